@@ -1,0 +1,87 @@
+# Every verb of the project; `make` alone lists them. Docker is needed for `up` and `wait`, Python 3.11+ for the others.
+#
+# A setting (RATE, RECORDS, VOLUMES ...) reaches the services from the environment or from make's own command line:
+# `make local RATE=1000`.
+
+# As many clients as the README shows.
+CLIENTS ?= 5
+# The first that runs and is new enough is taken. One that is merely found may be a version manager's empty shim.
+PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+SERVICES := requirements/server.txt requirements/client.txt requirements/collector.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help up wait local venv test check bench requirements clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+
+# `make` ends with 2 when a recipe fails, whatever the recipe's own code: it has no way to pass that on. So 0 still means
+# PASS, but a script that must tell FAIL (99) from INVALID (98) runs the command of `wait` or `local` without make.
+
+# CLIENTS goes to Compose twice: so many containers are started, and so many are waited for before the run's clock starts.
+up: ## start everything in containers: make up CLIENTS=5
+	@exec env CLIENTS=$(CLIENTS) docker compose up --scale client=$(CLIENTS)
+
+wait: ## wait until the run in the containers is over, print its summary
+	@exec docker compose exec -T collector python -m services.collector wait
+
+local: $(VENV)/.services ## start everything without Docker, end with the verdict: make local CLIENTS=5
+	@exec env CLIENTS=$(CLIENTS) PYTHONUNBUFFERED=1 $(BIN)/python -m services
+
+venv: $(VENV)/.services ## install what `local` needs, for those who run .venv/bin/python -m services themselves
+
+# make's own variables are taken away, so that a test that runs make meets one that was not told anything yet.
+test: $(VENV)/.dev ## run the tests, in containers too where Docker is: make test ARGS='-k resume'
+	@env -u MAKEFLAGS -u MAKELEVEL $(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## lint, format, types, imports, sizes
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest --quiet tests/repo/test_sizes.py
+
+bench: $(VENV)/.dev ## measure how fast it is
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+# The tools decide first and the images follow, so that what is tested is what is shipped.
+requirements: $(BIN)/python ## pin pyproject.toml's groups again: make requirements ARGS=--upgrade
+	@$(PIP) uv
+	@for group in dev server client collector; do \
+		if [ $$group = dev ]; then same=; else same='--constraints requirements/dev.txt'; fi; \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $$same $(ARGS) \
+			--custom-compile-command 'make requirements' --group $$group --output-file requirements/$$group.txt || exit; \
+	done
+
+clean: ## remove what make and the tools made; volumes/ stays
+	@rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find services tests -name __pycache__ -prune -exec rm -rf {} +
+
+# ------------------------------------------------------------------------------------------ the virtual environment
+
+# Remembers what was installed: an edit of a requirements file, and nothing else, installs again.
+$(VENV)/.services: $(SERVICES) $(BIN)/python
+	@echo 'Installing what the services need into $(VENV)'
+	@$(PIP) --require-hashes $(SERVICES:%=-r %)
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(BIN)/python
+	@echo 'Installing the services and the tools into $(VENV)'
+	@$(PIP) --require-hashes -r $<
+	@touch $@
+
+# Debian and Ubuntu ship Python without ensurepip, and say so in nine lines; this says it in one.
+$(BIN)/python:
+	@bare=; for python in $(PYTHON); do \
+		$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		$$python -c 'import ensurepip, venv' 2>/dev/null || { bare=$${bare:-$$python}; continue; }; \
+		exec $$python -m venv --clear $(VENV); \
+	done; \
+	if [ "$$bare" ]; then echo "$$bare lacks the venv module: install it (Debian, Ubuntu: apt install python3-venv)"; \
+	else echo 'No Python 3.11 or newer among $(PYTHON): install one, or name it with PYTHON=/path/to/python'; \
+	fi >&2; exit 1

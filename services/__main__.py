@@ -1,0 +1,170 @@
+"""``python -m services``: the whole system on this machine, without containers: the same modules, as processes.
+
+Restarts what crashes, as compose would; ends with the verdict and exits with its code, unless ``KEEP=1``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+from services.runtime import lifecycle
+from services.runtime.errors import BadSettings
+from services.runtime.settings import read
+
+EXIT_ABORTED = 105
+EXIT_BAD_SETTINGS = 104
+_STOP_SECONDS = 8.0
+_MOST_RESTART_SECONDS = 2.0
+_STABLE_SECONDS = 5.0
+
+
+class Process:
+    """One service as a process: restarted when it ends by itself, its lines shown under its name."""
+
+    def __init__(self, name: str, module: str, environment: dict[str, str], width: int) -> None:
+        self.name, self._module, self._environment, self._width = name, module, environment, width
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = False
+
+    async def run(self) -> int:
+        """Run until stopped, or until the operator has something to mend; return the last exit code."""
+        loop, delay = asyncio.get_running_loop(), 0.1
+        while True:
+            began = loop.time()
+            code = await self._once()
+            if self._over() or code == EXIT_BAD_SETTINGS:
+                return code
+            delay = 0.1 if loop.time() - began > _STABLE_SECONDS else min(delay * 2, _MOST_RESTART_SECONDS)
+            self._show(f"exited with code {code}; restarting")
+            await asyncio.sleep(delay)
+            if self._over():
+                return code
+
+    def _over(self) -> bool:
+        return self._stopping
+
+    async def _once(self) -> int:
+        # A session of its own: Ctrl-C reaches this process alone, which stops the others in their order.
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-u", "-m", self._module),
+            env=self._environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+            limit=1 << 20,
+        )
+        if self._process.stdout is not None:
+            async for line in self._process.stdout:
+                self._show(line.decode(errors="replace").rstrip("\n"))
+        return await self._process.wait()
+
+    def _show(self, line: str) -> None:
+        print(f"{self.name:<{self._width}} | {line}", flush=True)
+
+    async def stop(self) -> None:
+        """Ask the process to end, and make it end."""
+        self._stopping = True
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+            try:
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+def processes(environment: dict[str, str], clients: int) -> list[Process]:
+    """Return the services in the order in which they start."""
+    names = [f"client-{number}" for number in range(1, clients + 1)]
+    width = max(map(len, ["collector", *names]))
+    return [
+        Process("collector", "services.collector", environment, width),
+        Process("server", "services.server", environment, width),
+        *(Process(name, "services.client", {**environment, "CLIENT_ID": name}, width) for name in names),
+    ]
+
+
+def environment_of(given: dict[str, str]) -> tuple[dict[str, str], int, int]:
+    """Return the services' environment, the number of clients, and that of runs.
+
+    Raises:
+        BadSettings: with what is wrong with the settings that are read here.
+    """
+    given = {"CLIENTS": "5", **{name: value for name, value in given.items() if value}}
+    values = read(given, ("CLIENTS", "PORT", "RUNS"))
+    given.setdefault("VOLUMES", str(Path.cwd() / "volumes"))
+    given.setdefault("SERVER_URL", f"ws://127.0.0.1:{values['port']}")
+    # The runs' logs are told apart by client, so one name for all would not do.
+    if given.pop("CLIENT_ID", None):
+        raise BadSettings(["CLIENT_ID: names one client; the clients of a local run are client-1, client-2 …"])
+    return given, values["clients"], values["runs"]
+
+
+async def _healthy(port: str) -> None:
+    while True:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            answer = await reader.readline()
+            writer.close()
+            if b" 200 " in answer:
+                return
+        await asyncio.sleep(0.05)
+
+
+async def _verdicts(environment: dict[str, str], runs: int) -> int:
+    """Wait for the verdict of every run; return the first code that is not 0."""
+    ledger, judged, worst = Path(environment["VOLUMES"]) / "ledger", "", 0
+    while True:
+        newest = max((path.name for path in ledger.iterdir()), default="")
+        if newest <= judged:
+            await asyncio.sleep(0.1)
+            continue
+        # The collector has shown the summary already; only the code is wanted here.
+        waiting = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "services.collector", "wait"),
+            env=environment,
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        judged, code = newest, await waiting.wait()
+        worst, runs = worst or code, runs - 1
+        if runs == 0 or code == EXIT_ABORTED:
+            return worst
+
+
+async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -> int:
+    """Run everything until the verdict, or until told to stop."""
+    environment, clients, runs = settings
+    services = processes(environment, clients)
+    running = [asyncio.create_task(service.run()) for service in services[:2]]
+    stopped = asyncio.create_task(stop.wait())
+    healthy = asyncio.create_task(_healthy(environment.get("PORT", "8765")))
+    await asyncio.wait([healthy, stopped, *running], return_when=asyncio.FIRST_COMPLETED)
+    verdict = asyncio.create_task(_verdicts(environment, runs))
+    if healthy.done():
+        running += [asyncio.create_task(service.run()) for service in services[2:]]
+    await asyncio.wait([verdict, stopped, *running], return_when=asyncio.FIRST_COMPLETED)
+    if environment.get("KEEP", "") not in ("", "0") and verdict.done():
+        await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
+    failed = [task.result() for task in running if task.done()]
+    # Clients seal first, and the collector, which goes last, sees it.
+    await asyncio.gather(*(service.stop() for service in services[2:]))
+    for service in reversed(services[:2]):
+        await service.stop()
+    await asyncio.gather(*running)
+    if failed:
+        return failed[0]
+    return verdict.result() if verdict.done() else EXIT_ABORTED
+
+
+if __name__ == "__main__":
+    sys.exit(lifecycle.run(lambda: environment_of(dict(os.environ)), main))

@@ -1,0 +1,1 @@
+"""Receives the feed, cuts it into blocks, writes them: receive → cut → write."""

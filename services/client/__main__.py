@@ -1,0 +1,12 @@
+"""``python -m services.client``: receive the feed and log it in blocks until stopped."""
+
+import os
+import sys
+
+from services.client.app import main
+from services.client.settings import ClientSettings
+from services.runtime import jsonlogs, lifecycle
+
+if __name__ == "__main__":
+    jsonlogs.configure("client")
+    sys.exit(lifecycle.run(lambda: ClientSettings.read(os.environ), main))

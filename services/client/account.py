@@ -1,0 +1,223 @@
+"""One client's side of the books of one run: what it holds, the blocks it makes, what the server has recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from services.client import entries, history
+from services.client.check import Checker
+from services.client.cut import Cut, Cutter
+from services.client.entries import Conditions
+from services.client.offset import Estimate
+from services.client.write import BlockLog
+from services.contract import blocklog, wire
+from services.runtime.clock import Clock
+from services.runtime.files import LineFile, make_folder
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 0.5
+
+
+class Account:
+    """The session of one client in one run: one process's files, whatever becomes of its connections."""
+
+    def __init__(
+        self,
+        client: str,
+        run: str,
+        total: int,
+        conditions: Conditions,
+        clock: Clock,
+        on_durable: Callable[[wire.Receipt], None],
+    ) -> None:
+        """Claim a session by creating its first file, empty; read what earlier ones hold.
+
+        Raises:
+            OSError: the folder refuses.
+        """
+        self.client, self.run, self.total, self._conditions, self._clock = client, run, total, conditions, clock
+        self.folder = conditions.logs / run / client
+        make_folder(self.folder)
+        self._claimed, self.session = self._claim()
+        self._place = entries.Place(run, client, self.session)
+        self._history = history.read(self.folder)
+        self.checker = Checker(self._history.held)
+        self._cutter = Cutter(
+            conditions.block_size, conditions.block_bytes, conditions.block_seconds, self.checker.after
+        )
+        self._log: BlockLog | None = None
+        self._receipts = {(receipt.session, receipt.block): receipt for receipt in self._history.receipts}
+        self._estimate = Estimate(0, 0)
+        self._number = 0
+        self.durable_through = self.after
+        """The last seq that is on disk."""
+        self._previous_end_ns: int | None = None
+        self._waiting_messages = 0
+        self._refused = False
+        self._disk = asyncio.Lock()
+        self._room = asyncio.Event()
+        self._work = asyncio.Event()
+        self._room.set()
+        self.sealed = False
+        self._on_durable = on_durable
+        self._writer = asyncio.create_task(self._write())
+
+    def _claim(self) -> tuple[LineFile, int]:
+        session = history.last_session(self.folder)
+        while True:
+            session += 1
+            try:
+                return LineFile(self.folder / blocklog.file_name(session, 1)), session
+            except FileExistsError:
+                continue
+
+    @property
+    def after(self) -> int:
+        """The last seq this client holds: on disk, or in this process."""
+        return self.checker.after
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to do in this run."""
+        return self.sealed and not self._receipts
+
+    def release(self) -> None:
+        """Give back a name that turned out to be somebody else's: nothing was written under it."""
+        self._writer.cancel()
+        if self._log is None:
+            self._claimed.path.unlink(missing_ok=True)
+            self._claimed.close()
+
+    def subscribed(self, fence: int, receipted: int) -> list[wire.Receipt]:
+        """Begin the log, if it has none yet; return the receipts that the server lacks, oldest first."""
+        if self._log is None:
+            for tail in self._history.tails:
+                history.cut_off(tail)
+            opening = entries.opening(
+                self._place, fence, self.after, self._conditions, self._history.tails, self._clock.now_us()
+            )
+            self._log = BlockLog(self._claimed, opening, self._clock)
+        if receipted < self.after:
+            # The server may have lost what it had recorded: the logs know all of it.
+            for receipt in history.read(self.folder).receipts:
+                self._receipts.setdefault((receipt.session, receipt.block), receipt)
+        lacking = [receipt for _, receipt in sorted(self._receipts.items()) if receipt.last > receipted]
+        self._receipts = {(receipt.session, receipt.block): receipt for receipt in lacking}
+        return lacking
+
+    def recorded(self, session: int, block: int) -> None:
+        """Note that a receipt is in the ledger."""
+        self._receipts.pop((session, block), None)
+
+    async def receive(self, header: wire.Records, body: bytes, received_ns: int, now: Estimate) -> None:
+        """Check a batch, cut it into blocks, and have them written; waits while the disk is behind."""
+        if not wire.intact(header, body):
+            self.checker.refuse(header.first, header.count)
+            log.warning("corrupt batch", extra={"client": self.client, "first": header.first, "count": header.count})
+            return
+        if self._cutter.deadline_ns is None:
+            # One estimate for all messages of a block, so that the block can state it.
+            self._estimate = now
+        places = self.checker.accept(header.first, header.count)
+        messages = entries.messages(header, body, received_ns, self._estimate.offset_us)
+        size = len(body) - header.count
+        if places is not None:
+            messages = [messages[place] for place in places]
+            size = sum(len(bytes(message.record)) for message in messages)
+        for cut in self._cutter.add(messages, size, received_ns):
+            await self._put(cut)
+        if self.checker.after >= self.total:
+            await self.close_block("end")
+
+    async def close_old_block(self, now_ns: int) -> None:
+        """Close the open block if its time is over."""
+        deadline_ns = self._cutter.deadline_ns
+        if deadline_ns is not None and now_ns >= deadline_ns:
+            await self.close_block("time")
+
+    async def close_block(self, closed_by: blocklog.ClosedBy) -> None:
+        """Close the open block, if there is one."""
+        for cut in self._cutter.close(closed_by):
+            await self._put(cut)
+
+    async def seal(self, reason: blocklog.EndReason) -> None:
+        """Wait until all blocks are durable, then write the last line and close. Never again after the first time."""
+        if self.sealed:
+            return
+        self.sealed = True
+        while self._waiting_messages:
+            self._room.clear()
+            await self._room.wait()
+        self._writer.cancel()
+        counts = self.checker.take_counts()
+        async with self._disk:
+            if self._log is not None:
+                await asyncio.to_thread(self._log.end, reason, *counts)
+            else:
+                self._claimed.close()
+
+    def abandon(self) -> None:
+        """Give up on a disk that refuses: what it lacks was never receipted."""
+        self._writer.cancel()
+        if self._log is not None:
+            self._log.abandon()
+
+    async def _put(self, cut: Cut) -> None:
+        if self._log is None:
+            raise RuntimeError("records before a subscription")
+        self._number += 1
+        idle_ns = cut.started_ns - self._previous_end_ns if self._previous_end_ns is not None else 0
+        self._previous_end_ns = cut.ended_ns
+        counts = self.checker.take_counts()
+        block = entries.block(self._place, self._number, cut, counts, idle_ns, self._estimate)
+        self._log.put(block)
+        self._waiting_messages += block.count
+        self._work.set()
+        # Bounded: two blocks' worth, or enough small blocks to share a sync.
+        while self._waiting_messages > max(2 * self._conditions.block_size, 4096):
+            self._room.clear()
+            await self._room.wait()
+
+    async def _write(self) -> None:
+        interval = self._conditions.fsync == "interval"
+        while True:
+            if not interval or not self._waiting_messages:
+                await self._work.wait()
+            self._work.clear()
+            durable = await self._until_it_takes(sync=False)
+            if interval:
+                await asyncio.sleep(0.2)
+                durable += await self._until_it_takes(sync=True)
+            for block in durable:
+                receipt = history.receipt_of(block)
+                self._receipts[receipt.session, receipt.block] = receipt
+                self._on_durable(receipt)
+                self._waiting_messages -= block.count
+                self.durable_through = max(self.durable_through, block.last)
+            self._room.set()
+
+    async def _until_it_takes(self, *, sync: bool) -> list[blocklog.Block]:
+        durable: list[blocklog.Block] = []
+        while self._log is not None:
+            try:
+                async with self._disk:
+                    durable += await asyncio.to_thread(self._log.sync if sync else self._log.push)
+            except OSError as problem:
+                if not self._refused:
+                    extra = {"client": self.client, "folder": str(self.folder), "why": str(problem)}
+                    log.warning("disk refuses, reading stops", extra=extra)
+                    self._refused = True
+                    continue
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            if self._refused:
+                log.info("disk accepts again", extra={"client": self.client})
+                self._refused = False
+            if not self._log.waiting:
+                break
+            # The segment was full, or a refused sync left blocks to be written again.
+            sync = False
+        return durable

@@ -1,0 +1,80 @@
+"""The client: as many subscribers as the process has connections, each with a name and a log of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import socket
+import uuid
+from pathlib import Path
+
+from services.client.entries import Conditions
+from services.client.identity import base_name, identities
+from services.client.pointer import pointer_name
+from services.client.settings import ClientSettings
+from services.client.subscriber import Subscriber
+from services.runtime import heartbeat
+from services.runtime.clock import Clock, boot_id
+from services.runtime.files import probe
+
+log = logging.getLogger(__name__)
+
+_STOP_SECONDS = 4.0
+"""For sealing and saying goodbye, within what a stop of the container allows."""
+
+_TIDY_SECONDS = 5.0
+
+
+def subscribers(settings: ClientSettings, pointer: str | None) -> list[Subscriber]:
+    """Return the clients that this process runs."""
+    hostname = socket.gethostname()
+    base, source = base_name(settings.client_id, hostname, pointer)
+    clock, boot, instance = Clock(), boot_id(), uuid.uuid4().hex[:12]
+    made = []
+    for identity in identities(base, source, settings.connections, settings.block_sizes):
+        conditions = Conditions(
+            logs=settings.volumes / "logs",
+            block_size=identity.block_size,
+            block_bytes=settings.block_bytes,
+            block_seconds=settings.block_seconds,
+            fsync=settings.fsync,
+            instance=instance,
+            boot=boot,
+            host=hostname,
+        )
+        log.info("client", extra={"client": identity.name, "from": source, "block_size": identity.block_size})
+        made.append(Subscriber(identity.name, settings.server_url, conditions, clock))
+    return made
+
+
+async def main(settings: ClientSettings, stop: asyncio.Event) -> int:
+    """Receive until told to stop; then seal."""
+    logs = Path(settings.volumes) / "logs"
+    probe(logs)
+    clients = subscribers(settings, await asyncio.to_thread(pointer_name) if not settings.client_id else None)
+    tasks = [asyncio.create_task(client.run()) for client in clients]
+    # Healthy only while the server is there: a client that cannot receive does not do its work.
+    tasks.append(asyncio.create_task(heartbeat.beat(alive=lambda: all(client.connected for client in clients))))
+    tasks.append(asyncio.create_task(_forget_old_runs(logs, settings.keep_runs)))
+    await stop.wait()
+    try:
+        async with asyncio.timeout(_STOP_SECONDS):
+            await asyncio.gather(*(client.stop() for client in clients))
+    except TimeoutError:
+        log.warning("not all could be sealed in time")
+        for client in clients:
+            client.abandon()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    log.info("stopped")
+    return 0
+
+
+async def _forget_old_runs(logs: Path, keep: int) -> None:
+    while keep:
+        runs = sorted(path for path in logs.iterdir() if path.is_dir())
+        for run in runs[:-keep]:
+            await asyncio.to_thread(shutil.rmtree, run, ignore_errors=True)
+        await asyncio.sleep(_TIDY_SECONDS)

@@ -1,0 +1,51 @@
+"""What came, against what should have come: gaps, duplicates, order. Pure."""
+
+from __future__ import annotations
+
+from services.contract.fields import Span
+from services.contract.ranges import Ranges
+
+
+class Checker:
+    """Remembers which records a client holds, and counts what is wrong with those that come.
+
+    The counts are of what came since they were last taken: the next block carries them.
+    """
+
+    def __init__(self, held: Ranges) -> None:
+        self.held = held
+        self.duplicates = 0
+        self.reordered = 0
+        self.corrupt: list[Span] = []
+
+    @property
+    def after(self) -> int:
+        """The last seq held: where a subscription resumes."""
+        return self.held.last
+
+    def accept(self, first: int, count: int) -> list[int] | None:
+        """Take in a batch; return the places in it that are new, or None when all are (the usual case)."""
+        last = first + count - 1
+        if first == self.held.last + 1:
+            self.held.add(first, last)
+            return None
+        places = []
+        for place, seq in enumerate(range(first, last + 1)):
+            if seq in self.held:
+                self.duplicates += 1
+                continue
+            if seq < self.held.last:
+                self.reordered += 1
+            self.held.add(seq, seq)
+            places.append(place)
+        return places
+
+    def refuse(self, first: int, count: int) -> None:
+        """Note a batch that failed its digest: it is not logged, and not asked for again."""
+        self.corrupt.append((first, first + count - 1))
+
+    def take_counts(self) -> tuple[int, int, list[Span]]:
+        """Return duplicates, reordered and corrupt ranges since the last call."""
+        counts = self.duplicates, self.reordered, self.corrupt
+        self.duplicates, self.reordered, self.corrupt = 0, 0, []
+        return counts

@@ -1,0 +1,71 @@
+"""The client's end of one WebSocket connection: stamped on arrival, watched for silence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.connection import broadcast
+from websockets.frames import Frame as WebSocketFrame
+from websockets.typing import Subprotocol
+
+from services.contract import wire
+from services.runtime.clock import Clock
+from services.runtime.stamps import Stamps
+
+_OPEN_SECONDS = 5.0
+_FRAMES_QUEUED = 64
+
+
+class StampedConnection(ClientConnection):
+    """A connection whose messages carry the time at which their bytes arrived."""
+
+    clock: Clock
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.stamps = Stamps(self.clock)
+
+    def data_received(self, data: bytes) -> None:
+        """Stamp the bytes before anything is made of them."""
+        self.stamps.bytes_came()
+        super().data_received(data)
+
+    def process_event(self, event: Any) -> None:
+        """Give every message the stamp of its last bytes."""
+        if isinstance(event, WebSocketFrame):
+            self.stamps.frame_came(event)
+        super().process_event(event)
+
+    def say(self, frame: wire.Frame) -> None:
+        """Send a frame without waiting; nothing happens on a connection that is closing."""
+        broadcast((self,), wire.encode(frame), text=True)
+
+
+async def connect_to(url: str, process_clock: Clock) -> StampedConnection:
+    """Connect to a server.
+
+    Raises:
+        OSError, TimeoutError, websockets.exceptions.WebSocketException: it cannot be reached now.
+    """
+
+    class Connection(StampedConnection):
+        clock = process_clock
+
+    connection = await connect(
+        url,
+        create_connection=Connection,
+        subprotocols=[Subprotocol(wire.SUBPROTOCOL)],
+        compression=None,
+        # A proxy named in the environment is for the web, not for a neighbouring container.
+        proxy=None,
+        open_timeout=_OPEN_SECONDS,
+        # Silence is watched for by this client itself: a library ping does not get past a stalled write.
+        ping_interval=None,
+        close_timeout=1,
+        max_size=wire.MAX_FRAME,
+        max_queue=_FRAMES_QUEUED,
+    )
+    if not isinstance(connection, StampedConnection):
+        raise TypeError(f"connections are made by connect_to(), not {type(connection)}")
+    return connection

@@ -1,0 +1,40 @@
+"""The client's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from services.runtime.settings import read
+
+NAMES = (
+    "BLOCK_SIZES", "BLOCK_SECONDS", "BLOCK_BYTES", "FSYNC", "CONNECTIONS", "CLIENT_ID", "SERVER_URL",
+    "KEEP_RUNS", "VOLUMES",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ClientSettings:
+    """What the operator chose; meanings in ``services.runtime.settings.SETTINGS``."""
+
+    block_sizes: tuple[int, ...]
+    block_seconds: float
+    block_bytes: int
+    fsync: Literal["block", "interval", "none"]
+    connections: int
+    client_id: str
+    server_url: str
+    keep_runs: int
+    volumes: Path
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> ClientSettings:
+        """Read the settings from an environment.
+
+        Raises:
+            BadSettings: with all that is wrong.
+        """
+        values = read(environment, NAMES)
+        return cls(**{**values, "volumes": Path(values["volumes"])})

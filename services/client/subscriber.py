@@ -1,0 +1,271 @@
+"""One client's conversation with the server, over as many connections as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from typing import Literal
+
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from services.client.account import Account
+from services.client.connection import StampedConnection, connect_to
+from services.client.entries import Conditions
+from services.client.offset import Offset
+from services.contract import wire
+from services.contract.errors import PeerError
+from services.runtime.clock import Clock
+
+log = logging.getLogger(__name__)
+
+MOST_BACKOFF_SECONDS = 2.0
+SILENCE_SECONDS = 5.0
+"""The server answers a ping every second; when nothing at all has come for so long, it is gone."""
+
+_PING_SECONDS = 1.0
+_FIRST_PINGS = 4
+_FIRST_PINGS_SECONDS = 1.0
+
+
+class Subscriber:
+    """Receives every run of a feed under one name, until stopped."""
+
+    def __init__(self, name: str, url: str, conditions: Conditions, clock: Clock) -> None:
+        self.name, self._url, self._conditions, self._clock = name, url, conditions, clock
+        self._offset = Offset()
+        self._account: Account | None = None
+        self._connection: StampedConnection | None = None
+        self._asked = self._granted = False
+        self._heard = time.monotonic()
+        # Between two frames, or without a connection: nothing is half taken.
+        self._listening = True
+        self._attempt = 0
+        self._retry_seconds: float | None = None
+        self._superseded = self._stopping = False
+        self._sealing: set[asyncio.Task[None]] = set()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server is there."""
+        return self._connection is not None
+
+    async def run(self) -> None:
+        """Connect, converse, and connect again, until cancelled or superseded."""
+        said = -1.0
+        while not self._done():
+            try:
+                await self._converse(await connect_to(self._url, self._clock))
+                why = "the server closed the connection"
+            except (OSError, TimeoutError, WebSocketException) as problem:
+                why = f"{type(problem).__name__}: {problem}"
+            except PeerError as problem:
+                why = f"the server does not speak {wire.SUBPROTOCOL}: {problem}"
+            if self._done():
+                break
+            delay = self._backoff()
+            if time.monotonic() - said >= 1.0:
+                said = time.monotonic()
+                extra = {"client": self.name, "server": self._url, "why": why, "retry_s": round(delay, 2)}
+                log.warning("not connected", extra=extra)
+            await asyncio.sleep(delay)
+        if self._superseded and self._account is not None:
+            log.warning("another process has this name; this one stops writing", extra={"client": self.name})
+            await self._finish("superseded")
+
+    def _done(self) -> bool:
+        return self._superseded or self._stopping
+
+    def _backoff(self) -> float:
+        self._attempt += 1
+        most = min(0.1 * 2**self._attempt, MOST_BACKOFF_SECONDS)
+        if self._retry_seconds is not None:
+            most, self._retry_seconds = min(self._retry_seconds * 1.5, MOST_BACKOFF_SECONDS), None
+        return random.uniform(most / 3, most)
+
+    async def _converse(self, connection: StampedConnection) -> None:
+        self._connection, self._heard = connection, time.monotonic()
+        self._asked = self._granted = False
+        helpers = [asyncio.create_task(work) for work in (self._ping(connection), self._tend())]
+        try:
+            while True:
+                self._listening = True
+                data = await connection.recv(decode=False)
+                self._listening = False
+                received_ns = connection.stamps.take_ns()
+                self._heard = time.monotonic()
+                try:
+                    frame, body = wire.decode_from_server(bytes(data))
+                except PeerError as problem:
+                    if self._account is None:
+                        raise
+                    log.warning("unreadable frame", extra={"client": self.name, "why": problem.detail[:200]})
+                    continue
+                await self._take(frame, body, received_ns)
+        except ConnectionClosed as closed:
+            code = closed.rcvd.code if closed.rcvd is not None else None
+            self._superseded |= code == wire.CLOSE_SUPERSEDED
+        finally:
+            self._connection, self._listening = None, True
+            self._asked = self._granted = False
+            for helper in helpers:
+                helper.cancel()
+            connection.transport.abort()
+
+    async def _take(self, frame: wire.FromServer, body: bytes, received_ns: int) -> None:
+        account = self._account
+        match frame:
+            case wire.Records() if account is not None and not account.sealed and not self._stopping:
+                step_us = self._clock.step_ns() // 1000
+                await account.receive(frame, body, received_ns, self._offset.estimate(step_us))
+            case wire.Pong():
+                self._offset.sample(frame.t1_us, frame.t2_us, frame.t3_us, received_ns // 1000)
+                if len(self._offset) == _FIRST_PINGS:
+                    self._subscribe()
+            case wire.Recorded() if account is not None:
+                account.recorded(frame.session, frame.block)
+                if not frame.match:
+                    log.warning("server's digest differs", extra={"client": self.name, "block": frame.block})
+            case wire.End() if account is not None:
+                await account.close_block("end")
+                self._seal(account)
+            case wire.Welcome():
+                await self._welcome(frame)
+            case wire.Subscribed() if account is not None:
+                self._begin(account, frame)
+            case wire.Ping():
+                now_us = self._clock.now_us()
+                self._say(wire.Pong(t1_us=frame.t1_us, t2_us=received_ns // 1000, t3_us=now_us))
+            case wire.Error() | wire.Bye():
+                await self._told(frame)
+            case _:
+                pass
+
+    async def _welcome(self, welcome: wire.Welcome) -> None:
+        if welcome.v != wire.VERSION:
+            raise PeerError(f"version {welcome.v}; this client knows {wire.VERSION}")
+        self._attempt = 0
+        self._asked = self._granted = False
+        self._offset.begin(same_kernel=welcome.boot == self._conditions.boot)
+        if self._account is not None and self._account.run != welcome.run:
+            await self._account.close_block("end")
+            self._seal(self._account)
+            self._account = None
+        if self._account is None:
+            if welcome.state == "ended" and not self._has_history(welcome.run):
+                log.info("run is over, waiting for the next", extra={"client": self.name, "run": welcome.run})
+                return
+            self._open_account(welcome.run, welcome.total)
+        elif self._account.settled:
+            return
+        for _ in range(_FIRST_PINGS):
+            self._say(wire.Ping(t1_us=self._clock.now_us()))
+
+    def _open_account(self, run: str, total: int) -> None:
+        account = Account(self.name, run, total, self._conditions, self._clock, lambda receipt: told(receipt))
+
+        def told(receipt: wire.Receipt) -> None:
+            # Before the subscription is granted it waits in the account: it will be among those the server lacks.
+            if self._granted and account is self._account:
+                self._say(receipt)
+
+        self._account = account
+
+    def _seal(self, account: Account) -> None:
+        # Beside the conversation: a disk that refuses must not make this client deaf.
+        task = asyncio.create_task(account.seal("finished"))
+        self._sealing.add(task)
+        task.add_done_callback(self._sealing.discard)
+
+    def _has_history(self, run: str) -> bool:
+        return (self._conditions.logs / run / self.name).is_dir()
+
+    def _subscribe(self) -> None:
+        account = self._account
+        if account is None or self._asked:
+            return
+        self._asked = True
+        self._say(
+            wire.Subscribe(
+                client=self.name,
+                session=account.session,
+                instance=self._conditions.instance,
+                block_size=self._conditions.block_size,
+                boot=self._conditions.boot,
+                after=account.after,
+            )
+        )
+
+    def _begin(self, account: Account, granted: wire.Subscribed) -> None:
+        lacking = account.subscribed(granted.fence, granted.receipted)
+        self._granted = True
+        for receipt in lacking:
+            self._say(receipt)
+        extra = {"client": self.name, "run": account.run, "session": account.session, "fence": granted.fence}
+        log.info("subscribed", extra={**extra, "first": granted.first, "receipts_again": len(lacking)})
+
+    async def _told(self, frame: wire.Error | wire.Bye) -> None:
+        if isinstance(frame, wire.Error) and frame.code == "name_taken" and frame.suggest and self._account:
+            log.warning("name is taken", extra={"client": self.name, "suggest": frame.suggest})
+            run, total = self._account.run, self._account.total
+            self._account.release()
+            self.name, self._asked = frame.suggest, False
+            self._open_account(run, total)
+            self._subscribe()
+        elif isinstance(frame, wire.Bye):
+            self._retry_seconds = (frame.retry_ms or 0) / 1000
+            self._superseded |= frame.reason == "superseded"
+        else:
+            log.warning("refused", extra={"client": self.name, "code": frame.code, "detail": frame.detail})
+
+    def _say(self, frame: wire.Frame) -> None:
+        if self._connection is not None:
+            self._connection.say(frame)
+
+    async def _ping(self, connection: StampedConnection) -> None:
+        began = time.monotonic()
+        while True:
+            await asyncio.sleep(_PING_SECONDS)
+            # A server that does not answer pings is subscribed to all the same.
+            if time.monotonic() - began > _FIRST_PINGS_SECONDS and self._account and not self._account.settled:
+                self._subscribe()
+            self._say(wire.Ping(t1_us=self._clock.now_us()))
+            if self._listening and time.monotonic() - self._heard > SILENCE_SECONDS:
+                log.warning("server is silent", extra={"client": self.name, "seconds": SILENCE_SECONDS})
+                connection.transport.abort()
+
+    async def _tend(self) -> None:
+        """Close blocks for their age, even when nothing comes."""
+        while True:
+            await asyncio.sleep(min(0.1, self._conditions.block_seconds / 4))
+            if self._account is not None and not self._account.sealed:
+                await self._account.close_old_block(self._clock.now_ns())
+
+    async def stop(self) -> None:
+        """Seal the last block and leave on purpose. Records that still come are not taken: nobody will say they were."""
+        self._stopping = True
+        while not self._listening:
+            await asyncio.sleep(0.01)
+        await self._finish("shutdown")
+
+    def abandon(self) -> None:
+        """Leave without sealing: the disk refuses, and what it lacks was never receipted."""
+        if self._account is not None:
+            self._account.abandon()
+
+    async def _finish(self, reason: Literal["shutdown", "superseded"]) -> None:
+        account = self._account
+        if account is None:
+            return
+        if not account.sealed:
+            await account.close_block("shutdown")
+            await account.seal(reason)
+        await asyncio.gather(*self._sealing)
+        if self._granted:
+            self._say(wire.Bye(last=account.durable_through))
+        if self._connection is not None:
+            with contextlib.suppress(TimeoutError, ConnectionClosed):
+                async with asyncio.timeout(1.0):
+                    await self._connection.close()

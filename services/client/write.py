@@ -1,0 +1,251 @@
+"""Writes the block log: one call of the logging module per block, durable before anybody is told.
+
+A file that refuses a write or a sync is cut back to its last good line and given up; what it refused is written to a
+new segment, and not before the cut has succeeded, else it would stand twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import deque
+from typing import Any
+
+import msgspec
+from pythonjsonlogger.core import BaseJsonFormatter
+
+from services.contract import blocklog
+from services.contract.fields import Span, utc_text
+from services.contract.line import FIRST, fields, seal
+from services.runtime.clock import Clock
+from services.runtime.files import LineFile
+
+
+class LineFormatter(BaseJsonFormatter):
+    """Formats a logged mapping as a line of the block log: checked, and chained to the line before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prev = self.crc = FIRST
+        self._encoder = msgspec.json.Encoder()
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """Return the line with its newline; its digest stays in ``crc`` until it is known to be written."""
+        line, self.crc = seal(self._encoder.encode(log_data), self.prev)
+        return line.decode()
+
+
+class DurableHandler(logging.Handler):
+    """Appends formatted lines to the current segment. Unlike the stock handlers it lets a refusal be known."""
+
+    def __init__(self, formatter: LineFormatter) -> None:
+        super().__init__()
+        self.lines = formatter
+        self.setFormatter(formatter)
+        self.file: LineFile | None = None
+        self.sha256 = hashlib.sha256()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line with one call.
+
+        Raises:
+            OSError: it is not in the file.
+        """
+        if self.file is None:
+            raise OSError("no segment is open")
+        line = self.format(record).encode()
+        self.file.append(line)
+        self.lines.prev = self.lines.crc
+        self.sha256.update(line)
+
+
+class BlockLog:
+    """The files of one session. Blocks are put in, and come out of `push` or `sync` once they are durable.
+
+    Not for two threads at a time.
+    """
+
+    def __init__(self, claimed: LineFile, opening: blocklog.Open, clock: Clock) -> None:
+        """Take over the session's first file, which was claimed empty; ``opening`` is its first line."""
+        self._folder, self._opening, self._clock = claimed.path.parent, opening, clock
+        self._formatter = LineFormatter()
+        self._handler = DurableHandler(self._formatter)
+        # Not by getLogger: a log belongs to its session and must not outlive it in the logging module.
+        self._logger = logging.Logger(f"blocklog.{opening.client}")  # noqa: LOG001
+        self._logger.addHandler(self._handler)
+        self._new: LineFile | None = claimed
+        self._segment = 1
+        self._waiting: deque[blocklog.Block] = deque()
+        self._unsynced: deque[blocklog.Block] = deque()
+        self._good = (0, FIRST)
+        self._uncut: tuple[LineFile, int] | None = None
+        self._blocks = self._messages = 0
+
+    def put(self, block: blocklog.Block) -> None:
+        """Take a block; `push` writes it."""
+        self._waiting.append(block)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether `push` has something to write."""
+        return bool(self._waiting)
+
+    def push(self) -> list[blocklog.Block]:
+        """Write the blocks that wait, up to the end of the segment, and sync as the log's ``fsync`` says.
+
+        Blocks that wait together share a sync. Returns those that are durable now.
+
+        Raises:
+            OSError: the disk refuses; nothing is lost, and a later call goes on.
+        """
+        try:
+            self._open_segment()
+            while self._waiting and not self._full():
+                self._logger.info(fields(self._waiting[0]))
+                block = self._waiting.popleft()
+                self._unsynced.append(block)
+                self._blocks += 1
+                self._messages += block.count
+        except OSError:
+            self._give_up()
+            raise
+        if self._opening.fsync == "none":
+            durable = self._settle()
+        else:
+            durable = self.sync() if self._opening.fsync == "block" or self._full() else []
+        if self._full():
+            self._rotate()
+        return durable
+
+    def sync(self) -> list[blocklog.Block]:
+        """Force to disk what was written; return the blocks that this made durable.
+
+        Raises:
+            OSError: they may not be there: they will be written again, elsewhere.
+        """
+        if self._handler.file is None or not self._unsynced:
+            return []
+        try:
+            self._handler.file.sync()
+        except OSError:
+            self._give_up()
+            raise
+        return self._settle()
+
+    def end(self, reason: blocklog.EndReason, duplicates: int, reordered: int, corrupt: list[Span]) -> None:
+        """Close the current file well, with its last line.
+
+        Raises:
+            OSError: the disk refuses; the file is left without that line.
+        """
+        if reason != "error":
+            self._open_segment()
+        file = self._handler.file
+        if file is None:
+            return
+        entry = blocklog.End(
+            reason=reason,
+            block_count=self._blocks,
+            message_count=self._messages,
+            byte_count=file.size,
+            duplicates=duplicates,
+            reordered=reordered,
+            corrupt=corrupt,
+            sha256=self._handler.sha256.hexdigest(),
+        )
+        self._logger.info(fields(entry))
+        file.sync()
+        self._close()
+
+    def abandon(self) -> None:
+        """Close the files as they are: a refusing disk has had its chance."""
+        for file in (self._handler.file, self._new):
+            if file is not None:
+                file.close()
+
+    def _full(self) -> bool:
+        return self._handler.file is not None and self._handler.file.size >= blocklog.SEGMENT_BYTES
+
+    def _settle(self) -> list[blocklog.Block]:
+        durable = list(self._unsynced)
+        if self._handler.file is not None:
+            self._unsynced.clear()
+            self._good = (self._handler.file.size, self._formatter.prev)
+        return durable
+
+    def _rotate(self) -> None:
+        try:
+            self.end("rotated", 0, 0, [])
+        except OSError:
+            # All blocks of the segment are durable; only its last line is lacking.
+            self._close()
+
+    def _open_segment(self) -> None:
+        if self._uncut is not None:
+            file, size = self._uncut
+            file.cut_back(size)
+            file.close()
+            self._uncut = None
+        if self._handler.file is not None:
+            return
+        if self._new is None:
+            self._segment += 1
+            self._new = LineFile(self._folder / blocklog.file_name(self._opening.session, self._segment))
+        # A file that takes no first line yet is kept, empty, for the next attempt.
+        self._handler.file, self._handler.sha256 = self._new, hashlib.sha256()
+        try:
+            opening = {**fields(self._opening), "segment": self._segment, "opened_at": utc_text(self._clock.now_us())}
+            # What earlier sessions left is said once, where this session begins.
+            self._logger.info(opening if self._segment == 1 else {**opening, "torn": []})
+        except OSError:
+            self._handler.file = None
+            self._clear(self._new)
+            raise
+        self._new, self._blocks, self._messages = None, 0, 0
+        self._good = (self._handler.file.size, self._formatter.prev)
+
+    def _clear(self, file: LineFile) -> None:
+        try:
+            file.cut_back(0)
+        except OSError:
+            self._uncut, self._new = (file, 0), None
+
+    def _give_up(self) -> None:
+        """Cut the file back to what is known to be good and leave it; what it lost waits to be written again."""
+        file = self._handler.file
+        if file is None:
+            return
+        size, self._formatter.prev = self._good
+        lost = len(self._unsynced)
+        self._blocks -= lost
+        self._messages -= sum(block.count for block in self._unsynced)
+        self._waiting.extendleft(reversed(self._unsynced))
+        self._unsynced.clear()
+        self._handler.file = None
+        try:
+            file.cut_back(size)
+        except OSError:
+            self._uncut = (file, size)
+            return
+        self._say_error(file, size)
+        file.close()
+
+    def _say_error(self, file: LineFile, size: int) -> None:
+        # Best effort: a disk that refused a block may still take this line. The digest of the file is unknown when
+        # lines were cut off again, so it is taken of what is there.
+        prev = self._formatter.prev
+        try:
+            self._handler.file = file
+            self._handler.sha256 = hashlib.sha256(file.path.read_bytes()[:size])
+            self.end("error", 0, 0, [])
+        except OSError:
+            self._formatter.prev = prev
+            if file.size > size:
+                file.cut_back(size)
+        finally:
+            self._handler.file = None
+
+    def _close(self) -> None:
+        if self._handler.file is not None:
+            self._handler.file.close()
+            self._handler.file = None

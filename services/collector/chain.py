@@ -1,0 +1,121 @@
+"""The lines of one file in the order in which they stand: what is damaged, missing, repeated or out of place."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from services.collector.scan import Source
+from services.contract.errors import LineError
+from services.contract.line import FIRST, Kinds, LineStruct, Sealed
+
+MOST = 100
+"""Faults told apart in one file; what follows is counted in the last, so that garbage cannot fill the memory."""
+
+Entry = TypeVar("Entry", bound=LineStruct)
+
+
+@dataclass(slots=True)
+class Damage:
+    """A fault as it was met, before the rest of the books is known.
+
+    Attributes:
+        source: the file, and ``line`` the line in it, counted from 1.
+        after: the last seq of the good line before; ``before`` is the first of the good line that follows, if any.
+        prev: the digest that the line names as its predecessor's; if that line turns up elsewhere nothing is lost.
+        first: the line is the first of its file, which continues another one.
+        more: how many faults were counted in here beside this one.
+    """
+
+    source: Source
+    line: int
+    kind: str
+    detail: str
+    after: int
+    before: int | None = None
+    prev: str | None = None
+    first: bool = False
+    more: int = 0
+
+
+class FileChain(Generic[Entry]):
+    """Reads the lines of one file in sequence.
+
+    For each line call `read`, then `link` unless the line belongs elsewhere, then `pass_seqs`.
+    """
+
+    def __init__(self, source: Source, codec: Kinds[Entry]) -> None:
+        self.source = source
+        self.number = 0
+        self.after = 0
+        self.damages: list[Damage] = []
+        self._codec = codec
+        self._crcs = array("I")
+        self._last = FIRST
+        self._excused = False
+        self._unclosed: list[Damage] = []
+
+    def read(self, line: bytes) -> tuple[Sealed, Entry] | None:
+        """Check and decode the next line; a damaged one is noted and gives None."""
+        self.number += 1
+        try:
+            return self._codec.decode(line)
+        except LineError as problem:
+            self.note("corrupt_block" if self.source.client else "corrupt_line", problem.detail)
+            # Nobody knows which line it was, so the next one cannot be held to it.
+            self._excused = True
+            return None
+
+    def link(self, sealed: Sealed, *, continues: bool = False) -> bool:
+        """Hold a good line to the one before; return whether it counts (a repetition does not).
+
+        Args:
+            sealed: the line.
+            continues: it is the first of a file that goes on where another one stopped.
+        """
+        crc = int(sealed.crc[1:], 16)
+        expected, excused = self._last, self._excused
+        if sealed.prev != expected and crc in self._crcs:
+            self.note("repeated", "the line stands in this file before")
+            return False
+        self._excused, self._last = False, sealed.crc
+        self._crcs.append(crc)
+        if sealed.prev != expected and not excused:
+            detail = "the line it continues is gone: one or more lines before it are missing"
+            self.note("line_missing", detail, prev=sealed.prev, first=continues)
+        return True
+
+    def note(self, kind: str, detail: str, *, prev: str | None = None, first: bool = False) -> None:
+        """Note a fault at the current line."""
+        if len(self.damages) >= MOST:
+            self.damages[-1].more += 1
+            return
+        damage = Damage(self.source, self.number, kind, detail, self.after, prev=prev, first=first)
+        self.damages.append(damage)
+        self._unclosed.append(damage)
+
+    def note_foreign(self, detail: str) -> None:
+        """Note a line that belongs elsewhere; a row of them is one fault."""
+        # It may stand in the place of a line of ours, or only between two.
+        self._excused = True
+        last = self.damages[-1] if self.damages else None
+        if last is not None and last.kind == "foreign" and last.line + last.more + 1 == self.number:
+            last.more += 1
+        else:
+            self.note("foreign", detail)
+
+    def excuse(self) -> None:
+        """Do not hold the next line to the one before."""
+        self._excused = True
+
+    def pass_seqs(self, first: int, last: int) -> None:
+        """Tell the faults so far which seqs follow, and those to come which went before."""
+        for damage in self._unclosed:
+            damage.before = first
+        self._unclosed.clear()
+        self.after = last
+
+    def holds(self, crc: str) -> bool:
+        """Tell whether a line with this digest stands in the file."""
+        return int(crc[1:], 16) in self._crcs

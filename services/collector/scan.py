@@ -1,0 +1,159 @@
+"""Finds runs in a volumes folder and hands out the complete lines of their files, each once. Never writes.
+
+A line without a newline is left for the next round: its writer may be in the middle of it. What a file is, is
+said by its lines and not by its name, so any ``*.jsonl`` counts; links and pipes are passed over.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.contract.fields import RUN_PATTERN, is_name
+
+PIECE = 256 * 1024
+"""Bytes read at a time."""
+MAX_LINE = 256 * 1024 * 1024
+"""A longer line is taken as damage, so that no file can exhaust the memory."""
+
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Rewritten(Exception):
+    """A file lost bytes that had been read, or vanished: the run has to be read again from its beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file of the books; ``client`` is the folder it lies in, None in the ledger."""
+
+    run: str
+    client: str | None
+    name: str
+
+    @property
+    def path(self) -> str:
+        """The file's path relative to the volumes folder."""
+        if self.client is None:
+            return f"ledger/{self.run}/{self.name}"
+        return f"logs/{self.run}/{self.client}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Tail:
+    """What was left of a file when reading it ended: bytes without a newline, or the reason why it was not read."""
+
+    source: Source
+    size: int
+    refused: str | None = None
+
+
+@dataclass(slots=True)
+class _Mark:
+    offset: int = 0
+    size: int = 0
+    refused: str | None = None
+
+
+def run_order(run: str) -> tuple[str, int]:
+    """Return the key by which runs are sorted: when each was opened."""
+    opened, _, again = run.partition("-")
+    return opened, int(again or 1)
+
+
+def find_runs(volumes: Path) -> list[str]:
+    """Return the runs that either side of the books knows, oldest first."""
+    names = {name for side in ("ledger", "logs") for name in _folders(volumes / side)}
+    return sorted((name for name in names if re.match(RUN_PATTERN, name)), key=run_order)
+
+
+class RunFiles:
+    """The files of one run, and how far each has been read."""
+
+    def __init__(self, volumes: Path, run: str) -> None:
+        self.volumes = volumes
+        self.run = run
+        self._marks: dict[Source, _Mark] = {}
+
+    def lines(self) -> Iterator[tuple[Source, bytes]]:
+        """Hand out every complete line that was not handed out before, the ledger's first.
+
+        The ledger comes first because a receipt follows its block: who reads them in this order never meets a
+        receipt whose block is not there yet. The iteration may be broken off and begun again at any time.
+
+        Raises:
+            Rewritten: what was handed out before is no longer there.
+        """
+        gone = set(self._marks)
+        for source, size in self._files():
+            gone.discard(source)
+            mark = self._marks.setdefault(source, _Mark())
+            if size < mark.offset:
+                raise Rewritten(source.path)
+            if size != mark.size:
+                yield from self._read(source, mark)
+        if gone:
+            raise Rewritten(min(source.path for source in gone))
+
+    def tails(self) -> Iterator[Tail]:
+        """Return what could not be handed out, for a run that nobody writes any more."""
+        for source, mark in self._marks.items():
+            if mark.size > mark.offset or mark.refused:
+                yield Tail(source, mark.size - mark.offset, mark.refused)
+
+    def sources(self) -> list[Source]:
+        """Return the files found so far, empty ones too."""
+        return list(self._marks)
+
+    def _files(self) -> Iterator[tuple[Source, int]]:
+        for name, size in _regular(self.volumes / "ledger" / self.run):
+            yield Source(self.run, None, name), size
+        logs = self.volumes / "logs" / self.run
+        for client in sorted(filter(is_name, _folders(logs))):
+            for name, size in _regular(logs / client):
+                yield Source(self.run, client, name), size
+
+    def _read(self, source: Source, mark: _Mark) -> Iterator[tuple[Source, bytes]]:
+        try:
+            descriptor = os.open(self.volumes / source.path, _FLAGS)
+        except OSError as problem:
+            mark.refused = os.strerror(problem.errno or 0)
+            return
+        with open(descriptor, "rb", buffering=PIECE) as file:
+            mark.refused = None
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return
+            file.seek(mark.offset)
+            while line := file.readline(MAX_LINE):
+                if not line.endswith(b"\n") and len(line) < MAX_LINE:
+                    break
+                mark.offset += len(line)
+                yield source, line
+            # Only here, at the end of the file: who breaks the iteration off finds the rest in the next round.
+            mark.size = mark.offset + len(line)
+
+
+def _folders(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _regular(folder: Path) -> list[tuple[str, int]]:
+    found = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(".jsonl") and not entry.name.startswith("."):
+                    status = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(status.st_mode):
+                        found.append((entry.name, status.st_size))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(found)

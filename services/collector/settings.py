@@ -1,0 +1,61 @@
+"""The collector's settings, read once from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.collector import thresholds
+from services.runtime import settings
+from services.runtime.errors import BadSettings
+
+NAMES = ("VOLUMES", "THRESHOLDS", "PAGE_PORT", "PAGE_HOST", "KEEP_RUNS")
+
+
+@dataclass(frozen=True)
+class CollectorSettings:
+    """Where the books are, what is asked of them, and where the page listens.
+
+    Attributes:
+        volumes: the folder that holds ``logs/``, ``ledger/`` and ``summary/``.
+        limits: the operator's thresholds.
+        page_host: the address the page listens on.
+        page_port: and its port; 0 takes any free one.
+        keep_runs: how many closed runs stay on disk; 0 keeps all.
+    """
+
+    volumes: Path
+    limits: tuple[thresholds.Limit, ...]
+    page_host: str
+    page_port: int
+    keep_runs: int
+
+
+def read(environment: Mapping[str, str]) -> CollectorSettings:
+    """Read the settings.
+
+    Raises:
+        BadSettings: with everything that is wrong, one line each.
+    """
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    limits: tuple[thresholds.Limit, ...] = ()
+    try:
+        limits = thresholds.parse(environment.get("THRESHOLDS", ""))
+    except thresholds.MalformedThreshold as problem:
+        problems.append(f"THRESHOLDS: {problem}")
+    try:
+        values = settings.read(environment, NAMES)
+    except BadSettings as others:
+        problems.extend(others.problems)
+    if problems:
+        raise BadSettings(problems)
+    return CollectorSettings(
+        volumes=Path(values["volumes"]),
+        limits=limits,
+        page_host=values["page_host"],
+        page_port=values["page_port"],
+        keep_runs=values["keep_runs"],
+    )

@@ -1,0 +1,66 @@
+"""Numbers and facts in words: every number with its unit, three digits or so of what matters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from services.contract.ranges import Ranges
+
+CAUSE_WORDS = {
+    "never_sent": "never sent",
+    "sent_not_logged": "sent, not logged",
+    "corrupt_in_flight": "corrupt in flight",
+    "receipted_not_logged": "receipted, not logged",
+    "corrupt_block": "damaged line in the log",
+    "foreign": "another's line in its place",
+}
+
+
+def number(value: float) -> str:
+    """Return a number with thousands marked: ``30,000``, ``0.5``."""
+    return f"{value:,.1f}" if value % 1 and abs(value) < 100 else f"{round(value):,}"
+
+
+def several(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 client``, ``5 clients``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def duration(value_ns: float | None) -> str:
+    """Return a duration in the unit that suits it, ``-`` for none: ``1.9 ms``."""
+    if value_ns is None:
+        return "-"
+    for unit, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("µs", 1_000)):
+        # From 0.1 ms on, milliseconds are what a reader of latencies thinks in.
+        if abs(value_ns) >= size or (unit == "ms" and abs(value_ns) >= size / 10):
+            return f"{value_ns / size:,.1f} {unit}"
+    return f"{value_ns:,.0f} ns"
+
+
+def size(count: float | None) -> str:
+    """Return an amount of bytes in the unit that suits it: ``30.6 MB``."""
+    if count is None:
+        return "-"
+    for unit, one in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= one:
+            return f"{count / one:,.1f} {unit}"
+    return f"{count:,.0f} B"
+
+
+def span(first: int, last: int) -> str:
+    """Return a range of seqs: ``4,102–4,115``, or the one seq."""
+    return f"{first:,}" if first == last else f"{first:,}–{last:,}"
+
+
+def ranges(spans: Ranges | Iterable[tuple[int, int]], most: int = 3) -> str:
+    """Return the first few ranges, and how many more there are."""
+    every = list(spans)
+    text = ", ".join(span(*one) for one in every[:most])
+    return text if len(every) <= most else f"{text} and {several(len(every) - most, 'more range')}"
+
+
+def names(every: Iterable[str], most: int = 5) -> str:
+    """Return the first few names, and how many more there are."""
+    known = list(every)
+    text = ", ".join(known[:most])
+    return text if len(known) <= most else f"{text} and {len(known) - most:,} more"

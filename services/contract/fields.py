@@ -1,0 +1,63 @@
+"""The value types that all formats share, and how they look in JSON.
+
+Integers stay below 2^53, so that every JSON reader keeps them exact. Epoch times are microseconds
+(``_us``), durations nanoseconds (``_ns``). Digests carry a letter, so that no reader takes them for numbers.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from datetime import UTC, datetime
+from typing import Annotated
+
+from msgspec import Meta
+
+# \Z and not $, which would let a final newline pass.
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._~-]{0,62}\Z"
+RUN_PATTERN = r"^[0-9]{8}T[0-9]{6}Z(-[0-9]+)?\Z"
+DIGEST_PATTERN = r"^x[0-9a-f]{8}\Z"
+MAX_INTEGER = 2**53 - 1
+
+Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
+Run = Annotated[str, Meta(pattern=RUN_PATTERN)]
+Digest = Annotated[str, Meta(pattern=DIGEST_PATTERN)]
+Integer = Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
+Count = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
+Positive = Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
+Rate = Annotated[float, Meta(ge=0, le=10_000_000)] | Annotated[int, Meta(ge=0, le=10_000_000)]
+Span = tuple[Count, Count]
+"""An inclusive range of sequence numbers, ``[first, last]``."""
+
+
+def digest(data: bytes | bytearray | memoryview, start: int = 0) -> int:
+    """Return the CRC-32 (zlib) of ``data``, continued from ``start``, as an integer."""
+    return zlib.crc32(data, start)
+
+
+def digest_text(value: int) -> str:
+    """Return a digest as it stands in every format: ``x`` and eight lower-case hex digits."""
+    return f"x{value:08x}"
+
+
+def is_name(text: str) -> bool:
+    """Tell whether ``text`` can name a client (and so a folder)."""
+    return re.match(NAME_PATTERN, text) is not None
+
+
+def utc_text(epoch_us: int) -> str:
+    """Return epoch microseconds as RFC 3339 UTC with six digits and ``Z``."""
+    seconds, micros = divmod(epoch_us, 1_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{micros:06d}Z"
+
+
+def utc_us(text: str) -> int:
+    """Return the epoch microseconds of an RFC 3339 UTC time.
+
+    Raises:
+        ValueError: ``text`` is no such time.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} names no time zone")
+    return int(moment.replace(microsecond=0).timestamp()) * 1_000_000 + moment.microsecond

@@ -1,0 +1,120 @@
+"""The lines of a server's ledger: what it may have sent to whom, and which receipts came back.
+
+One file per server process, ``ledger/<run>/<instance>.jsonl``. A line's ``at`` is the time it was entered.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from services.contract.fields import Count, Digest, Integer, Name, Positive, Rate, Run, Span
+from services.contract.line import Kinds, LineStruct
+
+VERSION = 1
+
+Cause = Literal["bye", "lost", "slow", "superseded", "draining", "dropped", "protocol"]
+EndReason = Literal["complete", "grace", "abandoned"]
+
+
+class Open(LineStruct, tag="open", frozen=True, kw_only=True):
+    """First line of every file: everything the feed is made of."""
+
+    at: str
+    run: Run
+    instance: str
+    boot: str
+    software: str
+    feed: str
+    seed: Integer
+    schema: str
+    locale: str
+    faker: str
+    pool: Positive
+    total: Positive
+    rate: Rate
+    clients: Count
+
+
+class Pace(LineStruct, tag="pace", frozen=True, kw_only=True):
+    """From ``first`` on, records are due from ``due_us`` on at ``rate`` per second; null means paused."""
+
+    at: str
+    first: Positive
+    due_us: Integer
+    rate: Rate | None
+
+
+class Subscribe(LineStruct, tag="subscribe", frozen=True, kw_only=True):
+    """A client was admitted, or came back. ``fence`` rises with every subscription of the run."""
+
+    at: str
+    client: Name
+    session: Count
+    instance: str
+    fence: Positive
+    first: Positive
+    block_size: Count
+    observe: bool = False
+
+
+class Sent(LineStruct, tag="sent", frozen=True, kw_only=True):
+    """Everything through this seq *may* have been sent: written ahead, so that a crash leaves evidence."""
+
+    at: str
+    client: Name
+    fence: Positive
+    through: Count
+
+
+class Receipt(LineStruct, tag="receipt", frozen=True, kw_only=True):
+    """A client says that a block is on disk; ``match`` says whether the server's own digest agrees."""
+
+    at: str
+    client: Name
+    session: Positive
+    fence: Positive
+    block: Positive
+    first: Positive
+    last: Positive
+    count: Count
+    missing: list[Span] = msgspec.field(default_factory=list)
+    digest: Digest
+    match: bool
+
+
+class Leave(LineStruct, tag="leave", frozen=True, kw_only=True):
+    """A subscription ended: what it had been sent and had receipted, and why it ended."""
+
+    at: str
+    client: Name
+    fence: Positive
+    sent: Count
+    receipted: Count
+    cause: Cause
+
+
+class Control(LineStruct, tag="control", frozen=True, kw_only=True):
+    """What an operator asked for, and from where."""
+
+    at: str
+    wish: str
+    value: float | None = None
+    client: str | None = None
+    peer: str
+
+
+class End(LineStruct, tag="end", frozen=True, kw_only=True):
+    """The run is over. ``late_ns`` is how late the server itself was: null when there was no schedule."""
+
+    at: str
+    last: Count
+    count: Count
+    reason: EndReason
+    late_p99_ns: Integer | None = None
+    late_max_ns: Integer | None = None
+
+
+Entry = Open | Pace | Subscribe | Sent | Receipt | Leave | Control | End
+codec: Kinds[Open | Pace | Subscribe | Sent | Receipt | Leave | Control | End] = Kinds(Entry)

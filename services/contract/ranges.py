@@ -1,0 +1,103 @@
+"""Sets of sequence numbers kept as runs: small when records come in order, exact when they do not."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+
+
+class Ranges:
+    """A set of integers as sorted, disjoint, non-adjacent inclusive ranges."""
+
+    __slots__ = ("_firsts", "_lasts")
+
+    def __init__(self, spans: Iterable[tuple[int, int]] = ()) -> None:
+        self._firsts: list[int] = []
+        self._lasts: list[int] = []
+        for first, last in spans:
+            self.add(first, last)
+
+    def add(self, first: int, last: int) -> int:
+        """Add ``first`` to ``last`` inclusive (nothing when last < first); return how many were new."""
+        if last < first:
+            return 0
+        low = bisect_left(self._lasts, first - 1)
+        high = bisect_right(self._firsts, last + 1)
+        if low == high:
+            self._firsts.insert(low, first)
+            self._lasts.insert(low, last)
+            return last - first + 1
+        merged_first = min(first, self._firsts[low])
+        merged_last = max(last, self._lasts[high - 1])
+        before = sum(b - a + 1 for a, b in zip(self._firsts[low:high], self._lasts[low:high], strict=True))
+        self._firsts[low:high] = [merged_first]
+        self._lasts[low:high] = [merged_last]
+        return merged_last - merged_first + 1 - before
+
+    def __contains__(self, number: int) -> bool:
+        at = bisect_left(self._lasts, number)
+        return at < len(self._firsts) and self._firsts[at] <= number
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return zip(self._firsts, self._lasts, strict=True)
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Return the ranges. `list` would do it too, but first make room for as many as there are integers."""
+        return list(iter(self))
+
+    def __len__(self) -> int:
+        """Return how many integers the set holds."""
+        return sum(self._lasts) - sum(self._firsts) + len(self._firsts)
+
+    def __bool__(self) -> bool:
+        return bool(self._firsts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ranges) and (self._firsts, self._lasts) == (other._firsts, other._lasts)
+
+    __hash__ = None  # type: ignore[assignment]  # a mutable set
+
+    def __repr__(self) -> str:
+        return f"Ranges({self.spans()})"
+
+    @property
+    def last(self) -> int:
+        """The highest integer held, 0 for none."""
+        return self._lasts[-1] if self._lasts else 0
+
+    def within(self, first: int, last: int) -> Ranges:
+        """Return those held between ``first`` and ``last`` inclusive."""
+        return self & Ranges([(first, last)])
+
+    def __and__(self, other: Ranges) -> Ranges:
+        result, mine, theirs = Ranges(), self.spans(), other.spans()
+        i = j = 0
+        while i < len(mine) and j < len(theirs):
+            result.add(max(mine[i][0], theirs[j][0]), min(mine[i][1], theirs[j][1]))
+            if mine[i][1] < theirs[j][1]:
+                i += 1
+            else:
+                j += 1
+        return result
+
+    def __or__(self, other: Ranges) -> Ranges:
+        result = Ranges(self)
+        for first, last in other:
+            result.add(first, last)
+        return result
+
+    def __sub__(self, other: Ranges) -> Ranges:
+        result, holes = Ranges(), other.spans()
+        j = 0
+        for first, last in self:
+            while j and holes[j - 1][1] >= first:
+                j -= 1
+            while j < len(holes) and holes[j][1] < first:
+                j += 1
+            start = first
+            while j < len(holes) and holes[j][0] <= last:
+                result.add(start, holes[j][0] - 1)
+                start = holes[j][1] + 1
+                j += 1
+            result.add(start, last)
+        return result

@@ -1,0 +1,168 @@
+"""What the collector makes of both sides of the books: one run, with a verdict. Specification: ``docs/summary.md``."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+from services.contract.fields import Span
+from services.contract.histogram import Histogram
+
+VERSION: Final = 1
+
+RunState = Literal["opened", "waiting", "running", "paused", "ended", "closed"]
+ClientState = Literal["running", "finished", "left", "lost"]
+Verdict = Literal["PASS", "FAIL", "INVALID"]
+
+EXIT_CODES: dict[str | None, int] = {"PASS": 0, "FAIL": 99, "INVALID": 98}
+EXIT_BAD_SETTINGS = 104
+EXIT_ABORTED = 105
+
+
+class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Of durations in nanoseconds; all null when there is nothing to measure."""
+
+    min: int | None = None
+    p50: int | None = None
+    p90: int | None = None
+    p99: int | None = None
+    p99_9: int | None = None
+    max: int | None = None
+
+    @classmethod
+    def of(cls, histogram: Histogram) -> Quantiles:
+        """Read the quantiles of a histogram."""
+        at = histogram.percentile
+        return cls(min=histogram.min, p50=at(50), p90=at(90), p99=at(99), p99_9=at(99.9), max=histogram.max)
+
+
+class Causes(msgspec.Struct, frozen=True, kw_only=True):
+    """Why records are missing: disjoint counts, each from evidence of its own."""
+
+    never_sent: int = 0
+    sent_not_logged: int = 0
+    corrupt_in_flight: int = 0
+    receipted_not_logged: int = 0
+    corrupt_block: int = 0
+    foreign: int = 0
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the questions every run is asked; ``ok`` is null while it cannot be answered."""
+
+    name: str
+    ok: bool | None
+    detail: str
+
+
+class Threshold(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit the operator set, and what was measured."""
+
+    expression: str
+    ok: bool | None
+    measured: float | int | None
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """Damage found in the books: where it stands and which records it covers.
+
+    ``file`` is relative to the volumes folder, ``line`` counts from 1, ``missing`` are the seqs between the good
+    lines around it (null when it hides none).
+    """
+
+    file: str
+    line: int
+    kind: str
+    client: str | None
+    missing: Span | None
+    detail: str
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums over all clients. ``bytes`` are of records; rates are over ``duration_ns``, first to last receipt."""
+
+    expected: int = 0
+    received: int = 0
+    missing: int = 0
+    duplicates: int = 0
+    reordered: int = 0
+    corrupt: int = 0
+    residual: int = 0
+    blocks: int = 0
+    bytes: int = 0
+    logged_not_receipted: int = 0
+    duration_ns: int | None = None
+    messages_per_second: float | None = None
+    bytes_per_second: float | None = None
+
+
+class ClientSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The books of one client."""
+
+    client: str
+    state: ClientState
+    block_size: int | None
+    blocks: int
+    sessions: int
+    expected: int
+    received: int
+    missing: int
+    duplicates: int
+    reordered: int
+    corrupt: int
+    residual: int
+    bytes: int
+    logged_not_receipted: int
+    missing_ranges: list[Span]
+    missing_by_cause: Causes
+    torn: int
+    clock_offset_us: int | None
+    clock_error_us: int | None
+    latency_ns: Quantiles
+    transit_ns: Quantiles
+    block_duration_ns: Quantiles
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """One run. A pure function of the set of valid lines, apart from ``made_at``."""
+
+    v: Literal[1] = VERSION
+    run: str
+    feed: str | None
+    state: RunState
+    verdict: Verdict | None
+    headline: str
+    reasons: list[str]
+    checks: list[Check]
+    thresholds: list[Threshold]
+    totals: Totals
+    latency_ns: Quantiles
+    transit_ns: Quantiles
+    block_duration_ns: Quantiles
+    spread_ns: Quantiles
+    clients: list[ClientSummary]
+    missing_by_cause: Causes
+    faults: list[Fault]
+    total: int | None
+    rate: float | int | None
+    made_at: str | None = None
+
+
+def encode(summary: Summary) -> bytes:
+    """Return the text of ``summary.json``: indented, with a final newline."""
+    return msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
+
+
+def decode(text: bytes) -> Summary:
+    """Read a ``summary.json``.
+
+    Raises:
+        msgspec.MsgspecError: it is none.
+    """
+    return msgspec.json.decode(text, type=Summary)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of ``summary.json``."""
+    return msgspec.json.schema(Summary)

@@ -1,0 +1,1 @@
+"""What every process needs: settings, JSON logs, lifecycle, clock, heartbeat, durable files."""

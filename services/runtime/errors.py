@@ -1,0 +1,41 @@
+"""The faults that the operator can mend, each saying how.
+
+::
+
+    OperatorError
+    ├── BadSettings        settings that cannot be used, all of them in one report
+    ├── UnwritableFolder   a folder that this process must write to refuses it
+    └── PortInUse          another process listens where this one has to
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class OperatorError(Exception):
+    """Base of the faults that the operator can mend; its text is one line per fault."""
+
+
+class BadSettings(OperatorError):
+    """Settings that cannot be used. ``problems`` holds one line each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class UnwritableFolder(OperatorError):
+    """A folder that this process must write to refuses it."""
+
+    def __init__(self, folder: str, why: str, fix: str) -> None:
+        super().__init__(f"cannot write to {folder}: {why}; {fix}")
+        self.folder = folder
+
+
+class PortInUse(OperatorError):
+    """Another process listens on the port."""
+
+    def __init__(self, setting: str, port: int) -> None:
+        super().__init__(f"port {port} is in use by another process; stop that one or set {setting} to a free port")
+        self.port = port

@@ -1,0 +1,139 @@
+"""Durable files: claimed by creating them, appended line by line, cut back when a write fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import uuid
+from pathlib import Path
+
+from services.runtime.errors import UnwritableFolder
+
+
+class LineFile:
+    """A file that this process alone writes, from its creation to its end.
+
+    ``size`` is the length up to which the file is good; a failed append never leaves more than that, unless
+    even cutting it back failed: then the error says so and `cut_back` is to be tried again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Create ``path``.
+
+        Raises:
+            FileExistsError: another process claimed the name first.
+            OSError: the file system refuses.
+        """
+        self.path = path
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._fd = os.open(path, flags, 0o664)
+        self.size = 0
+        self.is_open = True
+        sync_folder(path.parent)
+
+    def append(self, data: bytes) -> None:
+        """Write ``data`` at the end, whole or not at all.
+
+        Raises:
+            OSError: it could not be written; the file is as it was.
+        """
+        done = 0
+        try:
+            while done < len(data):
+                done += os.write(self._fd, memoryview(data)[done:] if done else data)
+        except OSError:
+            if done:
+                self.cut_back(self.size)
+            raise
+        self.size += len(data)
+
+    def sync(self) -> None:
+        """Force what was appended to the disk.
+
+        Raises:
+            OSError: it may not be there; what was appended since the last good sync must be written again.
+        """
+        os.fdatasync(self._fd)
+
+    def cut_back(self, size: int) -> None:
+        """Cut the file to its first ``size`` bytes."""
+        os.ftruncate(self._fd, size)
+        self.size = size
+
+    def touch(self) -> None:
+        """Set the file's time to now: its writer lives."""
+        os.utime(self._fd)
+
+    def close(self) -> None:
+        """Close the file; no more calls but this one."""
+        if self.is_open:
+            self.is_open = False
+            os.close(self._fd)
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's entries to the disk, so that a new file's name survives a power cut."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, and force their names to the disk."""
+    missing = [path for path in (folder, *folder.parents) if not os.path.isdir(path)]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in reversed(missing):
+        sync_folder(path.parent)
+
+
+def probe(folder: Path) -> None:
+    """Make sure that this process can write durably in a folder, making it first if need be.
+
+    Raises:
+        UnwritableFolder: with uid, owner and mode, and the command that mends it.
+    """
+    # Not the pid: that is the same number in every container, and they probe one folder at one time.
+    trial = folder / f".probe-{uuid.uuid4().hex}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with trial.open("wb") as file:
+            file.write(b"x")
+            file.flush()
+            os.fsync(file.fileno())
+        trial.replace(trial.with_suffix(".renamed"))
+        trial.with_suffix(".renamed").unlink()
+    except OSError as problem:
+        with contextlib.suppress(OSError):
+            trial.unlink(missing_ok=True)
+        raise UnwritableFolder(str(folder), _describe(folder, problem), _fix(folder, problem)) from problem
+
+
+def _describe(folder: Path, problem: OSError) -> str:
+    existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    status = existing.lstat()
+    return (
+        f"{os.strerror(problem.errno or 0).lower()} as uid {os.geteuid()}"
+        f" ({existing} is owned by uid {status.st_uid}, mode {stat.S_IMODE(status.st_mode):o})"
+    )
+
+
+def _fix(folder: Path, problem: OSError) -> str:
+    if isinstance(problem, PermissionError):
+        return f"fix: sudo chown -R {os.geteuid()} {folder}"
+    if isinstance(problem, (FileExistsError, NotADirectoryError)):
+        return "fix: a file stands where the folder should be; move it away"
+    return "fix: make space, or mount the folder for writing"

@@ -1,0 +1,26 @@
+"""The services' own logs: JSON lines on standard output, by python-json-logger. Not the block log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from pythonjsonlogger.json import JsonFormatter
+
+
+def configure(service: str, level: int = logging.INFO) -> None:
+    """Send every log record of this process to standard output as one JSON line."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        JsonFormatter(
+            ["levelname", "message"],
+            rename_fields={"levelname": "level", "message": "event"},
+            static_fields={"service": service},
+            timestamp="at",
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    # The library tells of every handshake that a port scanner breaks off; ours are counted in /metrics.
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)

@@ -1,0 +1,50 @@
+"""How a process starts and ends: signals, exit codes, and the one report of what the operator must mend."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from services.contract.summary import EXIT_BAD_SETTINGS
+from services.runtime.errors import OperatorError
+
+Settings = TypeVar("Settings")
+
+
+def run(read_settings: Callable[[], Settings], main: Callable[[Settings, asyncio.Event], Awaitable[int]]) -> int:
+    """Run a service until it returns or is told to stop, and return its exit code.
+
+    ``main`` gets the settings and an event that SIGTERM and SIGINT set. What the operator has to mend is printed
+    one line each, and the process waits ``HOLD_SECONDS`` before it exits 104, so that a restart policy does not spin.
+    """
+    # Group-writable: the host's user, in whose group the volumes are, deletes logs without sudo.
+    os.umask(0o002)
+    try:
+        settings = read_settings()
+        return asyncio.run(_with_signals(settings, main))
+    except OperatorError as problem:
+        for line in str(problem).splitlines():
+            sys.stderr.write(f"error: {line}\n")
+        _hold()
+        return EXIT_BAD_SETTINGS
+
+
+async def _with_signals(settings: Settings, main: Callable[[Settings, asyncio.Event], Awaitable[int]]) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return await main(settings, stop)
+
+
+def _hold() -> None:
+    # Not read with the settings: these may be what is wrong.
+    text = os.environ.get("HOLD_SECONDS", "")
+    seconds = min(float(text), 60.0) if text.replace(".", "", 1).isdecimal() else 0.0
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(seconds)

@@ -1,0 +1,153 @@
+"""The one table of settings: name, default, whose it is, how it is read, what it means.
+
+The README's table, ``docker-compose.yml`` and the code are held to it by a test. All settings come from the
+environment; an empty value counts as not set; all mistakes are reported together.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from services.contract.fields import is_name
+from services.runtime.errors import BadSettings
+
+
+class Setting(NamedTuple):
+    """One setting; ``read`` turns its text into a value or raises ValueError with what it expected."""
+
+    name: str
+    default: str
+    of: str
+    read: Callable[[str], Any]
+    meaning: str
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,16}", text) or not low <= int(text) <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise ValueError(f"a number from {low:g} to {high:g}")
+        return int(value) if value.is_integer() else value
+
+    return read
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"one of {', '.join(choices)}")
+        return text
+
+    return read
+
+
+def _block_sizes(text: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(_integer(1, 100_000)(part.strip()) for part in text.split(","))
+    except ValueError as problem:
+        raise ValueError(f"a list like 10,25,50, each {problem}") from problem
+    return sizes
+
+
+def _client_id(text: str) -> str:
+    if text and not is_name(text):
+        raise ValueError("a name of a-z 0-9 . _ ~ -, beginning with a letter or digit, at most 63 long")
+    return text
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        good = False
+    if not good:
+        raise ValueError("a WebSocket address like ws://server:8765")
+    return text
+
+
+def _text(text: str) -> str:
+    return text
+
+
+SETTINGS = (
+    Setting("RATE", "200", "server", _number(0, 1_000_000), "records per second; 0 = as fast as clients take them"),
+    Setting("RECORDS", "6000", "server", _integer(1, 10**12), "length of a run"),
+    Setting("RUNS", "1", "server", _integer(0, 10**6), "how many runs are played one after the other; 0 = endless"),
+    Setting("KEEP_RUNS", "0", "all", _integer(0, 10**6), "how many runs are kept on disk; 0 = all"),
+    Setting("SEED", "42", "server", _integer(0, 2**53 - 1), "the feed's seed: same seed, same records"),
+    Setting("LOCALE", "en_US", "server", _text, "the feed's Faker locale"),
+    Setting("SCHEMA", "person", "server", _choice("person"), "the shape of a record"),
+    Setting("CLIENTS", "1", "server", _integer(1, 100_000), "the run starts when so many clients have subscribed"),
+    Setting(
+        "GRACE_SECONDS", "15", "server", _number(0, 3600), "how long after the last record a run waits for receipts"
+    ),
+    Setting("RESUME_SECONDS", "600", "server", _number(0, 10**6), "an interrupted run is continued within this time"),
+    Setting("SEND_SECONDS", "10", "server", _number(0.1, 3600), "a client that takes no byte for this long is cut"),
+    Setting("PORT", "8765", "server", _integer(1, 65535), "where clients connect"),
+    Setting("CONTROL_TOKEN", "", "server", _text, "who holds it may control the run from afar; empty = loopback only"),
+    Setting(
+        "BLOCK_SIZES", "10,25,50,100,250", "client", _block_sizes, "messages per block, taken by the client's number"
+    ),
+    Setting("BLOCK_SECONDS", "5", "client", _number(0.01, 3600), "a block closes after this long even if not full"),
+    Setting("BLOCK_BYTES", "1048576", "client", _integer(1024, 2**30), "a block closes at this many bytes of records"),
+    Setting("FSYNC", "block", "client", _choice("block", "interval", "none"), "when a block is forced to disk"),
+    Setting(
+        "CONNECTIONS", "1", "client", _integer(1, 10_000), "clients run by one process, each with a log of its own"
+    ),
+    Setting("CLIENT_ID", "", "client", _client_id, "the client's name; empty = the container's"),
+    Setting("SERVER_URL", "ws://server:8765", "client", _url, "the feed"),
+    Setting("VOLUMES", "/volumes", "all", _text, "where logs/, ledger/ and summary/ are"),
+    Setting("THRESHOLDS", "", "collector", _text, "limits in k6's style: latency.p99<50ms, missing==0"),
+    Setting("PAGE_PORT", "8766", "collector", _integer(0, 65535), "the page, on 127.0.0.1"),
+    Setting("PAGE_HOST", "127.0.0.1", "collector", _text, "the address the page listens on; compose sets it inside"),
+    Setting("HOLD_SECONDS", "0", "all", _number(0, 60), "wait before exiting 104, so that restarts do not spin"),
+)
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+def read(environment: Mapping[str, str], names: Iterable[str]) -> dict[str, Any]:
+    """Return the values of the named settings, by lower-case name.
+
+    Raises:
+        BadSettings: with every malformed value and every name that looks like a misspelt setting.
+    """
+    problems = [*_misspelt(environment)]
+    values: dict[str, Any] = {}
+    for name in names:
+        setting = BY_NAME[name]
+        text = environment.get(name, "").strip() or setting.default
+        try:
+            values[name.lower()] = setting.read(text)
+        except ValueError as expected:
+            problems.append(f"{name}={text!r}: expected {expected}")
+    if problems:
+        raise BadSettings(problems)
+    return values
+
+
+def _misspelt(environment: Mapping[str, str]) -> Iterable[str]:
+    # Only names with an underscore, or a plural gone wrong: short words such as PATH belong to others.
+    for name in sorted(environment):
+        if name in BY_NAME or len(name) < 5:
+            continue
+        near = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.88)
+        if near and (abs(len(name) - len(near[0])) <= 2):
+            yield f"{name}: no such setting; did you mean {near[0]}?"

@@ -1,0 +1,45 @@
+"""When each message's bytes arrived: stamped as they come from the kernel, before they are parsed.
+
+A WebSocket library hands a message over after a queue and a task switch; what a message waits there belongs to
+this process's latency, so it must not be lost from it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from services.runtime.clock import Clock
+
+_CONTROL = 8
+"""WebSocket opcodes from here on are control frames: no messages."""
+
+
+class _WebSocketFrame(Protocol):
+    @property
+    def opcode(self) -> int: ...
+
+    @property
+    def fin(self) -> bool: ...
+
+
+class Stamps:
+    """The arrival times of the messages that have not been taken yet, oldest first."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._now_ns = 0
+        self._waiting: deque[int] = deque()
+
+    def bytes_came(self) -> None:
+        """Note the time: bytes have just been read from the socket."""
+        self._now_ns = self._clock.now_ns()
+
+    def frame_came(self, frame: _WebSocketFrame) -> None:
+        """Keep the time of the last bytes for the message that this frame completes."""
+        if frame.fin and frame.opcode < _CONTROL:
+            self._waiting.append(self._now_ns)
+
+    def take_ns(self) -> int:
+        """Return the arrival time of the message that was just handed over, epoch nanoseconds."""
+        return self._waiting.popleft() if self._waiting else self._clock.now_ns()

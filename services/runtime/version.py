@@ -1,0 +1,3 @@
+"""The version of the software, as it is written into every log."""
+
+SOFTWARE = "streamgauge/0.1.0"

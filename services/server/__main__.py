@@ -1,0 +1,12 @@
+"""``python -m services.server``: serve the feed until stopped."""
+
+import os
+import sys
+
+from services.runtime import jsonlogs, lifecycle
+from services.server.app import main
+from services.server.settings import ServerSettings
+
+if __name__ == "__main__":
+    jsonlogs.configure("server")
+    sys.exit(lifecycle.run(lambda: ServerSettings.read(os.environ), main))

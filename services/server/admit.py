@@ -1,0 +1,112 @@
+"""Who may subscribe, under which name: one name is one process at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from websockets.exceptions import ConnectionClosed
+
+from services.contract import ledger, wire
+from services.server.connection import FeedConnection
+from services.server.session import Session
+from services.server.stream import Stream
+
+log = logging.getLogger(__name__)
+
+HOLDER_SECONDS = 2.0
+"""A holder of a name that answers within this time keeps it."""
+
+
+class Refused(Exception):
+    """The subscription cannot be granted; ``frame`` says why, ``code`` is how to close (None: stay connected)."""
+
+    def __init__(self, frame: wire.Frame, code: int | None) -> None:
+        super().__init__(str(frame))
+        self.frame, self.code = frame, code
+
+
+class Admission:
+    """Admits clients to the current run of a stream."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._settling: dict[str, asyncio.Lock] = {}
+
+    async def admit(self, connection: FeedConnection, request: wire.Subscribe) -> Session:
+        """Grant a subscription and enter it into the ledger.
+
+        Raises:
+            Refused: with what to tell the client.
+        """
+        if request.observe:
+            return self._observe(connection, request)
+        # Two newcomers with one name are judged one after the other.
+        async with self._settling.setdefault(request.client, asyncio.Lock()):
+            self._refuse_impossible(request)
+            holder = self._stream.sessions.get(request.client)
+            if holder is not None and holder.open:
+                await self._settle(holder, request)
+            return self._subscribe(connection, request)
+
+    def _refuse_impossible(self, request: wire.Subscribe) -> None:
+        run = self._stream.run
+        if request.after > run.book.total:
+            detail = f"after {request.after} is beyond the run's {run.book.total} records"
+            raise Refused(wire.Error(code="bad_after", detail=detail), wire.CLOSE_PROTOCOL)
+        if run.state == "ended" and request.client not in run.book.clients:
+            raise Refused(wire.Bye(reason="ended", retry_ms=2000), wire.CLOSE_LATER)
+
+    async def _settle(self, holder: Session, request: wire.Subscribe) -> None:
+        if not request.instance or request.instance != holder.instance:
+            if await self._answers(holder):
+                suggest = self._free_name(request.client)
+                log.warning("name taken", extra={"client": request.client, "suggest": suggest})
+                detail = f"another process answers as {request.client}"
+                raise Refused(wire.Error(code="name_taken", detail=detail, suggest=suggest), None)
+            log.warning("silent client superseded", extra={"client": request.client})
+        holder.cause = "superseded"
+        holder.leave()
+        holder.connection.say(wire.Bye(reason="superseded", retry_ms=0))
+        await holder.connection.end(wire.CLOSE_SUPERSEDED, "superseded")
+
+    @staticmethod
+    async def _answers(holder: Session) -> bool:
+        try:
+            async with asyncio.timeout(HOLDER_SECONDS):
+                await (await holder.connection.ping())
+        except (TimeoutError, ConnectionClosed):
+            return False
+        return holder.open
+
+    def _free_name(self, name: str) -> str:
+        stem = name.partition("~")[0][:58]
+        number = 2
+        while (other := self._stream.sessions.get(f"{stem}~{number}")) is not None and other.open:
+            number += 1
+        return f"{stem}~{number}"
+
+    def _observe(self, connection: FeedConnection, request: wire.Subscribe) -> Session:
+        run, now = self._stream.run, asyncio.get_running_loop().time()
+        session = Session(connection, run, request, 0, now)
+        self._stream.observers.append(session)
+        return session
+
+    def _subscribe(self, connection: FeedConnection, request: wire.Subscribe) -> Session:
+        run, now = self._stream.run, asyncio.get_running_loop().time()
+        fence = run.book.fence + 1
+        run.enter(
+            ledger.Subscribe(
+                at=run.at(),
+                client=request.client,
+                session=request.session,
+                instance=request.instance,
+                fence=fence,
+                first=request.after + 1,
+                block_size=request.block_size,
+            )
+        )
+        session = Session(connection, run, request, fence, now)
+        self._stream.sessions[request.client] = session
+        log.info("subscribed", extra={"client": request.client, "fence": fence, "first": request.after + 1})
+        return session

@@ -1,0 +1,194 @@
+"""The server: one port for the feed, ``/healthz`` and ``/metrics``; one ledger; run after run."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import shutil
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from services.contract import ledger, wire
+from services.runtime import heartbeat
+from services.runtime.clock import Clock, boot_id
+from services.runtime.errors import PortInUse
+from services.runtime.files import probe
+from services.server.admit import Admission
+from services.server.connection import WRITE_LIMIT, FeedConnection, connection_of
+from services.server.converse import Conversation
+from services.server.generate import Feed
+from services.server.ledger import read
+from services.server.lifecycle import Lifecycle
+from services.server.metrics import ServerMetrics
+from services.server.runs import Runs
+from services.server.settings import ServerSettings
+from services.server.stream import Stream
+
+log = logging.getLogger(__name__)
+
+_SYNC_SECONDS = 0.2
+_STEP_SECONDS = 0.05
+_TOUCH_SECONDS = 2.0
+_BETWEEN_RUNS_SECONDS = 2.0
+"""After the end of a run: time for clients to seal, and for the collector to close."""
+
+
+class App:
+    """Everything that lives as long as the process."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self.clock = Clock()
+        self.root = settings.volumes / "ledger"
+        feed = Feed(settings.schema, settings.locale, settings.seed)
+        self.runs = Runs(self.root, feed, settings, self.clock, boot=boot_id(), instance=uuid.uuid4().hex[:12])
+        self.played = 1
+        self.stream = Stream(self.runs.begin(), self.clock)
+        self.lifecycle = Lifecycle(self.stream.run, asyncio.get_running_loop().time())
+        self.admission = Admission(self.stream)
+        self.metrics = ServerMetrics(self.stream)
+        self.conversations: set[Conversation] = set()
+        self.draining = False
+
+    async def listen(self) -> Server:
+        """Start to listen.
+
+        Raises:
+            PortInUse: another process does already.
+        """
+        try:
+            return await serve(
+                self._converse,
+                None,
+                self.settings.port,
+                create_connection=connection_of(self.clock),
+                process_request=self._answer_plain,
+                select_subprotocol=_subprotocol,
+                subprotocols=[Subprotocol(wire.SUBPROTOCOL)],
+                # A page in somebody's browser says its origin; clients of a feed have none.
+                origins=[None],
+                compression=None,
+                max_size=wire.MAX_CLIENT_FRAME,
+                open_timeout=5,
+                write_limit=WRITE_LIMIT,
+                server_header=None,
+            )
+        except OSError as problem:
+            if problem.errno == errno.EADDRINUSE:
+                raise PortInUse("PORT", self.settings.port) from problem
+            raise
+
+    async def _converse(self, connection: ServerConnection) -> None:
+        if not isinstance(connection, FeedConnection):
+            raise TypeError(f"connections are made by listen(), not {type(connection)}")
+        connection.on_unblocked = self.stream.wake
+        token = self.settings.control_token
+        conversation = Conversation(connection, self.stream, self.admission, token)
+        self.conversations.add(conversation)
+        try:
+            await conversation.run()
+        finally:
+            self.conversations.discard(conversation)
+
+    def _answer_plain(self, connection: ServerConnection, request: Request) -> Response | None:
+        path = urlsplit(request.path).path
+        if path == "/healthz":
+            return connection.respond(200, f"{self.stream.run.state}\n")
+        if path == "/metrics":
+            response = connection.respond(200, self.metrics.text())
+            del response.headers["Content-Type"]
+            response.headers["Content-Type"] = "text/plain; version=0.0.4; charset=utf-8"
+            return response
+        return connection.respond(503, "draining\n") if self.draining else None
+
+    async def keep_ledger(self) -> None:
+        """Sync the ledger every 200 ms, and show that this server lives."""
+        touched = 0.0
+        while True:
+            await asyncio.sleep(_SYNC_SECONDS)
+            writer, now = self.stream.run.ledger, asyncio.get_running_loop().time()
+            if not writer.writable:
+                writer.flush()
+                self.stream.wake()
+            try:
+                await asyncio.to_thread(writer.sync)
+                if now - touched > _TOUCH_SECONDS:
+                    writer.touch()
+                    touched = now
+            except OSError as problem:
+                log.warning("ledger not synced", extra={"why": str(problem)})
+
+    async def keep_time(self) -> None:
+        """Start, resume and end runs; cut off who does not read; play the next run."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_STEP_SECONDS)
+            connected = {name for name, session in self.stream.sessions.items() if session.open}
+            self.lifecycle.step(loop.time(), connected, self.stream.delivered)
+            self.stream.cut_stalled(loop.time(), self.settings.send_seconds)
+            if self.stream.run.state == "ended" and self._more_runs():
+                await asyncio.sleep(_BETWEEN_RUNS_SECONDS)
+                self._next_run()
+
+    def _more_runs(self) -> bool:
+        return self.settings.runs == 0 or self.played < self.settings.runs
+
+    def _next_run(self) -> None:
+        self.played += 1
+        self.stream.run.ledger.close()
+        self._forget_old_runs()
+        run = self.runs.open()
+        self.stream.begin(run)
+        self.lifecycle = Lifecycle(run, asyncio.get_running_loop().time())
+        for conversation in self.conversations:
+            conversation.welcome()
+
+    def _forget_old_runs(self) -> None:
+        keep = self.settings.keep_runs
+        names = sorted(path.name for path in self.root.iterdir() if path.is_dir())
+        # One place less: the run that is about to be opened counts too.
+        for name in names[: len(names) - keep + 1] if keep else []:
+            if any(isinstance(entry, ledger.End) for entry in read(self.root / name)):
+                shutil.rmtree(self.root / name, ignore_errors=True)
+
+    async def drain(self, server: Server) -> None:
+        """Stop in good order: pause the run, say goodbye, leave a ledger that tells all."""
+        self.draining = True
+        server.close(close_connections=False)
+        run = self.stream.run
+        if run.state == "running":
+            run.pace(None)
+        await asyncio.gather(*(conversation.drain() for conversation in list(self.conversations)))
+        log.info("stopped", extra={"run": run.name, "state": run.state})
+
+
+def _subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    # A plain WebSocket client that offers none may watch too.
+    return Subprotocol(wire.SUBPROTOCOL) if wire.SUBPROTOCOL in offered else None
+
+
+async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
+    """Serve until told to stop."""
+    probe(Path(settings.volumes) / "ledger")
+    app = App(settings)
+    server = await app.listen()
+    log.info("listening", extra={"port": settings.port, "run": app.stream.run.name})
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(work)
+            for work in (app.stream.play(), app.keep_ledger(), app.keep_time(), heartbeat.beat())
+        ]
+        await stop.wait()
+        await app.drain(server)
+        for task in tasks:
+            task.cancel()
+    # Last, when nobody syncs any more.
+    app.stream.run.ledger.close()
+    return 0

@@ -1,0 +1,99 @@
+"""The state of a run, as its ledger tells it: the same fold at start-up over old lines and, live, over new ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from services.contract import ledger
+from services.contract.ranges import Ranges
+from services.contract.wire import State
+from services.server.schedule import Schedule, Stretch
+
+
+@dataclass
+class ClientBook:
+    """What the ledger says of one client."""
+
+    fence: int = 0
+    session: int = 0
+    sent: int = 0
+    receipted: int = 0
+    receipts: dict[int, Ranges] = field(default_factory=dict)
+    mismatched: set[tuple[int, int]] = field(default_factory=set)
+    left: ledger.Cause | None = None
+
+    def has_receipt(self, session: int, block: int) -> bool:
+        """Tell whether the ledger holds the receipt of this block."""
+        return session in self.receipts and block in self.receipts[session]
+
+    def enter_receipt(self, entry: ledger.Receipt) -> None:
+        """Take in a receipt; one that was there already changes nothing."""
+        self.receipted = max(self.receipted, entry.last)
+        self.receipts.setdefault(entry.session, Ranges()).add(entry.block, entry.block)
+        if not entry.match:
+            self.mismatched.add((entry.session, entry.block))
+
+
+class RunBook:
+    """One run: its schedule, its clients (observers stand outside), and how it ended."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.schedule = Schedule(total)
+        self.clients: dict[str, ClientBook] = {}
+        self.fence = 0
+        self.end: ledger.End | None = None
+        self.held = False
+        """An operator paused the run, so a server that starts does not resume it by itself."""
+
+    @property
+    def state(self) -> State:
+        """Where the run stands in its life."""
+        if self.end is not None:
+            return "ended"
+        if not self.schedule.started:
+            return "waiting"
+        return "paused" if self.schedule.paused else "running"
+
+    def apply(self, entry: ledger.Entry) -> None:
+        """Take in one line of the ledger."""
+        match entry:
+            case ledger.Pace():
+                self.schedule.enter(Stretch(entry.first, entry.due_us, entry.rate))
+            case ledger.Subscribe():
+                self._subscribe(entry)
+            case ledger.Sent():
+                client = self.clients.setdefault(entry.client, ClientBook())
+                client.sent = max(client.sent, entry.through)
+            case ledger.Receipt():
+                self.clients.setdefault(entry.client, ClientBook()).enter_receipt(entry)
+            case ledger.Leave() if entry.client in self.clients:
+                client = self.clients[entry.client]
+                if entry.fence == client.fence:
+                    client.left = entry.cause
+            case ledger.Control() if entry.wish in ("pause", "resume"):
+                self.held = entry.wish == "pause"
+            case ledger.End():
+                self.end = entry
+            case _:
+                pass
+
+    def _subscribe(self, entry: ledger.Subscribe) -> None:
+        self.fence = max(self.fence, entry.fence)
+        if entry.observe:
+            return
+        client = self.clients.setdefault(entry.client, ClientBook())
+        if entry.fence >= client.fence:
+            client.fence, client.session, client.left = entry.fence, entry.session, None
+
+    def awaited(self) -> list[str]:
+        """Return the clients that have not receipted the last seq and have not left on purpose."""
+        return [
+            name
+            for name, client in self.clients.items()
+            if client.receipted < self.total and client.left != "bye"
+        ]
+
+    def finished(self) -> bool:
+        """Tell whether at least one client holds everything and no other is awaited."""
+        return any(client.receipted >= self.total for client in self.clients.values()) and not self.awaited()

@@ -1,0 +1,91 @@
+"""The server's end of one WebSocket connection: sends without waiting, knows when its peer does not read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection, broadcast
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame as WebSocketFrame
+
+from services.contract import wire
+from services.runtime.clock import Clock
+from services.runtime.stamps import Stamps
+
+WRITE_LIMIT = (256 * 1024, 64 * 1024)
+"""Bytes buffered in this process above which a peer is sent nothing more, and below which it is again."""
+
+_MOST_BUFFERED = 2 * 1024 * 1024
+_CLOSE_SECONDS = 1.0
+
+
+class FeedConnection(ServerConnection):
+    """A connection that never makes the sender wait.
+
+    The library's own ``send`` waits for a peer that does not read, without limit, and so do its keepalive and its
+    ``close``. Here frames are handed over synchronously; whoever sends looks at ``blocked`` first.
+    """
+
+    clock: Clock
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.stamps = Stamps(self.clock)
+        self.blocked = False
+        self.on_unblocked: Callable[[], None] = lambda: None
+
+    def pause_writing(self) -> None:
+        """Note that the peer reads more slowly than it is sent to."""
+        super().pause_writing()
+        self.blocked = True
+
+    def resume_writing(self) -> None:
+        """Note that it has caught up, and say so."""
+        super().resume_writing()
+        self.blocked = False
+        self.on_unblocked()
+
+    def data_received(self, data: bytes) -> None:
+        """Stamp the bytes before anything is made of them."""
+        self.stamps.bytes_came()
+        super().data_received(data)
+
+    def process_event(self, event: Any) -> None:
+        """Give every message the stamp of its last bytes."""
+        if isinstance(event, WebSocketFrame):
+            self.stamps.frame_came(event)
+        super().process_event(event)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait in this process for the peer to read."""
+        return int(self.transport.get_write_buffer_size())
+
+    def hand_over(self, frame: bytes) -> None:
+        """Send a frame without waiting; a peer that lets too much pile up is cut off."""
+        broadcast((self,), frame, text=True)
+        if self.blocked and self.buffered > _MOST_BUFFERED:
+            self.transport.abort()
+
+    def say(self, frame: wire.Frame) -> None:
+        """Send a frame that is a header alone."""
+        self.hand_over(wire.encode(frame))
+
+    async def end(self, code: int, reason: str) -> None:
+        """Close with a code; a peer that does not let us is cut off within a second."""
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self.close(code, reason)
+        except (TimeoutError, ConnectionClosed):
+            self.transport.abort()
+
+
+def connection_of(process_clock: Clock) -> type[FeedConnection]:
+    """Return the class of connections that stamp by this clock (the library makes them, by class)."""
+
+    class StampedConnection(FeedConnection):
+        clock = process_clock
+
+    return StampedConnection

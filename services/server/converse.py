@@ -1,0 +1,210 @@
+"""One connection's conversation: from ``welcome`` to ``bye``."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import logging
+
+from websockets.exceptions import ConnectionClosed
+
+from services.contract import ledger, wire
+from services.contract.errors import PeerError
+from services.contract.ranges import Ranges
+from services.server.admit import Admission, Refused
+from services.server.connection import FeedConnection
+from services.server.session import Session
+from services.server.stream import Stream
+
+log = logging.getLogger(__name__)
+
+
+class Conversation:
+    """Answers the frames of one client, in the order in which they came."""
+
+    def __init__(self, connection: FeedConnection, stream: Stream, admission: Admission, token: str) -> None:
+        self._connection, self._stream, self._admission, self._token = connection, stream, admission, token
+        self.session: Session | None = None
+        self.welcomed = False
+
+    async def run(self) -> None:
+        """Converse until the connection ends, whoever ends it."""
+        self.welcome()
+        try:
+            while True:
+                data = await self._connection.recv(decode=False)
+                arrived_us = self._connection.stamps.take_ns() // 1000
+                await self._answer(wire.decode_from_client(bytes(data)), arrived_us)
+        except ConnectionClosed:
+            pass
+        except PeerError as problem:
+            code = "malformed" if self.session or self.welcomed else "protocol"
+            await self._refuse(wire.Error(code=code, detail=problem.detail[:300]), wire.CLOSE_PROTOCOL)
+        except Refused as refusal:
+            await self._refuse(refusal.frame, refusal.code or wire.CLOSE_PROTOCOL)
+        finally:
+            self.forget()
+
+    def welcome(self) -> None:
+        """Tell the client which run is on; an older subscription is over with its run."""
+        self.session = None
+        self.welcomed = True
+        self._connection.say(self._stream.run.welcome())
+
+    def forget(self) -> None:
+        """Enter the end of the subscription, if there is one, into the ledger."""
+        session = self.session
+        if session is None:
+            return
+        session.leave()
+        if session.observe and session in self._stream.observers:
+            self._stream.observers.remove(session)
+        elif self._stream.sessions.get(session.name) is session:
+            del self._stream.sessions[session.name]
+
+    async def drain(self) -> None:
+        """Say goodbye because the server stops, and close, in bounded time."""
+        if self.session is not None:
+            self.session.cause = "draining"
+            self.forget()
+        self._connection.say(wire.Bye(reason="draining", retry_ms=500))
+        await self._connection.end(wire.CLOSE_DRAINING, "draining")
+
+    async def _refuse(self, frame: wire.Frame, code: int) -> None:
+        if self.session is not None and self.session.cause == "lost":
+            self.session.cause = "protocol"
+        log.warning("peer refused", extra={"peer": str(self._connection.remote_address), "why": str(frame)})
+        self._connection.say(frame)
+        await self._connection.end(code, "protocol" if isinstance(frame, wire.Error) else "try again later")
+
+    async def _answer(self, frame: wire.FromClient, arrived_us: int) -> None:
+        match frame:
+            case wire.Ping():
+                now_us = self._stream.run.clock.now_us()
+                self._connection.say(wire.Pong(t1_us=frame.t1_us, t2_us=arrived_us, t3_us=now_us))
+            case wire.Subscribe():
+                await self._subscribe(frame)
+            case wire.Receipt():
+                self._receipt(frame)
+            case wire.Control():
+                self._control(frame)
+            case wire.Bye() if self.session is not None:
+                self.session.cause = "bye"
+                self.forget()
+                self.session = None
+            case _:
+                pass
+
+    async def _subscribe(self, request: wire.Subscribe) -> None:
+        if self.session is not None:
+            detail = f"already subscribed as {self.session.name}"
+            raise Refused(wire.Error(code="subscribed", detail=detail), wire.CLOSE_PROTOCOL)
+        try:
+            session = await self._admission.admit(self._connection, request)
+        except Refused as refusal:
+            if refusal.code is not None:
+                raise
+            self._connection.say(refusal.frame)
+            return
+        self.session = session
+        client = session.run.book.clients.get(session.name)
+        self._connection.say(
+            wire.Subscribed(
+                client=session.name,
+                first=session.cursor,
+                receipted=client.receipted if client is not None and not session.observe else 0,
+                fence=session.fence,
+            )
+        )
+        self._stream.wake()
+
+    def _receipt(self, receipt: wire.Receipt) -> None:
+        session = self.session
+        if session is None or session.observe:
+            detail = "a receipt needs a subscription" if session is None else "an observer sends no receipts"
+            raise Refused(wire.Error(code="not_subscribed", detail=detail), wire.CLOSE_PROTOCOL)
+        run, book = session.run, session.run.book
+        self._refuse_impossible(receipt, max(book.clients[session.name].sent, session.sent), session.number)
+        client = book.clients[session.name]
+        if client.has_receipt(receipt.session, receipt.block):
+            agreed = (receipt.session, receipt.block) not in client.mismatched
+            self._connection.say(wire.Recorded(session=receipt.session, block=receipt.block, match=agreed))
+            return
+        match = self._agrees(receipt)
+        entry = ledger.Receipt(
+            at=run.at(),
+            client=session.name,
+            session=receipt.session,
+            fence=session.fence,
+            block=receipt.block,
+            first=receipt.first,
+            last=receipt.last,
+            count=receipt.count,
+            missing=receipt.missing,
+            digest=receipt.digest,
+            match=match,
+        )
+        if not match:
+            extra = {"client": session.name, "block": receipt.block, "first": receipt.first, "last": receipt.last}
+            log.warning("receipt does not match", extra=extra)
+        answer = wire.Recorded(session=receipt.session, block=receipt.block, match=match)
+        run.enter(entry, then=lambda: self._connection.say(answer))
+
+    def _agrees(self, receipt: wire.Receipt) -> bool:
+        present = len(Ranges([(receipt.first, receipt.last)]) - Ranges(receipt.missing))
+        feed = self._stream.run.feed
+        return present == receipt.count and feed.digest(receipt.first, receipt.last, receipt.missing) == receipt.digest
+
+    @staticmethod
+    def _refuse_impossible(receipt: wire.Receipt, sent: int, session: int) -> None:
+        if receipt.last < receipt.first or receipt.last > sent or (session and receipt.session > session):
+            detail = f"receipt for {receipt.first} to {receipt.last} of session {receipt.session}; {sent} were sent"
+            raise Refused(wire.Error(code="bad_receipt", detail=detail), wire.CLOSE_PROTOCOL)
+
+    def _control(self, control: wire.Control) -> None:
+        if not self._may_control():
+            detail = "control is for loopback or the holder of the token"
+            raise Refused(wire.Error(code="unauthorized", detail=detail), wire.CLOSE_UNAUTHORIZED)
+        run = self._stream.run
+        rate = control.set.get("rate") if control.set else None
+        wish = "rate" if rate is not None else control.do
+        if wish is None:
+            raise Refused(wire.Error(code="malformed", detail="control sets or does nothing"), wire.CLOSE_PROTOCOL)
+        if wish != "status":
+            peer = str(self._connection.remote_address[0])
+            run.enter(ledger.Control(at=run.at(), wish=wish, value=rate, client=control.client, peer=peer))
+            self._obey(wish, rate, control.client)
+        self._connection.say(
+            wire.Controlled(
+                run=run.name,
+                state=run.state,
+                rate=None if run.state == "paused" else run.rate,
+                head=run.head(),
+                clients=sorted(name for name, session in self._stream.sessions.items() if session.open),
+            )
+        )
+
+    def _obey(self, wish: str, rate: float | None, client: str | None) -> None:
+        run = self._stream.run
+        if wish == "drop":
+            session = self._stream.sessions.get(client or "")
+            if session is None:
+                raise Refused(wire.Error(code="no_client", detail=f"nobody is {client}"), wire.CLOSE_PROTOCOL)
+            session.cause = "dropped"
+            session.connection.transport.abort()
+        elif wish == "pause" and run.state == "running":
+            run.pace(None)
+        elif wish == "resume" and run.state == "paused":
+            run.pace(run.rate)
+        elif rate is not None and run.state == "running":
+            run.pace(rate)
+
+    def _may_control(self) -> bool:
+        address = self._connection.remote_address
+        if address and ipaddress.ip_address(address[0]).is_loopback:
+            return True
+        request = self._connection.request
+        said = request.headers.get("Authorization", "") if request is not None else ""
+        return bool(self._token) and hmac.compare_digest(said.encode(), f"Bearer {self._token}".encode())
+
+

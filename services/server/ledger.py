@@ -1,0 +1,113 @@
+"""The ledger's file: lines are written at once and synced every 200 ms; a refusal stops the sending, not the server."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from services.contract import ledger
+from services.contract.errors import LineError
+from services.contract.line import FIRST
+from services.runtime.files import LineFile, make_folder
+
+log = logging.getLogger(__name__)
+
+Then = Callable[[], None]
+
+
+class LedgerWriter:
+    """One server process's ledger of one run.
+
+    While the disk refuses, lines wait in order; ``writable`` is false, nobody may be sent anything, and
+    what was to follow an entry (a *recorded*, say) waits with it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        make_folder(path.parent)
+        self._file = LineFile(path)
+        self._prev = FIRST
+        self._waiting: deque[tuple[ledger.Entry, Then | None]] = deque()
+        self._unsynced = self._refused = False
+        self.lines = 0
+
+    @property
+    def writable(self) -> bool:
+        """Whether everything entered so far has been written."""
+        return not self._waiting
+
+    def enter(self, entry: ledger.Entry, then: Then | None = None) -> None:
+        """Write an entry; call ``then`` once it is written."""
+        self._waiting.append((entry, then))
+        if len(self._waiting) == 1:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits, as far as the disk takes it."""
+        while self._waiting:
+            entry, then = self._waiting[0]
+            line, crc = ledger.codec.encode(entry, self._prev)
+            try:
+                self._file.append(line)
+            except OSError as problem:
+                if not self._refused:
+                    log.warning("ledger refused, sending stops", extra={"path": str(self.path), "why": str(problem)})
+                self._refused = True
+                return
+            if self._refused:
+                log.info("ledger accepts again", extra={"path": str(self.path)})
+                self._refused = False
+            self._prev, self._unsynced = crc, True
+            self.lines += 1
+            self._waiting.popleft()
+            if then is not None:
+                then()
+
+    def sync(self) -> None:
+        """Force to disk what was written; may run in a thread beside `enter`.
+
+        Raises:
+            OSError: it may not be there; the next call tries again.
+        """
+        if self._unsynced:
+            # First, so that a line written meanwhile is synced by the next call.
+            self._unsynced = False
+            try:
+                self._file.sync()
+            except OSError:
+                self._unsynced = True
+                raise
+
+    def touch(self) -> None:
+        """Show in the file's time that this server lives."""
+        self._file.touch()
+
+    def close(self) -> None:
+        """Sync and close."""
+        if self._file.is_open:
+            self.flush()
+            self.sync()
+            self._file.close()
+
+
+def read(folder: Path) -> list[ledger.Entry]:
+    """Return the good lines of all ledgers of a run, in the order of their times.
+
+    Torn tails are a crash's, damaged lines the collector's to report: both are passed over here.
+    """
+    entries: list[ledger.Entry] = []
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in path.read_bytes().splitlines(keepends=True):
+            try:
+                entries.append(ledger.codec.decode(line)[1])
+            except LineError as problem:
+                log.warning("ledger line passed over", extra={"path": str(path), "why": str(problem)})
+    # Stable: lines of one file with one time keep their order.
+    return sorted(entries, key=lambda entry: entry.at)
+
+
+def last_alive_us(folder: Path) -> int:
+    """Return when a server last showed life in this run, epoch microseconds."""
+    return max((path.stat().st_mtime_ns // 1000 for path in folder.glob("*.jsonl")), default=0)

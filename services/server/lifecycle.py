@@ -1,0 +1,71 @@
+"""When a run starts, resumes and ends: decided from the book and the clock, a few times a second."""
+
+from __future__ import annotations
+
+from services.contract import ledger
+from services.server.runs import Run
+
+JOIN_QUIET_SECONDS = 0.5
+"""Containers of one ``up`` come within moments of each other: the clock starts when no more of them come …"""
+
+JOIN_AT_MOST_SECONDS = 3.0
+"""… but it does not wait for ever."""
+
+RETURN_SECONDS = 5.0
+"""How long a paused run waits, when its server is back, for its clients to be back too."""
+
+
+class Lifecycle:
+    """Moves one run through its states. Times are monotonic seconds unless they end in ``_us``."""
+
+    def __init__(self, run: Run, now: float) -> None:
+        self.run = run
+        self._fence, self._joined, self._enough_since = run.book.fence, now, None if run.book.fence == 0 else now
+        self._began = now
+        self._progress, self._progressed = (0, 0), now
+        # What stopped the clock: the server's own stop is undone by its start, an operator's wish is not.
+        self._resume = run.state == "paused" and not run.book.held
+        self._expected = {
+            name
+            for name, client in run.book.clients.items()
+            if client.left == "draining" and client.receipted < run.book.total
+        }
+
+    def step(self, now: float, connected: set[str], delivered: int) -> None:
+        """Do what the time and the clients that are connected call for."""
+        book = self.run.book
+        if self._fence != book.fence:
+            self._fence, self._joined = book.fence, now
+        if book.state == "waiting" and self._all_here(now, connected):
+            self.run.pace(self.run.settings.rate)
+        elif self._resume and book.state == "paused":
+            if self._expected <= connected or now - self._began > RETURN_SECONDS:
+                self._resume = False
+                self.run.pace(self.run.rate)
+        elif book.state == "running" and (reason := self._over(now, delivered)) is not None:
+            self.run.finish(reason)
+
+    def _all_here(self, now: float, connected: set[str]) -> bool:
+        if len(connected) < self.run.settings.clients:
+            self._enough_since = None
+            return False
+        if self._enough_since is None:
+            self._enough_since = now
+        return now - self._joined >= JOIN_QUIET_SECONDS or now - self._enough_since >= JOIN_AT_MOST_SECONDS
+
+    def _over(self, now: float, delivered: int) -> ledger.EndReason | None:
+        book = self.run.book
+        progress = (delivered, sum(client.receipted for client in book.clients.values()))
+        if progress != self._progress:
+            self._progress, self._progressed = progress, now
+        if self.run.head() < book.total:
+            return None
+        if book.finished():
+            return "complete"
+        grace = self.run.settings.grace_seconds
+        stretch, _ = book.schedule.stretch_of(book.total)
+        due_us = book.schedule.due_us(book.total)
+        if stretch.rate and due_us is not None:
+            return "grace" if self.run.clock.now_us() - due_us > grace * 1_000_000 else None
+        # Flat out nothing has a due time of its own: the run is over when nothing has moved for so long.
+        return "grace" if now - self._progressed > grace else None

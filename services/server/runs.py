@@ -1,0 +1,182 @@
+"""The life of a run: opened or continued, started, paused, ended; everything that happens goes through the ledger."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from services.contract import ledger, wire
+from services.contract.fields import utc_text
+from services.contract.histogram import Histogram
+from services.runtime.clock import Clock
+from services.runtime.version import SOFTWARE
+from services.server.book import RunBook
+from services.server.generate import FAKER_VERSION, POOL, Feed
+from services.server.ledger import LedgerWriter, Then, last_alive_us, read
+from services.server.settings import ServerSettings
+
+log = logging.getLogger(__name__)
+
+
+class Run:
+    """One run as this server process plays it: the book and this process's ledger, kept in step."""
+
+    def __init__(
+        self,
+        name: str,
+        feed: Feed,
+        book: RunBook,
+        writer: LedgerWriter,
+        settings: ServerSettings,
+        clock: Clock,
+        *,
+        boot: str,
+    ) -> None:
+        self.name, self.feed, self.book, self.ledger = name, feed, book, writer
+        self.settings, self.clock, self.boot = settings, clock, boot
+        self.lateness = Histogram()
+        self.on_change: Callable[[], None] = lambda: None
+
+    @property
+    def state(self) -> wire.State:
+        """Where the run stands in its life."""
+        return self.book.state
+
+    @property
+    def rate(self) -> float:
+        """Records per second, as last set."""
+        rates = [stretch.rate for stretch in self.book.schedule.stretches if stretch.rate is not None]
+        return rates[-1] if rates else self.settings.rate
+
+    def at(self) -> str:
+        """Return the time now, as a ledger line says it."""
+        return utc_text(self.clock.now_us())
+
+    def head(self) -> int:
+        """Return the last seq that is due."""
+        return self.book.schedule.head(self.clock.now_us())
+
+    def enter(self, entry: ledger.Entry, then: Then | None = None) -> None:
+        """Enter a line into the ledger and the book."""
+        self.book.apply(entry)
+        self.ledger.enter(entry, then)
+
+    def pace(self, rate: float | None) -> None:
+        """Begin a new stretch of schedule after the head: at ``rate`` from now on, or a pause when None."""
+        now_us = self.clock.now_us()
+        head = self.book.schedule.head(now_us)
+        if head >= self.book.total:
+            return
+        self.enter(ledger.Pace(at=self.at(), first=head + 1, due_us=now_us, rate=rate))
+        log.info("pace", extra={"run": self.name, "first": head + 1, "rate": rate})
+        self.on_change()
+
+    def finish(self, reason: ledger.EndReason) -> None:
+        """End the run, with how late this server was."""
+        total = self.book.total
+        measured = bool(self.rate) and self.lateness.count > 0
+        entry = ledger.End(
+            at=self.at(),
+            last=total,
+            count=total,
+            reason=reason,
+            late_p99_ns=self.lateness.percentile(99) if measured else None,
+            late_max_ns=self.lateness.max if measured else None,
+        )
+        self.enter(entry)
+        self.ledger.sync()
+        log.info("run ended", extra={"run": self.name, "reason": reason, "clients": len(self.book.clients)})
+
+    def welcome(self) -> wire.Welcome:
+        """Return what a client is told of this run."""
+        started = self.book.schedule.started
+        return wire.Welcome(
+            run=self.name,
+            feed=self.feed.identity,
+            state=self.state,
+            total=self.book.total,
+            rate=self.rate,
+            start_us=self.book.schedule.stretches[0].due_us if started else None,
+            boot=self.boot,
+            now_us=self.clock.now_us(),
+        )
+
+
+class Runs:
+    """Opens runs in a ledger folder, or continues the one that was interrupted."""
+
+    def __init__(
+        self, root: Path, feed: Feed, settings: ServerSettings, clock: Clock, *, boot: str, instance: str
+    ) -> None:
+        self.root, self.feed, self.settings, self.clock = root, feed, settings, clock
+        self.boot, self.instance = boot, instance
+
+    def begin(self) -> Run:
+        """Continue the newest run when it was interrupted and can be continued; otherwise open a new one."""
+        newest = max(self._names(), default=None)
+        if newest is not None:
+            entries = read(self.root / newest)
+            opening = next((entry for entry in entries if isinstance(entry, ledger.Open)), None)
+            if opening is not None and not any(isinstance(entry, ledger.End) for entry in entries):
+                outage_us = self.clock.now_us() - last_alive_us(self.root / newest)
+                run = self._continued(newest, opening, entries)
+                if self._same(opening) and outage_us <= self.settings.resume_seconds * 1_000_000:
+                    log.info("run continued", extra={"run": run.name, "state": run.state})
+                    return run
+                run.finish("abandoned")
+                run.ledger.close()
+        return self.open()
+
+    def open(self) -> Run:
+        """Open a new run: its folder is claimed by creating it."""
+        stem = utc_text(self.clock.now_us())[:19].replace("-", "").replace(":", "") + "Z"
+        name, number = stem, 1
+        self.root.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                (self.root / name).mkdir()
+                break
+            except FileExistsError:
+                number += 1
+                name = f"{stem}-{number}"
+        run = self._run(name, RunBook(self.settings.records))
+        log.info("run opened", extra={"run": name, "total": self.settings.records, "rate": self.settings.rate})
+        return run
+
+    def _names(self) -> list[str]:
+        return [path.name for path in self.root.iterdir() if path.is_dir()] if self.root.is_dir() else []
+
+    def _continued(self, name: str, opening: ledger.Open, entries: list[ledger.Entry]) -> Run:
+        book = RunBook(opening.total)
+        for entry in entries:
+            book.apply(entry)
+        return self._run(name, book)
+
+    def _same(self, opening: ledger.Open) -> bool:
+        wanted = (self.feed.identity, self.settings.records, self.settings.rate)
+        return wanted == (opening.feed, opening.total, opening.rate)
+
+    def _run(self, name: str, book: RunBook) -> Run:
+        writer = LedgerWriter(self.root / name / f"{self.instance}.jsonl")
+        run = Run(name, self.feed, book, writer, self.settings, self.clock, boot=self.boot)
+        run.enter(
+            ledger.Open(
+                at=run.at(),
+                run=name,
+                instance=self.instance,
+                boot=self.boot,
+                software=SOFTWARE,
+                feed=self.feed.identity,
+                seed=self.feed.seed,
+                schema=self.feed.schema,
+                locale=self.feed.locale,
+                faker=FAKER_VERSION,
+                pool=POOL,
+                total=book.total,
+                rate=self.settings.rate,
+                clients=self.settings.clients,
+            )
+        )
+        run.ledger.sync()
+        return run

@@ -1,0 +1,110 @@
+"""The one loop that sends: whenever something is due, every client that can take it gets it.
+
+There is no queue and no task per client: a client is a cursor, and a slow, late or resumed one is an older cursor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from services.runtime.clock import Clock
+from services.server.batches import Batches
+from services.server.runs import Run
+from services.server.session import Session
+
+log = logging.getLogger(__name__)
+
+_IDLE_SECONDS = 1.0
+_TICK_SECONDS = 0.001
+"""The loop does not turn more often than this: at high rates records are batched instead."""
+
+_BATCHES_A_TURN = 4
+"""To one client, before the others and the readers get their turn."""
+
+
+class Stream:
+    """Sends the feed of the current run to its sessions."""
+
+    def __init__(self, run: Run, clock: Clock) -> None:
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self.delivered = 0
+        self.sent_bytes = 0
+        self.begin(run)
+
+    def begin(self, run: Run) -> None:
+        """Turn to a run. Sessions of the one before are forgotten: their clients subscribe again."""
+        self.run = run
+        self.sessions: dict[str, Session] = {}
+        self.observers: list[Session] = []
+        self._batches = Batches(run.feed)
+        self._frontier = run.head()
+        run.on_change = self.wake
+        self.wake()
+
+    def wake(self) -> None:
+        """Look again now: something has changed."""
+        self._wake.set()
+
+    async def play(self) -> None:
+        """Send what is due, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._wake.clear()
+            delay = self.turn(loop.time())
+            if delay <= 0:
+                await asyncio.sleep(0)
+                continue
+            timer = loop.call_later(delay, self._wake.set)
+            await self._wake.wait()
+            timer.cancel()
+
+    def turn(self, now: float) -> float:
+        """Send what can be sent; return after how many seconds there may be more."""
+        now_us = self._clock.now_us()
+        schedule = self.run.book.schedule
+        head = schedule.head(now_us)
+        self._note_lateness(head, now_us)
+        more = False
+        for session in [*self.sessions.values(), *self.observers]:
+            more |= self._serve(session, head, now)
+        if more and self.run.ledger.writable:
+            return 0.0
+        due_us = schedule.due_us(head + 1) if schedule.started and head < self.run.book.total else None
+        if due_us is None:
+            return _IDLE_SECONDS / 2
+        return min(max((due_us - now_us) / 1_000_000, _TICK_SECONDS), _IDLE_SECONDS / 2)
+
+    def _serve(self, session: Session, head: int, now: float) -> bool:
+        """Send to one session; return whether it could take more at once."""
+        for _ in range(_BATCHES_A_TURN):
+            if session.cursor > head or not session.ready:
+                break
+            batch = self._batches.batch(session.cursor, head, self.run.book.schedule)
+            if not session.send(batch, now):
+                return False
+            self.delivered += batch.last - batch.first + 1
+            self.sent_bytes += len(batch.body)
+        if session.ready and session.cursor > head:
+            if session.cursor > self.run.book.total:
+                if not session.ended:
+                    session.send_end(now)
+            elif now - session.spoke >= _IDLE_SECONDS:
+                session.send_idle(now)
+        return session.ready and session.cursor <= head
+
+    def _note_lateness(self, head: int, now_us: int) -> None:
+        if head > self._frontier:
+            due_us = self.run.book.schedule.due_us(self._frontier + 1)
+            if due_us is not None and self.run.rate:
+                self.run.lateness.record([(now_us - due_us) * 1000])
+            self._frontier = head
+
+    def cut_stalled(self, now: float, limit_seconds: float) -> None:
+        """Cut off every client that has taken no byte for longer than the limit; it may come back and resume."""
+        for session in [*self.sessions.values(), *self.observers]:
+            if session.open and session.stalled_seconds(now) > limit_seconds:
+                log.warning("slow client cut", extra={"client": session.name, "sent": session.sent})
+                session.cause = "slow"
+                session.connection.transport.abort()

@@ -1,0 +1,1 @@
+"""The repository checked against itself: documents, deployment, layout, sizes."""

@@ -1,0 +1,1 @@
+"""Unit tests, one file to a module: `tests/unit/contract/test_line.py` tests `services/contract/line.py`."""

@@ -1,0 +1,187 @@
+"""Tests of the lines of a client's block log."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.contract import blocklog
+from services.contract.blocklog import Block, Message, block_digest, file_name, parse_file_name, records_digest
+from services.contract.errors import LineError, MalformedLine, UnsupportedVersion
+from services.contract.line import FIRST, LineStruct, fields, seal
+from tests.unit.contract.strategies import flipped, instances, kinds, records, required
+
+KINDS = kinds(blocklog.Entry)
+
+a_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+entries = st.one_of(*map(instances, KINDS))
+
+MESSAGES = [
+    Message(3, "2026-11-22T07:30:00.000003Z", 5, 4, msgspec.Raw(b'{"id":3,"name":"Zo\xc3\xab"}')),
+    Message(1, "2026-11-22T07:30:00.000003Z", 7, 6, msgspec.Raw(b'{"id":1}')),
+]
+
+
+@a_kind
+@given(data=st.data())
+def test_round_trip(kind: Any, data: st.DataObject) -> None:
+    """Every kind of line gives back what was written, whatever its fields hold."""
+    entry = data.draw(instances(kind))
+    line, crc = blocklog.codec.encode(entry, FIRST)
+    sealed, found = blocklog.codec.decode(line)
+
+    assert entry == found
+    assert crc == sealed.crc
+
+
+@given(entries, st.data())
+def test_any_bit_flip_is_detected(entry: LineStruct, data: st.DataObject) -> None:
+    """A bit turned anywhere in any line of a block log is detected."""
+    line, _ = blocklog.codec.encode(entry, FIRST)  # type: ignore[arg-type]
+    changed = flipped(line, data.draw(st.integers(0, len(line) * 8 - 1)))
+
+    with pytest.raises(LineError):
+        blocklog.codec.decode(changed)
+
+
+@given(entries, st.data())
+def test_any_truncation_is_detected(entry: LineStruct, data: st.DataObject) -> None:
+    """Any line of a block log cut short anywhere is refused."""
+    line, _ = blocklog.codec.encode(entry, FIRST)  # type: ignore[arg-type]
+
+    with pytest.raises(LineError):
+        blocklog.codec.decode(line[: data.draw(st.integers(0, len(line) - 1))])
+
+
+@a_kind
+@given(data=st.data())
+def test_needs_every_field(kind: Any, data: st.DataObject) -> None:
+    """A line that lacks any field without a default is malformed."""
+    content = fields(data.draw(instances(kind)))
+    del content[data.draw(st.sampled_from(required(kind)))]
+
+    with pytest.raises(MalformedLine, match="missing required field"):
+        blocklog.codec.decode(seal(msgspec.json.encode(content), FIRST)[0])
+
+
+@a_kind
+@given(data=st.data())
+def test_reads_the_next_minor(kind: Any, data: st.DataObject) -> None:
+    """A field that a later writer added is ignored; a version that it raised is refused."""
+    entry = data.draw(instances(kind))
+    extended = fields(entry) | {"mood": ["added", {"later": 1}]}
+    raised = fields(entry) | {"v": blocklog.VERSION + 1}
+
+    assert entry == blocklog.codec.decode(seal(msgspec.json.encode(extended), FIRST)[0])[1]
+    with pytest.raises(UnsupportedVersion):
+        blocklog.codec.decode(seal(msgspec.json.encode(raised), FIRST)[0])
+
+
+@given(instances(Block))
+def test_records_stay_byte_for_byte(block: Block) -> None:
+    """A record stands in the line with exactly the bytes that came, and comes out with them."""
+    line, _ = blocklog.codec.encode(block, FIRST)
+    found = blocklog.codec.decode(line)[1]
+
+    assert isinstance(found, Block)
+    assert all(b'"record":%b}' % bytes(message.record) in line for message in block.messages)
+    assert [bytes(message.record) for message in block.messages] == [
+        bytes(message.record) for message in found.messages
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("closed_by", "boredom"),
+        ("client", "Client 1"),
+        ("run", "today"),
+        ("first", 0),
+        ("block", 0),
+        ("session", 0),
+        ("count", -1),
+        ("digest", "12345678"),
+        ("missing", [[1]]),
+        ("duration_ns", 1.5),
+        ("messages", None),
+    ],
+)
+def test_refuses_wrong_values(field: str, value: Any) -> None:
+    """A block with a value that the format does not allow is malformed."""
+    block = Block(
+        run="20261122T073000Z",
+        client="client-1",
+        session=1,
+        block=1,
+        first=1,
+        last=3,
+        count=2,
+        missing=[(2, 2)],
+        closed_by="count",
+        started_at="2026-11-22T07:30:00.000003Z",
+        ended_at="2026-11-22T07:30:00.000003Z",
+        duration_ns=0,
+        idle_ns=0,
+        clock_offset_us=0,
+        clock_error_us=0,
+        digest=block_digest(MESSAGES),
+        messages=MESSAGES,
+    )
+    line, _ = seal(msgspec.json.encode(fields(block) | {field: value}), FIRST)
+
+    assert block == blocklog.codec.decode(blocklog.codec.encode(block, FIRST)[0])[1]
+    with pytest.raises(MalformedLine):
+        blocklog.codec.decode(line)
+
+
+@given(st.lists(records))
+def test_digest_of_records(lines: list[bytes]) -> None:
+    """The digest of records is zlib's CRC-32 of them with a newline after each, wherever they come from."""
+    expected = f"x{zlib.crc32(b''.join(line + bytes([10]) for line in lines)):08x}"
+
+    assert expected == records_digest(lines)
+    assert expected == records_digest(msgspec.Raw(line) for line in lines)
+
+
+def test_digest_in_order_of_seq() -> None:
+    """A block's digest goes by seq, not by the order in which its messages came."""
+    expected = records_digest([b'{"id":1}', b'{"id":3,"name":"Zo\xc3\xab"}'])
+
+    assert expected == block_digest(MESSAGES)
+    assert expected == block_digest(MESSAGES[::-1])
+
+
+@given(st.integers(1, 100_000), st.integers(1, 100_000))
+def test_file_name_round_trip(session: int, segment: int) -> None:
+    """A file's name gives back its session and segment, beyond four digits too."""
+    assert (session, segment) == parse_file_name(file_name(session, segment))
+
+
+def test_file_name_example() -> None:
+    """The first file of a client is 0001-0001.jsonl, so that a listing shows files in order."""
+    assert "0001-0001.jsonl" == file_name(1, 1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "0001-0001.json",
+        "0001-0001.jsonl.gz",
+        "0001-0001.jsonl\n",
+        "1-1.jsonl",
+        "0001.jsonl",
+        "0001-0001",
+        "x0001-0001.jsonl",
+        ".0001-0001.jsonl",
+        "٠٠٠١-٠٠٠١.jsonl",  # digits, but not ours
+    ],
+)
+def test_file_name_refuses(name: str) -> None:
+    """A file of another name is none of a block log's."""
+    assert parse_file_name(name) is None

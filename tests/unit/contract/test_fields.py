@@ -1,0 +1,130 @@
+"""Tests of the value types that all formats share."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.contract import fields
+from services.contract.fields import MAX_INTEGER, digest, digest_text, is_name, utc_text, utc_us
+
+LAST_US = 253_402_300_799_999_999
+"""The end of the year 9999, the last that RFC 3339 can write."""
+
+since_1970 = st.integers(0, LAST_US)
+
+
+@pytest.mark.parametrize("name", ["client-2", "client-2.1", "client-2~2", "0", "a" * 63, "a._~-"])
+def test_is_name_accepts(name: str) -> None:
+    """A name of lower-case letters, digits and four signs can name a client."""
+    assert is_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Client", ".hidden", "..", "-a", "~a", "a" * 64, "a/b", "a b", "é", "a\n", "\na", "a\x00"]
+)
+def test_is_name_refuses(name: str) -> None:
+    """What could leave its folder, hide in it or break a line cannot name a client."""
+    assert not is_name(name)
+
+
+@pytest.mark.parametrize(
+    ("epoch_us", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000000Z"),
+        (1, "1970-01-01T00:00:00.000001Z"),
+        (-1, "1969-12-31T23:59:59.999999Z"),
+        (1_795_332_600_000_000, "2026-11-22T07:30:00.000000Z"),
+        (LAST_US, "9999-12-31T23:59:59.999999Z"),
+    ],
+)
+def test_utc_text_examples(epoch_us: int, text: str) -> None:
+    """A time has six digits and Z even when it is a whole second."""
+    assert text == utc_text(epoch_us)
+
+
+@given(st.integers(-MAX_INTEGER, MAX_INTEGER))
+def test_utc_round_trip(epoch_us: int) -> None:
+    """Every microsecond that the formats can hold survives being written and read."""
+    assert epoch_us == utc_us(utc_text(epoch_us))
+
+
+@given(since_1970, since_1970)
+def test_utc_text_sorts(one: int, other: int) -> None:
+    """Times in the order of their text are in the order of time."""
+    assert (one < other) == (utc_text(one) < utc_text(other))
+
+
+@given(since_1970)
+def test_utc_text_form(epoch_us: int) -> None:
+    """Every time has the one form that the formats allow."""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", utc_text(epoch_us))
+
+
+def test_utc_us_reads_offsets() -> None:
+    """A time that another writer gave with an offset is the same moment."""
+    assert utc_us("2026-11-22T07:30:00.25Z") == utc_us("2026-11-22T08:30:00.250000+01:00")
+
+
+@pytest.mark.parametrize("text", ["", "now", "2026-11-22T07:30:00.000000", "2026-13-01T00:00:00Z", "1795332600"])
+def test_utc_us_refuses(text: str) -> None:
+    """A text that is no time, or a time of no known zone, is refused."""
+    with pytest.raises(ValueError, match=r"."):
+        utc_us(text)
+
+
+def test_digest_text_pads() -> None:
+    """A digest has its letter and all eight digits, however small the number."""
+    assert digest_text(0) == "x00000000"
+    assert digest_text(0xABC) == "x00000abc"
+    assert digest_text(0xFFFFFFFF) == "xffffffff"
+
+
+@given(st.binary(), st.binary())
+def test_digest_continues(one: bytes, other: bytes) -> None:
+    """A digest taken in pieces is the digest of the whole, and zlib's CRC-32."""
+    assert zlib.crc32(one + other) == digest(other, digest(one))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (fields.Name, "client-1\n"),
+        (fields.Run, "20261122T073000Z\n"),
+        (fields.Run, "20261122T073000Z-"),
+        (fields.Run, "2026-11-22"),
+        (fields.Run, "../20261122T073000Z"),
+        (fields.Digest, "xABCDEF01"),
+        (fields.Digest, "00000000"),
+        (fields.Digest, "x0000000"),
+        (fields.Digest, "x00000000\n"),
+        (fields.Count, -1),
+        (fields.Count, MAX_INTEGER + 1),
+        (fields.Positive, 0),
+        (fields.Positive, MAX_INTEGER + 1),
+        (fields.Integer, MAX_INTEGER + 1),
+        (fields.Integer, -MAX_INTEGER - 1),
+        (fields.Integer, 10**300),
+        (fields.Rate, -1),
+        (fields.Rate, 10_000_001),
+        (fields.Span, [1]),
+        (fields.Span, [1, 2, 3]),
+        (fields.Span, [-1, 2]),
+    ],
+)
+def test_types_refuse(kind: Any, value: Any) -> None:
+    """A value outside its type's bounds does not get across a boundary."""
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(msgspec.json.encode(value), type=kind)
+
+
+@pytest.mark.parametrize("run", ["20261122T073000Z", "20261122T073000Z-2", "20261122T073000Z-10"])
+def test_run_names(run: str) -> None:
+    """A run is named by its opening time, with a number when that is taken."""
+    assert run == msgspec.convert(run, fields.Run)

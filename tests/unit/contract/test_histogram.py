@@ -1,0 +1,157 @@
+"""Tests of the mergeable histogram, held against exact percentiles and two well-known libraries."""
+
+from __future__ import annotations
+
+import random
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.contract.histogram import Histogram, bucket, middle_ns
+
+PERCENTS = (50, 90, 99, 99.9)
+HOUR_NS = 3_600_000_000_000
+
+durations = st.integers(0, 2**53 - 1)
+samples = st.lists(durations | st.integers(0, 300), min_size=1, max_size=200)
+
+
+def of(values: list[int]) -> Histogram:
+    """Return a histogram of values."""
+    histogram = Histogram()
+    histogram.record(values)
+    return histogram
+
+
+def quantiles(histogram: Histogram) -> list[int | None]:
+    """Return all that a summary shows of a histogram."""
+    return [histogram.min, *map(histogram.percentile, PERCENTS), histogram.max, histogram.count]
+
+
+def exact(values: list[int], percent: float) -> int:
+    """Return the smallest value that ``percent`` of the values do not exceed."""
+    rank = -(-len(values) * Fraction(str(percent)) // 100)
+    return sorted(values)[max(1, int(rank)) - 1]
+
+
+def lognormal(count: int, seed: int) -> list[int]:
+    """Return latencies as services have them: around 2 ms, with a long tail."""
+    dice = random.Random(seed)
+    return [int(dice.lognormvariate(14.5, 1.2)) for _ in range(count)]
+
+
+@given(durations)
+def test_buckets_are_narrow(value: int) -> None:
+    """The middle of a bucket is within 1 % of every value that falls into it."""
+    assert abs(middle_ns(bucket(value)) - value) * 100 <= value
+
+
+def test_small_durations_are_exact() -> None:
+    """Below 128 ns every duration has a bucket of its own."""
+    assert list(range(128)) == [middle_ns(bucket(value)) for value in range(128)]
+
+
+@given(durations, durations)
+def test_buckets_are_in_order(one: int, other: int) -> None:
+    """A longer duration is never in a lower bucket."""
+    assert bucket(min(one, other)) <= bucket(max(one, other))
+
+
+def test_buckets_leave_no_gap() -> None:
+    """The next bucket's number is one higher, over all powers of two."""
+    edges = [bucket(value) for value in range(100_000)]
+
+    assert list(range(edges[-1] + 1)) == sorted(set(edges))
+
+
+@given(samples, st.sampled_from(PERCENTS))
+def test_percentiles_are_within_one_percent(values: list[int], percent: float) -> None:
+    """A percentile is within 1 % of the exact one, whatever the values."""
+    expected = exact(values, percent)
+    found = of(values).percentile(percent)
+
+    assert found is not None
+    assert abs(found - expected) * 100 <= expected
+
+
+@given(samples)
+def test_extremes_are_exact(values: list[int]) -> None:
+    """The least and the greatest duration are kept as they were, and nothing lies outside them."""
+    histogram = of(values)
+    found = [histogram.percentile(percent) for percent in (0, *PERCENTS, 100)]
+
+    assert (min(values), max(values)) == (histogram.min, histogram.max)
+    assert sorted(value for value in found if value is not None) == found
+    assert all(value is not None and min(values) <= value <= max(values) for value in found)
+
+
+@given(st.lists(samples, min_size=1, max_size=5), st.randoms(use_true_random=False))
+def test_merging_is_order_independent(parts: list[list[int]], dice: random.Random) -> None:
+    """Whoever recorded what, and in whatever order it is merged, the quantiles are the same."""
+    everything = [value for part in parts for value in part]
+    shuffled = [of(dice.sample(part, len(part))) for part in dice.sample(parts, len(parts))]
+    merged = Histogram()
+    for part in shuffled:
+        merged.merge(part)
+
+    assert quantiles(of(everything)) == quantiles(merged)
+
+
+def test_merging_an_empty_one_changes_nothing() -> None:
+    """A client that measured nothing leaves the whole as it was."""
+    histogram = of([1, 2, 3])
+    histogram.merge(Histogram())
+
+    assert [1, 2, 3, 3, 3, 3, 3] == quantiles(histogram)
+
+
+def test_nothing_recorded_is_nothing_measured() -> None:
+    """Without a single duration there is no percentile, which is not the same as 0."""
+    histogram = of([])
+
+    assert [None, None, None, None, None, None, 0] == quantiles(histogram)
+
+
+def test_negative_durations_count_as_none() -> None:
+    """A duration below zero, a clock's error, counts as 0 but stays visible as the least one."""
+    histogram = of([-5, 10, 20])
+
+    assert -5 == histogram.min
+    assert 0 == histogram.percentile(1)
+    assert 10 == histogram.percentile(50)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_agrees_with_hdrhistogram(seed: int) -> None:
+    """Percentiles agree with those of HdrHistogram, as far as both promise."""
+    hdrh = pytest.importorskip("hdrh.histogram", reason="hdrhistogram has no wheel for this machine")
+    values = lognormal(10_000, seed)
+    theirs = hdrh.HdrHistogram(1, HOUR_NS, 3)
+    for value in values:
+        theirs.record_value(value)
+    ours = of(values)
+
+    for percent in PERCENTS:
+        assert theirs.get_value_at_percentile(percent) == pytest.approx(ours.percentile(percent), rel=0.011)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_agrees_with_ddsketch(seed: int) -> None:
+    """Percentiles agree with those of DDSketch, as far as both promise."""
+    ddsketch = pytest.importorskip("ddsketch")
+    values = lognormal(10_000, seed)
+    theirs = ddsketch.DDSketch(relative_accuracy=0.001)
+    for value in values:
+        theirs.add(value)
+    ours = of(values)
+
+    for percent in PERCENTS:
+        # Its rank may be one off ours: between two neighbours of the tail lies more than its accuracy.
+        rank = percent / 100 * (len(values) - 1)
+        neighbours = sorted(values)[int(rank) : int(rank) + 2]
+        expected = theirs.get_quantile_value(percent / 100)
+
+        assert neighbours[0] * 0.99 <= ours.percentile(percent) <= neighbours[1] * 1.01
+        assert neighbours[0] * 0.999 <= expected <= neighbours[1] * 1.001

@@ -1,0 +1,113 @@
+"""Tests of sets of sequence numbers, held against Python's own sets."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.contract.ranges import Ranges
+
+seqs = st.integers(0, 40)
+spans = st.lists(st.tuples(seqs, seqs), max_size=12)
+"""Spans in any order, overlapping, touching, and some the wrong way round."""
+
+
+def members(of: list[tuple[int, int]]) -> set[int]:
+    """Return the numbers within spans."""
+    return {number for first, last in of for number in range(first, last + 1)}
+
+
+def held(ranges: Ranges) -> set[int]:
+    """Return the numbers that ranges hold, by their spans."""
+    return members(ranges.spans())
+
+
+@given(spans)
+def test_holds_what_was_added(given_spans: list[tuple[int, int]]) -> None:
+    """Ranges hold the numbers of the spans they were made of, in whatever order these came."""
+    ranges, expected = Ranges(given_spans), members(given_spans)
+
+    assert expected == held(ranges)
+    assert expected == {number for number in range(-2, 44) if number in ranges}
+    assert len(expected) == len(ranges)
+    assert bool(expected) == bool(ranges)
+    assert max(expected, default=0) == ranges.last
+
+
+@given(spans)
+def test_spans_are_fewest(given_spans: list[tuple[int, int]]) -> None:
+    """Spans are sorted, none is empty, and between two of them at least one number is missing."""
+    found = Ranges(given_spans).spans()
+
+    assert all(first <= last for first, last in found)
+    assert all(one[1] + 1 < other[0] for one, other in zip(found, found[1:], strict=False))
+
+
+@given(spans, seqs, seqs)
+def test_add_counts_the_new(given_spans: list[tuple[int, int]], first: int, last: int) -> None:
+    """Adding a span tells how many of its numbers were not there before."""
+    ranges = Ranges(given_spans)
+    before = held(ranges)
+
+    assert len(members([(first, last)]) - before) == ranges.add(first, last)
+    assert before | members([(first, last)]) == held(ranges)
+
+
+@given(spans, spans)
+def test_set_operations(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> None:
+    """Union, intersection and difference are those of sets."""
+    a, b = Ranges(one), Ranges(other)
+
+    assert members(one) | members(other) == held(a | b)
+    assert members(one) & members(other) == held(a & b)
+    assert members(one) - members(other) == held(a - b)
+
+
+@given(spans, spans)
+def test_operations_leave_the_operands(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> None:
+    """An operation makes a new set, and what is added to that one does not reach the old ones."""
+    a, b = Ranges(one), Ranges(other)
+    for result in (a | b, a & b, a - b):
+        result.add(100, 200)
+
+    assert members(one) == held(a)
+    assert members(other) == held(b)
+
+
+@given(spans, seqs, seqs)
+def test_within(given_spans: list[tuple[int, int]], first: int, last: int) -> None:
+    """What lies within two bounds includes the bounds."""
+    expected = members(given_spans) & members([(first, last)])
+
+    assert expected == held(Ranges(given_spans).within(first, last))
+
+
+@given(spans, spans)
+def test_equality(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> None:
+    """Two sets are equal when they hold the same numbers, however they came to."""
+    assert (members(one) == members(other)) == (Ranges(one) == Ranges(other))
+
+
+def test_differs_from_other_types() -> None:
+    """A set is no list of spans."""
+    assert Ranges([(1, 2)]) != [(1, 2)]
+
+
+def test_huge_spans_cost_nothing() -> None:
+    """A span is two numbers, however many it covers."""
+    ranges = Ranges([(1, 2**53 - 1)]) - Ranges([(7, 7)])
+
+    assert 2**53 - 2 == len(ranges)
+    assert [(1, 6), (8, 2**53 - 1)] == ranges.spans() == list(iter(ranges))
+
+
+def test_shows_its_spans() -> None:
+    """A set in an assertion or a log can be read."""
+    assert "Ranges([(1, 3), (5, 5)])" == repr(Ranges([(1, 2), (5, 5), (3, 3)]))
+
+
+def test_has_no_hash() -> None:
+    """A set that can grow is no key."""
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Ranges())

@@ -1,0 +1,97 @@
+"""Tests of what the collector makes of both sides of the books."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from jsonschema import Draft202012Validator
+
+from services.contract import summary
+from services.contract.histogram import Histogram
+from services.contract.summary import Quantiles, Summary
+from tests.unit.contract.strategies import instances
+
+SCHEMA = summary.schema()
+
+
+@given(instances(Summary))
+def test_round_trip(made: Summary) -> None:
+    """A summary gives back what was written."""
+    assert made == summary.decode(summary.encode(made))
+
+
+@given(instances(Summary))
+def test_obeys_its_schema(made: Summary) -> None:
+    """Every summary that can be written obeys the published schema."""
+    Draft202012Validator(SCHEMA).validate(json.loads(summary.encode(made)))
+
+
+def test_schema_is_one() -> None:
+    """The published schema is itself valid, and every field in it that has no default is required."""
+    Draft202012Validator.check_schema(SCHEMA)
+
+    assert {"run", "verdict", "totals", "clients", "missing_by_cause"} <= {*SCHEMA["$defs"]["Summary"]["required"]}
+
+
+@given(instances(Summary))
+def test_is_made_to_be_read(made: Summary) -> None:
+    """The text is indented and ends in a newline, so that `cat` and `diff` show it well."""
+    text = summary.encode(made)
+
+    assert text.endswith(b"}\n")
+    assert text.startswith(b'{\n  "v": 1,\n  "run": ')
+
+
+@given(instances(Summary))
+def test_ignores_unknown_fields(made: Summary) -> None:
+    """A field that this reader does not know is ignored, at any depth."""
+    content = json.loads(summary.encode(made)) | {"mood": "good"}
+    content["totals"]["mood"] = "good"
+
+    assert made == summary.decode(json.dumps(content).encode())
+
+
+@given(instances(Summary))
+def test_refuses_an_unknown_version(made: Summary) -> None:
+    """A summary of another version is refused."""
+    content = json.loads(summary.encode(made)) | {"v": summary.VERSION + 1}
+
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.v"):
+        summary.decode(json.dumps(content).encode())
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"null", b'{"v":1', b"\xff"])
+def test_refuses_garbage(text: bytes) -> None:
+    """A text that is no summary is refused."""
+    with pytest.raises(msgspec.MsgspecError):
+        summary.decode(text)
+
+
+def test_quantiles_of_nothing() -> None:
+    """What was not measured is null throughout, not 0."""
+    assert Quantiles() == Quantiles.of(Histogram())
+
+
+def test_quantiles_of_a_histogram() -> None:
+    """Quantiles are read off a histogram: exact extremes, and the percentiles in between."""
+    histogram = Histogram()
+    histogram.record(range(1, 101))
+
+    assert Quantiles(min=1, p50=50, p90=90, p99=99, p99_9=100, max=100) == Quantiles.of(histogram)
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("PASS", 0), ("FAIL", 99), ("INVALID", 98)])
+def test_exit_codes(verdict: str, code: int) -> None:
+    """Each verdict has the exit code that scripts rely on."""
+    assert code == summary.EXIT_CODES[verdict]
+
+
+def test_exit_codes_differ() -> None:
+    """No two endings share an exit code."""
+    codes: list[Any] = [*summary.EXIT_CODES.values(), summary.EXIT_BAD_SETTINGS, summary.EXIT_ABORTED]
+
+    assert [0, 98, 99, 104, 105] == sorted(codes)

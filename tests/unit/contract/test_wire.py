@@ -1,0 +1,243 @@
+"""Tests of the frames between server and client."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.contract import wire
+from services.contract.errors import FrameTooBig, MalformedFrame, PeerError
+from services.contract.fields import digest, digest_text
+from tests.unit.contract.strategies import flipped, instances, kinds, records, required, single_bit_flips
+
+FROM_SERVER = kinds(wire.FromServer)
+FROM_CLIENT = kinds(wire.FromClient)
+EVERY_FRAME = list(dict.fromkeys(FROM_SERVER + FROM_CLIENT))
+
+BODY = b'{"id":1,"name":"Ada"}\n{"id":2,"name":"Zo\xc3\xab"}\n'
+
+
+def named(kind: Any) -> str:
+    """Return how a test case is called."""
+    return str(kind.__name__)
+
+
+def header(body: bytes) -> wire.Records:
+    """Return the header of a batch with this body."""
+    count = max(1, body.count(b"\n"))
+    return wire.Records(first=1, count=count, due_us=0, rate=200, sent_us=0, crc=digest_text(digest(body)))
+
+
+@pytest.mark.parametrize("kind", FROM_SERVER, ids=named)
+@given(data=st.data())
+def test_server_frame_round_trip(kind: Any, data: st.DataObject) -> None:
+    """Every frame that a server sends gives back what was sent."""
+    frame = data.draw(instances(kind))
+
+    assert (frame, b"") == wire.decode_from_server(wire.encode(frame))
+
+
+@pytest.mark.parametrize("kind", FROM_CLIENT, ids=named)
+@given(data=st.data())
+def test_client_frame_round_trip(kind: Any, data: st.DataObject) -> None:
+    """Every frame that a client sends gives back what was sent."""
+    frame = data.draw(instances(kind))
+
+    assert frame == wire.decode_from_client(wire.encode(frame))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FROM_SERVER if kind not in FROM_CLIENT], ids=named)
+@given(data=st.data())
+def test_clients_cannot_speak_as_servers(kind: Any, data: st.DataObject) -> None:
+    """A frame that only a server sends is refused from a client."""
+    with pytest.raises(MalformedFrame):
+        wire.decode_from_client(wire.encode(data.draw(instances(kind))))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FROM_CLIENT if kind not in FROM_SERVER], ids=named)
+@given(data=st.data())
+def test_servers_cannot_speak_as_clients(kind: Any, data: st.DataObject) -> None:
+    """A frame that only a client sends is refused from a server."""
+    with pytest.raises(MalformedFrame):
+        wire.decode_from_server(wire.encode(data.draw(instances(kind))))
+
+
+@pytest.mark.parametrize("kind", EVERY_FRAME, ids=named)
+def test_type_is_the_name(kind: Any) -> None:
+    """A frame is called on the wire what it is called in the code, and says so first."""
+    assert kind.__name__.lower() == kind.__struct_config__.tag
+
+
+@pytest.mark.parametrize("kind", EVERY_FRAME, ids=named)
+@given(data=st.data())
+def test_a_header_is_one_line(kind: Any, data: st.DataObject) -> None:
+    """No value puts a newline into a header, so the first newline of a frame ends it."""
+    assert b"\n" not in wire.encode(data.draw(instances(kind)))
+
+
+@pytest.mark.parametrize("kind", FROM_CLIENT, ids=named)
+@given(data=st.data())
+def test_ignores_unknown_fields(kind: Any, data: st.DataObject) -> None:
+    """A field that this end does not know is ignored."""
+    frame = data.draw(instances(kind))
+    extended = msgspec.json.decode(wire.encode(frame)) | {"mood": [{"added": "later"}]}
+
+    assert frame == wire.decode_from_client(msgspec.json.encode(extended))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FROM_SERVER if required(kind)], ids=named)
+@given(data=st.data())
+def test_needs_every_field(kind: Any, data: st.DataObject) -> None:
+    """A frame that lacks any field without a default is refused."""
+    content = msgspec.json.decode(wire.encode(data.draw(instances(kind))))
+    del content[data.draw(st.sampled_from(required(kind)))]
+
+    with pytest.raises(MalformedFrame, match="missing required field"):
+        wire.decode_from_server(msgspec.json.encode(content))
+
+
+@given(instances(wire.Welcome))
+def test_refuses_an_unknown_version(frame: wire.Welcome) -> None:
+    """A welcome of another version is refused, so that a client does not misread what follows."""
+    content = msgspec.json.decode(wire.encode(frame))
+
+    assert wire.VERSION == content["v"]
+    with pytest.raises(MalformedFrame, match=r"\$\.v"):
+        wire.decode_from_server(msgspec.json.encode(content | {"v": wire.VERSION + 1}))
+
+
+def test_subprotocol_names_the_version() -> None:
+    """The subprotocol and the welcome speak of one version."""
+    assert f"streamgauge.v{wire.VERSION}" == wire.SUBPROTOCOL
+
+
+def test_subscribe_needs_only_a_name() -> None:
+    """Whoever says who it is can watch the feed; all else has a default."""
+    assert wire.Subscribe(client="curl") == wire.decode_from_client(b'{"type":"subscribe","client":"curl"}')
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"hello",
+        b"\xff\xfe",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"type":"hello"}',
+        b'{"type":1}',
+        b'{"type":"ping"}',
+        b'{"type":"ping","t1_us":"now"}',
+        b'{"type":"ping","t1_us":1.5}',
+        b'{"type":"ping","t1_us":1} {}',
+        b'{"type":"ping","t1_us":1' + b"0" * 400 + b"}",
+        b'{"type":"ping","t1_us":1,"deep":' + b"[" * 30_000 + b"}",
+        b'{"type":"subscribe","client":"../../etc"}',
+        b'{"type":"subscribe","client":"client-1\\n"}',
+        b'{"type":"subscribe","client":"client-1","after":-1}',
+        b'{"type":"control","do":"explode"}',
+        b'{"type":"control","set":{"seed":1}}',
+        b'{"type":"control","set":{"rate":-1}}',
+        b'{"type":"control","set":{"rate":1e999}}',
+        b'{"type":"control","set":{"rate":NaN}}',
+    ],
+    ids=lambda data: repr(data[:48]),
+)
+def test_refuses_garbage(data: bytes) -> None:
+    """A message that is no frame of a client is the peer's fault, and the fault carries its first bytes."""
+    with pytest.raises(MalformedFrame) as caught:
+        wire.decode_from_client(data)
+
+    assert data[:200] == caught.value.data
+
+
+@given(st.binary())
+def test_any_bytes_are_refused_properly(data: bytes) -> None:
+    """Whatever bytes come, from either end, the fault is the peer's and never an error of ours."""
+    with pytest.raises(PeerError):
+        wire.decode_from_client(data)
+    with pytest.raises(PeerError):
+        wire.decode_from_server(data)
+
+
+@given(st.one_of(*map(instances, FROM_CLIENT)), st.data())
+def test_damaged_frames_are_refused_properly(frame: wire.Frame, data: st.DataObject) -> None:
+    """A frame with a bit turned is read as some frame or refused as the peer's fault, never with another error."""
+    sent = wire.encode(frame)
+    try:
+        found = wire.decode_from_client(flipped(sent, data.draw(st.integers(0, len(sent) * 8 - 1))))
+    except PeerError:
+        return
+
+    assert isinstance(found, wire.Frame)
+
+
+def test_frame_size_is_limited() -> None:
+    """A client's frame of exactly the limit is read, one byte more is refused by its size."""
+    frame = wire.encode(wire.Ping(t1_us=1))
+    padding = b" " * (wire.MAX_CLIENT_FRAME - len(frame))
+
+    assert wire.Ping(t1_us=1) == wire.decode_from_client(frame + padding)
+    with pytest.raises(FrameTooBig, match="65537 bytes") as caught:
+        wire.decode_from_client(frame + padding + b" ")
+    assert (frame + padding)[:200] == caught.value.data
+
+
+@given(st.lists(records, min_size=1, max_size=5))
+def test_records_round_trip(lines: list[bytes]) -> None:
+    """A batch arrives with its header and exactly the bytes of its records."""
+    body = b"".join(line + b"\n" for line in lines)
+
+    assert (header(body), body) == wire.decode_from_server(wire.encode_records(header(body), body))
+    assert wire.intact(header(body), body)
+
+
+def test_a_batch_is_plain_lines() -> None:
+    """A batch is readable with any JSON reader: a header line, then one line per record."""
+    lines = wire.encode_records(header(BODY), BODY).decode().splitlines()
+
+    assert ["records", "Ada", "Zoë"] == [
+        json.loads(line)[key] for line, key in zip(lines, ("type", "name", "name"), strict=True)
+    ]
+
+
+def test_every_damage_to_a_body_shows() -> None:
+    """A body with any bit turned, or cut short anywhere, is not intact."""
+    assert [] == [changed for changed in single_bit_flips(BODY) if wire.intact(header(BODY), changed)]
+    assert [] == [length for length in range(len(BODY)) if wire.intact(header(BODY), BODY[:length])]
+
+
+def test_a_body_has_as_many_lines_as_the_header_says() -> None:
+    """A body whose crc holds is still refused when its lines are not as many as announced."""
+    assert not wire.intact(msgspec.structs.replace(header(BODY), count=3), BODY)
+    assert not wire.intact(msgspec.structs.replace(header(BODY), count=1), BODY)
+    assert not wire.intact(header(BODY[:-1]), BODY[:-1])
+
+
+@given(st.integers(0, 2**53), st.integers(0, 10**9), st.integers(1, 10_000_000))
+def test_due_times_are_rounded_down(start_us: int, offset: int, rate: int) -> None:
+    """A record is due at its place in the schedule, rounded down to the microsecond."""
+    expected = start_us + int(Fraction(offset * 1_000_000, rate))
+
+    assert expected == wire.due_us(start_us, offset, rate)
+
+
+@given(st.integers(0, 100_000), st.floats(0.01, 1_000_000))
+def test_due_times_of_broken_rates(offset: int, rate: float) -> None:
+    """A rate that is no whole number gives the same schedule, to the microsecond."""
+    exact = Fraction(offset * 1_000_000) / Fraction(rate)
+
+    assert -1 <= wire.due_us(0, offset, rate) - exact <= 1
+
+
+@given(st.integers(0, 2**53), st.integers(0, 10**6))
+def test_flat_out_all_is_due_at_once(start_us: int, offset: int) -> None:
+    """Without a rate every record of a batch is due with the first."""
+    assert start_us == wire.due_us(start_us, offset, 0)
