@@ -149,21 +149,21 @@ async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -
     stopped = asyncio.create_task(stop.wait())
     healthy = asyncio.create_task(_healthy(environment.get("PORT", "8765")))
     await asyncio.wait([healthy, stopped, *running], return_when=asyncio.FIRST_COMPLETED)
-    verdict = asyncio.create_task(_verdicts(environment, runs))
+    code = EXIT_ABORTED
     if healthy.done():
+        verdict = asyncio.create_task(_verdicts(environment, runs))
         running += [asyncio.create_task(service.run()) for service in services[2:]]
-    await asyncio.wait([verdict, stopped, *running], return_when=asyncio.FIRST_COMPLETED)
-    if environment.get("KEEP", "") not in ("", "0") and verdict.done():
-        await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([verdict, stopped, *running], return_when=asyncio.FIRST_COMPLETED)
+        if environment.get("KEEP", "") not in ("", "0") and verdict.done():
+            await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
+        code = verdict.result() if verdict.done() else EXIT_ABORTED
     failed = [task.result() for task in running if task.done()]
     # Clients seal first, and the collector, which goes last, sees it.
     await asyncio.gather(*(service.stop() for service in services[2:]))
     for service in reversed(services[:2]):
         await service.stop()
     await asyncio.gather(*running)
-    if failed:
-        return failed[0]
-    return verdict.result() if verdict.done() else EXIT_ABORTED
+    return failed[0] if failed else code
 
 
 if __name__ == "__main__":

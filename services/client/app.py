@@ -17,6 +17,7 @@ from services.client.subscriber import Subscriber
 from services.runtime import heartbeat
 from services.runtime.clock import Clock, boot_id
 from services.runtime.files import probe
+from services.runtime.jsonlogs import Sparingly
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def subscribers(settings: ClientSettings, pointer: str | None) -> list[Subscribe
     """Return the clients that this process runs."""
     hostname = socket.gethostname()
     base, source = base_name(settings.client_id, hostname, pointer)
-    clock, boot, instance = Clock(), boot_id(), uuid.uuid4().hex[:12]
+    clock, boot, instance, sparingly = Clock(), boot_id(), uuid.uuid4().hex[:12], Sparingly()
     made = []
     for identity in identities(base, source, settings.connections, settings.block_sizes):
         conditions = Conditions(
@@ -44,7 +45,7 @@ def subscribers(settings: ClientSettings, pointer: str | None) -> list[Subscribe
             host=hostname,
         )
         log.info("client", extra={"client": identity.name, "from": source, "block_size": identity.block_size})
-        made.append(Subscriber(identity.name, settings.server_url, conditions, clock))
+        made.append(Subscriber(identity.name, settings.server_url, conditions, clock, sparingly))
     return made
 
 
@@ -74,7 +75,10 @@ async def main(settings: ClientSettings, stop: asyncio.Event) -> int:
 
 async def _forget_old_runs(logs: Path, keep: int) -> None:
     while keep:
-        runs = sorted(path for path in logs.iterdir() if path.is_dir())
-        for run in runs[:-keep]:
-            await asyncio.to_thread(shutil.rmtree, run, ignore_errors=True)
+        await asyncio.to_thread(_forget, logs, keep)
         await asyncio.sleep(_TIDY_SECONDS)
+
+
+def _forget(logs: Path, keep: int) -> None:
+    for run in sorted(path for path in logs.iterdir() if path.is_dir())[:-keep]:
+        shutil.rmtree(run, ignore_errors=True)

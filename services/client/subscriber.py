@@ -18,6 +18,7 @@ from services.client.offset import Offset
 from services.contract import wire
 from services.contract.errors import PeerError
 from services.runtime.clock import Clock
+from services.runtime.jsonlogs import Sparingly
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +34,9 @@ _FIRST_PINGS_SECONDS = 1.0
 class Subscriber:
     """Receives every run of a feed under one name, until stopped."""
 
-    def __init__(self, name: str, url: str, conditions: Conditions, clock: Clock) -> None:
+    def __init__(self, name: str, url: str, conditions: Conditions, clock: Clock, sparingly: Sparingly) -> None:
         self.name, self._url, self._conditions, self._clock = name, url, conditions, clock
-        self._offset = Offset()
+        self._offset, self._sparingly = Offset(), sparingly
         self._account: Account | None = None
         self._connection: StampedConnection | None = None
         self._asked = self._granted = False
@@ -54,7 +55,6 @@ class Subscriber:
 
     async def run(self) -> None:
         """Connect, converse, and connect again, until cancelled or superseded."""
-        said = -1.0
         while not self._done():
             try:
                 await self._converse(await connect_to(self._url, self._clock))
@@ -66,8 +66,7 @@ class Subscriber:
             if self._done():
                 break
             delay = self._backoff()
-            if time.monotonic() - said >= 1.0:
-                said = time.monotonic()
+            if self._sparingly.due(time.monotonic()):
                 extra = {"client": self.name, "server": self._url, "why": why, "retry_s": round(delay, 2)}
                 log.warning("not connected", extra=extra)
             await asyncio.sleep(delay)
@@ -128,18 +127,28 @@ class Subscriber:
                 account.recorded(frame.session, frame.block)
                 if not frame.match:
                     log.warning("server's digest differs", extra={"client": self.name, "block": frame.block})
-            case wire.End() if account is not None:
-                await account.close_block("end")
-                self._seal(account)
+            case wire.Ping():
+                now_us = self._clock.now_us()
+                self._say(wire.Pong(t1_us=frame.t1_us, t2_us=received_ns // 1000, t3_us=now_us))
+            case _:
+                await self._follow(frame)
+
+    async def _follow(self, frame: wire.FromServer) -> None:
+        """Take a frame that changes where this client stands in the run."""
+        account = self._account
+        match frame:
             case wire.Welcome():
                 await self._welcome(frame)
             case wire.Subscribed() if account is not None:
                 self._begin(account, frame)
-            case wire.Ping():
-                now_us = self._clock.now_us()
-                self._say(wire.Pong(t1_us=frame.t1_us, t2_us=received_ns // 1000, t3_us=now_us))
-            case wire.Error() | wire.Bye():
-                await self._told(frame)
+            case wire.End() if account is not None:
+                await account.close_block("end")
+                self._seal(account)
+            case wire.Error():
+                self._refused(frame)
+            case wire.Bye():
+                self._retry_seconds = (frame.retry_ms or 0) / 1000
+                self._superseded |= frame.reason == "superseded"
             case _:
                 pass
 
@@ -164,14 +173,12 @@ class Subscriber:
             self._say(wire.Ping(t1_us=self._clock.now_us()))
 
     def _open_account(self, run: str, total: int) -> None:
-        account = Account(self.name, run, total, self._conditions, self._clock, lambda receipt: told(receipt))
-
-        def told(receipt: wire.Receipt) -> None:
+        def durable(receipt: wire.Receipt) -> None:
             # Before the subscription is granted it waits in the account: it will be among those the server lacks.
-            if self._granted and account is self._account:
+            if self._granted and self._account is account:
                 self._say(receipt)
 
-        self._account = account
+        account = self._account = Account(self.name, run, total, self._conditions, self._clock, durable)
 
     def _seal(self, account: Account) -> None:
         # Beside the conversation: a disk that refuses must not make this client deaf.
@@ -206,19 +213,16 @@ class Subscriber:
         extra = {"client": self.name, "run": account.run, "session": account.session, "fence": granted.fence}
         log.info("subscribed", extra={**extra, "first": granted.first, "receipts_again": len(lacking)})
 
-    async def _told(self, frame: wire.Error | wire.Bye) -> None:
-        if isinstance(frame, wire.Error) and frame.code == "name_taken" and frame.suggest and self._account:
-            log.warning("name is taken", extra={"client": self.name, "suggest": frame.suggest})
-            run, total = self._account.run, self._account.total
-            self._account.release()
-            self.name, self._asked = frame.suggest, False
-            self._open_account(run, total)
+    def _refused(self, error: wire.Error) -> None:
+        account = self._account
+        if error.code == "name_taken" and error.suggest and account is not None:
+            log.warning("name is taken", extra={"client": self.name, "suggest": error.suggest})
+            account.release()
+            self.name, self._asked = error.suggest, False
+            self._open_account(account.run, account.total)
             self._subscribe()
-        elif isinstance(frame, wire.Bye):
-            self._retry_seconds = (frame.retry_ms or 0) / 1000
-            self._superseded |= frame.reason == "superseded"
         else:
-            log.warning("refused", extra={"client": self.name, "code": frame.code, "detail": frame.detail})
+            log.warning("refused", extra={"client": self.name, "code": error.code, "detail": error.detail})
 
     def _say(self, frame: wire.Frame) -> None:
         if self._connection is not None:
@@ -244,9 +248,9 @@ class Subscriber:
                 await self._account.close_old_block(self._clock.now_ns())
 
     async def stop(self) -> None:
-        """Seal the last block and leave on purpose. Records that still come are not taken: nobody will say they were."""
+        """Seal the last block and leave on purpose. Records that still come are not taken, nor said to be."""
         self._stopping = True
-        while not self._listening:
+        while not self._listening:  # noqa: ASYNC110 - set once a frame, and waited for once a process
             await asyncio.sleep(0.01)
         await self._finish("shutdown")
 

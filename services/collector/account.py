@@ -115,18 +115,14 @@ def _account(books: RunBooks, name: str) -> Account:
 def _state(books: RunBooks, log: LogBook, ledger: ClientLedger) -> ClientState:
     end = books.ledger.end
     reasons = {reason for segment in log.ends.values() for reason in segment.values()}
-    if end is not None and (
-        end.last in log.logged or ledger.receipted.last >= end.last or "finished" in reasons
-    ):
+    if end is not None and (end.last in log.logged or ledger.receipted.last >= end.last or "finished" in reasons):
         return "finished"
     if ledger.has_left:
         return "left"
     return "running" if end is None else "lost"
 
 
-def _causes(
-    missing: Ranges, expected: int, through: int, log: LogBook, ledger: ClientLedger
-) -> dict[str, Ranges]:
+def _causes(missing: Ranges, expected: int, through: int, log: LogBook, ledger: ClientLedger) -> dict[str, Ranges]:
     damages = [damage for file in log.files for damage in file.chain.damages]
     evidence = {
         "never_sent": Ranges([(through + 1, expected)]),

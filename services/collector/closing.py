@@ -24,9 +24,7 @@ def _hides(missing: Span | None) -> str:
     return f"; seq {words.span(*missing)} missing there" if missing else ""
 
 
-def problems(
-    books: RunBooks, accounts: list[Account], faults: list[Fault], elsewhere: Collection[str]
-) -> list[str]:
+def problems(books: RunBooks, accounts: list[Account], faults: list[Fault], elsewhere: Collection[str]) -> list[str]:
     """Return what keeps the books of a run from closing, one sentence each, worst first.
 
     Args:

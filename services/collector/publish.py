@@ -26,9 +26,9 @@ def load(volumes: Path, run: str) -> Summary | None:
         return None
 
 
-def undated(made: Summary) -> Summary:
-    """Return a summary without the time it was made: what is a function of the books."""
-    return msgspec.structs.replace(made, made_at=None)
+def dated(made: Summary, at: str | None) -> Summary:
+    """Return a summary with the time it was made, the one field that is no function of the books."""
+    return msgspec.structs.replace(made, made_at=at)
 
 
 def store(volumes: Path, made: Summary, *, newest: bool) -> None:

@@ -24,9 +24,7 @@ from services.contract.summary import (
 )
 
 
-def reconcile(
-    books: RunBooks, limits: Sequence[Limit] = (), *, final: bool, made_at: str | None = None
-) -> Summary:
+def reconcile(books: RunBooks, limits: Sequence[Limit] = (), *, final: bool, made_at: str | None = None) -> Summary:
     """Return the summary of a run.
 
     Args:
@@ -179,15 +177,11 @@ def _block_size(account: Account) -> int | None:
     return subscriptions[max(subscriptions)].block_size or None if subscriptions else None
 
 
-def _judge(
-    case: Case, answers: dict[str, Answer], thresholds: Sequence[Threshold]
-) -> tuple[Verdict, list[str]]:
+def _judge(case: Case, answers: dict[str, Answer], thresholds: Sequence[Threshold]) -> tuple[Verdict, list[str]]:
     worst = _untrustworthy(case)
     failed = [reason for name in checks.FAILING if answers[name].ok is False for reason in answers[name].reasons]
     failed += [_broken(threshold) for threshold in thresholds if not threshold.ok]
-    doubts = [
-        reason for name in checks.INVALIDATING if answers[name].ok is False for reason in answers[name].reasons
-    ]
+    doubts = [reason for name in checks.INVALIDATING if answers[name].ok is False for reason in answers[name].reasons]
     verdict: Verdict = "INVALID" if worst else "FAIL" if failed else "INVALID" if doubts else "PASS"
     reasons = [*worst, *failed, *doubts]
     return verdict, list(dict.fromkeys(reasons))
@@ -213,9 +207,7 @@ def _broken(threshold: Threshold) -> str:
     return f"threshold {threshold.expression} does not hold: measured {measured_text(threshold)}"
 
 
-def _headline(
-    books: RunBooks, every: Sequence[Account], totals: Totals, durations: dict[str, Quantiles]
-) -> str:
+def _headline(books: RunBooks, every: Sequence[Account], totals: Totals, durations: dict[str, Quantiles]) -> str:
     if books.ledger.state in ("opened", "waiting"):
         wanted = books.ledger.open.clients if books.ledger.open else 1
         return f"waiting: {len(every):,} of {words.several(wanted, 'client')}"

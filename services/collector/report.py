@@ -61,7 +61,7 @@ def final(summary: Summary, places: str, *, colour: bool = False) -> str:
         places: where the files are, the last line.
         colour: use the terminal's colours.
     """
-    return "\n".join(line.rstrip() for line in _lines(summary, places, colour=colour)) + "\n"
+    return "\n".join(line.rstrip() for line in _lines(summary, places, colour=colour))
 
 
 def fault_line(fault: Fault) -> str:
@@ -79,9 +79,7 @@ def _lines(summary: Summary, places: str, *, colour: bool) -> Iterator[str]:
     yield from (" " * (5 + len(verdict)) + line for line in rest)
     if summary.verdict is not None:
         yield from _section("CHECKS")
-        yield from (
-            f"    {_MARKS[check.ok]} {check.name:<20}{check.detail}"[:WIDTH] for check in summary.checks
-        )
+        yield from (f"    {_MARKS[check.ok]} {check.name:<20}{check.detail}"[:WIDTH] for check in summary.checks)
     if summary.thresholds:
         yield from _section("THRESHOLDS")
         for limit in summary.thresholds:
@@ -115,9 +113,7 @@ def _delivery(summary: Summary) -> Iterator[str]:
         count = getattr(summary.missing_by_cause, cause)
         if count:
             yield _row(f"  {label}", f"{count:,}")
-    yield _row(
-        "duplicates", f"{totals.duplicates:,}", f"reordered {totals.reordered:,}", f"corrupt {totals.corrupt:,}"
-    )
+    yield _row("duplicates", f"{totals.duplicates:,}", f"reordered {totals.reordered:,}", f"corrupt {totals.corrupt:,}")
     yield _row("residual", f"{totals.residual:,}", f"logged, not receipted {totals.logged_not_receipted:,}")
 
 

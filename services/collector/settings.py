@@ -24,6 +24,7 @@ class CollectorSettings:
         page_host: the address the page listens on.
         page_port: and its port; 0 takes any free one.
         keep_runs: how many closed runs stay on disk; 0 keeps all.
+        colour: a terminal may be given colours.
     """
 
     volumes: Path
@@ -31,6 +32,7 @@ class CollectorSettings:
     page_host: str
     page_port: int
     keep_runs: int
+    colour: bool
 
 
 def read(environment: Mapping[str, str]) -> CollectorSettings:
@@ -58,4 +60,6 @@ def read(environment: Mapping[str, str]) -> CollectorSettings:
         page_host=values["page_host"],
         page_port=values["page_port"],
         keep_runs=values["keep_runs"],
+        # Not ours but everybody's, by https://no-color.org: any value that is not empty.
+        colour=not environment.get("NO_COLOR"),
     )

@@ -23,16 +23,18 @@ class Spread:
         self._stride = 1
         self._seen: dict[int, tuple[int, int, str]] = {}
 
-    def take(self, client: str, received: Iterable[tuple[int, int]], last: int) -> None:
-        """Note when a client received records: pairs of seq and epoch microseconds, ``last`` the highest seq."""
+    def stride(self, last: int) -> int:
+        """Return which seqs to hand to `take`, the multiples of this, once ``last`` is the highest seq logged."""
         if last > self._stride * MOST:
             while last > self._stride * MOST:
                 self._stride *= 2
             self._seen = {seq: times for seq, times in self._seen.items() if not seq % self._stride}
-        stride, seen = self._stride, self._seen
+        return self._stride
+
+    def take(self, client: str, received: Iterable[tuple[int, int]]) -> None:
+        """Note when a client received records: pairs of seq and epoch microseconds."""
+        seen = self._seen
         for seq, at_us in received:
-            if seq % stride:
-                continue
             first, latest, who = seen.get(seq, (at_us, at_us, client))
             seen[seq] = (min(first, at_us), max(latest, at_us), who if who == client else SEVERAL)
 

@@ -24,3 +24,17 @@ def configure(service: str, level: int = logging.INFO) -> None:
     root.setLevel(level)
     # The library tells of every handshake that a port scanner breaks off; ours are counted in /metrics.
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
+
+
+class Sparingly:
+    """Lets an event that repeats be logged once a second at most, however many meet it."""
+
+    def __init__(self, seconds: float = 1.0) -> None:
+        self._seconds, self._last = seconds, float("-inf")
+
+    def due(self, now: float) -> bool:
+        """Tell whether to log at ``now`` (monotonic seconds)."""
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True

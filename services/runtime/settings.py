@@ -118,6 +118,7 @@ SETTINGS = (
     Setting("THRESHOLDS", "", "collector", _text, "limits in k6's style: latency.p99<50ms, missing==0"),
     Setting("PAGE_PORT", "8766", "collector", _integer(0, 65535), "the page, on 127.0.0.1"),
     Setting("PAGE_HOST", "127.0.0.1", "collector", _text, "the address the page listens on; compose sets it inside"),
+    Setting("HEARTBEAT", "", "all", _text, "a file touched while the service is well; the images set it"),
     Setting("HOLD_SECONDS", "0", "all", _number(0, 60), "wait before exiting 104, so that restarts do not spin"),
 )
 BY_NAME = {setting.name: setting for setting in SETTINGS}

@@ -108,5 +108,5 @@ class Admission:
         )
         session = Session(connection, run, request, fence, now)
         self._stream.sessions[request.client] = session
-        log.info("subscribed", extra={"client": request.client, "fence": fence, "first": request.after + 1})
+        log.debug("subscribed", extra={"client": request.client, "fence": fence, "first": request.after + 1})
         return session

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, get_args
 
@@ -55,36 +55,31 @@ def flipped(data: bytes, bit: int) -> bytes:
 
 
 def _values(kind: inspect.Type) -> Values:
-    match kind:
-        case inspect.NoneType():
-            return st.none()
-        case inspect.BoolType():
-            return st.booleans()
-        case inspect.IntType(ge=low, le=high):
-            return st.integers(-MAX_INTEGER if low is None else low, MAX_INTEGER if high is None else high)
-        case inspect.FloatType(ge=low, le=high):
-            return st.floats(low, high, allow_nan=False, allow_infinity=False)
-        case inspect.StrType(pattern=pattern):
-            return st.text() if pattern is None else st.from_regex(pattern)
-        case inspect.LiteralType(values=values):
-            return st.sampled_from(values)
-        case inspect.RawType():
-            return records.map(msgspec.Raw)
-        case inspect.StructType(cls=struct):
-            return instances(struct)
-        case _:
-            return _containers(kind)
+    return _MAKERS[type(kind)](kind)
 
 
-def _containers(kind: inspect.Type) -> Values:
-    match kind:
-        case inspect.UnionType(types=types):
-            return st.one_of(*map(_values, types))
-        case inspect.ListType(item_type=item):
-            return st.lists(_values(item), max_size=3)
-        case inspect.TupleType(item_types=items):
-            return st.tuples(*map(_values, items))
-        case inspect.DictType(key_type=key, value_type=value):
-            return st.dictionaries(_values(key), _values(value), max_size=2)
-        case _:
-            raise NotImplementedError(f"no strategy for {kind}")
+def _integers(kind: inspect.IntType) -> Values:
+    low = -MAX_INTEGER if kind.ge is None else kind.ge
+    high = MAX_INTEGER if kind.le is None else kind.le
+    return st.integers(low, high)
+
+
+def _floats(kind: inspect.FloatType) -> Values:
+    return st.floats(kind.ge, kind.le, allow_nan=False, allow_infinity=False)
+
+
+# A type that is missing here is a KeyError in every property of the format that uses it: add it.
+_MAKERS: dict[type[inspect.Type], Callable[[Any], Values]] = {
+    inspect.NoneType: lambda _: st.none(),
+    inspect.BoolType: lambda _: st.booleans(),
+    inspect.IntType: _integers,
+    inspect.FloatType: _floats,
+    inspect.StrType: lambda kind: st.text() if kind.pattern is None else st.from_regex(kind.pattern),
+    inspect.LiteralType: lambda kind: st.sampled_from(kind.values),
+    inspect.RawType: lambda _: records.map(msgspec.Raw),
+    inspect.StructType: lambda kind: instances(kind.cls),
+    inspect.UnionType: lambda kind: st.one_of(*map(_values, kind.types)),
+    inspect.ListType: lambda kind: st.lists(_values(kind.item_type), max_size=3),
+    inspect.TupleType: lambda kind: st.tuples(*map(_values, kind.item_types)),
+    inspect.DictType: lambda kind: st.dictionaries(_values(kind.key_type), _values(kind.value_type), max_size=2),
+}

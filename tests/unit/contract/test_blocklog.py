@@ -164,7 +164,9 @@ def test_file_name_round_trip(session: int, segment: int) -> None:
 
 def test_file_name_example() -> None:
     """The first file of a client is 0001-0001.jsonl, so that a listing shows files in order."""
-    assert "0001-0001.jsonl" == file_name(1, 1)
+    expected = "0001-0001.jsonl"
+
+    assert expected == file_name(1, 1)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,7 +43,7 @@ def test_spans_are_fewest(given_spans: list[tuple[int, int]]) -> None:
     found = Ranges(given_spans).spans()
 
     assert all(first <= last for first, last in found)
-    assert all(one[1] + 1 < other[0] for one, other in zip(found, found[1:], strict=False))
+    assert all(one[1] + 1 < other[0] for one, other in pairwise(found))
 
 
 @given(spans, seqs, seqs)
@@ -97,14 +99,17 @@ def test_differs_from_other_types() -> None:
 def test_huge_spans_cost_nothing() -> None:
     """A span is two numbers, however many it covers."""
     ranges = Ranges([(1, 2**53 - 1)]) - Ranges([(7, 7)])
+    expected = [(1, 6), (8, 2**53 - 1)]
 
-    assert 2**53 - 2 == len(ranges)
-    assert [(1, 6), (8, 2**53 - 1)] == ranges.spans() == list(iter(ranges))
+    assert sum(last - first + 1 for first, last in expected) == len(ranges)
+    assert expected == ranges.spans() == list(iter(ranges))
 
 
 def test_shows_its_spans() -> None:
     """A set in an assertion or a log can be read."""
-    assert "Ranges([(1, 3), (5, 5)])" == repr(Ranges([(1, 2), (5, 5), (3, 3)]))
+    expected = "Ranges([(1, 3), (5, 5)])"
+
+    assert expected == repr(Ranges([(1, 2), (5, 5), (3, 3)]))
 
 
 def test_has_no_hash() -> None:

@@ -94,4 +94,4 @@ def test_exit_codes_differ() -> None:
     """No two endings share an exit code."""
     codes: list[Any] = [*summary.EXIT_CODES.values(), summary.EXIT_BAD_SETTINGS, summary.EXIT_ABORTED]
 
-    assert [0, 98, 99, 104, 105] == sorted(codes)
+    assert len(codes) == len(set(codes))

@@ -107,9 +107,10 @@ def test_refuses_an_unknown_version(frame: wire.Welcome) -> None:
     """A welcome of another version is refused, so that a client does not misread what follows."""
     content = msgspec.json.decode(wire.encode(frame))
 
-    assert wire.VERSION == content["v"]
+    content["v"] += 1
+
     with pytest.raises(MalformedFrame, match=r"\$\.v"):
-        wire.decode_from_server(msgspec.json.encode(content | {"v": wire.VERSION + 1}))
+        wire.decode_from_server(msgspec.json.encode(content))
 
 
 def test_subprotocol_names_the_version() -> None:
@@ -203,15 +204,16 @@ def test_a_batch_is_plain_lines() -> None:
     """A batch is readable with any JSON reader: a header line, then one line per record."""
     lines = wire.encode_records(header(BODY), BODY).decode().splitlines()
 
-    assert ["records", "Ada", "Zoë"] == [
-        json.loads(line)[key] for line, key in zip(lines, ("type", "name", "name"), strict=True)
-    ]
+    found = [json.loads(line) for line in lines]
+    expected = ["records", "Ada", "Zoë"]
+
+    assert expected == [found[0]["type"], found[1]["name"], found[2]["name"]]
 
 
 def test_every_damage_to_a_body_shows() -> None:
     """A body with any bit turned, or cut short anywhere, is not intact."""
-    assert [] == [changed for changed in single_bit_flips(BODY) if wire.intact(header(BODY), changed)]
-    assert [] == [length for length in range(len(BODY)) if wire.intact(header(BODY), BODY[:length])]
+    assert not [changed for changed in single_bit_flips(BODY) if wire.intact(header(BODY), changed)]
+    assert not [length for length in range(len(BODY)) if wire.intact(header(BODY), BODY[:length])]
 
 
 def test_a_body_has_as_many_lines_as_the_header_says() -> None:

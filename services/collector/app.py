@@ -1,0 +1,210 @@
+"""Follows every run that is not closed: polls the volumes, publishes the summary, speaks once a second."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from services.collector import keep, publish, report
+from services.collector.follow import Follow
+from services.collector.page import Board, Page
+from services.collector.scan import find_runs, run_order
+from services.collector.settings import CollectorSettings
+from services.contract.fields import utc_text
+from services.contract.summary import Summary
+from services.runtime.clock import Clock
+from services.runtime.files import probe
+from services.runtime.heartbeat import beat
+
+POLL_SECONDS = 0.2
+IDLE_POLL_SECONDS = 0.5
+IDLE_AFTER_SECONDS = 10.0
+SLICE_SECONDS = 0.5
+"""So long one round may read, so that a backlog does not silence the page and the terminal."""
+LAST_SLICE_SECONDS = 5.0
+SPEAK_SECONDS = 1.0
+SPEAK_RARELY_SECONDS = 10.0
+SILENT_AFTER_SECONDS = 60.0
+PUBLISH_SECONDS = 1.0
+PUBLISH_SHARE = 10
+"""Making summaries takes at most one part in so many of the time."""
+
+log = logging.getLogger(__name__)
+
+
+class Voice:
+    """What is said of one run on the terminal, and when it was said last."""
+
+    def __init__(self) -> None:
+        self.has_spoken = False
+        self._said_at: float | None = None
+        self._state = ""
+
+    def is_due(self, summary: Summary, now: float, quiet_for: float) -> bool:
+        """Tell whether a line is due: every second while records flow, seldom while not, never when idle."""
+        told = f"{summary.state} {summary.headline if summary.state == 'waiting' else ''}"
+        pause = SPEAK_SECONDS if summary.state == "running" and quiet_for < 5 else SPEAK_RARELY_SECONDS
+        if quiet_for > SILENT_AFTER_SECONDS:
+            return False
+        # A quarter of a poll early, else every line would come one poll later than the one before.
+        if told == self._state and self._said_at is not None and now - self._said_at < pause - POLL_SECONDS / 4:
+            return False
+        self._state, self._said_at, self.has_spoken = told, now, True
+        return True
+
+
+class Followed:
+    """One run that is followed: its books, what was published of it, what was said."""
+
+    def __init__(self, follow: Follow) -> None:
+        self.follow = follow
+        self.voice = Voice()
+        self.published: Summary | None = None
+        self.due_at = 0.0
+        self.dirty = True
+        self.told = False
+
+
+class Collector:
+    """The service without its page. `round` may run in a thread, one at a time."""
+
+    def __init__(
+        self,
+        settings: CollectorSettings,
+        clock: Clock,
+        say: Callable[[str], None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.newest: Summary | None = None
+        self.lines = 0
+        self.changed_at = now()
+        self._settings, self._clock, self._say, self._now = settings, clock, say, now
+        self._followed: dict[str, Followed] = {}
+        self._closed: set[str] = set()
+        self._complaints: set[str] = set()
+
+    def round(self, *, last: bool = False) -> bool:
+        """Look once at everything that is not closed; return whether more is waiting to be read."""
+        runs = self._discover()
+        self._prune()
+        started = self._now()
+        limit = started + (LAST_SLICE_SECONDS if last else SLICE_SECONDS)
+        for run in sorted(self._followed, key=run_order):
+            try:
+                self._look(self._followed[run], newest=run == runs[-1], limit=limit, last=last)
+            except OSError as problem:
+                self._complain("cannot read or publish a run", run, problem)
+        return any(one.follow.behind for one in self._followed.values())
+
+    def _discover(self) -> list[str]:
+        runs = find_runs(self._settings.volumes)
+        for run in runs:
+            if run in self._followed or run in self._closed:
+                continue
+            known = publish.load(self._settings.volumes, run)
+            if known is not None and known.state == "closed":
+                self._closed.add(run)
+                self.newest = known if run == runs[-1] else self.newest
+            else:
+                self._followed[run] = Followed(Follow(self._settings.volumes, run, self._now()))
+        for run in set(self._followed) - set(runs):
+            del self._followed[run]
+        return runs
+
+    def _look(self, one: Followed, *, newest: bool, limit: float, last: bool) -> None:
+        follow = one.follow
+        state = follow.books.ledger.state
+        if follow.read(self._now(), lambda: self._now() > limit):
+            self.changed_at, one.dirty = self._now(), True
+        now = self._now()
+        final = follow.is_over(now) or (last and follow.has_ended and not follow.behind)
+        turned = state != follow.books.ledger.state
+        if final or last or turned or (one.dirty and now >= one.due_at):
+            self._publish(one, newest=newest, final=final)
+        if one.published is not None and not final:
+            self._speak(one, now, last=last)
+
+    def _publish(self, one: Followed, *, newest: bool, final: bool) -> None:
+        started = self._now()
+        made = one.follow.summary(self._settings.limits, final=final)
+        dated = _date(made, self._clock)
+        if newest:
+            self.newest = dated
+        if final and not one.told:
+            # Before it is stored: a full disk must not silence the verdict.
+            self._say(self._final(made))
+            one.told = True
+        if made != one.published:
+            publish.store(self._settings.volumes, dated, newest=newest)
+        one.published, one.dirty = made, False
+        finished = self._now()
+        one.due_at = finished + max(PUBLISH_SECONDS - POLL_SECONDS / 4, PUBLISH_SHARE * (finished - started))
+        if final:
+            self._closed.add(made.run)
+            del self._followed[made.run]
+
+    def _speak(self, one: Followed, now: float, *, last: bool) -> None:
+        made, follow = one.published, one.follow
+        if made is None:
+            return
+        if last:
+            if one.voice.has_spoken and made.state not in ("opened", "waiting"):
+                self._say(self._final(made))
+        elif made.state != "ended" and one.voice.is_due(made, now, now - follow.changed_at):
+            start_us = follow.elapsed_from_us
+            elapsed = (self._clock.now_us() - start_us) / 1e6 if start_us is not None else None
+            self._say(report.progress(made, elapsed, follow.rate()))
+
+    def _final(self, made: Summary) -> str:
+        places = publish.places(self._settings.volumes, made.run)
+        return report.final(made, places, colour=self._settings.colour and sys.stdout.isatty())
+
+    def _prune(self) -> None:
+        for run in keep.surplus(self._closed, self._settings.keep_runs):
+            problem = keep.remove(self._settings.volumes, run)
+            if problem is None:
+                self._closed.discard(run)
+            else:
+                # Tried again every round, for the books may be removed by those who can.
+                self._complain("cannot remove an old run", "", problem)
+
+    def _complain(self, event: str, run: str, problem: OSError) -> None:
+        key = f"{event} {run} {problem.errno}"
+        if key not in self._complaints:
+            self._complaints.add(key)
+            log.warning(event, extra={"run": run or None, "why": str(problem)})
+
+
+def _date(made: Summary, clock: Clock) -> Summary:
+    return publish.dated(made, utc_text(clock.now_us()))
+
+
+async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
+    """Run the service until it is told to stop."""
+    probe(settings.volumes / "summary")
+    board = Board()
+    page = Page(settings.page_host, settings.page_port, board)
+    collector = Collector(settings, Clock(), lambda text: print(text, flush=True))
+    tasks = [asyncio.create_task(beat()), asyncio.create_task(page.serve())]
+    log.info("ready", extra={"page": page.address, "volumes": str(Path(settings.volumes))})
+    try:
+        while not stop.is_set():
+            behind = await asyncio.to_thread(collector.round)
+            board.show(collector.newest)
+            idle = time.monotonic() - collector.changed_at > IDLE_AFTER_SECONDS
+            delay = 0.0 if behind else IDLE_POLL_SECONDS if idle else POLL_SECONDS
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), delay)
+        await asyncio.to_thread(collector.round, last=True)
+        board.show(collector.newest)
+    finally:
+        await page.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return 0

@@ -1,0 +1,108 @@
+"""One run that is not closed: reads what is new of it and knows when nothing more will come."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from services.collector.account import accounts
+from services.collector.books import RunBooks
+from services.collector.reconcile import reconcile
+from services.collector.scan import Rewritten, RunFiles
+from services.collector.thresholds import Limit
+from services.contract.summary import Summary
+
+QUIET_SECONDS = 0.3
+"""So long nothing new may have come of sealed logs before the run is closed."""
+PATIENCE_SECONDS = 5.0
+"""So long a client has to seal its log after the run ended."""
+WINDOW_SECONDS = 3.0
+"""Over this long the rate of a progress line is taken: blocks arrive in lumps."""
+
+
+class Follow:
+    """Reads one run, round by round. ``now`` is monotonic seconds in every method."""
+
+    def __init__(self, volumes: Path, run: str, now: float) -> None:
+        self.run = run
+        self.changed_at = now
+        self.behind = False
+        self._volumes = volumes
+        self._ended_at: float | None = None
+        self._logged: deque[tuple[float, int]] = deque()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._files = RunFiles(self._volumes, self.run)
+        self.books = RunBooks(self.run)
+
+    def read(self, now: float, enough: Callable[[], bool]) -> bool:
+        """Read what is new, until ``enough`` says so; return whether there was anything.
+
+        ``behind`` tells whether more is waiting. A run whose files were rewritten is read from its beginning.
+        """
+        count, self.behind = 0, False
+        try:
+            for source, line in self._files.lines():
+                self.books.take(source, line)
+                count += 1
+                if enough():
+                    self.behind = True
+                    break
+        except Rewritten:
+            self._begin()
+            self.behind, count = True, count + 1
+        self.books.take_sources(self._files.sources())
+        if count:
+            self.changed_at = now
+        if self._ended_at is None and self.books.ledger.ends:
+            self._ended_at = now
+        self._note_rate(now)
+        return count > 0
+
+    @property
+    def elapsed_from_us(self) -> int | None:
+        """When the first record was due."""
+        return self.books.ledger.start_us
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the ledger says that the run is over."""
+        return bool(self.books.ledger.ends)
+
+    def is_over(self, now: float) -> bool:
+        """Tell whether the summary can be final: all logs are sealed and quiet, or their time is up."""
+        if self._ended_at is None or self.behind:
+            return False
+        if now - self._ended_at >= PATIENCE_SECONDS:
+            return True
+        return now - self.changed_at >= QUIET_SECONDS and not self._awaited()
+
+    def summary(self, limits: Sequence[Limit], *, final: bool, made_at: str | None = None) -> Summary:
+        """Return the run's summary; once with ``final``, and then no more."""
+        if final:
+            self.books.take_tails(self._files.tails())
+        return reconcile(self.books, limits, final=final, made_at=made_at)
+
+    def rate(self) -> float:
+        """Return how many messages per second were logged of late."""
+        (first_at, first), (last_at, last) = self._logged[0], self._logged[-1]
+        return (last - first) / (last_at - first_at) if last_at > first_at else 0.0
+
+    def _awaited(self) -> bool:
+        for account in accounts(self.books):
+            fences = account.ledger.subscriptions
+            is_connected = bool(fences) and max(fences) not in account.ledger.leaves
+            if (is_connected or account.state == "finished") and not self.books.is_sealed(account.client):
+                return True
+        return False
+
+    def _note_rate(self, now: float) -> None:
+        logged = sum(log.messages for log in self.books.logs.values())
+        if not logged:
+            # The time before the first message is not part of any rate.
+            self._logged.clear()
+        self._logged.append((now, logged))
+        while len(self._logged) > 2 and self._logged[1][0] <= now - WINDOW_SECONDS:
+            self._logged.popleft()

@@ -1,0 +1,151 @@
+"""Waits for the verdict of the newest run, for scripts: prints the summary and gives its exit code.
+
+Only looks at the volumes, like everybody else: it needs no connection to the collector it runs beside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.collector import publish, report
+from services.collector.scan import run_order
+from services.contract.summary import EXIT_ABORTED, EXIT_CODES, Summary
+
+POLL_SECONDS = 0.25
+WEIGH_SECONDS = 2.0
+PATIENCE_SECONDS = 60.0
+PROGRESS_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What can be seen of the run that is waited for."""
+
+    run: str | None
+    summary: Summary | None = None
+    ledger_bytes: int = 0
+    log_bytes: int = 0
+
+
+class Patience:
+    """Decides when waiting has become pointless, and on whom. ``now`` is monotonic seconds."""
+
+    def __init__(self, now: float) -> None:
+        self._since = now
+        self._last: Sight | None = None
+        self._summary_log_bytes = 0
+
+    def look(self, sight: Sight, now: float) -> str | None:
+        """Take in what can be seen; return why to give up, None to go on."""
+        last = self._last
+        if last is None or sight.summary != last.summary or sight.run != last.run:
+            self._summary_log_bytes = sight.log_bytes
+            self._since = now
+        elif sight.ledger_bytes != last.ledger_bytes:
+            self._since = now
+        self._last = sight
+        return self._reason(sight) if now - self._since >= PATIENCE_SECONDS else None
+
+    def _reason(self, sight: Sight) -> str:
+        if sight.run is None:
+            return "server: it has not opened a run"
+        made = sight.summary
+        if made is None or sight.log_bytes > self._summary_log_bytes:
+            return f"collector: it does not keep up the summary of run {sight.run}"
+        if made.state in ("opened", "waiting"):
+            return f"client: {made.headline.removeprefix('waiting: ')} subscribed"
+        if made.state == "paused":
+            return f"nothing: run {sight.run} is paused; resume it, or start the server again"
+        if made.state == "ended":
+            return f"collector: run {sight.run} has ended and is not closed"
+        return f"client: run {sight.run} stands still at {made.totals.received:,} messages"
+
+
+class Eyes:
+    """Looks at a volumes folder. The run that is newest at the first look is the one."""
+
+    def __init__(self, volumes: Path) -> None:
+        self._volumes = volumes
+        self._run: str | None = None
+        self._log_bytes = 0
+        self._weighed_at: float | None = None
+
+    def look(self, now: float) -> Sight:
+        """Return what can be seen."""
+        if self._run is None:
+            ledger = self._volumes / "ledger"
+            runs = sorted((path.name for path in ledger.glob("2*Z*") if path.is_dir()), key=run_order)
+            if not runs:
+                return Sight(None)
+            self._run = runs[-1]
+        if self._weighed_at is None or now - self._weighed_at >= WEIGH_SECONDS:
+            self._log_bytes, self._weighed_at = _weight(self._volumes / "logs" / self._run, "*/*.jsonl"), now
+        made = publish.load(self._volumes, self._run)
+        return Sight(
+            self._run,
+            publish.dated(made, None) if made else None,
+            _weight(self._volumes / "ledger" / self._run, "*.jsonl"),
+            self._log_bytes,
+        )
+
+
+def _weight(folder: Path, pattern: str) -> int:
+    total = 0
+    for path in folder.glob(pattern):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total
+
+
+async def wait(
+    volumes: Path,
+    stop: asyncio.Event,
+    *,
+    say: Callable[[str], None],
+    tell: Callable[[str], None],
+    now: Callable[[], float],
+    colour: bool = False,
+) -> int:
+    """Wait for the verdict; return its exit code, or the one for a wait that was given up.
+
+    Args:
+        volumes: the volumes folder.
+        stop: set when somebody interrupts.
+        say: takes the summary.
+        tell: takes progress and the reason for giving up.
+        now: monotonic seconds.
+        colour: use the terminal's colours.
+    """
+    eyes, patience, told_at = Eyes(volumes), Patience(now()), now()
+    while not stop.is_set():
+        sight = eyes.look(now())
+        made = sight.summary
+        if made is not None and made.state == "closed":
+            say(report.final(made, publish.places(volumes, made.run), colour=colour))
+            return EXIT_CODES[made.verdict]
+        reason = patience.look(sight, now())
+        if reason is not None:
+            tell(f"no progress for {PATIENCE_SECONDS:.0f} s, waiting for {reason}")
+            return EXIT_ABORTED
+        if now() - told_at >= PROGRESS_SECONDS:
+            told_at = now()
+            tell(_progress(sight))
+        try:
+            await asyncio.wait_for(stop.wait(), POLL_SECONDS)
+        except TimeoutError:
+            continue
+    tell("interrupted before the verdict")
+    return EXIT_ABORTED
+
+
+def _progress(sight: Sight) -> str:
+    if sight.run is None:
+        return "waiting for the server to open a run"
+    if sight.summary is None:
+        return f"waiting for the collector's first summary of run {sight.run}"
+    return f"{sight.summary.state}: {sight.summary.headline}"

@@ -1,0 +1,206 @@
+"""The services as processes on this machine: the whole system by its supervisor, or one service alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from services.runtime.settings import BY_NAME
+from tests.integration.volumes import Volumes
+from tests.poll import poll_until
+
+ROOT = Path(__file__).parents[2]
+VERDICT_SECONDS = 40.0
+"""Within which a short run has its verdict, on a machine that has other things to do."""
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def environment(settings: Mapping[str, object]) -> dict[str, str]:
+    """Return this process's environment with these settings and no other."""
+    kept = {name: value for name, value in os.environ.items() if name not in BY_NAME and name != "KEEP"}
+    return {**kept, "PYTHONUNBUFFERED": "1", **{name: str(value) for name, value in settings.items()}}
+
+
+class Process:
+    """A Python module as a process in a session of its own; what it says is kept, line by line."""
+
+    def __init__(self, module: str, *arguments: str, **settings: object) -> None:
+        self.module = module
+        self.began = time.monotonic()
+        self._lines: list[str] = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            cwd=ROOT,
+            env=environment(settings),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.append(line.rstrip("\n"))
+
+    @property
+    def lines(self) -> list[str]:
+        """What it has said until now."""
+        return list(self._lines)
+
+    @property
+    def text(self) -> str:
+        """What it has said until now, as one text."""
+        return "\n".join(self._lines)
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, None while it runs."""
+        return self._process.poll()
+
+    def says(self, text: str, timeout: float = 15.0) -> str:
+        """Wait until it says a line that contains a text, and return that line."""
+
+        def said() -> str | None:
+            return next((line for line in self.lines if text in line), None)
+
+        return poll_until(said, f"{self.module} says {text!r}, having said:\n{self.text}\n", timeout, 0.02) or ""
+
+    def type(self, line: str) -> None:
+        """Type a line on its standard input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def wait(self, timeout: float = VERDICT_SECONDS) -> int:
+        """Wait for its end and return its exit code."""
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.module} has not ended after {timeout:.0f} s; it said:\n{self.text}") from None
+        self._reader.join(10)
+        return code
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def stop(self, timeout: float = 15.0) -> int:
+        """Send it SIGTERM, and return its exit code."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        return self.wait(timeout)
+
+    def close(self) -> None:
+        """Make sure that neither it nor anything that it started is left."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._reader.join(10)
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.close()
+        if error is not None:
+            error.add_note(f"---- what {self.module} said\n{self.text}")
+
+
+class LocalRun(Process):
+    """``python -m services``: the whole system by its supervisor, on ports and in a folder of its own."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.port, self.page_port = free_port(), free_port()
+        self.volumes = Volumes(folder)
+        given = {"VOLUMES": folder, "PORT": self.port, "PAGE_PORT": self.page_port, **settings}
+        super().__init__("services", **given)
+
+    @property
+    def url(self) -> str:
+        """Where its server is."""
+        return f"ws://127.0.0.1:{self.port}"
+
+
+def play(folder: Path, **settings: object) -> tuple[int, LocalRun]:
+    """Play a run from beginning to end; return the exit code and the run."""
+    with LocalRun(folder, **settings) as run:
+        return run.wait(), run
+
+
+class System:
+    """The services as processes, one by one, for tests that stop and start them; all are gone at its end."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.port, self.page_port = free_port(), free_port()
+        self.url = f"ws://127.0.0.1:{self.port}"
+        self.volumes = Volumes(folder)
+        self._settings = {
+            "VOLUMES": folder, "PORT": self.port, "PAGE_PORT": self.page_port, "SERVER_URL": self.url, **settings
+        }  # fmt: skip
+        self._started: list[Process] = []
+
+    def start(self, service: str, *arguments: str, **settings: object) -> Process:
+        """Start a service with this system's settings, or with others."""
+        process = Process(f"services.{service}", *arguments, **{**self._settings, **settings})
+        self._started.append(process)
+        return process
+
+    def server(self, **settings: object) -> Process:
+        """Start the server and wait until it listens."""
+        server = self.start("server", **settings)
+        server.says('"listening"')
+        return server
+
+    def client(self, name: str, **settings: object) -> Process:
+        """Start a client."""
+        return self.start("client", CLIENT_ID=name, **settings)
+
+    def wait(self) -> tuple[int, str]:
+        """Wait for the verdict as a script does; return its exit code and what it says."""
+        waiting = self.start("collector", "wait")
+        return waiting.wait(VERDICT_SECONDS + 20), waiting.text
+
+    def __enter__(self) -> System:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        for process in reversed(self._started):
+            process.close()
+            if error is not None:
+                error.add_note(f"---- what {process.module} said\n{process.text}")
+
+
+def verify(folder: Path) -> tuple[int, str]:
+    """Audit a volumes folder offline; return the exit code and what is said."""
+    with Process("services.collector", "verify", str(folder)) as audit:
+        return audit.wait(), audit.text

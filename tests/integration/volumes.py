@@ -1,0 +1,116 @@
+"""A volumes folder as a run leaves it, read with the project's own codecs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from services.contract import blocklog, ledger, summary
+from services.contract.errors import TornLine
+from services.contract.ranges import Ranges
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """The folder that holds ``logs/``, ``ledger/`` and ``summary/``. Without a run named, the newest is meant."""
+
+    root: Path
+
+    def runs(self) -> list[str]:
+        """Return the names of all runs, oldest first."""
+        folder = self.root / "ledger"
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    def newest(self) -> str:
+        """Return the name of the newest run."""
+        return self.runs()[-1]
+
+    def clients(self, run: str | None = None) -> list[str]:
+        """Return the clients that have a folder in a run, by number."""
+        folder = self.root / "logs" / (run or self.newest())
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        return sorted(names, key=lambda name: (len(name), name))
+
+    def files(self, client: str, run: str | None = None) -> list[Path]:
+        """Return a client's log files, in the order in which they were written."""
+        return sorted((self.root / "logs" / (run or self.newest()) / client).glob("*.jsonl"))
+
+    def log(self, client: str, run: str | None = None) -> list[blocklog.Entry]:
+        """Return all complete lines of a client's log."""
+        return [entry for path in self.files(client, run) for entry in entries_of(path)]
+
+    def blocks(self, client: str, run: str | None = None) -> list[blocklog.Block]:
+        """Return the blocks of a client."""
+        return [entry for entry in self.log(client, run) if isinstance(entry, blocklog.Block)]
+
+    def messages(self, client: str, run: str | None = None) -> list[blocklog.Message]:
+        """Return the messages of a client, in the order in which they were logged."""
+        return [message for block in self.blocks(client, run) for message in block.messages]
+
+    def held(self, client: str, run: str | None = None) -> Ranges:
+        """Return the seqs that a client has logged."""
+        return Ranges((message.seq, message.seq) for message in self.messages(client, run))
+
+    def ledger_files(self, run: str | None = None) -> list[Path]:
+        """Return the files of a run's ledger."""
+        return sorted((self.root / "ledger" / (run or self.newest())).glob("*.jsonl"))
+
+    def ledger(self, run: str | None = None) -> list[ledger.Entry]:
+        """Return all complete lines of a run's ledger, in the order of their times; none before there is a run."""
+        if run is None and not self.runs():
+            return []
+        found: list[ledger.Entry] = []
+        for path in self.ledger_files(run):
+            found += [ledger.codec.decode(line)[1] for line in lines_of(path)]
+        return sorted(found, key=lambda entry: entry.at)
+
+    def head(self, client: str, run: str | None = None) -> int:
+        """Return the last seq for which the ledger holds a receipt of a client."""
+        entries = self.ledger(run)
+        return max((e.last for e in entries if isinstance(e, ledger.Receipt) and e.client == client), default=0)
+
+    def summary(self, run: str | None = None) -> summary.Summary | None:
+        """Return the summary of a run, None while there is none."""
+        run = run or (self.newest() if self.runs() else None)
+        path = self.root / "summary" / (run or "") / "summary.json"
+        try:
+            return summary.decode(path.read_bytes()) if run else None
+        except FileNotFoundError:
+            return None
+
+    def verdict(self, run: str | None = None) -> summary.Summary | None:
+        """Return the summary of a run that has its verdict, None before."""
+        found = self.summary(run)
+        return found if found is not None and found.verdict is not None else None
+
+
+def lines_of(path: Path) -> list[bytes]:
+    """Return the complete lines of a file, which may still be written to."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    return lines[:-1] if lines and not lines[-1].endswith(b"\n") else lines
+
+
+def entries_of(path: Path) -> list[blocklog.Entry]:
+    """Return the complete lines of one log file, each checked."""
+    return [blocklog.codec.decode(line)[1] for line in lines_of(path)]
+
+
+def is_sealed(path: Path) -> bool:
+    """Tell whether a log file ends with an ``end`` line. An empty file was only claimed: nothing is open in it."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    try:
+        return not lines or isinstance(blocklog.codec.decode(lines[-1])[1], blocklog.End)
+    except TornLine:
+        return False
+
+
+def record_of(message: blocklog.Message) -> bytes:
+    """Return a message's record, byte for byte."""
+    return bytes(message.record)
+
+
+def undated(found: summary.Summary) -> summary.Summary:
+    """Return a summary without the time it was made, which is no function of the books."""
+    return msgspec.structs.replace(found, made_at=None)

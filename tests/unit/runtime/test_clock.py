@@ -1,0 +1,98 @@
+"""Tests of the one clock of a process."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from services.runtime.clock import STEP_NS, Clock, boot_id
+
+EPOCH_NS = 1_795_332_600_000_000_000
+"""2026-11-22T07:30:00Z."""
+
+
+class FakeTime:
+    """A machine's two clocks: ``wall`` can be set by anybody, ``monotonic`` only goes on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.wall, self.monotonic = EPOCH_NS, 5_000
+        monkeypatch.setattr(time, "time_ns", lambda: self.wall)
+        monkeypatch.setattr(time, "monotonic_ns", lambda: self.monotonic)
+
+    def goes_on(self, nanoseconds: int) -> None:
+        """Let time pass on both clocks."""
+        self.wall += nanoseconds
+        self.monotonic += nanoseconds
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    """Return the clocks of a machine that the test controls."""
+    return FakeTime(monkeypatch)
+
+
+def test_tells_the_time(now: FakeTime) -> None:
+    """A clock says the wall time at its start, and goes on from there."""
+    clock = Clock()
+    now.goes_on(1_234_567)
+
+    assert EPOCH_NS + 1_234_567 == clock.now_ns()
+    assert (EPOCH_NS + 1_234_567) // 1000 == clock.now_us()
+
+
+def test_is_not_set(now: FakeTime) -> None:
+    """Setting the wall clock, forward or back, does not move the stamps."""
+    clock = Clock()
+    for jump in (-3_600_000_000_000, 7_200_000_000_000):
+        now.wall += jump
+        now.goes_on(10)
+
+    assert EPOCH_NS + 20 == clock.now_ns()
+
+
+def test_never_runs_backwards() -> None:
+    """Each stamp is at least the one before."""
+    clock = Clock()
+    stamps = [clock.now_ns() for _ in range(10_000)]
+
+    assert all(one <= other for one, other in pairwise(stamps))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_tells_that_it_was_set(now: FakeTime, sign: int) -> None:
+    """A wall clock that was set by more than 50 ms is told, by how much; a smaller correction is not."""
+    clock = Clock()
+    now.wall += sign * STEP_NS
+    disciplined = clock.step_ns()
+    now.wall += sign
+    expected = (0, STEP_NS + 1)
+
+    assert expected == (disciplined, clock.step_ns())
+
+
+def test_tie_is_taken_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wall time is tied to the middle of the two looks at the monotonic clock around it."""
+    looks = iter([1_000, 3_000])
+    monkeypatch.setattr(time, "monotonic_ns", lambda: next(looks))
+    monkeypatch.setattr(time, "time_ns", lambda: EPOCH_NS)
+
+    assert EPOCH_NS - 2_000 == Clock().tie_ns
+
+
+def test_boot_id_is_the_kernels() -> None:
+    """Two processes of one kernel have one boot id."""
+    assert boot_id() == boot_id()
+
+
+def test_boot_id_without_a_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernel tells no boot id, no other process is taken to share the clock."""
+
+    def refuse(*_: object, **__: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+
+    assert boot_id() != boot_id()

@@ -1,0 +1,38 @@
+"""Tests of the faults that the operator can mend."""
+
+from __future__ import annotations
+
+from services.runtime.errors import BadSettings, OperatorError, PortInUse, UnwritableFolder
+
+
+def test_settings_report_one_line_each() -> None:
+    """Settings that cannot be used are reported together, one line each."""
+    problems = ["RATE='x': expected a number", "SEED='y': expected a whole number"]
+    fault = BadSettings(problems)
+
+    assert tuple(problems) == fault.problems
+    assert problems == str(fault).splitlines()
+
+
+def test_folder_says_what_why_and_how() -> None:
+    """A folder that refuses is named with the reason and the cure, on one line."""
+    fault = UnwritableFolder("/volumes/logs", "permission denied", "fix: chown it")
+    expected = "cannot write to /volumes/logs: permission denied; fix: chown it"
+
+    assert expected == str(fault)
+    assert fault.folder in expected
+
+
+def test_port_names_its_setting() -> None:
+    """A port in use is named with the setting that changes it."""
+    fault = PortInUse("PAGE_PORT", 8766)
+    expected = "port 8766 is in use by another process; stop that one or set PAGE_PORT to a free port"
+
+    assert expected == str(fault)
+    assert str(fault.port) in expected
+
+
+def test_all_are_the_operators() -> None:
+    """Whoever catches the base catches all that the operator can mend."""
+    for leaf in (BadSettings, UnwritableFolder, PortInUse):
+        assert issubclass(leaf, OperatorError)

@@ -1,0 +1,146 @@
+"""Tests of how a process starts and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from services.contract.summary import EXIT_BAD_SETTINGS
+from services.runtime import lifecycle
+from services.runtime.errors import BadSettings, PortInUse
+
+pytestmark = pytest.mark.usefixtures("restored_process")
+
+PROBLEMS = ["RATE='fast': expected a number", "SEED='x': expected a whole number"]
+
+
+def refuse() -> str:
+    """Read settings that cannot be used."""
+    raise BadSettings(PROBLEMS)
+
+
+@pytest.fixture(autouse=True)
+def held(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return how long the process waited before it exited; it does not really wait."""
+    waits: list[float] = []
+    monkeypatch.delenv("HOLD_SECONDS", raising=False)
+    monkeypatch.setattr(time, "sleep", waits.append)
+    return waits
+
+
+async def never(settings: str, stop: asyncio.Event) -> int:
+    """Fail the test: the service must not have started."""
+    raise AssertionError("started with settings that cannot be used")
+
+
+def test_returns_what_the_service_returns(held: list[float]) -> None:
+    """A service's own exit code is the process's, at once."""
+
+    async def service(settings: str, stop: asyncio.Event) -> int:
+        return len(settings)
+
+    expected = len("settings")
+
+    assert expected == lifecycle.run(lambda: "settings", service)
+    assert not held
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_is_told_to_stop(number: signal.Signals) -> None:
+    """SIGTERM and SIGINT set the event, and the service ends in its own time."""
+
+    async def service(settings: None, stop: asyncio.Event) -> int:
+        os.kill(os.getpid(), number)
+        async with asyncio.timeout(10):
+            await stop.wait()
+        return 7
+
+    expected = 7
+
+    assert expected == lifecycle.run(lambda: None, service)
+
+
+def test_bad_settings_are_one_line_each(capfd: pytest.CaptureFixture[str]) -> None:
+    """Settings that cannot be used are printed one line each, and the exit code says so."""
+    code = lifecycle.run(refuse, never)
+    out, err = capfd.readouterr()
+
+    assert EXIT_BAD_SETTINGS == code == 104
+    assert out == ""
+    assert [f"error: {problem}" for problem in PROBLEMS] == err.splitlines()
+
+
+def test_faults_found_later_are_reported_alike(capfd: pytest.CaptureFixture[str]) -> None:
+    """A fault that the operator can mend ends the process the same way when the service finds it."""
+
+    async def service(settings: None, stop: asyncio.Event) -> int:
+        raise PortInUse("PORT", 8765)
+
+    assert lifecycle.run(lambda: None, service) == EXIT_BAD_SETTINGS
+    assert [f"error: {PortInUse('PORT', 8765)}"] == capfd.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("", 0.0), ("0", 0.0), ("10", 10.0), ("0.5", 0.5), ("900", 60.0)]
+    + [(odd, 0.0) for odd in ("x", "-1", "1.5.2", ".", "²", "nan", "inf", "1e3")],
+)
+def test_holds_before_it_exits(monkeypatch: pytest.MonkeyPatch, held: list[float], text: str, seconds: float) -> None:
+    """Bad configuration waits HOLD_SECONDS, a minute at most, so that a restart policy does not spin."""
+    monkeypatch.setenv("HOLD_SECONDS", text)
+    lifecycle.run(refuse, never)
+
+    assert [seconds] == held
+
+
+def test_a_fault_of_ours_is_no_configuration(held: list[float]) -> None:
+    """An error that no operator can mend is not disguised as one."""
+
+    async def service(settings: None, stop: asyncio.Event) -> int:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        lifecycle.run(lambda: None, service)
+    assert not held
+
+
+def test_group_may_write_what_it_makes() -> None:
+    """Everything that a service makes is open to the group, in which the host's user is."""
+
+    async def service(settings: None, stop: asyncio.Event) -> int:
+        mask = os.umask(0)
+        os.umask(mask)
+        return mask
+
+    expected = 0o002
+
+    assert expected == lifecycle.run(lambda: None, service)
+
+
+def test_a_held_process_can_be_stopped() -> None:
+    """SIGTERM ends a process that waits with bad configuration, rather than keep an operator waiting."""
+    program = textwrap.dedent("""
+        from services.runtime import lifecycle
+        from services.runtime.errors import BadSettings
+
+        def refuse():
+            raise BadSettings(["one line"])
+
+        lifecycle.run(refuse, None)
+    """)
+    environment = {**os.environ, "HOLD_SECONDS": "60"}
+    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        process.terminate()
+        code = process.wait(timeout=30)
+
+    assert line == b"error: one line\n"
+    assert -signal.SIGTERM == code

@@ -1,0 +1,214 @@
+"""Tests of the one table of settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.runtime.errors import BadSettings
+from services.runtime.settings import BY_NAME, SETTINGS, read
+
+NAMES = [setting.name for setting in SETTINGS]
+SERVICES = {"server", "client", "collector", "all"}
+
+
+def problems(environment: dict[str, str], names: list[str] = NAMES) -> tuple[str, ...]:
+    """Return what is wrong with an environment."""
+    try:
+        read(environment, names)
+    except BadSettings as fault:
+        return fault.problems
+    return ()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_default_can_be_read(name: str) -> None:
+    """Every default is a value that the setting accepts, so that nothing has to be set."""
+    assert {name.lower()} == read({}, [name]).keys()
+
+
+def test_defaults() -> None:
+    """Without any environment the values are those of the main job."""
+    values = read({}, NAMES)
+    expected = {
+        "rate": 200,
+        "records": 6000,
+        "clients": 1,
+        "block_sizes": (10, 25, 50, 100, 250),
+        "block_seconds": 5,
+        "fsync": "block",
+        "client_id": "",
+        "volumes": "/volumes",
+    }
+
+    assert expected == {name: values[name] for name in expected}
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_table_is_complete(setting: Any) -> None:
+    """Every setting has a name in capitals, a service or several, and one line of meaning."""
+    assert setting.name == setting.name.upper()
+    assert {*setting.of.split(", ")} <= SERVICES
+    assert setting.meaning
+    assert "\n" not in setting.meaning
+
+
+def test_names_are_unique() -> None:
+    """No setting is in the table twice."""
+    assert len(BY_NAME) == len(SETTINGS)
+
+
+def test_reads_only_what_is_asked_for() -> None:
+    """A service reads its own settings; another's mistakes are not its business."""
+    assert {"rate": 5} == read({"RATE": "5", "BLOCK_SIZES": "x"}, ["RATE"])
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_empty_is_not_set(empty: str) -> None:
+    """A variable that is set to nothing, as compose passes it on, has its default."""
+    assert {"seed": 42, "control_token": ""} == read({"SEED": empty, "CONTROL_TOKEN": empty}, ["SEED", "CONTROL_TOKEN"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("RATE", "0", 0),
+        ("RATE", "0.5", 0.5),
+        ("RATE", "1000000", 1_000_000),
+        ("RATE", "1e3", 1000),
+        ("RATE", " 7 ", 7),
+        ("RECORDS", "1000000000000", 10**12),
+        ("SEED", "9007199254740991", 2**53 - 1),
+        ("BLOCK_SIZES", "7", (7,)),
+        ("BLOCK_SIZES", "10, 25 ,50", (10, 25, 50)),
+        ("CLIENT_ID", "client-2.1", "client-2.1"),
+        ("SERVER_URL", "wss://feed.example:443/path", "wss://feed.example:443/path"),
+        ("SERVER_URL", "ws://[::1]:8765", "ws://[::1]:8765"),
+        ("PAGE_PORT", "0", 0),
+        ("THRESHOLDS", "latency.p99<50ms, missing==0", "latency.p99<50ms, missing==0"),
+    ],
+)
+def test_reads(name: str, text: str, value: Any) -> None:
+    """A value within its bounds is read as what it means."""
+    assert {name.lower(): value} == read({name: text}, [name])
+
+
+def test_a_whole_rate_is_an_integer() -> None:
+    """A rate that is whole is kept as an integer, with which due times are exact."""
+    assert isinstance(read({"RATE": "200.0"}, ["RATE"])["rate"], int)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("RATE", "fast"),
+        ("RATE", "-1"),
+        ("RATE", "1000001"),
+        ("RATE", "nan"),
+        ("RATE", "inf"),
+        ("RATE", "200/s"),
+        ("RECORDS", "0"),
+        ("RECORDS", "1.5"),
+        ("RECORDS", "1e3"),
+        ("RECORDS", "1_000"),
+        ("RECORDS", "-5"),
+        ("RECORDS", "+5"),
+        ("RECORDS", "0x10"),
+        ("RECORDS", "٣"),  # a digit, but not one that other readers know
+        ("RECORDS", "9" * 17),
+        ("SEED", "9007199254740992"),
+        ("CLIENTS", "0"),
+        ("CONNECTIONS", "0"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("PAGE_PORT", "-1"),
+        ("SCHEMA", "people"),
+        ("FSYNC", "always"),
+        ("FSYNC", "BLOCK"),
+        ("BLOCK_SIZES", "10,,25"),
+        ("BLOCK_SIZES", "10;25"),
+        ("BLOCK_SIZES", "10,0"),
+        ("BLOCK_SIZES", "10,-25"),
+        ("BLOCK_SIZES", ","),
+        ("BLOCK_SIZES", "100001"),
+        ("BLOCK_SECONDS", "0"),
+        ("BLOCK_SECONDS", "3601"),
+        ("BLOCK_BYTES", "1MiB"),
+        ("BLOCK_BYTES", "1023"),
+        ("CLIENT_ID", "Client 1"),
+        ("CLIENT_ID", "../client"),
+        ("CLIENT_ID", "x" * 64),
+        ("SERVER_URL", "http://server:8765"),
+        ("SERVER_URL", "server:8765"),
+        ("SERVER_URL", "ws://"),
+        ("SERVER_URL", "ws://server:port"),
+        ("SERVER_URL", "ws://server:99999"),
+        ("SERVER_URL", "ws://server:0"),
+        ("SERVER_URL", "ws://[::1"),
+    ],
+)
+def test_refuses(name: str, text: str) -> None:
+    """A malformed value is named with the value given and with what was expected, on one line."""
+    (problem,) = problems({name: text}, [name])
+
+    assert problem.startswith(f"{name}={text!r}: expected a") or problem.startswith(
+        f"{name}={text!r}: expected one of "
+    )
+    assert "\n" not in problem
+
+
+def test_all_problems_come_together() -> None:
+    """Every mistake is in the one report, so that the operator mends them in one go."""
+    found = problems({"RATE": "fast", "SEED": "x", "FSYNC": "maybe", "BLOCK_SIZE": "10", "RECORDS": "5"})
+
+    assert ["BLOCK_SIZE", "FSYNC", "RATE", "SEED"] == sorted(problem.split("=")[0].split(":")[0] for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("BLOCK_SIZE", "BLOCK_SIZES"),
+        ("BLOCKS_SIZES", "BLOCK_SIZES"),
+        ("BLOK_SIZES", "BLOCK_SIZES"),
+        ("BLOCK_SECOND", "BLOCK_SECONDS"),
+        ("RECORD", "RECORDS"),
+        ("CLIENT", "CLIENTS"),
+        ("CONNECTION", "CONNECTIONS"),
+        ("TRESHOLDS", "THRESHOLDS"),
+        ("SERVER_URI", "SERVER_URL"),
+        ("VOLUME", "VOLUMES"),
+        ("GRACE_SECOND", "GRACE_SECONDS"),
+        ("CONTROLTOKEN", "CONTROL_TOKEN"),
+    ],
+)
+def test_names_a_misspelt_setting(wrong: str, right: str) -> None:
+    """A name that is nearly a setting's is reported with the right one, instead of being ignored."""
+    assert (f"{wrong}: no such setting; did you mean {right}?",) == problems({wrong: "1"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PATH", "HOME", "HOSTNAME", "LANG", "LC_ALL", "TZ", "TERM", "DATE", "PWD", "SHLVL", "PYTHONPATH", "VIRTUAL_ENV"]
+    + [
+        "KUBERNETES_PORT",
+        "SERVER_PORT",
+        "SERVER_SERVICE_HOST",
+        "COMPOSE_PROJECT_NAME",
+        "PYTHON_VERSION",
+        "DOCKER_HOST",
+    ],
+)
+def test_leaves_other_names_alone(name: str) -> None:
+    """A name that belongs to the system, to Docker or to Kubernetes is nobody's mistake."""
+    assert not problems({name: "1"})
+
+
+@given(st.sampled_from(NAMES), st.text())
+def test_any_text_is_read_or_refused(name: str, text: str) -> None:
+    """Whatever a variable holds, the setting has a value or the operator is told."""
+    found = problems({name: text}, [name])
+
+    assert all(problem.startswith(f"{name}=") and problem.isprintable() for problem in found)
