@@ -51,7 +51,7 @@ class Account:
         self._log: BlockLog | None = None
         self._receipts = {(receipt.session, receipt.block): receipt for receipt in self._history.receipts}
         self._estimate = Estimate(0, 0)
-        self._number = 0
+        self._number = self._durable_block = 0
         self.durable_through = self.after
         """The last seq that is on disk."""
         self._previous_end_ns: int | None = None
@@ -84,12 +84,16 @@ class Account:
         """Whether nothing is left to do in this run."""
         return self.sealed and not self._receipts
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was written."""
+        return self._log is not None
+
     def release(self) -> None:
-        """Give back a name that turned out to be somebody else's: nothing was written under it."""
+        """Give back a name that turned out to be somebody else's, before anything was written under it."""
         self._writer.cancel()
-        if self._log is None:
-            self._claimed.path.unlink(missing_ok=True)
-            self._claimed.close()
+        self._claimed.path.unlink(missing_ok=True)
+        self._claimed.close()
 
     def subscribed(self, fence: int, receipted: int) -> list[wire.Receipt]:
         """Begin the log, if it has none yet; return the receipts that the server lacks, oldest first."""
@@ -103,7 +107,9 @@ class Account:
         if receipted < self.after:
             # The server may have lost what it had recorded: the logs know all of it.
             for receipt in history.read(self.folder).receipts:
-                self._receipts.setdefault((receipt.session, receipt.block), receipt)
+                # A block of this session may be written and not yet durable.
+                if receipt.session != self.session or receipt.block <= self._durable_block:
+                    self._receipts.setdefault((receipt.session, receipt.block), receipt)
         lacking = [receipt for _, receipt in sorted(self._receipts.items()) if receipt.last > receipted]
         self._receipts = {(receipt.session, receipt.block): receipt for receipt in lacking}
         return lacking
@@ -151,13 +157,27 @@ class Account:
         while self._waiting_messages:
             self._room.clear()
             await self._room.wait()
-        self._writer.cancel()
         counts = self.checker.take_counts()
         async with self._disk:
-            if self._log is not None:
-                await asyncio.to_thread(self._log.end, reason, *counts)
-            else:
+            # With the disk in hand: no thread of the writer's is at work in the log.
+            self._writer.cancel()
+            if self._log is None:
                 self._claimed.close()
+                return
+            while True:
+                try:
+                    await asyncio.to_thread(self._log.end, reason, *counts)
+                except OSError as problem:
+                    self._say_refused(problem)
+                    await asyncio.sleep(_RETRY_SECONDS)
+                else:
+                    return
+
+    def _say_refused(self, problem: OSError) -> None:
+        if not self._refused:
+            extra = {"client": self.client, "folder": str(self.folder), "why": str(problem)}
+            log.warning("disk refuses, reading stops", extra=extra)
+            self._refused = True
 
     def abandon(self) -> None:
         """Give up on a disk that refuses: what it lacks was never receipted."""
@@ -196,6 +216,7 @@ class Account:
                 self._receipts[receipt.session, receipt.block] = receipt
                 self._on_durable(receipt)
                 self._waiting_messages -= block.count
+                self._durable_block = block.block
                 self.durable_through = max(self.durable_through, block.last)
             self._room.set()
 
@@ -206,12 +227,10 @@ class Account:
                 async with self._disk:
                     durable += await asyncio.to_thread(self._log.sync if sync else self._log.push)
             except OSError as problem:
-                if not self._refused:
-                    extra = {"client": self.client, "folder": str(self.folder), "why": str(problem)}
-                    log.warning("disk refuses, reading stops", extra=extra)
-                    self._refused = True
-                    continue
-                await asyncio.sleep(_RETRY_SECONDS)
+                # The first time at once: a new segment may be taken where the old file refused.
+                delay = _RETRY_SECONDS if self._refused else 0
+                self._say_refused(problem)
+                await asyncio.sleep(delay)
                 continue
             if self._refused:
                 log.info("disk accepts again", extra={"client": self.client})

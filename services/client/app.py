@@ -58,6 +58,8 @@ async def main(settings: ClientSettings, stop: asyncio.Event) -> int:
     # Healthy only while the server is there: a client that cannot receive does not do its work.
     tasks.append(asyncio.create_task(heartbeat.beat(alive=lambda: all(client.connected for client in clients))))
     tasks.append(asyncio.create_task(_forget_old_runs(logs, settings.keep_runs)))
+    for task in tasks:
+        task.add_done_callback(lambda ended: None if ended.cancelled() or ended.exception() is None else stop.set())
     await stop.wait()
     try:
         async with asyncio.timeout(_STOP_SECONDS):
@@ -68,8 +70,11 @@ async def main(settings: ClientSettings, stop: asyncio.Event) -> int:
             client.abandon()
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    failed = [it for it in await asyncio.gather(*tasks, return_exceptions=True) if isinstance(it, Exception)]
     log.info("stopped")
+    if failed:
+        # Whoever restarts the process makes a new client; one that only looked alive would be worse.
+        raise failed[0]
     return 0
 
 

@@ -46,13 +46,19 @@ def receipt_of(block: blocklog.Block) -> wire.Receipt:
 def read(folder: Path) -> History:
     """Read all logs in a client's folder; one that does not exist is an empty history.
 
-    A damaged line is no history: what it held is the collector's to report.
+    What is read is forced to disk: it will be receipted, and the process that wrote it may have crashed before it
+    came to that. A damaged line is no history: what it held is the collector's to report.
+
+    Raises:
+        OSError: the disk refuses.
     """
     history = History()
     for path in sorted(folder.glob("*.jsonl")):
         if blocklog.parse_file_name(path.name) is None:
             continue
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read()
+            os.fsync(file.fileno())
         good = data.rfind(b"\n") + 1
         if good < len(data):
             history.tails.append(Tail(path, good, len(data) - good))

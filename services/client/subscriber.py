@@ -79,7 +79,8 @@ class Subscriber:
 
     def _backoff(self) -> float:
         self._attempt += 1
-        most = min(0.1 * 2**self._attempt, MOST_BACKOFF_SECONDS)
+        # A power without bound would outgrow a float within half an hour.
+        most = min(0.1 * 2 ** min(self._attempt, 10), MOST_BACKOFF_SECONDS)
         if self._retry_seconds is not None:
             most, self._retry_seconds = min(self._retry_seconds * 1.5, MOST_BACKOFF_SECONDS), None
         return random.uniform(most / 3, most)
@@ -145,7 +146,7 @@ class Subscriber:
                 await account.close_block("end")
                 self._seal(account)
             case wire.Error():
-                self._refused(frame)
+                await self._refused(frame)
             case wire.Bye():
                 self._retry_seconds = (frame.retry_ms or 0) / 1000
                 self._superseded |= frame.reason == "superseded"
@@ -180,9 +181,9 @@ class Subscriber:
 
         account = self._account = Account(self.name, run, total, self._conditions, self._clock, durable)
 
-    def _seal(self, account: Account) -> None:
+    def _seal(self, account: Account, reason: Literal["finished", "superseded"] = "finished") -> None:
         # Beside the conversation: a disk that refuses must not make this client deaf.
-        task = asyncio.create_task(account.seal("finished"))
+        task = asyncio.create_task(account.seal(reason))
         self._sealing.add(task)
         task.add_done_callback(self._sealing.discard)
 
@@ -213,11 +214,16 @@ class Subscriber:
         extra = {"client": self.name, "run": account.run, "session": account.session, "fence": granted.fence}
         log.info("subscribed", extra={**extra, "first": granted.first, "receipts_again": len(lacking)})
 
-    def _refused(self, error: wire.Error) -> None:
+    async def _refused(self, error: wire.Error) -> None:
         account = self._account
         if error.code == "name_taken" and error.suggest and account is not None:
             log.warning("name is taken", extra={"client": self.name, "suggest": error.suggest})
-            account.release()
+            if account.begun:
+                # Another process took the name while this one was away: what was written under it stays.
+                await account.close_block("shutdown")
+                self._seal(account, "superseded")
+            else:
+                account.release()
             self.name, self._asked = error.suggest, False
             self._open_account(account.run, account.total)
             self._subscribe()

@@ -6,6 +6,7 @@ new segment, and not before the cut has succeeded, else it would stand twice.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 from collections import deque
@@ -25,7 +26,8 @@ class LineFormatter(BaseJsonFormatter):
     """Formats a logged mapping as a line of the block log: checked, and chained to the line before."""
 
     def __init__(self) -> None:
-        super().__init__()
+        # No field of the logging module's own: a line holds what its format says.
+        super().__init__([])
         self.prev = self.crc = FIRST
         self._encoder = msgspec.json.Encoder()
 
@@ -136,7 +138,7 @@ class BlockLog:
         """Close the current file well, with its last line.
 
         Raises:
-            OSError: the disk refuses; the file is left without that line.
+            OSError: the disk refuses; the file is left without that line, and a later call tries again.
         """
         if reason != "error":
             self._open_segment()
@@ -153,13 +155,20 @@ class BlockLog:
             corrupt=corrupt,
             sha256=self._handler.sha256.hexdigest(),
         )
-        self._logger.info(fields(entry))
-        file.sync()
+        good = file.size, self._formatter.prev, self._handler.sha256.copy()
+        try:
+            self._logger.info(fields(entry))
+            file.sync()
+        except OSError:
+            size, self._formatter.prev, self._handler.sha256 = good
+            if not self._cut(file, size):
+                self._handler.file = None
+            raise
         self._close()
 
     def abandon(self) -> None:
         """Close the files as they are: a refusing disk has had its chance."""
-        for file in (self._handler.file, self._new):
+        for file in (self._handler.file, self._new, self._uncut[0] if self._uncut is not None else None):
             if file is not None:
                 file.close()
 
@@ -195,20 +204,24 @@ class BlockLog:
         self._handler.file, self._handler.sha256 = self._new, hashlib.sha256()
         try:
             opening = {**fields(self._opening), "segment": self._segment, "opened_at": utc_text(self._clock.now_us())}
-            # What earlier sessions left is said once, where this session begins.
-            self._logger.info(opening if self._segment == 1 else {**opening, "torn": []})
+            self._logger.info(opening)
         except OSError:
             self._handler.file = None
-            self._clear(self._new)
+            if not self._cut(self._new, 0):
+                self._new = None
             raise
+        # What earlier sessions left is said once, where this session begins.
+        self._opening = msgspec.structs.replace(self._opening, torn=[])
         self._new, self._blocks, self._messages = None, 0, 0
         self._good = (self._handler.file.size, self._formatter.prev)
 
-    def _clear(self, file: LineFile) -> None:
+    def _cut(self, file: LineFile, size: int) -> bool:
+        """Cut a file back; one that refuses even that is cut before anything else is written."""
         try:
-            file.cut_back(0)
+            file.cut_back(size)
         except OSError:
-            self._uncut, self._new = (file, 0), None
+            self._uncut = (file, size)
+        return self._uncut is None
 
     def _give_up(self) -> None:
         """Cut the file back to what is known to be good and leave it; what it lost waits to be written again."""
@@ -222,28 +235,19 @@ class BlockLog:
         self._waiting.extendleft(reversed(self._unsynced))
         self._unsynced.clear()
         self._handler.file = None
-        try:
-            file.cut_back(size)
-        except OSError:
-            self._uncut = (file, size)
-            return
-        self._say_error(file, size)
-        file.close()
+        if self._cut(file, size):
+            self._say_error(file)
+        if self._uncut is None:
+            file.close()
 
-    def _say_error(self, file: LineFile, size: int) -> None:
+    def _say_error(self, file: LineFile) -> None:
         # Best effort: a disk that refused a block may still take this line. The digest of the file is unknown when
         # lines were cut off again, so it is taken of what is there.
-        prev = self._formatter.prev
-        try:
+        with contextlib.suppress(OSError):
+            self._handler.sha256 = hashlib.sha256(file.path.read_bytes())
             self._handler.file = file
-            self._handler.sha256 = hashlib.sha256(file.path.read_bytes()[:size])
             self.end("error", 0, 0, [])
-        except OSError:
-            self._formatter.prev = prev
-            if file.size > size:
-                file.cut_back(size)
-        finally:
-            self._handler.file = None
+        self._handler.file = None
 
     def _close(self) -> None:
         if self._handler.file is not None:

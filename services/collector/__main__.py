@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from services.collector import app, settings, verify, wait
+from services.collector import app, verify, wait
 from services.collector.settings import CollectorSettings
 from services.contract.summary import EXIT_BAD_SETTINGS
 from services.runtime import jsonlogs, lifecycle
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _read_settings() -> CollectorSettings:
-    return settings.read(os.environ)
+    return CollectorSettings.read(os.environ)
 
 
 def _serve(_chosen: argparse.Namespace) -> int:

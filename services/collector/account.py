@@ -165,7 +165,7 @@ def _file_faults(file: LogFile, log: LogBook, missing: Ranges) -> list[Fault]:
         if kind is None:
             continue
         hidden = missing.within(*_gap(damage, missing.last))
-        spans = list(hidden)
+        spans = hidden.spans()
         faults.append(
             Fault(
                 file=damage.source.path,

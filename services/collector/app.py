@@ -33,6 +33,9 @@ SILENT_AFTER_SECONDS = 60.0
 PUBLISH_SECONDS = 1.0
 PUBLISH_SHARE = 10
 """Making summaries takes at most one part in so many of the time."""
+PRUNE_SECONDS = 10.0
+STUCK_SECONDS = 30.0
+"""A round that takes longer hangs on its disk: the heartbeat stops until it comes back."""
 
 log = logging.getLogger(__name__)
 
@@ -82,14 +85,20 @@ class Collector:
     ) -> None:
         self.newest: Summary | None = None
         self.lines = 0
-        self.changed_at = now()
+        self.changed_at = self._round_at = now()
         self._settings, self._clock, self._say, self._now = settings, clock, say, now
         self._followed: dict[str, Followed] = {}
         self._closed: set[str] = set()
         self._complaints: set[str] = set()
+        self._prune_at = 0.0
+
+    def is_alive(self) -> bool:
+        """Tell whether the rounds follow each other; a slow disk may hold one up for a while."""
+        return self._now() - self._round_at < STUCK_SECONDS
 
     def round(self, *, last: bool = False) -> bool:
         """Look once at everything that is not closed; return whether more is waiting to be read."""
+        self._round_at = self._now()
         runs = self._discover()
         self._prune()
         started = self._now()
@@ -165,12 +174,17 @@ class Collector:
         return report.final(made, places, colour=self._settings.colour and sys.stdout.isatty())
 
     def _prune(self) -> None:
-        for run in keep.surplus(self._closed, self._settings.keep_runs):
+        if self._now() < self._prune_at:
+            return
+        self._prune_at = self._now() + PRUNE_SECONDS
+        # A summary whose books are gone, removed by those who may, belongs to a closed run as well.
+        closed = self._closed | (keep.summed_up(self._settings.volumes) - set(self._followed))
+        for run in keep.surplus(closed, self._settings.keep_runs):
             problem = keep.remove(self._settings.volumes, run)
             if problem is None:
                 self._closed.discard(run)
             else:
-                # Tried again every round, for the books may be removed by those who can.
+                # Tried again later, for the books may be removed by those who can.
                 self._complain("cannot remove an old run", "", problem)
 
     def _complain(self, event: str, run: str, problem: OSError) -> None:
@@ -190,7 +204,7 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     board = Board()
     page = Page(settings.page_host, settings.page_port, board)
     collector = Collector(settings, Clock(), lambda text: print(text, flush=True))
-    tasks = [asyncio.create_task(beat()), asyncio.create_task(page.serve())]
+    tasks = [asyncio.create_task(beat(alive=collector.is_alive)), asyncio.create_task(page.serve())]
     log.info("ready", extra={"page": page.address, "volumes": str(Path(settings.volumes))})
     try:
         while not stop.is_set():

@@ -41,11 +41,13 @@ class RunBooks:
             else:
                 self._torn(file, tail.size)
 
-    def is_sealed(self, client: str) -> bool:
-        """Tell whether a client closed its last session well."""
+    def is_sealed(self, client: str, session: int | None = None) -> bool:
+        """Tell whether a client closed a session well, its last one unless another is named."""
         log = self.logs.get(client)
         # A session that only claimed its file has nothing to close.
         segments = {*log.opens, *log.ends} if log else set()
+        if session is not None:
+            segments = {segment for segment in segments if segment[0] == session}
         if log is None or not segments:
             return False
         reasons = set(log.ends.get(max(segments), {}).values())

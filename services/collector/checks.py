@@ -45,7 +45,7 @@ def _present(case: Case) -> Answer:
     wanted = opened.clients if opened else 1
     finished = [account for account in case.accounts if account.state == "finished"]
     lost = [account.client for account in case.accounts if account.state == "lost"]
-    detail = f"{len(finished):,} of {words.several(wanted, 'client')} finished"
+    detail = f"{words.several(len(finished), 'client')} finished, {wanted:,} expected"
     if len(finished) >= wanted:
         return Answer(True, detail)
     return Answer(False, detail, (detail + (f"; lost: {words.names(lost)}" if lost else ""),))
@@ -62,6 +62,7 @@ def _complete(case: Case) -> Answer:
 def missing_sentence(account: Account) -> str:
     """Return in words what one client is missing, and why."""
     causes = [(cause, account.causes[cause]) for cause in CAUSES if account.causes[cause]]
+    causes.sort(key=lambda pair: next(iter(pair[1])))
     parts = "; ".join(f"{words.ranges(missing)} ({words.CAUSE_WORDS[cause]})" for cause, missing in causes)
     lost = " is lost" if account.state == "lost" else ""
     return f"{account.client}{lost}: {words.several(len(account.missing), 'message')} missing, {parts}"

@@ -72,18 +72,28 @@ def _of_ledger(books: RunBooks) -> Iterable[str]:
 
 
 def _of_client(books: RunBooks, account: Account) -> Iterable[str]:
-    log, ledger = account.log, account.ledger
+    ledger = account.ledger
     if not ledger.subscriptions:
         yield "no subscription in the ledger"
-    if account.state in ("finished", "left") and not books.is_sealed(account.client):
-        last = max((*log.opens, *log.ends), default=None)
-        where = f"session {last[0]}, segment {last[1]}" if last else "its log"
-        yield f"{where} has no end line: the last session was not sealed"
+    yield from _seals(books, account)
     yield from _sessions(account)
     if ledger.subscriptions:
         yield from _fences(account)
     yield from _conflicts(account)
     yield from _unreceipted(account)
+
+
+def _seals(books: RunBooks, account: Account) -> Iterable[str]:
+    log, ledger = account.log, account.ledger
+    # Who says goodbye has sealed its log before.
+    gone = {fence for fence, entry in ledger.leaves.items() if entry.cause == "bye"} & set(ledger.subscriptions)
+    sealing = {ledger.subscriptions[fence].session for fence in gone} - {0}
+    if account.state in ("finished", "left"):
+        sealing.add(max((session for session, _ in (*log.opens, *log.ends)), default=0))
+    for session in sorted(sealing):
+        if not books.is_sealed(account.client, session):
+            where = f"session {session} was not sealed: its log has no end line" if session else "it has no log"
+            yield where
 
 
 def _sessions(account: Account) -> Iterable[str]:

@@ -36,6 +36,7 @@ class Follow:
     def _begin(self) -> None:
         self._files = RunFiles(self._volumes, self.run)
         self.books = RunBooks(self.run)
+        self._has_tails = False
 
     def read(self, now: float, enough: Callable[[], bool]) -> bool:
         """Read what is new, until ``enough`` says so; return whether there was anything.
@@ -80,8 +81,9 @@ class Follow:
         return now - self.changed_at >= QUIET_SECONDS and not self._awaited()
 
     def summary(self, limits: Sequence[Limit], *, final: bool, made_at: str | None = None) -> Summary:
-        """Return the run's summary; once with ``final``, and then no more."""
-        if final:
+        """Return the run's summary; after ``final`` nothing more is to be read."""
+        if final and not self._has_tails:
+            self._has_tails = True
             self.books.take_tails(self._files.tails())
         return reconcile(self.books, limits, final=final, made_at=made_at)
 

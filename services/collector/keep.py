@@ -7,16 +7,24 @@ summary goes when they have gone.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from services.collector.scan import run_order
+from services.contract.fields import RUN_PATTERN
 
 
 def surplus(closed: Iterable[str], keep: int) -> list[str]:
     """Return which closed runs are too many, oldest first; ``keep`` 0 keeps all."""
     return sorted(closed, key=run_order)[:-keep] if keep else []
+
+
+def summed_up(volumes: Path) -> set[str]:
+    """Return the runs that have a summary, with or without books."""
+    found = (path.parent.name for path in (volumes / "summary").glob("*/summary.json"))
+    return {name for name in found if re.match(RUN_PATTERN, name)}
 
 
 def remove(volumes: Path, run: str) -> OSError | None:

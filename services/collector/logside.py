@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from itertools import groupby
 from typing import NamedTuple
 
+from services.collector.blocks import contradiction, spans
 from services.collector.chain import FileChain
 from services.collector.scan import Source
 from services.collector.spread import Spread
@@ -260,24 +260,3 @@ class LogFile:
 
     def _named(self) -> Segment:
         return blocklog.parse_file_name(self.source.name) or (0, 0)
-
-
-def contradiction(block: blocklog.Block) -> str | None:
-    """Return in which way a block's own fields contradict its messages, None when they agree."""
-    seqs = {message.seq for message in block.messages}
-    if len(seqs) != len(block.messages) or block.count != len(seqs):
-        return f"count is {block.count}, it holds {len(block.messages)} messages of {len(seqs)} seqs"
-    if seqs and (min(seqs), max(seqs)) != (block.first, block.last):
-        return f"it says seq {block.first}-{block.last} and holds {min(seqs)}-{max(seqs)}"
-    found = blocklog.block_digest(block.messages)
-    if found != block.digest:
-        return f"digest is {block.digest}, its records give {found}"
-    return None
-
-
-def spans(seqs: Sequence[int]) -> list[tuple[int, int]]:
-    """Return sorted seqs as inclusive ranges."""
-    if seqs and seqs[-1] - seqs[0] == len(seqs) - 1 and len(set(seqs)) == len(seqs):
-        return [(seqs[0], seqs[-1])]
-    rows = (list(row) for _, row in groupby(enumerate(sorted(set(seqs))), lambda pair: pair[1] - pair[0]))
-    return [(row[0][1], row[-1][1]) for row in rows]

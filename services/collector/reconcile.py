@@ -157,7 +157,7 @@ def _client(account: Account, *, scheduled: bool) -> ClientSummary:
         residual=account.residual,
         bytes=log.bytes,
         logged_not_receipted=account.logged_not_receipted,
-        missing_ranges=list(account.missing),
+        missing_ranges=account.missing.spans(),
         missing_by_cause=_causes([account]),
         torn=sum(log.torn.values()),
         clock_offset_us=log.clock_offset_us,

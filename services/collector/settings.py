@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from services.collector import thresholds
-from services.runtime import settings
 from services.runtime.errors import BadSettings
+from services.runtime.settings import read
 
 NAMES = ("VOLUMES", "THRESHOLDS", "PAGE_PORT", "PAGE_HOST", "KEEP_RUNS")
 
@@ -34,32 +34,32 @@ class CollectorSettings:
     keep_runs: int
     colour: bool
 
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> CollectorSettings:
+        """Read the settings from an environment.
 
-def read(environment: Mapping[str, str]) -> CollectorSettings:
-    """Read the settings.
-
-    Raises:
-        BadSettings: with everything that is wrong, one line each.
-    """
-    problems: list[str] = []
-    values: dict[str, Any] = {}
-    limits: tuple[thresholds.Limit, ...] = ()
-    try:
-        limits = thresholds.parse(environment.get("THRESHOLDS", ""))
-    except thresholds.MalformedThreshold as problem:
-        problems.append(f"THRESHOLDS: {problem}")
-    try:
-        values = settings.read(environment, NAMES)
-    except BadSettings as others:
-        problems.extend(others.problems)
-    if problems:
-        raise BadSettings(problems)
-    return CollectorSettings(
-        volumes=Path(values["volumes"]),
-        limits=limits,
-        page_host=values["page_host"],
-        page_port=values["page_port"],
-        keep_runs=values["keep_runs"],
-        # Not ours but everybody's, by https://no-color.org: any value that is not empty.
-        colour=not environment.get("NO_COLOR"),
-    )
+        Raises:
+            BadSettings: with everything that is wrong, one line each.
+        """
+        problems: list[str] = []
+        values: dict[str, Any] = {}
+        limits: tuple[thresholds.Limit, ...] = ()
+        try:
+            limits = thresholds.parse(environment.get("THRESHOLDS", ""))
+        except thresholds.MalformedThreshold as problem:
+            problems.append(f"THRESHOLDS: {problem}")
+        try:
+            values = read(environment, NAMES)
+        except BadSettings as others:
+            problems.extend(others.problems)
+        if problems:
+            raise BadSettings(problems)
+        return cls(
+            volumes=Path(values["volumes"]),
+            limits=limits,
+            page_host=values["page_host"],
+            page_port=values["page_port"],
+            keep_runs=values["keep_runs"],
+            # Not ours but everybody's, by https://no-color.org: any value that is not empty.
+            colour=not environment.get("NO_COLOR"),
+        )

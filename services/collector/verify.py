@@ -67,7 +67,7 @@ def text(made: Summary, books: RunBooks) -> str:
         for cause in CAUSES:
             for first, last in account.causes[cause]:
                 lines.append(f"  {account.client}  missing seq {first}-{last}  {words.CAUSE_WORDS[cause]}")
-    lines += [f"  {reason}" for reason in made.reasons]
+    lines += [f"  {reason}" for reason in made.reasons[1:]]
     lines.append(f"  residual {made.totals.residual:,}")
     return "\n".join(lines) + "\n"
 

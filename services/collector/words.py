@@ -54,7 +54,7 @@ def span(first: int, last: int) -> str:
 
 def ranges(spans: Ranges | Iterable[tuple[int, int]], most: int = 3) -> str:
     """Return the first few ranges, and how many more there are."""
-    every = list(spans)
+    every = spans.spans() if isinstance(spans, Ranges) else list(spans)
     text = ", ".join(span(*one) for one in every[:most])
     return text if len(every) <= most else f"{text} and {several(len(every) - most, 'more range')}"
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from services.contract.fields import Count, Digest, Integer, Name, Positive, Run, Span, digest, digest_text
+from services.contract.fields import Count, Digest, Name, Positive, Run, Span, digest, digest_text
 from services.contract.line import Kinds, LineStruct
 
 VERSION = 1
@@ -37,8 +37,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
     seq: Positive
     received_at: str
-    latency_ns: Integer
-    transit_ns: Integer
+    latency_ns: int
+    transit_ns: int
     record: msgspec.Raw
 
 
@@ -78,9 +78,9 @@ class Block(LineStruct, tag="block", frozen=True, kw_only=True):
     closed_by: ClosedBy
     started_at: str
     ended_at: str
-    duration_ns: Integer
-    idle_ns: Integer
-    clock_offset_us: Integer
+    duration_ns: int
+    idle_ns: int
+    clock_offset_us: int
     clock_error_us: Count
     digest: Digest
     messages: list[Message]

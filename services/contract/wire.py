@@ -6,14 +6,14 @@ frames, with the meaning of every field, is ``docs/wire.md``.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from services.contract.errors import FrameTooBig, MalformedFrame
 from services.contract.fields import Count, Digest, Integer, Name, Positive, Rate, Run, Span, digest, digest_text
 
-VERSION: Final = 1
+VERSION = 1
 SUBPROTOCOL = "streamgauge.v1"
 
 MAX_FRAME = 256 * 1024
@@ -36,9 +36,12 @@ class Frame(msgspec.Struct, tag_field="type", frozen=True, kw_only=True):
 
 
 class Welcome(Frame, tag="welcome", frozen=True, kw_only=True):
-    """Server: the run that is on. Sent on connecting and for every next run. ``start_us`` is null until running."""
+    """Server: the run that is on. Sent on connecting and for every next run. ``start_us`` is null until running.
 
-    v: Literal[1] = VERSION
+    A client refuses a ``v`` that it does not know.
+    """
+
+    v: int = VERSION
     run: Run
     feed: str
     state: State

@@ -114,7 +114,7 @@ SETTINGS = (
     ),
     Setting("CLIENT_ID", "", "client", _client_id, "the client's name; empty = the container's"),
     Setting("SERVER_URL", "ws://server:8765", "client", _url, "the feed"),
-    Setting("VOLUMES", "/volumes", "all", _text, "where logs/, ledger/ and summary/ are"),
+    Setting("VOLUMES", "/volumes", "all", _text, "where logs/, ledger/ and summary/ are; outside containers ./volumes"),
     Setting("THRESHOLDS", "", "collector", _text, "limits in k6's style: latency.p99<50ms, missing==0"),
     Setting("PAGE_PORT", "8766", "collector", _integer(0, 65535), "the page, on 127.0.0.1"),
     Setting("PAGE_HOST", "127.0.0.1", "collector", _text, "the address the page listens on; compose sets it inside"),

@@ -44,9 +44,12 @@ class Admission:
         # Two newcomers with one name are judged one after the other.
         async with self._settling.setdefault(request.client, asyncio.Lock()):
             self._refuse_impossible(request)
-            holder = self._stream.sessions.get(request.client)
+            run, holder = self._stream.run, self._stream.sessions.get(request.client)
             if holder is not None and holder.open:
                 await self._settle(holder, request)
+            if self._stream.run is not run:
+                # What the client holds is of the run before; it comes back with what it holds of this one.
+                raise Refused(wire.Bye(reason="next run", retry_ms=0), wire.CLOSE_LATER)
             return self._subscribe(connection, request)
 
     def _refuse_impossible(self, request: wire.Subscribe) -> None:

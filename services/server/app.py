@@ -133,7 +133,7 @@ class App:
             connected = {name for name, session in self.stream.sessions.items() if session.open}
             self.lifecycle.step(loop.time(), connected, self.stream.delivered)
             self.stream.cut_stalled(loop.time(), self.settings.send_seconds)
-            if self.stream.run.state == "ended" and self._more_runs():
+            if self.stream.run.state == "ended" and self.stream.run.ledger.writable and self._more_runs():
                 await asyncio.sleep(_BETWEEN_RUNS_SECONDS)
                 self._next_run()
 

@@ -128,7 +128,9 @@ class Conversation:
         client = book.clients[session.name]
         if client.has_receipt(receipt.session, receipt.block):
             agreed = (receipt.session, receipt.block) not in client.mismatched
-            self._connection.say(wire.Recorded(session=receipt.session, block=receipt.block, match=agreed))
+            again = wire.Recorded(session=receipt.session, block=receipt.block, match=agreed)
+            # Its line may still wait for the disk.
+            run.ledger.follow(lambda: self._connection.say(again))
             return
         match = self._agrees(receipt)
         entry = ledger.Receipt(

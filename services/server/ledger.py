@@ -29,7 +29,7 @@ class LedgerWriter:
         make_folder(path.parent)
         self._file = LineFile(path)
         self._prev = FIRST
-        self._waiting: deque[tuple[ledger.Entry, Then | None]] = deque()
+        self._waiting: deque[tuple[ledger.Entry | None, Then | None]] = deque()
         self._unsynced = self._refused = False
         self.lines = 0
 
@@ -40,6 +40,13 @@ class LedgerWriter:
 
     def enter(self, entry: ledger.Entry, then: Then | None = None) -> None:
         """Write an entry; call ``then`` once it is written."""
+        self._take(entry, then)
+
+    def follow(self, then: Then) -> None:
+        """Call ``then`` once everything entered so far is written."""
+        self._take(None, then)
+
+    def _take(self, entry: ledger.Entry | None, then: Then | None) -> None:
         self._waiting.append((entry, then))
         if len(self._waiting) == 1:
             self.flush()
@@ -48,22 +55,27 @@ class LedgerWriter:
         """Write what waits, as far as the disk takes it."""
         while self._waiting:
             entry, then = self._waiting[0]
-            line, crc = ledger.codec.encode(entry, self._prev)
-            try:
-                self._file.append(line)
-            except OSError as problem:
-                if not self._refused:
-                    log.warning("ledger refused, sending stops", extra={"path": str(self.path), "why": str(problem)})
-                self._refused = True
+            if entry is not None and not self._written(entry):
                 return
-            if self._refused:
-                log.info("ledger accepts again", extra={"path": str(self.path)})
-                self._refused = False
-            self._prev, self._unsynced = crc, True
-            self.lines += 1
             self._waiting.popleft()
             if then is not None:
                 then()
+
+    def _written(self, entry: ledger.Entry) -> bool:
+        line, crc = ledger.codec.encode(entry, self._prev)
+        try:
+            self._file.append(line)
+        except OSError as problem:
+            if not self._refused:
+                log.warning("ledger refused, sending stops", extra={"path": str(self.path), "why": str(problem)})
+            self._refused = True
+            return False
+        if self._refused:
+            log.info("ledger accepts again", extra={"path": str(self.path)})
+            self._refused = False
+        self._prev, self._unsynced = crc, True
+        self.lines += 1
+        return True
 
     def sync(self) -> None:
         """Force to disk what was written; may run in a thread beside `enter`.

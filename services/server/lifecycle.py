@@ -5,10 +5,11 @@ from __future__ import annotations
 from services.contract import ledger
 from services.server.runs import Run
 
-JOIN_QUIET_SECONDS = 0.5
-"""Containers of one ``up`` come within moments of each other: the clock starts when no more of them come …"""
+JOIN_QUIET_SECONDS = 1.0
+"""Containers of one ``up`` come within moments of each other, and nobody tells how many there are: unless ``CLIENTS``
+does, the clock starts when no more of them come …"""
 
-JOIN_AT_MOST_SECONDS = 3.0
+JOIN_AT_MOST_SECONDS = 10.0
 """… but it does not wait for ever."""
 
 RETURN_SECONDS = 5.0
@@ -51,6 +52,8 @@ class Lifecycle:
             return False
         if self._enough_since is None:
             self._enough_since = now
+        if self.run.settings.clients > 1:
+            return True
         return now - self._joined >= JOIN_QUIET_SECONDS or now - self._enough_since >= JOIN_AT_MOST_SECONDS
 
     def _over(self, now: float, delivered: int) -> ledger.EndReason | None:

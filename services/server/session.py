@@ -27,7 +27,7 @@ class Session:
         self.open = True
         self.cause: ledger.Cause = "lost"
         self.spoke = now
-        self._buffered, self._moved = 0, now
+        self._waiting, self._moved = (0, 0), now
 
     @property
     def ready(self) -> bool:
@@ -66,10 +66,11 @@ class Session:
 
     def stalled_seconds(self, now: float) -> float:
         """Return for how long the peer has taken no byte of what waits for it."""
-        buffered = self.connection.buffered if self.connection.blocked else 0
-        if not buffered or buffered < self._buffered:
+        waiting = (self.connection.buffered if self.connection.blocked else 0, self.sent)
+        # Whoever was sent more in between had taken some: a fast peer is found with as much waiting as before.
+        if not 0 < self._waiting[0] <= waiting[0] or waiting[1] != self._waiting[1]:
             self._moved = now
-        self._buffered = buffered
+        self._waiting = waiting
         return now - self._moved
 
     def leave(self) -> None:

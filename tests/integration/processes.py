@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from services.runtime.settings import BY_NAME
 from tests.integration.volumes import Volumes
@@ -87,7 +88,7 @@ class Process:
 
         return poll_until(said, f"{self.module} says {text!r}, having said:\n{self.text}\n", timeout, 0.02) or ""
 
-    def type(self, line: str) -> None:
+    def enter(self, line: str) -> None:
         """Type a line on its standard input."""
         assert self._process.stdin is not None
         self._process.stdin.write(line + "\n")
@@ -127,10 +128,10 @@ class Process:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
 
-    def __enter__(self) -> Process:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         self.close()
         if error is not None:
             error.add_note(f"---- what {self.module} said\n{self.text}")
@@ -190,10 +191,10 @@ class System:
         waiting = self.start("collector", "wait")
         return waiting.wait(VERDICT_SECONDS + 20), waiting.text
 
-    def __enter__(self) -> System:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         for process in reversed(self._started):
             process.close()
             if error is not None:

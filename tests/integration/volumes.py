@@ -7,9 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from services.contract import blocklog, ledger, summary
+from services.contract import blocklog
 from services.contract.errors import TornLine
+from services.contract.ledger import Entry as LedgerEntry
+from services.contract.ledger import Receipt
+from services.contract.ledger import codec as ledger_codec
 from services.contract.ranges import Ranges
+from services.contract.summary import Summary, decode
 
 
 @dataclass(frozen=True)
@@ -57,30 +61,30 @@ class Volumes:
         """Return the files of a run's ledger."""
         return sorted((self.root / "ledger" / (run or self.newest())).glob("*.jsonl"))
 
-    def ledger(self, run: str | None = None) -> list[ledger.Entry]:
+    def ledger(self, run: str | None = None) -> list[LedgerEntry]:
         """Return all complete lines of a run's ledger, in the order of their times; none before there is a run."""
         if run is None and not self.runs():
             return []
-        found: list[ledger.Entry] = []
+        found: list[LedgerEntry] = []
         for path in self.ledger_files(run):
-            found += [ledger.codec.decode(line)[1] for line in lines_of(path)]
+            found += [ledger_codec.decode(line)[1] for line in lines_of(path)]
         return sorted(found, key=lambda entry: entry.at)
 
     def head(self, client: str, run: str | None = None) -> int:
         """Return the last seq for which the ledger holds a receipt of a client."""
         entries = self.ledger(run)
-        return max((e.last for e in entries if isinstance(e, ledger.Receipt) and e.client == client), default=0)
+        return max((e.last for e in entries if isinstance(e, Receipt) and e.client == client), default=0)
 
-    def summary(self, run: str | None = None) -> summary.Summary | None:
+    def summary(self, run: str | None = None) -> Summary | None:
         """Return the summary of a run, None while there is none."""
         run = run or (self.newest() if self.runs() else None)
         path = self.root / "summary" / (run or "") / "summary.json"
         try:
-            return summary.decode(path.read_bytes()) if run else None
+            return decode(path.read_bytes()) if run else None
         except FileNotFoundError:
             return None
 
-    def verdict(self, run: str | None = None) -> summary.Summary | None:
+    def verdict(self, run: str | None = None) -> Summary | None:
         """Return the summary of a run that has its verdict, None before."""
         found = self.summary(run)
         return found if found is not None and found.verdict is not None else None
@@ -111,6 +115,6 @@ def record_of(message: blocklog.Message) -> bytes:
     return bytes(message.record)
 
 
-def undated(found: summary.Summary) -> summary.Summary:
+def undated(found: Summary) -> Summary:
     """Return a summary without the time it was made, which is no function of the books."""
     return msgspec.structs.replace(found, made_at=None)

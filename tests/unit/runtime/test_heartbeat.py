@@ -4,112 +4,125 @@ from __future__ import annotations
 
 import asyncio
 import os
-import runpy
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from services.runtime import heartbeat
 
 
-def run_probe(monkeypatch: pytest.MonkeyPatch, beat: Path) -> int:
-    """Run the containers' probe against a file of the test's own; return its exit code."""
-    real = Path.stat
-
-    def elsewhere(self: Path, **options: Any) -> os.stat_result:
-        return real(beat if self == heartbeat.DEFAULT else self, **options)
-
-    with monkeypatch.context() as patched, pytest.raises(SystemExit) as ended:
-        patched.setattr(Path, "stat", elsewhere)
-        patched.delitem(sys.modules, heartbeat.__name__)
-        runpy.run_module(heartbeat.__name__, run_name="__main__")
-    code = ended.value.code
-    assert isinstance(code, int)
-    return code
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the place of a heartbeat that an image names."""
+    named = tmp_path / "heartbeat"
+    monkeypatch.setenv("HEARTBEAT", str(named))
+    return named
 
 
-async def test_beats_every_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def probe() -> int:
+    """Run the containers' probe as the image's HEALTHCHECK does; return its exit code."""
+    command = [sys.executable, "-S", "-m", "services.runtime.heartbeat"]
+    ended = subprocess.run(command, capture_output=True, timeout=60, check=False)
+
+    assert not ended.stdout + ended.stderr
+    return ended.returncode
+
+
+async def test_beats_every_second(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is touched, then touched again after a second, for as long as the loop turns."""
     ages: list[float | None] = []
-    waits: list[float] = []
-    path = tmp_path / "heartbeat"
 
     async def pass_time(seconds: float) -> None:
-        waits.append(seconds)
-        ages.append(heartbeat.age_seconds(path))
+        ages.append(heartbeat.age_seconds())
         os.utime(path, (0, 0))
-        if len(waits) == 3:
+        if len(ages) == 3 or seconds != 1:
             raise asyncio.CancelledError
 
     monkeypatch.setattr(asyncio, "sleep", pass_time)
     with pytest.raises(asyncio.CancelledError):
-        await heartbeat.beat(path)
+        await heartbeat.beat()
 
-    assert [1.0, 1.0, 1.0] == waits
+    assert len(ages) == 3
     assert all(age is not None and age < heartbeat.MAX_AGE_SECONDS for age in ages)
+
+
+async def test_beats_only_while_alive(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that finds itself unwell does not beat, and beats again when it is well."""
+    states = iter([True, False, True])
+    beats: list[bool] = []
+
+    async def pass_time(_: float) -> None:
+        beats.append(heartbeat.age_seconds() is not None)
+        if beats[-1]:
+            os.unlink(path)
+        if len(beats) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(asyncio, "sleep", pass_time)
+    with pytest.raises(asyncio.CancelledError):
+        await heartbeat.beat(alive=lambda: next(states))
+
+    assert beats == [True, False, True]
+
+
+async def test_outside_containers_nothing_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that nobody gave a place for its heartbeat touches nothing and has no age."""
+    monkeypatch.delenv("HEARTBEAT", raising=False)
+    await heartbeat.beat()
+
+    assert heartbeat.place() is None
+    assert heartbeat.age_seconds() is None
 
 
 async def test_needs_no_folder(tmp_path: Path) -> None:
     """A service that cannot write its heartbeat goes on without one."""
-    await heartbeat.beat(tmp_path / "nowhere" / "heartbeat")
+    nowhere = tmp_path / "nowhere" / "heartbeat"
+    await heartbeat.beat(nowhere)
 
-    assert not list(tmp_path.iterdir())
+    assert heartbeat.age_seconds(nowhere) is None
 
 
-def test_age_counts_from_the_last_beat(tmp_path: Path) -> None:
+def test_age_counts_from_the_last_beat(path: Path) -> None:
     """A heartbeat's age is the time since it was touched."""
-    path = tmp_path / "heartbeat"
     path.touch()
     now = time.time()
     os.utime(path, (now - 100, now - 100))
-    age = heartbeat.age_seconds(path)
+    age = heartbeat.age_seconds()
 
     assert age is not None
     assert 100 <= age < 200
 
 
-def test_no_beat_has_no_age(tmp_path: Path) -> None:
-    """A service that never beat has no age, rather than a great one."""
-    assert heartbeat.age_seconds(tmp_path / "heartbeat") is None
-
-
-def test_looking_has_no_side_effect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A probe run by hand changes nothing: the file keeps its time and its content, and the next one says the same."""
-    path = tmp_path / "heartbeat"
+def test_probe_has_no_side_effect(path: Path) -> None:
+    """A probe run by hand changes nothing: the file keeps its times and its content, and the next one says the same."""
     path.write_text("as it was")
     before = (path.stat().st_mtime_ns, path.stat().st_ctime_ns, path.read_text())
-    codes = [run_probe(monkeypatch, path) for _ in range(3)]
+    codes = [probe() for _ in range(3)]
 
-    assert [0, 0, 0] == codes
+    assert codes == [0, 0, 0]
     assert before == (path.stat().st_mtime_ns, path.stat().st_ctime_ns, path.read_text())
 
 
-def test_probe_fails_when_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_probe_fails_when_stale(path: Path) -> None:
     """A heartbeat that is too old means that the service hangs."""
-    path = tmp_path / "heartbeat"
     path.touch()
     stale = time.time() - heartbeat.MAX_AGE_SECONDS - 1
     os.utime(path, (stale, stale))
-    expected = 1
 
-    assert expected == run_probe(monkeypatch, path)
+    assert probe() == 1
 
 
-def test_probe_fails_without_a_beat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_probe_fails_without_a_beat(path: Path) -> None:
     """A service that never beat is not well."""
-    expected = 1
+    assert not path.exists()
+    assert probe() == 1
 
-    assert expected == run_probe(monkeypatch, tmp_path / "heartbeat")
 
+def test_probe_needs_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe that was not told where to look does not call the service well."""
+    monkeypatch.delenv("HEARTBEAT", raising=False)
 
-def test_probe_needs_no_package() -> None:
-    """The probe starts without site-packages, as the image's HEALTHCHECK starts it, and prints nothing."""
-    command = [sys.executable, "-S", "-m", "services.runtime.heartbeat"]
-    ended = subprocess.run(command, capture_output=True, timeout=60, check=False, env={"PYTHONPATH": os.getcwd()})
-
-    assert ended.returncode in (0, 1)
-    assert (b"", b"") == (ended.stdout, ended.stderr)
+    assert probe() == 1

@@ -89,8 +89,10 @@ def test_faults_found_later_are_reported_alike(capfd: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("", 0.0), ("0", 0.0), ("10", 10.0), ("0.5", 0.5), ("900", 60.0)]
-    + [(odd, 0.0) for odd in ("x", "-1", "1.5.2", ".", "²", "nan", "inf", "1e3")],
+    [
+        *[("", 0.0), ("0", 0.0), ("10", 10.0), ("0.5", 0.5), ("900", 60.0)],
+        *[(odd, 0.0) for odd in ("x", "-1", "1.5.2", ".", "²", "nan", "inf", "1e3")],
+    ],
 )
 def test_holds_before_it_exits(monkeypatch: pytest.MonkeyPatch, held: list[float], text: str, seconds: float) -> None:
     """Bad configuration waits HOLD_SECONDS, a minute at most, so that a restart policy does not spin."""
@@ -143,4 +145,4 @@ def test_a_held_process_can_be_stopped() -> None:
         code = process.wait(timeout=30)
 
     assert line == b"error: one line\n"
-    assert -signal.SIGTERM == code
+    assert code == -signal.SIGTERM

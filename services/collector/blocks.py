@@ -1,0 +1,29 @@
+"""One block by itself: whether its fields agree with its messages, and which seqs it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from services.contract import blocklog
+
+
+def contradiction(block: blocklog.Block) -> str | None:
+    """Return in which way a block's own fields contradict its messages, None when they agree."""
+    seqs = {message.seq for message in block.messages}
+    if len(seqs) != len(block.messages) or block.count != len(seqs):
+        return f"count is {block.count}, it holds {len(block.messages)} messages of {len(seqs)} seqs"
+    if seqs and (min(seqs), max(seqs)) != (block.first, block.last):
+        return f"it says seq {block.first}-{block.last} and holds {min(seqs)}-{max(seqs)}"
+    found = blocklog.block_digest(block.messages)
+    if found != block.digest:
+        return f"digest is {block.digest}, its records give {found}"
+    return None
+
+
+def spans(seqs: Sequence[int]) -> list[tuple[int, int]]:
+    """Return sorted seqs as inclusive ranges."""
+    if seqs and seqs[-1] - seqs[0] == len(seqs) - 1 and len(set(seqs)) == len(seqs):
+        return [(seqs[0], seqs[-1])]
+    rows = (list(row) for _, row in groupby(enumerate(sorted(set(seqs))), lambda pair: pair[1] - pair[0]))
+    return [(row[0][1], row[-1][1]) for row in rows]

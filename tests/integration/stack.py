@@ -1,0 +1,237 @@
+"""The real containers of the one real compose file, under a project and in a folder of a test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from services.contract.ledger import Subscribe
+from tests.integration.processes import ROOT, environment
+from tests.integration.volumes import Volumes
+from tests.poll import poll_until
+
+UP_SECONDS = 300.0
+"""The first ``up`` builds three images; the later ones find them in the cache."""
+
+
+def engine_answers() -> bool:
+    """Tell whether there are a Docker engine and Compose."""
+    if shutil.which("docker") is None:
+        return False
+    commands = (["docker", "version", "--format", "{{.Server.Version}}"], ["docker", "compose", "version"])
+    return all(_answers(command) for command in commands)
+
+
+def _answers(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def docker(*arguments: str, check: bool = True, timeout: float = 60.0) -> str:
+    """Run a docker command and return what it prints."""
+    return _run(["docker", *arguments], dict(os.environ), check=check, timeout=timeout).stdout.strip()
+
+
+def _run(
+    command: list[str], environ: dict[str, str], *, check: bool, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+        check=False,
+    )
+    if check and done.returncode:
+        said = f"{done.stdout}\n{done.stderr}"
+        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{said}")
+    return done
+
+
+class Stack:
+    """``docker compose`` with the repository's own file. Settings are environment variables, as for any user."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.project = f"sgtest{secrets.token_hex(4)}"
+        self.volumes = Volumes(folder)
+        self.settings: dict[str, object] = {"VOLUMES": folder, "PAGE_PORT": 0, **settings}
+        self._scale = 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        try:
+            if error is not None:
+                error.add_note(self.report())
+        finally:
+            self.down()
+
+    def compose(self, *arguments: str, check: bool = True, timeout: float = 90.0) -> subprocess.CompletedProcess[str]:
+        """Run ``docker compose`` with these arguments."""
+        return _run(self._command(*arguments), environment(self.settings), check=check, timeout=timeout)
+
+    def _command(self, *arguments: str) -> list[str]:
+        # A user's own .env is none of the tests' business.
+        options = ["--project-name", self.project, "--env-file", os.devnull, "--ansi", "never"]
+        return ["docker", "compose", *options, *arguments]
+
+    def up(self, clients: int = 1, **settings: object) -> None:
+        """Start everything in the background, with so many clients; settings given are kept from now on."""
+        self.settings |= settings
+        self._scale = clients
+        self.compose("up", "--detach", "--scale", f"client={clients}", timeout=UP_SECONDS)
+
+    def up_in_foreground(self, clients: int = 1) -> Foreground:
+        """Start everything as a user does at a terminal."""
+        self._scale = clients
+        return Foreground(self._command("up", "--scale", f"client={clients}"), environment(self.settings))
+
+    def scale(self, clients: int) -> None:
+        """Go on with another number of clients; nothing else is touched."""
+        self._scale = clients
+        self.compose("up", "--detach", "--no-recreate", "--no-build", "--scale", f"client={clients}")
+
+    def down(self) -> None:
+        """Remove everything but the volumes folder."""
+        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "10", check=False, timeout=120)
+
+    def wait(self, timeout: float = 120.0) -> tuple[int, str]:
+        """Wait for the verdict as a script does; return its exit code and what is printed."""
+        done = self.exec("collector", "python", "-m", "services.collector", "wait", check=False, timeout=timeout)
+        return done.returncode, done.stdout
+
+    def exec(
+        self, service: str, *command: str, index: int = 1, check: bool = True, timeout: float = 60.0
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in a container."""
+        return self.compose("exec", "-T", "--index", str(index), service, *command, check=check, timeout=timeout)
+
+    def stop(self, *services: str) -> None:
+        """Stop services, all of them when none is named."""
+        self.compose("stop", *services)
+
+    def start(self, *services: str) -> None:
+        """Start services that were stopped."""
+        self.compose("start", *services)
+
+    def restart(self, service: str) -> None:
+        """Stop a service and start it again."""
+        self.compose("restart", service)
+
+    def logs(self, service: str, index: int = 1) -> str:
+        """Return what a container has said, each line after the time at which it came."""
+        return docker("logs", "--timestamps", self.container(service, index))
+
+    def container(self, service: str, index: int = 1) -> str:
+        """Return the id of a container, running or not."""
+        wanted = [f"{key}={value}" for key, value in self._labels(service, index).items()]
+        filters = [part for label in wanted for part in ("--filter", f"label=com.docker.compose.{label}")]
+        found = docker("ps", "--all", "--quiet", "--no-trunc", *filters).split()
+        assert len(found) == 1, f"{service} {index} is {found}"
+        return found[0]
+
+    def _labels(self, service: str, index: int) -> dict[str, object]:
+        return {"project": self.project, "service": service, "container-number": index, "oneoff": "False"}
+
+    def inspect(self, service: str, index: int = 1) -> dict[str, Any]:
+        """Return all that the engine knows of a container."""
+        found: dict[str, Any] = json.loads(docker("inspect", self.container(service, index)))[0]
+        return found
+
+    def pid(self, service: str, index: int = 1) -> int:
+        """Return the host's id of a container's first process."""
+        return int(self.inspect(service, index)["State"]["Pid"])
+
+    def kill(self, service: str, index: int = 1) -> None:
+        """Kill a container's first process from the host: unlike ``docker kill`` that leaves the restart policy on."""
+        os.kill(self.pid(service, index), signal.SIGKILL)
+
+    def page(self) -> str:
+        """Return the address of the page, which changes when the collector starts again."""
+        return f"http://{self.compose('port', 'collector', '8766').stdout.strip()}"
+
+    def subscribed(self, timeout: float = 60.0) -> None:
+        """Wait until every client has subscribed."""
+
+        def all_here() -> bool:
+            entries = self.volumes.ledger()
+            return len({entry.client for entry in entries if isinstance(entry, Subscribe)}) >= self._scale
+
+        poll_until(all_here, f"{self._scale} clients have subscribed", timeout)
+
+    def receipted(self, seq: int, client: str = "client-1", timeout: float = 60.0) -> None:
+        """Wait until the ledger holds a client's receipt for a seq."""
+        poll_until(lambda: self.volumes.head(client) >= seq, f"{client} has receipted {seq}", timeout)
+
+    def report(self) -> str:
+        """Return what a failed test needs: the state of all containers, and what they said."""
+        listed = self.compose("ps", "--all", check=False).stdout
+        said = self.compose("logs", "--no-color", "--timestamps", "--tail", "150", check=False).stdout
+        said = said.replace("\x1b[2K", "")  # Compose 2.26 erases a line before it prints one, terminal or not
+        return f"---- docker compose ps ({self.project})\n{listed}\n---- docker compose logs\n{said}"
+
+
+class Foreground:
+    """``docker compose up`` at a terminal, with Ctrl-C."""
+
+    def __init__(self, command: list[str], environ: dict[str, str]) -> None:
+        self._lines: list[str] = []
+        self._process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.append(line.rstrip("\n"))
+
+    @property
+    def text(self) -> str:
+        """What the terminal has shown until now."""
+        return "\n".join(self._lines)
+
+    def ctrl_c(self, timeout: float = 60.0) -> None:
+        """Press Ctrl-C and wait until it has ended. Its code says nothing: Compose 2.26 may end with a panic."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(60)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._reader.join(10)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        if error is not None:
+            error.add_note(f"---- the terminal\n{self.text}")

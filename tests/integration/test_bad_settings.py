@@ -1,0 +1,137 @@
+"""What the operator has to mend is said at once, all of it, one line each, and the exit code is 104."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.processes import ROOT, Process, environment
+from tests.integration.stack import Stack
+
+BAD = 104
+
+
+def errors(text: str) -> list[str]:
+    """Return the lines that tell an operator what to mend."""
+    return [line for line in text.splitlines() if "error: " in line]
+
+
+def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:
+    """Malformed and misspelt settings of a server come in one report, a line each, and nothing is started."""
+    wrong = {"RATE": "fast", "RECORDS": "0", "SEED": "-1", "LOCALE": "xx_XX", "RECORD": "5", "BLOK_SIZES": "10"}
+    with Process("services.server", VOLUMES=tmp_path, **wrong) as server:
+        assert BAD == server.wait()
+    said = errors(server.text)
+    assert len(wrong) == len(said) == len(server.lines), server.text
+    for name in wrong:
+        assert 1 == len([line for line in said if line.startswith((f"error: {name}=", f"error: {name}:"))]), server.text
+    assert any("did you mean BLOCK_SIZES?" in line for line in said)
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_client_reports_all_its_mistakes(tmp_path: Path) -> None:
+    """A client says of every one of its settings what it expected."""
+    wrong = {
+        "BLOCK_SIZES": "10,x", "BLOCK_SECONDS": "never", "FSYNC": "perhaps", "CONNECTIONS": "0",
+        "CLIENT_ID": "Not A Name", "SERVER_URL": "http://server",
+    }  # fmt: skip
+    with Process("services.client", VOLUMES=tmp_path, **wrong) as client:
+        assert BAD == client.wait()
+    assert sorted(wrong) == sorted(line.split(": ")[1].split("=")[0] for line in errors(client.text)), client.text
+    assert all("expected" in line for line in errors(client.text))
+
+
+@pytest.mark.parametrize("text", ["latency.p99<", "speed<5", "latency.p98<5ms", "missing=0", "missing==0,"])
+def test_a_malformed_threshold_is_refused(text: str, tmp_path: Path) -> None:
+    """A threshold that cannot be understood is refused at the start, with the character where it goes wrong."""
+    with Process("services.collector", VOLUMES=tmp_path, THRESHOLDS=text, PAGE_PORT=0) as collector:
+        assert BAD == collector.wait()
+    assert 1 == len(errors(collector.text)), collector.text
+    assert "THRESHOLDS" in collector.text
+    assert "at character" in collector.text
+
+
+@pytest.mark.parametrize(("service", "setting"), [("server", "PORT"), ("collector", "PAGE_PORT")])
+def test_a_port_in_use_is_one_line_with_the_fix(service: str, setting: str, tmp_path: Path) -> None:
+    """A port that somebody else has is one line that names the port and the setting, and no traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with Process(f"services.{service}", VOLUMES=tmp_path, **{setting: port}) as process:
+            assert BAD == process.wait()
+    assert 1 == len(errors(process.text)), process.text
+    assert "Traceback" not in process.text
+    assert str(port) in process.text
+    assert setting in process.text
+
+
+@pytest.mark.parametrize("service", ["server", "client", "collector"])
+def test_an_unwritable_folder_is_one_line_with_the_fix(service: str, tmp_path: Path) -> None:
+    """A folder that refuses a service is one line with its uid, the folder's owner and mode, and the cure."""
+    tmp_path.chmod(0o555)
+    code, text = as_anybody(f"services.{service}", VOLUMES=tmp_path, PAGE_PORT=0)
+    tmp_path.chmod(0o755)
+    assert BAD == code, text
+    assert 1 == len(errors(text)), text
+    assert "Traceback" not in text
+    for part in (f"uid {os.geteuid()}", "mode 555", "fix: sudo chown", str(tmp_path)):
+        assert part in text
+
+
+def as_anybody(module: str, **settings: object) -> tuple[int, str]:
+    """Run a module without root's power to write where the mode forbids it."""
+    powerless: list[str] = []
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("root without setpriv is refused by no folder")
+        powerless = ["setpriv", "--bounding-set", "-all"]
+    done = subprocess.run(
+        [*powerless, sys.executable, "-m", module],
+        cwd=ROOT,
+        env=environment(settings),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("service", ["server", "client", "collector"])
+def test_a_file_in_the_folders_place_is_one_line_with_the_fix(service: str, tmp_path: Path) -> None:
+    """Where the volumes folder should be stands a file: one line says so, and what to do."""
+    (tmp_path / "volumes").touch()
+    with Process(f"services.{service}", VOLUMES=tmp_path / "volumes", PAGE_PORT=0) as process:
+        assert BAD == process.wait()
+    assert 1 == len(errors(process.text)), process.text
+    assert "Traceback" not in process.text
+    assert "a file stands where the folder should be; move it away" in process.text
+
+
+def test_a_local_run_ends_with_the_code_of_bad_settings(tmp_path: Path) -> None:
+    """The supervisor does not restart what the operator has to mend: it ends with 104."""
+    with Process("services", VOLUMES=tmp_path, THRESHOLDS="nonsense", PORT=18766, PAGE_PORT=18767) as run:
+        assert BAD == run.wait()
+    assert "THRESHOLDS" in run.text
+
+
+@pytest.mark.containers
+@pytest.mark.slow
+def test_a_container_with_bad_settings_does_not_spin(folder: Path, engine: None) -> None:
+    """A container says what is wrong, waits ten seconds, and exits 104: its restart policy has nothing to spin on."""
+    with Stack(folder, RATE="fast", SEED="x") as stack:
+        stack.compose("build", "--quiet", "server", "collector", timeout=300)
+        began = time.monotonic()
+        done = stack.compose("run", "--rm", "-T", "--no-deps", "server", check=False)
+        assert BAD == done.returncode, done.stderr
+        assert 10 <= time.monotonic() - began
+        said = errors(done.stdout + done.stderr)
+        assert ["error: RATE='fast'", "error: SEED='x'"] == [line.partition(": expected")[0] for line in said]

@@ -1,0 +1,65 @@
+"""Whoever starts the stack sees numbers at once, the verdict first of all when it is over, and the page afterwards."""
+
+from __future__ import annotations
+
+import urllib.request
+from datetime import datetime
+
+import pytest
+
+from services.contract import summary
+from services.contract.ledger import Subscribe
+from tests.integration.conftest import CLIENTS, GoodStack
+
+pytestmark = pytest.mark.containers
+
+
+def get(address: str) -> tuple[str, bytes]:
+    """Return the content type and the body of what an address answers."""
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        return answer.headers["Content-Type"], answer.read()
+
+
+def said_by_collector(good_stack: GoodStack) -> list[tuple[datetime, str]]:
+    """Return what the collector has said, line by line, with the times."""
+    said = [line.partition(" ") for line in good_stack.stack.logs("collector").splitlines()]
+    # Docker's times have nine digits.
+    return [(datetime.fromisoformat(at[:26] + "+00:00"), text) for at, _, text in said]
+
+
+def test_a_line_of_numbers_comes_at_once(good_stack: GoodStack) -> None:
+    """Within two seconds of the last client's subscription a line counts all five clients and their messages."""
+    entries = good_stack.volumes.ledger(good_stack.run)
+    joined = max(datetime.fromisoformat(entry.at) for entry in entries if isinstance(entry, Subscribe))
+    counting = f"{CLIENTS} clients"
+    first = next((at, text) for at, text in said_by_collector(good_stack) if counting in text and at >= joined)
+    assert 2.0 >= (first[0] - joined).total_seconds(), first
+    assert "msg/s" in first[1]
+
+
+def test_a_line_comes_every_second(good_stack: GoodStack) -> None:
+    """While the run goes on there is about one line per second, and none is longer than a terminal."""
+    lines = [(at, text) for at, text in said_by_collector(good_stack) if "msg/s" in text and "running" in text]
+    lasted = (lines[-1][0] - lines[0][0]).total_seconds()
+    assert 0.7 * lasted <= len(lines) <= 1.3 * lasted + 2
+    assert 100 >= max(len(text) for _, text in lines)
+
+
+def test_the_verdict_comes_first(good_stack: GoodStack) -> None:
+    """Both the terminal and ``wait`` show the summary with the verdict as its first word."""
+    final = [text.strip() for _, text in said_by_collector(good_stack)]
+    assert 1 == len([text for text in final if text.startswith("PASS")])
+    last_number = max(place for place, text in enumerate(final) if "msg/s   p99" in text)
+    assert next(text for text in final[last_number + 1 :] if text).startswith("PASS")
+    assert good_stack.text.split()[0] == "PASS"
+
+
+def test_the_page_is_served_afterwards(good_stack: GoodStack) -> None:
+    """When the run is over the page is still there, and /summary.json is the file, byte for byte."""
+    kind, body = get(f"{good_stack.stack.page()}/")
+    assert kind.startswith("text/html")
+    assert b"<html" in body.lower()
+    kind, body = get(f"{good_stack.stack.page()}/summary.json")
+    assert "application/json" == kind
+    assert (good_stack.volumes.root / "summary" / "summary.json").read_bytes() == body
+    assert ("PASS", good_stack.run) == (summary.decode(body).verdict, summary.decode(body).run)

@@ -1,0 +1,21 @@
+"""RATE=0 plays as fast as the clients take it; what has no due time has no latency either."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.integration.processes import play
+
+
+def test_flat_out_passes_without_a_latency(tmp_path: Path) -> None:
+    """Flat out every record arrives, faster than any default rate, and latency is null while transit is measured."""
+    code, run = play(tmp_path, CLIENTS=3, RECORDS=20_000, RATE=0, BLOCK_SIZES=1000)
+    assert 0 == code, run.text
+    summary = run.volumes.summary()
+    assert summary is not None
+    assert (60_000, 60_000, 0) == (summary.totals.expected, summary.totals.received, summary.totals.residual)
+    assert (None, None) == (summary.latency_ns.p50, summary.latency_ns.max)
+    assert summary.transit_ns.p50 is not None
+    assert all(client.latency_ns.p99 is None for client in summary.clients)
+    assert summary.totals.messages_per_second is not None
+    assert 3000 < summary.totals.messages_per_second

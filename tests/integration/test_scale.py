@@ -1,0 +1,49 @@
+"""Replicas come and go while the run goes on; each has a name that lasts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from services.contract.blocklog import End
+from tests.integration.conftest import CLIENTS, GoodStack
+from tests.integration.stack import Stack
+from tests.integration.volumes import is_sealed
+
+pytestmark = pytest.mark.containers
+
+
+def test_names_come_from_the_network(good_stack: GoodStack) -> None:
+    """Under ``--scale`` every replica is named client-1 and so on, by what its own address resolves back to."""
+    for number in range(1, CLIENTS + 1):
+        said = [line.partition(" ")[2] for line in good_stack.stack.logs("client", number).splitlines()]
+        event = next(event for event in map(json.loads, said) if event["event"] == "client")
+        assert (f"client-{number}", "reverse DNS") == (event["client"], event["from"])
+
+
+@pytest.mark.slow
+def test_five_become_two_and_the_run_passes(folder: Path, engine: None) -> None:
+    """``--scale client=2`` in the middle of a run of five: PASS, and the three that went are named as left."""
+    with Stack(folder, RECORDS=2400, RATE=200) as stack:
+        stack.up(clients=5)
+        for number in range(1, 6):
+            stack.receipted(250, f"client-{number}")
+        stack.scale(2)
+        code, text = stack.wait()
+        assert 0 == code, text
+        assert "3 left: client-3, client-4, client-5" in " ".join(text.split())
+        summary = stack.volumes.summary()
+        assert summary is not None
+        states = {client.client: client.state for client in summary.clients}
+        stay, left = ("client-1", "client-2"), ("client-3", "client-4", "client-5")
+        assert {**dict.fromkeys(stay, "finished"), **dict.fromkeys(left, "left")} == states
+        for client in summary.clients:
+            assert client.expected == client.received
+            seqs = [message.seq for message in stack.volumes.messages(client.client)]
+            assert list(range(1, client.received + 1)) == seqs
+            assert (2400 if client.client in stay else len(seqs)) == len(seqs)
+            assert all(is_sealed(path) for path in stack.volumes.files(client.client))
+        for name in left:
+            assert ["shutdown"] == [entry.reason for entry in stack.volumes.log(name) if isinstance(entry, End)]

@@ -1,0 +1,33 @@
+"""Limits that the operator sets decide the verdict with the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.integration.processes import play
+
+FAIL = 99
+
+
+def test_a_threshold_that_does_not_hold_fails_the_run(tmp_path: Path) -> None:
+    """Of two limits the one that does not hold makes a complete run FAIL, with its measure."""
+    code, run = play(tmp_path, CLIENTS=2, RECORDS=500, RATE=0, THRESHOLDS="missing==0, transit.p99<1ns")
+    assert FAIL == code, run.text
+    summary = run.volumes.summary()
+    assert summary is not None
+    assert ("FAIL", 0, 0) == (summary.verdict, summary.totals.missing, summary.totals.residual)
+    assert [("missing==0", True), ("transit.p99<1ns", False)] == [
+        (threshold.expression, threshold.ok) for threshold in summary.thresholds
+    ]
+    assert summary.headline.startswith("threshold transit.p99<1ns does not hold: measured")
+
+
+def test_thresholds_that_hold_pass(tmp_path: Path) -> None:
+    """Limits that hold leave the verdict as it is, and each says what was measured."""
+    limits = "received==1000, duplicates==0, rate>1, transit.max<60s, block.p50<60s"
+    code, run = play(tmp_path, CLIENTS=2, RECORDS=500, RATE=0, THRESHOLDS=limits)
+    assert 0 == code, run.text
+    summary = run.volumes.summary()
+    assert summary is not None
+    assert [True] * 5 == [threshold.ok for threshold in summary.thresholds]
+    assert all(threshold.measured is not None for threshold in summary.thresholds)

@@ -1,0 +1,200 @@
+"""The wire carries both ways: clocks, receipts, and an operator's wishes."""
+
+from __future__ import annotations
+
+import collections
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from services.contract import ledger, wire
+from services.contract.blocklog import records_digest
+from tests.integration.conftest import GoodStack
+from tests.integration.processes import System
+from tests.poll import poll_until
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    """A server with a long run that waits for its first client."""
+    with System(tmp_path, RECORDS=100_000, RATE=500, CONTROL_TOKEN="sesame") as made:
+        made.server()
+        yield made
+
+
+class Peer:
+    """A hand-driven peer of the server."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    def say(self, frame: wire.Frame) -> None:
+        """Send a frame."""
+        self._connection.send(wire.encode(frame).decode())
+
+    def hear(self, kind: type[wire.Frame]) -> tuple[wire.Frame, bytes]:
+        """Return the next frame of a kind, passing over others."""
+        while True:
+            frame, body = wire.decode_from_server(self._connection.recv(timeout=10, decode=False))
+            if isinstance(frame, kind):
+                return frame, body
+
+    def control(self, frame: wire.Control) -> wire.Controlled:
+        """Have a wish granted; return how the run stands then."""
+        self.say(frame)
+        answer, _ = self.hear(wire.Controlled)
+        assert isinstance(answer, wire.Controlled)
+        return answer
+
+    def closed_with(self) -> int:
+        """Return the code with which the server closes."""
+        with pytest.raises(ConnectionClosed) as closed:
+            collections.deque(iter(lambda: self._connection.recv(timeout=10), None), maxlen=0)
+        assert closed.value.rcvd is not None
+        return closed.value.rcvd.code
+
+
+@contextmanager
+def peer(url: str, token: str = "") -> Iterator[Peer]:
+    """Connect a peer that has been welcomed."""
+    headers = {"Authorization": f"Bearer {token}"} if token else None
+    # Without a bound on its queue, a peer that no longer reads still closes at once.
+    with connect(url, proxy=None, compression=None, max_queue=None, additional_headers=headers) as connection:
+        made = Peer(connection)
+        made.hear(wire.Welcome)
+        yield made
+
+
+def test_ping_is_answered_with_three_times(system: System) -> None:
+    """A pong repeats the asker's time and adds the server's two, in their order."""
+    with peer(system.url) as asker:
+        before_us = time.time_ns() // 1000
+        asker.say(wire.Ping(t1_us=12345))
+        pong, _ = asker.hear(wire.Pong)
+        after_us = time.time_ns() // 1000
+        assert isinstance(pong, wire.Pong)
+        assert 12345 == pong.t1_us
+        # The server's clock is tied to the same kernel's once; it may have drifted by a little.
+        assert before_us - 50_000 <= pong.t2_us <= pong.t3_us <= after_us + 50_000
+
+
+def test_a_receipt_is_recorded(system: System) -> None:
+    """A receipt is answered once it is in the ledger, with whether the digest agrees; a repeat changes nothing."""
+    with peer(system.url) as client:
+        client.say(wire.Subscribe(client="by-hand", session=1, block_size=10))
+        client.hear(wire.Subscribed)
+        lines: list[bytes] = []
+        while len(lines) < 20:
+            _, body = client.hear(wire.Records)
+            lines += body.splitlines()
+        good = wire.Receipt(
+            session=1, block=1, first=1, last=10, count=10, digest=records_digest(lines[:10]), took_ns=1
+        )
+        bad = wire.Receipt(session=1, block=2, first=11, last=20, count=10, digest="x00000000", took_ns=1)
+        answers = []
+        for receipt in (good, bad, good):
+            client.say(receipt)
+            answers.append(client.hear(wire.Recorded)[0])
+        told = [(answer.block, answer.match) for answer in answers if isinstance(answer, wire.Recorded)]
+        assert [(1, True), (2, False), (1, True)] == told
+        entries = system.volumes.ledger()
+        recorded = [(entry.block, entry.match) for entry in entries if isinstance(entry, ledger.Receipt)]
+        assert [(1, True), (2, False)] == recorded
+
+
+def test_an_operator_controls_the_run(system: System) -> None:
+    """From loopback a run is paused, resumed, set to another rate and asked for; the ledger tells of each wish."""
+    with peer(system.url) as client, peer(system.url) as operator:
+        client.say(wire.Subscribe(client="by-hand", session=1))
+        client.hear(wire.Records)
+        assert ["by-hand"] == operator.control(wire.Control(do="status")).clients
+        paused = operator.control(wire.Control(do="pause"))
+        assert ("paused", None) == (paused.state, paused.rate)
+        assert paused.head == operator.control(wire.Control(do="status")).head
+        idle, _ = client.hear(wire.Idle)
+        assert isinstance(idle, wire.Idle)
+        assert paused.head + 1 == idle.next
+        assert ("running", 500) == (
+            operator.control(wire.Control(do="resume")).state,
+            operator.control(wire.Control(do="status")).rate,
+        )
+        assert 2000 == operator.control(wire.Control(set={"rate": 2000})).rate
+
+        def faster() -> bool:
+            records, _ = client.hear(wire.Records)
+            return isinstance(records, wire.Records) and records.rate == 2000
+
+        poll_until(faster, "records come at the new rate", 5)
+        wishes = [(entry.wish, entry.value) for entry in system.volumes.ledger() if isinstance(entry, ledger.Control)]
+        assert [("pause", None), ("resume", None), ("rate", 2000)] == wishes
+
+
+def test_an_operator_drops_a_client_which_comes_back(system: System) -> None:
+    """A client that is dropped finds its connection gone, subscribes again and resumes where it was."""
+    system.client("client-1")
+    with peer(system.url) as operator:
+        poll_until(lambda: operator.control(wire.Control(do="status")).clients, "the client is here", 10)
+        poll_until(lambda: system.volumes.head("client-1"), "it has receipted something", 10)
+        operator.control(wire.Control(do="drop", client="client-1"))
+
+        def subscriptions() -> list[ledger.Subscribe]:
+            return [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.Subscribe)]
+
+        poll_until(lambda: len(subscriptions()) == 2, "it has subscribed again", 10)
+        entries = system.volumes.ledger()
+        assert ["dropped"] == [entry.cause for entry in entries if isinstance(entry, ledger.Leave)]
+        first, again = subscriptions()
+        assert (first.client, first.session, first.instance) == (again.client, again.session, again.instance)
+        assert first.fence < again.fence
+
+
+def test_an_operator_from_elsewhere_needs_the_token(system: System) -> None:
+    """By another address than loopback control is refused with 4401, unless the token comes with it."""
+    url = f"ws://{own_address()}:{system.port}"
+    for token in ("", "wrong"):
+        with peer(url, token) as stranger:
+            stranger.say(wire.Control(do="pause"))
+            error, _ = stranger.hear(wire.Error)
+            assert isinstance(error, wire.Error)
+            assert "unauthorized" == error.code
+            assert wire.CLOSE_UNAUTHORIZED == stranger.closed_with()
+    with peer(url, "sesame") as holder:
+        assert "waiting" == holder.control(wire.Control(do="status")).state
+    assert [] == [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.Control)]
+
+
+def own_address() -> str:
+    """Return an address of this machine that is not loopback; no packet is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
+        return str(probe.getsockname()[0])
+
+
+REFUSED = """
+import json
+from websockets.sync.client import connect
+with connect("ws://server:8765", proxy=None) as stranger:
+    stranger.recv()
+    stranger.send('{"type":"control","do":"pause"}')
+    print(json.loads(stranger.recv())["code"])
+    try:
+        stranger.recv()
+    except Exception as closed:
+        print(closed.rcvd.code)
+"""
+
+
+@pytest.mark.containers
+def test_a_neighbouring_container_cannot_control(good_stack: GoodStack) -> None:
+    """A client's container is not loopback for the server: its wish is refused with 4401."""
+    said = good_stack.stack.exec("client", "python", "-c", REFUSED).stdout
+    assert ["unauthorized", "4401"] == said.split()

@@ -1,0 +1,59 @@
+"""A server that is not there is waited for: said once per second at most, and healthy again by itself."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.integration.processes import Process, System
+from tests.integration.stack import Stack
+from tests.poll import poll_until
+
+
+def complaints(client: Process) -> list[datetime]:
+    """Return when a client has said that it is not connected."""
+    events = [json.loads(line) for line in client.lines if line.startswith("{")]
+    return [datetime.fromisoformat(event["at"]) for event in events if event["event"] == "not connected"]
+
+
+def test_a_client_waits_for_its_server(tmp_path: Path) -> None:
+    """A client without a server says so at most once per second, and logs the run once the server is there."""
+    with System(tmp_path, RECORDS=200, RATE=400) as system:
+        system.start("collector")
+        client = system.client("client-1")
+        poll_until(lambda: len(complaints(client)) >= 3, "the client has complained three times", 15)
+        system.server()
+        client.says('"event": "subscribed"')
+        code, text = system.wait()
+        assert 0 == code, text
+        said = complaints(client)
+        gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(said)]
+        assert min(gaps) >= 0.99
+        assert list(range(1, 201)) == [message.seq for message in system.volumes.messages("client-1")]
+
+
+@pytest.mark.containers
+@pytest.mark.slow
+def test_a_client_is_healthy_again_by_itself(folder: Path, engine: None) -> None:
+    """A client's probe fails while the server is away and holds again once it is back; the container stays the same."""
+    probe = ("python", "-S", "-m", "services.runtime.heartbeat")
+    with Stack(folder, RECORDS=1000, RATE=100) as stack:
+        stack.up()
+        stack.receipted(50)
+        before = stack.container("client"), stack.inspect("client")["RestartCount"]
+
+        def health() -> int:
+            return stack.exec("client", *probe, check=False).returncode
+
+        poll_until(lambda: health() == 0, "the probe holds", 10)
+        stack.stop("server")
+        poll_until(lambda: health() != 0, "the probe fails", 15)
+        stack.start("server")
+        poll_until(lambda: health() == 0, "the probe holds again", 20)
+        assert before == (stack.container("client"), stack.inspect("client")["RestartCount"])
+        code, text = stack.wait()
+        assert 0 == code, text

@@ -1,0 +1,79 @@
+"""The examples in the documents: one real run, told by the block log, the ledger and the summary.
+
+``python -m tests.repo.examples`` writes anew what is made of others: ``docs/summary.schema.json`` from the code, and
+the summary in ``docs/summary.md`` from the lines in ``docs/block-log.md`` and ``docs/ledger.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from services.collector.publish import dated
+from services.collector.verify import check
+from services.contract import blocklog, ledger, summary
+from services.contract.summary import Summary
+from tests.repo.markdown import fences
+from tests.repo.repository import ROOT, text
+
+SCHEMA = "docs/summary.schema.json"
+
+
+def block_log() -> bytes:
+    """Return the file that docs/block-log.md shows."""
+    (example,) = fences(text("docs/block-log.md"), "jsonl")
+    return example.text.encode()
+
+
+def ledger_file() -> bytes:
+    """Return the file that docs/ledger.md shows."""
+    (example,) = fences(text("docs/ledger.md"), "jsonl")
+    return example.text.encode()
+
+
+def shown_summary() -> bytes:
+    """Return the file that docs/summary.md shows."""
+    (example,) = fences(text("docs/summary.md"), "json")
+    return example.text.encode()
+
+
+def volumes(folder: Path) -> Path:
+    """Make a volumes folder that holds what the documents show, and nothing else."""
+    _, entry = ledger.codec.decode(ledger_file().splitlines(keepends=True)[0])
+    assert isinstance(entry, ledger.Open)
+    _, opening = blocklog.codec.decode(block_log().splitlines(keepends=True)[0])
+    assert isinstance(opening, blocklog.Open)
+    files = {
+        f"ledger/{entry.run}/{entry.instance}.jsonl": ledger_file(),
+        f"logs/{opening.run}/{opening.client}/{blocklog.file_name(opening.session, opening.segment)}": block_log(),
+    }
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def made_summary(folder: Path, made_at: str | None) -> Summary:
+    """Return what the collector makes of a volumes folder that holds one run."""
+    ((made, _),) = check(folder)
+    return dated(made, made_at)
+
+
+def schema() -> str:
+    """Return the text of the published schema."""
+    return json.dumps(summary.schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def write_anew() -> None:
+    """Write what is made of others."""
+    (ROOT / SCHEMA).write_text(schema(), encoding="utf-8")
+    shown = shown_summary()
+    with tempfile.TemporaryDirectory() as name:
+        made = made_summary(volumes(Path(name)), json.loads(shown)["made_at"])
+    document = text("docs/summary.md").replace(shown.decode(), summary.encode(made).decode())
+    (ROOT / "docs/summary.md").write_text(document, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_anew()

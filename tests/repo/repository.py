@@ -1,0 +1,89 @@
+"""The repository's own files, as its tests look at them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ("server", "client", "collector")
+"""The containers that stay up, in the order in which the data flows."""
+
+
+def text(name: str) -> str:
+    """Return the text of a file, by its path from the root."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def relative(path: Path) -> str:
+    """Return a file's path from the root."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def modules(folder: str) -> list[Path]:
+    """Return the Python modules below a folder."""
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def documents() -> list[Path]:
+    """Return the Markdown files that people read."""
+    folders = (ROOT, ROOT / "docs", ROOT / "volumes")
+    return sorted(path for folder in folders for path in folder.glob("*.md"))
+
+
+def compose() -> dict[str, Any]:
+    """Return the compose file with its anchors merged, variables as they are written."""
+    found: dict[str, Any] = yaml.safe_load(text("docker-compose.yml"))
+    return found
+
+
+def environment(service: str) -> dict[str, str]:
+    """Return the variables that the compose file gives a service."""
+    given: dict[str, Any] = compose()["services"][service].get("environment", {})
+    return {name: str(value) for name, value in given.items()}
+
+
+class Stage(NamedTuple):
+    """One stage of a Dockerfile: its instructions, continued lines joined."""
+
+    name: str
+    base: str
+    instructions: tuple[str, ...]
+
+    def last(self, instruction: str) -> str | None:
+        """Return the arguments of the last such instruction, None when there is none."""
+        found = [line.split(None, 1)[1] for line in self.instructions if line.split(None, 1)[0] == instruction]
+        return found[-1] if found else None
+
+
+def stages(dockerfile: str) -> dict[str, Stage]:
+    """Return the stages of a Dockerfile by name."""
+    lines = [line for line in text(dockerfile).splitlines() if not line.lstrip().startswith("#")]
+    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    parts = re.split(r"^FROM (\S+) AS (\S+)$", joined, flags=re.MULTILINE)[1:]
+    found = {}
+    for base, name, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        found[name] = Stage(name, base, tuple(line for line in body.splitlines() if line.strip()))
+    return found
+
+
+class Function(NamedTuple):
+    """A function and how many lines it has, its docstring aside."""
+
+    name: str
+    lines: int
+
+
+def functions(path: Path) -> Iterator[Function]:
+    """Return the functions of a module."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0]
+            documented = ast.get_docstring(node, clean=False) is not None
+            docstring = (first.end_lineno or first.lineno) - first.lineno + 1 if documented else 0
+            yield Function(node.name, (node.end_lineno or node.lineno) - node.lineno + 1 - docstring)

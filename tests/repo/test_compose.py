@@ -1,0 +1,193 @@
+"""The deployment promises little power to little code; this holds the compose file to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.repo.repository import SERVICES, compose, stages, text
+
+ALL = list(compose()["services"])
+IMAGES = {"server": ("Dockerfile.server", "server"), "client": ("Dockerfile.client", "client")}
+IMAGES["collector"] = ("Dockerfile.client", "collector")
+
+every_service = pytest.mark.parametrize("name", ALL)
+staying = pytest.mark.parametrize("name", SERVICES)
+
+
+def service(name: str) -> dict[str, Any]:
+    """Return what the compose file says of a service."""
+    found: dict[str, Any] = compose()["services"][name]
+    return found
+
+
+def test_services_are_in_the_order_of_the_data() -> None:
+    """The file is read from top to bottom as the data flows."""
+    assert ["prepare", *SERVICES] == ALL
+
+
+@every_service
+def test_has_no_name_of_its_own(name: str) -> None:
+    """No container has a fixed name, or there could be no second one."""
+    assert "container_name" not in service(name)
+    assert "hostname" not in service(name)
+
+
+@every_service
+def test_is_hardened(name: str) -> None:
+    """Every container has a read-only root, no capability, no way to gain any, and bounds."""
+    found = service(name)
+
+    assert found["read_only"] is True
+    assert found["cap_drop"] == ["ALL"]
+    assert found["security_opt"] == ["no-new-privileges:true"]
+    assert found["init"] is True
+    assert found["pids_limit"] <= 256
+    assert found["mem_limit"]
+    assert not found.keys() & {"privileged", "devices", "pid", "ipc", "userns_mode", "extra_hosts"}
+
+
+@staying
+def test_is_not_root(name: str) -> None:
+    """Every service that stays up runs as the number that its image says, which is not root's."""
+    dockerfile, stage = IMAGES[name]
+
+    assert not service(name).keys() & {"user", "cap_add"}
+    assert stages(dockerfile)[stage].last("USER") == "10001:10001"
+
+
+def test_only_prepare_is_root() -> None:
+    """The one-shot that gives folders away is root with three powers and no network, and then it is gone."""
+    found = service("prepare")
+
+    assert found["user"] == "0:0"
+    assert sorted(found["cap_add"]) == ["CHOWN", "FOWNER", "FSETID"]
+    assert found["network_mode"] == "none"
+    assert found["restart"] == "no"
+    assert "build" not in found
+    assert found["image"] == service("collector")["image"]
+
+
+@every_service
+def test_logs_are_rotated(name: str) -> None:
+    """A service that runs for months does not fill the disk with its own log."""
+    logging = service(name)["logging"]
+
+    assert logging["driver"] in ("local", "json-file")
+    assert logging["options"].keys() == {"max-size", "max-file"}
+
+
+@staying
+def test_comes_back(name: str) -> None:
+    """A service that crashed is started again; one that was stopped is not."""
+    assert service(name)["restart"] == "unless-stopped"
+
+
+@staying
+def test_is_probed(name: str) -> None:
+    """Every service that stays up has its image's probe, with all times bounded."""
+    dockerfile, stage = IMAGES[name]
+    probe = service(name)["healthcheck"]
+
+    assert {"interval", "timeout", "start_period", "retries"} <= probe.keys()
+    assert "test" not in probe, "the probe itself is the image's"
+    assert "services.runtime.heartbeat" in (stages(dockerfile)[stage].last("HEALTHCHECK") or "")
+
+
+@staying
+def test_is_built_on_every_up(name: str) -> None:
+    """An edit is in the next `up`, and an image is built from the file that is its own."""
+    dockerfile, stage = IMAGES[name]
+    build = service(name)["build"]
+
+    assert service(name)["pull_policy"] == "build"
+    assert build["dockerfile"] == dockerfile
+    assert build.get("target", list(stages(dockerfile))[-1]) == stage
+
+
+@staying
+def test_waits_for_what_it_needs(name: str) -> None:
+    """Every dependency says what it waits for, so that nothing starts beside what it needs."""
+    expected = {
+        "collector": {"prepare": {"condition": "service_completed_successfully"}},
+        "server": {"collector": {"condition": "service_healthy"}},
+        "client": {"server": {"condition": "service_healthy"}, "collector": {"condition": "service_healthy"}},
+    }
+
+    assert expected[name] == service(name)["depends_on"]
+
+
+def test_only_the_page_is_published() -> None:
+    """One port of the host is opened, for the page, to this machine alone."""
+    published = {name: service(name)["ports"] for name in ALL if "ports" in service(name)}
+
+    assert list(published) == ["collector"]
+    assert all(port.startswith("127.0.0.1:") for port in published["collector"])
+
+
+def test_the_feed_stays_inside() -> None:
+    """The feed's network leads nowhere else, and only server and clients are in it."""
+    networks = compose()["networks"]
+
+    assert networks["wire"]["internal"] is True
+    assert {name for name in ALL if "wire" in service(name).get("networks", [])} == {"server", "client"}
+    assert not [name for name in ALL if service(name).get("network_mode") == "host"]
+
+
+def test_each_writes_only_its_own() -> None:
+    """A service can write to its own side of the books and to nothing else."""
+    writable = {
+        name: {mount["target"] for mount in service(name)["volumes"] if not mount.get("read_only")} for name in SERVICES
+    }
+
+    assert {"/volumes/ledger"} == writable["server"]
+    assert {"/volumes/logs"} == writable["client"]
+    assert {"/volumes/summary"} == writable["collector"]
+
+
+@every_service
+def test_mounts_are_of_the_checkout(name: str) -> None:
+    """Every mount is a bind into the volumes folder; no socket and no folder of the host's own is handed in."""
+    for mount in service(name)["volumes"]:
+        assert mount["type"] == "bind"
+        assert mount["source"].startswith("${VOLUMES:-./volumes}")
+        assert mount["target"].startswith("/volumes")
+
+
+def test_anchors_are_few() -> None:
+    """At most three shared parts, each one hop away."""
+    shared = [key for key in compose() if key.startswith("x-")]
+
+    assert len(shared) <= 3
+    assert not [
+        key for key in shared if "<<" in text("docker-compose.yml").partition(f"{key}:")[2].partition("\n\n")[0]
+    ]
+
+
+@pytest.mark.parametrize("dockerfile", ["Dockerfile.server", "Dockerfile.client"])
+def test_images_are_small_and_closed(dockerfile: str) -> None:
+    """A final stage holds the contract, the runtime and its own service, and installs nothing."""
+    for name, stage in stages(dockerfile).items():
+        if name in SERVICES:
+            copied = {line.split()[-1] for line in stage.instructions if line.startswith("COPY")}
+
+            assert copied == {"/opt/venv", "services/", "services/contract", "services/runtime", f"services/{name}"}
+            assert not [line for line in stage.instructions if "pip" in line or "apt" in line]
+
+
+def test_dockerfiles_share_their_base() -> None:
+    """Both Dockerfiles begin alike, so that a diff of the two shows what differs and nothing else."""
+    server, client = (stages(f"Dockerfile.{name}")["base"] for name in ("server", "client"))
+
+    assert server == client
+
+
+@staying
+def test_images_install_their_own_requirements(name: str) -> None:
+    """An image's environment is made of its own pinned file, hashes required."""
+    dockerfile, _ = IMAGES[name]
+    deps = " ".join(stages(dockerfile)[f"{name}-deps"].instructions)
+
+    assert f"source=requirements/{name}.txt" in deps
+    assert "--require-hashes" in deps

@@ -1,0 +1,160 @@
+"""The documents are the formats' specification: every field is in them, and their examples are what the code reads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import inspect
+
+from services.contract import blocklog, ledger, summary, wire
+from tests.repo.markdown import plain, prose, rows, section_of
+from tests.repo.repository import documents, relative, text
+
+FRAMES = list(dict.fromkeys([*wire.FromServer.__args__, *wire.FromClient.__args__]))
+SUMMARY_PARTS = {
+    "summary.json": summary.Summary,
+    "checks": summary.Check,
+    "thresholds": summary.Threshold,
+    "totals": summary.Totals,
+    "latency_ns": summary.Quantiles,
+    "clients": summary.ClientSummary,
+    "missing_by_cause": summary.Causes,
+    "faults": summary.Fault,
+}
+
+DESCRIBED = [
+    *(("docs/wire.md", frame.__struct_config__.tag, frame) for frame in FRAMES),
+    *(("docs/block-log.md", kind.__struct_config__.tag, kind) for kind in blocklog.Entry.__args__),
+    ("docs/block-log.md", "messages", blocklog.Message),
+    ("docs/block-log.md", "torn", blocklog.Torn),
+    *(("docs/ledger.md", kind.__struct_config__.tag, kind) for kind in ledger.Entry.__args__),
+    *(("docs/summary.md", part, struct) for part, struct in SUMMARY_PARTS.items()),
+]
+
+every_part = pytest.mark.parametrize(
+    ("document", "part", "struct"),
+    [pytest.param(*described, id=f"{described[0]}:{described[1]}") for described in DESCRIBED],
+)
+
+
+def described(document: str, part: str) -> dict[str, list[str]]:
+    """Return the rows that describe the fields of a part of a format."""
+    return {plain(row[0]): row for row in rows(section_of(text(document), part)) if row[0].startswith("`")}
+
+
+def is_nullable(kind: inspect.Type) -> bool:
+    """Tell whether a field of this type may be null."""
+    return isinstance(kind, inspect.UnionType) and any(isinstance(one, inspect.NoneType) for one in kind.types)
+
+
+def fields(struct: Any) -> tuple[inspect.Field, ...]:
+    """Return the fields of a part of a format."""
+    info = inspect.type_info(struct)
+    assert isinstance(info, inspect.StructType)
+    return info.fields
+
+
+def traits(struct: Any, document: str) -> dict[str, tuple[bool, bool]]:
+    """Return of every field whether it may be null and whether it may be left out."""
+    # A version is always said, and a summary leaves nothing out: there a default only helps to make one.
+    complete = document == "docs/summary.md"
+    return {
+        field.name: (is_nullable(field.type), not (field.required or complete or field.name == "v"))
+        for field in fields(struct)
+    }
+
+
+def choices(kind: inspect.Type) -> set[str]:
+    """Return the words of a field that takes one of a few."""
+    kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    return {
+        word for one in kinds if isinstance(one, inspect.LiteralType) for word in one.values if isinstance(word, str)
+    }
+
+
+@every_part
+def test_every_field_is_described(document: str, part: str, struct: Any) -> None:
+    """A part of a format has a section with a table of exactly its fields, in their order, each with four columns."""
+    table = described(document, part)
+
+    assert list(struct.__struct_fields__) == list(table)
+    assert all(len(row) == 4 and row[1] and row[3] for row in table.values())
+
+
+@every_part
+def test_what_may_be_absent_is_said(document: str, part: str, struct: Any) -> None:
+    """A field that may be null or left out is described so, and no other is."""
+    found = {name: ("null" in row[1], "optional" in row[1]) for name, row in described(document, part).items()}
+
+    assert traits(struct, document) == found
+
+
+@every_part
+def test_every_word_is_described(document: str, part: str, struct: Any) -> None:
+    """Where a field takes one of a few words, its row gives all of them."""
+    table = described(document, part)
+
+    for field in fields(struct):
+        missing = {word for word in choices(field.type) if f"`{word}`" not in " ".join(table[field.name])}
+        assert not missing, field.name
+
+
+@pytest.mark.parametrize("document", ["docs/block-log.md", "docs/ledger.md"])
+def test_every_line_has_its_frame_described(document: str) -> None:
+    """The four fields that begin every line are described where the lines are."""
+    table = rows(section_of(text(document), "crc"))
+
+    assert [row[0] for row in table] == ["`crc`", "`prev`", "`v`", "`kind`"]
+
+
+def test_versions_are_named() -> None:
+    """Every document says which version of its format it describes."""
+    for name, version in (("wire", 1), ("block-log", 1), ("ledger", 1), ("summary", 1)):
+        assert f"version {version}" in text(f"docs/{name}.md").partition("\n## ")[0]
+
+    assert {1} == {wire.VERSION, blocklog.VERSION, ledger.VERSION, summary.VERSION}
+
+
+def test_close_codes_are_described() -> None:
+    """Every close code is in the document, and no other."""
+    codes = {value for name, value in vars(wire).items() if name.startswith("CLOSE_")}
+    described = {int(plain(row[0])) for row in rows(text("docs/wire.md")) if plain(row[0]).isdecimal()}
+
+    assert codes == described
+
+
+def test_sizes_are_described() -> None:
+    """The limits of frames and records are in the document."""
+    found = text("docs/wire.md")
+
+    for limit in (wire.MAX_FRAME, wire.MAX_RECORD, wire.MAX_CLIENT_FRAME):
+        assert f"{limit // 1024} KiB" in found
+
+
+@pytest.mark.parametrize("path", documents(), ids=relative)
+def test_links_lead_somewhere(path: Path) -> None:
+    """Every link within the repository leads to a file that is there."""
+    found = prose(path.read_text(encoding="utf-8"))
+    targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", found)]
+    missing = [target for target in targets if target and ":" not in target and not (path.parent / target).exists()]
+
+    assert not missing
+
+
+def test_changelog_is_kept() -> None:
+    """The changelog has the form of Keep a Changelog, newest first, with the versions of the formats in each part."""
+    releases = re.split(r"^## ", text("CHANGELOG.md"), flags=re.MULTILINE)[1:]
+    heads = [release.partition("\n")[0] for release in releases]
+    kinds = {kind for release in releases for kind in re.findall(r"^### (.+)$", release, flags=re.MULTILINE)}
+    formats = [f"wire {wire.VERSION}", f"block log {blocklog.VERSION}", f"ledger {ledger.VERSION}"]
+
+    assert text("CHANGELOG.md").startswith("# Changelog\n")
+    assert "Keep a Changelog" in text("CHANGELOG.md")
+    assert heads
+    assert all(re.fullmatch(r"\[Unreleased\]|\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", head) for head in heads)
+    assert kinds <= {"Security", "Removed", "Deprecated", "Added", "Changed", "Fixed"}
+    assert all(name in releases[0] for name in [*formats, f"summary {summary.VERSION}"])
+    assert all("Formats:" in release for release in releases)

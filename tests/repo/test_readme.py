@@ -1,0 +1,66 @@
+"""The README is short, and every command in it is run by a test."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+
+from tests.repo.markdown import commands
+from tests.repo.repository import ROOT, text
+
+RUN_BY = {
+    "docker compose up --scale client=5": "tests/integration/test_scale.py",
+    "docker compose up -d --scale client=5": "tests/integration/test_scale.py",
+    "docker compose exec -T collector python -m services.collector wait": "tests/integration/test_scale.py",
+    "docker compose exec -T collector python -m services.collector verify /volumes": "tests/integration/test_scale.py",
+    "docker compose restart server": "tests/integration/test_server_restart.py",
+    "docker compose down": "tests/integration/stack.py",
+    "make local CLIENTS=5": "tests/integration/test_make.py",
+    "make check": ".ci/run",
+    "make test": ".ci/run",
+    "make bench": "tests/integration/test_make.py",
+}
+"""Every command that the README shows, and what runs it: a function in a file of tests, or a script."""
+
+README = text("README.md")
+
+
+def test_every_command_is_run() -> None:
+    """A command that the README shows is run by a test; a new one needs a new row here."""
+    assert not [command for command in commands(README) if command not in RUN_BY]
+
+
+def test_no_row_is_stale() -> None:
+    """A row is of a command that the README still shows."""
+    assert not RUN_BY.keys() - set(commands(README))
+
+
+@pytest.mark.parametrize("command", RUN_BY)
+def test_what_runs_it_exists(command: str) -> None:
+    """The file that runs a command exists, and has the function that is named."""
+    name, _, function = RUN_BY[command].partition("::")
+    assert (ROOT / name).is_file(), f"{name} is not there"
+
+    if name.endswith(".py"):
+        tree = ast.parse(text(name))
+        assert function in {
+            node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        }
+
+
+def test_is_short() -> None:
+    """The README is read in one sitting."""
+    assert len(README.splitlines()) <= 200
+
+
+def test_nothing_is_left_to_fill_in() -> None:
+    """No placeholder is left in it."""
+    assert not re.findall(r"@@\w+@@|TODO|TBD|FIXME", README)
+
+
+def test_pastes_no_file() -> None:
+    """Neither the compose file nor a Dockerfile is repeated in it, where it would grow old."""
+    assert "services:\n" not in README
+    assert not re.search(r"^FROM \S+", README, flags=re.MULTILINE)

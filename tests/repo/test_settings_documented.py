@@ -1,0 +1,109 @@
+"""One table of settings, told four times: the code's, the README's, the compose file's, the services' own."""
+
+from __future__ import annotations
+
+import importlib
+import re
+
+import pytest
+
+from services.runtime.settings import BY_NAME, SETTINGS, Setting
+from tests.repo.markdown import plain, rows
+from tests.repo.repository import SERVICES, environment, stages, text
+
+NOT_IN_COMPOSE = {
+    "PORT": "of the container, which nobody else shares; the clients' SERVER_URL and the health check know it",
+    "CLIENT_ID": "it would be the same for all replicas; each finds its own",
+    "HOLD_SECONDS": "the images set it, so that it holds however they are started",
+    "HEARTBEAT": "the images set it, beside the probe that reads it",
+}
+"""Settings that the compose file does not pass on, and why."""
+
+FIXED_IN_COMPOSE = {
+    "VOLUMES": "/volumes",  # of the container; the variable names the folder of the host that is mounted there
+    "PAGE_HOST": "0.0.0.0",
+    "PAGE_PORT": "8766",  # of the container; the variable names the port of the host
+}
+"""Settings that mean something else inside a container than outside, and what they are there."""
+
+every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+
+
+def services_of(setting: Setting) -> set[str]:
+    """Return the services that a setting is of."""
+    return set(SERVICES) if setting.of == "all" else {*setting.of.split(", ")}
+
+
+@every_setting
+def test_is_in_the_readme(setting: Setting) -> None:
+    """The README's table has the setting with its default, its service and a meaning."""
+    table = {plain(row[0]): row for row in rows(text("README.md")) if len(row) == 4}
+    default = f"`{setting.default}`" if setting.default else ""
+    line = f"| `{setting.name}` | {default} | {setting.of} | {setting.meaning} |"
+
+    assert setting.name in table, f"the README's table lacks: {line}"
+    _, shown, of, meaning = table[setting.name]
+    assert setting.default == ("" if plain(shown) in ("none", "empty", "–", "—") else plain(shown)), line
+    assert setting.of == of, line
+    assert meaning, line
+
+
+def test_readme_has_no_other() -> None:
+    """The README's table names no setting that the code does not have."""
+    named = {plain(row[0]) for row in rows(text("README.md")) if len(row) == 4 and row[0].startswith("`")}
+
+    assert not {name for name in named if name.isupper()} - BY_NAME.keys()
+
+
+@every_setting
+def test_is_in_compose(setting: Setting) -> None:
+    """The compose file gives the setting to the services it is of, with the same default, and to no other."""
+    given = {service for service in SERVICES if setting.name in environment(service)}
+    expected = FIXED_IN_COMPOSE.get(setting.name, f"${{{setting.name}:-{setting.default}}}")
+
+    if setting.name in NOT_IN_COMPOSE:
+        assert not given
+    else:
+        assert services_of(setting) == given
+        assert {expected} == {environment(service)[setting.name] for service in given}
+
+
+@pytest.mark.parametrize("service", ["prepare", *SERVICES])
+def test_compose_has_no_other(service: str) -> None:
+    """Every variable that the compose file sets is a setting."""
+    assert not environment(service).keys() - BY_NAME.keys()
+
+
+def test_compose_reads_no_other() -> None:
+    """Every variable that the compose file takes from outside is a setting, or tells how the images are built."""
+    read = set(re.findall(r"\$\{([A-Z_]+)", text("docker-compose.yml")))
+
+    assert not read - BY_NAME.keys() - {"PYTHON_IMAGE", "REVISION"}
+
+
+def test_compose_passes_on_what_is_fixed_inside() -> None:
+    """The folder and the port of the host are settings too, with the defaults of the host."""
+    found = text("docker-compose.yml")
+
+    assert "${VOLUMES:-./volumes}" in found
+    assert f"127.0.0.1:${{PAGE_PORT:-{BY_NAME['PAGE_PORT'].default}}}:{FIXED_IN_COMPOSE['PAGE_PORT']}" in found
+
+
+@pytest.mark.parametrize("name", ["HOLD_SECONDS", "HEARTBEAT"])
+@pytest.mark.parametrize("dockerfile", ["Dockerfile.server", "Dockerfile.client"])
+def test_images_set_what_is_theirs(dockerfile: str, name: str) -> None:
+    """What the images set is a value that the setting accepts."""
+    found = re.search(rf"\b{name}=(\S+)", stages(dockerfile)["base"].last("ENV") or "")
+
+    assert found is not None
+    assert BY_NAME[name].read(found[1])
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_table_says_who_reads(service: str) -> None:
+    """A setting is of the services that read it, which their own modules say."""
+    read = set(importlib.import_module(f"services.{service}.settings").NAMES)
+    theirs = {setting.name for setting in SETTINGS if service in services_of(setting)}
+
+    # These two are the runtime's, in every process, before and beside the settings.
+    assert read == theirs - {"HOLD_SECONDS", "HEARTBEAT"}

@@ -1,0 +1,146 @@
+"""Batches as a server makes them and a disk that refuses: what the tests of `services.client` share."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.client.entries import Conditions
+from services.client.offset import Estimate
+from services.contract import blocklog, wire
+from services.contract.blocklog import Message
+from services.contract.fields import digest, digest_text
+from services.contract.line import FIRST
+from services.runtime.clock import Clock
+from services.runtime.files import LineFile
+
+RUN = "20261122T073000Z"
+START_US = 1_795_332_600_000_000
+START_NS = START_US * 1000
+EXACT = Estimate(0, 0)
+
+
+class StoppedClock(Clock):
+    """A clock that moves when it is told to."""
+
+    def __init__(self, now_us: int = START_US) -> None:
+        self.us = now_us
+        self.set_by_ns = 0
+
+    def now_ns(self) -> int:
+        """Return epoch nanoseconds."""
+        return self.us * 1000
+
+    def now_us(self) -> int:
+        """Return epoch microseconds."""
+        return self.us
+
+    def step_ns(self) -> int:
+        """Return how far the wall clock was set."""
+        return self.set_by_ns
+
+
+def record(seq: int) -> bytes:
+    """Return a record, longer for some than for others."""
+    return b'{"id":%d,"text":"%b"}' % (seq, b"x" * (seq % 7))
+
+
+def body(seqs: Iterable[int]) -> bytes:
+    """Return the lines of records."""
+    return b"".join(record(seq) + b"\n" for seq in seqs)
+
+
+def batch(first: int, count: int, rate: float = 100, sent_us: int = START_US) -> tuple[wire.Records, bytes]:
+    """Return a batch as it stands in a frame."""
+    lines = body(range(first, first + count))
+    due_us = START_US + wire.due_us(0, first - 1, rate)
+    crc = digest_text(digest(lines))
+    return wire.Records(first=first, count=count, due_us=due_us, rate=rate, sent_us=sent_us, crc=crc), lines
+
+
+def message(seq: int) -> Message:
+    """Return a record as it was received."""
+    return Message(seq, "2026-11-22T07:30:00.000000Z", 5, 3, msgspec.Raw(record(seq)))
+
+
+def conditions(logs: Path, **changed: Any) -> Conditions:
+    """Return the conditions of a client that logs ten messages a block."""
+    values = {
+        "logs": logs, "block_size": 10, "block_bytes": 2**20, "block_seconds": 5.0, "fsync": "block",
+        "instance": "one", "boot": "boot", "host": "host", **changed,
+    }  # fmt: skip
+    return Conditions(**values)
+
+
+def entries(folder: Path, *, sealed: bool = False) -> list[blocklog.Entry]:
+    """Return a session's lines in order, after checking digests and chain (and that every file ends well)."""
+    prev, found = FIRST, []
+    for path in sorted(folder.glob("*.jsonl")):
+        lines = path.read_bytes().splitlines(keepends=True)
+        for line in lines:
+            checked, entry = blocklog.codec.decode(line)
+            assert prev == checked.prev, f"{path.name}: the chain is broken"
+            prev = checked.crc
+            found.append(entry)
+        assert not sealed or not lines or isinstance(found[-1], blocklog.End)
+    return found
+
+
+def blocks(folder: Path) -> list[blocklog.Block]:
+    """Return the blocks of a session, checked against their own digests."""
+    found = [entry for entry in entries(folder) if isinstance(entry, blocklog.Block)]
+    for block in found:
+        assert block.count == len(block.messages)
+        assert block.digest == blocklog.block_digest(block.messages)
+    return found
+
+
+class Disk:
+    """Counts what is asked of the disk, and refuses what the test says."""
+
+    def __init__(self, refuses: set[int] | None = None) -> None:
+        self.calls = 0
+        self.refuses = refuses or set()
+        self.full = False
+
+    def ask(self) -> None:
+        """Take the next call, or refuse it."""
+        self.calls += 1
+        if self.full or self.calls in self.refuses:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def put_under(self, monkeypatch: pytest.MonkeyPatch) -> Disk:
+        """Have every creation, write, sync and cut ask first; a refused write may leave a part behind."""
+        real = {name: getattr(LineFile, name) for name in ("__init__", "append", "sync", "cut_back")}
+
+        def create(file: LineFile, path: Path) -> None:
+            self.ask()
+            real["__init__"](file, path)
+
+        def append(file: LineFile, data: bytes) -> None:
+            try:
+                self.ask()
+            except OSError:
+                # As the real one does: what was written of it is cut off, which may be refused as well.
+                with file.path.open("ab") as torn:
+                    torn.write(data[: len(data) // 2])
+                file.cut_back(file.size)
+                raise
+            real["append"](file, data)
+
+        def sync(file: LineFile) -> None:
+            self.ask()
+            real["sync"](file)
+
+        def cut_back(file: LineFile, size: int) -> None:
+            self.ask()
+            real["cut_back"](file, size)
+
+        for name, fake in (("__init__", create), ("append", append), ("sync", sync), ("cut_back", cut_back)):
+            monkeypatch.setattr(LineFile, name, fake)
+        return self

@@ -1,0 +1,67 @@
+"""Tests of what came against what should have come, against a model of plain sets."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.client.check import Checker
+from services.contract.ranges import Ranges
+
+batches = st.lists(st.tuples(st.integers(1, 60), st.integers(1, 20)), max_size=30)
+spans = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 10)).map(lambda it: (it[0], it[0] + it[1])), max_size=4)
+
+
+@given(spans, batches)
+def test_against_a_model(held: list[tuple[int, int]], found: list[tuple[int, int]]) -> None:
+    """What is new, doubled and out of order is what sets say of the same records."""
+    checker = Checker(Ranges(held))
+    have = {seq for first, last in held for seq in range(first, last + 1)}
+    duplicates = reordered = 0
+    for first, count in found:
+        places = checker.accept(first, count)
+        new = []
+        for place, seq in enumerate(range(first, first + count)):
+            if seq in have:
+                duplicates += 1
+                continue
+            reordered += seq < max(have, default=0)
+            have.add(seq)
+            new.append(place)
+        assert new == (list(range(count)) if places is None else places)
+
+    assert have == {seq for first, last in checker.held for seq in range(first, last + 1)}
+    assert (duplicates, reordered, []) == checker.take_counts()
+    assert max(have, default=0) == checker.after
+
+
+def test_in_order_nothing_is_looked_up() -> None:
+    """Batches in order, the usual case, are all new without a list of places."""
+    checker = Checker(Ranges())
+
+    assert [None] * 5 == [checker.accept(first, 10) for first in range(1, 50, 10)]
+    assert (0, 0, []) == checker.take_counts()
+    assert [(1, 50)] == list(checker.held)
+
+
+def test_counts_are_taken_once() -> None:
+    """Counts belong to the next block and to no later one."""
+    checker = Checker(Ranges([(1, 10)]))
+    checker.accept(5, 10)
+    checker.accept(30, 1)
+    checker.accept(20, 1)
+    checker.refuse(40, 5)
+
+    assert (6, 1, [(40, 44)]) == checker.take_counts()
+    assert (0, 0, []) == checker.take_counts()
+
+
+def test_a_refused_batch_is_not_held() -> None:
+    """A batch that failed its digest is no history: what follows shows the gap."""
+    checker = Checker(Ranges())
+    checker.accept(1, 10)
+    checker.refuse(11, 10)
+
+    assert 10 == checker.after
+    assert list(range(5)) == checker.accept(21, 5)
+    assert [(1, 10), (21, 25)] == list(checker.held)

@@ -1,0 +1,142 @@
+"""Tests of cutting messages into blocks."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.client.cut import Cut, Cutter
+from services.contract.blocklog import Message
+from tests.unit.client.stand import message, record
+
+SECOND = 1_000_000_000
+SIZE = len(record(1))
+seqs = st.lists(st.integers(1, 300), unique=True, min_size=1, max_size=200)
+
+
+def size_of(messages: list[Message]) -> int:
+    """Return the bytes of the records."""
+    return sum(len(bytes(it.record)) for it in messages)
+
+
+def add(cutter: Cutter, numbers: list[int], now_ns: int) -> list[Cut]:
+    """Add messages that arrive together."""
+    part = [message(seq) for seq in numbers]
+    return list(cutter.add(part, size_of(part), now_ns))
+
+
+def numbers_of(cut: Cut) -> list[int]:
+    """Return the seqs of a block in the order received."""
+    return [it.seq for it in cut.messages]
+
+
+def arrivals(order: list[int], data: st.DataObject) -> list[tuple[list[int], int]]:
+    """Return the seqs in parts as they might arrive, ascending within each, with times."""
+    parts, now_ns = [], 0
+    while order:
+        length = data.draw(st.integers(1, len(order)))
+        now_ns += data.draw(st.integers(0, 3 * SECOND))
+        parts.append((sorted(order[:length]), now_ns))
+        order = order[length:]
+    return parts
+
+
+@given(seqs, st.integers(1, 50), st.integers(20, 500), st.data())
+def test_every_message_is_in_one_block(order: list[int], count: int, most: int, data: st.DataObject) -> None:
+    """Whatever arrives, every message is in exactly one block, in the order received, and blocks keep their limits."""
+    cutter, cuts, parts = Cutter(count, most, 5, 0), [], arrivals(order, data)
+    for part, now_ns in parts:
+        cuts += add(cutter, part, now_ns)
+    cuts += cutter.close("end")
+
+    assert [seq for part, _ in parts for seq in part] == [seq for cut in cuts for seq in numbers_of(cut)]
+    for cut in cuts:
+        assert 1 <= len(cut.messages) <= count
+        assert size_of(cut.messages) == cut.size
+        assert size_of(cut.messages[:-1]) < most
+        assert (min(numbers_of(cut)), max(numbers_of(cut))) == (cut.first, cut.last)
+        assert 0 <= cut.ended_ns - cut.started_ns < 5 * SECOND
+        assert {
+            "count": len(cut.messages) == count,
+            "bytes": cut.size >= most,
+            "time": len(cut.messages) < count,
+            "end": cut is cuts[-1],
+        }[cut.closed_by]
+
+
+@given(seqs, st.integers(1, 50), st.integers(0, 100))
+def test_missing_lists_tell_of_every_gap(order: list[int], count: int, before: int) -> None:
+    """For ascending messages the missing lists, together, are exactly what did not come."""
+    arrived = [seq for seq in sorted(order) if seq > before]
+    cutter = Cutter(count, 2**30, 5, before)
+    cuts = add(cutter, arrived, 0) + list(cutter.close("end"))
+    missing = [seq for cut in cuts for first, last in cut.missing() for seq in range(first, last + 1)]
+
+    assert sorted(set(range(before + 1, max(arrived, default=before) + 1)) - set(arrived)) == missing
+
+
+@given(seqs, st.integers(1, 20), st.data())
+def test_missing_is_never_what_is_there(order: list[int], count: int, data: st.DataObject) -> None:
+    """Whatever the order, no block calls missing what it holds, and each accounts for its whole range."""
+    cutter, cuts = Cutter(count, 2**30, 5, 0), []
+    for part, now_ns in arrivals(order, data):
+        cuts += add(cutter, part, now_ns)
+    for cut in [*cuts, *cutter.close("end")]:
+        missing = {seq for first, last in cut.missing() for seq in range(first, last + 1)}
+        assert not missing & set(numbers_of(cut))
+        assert set(range(cut.first, cut.last + 1)) <= missing | set(numbers_of(cut))
+
+
+def test_a_late_message_is_not_a_gap() -> None:
+    """A block of records from before the last block has no gap up to them."""
+    cutter = Cutter(2, 2**30, 5, 0)
+    first, late = *add(cutter, [5, 6], 0), *add(cutter, [2, 3], 1)
+
+    assert [[(1, 4)], []] == [first.missing(), late.missing()]
+
+
+def test_a_block_is_closed_by_its_count() -> None:
+    """A part that is larger than a block makes several, and opens the next."""
+    cutter = Cutter(10, 2**30, 5, 0)
+    cuts = add(cutter, list(range(1, 36)), 7)
+
+    assert [("count", 10)] * 3 == [(cut.closed_by, len(cut.messages)) for cut in cuts]
+    assert [5] == [len(cut.messages) for cut in cutter.close("shutdown")]
+
+
+def test_a_block_is_closed_by_its_bytes() -> None:
+    """The message that reaches the limit is the last of its block."""
+    cutter = Cutter(1000, 3 * SIZE, 5, 0)
+    cuts = add(cutter, [1, 8, 15, 22], 0)
+
+    assert [("bytes", [1, 8, 15])] == [(cut.closed_by, numbers_of(cut)) for cut in cuts]
+
+
+def test_a_record_may_be_larger_than_a_block() -> None:
+    """A record above the limit is a block of its own."""
+    assert [[1], [2], [3]] == [numbers_of(cut) for cut in add(Cutter(1000, 1, 5, 0), [1, 2, 3], 0)]
+
+
+def test_a_block_is_closed_by_its_age() -> None:
+    """What arrives when the time is over begins the next block."""
+    cutter = Cutter(1000, 2**30, 5, 0)
+    assert [] == add(cutter, [1], 1000)
+    assert 5 * SECOND + 1000 == cutter.deadline_ns
+    assert [] == add(cutter, [2], 5 * SECOND + 999)
+    (cut,) = add(cutter, [3], 5 * SECOND + 1000)
+
+    assert ("time", [1, 2], 1000, 5 * SECOND + 999) == (
+        *(cut.closed_by, numbers_of(cut), cut.started_ns, cut.ended_ns),
+    )
+    assert 10 * SECOND + 1000 == cutter.deadline_ns
+
+
+@pytest.mark.parametrize("numbers", [[], [1]])
+def test_nothing_makes_no_block(numbers: list[int]) -> None:
+    """An empty part opens no block, and closing twice makes none."""
+    cutter = Cutter(10, 2**30, 5, 0)
+    add(cutter, numbers, 0)
+
+    assert len(numbers) == len(list(cutter.close("end")))
+    assert ([], None) == (list(cutter.close("end")), cutter.deadline_ns)

@@ -1,0 +1,116 @@
+"""Tests of reading back what earlier sessions logged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.client import history
+from services.client.entries import Place, block, opening
+from services.client.cut import Cutter
+from services.client.write import BlockLog
+from services.contract import blocklog
+from services.runtime.files import LineFile
+from tests.unit.client.stand import EXACT, RUN, START_NS, START_US, StoppedClock, conditions, message
+
+
+def session(folder: Path, number: int, blocks: list[list[int]], *, ended: bool = True) -> list[blocklog.Block]:
+    """Write a session's log as a client does; return its blocks."""
+    place = Place(RUN, "client-1", number)
+    file = LineFile(folder / blocklog.file_name(number, 1))
+    made = BlockLog(file, opening(place, number, 0, conditions(folder), [], START_US), StoppedClock())
+    written = []
+    for at, seqs in enumerate(blocks, 1):
+        cutter = Cutter(len(seqs), 2**20, 5, seqs[0] - 1)
+        (cut,) = cutter.add([message(seq) for seq in seqs], 100, START_NS)
+        written.append(block(place, at, cut, (0, 0, []), 0, EXACT))
+        made.put(written[-1])
+    made.push()
+    if ended:
+        made.end("finished", 0, 0, [])
+    else:
+        made.abandon()
+    return written
+
+
+def test_no_folder_no_history(tmp_path: Path) -> None:
+    """A client that never logged holds nothing."""
+    found = history.read(tmp_path / "missing")
+
+    assert ([], [], []) == (list(found.held), found.receipts, found.tails)
+    assert 0 == history.last_session(tmp_path / "missing")
+
+
+def test_all_sessions_are_read(tmp_path: Path) -> None:
+    """What is held is what all sessions' blocks hold, gaps left out, with a receipt for each block."""
+    blocks = session(tmp_path, 1, [[1, 2, 3], [5, 6]]) + session(tmp_path, 2, [[8, 9]])
+    found = history.read(tmp_path)
+
+    assert [(1, 3), (5, 6), (8, 9)] == list(found.held)
+    assert [history.receipt_of(it) for it in blocks] == found.receipts
+    assert [(1, 1, 1, 3, 3), (1, 2, 5, 6, 2), (2, 1, 8, 9, 2)] == [
+        (it.session, it.block, it.first, it.last, it.count) for it in found.receipts
+    ]
+    assert 2 == history.last_session(tmp_path)
+
+
+@pytest.mark.parametrize("kept", range(1, 400, 37))
+def test_a_torn_tail_is_found(tmp_path: Path, kept: int) -> None:
+    """A tail without a newline is no history; it is found with its place and length, and can be cut off."""
+    session(tmp_path, 1, [[1, 2], [3, 4]], ended=False)
+    path = tmp_path / "0001-0001.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[1] + lines[2][:kept])
+    found = history.read(tmp_path)
+
+    assert [(1, 2)] == list(found.held)
+    assert [history.Tail(path, len(lines[0] + lines[1]), kept)] == found.tails
+    history.cut_off(found.tails[0])
+    assert lines[0] + lines[1] == path.read_bytes()
+    assert [] == history.read(tmp_path).tails
+
+
+def test_an_empty_file_is_valid(tmp_path: Path) -> None:
+    """A file that was only claimed has no history, no tail, and takes its number."""
+    (tmp_path / "0003-0001.jsonl").touch()
+
+    assert ([], 3) == (history.read(tmp_path).tails, history.last_session(tmp_path))
+
+
+def test_a_file_without_a_newline_is_all_tail(tmp_path: Path) -> None:
+    """A crash within the very first line leaves a tail from the beginning."""
+    path = tmp_path / "0001-0001.jsonl"
+    path.write_bytes(b'{"crc":"x')
+
+    assert [history.Tail(path, 0, 9)] == history.read(tmp_path).tails
+
+
+def test_a_damaged_line_is_no_history(tmp_path: Path) -> None:
+    """A line whose bytes were changed is passed over; the others count."""
+    session(tmp_path, 1, [[1, 2], [3, 4], [5, 6]])
+    path = tmp_path / "0001-0001.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"id":3', b'"id":4'))
+
+    assert [(1, 2), (5, 6)] == list(history.read(tmp_path).held)
+
+
+def test_other_files_are_left_alone(tmp_path: Path) -> None:
+    """Files that are named otherwise are not the client's log."""
+    session(tmp_path, 1, [[1, 2]])
+    (tmp_path / "notes.jsonl").write_text("mine\n")
+    (tmp_path / "0009-0001.jsonl.bak").write_text("old\n")
+
+    assert ([(1, 2)], 1) == (list(history.read(tmp_path).held), history.last_session(tmp_path))
+
+
+def test_what_is_read_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read will be receipted, so it is forced to disk; a disk that refuses that is no history."""
+    session(tmp_path, 1, [[1, 2]])
+
+    def refuse(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(OSError, match="Input/output"):
+        history.read(tmp_path)

@@ -1,0 +1,315 @@
+"""Tests of writing the block log on a disk that may refuse anything at any time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.client.cut import Cutter
+from services.client.entries import Place, block, opening
+from services.client.history import Tail
+from services.client.write import BlockLog, DurableHandler, LineFormatter
+from services.contract import blocklog
+from services.runtime.files import LineFile
+from tests.unit.client.stand import (
+    EXACT,
+    RUN,
+    START_NS,
+    START_US,
+    Disk,
+    StoppedClock,
+    blocks,
+    conditions,
+    entries,
+    message,
+)
+
+Fsync = Literal["block", "interval", "none"]
+COUNT = 6
+PLACE = Place(RUN, "client-1", 1)
+
+
+def new_log(folder: Path, fsync: Fsync = "block", torn: int = 0) -> BlockLog:
+    """Return a log whose first file was just claimed."""
+    tails = [Tail(folder / "0000-0001.jsonl", 0, torn)] if torn else []
+    first = opening(PLACE, 1, 0, conditions(folder, fsync=fsync), tails, START_US)
+    return BlockLog(LineFile(folder / blocklog.file_name(1, 1)), first, StoppedClock())
+
+
+def new_blocks(count: int = COUNT) -> Iterator[blocklog.Block]:
+    """Yield blocks of three messages."""
+    cutter = Cutter(3, 2**20, 5, 0)
+    cuts = cutter.add([message(seq) for seq in range(1, 3 * count + 1)], 100, START_NS)
+    for number, cut in enumerate(cuts, 1):
+        yield block(PLACE, number, cut, (0, 0, []), 0, EXACT)
+
+
+def write_all(log: BlockLog, folder: Path, synced: dict[Path, int] | None = None, tries: int = 60) -> list[int]:
+    """Put and push until all is durable, whatever the disk refuses; return the durable blocks' numbers, in order."""
+    durable: list[int] = []
+
+    def attempt(call: Any) -> None:
+        try:
+            found = call()
+        except OSError:
+            return
+        durable.extend(it.block for it in found)
+        if synced is not None:
+            assert_on_disk(folder, [it.block for it in found], synced)
+
+    for number, made in enumerate(new_blocks()):
+        log.put(made)
+        # Some alone and some together.
+        if number % 3 != 1:
+            attempt(log.push)
+    for _ in range(tries):
+        attempt(log.push)
+        attempt(log.sync)
+        if len(durable) == COUNT and not log.waiting:
+            break
+    return durable
+
+
+def end_well(log: BlockLog) -> None:
+    """End the log, however often the disk refuses."""
+    for _ in range(60):
+        try:
+            log.end("finished", 0, 0, [])
+        except OSError:
+            continue
+        return
+    raise AssertionError("the log could not be ended")
+
+
+def assert_on_disk(folder: Path, numbers: list[int], synced: dict[Path, int]) -> None:
+    """Assert that these blocks stand in what was synced."""
+    there = b"".join(path.read_bytes()[: synced.get(path, 0)] for path in sorted(folder.glob("*.jsonl")))
+    found = [json.loads(line).get("block") for line in there.splitlines()]
+    assert set(numbers) <= set(found)
+
+
+def watch_syncs(monkeypatch: pytest.MonkeyPatch) -> dict[Path, int]:
+    """Return how much of each file was synced, kept up to date."""
+    synced: dict[Path, int] = {}
+    sync, cut_back = LineFile.sync, LineFile.cut_back
+
+    def watched_sync(file: LineFile) -> None:
+        sync(file)
+        synced[file.path] = file.size
+
+    def watched_cut(file: LineFile, size: int) -> None:
+        cut_back(file, size)
+        synced[file.path] = min(size, synced.get(file.path, 0))
+
+    monkeypatch.setattr(LineFile, "sync", watched_sync)
+    monkeypatch.setattr(LineFile, "cut_back", watched_cut)
+    return synced
+
+
+def calls_of_a_good_run(fsync: Fsync) -> int:
+    """Return how often a run without refusals asks the disk."""
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        log = new_log(Path(folder), fsync)
+        disk = Disk().put_under(patched)
+        write_all(log, Path(folder))
+        end_well(log)
+        return disk.calls
+
+
+def check_refusals(refuses: set[int], fsync: Fsync, segment: int) -> None:
+    """Write through these refusals; assert that nothing is lost, doubled or said too early."""
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patched:
+        folder = Path(name)
+        # Which calls are made is what counts here, and there are thousands.
+        patched.setattr("os.fsync", lambda _: None)
+        patched.setattr("os.fdatasync", lambda _: None)
+        patched.setattr(blocklog, "SEGMENT_BYTES", segment)
+        log = new_log(folder, fsync, torn=7)
+        disk = Disk(refuses).put_under(patched)
+        synced = watch_syncs(patched) if fsync != "none" else None
+        durable = write_all(log, folder, synced)
+        disk.refuses = set()
+        end_well(log)
+        log.abandon()
+
+        assert list(range(1, COUNT + 1)) == durable
+        assert durable == [it.block for it in blocks(folder)]
+        lines = entries(folder)
+        assert "finished" == lines[-1].reason if isinstance(lines[-1], blocklog.End) else None
+        assert [7] == [torn.bytes for it in lines if isinstance(it, blocklog.Open) for torn in it.torn]
+        check_ends(folder)
+
+
+def check_ends(folder: Path) -> None:
+    """Assert that what every last line says of its file is so."""
+    for path in folder.glob("*.jsonl"):
+        *before, last = path.read_bytes().splitlines(keepends=True) or [b""]
+        entry = blocklog.codec.decode(last)[1] if last else None
+        if isinstance(entry, blocklog.End):
+            counts = [it["count"] for it in map(json.loads, before) if it["kind"] == "block"]
+            text = b"".join(before)
+            assert (len(counts), sum(counts), len(text), hashlib.sha256(text).hexdigest()) == (
+                *(entry.block_count, entry.message_count, entry.byte_count, entry.sha256),
+            )
+
+
+@pytest.mark.parametrize("segment", [2000, 2**26], ids=["small segments", "one segment"])
+@pytest.mark.parametrize("fsync", ["block", "interval", "none"])
+def test_any_one_refusal(fsync: Fsync, segment: int) -> None:
+    """Whichever call the disk refuses, every block stands once, in order, and is durable before that is said."""
+    for call in range(1, calls_of_a_good_run(fsync) + 20):
+        check_refusals({call}, fsync, segment)
+
+
+@pytest.mark.parametrize("fsync", ["block", "interval", "none"])
+@given(refuses=st.sets(st.integers(1, 60)), segment=st.sampled_from([700, 1500, 2**26]))
+def test_any_refusals(fsync: Fsync, refuses: set[int], segment: int) -> None:
+    """Whatever the disk refuses, and however often, every block stands once, in order, and durable when said."""
+    check_refusals(refuses, fsync, segment)
+
+
+@given(st.integers(1, 30), st.integers(1, 40))
+def test_a_disk_that_is_full_for_long(start: int, length: int) -> None:
+    """A disk that refuses everything for a while loses and doubles nothing."""
+    check_refusals(set(range(start, start + length)), "block", 2**26)
+
+
+def test_a_log_is_complete(tmp_path: Path) -> None:
+    """A log has its first line, its blocks and its last line, chained, and the last line tells of the file."""
+    log = new_log(tmp_path)
+    assert [1, 2, 3, 4, 5, 6] == write_all(log, tmp_path)
+    log.end("finished", 1, 2, [(3, 4)])
+    first, *middle, last = entries(tmp_path, sealed=True)
+
+    assert isinstance(first, blocklog.Open)
+    assert isinstance(last, blocklog.End)
+    assert list(new_blocks()) == [it for it in middle if isinstance(it, blocklog.Block)]
+    assert ("finished", 6, 18, 1, 2, [(3, 4)]) == (
+        *(last.reason, last.block_count, last.message_count),
+        *(last.duplicates, last.reordered, last.corrupt),
+    )
+    check_ends(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fsync", "pushed", "synced"), [("block", [1, 2], []), ("interval", [], [1, 2]), ("none", [1, 2], [])]
+)
+def test_when_a_block_is_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsync: Fsync, pushed: list[int], synced: list[int]
+) -> None:
+    """Blocks are durable with the push, with the next sync, or as soon as they are written, as the log says."""
+    log = new_log(tmp_path, fsync)
+    syncs = watch_syncs(monkeypatch)
+    for made in new_blocks(2):
+        log.put(made)
+
+    assert pushed == [it.block for it in log.push()]
+    assert ({} if fsync != "block" else {tmp_path / "0001-0001.jsonl": 1}).keys() == syncs.keys()
+    assert synced == [it.block for it in log.sync()]
+    assert [] == log.push()
+
+
+def test_blocks_that_wait_share_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits together is synced together."""
+    log = new_log(tmp_path)
+    for made in new_blocks():
+        log.put(made)
+    calls: list[int] = []
+    monkeypatch.setattr(LineFile, "sync", lambda file: calls.append(file.size))
+
+    assert COUNT == len(log.push())
+    assert 1 == len(calls)
+
+
+def test_segments_are_closed_at_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that has reached the size is closed and the next begun, whole in itself, the chain running on."""
+    monkeypatch.setattr(blocklog, "SEGMENT_BYTES", 1500)
+    log = new_log(tmp_path, torn=7)
+    write_all(log, tmp_path)
+    log.end("finished", 0, 0, [])
+    lines = entries(tmp_path, sealed=True)
+    opens = [it for it in lines if isinstance(it, blocklog.Open)]
+    reasons = [it.reason for it in lines if isinstance(it, blocklog.End)]
+
+    assert len(opens) > 2
+    assert list(range(1, len(opens) + 1)) == [it.segment for it in opens]
+    assert ["rotated"] * (len(opens) - 1) + ["finished"] == reasons
+    assert [1, *[0] * (len(opens) - 1)] == [len(it.torn) for it in opens]
+    check_ends(tmp_path)
+
+
+def test_a_refused_file_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that refused a block is cut back and, if it still takes a line, ends with the error."""
+    log = new_log(tmp_path)
+    first, second, *_ = new_blocks()
+    log.put(first)
+    log.push()
+    disk = Disk({1}).put_under(monkeypatch)
+    log.put(second)
+    with pytest.raises(OSError, match="No space"):
+        log.push()
+    assert log.waiting
+    log.push()
+    log.end("shutdown", 0, 0, [])
+    reasons = [it.reason for it in entries(tmp_path, sealed=True) if isinstance(it, blocklog.End)]
+
+    assert ["error", "shutdown"] == reasons
+    assert [1, 2] == [it.block for it in blocks(tmp_path)]
+    assert disk.calls > 1
+
+
+def test_nothing_is_written_before_the_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a file cannot be cut back, nothing is written elsewhere: a block would stand twice."""
+    log = new_log(tmp_path)
+    first, second, *_ = new_blocks()
+    log.put(first)
+    log.push()
+    disk = Disk().put_under(monkeypatch)
+    disk.full = True
+    log.put(second)
+    for _ in range(3):
+        with pytest.raises(OSError, match="No space"):
+            log.push()
+    assert ["0001-0001.jsonl"] == [path.name for path in tmp_path.iterdir()]
+    disk.full = False
+    assert [2] == [it.block for it in log.push()]
+
+    assert [1, 2] == [it.block for it in blocks(tmp_path)]
+
+
+def test_abandoning_closes_everything(tmp_path: Path) -> None:
+    """A log that is abandoned keeps what was durable and is closed without a last line."""
+    log = new_log(tmp_path)
+    write_all(log, tmp_path)
+    log.abandon()
+
+    assert COUNT == len(blocks(tmp_path))
+    assert not isinstance(entries(tmp_path)[-1], blocklog.End)
+
+
+def test_a_log_is_python_json_logger() -> None:
+    """A line is what the formatter makes of a logged mapping: no field is added, none is escaped."""
+    formatter = LineFormatter()
+    logger = logging.Logger("test")  # noqa: LOG001
+    record = logger.makeRecord("test", logging.INFO, "", 0, {"v": 1, "kind": "open", "name": "Zoë"}, (), None)  # type: ignore[arg-type]
+
+    content = json.loads(formatter.format(record))
+    assert ["crc", "prev", "v", "kind", "name"] == list(content)
+    assert ("Zoë", formatter.crc) == (content["name"], content["crc"])
+
+
+def test_a_handler_needs_a_segment() -> None:
+    """A line without an open file is refused aloud, not swallowed."""
+    handler = DurableHandler(LineFormatter())
+
+    with pytest.raises(OSError, match="no segment is open"):
+        handler.emit(logging.makeLogRecord({"msg": {"v": 1}}))

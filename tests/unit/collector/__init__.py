@@ -1,0 +1,1 @@
+"""Tests of services/collector, one module for each of its own."""

@@ -1,0 +1,79 @@
+"""Tests of services/collector/__main__.py."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from services.collector.__main__ import main
+from tests.unit.collector.books_factory import RUN, good_run, log_source, write
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start from the defaults, whatever this machine has set."""
+    for name in ("VOLUMES", "THRESHOLDS", "PAGE_PORT", "PAGE_HOST", "KEEP_RUNS", "HOLD_SECONDS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_verify_gives_the_verdicts_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A good folder is 0, a damaged one 99 with the fault's place."""
+    write(good_run(), tmp_path)
+
+    assert 0 == main(["verify", str(tmp_path)])
+
+    files = good_run()
+    del files[log_source("client-1")][1]
+    write(files, tmp_path)
+
+    assert 99 == main(["verify", str(tmp_path), "--run", RUN])
+    assert f"{log_source('client-1').path}:2" in capsys.readouterr().out
+
+
+def test_verify_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json there is one summary a line and nothing else."""
+    write(good_run(), tmp_path)
+
+    assert 0 == main(["verify", "--json", str(tmp_path)])
+    assert "PASS" == json.loads(capsys.readouterr().out)["verdict"]
+
+
+def test_verify_respects_thresholds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator's limits hold offline too."""
+    write(good_run(), tmp_path)
+    monkeypatch.setenv("THRESHOLDS", "latency.p99<1ns")
+
+    assert 99 == main(["verify", str(tmp_path)])
+
+
+def test_verify_refuses_other_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No volumes folder is a wrong argument, one without runs proves nothing."""
+    assert 104 == main(["verify", str(tmp_path)])
+    assert "error: " in capsys.readouterr().err
+
+    (tmp_path / "logs").mkdir()
+
+    assert 98 == main(["verify", str(tmp_path)])
+
+
+@pytest.mark.parametrize("arguments", [[], ["wait"]])
+def test_bad_settings_are_told(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Malformed settings end both commands with 104 and a line each."""
+    monkeypatch.setenv("THRESHOLDS", "latency<")
+    monkeypatch.setenv("PAGE_PORT", "none")
+    monkeypatch.setattr("services.collector.__main__.jsonlogs.configure", lambda service: None)
+
+    assert 104 == main(arguments)
+    assert 2 == capsys.readouterr().err.count("error: ")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["wait", "--help"], ["verify", "--help"], ["--version"]])
+def test_help_is_given(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command explains itself."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert 0 == ended.value.code
+    assert capsys.readouterr().out

@@ -1,0 +1,245 @@
+"""Tests of services/collector/app.py."""
+
+import asyncio
+import json
+import logging
+import socket
+from pathlib import Path
+
+import pytest
+
+from services.collector import app, publish
+from services.collector.app import Collector
+from services.collector.settings import CollectorSettings
+from services.runtime.clock import Clock
+from services.runtime.errors import PortInUse, UnwritableFolder
+from tests.unit.collector.books_factory import RUN, Files, good_run, ledger_source, log_source, write
+
+
+class Time:
+    """A monotonic clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+class Rig:
+    """A collector over a folder, what it said, and its clock."""
+
+    def __init__(self, volumes: Path, **environment: str) -> None:
+        (volumes / "summary").mkdir(exist_ok=True)
+        self.volumes, self.time, self.said = volumes, Time(), list[str]()
+        settings = CollectorSettings.read({"VOLUMES": str(volumes), **environment})
+        self.collector = Collector(settings, Clock(), self.said.append, self.time)
+
+    def rounds(self, count: int, seconds: float = 0.2) -> None:
+        """Let so many rounds pass."""
+        for _ in range(count):
+            self.time.now += seconds
+            self.collector.round()
+
+    @property
+    def state(self) -> str | None:
+        """The state that is published."""
+        made = publish.load(self.volumes, RUN)
+        return made.state if made else None
+
+
+def open_run() -> Files:
+    """Return a run without its end."""
+    files = good_run()
+    files[ledger_source()].pop()
+    return files
+
+
+def test_a_run_is_followed_from_line_to_verdict(tmp_path: Path) -> None:
+    """A line per second while it goes on, the summary once when it is over, then silence."""
+    rig = Rig(tmp_path)
+    write(open_run(), tmp_path)
+    rig.rounds(6)
+
+    assert "running" == rig.state
+    assert 2 == len(rig.said)
+
+    write(good_run(), tmp_path)
+    rig.rounds(5)
+
+    assert "closed" == rig.state
+    assert 3 == len(rig.said)
+    assert "PASS" in rig.said[-1]
+
+    rig.rounds(50)
+
+    assert 3 == len(rig.said)
+
+
+def test_nothing_is_said_of_a_run_that_stands_still(tmp_path: Path) -> None:
+    """An interrupted run is watched in silence."""
+    rig = Rig(tmp_path)
+    write(open_run(), tmp_path)
+    rig.rounds(10, seconds=30.0)
+    said = len(rig.said)
+    rig.rounds(10, seconds=30.0)
+
+    assert said == len(rig.said) <= 3
+
+
+def test_a_closed_run_is_not_read_again(tmp_path: Path) -> None:
+    """After a restart the closed run is known from its summary, which the page shows."""
+    write(good_run(), tmp_path)
+    Rig(tmp_path).rounds(5)
+    before = publish.summary_path(tmp_path, RUN).stat().st_mtime_ns
+    (tmp_path / log_source("client-1").path).write_bytes(b"changed later\n")
+    rig = Rig(tmp_path)
+    rig.rounds(5)
+
+    assert [] == rig.said
+    assert before == publish.summary_path(tmp_path, RUN).stat().st_mtime_ns
+    assert rig.collector.newest is not None
+    assert "closed" == rig.collector.newest.state
+
+
+def test_a_summary_is_only_written_when_it_changed(tmp_path: Path) -> None:
+    """Rounds without news leave the file alone."""
+    rig = Rig(tmp_path)
+    write(open_run(), tmp_path)
+    rig.rounds(3)
+    before = publish.summary_path(tmp_path, RUN).stat().st_mtime_ns
+    rig.rounds(20)
+
+    assert before == publish.summary_path(tmp_path, RUN).stat().st_mtime_ns
+
+
+def test_the_last_round_shows_the_run_as_it_stands(tmp_path: Path) -> None:
+    """Told to stop in the middle, the collector prints what there is."""
+    rig = Rig(tmp_path)
+    write(open_run(), tmp_path)
+    rig.rounds(3)
+    rig.collector.round(last=True)
+
+    assert rig.said[-1].splitlines()[1].startswith("  RUNNING   2 clients")
+
+
+def test_the_last_round_closes_a_run_that_has_ended(tmp_path: Path) -> None:
+    """Told to stop right after the end, the collector still gives the verdict."""
+    rig = Rig(tmp_path)
+    write(good_run(), tmp_path)
+    rig.collector.round(last=True)
+
+    assert "closed" == rig.state
+    assert 1 == len(rig.said)
+
+
+def test_a_refused_summary_does_not_silence_the_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a full disk the verdict is said once, told once in the log, and stored when there is space."""
+    rig, full = Rig(tmp_path), True
+    store = publish.store
+
+    def refuse(*args: object, **options: object) -> None:
+        if full:
+            raise OSError(28, "No space left on device")
+        store(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(publish, "store", refuse)
+    write(good_run(), tmp_path)
+    with caplog.at_level(logging.WARNING):
+        rig.rounds(20)
+
+    assert (None, 1, 1) == (rig.state, len(rig.said), len(caplog.records))
+
+    full = False
+    rig.rounds(5)
+
+    assert ("closed", 1) == (rig.state, len(rig.said))
+
+
+def test_a_run_that_was_removed_is_forgotten(tmp_path: Path) -> None:
+    """Emptying the volumes by hand is no fault."""
+    rig = Rig(tmp_path)
+    write(open_run(), tmp_path)
+    rig.rounds(2)
+    for path in sorted((tmp_path / "logs").rglob("*"), reverse=True) + sorted(
+        (tmp_path / "ledger").rglob("*"), reverse=True
+    ):
+        path.rmdir() if path.is_dir() else path.unlink()
+    rig.rounds(3)
+
+    assert not rig.collector.round()
+
+
+def test_old_runs_are_removed(tmp_path: Path) -> None:
+    """KEEP_RUNS=1 leaves the newest of the closed runs."""
+    write(good_run(), tmp_path)
+    Rig(tmp_path).rounds(5)
+    later = "20271122T073000Z"
+    for side in ("logs", "ledger", "summary"):
+        (tmp_path / side / RUN).rename(tmp_path / side / "20251122T073000Z")
+        (tmp_path / side / later).mkdir()
+    made = publish.load(tmp_path, "20251122T073000Z")
+    assert made is not None
+    publish.summary_path(tmp_path, later).write_bytes(publish.summary_path(tmp_path, "20251122T073000Z").read_bytes())
+    Rig(tmp_path, KEEP_RUNS="1").rounds(2)
+
+    assert {later} == {path.name for side in ("logs", "ledger") for path in (tmp_path / side).iterdir()}
+
+
+async def test_the_service_serves_and_stops(tmp_path: Path) -> None:
+    """Until it is told to stop the page answers; then it is gone at once."""
+    write(good_run(), tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = CollectorSettings.read({"VOLUMES": str(tmp_path), "PAGE_PORT": str(port)})
+    stop = asyncio.Event()
+    service = asyncio.create_task(app.main(settings, stop))
+    answer = b""
+    while b'"verdict": "PASS"' not in answer:
+        await asyncio.sleep(0.05)
+        answer = await get(port, "/summary.json")
+    stop.set()
+
+    assert 0 == await asyncio.wait_for(service, 3)
+    assert b"" == await get(port, "/healthz")
+
+
+async def get(port: int, path: str) -> bytes:
+    """Return the answer to a request, empty when nobody listens."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return b""
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+    """The setting that mends it is named."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = CollectorSettings.read({"VOLUMES": str(tmp_path), "PAGE_PORT": str(taken.getsockname()[1])})
+        with pytest.raises(PortInUse, match="PAGE_PORT"):
+            await app.main(settings, asyncio.Event())
+
+
+async def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
+    """Before the first look, with the fix."""
+    (tmp_path / "summary").write_text("in the way")
+    settings = CollectorSettings.read({"VOLUMES": str(tmp_path), "PAGE_PORT": "0"})
+    with pytest.raises(UnwritableFolder, match="fix:"):
+        await app.main(settings, asyncio.Event())
+
+
+def test_published_json_is_indented(tmp_path: Path) -> None:
+    """People read the file too."""
+    write(good_run(), tmp_path)
+    Rig(tmp_path).rounds(5)
+    text = publish.summary_path(tmp_path, RUN).read_text(encoding="utf-8")
+
+    assert text.startswith('{\n  "v": 1,')
+    assert "PASS" == json.loads(text)["verdict"]

@@ -1,0 +1,128 @@
+"""Tests of services/collector/follow.py."""
+
+from pathlib import Path
+
+import pytest
+
+from services.collector.follow import PATIENCE_SECONDS, QUIET_SECONDS, Follow
+from tests.unit.collector.books_factory import (
+    RUN,
+    Files,
+    Session,
+    end,
+    good_ledger,
+    good_run,
+    good_sessions,
+    leave,
+    ledger_source,
+    log_files,
+    log_source,
+    write,
+)
+
+
+def followed(volumes: Path, files: Files, now: float = 0.0) -> Follow:
+    """Write files and read them once."""
+    write(files, volumes)
+    follow = Follow(volumes, RUN, now)
+    follow.read(now, lambda: False)
+    return follow
+
+
+def test_a_sealed_run_is_over_when_it_is_quiet(tmp_path: Path) -> None:
+    """With the end in the ledger and all logs sealed, a short silence is enough."""
+    follow = followed(tmp_path, good_run())
+
+    assert not follow.is_over(QUIET_SECONDS / 2)
+    assert follow.is_over(QUIET_SECONDS)
+    assert "PASS" == follow.summary((), final=True).verdict
+
+
+def test_an_unsealed_log_is_waited_for_but_not_for_ever(tmp_path: Path) -> None:
+    """A client that is still connected may seal, until its time is up."""
+    files = good_run()
+    sealing = files[log_source("client-1", 1, 2)].pop()
+    follow = followed(tmp_path, files)
+
+    assert not follow.is_over(PATIENCE_SECONDS - 0.1)
+    assert follow.is_over(PATIENCE_SECONDS)
+
+    with (tmp_path / log_source("client-1", 1, 2).path).open("ab") as file:
+        file.write(sealing)
+
+    assert follow.read(1.0, lambda: False)
+    assert follow.is_over(1.0 + QUIET_SECONDS)
+
+
+def test_a_client_that_is_gone_is_not_waited_for(tmp_path: Path) -> None:
+    """A lost client never seals; the ledger says that it is gone."""
+    sessions = [good_sessions()[0], Session("client-2", 1, 2, 0, [(1, 10)], reason=None)]
+    writer = good_ledger(sessions)
+    writer.put(leave(sessions[1], 10, "lost"))
+    writer.put(end(60))
+    files: Files = {ledger_source(): writer.lines}
+    for session in sessions:
+        files.update(log_files(session))
+
+    assert followed(tmp_path, files).is_over(QUIET_SECONDS)
+
+
+def test_an_open_run_is_never_over(tmp_path: Path) -> None:
+    """Without the ledger's end no silence closes a run."""
+    files = good_run()
+    files[ledger_source()].pop()
+    follow = followed(tmp_path, files)
+
+    assert not follow.is_over(1e9)
+    assert not follow.has_ended
+
+
+def test_a_backlog_is_read_in_slices(tmp_path: Path) -> None:
+    """A round stops when it is told, and the next one goes on."""
+    write(good_run(), tmp_path)
+    follow = Follow(tmp_path, RUN, 0.0)
+    rounds = 0
+    while follow.read(0.0, lambda: True):
+        rounds += 1
+        assert not follow.is_over(1e9) or not follow.behind
+
+    assert rounds == sum(map(len, good_run().values()))
+    assert "PASS" == follow.summary((), final=True).verdict
+
+
+@pytest.mark.parametrize("loss", ["vanish", "shrink"])
+def test_a_rewritten_run_is_read_again(tmp_path: Path, loss: str) -> None:
+    """When a file loses lines the books are made anew from what is there."""
+    follow = followed(tmp_path, good_run())
+    path = tmp_path / log_source("client-1", 1, 2).path
+    if loss == "vanish":
+        path.unlink()
+    else:
+        path.write_bytes(good_run()[log_source("client-1", 1, 2)][0])
+    while follow.read(1.0, lambda: False):
+        pass
+
+    assert 80 == follow.summary((), final=False).totals.received
+
+
+def test_the_rate_is_that_of_the_last_seconds(tmp_path: Path) -> None:
+    """The time before the first message does not lower it."""
+    files = good_run()
+    part = {source: lines[:2] for source, lines in files.items()}
+    follow = followed(tmp_path, {ledger_source(): part[ledger_source()]})
+    follow.read(100.0, lambda: False)
+    write(files, tmp_path)
+    follow.read(101.0, lambda: False)
+
+    assert 120.0 == follow.rate()
+    assert follow.elapsed_from_us is not None
+
+
+def test_tails_are_told_once(tmp_path: Path) -> None:
+    """A final summary that could not be stored is made again, the same."""
+    files = good_run()
+    files[ledger_source()].append(b'{"crc":')
+    follow = followed(tmp_path, files)
+
+    assert follow.summary((), final=True) == follow.summary((), final=True)
+    assert ["torn"] == [fault.kind for fault in follow.summary((), final=True).faults]

@@ -1,0 +1,148 @@
+"""Tests of services/collector/scan.py."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from services.collector.scan import Rewritten, RunFiles, find_runs, run_order
+from tests.unit.collector.books_factory import RUN
+
+
+def put(volumes: Path, path: str, data: bytes) -> Path:
+    """Write a file below the volumes folder."""
+    file = volumes / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data)
+    return file
+
+
+def texts(files: RunFiles) -> list[tuple[str, bytes]]:
+    """Read one round."""
+    return [(source.path, line) for source, line in files.lines()]
+
+
+def test_runs_of_both_sides_are_found_oldest_first(tmp_path: Path) -> None:
+    """Runs are the union of both sides; -10 comes after -2, and other folders are none."""
+    for name in ("ledger/20260101T000000Z-10", "logs/20260101T000000Z-2", "ledger/20260101T000000Z", "logs/lost+found"):
+        (tmp_path / name).mkdir(parents=True)
+
+    assert ["20260101T000000Z", "20260101T000000Z-2", "20260101T000000Z-10"] == find_runs(tmp_path)
+    assert ("20260101T000000Z", 2) == run_order("20260101T000000Z-2")
+
+
+def test_no_folders_are_no_runs(tmp_path: Path) -> None:
+    """A volumes folder without anything in it has no runs."""
+    assert [] == find_runs(tmp_path)
+
+
+def test_the_ledger_is_read_before_the_logs(tmp_path: Path) -> None:
+    """A round hands out the ledger's lines first."""
+    put(tmp_path, f"logs/{RUN}/a/0001-0001.jsonl", b"log\n")
+    put(tmp_path, f"ledger/{RUN}/x.jsonl", b"ledger\n")
+
+    assert [
+        (f"ledger/{RUN}/x.jsonl", b"ledger\n"),
+        (f"logs/{RUN}/a/0001-0001.jsonl", b"log\n"),
+    ] == texts(RunFiles(tmp_path, RUN))
+
+
+def test_each_line_is_handed_out_once(tmp_path: Path) -> None:
+    """A later round gives only what was added."""
+    file = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n")
+    files = RunFiles(tmp_path, RUN)
+
+    assert [b"one\n"] == [line for _, line in texts(files)]
+    assert [] == texts(files)
+
+    with file.open("ab") as appending:
+        appending.write(b"two\nthree\n")
+
+    assert [b"two\n", b"three\n"] == [line for _, line in texts(files)]
+
+
+def test_an_incomplete_line_is_left_for_the_next_round(tmp_path: Path) -> None:
+    """A tail without newline is not handed out until it is whole."""
+    file = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\ntw")
+    files = RunFiles(tmp_path, RUN)
+
+    assert [b"one\n"] == [line for _, line in texts(files)]
+    assert [2] == [tail.size for tail in files.tails()]
+
+    file.write_bytes(b"one\ntwo\n")
+
+    assert [b"two\n"] == [line for _, line in texts(files)]
+    assert [] == list(files.tails())
+
+
+def test_a_torn_tail_that_is_cut_changes_nothing(tmp_path: Path) -> None:
+    """The next session may cut off what was never handed out."""
+    file = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\ntw")
+    files = RunFiles(tmp_path, RUN)
+    texts(files)
+    os.truncate(file, 4)
+
+    assert [] == texts(files)
+    assert [] == list(files.tails())
+
+
+@pytest.mark.parametrize("loss", ["shrink", "vanish"])
+def test_lost_lines_are_noticed(tmp_path: Path, loss: str) -> None:
+    """A file that lost what was read, or is gone, makes the run be read again."""
+    file = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\ntwo\n")
+    files = RunFiles(tmp_path, RUN)
+    texts(files)
+    if loss == "shrink":
+        os.truncate(file, 4)
+    else:
+        file.unlink()
+
+    with pytest.raises(Rewritten):
+        texts(files)
+
+
+def test_reading_may_be_broken_off_anywhere(tmp_path: Path) -> None:
+    """What was not taken comes in the next round."""
+    put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\ntwo\nthree\n")
+    files = RunFiles(tmp_path, RUN)
+
+    assert b"one\n" == next(files.lines())[1]
+    assert [b"two\n", b"three\n"] == [line for _, line in texts(files)]
+
+
+def test_links_pipes_and_other_files_are_passed_over(tmp_path: Path) -> None:
+    """Only regular files named *.jsonl count, and reading never blocks."""
+    real = put(tmp_path, f"logs/{RUN}/a/f.txt", b"one\n")
+    put(tmp_path, f"logs/{RUN}/a/.hidden.jsonl", b"one\n")
+    (real.parent / "link.jsonl").symlink_to(real)
+    os.mkfifo(real.parent / "pipe.jsonl")
+    (real.parent.parent / "b").symlink_to(real.parent)
+
+    assert [] == texts(RunFiles(tmp_path, RUN))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """A refused file is among the tails, with the reason."""
+    put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n").chmod(0)
+    files = RunFiles(tmp_path, RUN)
+
+    assert [] == texts(files)
+    assert ["Permission denied"] == [tail.refused for tail in files.tails()]
+
+
+def test_a_line_without_end_cannot_exhaust_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line longer than allowed comes in pieces, which no decoder takes for a line."""
+    monkeypatch.setattr("services.collector.scan.MAX_LINE", 4)
+    put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"123456789\nok\n")
+
+    assert [b"1234", b"5678", b"9\n", b"ok\n"] == [line for _, line in texts(RunFiles(tmp_path, RUN))]
+
+
+def test_nothing_is_written(tmp_path: Path) -> None:
+    """Reading works in folders that cannot be written to, and leaves them as they were."""
+    file = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n")
+    before = (file.stat().st_mtime_ns, sorted(tmp_path.rglob("*")))
+    texts(RunFiles(tmp_path, RUN))
+
+    assert before == (file.stat().st_mtime_ns, sorted(tmp_path.rglob("*")))

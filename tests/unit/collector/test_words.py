@@ -1,0 +1,43 @@
+"""Tests of services/collector/words.py."""
+
+import pytest
+
+from services.collector import words
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (0, "0 ns"), (999, "999 ns"), (1_500, "1.5 µs"), (99_999, "100.0 µs"), (212_000, "0.2 ms"),
+     (1_940_000, "1.9 ms"), (30_000_000_000, "30.0 s"), (-5_000, "-5.0 µs")],
+)  # fmt: skip
+def test_durations_are_told_in_their_unit(value: int | None, text: str) -> None:
+    """A duration has the unit that suits it."""
+    assert text == words.duration(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0 B"), (None, "-"), (30_600_000, "30.6 MB"), (2_000_000_000, "2.0 GB")]
+)
+def test_sizes_are_told_in_their_unit(value: int | None, text: str) -> None:
+    """An amount of bytes has the unit that suits it."""
+    assert text == words.size(value)
+
+
+@pytest.mark.parametrize(("value", "text"), [(30_000, "30,000"), (0.5, "0.5"), (1234.56, "1,235"), (7.0, "7")])
+def test_numbers_have_their_thousands_marked(value: float, text: str) -> None:
+    """Large numbers are whole, small ones keep a decimal if they have one."""
+    assert text == words.number(value)
+
+
+def test_ranges_are_cut_after_a_few() -> None:
+    """The first three ranges are told and the others counted."""
+    spans = [(1, 1), (3, 4), (6, 6), (8, 9), (11, 12)]
+
+    assert "1, 3–4, 6 and 2 more ranges" == words.ranges(spans)
+    assert "4,102–4,115" == words.ranges([(4102, 4115)])
+
+
+def test_names_are_cut_after_a_few() -> None:
+    """The first names are told and the others counted."""
+    assert "a, b and 1 more" == words.names(["a", "b", "c"], most=2)
+    assert "1 client, 2 clients" == f"{words.several(1, 'client')}, {words.several(2, 'client')}"

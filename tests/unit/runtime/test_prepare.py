@@ -1,0 +1,156 @@
+"""Tests of what makes the volumes writable before any service starts. In its container it runs as root."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from services.runtime.prepare import BAD_CONFIGURATION, FOLDERS, WRITER, main
+
+OWNER, GROUP = 12345, 23456
+"""The host's user, whose folder it is."""
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away; the container tests do it too")
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> Path:
+    """Return a volumes folder as a checkout has it, of a user of the host."""
+    folder = tmp_path / "volumes"
+    folder.mkdir(mode=0o755)
+    if os.geteuid() == 0:
+        os.chown(folder, OWNER, GROUP)
+    return folder
+
+
+def ownership(path: Path) -> tuple[int, int, int]:
+    """Return uid, gid and mode of a file itself, not of what it links to."""
+    found = path.lstat()
+    return found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
+
+
+@as_root
+def test_makes_the_folders(volumes: Path) -> None:
+    """All three folders exist afterwards, the containers' to write and the host's user's to empty."""
+    code = main(volumes)
+
+    assert code == 0
+    assert sorted(FOLDERS) == sorted(path.name for path in volumes.iterdir())
+    assert {ownership(volumes / name) for name in FOLDERS} == {(WRITER, GROUP, 0o2775)}
+
+
+@as_root
+def test_leaves_the_parent_alone(volumes: Path) -> None:
+    """The folder above stays the host's user's, mode and all."""
+    before = ownership(volumes)
+    main(volumes)
+
+    assert before == ownership(volumes)
+
+
+@as_root
+def test_hands_over_what_is_there(volumes: Path) -> None:
+    """What earlier runs left, under whatever owner and mode, is given to the containers, and not changed inside."""
+    old = volumes / "logs" / "20261122T073000Z" / "client-1"
+    old.mkdir(parents=True, mode=0o700)
+    file = old / "0001-0001.jsonl"
+    file.write_text("a line\n")
+    file.chmod(0o600)
+    main(volumes)
+
+    assert ownership(old) == ownership(old.parent) == (WRITER, GROUP, 0o2775)
+    assert ownership(file) == (WRITER, GROUP, 0o664)
+    assert file.read_text() == "a line\n"
+
+
+@as_root
+def test_only_adds_rights(volumes: Path) -> None:
+    """A file that is more open than it needs to be stays so."""
+    (volumes / "summary").mkdir()
+    file = volumes / "summary" / "script"
+    file.touch()
+    file.chmod(0o777)
+    main(volumes)
+
+    assert ownership(file) == (WRITER, GROUP, 0o777)
+
+
+@as_root
+def test_follows_no_link(volumes: Path, tmp_path: Path) -> None:
+    """A link inside leads to nothing that is given away, and is not given away itself."""
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o700)
+    (outside / "secret").touch(mode=0o600)
+    (volumes / "logs").mkdir()
+    for name, target in (("folder", outside), ("file", outside / "secret")):
+        (volumes / "logs" / name).symlink_to(target)
+    before = [ownership(path) for path in (outside, outside / "secret", volumes / "logs" / "file")]
+    main(volumes)
+
+    assert before == [ownership(path) for path in (outside, outside / "secret", volumes / "logs" / "file")]
+
+
+@as_root
+def test_second_time_touches_nothing(volumes: Path) -> None:
+    """What is in order already is not touched, so that a large folder costs a look and no write."""
+    main(volumes)
+    (volumes / "logs" / "run").mkdir()
+    main(volumes)
+    before = [path.stat().st_ctime_ns for path in volumes.rglob("*")]
+    main(volumes)
+
+    assert before == [path.stat().st_ctime_ns for path in volumes.rglob("*")]
+
+
+@as_root
+def test_hands_the_group_on(volumes: Path) -> None:
+    """What is made inside later belongs to the host's group by itself."""
+    main(volumes)
+    made = volumes / "ledger" / "20261122T073000Z"
+    made.mkdir()
+
+    assert made.stat().st_gid == GROUP
+    assert made.stat().st_mode & stat.S_ISGID
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dead link"])
+def test_refuses_what_is_no_folder(
+    volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    """A file or a link that stands where a folder should be is told on one line with the cure, and the code is 104."""
+    logs = volumes / "logs"
+    if kind == "file":
+        logs.touch()
+    else:
+        logs.symlink_to(tmp_path if kind == "link" else tmp_path / "nowhere")
+    code = main(volumes)
+    (line,) = capsys.readouterr().err.splitlines()
+
+    assert code == BAD_CONFIGURATION == 104
+    assert re.match(
+        rf"prepare: cannot give {logs} to uid {WRITER}: not a folder \({logs} has uid \d+, mode \d+\); ", line
+    )
+    assert "sudo chown" in line
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root is refused nothing here")
+def test_refused_it_says_how_to_mend_it(volumes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the right to give files away it says so on one line, and the code is 104."""
+    code = main(volumes)
+    (line,) = capsys.readouterr().err.splitlines()
+
+    assert code == BAD_CONFIGURATION
+    assert f"sudo chown -R {WRITER}" in line
+
+
+def test_a_missing_volume_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A volumes folder that is not there is told by the nearest folder that is."""
+    code = main(tmp_path / "nowhere")
+    (line,) = capsys.readouterr().err.splitlines()
+
+    assert code == BAD_CONFIGURATION
+    assert f"({tmp_path} has uid" in line

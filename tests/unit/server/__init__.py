@@ -1,0 +1,1 @@
+"""Tests of the server: generate and stream, and the ledger of what was sent."""

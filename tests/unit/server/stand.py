@@ -1,0 +1,196 @@
+"""A server without sockets, with a clock that stands still until it is told: what the tests of `services.server` share."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+
+from services.contract import ledger, wire
+from services.runtime.clock import Clock
+from services.server.admit import Admission
+from services.server.converse import Conversation
+from services.server.generate import Feed
+from services.server.runs import Run, Runs
+from services.server.session import Session
+from services.server.settings import ServerSettings
+from services.server.stream import Stream
+
+START_US = 1_795_332_600_000_000
+"""2026-11-22T07:30:00Z."""
+
+
+class StoppedClock(Clock):
+    """A clock that moves when it is told to."""
+
+    def __init__(self, now_us: int = START_US) -> None:
+        self.us = now_us
+
+    def now_ns(self) -> int:
+        """Return epoch nanoseconds."""
+        return self.us * 1000
+
+    def now_us(self) -> int:
+        """Return epoch microseconds."""
+        return self.us
+
+    def pass_seconds(self, seconds: float) -> None:
+        """Let time pass."""
+        self.us += round(seconds * 1_000_000)
+
+
+class FakeConnection:
+    """A peer that takes frames when it is ready, and remembers them."""
+
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        self.frames: list[bytes] = []
+        self.blocked = False
+        self.buffered = 0
+        self.aborted = False
+        self.closed: int | None = None
+        self.answers = True
+        self.remote_address = (address, 50_000)
+        self.request = SimpleNamespace(headers={})
+        self.transport = SimpleNamespace(abort=self._abort)
+
+    def _abort(self) -> None:
+        self.aborted = True
+
+    def hand_over(self, frame: bytes) -> None:
+        """Take a frame."""
+        self.frames.append(bytes(frame))
+
+    def say(self, frame: wire.Frame) -> None:
+        """Take a frame that is a header alone."""
+        self.frames.append(wire.encode(frame))
+
+    async def ping(self) -> Any:
+        """Return what the pong will resolve."""
+
+        async def pong() -> None:
+            if not self.answers:
+                raise TimeoutError
+
+        return pong()
+
+    async def end(self, code: int, reason: str) -> None:
+        """Note how it was closed."""
+        self.closed = code
+
+    def said(self) -> list[wire.FromServer]:
+        """Return the frames it was sent, and forget them."""
+        frames, self.frames = self.frames, []
+        return [wire.decode_from_server(frame)[0] for frame in frames]
+
+
+class Refusing:
+    """Stands for a full disk while ``full``; remembers what was written otherwise."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.lines: list[bytes] = []
+        self.is_open = True
+        self.syncs = 0
+
+    def append(self, data: bytes) -> None:
+        """Write, or refuse."""
+        if self.full:
+            raise OSError(28, "No space left on device")
+        self.lines.append(data)
+
+    def sync(self) -> None:
+        """Force to disk, or refuse."""
+        if self.full:
+            raise OSError(5, "Input/output error")
+        self.syncs += 1
+
+    def touch(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Close."""
+        self.is_open = False
+
+
+@lru_cache
+def feed() -> Feed:
+    """Return the feed of the default settings: its pools are made once."""
+    return Feed("person", "en_US", 42)
+
+
+def settings(volumes: Path, **changed: Any) -> ServerSettings:
+    """Return the default settings with some of them changed."""
+    values = ServerSettings.read({"VOLUMES": str(volumes)})
+    return ServerSettings(**{**vars(values), **changed})
+
+
+def runs(volumes: Path, clock: Clock, instance: str = "a", **changed: Any) -> Runs:
+    """Return the runs of one server process."""
+    chosen = settings(volumes, **changed)
+    return Runs(volumes / "ledger", feed(), chosen, clock, boot="boot", instance=instance)
+
+
+def new_run(volumes: Path, clock: Clock, **changed: Any) -> Run:
+    """Return a run that was just opened."""
+    return runs(volumes, clock, **changed).open()
+
+
+def subscribe(name: str = "client-1", **fields: Any) -> wire.Subscribe:
+    """Return a subscription as a client sends it."""
+    return wire.Subscribe(**{"client": name, "session": 1, "instance": "one", "block_size": 10, **fields})
+
+
+def admitted(stream: Stream, name: str = "client-1", *, now: float = 0.0, **fields: Any) -> tuple[Session, Any]:
+    """Return a session that the ledger knows, and its connection."""
+    connection: Any = FakeConnection()
+    run, request = stream.run, subscribe(name, **fields)
+    if request.observe:
+        session = Session(connection, run, request, 0, now)
+        stream.observers.append(session)
+        return session, connection
+    fence = run.book.fence + 1
+    run.enter(
+        ledger.Subscribe(
+            at=run.at(),
+            client=name,
+            session=request.session,
+            instance=request.instance,
+            fence=fence,
+            first=request.after + 1,
+            block_size=10,
+        )
+    )
+    session = stream.sessions[name] = Session(connection, run, request, fence, now)
+    return session, connection
+
+
+def refuse(run: Run) -> Refusing:
+    """Put a disk that can refuse under a run's ledger; return it."""
+    disk: Any = Refusing()
+    run.ledger._file.close()
+    run.ledger._file = disk
+    return disk  # type: ignore[no-any-return]  # typed as any file for the ledger
+
+
+def conversation(stream: Stream, connection: FakeConnection, token: str = "") -> Conversation:
+    """Return a conversation over a fake connection."""
+    peer: Any = connection
+    return Conversation(peer, stream, Admission(stream), token)
+
+
+def lines_of(run: Run) -> list[ledger.Entry]:
+    """Return what stands in a run's ledger file, checked and in order."""
+    prev, entries = "x00000000", []
+    for line in run.ledger.path.read_bytes().splitlines(keepends=True):
+        sealed, entry = ledger.codec.decode(line)
+        assert prev == sealed.prev
+        prev = sealed.crc
+        entries.append(entry)
+    return entries
+
+
+def kinds_of(run: Run) -> list[str]:
+    """Return the kinds of line in a run's ledger file."""
+    return [str(entry.__struct_config__.tag) for entry in lines_of(run)]

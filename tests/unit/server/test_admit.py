@@ -1,0 +1,192 @@
+"""Tests of who may subscribe, and under which name."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.contract import ledger, wire
+from services.server import admit
+from services.server.admit import Admission, Refused
+from services.server.session import Session
+from services.server.stream import Stream
+from tests.unit.server.stand import FakeConnection, StoppedClock, kinds_of, lines_of, new_run, subscribe
+
+
+@pytest.fixture
+def stream(tmp_path: Path) -> Stream:
+    """Return a stream whose run waits for clients."""
+    clock = StoppedClock()
+    return Stream(new_run(tmp_path, clock), clock)
+
+
+@pytest.fixture
+def admission(stream: Stream) -> Admission:
+    """Return who admits to it."""
+    return Admission(stream)
+
+
+async def ask(admission: Admission, name: str = "client-1", **fields: Any) -> tuple[Session, FakeConnection]:
+    """Subscribe over a connection of its own."""
+    connection: Any = FakeConnection()
+    return await admission.admit(connection, subscribe(name, **fields)), connection
+
+
+async def test_a_subscription_is_entered(stream: Stream, admission: Admission) -> None:
+    """A subscription is in the ledger with its fence and first record, and the stream serves it."""
+    session, _ = await ask(admission, after=40, session=2)
+    entry = lines_of(stream.run)[-1]
+
+    assert isinstance(entry, ledger.Subscribe)
+    assert ("client-1", 2, "one", 1, 41, 10, False) == (
+        *(entry.client, entry.session, entry.instance, entry.fence),
+        *(entry.first, entry.block_size, entry.observe),
+    )
+    assert {"client-1": session} == stream.sessions
+    assert 41 == session.cursor
+
+
+async def test_fences_rise(admission: Admission) -> None:
+    """Every subscription of a run has a higher fence than all before it, whoever it is."""
+    fences = [(await ask(admission, name))[0].fence for name in ("client-1", "client-2", "client-1")]
+
+    assert [1, 2, 3] == fences
+
+
+async def test_the_same_process_supersedes_itself(stream: Stream, admission: Admission) -> None:
+    """A reconnect of the same instance takes over at once; the old connection is told and closed first."""
+    old, connection = await ask(admission)
+    new, _ = await ask(admission, after=5)
+
+    assert ([wire.Bye(reason="superseded", retry_ms=0)], wire.CLOSE_SUPERSEDED) == (
+        connection.said(),
+        connection.closed,
+    )
+    assert (False, True, new) == (old.open, new.open, stream.sessions["client-1"])
+    assert ["open", "subscribe", "leave", "subscribe"] == kinds_of(stream.run)
+
+
+async def test_a_name_in_use_is_kept(stream: Stream, admission: Admission) -> None:
+    """Another process with the name of one that answers is told a free name, and stays connected."""
+    holder, connection = await ask(admission)
+    with pytest.raises(Refused) as refusal:
+        await ask(admission, instance="two")
+    frame = refusal.value.frame
+
+    assert isinstance(frame, wire.Error)
+    assert ("name_taken", "client-1~2", None) == (frame.code, frame.suggest, refusal.value.code)
+    assert (True, [], None) == (holder.open, connection.said(), connection.closed)
+    assert ["open", "subscribe"] == kinds_of(stream.run)
+
+
+async def test_a_suggested_name_is_free(admission: Admission) -> None:
+    """The name that is suggested is nobody's, and is made from the name without an earlier suggestion."""
+    for name in ("client-1", "client-1~2", "client-1~3"):
+        await ask(admission, name)
+    for name in ("client-1", "client-1~2"):
+        with pytest.raises(Refused) as refusal:
+            await ask(admission, name, instance="two")
+        assert isinstance(refusal.value.frame, wire.Error)
+        assert "client-1~4" == refusal.value.frame.suggest
+
+
+async def test_a_longest_name_has_a_suggestion_too(admission: Admission) -> None:
+    """A name of the greatest length is shortened to make room."""
+    await ask(admission, "c" * 63)
+    with pytest.raises(Refused) as refusal:
+        await ask(admission, "c" * 63, instance="two")
+
+    assert isinstance(refusal.value.frame, wire.Error)
+    assert "c" * 58 + "~2" == refusal.value.frame.suggest
+
+
+@pytest.mark.parametrize("instances", [("one", "two"), ("", "")])
+async def test_a_silent_holder_is_superseded(admission: Admission, instances: tuple[str, str]) -> None:
+    """A holder that does not answer loses its name to another process; nameless instances are never the same."""
+    old, connection = await ask(admission, instance=instances[0])
+    connection.answers = False
+    new, _ = await ask(admission, instance=instances[1])
+
+    assert ("superseded", False, True) == (old.cause, old.open, new.open)
+    assert wire.CLOSE_SUPERSEDED == connection.closed
+
+
+async def test_a_holder_has_a_deadline(admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A holder whose answer never comes is silent after the deadline."""
+    monkeypatch.setattr(admit, "HOLDER_SECONDS", 0.01)
+    _, connection = await ask(admission)
+
+    async def never() -> Any:
+        return asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(connection, "ping", never)
+    new, _ = await ask(admission, instance="two")
+
+    assert new.open
+
+
+async def test_newcomers_are_judged_one_after_the_other(stream: Stream, admission: Admission) -> None:
+    """Of several processes that come at once with one name, one gets it and the others are told."""
+    found = await asyncio.gather(*(ask(admission, instance=str(n)) for n in range(5)), return_exceptions=True)
+
+    assert 4 == len([it for it in found if isinstance(it, Refused)])
+    assert ["open", "subscribe"] == kinds_of(stream.run)
+
+
+async def test_who_has_gone_holds_nothing(admission: Admission) -> None:
+    """A name whose connection is over is free for any process."""
+    old, _ = await ask(admission)
+    old.leave()
+
+    assert (await ask(admission, instance="two"))[0].open
+
+
+async def test_nobody_is_beyond_the_end(stream: Stream, admission: Admission) -> None:
+    """Who claims to hold more than the run has is refused; who holds exactly all of it is not."""
+    with pytest.raises(Refused) as refusal:
+        await ask(admission, after=6001)
+
+    assert isinstance(refusal.value.frame, wire.Error)
+    assert ("bad_after", wire.CLOSE_PROTOCOL) == (refusal.value.frame.code, refusal.value.code)
+    assert 6001 == (await ask(admission, after=6000))[0].cursor
+    assert ["open", "subscribe"] == kinds_of(stream.run)
+
+
+async def test_after_the_end_only_those_who_were_there(stream: Stream, admission: Admission) -> None:
+    """When a run is over nobody new is admitted, but one that returns is."""
+    await ask(admission)
+    stream.run.finish("complete")
+    with pytest.raises(Refused) as refusal:
+        await ask(admission, "client-2")
+
+    assert (wire.Bye(reason="ended", retry_ms=2000), wire.CLOSE_LATER) == (refusal.value.frame, refusal.value.code)
+    assert (await ask(admission, after=3))[0].open
+
+
+async def test_a_run_may_end_while_a_name_is_settled(
+    stream: Stream, admission: Admission, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asked to resume one run is not subscribed to the next with the place it had in the first."""
+    _, connection = await ask(admission)
+
+    async def meanwhile(*_: object) -> None:
+        stream.begin(new_run(tmp_path, StoppedClock()))
+
+    monkeypatch.setattr(connection, "end", meanwhile)
+    with pytest.raises(Refused) as refusal:
+        await ask(admission, after=500)
+
+    assert wire.CLOSE_LATER == refusal.value.code
+    assert {} == stream.sessions
+
+
+async def test_observers_stand_outside_the_books(stream: Stream, admission: Admission) -> None:
+    """An observer may have any name, takes nobody's place and is not in the ledger."""
+    await ask(admission)
+    session, _ = await ask(admission, observe=True, instance="two")
+
+    assert ([session], 0) == (stream.observers, session.fence)
+    assert ["open", "subscribe"] == kinds_of(stream.run)

@@ -1,0 +1,82 @@
+"""Tests of the server as a whole, lightly: its port, its answers, its stop. The rest is for the integration tests."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from services.contract import wire
+from services.runtime.errors import PortInUse
+from services.server import app
+from tests.unit.server.stand import feed, settings
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return a free port; the pools are those that other tests made."""
+    monkeypatch.setattr(app, "Feed", lambda *_: feed())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+async def get(port: int, path: str) -> tuple[bytes, bytes]:
+    """Return the status line and the body of a plain request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    return head.partition(b"\r\n")[0], body
+
+
+async def listening(port: int) -> None:
+    """Wait until somebody listens."""
+    while True:
+        try:
+            await get(port, "/healthz")
+        except OSError:
+            await asyncio.sleep(0.01)
+        else:
+            return
+
+
+async def test_serves_until_stopped(tmp_path: Path, port: int) -> None:
+    """The one port answers probes and feeds clients; a stop drains them and leaves a paused run."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(app.main(settings(tmp_path, port=port, rate=1000), stop))
+    async with asyncio.timeout(30):
+        await listening(port)
+        assert (b"HTTP/1.1 200 OK", b"waiting\n") == await get(port, "/healthz")
+        assert b"streamgauge_clients 0.0" in (await get(port, "/metrics"))[1]
+        with pytest.raises(InvalidStatus):
+            await connect(f"ws://127.0.0.1:{port}", origin="http://evil.example", proxy=None)  # type: ignore[arg-type]
+        async with connect(f"ws://127.0.0.1:{port}", proxy=None, compression=None) as client:
+            await client.send('{"type":"subscribe","client":"curl","instance":"i"}')
+            kinds = [type(wire.decode_from_server(await client.recv(decode=False))[0]).__name__ for _ in range(3)]
+            stop.set()
+            with pytest.raises(ConnectionClosed) as closed:
+                while True:
+                    last = wire.decode_from_server(await client.recv(decode=False))[0]
+        assert 0 == await task
+
+    assert ["Welcome", "Subscribed"] == kinds[:2]
+    assert wire.Bye(reason="draining", retry_ms=500) == last
+    assert closed.value.rcvd is not None
+    assert wire.CLOSE_DRAINING == closed.value.rcvd.code
+    (ledger,) = (tmp_path / "ledger").glob("*/*.jsonl")
+    assert b'"kind":"leave"' in ledger.read_bytes().splitlines()[-1]
+
+
+async def test_a_port_in_use_is_said(tmp_path: Path, port: int) -> None:
+    """A port that another process has is the operator's to mend."""
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", port))
+        other.listen()
+        with pytest.raises(PortInUse, match=f"port {port} is in use"):
+            await app.main(settings(tmp_path, port=port), asyncio.Event())

@@ -1,0 +1,109 @@
+"""Tests of the server's end of a connection, over real sockets on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from services.contract import wire
+from services.runtime.clock import Clock
+from services.server.connection import WRITE_LIMIT, FeedConnection, connection_of
+
+FRAME = wire.Idle(next=1, now_us=2)
+
+
+@asynccontextmanager
+async def pair(process_clock: Clock) -> AsyncIterator[tuple[FeedConnection, ClientConnection]]:
+    """Connect a client, which does not read of itself, to a server's connection."""
+    connected: asyncio.Future[FeedConnection] = asyncio.get_running_loop().create_future()
+
+    async def hold(connection: ServerConnection) -> None:
+        assert isinstance(connection, FeedConnection)
+        connected.set_result(connection)
+        await connection.wait_closed()
+
+    options = {"compression": None, "write_limit": WRITE_LIMIT, "close_timeout": 0.2}
+    async with serve(hold, "127.0.0.1", 0, create_connection=connection_of(process_clock), **options) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connect(
+            f"ws://127.0.0.1:{port}", compression=None, proxy=None, max_size=None, max_queue=1, close_timeout=0.2
+        ) as client:
+            yield await connected, client
+            client.transport.abort()
+
+
+async def test_frames_are_handed_over() -> None:
+    """A frame arrives as a text message, without the sender's waiting."""
+    async with pair(Clock()) as (server, client):
+        server.say(FRAME)
+
+        assert wire.encode(FRAME).decode() == await client.recv()
+
+
+async def test_messages_carry_their_arrival() -> None:
+    """A message is stamped when its bytes come, by the process's clock, before it is taken."""
+    clock = Clock()
+    async with pair(clock) as (server, client):
+        before_ns = clock.now_ns()
+        await client.send("one")
+        await client.send("two")
+        assert ["one", "two"] == [await server.recv(), await server.recv()]
+        after_ns = clock.now_ns()
+        stamps = [server.stamps.take_ns(), server.stamps.take_ns()]
+
+    assert [before_ns, *stamps, after_ns] == sorted([before_ns, *stamps, after_ns])
+
+
+async def test_a_peer_that_does_not_read_blocks_itself() -> None:
+    """Handing over never waits: the peer is seen as blocked, and unblocked is told when it reads again."""
+    async with asyncio.timeout(20), pair(Clock()) as (server, client):
+        unblocked = asyncio.Event()
+        server.on_unblocked = unblocked.set
+        while not server.blocked:
+            server.hand_over(b"x" * 200_000)
+            await asyncio.sleep(0)
+        assert server.buffered > WRITE_LIMIT[0]
+        while not unblocked.is_set():
+            await client.recv()
+
+    assert not server.blocked or server.buffered == 0
+
+
+async def test_what_piles_up_is_bounded() -> None:
+    """Who takes nothing is cut off before it fills the server's memory."""
+    async with asyncio.timeout(20), pair(Clock()) as (server, _):
+        while not server.transport.is_closing():
+            server.hand_over(b"x" * 200_000)
+            await asyncio.sleep(0)
+        with contextlib.suppress(ConnectionClosed):
+            await server.recv()
+
+    assert server.buffered <= 4 * 1024 * 1024
+
+
+async def test_ends_in_bounded_time() -> None:
+    """Closing a connection whose peer does not read cuts it off instead of waiting."""
+    async with asyncio.timeout(20), pair(Clock()) as (server, _):
+        while not server.blocked:
+            server.hand_over(b"x" * 200_000)
+            await asyncio.sleep(0)
+        await server.end(wire.CLOSE_DRAINING, "draining")
+
+        assert server.transport.is_closing()
+
+
+async def test_a_close_has_its_code() -> None:
+    """A peer that reads learns why it was closed."""
+    async with asyncio.timeout(20), pair(Clock()) as (server, client):
+        ending = asyncio.create_task(server.end(wire.CLOSE_SUPERSEDED, "superseded"))
+        with contextlib.suppress(ConnectionClosed):
+            await client.recv()
+        await ending
+
+        assert wire.CLOSE_SUPERSEDED == client.close_code

@@ -1,0 +1,136 @@
+"""Tests of the feed as a pure function."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.contract.blocklog import records_digest
+from services.contract.wire import MAX_RECORD
+from services.server import generate
+from services.server.generate import CHUNK, Feed, RecordTooBig
+from tests.unit.server.stand import feed
+
+
+@given(st.integers(1, 10**12), st.integers(1, 3 * CHUNK), st.data())
+def test_any_slicing_gives_the_same_bytes(first: int, count: int, data: st.DataObject) -> None:
+    """A range has the same bytes however it is cut into pieces."""
+    cuts = sorted(data.draw(st.sets(st.integers(first, first + count - 1), max_size=5)))
+    pieces = [feed().lines(a, b - 1) for a, b in pairwise([first, *cuts, first + count])]
+
+    assert feed().lines(first, first + count - 1) == b"".join(pieces)
+
+
+@given(st.integers(1, 5000), st.integers(0, 2 * CHUNK))
+def test_records_are_the_lines(first: int, count: int) -> None:
+    """Records are the lines without their newlines, as many as asked for."""
+    records = feed().records(first, count)
+
+    assert count == len(records)
+    assert feed().lines(first, first + count - 1) == b"".join(record + b"\n" for record in records)
+
+
+@pytest.mark.parametrize("first", [1, CHUNK, CHUNK + 1, 10**12])
+def test_a_record_is_a_json_object(first: int) -> None:
+    """A record is compact JSON that begins with its own seq as id and holds at least five kinds of data."""
+    record = feed().records(first, 1)[0]
+    content = json.loads(record)
+
+    assert {"id": first, "name": str} == {"id": content["id"], "name": type(content["name"])}
+    assert record == json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    assert {"name", "email", "phone", "job", "company", "street", "city", "country", "text"} == set(content) - {"id"}
+
+
+def test_every_line_of_a_chunk_is_valid() -> None:
+    """Whole chunks parse, and their ids count without a gap."""
+    lines = feed().lines(1, 2 * CHUNK).splitlines()
+
+    assert list(range(1, 2 * CHUNK + 1)) == [json.loads(line)["id"] for line in lines]
+
+
+def test_two_feeds_are_equal() -> None:
+    """Two servers with the same settings serve the same feed under the same identity."""
+    other = Feed("person", "en_US", 42)
+
+    assert feed().identity == other.identity
+    assert feed().lines(5000, 9000) == other.lines(5000, 9000)
+
+
+def test_what_was_made_before_does_not_matter() -> None:
+    """A chunk is the same after any other chunks have pushed it out of the cache."""
+    before = feed().lines(1, 10)
+    for number in range(60):
+        feed().lines(number * CHUNK + 1, number * CHUNK + 1)
+
+    assert before == feed().lines(1, 10)
+
+
+@pytest.mark.parametrize(("locale", "seed"), [("en_US", 43), ("de_DE", 42)])
+def test_other_settings_give_another_feed(locale: str, seed: int) -> None:
+    """Another seed or locale gives other records and another identity."""
+    other = Feed("person", locale, seed)
+
+    assert feed().identity != other.identity
+    assert feed().records(1, 1) != other.records(1, 1)
+
+
+def test_another_schema_gives_another_feed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A schema with other fields has another identity."""
+    monkeypatch.setitem(generate.SCHEMAS, "job", [lambda fake: {"job": fake.job()}])
+
+    assert {"id", "job"} == set(json.loads(Feed("job", "en_US", 42).records(1, 1)[0]))
+    assert feed().identity != Feed("job", "en_US", 42).identity
+
+
+def test_identity_shows_a_change_of_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Schema, locale and seed alone do not make an identity: it holds a digest of the pools."""
+    assert re.fullmatch(r"person-en_US-42-x[0-9a-f]{8}", feed().identity)
+    providers: list[Any] = [lambda fake: {"name": fake.name().upper()}]
+    monkeypatch.setitem(generate.SCHEMAS, "person", providers)
+
+    assert feed().identity != Feed("person", "en_US", 42).identity
+
+
+def test_text_is_not_escaped() -> None:
+    """Records of a locale beyond ASCII hold UTF-8 as it is."""
+    record = Feed("person", "ja_JP", 42).records(1, 1)[0]
+
+    assert any(byte > 127 for byte in record)
+    assert 1 == json.loads(record)["id"]
+
+
+@given(st.integers(1, 3 * CHUNK), st.integers(1, 2 * CHUNK))
+def test_digest_is_that_of_the_block_log(first: int, count: int) -> None:
+    """The server's digest of a range is what a client's block log takes of the same records."""
+    assert records_digest(feed().records(first, count)) == feed().digest(first, first + count - 1)
+
+
+@given(st.integers(1, 2000), st.integers(1, 200), st.lists(st.tuples(st.integers(0, 220), st.integers(0, 9))))
+def test_digest_without_the_missing(first: int, count: int, holes: list[tuple[int, int]]) -> None:
+    """Records that a client says are missing are left out, also when ranges overlap or lie outside."""
+    missing = [(first + at, first + at + length) for at, length in holes]
+    gone = {seq for a, b in missing for seq in range(a, b + 1)}
+    present = [feed().records(seq, 1)[0] for seq in range(first, first + count) if seq not in gone]
+
+    assert records_digest(present) == feed().digest(first, first + count - 1, missing)
+
+
+def test_records_of_a_random_seed_spread_over_the_pool() -> None:
+    """A chunk does not repeat a few values: most of the pool occurs in a few chunks."""
+    names = {json.loads(line)["name"] for line in feed().lines(1, 8 * CHUNK).splitlines()}
+
+    assert len(names) > 0.8 * len({json.loads(line)["name"] for line in feed().lines(1, 64 * CHUNK).splitlines()})
+
+
+def test_a_schema_must_fit_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A schema whose records can be too large for a frame is refused at start."""
+    monkeypatch.setitem(generate.SCHEMAS, "huge", [lambda fake: {"text": "x" * MAX_RECORD}])
+
+    with pytest.raises(RecordTooBig, match="at most 65536"):
+        Feed("huge", "en_US", 1)

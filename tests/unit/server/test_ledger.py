@@ -1,0 +1,153 @@
+"""Tests of the ledger's file on a disk that may refuse."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.contract import ledger
+from services.server.ledger import LedgerWriter, last_alive_us, read
+from tests.unit.server.stand import Refusing
+
+AT = "2026-11-22T07:30:00.00000{}Z"
+
+
+def sent(through: int, at: int = 0) -> ledger.Sent:
+    """Return a line to write."""
+    return ledger.Sent(at=AT.format(at), client="client-1", fence=1, through=through)
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> LedgerWriter:
+    """Return a new ledger on a real disk."""
+    return LedgerWriter(tmp_path / "run" / "a.jsonl")
+
+
+@pytest.fixture
+def refusing(writer: LedgerWriter) -> tuple[LedgerWriter, Refusing]:
+    """Return a ledger, and the disk under it, which can refuse."""
+    disk: Any = Refusing()
+    writer.close()
+    writer._file = disk
+    return writer, disk
+
+
+def throughs(lines: list[bytes]) -> list[int]:
+    """Return what lines say, after checking their chain."""
+    prev, found = "x00000000", []
+    for line in lines:
+        sealed, entry = ledger.codec.decode(line)
+        assert prev == sealed.prev
+        prev = sealed.crc
+        assert isinstance(entry, ledger.Sent)
+        found.append(entry.through)
+    return found
+
+
+def test_a_line_is_written_at_once(writer: LedgerWriter) -> None:
+    """A line that was entered can be read by others before any sync, and the lines are chained."""
+    for through in (1, 2, 3):
+        writer.enter(sent(through))
+
+    assert [1, 2, 3] == throughs(writer.path.read_bytes().splitlines(keepends=True))
+    assert (3, True) == (writer.lines, writer.writable)
+
+
+def test_what_follows_comes_after_the_writing(writer: LedgerWriter) -> None:
+    """What is to follow a line finds the line in the file."""
+    sizes: list[int] = []
+    writer.enter(sent(1), lambda: sizes.append(writer.path.stat().st_size))
+
+    assert [writer.path.stat().st_size] == sizes
+
+
+def test_a_refusing_disk_stops_the_sending(refusing: tuple[LedgerWriter, Refusing]) -> None:
+    """While the disk refuses, nothing follows; when it accepts, lines and what follows come in order."""
+    writer, disk = refusing
+    done: list[int] = []
+    writer.enter(sent(1), lambda: done.append(1))
+    disk.full = True
+    for through in (2, 3):
+        writer.enter(sent(through), lambda through=through: done.append(through))  # type: ignore[misc]
+    writer.flush()
+
+    assert (False, [1], [1]) == (writer.writable, done, throughs(disk.lines))
+    disk.full = False
+    writer.enter(sent(4), lambda: done.append(4))
+    writer.flush()
+    assert (True, [1, 2, 3, 4], [1, 2, 3, 4]) == (writer.writable, done, throughs(disk.lines))
+
+
+def test_a_refusal_is_said_once(refusing: tuple[LedgerWriter, Refusing], caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal that lasts is one line of log, and its end another."""
+    writer, disk = refusing
+    caplog.set_level(logging.INFO)
+    disk.full = True
+    writer.enter(sent(1))
+    writer.flush()
+    writer.flush()
+    disk.full = False
+    writer.flush()
+
+    assert ["ledger refused, sending stops", "ledger accepts again"] == [line.message for line in caplog.records]
+
+
+def test_a_sync_that_fails_is_tried_again(refusing: tuple[LedgerWriter, Refusing]) -> None:
+    """After a failed sync the next call syncs, and a call with nothing new does not."""
+    writer, disk = refusing
+    writer.enter(sent(1))
+    disk.full = True
+    with pytest.raises(OSError, match="Input/output"):
+        writer.sync()
+    disk.full = False
+    writer.sync()
+    writer.sync()
+
+    assert 1 == disk.syncs
+
+
+def test_a_ledger_is_claimed(writer: LedgerWriter) -> None:
+    """No two processes write one file."""
+    with pytest.raises(FileExistsError):
+        LedgerWriter(writer.path)
+
+
+def test_closing_twice_is_harmless(writer: LedgerWriter) -> None:
+    """A closed ledger is closed."""
+    writer.close()
+    writer.close()
+
+
+def test_reads_all_files_by_time(writer: LedgerWriter) -> None:
+    """The ledgers of several servers are read as one, by the time of their lines."""
+    other = LedgerWriter(writer.path.with_name("b.jsonl"))
+    writer.enter(sent(1, at=1))
+    writer.enter(sent(3, at=3))
+    other.enter(sent(2, at=2))
+    other.enter(sent(4, at=3))
+
+    assert [1, 2, 3, 4] == [entry.through for entry in read(writer.path.parent) if isinstance(entry, ledger.Sent)]
+
+
+def test_bad_lines_are_passed_over(writer: LedgerWriter) -> None:
+    """A torn tail and a damaged line are passed over; the good lines count."""
+    for through in (1, 2, 3):
+        writer.enter(sent(through))
+    lines = writer.path.read_bytes().splitlines(keepends=True)
+    writer.path.write_bytes(lines[0] + lines[1].replace(b"client-1", b"client-9") + lines[2] + lines[0][:40])
+
+    assert [1, 3] == [entry.through for entry in read(writer.path.parent) if isinstance(entry, ledger.Sent)]
+
+
+def test_a_touch_shows_life(writer: LedgerWriter) -> None:
+    """The newest time of a run's files tells when a server was last alive; without files it is 0."""
+    os.utime(writer.path, (1000, 1000))
+    assert 1000_000_000 == last_alive_us(writer.path.parent)
+    writer.touch()
+
+    assert last_alive_us(writer.path.parent) > 1000_000_000
+    assert 0 == last_alive_us(writer.path.parent.parent)

@@ -1,0 +1,218 @@
+"""Tests of when a run starts, resumes and ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.contract import ledger
+from services.server.ledger import read
+from services.server.lifecycle import JOIN_AT_MOST_SECONDS, JOIN_QUIET_SECONDS, RETURN_SECONDS, Lifecycle
+from services.server.runs import Run
+from tests.unit.server.stand import StoppedClock, new_run, runs
+
+AT = "2026-11-22T07:30:00.000000Z"
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    """Return a clock at the start."""
+    return StoppedClock()
+
+
+def join(run: Run, name: str = "client-1") -> None:
+    """Enter a subscription."""
+    run.enter(
+        ledger.Subscribe(
+            at=AT, client=name, session=1, instance="one", fence=run.book.fence + 1, first=1, block_size=10
+        )
+    )
+
+
+def leave(run: Run, name: str, cause: Any) -> None:
+    """Enter a departure."""
+    fence = run.book.clients[name].fence
+    run.enter(ledger.Leave(at=AT, client=name, fence=fence, sent=0, receipted=0, cause=cause))
+
+
+def receipt(run: Run, last: int, name: str = "client-1") -> None:
+    """Enter a receipt for everything up to ``last``."""
+    run.enter(
+        ledger.Receipt(
+            at=AT, client=name, session=1, fence=1, block=last, first=1, last=last,
+            count=last, digest="x00000000", match=True,
+        )
+    )  # fmt: skip
+
+
+def end_reason(run: Run) -> str | None:
+    """Return why the run is over, if it is."""
+    return run.book.end.reason if run.book.end is not None else None
+
+
+def test_starts_when_all_are_there(tmp_path: Path, clock: StoppedClock) -> None:
+    """When it is said how many clients there are, the clock starts with the last of them, and not before."""
+    run = new_run(tmp_path, clock, clients=2)
+    life = Lifecycle(run, 0)
+    join(run)
+    life.step(60.0, {"client-1"}, 0)
+    assert "waiting" == run.state
+    join(run, "client-2")
+    life.step(60.1, {"client-1", "client-2"}, 0)
+
+    assert ("running", 200) == (run.state, run.rate)
+
+
+def test_starts_when_nobody_more_comes(tmp_path: Path, clock: StoppedClock) -> None:
+    """When nobody says how many there are, the clock starts when no more of them came for a moment."""
+    run = new_run(tmp_path, clock, clients=1)
+    life = Lifecycle(run, 0)
+    join(run)
+    life.step(10.0, {"client-1"}, 0)
+    join(run, "client-2")
+    life.step(10.5, {"client-1", "client-2"}, 0)
+    life.step(10.5 + JOIN_QUIET_SECONDS - 0.01, {"client-1", "client-2"}, 0)
+    assert "waiting" == run.state
+    life.step(10.5 + JOIN_QUIET_SECONDS, {"client-1", "client-2"}, 0)
+
+    assert "running" == run.state
+
+
+def test_does_not_wait_for_ever(tmp_path: Path, clock: StoppedClock) -> None:
+    """Clients that keep coming do not hold up the start beyond its limit."""
+    run = new_run(tmp_path, clock, clients=1)
+    life, now, connected = Lifecycle(run, 0), 0.0, set()
+    while run.state == "waiting":
+        now += 0.4
+        connected.add(f"client-{len(connected) + 1}")
+        join(run, f"client-{len(connected)}")
+        life.step(now, connected, 0)
+
+    assert pytest.approx(JOIN_AT_MOST_SECONDS, abs=0.8) == now
+
+
+def test_one_that_goes_before_the_start_is_waited_for(tmp_path: Path, clock: StoppedClock) -> None:
+    """A client that has gone again does not count: the moment begins anew."""
+    run = new_run(tmp_path, clock, clients=1)
+    life = Lifecycle(run, 0)
+    join(run)
+    life.step(1.0, {"client-1"}, 0)
+    life.step(1.4, set(), 0)
+    life.step(60.0, set(), 0)
+
+    assert "waiting" == run.state
+
+
+def drained(tmp_path: Path, clock: StoppedClock) -> Run:
+    """Return a run that a server's stop interrupted, as the next server finds it."""
+    first = new_run(tmp_path, clock, rate=10, records=100)
+    first.pace(10)
+    for name in ("client-1", "client-2", "client-3"):
+        join(first, name)
+    clock.pass_seconds(1)
+    leave(first, "client-3", "bye")
+    first.pace(None)
+    for name in ("client-1", "client-2"):
+        leave(first, name, "draining")
+    first.ledger.close()
+    return runs(tmp_path, StoppedClock(clock.us + 10**9), "b", rate=10, records=100, resume_seconds=10**6).begin()
+
+
+def test_resumes_when_all_are_back(tmp_path: Path, clock: StoppedClock) -> None:
+    """A drained run goes on once everybody who was there is back, and not before."""
+    run = drained(tmp_path, clock)
+    life = Lifecycle(run, 0)
+    life.step(0.5, {"client-1"}, 0)
+    assert "paused" == run.state
+    life.step(0.6, {"client-1", "client-2"}, 0)
+
+    assert ("running", 10) == (run.state, run.rate)
+
+
+def test_resumes_without_those_who_stay_away(tmp_path: Path, clock: StoppedClock) -> None:
+    """A drained run does not wait for ever for somebody who does not return."""
+    run = drained(tmp_path, clock)
+    life = Lifecycle(run, 0)
+    life.step(RETURN_SECONDS, {"client-1"}, 0)
+    assert "paused" == run.state
+    life.step(RETURN_SECONDS + 0.1, {"client-1"}, 0)
+
+    assert "running" == run.state
+
+
+def test_an_operators_pause_outlives_a_restart(tmp_path: Path, clock: StoppedClock) -> None:
+    """What an operator paused, only an operator resumes."""
+    run = new_run(tmp_path, clock, rate=10)
+    run.pace(10)
+    run.enter(ledger.Control(at=AT, wish="pause", peer="127.0.0.1"))
+    run.pace(None)
+    Lifecycle(run, 0).step(60, {"client-1"}, 0)
+
+    assert "paused" == run.state
+
+
+def test_ends_when_all_have_all(tmp_path: Path, clock: StoppedClock) -> None:
+    """A run is complete when everybody has receipted the last record, not while one has not."""
+    run = new_run(tmp_path, clock, rate=10, records=10)
+    run.pace(10)
+    join(run)
+    join(run, "client-2")
+    life = Lifecycle(run, 0)
+    clock.pass_seconds(1)
+    receipt(run, 10)
+    life.step(1, set(), 20)
+    assert end_reason(run) is None
+    receipt(run, 10, "client-2")
+    life.step(1, set(), 20)
+
+    assert "complete" == end_reason(run)
+    assert isinstance(read(run.ledger.path.parent)[-1], ledger.End)
+
+
+def test_who_left_is_not_waited_for(tmp_path: Path, clock: StoppedClock) -> None:
+    """A client that said goodbye does not hold up the end, one that was lost does."""
+    run = new_run(tmp_path, clock, rate=10, records=10)
+    run.pace(10)
+    for name in ("client-1", "client-2"):
+        join(run, name)
+    leave(run, "client-2", "bye")
+    clock.pass_seconds(1)
+    receipt(run, 10)
+    Lifecycle(run, 0).step(1, set(), 20)
+
+    assert "complete" == end_reason(run)
+
+
+def test_grace_counts_from_the_last_due_time(tmp_path: Path, clock: StoppedClock) -> None:
+    """Whoever lacks something is waited for until the grace is over, counted from when the last record was due."""
+    run = new_run(tmp_path, clock, rate=10, records=11, grace_seconds=15)
+    run.pace(10)
+    join(run)
+    life = Lifecycle(run, 0)
+    clock.pass_seconds(1 + 15)
+    life.step(16, set(), 0)
+    assert end_reason(run) is None
+    clock.pass_seconds(0.001)
+    life.step(16, set(), 0)
+
+    assert "grace" == end_reason(run)
+
+
+def test_flat_out_grace_counts_from_the_last_progress(tmp_path: Path, clock: StoppedClock) -> None:
+    """At rate 0 a run goes on as long as anything moves, and ends when nothing has for the time of grace."""
+    run = new_run(tmp_path, clock, rate=0, records=1000, grace_seconds=15)
+    run.pace(0)
+    join(run)
+    life = Lifecycle(run, 0)
+    clock.pass_seconds(3600)
+    for now, delivered in ((10, 100), (20, 200), (30, 300)):
+        life.step(now, {"client-1"}, delivered)
+    receipt(run, 300)
+    life.step(44, {"client-1"}, 300)
+    life.step(59, {"client-1"}, 300)
+    assert end_reason(run) is None
+    life.step(59.1, {"client-1"}, 300)
+
+    assert "grace" == end_reason(run)

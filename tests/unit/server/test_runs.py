@@ -1,0 +1,177 @@
+"""Tests of opening, continuing and ending runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from services.contract import ledger
+from services.server.generate import FAKER_VERSION, POOL
+from services.server.ledger import read
+from services.server.runs import Run
+from tests.unit.server.stand import START_US, StoppedClock, feed, kinds_of, lines_of, new_run, refuse, runs
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    """Return a clock at the start."""
+    return StoppedClock()
+
+
+def crashed(run: Run, clock: StoppedClock) -> None:
+    """Leave a run as a crash does, its files last touched now."""
+    run.ledger._file.close()
+    os.utime(run.ledger.path, (clock.us / 1e6, clock.us / 1e6))
+
+
+def test_a_run_is_named_by_its_opening(tmp_path: Path, clock: StoppedClock) -> None:
+    """The first run is a folder named by the UTC time, and its ledger begins with what the feed is made of."""
+    run = runs(tmp_path, clock, records=500, rate=100, clients=3).begin()
+    opening = lines_of(run)[0]
+
+    assert "20261122T073000Z" == run.name == run.ledger.path.parent.name
+    assert isinstance(opening, ledger.Open)
+    assert (feed().identity, 42, "person", "en_US", FAKER_VERSION, POOL, 500, 100, 3) == (
+        *(opening.feed, opening.seed, opening.schema, opening.locale, opening.faker, opening.pool),
+        *(opening.total, opening.rate, opening.clients),
+    )
+    assert "waiting" == run.state
+
+
+def test_runs_of_one_second_are_numbered(tmp_path: Path, clock: StoppedClock) -> None:
+    """A name that is taken gets a number."""
+    names = [new_run(tmp_path, clock).name for _ in range(3)]
+
+    assert ["20261122T073000Z", "20261122T073000Z-2", "20261122T073000Z-3"] == names
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_an_interrupted_run_is_continued(tmp_path: Path, clock: StoppedClock, *, paused: bool) -> None:
+    """A server that starts within the time continues the run, from a ledger of its own beside the old one."""
+    first = new_run(tmp_path, clock, rate=10)
+    first.pace(10)
+    clock.pass_seconds(3.05)
+    if paused:
+        first.pace(None)
+    crashed(first, clock)
+    clock.pass_seconds(599)
+    second = runs(tmp_path, clock, "b", rate=10).begin()
+
+    assert first.name == second.name
+    assert {"a.jsonl", "b.jsonl"} == {path.name for path in second.ledger.path.parent.iterdir()}
+    assert ("paused", 31) if paused else ("running", 6000) == (second.state, second.head())
+
+
+def test_a_crashed_runs_schedule_goes_on(tmp_path: Path, clock: StoppedClock) -> None:
+    """After a crash the schedule has gone on while nobody was there."""
+    first = new_run(tmp_path, clock, rate=10)
+    first.pace(10)
+    crashed(first, clock)
+    clock.pass_seconds(20)
+
+    assert 201 == runs(tmp_path, clock, "b", rate=10).begin().head()
+
+
+@pytest.mark.parametrize(("outage", "changed"), [(601, {}), (1, {"records": 5}), (1, {"rate": 9})])
+def test_otherwise_it_is_abandoned(tmp_path: Path, clock: StoppedClock, outage: float, changed: dict[str, int]) -> None:
+    """After too long, or with another feed, the old run is ended as abandoned and a new one opened."""
+    first = new_run(tmp_path, clock)
+    crashed(first, clock)
+    clock.pass_seconds(outage)
+    second = runs(tmp_path, clock, "b", **changed).begin()
+    ends = [entry for entry in read(tmp_path / "ledger" / first.name) if isinstance(entry, ledger.End)]
+
+    assert first.name != second.name
+    assert "waiting" == second.state
+    assert ["abandoned"] == [entry.reason for entry in ends]
+
+
+def test_an_ended_run_is_followed(tmp_path: Path, clock: StoppedClock) -> None:
+    """A run that ended is not continued."""
+    first = new_run(tmp_path, clock)
+    first.finish("complete")
+    first.ledger.close()
+
+    assert f"{first.name}-2" == runs(tmp_path, clock, "b").begin().name
+
+
+def test_a_run_without_a_good_line_is_followed(tmp_path: Path, clock: StoppedClock) -> None:
+    """A folder in which a crash left nothing readable does not stop the server."""
+    (tmp_path / "ledger" / "20261122T072959Z").mkdir(parents=True)
+
+    assert "20261122T073000Z" == runs(tmp_path, clock).begin().name
+
+
+def test_a_pace_begins_after_the_head(tmp_path: Path, clock: StoppedClock) -> None:
+    """A change of rate is entered from the record after the head, due now, and whoever waits is told."""
+    run, told = new_run(tmp_path, clock, rate=10), []
+    run.on_change = lambda: told.append(run.rate)
+    run.pace(10)
+    clock.pass_seconds(1)
+    run.pace(50)
+    paces = [(entry.first, entry.due_us, entry.rate) for entry in lines_of(run) if isinstance(entry, ledger.Pace)]
+
+    assert [(1, START_US, 10), (12, START_US + 1_000_000, 50)] == paces
+    assert [10, 50] == told
+
+
+def test_the_end_of_the_feed_has_no_pace(tmp_path: Path, clock: StoppedClock) -> None:
+    """When everything is due there is nothing to pause."""
+    run = new_run(tmp_path, clock, records=10, rate=10)
+    run.pace(10)
+    clock.pass_seconds(5)
+    run.pace(None)
+
+    assert ("running", ["open", "pace"]) == (run.state, kinds_of(run))
+
+
+def test_rate_is_the_last_that_was_set(tmp_path: Path, clock: StoppedClock) -> None:
+    """Before the start the rate is the setting's, in a pause the one to be resumed."""
+    run = new_run(tmp_path, clock, rate=10)
+    assert 10 == run.rate
+    run.pace(70)
+    clock.pass_seconds(0.1)
+    run.pace(None)
+
+    assert 70 == run.rate
+
+
+def test_the_end_tells_how_late_the_server_was(tmp_path: Path, clock: StoppedClock) -> None:
+    """The last line has the server's own lateness; flat out there is none."""
+    run = new_run(tmp_path, clock, rate=10)
+    run.lateness.record([2000, 1000])
+    run.finish("grace")
+    end = lines_of(run)[-1]
+
+    assert isinstance(end, ledger.End)
+    assert (6000, 6000, "grace", 2000) == (end.last, end.count, end.reason, end.late_max_ns)
+    flat_out = new_run(tmp_path, clock, rate=0)
+    flat_out.lateness.record([2000])
+    flat_out.finish("complete")
+    assert "late_max_ns=None" in repr(lines_of(flat_out)[-1])
+
+
+def test_a_refusing_disk_does_not_stop_the_end(tmp_path: Path, clock: StoppedClock) -> None:
+    """A run ends although its ledger cannot be synced; the line waits for the disk."""
+    run = new_run(tmp_path, clock)
+    disk = refuse(run)
+    run.enter(ledger.Control(at=run.at(), wish="rate", peer="test"))
+    disk.full = True
+    run.finish("complete")
+
+    assert ("ended", False) == (run.state, run.ledger.writable)
+
+
+def test_welcome_tells_of_the_run(tmp_path: Path, clock: StoppedClock) -> None:
+    """A welcome names run, feed and state; the start is known once there is one."""
+    run = new_run(tmp_path, clock)
+    before = run.welcome()
+    run.pace(200)
+    after = run.welcome()
+
+    assert (run.name, feed().identity, 6000, 200, "boot") == (
+        *(before.run, before.feed, before.total, before.rate, before.boot),
+    )
+    assert [("waiting", None), ("running", START_US)] == [(it.state, it.start_us) for it in (before, after)]

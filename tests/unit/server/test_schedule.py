@@ -1,0 +1,118 @@
+"""Tests of when records are due."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.server.schedule import Schedule, Stretch
+
+START = 1_000_000_000
+rates = st.one_of(st.integers(1, 1_000_000), st.floats(0.01, 1_000_000))
+
+
+def schedule(*stretches: Stretch, total: int = 1000) -> Schedule:
+    """Return a schedule with these stretches."""
+    made = Schedule(total)
+    for stretch in stretches:
+        made.enter(stretch)
+    return made
+
+
+@given(rates, st.integers(0, 10**10), st.integers(1, 10**7))
+def test_head_and_due_agree(rate: float, passed_us: int, total: int) -> None:
+    """At any time the head is due and the record after it is not yet."""
+    made = schedule(Stretch(1, START, rate), total=total)
+    head = made.head(START + passed_us)
+
+    assert 1 <= head <= total
+    due_us, next_us = made.due_us(head), made.due_us(head + 1)
+    assert due_us is not None
+    assert next_us is not None
+    assert due_us <= START + passed_us
+    assert head == total or next_us > START + passed_us
+
+
+@given(st.lists(st.tuples(st.none() | rates | st.just(0), st.integers(0, 10**7)), min_size=1, max_size=8))
+def test_any_paces(paces: list[tuple[float | None, int]]) -> None:
+    """Whatever the paces and pauses, the head never falls and everything up to it was due by then."""
+    made, now_us, heads = Schedule(10**6), START, [0]
+    for rate, length_us in paces:
+        head = made.head(now_us)
+        made.enter(Stretch(head + 1, now_us, rate))
+        now_us += length_us
+        heads.append(made.head(now_us))
+        for seq in {1, head, heads[-1]} - {0}:
+            due_us = made.due_us(min(seq, made.total)) if seq <= heads[-1] else START
+            assert due_us is not None
+            assert due_us <= now_us
+
+    assert sorted(heads) == heads
+
+
+@given(rates, st.integers(1, 1000), st.integers(0, 10**9))
+def test_heads_rise_one_by_one(rate: float, seq: int, extra_us: int) -> None:
+    """A record is the head from the moment it is due until the next one is."""
+    made = schedule(Stretch(1, START, rate))
+    due_us = made.due_us(seq)
+
+    assert due_us is not None
+    assert seq <= made.head(due_us)
+    assert seq > made.head(due_us - 1)
+    assert made.head(due_us) <= made.head(due_us + extra_us)
+
+
+def test_nothing_is_due_without_a_schedule() -> None:
+    """A run that has not started has no head and no due times."""
+    made = Schedule(10)
+
+    assert (False, False, 0, None) == (made.started, made.paused, made.head(START), made.due_us(1))
+    with pytest.raises(LookupError, match="record 1 "):
+        made.stretch_of(1)
+
+
+def test_nothing_is_due_before_the_start() -> None:
+    """Before the schedule's start the head is what came before it."""
+    assert 0 == schedule(Stretch(1, START, 100)).head(START - 1)
+
+
+def test_a_pause_stops_the_head() -> None:
+    """While paused the head stands, and what follows has no due time."""
+    made = schedule(Stretch(1, START, 10), Stretch(11, START + 1_000_000, None))
+
+    assert made.paused
+    assert 10 == made.head(START + 60_000_000)
+    assert (START + 900_000, None) == (made.due_us(10), made.due_us(11))
+
+
+def test_resuming_replaces_the_pause() -> None:
+    """Of equal first the last stretch counts, so a pause leaves no trace in the schedule when it is over."""
+    made = schedule(Stretch(1, START, 10), Stretch(11, START + 1, None), Stretch(11, START + 5_000_000, 20))
+
+    assert not made.paused
+    assert [1, 11] == [stretch.first for stretch in made.stretches]
+    assert START + 5_050_000 == made.due_us(12)
+
+
+def test_an_earlier_first_replaces_all_that_follow() -> None:
+    """A stretch that begins before others, entered later, replaces them."""
+    made = schedule(Stretch(1, START, 10), Stretch(50, START, 20), Stretch(20, START + 7, 5))
+
+    assert [(1, 10), (20, 5)] == [(stretch.first, stretch.rate) for stretch in made.stretches]
+
+
+def test_flat_out_all_is_due() -> None:
+    """At rate 0 the whole run is due at once."""
+    made = schedule(Stretch(1, START, 0))
+
+    assert (0, 1000) == (made.head(START - 1), made.head(START))
+
+
+def test_stretches_end_where_the_next_begins() -> None:
+    """A stretch reaches to the record before the next one, the last to the end of the run."""
+    first, second = Stretch(1, START, 10), Stretch(11, START + 10, 20)
+    made = schedule(first, second)
+
+    assert (first, 10) == made.stretch_of(10)
+    assert (second, 1000) == made.stretch_of(11)
