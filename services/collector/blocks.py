@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import NamedTuple
 
+from services.collector.scan import Source
 from services.contract import blocklog
+
+
+class BlockNote(NamedTuple):
+    """What is kept of a block: enough to compare it with its receipt."""
+
+    first: int
+    last: int
+    messages: int
+    digest: str
+    source: Source
+    line: int
 
 
 def contradiction(block: blocklog.Block) -> str | None:

@@ -87,10 +87,10 @@ class Follow:
             self.books.take_tails(self._files.tails())
         return reconcile(self.books, limits, final=final, made_at=made_at)
 
-    def rate(self) -> float:
-        """Return how many messages per second were logged of late."""
+    def rate(self) -> float | None:
+        """Return how many messages per second were logged of late, None before that can be told."""
         (first_at, first), (last_at, last) = self._logged[0], self._logged[-1]
-        return (last - first) / (last_at - first_at) if last_at > first_at else 0.0
+        return (last - first) / (last_at - first_at) if last_at > first_at else None
 
     def _awaited(self) -> bool:
         for account in accounts(self.books):

@@ -6,10 +6,9 @@ A line counts once, however often it stands in however many files: its identity 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from services.collector.blocks import contradiction, spans
+from services.collector.blocks import BlockNote, contradiction, spans
 from services.collector.chain import FileChain
 from services.collector.scan import Source
 from services.collector.spread import Spread
@@ -21,17 +20,6 @@ from services.contract.ranges import Ranges
 
 Segment = tuple[int, int]
 """Session and segment: what a file of the block log is, whatever its name."""
-
-
-class BlockNote(NamedTuple):
-    """What is kept of a block: enough to compare it with its receipt."""
-
-    first: int
-    last: int
-    messages: int
-    digest: str
-    source: Source
-    line: int
 
 
 class OpenNote(NamedTuple):
@@ -83,7 +71,7 @@ class LogBook:
         return self._files[source]
 
     @property
-    def files(self) -> Sequence[LogFile]:
+    def files(self) -> list[LogFile]:
         """The client's files."""
         return list(self._files.values())
 
@@ -231,11 +219,11 @@ class LogFile:
         problem = contradiction(block)
         if problem:
             self.chain.note("inconsistent", f"block {block.block}: {problem}")
-        stamps = {}
         try:
             # Messages of one batch share the stamp, so few texts are read.
             stamps = {text: self._time(text) for text in {message.received_at for message in block.messages}}
         except ValueError as bad_time:
+            stamps = {}
             self.chain.note("inconsistent", f"block {block.block}: received_at: {bad_time}")
         note = BlockNote(block.first, block.last, block.count, block.digest, self.source, self.chain.number)
         self.book.enter_block(sealed, block, note, stamps)

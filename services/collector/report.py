@@ -46,7 +46,7 @@ def progress(summary: Summary, elapsed_s: float | None, rate: float | None) -> s
         f"{clock(elapsed_s)}  {summary.state:<7}",
         words.several(clients, "client"),
         f"{totals.received:,} of {expected:,}{share}",
-        f"{words.number(round(rate or 0))} msg/s",
+        f"{'-' if rate is None else words.number(round(rate))} msg/s",
         f"p99 {words.duration(p99)}",
         f"missing {totals.missing:,}",
     ]

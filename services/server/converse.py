@@ -208,5 +208,3 @@ class Conversation:
         request = self._connection.request
         said = request.headers.get("Authorization", "") if request is not None else ""
         return bool(self._token) and hmac.compare_digest(said.encode(), f"Bearer {self._token}".encode())
-
-

@@ -68,7 +68,8 @@ def test_five_containers_log_every_record(good_stack: GoodStack) -> None:
 @pytest.mark.parametrize("clients", [1, 20])
 def test_any_number_of_containers_logs_every_record(clients: int, folder: Path, engine: None) -> None:
     """One container gets the whole run, and so do twenty."""
-    with Stack(folder, RECORDS=RECORDS, RATE=400, CLIENTS=clients) as stack:
+    # Twenty processes share the machine with their server: a gentle rate keeps that one on time on two cores.
+    with Stack(folder, RECORDS=RECORDS, RATE=200, CLIENTS=clients) as stack:
         stack.up(clients=clients)
         code, text = stack.wait()
         assert 0 == code, text

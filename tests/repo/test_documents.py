@@ -36,7 +36,7 @@ DESCRIBED = [
 
 every_part = pytest.mark.parametrize(
     ("document", "part", "struct"),
-    [pytest.param(*described, id=f"{described[0]}:{described[1]}") for described in DESCRIBED],
+    [pytest.param(*one, id=f"{one[0]}:{one[1]}") for one in DESCRIBED],
 )
 
 

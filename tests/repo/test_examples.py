@@ -17,7 +17,6 @@ from jsonschema import Draft202012Validator
 from websockets.sync.server import ServerConnection, serve
 
 from services.contract import blocklog, ledger, summary, wire
-from services.contract.errors import PeerError
 from services.contract.line import FIRST
 from services.contract.wire import intact
 from tests.repo import examples
@@ -104,7 +103,7 @@ def test_schema_is_published() -> None:
     Draft202012Validator(json.loads(text(examples.SCHEMA))).validate(json.loads(examples.shown_summary()))
 
 
-def test_watching_takes_ten_lines(tmp_path: Path) -> None:
+def test_watching_takes_ten_lines() -> None:
     """The observer in the document is ten lines at most, and shows what a server sends until the end."""
     (program,) = fences(text("docs/wire.md"), "python")
     heard: list[str] = []
@@ -122,28 +121,23 @@ def test_watching_takes_ten_lines(tmp_path: Path) -> None:
         threading.Thread(target=server.serve_forever).start()
         address = f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
         command = [sys.executable, "-c", program.text, address]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        server.shutdown()
+        try:
+            ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        finally:
+            server.shutdown()
+    (said,) = map(str.encode, heard)
 
     assert len([line for line in program.text.splitlines() if line.strip()]) <= 10
     assert (ended.returncode, ended.stderr) == (0, "")
     assert '"id":' in ended.stdout
     assert '"type":"end"' in ended.stdout
-    assert [said.observe for said in map(subscription, heard)] == [True]
+    assert wire.Subscribe(client="watcher", observe=True) == wire.decode_from_client(said)
 
 
 def played() -> list[tuple[Any, bytes]]:
     """Return the frames of a short run, as the document shows them."""
     shown = {type(frame): (frame, body) for frame, body in map(decoded, WIRE_EXAMPLES)}
     return [shown[kind] for kind in (wire.Welcome, wire.Subscribed, wire.Records, wire.End)]
-
-
-def subscription(data: str) -> wire.Subscribe:
-    """Return the subscription that a message is."""
-    frame = wire.decode_from_client(data.encode())
-    if not isinstance(frame, wire.Subscribe):
-        raise PeerError("no subscription", data.encode())
-    return frame
 
 
 def test_examples_are_of_one_run() -> None:

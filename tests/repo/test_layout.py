@@ -15,10 +15,8 @@ from tests.repo.repository import ROOT, modules, relative, text
 NO_UNIT_TEST = {
     "__init__.py": "holds no code",
     "__main__.py": "wires settings to the app; what it starts is tested by starting it, in tests/integration",
-    "services/client/app.py": "sockets and tasks; tested as a process in tests/integration",
-    "services/collector/app.py": "sockets and tasks; tested as a process in tests/integration",
 }
-"""Edges, by file name or path, and why no unit test mirrors them."""
+"""Edges, by file name or by path, and why no unit test mirrors them."""
 
 SAYS_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "base", "core", "tools", "shared"}
 REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -27,7 +25,7 @@ REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
 def mirrors(module: Path) -> Path:
     """Return where the unit test of a module is, or would be."""
     below = module.relative_to(ROOT / "services")
-    return ROOT / "tests" / "unit" / below.with_name(f"test_{below.stem.strip('_')}.py")
+    return ROOT / "tests" / "unit" / below.with_name(f"test_{below.name}")
 
 
 def needs_a_test(module: Path) -> bool:

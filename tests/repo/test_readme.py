@@ -11,16 +11,23 @@ from tests.repo.markdown import commands
 from tests.repo.repository import ROOT, text
 
 RUN_BY = {
-    "docker compose up --scale client=5": "tests/integration/test_scale.py",
-    "docker compose up -d --scale client=5": "tests/integration/test_scale.py",
-    "docker compose exec -T collector python -m services.collector wait": "tests/integration/test_scale.py",
-    "docker compose exec -T collector python -m services.collector verify /volumes": "tests/integration/test_scale.py",
-    "docker compose restart server": "tests/integration/test_server_restart.py",
-    "docker compose down": "tests/integration/stack.py",
-    "make local CLIENTS=5": "tests/integration/test_make.py",
+    "docker compose up --scale client=5": "tests/integration/test_graceful_stop.py::test_ctrl_c_leaves_sealed_logs",
+    "docker compose up -d --scale client=5": "tests/integration/test_scale.py::test_names_come_from_the_network",
+    "docker compose exec -T collector python -m services.collector wait": (
+        "tests/integration/test_first_number.py::test_the_verdict_comes_first"
+    ),
+    "docker compose exec -T collector python -m services.collector verify /volumes": (
+        "tests/integration/test_books_cannot_close_by_accident.py::test_the_books_as_they_were_close"
+    ),
+    "docker compose restart server": "tests/integration/test_server_restart.py::test_a_restarted_server_goes_on",
+    "docker compose down": "tests/integration/stack.py::down",
+    "jq -c 'select(.kind==\"block\") | [.client, .block, .first, .last, .duration_ns]' volumes/logs/*/*/*.jsonl": (
+        "tests/integration/test_logs_read_everywhere.py::test_jq_counts_the_messages"
+    ),
+    "make local CLIENTS=5": "tests/repo/test_makefile.py::test_verb_does",
     "make check": ".ci/run",
     "make test": ".ci/run",
-    "make bench": "tests/integration/test_make.py",
+    "make bench": "tests/repo/test_makefile.py::test_verb_does",
 }
 """Every command that the README shows, and what runs it: a function in a file of tests, or a script."""
 

@@ -50,7 +50,7 @@ function heads(id, names) {
 
 function tiles(s) {
   const t = s.totals;
-  const values = [["Run", s.run], ["State", s.state], ["Clients", count(s.clients.length)],
+  const values = [["State", s.state], ["Clients", count(s.clients.length)],
     ["Received", count(t.received)], ["Expected", count(t.expected)], ["Missing", count(t.missing), t.missing],
     ["Duplicates", count(t.duplicates), t.duplicates], ["Residual", count(t.residual), t.residual],
     ["Rate", `${count(t.messages_per_second)}/s`], ["Latency p99", time(s.latency_ns.p99 ?? s.transit_ns.p99)]];
@@ -66,6 +66,7 @@ function show(s) {
   at("verdict").className = TONES[s.verdict] ?? "";
   document.title = `${s.verdict ?? s.state} · Streamgauge`;
   at("headline").textContent = s.headline;
+  at("run").textContent = `run ${s.run}`;
   at("reasons").replaceChildren(...s.reasons.slice(1, 21).map((reason) => element("li", reason)));
   tiles(s);
   at("clients").replaceChildren(...s.clients.slice(0, 500).map((client) =>

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,12 @@ def blocks(folder: Path) -> list[blocklog.Block]:
         assert block.count == len(block.messages)
         assert block.digest == blocklog.block_digest(block.messages)
     return found
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Let others work until something is so; the test's own timeout ends what never becomes so."""
+    while not true():  # noqa: ASYNC110 - what is waited for has no event of its own
+        await asyncio.sleep(0.001)
 
 
 class Disk:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.client import entries
-from services.client.cut import Cutter
+from services.client.cut import Cut, Cutter
 from services.client.history import Tail
 from services.client.offset import Estimate
 from services.contract import blocklog, wire
@@ -19,7 +19,11 @@ PLACE = entries.Place(RUN, "client-1", 3)
 
 
 @given(
-    st.integers(1, 10**9), st.integers(1, 50), st.integers(1, 10**6), st.integers(0, 10**10), st.integers(-(10**9), 10**9)
+    st.integers(1, 10**9),
+    st.integers(1, 50),
+    st.integers(1, 10**6),
+    st.integers(0, 10**10),
+    st.integers(-(10**9), 10**9),
 )
 def test_messages_tell_both_delays(first: int, count: int, rate: int, passed_ns: int, offset_us: int) -> None:
     """Each message has its seq, its bytes, and its delays from due and sent, on the server's clock."""
@@ -63,7 +67,7 @@ def test_a_block_tells_what_was_received() -> None:
 
 def test_digest_is_in_the_order_of_seq() -> None:
     """The digest of a block does not depend on the order in which its messages came."""
-    cuts = []
+    cuts: list[Cut] = []
     for order in ([1, 2, 3], [3, 1, 2]):
         cutter = Cutter(3, 2**20, 5, 0)
         for seq in order:

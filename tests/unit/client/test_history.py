@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from services.client import history
-from services.client.entries import Place, block, opening
 from services.client.cut import Cutter
+from services.client.entries import Place, block, opening
 from services.client.write import BlockLog
 from services.contract import blocklog
 from services.runtime.files import LineFile

@@ -14,8 +14,7 @@ from services.client import pointer
 from services.client.pointer import answer, name_server, pointer_name, question
 
 QUESTION = (
-    b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"
-    b"\x012\x010\x0218\x03172\x07in-addr\x04arpa\x00\x00\x0c\x00\x01"
+    b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x012\x010\x0218\x03172\x07in-addr\x04arpa\x00\x00\x0c\x00\x01"
 )
 """Number, recursion desired, one question: 2.0.18.172.in-addr.arpa, PTR, IN."""
 
@@ -112,7 +111,7 @@ def test_asks_the_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
         sent: list[bytes] = []
 
         class Asking(socket.socket):
-            def recv(self, *_: int) -> bytes:  # type: ignore[override]
+            def recv(self, *_: int) -> bytes:
                 data, peer = server.recvfrom(4096)
                 sent.append(data)
                 server.sendto(data[:2] + ANSWER[2:], peer)

@@ -300,7 +300,7 @@ def test_a_log_is_python_json_logger() -> None:
     """A line is what the formatter makes of a logged mapping: no field is added, none is escaped."""
     formatter = LineFormatter()
     logger = logging.Logger("test")  # noqa: LOG001
-    record = logger.makeRecord("test", logging.INFO, "", 0, {"v": 1, "kind": "open", "name": "Zoë"}, (), None)  # type: ignore[arg-type]
+    record = logger.makeRecord("test", logging.INFO, "", 0, {"v": 1, "kind": "open", "name": "Zoë"}, (), None)
 
     content = json.loads(formatter.format(record))
     assert ["crc", "prev", "v", "kind", "name"] == list(content)

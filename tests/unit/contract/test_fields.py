@@ -112,6 +112,9 @@ def test_digest_continues(one: bytes, other: bytes) -> None:
         (fields.Integer, -MAX_INTEGER - 1),
         (fields.Integer, 10**300),
         (fields.Rate, -1),
+        (fields.Rate, -0.5),
+        (fields.Rate, 10_000_000.5),
+        (fields.Count, 9_007_199_254_740_992),
         (fields.Rate, 10_000_001),
         (fields.Span, [1]),
         (fields.Span, [1, 2, 3]),
@@ -122,6 +125,30 @@ def test_types_refuse(kind: Any, value: Any) -> None:
     """A value outside its type's bounds does not get across a boundary."""
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(msgspec.json.encode(value), type=kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (fields.Count, 0),
+        (fields.Count, 9_007_199_254_740_991),
+        (fields.Positive, 1),
+        (fields.Positive, 9_007_199_254_740_991),
+        (fields.Integer, 9_007_199_254_740_991),
+        (fields.Integer, -9_007_199_254_740_991),
+        (fields.Rate, 0),
+        (fields.Rate, 0.0),
+        (fields.Rate, 0.5),
+        (fields.Rate, 10_000_000),
+        (fields.Rate, 10_000_000.0),
+        (fields.Span, (0, 0)),
+        (fields.Name, "a"),
+        (fields.Digest, "x0123abcf"),
+    ],
+)
+def test_types_accept(kind: Any, value: Any) -> None:
+    """A value at its type's very bounds gets across."""
+    assert value == msgspec.json.decode(msgspec.json.encode(value), type=kind)
 
 
 @pytest.mark.parametrize("run", ["20261122T073000Z", "20261122T073000Z-2", "20261122T073000Z-10"])

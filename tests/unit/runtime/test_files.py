@@ -199,18 +199,31 @@ def test_a_failed_replace_keeps_the_old(tmp_path: Path, full_disk: FullDisk) -> 
 
 def test_replace_forces_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The content is on the disk before the name is given to it, and then the name."""
-    seen: list[tuple[bool, bool]] = []
+    seen: list[tuple[str, int]] = []
     path = tmp_path / "summary.json"
     fsync = os.fsync
 
     def watch(fd: int) -> None:
-        seen.append((stat.S_ISDIR(os.fstat(fd).st_mode), path.exists()))
+        found = os.fstat(fd)
+        seen.append(("folder", len(os.listdir(fd))) if stat.S_ISDIR(found.st_mode) else ("file", found.st_size))
+        assert path.exists() == stat.S_ISDIR(found.st_mode)
         fsync(fd)
 
     monkeypatch.setattr(os, "fsync", watch)
     replace(path, b"new\n")
 
-    assert seen == [(False, False), (True, True)]
+    assert seen == [("file", len(b"new\n")), ("folder", 1)]
+
+
+def test_nothing_stays_open(tmp_path: Path) -> None:
+    """Whatever is done with files, no descriptor is left behind."""
+    before = os.listdir("/proc/self/fd")
+    make_folder(tmp_path / "a" / "b")
+    probe(tmp_path / "a")
+    replace(tmp_path / "a" / "file", b"")
+    LineFile(tmp_path / "a" / "b" / "file").close()
+
+    assert before == os.listdir("/proc/self/fd")
 
 
 def test_make_folder_forces_every_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A server without sockets, with a clock that stands still until it is told: what the tests of `services.server` share."""
+"""A server without sockets, whose clock stands still until it is told: what the tests of `services.server` share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-
 
 from services.contract import ledger, wire
 from services.runtime.clock import Clock

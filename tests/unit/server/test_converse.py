@@ -155,9 +155,7 @@ async def test_missing_records_are_not_in_the_digest(stream: Stream, clock: Stop
 
 
 @pytest.mark.parametrize("changed", [{"digest": "x00000000"}, {"count": 9}, {"missing": [(1, 1)]}])
-async def test_a_wrong_receipt_is_entered_as_such(
-    stream: Stream, clock: StoppedClock, changed: dict[str, Any]
-) -> None:
+async def test_a_wrong_receipt_is_entered_as_such(stream: Stream, clock: StoppedClock, changed: dict[str, Any]) -> None:
     """A receipt that does not agree with the feed is entered as a mismatch, and the client is told."""
     peer = await talk(stream, clock, subscribe(after=10), receipt(**changed))
 
@@ -195,9 +193,7 @@ async def test_nothing_is_recorded_before_it_is_written(stream: Stream, clock: S
 @pytest.mark.parametrize(
     "impossible", [receipt(11, 20), receipt(5, 4, count=0, digest="x00000000"), receipt(session=2)]
 )
-async def test_an_impossible_receipt_is_refused(
-    stream: Stream, clock: StoppedClock, impossible: wire.Receipt
-) -> None:
+async def test_an_impossible_receipt_is_refused(stream: Stream, clock: StoppedClock, impossible: wire.Receipt) -> None:
     """A receipt for what was never sent, for no range, or of a session to come ends the connection."""
     peer = await talk(stream, clock, subscribe(after=10), impossible)
 

@@ -58,7 +58,7 @@ def test_starts_when_all_are_there(tmp_path: Path, clock: StoppedClock) -> None:
     life = Lifecycle(run, 0)
     join(run)
     life.step(60.0, {"client-1"}, 0)
-    assert "waiting" == run.state
+    assert not run.book.schedule.started
     join(run, "client-2")
     life.step(60.1, {"client-1", "client-2"}, 0)
 
@@ -74,7 +74,7 @@ def test_starts_when_nobody_more_comes(tmp_path: Path, clock: StoppedClock) -> N
     join(run, "client-2")
     life.step(10.5, {"client-1", "client-2"}, 0)
     life.step(10.5 + JOIN_QUIET_SECONDS - 0.01, {"client-1", "client-2"}, 0)
-    assert "waiting" == run.state
+    assert not run.book.schedule.started
     life.step(10.5 + JOIN_QUIET_SECONDS, {"client-1", "client-2"}, 0)
 
     assert "running" == run.state
@@ -83,7 +83,7 @@ def test_starts_when_nobody_more_comes(tmp_path: Path, clock: StoppedClock) -> N
 def test_does_not_wait_for_ever(tmp_path: Path, clock: StoppedClock) -> None:
     """Clients that keep coming do not hold up the start beyond its limit."""
     run = new_run(tmp_path, clock, clients=1)
-    life, now, connected = Lifecycle(run, 0), 0.0, set()
+    life, now, connected = Lifecycle(run, 0), 0.0, set[str]()
     while run.state == "waiting":
         now += 0.4
         connected.add(f"client-{len(connected) + 1}")
@@ -125,7 +125,7 @@ def test_resumes_when_all_are_back(tmp_path: Path, clock: StoppedClock) -> None:
     run = drained(tmp_path, clock)
     life = Lifecycle(run, 0)
     life.step(0.5, {"client-1"}, 0)
-    assert "paused" == run.state
+    assert run.book.schedule.paused
     life.step(0.6, {"client-1", "client-2"}, 0)
 
     assert ("running", 10) == (run.state, run.rate)
@@ -136,7 +136,7 @@ def test_resumes_without_those_who_stay_away(tmp_path: Path, clock: StoppedClock
     run = drained(tmp_path, clock)
     life = Lifecycle(run, 0)
     life.step(RETURN_SECONDS, {"client-1"}, 0)
-    assert "paused" == run.state
+    assert run.book.schedule.paused
     life.step(RETURN_SECONDS + 0.1, {"client-1"}, 0)
 
     assert "running" == run.state

@@ -1,0 +1,58 @@
+"""Every verb of the Makefile is listed, and does what the documents and the other tests take it to do."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from tests.repo.repository import ROOT, text
+
+
+def make(*arguments: str) -> str:
+    """Return what make prints, as a make that was not told anything by another one."""
+    clean = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    command = ["make", "--no-print-directory", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def verbs() -> list[str]:
+    """Return the targets that are no files."""
+    found = re.search(r"^\.PHONY: (.+)$", text("Makefile"), flags=re.MULTILINE)
+    assert found is not None
+    return found[1].split()
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_make_lists_every_verb(verb: str) -> None:
+    """`make` alone shows every verb with a line of meaning."""
+    assert re.search(rf"^make {verb} +\S.*$", make(), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "does"),
+    [
+        (["up", "CLIENTS=3"], "CLIENTS=3 docker compose up --scale client=3"),
+        (["wait"], "docker compose exec -T collector python -m services.collector wait"),
+        (["local", "CLIENTS=3"], "CLIENTS=3 .*/python -m services$"),
+        (["test"], "/python -m pytest"),
+        (["test", "ARGS=-k resume"], "/python -m pytest -k resume$"),
+        (["bench"], "/python -m tests.bench"),
+        (["check"], "/ruff check$"),
+        (["check"], "/ruff format --check$"),
+        (["check"], "/mypy$"),
+        (["check"], "/lint-imports$"),
+        (["check"], "tests/repo/test_sizes.py$"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_verb_does(arguments: list[str], does: str) -> None:
+    """A verb runs the very command that the tests run without make."""
+    assert re.search(does, make("--dry-run", *arguments), flags=re.MULTILINE)
+
+
+def test_clean_leaves_the_books() -> None:
+    """What the runs wrote is nobody's rubbish."""
+    assert "volumes" not in make("--dry-run", "clean")

@@ -1,0 +1,333 @@
+"""Tests of one client's side of the books of one run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.client import account as module
+from services.client.account import Account
+from services.client.offset import Estimate
+from services.contract import blocklog, wire
+from services.runtime.files import LineFile
+from tests.unit.client.stand import (
+    EXACT,
+    RUN,
+    START_NS,
+    Disk,
+    StoppedClock,
+    batch,
+    blocks,
+    conditions,
+    entries,
+    until,
+)
+
+TOTAL = 100_000
+
+
+class Books:
+    """An account and the receipts that it gave out."""
+
+    def __init__(self, logs: Path, total: int = TOTAL, **changed: Any) -> None:
+        self.receipts: list[wire.Receipt] = []
+        self.account = Account(
+            "client-1", RUN, total, conditions(logs, **changed), StoppedClock(), self.receipts.append
+        )
+
+    async def receive(self, first: int, count: int, now_ns: int = START_NS, estimate: Estimate = EXACT) -> None:
+        """Take a good batch."""
+        await self.account.receive(*batch(first, count), now_ns, estimate)
+
+
+@asynccontextmanager
+async def books(logs: Path, **changed: Any) -> AsyncIterator[Books]:
+    """Open an account; close its files afterwards, whatever became of it."""
+    opened = Books(logs, **changed)
+    try:
+        async with asyncio.timeout(20):
+            yield opened
+    finally:
+        opened.account.abandon()
+        opened.account._claimed.close()
+        await asyncio.gather(opened.account._writer, return_exceptions=True)
+
+
+def folder(logs: Path) -> Path:
+    """Return the client's folder."""
+    return logs / RUN / "client-1"
+
+
+async def test_blocks_are_receipted_when_durable(tmp_path: Path) -> None:
+    """Full blocks are written and receipted in order, with the digest of what is on disk."""
+    async with books(tmp_path) as opened:
+        opened.account.subscribed(1, 0)
+        await opened.receive(1, 35)
+        await until(lambda: len(opened.receipts) == 3)
+
+        assert [(1, 1, 1, 10), (1, 2, 11, 20), (1, 3, 21, 30)] == [
+            (it.session, it.block, it.first, it.last) for it in opened.receipts
+        ]
+        assert [it.digest for it in blocks(folder(tmp_path))] == [it.digest for it in opened.receipts]
+        assert (35, 30) == (opened.account.after, opened.account.durable_through)
+
+
+async def test_sealing_writes_what_is_open(tmp_path: Path) -> None:
+    """Closing the block and sealing leaves a log that holds everything and ends well; once is enough."""
+    async with books(tmp_path) as opened:
+        opened.account.subscribed(1, 0)
+        await opened.receive(1, 15)
+        await opened.account.close_block("shutdown")
+        await opened.account.seal("shutdown")
+        await opened.account.seal("finished")
+
+    found = blocks(folder(tmp_path))
+    assert [("count", 10), ("shutdown", 5)] == [(it.closed_by, it.count) for it in found]
+    ends = [it for it in entries(folder(tmp_path), sealed=True) if isinstance(it, blocklog.End)]
+    assert [("shutdown", 2, 15)] == [(it.reason, it.block_count, it.message_count) for it in ends]
+    assert [1, 2] == [it.block for it in opened.receipts]
+
+
+async def test_settled_is_sealed_and_recorded(tmp_path: Path) -> None:
+    """Nothing is left to do when the log is sealed and every receipt is in the ledger."""
+    async with books(tmp_path) as opened:
+        opened.account.subscribed(1, 0)
+        await opened.receive(1, 10)
+        await until(lambda: len(opened.receipts) == 1)
+        opened.account.recorded(1, 1)
+        assert not opened.account.settled
+        await opened.account.seal("finished")
+        assert opened.account.settled
+
+
+async def test_the_last_record_closes_the_block(tmp_path: Path) -> None:
+    """With the run's last record the block is closed, full or not."""
+    async with books(tmp_path, total=7) as opened:
+        opened.account.subscribed(1, 0)
+        await opened.receive(1, 7)
+        await until(lambda: len(opened.receipts) == 1)
+
+    assert [("end", 7)] == [(it.closed_by, it.count) for it in blocks(folder(tmp_path))]
+
+
+async def test_old_blocks_are_closed(tmp_path: Path) -> None:
+    """A block is closed for its age although nothing comes."""
+    async with books(tmp_path) as opened:
+        opened.account.subscribed(1, 0)
+        await opened.receive(1, 3)
+        await opened.account.close_old_block(START_NS + 4_999_999_999)
+        assert [] == opened.receipts
+        await opened.account.close_old_block(START_NS + 5_000_000_000)
+        await until(lambda: len(opened.receipts) == 1)
+
+    assert ["time"] == [it.closed_by for it in blocks(folder(tmp_path))]
+
+
+async def test_a_corrupt_batch_is_noted(tmp_path: Path) -> None:
+    """A batch that fails its digest is not logged; the next block says so, and what is missing."""
+    async with books(tmp_path) as opened:
+        opened.account.subscribed(1, 0)
+        await opened.receive(1, 5)
+        header, lines = batch(6, 5)
+        await opened.account.receive(header, lines.replace(b"text", b"test"), START_NS, EXACT)
+        await opened.receive(11, 5)
+        await until(lambda: len(opened.receipts) == 1)
+
+    (block,) = blocks(folder(tmp_path))
+    assert ([(6, 10)], [(6, 10)], 10, 15) == (block.corrupt, block.missing, block.count, block.last)
+    assert [[(6, 10)]] == [it.missing for it in opened.receipts]
+
+
+async def test_duplicates_are_counted_and_not_logged(tmp_path: Path) -> None:
+    """A record that came twice is logged once; the block counts it."""
+    async with books(tmp_path) as opened:
+        opened.account.subscribed(1, 0)
+        await opened.receive(1, 6)
+        await opened.receive(4, 6)
+        await opened.receive(4, 6)
+        await opened.receive(10, 1)
+        await until(lambda: len(opened.receipts) == 1)
+
+    (block,) = blocks(folder(tmp_path))
+    assert (list(range(1, 11)), 9) == ([it.seq for it in block.messages], block.duplicates)
+
+
+async def test_a_block_states_the_estimate_of_its_messages(tmp_path: Path) -> None:
+    """All delays of a block are corrected by the one offset that the block states."""
+    async with books(tmp_path) as opened:
+        opened.account.subscribed(1, 0)
+        for first, offset_us in ((1, 100), (6, 200), (11, 300)):
+            await opened.receive(first, 5, estimate=Estimate(offset_us, 9))
+        await opened.account.close_block("end")
+        await until(lambda: len(opened.receipts) == 2)
+
+    found = blocks(folder(tmp_path))
+    assert [(100, 9), (300, 9)] == [(it.clock_offset_us, it.clock_error_us) for it in found]
+    for block in found:
+        assert {block.clock_offset_us * 1000} == {it.transit_ns for it in block.messages}
+
+
+async def test_idle_is_the_time_between_blocks(tmp_path: Path) -> None:
+    """The time since the block before is told, and none for the first."""
+    async with books(tmp_path) as opened:
+        opened.account.subscribed(1, 0)
+        for place in range(3):
+            await opened.receive(place * 10 + 1, 5, START_NS + place * 1000)
+            await opened.receive(place * 10 + 6, 5, START_NS + place * 1000 + 10)
+        await until(lambda: len(opened.receipts) == 3)
+
+    assert [(10, 0), (10, 990), (10, 990)] == [(it.duration_ns, it.idle_ns) for it in blocks(folder(tmp_path))]
+
+
+async def test_a_session_is_claimed(tmp_path: Path) -> None:
+    """Each process has a session of its own, whose file is there, empty, before it subscribes."""
+    async with books(tmp_path) as first, books(tmp_path) as second:
+        assert [1, 2] == [first.account.session, second.account.session]
+        assert ["0001-0001.jsonl", "0002-0001.jsonl"] == sorted(path.name for path in folder(tmp_path).iterdir())
+        assert [0, 0] == [path.stat().st_size for path in folder(tmp_path).iterdir()]
+
+
+async def test_a_name_is_given_back(tmp_path: Path) -> None:
+    """A session whose name turned out to be another's leaves no file."""
+    async with books(tmp_path) as opened:
+        opened.account.release()
+
+        assert [] == list(folder(tmp_path).iterdir())
+
+
+async def test_resumes_after_a_crash(tmp_path: Path) -> None:
+    """The next session resumes from what is durable, cuts the torn tail off and says so, and repeats receipts."""
+    async with books(tmp_path) as opened:
+        opened.account.subscribed(1, 0)
+        await opened.receive(1, 25)
+        await until(lambda: len(opened.receipts) == 2)
+    torn = folder(tmp_path) / "0001-0001.jsonl"
+    torn.write_bytes(torn.read_bytes() + b'{"crc":"x00')
+    async with books(tmp_path) as again:
+        assert (2, 20) == (again.account.session, again.account.after)
+        assert torn.read_bytes().endswith(b"x00")
+        lacking = again.account.subscribed(2, 10)
+        await again.receive(21, 10)
+        await until(lambda: len(again.receipts) == 1)
+
+    assert [opened.receipts[1]] == lacking
+    assert torn.read_bytes().endswith(b"\n")
+    lines = [
+        blocklog.codec.decode(it)[1] for it in (folder(tmp_path) / "0002-0001.jsonl").read_bytes().splitlines(True)
+    ]
+    assert isinstance(lines[0], blocklog.Open)
+    assert ([blocklog.Torn("0001-0001.jsonl", 11)], 20, 2) == (lines[0].torn, lines[0].after, lines[0].fence)
+
+
+@pytest.mark.parametrize(("receipted", "again"), [(0, [1, 2, 3]), (10, [2, 3]), (30, [])])
+async def test_receipts_are_sent_again(tmp_path: Path, receipted: int, again: list[int]) -> None:
+    """On subscribing again the receipts that the ledger lacks are sent again, also such as were recorded once."""
+    async with books(tmp_path) as opened:
+        opened.account.subscribed(1, 0)
+        await opened.receive(1, 30)
+        await until(lambda: len(opened.receipts) == 3)
+        for number in (1, 2, 3):
+            opened.account.recorded(1, number)
+
+        assert again == [it.block for it in opened.account.subscribed(2, receipted)]
+
+
+async def test_a_block_without_its_sync_is_not_receipted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block that is written and waits for its sync is not among the receipts that are sent again."""
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.001)
+    async with books(tmp_path, fsync="interval") as opened:
+        opened.account.subscribed(1, 0)
+        await opened.receive(1, 10)
+        await until(lambda: len(blocks(folder(tmp_path))) == 1)
+        before, lacking = len(opened.receipts), opened.account.subscribed(2, 0)
+
+        assert before == len(lacking)
+        await until(lambda: len(opened.receipts) == 1)
+        assert [1] == [it.block for it in opened.account.subscribed(3, 0)]
+
+
+async def test_reading_stops_while_the_disk_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that refuses holds the reader up, in bounded memory; nothing is receipted, and nothing lost in the end."""
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.001)
+    async with books(tmp_path, block_size=1000) as opened:
+        opened.account.subscribed(1, 0)
+        await opened.receive(1, 1000)
+        await until(lambda: len(opened.receipts) == 1)
+        disk = Disk().put_under(monkeypatch)
+        disk.full = True
+
+        async def read() -> None:
+            for first in range(1001, 20_001, 500):
+                await opened.receive(first, 500)
+
+        reading = asyncio.create_task(read())
+        await until(lambda: disk.calls > 10)
+        assert not reading.done()
+        assert opened.account.after <= 1000 + 4096 + 2000
+        assert 1 == len(opened.receipts)
+        disk.full = False
+        await reading
+        await opened.account.close_block("end")
+        await opened.account.seal("finished")
+
+    assert list(range(1, 21)) == [it.block for it in opened.receipts]
+    assert [(1, 20_000)] == [(blocks(folder(tmp_path))[0].first, blocks(folder(tmp_path))[-1].last)]
+
+
+async def test_sealing_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that refuses the last line is asked again: the log ends well once it accepts."""
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.001)
+    async with books(tmp_path) as opened:
+        opened.account.subscribed(1, 0)
+        await opened.receive(1, 10)
+        await until(lambda: len(opened.receipts) == 1)
+        disk = Disk().put_under(monkeypatch)
+        disk.full = True
+        sealing = asyncio.create_task(opened.account.seal("finished"))
+        await until(lambda: disk.calls > 5)
+        assert not sealing.done()
+        disk.full = False
+        await sealing
+
+    ends = [it.reason for it in entries(folder(tmp_path)) if isinstance(it, blocklog.End)]
+    assert "finished" == ends[-1]
+
+
+async def test_an_interval_syncs_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an interval many blocks share a sync, and none is receipted before it."""
+    calls: list[int] = []
+    sync = LineFile.sync
+
+    def counted(file: LineFile) -> None:
+        calls.append(file.size)
+        sync(file)
+
+    monkeypatch.setattr(LineFile, "sync", counted)
+    async with books(tmp_path, fsync="interval") as opened:
+        opened.account.subscribed(1, 0)
+        for first in range(1, 201, 10):
+            await opened.receive(first, 10)
+            assert [] == opened.receipts or calls
+        await until(lambda: len(opened.receipts) == 20)
+
+    assert len(calls) <= 3
+
+
+async def test_records_need_a_subscription(tmp_path: Path) -> None:
+    """Records that come before a subscription was granted are a fault of ours, and not silently taken."""
+    async with books(tmp_path) as opened:
+        with pytest.raises(RuntimeError, match="before a subscription"):
+            await opened.receive(1, 10)
+
+
+async def test_an_unused_session_leaves_an_empty_file(tmp_path: Path) -> None:
+    """A session that was never granted is sealed as what it is: claimed and empty."""
+    async with books(tmp_path) as opened:
+        await opened.account.seal("shutdown")
+
+    assert b"" == (folder(tmp_path) / "0001-0001.jsonl").read_bytes()

@@ -1,0 +1,97 @@
+"""Tests of the client's end of a connection, over real sockets on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError
+
+from services.client.connection import StampedConnection, connect_to
+from services.contract import wire
+from services.runtime.clock import Clock
+
+
+@asynccontextmanager
+async def pair(process_clock: Clock) -> AsyncIterator[tuple[StampedConnection, ServerConnection]]:
+    """Connect to a server that waits."""
+    connected: asyncio.Future[ServerConnection] = asyncio.get_running_loop().create_future()
+
+    async def hold(connection: ServerConnection) -> None:
+        connected.set_result(connection)
+        await connection.wait_closed()
+
+    async with serve(hold, "127.0.0.1", 0, compression=None, close_timeout=0.2) as server:
+        port = server.sockets[0].getsockname()[1]
+        client = await connect_to(f"ws://127.0.0.1:{port}", process_clock)
+        try:
+            async with asyncio.timeout(20):
+                yield client, await connected
+        finally:
+            client.transport.abort()
+
+
+async def test_offers_the_subprotocol() -> None:
+    """The client says which protocol it speaks, and neither compresses nor asks a proxy."""
+    async with pair(Clock()) as (_, server):
+        assert server.request is not None
+        headers = server.request.headers
+
+        assert wire.SUBPROTOCOL == headers["Sec-WebSocket-Protocol"]
+        assert "Sec-WebSocket-Extensions" not in headers
+
+
+async def test_frames_are_said_without_waiting() -> None:
+    """A frame arrives as a text message; on a closed connection it is dropped."""
+    async with pair(Clock()) as (client, server):
+        client.say(wire.Ping(t1_us=1))
+        assert wire.encode(wire.Ping(t1_us=1)).decode() == await server.recv()
+        await client.close()
+        client.say(wire.Ping(t1_us=2))
+        with pytest.raises(ConnectionClosed):
+            await server.recv()
+
+
+async def test_messages_are_stamped_before_they_are_taken() -> None:
+    """A message's stamp is that of its arrival, however late it is taken."""
+    clock = Clock()
+    async with pair(clock) as (client, server):
+        await server.send("one")
+        await server.send("two")
+        await (await server.ping())
+        read_ns = clock.now_ns()
+        await client.recv()
+        await client.recv()
+
+        assert client.stamps.take_ns() <= client.stamps.take_ns() <= read_ns
+
+
+async def test_a_message_in_pieces_has_the_stamp_of_the_last() -> None:
+    """A message that comes in fragments has arrived when its last bytes have."""
+    clock = Clock()
+    async with pair(clock) as (client, server):
+
+        async def pieces() -> AsyncIterator[str]:
+            yield "one "
+            await (await server.ping())
+            yield "two"
+
+        before_ns = clock.now_ns()
+        await server.send(pieces())
+        assert "one two" == await client.recv()
+        first, after_ns = client.stamps.take_ns(), clock.now_ns()
+
+        assert before_ns <= first <= after_ns
+        assert not client.stamps._waiting
+
+
+async def test_frames_beyond_the_limit_are_refused() -> None:
+    """A frame larger than the protocol allows ends the connection instead of filling the memory."""
+    async with pair(Clock()) as (client, server):
+        await server.send("x" * (wire.MAX_FRAME + 1))
+
+        with pytest.raises(ConnectionClosedError, match="1009"):
+            await client.recv()

@@ -1,0 +1,35 @@
+"""Tests of the client's settings."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from services.client.settings import NAMES, ClientSettings
+from services.runtime.errors import BadSettings
+
+
+def test_defaults() -> None:
+    """Without an environment the settings are those of the main job."""
+    chosen = ClientSettings.read({})
+
+    assert ((10, 25, 50, 100, 250), 5, 2**20, "block", 1, "", "ws://server:8765") == (
+        *(chosen.block_sizes, chosen.block_seconds, chosen.block_bytes, chosen.fsync),
+        *(chosen.connections, chosen.client_id, chosen.server_url),
+    )
+    assert isinstance(chosen.volumes, Path)
+
+
+def test_every_name_is_a_field() -> None:
+    """What is read from the environment is what the settings hold."""
+    assert [name.lower() for name in NAMES] == [field.name for field in fields(ClientSettings)]
+
+
+def test_all_mistakes_are_reported_together() -> None:
+    """Every malformed value is in one report."""
+    with pytest.raises(BadSettings) as caught:
+        ClientSettings.read({"FSYNC": "never", "CLIENT_ID": "../x", "SERVER_URL": "http://server"})
+
+    assert ["CLIENT_ID", "FSYNC", "SERVER_URL"] == sorted(it.partition("=")[0] for it in caught.value.problems)

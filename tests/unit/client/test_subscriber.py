@@ -1,0 +1,405 @@
+"""Tests of one client's conversation, against a server that does what the test says, on a free port of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from services.client import account, subscriber
+from services.client.subscriber import MOST_BACKOFF_SECONDS, Subscriber
+from services.contract import blocklog, wire
+from services.runtime.clock import Clock
+from services.runtime.jsonlogs import Sparingly
+from tests.unit.client.stand import (
+    RUN,
+    START_US,
+    batch,
+    blocks,
+    body,
+    conditions,
+    entries,
+    until,
+)
+
+Kind = TypeVar("Kind", bound=wire.Frame)
+NEXT_RUN = "20261122T083000Z"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten what a test would wait for."""
+    monkeypatch.setattr(subscriber, "MOST_BACKOFF_SECONDS", 0.02)
+    monkeypatch.setattr(subscriber, "_PING_SECONDS", 0.05)
+    monkeypatch.setattr(subscriber, "_FIRST_PINGS_SECONDS", 0.1)
+    monkeypatch.setattr(account, "_RETRY_SECONDS", 0.001)
+
+
+class Peer:
+    """One connection, as the scripted server holds it."""
+
+    def __init__(self, connection: ServerConnection) -> None:
+        self.connection = connection
+        self.answers_pings = True
+
+    async def say(self, *frames: wire.Frame) -> None:
+        """Send frames."""
+        for frame in frames:
+            await self.connection.send(wire.encode(frame), text=True)
+
+    async def send_records(self, first: int, count: int) -> None:
+        """Send a good batch."""
+        await self.connection.send(wire.encode_records(*batch(first, count)), text=True)
+
+    async def expect(self, kind: type[Kind]) -> Kind:
+        """Return the next frame of a kind; pings on the way are answered, receipts and others passed over."""
+        while True:
+            frame = wire.decode_from_client(bytes(await self.connection.recv(decode=False)))
+            if isinstance(frame, wire.Ping) and self.answers_pings:
+                await self.say(wire.Pong(t1_us=frame.t1_us, t2_us=START_US, t3_us=START_US))
+            if isinstance(frame, kind):
+                return frame
+
+    async def welcome(self, run: str = RUN, state: wire.State = "running", total: int = 1000) -> None:
+        """Announce a run."""
+        welcome = wire.Welcome(
+            run=run, feed="feed", state=state, total=total, rate=100, start_us=None, boot="boot", now_us=START_US
+        )
+        await self.say(welcome)
+
+    async def grant(self, fence: int = 1, receipted: int = 0, run: str = RUN, total: int = 1000) -> wire.Subscribe:
+        """Welcome a client, take its subscription and grant it."""
+        await self.welcome(run, total=total)
+        asked = await self.expect(wire.Subscribe)
+        await self.say(wire.Subscribed(client=asked.client, first=asked.after + 1, receipted=receipted, fence=fence))
+        return asked
+
+    async def receipts(self, count: int) -> list[wire.Receipt]:
+        """Return the next receipts, each of them recorded."""
+        found = []
+        for _ in range(count):
+            found.append(await self.expect(wire.Receipt))
+            await self.say(wire.Recorded(session=found[-1].session, block=found[-1].block, match=True))
+        return found
+
+
+class Stage:
+    """A client, and the server that it meets."""
+
+    def __init__(self, client: Subscriber, peers: asyncio.Queue[Peer], logs: Path) -> None:
+        self.client, self._peers, self.logs = client, peers, logs
+        self.running = asyncio.create_task(client.run())
+
+    async def peer(self) -> Peer:
+        """Return the next connection."""
+        return await self._peers.get()
+
+    def folder(self, name: str = "client-1", run: str = RUN) -> Path:
+        """Return a client's folder."""
+        return self.logs / run / name
+
+    def numbers(self, run: str = RUN) -> list[int]:
+        """Return the seqs that are on disk, in order, over all sessions."""
+        return [it.seq for block in blocks(self.folder(run=run)) for it in block.messages]
+
+
+@asynccontextmanager
+async def stage(logs: Path, **changed: Any) -> AsyncIterator[Stage]:
+    """Run a client against the scripted server."""
+    peers: asyncio.Queue[Peer] = asyncio.Queue()
+
+    async def hold(connection: ServerConnection) -> None:
+        await peers.put(Peer(connection))
+        await connection.wait_closed()
+
+    names = [Subprotocol(wire.SUBPROTOCOL)]
+    async with serve(hold, "127.0.0.1", 0, compression=None, subprotocols=names, close_timeout=0.2) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        client = Subscriber("client-1", url, conditions(logs, **changed), Clock(), Sparingly())
+        made = Stage(client, peers, logs)
+        try:
+            async with asyncio.timeout(20):
+                yield made
+        finally:
+            made.running.cancel()
+            client.abandon()
+            await asyncio.gather(made.running, *client._sealing, return_exceptions=True)
+            if client._account is not None:
+                client._account._claimed.close()
+                await asyncio.gather(client._account._writer, return_exceptions=True)
+
+
+async def test_subscribes_receives_and_receipts(tmp_path: Path) -> None:
+    """A client says who it is after a few pings, logs what comes, receipts it, and seals at the end."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        asked = await peer.grant(total=25)
+        assert (
+            wire.Subscribe(client="client-1", session=1, instance="one", block_size=10, boot="boot", after=0) == asked
+        )
+        await peer.send_records(1, 25)
+        await peer.say(wire.End(last=25, count=25))
+        receipts = await peer.receipts(3)
+        await until(lambda: it.client._account is not None and it.client._account.settled)
+
+    assert [(1, 10), (11, 20), (21, 25)] == [(receipt.first, receipt.last) for receipt in receipts]
+    assert list(range(1, 26)) == it.numbers()
+    last = entries(it.folder(), sealed=True)[-1]
+    assert isinstance(last, blocklog.End)
+    assert "finished" == last.reason
+
+
+async def test_resumes_where_it_was(tmp_path: Path) -> None:
+    """After a lost connection the session goes on: the client asks for what comes after all it holds."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.grant()
+        await peer.send_records(1, 13)
+        (first,) = await peer.receipts(1)
+        peer.connection.transport.abort()
+        peer = await it.peer()
+        asked = await peer.grant(fence=2, receipted=10)
+        assert (13, 1) == (asked.after, asked.session)
+        await peer.send_records(14, 7)
+        (second,) = await peer.receipts(1)
+
+    assert [1, 2] == [first.block, second.block]
+    assert list(range(1, 21)) == it.numbers()
+
+
+async def test_receipts_that_were_lost_are_sent_again(tmp_path: Path) -> None:
+    """What the ledger lacks is receipted again on the next connection, oldest first."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.grant()
+        await peer.send_records(1, 30)
+        for _ in range(3):
+            await peer.expect(wire.Receipt)
+        peer.connection.transport.abort()
+        peer = await it.peer()
+        await peer.grant(fence=2, receipted=10)
+
+        assert [2, 3] == [receipt.block for receipt in await peer.receipts(2)]
+
+
+async def test_another_process_resumes_from_the_log(tmp_path: Path) -> None:
+    """A client that was started again holds what its earlier session made durable, and begins a session of its own."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.grant()
+        await peer.send_records(1, 25)
+        await peer.receipts(2)
+    async with stage(tmp_path) as it:
+        asked = await (await it.peer()).grant(fence=2, receipted=20)
+
+    assert (20, 2) == (asked.after, asked.session)
+
+
+@pytest.mark.parametrize("retry_ms", [None, 0, 500, 10_000])
+async def test_backoff_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retry_ms: int | None) -> None:
+    """However long the server is away, and whatever it advised, the next attempt comes within two seconds."""
+    monkeypatch.setattr(subscriber, "MOST_BACKOFF_SECONDS", MOST_BACKOFF_SECONDS)
+    client = Subscriber("client-1", "ws://127.0.0.1:1", conditions(tmp_path), Clock(), Sparingly())
+    client._retry_seconds = None if retry_ms is None else retry_ms / 1000
+    delays = [client._backoff() for _ in range(5000)]
+
+    assert 0 <= min(delays)
+    assert max(delays) <= 2.0
+    assert retry_ms is not None or delays[0] < 0.3
+
+
+async def test_superseded_it_stops(tmp_path: Path) -> None:
+    """A client whose name another process has now seals what it holds and does not come back."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.grant()
+        await peer.send_records(1, 15)
+        await peer.receipts(1)
+        await peer.say(wire.Bye(reason="superseded", retry_ms=0))
+        await peer.connection.close(wire.CLOSE_SUPERSEDED, "superseded")
+        await it.running
+
+    assert list(range(1, 16)) == it.numbers()
+    last = entries(it.folder(), sealed=True)[-1]
+    assert isinstance(last, blocklog.End)
+    assert "superseded" == last.reason
+
+
+async def test_a_close_code_alone_supersedes(tmp_path: Path) -> None:
+    """The close code says it too, when the goodbye was lost."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.grant()
+        await peer.connection.close(wire.CLOSE_SUPERSEDED, "superseded")
+        await it.running
+
+
+async def test_a_taken_name_is_changed(tmp_path: Path) -> None:
+    """Told that its name is another's, a client takes the suggested one, with its own folder, and leaves no file."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.welcome()
+        await peer.expect(wire.Subscribe)
+        await peer.say(wire.Error(code="name_taken", detail="taken", suggest="client-1~2"))
+        asked = await peer.expect(wire.Subscribe)
+
+        assert ("client-1~2", 0, 1) == (asked.client, asked.after, asked.session)
+        assert [] == list(it.folder().iterdir())
+        assert ["0001-0001.jsonl"] == [path.name for path in it.folder("client-1~2").iterdir()]
+
+
+async def test_a_name_taken_meanwhile_keeps_what_was_written(tmp_path: Path) -> None:
+    """A name that was taken while the client was away is left with a sealed log that holds all it received."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.grant()
+        await peer.send_records(1, 15)
+        await peer.receipts(1)
+        peer.connection.transport.abort()
+        peer = await it.peer()
+        await peer.welcome()
+        await peer.expect(wire.Subscribe)
+        await peer.say(wire.Error(code="name_taken", detail="taken", suggest="client-1~2"))
+        asked = await peer.expect(wire.Subscribe)
+        await until(lambda: not it.client._sealing)
+
+    assert ("client-1~2", 0) == (asked.client, asked.after)
+    assert list(range(1, 16)) == it.numbers()
+    assert isinstance(entries(it.folder(), sealed=True)[-1], blocklog.End)
+
+
+async def test_the_next_run_is_another_log(tmp_path: Path) -> None:
+    """A welcome of the next run on the same connection seals the log and begins one in the next run's folder."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.grant(total=10)
+        await peer.send_records(1, 10)
+        await peer.receipts(1)
+        await peer.say(wire.End(last=10, count=10))
+        asked = await peer.grant(run=NEXT_RUN, total=20)
+        assert (0, 1) == (asked.after, asked.session)
+        await peer.send_records(1, 20)
+        await peer.receipts(2)
+
+    assert (list(range(1, 11)), list(range(1, 21))) == (it.numbers(), it.numbers(NEXT_RUN))
+
+
+async def test_an_ended_run_is_not_joined(tmp_path: Path) -> None:
+    """A client that comes after the end waits for the next run without claiming anything."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.welcome(state="ended")
+        await peer.expect(wire.Ping)
+        assert not it.folder().exists()
+        asked = await peer.grant(run=NEXT_RUN)
+
+    assert (0, 1) == (asked.after, asked.session)
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"hello", b"\xff\xfe", b"{}", b'{"type":"records"}', b'{"type":"subscribe","client":"x"}']
+)
+async def test_malformed_frames_are_passed_over(tmp_path: Path, garbage: bytes) -> None:
+    """A frame that cannot be read is passed over: what it held shows as a gap, and the rest is received."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.grant()
+        await peer.send_records(1, 5)
+        await peer.connection.send(garbage, text=False)
+        await peer.send_records(11, 5)
+        (receipt,) = await peer.receipts(1)
+
+    assert ([(6, 10)], 10) == (receipt.missing, receipt.count)
+
+
+async def test_a_corrupt_batch_is_said_in_the_log(tmp_path: Path) -> None:
+    """A batch whose bytes are not those the header speaks of is not logged as received."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.grant()
+        header, _ = batch(1, 5)
+        await peer.connection.send(wire.encode_records(header, body(range(2, 7))), text=True)
+        await peer.send_records(6, 10)
+        await peer.receipts(1)
+
+    assert [(1, 5)] == blocks(it.folder())[0].corrupt
+
+
+async def test_another_protocol_is_tried_again(tmp_path: Path) -> None:
+    """A server that does not speak the protocol is left, and tried again."""
+    async with stage(tmp_path) as it:
+        await (await it.peer()).connection.send("220 mail.example ESMTP")
+        peer = await it.peer()
+
+        assert "client-1" == (await peer.grant()).client
+
+
+async def test_silence_is_a_lost_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that says nothing at all for long is given up and sought again."""
+    monkeypatch.setattr(subscriber, "SILENCE_SECONDS", 0.1)
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.grant()
+        again = await it.peer()
+        await again.grant(fence=2)
+        with pytest.raises(ConnectionClosed):
+            await peer.expect(wire.Bye)
+
+
+async def test_a_server_that_answers_no_pings_is_subscribed_to(tmp_path: Path) -> None:
+    """Without a clock exchange the client subscribes all the same, after a while."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        peer.answers_pings = False
+        await peer.welcome()
+
+        assert "client-1" == (await peer.expect(wire.Subscribe)).client
+
+
+async def test_a_ping_is_answered(tmp_path: Path) -> None:
+    """The server may measure the clock too."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.say(wire.Ping(t1_us=7))
+
+        pong = await peer.expect(wire.Pong)
+        assert 7 == pong.t1_us
+        assert pong.t2_us <= pong.t3_us
+
+
+async def test_a_stop_seals_and_says_goodbye(tmp_path: Path) -> None:
+    """A client that is stopped logs what it holds, says through what, and leaves."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.grant()
+        await peer.send_records(1, 15)
+        await peer.receipts(1)
+        stopping = asyncio.create_task(it.client.stop())
+        assert 15 == (await peer.expect(wire.Receipt)).last
+        assert wire.Bye(last=15) == await peer.expect(wire.Bye)
+        with pytest.raises(ConnectionClosed):
+            await peer.expect(wire.Bye)
+        await stopping
+        await it.running
+
+    last = entries(it.folder(), sealed=True)[-1]
+    assert isinstance(last, blocklog.End)
+    assert "shutdown" == last.reason
+
+
+async def test_blocks_close_for_their_age(tmp_path: Path) -> None:
+    """A block that is not full is closed after its time, although nothing comes."""
+    async with stage(tmp_path, block_seconds=0.05) as it:
+        peer = await it.peer()
+        await peer.grant()
+        await peer.send_records(1, 3)
+
+        assert [(1, 3)] == [(receipt.first, receipt.last) for receipt in await peer.receipts(1)]
+        assert ["time"] == [block.closed_by for block in blocks(it.folder())]
