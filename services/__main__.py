@@ -129,16 +129,31 @@ async def _verdicts(environment: dict[str, str], runs: int) -> int:
         if newest <= judged:
             await asyncio.sleep(0.1)
             continue
-        # The collector has shown the summary already; only the code is wanted here.
-        waiting = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "services.collector", "wait"),
-            env=environment,
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        judged, code = newest, await waiting.wait()
+        judged, code = newest, await _verdict(environment)
         worst, runs = worst or code, runs - 1
         if runs == 0 or code == EXIT_ABORTED:
             return worst
+
+
+async def _verdict(environment: dict[str, str]) -> int:
+    # The collector has shown the summary already: what is wanted here is the code, and why waiting was in vain.
+    waiting = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.collector", "wait"),
+        env=environment,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        _, said = await waiting.communicate()
+    finally:
+        # When the run is stopped before its verdict, nobody waits for it any more.
+        if waiting.returncode is None:
+            waiting.kill()
+            await waiting.wait()
+    if waiting.returncode == EXIT_ABORTED and said:
+        print(said.decode(errors="replace").splitlines()[-1], flush=True)
+    return waiting.returncode or 0
 
 
 async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -> int:

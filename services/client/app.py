@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import socket
+import time
 import uuid
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from services.client.settings import ClientSettings
 from services.client.subscriber import Subscriber
 from services.runtime import heartbeat
 from services.runtime.clock import Clock, boot_id
-from services.runtime.files import probe
+from services.runtime.files import forget_old_runs, probe
 from services.runtime.jsonlogs import Sparingly
 
 log = logging.getLogger(__name__)
@@ -80,10 +80,5 @@ async def main(settings: ClientSettings, stop: asyncio.Event) -> int:
 
 async def _forget_old_runs(logs: Path, keep: int) -> None:
     while keep:
-        await asyncio.to_thread(_forget, logs, keep)
+        await asyncio.to_thread(forget_old_runs, logs, keep, time.time())
         await asyncio.sleep(_TIDY_SECONDS)
-
-
-def _forget(logs: Path, keep: int) -> None:
-    for run in sorted(path for path in logs.iterdir() if path.is_dir())[:-keep]:
-        shutil.rmtree(run, ignore_errors=True)

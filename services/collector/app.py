@@ -13,9 +13,9 @@ from pathlib import Path
 from services.collector import keep, publish, report
 from services.collector.follow import Follow
 from services.collector.page import Board, Page
-from services.collector.scan import find_runs, run_order
+from services.collector.scan import find_runs
 from services.collector.settings import CollectorSettings
-from services.contract.fields import utc_text
+from services.contract.fields import run_order, utc_text
 from services.contract.summary import Summary
 from services.runtime.clock import Clock
 from services.runtime.files import probe
@@ -177,15 +177,14 @@ class Collector:
         if self._now() < self._prune_at:
             return
         self._prune_at = self._now() + PRUNE_SECONDS
-        # A summary whose books are gone, removed by those who may, belongs to a closed run as well.
+        # A summary whose books are gone belongs to a closed run as well.
         closed = self._closed | (keep.summed_up(self._settings.volumes) - set(self._followed))
         for run in keep.surplus(closed, self._settings.keep_runs):
-            problem = keep.remove(self._settings.volumes, run)
-            if problem is None:
-                self._closed.discard(run)
-            else:
-                # Tried again later, for the books may be removed by those who can.
-                self._complain("cannot remove an old run", "", problem)
+            try:
+                if keep.remove(self._settings.volumes, run):
+                    self._closed.discard(run)
+            except OSError as problem:
+                self._complain("cannot remove an old summary", "", problem)
 
     def _complain(self, event: str, run: str, problem: OSError) -> None:
         key = f"{event} {run} {problem.errno}"

@@ -47,7 +47,7 @@ def _present(case: Case) -> Answer:
     lost = [account.client for account in case.accounts if account.state == "lost"]
     detail = f"{words.several(len(finished), 'client')} finished, {wanted:,} expected"
     if len(finished) >= wanted:
-        return Answer(True, detail)
+        return Answer(True, f"{words.several(len(finished), 'client')} finished")
     return Answer(False, detail, (detail + (f"; lost: {words.names(lost)}" if lost else ""),))
 
 

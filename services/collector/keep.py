@@ -1,8 +1,7 @@
-"""Removes the oldest closed runs beyond the number to keep.
+"""Removes the oldest summaries beyond the number of runs to keep, once their books are gone.
 
-The books go first and the summary last: a run without a summary would be read, and told, again. Where the books
-are mounted read-only, as in the compose file, they are for the server and the clients to remove, and their
-summary goes when they have gone.
+The books are removed by those who wrote them; the collector cannot write to them, and must not be able to. A
+summary stays as long as its books: without it the run would be read, and told, again.
 """
 
 from __future__ import annotations
@@ -12,8 +11,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from services.collector.scan import run_order
-from services.contract.fields import RUN_PATTERN
+from services.contract.fields import RUN_PATTERN, run_order
 
 
 def surplus(closed: Iterable[str], keep: int) -> list[str]:
@@ -27,13 +25,13 @@ def summed_up(volumes: Path) -> set[str]:
     return {name for name in found if re.match(RUN_PATTERN, name)}
 
 
-def remove(volumes: Path, run: str) -> OSError | None:
-    """Remove a run, books first; return what refused it, None when it is gone."""
-    for side in ("logs", "ledger", "summary"):
-        try:
-            shutil.rmtree(volumes / side / run)
-        except FileNotFoundError:
-            continue
-        except OSError as problem:
-            return problem
-    return None
+def remove(volumes: Path, run: str) -> bool:
+    """Remove a run's summary if its books are gone; return whether they are.
+
+    Raises:
+        OSError: the summary's folder refuses.
+    """
+    if any((volumes / side / run).is_dir() for side in ("logs", "ledger")):
+        return False
+    shutil.rmtree(volumes / "summary" / run)
+    return True

@@ -52,4 +52,4 @@ def store(volumes: Path, made: Summary, *, newest: bool) -> None:
 
 def places(volumes: Path, run: str) -> str:
     """Return the line that says where the files of a run are."""
-    return f"files: {volumes}/logs/{run}/  {volumes}/summary/{run}/{NAME}"
+    return f"files in {volumes}: logs/{run}/  summary/{run}/{NAME}"

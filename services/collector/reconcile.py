@@ -210,7 +210,9 @@ def _broken(threshold: Threshold) -> str:
 def _headline(books: RunBooks, every: Sequence[Account], totals: Totals, durations: dict[str, Quantiles]) -> str:
     if books.ledger.state in ("opened", "waiting"):
         wanted = books.ledger.open.clients if books.ledger.open else 1
-        return f"waiting: {len(every):,} of {words.several(wanted, 'client')}"
+        # The run may be waiting for more than are wanted: nobody says how many will come.
+        some = "" if len(every) >= wanted else f"{len(every):,} of "
+        return f"waiting: {some}{words.several(max(wanted, len(every)), 'client')}"
     p99 = durations["latency"].p99 if durations["latency"].p99 is not None else durations["transit"].p99
     expected = totals.expected if books.ledger.ends else len(every) * _total(books)
     parts = [

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.contract.fields import RUN_PATTERN, is_name
+from services.contract.fields import RUN_PATTERN, is_name, run_order
 
 PIECE = 256 * 1024
 """Bytes read at a time."""
@@ -57,12 +57,6 @@ class _Mark:
     offset: int = 0
     size: int = 0
     refused: str | None = None
-
-
-def run_order(run: str) -> tuple[str, int]:
-    """Return the key by which runs are sorted: when each was opened."""
-    opened, _, again = run.partition("-")
-    return opened, int(again or 1)
 
 
 def find_runs(volumes: Path) -> list[str]:

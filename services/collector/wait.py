@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.collector import publish, report
-from services.collector.scan import run_order
+from services.contract.fields import run_order
 from services.contract.summary import EXIT_ABORTED, EXIT_CODES, Summary
 
 POLL_SECONDS = 0.25
 WEIGH_SECONDS = 2.0
 PATIENCE_SECONDS = 60.0
 PROGRESS_SECONDS = 5.0
+RESTART_SECONDS = 3.0
+"""A run that was closed before anybody waited may be about to be followed: a server needs a moment to start again."""
 
 
 @dataclass(frozen=True)
@@ -65,22 +67,28 @@ class Patience:
 
 
 class Eyes:
-    """Looks at a volumes folder. The run that is newest at the first look is the one."""
+    """Looks at a volumes folder. The run that is newest at the first look is the one.
+
+    Unless that one is closed already: then one that is opened within `RESTART_SECONDS` is.
+    """
 
     def __init__(self, volumes: Path) -> None:
         self._volumes = volumes
         self._run: str | None = None
+        self._settled_at: float | None = None
         self._log_bytes = 0
         self._weighed_at: float | None = None
 
     def look(self, now: float) -> Sight:
         """Return what can be seen."""
+        if not self.is_settled(now):
+            self._run = self._newest()
         if self._run is None:
-            ledger = self._volumes / "ledger"
-            runs = sorted((path.name for path in ledger.glob("2*Z*") if path.is_dir()), key=run_order)
-            if not runs:
-                return Sight(None)
-            self._run = runs[-1]
+            return Sight(None)
+        if self._settled_at is None:
+            known = publish.load(self._volumes, self._run)
+            closed = known is not None and known.state == "closed"
+            self._settled_at = now + RESTART_SECONDS if closed else now
         if self._weighed_at is None or now - self._weighed_at >= WEIGH_SECONDS:
             self._log_bytes, self._weighed_at = _weight(self._volumes / "logs" / self._run, "*/*.jsonl"), now
         made = publish.load(self._volumes, self._run)
@@ -90,6 +98,14 @@ class Eyes:
             _weight(self._volumes / "ledger" / self._run, "*.jsonl"),
             self._log_bytes,
         )
+
+    def is_settled(self, now: float) -> bool:
+        """Tell whether it is decided which run is waited for."""
+        return self._settled_at is not None and now >= self._settled_at
+
+    def _newest(self) -> str | None:
+        runs = (path.name for path in (self._volumes / "ledger").glob("2*Z*") if path.is_dir())
+        return max(runs, key=run_order, default=None)
 
 
 def _weight(folder: Path, pattern: str) -> int:
@@ -125,7 +141,7 @@ async def wait(
     while not stop.is_set():
         sight = eyes.look(now())
         made = sight.summary
-        if made is not None and made.state == "closed":
+        if made is not None and made.state == "closed" and eyes.is_settled(now()):
             say(report.final(made, publish.places(volumes, made.run), colour=colour))
             return EXIT_CODES[made.verdict]
         reason = patience.look(sight, now())

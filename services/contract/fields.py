@@ -45,6 +45,12 @@ def is_name(text: str) -> bool:
     return re.match(NAME_PATTERN, text) is not None
 
 
+def run_order(run: str) -> tuple[str, int]:
+    """Return the key by which runs are sorted: when each was opened."""
+    opened, _, again = run.partition("-")
+    return opened, int(again or 1)
+
+
 def utc_text(epoch_us: int) -> str:
     """Return epoch microseconds as RFC 3339 UTC with six digits and ``Z``."""
     seconds, micros = divmod(epoch_us, 1_000_000)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 import uuid
 from pathlib import Path
 
+from services.contract.fields import run_order
 from services.runtime.errors import UnwritableFolder
+
+SETTLED_SECONDS = 10.0
+"""So long after a run's last line its collector has surely closed it."""
 
 
 class LineFile:
@@ -137,3 +142,20 @@ def _fix(folder: Path, problem: OSError) -> str:
     if isinstance(problem, (FileExistsError, NotADirectoryError)):
         return "fix: a file stands where the folder should be; move it away"
     return "fix: make space, or mount the folder for writing"
+
+
+def forget_old_runs(root: Path, keep: int, now_s: float) -> None:
+    """Remove what this process's side wrote about runs beyond the newest ``keep`` (0 keeps all).
+
+    A run that was written to in the last `SETTLED_SECONDS` stays for now: the collector may not have closed it.
+
+    Args:
+        root: the folder with one folder per run.
+        keep: how many runs stay.
+        now_s: epoch seconds.
+    """
+    runs = sorted((path for path in root.iterdir() if path.is_dir()), key=lambda path: run_order(path.name))
+    for run in runs[:-keep] if keep else []:
+        written_s = max((path.stat().st_mtime for path in run.rglob("*.jsonl")), default=0.0)
+        if now_s - written_s > SETTLED_SECONDS:
+            shutil.rmtree(run, ignore_errors=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import shutil
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,16 +15,15 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from services.contract import ledger, wire
+from services.contract import wire
 from services.runtime import heartbeat
 from services.runtime.clock import Clock, boot_id
 from services.runtime.errors import PortInUse
-from services.runtime.files import probe
+from services.runtime.files import forget_old_runs, probe
 from services.server.admit import Admission
 from services.server.connection import WRITE_LIMIT, FeedConnection, connection_of
 from services.server.converse import Conversation
 from services.server.generate import Feed
-from services.server.ledger import read
 from services.server.lifecycle import Lifecycle
 from services.server.metrics import ServerMetrics
 from services.server.runs import Runs
@@ -36,6 +35,7 @@ log = logging.getLogger(__name__)
 _SYNC_SECONDS = 0.2
 _STEP_SECONDS = 0.05
 _TOUCH_SECONDS = 2.0
+_TIDY_SECONDS = 5.0
 _BETWEEN_RUNS_SECONDS = 2.0
 """After the end of a run: time for clients to seal, and for the collector to close."""
 
@@ -143,20 +143,17 @@ class App:
     def _next_run(self) -> None:
         self.played += 1
         self.stream.run.ledger.close()
-        self._forget_old_runs()
         run = self.runs.open()
         self.stream.begin(run)
         self.lifecycle = Lifecycle(run, asyncio.get_running_loop().time())
         for conversation in self.conversations:
             conversation.welcome()
 
-    def _forget_old_runs(self) -> None:
-        keep = self.settings.keep_runs
-        names = sorted(path.name for path in self.root.iterdir() if path.is_dir())
-        # One place less: the run that is about to be opened counts too.
-        for name in names[: len(names) - keep + 1] if keep else []:
-            if any(isinstance(entry, ledger.End) for entry in read(self.root / name)):
-                shutil.rmtree(self.root / name, ignore_errors=True)
+    async def forget_old_runs(self) -> None:
+        """Remove old ledgers, as far as the operator wants that."""
+        while self.settings.keep_runs:
+            await asyncio.to_thread(forget_old_runs, self.root, self.settings.keep_runs, time.time())
+            await asyncio.sleep(_TIDY_SECONDS)
 
     async def drain(self, server: Server) -> None:
         """Stop in good order: pause the run, say goodbye, leave a ledger that tells all."""
@@ -183,7 +180,13 @@ async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(work)
-            for work in (app.stream.play(), app.keep_ledger(), app.keep_time(), heartbeat.beat())
+            for work in (
+                app.stream.play(),
+                app.keep_ledger(),
+                app.keep_time(),
+                app.forget_old_runs(),
+                heartbeat.beat(),
+            )
         ]
         await stop.wait()
         await app.drain(server)

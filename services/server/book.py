@@ -88,11 +88,7 @@ class RunBook:
 
     def awaited(self) -> list[str]:
         """Return the clients that have not receipted the last seq and have not left on purpose."""
-        return [
-            name
-            for name, client in self.clients.items()
-            if client.receipted < self.total and client.left != "bye"
-        ]
+        return [name for name, client in self.clients.items() if client.receipted < self.total and client.left != "bye"]
 
     def finished(self) -> bool:
         """Tell whether at least one client holds everything and no other is awaited."""

@@ -40,7 +40,7 @@ class Place:
 def books(tmp_path_factory: pytest.TempPathFactory) -> Volumes:
     """A run that passes and has every kind of line: a client left, one was dropped and came back, the rate changed."""
     folder = tmp_path_factory.mktemp("books")
-    with System(folder, RECORDS=600, RATE=300, CLIENTS=2) as system:
+    with System(folder, RECORDS=400, RATE=200, CLIENTS=2) as system:
         system.start("collector")
         system.server()
         clients = [system.client(f"client-{number}") for number in (1, 2, 3)]
@@ -161,5 +161,5 @@ def test_a_missing_sent_line_shows_in_the_residual(books: Volumes, copy: Path) -
     kept = [line for line in lines_of(path) if b'"kind":"sent"' not in line or b'"client-1"' not in line]
     path.write_bytes(b"".join(kept))
     made = judged(copy)
-    assert ("INVALID", -600) == (made.verdict, made.totals.residual)
-    assert made.headline.startswith("client-1: the books do not close, residual -600")
+    assert ("INVALID", -400) == (made.verdict, made.totals.residual)
+    assert made.headline.startswith("client-1: the books do not close, residual -400")

@@ -48,12 +48,11 @@ def test_five_local_clients_log_every_record(good_run: GoodRun) -> None:
     assert_every_record_is_logged(good_run.volumes, good_run.name, CLIENTS, RECORDS)
 
 
-@pytest.mark.parametrize("clients", [1, 20])
-def test_any_number_of_local_clients_logs_every_record(clients: int, tmp_path: Path) -> None:
-    """One client gets the whole run, and so do twenty."""
-    code, run = play(tmp_path, CLIENTS=clients, RECORDS=RECORDS, RATE=1000)
+def test_twenty_local_clients_log_every_record(tmp_path: Path) -> None:
+    """Twenty clients on one machine get the whole run each."""
+    code, run = play(tmp_path, CLIENTS=20, RECORDS=RECORDS, RATE=1000)
     assert 0 == code, run.text
-    assert_every_record_is_logged(run.volumes, run.volumes.newest(), clients, RECORDS)
+    assert_every_record_is_logged(run.volumes, run.volumes.newest(), 20, RECORDS)
 
 
 @pytest.mark.containers

@@ -29,7 +29,7 @@ class Watched:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
     """Return a run that three watched: the command-line client, a library, and one that claims to be a client."""
-    with LocalRun(tmp_path_factory.mktemp("watched"), CLIENTS=2, RECORDS=1200, RATE=400) as run:
+    with LocalRun(tmp_path_factory.mktemp("watched"), CLIENTS=2, RECORDS=1200, RATE=600) as run:
         run.says('"listening"')
         with Process("websockets", run.url) as terminal, connect(run.url, proxy=None, compression=None) as watcher:
             seen = Watched(-1, run, terminal.lines)

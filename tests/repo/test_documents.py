@@ -127,11 +127,13 @@ def test_close_codes_are_described() -> None:
 
 
 def test_sizes_are_described() -> None:
-    """The limits of frames and records are in the document."""
+    """The limits of frames, records and segments are in their documents."""
     found = text("docs/wire.md")
 
     for limit in (wire.MAX_FRAME, wire.MAX_RECORD, wire.MAX_CLIENT_FRAME):
         assert f"{limit // 1024} KiB" in found
+
+    assert f"{blocklog.SEGMENT_BYTES // 1024**2} MiB" in text("docs/block-log.md")
 
 
 @pytest.mark.parametrize("path", documents(), ids=relative)

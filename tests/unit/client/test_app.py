@@ -57,12 +57,3 @@ async def test_a_fault_ends_the_process(tmp_path: Path, monkeypatch: pytest.Monk
     async with asyncio.timeout(10):
         with pytest.raises(ZeroDivisionError):
             await app.main(settings(tmp_path, CLIENT_ID="client-1"), asyncio.Event())
-
-
-def test_old_runs_are_forgotten(tmp_path: Path) -> None:
-    """Only the newest runs are kept."""
-    for name in ("20261122T073000Z", "20261122T073100Z", "20261122T073200Z"):
-        (tmp_path / name / "client-1").mkdir(parents=True)
-    app._forget(tmp_path, 2)
-
-    assert ["20261122T073100Z", "20261122T073200Z"] == sorted(path.name for path in tmp_path.iterdir())

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import shutil
 import socket
 from pathlib import Path
 
@@ -174,7 +175,7 @@ def test_a_run_that_was_removed_is_forgotten(tmp_path: Path) -> None:
 
 
 def test_old_runs_are_removed(tmp_path: Path) -> None:
-    """KEEP_RUNS=1 leaves the newest of the closed runs."""
+    """KEEP_RUNS=1 leaves the summary of the newest closed run, and of those whose books are still there."""
     write(good_run(), tmp_path)
     Rig(tmp_path).rounds(5)
     later = "20271122T073000Z"
@@ -186,7 +187,14 @@ def test_old_runs_are_removed(tmp_path: Path) -> None:
     publish.summary_path(tmp_path, later).write_bytes(publish.summary_path(tmp_path, "20251122T073000Z").read_bytes())
     Rig(tmp_path, KEEP_RUNS="1").rounds(2)
 
-    assert {later} == {path.name for side in ("logs", "ledger") for path in (tmp_path / side).iterdir()}
+    assert publish.load(tmp_path, "20251122T073000Z") is not None
+
+    for side in ("logs", "ledger"):
+        shutil.rmtree(tmp_path / side / "20251122T073000Z")
+    Rig(tmp_path, KEEP_RUNS="1").rounds(2)
+
+    assert publish.load(tmp_path, "20251122T073000Z") is None
+    assert publish.load(tmp_path, later) is not None
 
 
 async def test_the_service_serves_and_stops(tmp_path: Path) -> None:

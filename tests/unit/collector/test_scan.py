@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.scan import Rewritten, RunFiles, find_runs, run_order
+from services.collector.scan import Rewritten, RunFiles, find_runs
+from services.contract.fields import run_order
 from tests.unit.collector.books_factory import RUN
 
 

@@ -58,6 +58,14 @@ def test_any_truncation_is_detected(entry: LineStruct, data: st.DataObject) -> N
         blocklog.codec.decode(line[: data.draw(st.integers(0, len(line) - 1))])
 
 
+@given(entries)
+def test_says_its_version(entry: LineStruct) -> None:
+    """Every line of a block log says the version of its format."""
+    line, _ = blocklog.codec.encode(entry, FIRST)  # type: ignore[arg-type]
+
+    assert b',"v":%d,"kind":"' % blocklog.VERSION in line
+
+
 @a_kind
 @given(data=st.data())
 def test_needs_every_field(kind: Any, data: st.DataObject) -> None:

@@ -43,6 +43,14 @@ def test_any_bit_flip_is_detected(entry: LineStruct, data: st.DataObject) -> Non
         ledger.codec.decode(changed)
 
 
+@given(entries)
+def test_says_its_version(entry: LineStruct) -> None:
+    """Every line of a ledger says the version of its format."""
+    line, _ = ledger.codec.encode(entry, FIRST)  # type: ignore[arg-type]
+
+    assert b',"v":%d,"kind":"' % ledger.VERSION in line
+
+
 @a_kind
 @given(data=st.data())
 def test_needs_every_field(kind: Any, data: st.DataObject) -> None:

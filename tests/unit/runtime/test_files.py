@@ -326,3 +326,24 @@ def test_probe_says_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nu
         r"cannot write to .+: .+ as uid \d+ \(.+ is owned by uid \d+, mode \d+\); fix: .+", str(caught.value)
     )
     assert os.strerror(number).lower() in str(caught.value)
+
+
+def test_old_runs_are_forgotten(tmp_path: Path) -> None:
+    """Runs beyond the newest ones go, but not one that was written to a moment ago; 0 keeps all."""
+    names = ["20261122T073000Z", "20261122T073000Z-2", "20261122T073000Z-10", "20261122T073200Z"]
+    for name in names:
+        (tmp_path / name / "client-1").mkdir(parents=True)
+    written = tmp_path / names[0] / "client-1" / "0001-0001.jsonl"
+    written.touch()
+    now_s = written.stat().st_mtime
+    files.forget_old_runs(tmp_path, 0, now_s)
+
+    assert set(names) == {path.name for path in tmp_path.iterdir()}
+
+    files.forget_old_runs(tmp_path, 2, now_s + 1)
+
+    assert {names[0], *names[2:]} == {path.name for path in tmp_path.iterdir()}
+
+    files.forget_old_runs(tmp_path, 2, now_s + files.SETTLED_SECONDS + 1)
+
+    assert set(names[2:]) == {path.name for path in tmp_path.iterdir()}

@@ -1,0 +1,57 @@
+"""``python -m tests.bench``: measure, print the table, and end with 1 when the books of any run did not close.
+
+``QUICK=1`` takes two rounds of smaller runs, within two minutes, and leaves ``docs/performance.md`` alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.bench import fanout, generator, report, system
+from tests.bench.measure import BooksOpen, Figures, Sizes
+
+DOCUMENT = Path("docs/performance.md")
+
+
+def measure(sizes: Sizes, folder: Path) -> Figures:
+    """Run every benchmark once a round, all of them in turn, after a warm-up that does not count."""
+    figures = Figures()
+    system.flat_out(Figures(), folder / "warm-up", sizes.warm_up)
+    for number in range(1, sizes.rounds + 1):
+        began = time.monotonic()
+        generator.measure(figures, sizes.generator)
+        system.flat_out(figures, folder / f"flat-out-{number}", sizes.flat_out)
+        system.paced(figures, folder / f"paced-{number}", sizes.paced)
+        fanout.measure(figures, folder / f"fan-out-{number}", sizes.fan_out)
+        print(f"round {number} of {sizes.rounds}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    return figures
+
+
+def main() -> int:
+    """Measure and report; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the figures of every round to this file")
+    parser.add_argument("--no-document", action="store_true", help=f"leave {DOCUMENT} alone")
+    chosen = parser.parse_args()
+    quick = os.environ.get("QUICK", "") not in ("", "0")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        try:
+            figures = measure(Sizes.quick() if quick else Sizes.full(), Path(folder))
+        except BooksOpen as problem:
+            print(f"error: {problem}", file=sys.stderr)
+            return 1
+    print(report.table(figures))
+    if chosen.json is not None:
+        chosen.json.write_text(report.as_json(figures))
+    if not quick and not chosen.no_document:
+        report.write(DOCUMENT, figures)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""Without Docker the supervisor does what Compose does: it restarts what crashes, and stops everything in order."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from services.contract.blocklog import End
+from tests.integration.processes import LocalRun
+from tests.integration.volumes import is_sealed
+from tests.poll import poll_until
+
+ABORTED = 105
+
+
+def children(run: LocalRun) -> dict[str, list[int]]:
+    """Return the processes of a run, by module."""
+    if shutil.which("ps") is None:
+        pytest.skip("no ps here")
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    found: dict[str, list[int]] = {}
+    for pid, parent, arguments in (
+        line.split(None, 2) for line in listed.splitlines() if len(line.split(None, 2)) == 3
+    ):
+        if int(parent) == run.pid:
+            found.setdefault(arguments.split()[-1], []).append(int(pid))
+    return found
+
+
+def test_what_crashes_is_restarted(tmp_path: Path) -> None:
+    """A client and the collector that are killed come back, and nothing is lost; KEEP=1 keeps the page up afterwards."""
+    with LocalRun(tmp_path, CLIENTS=2, RECORDS=800, RATE=400, KEEP=1) as run:
+        poll_until(lambda: run.volumes.head("client-2") >= 100, "client-2 has receipted 100", 20)
+        before = children(run)
+        for victim in (before["services.client"][0], before["services.collector"][0]):
+            os.kill(victim, signal.SIGKILL)
+        run.says("PASS", timeout=40)
+        assert 2 == len([line for line in run.lines if "exited with code -9; restarting" in line])
+        for client in ("client-1", "client-2"):
+            assert list(range(1, 801)) == [message.seq for message in run.volumes.messages(client)]
+        with urllib.request.urlopen(f"http://127.0.0.1:{run.page_port}/summary.json", timeout=10) as answer:
+            assert (tmp_path / "summary" / "summary.json").read_bytes() == answer.read()
+        assert run.code is None
+        run.signal(signal.SIGINT)
+        assert 0 == run.wait()
+
+
+def test_ctrl_c_seals_and_the_next_start_continues(tmp_path: Path) -> None:
+    """Ctrl-C ends with 105 and leaves sealed logs and no process; started again, the same run is played to its end."""
+    settings: dict[str, object] = {"CLIENTS": 2, "RECORDS": 1200, "RATE": 400}
+    with LocalRun(tmp_path, **settings) as run:
+        poll_until(lambda: run.volumes.head("client-1") >= 200, "client-1 has receipted 200", 20)
+        pids = [pid for several in children(run).values() for pid in several]
+        run.signal(signal.SIGINT)
+        assert ABORTED == run.wait(), run.text
+        assert 4 == len(pids)
+        assert [] == [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+        for client in ("client-1", "client-2"):
+            assert all(is_sealed(path) for path in run.volumes.files(client))
+            assert ["shutdown"] == [entry.reason for entry in run.volumes.log(client) if isinstance(entry, End)]
+    with LocalRun(tmp_path, **settings) as again:
+        assert 0 == again.wait(), again.text
+        assert 1 == len(again.volumes.runs())
+        for client in ("client-1", "client-2"):
+            assert list(range(1, 1201)) == [message.seq for message in again.volumes.messages(client)]
