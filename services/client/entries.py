@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count, repeat
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -45,10 +46,15 @@ def messages(header: wire.Records, body: bytes, received_ns: int, offset_us: int
     at = utc_text(received_ns // 1000)
     server_ns = received_ns + offset_us * 1000
     transit_ns = server_ns - header.sent_us * 1000
-    message, raw, first, due, rate = blocklog.Message, msgspec.Raw, header.first, header.due_us, header.rate
+    late_ns = server_ns - header.due_us * 1000
+    # Flat out, where speed counts, all were due at once.
+    latencies = [late_ns - due_us(0, i, header.rate) * 1000 for i in range(header.count)] if header.rate else None
+    message, raw = blocklog.Message, msgspec.Raw
     return [
-        message(first + i, at, server_ns - due_us(due, i, rate) * 1000, transit_ns, raw(record))
-        for i, record in enumerate(body.split(b"\n")[:-1])
+        message(seq, at, latency_ns, transit_ns, raw(record))
+        for seq, latency_ns, record in zip(
+            count(header.first), latencies or repeat(late_ns), body.split(b"\n")[:-1], strict=False
+        )
     ]
 
 

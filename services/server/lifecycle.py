@@ -12,6 +12,9 @@ does, the clock starts when no more of them come …"""
 JOIN_AT_MOST_SECONDS = 10.0
 """… but it does not wait for ever."""
 
+START_LEAD_US = 20_000
+"""The first record is due this long after the schedule is entered: entering it must not make that record late."""
+
 RETURN_SECONDS = 5.0
 """How long a paused run waits, when its server is back, for its clients to be back too."""
 
@@ -38,7 +41,7 @@ class Lifecycle:
         if self._fence != book.fence:
             self._fence, self._joined = book.fence, now
         if book.state == "waiting" and self._all_here(now, connected):
-            self.run.pace(self.run.settings.rate)
+            self.run.pace(self.run.settings.rate, START_LEAD_US if self.run.settings.rate else 0)
         elif self._resume and book.state == "paused":
             if self._expected <= connected or now - self._began > RETURN_SECONDS:
                 self._resume = False

@@ -63,13 +63,13 @@ class Run:
         self.book.apply(entry)
         self.ledger.enter(entry, then)
 
-    def pace(self, rate: float | None) -> None:
-        """Begin a new stretch of schedule after the head: at ``rate`` from now on, or a pause when None."""
+    def pace(self, rate: float | None, lead_us: int = 0) -> None:
+        """Begin a new stretch of schedule after the head: at ``rate`` from ``lead_us`` on, or a pause when None."""
         now_us = self.clock.now_us()
         head = self.book.schedule.head(now_us)
         if head >= self.book.total:
             return
-        self.enter(ledger.Pace(at=self.at(), first=head + 1, due_us=now_us, rate=rate))
+        self.enter(ledger.Pace(at=self.at(), first=head + 1, due_us=now_us + lead_us, rate=rate))
         log.info("pace", extra={"run": self.name, "first": head + 1, "rate": rate})
         self.on_change()
 

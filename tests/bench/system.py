@@ -23,6 +23,7 @@ RECEIVED = Metric(f"end to end, {LOAD}: received", "deliveries/s", "more")
 LOGGED = Metric(f"end to end, {LOAD}: written to the logs", "MB/s", "more")
 SERVER = Metric(f"end to end, {LOAD}: per server CPU second", "deliveries", "more")
 CLIENT = Metric(f"end to end, {LOAD}: per client CPU second", "deliveries", "more")
+FOLLOWED = Metric(f"end to end, {LOAD}: per collector CPU second, as it follows", "deliveries", "more")
 COLLECTOR = Metric("collector, `verify` of that run, start included", "MB/s", "more", 250)
 PACED = f"latency from due, 1,000 records/s × {CLIENTS} clients"
 P50 = Metric(f"{PACED}: p50", "ms", "less")
@@ -53,6 +54,7 @@ def flat_out(figures: Figures, folder: Path, records: int) -> None:
     figures.add(LOGGED, logged / (receipted - began))
     figures.add(SERVER, deliveries / played.cpu_seconds["services.server"])
     figures.add(CLIENT, deliveries / played.cpu_seconds["services.client"])
+    figures.add(FOLLOWED, deliveries / played.cpu_seconds["services.collector"])
     _verify(figures, folder)
     shutil.rmtree(folder)
 

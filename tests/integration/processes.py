@@ -122,6 +122,8 @@ class Process:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
         self._reader.join(10)
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:

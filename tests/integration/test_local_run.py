@@ -20,27 +20,26 @@ ABORTED = 105
 
 
 def children(run: LocalRun) -> dict[str, list[int]]:
-    """Return the processes of a run, by module."""
+    """Return the processes of a run, by the last word of their command: the module, or ``wait``."""
     if shutil.which("ps") is None:
         pytest.skip("no ps here")
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     found: dict[str, list[int]] = {}
-    for pid, parent, arguments in (
-        line.split(None, 2) for line in listed.splitlines() if len(line.split(None, 2)) == 3
-    ):
-        if int(parent) == run.pid:
-            found.setdefault(arguments.split()[-1], []).append(int(pid))
+    for pid, parent, *arguments in map(str.split, listed.splitlines()):
+        if int(parent) == run.pid and arguments:
+            found.setdefault(arguments[-1], []).append(int(pid))
     return found
 
 
 def test_what_crashes_is_restarted(tmp_path: Path) -> None:
-    """A client and the collector that are killed come back, and nothing is lost; KEEP=1 keeps the page up afterwards."""
+    """A client and the collector that are killed come back, nothing is lost, and KEEP=1 keeps the page up."""
     with LocalRun(tmp_path, CLIENTS=2, RECORDS=800, RATE=400, KEEP=1) as run:
         poll_until(lambda: run.volumes.head("client-2") >= 100, "client-2 has receipted 100", 20)
         before = children(run)
         for victim in (before["services.client"][0], before["services.collector"][0]):
             os.kill(victim, signal.SIGKILL)
         run.says("PASS", timeout=40)
+        poll_until(lambda: "wait" not in children(run), "the supervisor has the verdict too", 10)
         assert 2 == len([line for line in run.lines if "exited with code -9; restarting" in line])
         for client in ("client-1", "client-2"):
             assert list(range(1, 801)) == [message.seq for message in run.volumes.messages(client)]
@@ -59,7 +58,8 @@ def test_ctrl_c_seals_and_the_next_start_continues(tmp_path: Path) -> None:
         pids = [pid for several in children(run).values() for pid in several]
         run.signal(signal.SIGINT)
         assert ABORTED == run.wait(), run.text
-        assert 4 == len(pids)
+        # Two services, two clients, and whoever waits for the verdict.
+        assert 5 == len(pids)
         assert [] == [pid for pid in pids if Path(f"/proc/{pid}").exists()]
         for client in ("client-1", "client-2"):
             assert all(is_sealed(path) for path in run.volumes.files(client))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.runtime.prepare import WRITER
 from tests.repo.repository import SERVICES, compose, stages, text
 
 ALL = list(compose()["services"])
@@ -54,7 +55,7 @@ def test_is_not_root(name: str) -> None:
     dockerfile, stage = IMAGES[name]
 
     assert not service(name).keys() & {"user", "cap_add"}
-    assert stages(dockerfile)[stage].last("USER") == "10001:10001"
+    assert stages(dockerfile)[stage].last("USER") == f"{WRITER}:{WRITER}"
 
 
 def test_only_prepare_is_root() -> None:

@@ -103,6 +103,25 @@ def test_records_stay_byte_for_byte(block: Block) -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", [*KINDS, blocklog.Message, blocklog.Torn], ids=lambda kind: kind.__name__)
+def test_entries_are_values(kind: Any) -> None:
+    """What was read is not changed: a copy is made of it."""
+    assert kind.__struct_config__.frozen
+
+
+@a_kind
+@given(data=st.data())
+def test_what_is_absent_is_nothing(kind: Any, data: st.DataObject) -> None:
+    """An optional field that is left out reads as 0 or as an empty list."""
+    content = fields(data.draw(instances(kind)))
+    optional = {*kind.__struct_fields__} - {*required(kind)}
+    entry = blocklog.codec.decode(
+        seal(msgspec.json.encode({k: v for k, v in content.items() if k not in optional}), FIRST)[0]
+    )[1]
+
+    assert not [name for name in optional if getattr(entry, name) not in (0, [])]
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -76,6 +76,12 @@ def test_reads_the_next_minor(kind: Any, data: st.DataObject) -> None:
 
 
 @a_kind
+def test_entries_are_values(kind: Any) -> None:
+    """What was read is not changed: a copy is made of it."""
+    assert kind.__struct_config__.frozen
+
+
+@a_kind
 def test_kind_is_the_name(kind: Any) -> None:
     """A kind of line is called in the file what it is called in the code."""
     assert kind.__name__.lower() == kind.__struct_config__.tag

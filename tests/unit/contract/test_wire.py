@@ -69,6 +69,28 @@ def test_servers_cannot_speak_as_clients(kind: Any, data: st.DataObject) -> None
 
 
 @pytest.mark.parametrize("kind", EVERY_FRAME, ids=named)
+def test_frames_are_values(kind: Any) -> None:
+    """What came is not changed: a copy is made of it."""
+    assert kind.__struct_config__.frozen
+
+
+def test_numbers_are_the_protocols() -> None:
+    """Sizes and close codes are those that other programs were written against."""
+    codes = {name: value for name, value in vars(wire).items() if name.startswith("CLOSE_")}
+    expected = {
+        "CLOSE_DRAINING": 1012,
+        "CLOSE_LATER": 1013,
+        "CLOSE_PROTOCOL": 4400,
+        "CLOSE_UNAUTHORIZED": 4401,
+        "CLOSE_SLOW": 4408,
+        "CLOSE_SUPERSEDED": 4409,
+    }
+
+    assert expected == codes
+    assert (wire.MAX_FRAME, wire.MAX_RECORD, wire.MAX_CLIENT_FRAME) == (262_144, 65_536, 65_536)
+
+
+@pytest.mark.parametrize("kind", EVERY_FRAME, ids=named)
 def test_type_is_the_name(kind: Any) -> None:
     """A frame is called on the wire what it is called in the code, and says so first."""
     assert kind.__name__.lower() == kind.__struct_config__.tag
@@ -121,7 +143,9 @@ def test_subprotocol_names_the_version() -> None:
 
 def test_subscribe_needs_only_a_name() -> None:
     """Whoever says who it is can watch the feed; all else has a default."""
-    assert wire.Subscribe(client="curl") == wire.decode_from_client(b'{"type":"subscribe","client":"curl"}')
+    frame = wire.Subscribe(client="curl", session=0, instance="", block_size=0, boot="", after=0, observe=False)
+
+    assert frame == wire.decode_from_client(b'{"type":"subscribe","client":"curl"}')
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,6 +119,55 @@ def test_hands_the_group_on(volumes: Path) -> None:
 
     assert made.stat().st_gid == GROUP
     assert made.stat().st_mode & stat.S_ISGID
+
+
+@as_root
+def test_what_vanishes_is_passed_over(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Running services replace and delete files as they are looked at: that is no fault."""
+    (volumes / "logs").mkdir()
+    (volumes / "logs" / "gone").touch()
+    (volumes / "logs" / "here").touch()
+    chown = os.chown
+
+    def late(path: Any, *ownership: int, **options: Any) -> None:
+        if path == "gone":
+            (volumes / "logs" / "gone").unlink()
+        chown(path, *ownership, **options)
+
+    monkeypatch.setattr(os, "chown", late)
+
+    assert main(volumes) == 0
+    assert ownership(volumes / "logs" / "here") == (WRITER, GROUP, 0o664)
+
+
+@as_root
+def test_what_is_refused_inside_is_told(
+    volumes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that cannot be given away, on whatever file system, is told and not passed over."""
+    (volumes / "logs").mkdir()
+    (volumes / "logs" / "file").touch()
+    chown = os.chown
+
+    def refuse(path: Any, *ownership: int, **options: Any) -> None:
+        if path == "file":
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        chown(path, *ownership, **options)
+
+    monkeypatch.setattr(os, "chown", refuse)
+
+    assert main(volumes) == BAD_CONFIGURATION
+    assert "Operation not permitted" in capsys.readouterr().err
+
+
+def test_runs_as_a_program(tmp_path: Path) -> None:
+    """The one-shot container runs it on the folder it is given, and its code is the container's."""
+    (tmp_path / "logs").touch()
+    command = [sys.executable, "-m", "services.runtime.prepare", str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert ended.returncode == BAD_CONFIGURATION
+    assert ended.stderr.startswith(f"prepare: cannot give {tmp_path / 'logs'} to uid {WRITER}")
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "dead link"])

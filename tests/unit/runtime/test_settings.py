@@ -162,6 +162,35 @@ def test_refuses(name: str, text: str) -> None:
     assert "\n" not in problem
 
 
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("RATE", 0, 1_000_000),
+        ("RECORDS", 1, 1_000_000_000_000),
+        ("RUNS", 0, 1_000_000),
+        ("KEEP_RUNS", 0, 1_000_000),
+        ("SEED", 0, 9_007_199_254_740_991),
+        ("CLIENTS", 1, 100_000),
+        ("GRACE_SECONDS", 0, 3600),
+        ("RESUME_SECONDS", 0, 1_000_000),
+        ("SEND_SECONDS", 1, 3600),
+        ("PORT", 1, 65_535),
+        ("BLOCK_SIZES", 1, 100_000),
+        ("BLOCK_SECONDS", 1, 3600),
+        ("BLOCK_BYTES", 1024, 1_073_741_824),
+        ("CONNECTIONS", 1, 10_000),
+        ("PAGE_PORT", 0, 65_535),
+        ("HOLD_SECONDS", 0, 60),
+    ],
+)
+def test_bounds(name: str, least: int, most: int) -> None:
+    """A number is accepted up to its bounds and refused just beyond them."""
+    assert not problems({name: str(least)}, [name])
+    assert not problems({name: str(most)}, [name])
+    assert problems({name: str(least - 1)}, [name])
+    assert problems({name: str(most + 1)}, [name])
+
+
 def test_all_problems_come_together() -> None:
     """Every mistake is in the one report, so that the operator mends them in one go."""
     found = problems({"RATE": "fast", "SEED": "x", "FSYNC": "maybe", "BLOCK_SIZE": "10", "RECORDS": "5"})
@@ -179,6 +208,7 @@ def test_all_problems_come_together() -> None:
         ("BLOK_SIZES", "BLOCK_SIZES"),
         ("BLOCK_SECOND", "BLOCK_SECONDS"),
         ("RECORD", "RECORDS"),
+        ("RATES", "RATE"),
         ("CLIENT", "CLIENTS"),
         ("CONNECTION", "CONNECTIONS"),
         ("TRESHOLDS", "THRESHOLDS"),
@@ -198,7 +228,7 @@ def test_names_a_misspelt_setting(wrong: str, right: str) -> None:
     [
         *["PATH", "HOME", "HOSTNAME", "LANG", "LC_ALL", "TZ", "TERM", "DATE", "PWD", "SHLVL", "PYTHONPATH"],
         *["KUBERNETES_PORT", "SERVER_PORT", "SERVER_SERVICE_HOST", "COMPOSE_PROJECT_NAME", "DOCKER_HOST"],
-        *["PYTHON_VERSION", "VIRTUAL_ENV", "CI", "MAKEFLAGS", "PYTHON_IMAGE", "REVISION"],
+        *["RAT", "RATS", "SEEDY", "PYTHON_VERSION", "VIRTUAL_ENV", "CI", "MAKEFLAGS", "PYTHON_IMAGE", "REVISION"],
     ],
 )
 def test_leaves_other_names_alone(name: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from services.runtime.clock import Clock
 from services.runtime.stamps import Stamps
 
-TEXT, CONTINUED, PING = 1, 0, 9
+TEXT, BINARY, CONTINUED, CLOSE, PING = 1, 2, 0, 8, 9
 
 
 class Frame(NamedTuple):
@@ -77,10 +77,11 @@ def test_control_frames_are_no_messages(clock: FakeClock) -> None:
     """A ping between two messages, or within one, takes no stamp."""
     stamps = Stamps(clock)
     came(stamps, clock, 10, Frame(PING), Frame(TEXT))
+    came(stamps, clock, 15, Frame(CLOSE), Frame(BINARY))
     came(stamps, clock, 20, Frame(TEXT, fin=False), Frame(PING))
     came(stamps, clock, 30, Frame(CONTINUED))
 
-    assert [stamps.take_ns() for _ in range(2)] == [10, 30]
+    assert [stamps.take_ns() for _ in range(3)] == [10, 15, 30]
 
 
 def test_without_a_stamp_it_is_now(clock: FakeClock) -> None:
