@@ -1,5 +1,6 @@
 """Tests of services/collector/scan.py."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -122,10 +123,14 @@ def test_links_pipes_and_other_files_are_passed_over(tmp_path: Path) -> None:
     assert [] == texts(RunFiles(tmp_path, RUN))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refused file is among the tails, with the reason."""
-    put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n").chmod(0)
+    put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n")
+
+    def refuse(path: Path, _: int) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr("services.collector.scan.os.open", refuse)
     files = RunFiles(tmp_path, RUN)
 
     assert [] == texts(files)
