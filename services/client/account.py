@@ -51,7 +51,7 @@ class Account:
         self._log: BlockLog | None = None
         self._receipts = {(receipt.session, receipt.block): receipt for receipt in self._history.receipts}
         self._estimate = Estimate(0, 0)
-        self._number = self._durable_block = 0
+        self._number = self._durable_block = self._recorded_through = 0
         self.durable_through = self.after
         """The last seq that is on disk."""
         self._previous_end_ns: int | None = None
@@ -104,19 +104,22 @@ class Account:
                 self._place, fence, self.after, self._conditions, self._history.tails, self._clock.now_us()
             )
             self._log = BlockLog(self._claimed, opening, self._clock)
-        if receipted < self.after:
-            # The server may have lost what it had recorded: the logs know all of it.
+        if receipted < self._recorded_through:
+            # The server has lost what it had recorded: the logs know all of it.
             for receipt in history.read(self.folder).receipts:
                 # A block of this session may be written and not yet durable.
                 if receipt.session != self.session or receipt.block <= self._durable_block:
                     self._receipts.setdefault((receipt.session, receipt.block), receipt)
         lacking = [receipt for _, receipt in sorted(self._receipts.items()) if receipt.last > receipted]
         self._receipts = {(receipt.session, receipt.block): receipt for receipt in lacking}
+        self._recorded_through = max(self._recorded_through, receipted)
         return lacking
 
     def recorded(self, session: int, block: int) -> None:
         """Note that a receipt is in the ledger."""
-        self._receipts.pop((session, block), None)
+        receipt = self._receipts.pop((session, block), None)
+        if receipt is not None:
+            self._recorded_through = max(self._recorded_through, receipt.last)
 
     async def receive(self, header: wire.Records, body: bytes, received_ns: int, now: Estimate) -> None:
         """Check a batch, cut it into blocks, and have them written; waits while the disk is behind."""

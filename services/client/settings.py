@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from services.contract.fields import is_name
+from services.runtime.errors import BadSettings
 from services.runtime.settings import read
 
 NAMES = (
@@ -37,4 +39,7 @@ class ClientSettings:
             BadSettings: with all that is wrong.
         """
         values = read(environment, NAMES)
+        longest = f"{values['client_id']}.{values['connections']}"
+        if values["client_id"] and values["connections"] > 1 and not is_name(longest):
+            raise BadSettings([f"CLIENT_ID={values['client_id']!r}: too long for CONNECTIONS={values['connections']}"])
         return cls(**{**values, "volumes": Path(values["volumes"])})

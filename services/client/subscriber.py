@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import time
 from typing import Literal
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from services.client.account import Account
+from services.client.backoff import Backoff
 from services.client.connection import StampedConnection, connect_to
 from services.client.entries import Conditions
 from services.client.offset import Offset
@@ -22,7 +22,6 @@ from services.runtime.jsonlogs import Sparingly
 
 log = logging.getLogger(__name__)
 
-MOST_BACKOFF_SECONDS = 2.0
 SILENCE_SECONDS = 5.0
 """The server answers a ping every second; when nothing at all has come for so long, it is gone."""
 
@@ -43,8 +42,7 @@ class Subscriber:
         self._heard = time.monotonic()
         # Between two frames, or without a connection: nothing is half taken.
         self._listening = True
-        self._attempt = 0
-        self._retry_seconds: float | None = None
+        self._backoff = Backoff()
         self._superseded = self._stopping = False
         self._sealing: set[asyncio.Task[None]] = set()
 
@@ -65,7 +63,7 @@ class Subscriber:
                 why = f"the server does not speak {wire.SUBPROTOCOL}: {problem}"
             if self._done():
                 break
-            delay = self._backoff()
+            delay = self._backoff.next_seconds()
             if self._sparingly.due(time.monotonic()):
                 extra = {"client": self.name, "server": self._url, "why": why, "retry_s": round(delay, 2)}
                 log.warning("not connected", extra=extra)
@@ -76,14 +74,6 @@ class Subscriber:
 
     def _done(self) -> bool:
         return self._superseded or self._stopping
-
-    def _backoff(self) -> float:
-        self._attempt += 1
-        # A power without bound would outgrow a float within half an hour.
-        most = min(0.1 * 2 ** min(self._attempt, 10), MOST_BACKOFF_SECONDS)
-        if self._retry_seconds is not None:
-            most, self._retry_seconds = min(self._retry_seconds * 1.5, MOST_BACKOFF_SECONDS), None
-        return random.uniform(most / 3, most)
 
     async def _converse(self, connection: StampedConnection) -> None:
         self._connection, self._heard = connection, time.monotonic()
@@ -148,7 +138,7 @@ class Subscriber:
             case wire.Error():
                 await self._refused(frame)
             case wire.Bye():
-                self._retry_seconds = (frame.retry_ms or 0) / 1000
+                self._backoff.wish((frame.retry_ms or 0) / 1000)
                 self._superseded |= frame.reason == "superseded"
             case _:
                 pass
@@ -156,7 +146,7 @@ class Subscriber:
     async def _welcome(self, welcome: wire.Welcome) -> None:
         if welcome.v != wire.VERSION:
             raise PeerError(f"version {welcome.v}; this client knows {wire.VERSION}")
-        self._attempt = 0
+        self._backoff.succeeded()
         self._asked = self._granted = False
         self._offset.begin(same_kernel=welcome.boot == self._conditions.boot)
         if self._account is not None and self._account.run != welcome.run:
@@ -203,6 +193,7 @@ class Subscriber:
                 block_size=self._conditions.block_size,
                 boot=self._conditions.boot,
                 after=account.after,
+                run=account.run,
             )
         )
 

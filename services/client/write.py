@@ -10,55 +10,15 @@ import contextlib
 import hashlib
 import logging
 from collections import deque
-from typing import Any
 
 import msgspec
-from pythonjsonlogger.core import BaseJsonFormatter
 
+from services.client.handler import DurableHandler, LineFormatter
 from services.contract import blocklog
 from services.contract.fields import Span, utc_text
-from services.contract.line import FIRST, fields, seal
+from services.contract.line import FIRST, fields
 from services.runtime.clock import Clock
 from services.runtime.files import LineFile
-
-
-class LineFormatter(BaseJsonFormatter):
-    """Formats a logged mapping as a line of the block log: checked, and chained to the line before."""
-
-    def __init__(self) -> None:
-        # No field of the logging module's own: a line holds what its format says.
-        super().__init__([])
-        self.prev = self.crc = FIRST
-        self._encoder = msgspec.json.Encoder()
-
-    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
-        """Return the line with its newline; its digest stays in ``crc`` until it is known to be written."""
-        line, self.crc = seal(self._encoder.encode(log_data), self.prev)
-        return line.decode()
-
-
-class DurableHandler(logging.Handler):
-    """Appends formatted lines to the current segment. Unlike the stock handlers it lets a refusal be known."""
-
-    def __init__(self, formatter: LineFormatter) -> None:
-        super().__init__()
-        self.lines = formatter
-        self.setFormatter(formatter)
-        self.file: LineFile | None = None
-        self.sha256 = hashlib.sha256()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one line with one call.
-
-        Raises:
-            OSError: it is not in the file.
-        """
-        if self.file is None:
-            raise OSError("no segment is open")
-        line = self.format(record).encode()
-        self.file.append(line)
-        self.lines.prev = self.lines.crc
-        self.sha256.update(line)
 
 
 class BlockLog:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import Literal
 
 import msgspec
@@ -12,6 +13,8 @@ from services.contract.fields import Count, Digest, Name, Positive, Run, Span, d
 from services.contract.line import Kinds, LineStruct
 
 VERSION = 1
+MAX_BLOCK = 100_000
+"""Messages in a block, at most."""
 SEGMENT_BYTES = 64 * 1024 * 1024
 """A segment is closed when it has reached this size, and the next begun."""
 
@@ -114,12 +117,12 @@ def parse_file_name(name: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def records_digest(records: Iterable[bytes | msgspec.Raw]) -> str:
+def records_digest(records: Sequence[bytes | msgspec.Raw]) -> str:
     """Return the digest of records given in the order of seq: each as its bytes and a newline."""
-    return digest_text(digest(b"".join([b"%b\n" % bytes(record) for record in records])))
+    return digest_text(digest(b"\n", digest(b"\n".join(records))) if records else 0)
 
 
 def block_digest(messages: list[Message]) -> str:
     """Return the digest of a block's messages, whatever the order in which they were received."""
-    in_order = sorted(messages, key=lambda message: message.seq)
+    in_order = sorted(messages, key=attrgetter("seq"))
     return records_digest([message.record for message in in_order])

@@ -53,7 +53,7 @@ class Welcome(Frame, tag="welcome", frozen=True, kw_only=True):
 
 
 class Subscribe(Frame, tag="subscribe", frozen=True, kw_only=True):
-    """Client: who it is and the last ``seq`` it holds. Only ``client`` is required."""
+    """Client: who it is and the last ``seq`` it holds, in which run. Only ``client`` is required."""
 
     client: Name
     session: Count = 0
@@ -61,6 +61,7 @@ class Subscribe(Frame, tag="subscribe", frozen=True, kw_only=True):
     block_size: Count = 0
     boot: str = ""
     after: Count = 0
+    run: str = ""
     observe: bool = False
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from services.contract.blocklog import MAX_BLOCK
 from services.contract.fields import is_name
 from services.runtime.errors import BadSettings
 
@@ -60,7 +61,7 @@ def _choice(*choices: str) -> Callable[[str], str]:
 
 def _block_sizes(text: str) -> tuple[int, ...]:
     try:
-        sizes = tuple(_integer(1, 100_000)(part.strip()) for part in text.split(","))
+        sizes = tuple(_integer(1, MAX_BLOCK)(part.strip()) for part in text.split(","))
     except ValueError as problem:
         raise ValueError(f"a list like 10,25,50, each {problem}") from problem
     return sizes

@@ -9,6 +9,7 @@ import logging
 from websockets.exceptions import ConnectionClosed
 
 from services.contract import ledger, wire
+from services.contract.blocklog import MAX_BLOCK
 from services.contract.errors import PeerError
 from services.contract.ranges import Ranges
 from services.server.admit import Admission, Refused
@@ -99,6 +100,9 @@ class Conversation:
         if self.session is not None:
             detail = f"already subscribed as {self.session.name}"
             raise Refused(wire.Error(code="subscribed", detail=detail), wire.CLOSE_PROTOCOL)
+        if request.run not in ("", self._stream.run.name):
+            # It crossed the welcome of the next run on its way: the client will ask again for that one.
+            return
         try:
             session = await self._admission.admit(self._connection, request)
         except Refused as refusal:
@@ -159,7 +163,12 @@ class Conversation:
 
     @staticmethod
     def _refuse_impossible(receipt: wire.Receipt, sent: int, session: int) -> None:
-        if receipt.last < receipt.first or receipt.last > sent or (session and receipt.session > session):
+        if (
+            receipt.last < receipt.first
+            or receipt.count > MAX_BLOCK
+            or receipt.last > sent
+            or (session and receipt.session > session)
+        ):
             detail = f"receipt for {receipt.first} to {receipt.last} of session {receipt.session}; {sent} were sent"
             raise Refused(wire.Error(code="bad_receipt", detail=detail), wire.CLOSE_PROTOCOL)
 

@@ -13,7 +13,7 @@ import sys
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import faker
@@ -100,9 +100,8 @@ class Feed:
         columns = [map(pool.__getitem__, _indexes(dice)) for pool in self._pools]
         base = number * CHUNK + 1
         ids = [b'{"id":%d,' % seq for seq in range(base, base + CHUNK)]
-        lines = b"".join(chain.from_iterable(zip(ids, *columns, strict=True)))
-        lengths = [len(line) + 1 for line in lines.split(b"\n")[:-1]]
-        return Chunk(lines, [0, *accumulate(lengths)])
+        lines = list(map(b"".join, zip(ids, *columns, strict=True)))
+        return Chunk(b"".join(lines), [0, *accumulate(map(len, lines))])
 
 
 def _indexes(dice: random.Random) -> array[int]:

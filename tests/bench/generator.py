@@ -1,7 +1,7 @@
 """The generator alone: records per second of one core, no chunk made before.
 
-In a process of its own, as new as a server's: in one that has freed large buffers before, the C library hands memory
-out again instead of asking the kernel for every chunk, and the same code is up to half as fast again.
+In a new process each time: what the C library does with large buffers depends on what a process freed before, and
+this one has read whole logs.
 """
 
 from __future__ import annotations

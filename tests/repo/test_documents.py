@@ -134,6 +134,7 @@ def test_sizes_are_described() -> None:
         assert f"{limit // 1024} KiB" in found
 
     assert f"{blocklog.SEGMENT_BYTES // 1024**2} MiB" in text("docs/block-log.md")
+    assert f"{blocklog.MAX_BLOCK:,} messages" in text("docs/block-log.md")
 
 
 @pytest.mark.parametrize("path", documents(), ids=relative)

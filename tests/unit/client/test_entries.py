@@ -62,7 +62,7 @@ def test_a_block_tells_what_was_received() -> None:
         *(block.started_at, block.ended_at, block.duration_ns),
         *(block.idle_ns, block.clock_offset_us, block.clock_error_us),
     )
-    assert blocklog.records_digest(map(record, (2, 4, 5))) == block.digest
+    assert blocklog.records_digest([record(seq) for seq in (2, 4, 5)]) == block.digest
 
 
 def test_digest_is_in_the_order_of_seq() -> None:
@@ -74,7 +74,7 @@ def test_digest_is_in_the_order_of_seq() -> None:
             cuts += cutter.add([message(seq)], 10, START_NS)
     digests = {entries.block(PLACE, 1, cut, (0, 0, []), 0, Estimate(0, 0)).digest for cut in cuts}
 
-    assert {blocklog.records_digest(map(record, (1, 2, 3)))} == digests
+    assert {blocklog.records_digest([record(seq) for seq in (1, 2, 3)])} == digests
 
 
 def test_the_first_line_tells_the_conditions(tmp_path: Path) -> None:

@@ -33,3 +33,11 @@ def test_all_mistakes_are_reported_together() -> None:
         ClientSettings.read({"FSYNC": "never", "CLIENT_ID": "../x", "SERVER_URL": "http://server"})
 
     assert ["CLIENT_ID", "FSYNC", "SERVER_URL"] == sorted(it.partition("=")[0] for it in caught.value.problems)
+
+
+def test_names_with_numbers_have_to_fit() -> None:
+    """A name that is too long once connections are numbered is refused at once, not by the server."""
+    assert "c" * 63 == ClientSettings.read({"CLIENT_ID": "c" * 63}).client_id
+
+    with pytest.raises(BadSettings, match="too long for CONNECTIONS=2"):
+        ClientSettings.read({"CLIENT_ID": "c" * 63, "CONNECTIONS": "2"})

@@ -14,7 +14,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from services.client import account, subscriber
-from services.client.subscriber import MOST_BACKOFF_SECONDS, Subscriber
+from services.client.backoff import Backoff
+from services.client.subscriber import Subscriber
 from services.contract import blocklog, wire
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import Sparingly
@@ -36,7 +37,7 @@ NEXT_RUN = "20261122T083000Z"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten what a test would wait for."""
-    monkeypatch.setattr(subscriber, "MOST_BACKOFF_SECONDS", 0.02)
+    monkeypatch.setattr(subscriber, "Backoff", lambda: Backoff(0.02))
     monkeypatch.setattr(subscriber, "_PING_SECONDS", 0.05)
     monkeypatch.setattr(subscriber, "_FIRST_PINGS_SECONDS", 0.1)
     monkeypatch.setattr(account, "_RETRY_SECONDS", 0.001)
@@ -142,7 +143,7 @@ async def test_subscribes_receives_and_receipts(tmp_path: Path) -> None:
         peer = await it.peer()
         asked = await peer.grant(total=25)
         assert (
-            wire.Subscribe(client="client-1", session=1, instance="one", block_size=10, boot="boot", after=0) == asked
+            wire.Subscribe(client="client-1", session=1, instance="one", block_size=10, boot="boot", run=RUN) == asked
         )
         await peer.send_records(1, 25)
         await peer.say(wire.End(last=25, count=25))
@@ -200,19 +201,6 @@ async def test_another_process_resumes_from_the_log(tmp_path: Path) -> None:
         asked = await (await it.peer()).grant(fence=2, receipted=20)
 
     assert (20, 2) == (asked.after, asked.session)
-
-
-@pytest.mark.parametrize("retry_ms", [None, 0, 500, 10_000])
-async def test_backoff_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retry_ms: int | None) -> None:
-    """However long the server is away, and whatever it advised, the next attempt comes within two seconds."""
-    monkeypatch.setattr(subscriber, "MOST_BACKOFF_SECONDS", MOST_BACKOFF_SECONDS)
-    client = Subscriber("client-1", "ws://127.0.0.1:1", conditions(tmp_path), Clock(), Sparingly())
-    client._retry_seconds = None if retry_ms is None else retry_ms / 1000
-    delays = [client._backoff() for _ in range(5000)]
-
-    assert 0 <= min(delays)
-    assert max(delays) <= 2.0
-    assert retry_ms is not None or delays[0] < 0.3
 
 
 async def test_superseded_it_stops(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 from services.client.cut import Cutter
 from services.client.entries import Place, block, opening
 from services.client.history import Tail
-from services.client.write import BlockLog, DurableHandler, LineFormatter
+from services.client.write import BlockLog
 from services.contract import blocklog
 from services.runtime.files import LineFile
 from tests.unit.client.stand import (
@@ -294,22 +293,3 @@ def test_abandoning_closes_everything(tmp_path: Path) -> None:
 
     assert COUNT == len(blocks(tmp_path))
     assert not isinstance(entries(tmp_path)[-1], blocklog.End)
-
-
-def test_a_log_is_python_json_logger() -> None:
-    """A line is what the formatter makes of a logged mapping: no field is added, none is escaped."""
-    formatter = LineFormatter()
-    logger = logging.Logger("test")  # noqa: LOG001
-    record = logger.makeRecord("test", logging.INFO, "", 0, {"v": 1, "kind": "open", "name": "Zoë"}, (), None)
-
-    content = json.loads(formatter.format(record))
-    assert ["crc", "prev", "v", "kind", "name"] == list(content)
-    assert ("Zoë", formatter.crc) == (content["name"], content["crc"])
-
-
-def test_a_handler_needs_a_segment() -> None:
-    """A line without an open file is refused aloud, not swallowed."""
-    handler = DurableHandler(LineFormatter())
-
-    with pytest.raises(OSError, match="no segment is open"):
-        handler.emit(logging.makeLogRecord({"msg": {"v": 1}}))

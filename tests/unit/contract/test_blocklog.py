@@ -172,7 +172,7 @@ def test_digest_of_records(lines: list[bytes]) -> None:
     expected = f"x{zlib.crc32(b''.join(line + bytes([10]) for line in lines)):08x}"
 
     assert expected == records_digest(lines)
-    assert expected == records_digest(msgspec.Raw(line) for line in lines)
+    assert expected == records_digest([msgspec.Raw(line) for line in lines])
 
 
 def test_digest_in_order_of_seq() -> None:

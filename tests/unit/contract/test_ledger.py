@@ -76,6 +76,18 @@ def test_reads_the_next_minor(kind: Any, data: st.DataObject) -> None:
 
 
 @a_kind
+@given(data=st.data())
+def test_what_is_absent_is_nothing(kind: Any, data: st.DataObject) -> None:
+    """An optional field that is left out reads as false, null or an empty list."""
+    content = fields(data.draw(instances(kind)))
+    optional = {*kind.__struct_fields__} - {*required(kind)}
+    shortened = {name: value for name, value in content.items() if name not in optional}
+    entry = ledger.codec.decode(seal(msgspec.json.encode(shortened), FIRST)[0])[1]
+
+    assert not [name for name in optional if getattr(entry, name)]
+
+
+@a_kind
 def test_entries_are_values(kind: Any) -> None:
     """What was read is not changed: a copy is made of it."""
     assert kind.__struct_config__.frozen

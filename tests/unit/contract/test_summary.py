@@ -71,6 +71,13 @@ def test_refuses_garbage(text: bytes) -> None:
         summary.decode(text)
 
 
+def test_begins_at_nothing() -> None:
+    """Sums to which nothing was added are 0, and what was not measured is null."""
+    assert not any(msgspec.structs.astuple(summary.Totals()))
+    assert not any(msgspec.structs.astuple(summary.Causes()))
+    assert summary.Totals().messages_per_second is None
+
+
 def test_quantiles_of_nothing() -> None:
     """What was not measured is null throughout, not 0."""
     assert Quantiles() == Quantiles.of(Histogram())
@@ -95,3 +102,4 @@ def test_exit_codes_differ() -> None:
     codes: list[Any] = [*summary.EXIT_CODES.values(), summary.EXIT_BAD_SETTINGS, summary.EXIT_ABORTED]
 
     assert len(codes) == len(set(codes))
+    assert (summary.EXIT_BAD_SETTINGS, summary.EXIT_ABORTED) == (104, 105)

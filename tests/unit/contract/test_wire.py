@@ -143,7 +143,8 @@ def test_subprotocol_names_the_version() -> None:
 
 def test_subscribe_needs_only_a_name() -> None:
     """Whoever says who it is can watch the feed; all else has a default."""
-    frame = wire.Subscribe(client="curl", session=0, instance="", block_size=0, boot="", after=0, observe=False)
+    nothing: dict[str, Any] = {"session": 0, "instance": "", "block_size": 0, "boot": "", "after": 0, "run": ""}
+    frame = wire.Subscribe(client="curl", **nothing, observe=False)
 
     assert frame == wire.decode_from_client(b'{"type":"subscribe","client":"curl"}')
 

@@ -228,7 +228,7 @@ def test_names_a_misspelt_setting(wrong: str, right: str) -> None:
     [
         *["PATH", "HOME", "HOSTNAME", "LANG", "LC_ALL", "TZ", "TERM", "DATE", "PWD", "SHLVL", "PYTHONPATH"],
         *["KUBERNETES_PORT", "SERVER_PORT", "SERVER_SERVICE_HOST", "COMPOSE_PROJECT_NAME", "DOCKER_HOST"],
-        *["RAT", "RATS", "SEEDY", "PYTHON_VERSION", "VIRTUAL_ENV", "CI", "MAKEFLAGS", "PYTHON_IMAGE", "REVISION"],
+        *["RAT", "RATS", "PYTHON_VERSION", "VIRTUAL_ENV", "CI", "MAKEFLAGS", "PYTHON_IMAGE", "REVISION"],
     ],
 )
 def test_leaves_other_names_alone(name: str) -> None:

@@ -116,6 +116,14 @@ async def test_a_subscription_is_answered(stream: Stream, clock: StoppedClock) -
     assert {} == stream.sessions
 
 
+async def test_a_subscription_to_another_run_is_passed_over(stream: Stream, clock: StoppedClock) -> None:
+    """What crosses the welcome of the next run is not taken for it: the client asks again."""
+    peer = await talk(stream, clock, wire.Subscribe(client="client-1", after=5, run="20251122T073000Z"))
+
+    assert [stream.run.welcome()] == peer.said()
+    assert {} == stream.run.book.clients
+
+
 async def test_one_subscription_a_connection(stream: Stream, clock: StoppedClock) -> None:
     """A second subscription on a connection is refused, and the first ends as a breach of protocol."""
     peer = await talk(stream, clock, subscribe(), subscribe("client-2"))
@@ -191,10 +199,11 @@ async def test_nothing_is_recorded_before_it_is_written(stream: Stream, clock: S
 
 
 @pytest.mark.parametrize(
-    "impossible", [receipt(11, 20), receipt(5, 4, count=0, digest="x00000000"), receipt(session=2)]
+    "impossible",
+    [receipt(11, 20), receipt(5, 4, count=0, digest="x00000000"), receipt(session=2), receipt(count=100_001)],
 )
 async def test_an_impossible_receipt_is_refused(stream: Stream, clock: StoppedClock, impossible: wire.Receipt) -> None:
-    """A receipt for what was never sent, for no range, or of a session to come ends the connection."""
+    """A receipt for what was never sent, for no range, of a session to come, or without measure is the end."""
     peer = await talk(stream, clock, subscribe(after=10), impossible)
 
     assert [("bad_receipt", wire.CLOSE_PROTOCOL)] == errors(peer)
