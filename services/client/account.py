@@ -84,6 +84,10 @@ class Account:
         """Whether nothing is left to do in this run."""
         return self.sealed and not self._receipts
 
+    def request(self) -> wire.Subscribe:
+        """Return the frame that asks for what this client does not hold yet."""
+        return entries.request(self._place, self._conditions, self.after)
+
     @property
     def begun(self) -> bool:
         """Whether anything was written."""

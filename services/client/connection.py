@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.connection import broadcast
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame as WebSocketFrame
 from websockets.typing import Subprotocol
 
@@ -14,6 +17,7 @@ from services.runtime.clock import Clock
 from services.runtime.stamps import Stamps
 
 _OPEN_SECONDS = 5.0
+_CLOSE_SECONDS = 1.0
 _FRAMES_QUEUED = 64
 
 
@@ -40,6 +44,12 @@ class StampedConnection(ClientConnection):
     def say(self, frame: wire.Frame) -> None:
         """Send a frame without waiting; nothing happens on a connection that is closing."""
         broadcast((self,), wire.encode(frame), text=True)
+
+    async def end(self) -> None:
+        """Close; a server that does not let us is left within a second."""
+        with contextlib.suppress(TimeoutError, ConnectionClosed):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self.close()
 
 
 async def connect_to(url: str, process_clock: Clock) -> StampedConnection:

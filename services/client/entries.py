@@ -1,4 +1,4 @@
-"""Puts together what goes into the block log: messages, blocks, the first line. Pure."""
+"""Puts together what a client says: the messages, blocks and first line of its log, and its subscription. Pure."""
 
 from __future__ import annotations
 
@@ -106,4 +106,17 @@ def opening(
         software=SOFTWARE,
         opened_at=utc_text(now_us),
         torn=[blocklog.Torn(tail.path.name, tail.torn) for tail in tails],
+    )
+
+
+def request(place: Place, conditions: Conditions, after: int) -> wire.Subscribe:
+    """Return the frame that asks for everything after the seq that is held."""
+    return wire.Subscribe(
+        client=place.client,
+        session=place.session,
+        instance=conditions.instance,
+        block_size=conditions.block_size,
+        boot=conditions.boot,
+        after=after,
+        run=place.run,
     )

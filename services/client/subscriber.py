@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from typing import Literal
@@ -22,12 +21,10 @@ from services.runtime.jsonlogs import Sparingly
 
 log = logging.getLogger(__name__)
 
+# The server answers a ping every second: when nothing at all has come for so long, it is gone.
 SILENCE_SECONDS = 5.0
-"""The server answers a ping every second; when nothing at all has come for so long, it is gone."""
-
 _PING_SECONDS = 1.0
 _FIRST_PINGS = 4
-_FIRST_PINGS_SECONDS = 1.0
 
 
 class Subscriber:
@@ -65,8 +62,8 @@ class Subscriber:
                 break
             delay = self._backoff.next_seconds()
             if self._sparingly.due(time.monotonic()):
-                extra = {"client": self.name, "server": self._url, "why": why, "retry_s": round(delay, 2)}
-                log.warning("not connected", extra=extra)
+                extra = {"server": self._url, "why": why, "retry_s": round(delay, 2)}
+                log.warning("not connected", extra={"client": self.name, **extra})
             await asyncio.sleep(delay)
         if self._superseded and self._account is not None:
             log.warning("another process has this name; this one stops writing", extra={"client": self.name})
@@ -119,8 +116,7 @@ class Subscriber:
                 if not frame.match:
                     log.warning("server's digest differs", extra={"client": self.name, "block": frame.block})
             case wire.Ping():
-                now_us = self._clock.now_us()
-                self._say(wire.Pong(t1_us=frame.t1_us, t2_us=received_ns // 1000, t3_us=now_us))
+                self._say(wire.Pong(t1_us=frame.t1_us, t2_us=received_ns // 1000, t3_us=self._clock.now_us()))
             case _:
                 await self._follow(frame)
 
@@ -154,7 +150,8 @@ class Subscriber:
             self._seal(self._account)
             self._account = None
         if self._account is None:
-            if welcome.state == "ended" and not self._has_history(welcome.run):
+            # Nobody new is admitted to a run that is over; who has logs of it may be served the rest.
+            if welcome.state == "ended" and not (self._conditions.logs / welcome.run / self.name).is_dir():
                 log.info("run is over, waiting for the next", extra={"client": self.name, "run": welcome.run})
                 return
             self._open_account(welcome.run, welcome.total)
@@ -177,33 +174,20 @@ class Subscriber:
         self._sealing.add(task)
         task.add_done_callback(self._sealing.discard)
 
-    def _has_history(self, run: str) -> bool:
-        return (self._conditions.logs / run / self.name).is_dir()
-
     def _subscribe(self) -> None:
         account = self._account
         if account is None or self._asked:
             return
         self._asked = True
-        self._say(
-            wire.Subscribe(
-                client=self.name,
-                session=account.session,
-                instance=self._conditions.instance,
-                block_size=self._conditions.block_size,
-                boot=self._conditions.boot,
-                after=account.after,
-                run=account.run,
-            )
-        )
+        self._say(account.request())
 
     def _begin(self, account: Account, granted: wire.Subscribed) -> None:
         lacking = account.subscribed(granted.fence, granted.receipted)
         self._granted = True
         for receipt in lacking:
             self._say(receipt)
-        extra = {"client": self.name, "run": account.run, "session": account.session, "fence": granted.fence}
-        log.info("subscribed", extra={**extra, "first": granted.first, "receipts_again": len(lacking)})
+        extra = {"run": account.run, "session": account.session, "first": granted.first, "again": len(lacking)}
+        log.info("subscribed", extra={"client": self.name, **extra})
 
     async def _refused(self, error: wire.Error) -> None:
         account = self._account
@@ -226,11 +210,10 @@ class Subscriber:
             self._connection.say(frame)
 
     async def _ping(self, connection: StampedConnection) -> None:
-        began = time.monotonic()
         while True:
             await asyncio.sleep(_PING_SECONDS)
-            # A server that does not answer pings is subscribed to all the same.
-            if time.monotonic() - began > _FIRST_PINGS_SECONDS and self._account and not self._account.settled:
+            # A server that has not answered the first pings by now is subscribed to all the same.
+            if self._account is not None and not self._account.settled:
                 self._subscribe()
             self._say(wire.Ping(t1_us=self._clock.now_us()))
             if self._listening and time.monotonic() - self._heard > SILENCE_SECONDS:
@@ -247,7 +230,7 @@ class Subscriber:
     async def stop(self) -> None:
         """Seal the last block and leave on purpose. Records that still come are not taken, nor said to be."""
         self._stopping = True
-        while not self._listening:  # noqa: ASYNC110 - set once a frame, and waited for once a process
+        while not self._listening:  # noqa: ASYNC110 - set with every frame, waited for once
             await asyncio.sleep(0.01)
         await self._finish("shutdown")
 
@@ -267,6 +250,4 @@ class Subscriber:
         if self._granted:
             self._say(wire.Bye(last=account.durable_through))
         if self._connection is not None:
-            with contextlib.suppress(TimeoutError, ConnectionClosed):
-                async with asyncio.timeout(1.0):
-                    await self._connection.close()
+            await self._connection.end()

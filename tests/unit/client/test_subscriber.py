@@ -39,7 +39,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten what a test would wait for."""
     monkeypatch.setattr(subscriber, "Backoff", lambda: Backoff(0.02))
     monkeypatch.setattr(subscriber, "_PING_SECONDS", 0.05)
-    monkeypatch.setattr(subscriber, "_FIRST_PINGS_SECONDS", 0.1)
     monkeypatch.setattr(account, "_RETRY_SECONDS", 0.001)
 
 
