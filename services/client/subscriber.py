@@ -32,14 +32,13 @@ class Subscriber:
 
     def __init__(self, name: str, url: str, conditions: Conditions, clock: Clock, sparingly: Sparingly) -> None:
         self.name, self._url, self._conditions, self._clock = name, url, conditions, clock
-        self._offset, self._sparingly = Offset(), sparingly
+        self._offset, self._backoff, self._sparingly = Offset(), Backoff(), sparingly
         self._account: Account | None = None
         self._connection: StampedConnection | None = None
         self._asked = self._granted = False
-        self._heard = time.monotonic()
+        self._heard = 0.0
         # Between two frames, or without a connection: nothing is half taken.
         self._listening = True
-        self._backoff = Backoff()
         self._superseded = self._stopping = False
         self._sealing: set[asyncio.Task[None]] = set()
 
@@ -92,8 +91,7 @@ class Subscriber:
                     continue
                 await self._take(frame, body, received_ns)
         except ConnectionClosed as closed:
-            code = closed.rcvd.code if closed.rcvd is not None else None
-            self._superseded |= code == wire.CLOSE_SUPERSEDED
+            self._superseded |= closed.rcvd is not None and closed.rcvd.code == wire.CLOSE_SUPERSEDED
         finally:
             self._connection, self._listening = None, True
             self._asked = self._granted = False
@@ -176,18 +174,17 @@ class Subscriber:
 
     def _subscribe(self) -> None:
         account = self._account
-        if account is None or self._asked:
-            return
-        self._asked = True
-        self._say(account.request())
+        if account is not None and not self._asked:
+            self._asked = True
+            self._say(account.request())
 
     def _begin(self, account: Account, granted: wire.Subscribed) -> None:
         lacking = account.subscribed(granted.fence, granted.receipted)
         self._granted = True
         for receipt in lacking:
             self._say(receipt)
-        extra = {"run": account.run, "session": account.session, "first": granted.first, "again": len(lacking)}
-        log.info("subscribed", extra={"client": self.name, **extra})
+        extra = {"client": self.name, "session": account.session, "first": granted.first, "again": len(lacking)}
+        log.info("subscribed", extra=extra)
 
     async def _refused(self, error: wire.Error) -> None:
         account = self._account
