@@ -177,9 +177,9 @@ class LogFile:
 
     def _foreign(self, entry: blocklog.Entry) -> str | None:
         if isinstance(entry, blocklog.End):
-            # It names nobody: it is whose the lines before it are.
-            alone = self.segment is None and self.chain.number > 1
-            return "the line ends another's file" if alone and self.chain.damages else None
+            # It names nobody: it is whose the lines before it are, and of damaged ones nobody knows.
+            others = any(damage.kind == "foreign" for damage in self.chain.damages)
+            return "the line ends another's file" if self.segment is None and others else None
         if (entry.run, entry.client) != (self.source.run, self.source.client):
             return f"the line belongs to {entry.client} in run {entry.run}"
         if isinstance(entry, blocklog.Block) and self.segment and entry.session != self.segment[0]:

@@ -9,6 +9,9 @@ JOIN_QUIET_SECONDS = 1.0
 """Containers of one ``up`` come within moments of each other, and nobody tells how many there are: unless ``CLIENTS``
 does, the clock starts when no more of them come …"""
 
+FIRST_QUIET_SECONDS = 1.5
+"""… a little longer after the first one, on whose heels the others are …"""
+
 JOIN_AT_MOST_SECONDS = 10.0
 """… but it does not wait for ever."""
 
@@ -57,7 +60,8 @@ class Lifecycle:
             self._enough_since = now
         if self.run.settings.clients > 1:
             return True
-        return now - self._joined >= JOIN_QUIET_SECONDS or now - self._enough_since >= JOIN_AT_MOST_SECONDS
+        quiet = JOIN_QUIET_SECONDS if len(connected) > 1 else FIRST_QUIET_SECONDS
+        return now - self._joined >= quiet or now - self._enough_since >= JOIN_AT_MOST_SECONDS
 
     def _over(self, now: float, delivered: int) -> ledger.EndReason | None:
         book = self.run.book
