@@ -36,7 +36,7 @@ class Cut:
         if self.last - begin + 1 == len(self.messages):
             return []
         held = Ranges((message.seq, message.seq) for message in self.messages)
-        return list(Ranges([(begin, self.last)]) - held)
+        return (Ranges([(begin, self.last)]) - held).spans()
 
 
 class Cutter:
