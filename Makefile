@@ -15,7 +15,7 @@ SERVICES := requirements/server.txt requirements/client.txt requirements/collect
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up wait local venv test check bench requirements clean
+.PHONY: help up wait local venv test check faults bench requirements clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ check: $(VENV)/.dev ## lint, format, types, imports, sizes
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest --quiet tests/repo/test_sizes.py
+
+faults: $(VENV)/.dev ## inject faults at rest, on the wire and into containers: make faults ARGS=tests/faults/wire
+	@$(BIN)/python -m pytest $(or $(ARGS),tests/faults)
 
 bench: $(VENV)/.dev ## measure how fast it is
 	@$(BIN)/python -m tests.bench $(ARGS)

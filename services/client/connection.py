@@ -16,7 +16,8 @@ from services.contract import wire
 from services.runtime.clock import Clock
 from services.runtime.stamps import Stamps
 
-_OPEN_SECONDS = 5.0
+# A connection request may go to an address that nobody holds any more: it is made again rather than waited for.
+_OPEN_SECONDS = 3.0
 _CLOSE_SECONDS = 1.0
 _FRAMES_QUEUED = 64
 

@@ -10,6 +10,7 @@ from typing import Literal
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from services.client.account import Account
+from services.client.answers import UNHEARD_SECONDS, Answers
 from services.client.backoff import Backoff
 from services.client.connection import StampedConnection, connect_to
 from services.client.entries import Conditions
@@ -72,7 +73,7 @@ class Subscriber:
         return self._superseded or self._stopping
 
     async def _converse(self, connection: StampedConnection) -> None:
-        self._connection, self._heard = connection, time.monotonic()
+        self._connection, self._heard, self._answers = connection, time.monotonic(), Answers()
         self._asked = self._granted = False
         helpers = [asyncio.create_task(work) for work in (self._ping(connection), self._tend())]
         try:
@@ -89,6 +90,9 @@ class Subscriber:
                         raise
                     log.warning("unreadable frame", extra={"client": self.name, "why": problem.detail[:200]})
                     continue
+                if self._answers.passed_over(frame, self._offset):
+                    log.warning("server hears nothing", extra={"client": self.name, "seconds": UNHEARD_SECONDS})
+                    connection.transport.abort()
                 await self._take(frame, body, received_ns)
         except ConnectionClosed as closed:
             self._superseded |= closed.rcvd is not None and closed.rcvd.code == wire.CLOSE_SUPERSEDED
@@ -212,6 +216,7 @@ class Subscriber:
             # A server that has not answered the first pings by now is subscribed to all the same.
             if self._account is not None and not self._account.settled:
                 self._subscribe()
+            self._answers.asked(self._clock.now_us())
             self._say(wire.Ping(t1_us=self._clock.now_us()))
             if self._listening and time.monotonic() - self._heard > SILENCE_SECONDS:
                 log.warning("server is silent", extra={"client": self.name, "seconds": SILENCE_SECONDS})

@@ -147,8 +147,8 @@ def _faults(log: LogBook, missing: Ranges) -> tuple[Fault, ...]:
     # A copy of a file has the same faults: they are told once, of the file that bears its own name.
     told: dict[tuple[object, ...], Fault] = {}
     for file in sorted(log.files, key=lambda file: (not file.is_well_named, file.source.name)):
-        for fault in _file_faults(file, log, missing):
-            key = (file.segment or file.source, fault.line, fault.kind, fault.missing, fault.detail)
+        for mark, fault in _file_faults(file, log, missing):
+            key = (mark or file.segment or file.source, fault.line, fault.kind, fault.missing, fault.detail)
             told.setdefault(key, fault)
     return tuple(sorted(told.values(), key=fault_order))
 
@@ -158,7 +158,7 @@ def fault_order(fault: Fault) -> tuple[str, int, str, str]:
     return fault.file, fault.line, fault.kind, fault.detail
 
 
-def _file_faults(file: LogFile, log: LogBook, missing: Ranges) -> list[Fault]:
+def _file_faults(file: LogFile, log: LogBook, missing: Ranges) -> list[tuple[str, Fault]]:
     faults = []
     for damage in file.chain.damages:
         kind = _kind(damage, log)
@@ -166,16 +166,15 @@ def _file_faults(file: LogFile, log: LogBook, missing: Ranges) -> list[Fault]:
             continue
         hidden = missing.within(*_gap(damage, missing.last))
         spans = hidden.spans()
-        faults.append(
-            Fault(
-                file=damage.source.path,
-                line=damage.line,
-                kind=kind,
-                client=log.client,
-                missing=(spans[0][0], spans[-1][1]) if spans and kind != "repeated" else None,
-                detail=_detail(damage, kind),
-            )
+        fault = Fault(
+            file=damage.source.path,
+            line=damage.line,
+            kind=kind,
+            client=log.client,
+            missing=(spans[0][0], spans[-1][1]) if spans and kind != "repeated" else None,
+            detail=_detail(damage, kind),
         )
+        faults.append((damage.mark, fault))
     return faults
 
 

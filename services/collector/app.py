@@ -131,7 +131,7 @@ class Collector:
         if follow.read(self._now(), lambda: self._now() > limit):
             self.changed_at, one.dirty = self._now(), True
         now = self._now()
-        final = follow.is_over(now) or (last and follow.has_ended and not follow.behind)
+        final = follow.is_over(now, followed=not newest) or (last and follow.has_ended and not follow.behind)
         turned = state != follow.books.ledger.state
         if final or last or turned or (one.dirty and now >= one.due_at):
             self._publish(one, newest=newest, final=final)

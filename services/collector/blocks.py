@@ -21,6 +21,14 @@ class BlockNote(NamedTuple):
     line: int
 
 
+class OpenNote(NamedTuple):
+    """What is kept of an open line."""
+
+    fence: int
+    block_size: int
+    source: Source
+
+
 def contradiction(block: blocklog.Block) -> str | None:
     """Return in which way a block's own fields contradict its messages, None when they agree."""
     seqs = {message.seq for message in block.messages}

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from services.collector.scan import Source
 from services.contract.errors import LineError
+from services.contract.fields import digest, digest_text
 from services.contract.line import FIRST, Kinds, LineStruct, Sealed
 
 MOST = 100
@@ -26,6 +27,7 @@ class Damage:
         prev: the digest that the line names as its predecessor's; if that line turns up elsewhere nothing is lost.
         first: the line is the first of its file, which continues another one.
         more: how many faults were counted in here beside this one.
+        mark: what stands at and before the fault, the same in every copy of the file; empty when nobody can tell.
     """
 
     source: Source
@@ -37,6 +39,7 @@ class Damage:
     prev: str | None = None
     first: bool = False
     more: int = 0
+    mark: str = ""
 
 
 class FileChain(Generic[Entry]):
@@ -62,7 +65,7 @@ class FileChain(Generic[Entry]):
         try:
             return self._codec.decode(line)
         except LineError as problem:
-            self.note("corrupt_block" if self.source.client else "corrupt_line", problem.detail)
+            self.note("corrupt_block" if self.source.client else "corrupt_line", problem.detail, raw=line)
             # Nobody knows which line it was, so the next one cannot be held to it.
             self._excused = True
             return None
@@ -86,12 +89,15 @@ class FileChain(Generic[Entry]):
             self.note("line_missing", detail, prev=sealed.prev, first=continues)
         return True
 
-    def note(self, kind: str, detail: str, *, prev: str | None = None, first: bool = False) -> None:
-        """Note a fault at the current line."""
+    def note(self, kind: str, detail: str, *, prev: str | None = None, first: bool = False, raw: bytes = b"") -> None:
+        """Note a fault at the current line, whose bytes are ``raw`` where they tell the file from others."""
         if len(self.damages) >= MOST:
             self.damages[-1].more += 1
             return
         damage = Damage(self.source, self.number, kind, detail, self.after, prev=prev, first=first)
+        if raw or self._last != FIRST:
+            # A good line vouches for all before it.
+            damage.mark = f"{self._last} {digest_text(digest(raw))}"
         self.damages.append(damage)
         self._unclosed.append(damage)
 

@@ -72,10 +72,15 @@ class Follow:
         """Whether the ledger says that the run is over."""
         return bool(self.books.ledger.ends)
 
-    def is_over(self, now: float) -> bool:
-        """Tell whether the summary can be final: all logs are sealed and quiet, or their time is up."""
-        if self._ended_at is None or self.behind:
+    def is_over(self, now: float, *, followed: bool = False) -> bool:
+        """Tell whether the summary can be final: all logs are sealed and quiet, or their time is up.
+
+        ``followed`` says that there is a newer run. One without a ledger then never gets one: its server has gone on.
+        """
+        if self.behind:
             return False
+        if self._ended_at is None:
+            return followed and not self.books.ledger.opens and now - self.changed_at >= PATIENCE_SECONDS
         if now - self._ended_at >= PATIENCE_SECONDS:
             return True
         return now - self.changed_at >= QUIET_SECONDS and not self._awaited()

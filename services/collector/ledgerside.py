@@ -161,6 +161,7 @@ class LedgerFile:
         self.book = book
         self.source = source
         self.chain: FileChain[ledger.Entry] = FileChain(source, ledger.codec)
+        self.is_well_named = False
 
     def take(self, line: bytes) -> None:
         """Enter the next line."""
@@ -172,8 +173,10 @@ class LedgerFile:
         if isinstance(entry, ledger.Open) and entry.run != self.source.run:
             self.chain.note_foreign(f"the line belongs to run {entry.run}")
             return
+        if isinstance(entry, ledger.Open):
+            self.is_well_named = self.source.name == f"{entry.instance}.jsonl"
         if not begins and self.chain.number == 1:
-            self.chain.note("line_missing", "the file does not begin with its open line")
+            self.chain.note("line_missing", "the file does not begin with its open line", raw=sealed.text)
             self.chain.excuse()
         elif begins and self.chain.number > 1:
             self.chain.note("misplaced", "an open line inside the file")

@@ -6,9 +6,8 @@ A line counts once, however often it stands in however many files: its identity 
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
 
-from services.collector.blocks import BlockNote, contradiction, spans
+from services.collector.blocks import BlockNote, OpenNote, contradiction, spans
 from services.collector.chain import FileChain
 from services.collector.scan import Source
 from services.collector.spread import Spread
@@ -20,14 +19,6 @@ from services.contract.ranges import Ranges
 
 Segment = tuple[int, int]
 """Session and segment: what a file of the block log is, whatever its name."""
-
-
-class OpenNote(NamedTuple):
-    """What is kept of an open line."""
-
-    fence: int
-    block_size: int
-    source: Source
 
 
 class LogBook:
@@ -157,6 +148,7 @@ class LogFile:
         self._blocks = 0
         self._messages = 0
         self._second = ("", 0)
+        self._stranger: str | None = None
         self.ended = False
 
     @property
@@ -168,23 +160,32 @@ class LogFile:
         """Enter the next line."""
         found = self.chain.read(line)
         if found is not None:
-            foreign = self._foreign(found[1])
+            foreign = self._foreign(*found)
             if foreign:
-                self.chain.note_foreign(foreign)
+                self._note_foreign(*found, foreign)
             else:
                 self._enter(*found)
         self._sha.update(line)
 
-    def _foreign(self, entry: blocklog.Entry) -> str | None:
+    def _foreign(self, sealed: Sealed, entry: blocklog.Entry) -> str | None:
         if isinstance(entry, blocklog.End):
             # It names nobody: it is whose the lines before it are, and of damaged ones nobody knows.
-            others = any(damage.kind == "foreign" for damage in self.chain.damages)
-            return "the line ends another's file" if self.segment is None and others else None
+            others = sealed.prev == self._stranger or (self._stranger and self.segment is None)
+            return "the line ends another's file" if others else None
         if (entry.run, entry.client) != (self.source.run, self.source.client):
             return f"the line belongs to {entry.client} in run {entry.run}"
-        if isinstance(entry, blocklog.Block) and self.segment and entry.session != self.segment[0]:
+        # A whole file may have been appended to one that was closed; within one no other session begins.
+        appended = isinstance(entry, blocklog.Open) and self.ended
+        if self.segment and entry.session != self.segment[0] and not appended:
             return f"the line belongs to session {entry.session}, the file to session {self.segment[0]}"
         return None
+
+    def _note_foreign(self, sealed: Sealed, entry: blocklog.Entry, why: str) -> None:
+        self._stranger = sealed.crc
+        self.chain.note_foreign(why)
+        # Whichever file of this client a block stands in, it was received.
+        if isinstance(entry, blocklog.Block) and entry.run == self.source.run and entry.client == self.source.client:
+            self._block(sealed, entry)
 
     def _enter(self, sealed: Sealed, entry: blocklog.Entry) -> None:
         chain = self.chain
@@ -193,7 +194,7 @@ class LogFile:
             chain.note("misplaced", "an open line inside the file")
         elif not begins and chain.number == 1:
             # Its first link cannot hold either; saying so would say it twice.
-            chain.note("line_missing", "the file does not begin with its open line")
+            chain.note("line_missing", "the file does not begin with its open line", raw=sealed.text)
             chain.excuse()
         if self.ended:
             chain.note("misplaced", "a line after the end line")
@@ -203,6 +204,8 @@ class LogFile:
         if isinstance(entry, blocklog.Open):
             self._open(sealed, entry)
         elif isinstance(entry, blocklog.Block):
+            self.segment = self.segment or (entry.session, self._named()[1])
+            self.chain.pass_seqs(entry.first, entry.last)
             self._block(sealed, entry)
         else:
             self._end(sealed, entry)
@@ -212,10 +215,8 @@ class LogFile:
         self.book.enter_open(sealed, entry, self.source)
 
     def _block(self, sealed: Sealed, block: blocklog.Block) -> None:
-        self.segment = self.segment or (block.session, self._named()[1])
         self._blocks += 1
         self._messages += len(block.messages)
-        self.chain.pass_seqs(block.first, block.last)
         problem = contradiction(block)
         if problem:
             self.chain.note("inconsistent", f"block {block.block}: {problem}")

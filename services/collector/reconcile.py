@@ -73,9 +73,11 @@ def reconcile(books: RunBooks, limits: Sequence[Limit] = (), *, final: bool, mad
 
 
 def ledger_faults(books: RunBooks) -> list[Fault]:
-    """Return what is wrong with the ledger's files. A copy of one has the same faults, told of the first only."""
-    told: dict[tuple[int, str, str | None, str], Fault] = {}
-    for file in sorted(books.ledger.files, key=lambda file: (len(file.source.name), file.source.name)):
+    """Return what is wrong with the ledger's files. A copy has the same faults: told of the original."""
+    told: dict[tuple[object, ...], Fault] = {}
+    for file in sorted(
+        books.ledger.files, key=lambda file: (not file.is_well_named, len(file.source.name), file.source.name)
+    ):
         for damage in file.chain.damages:
             moved = damage.prev is not None and file.chain.holds(damage.prev)
             kind = "moved" if moved else damage.kind
@@ -83,13 +85,14 @@ def ledger_faults(books: RunBooks) -> list[Fault]:
             fault = Fault(
                 file=damage.source.path, line=damage.line, kind=kind, client=None, missing=None, detail=detail
             )
-            told.setdefault((damage.line, kind, damage.prev, detail), fault)
+            told.setdefault((damage.mark or file.source, damage.line, kind, damage.prev, detail), fault)
     return list(told.values())
 
 
 def _state(books: RunBooks, *, final: bool) -> RunState:
+    # A run without a ledger has no end; what is final is closed all the same, and not read again.
     state = books.ledger.state
-    return "closed" if final and state == "ended" else state
+    return "closed" if final and (state == "ended" or not books.ledger.opens) else state
 
 
 def _merged(histograms: Iterable[Histogram]) -> Quantiles:

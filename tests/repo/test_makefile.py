@@ -39,6 +39,8 @@ def test_make_lists_every_verb(verb: str) -> None:
         (["local", "CLIENTS=3"], "CLIENTS=3 .*/python -m services$"),
         (["test"], "/python -m pytest"),
         (["test", "ARGS=-k resume"], "/python -m pytest -k resume$"),
+        (["faults"], "/python -m pytest tests/faults$"),
+        (["faults", "ARGS=tests/faults/wire"], "/python -m pytest tests/faults/wire$"),
         (["bench"], "/python -m tests.bench"),
         (["check"], "/ruff check$"),
         (["check"], "/ruff format --check$"),

@@ -27,6 +27,7 @@ RUN_BY = {
     "make local CLIENTS=5": "tests/repo/test_makefile.py::test_verb_does",
     "make check": ".ci/run",
     "make test": ".ci/run",
+    "make faults": "tests/repo/test_makefile.py::test_verb_does",
     "make bench": "tests/repo/test_makefile.py::test_verb_does",
 }
 """Every command that the README shows, and what runs it: a function in a file of tests, or a script."""

@@ -340,6 +340,21 @@ async def test_silence_is_a_lost_connection(tmp_path: Path, monkeypatch: pytest.
             await peer.expect(wire.Bye)
 
 
+async def test_a_server_that_hears_nothing_is_sought_again(tmp_path: Path) -> None:
+    """A server that goes on speaking and passes over the pings does not hear this client: it connects again."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.grant()
+        peer.answers_pings = False
+        await peer.expect(wire.Ping)
+        await peer.expect(wire.Ping)
+        await peer.say(wire.Idle(next=1, now_us=START_US + 3_000_000))
+        await peer.expect(wire.Ping)
+        await peer.say(wire.Idle(next=1, now_us=START_US + 8_000_000))
+
+        assert 0 == (await (await it.peer()).grant(fence=2)).after
+
+
 async def test_a_server_that_answers_no_pings_is_subscribed_to(tmp_path: Path) -> None:
     """Without a clock exchange the client subscribes all the same, after a while."""
     async with stage(tmp_path) as it:

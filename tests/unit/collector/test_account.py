@@ -182,3 +182,14 @@ def test_observers_and_claimed_folders_have_no_account() -> None:
 def test_clients_are_sorted_by_their_number() -> None:
     """client-2 stands before client-10."""
     assert ["client-2", "client-10", "x"] == sorted(["x", "client-10", "client-2"], key=client_order)
+
+
+def test_a_copy_of_a_file_without_its_beginning_tells_its_faults_once() -> None:
+    """Where no open line says what a file is, a copy is known by its lines, whatever its name."""
+    for instead in ([], [b"?\n"]):
+        lines = [*instead, *log_files(Session("a", 1, 1, 0, BLOCKS))[log_source("a")][1:]]
+        files: Files = {log_source("a"): lines, Source(log_source("a").run, "a", "copy.jsonl"): lines}
+
+        assert [("0001-0001.jsonl", 1)] == [
+            (fault.file.rsplit("/")[-1], fault.line) for one in accounts(fold(files)) for fault in one.faults
+        ]

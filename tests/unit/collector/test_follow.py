@@ -77,6 +77,25 @@ def test_an_open_run_is_never_over(tmp_path: Path) -> None:
     assert not follow.has_ended
 
 
+def test_a_run_whose_ledger_is_gone_is_over_once_there_is_a_newer_one(tmp_path: Path) -> None:
+    """Nobody will say any more what was sent: a few quiet seconds, and it is INVALID. The newest run is waited for."""
+    follow = followed(tmp_path, {source: lines for source, lines in good_run().items() if source.client})
+
+    assert not follow.is_over(PATIENCE_SECONDS - 0.1, followed=True)
+    assert follow.is_over(PATIENCE_SECONDS, followed=True)
+    assert not follow.is_over(1e9)
+    made = follow.summary((), final=True)
+    assert ("INVALID", "closed") == (made.verdict, made.state)
+
+
+def test_an_interrupted_run_is_not_over_for_a_newer_one(tmp_path: Path) -> None:
+    """With a ledger it is the server that ends a run, however long that takes."""
+    files = good_run()
+    files[ledger_source()].pop()
+
+    assert not followed(tmp_path, files).is_over(1e9, followed=True)
+
+
 def test_a_backlog_is_read_in_slices(tmp_path: Path) -> None:
     """A round stops when it is told, and the next one goes on."""
     write(good_run(), tmp_path)

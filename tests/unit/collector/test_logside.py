@@ -101,12 +101,35 @@ def test_a_file_of_another_client_is_one_fault() -> None:
     assert not fold(files).is_sealed("a")
 
 
+def test_an_end_after_nothing_but_damage_is_its_own_files() -> None:
+    """Whose damaged lines were nobody knows, so the end line after them is not called another's."""
+    lines = log_files(SESSION)[log_source("a")]
+
+    assert [("0001-0001.jsonl", 1, "corrupt_block")] == kinds({log_source("a"): [b"?\n", lines[-1]]})
+
+
 def test_a_block_of_another_session_is_foreign() -> None:
     """A block belongs to the session that the file's open line names."""
     files = log_files(SESSION)
     files[log_source("a")].insert(2, log_files(Session("a", 2, 2, 0, [(31, 40)]))[log_source("a", 2)][1])
 
     assert [("0001-0001.jsonl", 3, "foreign")] == kinds(files)
+
+
+def test_no_block_is_lost_to_a_line_of_another_session() -> None:
+    """A line of another session is foreign wherever it stands; the blocks around it, and it, are counted once."""
+    lines = log_files(SESSION)[log_source("a")]
+    later = log_files(Session("a", 2, 2, 30, [(31, 40)]))[log_source("a", 2)]
+    opening, block, end = later
+
+    for stranger, count in ((opening, 30), (block, 40)):
+        for place in range(1, len(lines)):
+            files = {log_source("a"): [*lines[:place], stranger, *lines[place:]]}
+            assert [("0001-0001.jsonl", place + 1, "foreign")] == kinds(files)
+            assert (count, [(1, count)]) == (book(files).messages, book(files).logged.spans())
+        assert 30 <= book({log_source("a"): [stranger, *lines[1:]]}).messages
+    assert ["foreign"] == [kind for _, _, kind in kinds({log_source("a"): [*lines[:-1], *later]})]
+    assert {(1, 1)} == set(book({log_source("a"): [*lines, block, end]}).ends)
 
 
 def test_a_time_that_is_none_is_told() -> None:

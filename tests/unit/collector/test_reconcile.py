@@ -12,7 +12,8 @@ from services.collector.books import RunBooks
 from services.collector.reconcile import reconcile
 from services.collector.scan import Source
 from services.collector.thresholds import parse
-from services.contract import summary
+from services.contract import ledger, summary
+from services.contract.line import FIRST
 from services.contract.summary import Quantiles, Summary
 from tests.unit.collector.books_factory import (
     RUN,
@@ -142,7 +143,7 @@ def test_without_a_ledger_nothing_can_be_said() -> None:
     files = {source: lines for source, lines in GOOD.items() if source.client}
     made = judged(files)
 
-    assert ("INVALID", "opened") == (made.verdict, made.state)
+    assert ("INVALID", "closed") == (made.verdict, made.state)
     assert made.headline.startswith("there is no ledger of this run")
 
 
@@ -249,3 +250,18 @@ def test_the_departure_is_no_part_of_the_verdict_after_the_end() -> None:
     made = judged({**GOOD, ledger_source(): writer.lines})
 
     assert ("PASS", ["finished", "finished"]) == (made.verdict, [client.state for client in made.clients])
+
+
+def test_damage_in_two_ledgers_is_told_twice_and_of_a_copy_once() -> None:
+    """The same damage at the same line of two servers' ledgers is two faults; a copy's is told of the original."""
+    files = good_run()
+    lines = files[ledger_source()]
+    opening = msgspec.structs.replace(ledger.codec.decode(lines[0])[1], instance="other")
+    files[ledger_source()] = damaged = [*lines[:2], b"?\n", *lines[3:]]
+    files[ledger_source("copy")] = damaged
+    first, crc = ledger.codec.encode(opening, FIRST)
+    second, _ = ledger.codec.encode(ledger.codec.decode(lines[1])[1], crc)
+    files[ledger_source("other")] = [first, second, b"?\n"]
+
+    found = [(fault.file.rsplit("/")[-1], fault.line) for fault in judged(files).faults if fault.kind == "corrupt_line"]
+    assert [("0123456789ab.jsonl", 3), ("other.jsonl", 3)] == found

@@ -48,6 +48,14 @@ def test_buckets_are_narrow(value: int) -> None:
     assert abs(middle_ns(bucket(value)) - value) * 100 <= value
 
 
+def test_every_bucket_is_narrow() -> None:
+    """At both edges of every bucket there is, the error is below 1 %, and so it is in between."""
+    edges = [(row << shift, (row + 1 << shift) - 1) for shift in range(1, 47) for row in range(64, 128)]
+
+    assert not [first for first, last in edges if bucket(first) != bucket(last)]
+    assert not [edge for pair in edges for edge in pair if abs(middle_ns(bucket(edge)) - edge) * 100 > edge]
+
+
 def test_small_durations_are_exact() -> None:
     """Below 128 ns every duration has a bucket of its own."""
     assert list(range(128)) == [middle_ns(bucket(value)) for value in range(128)]

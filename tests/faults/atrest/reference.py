@@ -1,0 +1,46 @@
+"""The books that are damaged here: several clients, sessions and segments, written by our own codec, in memory."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+from services.collector.scan import Source
+from tests.unit.collector import books_factory as factory
+
+SECTOR = 512
+"""What a disk writes whole or not at all."""
+
+
+def sessions(total: int, size: int) -> list[factory.Session]:
+    """Return a client cut into segments; one that was stopped and came back; one that crashed and came back."""
+    third = total // (3 * size) * size
+    blocks = factory.blocks_of
+    return [
+        factory.Session("client-1", 1, 1, 0, blocks(1, total, size), size, cuts={2, 4}),
+        factory.Session("client-2", 1, 2, 0, blocks(1, third, size), size, reason="shutdown", later_us=300),
+        factory.Session("client-2", 2, 3, third, blocks(third + 1, total, size), size, cuts={1}, later_us=300),
+        factory.Session("client-3", 1, 4, 0, blocks(1, third, size), size, reason=None, later_us=700),
+        factory.Session("client-3", 2, 5, third, blocks(third + 1, total, size), size, later_us=700),
+    ]
+
+
+def books(made: list[factory.Session], total: int) -> factory.Files:
+    """Return both sides of the books of a run in which nothing was lost."""
+    ledger = factory.good_ledger(made, total)
+    ledger.put(factory.end(total))
+    files: factory.Files = {factory.ledger_source(): ledger.lines}
+    for session in made:
+        files.update(factory.log_files(session))
+    return files
+
+
+def split(data: bytes) -> tuple[list[bytes], int]:
+    """Return a file's complete lines and the size of what follows them, as the collector's scan reads them."""
+    lines = BytesIO(data).readlines()
+    tail = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+    return lines, len(tail)
+
+
+def texts(files: factory.Files) -> dict[Source, bytes]:
+    """Return the files as the bytes on disk."""
+    return {source: b"".join(lines) for source, lines in files.items()}

@@ -1,0 +1,177 @@
+"""The summary is a function of the set of lines: whatever happens to the files around them, it has the same bytes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.collector.books import RunBooks
+from services.collector.follow import Follow
+from services.collector.reconcile import reconcile
+from services.collector.scan import Source, Tail
+from services.contract import ledger, summary
+from tests.faults.atrest import reference, volumes
+from tests.unit.collector import books_factory as factory
+
+HISTORIES = 1_000
+"""Random histories of each of the eleven volumes."""
+READ = 40
+"""… of which so many are read from real files that grow meanwhile."""
+
+Volume = dict[Source, bytes]
+
+
+def _with(source: Source, place: int, *instead: bytes) -> Volume:
+    lines = volumes.sound()[source]
+    return {**volumes.volume(), source: b"".join([*lines[:place], *instead, *lines[place + 1 :]])}
+
+
+def _two_servers() -> Volume:
+    """Return the sound volume, with a second server that entered the end and repeated a receipt."""
+    first = factory.ledger_source()
+    lines = volumes.sound()[first]
+    entries = [ledger.codec.decode(line)[1] for line in lines]
+    writer = factory.Writer(ledger.codec)
+    for entry in (factory.opening(volumes.TOTAL, 2), *entries[-3:]):
+        writer.put(entry)
+    return {**volumes.volume(), first: b"".join(lines[:-1]), factory.ledger_source("ff"): b"".join(writer.lines)}
+
+
+def _counted() -> Volume:
+    """Return a volume whose client counted duplicates, reordered and corrupt records, and logged one block twice."""
+    changes: dict[int, dict[str, Any]] = {
+        2: {"duplicates": 3, "corrupt": [(5, 6)]},
+        3: {"reordered": 2, "clock_error_us": 70},
+    }
+    session = factory.Session("client-2", 3, 2, 0, [(1, 4), (5, 8), (9, 12)], 4, changes=changes)
+    return {**volumes.volume(), **reference.texts(factory.log_files(session))}
+
+
+@cache
+def kinds_of_volume() -> dict[str, Volume]:
+    """Return volumes, sound and damaged."""
+    one, two = factory.log_source("client-2", 2, 2), factory.log_source("client-3")
+    line = volumes.sound()[one][2]
+    return {
+        "sound": volumes.volume(),
+        "two servers": _two_servers(),
+        "counted": _counted(),
+        "flipped": _with(one, 2, line[:90] + bytes([line[90] ^ 1]) + line[91:]),
+        "dropped": _with(one, 2),
+        "headless": _with(one, 0, b"?\n"),
+        "beheaded": _with(one, 0),
+        "ledger beheaded": _with(factory.ledger_source(), 0),
+        "ledger flipped": _with(factory.ledger_source(), 5, b"?\n"),
+        "foreign": _with(two, 1, volumes.sound()[one][3]),
+        "torn": {**volumes.volume(), two: volumes.volume()[two] + line[:100]},
+    }
+
+
+KINDS = pytest.mark.parametrize("kind", kinds_of_volume())
+
+
+def relive(files: Volume, *, renames: bool, dice: random.Random) -> Volume:
+    """Return the files after people copied them, whole or in part, renamed them, and listed them in another order."""
+    changed = []
+    for source, data in files.items():
+        if renames and dice.random() < 0.3:
+            changed.append((_named(source, dice), data))
+        else:
+            changed.append((source, data))
+        if dice.random() < 0.25:
+            lines, tail = reference.split(data)
+            part = data if dice.random() < 0.5 and not tail else b"".join(lines[: dice.randint(0, len(lines))])
+            changed.append((_named(source, dice), part))
+    dice.shuffle(changed)
+    return dict(changed)
+
+
+def _named(source: Source, dice: random.Random) -> Source:
+    # Of the log's own kind it would claim a session that never was; a copy's name is the longer one.
+    number = f"{dice.getrandbits(40):013}"
+    return Source(source.run, source.client, dice.choice((f"{number}.jsonl", f"copy of {number}.jsonl")))
+
+
+def interleaved(files: Volume, dice: random.Random) -> Iterator[tuple[Source, bytes]]:
+    """Return the lines of the files, each file's in its order, the files in any and by turns."""
+    waiting = [(source, reference.split(data)[0]) for source, data in files.items()]
+    begun = [(source, iter(lines)) for source, lines in waiting if lines]
+    while begun:
+        source, lines = dice.choice(begun)
+        for _ in range(dice.choice((1, 2, 50))):
+            line = next(lines, None)
+            if line is None:
+                begun.remove((source, lines))
+                break
+            yield source, line
+
+
+def read(files: Volume, dice: random.Random) -> bytes:
+    """Return the summary of files read in a random order, by a collector that is asked meanwhile or restarted."""
+    lines = list(interleaved(files, dice))
+    if dice.random() < 0.1:
+        # It read this much, told it, was killed, and began again.
+        books = RunBooks(factory.RUN)
+        for source, line in lines[: dice.randint(0, len(lines))]:
+            books.take(source, line)
+        reconcile(books, final=False)
+    books = RunBooks(factory.RUN)
+    asked = dice.randrange(4 * len(lines))
+    for index, (source, line) in enumerate(lines):
+        books.take(source, line)
+        if index == asked:
+            books.take_sources(files)
+            reconcile(books, final=False)
+    books.take_sources(files)
+    books.take_tails(Tail(source, tail) for source, data in files.items() if (tail := reference.split(data)[1]))
+    return summary.encode(reconcile(books, final=True))
+
+
+@KINDS
+def test_any_history_gives_the_same_bytes(kind: str) -> None:
+    """Copies, renames, interleavings, questions in between and restarts change no byte of the summary."""
+    files = kinds_of_volume()[kind]
+    expected = summary.encode(reconcile(volumes.fold(files), final=True))
+    # A fault is told with the name of its file, so there a rename is seen, and rightly.
+    renames = not summary.decode(expected).faults
+    for seed in range(HISTORIES):
+        dice = random.Random(f"{kind} {seed}")
+        assert expected == read(relive(files, renames=renames, dice=dice), dice), f"seed {kind} {seed}"
+
+
+@KINDS
+def test_any_history_of_real_files_gives_the_same_bytes(kind: str, tmp_path: Path) -> None:
+    """Files that grow piece by piece while they are read, rewritten or read again by another collector: the same."""
+    files = kinds_of_volume()[kind]
+    expected = summary.encode(reconcile(volumes.fold(files), final=True))
+    for seed in range(READ):
+        dice = random.Random(f"files {kind} {seed}")
+        follow = grow(files, tmp_path / str(seed), dice)
+        while follow.read(0, lambda: False) or follow.behind:
+            pass
+        assert expected == summary.encode(follow.summary((), final=True)), f"seed files {kind} {seed}"
+
+
+def grow(files: Volume, folder: Path, dice: random.Random) -> Follow:
+    """Write the files by pieces, reading between them; return the collector that is there in the end."""
+    follow, rest = Follow(folder, factory.RUN, 0), {source: data for source, data in files.items() if data}
+    while rest:
+        source = dice.choice(list(rest))
+        piece = dice.choice((1, 100, 1000, 10_000))
+        path = folder / source.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(rest[source][:piece])
+        rest[source] = rest[source][piece:]
+        if not rest[source]:
+            del rest[source]
+        if dice.random() < 0.3:
+            follow.read(0, lambda: dice.random() < 0.05)
+        if dice.random() < 0.03:
+            follow = Follow(folder, factory.RUN, 0)
+    return follow

@@ -1,0 +1,161 @@
+"""Power cuts, modelled: what was receipted is on disk, whatever became of the sectors that were not synced."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Literal
+from unittest.mock import patch
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from services.client import history
+from services.client.entries import Place, opening
+from services.client.write import BlockLog
+from services.contract import blocklog
+from services.contract.errors import LineError
+from services.runtime import files
+from tests.faults.atrest.reference import SECTOR, split
+from tests.unit.client.stand import RUN, START_US, StoppedClock, conditions
+from tests.unit.collector import books_factory as factory
+
+
+class FakeDisk:
+    """Stands for the module ``os`` where files are written: knows what was synced, and which names were."""
+
+    def __init__(self) -> None:
+        self.names: set[Path] = set()
+        self.sizes: dict[Path, int] = {}
+        self._paths: dict[int, Path] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def open(self, path: Path, flags: int, mode: int = 0o777) -> int:
+        """Open a file and remember which it is."""
+        fd = os.open(path, flags, mode)
+        self._paths[fd] = Path(path)
+        return fd
+
+    def fsync(self, fd: int) -> None:
+        """Note what is durable from now on: a file's bytes, or a folder's names."""
+        path = Path(os.readlink(f"/proc/self/fd/{fd}"))
+        if path.is_dir():
+            self.names |= set(path.iterdir())
+        else:
+            self.sizes[path] = os.fstat(fd).st_size
+
+    fdatasync = fsync
+
+    def crash(self, folder: Path, draw: st.DataObject) -> None:
+        """Leave of every file what was synced, and of the rest any number of sectors, some of them zero."""
+        for path in sorted(folder.iterdir()):
+            if path not in self.names and draw.draw(st.booleans(), "name lost"):
+                path.unlink()
+                continue
+            data, good = path.read_bytes(), self.sizes.get(path, 0)
+            left = bytearray(data[: draw.draw(st.integers(min(good, len(data)), len(data)), "size left")])
+            lost = draw.draw(st.sets(st.integers(good // SECTOR, len(left) // SECTOR), max_size=3), "zeroed")
+            for sector in lost if len(left) > good else ():
+                start, stop = max(good, sector * SECTOR), min(len(left), (sector + 1) * SECTOR)
+                left[start:stop] = bytes(max(0, stop - start))
+            path.write_bytes(left)
+            self.names.add(path)
+            self.sizes[path] = len(left)
+
+
+class PowerCuts(RuleBasedStateMachine):
+    """A client that logs, syncs, rotates, loses power at any point, and comes back."""
+
+    fsync: ClassVar[Literal["block", "interval"]] = "block"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.temporary = TemporaryDirectory()
+        self.folder = Path(self.temporary.name).resolve()
+        self.disk = FakeDisk()
+        patches: list[Any] = [patch.object(module, "os", self.disk) for module in (files, history)]
+        self.patches = [*patches, patch.object(blocklog, "SEGMENT_BYTES", 3000)]
+        for one in self.patches:
+            one.start()
+        self.written: dict[tuple[int, int], blocklog.Block] = {}
+        self.receipted: set[tuple[int, int]] = set()
+        self.begin()
+
+    def begin(self) -> None:
+        """Claim a session, read back what is there, cut off torn tails: as the client's account does."""
+        self.session = history.last_session(self.folder) + 1
+        claimed = files.LineFile(self.folder / blocklog.file_name(self.session, 1))
+        held = history.read(self.folder)
+        # What is read back is receipted, if it never was.
+        self.receipted |= {(receipt.session, receipt.block) for receipt in held.receipts}
+        for tail in held.tails:
+            history.cut_off(tail)
+        self.after, self.number = held.held.last, 0
+        place = Place(RUN, "client-1", self.session)
+        first = opening(place, 1, self.after, conditions(self.folder, fsync=self.fsync), held.tails, START_US)
+        self.log = BlockLog(claimed, first, StoppedClock())
+
+    @rule(count=st.integers(1, 8))
+    def put(self, count: int) -> None:
+        """A block is full."""
+        self.number += 1
+        session = factory.Session("client-1", self.session, 1, 0, [])
+        made = factory.block(session, self.number, self.after + 1, self.after + count)
+        self.after += count
+        self.written[self.session, self.number] = made
+        self.log.put(made)
+
+    @rule()
+    def push(self) -> None:
+        """The writer writes what waits, and receipts what is durable."""
+        self.receipted |= {(block.session, block.block) for block in self.log.push()}
+
+    @rule()
+    def sync(self) -> None:
+        """The interval is over."""
+        self.receipted |= {(block.session, block.block) for block in self.log.sync()}
+
+    @rule(data=st.data())
+    def cut_power(self, data: st.DataObject) -> None:
+        """The power goes, and the client comes back."""
+        self.log.abandon()
+        self.disk.crash(self.folder, data)
+        self.begin()
+
+    @invariant()
+    def what_was_receipted_is_there(self) -> None:
+        """Every receipted block stands in the log as it was written, and nothing that was not written does."""
+        found = {}
+        for path in sorted(self.folder.iterdir()):
+            for line in split(path.read_bytes())[0]:
+                try:
+                    entry = blocklog.codec.decode(line)[1]
+                except LineError:
+                    continue
+                if isinstance(entry, blocklog.Block):
+                    assert (entry.session, entry.block) not in found
+                    found[entry.session, entry.block] = entry
+        assert self.receipted <= set(found)
+        assert all(self.written[key].digest == block.digest for key, block in found.items())
+
+    def teardown(self) -> None:
+        """Put the real disk back."""
+        self.log.abandon()
+        for one in self.patches:
+            one.stop()
+        self.temporary.cleanup()
+
+
+class PowerCutsBetweenSyncs(PowerCuts):
+    """The same with the sync every so often: receipts follow it."""
+
+    fsync: ClassVar[Literal["block", "interval"]] = "interval"
+
+
+TestBlock = PowerCuts.TestCase
+TestInterval = PowerCutsBetweenSyncs.TestCase
+TestBlock.settings = TestInterval.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)

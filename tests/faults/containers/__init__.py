@@ -1,0 +1,1 @@
+"""Faults injected into the real containers, and healed; not part of ``make test``."""

@@ -1,0 +1,1 @@
+"""Faults between the real client processes and the real server process: in the frames, in TCP, in the peers."""

@@ -1,0 +1,142 @@
+"""A man in the middle who speaks WebSocket: passes every text frame on byte for byte, but for those of his plan."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from services.contract import wire
+from tests.faults.wire.background import Background
+from tests.faults.wire.damage import Damage, Feed, Plan
+from tests.integration.processes import free_port
+
+_SPOKEN = [Subprotocol(wire.SUBPROTOCOL)]
+
+
+class Proxy:
+    """Listens on a port of its own in front of a server; ``books`` holds what each planned client suffered."""
+
+    def __init__(self, server_url: str, plans: Mapping[str, Plan]) -> None:
+        self.books = {client: Damage(plan) for client, plan in plans.items()}
+        self.connections = 0
+        self.problems: list[str] = []
+        self._server_url = server_url
+        self._port = free_port()
+        self._background = Background()
+        self._listening = self._background.run(self._listen())
+
+    @property
+    def url(self) -> str:
+        """Where clients are to connect."""
+        return f"ws://127.0.0.1:{self._port}"
+
+    async def _listen(self) -> Server:
+        return await serve(
+            self._relay,
+            "127.0.0.1",
+            self._port,
+            subprotocols=_SPOKEN,
+            compression=None,
+            ping_interval=None,
+            max_size=None,
+        )
+
+    async def _relay(self, client: ServerConnection) -> None:
+        self.connections += 1
+        server = await connect(
+            self._server_url,
+            subprotocols=_SPOKEN if client.subprotocol else None,
+            compression=None,
+            proxy=None,
+            ping_interval=None,
+            max_size=None,
+        )
+        conversation = _Conversation(client, server, self.books)
+        pumps = [asyncio.create_task(pump) for pump in (conversation.up(), conversation.down())]
+        try:
+            done, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            self.problems += [repr(problem) for pump in done if (problem := pump.exception()) is not None]
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await _close_alike(client, server)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        if error is not None:
+            for client, book in self.books.items():
+                error.add_note(f"---- the proxy's books of {client}: {book.plan}\n{book.touched}\n{self.problems}")
+        self._background.run(self._closed())
+        self._background.close()
+
+    async def _closed(self) -> None:
+        self._listening.close()
+        for connection in list(self._listening.connections):
+            connection.transport.abort()
+        await self._listening.wait_closed()
+
+
+class _Conversation:
+    """One client's connection and the one made for it."""
+
+    def __init__(self, client: ServerConnection, server: ClientConnection, books: Mapping[str, Damage]) -> None:
+        self._client, self._server, self._books = client, server, books
+        self._damage: Damage | None = None
+        self._total = 0
+
+    async def up(self) -> None:
+        """Pass on what the client says, and learn who it is."""
+        try:
+            while True:
+                data = await self._client.recv(decode=False)
+                if self._damage is None:
+                    self._learn(wire.decode_from_client(data))
+                await self._server.send(data, text=True)
+        except ConnectionClosed:
+            pass
+
+    def _learn(self, frame: wire.FromClient) -> None:
+        if isinstance(frame, wire.Subscribe) and frame.client in self._books:
+            self._damage = self._books[frame.client]
+            self._damage.connected(self._total)
+
+    async def down(self) -> None:
+        """Pass on what the server says, or what the plan makes of it."""
+        try:
+            while True:
+                data = await self._server.recv(decode=False)
+                for passed in self._meddled(data):
+                    await self._client.send(passed, text=True)
+                if self._damage is not None and self._damage.cut:
+                    self._client.transport.abort()
+                    return
+        except ConnectionClosed:
+            pass
+
+    def _meddled(self, data: bytes) -> list[bytes]:
+        frame, _ = wire.decode_from_server(data)
+        if isinstance(frame, wire.Welcome):
+            self._total = frame.total
+        if self._damage is None:
+            return [data]
+        if isinstance(frame, wire.Records):
+            return self._damage.records(Feed(frame, data))
+        return [] if self._damage.deaf else [data]
+
+
+async def _close_alike(client: ServerConnection, server: ClientConnection) -> None:
+    """Close each side with the code with which the other one closed; a side that was cut cuts the other."""
+    for here, there in ((client, server), (server, client)):
+        if here.close_code in (None, 1006):
+            there.transport.abort()
+        else:
+            await there.close(here.close_code or 1000, here.close_reason or "")
