@@ -74,7 +74,6 @@ class Subscriber:
 
     async def _converse(self, connection: StampedConnection) -> None:
         self._connection, self._heard, self._answers = connection, time.monotonic(), Answers()
-        self._asked = self._granted = False
         helpers = [asyncio.create_task(work) for work in (self._ping(connection), self._tend())]
         try:
             while True:
@@ -97,8 +96,7 @@ class Subscriber:
         except ConnectionClosed as closed:
             self._superseded |= closed.rcvd is not None and closed.rcvd.code == wire.CLOSE_SUPERSEDED
         finally:
-            self._connection, self._listening = None, True
-            self._asked = self._granted = False
+            self._connection, self._listening, self._asked, self._granted = None, True, False, False
             for helper in helpers:
                 helper.cancel()
             connection.transport.abort()
@@ -177,8 +175,7 @@ class Subscriber:
         task.add_done_callback(self._sealing.discard)
 
     def _subscribe(self) -> None:
-        account = self._account
-        if account is not None and not self._asked:
+        if (account := self._account) is not None and not self._asked:
             self._asked = True
             self._say(account.request())
 
@@ -191,8 +188,7 @@ class Subscriber:
         log.info("subscribed", extra=extra)
 
     async def _refused(self, error: wire.Error) -> None:
-        account = self._account
-        if error.code == "name_taken" and error.suggest and account is not None:
+        if error.code == "name_taken" and error.suggest and (account := self._account) is not None:
             log.warning("name is taken", extra={"client": self.name, "suggest": error.suggest})
             if account.begun:
                 # Another process took the name while this one was away: what was written under it stays.
@@ -242,8 +238,7 @@ class Subscriber:
             self._account.abandon()
 
     async def _finish(self, reason: Literal["shutdown", "superseded"]) -> None:
-        account = self._account
-        if account is None:
+        if (account := self._account) is None:
             return
         if not account.sealed:
             await account.close_block("shutdown")

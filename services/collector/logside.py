@@ -33,8 +33,7 @@ class LogBook:
         self.logged = Ranges()
         self.twice = Ranges()
         self.corrupt = Ranges()
-        self.messages = 0
-        self.bytes = 0
+        self.messages = self.bytes = 0
         self.duplicates = 0
         self.reordered = 0
         self.latency = Histogram()
