@@ -109,7 +109,13 @@ SETTINGS = (
     ),
     Setting("BLOCK_SECONDS", "5", "client", _number(0.01, 3600), "a block closes after this long even if not full"),
     Setting("BLOCK_BYTES", "1048576", "client", _integer(1024, 2**30), "a block closes at this many bytes of records"),
-    Setting("FSYNC", "block", "client", _choice("block", "interval", "none"), "when a block is forced to disk"),
+    Setting(
+        "FSYNC",
+        "block",
+        "client",
+        _choice("block", "interval", "none"),
+        "forced to disk: every block, every interval (200 ms), or none",
+    ),
     Setting(
         "CONNECTIONS", "1", "client", _integer(1, 10_000), "clients run by one process, each with a log of its own"
     ),
