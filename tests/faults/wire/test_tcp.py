@@ -95,7 +95,7 @@ TOXICS = {
 """What is done, and for how long."""
 TOO_LATE = {
     "half-open-down-and-connecting": pytest.mark.xfail(
-        strict=False, reason="an opening handshake that vanished is given up after connection._OPEN_SECONDS, and then backed off from"
+        strict=False, reason="an opening handshake that vanished is given up late: connection._OPEN_SECONDS"
     )
 }
 """Defects that are known and not mended yet."""
