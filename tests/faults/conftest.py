@@ -1,0 +1,51 @@
+"""What all fault tests share: the seed, the tally of what was injected, and how to repeat what failed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from tests.faults.tally import Tally
+from tests.integration.conftest import engine, folder
+
+__all__ = ["engine", "folder", "seed", "tally"]
+
+SEED = 20261122
+_REPORT = pytest.StashKey[pytest.TestReport]()
+
+
+@pytest.fixture
+def seed() -> int:
+    """The seed of everything that is random in a test: ``FAULT_SEED``, or one that is the same every time."""
+    return int(os.environ.get("FAULT_SEED", SEED))
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest, seed: int) -> Iterator[Tally]:
+    """What this test injects and finds; it goes into the table of ``make faults``."""
+    sentence = (getattr(request.node.function, "__doc__", "") or request.node.name).strip().splitlines()[0]
+    found, began = Tally(sentence), time.monotonic()
+    yield found
+    report = request.node.stash.get(_REPORT, None)
+    passed = report is not None and report.passed
+    found.write(request.node.nodeid, seed, passed=passed, seconds=time.monotonic() - began)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep a test's report for its tally; attach the seed of one that failed, and the one command that repeats it."""
+    report = yield
+    if report.when == "call":
+        item.stash[_REPORT] = report
+    if report.failed:
+        number = getattr(item, "funcargs", {}).get("seed", SEED)
+        image = f"PYTHON_IMAGE={os.environ['PYTHON_IMAGE']} " if "PYTHON_IMAGE" in os.environ else ""
+        command = f"{image}FAULT_SEED={number} CI=true {sys.executable} -m pytest '{item.nodeid}' -q"
+        report.sections.append((f"seed {number}: repeat it with", command))
+    return report
