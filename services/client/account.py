@@ -14,11 +14,15 @@ from services.client.offset import Estimate
 from services.client.write import BlockLog
 from services.contract import blocklog, wire
 from services.runtime.clock import Clock
-from services.runtime.files import LineFile, make_folder
+from services.runtime.files import make_folder
 
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 0.5
+
+
+class HoldsMore(ConnectionAbortedError):
+    """This client holds more than it said when it subscribed: it hangs up, and asks again."""
 
 
 class Account:
@@ -41,22 +45,14 @@ class Account:
         self.client, self.run, self.total, self._conditions, self._clock = client, run, total, conditions, clock
         self.folder = conditions.logs / run / client
         make_folder(self.folder)
-        self._claimed, self.session = self._claim()
+        self._claimed, self.session = history.claim(self.folder)
         self._place = entries.Place(run, client, self.session)
-        self._history = history.read(self.folder)
-        self.checker = Checker(self._history.held)
-        self._cutter = Cutter(
-            conditions.block_size, conditions.block_bytes, conditions.block_seconds, self.checker.after
-        )
         self._log: BlockLog | None = None
-        self._receipts = {(receipt.session, receipt.block): receipt for receipt in self._history.receipts}
+        self._remember(history.read(self.folder))
         self._estimate = Estimate(0, 0)
         self._number = self._durable_block = self._recorded_through = 0
-        self.durable_through = self.after
-        """The last seq that is on disk."""
         self._previous_end_ns: int | None = None
-        self._waiting_messages = 0
-        self._refused = False
+        self._waiting_messages, self._refused = 0, False
         self._disk = asyncio.Lock()
         self._room = asyncio.Event()
         self._work = asyncio.Event()
@@ -65,14 +61,13 @@ class Account:
         self._on_durable = on_durable
         self._writer = asyncio.create_task(self._write())
 
-    def _claim(self) -> tuple[LineFile, int]:
-        session = history.last_session(self.folder)
-        while True:
-            session += 1
-            try:
-                return LineFile(self.folder / blocklog.file_name(session, 1)), session
-            except FileExistsError:
-                continue
+    def _remember(self, past: history.History) -> None:
+        """Begin where earlier sessions broke off."""
+        given = self._conditions
+        self._history, self.checker = past, Checker(past.held)
+        self._cutter = Cutter(given.block_size, given.block_bytes, given.block_seconds, self.after)
+        self._receipts = {(receipt.session, receipt.block): receipt for receipt in past.receipts}
+        self.durable_through = self.after
 
     @property
     def after(self) -> int:
@@ -100,17 +95,23 @@ class Account:
         self._claimed.close()
 
     def subscribed(self, fence: int, receipted: int) -> list[wire.Receipt]:
-        """Begin the log, if it has none yet; return the receipts that the server lacks, oldest first."""
+        """Begin the log, if it has none yet; return the receipts that the server lacks, oldest first.
+
+        Raises:
+            HoldsMore: what stands behind damage was taken for torn, but was receipted: so it stays.
+        """
         if self._log is None:
+            if self._history.doubted and receipted > self.after:
+                self._remember(history.read(self.folder, doubt=False))
+                raise HoldsMore(f"the server has receipts through {receipted}")
             for tail in self._history.tails:
                 history.cut_off(tail)
-            opening = entries.opening(
-                self._place, fence, self.after, self._conditions, self._history.tails, self._clock.now_us()
-            )
+            tails, now_us = self._history.tails, self._clock.now_us()
+            opening = entries.opening(self._place, fence, self.after, self._conditions, tails, now_us)
             self._log = BlockLog(self._claimed, opening, self._clock)
         if receipted < self._recorded_through:
             # The server has lost what it had recorded: the logs know all of it.
-            for receipt in history.read(self.folder).receipts:
+            for receipt in history.read(self.folder, doubt=False).receipts:
                 # A block of this session may be written and not yet durable.
                 if receipt.session != self.session or receipt.block <= self._durable_block:
                     self._receipts.setdefault((receipt.session, receipt.block), receipt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.client.offset import Offset
 from services.contract import wire
 
-UNHEARD_SECONDS = 5.0
+UNHEARD_SECONDS = 3.0
 
 
 class Answers:

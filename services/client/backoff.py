@@ -1,26 +1,39 @@
-"""How long to wait before connecting again: longer each time, never the same for two clients, never long."""
+"""How long to wait for a server that cannot be reached: between two attempts, and for its answer to one. Bounded."""
 
 from __future__ import annotations
 
 import random
 
-MOST_SECONDS = 2.0
+MOST_SECONDS = 1.0
 _FIRST_SECONDS = 0.2
 _DOUBLINGS = 8
 """More of them would change nothing, and a power without bound outgrows a float within half an hour."""
 
+PATIENCE_SECONDS = 2.0
+MOST_PATIENCE_SECONDS = 5.0
+
 
 class Backoff:
-    """Jittered exponential back-off; what the server asked for comes first."""
+    """Jittered exponential back-off; what the server asked for comes first.
+
+    Attributes:
+        patience_seconds: what an opening handshake may take. Short, for an answer that was lost never comes; longer
+            after each one that did not come, for a server that a thousand clients seek at once needs its time.
+    """
 
     def __init__(self, most_seconds: float = MOST_SECONDS) -> None:
         self._most = most_seconds
         self._attempt = 0
         self._wish: float | None = None
+        self.patience_seconds = PATIENCE_SECONDS
 
     def succeeded(self) -> None:
         """Begin again: the server has been reached."""
-        self._attempt = 0
+        self._attempt, self.patience_seconds = 0, PATIENCE_SECONDS
+
+    def unanswered(self) -> None:
+        """Note that a handshake was not answered in time."""
+        self.patience_seconds = min(self.patience_seconds * 1.5, MOST_PATIENCE_SECONDS)
 
     def wish(self, seconds: float) -> None:
         """Take note of when the server wants the next attempt; it counts once."""

@@ -16,8 +16,9 @@ from services.contract import wire
 from services.runtime.clock import Clock
 from services.runtime.stamps import Stamps
 
-# A connection request may go to an address that nobody holds any more: it is made again rather than waited for.
-_OPEN_SECONDS = 3.0
+# Looking up the name and connecting by TCP. A request may go to an address that nobody holds any more, or into a
+# partition: it is made again rather than waited for. The kernel asks a second time after one second.
+_REACH_SECONDS = 2.0
 _CLOSE_SECONDS = 1.0
 _FRAMES_QUEUED = 64
 
@@ -53,24 +54,41 @@ class StampedConnection(ClientConnection):
                 await self.close()
 
 
-async def connect_to(url: str, process_clock: Clock) -> StampedConnection:
+class _Connect(connect):
+    """Reaches the server's machine in bounded time, whatever the time it then has for its answer."""
+
+    async def open_tcp_connection(self) -> ClientConnection:
+        try:
+            async with asyncio.timeout(_REACH_SECONDS):
+                return await super().open_tcp_connection()
+        except TimeoutError:
+            raise ConnectionError(f"nobody was reached within {_REACH_SECONDS:g} s") from None
+
+
+async def connect_to(url: str, process_clock: Clock, patience_seconds: float = 3.0) -> StampedConnection:
     """Connect to a server.
 
+    Args:
+        url: where it is.
+        process_clock: by which messages are stamped.
+        patience_seconds: how long the connection and the opening handshake may take together.
+
     Raises:
-        OSError, TimeoutError, websockets.exceptions.WebSocketException: it cannot be reached now.
+        TimeoutError: the server, or something in its place, took the connection and did not answer in time.
+        OSError, websockets.exceptions.WebSocketException: it cannot be reached now.
     """
 
     class Connection(StampedConnection):
         clock = process_clock
 
-    connection = await connect(
+    connection = await _Connect(
         url,
         create_connection=Connection,
         subprotocols=[Subprotocol(wire.SUBPROTOCOL)],
         compression=None,
         # A proxy named in the environment is for the web, not for a neighbouring container.
         proxy=None,
-        open_timeout=_OPEN_SECONDS,
+        open_timeout=patience_seconds,
         # Silence is watched for by this client itself: a library ping does not get past a stalled write.
         ping_interval=None,
         close_timeout=1,

@@ -22,8 +22,9 @@ from services.runtime.jsonlogs import Sparingly
 
 log = logging.getLogger(__name__)
 
-# The server answers a ping every second: when nothing at all has come for so long, it is gone.
-SILENCE_SECONDS = 5.0
+# The server answers a ping every second: when nothing at all has come for so long, it is gone. Nothing else tells of a
+# connection that died without a word, and records wait meanwhile.
+SILENCE_SECONDS = 3.0
 _PING_SECONDS = 1.0
 _FIRST_PINGS = 4
 
@@ -36,11 +37,10 @@ class Subscriber:
         self._offset, self._backoff, self._sparingly = Offset(), Backoff(), sparingly
         self._account: Account | None = None
         self._connection: StampedConnection | None = None
-        self._asked = self._granted = False
+        self._asked = self._granted = self._superseded = self._stopping = False
         self._heard = 0.0
         # Between two frames, or without a connection: nothing is half taken.
         self._listening = True
-        self._superseded = self._stopping = False
         self._sealing: set[asyncio.Task[None]] = set()
 
     @property
@@ -52,9 +52,11 @@ class Subscriber:
         """Connect, converse, and connect again, until cancelled or superseded."""
         while not self._done():
             try:
-                await self._converse(await connect_to(self._url, self._clock))
+                await self._converse(await connect_to(self._url, self._clock, self._backoff.patience_seconds))
                 why = "the server closed the connection"
-            except (OSError, TimeoutError, WebSocketException) as problem:
+            except (OSError, WebSocketException) as problem:
+                if isinstance(problem, TimeoutError):
+                    self._backoff.unanswered()
                 why = f"{type(problem).__name__}: {problem}"
             except PeerError as problem:
                 why = f"the server does not speak {wire.SUBPROTOCOL}: {problem}"
@@ -62,8 +64,8 @@ class Subscriber:
                 break
             delay = self._backoff.next_seconds()
             if self._sparingly.due(time.monotonic()):
-                extra = {"server": self._url, "why": why, "retry_s": round(delay, 2)}
-                log.warning("not connected", extra={"client": self.name, **extra})
+                extra = {"client": self.name, "server": self._url, "why": why, "retry_s": round(delay, 2)}
+                log.warning("not connected", extra=extra)
             await asyncio.sleep(delay)
         if self._superseded and self._account is not None:
             log.warning("another process has this name; this one stops writing", extra={"client": self.name})
@@ -74,14 +76,13 @@ class Subscriber:
 
     async def _converse(self, connection: StampedConnection) -> None:
         self._connection, self._heard, self._answers = connection, time.monotonic(), Answers()
-        helpers = [asyncio.create_task(work) for work in (self._ping(connection), self._tend())]
+        helpers = [asyncio.create_task(work) for work in (self._ping(), self._tend(connection))]
         try:
             while True:
                 self._listening = True
                 data = await connection.recv(decode=False)
-                self._listening = False
+                self._listening, self._heard = False, time.monotonic()
                 received_ns = connection.stamps.take_ns()
-                self._heard = time.monotonic()
                 try:
                     frame, body = wire.decode_from_server(bytes(data))
                 except PeerError as problem:
@@ -97,9 +98,9 @@ class Subscriber:
             self._superseded |= closed.rcvd is not None and closed.rcvd.code == wire.CLOSE_SUPERSEDED
         finally:
             self._connection, self._listening, self._asked, self._granted = None, True, False, False
+            connection.transport.abort()
             for helper in helpers:
                 helper.cancel()
-            connection.transport.abort()
 
     async def _take(self, frame: wire.FromServer, body: bytes, received_ns: int) -> None:
         account = self._account
@@ -184,8 +185,8 @@ class Subscriber:
         self._granted = True
         for receipt in lacking:
             self._say(receipt)
-        extra = {"client": self.name, "session": account.session, "first": granted.first, "again": len(lacking)}
-        log.info("subscribed", extra=extra)
+        extra = {"session": account.session, "first": granted.first, "again": len(lacking)}
+        log.info("subscribed", extra={"client": self.name, **extra})
 
     async def _refused(self, error: wire.Error) -> None:
         if error.code == "name_taken" and error.suggest and (account := self._account) is not None:
@@ -206,7 +207,7 @@ class Subscriber:
         if self._connection is not None:
             self._connection.say(frame)
 
-    async def _ping(self, connection: StampedConnection) -> None:
+    async def _ping(self) -> None:
         while True:
             await asyncio.sleep(_PING_SECONDS)
             # A server that has not answered the first pings by now is subscribed to all the same.
@@ -214,16 +215,15 @@ class Subscriber:
                 self._subscribe()
             self._answers.asked(self._clock.now_us())
             self._say(wire.Ping(t1_us=self._clock.now_us()))
-            if self._listening and time.monotonic() - self._heard > SILENCE_SECONDS:
-                log.warning("server is silent", extra={"client": self.name, "seconds": SILENCE_SECONDS})
-                connection.transport.abort()
 
-    async def _tend(self) -> None:
-        """Close blocks for their age, even when nothing comes."""
-        while True:
+    async def _tend(self, connection: StampedConnection) -> None:
+        """Close blocks for their age, even when nothing comes; when nothing comes for too long, hang up."""
+        while not (self._listening and time.monotonic() - self._heard > SILENCE_SECONDS):
             await asyncio.sleep(min(0.1, self._conditions.block_seconds / 4))
             if self._account is not None and not self._account.sealed:
                 await self._account.close_old_block(self._clock.now_ns())
+        log.warning("server is silent", extra={"client": self.name, "seconds": SILENCE_SECONDS})
+        connection.transport.abort()
 
     async def stop(self) -> None:
         """Seal the last block and leave on purpose. Records that still come are not taken, nor said to be."""

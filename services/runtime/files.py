@@ -62,8 +62,13 @@ class LineFile:
         os.fdatasync(self._fd)
 
     def cut_back(self, size: int) -> None:
-        """Cut the file to its first ``size`` bytes."""
+        """Cut the file to its first ``size`` bytes, for good: a power cut must not bring back what was cut off.
+
+        Raises:
+            OSError: it may still be there.
+        """
         os.ftruncate(self._fd, size)
+        os.fsync(self._fd)
         self.size = size
 
     def touch(self) -> None:

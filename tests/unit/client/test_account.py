@@ -224,6 +224,48 @@ async def test_resumes_after_a_crash(tmp_path: Path) -> None:
     assert ([blocklog.Torn("0001-0001.jsonl", 11)], 20, 2) == (lines[0].torn, lines[0].after, lines[0].fence)
 
 
+async def broken(logs: Path) -> tuple[Path, bytes]:
+    """Log three blocks, and let a power cut keep the third and not the second; return the file and its good bytes."""
+    async with books(logs) as opened:
+        opened.account.subscribed(1, 0)
+        await opened.receive(1, 30)
+        await until(lambda: len(opened.receipts) == 3)
+    path = folder(logs) / "0001-0001.jsonl"
+    opening, first, second, third = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(opening + first + bytes(len(second) - 1) + b"\n" + third)
+    return path, opening + first
+
+
+async def test_resumes_before_a_hole(tmp_path: Path) -> None:
+    """What a power cut kept behind a hole was never receipted: it is cut off with the hole, and delivered again."""
+    path, good = await broken(tmp_path)
+    cut = path.stat().st_size - len(good)
+    async with books(tmp_path) as again:
+        assert 10 == again.account.after
+        assert 1 == len(again.account.subscribed(2, 0))
+        await again.receive(11, 20)
+        await until(lambda: len(again.receipts) == 2)
+        assert [(11, 20), (21, 30)] == [(it.first, it.last) for it in again.receipts]
+
+    assert good == path.read_bytes()
+    opening = blocklog.codec.decode((folder(tmp_path) / "0002-0001.jsonl").read_bytes().splitlines(True)[0])[1]
+    assert isinstance(opening, blocklog.Open)
+    assert [blocklog.Torn("0001-0001.jsonl", cut)] == opening.torn
+
+
+async def test_receipted_lines_behind_damage_stay(tmp_path: Path) -> None:
+    """Damage before a receipted block came after its sync: the client asks again, for what follows that block."""
+    path, _ = await broken(tmp_path)
+    before = path.read_bytes()
+    async with books(tmp_path) as again:
+        with pytest.raises(module.HoldsMore):
+            again.account.subscribed(2, 30)
+
+        assert 30 == again.account.after == again.account.durable_through
+        assert [] == again.account.subscribed(3, 30)
+    assert before == path.read_bytes()
+
+
 @pytest.mark.parametrize(("receipted", "again"), [(0, [1, 2, 3]), (10, [2, 3]), (30, [])])
 async def test_receipts_are_sent_again(tmp_path: Path, receipted: int, again: list[int]) -> None:
     """On subscribing again the receipts that the ledger lacks are sent again, also such as were recorded once."""

@@ -10,7 +10,7 @@ from services.contract import wire
 from tests.unit.client.stand import batch
 
 ASKED_US = 1_000_000
-LATE_US = ASKED_US + 5_000_001
+LATE_US = ASKED_US + 3_000_001
 PONG = wire.Pong(t1_us=ASKED_US, t2_us=ASKED_US, t3_us=ASKED_US)
 
 
@@ -35,7 +35,7 @@ def answering() -> Answers:
 
 @pytest.mark.parametrize("late", [idle(LATE_US), batch(1, 1, sent_us=LATE_US)[0]])
 def test_a_ping_that_was_passed_over_is_told_once(late: wire.Idle | wire.Records) -> None:
-    """A server that speaks 5 s after a ping and has not answered it does not hear; that is said once."""
+    """A server that speaks 3 s after a ping and has not answered it does not hear; that is said once."""
     answers = answering()
     answers.asked(ASKED_US)
     answers.asked(ASKED_US + 1_000_000)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from services.client.backoff import MOST_SECONDS, Backoff
+from services.client.backoff import MOST_PATIENCE_SECONDS, MOST_SECONDS, PATIENCE_SECONDS, Backoff
 
 
 @pytest.mark.parametrize("wish", [None, 0.0, 0.5, 10.0])
 def test_is_bounded(wish: float | None) -> None:
-    """However long the server is away, and whatever it advised, the next attempt comes within two seconds."""
+    """However long the server is away, and whatever it advised, the next attempt comes within a second."""
     backoff = Backoff()
     if wish is not None:
         backoff.wish(wish)
     delays = [backoff.next_seconds() for _ in range(5000)]
 
     assert 0 <= min(delays)
-    assert max(delays) <= MOST_SECONDS == 2.0
+    assert max(delays) <= MOST_SECONDS == 1.0
     assert wish is not None or delays[0] <= 0.2
 
 
@@ -35,3 +35,18 @@ def test_grows_and_begins_again() -> None:
 def test_differs_between_clients() -> None:
     """Clients that lost the server together do not come back together."""
     assert 1 < len({Backoff().next_seconds() for _ in range(100)})
+
+
+def test_patience_grows_with_silence() -> None:
+    """Each handshake without an answer is waited for longer, up to a bound; once reached, patience is short again."""
+    backoff, granted = Backoff(), []
+    for _ in range(10):
+        granted.append(backoff.patience_seconds)
+        backoff.unanswered()
+
+    assert (PATIENCE_SECONDS, MOST_PATIENCE_SECONDS) == (granted[0], granted[-1])
+    assert granted == sorted(granted)
+
+    backoff.succeeded()
+
+    assert PATIENCE_SECONDS == backoff.patience_seconds

@@ -44,6 +44,31 @@ async def test_offers_the_subprotocol() -> None:
         assert "Sec-WebSocket-Extensions" not in headers
 
 
+async def test_a_handshake_is_not_waited_for_without_end() -> None:
+    """A server that takes the connection and never answers is given up as unanswered."""
+    taken: list[asyncio.StreamWriter] = []
+    async with await asyncio.start_server(lambda _, writer: taken.append(writer), "127.0.0.1", 0) as deaf:
+        port = deaf.sockets[0].getsockname()[1]
+        with pytest.raises(TimeoutError):
+            await connect_to(f"ws://127.0.0.1:{port}", Clock(), patience_seconds=0.2)
+        for writer in taken:
+            writer.close()
+
+
+async def test_an_address_that_nobody_holds_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is not reached in its time is told from one that does not answer."""
+
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("services.client.connection._REACH_SECONDS", 0.05)
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", never)
+    with pytest.raises(ConnectionError, match="nobody was reached within") as raised:
+        await connect_to("ws://192.0.2.1:1", Clock())
+
+    assert not isinstance(raised.value, TimeoutError)
+
+
 async def test_frames_are_said_without_waiting() -> None:
     """A frame arrives as a text message; on a closed connection it is dropped."""
     async with pair(Clock()) as (client, server):

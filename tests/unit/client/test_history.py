@@ -95,6 +95,22 @@ def test_a_damaged_line_is_no_history(tmp_path: Path) -> None:
     assert [(1, 2), (5, 6)] == list(history.read(tmp_path).held)
 
 
+def test_what_stands_behind_damage_is_doubted(tmp_path: Path) -> None:
+    """Where the last session broke off, all from the first damaged line on is a tail, unless it is not doubted."""
+    session(tmp_path, 1, [[1, 2]], ended=False)
+    session(tmp_path, 2, [[3, 4], [5, 6], [7, 8]], ended=False)
+    for name, hidden in (("0001-0001.jsonl", b'"id":1'), ("0002-0001.jsonl", b'"id":5')):
+        damaged = tmp_path / name
+        damaged.write_bytes(damaged.read_bytes().replace(hidden, bytes(6)))
+    path = tmp_path / "0002-0001.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    doubted, whole = history.read(tmp_path), history.read(tmp_path, doubt=False)
+
+    assert ([(3, 4)], True) == (list(doubted.held), doubted.doubted)
+    assert [history.Tail(path, len(lines[0] + lines[1]), len(lines[2] + lines[3]))] == doubted.tails
+    assert ([(3, 4), (7, 8)], [], False) == (list(whole.held), whole.tails, whole.doubted)
+
+
 def test_other_files_are_left_alone(tmp_path: Path) -> None:
     """Files that are named otherwise are not the client's log."""
     session(tmp_path, 1, [[1, 2]])

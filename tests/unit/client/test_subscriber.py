@@ -202,6 +202,22 @@ async def test_another_process_resumes_from_the_log(tmp_path: Path) -> None:
     assert (20, 2) == (asked.after, asked.session)
 
 
+async def test_asks_again_when_the_server_knows_better(tmp_path: Path) -> None:
+    """A client that doubts what was receipted hangs up, and asks on the next connection for what follows it."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.grant()
+        await peer.send_records(1, 30)
+        await peer.receipts(3)
+    path = it.folder() / "0001-0001.jsonl"
+    opening, first, second, third = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(opening + first + bytes(len(second) - 1) + b"\n" + third)
+    async with stage(tmp_path) as it:
+        asked = [(await (await it.peer()).grant(fence, receipted=30)).after for fence in (2, 3)]
+
+    assert [10, 30] == asked
+
+
 async def test_superseded_it_stops(tmp_path: Path) -> None:
     """A client whose name another process has now seals what it holds and does not come back."""
     async with stage(tmp_path) as it:
