@@ -50,7 +50,7 @@ class Voice:
 
     def is_due(self, summary: Summary, now: float, quiet_for: float) -> bool:
         """Tell whether a line is due: every second while records flow, seldom while not, never when idle."""
-        told = f"{summary.state} {summary.headline if summary.state == 'waiting' else ''}"
+        told = f"{summary.state} {summary.headline if summary.state in ('opened', 'waiting') else ''}"
         pause = SPEAK_SECONDS if summary.state == "running" and quiet_for < 5 else SPEAK_RARELY_SECONDS
         if quiet_for > SILENT_AFTER_SECONDS:
             return False

@@ -41,6 +41,12 @@ class RunBooks:
             else:
                 self._torn(file, tail.size)
 
+    @property
+    def lacks_ledger(self) -> bool:
+        """Whether clients have logged under a subscription, and no server's ledger tells of it: it is lost."""
+        is_empty = not any(file.chain.number for file in self.ledger.files)
+        return is_empty and any(log.opens for log in self.logs.values())
+
     def is_sealed(self, client: str, session: int | None = None) -> bool:
         """Tell whether a client closed a session well, its last one unless another is named."""
         log = self.logs.get(client)

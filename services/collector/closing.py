@@ -12,6 +12,7 @@ from services.contract.summary import Fault
 
 HARMLESS = frozenset({"torn"})
 """A crash cuts its last line short; what it hid is accounted for by seq."""
+NO_LEDGER = "there is no ledger of this run: nobody says what was sent"
 
 
 def fault_sentence(fault: Fault) -> str:
@@ -37,7 +38,8 @@ def problems(books: RunBooks, accounts: list[Account], faults: list[Fault], else
     found += [
         fault_sentence(fault)
         for fault in faults
-        if fault.kind not in HARMLESS and not (fault.client is not None and fault.kind in elsewhere)
+        if fault.kind not in HARMLESS | {"ledger_missing"}
+        and not (fault.client is not None and fault.kind in elsewhere)
     ]
     found += _of_ledger(books)
     for account in accounts:

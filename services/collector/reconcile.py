@@ -74,6 +74,9 @@ def reconcile(books: RunBooks, limits: Sequence[Limit] = (), *, final: bool, mad
 
 def ledger_faults(books: RunBooks) -> list[Fault]:
     """Return what is wrong with the ledger's files. A copy has the same faults: told of the original."""
+    if books.lacks_ledger:
+        where = f"ledger/{books.run}"
+        return [Fault(file=where, line=0, kind="ledger_missing", client=None, missing=None, detail=closing.NO_LEDGER)]
     told: dict[tuple[object, ...], Fault] = {}
     for file in sorted(
         books.ledger.files, key=lambda file: (not file.is_well_named, len(file.source.name), file.source.name)
@@ -194,7 +197,7 @@ def _untrustworthy(case: Case) -> list[str]:
     ledger = case.books.ledger
     found = []
     if not ledger.opens:
-        found.append("there is no ledger of this run: nobody says what was sent")
+        found.append(closing.NO_LEDGER)
     found += closing.residuals(case.accounts)
     if not any(account.log.messages for account in case.accounts):
         found.append("nothing was measured: no client logged a message")
@@ -211,6 +214,8 @@ def _broken(threshold: Threshold) -> str:
 
 
 def _headline(books: RunBooks, every: Sequence[Account], totals: Totals, durations: dict[str, Quantiles]) -> str:
+    if books.lacks_ledger:
+        return closing.NO_LEDGER
     if books.ledger.state in ("opened", "waiting"):
         wanted = books.ledger.open.clients if books.ledger.open else 1
         # The run may be waiting for more than are wanted: nobody says how many will come.

@@ -44,6 +44,7 @@ class Admission:
         # Two newcomers with one name are judged one after the other.
         async with self._settling.setdefault(request.client, asyncio.Lock()):
             self._refuse_impossible(request)
+            self._refuse_former(request)
             run, holder = self._stream.run, self._stream.sessions.get(request.client)
             if holder is not None and holder.open:
                 await self._settle(holder, request)
@@ -60,13 +61,16 @@ class Admission:
         if run.state == "ended" and request.client not in run.book.clients:
             raise Refused(wire.Bye(reason="ended", retry_ms=2000), wire.CLOSE_LATER)
 
+    def _refuse_former(self, request: wire.Subscribe) -> None:
+        # What the other process has logged since, this one does not know of: it would log it twice.
+        client = self._stream.run.book.clients.get(request.client)
+        if client is not None and request.instance in client.former:
+            raise self._name_taken(request.client, f"another process has been {request.client} since")
+
     async def _settle(self, holder: Session, request: wire.Subscribe) -> None:
         if not request.instance or request.instance != holder.instance:
             if await self._answers(holder):
-                suggest = self._free_name(request.client)
-                log.warning("name taken", extra={"client": request.client, "suggest": suggest})
-                detail = f"another process answers as {request.client}"
-                raise Refused(wire.Error(code="name_taken", detail=detail, suggest=suggest), None)
+                raise self._name_taken(request.client, f"another process answers as {request.client}")
             log.warning("silent client superseded", extra={"client": request.client})
         holder.cause = "superseded"
         holder.leave()
@@ -81,6 +85,11 @@ class Admission:
         except (TimeoutError, ConnectionClosed):
             return False
         return holder.open
+
+    def _name_taken(self, name: str, detail: str) -> Refused:
+        suggest = self._free_name(name)
+        log.warning("name taken", extra={"client": name, "suggest": suggest})
+        return Refused(wire.Error(code="name_taken", detail=detail, suggest=suggest), None)
 
     def _free_name(self, name: str) -> str:
         stem = name.partition("~")[0][:58]

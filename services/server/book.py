@@ -16,6 +16,9 @@ class ClientBook:
 
     fence: int = 0
     session: int = 0
+    instance: str = ""
+    former: set[str] = field(default_factory=set)
+    """The processes that had the name before: another took it over, so none of them has it again."""
     sent: int = 0
     receipted: int = 0
     receipts: dict[int, Ranges] = field(default_factory=dict)
@@ -83,8 +86,12 @@ class RunBook:
         if entry.observe:
             return
         client = self.clients.setdefault(entry.client, ClientBook())
-        if entry.fence >= client.fence:
-            client.fence, client.session, client.left = entry.fence, entry.session, None
+        if entry.fence < client.fence:
+            client.former |= {entry.instance} - {"", client.instance}
+            return
+        client.former |= {client.instance} - {"", entry.instance}
+        client.fence, client.session, client.left = entry.fence, entry.session, None
+        client.instance = entry.instance
 
     def awaited(self) -> list[str]:
         """Return the clients that have not receipted the last seq and have not left on purpose."""

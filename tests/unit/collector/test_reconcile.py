@@ -147,6 +147,16 @@ def test_without_a_ledger_nothing_can_be_said() -> None:
     assert made.headline.startswith("there is no ledger of this run")
 
 
+def test_a_lost_ledger_is_named_at_once() -> None:
+    """Logs of an open run of which there is no ledger are damage; an empty run, or a file that was claimed, is not."""
+    logs = {source: lines for source, lines in GOOD.items() if source.client}
+    made = reconcile(fold(logs), final=False)
+
+    assert [(f"ledger/{RUN}", "ledger_missing")] == [(fault.file, fault.kind) for fault in made.faults]
+    assert (None, "there is no ledger of this run: nobody says what was sent") == (made.verdict, made.headline)
+    assert [] == reconcile(fold({source: [] for source in logs}), final=False).faults
+
+
 def test_nothing_measured_is_invalid() -> None:
     """A run without a single message proves nothing."""
     made = judged(ended([]))
