@@ -46,8 +46,8 @@ check: $(VENV)/.dev ## lint, format, types, imports, sizes
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest --quiet tests/repo/test_sizes.py
 
-faults: $(VENV)/.dev ## inject faults at rest, on the wire and into containers: make faults ARGS=tests/faults/wire
-	@$(BIN)/python -m pytest $(or $(ARGS),tests/faults)
+faults: $(VENV)/.dev ## inject faults into everything, print what was lost (nothing): make faults ARGS='--json faults.json'
+	@env -u MAKEFLAGS -u MAKELEVEL $(if $(SOAK),SOAK=$(SOAK)) $(BIN)/python -m tests.faults $(ARGS)
 
 bench: $(VENV)/.dev ## measure how fast it is
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests import measured
 from tests.bench import fanout, generator, report, system
 from tests.bench.measure import BooksOpen, Figures, Sizes
 
@@ -49,7 +50,7 @@ def main() -> int:
     if chosen.json is not None:
         chosen.json.write_text(report.as_json(figures))
     if not quick and not chosen.no_document:
-        report.write(DOCUMENT, figures)
+        measured.write(DOCUMENT, report.table(figures))
     return 0
 
 

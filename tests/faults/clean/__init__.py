@@ -1,0 +1,1 @@
+"""Runs in which nothing is done to anybody: no alarm may be raised."""

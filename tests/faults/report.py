@@ -1,0 +1,110 @@
+"""What all fault tests found, as tables for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests import measured
+
+COUNTS = ("checked", "lost", "duplicated", "undetected", "alarms")
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tallies of all tests (see ``tests.faults.tally``), and how long it took to have them."""
+
+    tests: list[dict[str, Any]]
+    seconds: float
+
+    @classmethod
+    def read(cls, files: Iterable[Path], seconds: float) -> Results:
+        """Read what the tests wrote."""
+        lines = [line for path in sorted(files) for line in path.read_text(encoding="utf-8").splitlines()]
+        return cls(sorted(map(json.loads, lines), key=lambda test: str(test["test"])), seconds)
+
+    @property
+    def faults(self) -> list[dict[str, Any]]:
+        """Every fault that was injected and has ended."""
+        return [fault for test in self.tests for fault in test["faults"]]
+
+    @property
+    def good(self) -> bool:
+        """Whether every test passed and nothing was lost, twice, undetected or a false alarm."""
+        return all(test["passed"] for test in self.tests) and not any(self.sum(name) for name in COUNTS[1:])
+
+    def sum(self, name: str) -> int:
+        """Return a count over all tests."""
+        return sum(int(test[name]) for test in self.tests)
+
+    def totals(self) -> dict[str, Any]:
+        """Return the sums: faults, kinds, what was checked, what was found wrong, recovery in seconds."""
+        faults = self.faults
+        return {
+            "faults": len(faults),
+            "in_containers": sum(len(test["faults"]) for test in self.tests if "/containers/" in test["test"]),
+            "overlapping": sum(fault["beside"] for fault in faults),
+            "kinds": len({fault["kind"] for fault in faults}),
+            **{name: self.sum(name) for name in COUNTS},
+            "tests": len(self.tests),
+            "failed": [test["test"] for test in self.tests if not test["passed"]],
+            "recovery_s": quantiles(recoveries(faults)),
+            "seconds": round(self.seconds),
+        }
+
+
+def recoveries(faults: Iterable[dict[str, Any]]) -> list[float]:
+    """Return the recovery times that could be told, ascending."""
+    return sorted(fault["recovery_s"] for fault in faults if fault["recovery_s"] is not None)
+
+
+def quantiles(ascending: Sequence[float]) -> dict[str, float] | None:
+    """Return count, median, 99th percentile and maximum; None of nothing."""
+    if not ascending:
+        return None
+    at = {q: ascending[max(0, math.ceil(len(ascending) * q / 100) - 1)] for q in (50, 99)}
+    return {"n": len(ascending), "p50": round(at[50], 2), "p99": round(at[99], 2), "max": round(ascending[-1], 2)}
+
+
+def table(results: Results) -> str:
+    """Return the totals, every scenario with its result and recovery, and every kind of fault, as Markdown."""
+    sums = results.totals()
+    recovery = sums["recovery_s"] or {"p50": 0, "p99": 0, "max": 0}
+    lines = [
+        f"{sums['faults']:,} faults of {sums['kinds']} kinds were injected and have ended,",
+        f"{sums['in_containers']:,} of them in containers, {sums['overlapping']:,} beside others;",
+        f"{sums['checked']:,} messages and cases were checked:",
+        f"**{sums['lost']:,} lost, {sums['duplicated']:,} duplicated, {sums['undetected']:,} undetected,",
+        f"{sums['alarms']:,} false alarms.**",
+        f"Recovery: p50 {recovery['p50']} s, p99 {recovery['p99']} s, at most {recovery['max']} s.",
+        f"{sums['tests']} tests took {sums['seconds'] / 60:.0f} minutes.",
+        "",
+        "| scenario | result | faults | checked | recovery p50 / p99 / max, s |",
+        "|---|---|--:|--:|--:|",
+    ]
+    for test in results.tests:
+        verdict = "held" if test["passed"] else "**failed**"
+        lines.append(
+            f"| {test['scenario'].rstrip('.')} | {verdict} | {len(test['faults']):,} | {test['checked']:,}"
+            f" | {_shown(quantiles(recoveries(test['faults'])))} |"
+        )
+    lines += ["", "| fault | times | beside others | recovery p50 / p99 / max, s |", "|---|--:|--:|--:|"]
+    for kind in sorted({fault["kind"] for fault in results.faults}):
+        faults = [fault for fault in results.faults if fault["kind"] == kind]
+        beside = sum(fault["beside"] for fault in faults)
+        lines.append(f"| {kind} | {len(faults):,} | {beside:,} | {_shown(quantiles(recoveries(faults)))} |")
+    return "\n".join([*lines, "", measured.sentence()])
+
+
+def as_json(results: Results) -> str:
+    """Return the totals, the conditions and every test's tally."""
+    said = {"totals": results.totals(), "conditions": measured.conditions(), "tests": results.tests}
+    return json.dumps(said, indent=2, ensure_ascii=False) + "\n"
+
+
+def _shown(times: dict[str, float] | None) -> str:
+    return f"{times['p50']} / {times['p99']} / {times['max']}" if times else ""

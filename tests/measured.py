@@ -1,0 +1,42 @@
+"""Figures in the documents: between two marks, written by the command that measured them, with the conditions."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+def conditions() -> dict[str, str]:
+    """Return what figures depend on, without naming the machine."""
+    return {
+        "cores": str(len(os.sched_getaffinity(0))),
+        "processor": _processor(),
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        **{name: version(name) for name in ("websockets", "msgspec", "python-json-logger", "Faker")},
+    }
+
+
+def sentence() -> str:
+    """Return the conditions as the line under a table."""
+    return "Measured on: " + ", ".join(f"{name} {value}" for name, value in conditions().items()) + "."
+
+
+def write(document: Path, text: str) -> None:
+    """Put what was measured into a document, between its two marks."""
+    before, _, rest = document.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    document.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
