@@ -17,6 +17,7 @@ class Checker:
         self.duplicates = 0
         self.reordered = 0
         self.corrupt: list[Span] = []
+        self._unreadable = False
 
     @property
     def after(self) -> int:
@@ -28,7 +29,9 @@ class Checker:
         last = first + count - 1
         if first == self.held.last + 1:
             self.held.add(first, last)
+            self._unreadable = False
             return None
+        self.reached(first - 1)
         places = []
         for place, seq in enumerate(range(first, last + 1)):
             if seq in self.held:
@@ -43,6 +46,16 @@ class Checker:
     def refuse(self, first: int, count: int) -> None:
         """Note a batch that failed its digest: it is not logged, and not asked for again."""
         self.corrupt.append((first, first + count - 1))
+
+    def unreadable(self) -> None:
+        """Note a frame of which not even the header is to be trusted: the gap that it leaves is its doing."""
+        self._unreadable = True
+
+    def reached(self, last: int) -> None:
+        """Note that everything up to ``last`` has been sent; what is missing behind an unreadable frame was in it."""
+        if self._unreadable and last > self.held.last:
+            self.corrupt.append((self.held.last + 1, last))
+            self._unreadable = False
 
     def take_counts(self) -> tuple[int, int, list[Span]]:
         """Return duplicates, reordered and corrupt ranges since the last call."""

@@ -89,6 +89,7 @@ class Subscriber:
                     if self._account is None:
                         raise
                     log.warning("unreadable frame", extra={"client": self.name, "why": problem.detail[:200]})
+                    self._account.checker.unreadable()
                     continue
                 if self._answers.passed_over(frame, self._offset):
                     log.warning("server hears nothing", extra={"client": self.name, "seconds": UNHEARD_SECONDS})
@@ -130,6 +131,7 @@ class Subscriber:
             case wire.Subscribed() if account is not None:
                 self._begin(account, frame)
             case wire.End() if account is not None:
+                account.checker.reached(frame.last)
                 await account.close_block("end")
                 self._seal(account)
             case wire.Error():
@@ -137,8 +139,6 @@ class Subscriber:
             case wire.Bye():
                 self._backoff.wish((frame.retry_ms or 0) / 1000)
                 self._superseded |= frame.reason == "superseded"
-            case _:
-                pass
 
     async def _welcome(self, welcome: wire.Welcome) -> None:
         if welcome.v != wire.VERSION:

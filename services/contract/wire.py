@@ -74,8 +74,12 @@ class Subscribed(Frame, tag="subscribed", frozen=True, kw_only=True):
     fence: Count
 
 
-class Records(Frame, tag="records", frozen=True, kw_only=True):
-    """Server: header of a batch. Record ``i`` was due at ``due_us + (i - first) * 10**6 / rate``, rounded down."""
+class Records(Frame, tag="records", frozen=True, kw_only=True, omit_defaults=True):
+    """Server: header of a batch. Record ``i`` was due at ``due_us + (i - first) * 10**6 / rate``, rounded down.
+
+    ``crc`` is of the body. ``head`` comes last and is of the bytes of the header before it: `encode_records` sets it,
+    and `decode_from_server` has checked it.
+    """
 
     first: Positive
     count: Positive
@@ -83,6 +87,7 @@ class Records(Frame, tag="records", frozen=True, kw_only=True):
     rate: Rate
     sent_us: Integer
     crc: Digest
+    head: Digest | None = None
 
 
 class Idle(Frame, tag="idle", frozen=True, kw_only=True):
@@ -171,6 +176,7 @@ class Error(Frame, tag="error", frozen=True, kw_only=True):
 FromServer = Welcome | Subscribed | Records | Idle | Recorded | Ping | Pong | Controlled | End | Bye | Error
 FromClient = Subscribe | Receipt | Ping | Pong | Control | Bye
 
+_HEAD = b',"head":"'
 _encoder = msgspec.json.Encoder()
 _from_server: msgspec.json.Decoder[FromServer] = msgspec.json.Decoder(FromServer)
 _from_client: msgspec.json.Decoder[FromClient] = msgspec.json.Decoder(FromClient)
@@ -183,17 +189,24 @@ def encode(frame: Frame) -> bytes:
 
 def encode_records(header: Records, body: bytes) -> bytes:
     """Return a whole `Records` frame. ``body`` is one line per record, each ending in a newline."""
-    return _encoder.encode(header) + b"\n" + body
+    plain = header if header.head is None else msgspec.structs.replace(header, head=None)
+    head = _encoder.encode(plain)[:-1]
+    return b"".join((head, _HEAD, digest_text(digest(head)).encode(), b'"}\n', body))
 
 
 def decode_from_server(data: bytes) -> tuple[FromServer, bytes]:
     """Return a frame and, for `Records`, its body (checked by `intact`, not here).
 
     Raises:
-        MalformedFrame: no frame that a server sends.
+        MalformedFrame: no frame that a server sends, or a header that was changed on its way.
     """
     head, _, body = data.partition(b"\n")
-    return _decode(_from_server, head, data), body
+    frame = _decode(_from_server, head, data)
+    if isinstance(frame, Records) and frame.head is not None:
+        found = digest_text(digest(head[: head.rfind(_HEAD)]))
+        if found != frame.head:
+            raise MalformedFrame(f"head says {frame.head}, the header gives {found}", data)
+    return frame, body
 
 
 def decode_from_client(data: bytes) -> FromClient:

@@ -65,3 +65,21 @@ def test_a_refused_batch_is_not_held() -> None:
     assert 10 == checker.after
     assert list(range(5)) == checker.accept(21, 5)
     assert [(1, 10), (21, 25)] == list(checker.held)
+
+
+def test_the_gap_behind_an_unreadable_frame_was_in_it() -> None:
+    """What follows a frame with a damaged header tells what that held; a frame that held no records leaves no gap."""
+    checker = Checker(Ranges([(1, 10)]))
+    checker.unreadable()
+    checker.accept(21, 5)
+    assert (0, 0, [(11, 20)]) == checker.take_counts()
+
+    checker.unreadable()
+    checker.accept(26, 5)
+    checker.accept(41, 5)
+    assert (0, 0, []) == checker.take_counts()
+
+    checker.unreadable()
+    checker.reached(50)
+    checker.reached(60)
+    assert (0, 0, [(46, 50)]) == checker.take_counts()

@@ -219,7 +219,7 @@ async def test_asks_again_when_the_server_knows_better(tmp_path: Path) -> None:
 
 
 async def test_superseded_it_stops(tmp_path: Path) -> None:
-    """A client whose name another process has now seals what it holds and does not come back."""
+    """A client whose name another process has now seals what is on disk, leaves the rest to that, and stays away."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.grant()
@@ -229,7 +229,7 @@ async def test_superseded_it_stops(tmp_path: Path) -> None:
         await peer.connection.close(wire.CLOSE_SUPERSEDED, "superseded")
         await it.running
 
-    assert list(range(1, 16)) == it.numbers()
+    assert list(range(1, 11)) == it.numbers()
     last = entries(it.folder(), sealed=True)[-1]
     assert isinstance(last, blocklog.End)
     assert "superseded" == last.reason
@@ -333,6 +333,24 @@ async def test_a_corrupt_batch_is_said_in_the_log(tmp_path: Path) -> None:
         await peer.receipts(1)
 
     assert [(1, 5)] == blocks(it.folder())[0].corrupt
+
+
+async def test_a_damaged_header_is_said_in_the_log(tmp_path: Path) -> None:
+    """Records whose header was changed on its way are told as corrupt, at the end of the run too."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.grant(total=40)
+        damaged = wire.encode_records(*batch(1, 5)).replace(b'"rate":100', b'"rate":300')
+        await peer.connection.send(damaged, text=True)
+        await peer.send_records(6, 10)
+        await peer.receipts(1)
+        await peer.connection.send(damaged, text=True)
+        await peer.say(wire.End(last=40, count=40))
+        await until(lambda: isinstance(entries(it.folder())[-1], blocklog.End))
+
+    end = entries(it.folder())[-1]
+    assert isinstance(end, blocklog.End)
+    assert ([(1, 5)], [(16, 40)]) == (blocks(it.folder())[0].corrupt, end.corrupt)
 
 
 async def test_another_protocol_is_tried_again(tmp_path: Path) -> None:
