@@ -9,8 +9,10 @@ _FIRST_SECONDS = 0.2
 _DOUBLINGS = 8
 """More of them would change nothing, and a power without bound outgrows a float within half an hour."""
 
-PATIENCE_SECONDS = 2.0
+PATIENCE_SECONDS = 1.5
 MOST_PATIENCE_SECONDS = 5.0
+_LOST_BEFORE_SLOW = 3
+"""So many handshakes in a row may have been lost on their way; more, and the server is slow."""
 
 
 class Backoff:
@@ -18,22 +20,25 @@ class Backoff:
 
     Attributes:
         patience_seconds: what an opening handshake may take. Short, for an answer that was lost never comes; longer
-            after each one that did not come, for a server that a thousand clients seek at once needs its time.
+            when several did not come, for a server that a thousand clients seek at once needs its time.
     """
 
     def __init__(self, most_seconds: float = MOST_SECONDS) -> None:
         self._most = most_seconds
         self._attempt = 0
         self._wish: float | None = None
+        self._unanswered = 0
         self.patience_seconds = PATIENCE_SECONDS
 
     def succeeded(self) -> None:
         """Begin again: the server has been reached."""
-        self._attempt, self.patience_seconds = 0, PATIENCE_SECONDS
+        self._attempt, self._unanswered, self.patience_seconds = 0, 0, PATIENCE_SECONDS
 
     def unanswered(self) -> None:
         """Note that a handshake was not answered in time."""
-        self.patience_seconds = min(self.patience_seconds * 1.5, MOST_PATIENCE_SECONDS)
+        self._unanswered += 1
+        if self._unanswered > _LOST_BEFORE_SLOW:
+            self.patience_seconds = min(self.patience_seconds * 1.5, MOST_PATIENCE_SECONDS)
 
     def wish(self, seconds: float) -> None:
         """Take note of when the server wants the next attempt; it counts once."""

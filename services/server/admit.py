@@ -15,7 +15,13 @@ from services.server.stream import Stream
 log = logging.getLogger(__name__)
 
 HOLDER_SECONDS = 2.0
-"""A holder of a name that answers within this time keeps it."""
+"""A holder of a name that answers within this time keeps it; time in which it was silent before counts …"""
+
+ASKED_SECONDS = 1.0
+"""… but so long it has for an answer in any case. A newcomer waits meanwhile, and its records with it."""
+
+GHOST_SECONDS = 0.2
+"""For the goodbye to a holder that nobody hears any more."""
 
 
 class Refused(Exception):
@@ -75,12 +81,13 @@ class Admission:
         holder.cause = "superseded"
         holder.leave()
         holder.connection.say(wire.Bye(reason="superseded", retry_ms=0))
-        await holder.connection.end(wire.CLOSE_SUPERSEDED, "superseded")
+        await holder.connection.end(wire.CLOSE_SUPERSEDED, "superseded", GHOST_SECONDS)
 
     @staticmethod
     async def _answers(holder: Session) -> bool:
+        silent = asyncio.get_running_loop().time() - holder.connection.heard
         try:
-            async with asyncio.timeout(HOLDER_SECONDS):
+            async with asyncio.timeout(max(HOLDER_SECONDS - silent, ASKED_SECONDS)):
                 await (await holder.connection.ping())
         except (TimeoutError, ConnectionClosed):
             return False

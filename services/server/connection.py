@@ -18,7 +18,7 @@ WRITE_LIMIT = (256 * 1024, 64 * 1024)
 """Bytes buffered in this process above which a peer is sent nothing more, and below which it is again."""
 
 _MOST_BUFFERED = 2 * 1024 * 1024
-_CLOSE_SECONDS = 1.0
+CLOSE_SECONDS = 1.0
 
 
 class FeedConnection(ServerConnection):
@@ -34,6 +34,7 @@ class FeedConnection(ServerConnection):
         super().__init__(*args, **options)
         self.stamps = Stamps(self.clock)
         self.blocked = False
+        self.heard = asyncio.get_running_loop().time()
         self.on_unblocked: Callable[[], None] = lambda: None
 
     def pause_writing(self) -> None:
@@ -45,11 +46,13 @@ class FeedConnection(ServerConnection):
         """Note that it has caught up, and say so."""
         super().resume_writing()
         self.blocked = False
+        self.heard = asyncio.get_running_loop().time()
         self.on_unblocked()
 
     def data_received(self, data: bytes) -> None:
         """Stamp the bytes before anything is made of them."""
         self.stamps.bytes_came()
+        self.heard = asyncio.get_running_loop().time()
         super().data_received(data)
 
     def process_event(self, event: Any) -> None:
@@ -73,10 +76,10 @@ class FeedConnection(ServerConnection):
         """Send a frame that is a header alone."""
         self.hand_over(wire.encode(frame))
 
-    async def end(self, code: int, reason: str) -> None:
-        """Close with a code; a peer that does not let us is cut off within a second."""
+    async def end(self, code: int, reason: str, seconds: float = CLOSE_SECONDS) -> None:
+        """Close with a code; a peer that does not let us is cut off after so long."""
         try:
-            async with asyncio.timeout(_CLOSE_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self.close(code, reason)
         except (TimeoutError, ConnectionClosed):
             self.transport.abort()

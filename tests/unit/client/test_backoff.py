@@ -38,13 +38,15 @@ def test_differs_between_clients() -> None:
 
 
 def test_patience_grows_with_silence() -> None:
-    """Each handshake without an answer is waited for longer, up to a bound; once reached, patience is short again."""
+    """A few handshakes may be lost; further ones are waited for longer, up to a bound, until the server is reached."""
     backoff, granted = Backoff(), []
     for _ in range(10):
         granted.append(backoff.patience_seconds)
         backoff.unanswered()
 
-    assert (PATIENCE_SECONDS, MOST_PATIENCE_SECONDS) == (granted[0], granted[-1])
+    assert [PATIENCE_SECONDS] * 4 == granted[:4]
+    assert granted[4] > PATIENCE_SECONDS
+    assert MOST_PATIENCE_SECONDS == granted[-1]
     assert granted == sorted(granted)
 
     backoff.succeeded()
