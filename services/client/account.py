@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 
@@ -12,13 +11,12 @@ from services.client.cut import Cut, Cutter
 from services.client.entries import Conditions
 from services.client.offset import Estimate
 from services.client.write import BlockLog
+from services.client.writer import Writer
 from services.contract import blocklog, wire
 from services.runtime.clock import Clock
 from services.runtime.files import make_folder
 
 log = logging.getLogger(__name__)
-
-_RETRY_SECONDS = 0.5
 
 
 class HoldsMore(ConnectionAbortedError):
@@ -47,19 +45,17 @@ class Account:
         make_folder(self.folder)
         self._claimed, self.session = history.claim(self.folder)
         self._place = entries.Place(run, client, self.session)
-        self._log: BlockLog | None = None
-        self._remember(history.read(self.folder))
+        try:
+            self._remember(history.read(self.folder))
+        except OSError:
+            self._claimed.close()
+            raise
         self._estimate = Estimate(0, 0)
         self._number = self._durable_block = self._recorded_through = 0
         self._previous_end_ns: int | None = None
-        self._waiting_messages, self._refused = 0, False
-        self._disk = asyncio.Lock()
-        self._room = asyncio.Event()
-        self._work = asyncio.Event()
-        self._room.set()
         self.sealed = False
         self._on_durable = on_durable
-        self._writer = asyncio.create_task(self._write())
+        self._writer = Writer(client, conditions, self._durable)
 
     def _remember(self, past: history.History) -> None:
         """Begin where earlier sessions broke off."""
@@ -86,11 +82,11 @@ class Account:
     @property
     def begun(self) -> bool:
         """Whether anything was written."""
-        return self._log is not None
+        return self._writer.begun
 
     def release(self) -> None:
         """Give back a name that turned out to be somebody else's, before anything was written under it."""
-        self._writer.cancel()
+        self._writer.abandon()
         self._claimed.path.unlink(missing_ok=True)
         self._claimed.close()
 
@@ -98,17 +94,15 @@ class Account:
         """Begin the log, if it has none yet; return the receipts that the server lacks, oldest first.
 
         Raises:
-            HoldsMore: what stands behind damage was taken for torn, but was receipted: so it stays.
+            HoldsMore: earlier sessions hold more than this client said.
         """
-        if self._log is None:
-            if self._history.doubted and receipted > self.after:
-                self._remember(history.read(self.folder, doubt=False))
-                raise HoldsMore(f"the server has receipts through {receipted}")
+        if not self.begun:
+            self._look_again(receipted)
             for tail in self._history.tails:
                 history.cut_off(tail)
             tails, now_us = self._history.tails, self._clock.now_us()
             opening = entries.opening(self._place, fence, self.after, self._conditions, tails, now_us)
-            self._log = BlockLog(self._claimed, opening, self._clock)
+            self._writer.begin(BlockLog(self._claimed, opening, self._clock))
         if receipted < self._recorded_through:
             # The server has lost what it had recorded: the logs know all of it.
             for receipt in history.read(self.folder, doubt=False).receipts:
@@ -119,6 +113,18 @@ class Account:
         self._receipts = {(receipt.session, receipt.block): receipt for receipt in lacking}
         self._recorded_through = max(self._recorded_through, receipted)
         return lacking
+
+    def _look_again(self, receipted: int) -> None:
+        """Make sure that what was said on subscribing still holds, now that nobody else has the name.
+
+        What stands behind damage was taken for torn; if it was receipted it had been synced, and stays. And whoever
+        had the name until now may have written since its folder was read.
+        """
+        said, doubt = self.after, receipted <= self.after
+        if (self._history.doubted and not doubt) or self._history.sizes != history.sizes(self.folder):
+            self._remember(history.read(self.folder, doubt=doubt))
+        if self.after != said:
+            raise HoldsMore(f"held through {self.after}, not {said}")
 
     def recorded(self, session: int, block: int) -> None:
         """Note that a receipt is in the ledger."""
@@ -162,89 +168,26 @@ class Account:
         if self.sealed:
             return
         self.sealed = True
-        while self._waiting_messages:
-            self._room.clear()
-            await self._room.wait()
-        counts = self.checker.take_counts()
-        async with self._disk:
-            # With the disk in hand: no thread of the writer's is at work in the log.
-            self._writer.cancel()
-            if self._log is None:
-                self._claimed.close()
-                return
-            while True:
-                try:
-                    await asyncio.to_thread(self._log.end, reason, *counts)
-                except OSError as problem:
-                    self._say_refused(problem)
-                    await asyncio.sleep(_RETRY_SECONDS)
-                else:
-                    return
-
-    def _say_refused(self, problem: OSError) -> None:
-        if not self._refused:
-            extra = {"client": self.client, "folder": str(self.folder), "why": str(problem)}
-            log.warning("disk refuses, reading stops", extra=extra)
-            self._refused = True
+        if reason != "superseded":  # then what waits is logged by the other process
+            await self._writer.drain()
+        await self._writer.end(reason, self.checker.take_counts())
+        if not self.begun:
+            self._claimed.close()
 
     def abandon(self) -> None:
         """Give up on a disk that refuses: what it lacks was never receipted."""
-        self._writer.cancel()
-        if self._log is not None:
-            self._log.abandon()
+        self._writer.abandon()
 
     async def _put(self, cut: Cut) -> None:
-        if self._log is None:
-            raise RuntimeError("records before a subscription")
         self._number += 1
         idle_ns = cut.started_ns - self._previous_end_ns if self._previous_end_ns is not None else 0
         self._previous_end_ns = cut.ended_ns
         counts = self.checker.take_counts()
-        block = entries.block(self._place, self._number, cut, counts, idle_ns, self._estimate)
-        self._log.put(block)
-        self._waiting_messages += block.count
-        self._work.set()
-        # Bounded: two blocks' worth, or enough small blocks to share a sync.
-        while self._waiting_messages > max(2 * self._conditions.block_size, 4096):
-            self._room.clear()
-            await self._room.wait()
+        await self._writer.put(entries.block(self._place, self._number, cut, counts, idle_ns, self._estimate))
 
-    async def _write(self) -> None:
-        interval = self._conditions.fsync == "interval"
-        while True:
-            if not interval or not self._waiting_messages:
-                await self._work.wait()
-            self._work.clear()
-            durable = await self._until_it_takes(sync=False)
-            if interval:
-                await asyncio.sleep(0.2)
-                durable += await self._until_it_takes(sync=True)
-            for block in durable:
-                receipt = history.receipt_of(block)
-                self._receipts[receipt.session, receipt.block] = receipt
-                self._on_durable(receipt)
-                self._waiting_messages -= block.count
-                self._durable_block = block.block
-                self.durable_through = max(self.durable_through, block.last)
-            self._room.set()
-
-    async def _until_it_takes(self, *, sync: bool) -> list[blocklog.Block]:
-        durable: list[blocklog.Block] = []
-        while self._log is not None:
-            try:
-                async with self._disk:
-                    durable += await asyncio.to_thread(self._log.sync if sync else self._log.push)
-            except OSError as problem:
-                # The first time at once: a new segment may be taken where the old file refused.
-                delay = _RETRY_SECONDS if self._refused else 0
-                self._say_refused(problem)
-                await asyncio.sleep(delay)
-                continue
-            if self._refused:
-                log.info("disk accepts again", extra={"client": self.client})
-                self._refused = False
-            if not self._log.waiting:
-                break
-            # The segment was full, or a refused sync left blocks to be written again.
-            sync = False
-        return durable
+    def _durable(self, block: blocklog.Block) -> None:
+        receipt = history.receipt_of(block)
+        self._receipts[receipt.session, receipt.block] = receipt
+        self._durable_block = block.block
+        self.durable_through = max(self.durable_through, block.last)
+        self._on_durable(receipt)

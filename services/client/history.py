@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,12 +31,14 @@ class History:
         receipts: one for each of them.
         tails: what a crash left, to be cut off.
         doubted: whether one of the tails holds whole lines.
+        sizes: of the files, by session and segment, as they were read.
     """
 
     held: Ranges = field(default_factory=Ranges)
     receipts: list[wire.Receipt] = field(default_factory=list)
     tails: list[Tail] = field(default_factory=list)
     doubted: bool = False
+    sizes: dict[tuple[int, int], int] = field(default_factory=dict)
 
 
 def receipt_of(block: blocklog.Block) -> wire.Receipt:
@@ -67,8 +70,8 @@ def read(folder: Path, *, doubt: bool = True) -> History:
     Raises:
         OSError: the disk refuses.
     """
-    history = History()
     files = _files(folder)
+    history = History(sizes={name: len(data) for name, data in files.items()})
     broken_off = max((name for name, data in files.items() if data), default=None)
     for name, data in files.items():
         good = data.rfind(b"\n") + 1
@@ -84,15 +87,25 @@ def read(folder: Path, *, doubt: bool = True) -> History:
     return history
 
 
+def sizes(folder: Path) -> dict[tuple[int, int], int]:
+    """Return the sizes of all log files, by session and segment."""
+    return {name: path.stat().st_size for name, path in _paths(folder) if path.exists()}
+
+
+def _paths(folder: Path) -> list[tuple[tuple[int, int], Path]]:
+    named = ((blocklog.parse_file_name(path.name), path) for path in folder.glob("*.jsonl"))
+    return sorted((name, path) for name, path in named if name is not None)
+
+
 def _files(folder: Path) -> dict[tuple[int, int], bytes]:
     """Return the bytes of all log files by session and segment, in the order in which they were written."""
     found = {}
-    for path in folder.glob("*.jsonl"):
-        if (name := blocklog.parse_file_name(path.name)) is not None:
-            with path.open("rb") as file:
-                found[name] = file.read()
-                os.fsync(file.fileno())
-    return dict(sorted(found.items()))
+    for name, path in _paths(folder):
+        # What another process claimed and gave back meanwhile held nothing.
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            found[name] = file.read()
+            os.fsync(file.fileno())
+    return found
 
 
 def _entries(data: bytes) -> tuple[list[tuple[int, blocklog.Entry]], int | None]:
@@ -116,8 +129,7 @@ def _take(history: History, block: blocklog.Block) -> None:
 
 def last_session(folder: Path) -> int:
     """Return the highest session number that was claimed in a client's folder, 0 for none."""
-    named = (blocklog.parse_file_name(path.name) for path in folder.glob("*.jsonl"))
-    return max((name[0] for name in named if name is not None), default=0)
+    return max((session for (session, _), _ in _paths(folder)), default=0)
 
 
 def claim(folder: Path) -> tuple[LineFile, int]:

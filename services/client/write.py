@@ -13,6 +13,7 @@ from collections import deque
 
 import msgspec
 
+from services.client.fence import Fence, Superseded
 from services.client.handler import DurableHandler, LineFormatter
 from services.contract import blocklog
 from services.contract.fields import Span, utc_text
@@ -29,7 +30,8 @@ class BlockLog:
 
     def __init__(self, claimed: LineFile, opening: blocklog.Open, clock: Clock) -> None:
         """Take over the session's first file, which was claimed empty; ``opening`` is its first line."""
-        self._folder, self._opening, self._clock = claimed.path.parent, opening, clock
+        self.folder, self._opening, self._clock = claimed.path.parent, opening, clock
+        self._fence = Fence(self.folder, opening.session)
         self._formatter = LineFormatter()
         self._handler = DurableHandler(self._formatter)
         # Not by getLogger: a log belongs to its session and must not outlive it in the logging module.
@@ -58,8 +60,10 @@ class BlockLog:
         Blocks that wait together share a sync. Returns those that are durable now.
 
         Raises:
+            Superseded: another process logs under this name; nothing is written any more.
             OSError: the disk refuses; nothing is lost, and a later call goes on.
         """
+        self._fence.hold()
         try:
             self._open_segment()
             while self._waiting and not self._full():
@@ -71,6 +75,7 @@ class BlockLog:
         except OSError:
             self._give_up()
             raise
+        self._hold_again()
         if self._opening.fsync == "none":
             durable = self._settle()
         else:
@@ -78,6 +83,15 @@ class BlockLog:
         if self._full():
             self._rotate()
         return durable
+
+    def _hold_again(self) -> None:
+        try:
+            self._fence.hold()
+        except Superseded as other:
+            # Frozen on the way to the disk: the other process asked for whatever it did not find there.
+            if all(block.first > other.after for block in self._unsynced):
+                self._give_up()
+            raise
 
     def sync(self) -> list[blocklog.Block]:
         """Force to disk what was written; return the blocks that this made durable.
@@ -159,7 +173,7 @@ class BlockLog:
             return
         if self._new is None:
             self._segment += 1
-            self._new = LineFile(self._folder / blocklog.file_name(self._opening.session, self._segment))
+            self._new = LineFile(self.folder / blocklog.file_name(self._opening.session, self._segment))
         # A file that takes no first line yet is kept, empty, for the next attempt.
         self._handler.file, self._handler.sha256 = self._new, hashlib.sha256()
         try:

@@ -23,6 +23,9 @@ CAUSES = (
 
 DAMAGED = frozenset({"corrupt_block", "unreadable"})
 
+Resumed = dict[tuple[object, ...], int]
+"""With which seq the good lines go on after a damage that stands in several copies of a file."""
+
 
 @dataclass(frozen=True)
 class Account:
@@ -123,11 +126,12 @@ def _state(books: RunBooks, log: LogBook, ledger: ClientLedger) -> ClientState:
 
 
 def _causes(missing: Ranges, expected: int, through: int, log: LogBook, ledger: ClientLedger) -> dict[str, Ranges]:
-    damages = [damage for file in log.files for damage in file.chain.damages]
+    resumed = _resumed(log)
+    gaps = [(damage.kind, _gap(damage, resumed, expected)) for file in log.files for damage in file.chain.damages]
     evidence = {
         "never_sent": Ranges([(through + 1, expected)]),
-        "corrupt_block": Ranges(_gap(damage, expected) for damage in damages if damage.kind in DAMAGED),
-        "foreign": Ranges(_gap(damage, expected) for damage in damages if damage.kind == "foreign"),
+        "corrupt_block": Ranges(gap for kind, gap in gaps if kind in DAMAGED),
+        "foreign": Ranges(gap for kind, gap in gaps if kind == "foreign"),
         "corrupt_in_flight": log.corrupt,
         "receipted_not_logged": ledger.receipted,
         "sent_not_logged": Ranges([(1, expected)]),
@@ -139,17 +143,34 @@ def _causes(missing: Ranges, expected: int, through: int, log: LogBook, ledger: 
     return causes
 
 
-def _gap(damage: Damage, expected: int) -> tuple[int, int]:
-    return damage.after + 1, expected if damage.before is None else damage.before - 1
+def _gap(damage: Damage, resumed: Resumed, expected: int) -> tuple[int, int]:
+    before = damage.before if damage.before is not None else resumed.get(_identity(damage))
+    return damage.after + 1, expected if before is None else before - 1
+
+
+def _resumed(log: LogBook) -> Resumed:
+    """Return with which seq the good lines go on after each damage: a copy that ends there does not know."""
+    resumed: Resumed = {}
+    for file in log.files:
+        for damage in file.chain.damages:
+            if damage.mark and damage.before is not None:
+                key = _identity(damage)
+                resumed[key] = min(damage.before, resumed.get(key, damage.before))
+    return resumed
+
+
+def _identity(damage: Damage) -> tuple[object, ...]:
+    return damage.mark, damage.line, damage.kind, damage.prev, damage.detail
 
 
 def _faults(log: LogBook, missing: Ranges) -> tuple[Fault, ...]:
     # A copy of a file has the same faults: they are told once, of the file that bears its own name.
     told: dict[tuple[object, ...], Fault] = {}
+    resumed = _resumed(log)
     for file in sorted(log.files, key=lambda file: (not file.is_well_named, file.source.name)):
-        for mark, fault in _file_faults(file, log, missing):
-            key = (mark or file.segment or file.source, fault.line, fault.kind, fault.missing, fault.detail)
-            told.setdefault(key, fault)
+        for damage, fault in _file_faults(file, log, missing, resumed):
+            place = (file.segment or file.source, fault.line, fault.kind, fault.missing, fault.detail)
+            told.setdefault(_identity(damage) if damage.mark else place, fault)
     return tuple(sorted(told.values(), key=fault_order))
 
 
@@ -158,13 +179,13 @@ def fault_order(fault: Fault) -> tuple[str, int, str, str]:
     return fault.file, fault.line, fault.kind, fault.detail
 
 
-def _file_faults(file: LogFile, log: LogBook, missing: Ranges) -> list[tuple[str, Fault]]:
+def _file_faults(file: LogFile, log: LogBook, missing: Ranges, resumed: Resumed) -> list[tuple[Damage, Fault]]:
     faults = []
     for damage in file.chain.damages:
         kind = _kind(damage, log)
         if kind is None:
             continue
-        hidden = missing.within(*_gap(damage, missing.last))
+        hidden = missing.within(*_gap(damage, resumed, missing.last))
         spans = hidden.spans()
         fault = Fault(
             file=damage.source.path,
@@ -174,7 +195,7 @@ def _file_faults(file: LogFile, log: LogBook, missing: Ranges) -> list[tuple[str
             missing=(spans[0][0], spans[-1][1]) if spans and kind != "repeated" else None,
             detail=_detail(damage, kind),
         )
-        faults.append((damage.mark, fault))
+        faults.append((damage, fault))
     return faults
 
 

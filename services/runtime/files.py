@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -60,6 +61,23 @@ class LineFile:
             OSError: it may not be there; what was appended since the last good sync must be written again.
         """
         os.fdatasync(self._fd)
+
+    def write_again(self, data: bytes, at: int) -> None:
+        """Write ``data``, which stands at offset ``at``, to the same place once more.
+
+        After a sync that failed the kernel may take for clean what never reached the disk: no later sync writes it.
+
+        Raises:
+            OSError: it could not be written; the file reads as before.
+        """
+        # Not by the file's own descriptor: that one appends, whatever the offset.
+        fd = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            done = 0
+            while done < len(data):
+                done += os.pwrite(fd, memoryview(data)[done:], at + done)
+        finally:
+            os.close(fd)
 
     def cut_back(self, size: int) -> None:
         """Cut the file to its first ``size`` bytes, for good: a power cut must not bring back what was cut off.
@@ -133,20 +151,55 @@ def probe(folder: Path) -> None:
 
 
 def _describe(folder: Path, problem: OSError) -> str:
-    existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    existing = _nearest(folder)
     status = existing.lstat()
     return (
         f"{os.strerror(problem.errno or 0).lower()} as uid {os.geteuid()}"
-        f" ({existing} is owned by uid {status.st_uid}, mode {stat.S_IMODE(status.st_mode):o})"
+        f" ({existing} is owned by uid {status.st_uid}, mode {stat.S_IMODE(status.st_mode):03o})"
     )
 
 
 def _fix(folder: Path, problem: OSError) -> str:
     if isinstance(problem, PermissionError):
-        return f"fix: sudo chown -R {os.geteuid()} {folder}"
+        return f"fix: {_cure(folder)}"
     if isinstance(problem, (FileExistsError, NotADirectoryError)):
         return "fix: a file stands where the folder should be; move it away"
+    if problem.errno == errno.EROFS:
+        return "fix: mount the folder for writing: without ro, readonly or read_only"
     return "fix: make space, or mount the folder for writing"
+
+
+def _cure(folder: Path) -> str:
+    """Return the command that opens a folder to this process, on whichever side of a mount it is typed."""
+    uid, nearest = os.geteuid(), _nearest(folder)
+    if nearest != folder:
+        # Never a change of what is there already, which may be the root of all: only a way in, and the folder.
+        may_enter = os.access(nearest, os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+        enter = "" if may_enter else f"sudo chmod a+x {nearest} && "
+        return f"{enter}sudo install -d -o {uid} {folder}"
+    if _file_system(folder) == "tmpfs":
+        return f"mount the tmpfs with uid={uid},mode=755"
+    status = folder.lstat()
+    chown = [] if status.st_uid == uid else [f"sudo chown -R {uid} {folder}"]
+    chmod = [] if status.st_mode & stat.S_IRWXU == stat.S_IRWXU else [f"sudo chmod u+rwx {folder}"]
+    return " && ".join(chown + chmod) or "make the file system accept this user"
+
+
+def _nearest(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+
+
+def _file_system(folder: Path) -> str:
+    """Return the type of what is mounted at exactly this folder; empty when nothing is, or nobody can tell."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # not Linux
+        return ""
+    for mount in mounts:
+        place, _, kind = mount.partition(" - ")
+        if place.split(" ")[4] == str(folder):
+            return kind.split(" ")[0]
+    return ""
 
 
 def forget_old_runs(root: Path, keep: int, now_s: float) -> None:

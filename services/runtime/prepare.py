@@ -5,6 +5,7 @@ folder or know a uid. The services write as uid 10001; everything keeps the grou
 is open to it, so that its owner deletes all of it without sudo. Changes owners and modes, never contents.
 """
 
+import errno
 import os
 import stat
 import sys
@@ -75,6 +76,8 @@ def _advice(folder: Path, error: OSError) -> str:
     seen = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     state = f"{seen} has uid {seen.lstat().st_uid}, mode {stat.S_IMODE(seen.lstat().st_mode):04o}"
     cure = f"on the host, move {folder.name}/ away or `sudo chown -R {WRITER}` it, or let VOLUMES name a local disk"
+    if error.errno == errno.EROFS:  # no owner helps
+        cure = "on the host, mount its disk for writing (`mount -o remount,rw`), or let VOLUMES name another"
     return f"prepare: cannot give {folder} to uid {WRITER}: {error.strerror} ({state}); {cure}"
 
 

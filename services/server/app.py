@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import time
@@ -117,13 +118,12 @@ class App:
             if not writer.writable:
                 writer.flush()
                 self.stream.wake()
-            try:
+            # The ledger says itself what is wrong, once.
+            with contextlib.suppress(OSError):
                 await asyncio.to_thread(writer.sync)
                 if now - touched > _TOUCH_SECONDS:
                     writer.touch()
                     touched = now
-            except OSError as problem:
-                log.warning("ledger not synced", extra={"why": str(problem)})
 
     async def keep_time(self) -> None:
         """Start, resume and end runs; cut off who does not read; play the next run."""
@@ -135,15 +135,20 @@ class App:
             self.stream.cut_stalled(loop.time(), self.settings.send_seconds)
             if self.stream.run.state == "ended" and self.stream.run.ledger.writable and self._more_runs():
                 await asyncio.sleep(_BETWEEN_RUNS_SECONDS)
-                self._next_run()
+                try:
+                    self._next_run()
+                except OSError as problem:
+                    log.warning("next run not opened, trying again", extra={"why": str(problem)})
 
     def _more_runs(self) -> bool:
         return self.settings.runs == 0 or self.played < self.settings.runs
 
     def _next_run(self) -> None:
-        self.played += 1
-        self.stream.run.ledger.close()
+        # All that may be refused comes first: then nothing has changed, and it is tried again.
+        self.stream.run.ledger.sync()
         run = self.runs.open()
+        self.stream.run.ledger.close()
+        self.played += 1
         self.stream.begin(run)
         self.lifecycle = Lifecycle(run, asyncio.get_running_loop().time())
         for conversation in self.conversations:
@@ -192,6 +197,7 @@ async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
         await app.drain(server)
         for task in tasks:
             task.cancel()
-    # Last, when nobody syncs any more.
-    app.stream.run.ledger.close()
+    # Last, when nobody syncs any more; what is wrong with a disk that refuses has been said.
+    with contextlib.suppress(OSError):
+        app.stream.run.ledger.close()
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,8 @@ class LedgerWriter:
     """One server process's ledger of one run.
 
     While the disk refuses, lines wait in order; ``writable`` is false, nobody may be sent anything, and
-    what was to follow an entry (a *recorded*, say) waits with it.
+    what was to follow an entry (a *recorded*, say) waits with it. A sync that failed is not simply tried again:
+    what it was to force to disk is written once more first.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,13 +32,16 @@ class LedgerWriter:
         self._file = LineFile(path)
         self._prev = FIRST
         self._waiting: deque[tuple[ledger.Entry | None, Then | None]] = deque()
-        self._unsynced = self._refused = False
+        self._unsynced: list[bytes] = []
+        self._synced = 0
+        self._syncing = threading.Lock()
+        self._refused = self._doubtful = False
         self.lines = 0
 
     @property
     def writable(self) -> bool:
-        """Whether everything entered so far has been written."""
-        return not self._waiting
+        """Whether everything entered so far has been written, and the last sync did not fail."""
+        return not self._waiting and not self._doubtful
 
     def enter(self, entry: ledger.Entry, then: Then | None = None) -> None:
         """Write an entry; call ``then`` once it is written."""
@@ -64,6 +69,9 @@ class LedgerWriter:
     def _written(self, entry: ledger.Entry) -> bool:
         line, crc = ledger.codec.encode(entry, self._prev)
         try:
+            if self._refused:
+                # A part of the line may stand there still.
+                self._file.cut_back(self._file.size)
             self._file.append(line)
         except OSError as problem:
             if not self._refused:
@@ -73,7 +81,8 @@ class LedgerWriter:
         if self._refused:
             log.info("ledger accepts again", extra={"path": str(self.path)})
             self._refused = False
-        self._prev, self._unsynced = crc, True
+        self._prev = crc
+        self._unsynced.append(line)
         self.lines += 1
         return True
 
@@ -81,26 +90,48 @@ class LedgerWriter:
         """Force to disk what was written; may run in a thread beside `enter`.
 
         Raises:
-            OSError: it may not be there; the next call tries again.
+            OSError: it may not be there; the next call writes it again, in its place, and tries again.
         """
-        if self._unsynced:
-            # First, so that a line written meanwhile is synced by the next call.
-            self._unsynced = False
-            try:
-                self._file.sync()
-            except OSError:
-                self._unsynced = True
-                raise
+        with self._syncing:
+            self._sync()
+
+    def _sync(self) -> None:
+        # A line that is written meanwhile is synced by the next call.
+        lines = self._unsynced[:]
+        if not lines:
+            return
+        data = b"".join(lines)
+        try:
+            if self._doubtful:
+                self._file.write_again(data, self._synced)
+            self._file.sync()
+        except OSError as problem:
+            if not self._doubtful:
+                log.warning("ledger not synced, sending stops", extra={"path": str(self.path), "why": str(problem)})
+            self._doubtful = True
+            raise
+        del self._unsynced[: len(lines)]
+        self._synced += len(data)
+        if self._doubtful:
+            log.info("ledger synced again", extra={"path": str(self.path)})
+            self._doubtful = False
 
     def touch(self) -> None:
         """Show in the file's time that this server lives."""
         self._file.touch()
 
     def close(self) -> None:
-        """Sync and close."""
+        """Sync and close.
+
+        Raises:
+            OSError: the disk refuses, the second time too; a later call tries again.
+        """
         if self._file.is_open:
             self.flush()
-            self.sync()
+            try:
+                self.sync()
+            except OSError:
+                self.sync()
             self._file.close()
 
 

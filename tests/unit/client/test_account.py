@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from services.client import account as module
-from services.client.account import Account
+from services.client import writer
+from services.client.account import Account, HoldsMore
 from services.client.offset import Estimate
 from services.contract import blocklog, wire
 from services.runtime.files import LineFile
@@ -55,7 +55,7 @@ async def books(logs: Path, **changed: Any) -> AsyncIterator[Books]:
     finally:
         opened.account.abandon()
         opened.account._claimed.close()
-        await asyncio.gather(opened.account._writer, return_exceptions=True)
+        await asyncio.gather(opened.account._writer._task, return_exceptions=True)
 
 
 def folder(logs: Path) -> Path:
@@ -253,12 +253,26 @@ async def test_resumes_before_a_hole(tmp_path: Path) -> None:
     assert [blocklog.Torn("0001-0001.jsonl", cut)] == opening.torn
 
 
+async def test_what_was_written_meanwhile_is_held(tmp_path: Path) -> None:
+    """What another process logged between this one's reading and its turn is not asked for again."""
+    async with books(tmp_path) as first, books(tmp_path) as second:
+        first.account.subscribed(1, 0)
+        assert 0 == second.account.after
+        await first.receive(1, 20)
+        await until(lambda: len(first.receipts) == 2)
+        with pytest.raises(HoldsMore):
+            second.account.subscribed(2, 10)
+
+        assert 20 == second.account.after
+        assert [11] == [it.first for it in second.account.subscribed(3, 10)]
+
+
 async def test_receipted_lines_behind_damage_stay(tmp_path: Path) -> None:
     """Damage before a receipted block came after its sync: the client asks again, for what follows that block."""
     path, _ = await broken(tmp_path)
     before = path.read_bytes()
     async with books(tmp_path) as again:
-        with pytest.raises(module.HoldsMore):
+        with pytest.raises(HoldsMore):
             again.account.subscribed(2, 30)
 
         assert 30 == again.account.after == again.account.durable_through
@@ -281,7 +295,7 @@ async def test_receipts_are_sent_again(tmp_path: Path, receipted: int, again: li
 
 async def test_a_block_without_its_sync_is_not_receipted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A block that is written and waits for its sync is not among the receipts that are sent again."""
-    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(writer, "_RETRY_SECONDS", 0.001)
     async with books(tmp_path, fsync="interval") as opened:
         opened.account.subscribed(1, 0)
         await opened.receive(1, 10)
@@ -295,7 +309,7 @@ async def test_a_block_without_its_sync_is_not_receipted(tmp_path: Path, monkeyp
 
 async def test_reading_stops_while_the_disk_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that refuses holds the reader up, in bounded memory; nothing is receipted, and nothing lost in the end."""
-    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(writer, "_RETRY_SECONDS", 0.001)
     async with books(tmp_path, block_size=1000) as opened:
         opened.account.subscribed(1, 0)
         await opened.receive(1, 1000)
@@ -323,7 +337,7 @@ async def test_reading_stops_while_the_disk_refuses(tmp_path: Path, monkeypatch:
 
 async def test_sealing_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that refuses the last line is asked again: the log ends well once it accepts."""
-    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(writer, "_RETRY_SECONDS", 0.001)
     async with books(tmp_path) as opened:
         opened.account.subscribed(1, 0)
         await opened.receive(1, 10)

@@ -13,7 +13,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from services.client import account, subscriber
+from services.client import subscriber, writer
 from services.client.backoff import Backoff
 from services.client.subscriber import Subscriber
 from services.contract import blocklog, wire
@@ -39,7 +39,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten what a test would wait for."""
     monkeypatch.setattr(subscriber, "Backoff", lambda: Backoff(0.02))
     monkeypatch.setattr(subscriber, "_PING_SECONDS", 0.05)
-    monkeypatch.setattr(account, "_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(writer, "_RETRY_SECONDS", 0.001)
 
 
 class Peer:
@@ -133,7 +133,7 @@ async def stage(logs: Path, **changed: Any) -> AsyncIterator[Stage]:
             await asyncio.gather(made.running, *client._sealing, return_exceptions=True)
             if client._account is not None:
                 client._account._claimed.close()
-                await asyncio.gather(client._account._writer, return_exceptions=True)
+                await asyncio.gather(client._account._writer._task, return_exceptions=True)
 
 
 async def test_subscribes_receives_and_receipts(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from services.client.cut import Cutter
 from services.client.entries import Place, block, opening
+from services.client.fence import Superseded
 from services.client.history import Tail
 from services.client.write import BlockLog
 from services.contract import blocklog
@@ -293,3 +294,41 @@ def test_abandoning_closes_everything(tmp_path: Path) -> None:
 
     assert COUNT == len(blocks(tmp_path))
     assert not isinstance(entries(tmp_path)[-1], blocklog.End)
+
+
+@pytest.mark.parametrize(("after", "kept"), [(0, 0), (3, 1)])
+def test_what_another_process_logs_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, kept: int
+) -> None:
+    """A block that reached the disk after another process took the name goes again, unless that has read it there."""
+    log, first = new_log(tmp_path), next(new_blocks())
+    holds = iter([None, Superseded(tmp_path, after)])
+
+    def hold() -> None:
+        if (problem := next(holds)) is not None:
+            raise problem
+
+    monkeypatch.setattr(log._fence, "hold", hold)
+    log.put(first)
+    with pytest.raises(Superseded):
+        log.push()
+    log.abandon()
+
+    assert kept == len(blocks(tmp_path))
+
+
+def test_nothing_is_written_beside_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once another process logs under the name, no block goes to the disk any more."""
+    log = new_log(tmp_path)
+
+    def hold() -> None:
+        raise Superseded(tmp_path, 0)
+
+    monkeypatch.setattr(log._fence, "hold", hold)
+    log.put(next(new_blocks()))
+    with pytest.raises(Superseded):
+        log.push()
+    log.abandon()
+
+    assert [] == blocks(tmp_path)
+    assert log.waiting

@@ -14,6 +14,7 @@ from tests.unit.collector.books_factory import (
     at,
     end,
     fold,
+    good_ledger,
     leave,
     ledger_source,
     log_files,
@@ -168,6 +169,24 @@ def test_a_copy_of_a_damaged_file_is_told_once() -> None:
     (made,) = accounts(fold({copy: files[log_source("a")], **files}))
 
     assert [log_source("a").path] == [fault.file for fault in made.faults]
+
+
+def test_a_part_copy_of_a_file_damaged_twice_changes_nothing() -> None:
+    """A copy that ends behind the first damage does not claim for it what the second one hides."""
+    session = Session("a", 1, 1, 0, BLOCKS)
+    lines = log_files(session)[log_source("a")]
+    lines[1:] = [b"garbage\n", lines[2], *lines[4:]]
+    writer = good_ledger([session], 30)
+    writer.put(end(30))
+    whole: Files = {ledger_source(): writer.lines, log_source("a"): lines}
+    (expected,) = accounts(fold(whole))
+    (made,) = accounts(fold({**whole, Source(log_source("a").run, "a", "copy.jsonl"): lines[:2]}))
+
+    assert ([(1, 10)], [(21, 30)]) == (
+        expected.causes["corrupt_block"].spans(),
+        expected.causes["receipted_not_logged"].spans(),
+    )
+    assert (expected.causes, expected.faults) == (made.causes, made.faults)
 
 
 def test_observers_and_claimed_folders_have_no_account() -> None:

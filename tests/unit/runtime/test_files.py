@@ -48,6 +48,17 @@ def test_claims_its_name(file: LineFile) -> None:
     assert file.path.read_bytes() == b"mine\n"
 
 
+def test_writes_again_in_place(file: LineFile) -> None:
+    """What is written again stands where it stood, and the next line comes after the last one."""
+    for line in (b"one\n", b"two\n", b"three\n"):
+        file.append(line)
+    file.write_again(b"two\n", 4)
+    file.append(b"four\n")
+
+    assert file.path.read_bytes() == b"one\ntwo\nthree\nfour\n"
+    assert file.size == 19
+
+
 def test_claims_no_link(tmp_path: Path) -> None:
     """A link that lies where the file should be is not followed, even when it leads nowhere yet."""
     trap = tmp_path / "0001-0001.jsonl"
@@ -280,7 +291,8 @@ def test_probe_explains_a_closed_folder(open_folder: Path, without_privileges: P
 
     expected = (
         f"cannot write to {logs}: permission denied as uid {uid} "
-        f"({logs} is owned by uid {os.geteuid()}, mode 555); fix: sudo chown -R {uid} {logs}"
+        f"({logs} is owned by uid {os.geteuid()}, mode 555); "
+        f"fix: sudo chown -R {uid} {logs} && sudo chmod u+rwx {logs}"
     )
     assert expected == str(caught.value)
 
@@ -295,7 +307,44 @@ def test_probe_explains_a_closed_parent(open_folder: Path, without_privileges: P
         probe(closed / "volumes" / "logs")
     closed.chmod(0o755)
 
-    assert f"({closed} is owned by uid {os.geteuid()}, mode {mode:o})" in str(caught.value)
+    assert f"({closed} is owned by uid {os.geteuid()}, mode {mode:03o})" in str(caught.value)
+
+
+def test_probe_never_hands_over_what_is_above(open_folder: Path, without_privileges: Privileges) -> None:
+    """For a folder that is missing the cure makes that folder; it changes nothing of those above but a way in."""
+    closed = open_folder / "closed"
+    closed.mkdir()
+    closed.chmod(0o000)
+    with without_privileges(), pytest.raises(UnwritableFolder) as caught:
+        probe(closed / "logs")
+    closed.chmod(0o755)
+    uid = 65534 if os.geteuid() == 0 else os.geteuid()
+
+    assert str(caught.value).endswith(f"; fix: sudo chmod a+x {closed} && sudo install -d -o {uid} {closed / 'logs'}")
+
+
+def test_probe_explains_a_tmpfs(
+    open_folder: Path, without_privileges: Privileges, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tmpfs is not handed over by a command: it is mounted for its user."""
+    monkeypatch.setattr(files, "_file_system", lambda _: "tmpfs")
+    open_folder.chmod(0o555)
+    with without_privileges(), pytest.raises(UnwritableFolder, match=r"tmpfs with uid=[0-9]+,mode=755$"):
+        probe(open_folder)
+    open_folder.chmod(0o755)
+
+
+def test_probe_explains_a_read_only_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mount that is read-only has one cure, and space is none."""
+    monkeypatch.setattr(os, "fsync", refuse(errno.EROFS))
+    with pytest.raises(UnwritableFolder, match="fix: mount the folder for writing: without ro"):
+        probe(tmp_path)
+
+
+def test_a_mount_tells_its_type() -> None:
+    """The type of a file system is known at the very place where it is mounted, and only there."""
+    assert "proc" == files._file_system(Path("/proc"))
+    assert "" == files._file_system(Path("/proc/self"))
 
 
 @pytest.mark.parametrize("below", ["", "logs"])

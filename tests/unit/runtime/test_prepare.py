@@ -200,6 +200,26 @@ def test_refused_it_says_how_to_mend_it(volumes: Path, capsys: pytest.CaptureFix
     assert f"sudo chown -R {WRITER}" in line
 
 
+@as_root
+def test_a_disk_that_is_read_only_is_told_how_to_mend(
+    volumes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a file system that is mounted read-only no owner helps: the cure is to mount it for writing."""
+    (volumes / "logs").mkdir()
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "chown", refuse)
+    code = main(volumes)
+    (line,) = capsys.readouterr().err.splitlines()
+
+    assert code == BAD_CONFIGURATION
+    assert "Read-only file system" in line
+    assert "mount its disk for writing" in line
+    assert "chown" not in line
+
+
 def test_a_missing_volume_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A volumes folder that is not there is told by the nearest folder that is."""
     code = main(tmp_path / "nowhere")

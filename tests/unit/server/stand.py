@@ -49,7 +49,7 @@ class FakeConnection:
         self.buffered = 0
         self.aborted = False
         self.closed: int | None = None
-        self.answers = True
+        self.answers, self.heard = True, 0.0
         self.remote_address = (address, 50_000)
         self.request = SimpleNamespace(headers={})
         self.transport = SimpleNamespace(abort=self._abort)
@@ -74,7 +74,7 @@ class FakeConnection:
 
         return pong()
 
-    async def end(self, code: int, reason: str) -> None:
+    async def end(self, code: int, reason: str, seconds: float = 1.0) -> None:
         """Note how it was closed."""
         self.closed = code
 
@@ -91,13 +91,24 @@ class Refusing:
         self.full = False
         self.lines: list[bytes] = []
         self.is_open = True
-        self.syncs = 0
+        self.syncs = self.size = 0
+        self.again: list[tuple[int, bytes]] = []
+        self.cuts: list[int] = []
 
     def append(self, data: bytes) -> None:
         """Write, or refuse."""
         if self.full:
             raise OSError(28, "No space left on device")
         self.lines.append(data)
+        self.size += len(data)
+
+    def cut_back(self, size: int) -> None:
+        """Note to what size it was cut."""
+        self.cuts.append(size)
+
+    def write_again(self, data: bytes, at: int) -> None:
+        """Note what was written for a second time, and where."""
+        self.again.append((at, data))
 
     def sync(self) -> None:
         """Force to disk, or refuse."""

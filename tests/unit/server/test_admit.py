@@ -103,6 +103,24 @@ async def test_a_longest_name_has_a_suggestion_too(admission: Admission) -> None
     assert "c" * 58 + "~2" == refusal.value.frame.suggest
 
 
+@pytest.mark.parametrize("silent", [False, True])
+async def test_a_holder_has_a_deadline(silent: bool, admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A holder whose answer never comes is silent after the deadline; who was silent before has a shorter one."""
+    monkeypatch.setattr(admit, "HOLDER_SECONDS", 0.01 if not silent else 60.0)
+    monkeypatch.setattr(admit, "ASKED_SECONDS", 0.01)
+    _, connection = await ask(admission)
+    connection.heard = asyncio.get_running_loop().time() - (120 if silent else 0)
+
+    async def never() -> Any:
+        return asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(connection, "ping", never)
+    async with asyncio.timeout(10):
+        new, _ = await ask(admission, instance="two")
+
+    assert new.open
+
+
 @pytest.mark.parametrize("instances", [("one", "two"), ("", "")])
 async def test_a_silent_holder_is_superseded(admission: Admission, instances: tuple[str, str]) -> None:
     """A holder that does not answer loses its name to another process; nameless instances are never the same."""
@@ -112,20 +130,6 @@ async def test_a_silent_holder_is_superseded(admission: Admission, instances: tu
 
     assert ("superseded", False, True) == (old.cause, old.open, new.open)
     assert wire.CLOSE_SUPERSEDED == connection.closed
-
-
-async def test_a_holder_has_a_deadline(admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A holder whose answer never comes is silent after the deadline."""
-    monkeypatch.setattr(admit, "HOLDER_SECONDS", 0.01)
-    _, connection = await ask(admission)
-
-    async def never() -> Any:
-        return asyncio.get_running_loop().create_future()
-
-    monkeypatch.setattr(connection, "ping", never)
-    new, _ = await ask(admission, instance="two")
-
-    assert new.open
 
 
 async def test_newcomers_are_judged_one_after_the_other(stream: Stream, admission: Admission) -> None:
@@ -142,6 +146,20 @@ async def test_who_has_gone_holds_nothing(admission: Admission) -> None:
     old.leave()
 
     assert (await ask(admission, instance="two"))[0].open
+
+
+async def test_who_lost_a_name_does_not_get_it_back(admission: Admission) -> None:
+    """A process whose name another one had since is told a free name, though nobody has it now."""
+    old, connection = await ask(admission)
+    connection.answers = False
+    new, _ = await ask(admission, instance="two")
+    new.leave()
+    with pytest.raises(Refused) as refusal:
+        await ask(admission)
+
+    assert isinstance(refusal.value.frame, wire.Error)
+    assert ("name_taken", "client-1~2") == (refusal.value.frame.code, refusal.value.frame.suggest)
+    assert (False, True) == (old.open, (await ask(admission, instance="two"))[0].open)
 
 
 async def test_nobody_is_beyond_the_end(stream: Stream, admission: Admission) -> None:

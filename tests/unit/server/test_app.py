@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from services.contract import wire
 from services.runtime.errors import PortInUse
 from services.server import app
+from services.server.runs import Run
 from tests.unit.server.stand import feed, settings
 
 
@@ -87,3 +88,32 @@ async def test_a_port_in_use_is_said(tmp_path: Path, port: int) -> None:
         other.listen()
         with pytest.raises(PortInUse, match=f"port {port} is in use"):
             await app.main(settings(tmp_path, port=port), asyncio.Event())
+
+
+async def test_a_disk_that_refuses_the_next_run_is_asked_again(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that cannot be opened ends nothing: it is tried again, and counts once it is open."""
+    monkeypatch.setattr(app, "_BETWEEN_RUNS_SECONDS", 0)
+    made = app.App(settings(tmp_path, port=port, runs=2))
+    first, open_run = made.stream.run, made.runs.open
+    refusals = [OSError(28, "No space left on device")]
+    first.finish("complete")
+
+    def refuse_once() -> Run:
+        if refusals:
+            assert first.ledger._file.is_open
+            raise refusals.pop()
+        return open_run()
+
+    monkeypatch.setattr(made.runs, "open", refuse_once)
+    task = asyncio.create_task(made.keep_time())
+    async with asyncio.timeout(10):
+        while made.played < 2:
+            assert not task.done()
+            await asyncio.sleep(0.01)
+    task.cancel()
+
+    assert [] == refusals
+    assert first.name != made.stream.run.name
+    made.stream.run.ledger.close()

@@ -76,6 +76,16 @@ def test_fences_rise() -> None:
     assert (3, 3, 3) == (made.fence, made.clients["client-1"].fence, made.clients["client-1"].session)
 
 
+def test_who_had_a_name_before_is_remembered() -> None:
+    """A process that another followed under its name is a former one, in whatever order the lines are read."""
+    lines = [subscribe(1), subscribe(2), subscribe(3, instance="two"), subscribe(4, instance="two")]
+    for order in (lines, lines[::-1]):
+        client = book(*order).clients["client-1"]
+        assert ("two", {"one"}) == (client.instance, client.former)
+
+    assert set() == book(subscribe(1, instance=""), subscribe(2)).clients["client-1"].former
+
+
 def test_leaving_counts_for_the_fence_it_names() -> None:
     """A departure of an older subscription says nothing about the one that superseded it."""
     assert book(subscribe(1), subscribe(2), leave(1, "superseded")).clients["client-1"].left is None

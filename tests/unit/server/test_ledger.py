@@ -96,18 +96,82 @@ def test_a_refusal_is_said_once(refusing: tuple[LedgerWriter, Refusing], caplog:
     assert ["ledger refused, sending stops", "ledger accepts again"] == [line.message for line in caplog.records]
 
 
-def test_a_sync_that_fails_is_tried_again(refusing: tuple[LedgerWriter, Refusing]) -> None:
-    """After a failed sync the next call syncs, and a call with nothing new does not."""
+def test_what_a_sync_refused_is_written_again(refusing: tuple[LedgerWriter, Refusing]) -> None:
+    """After a failed sync the lines since the last good one are written again in their place and synced."""
+    writer, disk = refusing
+    writer.enter(sent(1))
+    writer.sync()
+    writer.enter(sent(2))
+    disk.full = True
+    with pytest.raises(OSError, match="Input/output"):
+        writer.sync()
+    disk.full = False
+    writer.enter(sent(3))
+    writer.sync()
+    writer.sync()
+
+    assert [(len(disk.lines[0]), b"".join(disk.lines[1:]))] == disk.again
+    assert [1, 2, 3] == throughs(disk.lines)
+    assert 2 == disk.syncs
+
+
+def test_a_ledger_in_doubt_stops_the_sending(refusing: tuple[LedgerWriter, Refusing]) -> None:
+    """From a sync that failed until one that did not, nobody may be sent anything."""
     writer, disk = refusing
     writer.enter(sent(1))
     disk.full = True
     with pytest.raises(OSError, match="Input/output"):
         writer.sync()
+    refused = writer.writable
     disk.full = False
     writer.sync()
+
+    assert (False, True) == (refused, writer.writable)
+
+
+def test_a_failing_sync_is_said_once(refusing: tuple[LedgerWriter, Refusing], caplog: pytest.LogCaptureFixture) -> None:
+    """Syncs that fail one after the other are one line of log, and their end another."""
+    writer, disk = refusing
+    caplog.set_level(logging.INFO)
+    writer.enter(sent(1))
+    disk.full = True
+    for _ in range(2):
+        with pytest.raises(OSError, match="Input/output"):
+            writer.sync()
+    disk.full = False
     writer.sync()
 
-    assert 1 == disk.syncs
+    assert ["ledger not synced, sending stops", "ledger synced again"] == [line.message for line in caplog.records]
+
+
+def test_a_torn_line_is_cut_off_before_the_next(refusing: tuple[LedgerWriter, Refusing]) -> None:
+    """A line that was refused may have left a part, so the file is cut back before it is written again."""
+    writer, disk = refusing
+    writer.enter(sent(1))
+    disk.full = True
+    writer.enter(sent(2))
+    disk.full = False
+    writer.flush()
+
+    assert [len(disk.lines[0])] == disk.cuts
+    assert [1, 2] == throughs(disk.lines)
+
+
+def test_closing_bears_one_failing_sync(writer: LedgerWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sync that fails once, at the very end, is made good; what was written stands once."""
+    writer.enter(sent(1))
+    real, failures = os.fdatasync, [OSError(5, "Input/output error")]
+
+    def fdatasync(fd: int) -> None:
+        if failures:
+            raise failures.pop()
+        real(fd)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    writer.close()
+
+    assert [1] == throughs(writer.path.read_bytes().splitlines(keepends=True))
+    assert [] == failures
 
 
 def test_a_ledger_is_claimed(writer: LedgerWriter) -> None:
