@@ -33,6 +33,8 @@ SILENT_AFTER_SECONDS = 60.0
 PUBLISH_SECONDS = 1.0
 PUBLISH_SHARE = 10
 """Making summaries takes at most one part in so many of the time."""
+RECHECK_SECONDS = 2.0
+"""How often what was read of an open run is held to what is there, a tenth of the time at most."""
 PRUNE_SECONDS = 10.0
 STUCK_SECONDS = 30.0
 """A round that takes longer hangs on its disk: the heartbeat stops until it comes back."""
@@ -68,7 +70,7 @@ class Followed:
         self.follow = follow
         self.voice = Voice()
         self.published: Summary | None = None
-        self.due_at = 0.0
+        self.due_at = self.recheck_at = 0.0
         self.dirty = True
         self.told = False
 
@@ -96,9 +98,12 @@ class Collector:
         """Tell whether the rounds follow each other; a slow disk may hold one up for a while."""
         return self._now() - self._round_at < STUCK_SECONDS
 
+    def _note_life(self) -> None:
+        self._round_at = self._now()
+
     def round(self, *, last: bool = False) -> bool:
         """Look once at everything that is not closed; return whether more is waiting to be read."""
-        self._round_at = self._now()
+        self._note_life()
         runs = self._discover()
         self._prune()
         started = self._now()
@@ -132,6 +137,12 @@ class Collector:
             self.changed_at, one.dirty = self._now(), True
         now = self._now()
         final = follow.is_over(now, followed=not newest) or (last and follow.has_ended and not follow.behind)
+        if not follow.behind and (final or now >= one.recheck_at):
+            still_there = follow.recheck(self._note_life)
+            one.recheck_at = self._now() + max(RECHECK_SECONDS, PUBLISH_SHARE * (self._now() - now))
+            if not still_there:
+                # Its books are empty until it has been read again.
+                return
         turned = state != follow.books.ledger.state
         if final or last or turned or (one.dirty and now >= one.due_at):
             self._publish(one, newest=newest, final=final)

@@ -62,6 +62,19 @@ class Follow:
         self._note_rate(now)
         return count > 0
 
+    def recheck(self, alive: Callable[[], None]) -> bool:
+        """Tell whether what was read still stands there; if not, the run is read from its beginning.
+
+        ``alive`` is called again and again meanwhile.
+        """
+        try:
+            self._files.hold(alive)
+        except Rewritten:
+            self._begin()
+            self.behind = True
+            return False
+        return True
+
     @property
     def elapsed_from_us(self) -> int | None:
         """When the first record was due."""

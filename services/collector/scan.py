@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,7 @@ class Tail:
 class _Mark:
     offset: int = 0
     size: int = 0
+    crc: int = 0
     refused: str | None = None
 
 
@@ -93,6 +95,31 @@ class RunFiles:
         if gone:
             raise Rewritten(min(source.path for source in gone))
 
+    def hold(self, alive: Callable[[], None]) -> None:
+        """Read again what was handed out, and hold it to the digest of what it was then.
+
+        Args:
+            alive: called again and again, for it may take long.
+
+        Raises:
+            Rewritten: other bytes stand there now.
+        """
+        for source, mark in self._marks.items():
+            if mark.offset and self._digest(source, mark.offset, alive) != mark.crc:
+                raise Rewritten(source.path)
+
+    def _digest(self, source: Source, size: int, alive: Callable[[], None]) -> int | None:
+        try:
+            descriptor = os.open(self.volumes / source.path, _FLAGS)
+        except OSError:
+            return None
+        crc = 0
+        with open(descriptor, "rb", buffering=0) as file:
+            while size and (piece := file.read(min(size, PIECE))):
+                crc, size = zlib.crc32(piece, crc), size - len(piece)
+                alive()
+        return None if size else crc
+
     def tails(self) -> Iterator[Tail]:
         """Return what could not be handed out, for a run that nobody writes any more."""
         for source, mark in self._marks.items():
@@ -126,6 +153,7 @@ class RunFiles:
                 if not line.endswith(b"\n") and len(line) < MAX_LINE:
                     break
                 mark.offset += len(line)
+                mark.crc = zlib.crc32(line, mark.crc)
                 yield source, line
             # Only here, at the end of the file: who breaks the iteration off finds the rest in the next round.
             mark.size = mark.offset + len(line)

@@ -78,6 +78,25 @@ def test_a_run_is_followed_from_line_to_verdict(tmp_path: Path) -> None:
     assert 3 == len(rig.said)
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_damage_behind_the_reader_is_noticed(tmp_path: Path, ended: bool) -> None:
+    """A line that is damaged after it was read is named while the run is open, and before it is closed."""
+    rig = Rig(tmp_path)
+    write(open_run(), tmp_path)
+    rig.rounds(2)
+    path = tmp_path / log_source("client-1", 1, 1).path
+    path.write_bytes(path.read_bytes().replace(b'"received_at":"2', b'"received_at":"3', 1))
+    if ended:
+        ledger = tmp_path / ledger_source().path
+        ledger.write_bytes(b"".join(good_run()[ledger_source()]))
+    rig.rounds(30)
+    made = publish.load(tmp_path, RUN)
+
+    assert made is not None
+    assert ["corrupt_block"] == [fault.kind for fault in made.faults]
+    assert ("closed", "FAIL") == (made.state, made.verdict) if ended else "running" == made.state
+
+
 def test_nothing_is_said_of_a_run_that_stands_still(tmp_path: Path) -> None:
     """An interrupted run is watched in silence."""
     rig = Rig(tmp_path)

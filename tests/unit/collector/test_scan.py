@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from services.collector import scan
 from services.collector.scan import Rewritten, RunFiles, find_runs
 from services.contract.fields import run_order
 from tests.unit.collector.books_factory import RUN
@@ -101,6 +102,27 @@ def test_lost_lines_are_noticed(tmp_path: Path, loss: str) -> None:
 
     with pytest.raises(Rewritten):
         texts(files)
+
+
+@pytest.mark.parametrize("piece", [3, 256 * 1024])
+def test_changed_bytes_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    """What was handed out is held to what stands there: a bit that turned shows, what was added since does not."""
+    monkeypatch.setattr(scan, "PIECE", piece)
+    file = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\ntwo\nthr")
+    files, lives = RunFiles(tmp_path, RUN), list[None]()
+    texts(files)
+    file.write_bytes(b"one\ntwo\nthree\nfour\n")
+    files.hold(lambda: lives.append(None))
+    texts(files)
+    files.hold(lambda: lives.append(None))
+    file.write_bytes(b"one\ntwo\nthree\nfouR\n")
+
+    assert lives
+    with pytest.raises(Rewritten):
+        files.hold(lambda: None)
+    file.unlink()
+    with pytest.raises(Rewritten):
+        files.hold(lambda: None)
 
 
 def test_reading_may_be_broken_off_anywhere(tmp_path: Path) -> None:
