@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 import pytest
 
 from services.collector.scan import Source
 from services.contract.summary import Causes, Summary
 from tests.faults.atrest import reference, volumes
+from tests.faults.atrest.conftest import Count
 from tests.faults.atrest.volumes import held, judged, kinds, logs, sound
 
-CASES: dict[str, int] = {}
+CASES: Counter[str] = Counter()
 """How many damaged volumes each test looked at."""
 _BEGAN = time.perf_counter()
 
 FILES = pytest.mark.parametrize("source", logs(), ids=lambda source: f"{source.client}/{source.name}")
-
-
-def count(kind: str) -> None:
-    """Count a damaged volume."""
-    CASES[kind] = CASES.get(kind, 0) + 1
 
 
 def only(summary: Summary, cause: str, lost: int) -> None:
@@ -44,7 +41,7 @@ def test_the_sound_volume_passes() -> None:
 
 
 @FILES
-def test_cut(source: Source) -> None:
+def test_cut(source: Source, count: Count) -> None:
     """A log cut at a byte lacks what was receipted after it, and has a torn tail unless it was cut between lines."""
     data = volumes.volume()[source]
     for size in range(len(data)):
@@ -52,11 +49,11 @@ def test_cut(source: Source) -> None:
         whole, tail = reference.split(data[:size])
         only(summary, "receipted_not_logged", held(sound()[source]) - held(whole))
         assert ({"torn"} if tail else set()) == kinds(summary, source)
-        count("cut")
+        count("books: cut at every byte")
 
 
 @FILES
-def test_flip(source: Source) -> None:
+def test_flip(source: Source, count: Count) -> None:
     """A flipped bit costs its line, named as damaged; a flipped newline the next one too, or leaves a torn tail."""
     lines, data = sound()[source], volumes.volume()[source]
     for place, text in volumes.flips(data, 2):
@@ -70,11 +67,11 @@ def test_flip(source: Source) -> None:
             only(summary, "corrupt_block", held(lines[index : index + 1 + is_newline]))
             assert {"corrupt_block"} == kinds(summary, source)
             assert {index + 1, index + 2} >= {fault.line for fault in summary.faults if fault.file == source.path}
-        count("flip")
+        count("books: flip")
 
 
 @FILES
-def test_zeroed_sector(source: Source) -> None:
+def test_zeroed_sector(source: Source, count: Count) -> None:
     """Zeros cost the lines that they touch; those at the end of the file look like a torn tail."""
     lines, data = sound()[source], volumes.volume()[source]
     for start in (*range(0, len(data), reference.SECTOR), *range(8, len(data), 24)):
@@ -88,11 +85,11 @@ def test_zeroed_sector(source: Source) -> None:
         torn = stop == len(data)
         only(summary, "receipted_not_logged" if torn else "corrupt_block", held(lost))
         assert {"torn" if torn else "corrupt_block"} == kinds(summary, source)
-        count("zeroed sector")
+        count("books: zero every sector")
 
 
 @FILES
-def test_drop(source: Source) -> None:
+def test_drop(source: Source, count: Count) -> None:
     """A row of lines that is gone was receipted; the next line names the gap, unless the file ends there."""
     lines = sound()[source]
     for first in range(len(lines)):
@@ -100,11 +97,11 @@ def test_drop(source: Source) -> None:
             summary = judged(source, b"".join(lines[:first] + lines[stop:]))
             only(summary, "receipted_not_logged", held(lines[first:stop]))
             assert ({"line_missing"} if stop < len(lines) else set()) == kinds(summary, source)
-            count("drop")
+            count("books: drop")
 
 
 @FILES
-def test_repeat(source: Source) -> None:
+def test_repeat(source: Source, count: Count) -> None:
     """A line that stands again later counts once, and is named."""
     lines = sound()[source]
     for index, line in enumerate(lines):
@@ -117,11 +114,11 @@ def test_repeat(source: Source) -> None:
             else:
                 assert found
                 assert {"moved", "misplaced", "line_missing", "repeated", "end_mismatch"} >= found
-            count("repeat")
+            count("books: repeat")
 
 
 @FILES
-def test_swap(source: Source) -> None:
+def test_swap(source: Source, count: Count) -> None:
     """Lines that changed places are all there, and named as moved or misplaced."""
     lines = sound()[source]
     for first in range(len(lines)):
@@ -133,11 +130,11 @@ def test_swap(source: Source) -> None:
             found = kinds(summary, source)
             assert found & {"moved", "misplaced"}
             assert {"moved", "misplaced", "line_missing", "end_mismatch"} >= found
-            count("swap")
+            count("books: swap")
 
 
 @FILES
-def test_glue(source: Source) -> None:
+def test_glue(source: Source, count: Count) -> None:
     """Two lines without the newline between them are one damaged line; without the last one the tail is torn."""
     lines = sound()[source]
     for index, line in enumerate(lines):
@@ -145,7 +142,7 @@ def test_glue(source: Source) -> None:
         last = index == len(lines) - 1
         only(summary, "receipted_not_logged" if last else "corrupt_block", held(lines[index : index + 2]))
         assert {"torn" if last else "corrupt_block"} == kinds(summary, source)
-        count("glue")
+        count("books: glue")
 
 
 def test_the_matrix_is_as_large_as_promised() -> None:

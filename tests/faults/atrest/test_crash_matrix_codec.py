@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
@@ -14,9 +15,10 @@ from services.contract import blocklog, ledger
 from services.contract.errors import ChecksumMismatch, LineError, TornLine
 from services.contract.line import Kinds, unseal
 from tests.faults.atrest import reference
+from tests.faults.atrest.conftest import Count
 from tests.unit.collector.books_factory import Files
 
-CASES: dict[str, int] = {}
+CASES: Counter[str] = Counter()
 """How many damaged files each test looked at."""
 _BEGAN = time.perf_counter()
 
@@ -61,9 +63,9 @@ def _read(codec: Kinds[Any], data: bytes) -> tuple[list[bytes], int]:
     return believed, len(lines) - len(believed) + bool(tail)
 
 
-def test_every_flipped_bit_is_seen() -> None:
+def test_every_flipped_bit_is_seen(count: Count) -> None:
     """Whichever bit of whichever line is flipped, no piece of that line is believed."""
-    count = 0
+    cases = 0
     for _, lines in _codecs():
         for line in lines:
             for place in range(len(line) - 1):
@@ -75,53 +77,53 @@ def test_every_flipped_bit_is_seen() -> None:
                     pieces = [bytes(changed)] if changed[place] != 10 else [changed[: place + 1], changed[place + 1 :]]
                     for piece in pieces:
                         assert ChecksumMismatch is _refusal(bytes(piece)), (line, place, bit)
-                    count += 1
-    CASES["bit flipped"] = count
+                    cases += 1
+    count("flip every bit", cases)
 
 
-def test_a_flipped_newline_takes_its_neighbour_and_no_more() -> None:
+def test_a_flipped_newline_takes_its_neighbour_and_no_more(count: Count) -> None:
     """Without its newline a line is glued to the next one, neither is believed, and all others are."""
-    count = 0
+    cases = 0
     for codec, lines in _codecs():
         for index, line in enumerate(lines):
             for bit in range(8):
                 glued = line[:-1] + bytes([10 ^ (1 << bit)])
                 data = b"".join([*lines[:index], glued, *lines[index + 1 :]])
-                if count % 8 == 0 or index == len(lines) - 1:
+                if cases % 8 == 0 or index == len(lines) - 1:
                     assert (lines[:index] + lines[index + 2 :], 1) == _read(codec, data)
                 else:
                     follower = lines[index + 1] if index + 1 < len(lines) else b""
                     assert ChecksumMismatch is _refusal(glued + follower)
-                count += 1
-    CASES["newline flipped"] = count
+                cases += 1
+    count("flip every newline", cases)
 
 
-def test_every_cut_is_seen() -> None:
+def test_every_cut_is_seen(count: Count) -> None:
     """A file cut at any byte keeps its whole lines, and what stands after them is torn or nothing."""
-    count = 0
+    cases = 0
     for _, lines in _codecs():
         for line in lines:
             for size in range(1, len(line)):
                 assert TornLine is _refusal(line[:size])
-                count += 1
-    CASES["cut"] = count
+                cases += 1
+    count("cut at every byte", cases)
 
 
-def test_every_cut_that_was_written_on_is_seen() -> None:
+def test_every_cut_that_was_written_on_is_seen(count: Count) -> None:
     """A torn line that the next one was glued to is not believed, wherever it was torn."""
-    count = 0
+    cases = 0
     for _, lines in _codecs():
         for line, follower in pairwise(lines):
             for size in range(1, len(line)):
                 assert ChecksumMismatch is _refusal(line[:size] + follower)
-                count += 1
-    CASES["cut and written on"] = count
+                cases += 1
+    count("cut and written on at every byte", cases)
 
 
 @pytest.mark.parametrize("size", [reference.SECTOR, 4096])
-def test_every_zeroed_sector_is_seen(size: int) -> None:
+def test_every_zeroed_sector_is_seen(size: int, count: Count) -> None:
     """Lines that a zeroed sector does not touch are read as they were; those that it touches are not believed."""
-    count = 0
+    cases = 0
     for codec, lines in _codecs():
         data = b"".join(lines)
         for start in range(0, len(data), size):
@@ -135,8 +137,8 @@ def test_every_zeroed_sector_is_seen(size: int) -> None:
             damaged = data[:start] + bytes(stop - start) + data[stop:]
             found, refused = _read(codec, damaged)
             assert (expected, 1) == (found, min(refused, 1)), start
-            count += 1
-    CASES[f"{size} bytes zeroed"] = count
+            cases += 1
+    count(f"zero every {size} bytes", cases)
 
 
 def test_the_matrix_is_as_large_and_as_fast_as_promised() -> None:

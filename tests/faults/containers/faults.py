@@ -2,91 +2,109 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
 
-from tests.integration.stack import Stack, _run, docker
+from tests.faults.containers.places import Containers, Place
+from tests.integration.stack import _run, docker
 from tests.poll import poll_until
 
-BACK_SECONDS = 60.0
-"""Within which the engine has started a container again: it waits longer each time."""
-
 ESTABLISHED = "01"
-
-
-class Place(NamedTuple):
-    """One container of a stack."""
-
-    service: str
-    number: int = 1
-
-    def __str__(self) -> str:
-        return f"{self.service}-{self.number}"
+SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
 
 
 class Fault(ABC):
-    """One fault at some places. Those with a place in common never overlap."""
+    """One fault at some places. Times are epoch seconds."""
 
-    def __init__(self, kind: str, stack: Stack, places: Sequence[Place]) -> None:
-        self.kind, self.stack, self.places = kind, stack, list(places)
-
-    def __str__(self) -> str:
-        return f"{self.kind} {' '.join(map(str, self.places))}"
+    def __init__(self, kind: str, containers: Containers, places: Sequence[Place]) -> None:
+        self.kind, self.containers, self.places = kind, containers, list(places)
 
     @abstractmethod
     def inject(self) -> None:
         """Begin it."""
 
     @abstractmethod
-    def heal(self) -> None:
-        """End it; returns when it has ended."""
-
-
-def running(stack: Stack, place: Place, instead_of: int = 0) -> int:
-    """Wait until a container runs, with another process than ``instead_of``; return the host's id of that."""
-
-    def other() -> int:
-        state = stack.inspect(*place)["State"]
-        pid = int(state["Pid"]) if state["Running"] and not state["Restarting"] else 0
-        return pid if pid != instead_of else 0
-
-    return poll_until(other, f"{place} runs, not as {instead_of}", BACK_SECONDS)
+    def heal(self) -> float:
+        """End it; returns when it has ended, with the time at which it did."""
 
 
 class Signal(Fault):
     """Signal the first process of containers, all at once, from the host; the restart policy brings them back."""
 
-    def __init__(self, kind: str, stack: Stack, places: Sequence[Place], number: signal.Signals) -> None:
-        super().__init__(kind, stack, places)
-        self._number = number
+    def __init__(self, kind: str, containers: Containers, places: Sequence[Place]) -> None:
+        super().__init__(kind, containers, places)
         self._pids: dict[Place, int] = {}
 
     def inject(self) -> None:
         """Send the signal."""
-        self._pids = {place: running(self.stack, place) for place in self.places}
+        self._pids = {place: self.containers.init(place) for place in self.places}
         for pid in self._pids.values():
-            os.kill(pid, self._number)
+            os.kill(pid, SIGNALS[self.kind])
 
-    def heal(self) -> None:
+    def heal(self) -> float:
         """Wait until all run again."""
-        for place, pid in self._pids.items():
-            running(self.stack, place, instead_of=pid)
+        return max(self.containers.back(place, instead_of=pid) for place, pid in self._pids.items())
+
+
+class Oom(Fault):
+    """Take a container's memory away until the kernel kills its service; the container that comes back has it all."""
+
+    def __init__(self, kind: str, containers: Containers, places: Sequence[Place]) -> None:
+        super().__init__(kind, containers, places)
+        self._init, self._began = 0, 0.0
+
+    def inject(self) -> None:
+        """Lower the limit of its control group to what it uses, and start a process that needs more in it."""
+        place = self.places[0]
+        self._init = self.containers.init(place)
+        Path(f"/proc/{self.containers.service(place)}/oom_score_adj").write_text("1000", encoding="ascii")
+        folder, limit, usage = _memory_group(self._init)
+        self._began = time.time()
+        used = int((folder / usage).read_text(encoding="ascii"))
+        (folder / limit).write_text(str(used + 512 * 1024), encoding="ascii")
+        fill = ["sh", "-c", "head -c 15m /dev/zero >/tmp/ballast"]
+        docker("exec", self.containers.id(place), *fill, check=False)
+
+    def heal(self) -> float:
+        """Wait until it runs again; raises AssertionError when it was not the kernel that had killed it."""
+        place = self.places[0]
+        back = self.containers.back(place, instead_of=self._init)
+        options = ["--since", f"{self._began:.6f}", "--until", f"{time.time():.6f}", "--filter", "event=oom"]
+        said = docker("events", *options, "--filter", f"container={self.containers.id(place)}")
+        assert said, f"{place} ended, but the engine knows of no oom"
+        return back
+
+
+def _memory_group(pid: int) -> tuple[Path, str, str]:
+    """Return the folder of a process's memory control group, and the names of its limit and its usage, in bytes."""
+    for line in Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            return Path("/sys/fs/cgroup/memory") / path.lstrip("/"), "memory.limit_in_bytes", "memory.usage_in_bytes"
+        if not controllers and (Path("/sys/fs/cgroup") / path.lstrip("/") / "memory.max").exists():
+            return Path("/sys/fs/cgroup") / path.lstrip("/"), "memory.max", "memory.current"
+    raise AssertionError(f"process {pid} is in no memory control group")
 
 
 class Pause(Fault):
     """Freeze containers: their kernels still accept TCP."""
 
     def inject(self) -> None:
-        """Freeze."""
-        docker("pause", *(self.stack.container(*place) for place in self.places))
+        """Freeze; once more when the kernel could not because a health probe was just being started in it."""
+        poll_until(self._frozen, f"{self.places[0]} is frozen", 10, 0.3)
 
-    def heal(self) -> None:
+    def _frozen(self) -> bool:
+        docker("pause", *map(self.containers.id, self.places), check=False)
+        return all(self.containers.state(place)["Paused"] for place in self.places)
+
+    def heal(self) -> float:
         """Thaw."""
-        docker("unpause", *(self.stack.container(*place) for place in self.places))
+        docker("unpause", *map(self.containers.id, self.places))
+        return time.time()
 
 
 Rule = list[str]
@@ -106,42 +124,35 @@ RULES: dict[str, list[Rule]] = {
 class Filter(Fault):
     """Packet filter rules in a container's own network namespace."""
 
-    def __init__(self, kind: str, stack: Stack, place: Place) -> None:
-        super().__init__(kind, stack, [place])
-        self._namespace = ""
+    def __init__(self, kind: str, containers: Containers, places: Sequence[Place]) -> None:
+        super().__init__(kind, containers, places)
+        self._pid = 0
         self._added: list[Rule] = []
 
     def inject(self) -> None:
         """Add the rules of this kind."""
-        pid = running(self.stack, self.places[0])
-        self._namespace = _namespace(pid)
-        self._add(pid, RULES[self.kind])
+        self._pid = self.containers.init(self.places[0])
+        self._add(RULES[self.kind])
         if self.kind == "nameless":
             # It shows only in who has to connect again.
-            self._add(pid, RULES["reset"])
-            poll_until(lambda: not _connected(pid), f"{self.places[0]} has lost its connection", 30)
-            self._remove(pid, RULES["reset"])
+            self._add(RULES["reset"])
+            poll_until(lambda: not _connected(self._pid), f"{self.places[0]} has lost its connection", 30)
+            self._remove(RULES["reset"])
 
-    def heal(self) -> None:
-        """Remove exactly those rules. A container that was made anew has a namespace without them."""
-        pid = running(self.stack, self.places[0])
-        if _namespace(pid) == self._namespace:
-            self._remove(pid, list(self._added))
-        self._added.clear()
+    def heal(self) -> float:
+        """Remove exactly those rules."""
+        self._remove(list(self._added))
+        return time.time()
 
-    def _add(self, pid: int, rules: list[Rule]) -> None:
+    def _add(self, rules: list[Rule]) -> None:
         for rule in rules:
-            _iptables(pid, "-I", rule)
+            _iptables(self._pid, "-I", rule)
             self._added.append(rule)
 
-    def _remove(self, pid: int, rules: list[Rule]) -> None:
+    def _remove(self, rules: list[Rule]) -> None:
         for rule in rules:
-            _iptables(pid, "-D", rule)
+            _iptables(self._pid, "-D", rule)
             self._added.remove(rule)
-
-
-def _namespace(pid: int) -> str:
-    return os.readlink(f"/proc/{pid}/ns/net")
 
 
 def _iptables(pid: int, verb: str, rule: Rule) -> None:
@@ -159,82 +170,60 @@ class Disconnect(Fault):
 
     @property
     def _network(self) -> str:
-        return f"{self.stack.project}_wire"
+        return f"{self.containers.stack.project}_wire"
 
     def inject(self) -> None:
         """Disconnect."""
         for place in self.places:
-            docker("network", "disconnect", self._network, self.stack.container(*place))
+            docker("network", "disconnect", self._network, self.containers.id(place))
 
-    def heal(self) -> None:
+    def heal(self) -> float:
         """Connect again."""
         for place in self.places:
-            container = self.stack.container(*place)
-            docker("network", "connect", "--alias", place.service, self._network, container)
+            docker("network", "connect", "--alias", place.service, self._network, self.containers.id(place))
+        return time.time()
 
 
-class Deed(Fault):
-    """Something that Compose does: ``--force-recreate``, another number of clients."""
-
-    def __init__(
-        self,
-        kind: str,
-        stack: Stack,
-        places: Sequence[Place],
-        do: Callable[[], object],
-        undo: Callable[[], object] = lambda: None,
-    ) -> None:
-        super().__init__(kind, stack, places)
-        self._do, self._undo = do, undo
+class Recreate(Fault):
+    """Replace all containers of a service by new ones of the same image."""
 
     def inject(self) -> None:
-        """Do it."""
-        self._do()
+        """Have Compose replace them."""
+        service = self.places[0].service
+        self._up(service, len(self.places), "--force-recreate")
 
-    def heal(self) -> None:
-        """Undo it."""
-        self._undo()
+    def heal(self) -> float:
+        """Nothing is left to undo: when Compose has returned, the new ones have been started."""
+        return time.time()
 
-
-def recreate(stack: Stack, service: str, scale: int) -> None:
-    """Replace the containers of a service by new ones of the same image."""
-    options = ["--detach", "--no-build", "--no-deps", "--force-recreate", "--scale", f"{service}={scale}"]
-    stack.compose("up", *options, service)
-
-
-class Tmpfs:
-    """A small file system of its own in place of a folder of the host."""
-
-    def __init__(self, path: os.PathLike[str], size: str) -> None:
-        self.path = os.fspath(path)
-        os.makedirs(self.path, exist_ok=True)
-        _host("mount", "-t", "tmpfs", "-o", f"size={size},mode=0777", "sgtest", self.path)
-
-    def read_only(self, on: bool) -> None:
-        """Let it be written, or not; refused by the kernel while somebody has a file open for writing."""
-        _host("mount", "-o", f"remount,{'ro' if on else 'rw'}", self.path)
-
-    def fill(self) -> None:
-        """Leave no byte free."""
-        with contextlib.suppress(OSError), open(self._ballast, "ab", buffering=0) as ballast:
-            while True:
-                ballast.write(bytes(65_536))
-        with contextlib.suppress(OSError), open(self._ballast, "ab", buffering=0) as ballast:
-            while True:
-                ballast.write(b"\0")
-
-    def free(self) -> None:
-        """Give the space back."""
-        os.unlink(self._ballast)
-
-    @property
-    def _ballast(self) -> str:
-        return os.path.join(self.path, ".ballast")
-
-    def close(self) -> None:
-        """Unmount, once the containers are gone."""
-        _host("umount", self.path)
+    def _up(self, service: str, count: int, *options: str) -> None:
+        try:
+            scale = ["--detach", "--no-build", "--no-deps", *options, "--scale", f"{service}={count}", service]
+            self.containers.stack.compose("up", *scale)
+        finally:
+            self.containers.forget(self.places)
 
 
-def _host(*command: str) -> None:
-    _run(list(command), dict(os.environ), check=True, timeout=30)
+class Scale(Recreate):
+    """Go on with another number of clients: as many as there are places."""
+
+    def inject(self) -> None:
+        """Have Compose stop and start as many as it takes."""
+        self._up("client", len(self.places), "--no-recreate")
+
+
+KINDS: dict[str, type[Fault]] = {
+    **dict.fromkeys(("kill", "term"), Signal),
+    "oom": Oom,
+    "pause": Pause,
+    **dict.fromkeys(RULES, Filter),
+    "disconnect": Disconnect,
+    "recreate": Recreate,
+    "scale": Scale,
+}
+
+
+def fault(kind: str, containers: Containers, places: Sequence[Place]) -> Fault:
+    """Return the fault of a kind: of ``kill-client`` the first word says what is done, and the places where."""
+    what = kind.split("-", maxsplit=1)[0]
+    return KINDS[what](what, containers, places)

@@ -1,111 +1,169 @@
-"""Which faults, in which order, how long, which of them at one time: all of it from a seed."""
+"""Which faults, where, for how long: a pure function of the seed."""
 
 from __future__ import annotations
 
 import random
-import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.faults.containers.faults import (
-    Deed,
-    Disconnect,
-    Fault,
-    Filter,
-    Pause,
-    Place,
-    Signal,
-    recreate,
-)
-from tests.integration.stack import Stack
+from tests.faults.containers.places import COLLECTOR, SERVER, Place, clients_of
 
-SERVER, COLLECTOR = Place("server"), Place("collector")
-LONG_SECONDS = 14.0
-"""Longer than the server's patience with a client that does not read (SEND_SECONDS)."""
-SILENT_SECONDS = 9.0
-"""Longer than the client's patience with a silent server."""
+CLIENT_KINDS = (
+    "kill", "term", "oom", "pause", "partition", "deaf", "mute", "reset", "loss", "disconnect", "nameless",
+)  # fmt: skip
+SERVER_KINDS = ("kill", "term", "oom", "pause", "partition", "reset", "disconnect", "recreate")
+COLLECTOR_KINDS = ("kill", "term", "pause")
+SILENT_KINDS = ("partition", "deaf", "mute")
+SILENT_SECONDS = 7.0
+"""Longer than either side's patience with one that is silent; one in four such faults is."""
+PAUSE_SECONDS = 5.0
+LONG_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Round:
-    """Faults that are there at one time, and for how many seconds all of them are."""
+class Strike:
+    """One fault that is to be injected at some places at once, and after how many seconds it is healed."""
 
-    faults: list[Fault]
-    seconds: float
+    kind: str
+    places: tuple[Place, ...]
+    seconds: float = 0.0
 
     @property
-    def kinds(self) -> str:
-        """What is injected, in words."""
-        long = f" for {self.seconds:.0f} s" if self.seconds >= SILENT_SECONDS else ""
-        return " + ".join(fault.kind for fault in self.faults) + long
+    def concerns_all(self) -> bool:
+        """Whether every client is struck with it."""
+        return SERVER in self.places or len(self.places) > 1 or self.kind.startswith("scale")
 
     def __str__(self) -> str:
-        return f"{' + '.join(map(str, self.faults))} for {self.seconds:.1f} s"
+        where = str(self.places[0]) if len(self.places) == 1 else f"{len(self.places)} places"
+        return f"{self.kind:19} {where:11} {self.seconds:4.1f} s"
 
 
-def rounds_of(stack: Stack, clients: int, seed: int) -> Iterator[Round | None]:
-    """Yield every kind of fault at least once in a random order, some overlapping; then None; then more, for ever."""
-    rng = random.Random(seed)
-    rounds = _local_rounds(stack, clients, rng) + _long_rounds(stack, clients, rng)
-    rounds += [Round([fault], 0.5) for fault in _global(stack, clients)]
-    rng.shuffle(rounds)
-    yield from rounds
-    yield None
-    while True:
-        yield from _local_rounds(stack, clients, rng)
+Turn = tuple[Strike, ...]
+"""Strikes that follow each other without anybody else's in between at these places."""
 
 
-def _local_rounds(stack: Stack, clients: int, rng: random.Random) -> list[Round]:
-    faults, rounds = _local(stack, clients, rng), []
-    rng.shuffle(faults)
-    while faults:
-        chosen = [faults.pop()]
-        other = next((fault for fault in faults if not _share(fault, chosen[0])), None)
-        if other is not None and rng.random() < 0.5:
-            faults.remove(other)
-            chosen.append(other)
-        rounds.append(Round(chosen, rng.uniform(1.0, 4.0)))
-    return rounds
+@dataclass(frozen=True)
+class Lane:
+    """What strikes one place after the other, never two at a time.
+
+    Attributes:
+        name: of the lane.
+        turns: what it does, in this order.
+        rest: between so many and so many seconds of rest before each turn.
+    """
+
+    name: str
+    turns: tuple[Turn, ...]
+    rest: tuple[float, float] = (0.5, 2.0)
 
 
-def _long_rounds(stack: Stack, clients: int, rng: random.Random) -> list[Round]:
-    one, other = (Place("client", number) for number in rng.sample(range(1, clients + 1), 2))
-    kill = Signal("kill-server", stack, [SERVER], signal.SIGKILL)
-    return [
-        Round([Pause("pause-client", stack, [one]), kill], LONG_SECONDS),
-        Round([Filter("partition", stack, one), Filter("mute", stack, other)], SILENT_SECONDS),
-        Round([Filter("partition", stack, SERVER), Pause("pause-client", stack, [other])], SILENT_SECONDS),
+@dataclass(frozen=True)
+class Game:
+    """One stack and the lanes of faults that are played on it.
+
+    Attributes:
+        name: of the stack.
+        clients: how many it has when nobody scales it.
+        rate: records per second.
+        seconds: for so long there are records at that rate, at least.
+        lanes: what is played.
+    """
+
+    name: str
+    clients: int
+    rate: int
+    seconds: int
+    lanes: tuple[Lane, ...]
+
+    @property
+    def records(self) -> int:
+        """The length of the run."""
+        return self.rate * self.seconds
+
+
+def smoke(seed: int) -> list[Game]:
+    """Return one stack of three clients, and the faults that matter most."""
+    rng = random.Random(f"{seed} smoke")
+    one, two, three = people = clients_of(3)
+    server = [_strike("kill", SERVER, rng), _strike("term", SERVER, rng)]
+    rng.shuffle(server)
+    lanes = (
+        Lane("server", tuple((strike,) for strike in (*server, Strike("kill-all", (SERVER, COLLECTOR, *people))))),
+        _lane(rng, [("kill", one), ("reset", one)]),
+        _lane(rng, [("pause", two), ("partition", two)]),
+        _lane(rng, [("oom", three), ("loss", three)]),
+        _lane(rng, [("kill", COLLECTOR)]),
+    )
+    return [Game("smoke", 3, 60, 80, lanes)]
+
+
+def full(seed: int) -> list[Game]:
+    """Return four stacks that are played side by side: of every kind of fault at least ten."""
+    return [_fleet(seed), _storm("storm-1", seed), _storm("storm-2", seed), _steady(seed)]
+
+
+def _fleet(seed: int) -> Game:
+    """Five clients are scaled and made anew, and struck in between."""
+    rng, people = random.Random(f"{seed} fleet"), clients_of(5)
+    turns: list[Turn] = [(_strike(kind, SERVER, rng),) for kind in SERVER_KINDS for _ in range(2)]
+    turns += [(Strike("recreate-clients", people),)] * 10
+    turns += [_scaling(5, (1, 5, most, 5)) for most in (20, 7, 7, 7, 7)]
+    rng.shuffle(turns)
+    lanes = (Lane("server", tuple(turns)), *_client_lanes(people, rng, 3, (5.0, 40.0)), _collector_lane(rng, 3))
+    return Game("fleet", 5, 40, 900, lanes)
+
+
+def _storm(name: str, seed: int) -> Game:
+    """The server of two clients is struck again and again, everything at once is killed, clients in between."""
+    rng, people = random.Random(f"{seed} {name}"), clients_of(2)
+    turns: list[Turn] = [(_strike(kind, SERVER, rng),) for kind in SERVER_KINDS for _ in range(4)]
+    turns += [(Strike("kill-all", (SERVER, COLLECTOR, *people)),)] * 5
+    rng.shuffle(turns)
+    lanes = (Lane("server", tuple(turns)), *_client_lanes(people, rng, 2, (5.0, 30.0)), _collector_lane(rng, 2))
+    return Game(name, 2, 40, 900, lanes)
+
+
+def _steady(seed: int) -> Game:
+    """Clients alone are struck, four of them with pauses of a minute: the server's memory must not show it."""
+    rng, people = random.Random(f"{seed} steady"), clients_of(7)
+    long = [
+        Lane(str(place), ((Strike("pause-60s-client", (place,), LONG_SECONDS),),) * 3, (0.0, 5.0))
+        for place in people[3:]
     ]
+    lanes = (*_client_lanes(people[:3], rng, 7, (0.5, 4.0)), *long, _collector_lane(rng, 4))
+    return Game("steady", 7, 80, 500, lanes)
 
 
-def _share(one: Fault, other: Fault) -> bool:
-    return bool(set(one.places) & set(other.places))
+def _scaling(usual: int, numbers: tuple[int, ...]) -> Turn:
+    steps, now = [], usual
+    for number in numbers:
+        steps.append(Strike("scale-up" if number > now else "scale-down", clients_of(number)))
+        now = number
+    return tuple(steps)
 
 
-def _local(stack: Stack, clients: int, rng: random.Random) -> list[Fault]:
-    def client() -> Place:
-        return Place("client", rng.randint(1, clients))
-
-    found: list[Fault] = []
-    for place in (SERVER, COLLECTOR, client()):
-        found.append(Signal(f"kill-{place.service}", stack, [place], signal.SIGKILL))
-        found.append(Signal(f"term-{place.service}", stack, [place], signal.SIGTERM))
-    for place in (SERVER, client()):
-        found.append(Pause(f"pause-{place.service}", stack, [place]))
-        found.append(Filter("partition", stack, place))
-        found.append(Filter("reset", stack, place))
-        found.append(Disconnect(f"disconnect-{place.service}", stack, [place]))
-    found += [Filter(kind, stack, client()) for kind in ("deaf", "mute", "loss", "nameless")]
-    return found
+def _collector_lane(rng: random.Random, times: int) -> Lane:
+    return _lane(rng, [(kind, COLLECTOR) for kind in COLLECTOR_KINDS for _ in range(times)], (5.0, 30.0))
 
 
-def _global(stack: Stack, clients: int) -> list[Fault]:
-    all_clients = [Place("client", number) for number in range(1, clients + 1)]
-    everything = [SERVER, COLLECTOR, *all_clients]
-    return [
-        Signal("kill-all", stack, everything, signal.SIGKILL),
-        Deed("recreate-server", stack, [SERVER], lambda: recreate(stack, "server", 1)),
-        Deed("recreate-clients", stack, all_clients, lambda: recreate(stack, "client", clients)),
-        Deed("scale-to-1", stack, all_clients, lambda: stack.scale(1), lambda: stack.scale(clients)),
-        Deed("scale-up", stack, all_clients, lambda: stack.scale(clients + 2), lambda: stack.scale(clients)),
-    ]
+def _client_lanes(places: tuple[Place, ...], rng: random.Random, times: int, rest: tuple[float, float]) -> list[Lane]:
+    """Deal so many of every kind to the clients, as evenly as it goes."""
+    kinds = [kind for kind in CLIENT_KINDS for _ in range(times)]
+    rng.shuffle(kinds)
+    return [_lane(rng, [(kind, place) for kind in kinds[at :: len(places)]], rest) for at, place in enumerate(places)]
+
+
+def _lane(rng: random.Random, strikes: list[tuple[str, Place]], rest: tuple[float, float] = (0.5, 2.0)) -> Lane:
+    """Return a lane of one place, in a random order."""
+    rng.shuffle(strikes)
+    return Lane(str(strikes[0][1]), tuple((_strike(kind, place, rng),) for kind, place in strikes), rest)
+
+
+def _strike(kind: str, place: Place, rng: random.Random) -> Strike:
+    seconds = round(rng.uniform(1.0, 5.0), 1)
+    if kind in ("kill", "term", "oom", "recreate"):
+        seconds = 0.0
+    elif kind == "pause":
+        seconds = PAUSE_SECONDS
+    elif kind in SILENT_KINDS and rng.random() < 0.25:
+        seconds = SILENT_SECONDS
+    return Strike(f"{kind}-{place.service}", (place,), seconds)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from services.contract import wire
 from services.contract.ranges import Ranges
 
-Kind = Literal["drop", "duplicate", "swap", "corrupt"]
+Kind = Literal["drop", "duplicate", "swap", "corrupt", "header"]
+"""``corrupt`` is a bit of the records, ``header`` a digit of the numbers of the line before them."""
 Place = Literal["middle", "tail", "replay"]
 
 _TAIL = 200
@@ -140,7 +140,9 @@ class Damage:
         self._enter(feed.header)
         if self.plan.kind == "drop":
             return []
-        return [feed.data, feed.data] if self.plan.kind == "duplicate" else [self._flipped(feed.data)]
+        if self.plan.kind == "duplicate":
+            return [feed.data, feed.data]
+        return [self._flipped(feed.data) if self.plan.kind == "corrupt" else self._misnumbered(feed.data)]
 
     def _enter(self, header: wire.Records) -> None:
         self.touched.append(Touched(self.plan.kind, header.first, _last(header), self._connection))
@@ -150,11 +152,11 @@ class Damage:
         at, bit = self._random.randrange(body, len(data)), self._random.randrange(8)
         return data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]
 
+    def _misnumbered(self, data: bytes) -> bytes:
+        at = self._random.choice([place for place in range(data.index(b',"crc"')) if data[place : place + 1].isdigit()])
+        other = self._random.choice([digit for digit in b"0123456789" if digit != data[at]])
+        return data[:at] + bytes([other]) + data[at + 1 :]
+
 
 def _last(header: wire.Records) -> int:
     return header.first + header.count - 1
-
-
-def spans(touched: Iterable[Touched]) -> list[tuple[int, int]]:
-    """Return the records that were hit, as the summary tells ranges."""
-    return Ranges((one.first, one.last) for one in touched).spans()

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,13 +18,22 @@ import pytest
 from services.contract import wire
 from services.contract.fields import utc_us
 from services.contract.ledger import Leave, Pace
+from tests.faults.tally import Tally
+from tests.faults.wire.recovery import p99
 from tests.integration.processes import System
 from tests.poll import poll_until
 
-RATE = 10_000
+RATE = 2000
 SEND_SECONDS = 2
 STOP_SECONDS = 5.0
-MOST_GROWTH_KIB = 16 * 1024
+FAST = 10_000
+"""A rate at which a peer that does not read is stalled within three seconds."""
+HONEST = ["client.1", "client.2"]
+SLOW = [f"never-reading-{number}" for number in range(1, 51)] + [f"slow-reading-{number}" for number in range(1, 11)]
+SLOW_BYTES = 1024
+MOST_GROWTH_KIB = 512
+"""For each slow peer: what the server buffers before it sends it nothing more, and a frame on top of it."""
+MOST_DELAY_MS = 50.0
 
 
 @contextmanager
@@ -60,69 +70,126 @@ def leaves(system: System, name: str) -> list[Leave]:
     return [entry for entry in system.volumes.ledger() if isinstance(entry, Leave) and entry.client == name]
 
 
-def due_us(system: System, seq: int) -> float:
-    """Return when a record was due."""
+def stalled_seconds(system: System, name: str, joined: float) -> float:
+    """Return how long before it was cut a peer had been sent something for the last time.
+
+    That was when the last record it was sent was due, or when it joined (epoch seconds), if that was later.
+    """
+    (leave,) = leaves(system, name)
     pace = next(entry for entry in system.volumes.ledger() if isinstance(entry, Pace))
-    return pace.due_us + (seq - pace.first) * 1e6 / RATE
+    due = (pace.due_us + (leave.sent - pace.first) * 1e6 / RATE) / 1e6
+    return utc_us(leave.at) / 1e6 - max(due, joined)
 
 
-def test_a_never_reading_client_is_cut_and_nobody_else_notices(tmp_path: Path) -> None:
-    """It is cut SEND_SECONDS after it took its last byte, by name, with memory flat; the others hold everything."""
-    records, clients = RATE * 8, 2
-    settings = {
-        "RATE": RATE,
-        "RECORDS": records,
-        "CLIENTS": clients + 1,
-        "SEND_SECONDS": SEND_SECONDS,
-    }
-    with System(tmp_path, **settings, BLOCK_SIZES=250, GRACE_SECONDS=3) as system:
+class SlowReaders:
+    """Peers that read 1 KB a second each, in a thread of its own, until they are cut."""
+
+    def __init__(self, peers: list[socket.socket]) -> None:
+        self._peers = peers
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        left = list(self._peers)
+        while not self._stop.wait(0.25):
+            for peer in list(left):
+                try:
+                    taken = peer.recv(SLOW_BYTES // 4)
+                except OSError:
+                    taken = b""
+                if not taken:
+                    left.remove(peer)
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._stop.set()
+        self._thread.join(15)
+
+
+def latencies(system: System, client: str, since: float, until: float) -> list[float]:
+    """Return the latencies (ms) of what a client received in a span of time (epoch seconds)."""
+    return [
+        message.latency_ns / 1e6
+        for message in system.volumes.messages(client)
+        if since <= utc_us(message.received_at) / 1e6 < until
+    ]
+
+
+def test_slow_peers_are_cut_and_nobody_else_notices(tally: Tally, tmp_path: Path) -> None:
+    """50 peers that never read and 10 that read 1 KB/s are cut in time, with memory flat; the others hold all."""
+    records = RATE * 9
+    settings = {"RATE": RATE, "RECORDS": records, "CLIENTS": len(HONEST), "SEND_SECONDS": SEND_SECONDS}
+    with System(tmp_path, **settings, BLOCK_SIZES=250, GRACE_SECONDS=3) as system, ExitStack() as within:
         system.start("collector")
         server = system.server()
-        for number in range(1, clients + 1):
-            system.client(f"client-{number}")
-        with never_reading(system.port, "stalled"):
-            poll_until(lambda: system.volumes.head("client-1") > RATE, "a second has been played", 30)
-            before, most = resident_kib(server.pid), 0
+        system.client("client", CONNECTIONS=len(HONEST))
+        poll_until(lambda: system.volumes.head(HONEST[0]) > RATE * 3, "three seconds have been played", 30)
+        before, most, began, peers = resident_kib(server.pid), 0, time.time(), dict[str, float]()
+        for name in SLOW:
+            peers[name] = time.time()
+            peer = within.enter_context(never_reading(system.port, name))
+            if name.startswith("slow"):
+                within.callback(SlowReaders([peer]).close)
 
-            def is_cut() -> bool:
-                nonlocal most
-                most = max(most, resident_kib(server.pid))
-                return bool(leaves(system, "stalled"))
+        def all_cut() -> bool:
+            nonlocal most
+            most = max(most, resident_kib(server.pid))
+            return {entry.client for entry in system.volumes.ledger() if isinstance(entry, Leave)} >= set(SLOW)
 
-            poll_until(is_cut, "the stalled client is cut", 20, 0.05)
-        (leave,) = leaves(system, "stalled")
-        stalled_for = (utc_us(leave.at) - due_us(system, leave.sent)) / 1e6
-        print(f"cut after {stalled_for:.2f} s, memory {before} KiB, at most {most} KiB")
-        assert "slow" == leave.cause
-        assert SEND_SECONDS - 0.5 <= stalled_for <= SEND_SECONDS + 1
-        assert most - before <= MOST_GROWTH_KIB
+        poll_until(all_cut, "all slow peers are cut", 20, 0.1)
+        ended = time.time()
         system.wait()
         summary = system.volumes.summary()
         assert summary is not None
-        *others, stalled = summary.clients
-        assert ("stalled", "lost") == (stalled.client, stalled.state)
-        for client in others:
+        after_s = {name: stalled_seconds(system, name, peers[name]) for name in SLOW}
+        for name in SLOW:
+            tally.fault(name.rsplit("-", 1)[0], name, beside=True)
+        clients = {client.client: client for client in summary.clients}
+        honest = [clients[name] for name in HONEST]
+        tally.held(
+            sum(client.received for client in honest),
+            lost=sum(client.missing + abs(client.residual) for client in honest) + abs(summary.totals.residual),
+            duplicated=sum(client.duplicates for client in honest),
+            undetected=sum(clients[name].state != "lost" for name in SLOW),
+        )
+        quiet = p99([ms for name in HONEST for ms in latencies(system, name, began - 1.5, began)])
+        beside = p99([ms for name in HONEST for ms in latencies(system, name, began, ended)])
+        print(f"cut after {min(after_s.values()):.2f} to {max(after_s.values()):.2f} s")
+        print(
+            f"memory {before} KiB, at most {most} KiB; p99 of the others {quiet:.1f} ms before, {beside:.1f} ms beside"
+        )
+        assert {"slow"} == {leaves(system, name)[0].cause for name in SLOW}
+        assert SEND_SECONDS - 0.5 <= min(after_s.values())
+        assert max(after_s.values()) <= SEND_SECONDS + 1
+        assert most - before <= MOST_GROWTH_KIB * len(SLOW)
+        assert beside <= quiet + MOST_DELAY_MS
+        assert {"lost"} == {clients[name].state for name in SLOW}
+        for client in honest:
             assert ("finished", records, 0, 0) == (client.state, client.received, client.duplicates, client.residual)
         assert 0 == summary.totals.residual
 
 
 @pytest.mark.parametrize("stalled", [1, 20])
-def test_a_stalled_client_does_not_hold_up_the_stop(stalled: int, tmp_path: Path) -> None:
+def test_a_stalled_client_does_not_hold_up_the_stop(stalled: int, tally: Tally, tmp_path: Path) -> None:
     """A server that is told to stop while clients do not read says so, leaves a whole ledger, and ends within 5 s."""
-    settings = {"RATE": RATE, "RECORDS": RATE * 60, "CLIENTS": stalled + 1, "SEND_SECONDS": 60}
+    settings = {"RATE": FAST, "RECORDS": FAST * 60, "CLIENTS": stalled + 1, "SEND_SECONDS": 60}
     with System(tmp_path, **settings) as system, ExitStack() as peers:
         server = system.server()
         system.client("client-1")
         for number in range(1, stalled + 1):
             peers.enter_context(never_reading(system.port, f"stalled-{number}"))
-        poll_until(lambda: system.volumes.head("client-1") > RATE * 3, "three seconds have been played", 60, 0.3)
+        poll_until(lambda: system.volumes.head("client-1") > FAST * 3, "three seconds have been played", 60, 0.3)
         began = time.monotonic()
         server.signal(signal.SIGTERM)
         assert 0 == server.wait(20)
         took = time.monotonic() - began
         print(f"stopped within {took:.2f} s beside {stalled} stalled clients")
+        for number in range(1, stalled + 1):
+            tally.fault("never-reading", f"stalled-{number} at a stop", beside=stalled > 1)
+        tally.held(system.volumes.head("client-1"))
         assert took <= STOP_SECONDS
         (reading,) = leaves(system, "client-1")
         for number in range(1, stalled + 1):
-            assert all(leave.sent < reading.sent - RATE // 2 for leave in leaves(system, f"stalled-{number}"))
+            assert all(leave.sent < reading.sent - FAST // 2 for leave in leaves(system, f"stalled-{number}"))
             assert ["draining"] == [leave.cause for leave in leaves(system, f"stalled-{number}")]

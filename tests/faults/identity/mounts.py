@@ -1,0 +1,100 @@
+"""The ways in which a folder of logs gets into a container: kinds of mount, owners, modes and users."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+WRITER, SOMEBODY, ROOT = 10001, 1000, 0
+"""The user of the images; the first user of most hosts; and root, who without capabilities is nobody special."""
+
+LOGS = "/volumes/logs"
+FIX = re.compile(
+    r"error: cannot write to (?P<folder>/\S+): (?P<why>[a-z -]+) as uid (?P<uid>[0-9]+)"
+    r" \(/\S* is owned by uid [0-9]+, mode [0-7]{3,4}\); fix: (?P<fix>.+)"
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One way of mounting, for one user.
+
+    Attributes:
+        number: tells the cells of one matrix apart.
+        kind: what is mounted, in words.
+        user: who runs the client.
+        target: where it is mounted; the logs are in ``volumes``/logs.
+        volumes: the setting VOLUMES.
+        owner: whose folder it is, where the host makes one.
+        mode: with which mode.
+        options: further options of the mount.
+    """
+
+    number: int
+    kind: str
+    user: int
+    target: str = LOGS
+    volumes: str = "/volumes"
+    owner: int | None = None
+    mode: int | None = None
+    options: str = ""
+
+    def __str__(self) -> str:
+        whose = "" if self.owner is None else f" of {self.owner}"
+        mode = "" if self.mode is None else f" {self.mode:04o}"
+        return f"{self.kind}{whose}{mode}{f' {self.options}' if self.options else ''}"
+
+    @property
+    def name(self) -> str:
+        """The client's name."""
+        return f"cell-{self.number}"
+
+    def source(self, folder: Path, prefix: str) -> str:
+        """Return the volume or the host's folder that is mounted."""
+        return f"{prefix}-{self.number}" if self.kind.startswith("volume") else str(folder / self.name)
+
+    def mount(self, folder: Path, prefix: str) -> list[str]:
+        """Return the arguments of ``docker run`` that mount it."""
+        if self.kind == "tmpfs":
+            return ["--tmpfs", f"{self.target}:{self.options}"]
+        read_only = ":ro" if self.options == "ro" else ""
+        return ["--volume", f"{self.source(folder, prefix)}:{self.target}{read_only}"]
+
+    def mended(self, fix: str) -> Cell | None:
+        """Return the cell after a fix that is an option of the mount; None when it is a command."""
+        if found := re.fullmatch(r"mount the tmpfs with (uid=[0-9]+,mode=[0-7]+)", fix):
+            return replace(self, options=found[1])
+        if fix.startswith("mount the folder for writing"):
+            return replace(self, options="")
+        return None
+
+
+def cells() -> list[Cell]:
+    """Return the matrix."""
+    return [replace(cell, number=number) for number, cell in enumerate(_cells(), 1)]
+
+
+def _cells() -> Iterator[Cell]:
+    users = (WRITER, SOMEBODY, ROOT)
+    for user in users:
+        yield Cell(0, "volume over an open folder of the image", user, "/var/tmp", "/var/tmp")
+        yield Cell(0, "volume over a folder of the image", user, "/srv", "/srv")
+        yield Cell(0, "volume at a new path", user)
+        yield Cell(0, "bind made by the engine", user)
+        yield Cell(0, "tmpfs", user)
+    for owner, user in product(users, users):
+        yield Cell(0, "bind", user, owner=owner, mode=0o755)
+    for user, mode in product(users, (0o775, 0o500, 0o000)):
+        yield Cell(0, "bind", user, owner=user, mode=mode)
+    for mode in (0o775, 0o500, 0o000):
+        yield Cell(0, "bind", WRITER, owner=ROOT, mode=mode)
+        yield Cell(0, "bind above", WRITER, "/volumes", owner=SOMEBODY, mode=mode)
+    yield Cell(0, "tmpfs", WRITER, options=f"uid={WRITER},mode=755")
+    yield Cell(0, "tmpfs", WRITER, options="mode=755")
+    yield Cell(0, "tmpfs", ROOT, options="mode=0")
+    for user in (WRITER, ROOT):
+        yield Cell(0, "bind", user, owner=user, mode=0o755, options="ro")
+        yield Cell(0, "bind with a file in the way", user, "/volumes", owner=user, mode=0o755)

@@ -1,0 +1,1 @@
+"""The faults that matter most, in a minute: part of ``make test``."""
