@@ -12,13 +12,14 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame as WebSocketFrame
 from websockets.typing import Subprotocol
 
+from services.client.lookup import Lookup
 from services.contract import wire
 from services.runtime.clock import Clock
 from services.runtime.stamps import Stamps
 
 # Looking up the name and connecting by TCP. A request may go to an address that nobody holds any more, or into a
 # partition: it is made again rather than waited for. The kernel asks a second time after one second.
-_REACH_SECONDS = 2.0
+_REACH_SECONDS = 1.25
 _CLOSE_SECONDS = 1.0
 _FRAMES_QUEUED = 64
 
@@ -57,21 +58,35 @@ class StampedConnection(ClientConnection):
 class _Connect(connect):
     """Reaches the server's machine in bounded time, whatever the time it then has for its answer."""
 
+    lookup: Lookup
+
     async def open_tcp_connection(self) -> ClientConnection:
         try:
             async with asyncio.timeout(_REACH_SECONDS):
-                return await super().open_tcp_connection()
+                addresses = await self.lookup.addresses(self.ws_uri.host, self.ws_uri.port)
+                return await self._first_of(addresses)
         except TimeoutError:
             raise ConnectionError(f"nobody was reached within {_REACH_SECONDS:g} s") from None
 
+    async def _first_of(self, addresses: list[str]) -> ClientConnection:
+        for address in addresses[:-1]:
+            with contextlib.suppress(OSError):
+                return await self._reach(address)
+        return await self._reach(addresses[-1])
 
-async def connect_to(url: str, process_clock: Clock, patience_seconds: float = 3.0) -> StampedConnection:
+    async def _reach(self, address: str) -> ClientConnection:
+        self.create_connection_kwargs["host"] = address
+        return await super().open_tcp_connection()
+
+
+async def connect_to(url: str, process_clock: Clock, patience_seconds: float, lookup: Lookup) -> StampedConnection:
     """Connect to a server.
 
     Args:
         url: where it is.
         process_clock: by which messages are stamped.
         patience_seconds: how long the connection and the opening handshake may take together.
+        lookup: of the server's name.
 
     Raises:
         TimeoutError: the server, or something in its place, took the connection and did not answer in time.
@@ -81,7 +96,7 @@ async def connect_to(url: str, process_clock: Clock, patience_seconds: float = 3
     class Connection(StampedConnection):
         clock = process_clock
 
-    connection = await _Connect(
+    attempt = _Connect(
         url,
         create_connection=Connection,
         subprotocols=[Subprotocol(wire.SUBPROTOCOL)],
@@ -95,6 +110,8 @@ async def connect_to(url: str, process_clock: Clock, patience_seconds: float = 3
         max_size=wire.MAX_FRAME,
         max_queue=_FRAMES_QUEUED,
     )
+    attempt.lookup = lookup
+    connection = await attempt
     if not isinstance(connection, StampedConnection):
         raise TypeError(f"connections are made by connect_to(), not {type(connection)}")
     return connection

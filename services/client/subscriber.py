@@ -14,6 +14,7 @@ from services.client.answers import UNHEARD_SECONDS, Answers
 from services.client.backoff import Backoff
 from services.client.connection import StampedConnection, connect_to
 from services.client.entries import Conditions
+from services.client.lookup import Lookup
 from services.client.offset import Offset
 from services.contract import wire
 from services.contract.errors import PeerError
@@ -22,8 +23,7 @@ from services.runtime.jsonlogs import Sparingly
 
 log = logging.getLogger(__name__)
 
-# The server answers a ping every second: when nothing at all has come for so long, it is gone. Nothing else tells of a
-# connection that died without a word, and records wait meanwhile.
+# The server answers a ping every second, and nothing else tells of a connection that died without a word.
 SILENCE_SECONDS = 3.0
 _PING_SECONDS = 1.0
 _FIRST_PINGS = 4
@@ -34,13 +34,12 @@ class Subscriber:
 
     def __init__(self, name: str, url: str, conditions: Conditions, clock: Clock, sparingly: Sparingly) -> None:
         self.name, self._url, self._conditions, self._clock = name, url, conditions, clock
-        self._offset, self._backoff, self._sparingly = Offset(), Backoff(), sparingly
+        self._offset, self._backoff, self._lookup, self._sparingly = Offset(), Backoff(), Lookup(), sparingly
         self._account: Account | None = None
         self._connection: StampedConnection | None = None
         self._asked = self._granted = self._superseded = self._stopping = False
-        self._heard = 0.0
-        # Between two frames, or without a connection: nothing is half taken.
-        self._listening = True
+        # Listening: between two frames, or without a connection; nothing is half taken.
+        self._heard, self._listening = 0.0, True
         self._sealing: set[asyncio.Task[None]] = set()
 
     @property
@@ -52,7 +51,8 @@ class Subscriber:
         """Connect, converse, and connect again, until cancelled or superseded."""
         while not self._done():
             try:
-                await self._converse(await connect_to(self._url, self._clock, self._backoff.patience_seconds))
+                patience = self._backoff.patience_seconds
+                await self._converse(await connect_to(self._url, self._clock, patience, self._lookup))
                 why = "the server closed the connection"
             except (OSError, WebSocketException) as problem:
                 if isinstance(problem, TimeoutError):

@@ -138,11 +138,10 @@ class Collector:
         now = self._now()
         final = follow.is_over(now, followed=not newest) or (last and follow.has_ended and not follow.behind)
         if not follow.behind and (final or now >= one.recheck_at):
-            still_there = follow.recheck(self._note_life)
+            follow.recheck(self._note_life)
             one.recheck_at = self._now() + max(RECHECK_SECONDS, PUBLISH_SHARE * (self._now() - now))
-            if not still_there:
-                # Its books are empty until it has been read again.
-                return
+        if follow.rereading:
+            return
         turned = state != follow.books.ledger.state
         if final or last or turned or (one.dirty and now >= one.due_at):
             self._publish(one, newest=newest, final=final)

@@ -27,7 +27,7 @@ class Follow:
     def __init__(self, volumes: Path, run: str, now: float) -> None:
         self.run = run
         self.changed_at = now
-        self.behind = False
+        self.behind = self.rereading = False
         self._volumes = volumes
         self._ended_at: float | None = None
         self._logged: deque[tuple[float, int]] = deque()
@@ -41,7 +41,8 @@ class Follow:
     def read(self, now: float, enough: Callable[[], bool]) -> bool:
         """Read what is new, until ``enough`` says so; return whether there was anything.
 
-        ``behind`` tells whether more is waiting. A run whose files were rewritten is read from its beginning.
+        ``behind`` tells whether more is waiting. A run whose files were rewritten is read from its beginning; meanwhile
+        it is ``rereading``, and its books say less than what is known.
         """
         count, self.behind = 0, False
         try:
@@ -52,8 +53,9 @@ class Follow:
                     self.behind = True
                     break
         except Rewritten:
-            self._begin()
-            self.behind, count = True, count + 1
+            self._again()
+            count += 1
+        self.rereading &= self.behind
         self.books.take_sources(self._files.sources())
         if count:
             self.changed_at = now
@@ -62,18 +64,19 @@ class Follow:
         self._note_rate(now)
         return count > 0
 
-    def recheck(self, alive: Callable[[], None]) -> bool:
-        """Tell whether what was read still stands there; if not, the run is read from its beginning.
+    def recheck(self, alive: Callable[[], None]) -> None:
+        """Hold what was read to what stands there; if it differs, the run is read from its beginning.
 
         ``alive`` is called again and again meanwhile.
         """
         try:
             self._files.hold(alive)
         except Rewritten:
-            self._begin()
-            self.behind = True
-            return False
-        return True
+            self._again()
+
+    def _again(self) -> None:
+        self._begin()
+        self.behind = self.rereading = True
 
     @property
     def elapsed_from_us(self) -> int | None:

@@ -22,6 +22,16 @@ class Clock:
         after = time.monotonic_ns()
         self.tie_ns = wall - (before + after) // 2
 
+    def not_before(self, epoch_us: int) -> int:
+        """Go on from a time that has been already, if the wall clock is behind it: stamps of one story never go back.
+
+        Returns:
+            By how many microseconds it was moved.
+        """
+        behind_us = max(epoch_us - self.now_us(), 0)
+        self.tie_ns += behind_us * 1000
+        return behind_us
+
     def now_ns(self) -> int:
         """Return epoch nanoseconds."""
         return time.monotonic_ns() + self.tie_ns

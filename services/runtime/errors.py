@@ -10,11 +10,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 class OperatorError(Exception):
     """Base of the faults that the operator can mend; its text is one line per fault."""
+
+    def mended(self) -> bool:
+        """Tell whether it is gone, as far as this process can see."""
+        return False
 
 
 class BadSettings(OperatorError):
@@ -28,9 +32,13 @@ class BadSettings(OperatorError):
 class UnwritableFolder(OperatorError):
     """A folder that this process must write to refuses it."""
 
-    def __init__(self, folder: str, why: str, fix: str) -> None:
+    def __init__(self, folder: str, why: str, fix: str, mended: Callable[[], bool] = lambda: False) -> None:
         super().__init__(f"cannot write to {folder}: {why}; {fix}")
-        self.folder = folder
+        self.folder, self._mended = folder, mended
+
+    def mended(self) -> bool:
+        """Tell whether the folder can be written to now."""
+        return self._mended()
 
 
 class PortInUse(OperatorError):

@@ -147,7 +147,16 @@ def probe(folder: Path) -> None:
     except OSError as problem:
         with contextlib.suppress(OSError):
             trial.unlink(missing_ok=True)
-        raise UnwritableFolder(str(folder), _describe(folder, problem), _fix(folder, problem)) from problem
+        why, fix = _describe(folder, problem), _fix(folder, problem)
+        raise UnwritableFolder(str(folder), why, fix, lambda: _takes_files(folder)) from problem
+
+
+def _takes_files(folder: Path) -> bool:
+    try:
+        probe(folder)
+    except UnwritableFolder:
+        return False
+    return True
 
 
 def _describe(folder: Path, problem: OSError) -> str:

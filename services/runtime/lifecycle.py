@@ -15,12 +15,16 @@ from services.runtime.errors import OperatorError
 
 Settings = TypeVar("Settings")
 
+_LOOK_SECONDS = 0.5
+"""How often it is looked whether what was wrong is mended."""
+
 
 def run(read_settings: Callable[[], Settings], main: Callable[[Settings, asyncio.Event], Awaitable[int]]) -> int:
     """Run a service until it returns or is told to stop, and return its exit code.
 
     ``main`` gets the settings and an event that SIGTERM and SIGINT set. What the operator has to mend is printed
-    one line each, and the process waits ``HOLD_SECONDS`` before it exits 104, so that a restart policy does not spin.
+    one line each, and the process waits ``HOLD_SECONDS`` before it exits 104, so that a restart policy does not spin;
+    not longer than until it is mended.
     """
     # Group-writable: the host's user, in whose group the volumes are, deletes logs without sudo.
     os.umask(0o002)
@@ -30,7 +34,7 @@ def run(read_settings: Callable[[], Settings], main: Callable[[Settings, asyncio
     except OperatorError as problem:
         for line in str(problem).splitlines():
             sys.stderr.write(f"error: {line}\n")
-        _hold()
+        _hold(problem)
         return EXIT_BAD_SETTINGS
 
 
@@ -42,9 +46,11 @@ async def _with_signals(settings: Settings, main: Callable[[Settings, asyncio.Ev
     return await main(settings, stop)
 
 
-def _hold() -> None:
+def _hold(problem: OperatorError) -> None:
     # Not read with the settings: these may be what is wrong.
     text = os.environ.get("HOLD_SECONDS", "")
-    seconds = min(float(text), 60.0) if text.replace(".", "", 1).isdecimal() else 0.0
+    left = min(float(text), 60.0) if text.replace(".", "", 1).isdecimal() else 0.0
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    time.sleep(seconds)
+    while left > 0 and not problem.mended():
+        time.sleep(min(left, _LOOK_SECONDS))
+        left -= _LOOK_SECONDS

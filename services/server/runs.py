@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from services.contract import ledger, wire
-from services.contract.fields import utc_text
+from services.contract.fields import utc_text, utc_us
 from services.contract.histogram import Histogram
-from services.runtime.clock import Clock
+from services.runtime.clock import STEP_NS, Clock
 from services.runtime.version import SOFTWARE
 from services.server.book import RunBook
 from services.server.generate import FAKER_VERSION, POOL, Feed
@@ -120,6 +120,7 @@ class Runs:
         newest = max(self._names(), default=None)
         if newest is not None:
             entries = read(self.root / newest)
+            self._never_back(entries)
             opening = next((entry for entry in entries if isinstance(entry, ledger.Open)), None)
             if opening is not None and not any(isinstance(entry, ledger.End) for entry in entries):
                 outage_us = self.clock.now_us() - last_alive_us(self.root / newest)
@@ -130,6 +131,15 @@ class Runs:
                 run.finish("abandoned")
                 run.ledger.close()
         return self.open()
+
+    def _never_back(self, entries: list[ledger.Entry]) -> None:
+        """Go on from the ledger's own time when somebody set the wall clock back while no server was there.
+
+        Else what was sent would be due again, and runs would not be told apart by their age.
+        """
+        moved_us = self.clock.not_before(max((utc_us(entry.at) for entry in entries), default=0))
+        if moved_us > STEP_NS // 1000:
+            log.warning("wall clock is behind the ledger", extra={"seconds": moved_us / 1_000_000})
 
     def open(self) -> Run:
         """Open a new run: its folder is claimed by creating it."""
@@ -143,7 +153,13 @@ class Runs:
             except FileExistsError:
                 number += 1
                 name = f"{stem}-{number}"
-        run = self._run(name, RunBook(self.settings.records))
+        try:
+            run = self._run(name, RunBook(self.settings.records))
+        except OSError:
+            # A folder without a ledger would be taken for a run that lost it.
+            with contextlib.suppress(OSError):
+                (self.root / name).rmdir()
+            raise
         log.info("run opened", extra={"run": name, "total": self.settings.records, "rate": self.settings.rate})
         return run
 

@@ -11,6 +11,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 
 from services.client.connection import StampedConnection, connect_to
+from services.client.lookup import Lookup
 from services.contract import wire
 from services.runtime.clock import Clock
 
@@ -26,7 +27,7 @@ async def pair(process_clock: Clock) -> AsyncIterator[tuple[StampedConnection, S
 
     async with serve(hold, "127.0.0.1", 0, compression=None, close_timeout=0.2) as server:
         port = server.sockets[0].getsockname()[1]
-        client = await connect_to(f"ws://127.0.0.1:{port}", process_clock)
+        client = await connect_to(f"ws://127.0.0.1:{port}", process_clock, 3.0, Lookup())
         try:
             async with asyncio.timeout(20):
                 yield client, await connected
@@ -50,7 +51,7 @@ async def test_a_handshake_is_not_waited_for_without_end() -> None:
     async with await asyncio.start_server(lambda _, writer: taken.append(writer), "127.0.0.1", 0) as deaf:
         port = deaf.sockets[0].getsockname()[1]
         with pytest.raises(TimeoutError):
-            await connect_to(f"ws://127.0.0.1:{port}", Clock(), patience_seconds=0.2)
+            await connect_to(f"ws://127.0.0.1:{port}", Clock(), 0.2, Lookup())
         for writer in taken:
             writer.close()
 
@@ -64,9 +65,23 @@ async def test_an_address_that_nobody_holds_is_given_up(monkeypatch: pytest.Monk
     monkeypatch.setattr("services.client.connection._REACH_SECONDS", 0.05)
     monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", never)
     with pytest.raises(ConnectionError, match="nobody was reached within") as raised:
-        await connect_to("ws://192.0.2.1:1", Clock())
+        await connect_to("ws://192.0.2.1:1", Clock(), 3.0, Lookup())
 
     assert not isinstance(raised.value, TimeoutError)
+
+
+async def test_every_address_is_tried() -> None:
+    """A name with several addresses is reached at the one where somebody listens."""
+
+    class Two(Lookup):
+        async def addresses(self, host: str, port: int) -> list[str]:
+            return ["127.0.0.2", "127.0.0.1"]
+
+    async with serve(lambda connection: connection.wait_closed(), "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        connection = await connect_to(f"ws://name.invalid:{port}", Clock(), 3.0, Two())
+        assert ("127.0.0.1", port) == connection.remote_address
+        connection.transport.abort()
 
 
 async def test_frames_are_said_without_waiting() -> None:

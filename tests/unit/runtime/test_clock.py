@@ -56,6 +56,17 @@ def test_is_not_set(now: FakeTime) -> None:
     assert expected == clock.now_ns()
 
 
+def test_goes_on_from_a_time_that_has_been(now: FakeTime) -> None:
+    """A clock that is behind what was stamped before goes on from there; one that is not stays as it is."""
+    clock = Clock()
+
+    assert 0 == clock.not_before(EPOCH_NS // 1000 - 5)
+    assert EPOCH_NS == clock.now_ns()
+    assert 7 == clock.not_before(EPOCH_NS // 1000 + 7)
+    now.goes_on(10)
+    assert EPOCH_NS + 7010 == clock.now_ns()
+
+
 def test_never_runs_backwards() -> None:
     """Each stamp is at least the one before."""
     clock = Clock()

@@ -14,7 +14,7 @@ import pytest
 
 from services.contract.summary import EXIT_BAD_SETTINGS
 from services.runtime import lifecycle
-from services.runtime.errors import BadSettings, PortInUse
+from services.runtime.errors import BadSettings, PortInUse, UnwritableFolder
 
 pytestmark = pytest.mark.usefixtures("restored_process")
 
@@ -99,7 +99,19 @@ def test_holds_before_it_exits(monkeypatch: pytest.MonkeyPatch, held: list[float
     monkeypatch.setenv("HOLD_SECONDS", text)
     lifecycle.run(refuse, never)
 
-    assert [seconds] == held
+    assert seconds == pytest.approx(sum(held))
+
+
+def test_holds_no_longer_than_the_fault(monkeypatch: pytest.MonkeyPatch, held: list[float]) -> None:
+    """What the operator has mended is not waited out: whoever restarts the process may go on."""
+
+    def refuse_for_a_while() -> str:
+        raise UnwritableFolder("/logs", "read-only file system", "mount it for writing", lambda: len(held) >= 3)
+
+    monkeypatch.setenv("HOLD_SECONDS", "10")
+    lifecycle.run(refuse_for_a_while, never)
+
+    assert [0.5] * 3 == held
 
 
 def test_a_fault_of_ours_is_no_configuration(held: list[float]) -> None:

@@ -35,6 +35,12 @@ class StoppedClock(Clock):
         """Return epoch microseconds."""
         return self.us
 
+    def not_before(self, epoch_us: int) -> int:
+        """Go on from a time that has been already."""
+        behind_us = max(epoch_us - self.us, 0)
+        self.us += behind_us
+        return behind_us
+
     def pass_seconds(self, seconds: float) -> None:
         """Let time pass."""
         self.us += round(seconds * 1_000_000)

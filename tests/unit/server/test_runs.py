@@ -74,6 +74,39 @@ def test_a_crashed_runs_schedule_goes_on(tmp_path: Path, clock: StoppedClock) ->
     assert 201 == runs(tmp_path, clock, "b", rate=10).begin().head()
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_time_never_goes_back(tmp_path: Path, clock: StoppedClock, *, ended: bool) -> None:
+    """When the wall clock was set back while no server was there, the story goes on from the ledger's own time."""
+    first = new_run(tmp_path, clock, rate=10)
+    first.pace(10)
+    clock.pass_seconds(20)
+    if ended:
+        first.finish("complete")
+    else:
+        first.pace(10)
+    crashed(first, clock)
+    clock.pass_seconds(-3600)
+    second = runs(tmp_path, clock, "b", rate=10).begin()
+
+    assert START_US + 20_000_000 == clock.us
+    assert ((f"{first.name[:13]}20Z", 0) if ended else (first.name, 202)) == (second.name, second.head())
+
+
+def test_a_run_that_cannot_be_opened_leaves_nothing(
+    tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder without a ledger would be taken for one that was lost."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("services.server.runs.LedgerWriter", full)
+    with pytest.raises(OSError, match="No space"):
+        runs(tmp_path, clock).begin()
+
+    assert [] == list((tmp_path / "ledger").iterdir())
+
+
 @pytest.mark.parametrize(("outage", "changed"), [(601, {}), (1, {"records": 5}), (1, {"rate": 9})])
 def test_otherwise_it_is_abandoned(tmp_path: Path, clock: StoppedClock, outage: float, changed: dict[str, int]) -> None:
     """After too long, or with another feed, the old run is ended as abandoned and a new one opened."""
