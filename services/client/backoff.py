@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-MOST_SECONDS = 1.0
+MOST_SECONDS = 0.6
 _FIRST_SECONDS = 0.2
 _DOUBLINGS = 8
 """More of them would change nothing, and a power without bound outgrows a float within half an hour."""

@@ -16,7 +16,7 @@ def test_is_bounded(wish: float | None) -> None:
     delays = [backoff.next_seconds() for _ in range(5000)]
 
     assert 0 <= min(delays)
-    assert max(delays) <= MOST_SECONDS == 1.0
+    assert max(delays) <= MOST_SECONDS == 0.6
     assert wish is not None or delays[0] <= 0.2
 
 
@@ -25,7 +25,8 @@ def test_grows_and_begins_again() -> None:
     backoff = Backoff()
     delays = [backoff.next_seconds() for _ in range(20)]
 
-    assert delays[0] <= 0.2 < MOST_SECONDS / 3 <= delays[-1]
+    assert delays[0] <= 0.2
+    assert delays[-1] >= MOST_SECONDS / 3 > 0.19
 
     backoff.succeeded()
 
