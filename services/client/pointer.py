@@ -6,19 +6,22 @@ The C library would answer from ``/etc/hosts``, where a container finds only its
 
 from __future__ import annotations
 
-import contextlib
+import re
 import secrets
 import socket
 import struct
+import time
 from pathlib import Path
 
 _POINTER, _INTERNET = 12, 1
 _PORT = 53
 
 
-ASKED = 5
-"""How often the name server is asked before it counts as silent. On a busy machine its answer may take seconds, and a
-container that took another name meanwhile would be a client of its own, with an empty log."""
+ASKED_SECONDS = 5.0
+"""How long the name server is asked before there is no name. A container that took another one would be a client of its
+own, with an empty log; and on a busy machine Docker's name server is slow, and learns late of a new container."""
+
+_AGAIN_SECONDS = 0.2
 
 
 def pointer_name(timeout_seconds: float = 1.0) -> str | None:
@@ -26,19 +29,30 @@ def pointer_name(timeout_seconds: float = 1.0) -> str | None:
     server = name_server(Path("/etc/resolv.conf"))
     if server is None:
         return None
+    hostname = socket.gethostname()
     try:
-        address = socket.gethostbyname(socket.gethostname())
-        number = secrets.randbelow(65_536)
+        address = socket.gethostbyname(hostname)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
             asking.settimeout(timeout_seconds)
             asking.connect((server, _PORT))
-            for _ in range(ASKED):
-                asking.send(question(number, address))
-                # An answer to an earlier time of asking is as good.
-                with contextlib.suppress(TimeoutError):
-                    return answer(number, asking.recv(4096))
+            return _ask(asking, address, insist=re.fullmatch("[0-9a-f]{12}", hostname) is not None)
     except OSError:
-        pass
+        return None
+
+
+def _ask(asking: socket.socket, address: str, *, insist: bool) -> str | None:
+    """Ask until there is an answer; until there is a name, when the host is a container and so has one."""
+    number, until = secrets.randbelow(65_536), time.monotonic() + ASKED_SECONDS
+    while time.monotonic() < until:
+        asking.send(question(number, address))
+        try:
+            # An answer to an earlier time of asking is as good.
+            name = answer(number, asking.recv(4096))
+        except TimeoutError:
+            continue
+        if name is not None or not insist:
+            return name
+        time.sleep(_AGAIN_SECONDS)
     return None
 
 

@@ -126,8 +126,35 @@ def test_asks_the_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [QUESTION[2:]] == [data[2:] for data in sent]
 
 
+@pytest.mark.parametrize(("hostname", "asked"), [("2ca305aa600e", 3), ("laptop", 1)])
+def test_a_container_insists(monkeypatch: pytest.MonkeyPatch, hostname: str, asked: int) -> None:
+    """A container has a name even if the name server does not know it yet; another host may have none."""
+    unknown = ANSWER[2:6] + bytes(2) + ANSWER[8:]
+    replies = [unknown, unknown, ANSWER[2:]]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(5)
+
+        class Asking(socket.socket):
+            def recv(self, *_: int) -> bytes:
+                data, peer = server.recvfrom(4096)
+                server.sendto(data[:2] + replies.pop(0), peer)
+                return super().recv(4096)
+
+        monkeypatch.setattr(pointer, "_PORT", server.getsockname()[1])
+        monkeypatch.setattr(pointer, "_AGAIN_SECONDS", 0.001)
+        monkeypatch.setattr(pointer, "name_server", lambda _: "127.0.0.1")
+        monkeypatch.setattr(socket, "gethostname", lambda: hostname)
+        monkeypatch.setattr(socket, "gethostbyname", lambda _: "172.18.0.2")
+        monkeypatch.setattr(socket, "socket", Asking)
+
+        assert (NAME if asked == 3 else None) == pointer_name()
+    assert 3 - asked == len(replies)
+
+
 def test_a_silent_name_server_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a name server, and when none answers in time, there is no pointer."""
+    monkeypatch.setattr(pointer, "ASKED_SECONDS", 0.05)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         monkeypatch.setattr(pointer, "_PORT", silent.getsockname()[1])
