@@ -101,7 +101,8 @@ def main() -> int:
     chosen = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        stages = [[Lane("chosen", tuple(chosen.paths))]] if chosen.paths else lanes()
+        paths = chosen.paths or ([str(HERE / "smoke")] if os.environ.get("FAULT_TIER") == "smoke" else [])
+        stages = [[Lane("chosen", tuple(paths))]] if paths else lanes()
         failed = [name for stage in stages for name in play(stage, Path(folder))]
         found = report.Results.read(Path(folder).glob("*.jsonl"), time.monotonic() - began)
     print(report.table(found))

@@ -168,7 +168,7 @@ def play(machine: type[PowerCuts], tally: Tally) -> None:
     machine.cuts = machine.checked = 0
     undetected = 1
     try:
-        limits = settings(max_examples=300, stateful_step_count=30, deadline=None)
+        limits = settings(max_examples=150, stateful_step_count=30, deadline=None)
         run_state_machine_as_test(machine, settings=limits)
         undetected = 0
     finally:

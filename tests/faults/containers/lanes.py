@@ -137,9 +137,10 @@ class Lanes:
             return f"\n{gone}"
 
     def _struck(self, strike: Strike) -> list[Place]:
-        clients = [place for place in strike.places if place.service == "client"]
-        everybody = list(clients_of(self._game.clients))
-        return clients or (everybody if strike.concerns_all else [])
+        # Who joins in mid-run is sent all of it first: that is no recovery.
+        usual = clients_of(self._game.clients)
+        clients = [place for place in strike.places if place in usual]
+        return clients or (list(usual) if strike.concerns_all else [])
 
     @property
     def _elapsed(self) -> float:

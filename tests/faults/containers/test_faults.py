@@ -14,14 +14,12 @@ import pytest
 
 from tests.faults.containers import plan
 from tests.faults.containers.play import play_all
-from tests.faults.containers.report import counts, quantile, recoveries, table, totals
+from tests.faults.containers.report import counts, table, totals
 from tests.faults.tally import Tally
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 
 FAULTS, OF_EACH_KIND, OVERLAPPING = 300, 10, 0.2
-RECOVERY_SECONDS = 3.0
-"""Within which ninety-nine of a hundred are back, on a machine that has nothing else to do."""
 
 
 @pytest.mark.skipif(os.environ.get("FAULT_TIER") == "smoke", reason="the smoke tier has a test of its own")
@@ -40,7 +38,6 @@ def test_nothing_is_lost_under_fire(
     assert FAULTS <= len(tally.faults)
     assert {} == {kind: times for kind, times in counts(tally).items() if times < OF_EACH_KIND}
     assert OVERLAPPING <= sum(fault.beside for fault in tally.faults) / len(tally.faults)
-    assert quantile(recoveries(tally), 0.99) <= RECOVERY_SECONDS
 
 
 @contextlib.contextmanager

@@ -31,11 +31,13 @@ class Cell:
         owner: whose folder it is, where the host makes one.
         mode: with which mode.
         options: further options of the mount.
+        must_work: whether it works as it is; any other works, too, or says what to do.
     """
 
     number: int
     kind: str
     user: int
+    must_work: bool
     target: str = LOGS
     volumes: str = "/volumes"
     owner: int | None = None
@@ -71,6 +73,14 @@ class Cell:
             return replace(self, options="")
         return None
 
+    def on_host(self, fix: str) -> str:
+        """Return a fix that is a command, as it is typed where all cells are mounted: each below its own name."""
+        command = fix.replace("sudo ", "")
+        if "move it away" in fix:
+            command = f"mv {self.volumes}/logs {self.volumes}/moved-away"
+        assert re.match(r"(chown|chmod|install|mv) ", command), fix
+        return command.replace(f" {self.volumes}", f" /{self.name}{self.volumes}")
+
 
 def cells() -> list[Cell]:
     """Return the matrix."""
@@ -80,21 +90,22 @@ def cells() -> list[Cell]:
 def _cells() -> Iterator[Cell]:
     users = (WRITER, SOMEBODY, ROOT)
     for user in users:
-        yield Cell(0, "volume over an open folder of the image", user, "/var/tmp", "/var/tmp")
-        yield Cell(0, "volume over a folder of the image", user, "/srv", "/srv")
-        yield Cell(0, "volume at a new path", user)
-        yield Cell(0, "bind made by the engine", user)
-        yield Cell(0, "tmpfs", user)
-    for owner, user in product(users, users):
-        yield Cell(0, "bind", user, owner=owner, mode=0o755)
-    for user, mode in product(users, (0o775, 0o500, 0o000)):
-        yield Cell(0, "bind", user, owner=user, mode=mode)
-    for mode in (0o775, 0o500, 0o000):
-        yield Cell(0, "bind", WRITER, owner=ROOT, mode=mode)
-        yield Cell(0, "bind above", WRITER, "/volumes", owner=SOMEBODY, mode=mode)
-    yield Cell(0, "tmpfs", WRITER, options=f"uid={WRITER},mode=755")
-    yield Cell(0, "tmpfs", WRITER, options="mode=755")
-    yield Cell(0, "tmpfs", ROOT, options="mode=0")
+        # For the user of the image nobody has to configure anything; for the others the owner may have to be changed.
+        yield Cell(0, "volume over the image's own folder", user, must_work=user == WRITER)
     for user in (WRITER, ROOT):
-        yield Cell(0, "bind", user, owner=user, mode=0o755, options="ro")
-        yield Cell(0, "bind with a file in the way", user, "/volumes", owner=user, mode=0o755)
+        yield Cell(0, "bind made by the engine", user, must_work=user == ROOT)
+        yield Cell(0, "tmpfs", user, must_work=user == ROOT)
+    yield Cell(0, "volume over another folder", WRITER, False, "/srv", "/srv")
+    yield Cell(0, "volume over an open folder", SOMEBODY, True, "/var/tmp", "/var/tmp")
+    for owner, user in product(users, users):
+        yield Cell(0, "bind", user, owner == user, owner=owner, mode=0o755)
+    for user, mode in ((WRITER, 0o500), (SOMEBODY, 0o000), (ROOT, 0o000)):
+        yield Cell(0, "bind", user, must_work=False, owner=user, mode=mode)
+    yield Cell(0, "bind", WRITER, must_work=False, owner=ROOT, mode=0o500)
+    yield Cell(0, "bind", SOMEBODY, must_work=True, owner=ROOT, mode=0o777)
+    for mode in (0o775, 0o000):
+        yield Cell(0, "bind above", WRITER, False, "/volumes", owner=SOMEBODY, mode=mode)
+    yield Cell(0, "tmpfs", WRITER, must_work=True, options=f"uid={WRITER},mode=755")
+    yield Cell(0, "tmpfs", WRITER, must_work=False, options="mode=755")
+    yield Cell(0, "bind", WRITER, must_work=False, owner=WRITER, mode=0o755, options="ro")
+    yield Cell(0, "bind with a file in the way", WRITER, False, "/volumes", owner=WRITER, mode=0o755)

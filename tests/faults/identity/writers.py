@@ -38,8 +38,9 @@ def _is_for_writing(pid: int, fd: str) -> bool:
 class Watch:
     """Looks, again and again, at the files that some processes have open for writing."""
 
-    def __init__(self, root: Path, pids: Callable[[], Iterable[int]]) -> None:
-        self._root, self._pids = os.path.realpath(root), pids
+    def __init__(self, root: Path | str, pids: Callable[[], Iterable[int]], every: float = LOOK_SECONDS) -> None:
+        """Begin with no look; ``root`` is the folder as the processes see it, ``every`` in seconds."""
+        self._root, self._pids, self._every = os.path.realpath(root), pids, every
         self.writers: dict[str, set[int]] = {}
         """Every process that was ever seen to have a file open for writing. A name that was given back may be
         claimed again, so more than one is no fault by itself."""
@@ -50,7 +51,7 @@ class Watch:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
-        while not self._over.wait(LOOK_SECONDS):
+        while not self._over.wait(self._every):
             self.look()
 
     def look_at(self, pid: int) -> set[str]:
@@ -85,16 +86,16 @@ class Watch:
 
 def assert_one_writer_each(volumes: Volumes) -> int:
     """Hold every file to one process, one session, one client and one unbroken chain; return how many lines it has."""
-    lines, owners = 0, dict[tuple[str, int], str]()
+    lines, owners, ends = 0, dict[tuple[str, int], str](), dict[tuple[str, str], str]()
     for name in volumes.clients():
         for path in volumes.files(name):
             said = [blocklog.codec.decode(line) for line in lines_of(path)]
             lines += len(said)
-            prev = FIRST
-            for sealed, entry in said:
+            for sealed, _ in said:
                 # A later segment goes on where the one before stopped.
-                assert sealed.prev == prev or isinstance(entry, blocklog.Open), f"{path}: the chain is broken"
-                prev = sealed.crc
+                session = name, path.name[:4]
+                assert ends.get(session, FIRST) == sealed.prev, f"{path}: the chain is broken"
+                ends[session] = sealed.crc
             opens = [entry for _, entry in said if isinstance(entry, blocklog.Open)]
             assert len(opens) == min(1, len(said)), f"{path}: {len(opens)} open lines"
             for entry in opens:

@@ -1,4 +1,4 @@
-"""A few faults into one small stack of real containers."""
+"""A minute of faults: a few of each into real containers, and a few power cuts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pytest
 from tests.faults.containers import plan
 from tests.faults.containers.play import play_all
 from tests.faults.containers.report import table, totals
+from tests.faults.powercut.campaign import assert_nothing_lost, campaign, conclude
 from tests.faults.tally import Tally
 
-pytestmark = [pytest.mark.containers, pytest.mark.slow]
 
-
+@pytest.mark.containers
+@pytest.mark.slow
 def test_nothing_is_lost_under_a_little_fire(folder: Path, engine: None, seed: int, tally: Tally) -> None:
     """Ten faults strike a stack of three clients, and every record is logged exactly once."""
     began = time.monotonic()
@@ -22,3 +23,15 @@ def test_nothing_is_lost_under_a_little_fire(folder: Path, engine: None, seed: i
     print(f"{table(tally)}\n{totals(tally, [outcome], seed, time.monotonic() - began)}")
     outcome.assert_held()
     assert 10 == len(tally.faults)
+
+
+@pytest.mark.slow
+def test_receipts_survive_a_few_power_cuts(
+    tmp_path: Path, seed: int, tally: Tally, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Thirty power cuts of real client processes take nothing that was receipted, and the run passes."""
+    began = time.monotonic()
+    found = campaign(tmp_path, seed, "block", 30, total=2000)
+    conclude(found, tally, began, capsys)
+    assert_nothing_lost(found)
+    assert 30 <= len(tally.faults)
