@@ -21,7 +21,7 @@ from services.runtime.jsonlogs import Sparingly
 
 log = logging.getLogger(__name__)
 
-_STOP_SECONDS = 4.0
+_STOP_SECONDS = 7.0
 """For sealing and saying goodbye, within what a stop of the container allows."""
 
 _TIDY_SECONDS = 5.0

@@ -11,14 +11,16 @@ from services.contract import blocklog
 
 
 class BlockNote(NamedTuple):
-    """What is kept of a block: enough to compare it with its receipt."""
+    """What is kept of a block: enough to compare it with its receipt, and to know it again by its line's ``crc``.
+
+    A run has hundreds of thousands of them, so digests are kept as numbers.
+    """
 
     first: int
     last: int
     messages: int
-    digest: str
-    source: Source
-    line: int
+    digest: int
+    crc: int
 
 
 class OpenNote(NamedTuple):
@@ -27,6 +29,11 @@ class OpenNote(NamedTuple):
     fence: int
     block_size: int
     source: Source
+
+
+def number(digest: str) -> int:
+    """Return a digest as the number that it writes: ``x0000000a`` is 10."""
+    return int(digest[1:], 16)
 
 
 def contradiction(block: blocklog.Block) -> str | None:

@@ -115,9 +115,9 @@ def _receipts_match(case: Case) -> Answer:
 
 def _agrees(account: Account, key: tuple[int, int]) -> bool:
     receipts = account.ledger.receipts[key]
-    blocks = account.log.blocks.get(key, {})
+    blocks = account.log.blocks.get(key, ())
     said = {(note.first, note.last, note.messages, note.digest) for note in receipts}
-    logged = {(note.first, note.last, note.messages, note.digest) for note in blocks.values()}
+    logged = {(note.first, note.last, note.messages, note.digest) for note in blocks}
     return all(note.match for note in receipts) and len(said) == 1 and (not logged or said == logged)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from services.collector.blocks import number
 from services.collector.chain import FileChain
 from services.collector.scan import Source
 from services.contract import ledger
@@ -19,7 +20,7 @@ class ReceiptNote(NamedTuple):
     first: int
     last: int
     messages: int
-    digest: str
+    digest: int
     match: bool
 
 
@@ -30,7 +31,7 @@ class ClientLedger:
     subscriptions: dict[int, ledger.Subscribe] = field(default_factory=dict)
     leaves: dict[int, ledger.Leave] = field(default_factory=dict)
     sent: dict[int, int] = field(default_factory=dict)
-    receipts: dict[tuple[int, int], set[ReceiptNote]] = field(default_factory=dict)
+    receipts: dict[tuple[int, int], tuple[ReceiptNote, ...]] = field(default_factory=dict)
     receipted: Ranges = field(default_factory=Ranges)
     receipt_fences: set[int] = field(default_factory=set)
 
@@ -144,8 +145,10 @@ class LedgerBook:
 
     def _receipt(self, entry: ledger.Receipt) -> None:
         client = self.client(entry.client)
-        note = ReceiptNote(entry.first, entry.last, entry.count, entry.digest, entry.match)
-        client.receipts.setdefault((entry.session, entry.block), set()).add(note)
+        note = ReceiptNote(entry.first, entry.last, entry.count, number(entry.digest), entry.match)
+        known = client.receipts.get((entry.session, entry.block), ())
+        if note not in known:
+            client.receipts[entry.session, entry.block] = (*known, note)
         client.receipt_fences.add(entry.fence)
         at = entry.first
         for first, last in sorted(entry.missing):

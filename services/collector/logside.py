@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
-from services.collector.blocks import BlockNote, OpenNote, contradiction, spans
+from services.collector.blocks import BlockNote, OpenNote, contradiction, number, spans
 from services.collector.chain import FileChain
 from services.collector.scan import Source
 from services.collector.spread import Spread
@@ -26,7 +26,7 @@ class LogBook:
 
     def __init__(self, client: str, spread: Spread) -> None:
         self.client = client
-        self.blocks: dict[tuple[int, int], dict[str, BlockNote]] = {}
+        self.blocks: dict[tuple[int, int], tuple[BlockNote, ...]] = {}
         self.opens: dict[Segment, dict[str, OpenNote]] = {}
         self.ends: dict[Segment, dict[str, str]] = {}
         self.sessions: set[int] = set()
@@ -92,10 +92,10 @@ class LogBook:
 
     def enter_block(self, sealed: Sealed, block: blocklog.Block, note: BlockNote, stamps: dict[str, int]) -> None:
         """Enter a block and what its messages say; ``stamps`` are their times as epoch microseconds."""
-        known = self.blocks.setdefault((block.session, block.block), {})
-        if sealed.crc in known:
+        known = self.blocks.get((block.session, block.block), ())
+        if note in known:
             return
-        known[sealed.crc] = note
+        self.blocks[block.session, block.block] = (*known, note)
         self._declare(block)
         self.durations.record([block.duration_ns])
         self.clock_error_us = max(block.clock_error_us, self.clock_error_us or 0)
@@ -225,7 +225,7 @@ class LogFile:
         except ValueError as bad_time:
             stamps = {}
             self.chain.note("inconsistent", f"block {block.block}: received_at: {bad_time}")
-        note = BlockNote(block.first, block.last, block.count, block.digest, self.source, self.chain.number)
+        note = BlockNote(block.first, block.last, block.count, number(block.digest), number(sealed.crc))
         self.book.enter_block(sealed, block, note, stamps)
 
     def _time(self, text: str) -> int:

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from services.collector.blocks import contradiction, spans
+from services.collector.blocks import contradiction, number, spans
 from tests.unit.collector.books_factory import Session, block
 
 SESSION = Session("a", 1, 1, 0, [(1, 10)])
@@ -32,3 +32,8 @@ def test_a_block_that_contradicts_itself_is_told(changes: dict[str, object], say
 def test_seqs_become_ranges(seqs: list[int], expected: list[tuple[int, int]]) -> None:
     """Sorted seqs, repeated ones too, become inclusive ranges."""
     assert expected == spans(seqs)
+
+
+def test_a_digest_is_a_number() -> None:
+    """Digests that differ as texts differ as numbers."""
+    assert [0, 10, 2**32 - 1] == [number("x00000000"), number("x0000000a"), number("xffffffff")]
