@@ -20,7 +20,8 @@ from services.runtime.stamps import Stamps
 # Looking up the name and connecting by TCP. A request may go to an address that nobody holds any more, or into a
 # partition: it is made again rather than waited for. The kernel asks a second time after one second.
 _REACH_SECONDS = 1.25
-_CLOSE_SECONDS = 1.0
+# For the server to take note of the goodbye: a connection that is left earlier is reset, and takes it along.
+_CLOSE_SECONDS = 3.0
 _FRAMES_QUEUED = 64
 
 
@@ -49,7 +50,7 @@ class StampedConnection(ClientConnection):
         broadcast((self,), wire.encode(frame), text=True)
 
     async def end(self) -> None:
-        """Close; a server that does not let us is left within a second."""
+        """Close; a server that does not let us is left after a while."""
         with contextlib.suppress(TimeoutError, ConnectionClosed):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self.close()
@@ -106,7 +107,7 @@ async def connect_to(url: str, process_clock: Clock, patience_seconds: float, lo
         open_timeout=patience_seconds,
         # Silence is watched for by this client itself: a library ping does not get past a stalled write.
         ping_interval=None,
-        close_timeout=1,
+        close_timeout=_CLOSE_SECONDS,
         max_size=wire.MAX_FRAME,
         max_queue=_FRAMES_QUEUED,
     )

@@ -120,9 +120,18 @@ def _state(books: RunBooks, log: LogBook, ledger: ClientLedger) -> ClientState:
     reasons = {reason for segment in log.ends.values() for reason in segment.values()}
     if end is not None and (end.last in log.logged or ledger.receipted.last >= end.last or "finished" in reasons):
         return "finished"
-    if ledger.has_left:
+    if ledger.has_left or _sealed_to_leave(log, ledger):
         return "left"
     return "running" if end is None else "lost"
+
+
+def _sealed_to_leave(log: LogBook, ledger: ClientLedger) -> bool:
+    """Tell whether a client whose connection broke had sealed its log to leave: then only its goodbye was lost."""
+    fence = max(ledger.subscriptions, default=0)
+    if fence not in ledger.leaves:
+        return False
+    session = ledger.subscriptions[fence].session
+    return any("shutdown" in reasons.values() for (of, _), reasons in log.ends.items() if of == session)
 
 
 def _causes(missing: Ranges, expected: int, through: int, log: LogBook, ledger: ClientLedger) -> dict[str, Ranges]:

@@ -17,7 +17,7 @@ SILENT_SECONDS = 7.0
 """Longer than either side's patience with one that is silent; one in four such faults is."""
 PAUSE_SECONDS = 5.0
 LONG_SECONDS = 60.0
-REST = (1.0, 4.0)
+REST = (1.5, 4.5)
 """Between two faults of a server: starting containers is what keeps two cores busy, and others recover meanwhile."""
 
 
@@ -109,7 +109,7 @@ def full(seed: int) -> list[Game]:
 def _fleet(seed: int) -> Game:
     """Five clients are scaled and made anew, and struck in between."""
     rng, people = random.Random(f"{seed} fleet"), clients_of(5)
-    turns: list[Turn] = [(_strike(kind, SERVER, rng),) for kind in SERVER_KINDS for _ in range(2)]
+    turns: list[Turn] = [(_strike(kind, SERVER, rng),) for kind in SERVER_KINDS for _ in range(4)]
     turns += [(Strike("recreate-clients", people),)] * 10
     turns += [_scaling(5, (1, 5, most, 5)) for most in (20, 7, 7, 7, 7)]
     rng.shuffle(turns)
@@ -120,7 +120,7 @@ def _fleet(seed: int) -> Game:
 def _storm(seed: int) -> Game:
     """The server of two clients is struck again and again, everything at once is killed, clients in between."""
     rng, people = random.Random(f"{seed} storm"), clients_of(2)
-    turns: list[Turn] = [(_strike(kind, SERVER, rng),) for kind in SERVER_KINDS for _ in range(8)]
+    turns: list[Turn] = [(_strike(kind, SERVER, rng),) for kind in SERVER_KINDS for _ in range(6)]
     turns += [(Strike("kill-all", (SERVER, COLLECTOR, *people)),)] * 10
     rng.shuffle(turns)
     lanes = (Lane("server", tuple(turns), REST), *_client_lanes(people, rng, 3, (5.0, 40.0)), _collector_lane(rng, 3))

@@ -70,6 +70,8 @@ def causes(made: Account) -> dict[str, list[tuple[int, int]]]:
         ({"blocks": BLOCKS[:2], "receipts": [(3, 21, 30)]}, "finished", 30),
         ({"blocks": BLOCKS[:2], "reason": "finished"}, "finished", 30),
         ({"blocks": BLOCKS[:2], "receipts": [(1, 1, 10)], "cause": "bye"}, "left", 10),
+        # The goodbye was lost with the connection; the log tells of it.
+        ({"blocks": BLOCKS[:2], "receipts": [(1, 1, 10)], "cause": "lost", "reason": "shutdown"}, "left", 10),
         ({"blocks": BLOCKS, "cause": "bye"}, "finished", 30),
         ({"blocks": BLOCKS[:2], "cause": "draining"}, "lost", 30),
         ({"blocks": BLOCKS[:2]}, "lost", 30),
