@@ -12,6 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
+from services.contract.fields import run_order
 from services.runtime import lifecycle
 from services.runtime.errors import BadSettings
 from services.runtime.settings import read
@@ -122,23 +123,27 @@ async def _healthy(port: str) -> None:
 
 
 async def _verdicts(environment: dict[str, str], runs: int) -> int:
-    """Wait for the verdict of every run; return the first code that is not 0."""
-    ledger, judged, worst = Path(environment["VOLUMES"]) / "ledger", "", 0
+    """Wait for the verdict of every run, the one that is on first; return the first code that is not 0."""
+    ledger, worst = Path(environment["VOLUMES"]) / "ledger", 0
+    known = sorted((path.name for path in ledger.iterdir()), key=run_order)
+    # One by one: the next may be over before the verdict of this one is known.
+    judged = known[-2] if len(known) > 1 else ""
     while True:
-        newest = max((path.name for path in ledger.iterdir()), default="")
-        if newest <= judged:
+        later = [path.name for path in ledger.iterdir() if not judged or run_order(path.name) > run_order(judged)]
+        if not later:
             await asyncio.sleep(0.1)
             continue
-        judged, code = newest, await _verdict(environment)
+        judged = min(later, key=run_order)
+        code = await _verdict(environment, judged)
         worst, runs = worst or code, runs - 1
         if runs == 0 or code == EXIT_ABORTED:
             return worst
 
 
-async def _verdict(environment: dict[str, str]) -> int:
+async def _verdict(environment: dict[str, str], run: str) -> int:
     # The collector has shown the summary already: what is wanted here is the code, and why waiting was in vain.
     waiting = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.collector", "wait"),
+        *(sys.executable, "-m", "services.collector", "wait", "--run", run),
         env=environment,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(command=_serve)
     commands = parser.add_subparsers(metavar="COMMAND")
     waiting = commands.add_parser("wait", help="wait for the newest run's verdict, print its summary", epilog=EXITS)
+    waiting.add_argument("--run", help="wait for this run's")
     waiting.set_defaults(command=_wait)
     checking = commands.add_parser("verify", help="check a volumes folder, running or not", epilog=EXITS)
     checking.add_argument("folder", metavar="DIR", type=Path, help="the folder that holds logs/ and ledger/")
@@ -61,7 +62,7 @@ def _serve(_chosen: argparse.Namespace) -> int:
     return lifecycle.run(_read_settings, app.main)
 
 
-def _wait(_chosen: argparse.Namespace) -> int:
+def _wait(chosen: argparse.Namespace) -> int:
     async def until_closed(read: CollectorSettings, stop: asyncio.Event) -> int:
         return await wait.wait(
             read.volumes,
@@ -70,6 +71,7 @@ def _wait(_chosen: argparse.Namespace) -> int:
             tell=functools.partial(print, file=sys.stderr, flush=True),
             now=time.monotonic,
             colour=read.colour and sys.stdout.isatty(),
+            run=chosen.run,
         )
 
     return lifecycle.run(_read_settings, until_closed)

@@ -6,6 +6,7 @@ Only looks at the volumes, like everybody else: it needs no connection to the co
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,15 +68,15 @@ class Patience:
 
 
 class Eyes:
-    """Looks at a volumes folder. The run that is newest at the first look is the one.
+    """Looks at a volumes folder. Unless a run is named, the one that is newest at the first look is meant.
 
     Unless that one is closed already: then one that is opened within `RESTART_SECONDS` is.
     """
 
-    def __init__(self, volumes: Path) -> None:
+    def __init__(self, volumes: Path, run: str | None = None) -> None:
         self._volumes = volumes
-        self._run: str | None = None
-        self._settled_at: float | None = None
+        self._run = run
+        self._settled_at: float | None = None if run is None else -math.inf
         self._log_bytes = 0
         self._weighed_at: float | None = None
 
@@ -126,6 +127,7 @@ async def wait(
     tell: Callable[[str], None],
     now: Callable[[], float],
     colour: bool = False,
+    run: str | None = None,
 ) -> int:
     """Wait for the verdict; return its exit code, or the one for a wait that was given up.
 
@@ -136,8 +138,9 @@ async def wait(
         tell: takes progress and the reason for giving up.
         now: monotonic seconds.
         colour: use the terminal's colours.
+        run: which one; the newest when none is named.
     """
-    eyes, patience, told_at = Eyes(volumes), Patience(now()), now()
+    eyes, patience, told_at = Eyes(volumes, run), Patience(now()), now()
     while not stop.is_set():
         sight = eyes.look(now())
         made = sight.summary

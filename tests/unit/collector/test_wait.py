@@ -133,3 +133,13 @@ def test_the_first_run_seen_is_the_one(tmp_path: Path) -> None:
 
     assert (RUN, RUN) == (first.run, eyes.look(1).run)
     assert first.ledger_bytes > 0
+
+
+def test_a_named_run_is_the_one(tmp_path: Path) -> None:
+    """A run that is named is waited for though there is a newer one, and its verdict counts at once."""
+    for run in (RUN, "20271122T073000Z"):
+        (tmp_path / "ledger" / run).mkdir(parents=True)
+    eyes = Eyes(tmp_path, RUN)
+
+    assert RUN == eyes.look(0).run
+    assert eyes.is_settled(0)
