@@ -6,7 +6,6 @@ The C library would answer from ``/etc/hosts``, where a container finds only its
 
 from __future__ import annotations
 
-import re
 import secrets
 import socket
 import struct
@@ -17,9 +16,15 @@ _POINTER, _INTERNET = 12, 1
 _PORT = 53
 
 
-ASKED_SECONDS = 5.0
-"""How long the name server is asked before there is no name. A container that took another one would be a client of its
-own, with an empty log; and on a busy machine Docker's name server is slow, and learns late of a new container."""
+DOCKER = "127.0.0.11"
+"""The name server in every container of a network of the user's own. It knows all of them."""
+
+INSIST_SECONDS = 30.0
+"""How long Docker's name server is asked. A container that took another name would be a client of its own, with an empty
+log; and when many containers start on a busy machine, their names are known seconds after they run."""
+
+ASK_SECONDS = 3.0
+"""How long another one is asked, when it is silent."""
 
 _AGAIN_SECONDS = 0.2
 
@@ -29,20 +34,19 @@ def pointer_name(timeout_seconds: float = 1.0) -> str | None:
     server = name_server(Path("/etc/resolv.conf"))
     if server is None:
         return None
-    hostname = socket.gethostname()
     try:
-        address = socket.gethostbyname(hostname)
+        address = socket.gethostbyname(socket.gethostname())
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
             asking.settimeout(timeout_seconds)
             asking.connect((server, _PORT))
-            return _ask(asking, address, insist=re.fullmatch("[0-9a-f]{12}", hostname) is not None)
+            return _ask(asking, address, insist=server == DOCKER)
     except OSError:
         return None
 
 
 def _ask(asking: socket.socket, address: str, *, insist: bool) -> str | None:
-    """Ask until there is an answer; until there is a name, when the host is a container and so has one."""
-    number, until = secrets.randbelow(65_536), time.monotonic() + ASKED_SECONDS
+    """Ask until there is an answer; ``insist`` until it is a name."""
+    number, until = secrets.randbelow(65_536), time.monotonic() + (INSIST_SECONDS if insist else ASK_SECONDS)
     while time.monotonic() < until:
         asking.send(question(number, address))
         try:

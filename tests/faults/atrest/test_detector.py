@@ -73,10 +73,18 @@ def held_still(*processes: Process) -> Iterator[None]:
     for process in processes:
         process.signal(signal.SIGSTOP)
     try:
+        # A thread that waits for the disk stops when that has answered.
+        poll_until(lambda: all(map(stands_still, processes)), "all threads stand still", 30, 0.01)
         yield
     finally:
         for process in processes:
             process.signal(signal.SIGCONT)
+
+
+def stands_still(process: Process) -> bool:
+    """Tell whether every thread of a process is stopped."""
+    tasks = list(Path(f"/proc/{process.pid}/task").iterdir())
+    return all((task / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T" for task in tasks)
 
 
 def is_told(victim: Victim, places: list[int], found: Summary) -> bool:

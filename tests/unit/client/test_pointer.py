@@ -126,9 +126,9 @@ def test_asks_the_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [QUESTION[2:]] == [data[2:] for data in sent]
 
 
-@pytest.mark.parametrize(("hostname", "asked"), [("2ca305aa600e", 3), ("laptop", 1)])
-def test_a_container_insists(monkeypatch: pytest.MonkeyPatch, hostname: str, asked: int) -> None:
-    """A container has a name even if the name server does not know it yet; another host may have none."""
+@pytest.mark.parametrize(("docker", "asked"), [("127.0.0.1", 3), ("127.0.0.11", 1)])
+def test_a_container_insists(monkeypatch: pytest.MonkeyPatch, docker: str, asked: int) -> None:
+    """A container has a name even if Docker's name server does not know it yet; another host may have none."""
     unknown = ANSWER[2:6] + bytes(2) + ANSWER[8:]
     replies = [unknown, unknown, ANSWER[2:]]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
@@ -144,7 +144,7 @@ def test_a_container_insists(monkeypatch: pytest.MonkeyPatch, hostname: str, ask
         monkeypatch.setattr(pointer, "_PORT", server.getsockname()[1])
         monkeypatch.setattr(pointer, "_AGAIN_SECONDS", 0.001)
         monkeypatch.setattr(pointer, "name_server", lambda _: "127.0.0.1")
-        monkeypatch.setattr(socket, "gethostname", lambda: hostname)
+        monkeypatch.setattr(pointer, "DOCKER", docker)
         monkeypatch.setattr(socket, "gethostbyname", lambda _: "172.18.0.2")
         monkeypatch.setattr(socket, "socket", Asking)
 
@@ -154,7 +154,7 @@ def test_a_container_insists(monkeypatch: pytest.MonkeyPatch, hostname: str, ask
 
 def test_a_silent_name_server_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a name server, and when none answers in time, there is no pointer."""
-    monkeypatch.setattr(pointer, "ASKED_SECONDS", 0.05)
+    monkeypatch.setattr(pointer, "ASK_SECONDS", 0.05)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         monkeypatch.setattr(pointer, "_PORT", silent.getsockname()[1])
