@@ -20,8 +20,8 @@ DOCKER = "127.0.0.11"
 """The name server in every container of a network of the user's own. It knows all of them."""
 
 INSIST_SECONDS = 30.0
-"""How long Docker's name server is asked. A container that took another name would be a client of its own, with a log of
-its own; and when many containers start on a busy machine, their names are known seconds after they run."""
+"""How long Docker's name server is asked. A container that took another name would be a client of its own, with a log
+of its own; and when many containers start on a busy machine, their names are known seconds after they run."""
 
 ASK_SECONDS = 3.0
 """How long another one is asked, when it is silent."""

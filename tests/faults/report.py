@@ -11,6 +11,9 @@ from typing import Any
 
 from tests import measured
 
+GOAL_SECONDS = 3.0
+"""Not held against a run: it depends on the machine, and on what else that has to do."""
+
 COUNTS = ("checked", "lost", "duplicated", "undetected", "alarms")
 
 
@@ -52,7 +55,8 @@ class Results:
             **{name: self.sum(name) for name in COUNTS},
             "tests": len(self.tests),
             "failed": [test["test"] for test in self.tests if not test["passed"]],
-            "recovery_s": quantiles(recoveries(faults)),
+            # No record goes through a collector: what it takes to publish again is in its own rows.
+            "recovery_s": quantiles(recoveries(fault for fault in faults if "collector" not in fault["kind"])),
             "seconds": round(self.seconds),
         }
 
@@ -80,7 +84,8 @@ def table(results: Results) -> str:
         f"{sums['checked']:,} messages and cases were checked:",
         f"**{sums['lost']:,} lost, {sums['duplicated']:,} duplicated, {sums['undetected']:,} undetected,",
         f"{sums['alarms']:,} false alarms.**",
-        f"Recovery: p50 {recovery['p50']} s, p99 {recovery['p99']} s, at most {recovery['max']} s.",
+        f"Recovery: p50 {recovery['p50']} s, p99 {recovery['p99']} s, at most {recovery['max']} s;",
+        f"the goal, a p99 of {GOAL_SECONDS:g} s, is {'met' if recovery['p99'] <= GOAL_SECONDS else 'not met'} here.",
         f"{sums['tests']} tests took {sums['seconds'] / 60:.0f} minutes.",
         "",
         "| scenario | result | faults | checked | recovery p50 / p99 / max, s |",
