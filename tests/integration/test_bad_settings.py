@@ -80,7 +80,7 @@ def test_an_unwritable_folder_is_one_line_with_the_fix(service: str, tmp_path: P
     assert BAD == code, text
     assert 1 == len(errors(text)), text
     assert "Traceback" not in text
-    for part in (f"uid {os.geteuid()}", "mode 555", "fix: sudo chown", str(tmp_path)):
+    for part in (f"uid {os.geteuid()}", "mode 555", "fix: sudo install -d", str(tmp_path)):
         assert part in text
 
 

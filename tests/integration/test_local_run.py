@@ -20,14 +20,15 @@ ABORTED = 105
 
 
 def children(run: LocalRun) -> dict[str, list[int]]:
-    """Return the processes of a run, by the last word of their command: the module, or ``wait``."""
+    """Return the processes of a run, by the last word of their command that is no option's: the module, or ``wait``."""
     if shutil.which("ps") is None:
         pytest.skip("no ps here")
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     found: dict[str, list[int]] = {}
     for pid, parent, *arguments in map(str.split, listed.splitlines()):
         if int(parent) == run.pid and arguments:
-            found.setdefault(arguments[-1], []).append(int(pid))
+            words = arguments[: arguments.index("--run")] if "--run" in arguments else arguments
+            found.setdefault(words[-1], []).append(int(pid))
     return found
 
 
