@@ -34,30 +34,30 @@ def pointer_name(timeout_seconds: float = 1.0) -> str | None:
     server = name_server(Path("/etc/resolv.conf"))
     if server is None:
         return None
-    try:
-        address = socket.gethostbyname(socket.gethostname())
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-            asking.settimeout(timeout_seconds)
-            asking.connect((server, _PORT))
-            return _ask(asking, address, insist=server == DOCKER)
-    except OSError:
-        return None
-
-
-def _ask(asking: socket.socket, address: str, *, insist: bool) -> str | None:
-    """Ask until there is an answer; ``insist`` until it is a name."""
-    number, until = secrets.randbelow(65_536), time.monotonic() + (INSIST_SECONDS if insist else ASK_SECONDS)
+    insist = server == DOCKER
+    until = time.monotonic() + (INSIST_SECONDS if insist else ASK_SECONDS)
     while time.monotonic() < until:
-        asking.send(question(number, address))
         try:
-            # An answer to an earlier time of asking is as good.
-            name = answer(number, asking.recv(4096))
+            name = _ask(server, timeout_seconds)
         except TimeoutError:
             continue
+        except OSError:
+            # A container may run before its name server listens, or before its own address is known.
+            name = None
         if name is not None or not insist:
             return name
         time.sleep(_AGAIN_SECONDS)
     return None
+
+
+def _ask(server: str, timeout_seconds: float) -> str | None:
+    # The address is looked up each time: a container that was started again may have another one than before.
+    address, number = socket.gethostbyname(socket.gethostname()), secrets.randbelow(65_536)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(timeout_seconds)
+        asking.connect((server, _PORT))
+        asking.send(question(number, address))
+        return answer(number, asking.recv(4096))
 
 
 def name_server(path: Path) -> str | None:

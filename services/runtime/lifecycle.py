@@ -23,19 +23,20 @@ def run(read_settings: Callable[[], Settings], main: Callable[[Settings, asyncio
     """Run a service until it returns or is told to stop, and return its exit code.
 
     ``main`` gets the settings and an event that SIGTERM and SIGINT set. What the operator has to mend is printed
-    one line each, and the process waits ``HOLD_SECONDS`` before it exits 104, so that a restart policy does not spin;
-    not longer than until it is mended.
+    one line each, and the process waits ``HOLD_SECONDS`` before it exits 104, so that a restart policy does not spin.
+    If it is mended meanwhile, the service is begun again: a restart policy would make it wait once more.
     """
     # Group-writable: the host's user, in whose group the volumes are, deletes logs without sudo.
     os.umask(0o002)
-    try:
-        settings = read_settings()
-        return asyncio.run(_with_signals(settings, main))
-    except OperatorError as problem:
-        for line in str(problem).splitlines():
-            sys.stderr.write(f"error: {line}\n")
-        _hold(problem)
-        return EXIT_BAD_SETTINGS
+    while True:
+        try:
+            settings = read_settings()
+            return asyncio.run(_with_signals(settings, main))
+        except OperatorError as problem:
+            for line in str(problem).splitlines():
+                sys.stderr.write(f"error: {line}\n")
+            if not _mended_in_time(problem):
+                return EXIT_BAD_SETTINGS
 
 
 async def _with_signals(settings: Settings, main: Callable[[Settings, asyncio.Event], Awaitable[int]]) -> int:
@@ -46,11 +47,16 @@ async def _with_signals(settings: Settings, main: Callable[[Settings, asyncio.Ev
     return await main(settings, stop)
 
 
-def _hold(problem: OperatorError) -> None:
+def _mended_in_time(problem: OperatorError) -> bool:
+    """Wait for as long as ``HOLD_SECONDS`` says; return, early, whether what was wrong is mended."""
     # Not read with the settings: these may be what is wrong.
     text = os.environ.get("HOLD_SECONDS", "")
     left = min(float(text), 60.0) if text.replace(".", "", 1).isdecimal() else 0.0
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    while left > 0 and not problem.mended():
+    while left > 0:
+        # Before the first look too: what comes and goes must not make the process spin.
         time.sleep(min(left, _LOOK_SECONDS))
         left -= _LOOK_SECONDS
+        if problem.mended():
+            return True
+    return False

@@ -152,6 +152,36 @@ def test_a_container_insists(monkeypatch: pytest.MonkeyPatch, docker: str, asked
     assert 3 - asked == len(replies)
 
 
+@pytest.mark.parametrize("docker", [True, False])
+def test_a_container_waits_for_its_name_server(monkeypatch: pytest.MonkeyPatch, docker: bool) -> None:
+    """A container whose name server refuses, or whose own address is not known yet, asks again; another host does not."""
+    troubles: list[OSError] = [ConnectionRefusedError(), socket.gaierror()]
+
+    def address_of(_: str) -> str:
+        if troubles:
+            raise troubles.pop()
+        return "172.18.0.2"
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(5)
+
+        class Asking(socket.socket):
+            def recv(self, *_: int) -> bytes:
+                data, peer = server.recvfrom(4096)
+                server.sendto(data[:2] + ANSWER[2:], peer)
+                return super().recv(4096)
+
+        monkeypatch.setattr(pointer, "_PORT", server.getsockname()[1])
+        monkeypatch.setattr(pointer, "_AGAIN_SECONDS", 0.001)
+        monkeypatch.setattr(pointer, "name_server", lambda _: "127.0.0.1")
+        monkeypatch.setattr(pointer, "DOCKER", "127.0.0.1" if docker else "127.0.0.11")
+        monkeypatch.setattr(socket, "gethostbyname", address_of)
+        monkeypatch.setattr(socket, "socket", Asking)
+
+        assert (NAME if docker else None) == pointer_name()
+
+
 def test_a_silent_name_server_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a name server, and when none answers in time, there is no pointer."""
     monkeypatch.setattr(pointer, "ASK_SECONDS", 0.05)

@@ -102,16 +102,42 @@ def test_holds_before_it_exits(monkeypatch: pytest.MonkeyPatch, held: list[float
     assert seconds == pytest.approx(sum(held))
 
 
-def test_holds_no_longer_than_the_fault(monkeypatch: pytest.MonkeyPatch, held: list[float]) -> None:
-    """What the operator has mended is not waited out: whoever restarts the process may go on."""
+def test_goes_on_once_the_fault_is_mended(
+    monkeypatch: pytest.MonkeyPatch, held: list[float], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What the operator mends in time is neither waited out nor the end of the process: the service is begun again."""
 
     def refuse_for_a_while() -> str:
-        raise UnwritableFolder("/logs", "read-only file system", "mount it for writing", lambda: len(held) >= 3)
+        if len(held) < 3:
+            raise UnwritableFolder("/logs", "read-only file system", "mount it for writing", lambda: len(held) >= 3)
+        return "settings"
+
+    async def service(settings: str, stop: asyncio.Event) -> int:
+        return len(settings)
 
     monkeypatch.setenv("HOLD_SECONDS", "10")
-    lifecycle.run(refuse_for_a_while, never)
+    code = lifecycle.run(refuse_for_a_while, service)
 
+    assert len("settings") == code
     assert [0.5] * 3 == held
+    assert 1 == len(capfd.readouterr().err.splitlines())
+
+
+def test_a_fault_that_flickers_does_not_make_the_process_spin(
+    monkeypatch: pytest.MonkeyPatch, held: list[float]
+) -> None:
+    """A fault that looks mended and is not costs a pause every time."""
+
+    def refuse_again_and_again() -> str:
+        if len(held) == 5:
+            raise ZeroDivisionError
+        raise UnwritableFolder("/logs", "read-only file system", "mount it for writing", lambda: True)
+
+    monkeypatch.setenv("HOLD_SECONDS", "10")
+    with pytest.raises(ZeroDivisionError):
+        lifecycle.run(refuse_again_and_again, never)
+
+    assert [0.5] * 5 == held
 
 
 def test_a_fault_of_ours_is_no_configuration(held: list[float]) -> None:
