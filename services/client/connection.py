@@ -13,13 +13,11 @@ from websockets.frames import Frame as WebSocketFrame
 from websockets.typing import Subprotocol
 
 from services.client.lookup import Lookup
+from services.client.reach import reach
 from services.contract import wire
 from services.runtime.clock import Clock
 from services.runtime.stamps import Stamps
 
-# Looking up the name and connecting by TCP. A request may go to an address that nobody holds any more, or into a
-# partition: it is made again rather than waited for. The kernel asks a second time after one second.
-_REACH_SECONDS = 1.25
 # For the server to take note of the goodbye: a connection that is left earlier is reset, and takes it along.
 _CLOSE_SECONDS = 3.0
 _FRAMES_QUEUED = 64
@@ -62,21 +60,7 @@ class _Connect(connect):
     lookup: Lookup
 
     async def open_tcp_connection(self) -> ClientConnection:
-        try:
-            async with asyncio.timeout(_REACH_SECONDS):
-                addresses = await self.lookup.addresses(self.ws_uri.host, self.ws_uri.port)
-                return await self._first_of(addresses)
-        except TimeoutError:
-            raise ConnectionError(f"nobody was reached within {_REACH_SECONDS:g} s") from None
-
-    async def _first_of(self, addresses: list[str]) -> ClientConnection:
-        for address in addresses[:-1]:
-            with contextlib.suppress(OSError):
-                return await self._reach(address)
-        return await self._reach(addresses[-1])
-
-    async def _reach(self, address: str) -> ClientConnection:
-        self.create_connection_kwargs["host"] = address
+        self.create_connection_kwargs["sock"] = await reach(self.lookup, self.ws_uri.host, self.ws_uri.port)
         return await super().open_tcp_connection()
 
 

@@ -65,7 +65,8 @@ def lanes() -> list[list[Lane]]:
             Lane("clean-containers", FIRST, options=("-m", "containers")),
         ],
         [
-            Lane("fire", (FIRE,)),
+            # One test of several minutes: it is not hanging.
+            Lane("fire", (FIRE,), options=("-o", "faulthandler_timeout=1200")),
             Lane("at-rest", (str(HERE / "atrest"),), nice=15),
         ],
         [

@@ -56,34 +56,6 @@ async def test_a_handshake_is_not_waited_for_without_end() -> None:
             writer.close()
 
 
-async def test_an_address_that_nobody_holds_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that is not reached in its time is told from one that does not answer."""
-
-    async def never(*_: object, **__: object) -> None:
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr("services.client.connection._REACH_SECONDS", 0.05)
-    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", never)
-    with pytest.raises(ConnectionError, match="nobody was reached within") as raised:
-        await connect_to("ws://192.0.2.1:1", Clock(), 3.0, Lookup())
-
-    assert not isinstance(raised.value, TimeoutError)
-
-
-async def test_every_address_is_tried() -> None:
-    """A name with several addresses is reached at the one where somebody listens."""
-
-    class Two(Lookup):
-        async def addresses(self, host: str, port: int) -> list[str]:
-            return ["127.0.0.2", "127.0.0.1"]
-
-    async with serve(lambda connection: connection.wait_closed(), "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        connection = await connect_to(f"ws://name.invalid:{port}", Clock(), 3.0, Two())
-        assert ("127.0.0.1", port) == connection.remote_address
-        connection.transport.abort()
-
-
 async def test_frames_are_said_without_waiting() -> None:
     """A frame arrives as a text message; on a closed connection it is dropped."""
     async with pair(Clock()) as (client, server):

@@ -154,7 +154,7 @@ def test_a_container_insists(monkeypatch: pytest.MonkeyPatch, docker: str, asked
 
 @pytest.mark.parametrize("docker", [True, False])
 def test_a_container_waits_for_its_name_server(monkeypatch: pytest.MonkeyPatch, docker: bool) -> None:
-    """A container whose name server refuses, or whose own address is not known yet, asks again; another host does not."""
+    """A container whose name server refuses, or whose own address is not known yet, asks again; others do not."""
     troubles: list[OSError] = [ConnectionRefusedError(), socket.gaierror()]
 
     def address_of(_: str) -> str:
