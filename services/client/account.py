@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from services.client import entries, history
+from services.client import entries, history, received
 from services.client.check import Checker
 from services.client.cut import Cut, Cutter
 from services.client.entries import Conditions
@@ -134,21 +134,19 @@ class Account:
 
     async def receive(self, header: wire.Records, body: bytes, received_ns: int, now: Estimate) -> None:
         """Check a batch, cut it into blocks, and have them written; waits while the disk is behind."""
-        if not wire.intact(header, body):
+        records = wire.records_of(header, body)
+        if records is None:
             self.checker.refuse(header.first, header.count)
             log.warning("corrupt batch", extra={"client": self.client, "first": header.first, "count": header.count})
             return
         if self._cutter.deadline_ns is None:
             # One estimate for all messages of a block, so that the block can state it.
             self._estimate = now
+        arrived = received.batch(header, records, received_ns, self._estimate.offset_us)
         places = self.checker.accept(header.first, header.count)
-        messages = entries.messages(header, body, received_ns, self._estimate.offset_us)
-        size = len(body) - header.count
-        if places is not None:
-            messages = [messages[place] for place in places]
-            size = sum(len(bytes(message.record)) for message in messages)
-        for cut in self._cutter.add(messages, size, received_ns):
-            await self._put(cut)
+        for part in [arrived] if places is None else received.only(arrived, places):
+            for cut in self._cutter.add(part):
+                await self._put(cut)
         if self.checker.after >= self.total:
             await self.close_block("end")
 
@@ -185,7 +183,7 @@ class Account:
         counts = self.checker.take_counts()
         await self._writer.put(entries.block(self._place, self._number, cut, counts, idle_ns, self._estimate))
 
-    def _durable(self, block: blocklog.Block) -> None:
+    def _durable(self, block: blocklog.BlockHeader) -> None:
         receipt = history.receipt_of(block)
         self._receipts[receipt.session, receipt.block] = receipt
         self._durable_block = block.block

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count, repeat
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,8 +14,7 @@ from services.client.cut import Cut
 from services.client.history import Tail
 from services.client.offset import Estimate
 from services.contract import blocklog, wire
-from services.contract.fields import Span, utc_text
-from services.contract.wire import due_us
+from services.contract.fields import Span, digest, digest_text, utc_text
 from services.runtime.version import SOFTWARE
 
 
@@ -41,36 +40,19 @@ class Place(NamedTuple):
     session: int
 
 
-def messages(header: wire.Records, body: bytes, received_ns: int, offset_us: int) -> list[blocklog.Message]:
-    """Return the messages of a batch that arrived at ``received_ns`` (epoch nanoseconds, this process's clock)."""
-    at = utc_text(received_ns // 1000)
-    server_ns = received_ns + offset_us * 1000
-    transit_ns = server_ns - header.sent_us * 1000
-    late_ns = server_ns - header.due_us * 1000
-    # Flat out, where speed counts, all were due at once.
-    latencies = [late_ns - due_us(0, i, header.rate) * 1000 for i in range(header.count)] if header.rate else None
-    message, raw = blocklog.Message, msgspec.Raw
-    return [
-        message(seq, at, latency_ns, transit_ns, raw(record))
-        for seq, latency_ns, record in zip(
-            count(header.first), latencies or repeat(late_ns), body.split(b"\n")[:-1], strict=False
-        )
-    ]
-
-
 def block(
     place: Place, number: int, cut: Cut, counts: tuple[int, int, list[Span]], idle_ns: int, clock: Estimate
-) -> blocklog.Block:
+) -> blocklog.WrittenBlock:
     """Return the block of a cut; ``counts`` are duplicates, reordered and corrupt ranges since the one before."""
     duplicates, reordered, corrupt = counts
-    return blocklog.Block(
+    return blocklog.WrittenBlock(
         run=place.run,
         client=place.client,
         session=place.session,
         block=number,
         first=cut.first,
         last=cut.last,
-        count=len(cut.messages),
+        count=cut.count,
         missing=cut.missing(),
         duplicates=duplicates,
         reordered=reordered,
@@ -82,9 +64,16 @@ def block(
         idle_ns=idle_ns,
         clock_offset_us=clock.offset_us,
         clock_error_us=clock.error_us,
-        digest=blocklog.block_digest(cut.messages),
-        messages=cut.messages,
+        digest=_digest(cut),
+        messages=msgspec.Raw(b"".join((b"[", *(part.text() for part in cut.parts)))[:-1] + b"]"),
     )
+
+
+def _digest(cut: Cut) -> str:
+    value = 0
+    for part in sorted(cut.parts, key=attrgetter("first")):
+        value = digest(part.lines(), value)
+    return digest_text(value)
 
 
 def opening(

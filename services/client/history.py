@@ -41,7 +41,7 @@ class History:
     sizes: dict[tuple[int, int], int] = field(default_factory=dict)
 
 
-def receipt_of(block: blocklog.Block) -> wire.Receipt:
+def receipt_of(block: blocklog.BlockHeader) -> wire.Receipt:
     """Return the receipt for a block that is on disk."""
     return wire.Receipt(
         session=block.session,

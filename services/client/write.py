@@ -39,13 +39,13 @@ class BlockLog:
         self._logger.addHandler(self._handler)
         self._new: LineFile | None = claimed
         self._segment = 1
-        self._waiting: deque[blocklog.Block] = deque()
-        self._unsynced: deque[blocklog.Block] = deque()
+        self._waiting: deque[blocklog.BlockHeader] = deque()
+        self._unsynced: deque[blocklog.BlockHeader] = deque()
         self._good = (0, FIRST)
         self._uncut: tuple[LineFile, int] | None = None
         self._blocks = self._messages = 0
 
-    def put(self, block: blocklog.Block) -> None:
+    def put(self, block: blocklog.BlockHeader) -> None:
         """Take a block; `push` writes it."""
         self._waiting.append(block)
 
@@ -54,7 +54,7 @@ class BlockLog:
         """Whether `push` has something to write."""
         return bool(self._waiting)
 
-    def push(self) -> list[blocklog.Block]:
+    def push(self) -> list[blocklog.BlockHeader]:
         """Write the blocks that wait, up to the end of the segment, and sync as the log's ``fsync`` says.
 
         Blocks that wait together share a sync. Returns those that are durable now.
@@ -93,7 +93,7 @@ class BlockLog:
                 self._give_up()
             raise
 
-    def sync(self) -> list[blocklog.Block]:
+    def sync(self) -> list[blocklog.BlockHeader]:
         """Force to disk what was written; return the blocks that this made durable.
 
         Raises:
@@ -149,7 +149,7 @@ class BlockLog:
     def _full(self) -> bool:
         return self._handler.file is not None and self._handler.file.size >= blocklog.SEGMENT_BYTES
 
-    def _settle(self) -> list[blocklog.Block]:
+    def _settle(self) -> list[blocklog.BlockHeader]:
         durable = list(self._unsynced)
         if self._handler.file is not None:
             self._unsynced.clear()

@@ -22,7 +22,7 @@ _SHARED_SYNC_MESSAGES = 4096
 class Writer:
     """Takes blocks, and calls ``on_durable`` with each once it is what ``FSYNC`` calls durable."""
 
-    def __init__(self, client: str, conditions: Conditions, on_durable: Callable[[blocklog.Block], None]) -> None:
+    def __init__(self, client: str, conditions: Conditions, on_durable: Callable[[blocklog.BlockHeader], None]) -> None:
         self._client, self._on_durable = client, on_durable
         self._interval = conditions.fsync == "interval"
         # Two blocks' worth, or enough small blocks to share a sync.
@@ -44,7 +44,7 @@ class Writer:
         self._log = block_log
         self._work.set()
 
-    async def put(self, block: blocklog.Block) -> None:
+    async def put(self, block: blocklog.BlockHeader) -> None:
         """Take a block; waits while too much waits already."""
         if self._log is None:
             raise RuntimeError("records before a subscription")
@@ -97,8 +97,8 @@ class Writer:
                 self._on_durable(block)
             self._room.set()
 
-    async def _until_it_takes(self, *, sync: bool) -> list[blocklog.Block]:
-        durable: list[blocklog.Block] = []
+    async def _until_it_takes(self, *, sync: bool) -> list[blocklog.BlockHeader]:
+        durable: list[blocklog.BlockHeader] = []
         while self._log is not None:
             try:
                 async with self._disk:

@@ -195,7 +195,7 @@ def encode_records(header: Records, body: bytes) -> bytes:
 
 
 def decode_from_server(data: bytes) -> tuple[FromServer, bytes]:
-    """Return a frame and, for `Records`, its body (checked by `intact`, not here).
+    """Return a frame and, for `Records`, its body (checked by `records_of`, not here).
 
     Raises:
         MalformedFrame: no frame that a server sends, or a header that was changed on its way.
@@ -222,10 +222,13 @@ def decode_from_client(data: bytes) -> FromClient:
     return frame
 
 
-def intact(header: Records, body: bytes) -> bool:
-    """Tell whether ``body`` is what the server sent: its crc, and one whole line per record."""
-    lines = body.count(b"\n") if body.endswith(b"\n") else None
-    return digest_text(digest(body)) == header.crc and lines == header.count
+def records_of(header: Records, body: bytes) -> list[bytes] | None:
+    """Return the records of a batch; None when ``body`` is not what the server sent, by its crc or its lines."""
+    if digest_text(digest(body)) != header.crc:
+        return None
+    records = body.split(b"\n")
+    rest = records.pop()
+    return records if not rest and len(records) == header.count else None
 
 
 def due_us(due_of_first_us: int, offset: int, rate: float) -> int:

@@ -18,7 +18,6 @@ from websockets.sync.server import ServerConnection, serve
 
 from services.contract import blocklog, ledger, summary, wire
 from services.contract.line import FIRST
-from services.contract.wire import intact
 from tests.repo import examples
 from tests.repo.markdown import Fence, fences, section_of
 from tests.repo.repository import text
@@ -44,7 +43,7 @@ def test_examples_of_frames_decode(example: Fence) -> None:
 
     assert example.about in ("from the server", "from a client")
     assert example.text in section_of(text("docs/wire.md"), str(frame.__struct_config__.tag))
-    assert intact(frame, body) if isinstance(frame, wire.Records) else not body
+    assert wire.records_of(frame, body) if isinstance(frame, wire.Records) else not body
 
 
 @pytest.mark.parametrize("example", FROM_THE_SERVER, ids=lambda example: example.text[:24])

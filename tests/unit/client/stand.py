@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable, Iterable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from services.client.entries import Conditions
 from services.client.offset import Estimate
+from services.client.received import Received
 from services.contract import blocklog, wire
-from services.contract.blocklog import Message
 from services.contract.fields import digest, digest_text
 from services.contract.line import FIRST
 from services.runtime.clock import Clock
@@ -64,9 +64,16 @@ def batch(first: int, count: int, rate: float = 100, sent_us: int = START_US) ->
     return wire.Records(first=first, count=count, due_us=due_us, rate=rate, sent_us=sent_us, crc=crc), lines
 
 
-def message(seq: int) -> Message:
-    """Return a record as it was received."""
-    return Message(seq, "2026-11-22T07:30:00.000000Z", 5, 3, msgspec.Raw(record(seq)))
+def arrived(*seqs: int, at_ns: int = START_NS) -> Received:
+    """Return consecutive records as they were received."""
+    assert list(range(seqs[0], seqs[0] + len(seqs))) == list(seqs)
+    return Received(seqs[0], [record(seq) for seq in seqs], at_ns, [5 + seq for seq in seqs], 3)
+
+
+def runs_of(seqs: Iterable[int], at_ns: int = START_NS) -> list[Received]:
+    """Return records as they were received, those that follow each other together."""
+    rows = (list(row) for _, row in groupby(enumerate(seqs), lambda pair: pair[1] - pair[0]))
+    return [arrived(*(seq for _, seq in row), at_ns=at_ns) for row in rows]
 
 
 def conditions(logs: Path, **changed: Any) -> Conditions:

@@ -7,28 +7,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.client.cut import Cut, Cutter
-from services.contract.blocklog import Message
-from tests.unit.client.stand import message, record
+from tests.unit.client.stand import record, runs_of
 
 SECOND = 1_000_000_000
 SIZE = len(record(1))
 seqs = st.lists(st.integers(1, 300), unique=True, min_size=1, max_size=200)
 
 
-def size_of(messages: list[Message]) -> int:
-    """Return the bytes of the records."""
-    return sum(len(bytes(it.record)) for it in messages)
-
-
 def add(cutter: Cutter, numbers: list[int], now_ns: int) -> list[Cut]:
-    """Add messages that arrive together."""
-    part = [message(seq) for seq in numbers]
-    return list(cutter.add(part, size_of(part), now_ns))
+    """Add records that arrive together."""
+    return [cut for part in runs_of(numbers, now_ns) for cut in cutter.add(part)]
 
 
 def numbers_of(cut: Cut) -> list[int]:
     """Return the seqs of a block in the order received."""
-    return [it.seq for it in cut.messages]
+    return [seq for part in cut.parts for seq in range(part.first, part.last + 1)]
+
+
+def sizes_of(cut: Cut) -> list[int]:
+    """Return the bytes of each of its records."""
+    return [len(one) for part in cut.parts for one in part.records]
 
 
 def arrivals(order: list[int], data: st.DataObject) -> list[tuple[list[int], int]]:
@@ -52,15 +50,15 @@ def test_every_message_is_in_one_block(order: list[int], count: int, most: int, 
 
     assert [seq for part, _ in parts for seq in part] == [seq for cut in cuts for seq in numbers_of(cut)]
     for cut in cuts:
-        assert 1 <= len(cut.messages) <= count
-        assert size_of(cut.messages) == cut.size
-        assert size_of(cut.messages[:-1]) < most
+        assert 1 <= cut.count == len(numbers_of(cut)) <= count
+        assert sum(sizes_of(cut)) == cut.size
+        assert sum(sizes_of(cut)[:-1]) < most
         assert (min(numbers_of(cut)), max(numbers_of(cut))) == (cut.first, cut.last)
         assert 0 <= cut.ended_ns - cut.started_ns < 5 * SECOND
         assert {
-            "count": len(cut.messages) == count,
+            "count": cut.count == count,
             "bytes": cut.size >= most,
-            "time": len(cut.messages) < count,
+            "time": cut.count < count,
             "end": cut is cuts[-1],
         }[cut.closed_by]
 
@@ -101,8 +99,8 @@ def test_a_block_is_closed_by_its_count() -> None:
     cutter = Cutter(10, 2**30, 5, 0)
     cuts = add(cutter, list(range(1, 36)), 7)
 
-    assert [("count", 10)] * 3 == [(cut.closed_by, len(cut.messages)) for cut in cuts]
-    assert [5] == [len(cut.messages) for cut in cutter.close("shutdown")]
+    assert [("count", 10)] * 3 == [(cut.closed_by, cut.count) for cut in cuts]
+    assert [5] == [cut.count for cut in cutter.close("shutdown")]
 
 
 def test_a_block_is_closed_by_its_bytes() -> None:

@@ -4,54 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hypothesis import given
-from hypothesis import strategies as st
+import msgspec
 
 from services.client import entries
 from services.client.cut import Cut, Cutter
 from services.client.history import Tail
 from services.client.offset import Estimate
-from services.contract import blocklog, wire
+from services.contract import blocklog
 from services.contract.fields import utc_us
-from tests.unit.client.stand import RUN, START_NS, START_US, batch, conditions, message, record
+from services.contract.line import FIRST, fields, seal
+from tests.unit.client.stand import RUN, START_NS, START_US, arrived, conditions, record
 
 PLACE = entries.Place(RUN, "client-1", 3)
-
-
-@given(
-    st.integers(1, 10**9),
-    st.integers(1, 50),
-    st.integers(1, 10**6),
-    st.integers(0, 10**10),
-    st.integers(-(10**9), 10**9),
-)
-def test_messages_tell_both_delays(first: int, count: int, rate: int, passed_ns: int, offset_us: int) -> None:
-    """Each message has its seq, its bytes, and its delays from due and sent, on the server's clock."""
-    header, lines = batch(first, count, rate, sent_us=START_US + 7)
-    found = entries.messages(header, lines, START_NS + passed_ns, offset_us)
-    server_ns = START_NS + passed_ns + offset_us * 1000
-
-    assert list(range(first, first + count)) == [it.seq for it in found]
-    assert [record(it.seq) for it in found] == [bytes(it.record) for it in found]
-    assert {server_ns - (START_US + 7) * 1000} == {it.transit_ns for it in found}
-    assert [server_ns - wire.due_us(header.due_us, place, rate) * 1000 for place in range(count)] == [
-        it.latency_ns for it in found
-    ]
-    assert {(START_NS + passed_ns) // 1000} == {utc_us(it.received_at) for it in found}
-
-
-def test_flat_out_latency_is_transit() -> None:
-    """Without a schedule a record was due when it was sent."""
-    header, lines = batch(1, 3, rate=0)
-
-    assert [5, 5, 5] == [it.latency_ns for it in entries.messages(header, lines, START_NS + 5, 0)]
 
 
 def test_a_block_tells_what_was_received() -> None:
     """A block has its cut's range, times and gaps, the counts since the one before, and the clock's estimate."""
     cutter = Cutter(3, 2**20, 5, 0)
-    list(cutter.add([message(2)], 10, START_NS))
-    (cut,) = cutter.add([message(4), message(5)], 20, START_NS + 2_500_000)
+    list(cutter.add(arrived(2)))
+    (cut,) = cutter.add(arrived(4, 5, at_ns=START_NS + 2_500_000))
     block = entries.block(PLACE, 9, cut, (1, 2, [(7, 8)]), 77, Estimate(-5, 6))
 
     assert (RUN, "client-1", 3, 9, 2, 5, 3, [(1, 1), (3, 3)], 1, 2, [(7, 8)], "count") == (
@@ -71,10 +42,27 @@ def test_digest_is_in_the_order_of_seq() -> None:
     for order in ([1, 2, 3], [3, 1, 2]):
         cutter = Cutter(3, 2**20, 5, 0)
         for seq in order:
-            cuts += cutter.add([message(seq)], 10, START_NS)
+            cuts += cutter.add(arrived(seq))
     digests = {entries.block(PLACE, 1, cut, (0, 0, []), 0, Estimate(0, 0)).digest for cut in cuts}
 
     assert {blocklog.records_digest([record(seq) for seq in (1, 2, 3)])} == digests
+
+
+def test_messages_stand_in_the_order_received() -> None:
+    """A block's line has its messages as they came, each with its times, whatever their seqs."""
+    cutter = Cutter(4, 2**20, 5, 0)
+    list(cutter.add(arrived(7, 8)))
+    (cut,) = cutter.add(arrived(3, 4, at_ns=START_NS + 1_000))
+    made = entries.block(PLACE, 1, cut, (0, 0, []), 0, Estimate(0, 0))
+    line, _ = seal(msgspec.json.encode(fields(made)), FIRST)
+    _, block = blocklog.codec.decode(line)
+
+    assert isinstance(block, blocklog.Block)
+    assert [7, 8, 3, 4] == [it.seq for it in block.messages]
+    assert [record(seq) for seq in (7, 8, 3, 4)] == [bytes(it.record) for it in block.messages]
+    assert [12, 13, 8, 9] == [it.latency_ns for it in block.messages]
+    assert [0, 0, 1, 1] == [utc_us(it.received_at) - START_US for it in block.messages]
+    assert block.digest == blocklog.block_digest(block.messages)
 
 
 def test_the_first_line_tells_the_conditions(tmp_path: Path) -> None:

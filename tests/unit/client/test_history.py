@@ -12,18 +12,18 @@ from services.client.entries import Place, block, opening
 from services.client.write import BlockLog
 from services.contract import blocklog
 from services.runtime.files import LineFile
-from tests.unit.client.stand import EXACT, RUN, START_NS, START_US, StoppedClock, conditions, message
+from tests.unit.client.stand import EXACT, RUN, START_US, StoppedClock, arrived, conditions
 
 
-def session(folder: Path, number: int, blocks: list[list[int]], *, ended: bool = True) -> list[blocklog.Block]:
+def session(folder: Path, number: int, blocks: list[list[int]], *, ended: bool = True) -> list[blocklog.BlockHeader]:
     """Write a session's log as a client does; return its blocks."""
     place = Place(RUN, "client-1", number)
     file = LineFile(folder / blocklog.file_name(number, 1))
     made = BlockLog(file, opening(place, number, 0, conditions(folder), [], START_US), StoppedClock())
-    written = []
+    written: list[blocklog.BlockHeader] = []
     for at, seqs in enumerate(blocks, 1):
         cutter = Cutter(len(seqs), 2**20, 5, seqs[0] - 1)
-        (cut,) = cutter.add([message(seq) for seq in seqs], 100, START_NS)
+        (cut,) = cutter.add(arrived(*seqs))
         written.append(block(place, at, cut, (0, 0, []), 0, EXACT))
         made.put(written[-1])
     made.push()

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,14 +24,13 @@ from services.runtime.files import LineFile
 from tests.unit.client.stand import (
     EXACT,
     RUN,
-    START_NS,
     START_US,
     Disk,
     StoppedClock,
+    arrived,
     blocks,
     conditions,
     entries,
-    message,
 )
 
 Fsync = Literal["block", "interval", "none"]
@@ -45,10 +45,10 @@ def new_log(folder: Path, fsync: Fsync = "block", torn: int = 0) -> BlockLog:
     return BlockLog(LineFile(folder / blocklog.file_name(1, 1)), first, StoppedClock())
 
 
-def new_blocks(count: int = COUNT) -> Iterator[blocklog.Block]:
+def new_blocks(count: int = COUNT) -> Iterator[blocklog.WrittenBlock]:
     """Yield blocks of three messages."""
     cutter = Cutter(3, 2**20, 5, 0)
-    cuts = cutter.add([message(seq) for seq in range(1, 3 * count + 1)], 100, START_NS)
+    cuts = cutter.add(arrived(*range(1, 3 * count + 1)))
     for number, cut in enumerate(cuts, 1):
         yield block(PLACE, number, cut, (0, 0, []), 0, EXACT)
 
@@ -192,7 +192,8 @@ def test_a_log_is_complete(tmp_path: Path) -> None:
 
     assert isinstance(first, blocklog.Open)
     assert isinstance(last, blocklog.End)
-    assert list(new_blocks()) == [it for it in middle if isinstance(it, blocklog.Block)]
+    written = [msgspec.json.encode(it) for it in new_blocks()]
+    assert written == [msgspec.json.encode(it) for it in middle if isinstance(it, blocklog.Block)]
     assert ("finished", 6, 18, 1, 2, [(3, 4)]) == (
         *(last.reason, last.block_count, last.message_count),
         *(last.duplicates, last.reordered, last.corrupt),

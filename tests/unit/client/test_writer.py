@@ -22,25 +22,24 @@ from services.runtime.files import LineFile
 from tests.unit.client.stand import (
     EXACT,
     RUN,
-    START_NS,
     START_US,
     Disk,
     StoppedClock,
+    arrived,
     blocks,
     conditions,
     entries,
-    message,
     until,
 )
 
 PLACE = Place(RUN, "client-1", 1)
 
 
-def block_of(number: int, size: int = 10) -> blocklog.Block:
+def block_of(number: int, size: int = 10) -> blocklog.WrittenBlock:
     """Return the block with this number, of so many messages."""
     first = (number - 1) * size + 1
     cutter = Cutter(size, 2**20, 5, first - 1)
-    (cut,) = cutter.add([message(seq) for seq in range(first, first + size)], 100, START_NS)
+    (cut,) = cutter.add(arrived(*range(first, first + size)))
     return block(PLACE, number, cut, (0, 0, []), 0, EXACT)
 
 

@@ -166,6 +166,30 @@ def test_refuses_wrong_values(field: str, value: Any) -> None:
         blocklog.codec.decode(line)
 
 
+@given(
+    st.integers(1, 2**50),
+    st.lists(records, min_size=1, max_size=20),
+    st.one_of(st.integers(-(2**50), 2**50), st.just(None)),
+    st.integers(-(2**50), 2**50),
+    st.data(),
+)
+def test_messages_formatted_at_once_are_those_encoded_one_by_one(
+    first: int, lines: list[bytes], late: int | None, transit: int, data: st.DataObject
+) -> None:
+    """The text that a writer makes of messages that arrived together is, byte for byte, that of each `Message`."""
+    each = st.lists(st.integers(-(2**50), 2**50), min_size=len(lines), max_size=len(lines))
+    latencies: list[int] | int = data.draw(each) if late is None else late
+    alike = [latencies] * len(lines) if isinstance(latencies, int) else latencies
+    at = "2026-11-22T07:30:00.000003Z"
+    one_by_one = [
+        Message(first + place, at, latency, transit, msgspec.Raw(line))
+        for place, (line, latency) in enumerate(zip(lines, alike, strict=True))
+    ]
+    text = blocklog.messages_text(first, lines, at.encode(), latencies, transit)
+
+    assert msgspec.json.encode(one_by_one) == b"[" + text[:-1] + b"]"
+
+
 @given(st.lists(records))
 def test_digest_of_records(lines: list[bytes]) -> None:
     """The digest of records is zlib's CRC-32 of them with a newline after each, wherever they come from."""

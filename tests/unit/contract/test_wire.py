@@ -229,7 +229,7 @@ def test_records_round_trip(lines: list[bytes]) -> None:
 
     assert isinstance(found, wire.Records)
     assert (header(body), body) == (msgspec.structs.replace(found, head=None), came)
-    assert wire.intact(found, body)
+    assert wire.records_of(found, body)
 
 
 def test_a_batch_is_plain_lines() -> None:
@@ -263,15 +263,15 @@ def test_a_header_without_its_digest_is_read() -> None:
 
 def test_every_damage_to_a_body_shows() -> None:
     """A body with any bit turned, or cut short anywhere, is not intact."""
-    assert not [changed for changed in single_bit_flips(BODY) if wire.intact(header(BODY), changed)]
-    assert not [length for length in range(len(BODY)) if wire.intact(header(BODY), BODY[:length])]
+    assert not [changed for changed in single_bit_flips(BODY) if wire.records_of(header(BODY), changed) is not None]
+    assert not [length for length in range(len(BODY)) if wire.records_of(header(BODY), BODY[:length]) is not None]
 
 
 def test_a_body_has_as_many_lines_as_the_header_says() -> None:
     """A body whose crc holds is still refused when its lines are not as many as announced."""
-    assert not wire.intact(msgspec.structs.replace(header(BODY), count=3), BODY)
-    assert not wire.intact(msgspec.structs.replace(header(BODY), count=1), BODY)
-    assert not wire.intact(header(BODY[:-1]), BODY[:-1])
+    assert wire.records_of(msgspec.structs.replace(header(BODY), count=3), BODY) is None
+    assert wire.records_of(msgspec.structs.replace(header(BODY), count=1), BODY) is None
+    assert wire.records_of(header(BODY[:-1]), BODY[:-1]) is None
 
 
 @given(st.integers(0, 2**53), st.integers(0, 10**9), st.integers(1, 10_000_000))

@@ -101,7 +101,7 @@ def test_header_tells_due_and_sent(stream: Stream) -> None:
     assert (101, 10, START_US + 1_000_000, 100, START_US) == (
         *(header.first, header.count, header.due_us, header.rate, header.sent_us),
     )
-    assert wire.intact(header, body)
+    assert wire.records_of(header, body)
     assert feed().lines(101, 110) == body
     assert (111, 110) == (session.cursor, session.sent)
 
