@@ -77,7 +77,7 @@ class Subscribed(Frame, tag="subscribed", frozen=True, kw_only=True):
 class Records(Frame, tag="records", frozen=True, kw_only=True, omit_defaults=True):
     """Server: header of a batch. Record ``i`` was due at ``due_us + (i - first) * 10**6 / rate``, rounded down.
 
-    ``crc`` is of the body. ``head`` comes last and is of the bytes of the header before it: `encode_records` sets it,
+    ``crc`` is of the body. ``head`` comes last and is of the bytes of the header before it: `records_head` sets it,
     and `decode_from_server` has checked it.
     """
 
@@ -187,11 +187,16 @@ def encode(frame: Frame) -> bytes:
     return _encoder.encode(frame)
 
 
-def encode_records(header: Records, body: bytes) -> bytes:
-    """Return a whole `Records` frame. ``body`` is one line per record, each ending in a newline."""
+def records_head(header: Records) -> bytes:
+    """Return the header line of a `Records` frame, with its newline; the body follows."""
     plain = header if header.head is None else msgspec.structs.replace(header, head=None)
     head = _encoder.encode(plain)[:-1]
-    return b"".join((head, _HEAD, digest_text(digest(head)).encode(), b'"}\n', body))
+    return b"".join((head, _HEAD, digest_text(digest(head)).encode(), b'"}\n'))
+
+
+def encode_records(header: Records, body: bytes) -> bytes:
+    """Return a whole `Records` frame. ``body`` is one line per record, each ending in a newline."""
+    return records_head(header) + body
 
 
 def decode_from_server(data: bytes) -> tuple[FromServer, bytes]:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from services.contract.summary import EXIT_BAD_SETTINGS
 from services.runtime.errors import OperatorError
+from services.runtime.loop import new_loop
 
 Settings = TypeVar("Settings")
 
@@ -31,7 +32,8 @@ def run(read_settings: Callable[[], Settings], main: Callable[[Settings, asyncio
     while True:
         try:
             settings = read_settings()
-            return asyncio.run(_with_signals(settings, main))
+            with asyncio.Runner(loop_factory=new_loop) as runner:
+                return runner.run(_with_signals(settings, main))
         except OperatorError as problem:
             for line in str(problem).splitlines():
                 sys.stderr.write(f"error: {line}\n")

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from websockets.asyncio.server import ServerConnection, broadcast
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame as WebSocketFrame
+from websockets.protocol import State
 
 from services.contract import wire
 from services.runtime.clock import Clock
@@ -66,9 +67,15 @@ class FeedConnection(ServerConnection):
         """Bytes that wait in this process for the peer to read."""
         return int(self.transport.get_write_buffer_size())
 
-    def hand_over(self, frame: bytes) -> None:
-        """Send a frame without waiting; a peer that lets too much pile up is cut off."""
-        broadcast((self,), frame, text=True)
+    def hand_over(self, *pieces: bytes) -> None:
+        """Send a frame without waiting; a peer that lets too much pile up is cut off.
+
+        The library would put it together anew for every peer. Nothing is negotiated that changes a frame, and none is
+        ever sent in fragments, so its head and the pieces, shared by many peers, are all that goes over the wire.
+        """
+        if self.state is not State.OPEN:
+            return
+        self.transport.writelines((_frame_head(sum(map(len, pieces))), *pieces))
         if self.blocked and self.buffered > _MOST_BUFFERED:
             self.transport.abort()
 
@@ -83,6 +90,13 @@ class FeedConnection(ServerConnection):
                 await self.close(code, reason)
         except (TimeoutError, ConnectionClosed):
             self.transport.abort()
+
+
+def _frame_head(length: int) -> bytes:
+    """Return the head of a whole text frame that is not masked (RFC 6455, section 5.2)."""
+    if length < 126:
+        return bytes((0x81, length))
+    return b"\x81\x7e" + length.to_bytes(2) if length < 65_536 else b"\x81\x7f" + length.to_bytes(8)
 
 
 def connection_of(process_clock: Clock) -> type[FeedConnection]:

@@ -48,7 +48,7 @@ class Session:
             sent_us=sent_us,
             crc=batch.crc,
         )
-        self.connection.hand_over(wire.encode_records(header, batch.body))
+        self.connection.hand_over(wire.records_head(header), batch.body)
         self.cursor = batch.last + 1
         self.sent = max(self.sent, batch.last)
         self.spoke = now

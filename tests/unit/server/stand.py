@@ -63,9 +63,9 @@ class FakeConnection:
     def _abort(self) -> None:
         self.aborted = True
 
-    def hand_over(self, frame: bytes) -> None:
+    def hand_over(self, *pieces: bytes) -> None:
         """Take a frame."""
-        self.frames.append(bytes(frame))
+        self.frames.append(b"".join(pieces))
 
     def say(self, frame: wire.Frame) -> None:
         """Take a frame that is a header alone."""

@@ -7,9 +7,10 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 
 from services.contract import wire
 from services.runtime.clock import Clock
@@ -49,6 +50,26 @@ async def test_frames_are_handed_over() -> None:
         server.say(FRAME)
 
         assert wire.encode(FRAME).decode() == await client.recv()
+
+
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 127, 65_535, 65_536, wire.MAX_FRAME])
+async def test_frames_of_every_length_arrive(length: int) -> None:
+    """A frame in pieces arrives as one text message, whatever its length, and the library's own go on beside it."""
+    text = "x" * length
+    async with asyncio.timeout(20), pair(Clock()) as (server, client):
+        server.hand_over(text[:7].encode(), text[7:].encode())
+        await server.send("and its own")
+
+        assert [text, "and its own"] == [await client.recv(), await client.recv()]
+
+
+async def test_nothing_is_sent_behind_a_close() -> None:
+    """A frame for a connection that is closing is dropped."""
+    async with asyncio.timeout(20), pair(Clock()) as (server, client):
+        await server.close()
+        server.say(FRAME)
+        with pytest.raises(ConnectionClosedOK):
+            await client.recv()
 
 
 async def test_messages_carry_their_arrival() -> None:

@@ -48,7 +48,7 @@ def test_the_ledger_is_written_ahead(stream: Stream, monkeypatch: pytest.MonkeyP
     """When a frame goes out, the line that says it may have been sent stands in the ledger already."""
     session, connection = admitted(stream)
     seen: list[int] = []
-    monkeypatch.setattr(connection, "hand_over", lambda _: seen.append(strides(session)[-1]))
+    monkeypatch.setattr(connection, "hand_over", lambda *_: seen.append(strides(session)[-1]))
     for last in range(10, 400, 13):
         batch_to(session, last)
         assert seen[-1] >= session.sent

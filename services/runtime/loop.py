@@ -1,0 +1,28 @@
+"""The event loop of the services: one whose timers are exact to some tens of microseconds."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import selectors
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Return an event loop; where the system has no ``epoll``, that which asyncio makes."""
+    return asyncio.SelectorEventLoop(_Exact()) if hasattr(selectors, "EpollSelector") else asyncio.new_event_loop()
+
+
+if hasattr(selectors, "EpollSelector"):
+
+    class _Exact(selectors.EpollSelector):
+        """Waits by ``select``, which counts microseconds, for the one descriptor that stands for all others.
+
+        ``epoll`` itself counts whole milliseconds, rounded up: of a schedule's record due every millisecond that shows.
+        """
+
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            """Return what is ready, waiting at most so many seconds."""
+            if timeout is not None and timeout > 0:
+                select.select((self.fileno(),), (), (), timeout)
+                timeout = 0
+            return super().select(timeout)
