@@ -65,8 +65,14 @@ def block(
         clock_offset_us=clock.offset_us,
         clock_error_us=clock.error_us,
         digest=_digest(cut),
-        messages=msgspec.Raw(b"".join((b"[", *(part.text() for part in cut.parts)))[:-1] + b"]"),
+        messages=_messages(cut),
     )
+
+
+def _messages(cut: Cut) -> msgspec.Raw:
+    *texts, last = (part.text() for part in cut.parts)
+    # Put together once, without the last comma: a block has hundreds of kilobytes, and every copy of it shows.
+    return msgspec.Raw(b"".join((b"[", *texts, memoryview(last)[:-1], b"]")))
 
 
 def _digest(cut: Cut) -> str:
