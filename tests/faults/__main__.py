@@ -56,9 +56,10 @@ def lanes() -> list[list[Lane]]:
 
     What measures how soon a container is back has the machine to itself, but for lanes that give way.
     """
-    containers = {path.name: str(path) for path in HERE.glob("containers/test_*.py") if str(path) != FIRE}
-    ledgers = tuple(containers.pop(name) for name in ("test_ledgers.py", "test_syncs.py"))
-    toxics = containers.pop("test_toxics.py")
+    containers = HERE / "containers"
+    disks = tuple(str(containers / name) for name in ("test_ledgers.py", "test_syncs.py"))
+    toxics, full = str(containers / "test_toxics.py"), str(containers / "test_disks.py")
+    others = {str(path) for path in containers.glob("test_*.py")} - {*disks, toxics, full, FIRE}
     return [
         [
             Lane("clean-processes", FIRST, options=("-m", "not containers")),
@@ -67,13 +68,13 @@ def lanes() -> list[list[Lane]]:
         [
             # One test of several minutes: it is not hanging.
             Lane("fire", (FIRE,), options=("-o", "faulthandler_timeout=1200")),
-            Lane("at-rest", (str(HERE / "atrest"),), nice=15),
+            Lane("processes", tuple(str(HERE / name) for name in ("atrest", "wire", "powercut")), nice=15),
         ],
         [
-            Lane("disks", ledgers),
-            Lane("scenarios", tuple(sorted(containers.values()))),
+            Lane("ledgers", disks),
+            Lane("disks", (full,)),
             Lane("names", (toxics, str(HERE / "identity"))),
-            Lane("processes", (str(HERE / "wire"), str(HERE / "powercut")), nice=10),
+            Lane("others", tuple(sorted(others))),
         ],
     ]
 

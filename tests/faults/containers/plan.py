@@ -17,7 +17,7 @@ SILENT_SECONDS = 7.0
 """Longer than either side's patience with one that is silent; one in four such faults is."""
 PAUSE_SECONDS = 5.0
 LONG_SECONDS = 60.0
-REST = (1.5, 4.5)
+REST = (1.0, 3.0)
 """Between two faults of a server: starting containers is what keeps two cores busy, and others recover meanwhile."""
 
 
