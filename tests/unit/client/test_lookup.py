@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Iterator
 
@@ -56,6 +57,17 @@ async def test_an_unanswered_question_is_asked_again(resolver: Resolver) -> None
     resolver.asked[2].set_result(["10.0.0.7"])
 
     assert ["10.0.0.7"] == await asks(found, 5)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"), [(None, "timeout:1 attempts:1"), ("timeout:7", "timeout:7")], ids=["not told", "told"]
+)
+def test_the_resolver_gives_up_early(monkeypatch: pytest.MonkeyPatch, told: str | None, expected: str) -> None:
+    """The resolver is told to give up after a second, unless the operator has told it something."""
+    monkeypatch.setattr(os, "environ", {} if told is None else {"RES_OPTIONS": told})
+    lookup.give_up_early()
+
+    assert {"RES_OPTIONS": expected} == os.environ
 
 
 async def test_the_last_refusal_counts(resolver: Resolver) -> None:
