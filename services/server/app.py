@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import time
 import uuid
@@ -180,6 +181,8 @@ async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
     """Serve until told to stop."""
     probe(Path(settings.volumes) / "ledger")
     app = App(settings)
+    # The pools stay, too.
+    gc.freeze()
     server = await app.listen()
     log.info("listening", extra={"port": settings.port, "run": app.stream.run.name})
     async with asyncio.TaskGroup() as group:

@@ -16,8 +16,9 @@ from services.server.session import Session
 log = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 1.0
-_TICK_SECONDS = 0.001
-"""The loop does not turn more often than this: at high rates records are batched instead."""
+_LEAST_REST_SECONDS, _MOST_REST_SECONDS = 0.0002, 0.005
+"""Between two turns of the loop it rests for as long as the last one took, within these bounds: at high rates, and for
+many clients, records are batched instead."""
 
 _BATCHES_A_TURN = 4
 """To one client, before the others and the readers get their turn."""
@@ -52,11 +53,14 @@ class Stream:
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
-            delay = self.turn(loop.time())
+            began = loop.time()
+            delay = self.turn(began)
             if delay <= 0:
                 await asyncio.sleep(0)
                 continue
-            timer = loop.call_later(delay, self._wake.set)
+            ended = loop.time()
+            rest = min(max(ended - began, _LEAST_REST_SECONDS), _MOST_REST_SECONDS)
+            timer = loop.call_at(max(began + delay, ended + rest), self._wake.set)
             await self._wake.wait()
             timer.cancel()
 
@@ -74,7 +78,7 @@ class Stream:
         due_us = schedule.due_us(head + 1) if schedule.started and head < self.run.book.total else None
         if due_us is None:
             return _IDLE_SECONDS / 2
-        return min(max((due_us - now_us) / 1_000_000, _TICK_SECONDS), _IDLE_SECONDS / 2)
+        return min(max((due_us - now_us) / 1_000_000, _LEAST_REST_SECONDS), _IDLE_SECONDS / 2)
 
     def _serve(self, session: Session, head: int, now: float) -> bool:
         """Send to one session; return whether it could take more at once."""

@@ -10,7 +10,7 @@ import pytest
 
 from services.contract import wire
 from services.server.batches import STEP
-from services.server.stream import _BATCHES_A_TURN, _TICK_SECONDS, Stream
+from services.server.stream import _BATCHES_A_TURN, _LEAST_REST_SECONDS, Stream
 from tests.unit.server.stand import StoppedClock, admitted, feed, new_run, refuse
 
 
@@ -58,7 +58,7 @@ def test_a_cursor_is_all_that_differs(tmp_path: Path, clock: StoppedClock) -> No
 def test_turns_are_timed_by_the_schedule(tmp_path: Path, clock: StoppedClock) -> None:
     """A turn says when the next record is due, within the tick and half a second."""
     assert 0.01 == pytest.approx(stream(tmp_path, clock).turn(0))
-    assert _TICK_SECONDS == stream(tmp_path, clock, rate=100_000).turn(0)
+    assert _LEAST_REST_SECONDS == stream(tmp_path, clock, rate=100_000).turn(0)
     assert 0.5 == stream(tmp_path, clock, rate=0.1).turn(0)
     waiting = Stream(new_run(tmp_path, clock), clock)
     assert 0.5 == waiting.turn(0)
