@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
 
 from msgspec import Meta
@@ -54,7 +55,13 @@ def run_order(run: str) -> tuple[str, int]:
 def utc_text(epoch_us: int) -> str:
     """Return epoch microseconds as RFC 3339 UTC with six digits and ``Z``."""
     seconds, micros = divmod(epoch_us, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{micros:06d}Z"
+    return f"{_second_text(seconds)}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second_text(seconds: int) -> str:
+    # Kept, for many times fall into one second, and this is most of the work.
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def utc_us(text: str) -> int:
