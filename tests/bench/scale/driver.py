@@ -1,7 +1,8 @@
 """The process of the clients: ``python -m tests.bench.scale.driver PORT SEED PROFILE``, started by `cuts`.
 
-It says ``here`` when all clients but one are subscribed, joins with the last one when a line comes, which starts the
-run, and prints what was met as one line of JSON when every client holds the end and all its receipts were answered.
+It says so when the first half of the clients is subscribed, and again when all but one are; each time it goes on when
+a line comes. The last client starts the run. When every one of them holds the end and all its receipts were answered,
+it prints what was met as one line of JSON.
 """
 
 from __future__ import annotations
@@ -56,14 +57,14 @@ class Driver:
         self._subscribed, self._done = asyncio.Semaphore(0), asyncio.Event()
         self._cut_until = 0.0
 
-    async def gather(self) -> None:
-        """Subscribe all clients but the last one."""
+    async def gather(self, begin: int, end: int) -> None:
+        """Subscribe the clients from one number to another."""
         self._tally.on_subscribed = lambda _: self._subscribed.release()
-        for number, client in enumerate(self._clients[:-1]):
+        for number, client in enumerate(self._clients[begin:end]):
             if number >= _AT_ONCE:
                 await self._subscribed.acquire()
             client.connect()
-        for _ in range(min(_AT_ONCE, len(self._clients) - 1)):
+        for _ in range(min(_AT_ONCE, end - begin)):
             await self._subscribed.acquire()
 
     async def play(self) -> Met:
@@ -109,6 +110,11 @@ class Driver:
         )
 
 
+def first_half(clients: int) -> int:
+    """Return how many of the clients come first."""
+    return max(1, clients // 2)
+
+
 def _seconds(micros: Histogram, percent: float) -> float:
     return (micros.percentile(percent) or 0) / 1e6
 
@@ -117,12 +123,14 @@ async def main(port: int, seed: int, profile: Profile) -> None:
     """Drive one run."""
     many_files()
     driver = Driver(port, seed, profile)
-    await driver.gather()
-    # What is here now stays: a pause of this process to look through it would be taken for the server's.
-    gc.collect()
-    gc.freeze()
-    print("here", flush=True)
-    await asyncio.to_thread(sys.stdin.readline)
+    half = first_half(profile.clients)
+    for begin, end in ((0, half), (half, profile.clients - 1)):
+        await driver.gather(begin, end)
+        # What is here now stays: a pause of this process to look through it would be taken for the server's.
+        gc.collect()
+        gc.freeze()
+        print(end, flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
     met = await driver.play()
     print(msgspec.json.encode(met).decode(), flush=True)
 
