@@ -90,7 +90,6 @@ class App:
     async def _converse(self, connection: ServerConnection) -> None:
         if not isinstance(connection, FeedConnection):
             raise TypeError(f"connections are made by listen(), not {type(connection)}")
-        connection.on_unblocked = self.stream.wake
         token = self.settings.control_token
         conversation = Conversation(connection, self.stream, self.admission, token)
         self.conversations.add(conversation)

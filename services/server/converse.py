@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import ipaddress
 import logging
@@ -120,7 +121,8 @@ class Conversation:
                 fence=session.fence,
             )
         )
-        self._stream.wake()
+        self._connection.on_unblocked = functools.partial(self._stream.call, session)
+        self._stream.call(session)
 
     def _receipt(self, receipt: wire.Receipt) -> None:
         session = self.session
