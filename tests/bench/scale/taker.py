@@ -54,7 +54,7 @@ class Taker:
     def take(self, header: wire.Records, body: bytes) -> int:
         """Count a batch that came; return how many records of it, at its end, are new."""
         last = header.first + header.count - 1
-        if not wire.intact(header, body):
+        if wire.records_of(header, body) is None:
             self._damaged.add(header.first, last)
             return 0
         if header.first != self.after + 1:
