@@ -22,6 +22,7 @@ from services.runtime import heartbeat
 from services.runtime.clock import Clock, boot_id
 from services.runtime.errors import PortInUse
 from services.runtime.files import forget_old_runs, probe
+from services.server import garbage
 from services.server.admit import Admission
 from services.server.connection import WRITE_LIMIT, FeedConnection, connection_of
 from services.server.converse import Conversation
@@ -150,6 +151,7 @@ class App:
         self.stream.run.ledger.close()
         self.played += 1
         self.stream.begin(run)
+        garbage.look_at_all()
         self.lifecycle = Lifecycle(run, asyncio.get_running_loop().time())
         for conversation in self.conversations:
             conversation.welcome()
@@ -184,6 +186,15 @@ async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
     gc.freeze()
     server = await app.listen()
     log.info("listening", extra={"port": settings.port, "run": app.stream.run.name})
+    with garbage.settled():
+        await _serve(app, server, stop)
+    # Last, when nobody syncs any more; what is wrong with a disk that refuses has been said.
+    with contextlib.suppress(OSError):
+        app.stream.run.ledger.close()
+    return 0
+
+
+async def _serve(app: App, server: Server, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(work)
@@ -199,7 +210,3 @@ async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
         await app.drain(server)
         for task in tasks:
             task.cancel()
-    # Last, when nobody syncs any more; what is wrong with a disk that refuses has been said.
-    with contextlib.suppress(OSError):
-        app.stream.run.ledger.close()
-    return 0
