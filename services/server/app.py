@@ -35,6 +35,7 @@ from services.server.stream import Stream
 
 log = logging.getLogger(__name__)
 
+_BACKLOG = 1024
 _SYNC_SECONDS = 0.2
 _STEP_SECONDS = 0.05
 _TOUCH_SECONDS = 2.0
@@ -82,6 +83,8 @@ class App:
                 open_timeout=5,
                 write_limit=WRITE_LIMIT,
                 server_header=None,
+                # When all come at once, as after a restart, whoever finds no place here asks again a second later.
+                backlog=_BACKLOG,
             )
         except OSError as problem:
             if problem.errno == errno.EADDRINUSE:
