@@ -56,11 +56,11 @@ class Sizes(NamedTuple):
         """Return what `make bench QUICK=1` does."""
         return cls(
             rounds=1,
-            cuts=Profile(300, 2, 16, 4, 1),
-            growth=((5, 40_000), (500, 400)),
+            cuts=Profile(300, 2, 12, 3, 1),
+            growth=((5, 120_000), (500, 1_200)),
             pairs=1,
-            paced=2_000,
+            paced=1_500,
             volumes=(20,),
-            appended=8,
-            idle=2,
+            appended=6,
+            idle=1,
         )
