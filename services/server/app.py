@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import logging
 import time
 import uuid
@@ -185,8 +184,6 @@ async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
     """Serve until told to stop."""
     probe(Path(settings.volumes) / "ledger")
     app = App(settings)
-    # The pools stay, too.
-    gc.freeze()
     server = await app.listen()
     log.info("listening", extra={"port": settings.port, "run": app.stream.run.name})
     with garbage.settled():

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 
 @contextmanager
 def settled() -> Iterator[None]:
-    """Have full collections pass over all that earlier ones found in use, until the end of the block.
+    """Have full collections pass over what is here now, and all that earlier ones found in use, until the block ends.
 
     With 5,000 connections a full collection takes half a second, in which nobody is sent anything; they come again and
     again as connections do. What is passed over is freed all the same as soon as nothing refers to it, and a connection
     that is over leaves nothing behind that only a collection would find.
     """
     gc.callbacks.append(_freeze)
+    gc.freeze()
     try:
         yield
     finally:
