@@ -20,6 +20,7 @@ def main() -> int:
     parser.add_argument("--only", choices=BENCHMARKS, action="append", help="this benchmark alone; may be repeated")
     parser.add_argument("--rounds", type=int, help="how many rounds")
     parser.add_argument("--clients", type=int, help="how many connections are cut")
+    parser.add_argument("--volumes", type=int, nargs="+", metavar="MB", help="sizes of the folders to verify")
     parser.add_argument("--json", type=Path, help="write the figures of every round to this file")
     chosen = parser.parse_args()
     sizes = Sizes.quick() if os.environ.get("QUICK", "") not in ("", "0") else Sizes.full()
@@ -27,6 +28,8 @@ def main() -> int:
         sizes = sizes._replace(rounds=chosen.rounds)
     if chosen.clients:
         sizes = sizes._replace(cuts=sizes.cuts._replace(clients=chosen.clients))
+    if chosen.volumes:
+        sizes = sizes._replace(volumes=tuple(chosen.volumes))
     figures = Figures()
     with tempfile.TemporaryDirectory(prefix="scale-") as folder:
         try:

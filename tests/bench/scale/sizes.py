@@ -46,7 +46,7 @@ class Sizes(NamedTuple):
             growth=((5, 400_000), (200, 10_000), (5_000, 400)),
             pairs=3,
             paced=6_000,
-            volumes=(100, 1_000),
+            volumes=(100, 1_000, 10_000),
             appended=100,
             idle=10,
         )
