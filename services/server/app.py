@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 _BACKLOG = 1024
 _SYNC_SECONDS = 0.2
 _STEP_SECONDS = 0.05
+_LOOK_SECONDS = 0.25
+"""How often it is looked for clients that do not read: a look at thousands takes milliseconds."""
 _TOUCH_SECONDS = 2.0
 _TIDY_SECONDS = 5.0
 _BETWEEN_RUNS_SECONDS = 2.0
@@ -130,12 +132,14 @@ class App:
 
     async def keep_time(self) -> None:
         """Start, resume and end runs; cut off who does not read; play the next run."""
-        loop = asyncio.get_running_loop()
+        loop, look_at = asyncio.get_running_loop(), 0.0
         while True:
             await asyncio.sleep(_STEP_SECONDS)
             connected = {name for name, session in self.stream.sessions.items() if session.open}
             self.lifecycle.step(loop.time(), connected, self.stream.delivered)
-            self.stream.cut_stalled(loop.time(), self.settings.send_seconds)
+            if (now := loop.time()) >= look_at:
+                self.stream.cut_stalled(now, self.settings.send_seconds)
+                look_at = now + _LOOK_SECONDS
             if self.stream.run.state == "ended" and self.stream.run.ledger.writable and self._more_runs():
                 await asyncio.sleep(_BETWEEN_RUNS_SECONDS)
                 try:
