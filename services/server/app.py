@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import logging
 import time
 import uuid
@@ -22,6 +21,7 @@ from services.runtime import heartbeat
 from services.runtime.clock import Clock, boot_id
 from services.runtime.errors import PortInUse
 from services.runtime.files import forget_old_runs, probe
+from services.server import garbage
 from services.server.admit import Admission
 from services.server.connection import WRITE_LIMIT, FeedConnection, connection_of
 from services.server.converse import Conversation
@@ -34,8 +34,11 @@ from services.server.stream import Stream
 
 log = logging.getLogger(__name__)
 
+_BACKLOG = 1024
 _SYNC_SECONDS = 0.2
 _STEP_SECONDS = 0.05
+_LOOK_SECONDS = 0.25
+"""How often it is looked for clients that do not read: a look at thousands takes milliseconds."""
 _TOUCH_SECONDS = 2.0
 _TIDY_SECONDS = 5.0
 _BETWEEN_RUNS_SECONDS = 2.0
@@ -81,6 +84,8 @@ class App:
                 open_timeout=5,
                 write_limit=WRITE_LIMIT,
                 server_header=None,
+                # When all come at once, as after a restart, whoever finds no place here asks again a second later.
+                backlog=_BACKLOG,
             )
         except OSError as problem:
             if problem.errno == errno.EADDRINUSE:
@@ -90,7 +95,6 @@ class App:
     async def _converse(self, connection: ServerConnection) -> None:
         if not isinstance(connection, FeedConnection):
             raise TypeError(f"connections are made by listen(), not {type(connection)}")
-        connection.on_unblocked = self.stream.wake
         token = self.settings.control_token
         conversation = Conversation(connection, self.stream, self.admission, token)
         self.conversations.add(conversation)
@@ -128,12 +132,14 @@ class App:
 
     async def keep_time(self) -> None:
         """Start, resume and end runs; cut off who does not read; play the next run."""
-        loop = asyncio.get_running_loop()
+        loop, look_at = asyncio.get_running_loop(), 0.0
         while True:
             await asyncio.sleep(_STEP_SECONDS)
             connected = {name for name, session in self.stream.sessions.items() if session.open}
             self.lifecycle.step(loop.time(), connected, self.stream.delivered)
-            self.stream.cut_stalled(loop.time(), self.settings.send_seconds)
+            if (now := loop.time()) >= look_at:
+                self.stream.cut_stalled(now, self.settings.send_seconds)
+                look_at = now + _LOOK_SECONDS
             if self.stream.run.state == "ended" and self.stream.run.ledger.writable and self._more_runs():
                 await asyncio.sleep(_BETWEEN_RUNS_SECONDS)
                 try:
@@ -151,6 +157,7 @@ class App:
         self.stream.run.ledger.close()
         self.played += 1
         self.stream.begin(run)
+        garbage.look_at_all()
         self.lifecycle = Lifecycle(run, asyncio.get_running_loop().time())
         for conversation in self.conversations:
             conversation.welcome()
@@ -181,10 +188,17 @@ async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
     """Serve until told to stop."""
     probe(Path(settings.volumes) / "ledger")
     app = App(settings)
-    # The pools stay, too.
-    gc.freeze()
     server = await app.listen()
     log.info("listening", extra={"port": settings.port, "run": app.stream.run.name})
+    with garbage.settled():
+        await _serve(app, server, stop)
+    # Last, when nobody syncs any more; what is wrong with a disk that refuses has been said.
+    with contextlib.suppress(OSError):
+        app.stream.run.ledger.close()
+    return 0
+
+
+async def _serve(app: App, server: Server, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(work)
@@ -200,7 +214,3 @@ async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
         await app.drain(server)
         for task in tasks:
             task.cancel()
-    # Last, when nobody syncs any more; what is wrong with a disk that refuses has been said.
-    with contextlib.suppress(OSError):
-        app.stream.run.ledger.close()
-    return 0

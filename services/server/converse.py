@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import ipaddress
 import logging
@@ -58,6 +59,8 @@ class Conversation:
         if session is None:
             return
         session.leave()
+        # It would hold the session, which holds the connection: both would have to wait for the garbage collector.
+        self._connection.on_unblocked = _nothing
         if session.observe and session in self._stream.observers:
             self._stream.observers.remove(session)
         elif self._stream.sessions.get(session.name) is session:
@@ -120,7 +123,8 @@ class Conversation:
                 fence=session.fence,
             )
         )
-        self._stream.wake()
+        self._connection.on_unblocked = functools.partial(self._stream.call, session)
+        self._stream.call(session)
 
     def _receipt(self, receipt: wire.Receipt) -> None:
         session = self.session
@@ -217,3 +221,7 @@ class Conversation:
         request = self._connection.request
         said = request.headers.get("Authorization", "") if request is not None else ""
         return bool(self._token) and hmac.compare_digest(said.encode(), f"Bearer {self._token}".encode())
+
+
+def _nothing() -> None:
+    """Do nothing."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 
 from services.runtime.clock import Clock
 from services.server.batches import Batches
@@ -30,6 +31,8 @@ class Stream:
     def __init__(self, run: Run, clock: Clock) -> None:
         self._clock = clock
         self._wake = asyncio.Event()
+        self._turn_at = 0.0
+        self._called: set[Session] = set()
         self.delivered = 0
         self.sent_bytes = 0
         self.begin(run)
@@ -39,13 +42,20 @@ class Stream:
         self.run = run
         self.sessions: dict[str, Session] = {}
         self.observers: list[Session] = []
+        self._called.clear()
         self._batches = Batches(run.feed)
         self._frontier = run.head()
         run.on_change = self.wake
         self.wake()
 
     def wake(self) -> None:
-        """Look again now: something has changed."""
+        """Look again now at everybody: something has changed."""
+        self._turn_at = 0.0
+        self._wake.set()
+
+    def call(self, session: Session) -> None:
+        """Look again now at this one alone: a turn for each that comes or catches up is too much with thousands."""
+        self._called.add(session)
         self._wake.set()
 
     async def play(self) -> None:
@@ -53,16 +63,37 @@ class Stream:
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
-            began = loop.time()
-            delay = self.turn(began)
-            if delay <= 0:
+            now = loop.time()
+            if now < self._turn_at:
+                self.serve_called(now)
+            else:
+                # Whoever wakes the stream during the turn moves this back to now.
+                self._turn_at = math.inf
+                self._called.clear()
+                self._turn_at = min(self._turn_at, self._rested(now, self.turn(now), loop.time()))
+            if self._called or self._turn_at <= now:
                 await asyncio.sleep(0)
                 continue
-            ended = loop.time()
-            rest = min(max(ended - began, _LEAST_REST_SECONDS), _MOST_REST_SECONDS)
-            timer = loop.call_at(max(began + delay, ended + rest), self._wake.set)
+            timer = loop.call_at(self._turn_at, self._wake.set)
             await self._wake.wait()
             timer.cancel()
+
+    @staticmethod
+    def _rested(began: float, delay: float, ended: float) -> float:
+        """Return when the next turn is, for which the last one said how long to wait."""
+        if delay <= 0:
+            return began
+        return max(began + delay, ended + min(max(ended - began, _LEAST_REST_SECONDS), _MOST_REST_SECONDS))
+
+    def serve_called(self, now: float) -> None:
+        """Send what can be sent to the sessions that were called; those that could take more at once stay called."""
+        head = self.run.head()
+        called = list(self._called)
+        self._called.clear()
+        for session in called:
+            # One of the run before is over with it.
+            if session.run is self.run and self._serve(session, head, now) and self.run.ledger.writable:
+                self._called.add(session)
 
     def turn(self, now: float) -> float:
         """Send what can be sent; return after how many seconds there may be more."""

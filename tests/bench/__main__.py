@@ -15,6 +15,8 @@ from pathlib import Path
 from tests import measured
 from tests.bench import fanout, generator, report, system
 from tests.bench.measure import BooksOpen, Figures, Sizes
+from tests.bench.scale import sizes as scale_sizes
+from tests.bench.scale import suite as scale
 
 DOCUMENT = Path("docs/performance.md")
 
@@ -43,6 +45,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         try:
             figures = measure(Sizes.quick() if quick else Sizes.full(), Path(folder))
+            much = scale_sizes.Sizes.quick() if quick else scale_sizes.Sizes.full()
+            scale.measure(figures, Path(folder), much)
         except BooksOpen as problem:
             print(f"error: {problem}", file=sys.stderr)
             return 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -133,3 +135,39 @@ async def test_a_close_has_its_code() -> None:
         await ending
 
         assert wire.CLOSE_SUPERSEDED == client.close_code
+
+
+@pytest.mark.parametrize("cut", [True, False], ids=["cut", "closed"])
+async def test_a_lost_connection_is_forgotten_at_once(cut: bool) -> None:
+    """Nothing of a connection that is over waits for the garbage collector, however it ended."""
+    ends: list[weakref.ref[object]] = []
+    gone = asyncio.Event()
+
+    async def hold(connection: ServerConnection) -> None:
+        ends.extend((weakref.ref(connection), weakref.ref(connection.transport), weakref.ref(connection.protocol)))
+        with contextlib.suppress(ConnectionClosed):
+            await connection.recv()
+        asyncio.get_running_loop().call_later(0.1, gone.set)
+
+    gc.disable()
+    try:
+        async with (
+            asyncio.timeout(20),
+            serve(
+                *(hold, "127.0.0.1", 0),
+                create_connection=connection_of(Clock()),
+                # As the server does: the library ties these to the connection.
+                select_subprotocol=lambda *_: None,
+                compression=None,
+            ) as server,
+        ):
+            port = server.sockets[0].getsockname()[1]
+            client = await connect(f"ws://127.0.0.1:{port}", compression=None, proxy=None)
+            if cut:
+                client.transport.abort()
+            await client.close()
+            await gone.wait()
+
+            assert [None, None, None] == [end() for end in ends]
+    finally:
+        gc.enable()

@@ -195,3 +195,59 @@ async def test_a_wake_ends_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_call_serves_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is called is sent all it lacks, over as many looks as it takes, and nobody else is looked at."""
+    clock = StoppedClock()
+    made = stream(tmp_path, clock)
+    session, peer = admitted(made, "client-1")
+    _, other = admitted(made, "client-2")
+    turns: asyncio.Queue[float] = asyncio.Queue()
+
+    def counted(now: float) -> float:
+        turns.put_nowait(now)
+        return 3600.0
+
+    monkeypatch.setattr(made, "turn", counted)
+    task = asyncio.create_task(made.play())
+    async with asyncio.timeout(5):
+        await turns.get()
+        clock.pass_seconds(60)
+        made.call(session)
+        for _ in range(100):
+            await asyncio.sleep(0)
+    task.cancel()
+
+    assert (feed().lines(1, 6000), []) == (received(peer), other.frames)
+    assert turns.empty()
+
+
+def test_a_call_in_the_run_before_is_void(tmp_path: Path, clock: StoppedClock) -> None:
+    """A session whose run is over is sent nothing of the next one."""
+    made = stream(tmp_path, clock)
+    session, peer = admitted(made)
+    made.begin(new_run(tmp_path, clock))
+    made.run.pace(100)
+    clock.pass_seconds(60)
+    made.call(session)
+    made.serve_called(0)
+
+    assert [] == peer.frames
+
+
+def test_a_call_waits_for_the_ledger(tmp_path: Path, clock: StoppedClock) -> None:
+    """While the ledger refuses, who is called is sent nothing; the turn after that serves it."""
+    made = stream(tmp_path, clock)
+    session, peer = admitted(made)
+    disk = refuse(made.run)
+    disk.full = True
+    clock.pass_seconds(0.095)
+    made.call(session)
+    made.serve_called(0)
+
+    assert [] == peer.frames
+    disk.full = False
+    made.run.ledger.flush()
+    made.turn(0)
+    assert feed().lines(1, 10) == received(peer)

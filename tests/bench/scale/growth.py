@@ -1,0 +1,105 @@
+"""What a delivery costs the server with few connections and with many, when as much is sent in all.
+
+Each run sends the same number of deliveries flat out to plain sockets that only count. Processor time is taken from
+when all but one are subscribed and the server is quiet: connecting has its own price, and is not part of this.
+"""
+
+from __future__ import annotations
+
+import selectors
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+from tests.bench.fanout import Peer
+from tests.bench.measure import BooksOpen, Figures, Metric, cpu_seconds, environment
+from tests.bench.scale.serving import many_files, served
+
+GROWTH = Metric("cost of a delivery, most / least of these", "times", "less", 2)
+
+_CONNECT_SECONDS = 60.0
+_SETTLE_SECONDS = 1.0
+_DEADLINE_SECONDS = 120.0
+
+
+def metric(connections: int, records: int) -> Metric:
+    """Return the metric of one size."""
+    return Metric(f"{connections:,} connections × {records:,} records: per server CPU second", "deliveries", "more")
+
+
+def measure(figures: Figures, folder: Path, sizes: tuple[tuple[int, int], ...]) -> None:
+    """Play one run of every size, and hold the dearest to the cheapest."""
+    rates = []
+    for connections, records in sizes:
+        cpu = _played(folder / f"{connections}", connections, records)
+        rates.append(connections * records / cpu)
+        figures.add(metric(connections, records), rates[-1])
+    figures.add(GROWTH, max(rates) / min(rates))
+
+
+def _played(folder: Path, connections: int, records: int) -> float:
+    with served(folder, RATE=0, RECORDS=records, CLIENTS=connections, GRACE_SECONDS=60) as server:
+        counting = subprocess.run(
+            [sys.executable, "-m", "tests.bench.scale.growth", str(server.port), str(server.pid), str(connections)],
+            env=environment(),
+            capture_output=True,
+            check=False,
+            timeout=_CONNECT_SECONDS + _DEADLINE_SECONDS,
+        )
+        if counting.returncode:
+            raise BooksOpen(f"the peers ended with code {counting.returncode}: {counting.stderr.decode()[-2000:]}")
+    total, cpu = map(float, counting.stdout.split())
+    if total != connections * records:
+        raise BooksOpen(f"the peers counted {total:.0f} of {connections * records} records")
+    return cpu
+
+
+def count(port: int, server: int, connections: int) -> tuple[int, float]:
+    """Subscribe so many peers and count until each was told the end; return records, and the server's CPU seconds."""
+    many_files()
+    peers = [Peer(port, f"peer-{number}") for number in range(1, connections)]
+    _wait_for(port, connections - 1)
+    time.sleep(_SETTLE_SECONDS)
+    spent = cpu_seconds(server) or 0.0
+    peers.append(Peer(port, f"peer-{connections}"))
+    _count(peers)
+    used = (cpu_seconds(server) or 0.0) - spent
+    for peer in peers:
+        peer.socket.close()
+    return sum(peer.records for peer in peers), used
+
+
+def _count(peers: list[Peer]) -> None:
+    buffer, open_peers = memoryview(bytearray(1 << 20)), len(peers)
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    with selectors.EpollSelector() as selector:
+        for peer in peers:
+            selector.register(peer.socket, selectors.EVENT_READ, peer)
+        while open_peers:
+            for key, _ in selector.select(1.0):
+                key.data.take(buffer)
+                if key.data.ended:
+                    selector.unregister(key.fileobj)
+                    open_peers -= 1
+            if time.monotonic() > deadline:
+                raise BooksOpen(f"{open_peers} peers waited longer than {_DEADLINE_SECONDS:.0f} s")
+
+
+def _wait_for(port: int, subscribed: int) -> None:
+    deadline = time.monotonic() + _CONNECT_SECONDS
+    wanted = f"\nstreamgauge_clients {float(subscribed)}\n"
+    while wanted not in _metrics(port):
+        if time.monotonic() > deadline:
+            raise BooksOpen(f"{subscribed} peers were not subscribed within {_CONNECT_SECONDS:.0f} s")
+        time.sleep(0.2)
+
+
+def _metrics(port: int) -> str:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        return str(answer.read().decode())
+
+
+if __name__ == "__main__":
+    print(*count(*map(int, sys.argv[1:4])))

@@ -1,0 +1,38 @@
+"""The scale benchmarks in their order, round by round."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.bench.measure import Figures
+from tests.bench.scale import cuts, following, growth, neighbours, verifying
+from tests.bench.scale.sizes import Sizes
+
+Benchmark = Callable[[Figures, Path, Sizes], None]
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "cuts": lambda figures, folder, sizes: cuts.measure(figures, folder, sizes.cuts),
+    "growth": lambda figures, folder, sizes: growth.measure(figures, folder, sizes.growth),
+    "neighbours": lambda figures, folder, sizes: neighbours.measure(figures, folder, sizes.paced, sizes.pairs),
+    "verify": lambda figures, folder, sizes: verifying.measure(figures, folder, sizes.volumes),
+    "follow": lambda figures, folder, sizes: following.measure(figures, folder, sizes.appended, sizes.idle),
+}
+
+
+def measure(figures: Figures, folder: Path, sizes: Sizes, names: Sequence[str] = tuple(BENCHMARKS)) -> None:
+    """Run the benchmarks with these names once a round, all of them in turn.
+
+    Raises:
+        BooksOpen: the books of a run did not close.
+    """
+    for number in range(1, sizes.rounds + 1):
+        for name in names:
+            began, place = time.monotonic(), folder / f"{name}-{number}"
+            BENCHMARKS[name](figures, place, sizes)
+            shutil.rmtree(place)
+            took = time.monotonic() - began
+            print(f"scale, round {number} of {sizes.rounds}, {name}: {took:.0f} s", file=sys.stderr, flush=True)

@@ -1,0 +1,147 @@
+"""How fast the collector checks a big volumes folder, and in how much memory.
+
+The folder is written by another process, which makes up books that close: five clients' logs in blocks of 1,000 records
+of the real feed, in segments of 64 MiB, and the ledger to them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from services.contract import blocklog
+from services.server.generate import Feed
+from tests.bench.measure import BooksOpen, Figures, Metric, children, cpu_seconds, environment
+from tests.bench.scale.books import Ledger, Log, batch
+
+CLIENTS = 5
+BLOCK = 1000
+_BATCH = 100
+_OFTEN = 2_000
+"""MB that are verified in every round, at most."""
+_ROOM = 2.0
+"""Free disk that there must be, as a multiple of what is written."""
+_LOOK_SECONDS = 0.02
+_DEADLINE_SECONDS = 600.0
+
+
+class Took(NamedTuple):
+    """What one `verify` took."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+class Metrics(NamedTuple):
+    """What is told of one size."""
+
+    speed: Metric
+    per_core: Metric
+    memory: Metric
+
+    @classmethod
+    def of(cls, megabytes: int) -> Metrics:
+        """Return the metrics of a folder of so many MB."""
+        what = f"collector, `verify` of {megabytes:,} MB"
+        return cls(
+            speed=Metric(f"{what}", "MB/s", "more"),
+            per_core=Metric(f"{what}: per CPU second", "MB", "more", 250),
+            memory=Metric(f"{what}: peak memory", "MiB", "less", 64),
+        )
+
+
+def measure(figures: Figures, folder: Path, sizes: tuple[int, ...]) -> None:
+    """Write and verify a folder of every size there is room for; one that takes minutes in the first round alone."""
+    for megabytes in sizes:
+        if megabytes > _OFTEN and Metrics.of(megabytes).speed in figures.values:
+            continue
+        place = folder / f"{megabytes}"
+        place.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(place).free < megabytes * 1e6 * _ROOM:
+            print(f"verify of {megabytes:,} MB left out: no room on the disk", file=sys.stderr, flush=True)
+            continue
+        subprocess.run(
+            [sys.executable, "-m", "tests.bench.scale.verifying", str(place), str(megabytes)],
+            env=environment(),
+            check=True,
+            timeout=_DEADLINE_SECONDS,
+        )
+        size, took = _size(place), _verified(place)
+        metrics = Metrics.of(megabytes)
+        figures.add(metrics.speed, size / took.seconds / 1e6)
+        figures.add(metrics.per_core, size / took.cpu_seconds / 1e6)
+        figures.add(metrics.memory, took.peak_bytes / 2**20)
+        shutil.rmtree(place)
+
+
+def _verified(folder: Path) -> Took:
+    began = time.perf_counter()
+    verifying = subprocess.Popen(
+        [sys.executable, "-m", "services.collector", "verify", str(folder)],
+        env=environment(VOLUMES=folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    peaks: dict[int, int] = {}
+    used: dict[int, float] = {}
+    while verifying.poll() is None:
+        for pid in (verifying.pid, *children(verifying.pid)):
+            peaks[pid] = _peak_bytes(pid) or peaks.get(pid, 0)
+            used[pid] = cpu_seconds(pid) or used.get(pid, 0.0)
+        if time.perf_counter() - began > _DEADLINE_SECONDS:
+            verifying.kill()
+        time.sleep(_LOOK_SECONDS)
+    seconds = time.perf_counter() - began
+    said = verifying.communicate()[0].decode(errors="replace")
+    if verifying.returncode or "residual 0" not in said:
+        raise BooksOpen(f"verify ended with code {verifying.returncode}:\n{said[-2000:]}")
+    # Not by wait4: its peak counts what this process held when it started the other.
+    return Took(seconds, sum(used.values()), sum(peaks.values()))
+
+
+def _peak_bytes(pid: int) -> int | None:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def write(volumes: Path, size: int) -> None:
+    """Write the books of a run whose logs have about ``size`` bytes."""
+    feed = Feed("person", "en_US", 42)
+    logs = [Log(volumes, f"client-{number}", number, BLOCK) for number in range(1, CLIENTS + 1)]
+    first = messages_of(feed, 1)
+    measured = sum(len(bytes(message.record)) + 110 for message in first)
+    blocks = max(1, round(size / CLIENTS / measured))
+    ledger = Ledger(volumes, blocks * BLOCK, logs, BLOCK)
+    for number in range(blocks):
+        messages = messages_of(feed, number * BLOCK + 1) if number else first
+        for log in logs:
+            ledger.put(log.put(messages))
+    for log in logs:
+        log.finish()
+    ledger.finish()
+
+
+def messages_of(feed: Feed, first: int) -> list[blocklog.Message]:
+    """Return the messages of the block that begins at ``first``."""
+    records = feed.records(first, BLOCK)
+    return [
+        message
+        for start in range(0, BLOCK, _BATCH)
+        for message in batch(records[start : start + _BATCH], first + start)
+    ]
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), int(sys.argv[2]) * 1_000_000)

@@ -1,0 +1,86 @@
+"""Connections that are cut again and again lose nothing; and the benchmark that says so of thousands would see it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.contract import wire
+from services.contract.fields import digest, digest_text
+from tests.bench.measure import Figures
+from tests.bench.scale import cuts
+from tests.bench.scale.sizes import Profile
+from tests.bench.scale.taker import Books, Taker
+from tests.bench.scale.websocket import Frames
+
+TOTAL = 30
+
+
+def batch(first: int, last: int, crc: str | None = None) -> tuple[wire.Records, bytes]:
+    """Return a batch as it comes, with another crc than its own if given."""
+    body = b"".join(b'{"id":%d}\n' % seq for seq in range(first, last + 1))
+    said = crc or digest_text(digest(body))
+    return wire.Records(first=first, count=last - first + 1, due_us=0, rate=0, sent_us=0, crc=said), body
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_under_cuts(tmp_path: Path) -> None:
+    """Fifty clients that are each cut about every two seconds receive everything, once, and the server agrees."""
+    profile, figures = Profile(50, 5, 40, 2, 0.5), Figures()
+    cuts.measure(figures, tmp_path / "cuts", profile)
+
+    assert [100.0] == figures.values[cuts.Metrics.of(profile).delivered]
+
+
+@pytest.mark.parametrize(
+    ("batches", "found"),
+    [
+        pytest.param([batch(1, 30)], Books(TOTAL, 30, 0, 0, 0), id="all"),
+        pytest.param([batch(1, 20), batch(11, 30)], Books(TOTAL, 30, 0, 0, 10), id="twice"),
+        pytest.param([batch(1, 10), batch(16, 30)], Books(TOTAL, 25, 0, 5, 0), id="gap"),
+        pytest.param([batch(1, 10), batch(16, 30), batch(11, 17)], Books(TOTAL, 30, 0, 0, 2), id="late"),
+        pytest.param([batch(1, 25)], Books(TOTAL, 25, 0, 5, 0), id="tail"),
+        pytest.param([batch(1, 10), batch(11, 20, "x00000000"), batch(21, 30)], Books(TOTAL, 20, 10, 0, 0), id="hurt"),
+        pytest.param([], Books(TOTAL, 0, 0, 30, 0), id="none"),
+    ],
+)
+def test_every_delivery_is_in_one_class(batches: list[tuple[wire.Records, bytes]], found: Books) -> None:
+    """What is lost, damaged or repeated on the way is told apart, at the end of the run too, and nothing is left."""
+    taker = Taker(TOTAL)
+    for header, body in batches:
+        taker.take(header, body)
+
+    assert found == taker.books()
+    assert 0 == taker.books().residual
+
+
+def test_receipts_cover_what_was_taken() -> None:
+    """A receipt's digest is of the records of its block; after the last record the rest is receipted too."""
+    taker = Taker(TOTAL)
+    said = []
+    for first, last in ((1, 12), (13, 25), (26, 30)):
+        taker.take(*batch(first, last))
+        said.append(wire.decode_from_client(taker.receipt() or b""))
+
+    receipts = [one for one in said if isinstance(one, wire.Receipt)]
+    assert [(1, 12, 12), (13, 25, 13), (26, 30, 5)] == [(one.first, one.last, one.count) for one in receipts]
+    assert [digest_text(digest(batch(one.first, one.last)[1])) for one in receipts] == [one.digest for one in receipts]
+    assert not taker.done()
+    taker.unanswered.clear()
+    assert taker.done()
+
+
+@pytest.mark.parametrize("step", [61, 4096, 1_000_000])
+def test_frames_come_whole_however_they_are_cut(step: int) -> None:
+    """Frames of every length are found in the bytes, wherever those were cut."""
+    payloads = [b"", b"a", b"b" * 125, b"c" * 126, b"d" * 65_535, b"e" * 65_536]
+    heads = [b"\x81\x00", b"\x81\x01", b"\x81\x7d", b"\x81\x7e\x00\x7e", b"\x81\x7e\xff\xff", b"\x81\x7f" + bytes(5)]
+    heads[-1] += b"\x01\x00\x00"
+    data = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+    data += b"".join(head + payload for head, payload in zip(heads, payloads, strict=True))
+    frames, found = Frames(), []
+    for start in range(0, len(data), step):
+        found += frames.take(data[start : start + step])
+
+    assert [(1, payload) for payload in payloads] == found
