@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from services.collector import app, verify, wait
+from services.collector import verify, wait
 from services.collector.settings import CollectorSettings
 from services.contract.summary import EXIT_BAD_SETTINGS
 from services.runtime import jsonlogs, lifecycle
@@ -58,6 +58,9 @@ def _read_settings() -> CollectorSettings:
 
 
 def _serve(_chosen: argparse.Namespace) -> int:
+    # Here, so that `verify`, which opens no port, does not wait for what does.
+    from services.collector import app  # noqa: PLC0415
+
     jsonlogs.configure("collector")
     return lifecycle.run(_read_settings, app.main)
 
