@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from services.collector import verify, wait
+from services.collector import modest, verify, wait
 from services.collector.settings import CollectorSettings
 from services.contract.summary import EXIT_BAD_SETTINGS
 from services.runtime import jsonlogs, lifecycle
@@ -62,6 +62,7 @@ def _serve(_chosen: argparse.Namespace) -> int:
     from services.collector import app  # noqa: PLC0415
 
     jsonlogs.configure("collector")
+    modest.give_way()
     return lifecycle.run(_read_settings, app.main)
 
 

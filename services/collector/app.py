@@ -21,8 +21,8 @@ from services.runtime.clock import Clock
 from services.runtime.files import probe
 from services.runtime.heartbeat import beat
 
-POLL_SECONDS = 0.2
-IDLE_POLL_SECONDS = 0.5
+POLL_SECONDS = 0.1
+IDLE_POLL_SECONDS = 0.2
 IDLE_AFTER_SECONDS = 10.0
 SLICE_SECONDS = 0.5
 """So long one round may read, so that a backlog does not silence the page and the terminal."""
@@ -30,11 +30,15 @@ LAST_SLICE_SECONDS = 5.0
 SPEAK_SECONDS = 1.0
 SPEAK_RARELY_SECONDS = 10.0
 SILENT_AFTER_SECONDS = 60.0
-PUBLISH_SECONDS = 1.0
+PUBLISH_SECONDS = 0.2
+"""A block is in the summary this long after its newline, and 0.1 s for a poll: if the machine has room."""
 PUBLISH_SHARE = 10
 """Making summaries takes at most one part in so many of the time."""
 RECHECK_SECONDS = 2.0
-"""How often what was read of an open run is held to what is there, a tenth of the time at most."""
+"""How often what was read of an open run is held to what is there."""
+RECHECK_SHARE = 10
+IDLE_RECHECK_SHARE = 100
+"""… which takes one part in so many of the time at most, less where nothing comes any more."""
 PRUNE_SECONDS = 10.0
 STUCK_SECONDS = 30.0
 """A round that takes longer hangs on its disk: the heartbeat stops until it comes back."""
@@ -139,7 +143,8 @@ class Collector:
         final = follow.is_over(now, followed=not newest) or (last and follow.has_ended and not follow.behind)
         if not follow.behind and (final or now >= one.recheck_at):
             follow.recheck(self._note_life)
-            one.recheck_at = self._now() + max(RECHECK_SECONDS, PUBLISH_SHARE * (self._now() - now))
+            share = IDLE_RECHECK_SHARE if now - follow.changed_at > IDLE_AFTER_SECONDS else RECHECK_SHARE
+            one.recheck_at = self._now() + max(RECHECK_SECONDS, share * (self._now() - now))
         if follow.rereading:
             return
         turned = state != follow.books.ledger.state

@@ -78,24 +78,28 @@ class RunFiles:
         self.run = run
         self._rechecked = rechecked
         self._marks: dict[Source, _Mark] = {}
+        self._turn: str | None = None
 
     def lines(self) -> Iterator[tuple[Source, bytes]]:
         """Hand out every complete line that was not handed out before, the ledger's first.
 
         The ledger comes first because a receipt follows its block: who reads them in this order never meets a
-        receipt whose block is not there yet. The iteration may be broken off and begun again at any time.
+        receipt whose block is not there yet. The iteration may be broken off and begun again at any time; then the
+        client after the one it was broken off at comes first, so that who is always behind still reads all of them.
 
         Raises:
             Rewritten: what was handed out before is no longer there.
         """
         gone = set(self._marks)
-        for source, size in self._files():
+        for source, size in self._in_turn():
             gone.discard(source)
             mark = self._marks.setdefault(source, _Mark())
             if size < mark.offset:
                 raise Rewritten(source.path)
             if size != mark.size:
+                self._turn = source.client
                 yield from self._read(source, mark)
+        self._turn = None
         if gone:
             raise Rewritten(min(source.path for source in gone))
 
@@ -141,6 +145,10 @@ class RunFiles:
         for client in sorted(filter(is_name, _folders(logs))):
             for name, size in _regular(logs / client):
                 yield Source(self.run, client, name), size
+
+    def _in_turn(self) -> list[tuple[Source, int]]:
+        files, after = list(self._files()), self._turn or ""
+        return sorted(files, key=lambda one: (one[0].client is not None, (one[0].client or "") <= after))
 
     def _read(self, source: Source, mark: _Mark) -> Iterator[tuple[Source, bytes]]:
         try:
