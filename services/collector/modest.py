@@ -16,7 +16,7 @@ _AUTOGROUP = Path("/proc/self/autogroup")
 
 def give_way() -> None:
     """Let every other process go first, as far as the system lets one say so."""
-    os.nice(NICE)
+    os.nice(max(0, NICE - os.nice(0)))
     # Linux may weigh sessions before it weighs their processes; but a terminal's session is not ours to weigh.
     if os.getsid(0) == os.getpid():
         with suppress(OSError):
