@@ -7,7 +7,6 @@ so any order of recording and merging gives the same percentiles. Minimum and ma
 
 from __future__ import annotations
 
-import sys
 from array import array
 from bisect import bisect_left
 from collections import Counter
@@ -17,7 +16,8 @@ from itertools import accumulate
 LONGEST_NS = 2**63
 """Longer durations, of which there are none, are counted as this one: a float ends somewhere."""
 
-_UPPER_HALF = 1 if sys.byteorder == "little" else 0
+# The second of two halves where the lower byte comes first.
+_UPPER_HALF = array("H", b"\1\0")[0] & 1
 _SAMPLE = 128
 """So many durations are looked at to guess whether all of them are few different ones."""
 
