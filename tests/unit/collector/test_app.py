@@ -5,6 +5,7 @@ import json
 import logging
 import shutil
 import socket
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,23 @@ def test_a_block_is_published_soon(tmp_path: Path) -> None:
             rig.rounds(1, POLL_SECONDS)
             published += path.read_bytes() != seen
         assert 0 == published
+
+
+def test_rechecks_take_their_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that takes a second to read again is read again for a tenth of the time, an idle one for a hundredth."""
+    rig, rechecks = Rig(tmp_path), list[float]()
+
+    def recheck(*_: object) -> None:
+        rechecks.append(rig.time.now)
+        rig.time.now += 1.0
+
+    monkeypatch.setattr("services.collector.follow.Follow.recheck", recheck)
+    write(open_run(), tmp_path)
+    rig.rounds(1000, seconds=1.0)
+    pauses = [later - earlier for earlier, later in pairwise(rechecks)]
+
+    assert 10 <= pauses[0] <= 13
+    assert 100 <= min(pauses[1:]) <= max(pauses[1:]) <= 103
 
 
 def test_only_the_last_summary_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
