@@ -10,7 +10,7 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,20 +103,19 @@ class RunFiles:
         if gone:
             raise Rewritten(min(source.path for source in gone))
 
-    def hold(self, alive: Callable[[], None]) -> None:
-        """Read again what was handed out, and hold it to the digest of what it was then.
+    def hold(self) -> Iterator[None]:
+        """Read again what was handed out, a piece at every step, and hold it to the digest of what it was then.
 
-        Args:
-            alive: called again and again, for it may take long.
+        What is handed out between the steps is not looked at; it is by the next `hold`.
 
         Raises:
             Rewritten: other bytes stand there now.
         """
-        for source, mark in self._marks.items():
-            if mark.offset and self._digest(source, mark.offset, alive) != mark.crc:
+        for source, size, crc in [(source, mark.offset, mark.crc) for source, mark in self._marks.items()]:
+            if size and (yield from self._digest(source, size)) != crc:
                 raise Rewritten(source.path)
 
-    def _digest(self, source: Source, size: int, alive: Callable[[], None]) -> int | None:
+    def _digest(self, source: Source, size: int) -> Generator[None, None, int | None]:
         try:
             descriptor = os.open(self.volumes / source.path, _FLAGS)
         except OSError:
@@ -125,7 +124,7 @@ class RunFiles:
         with open(descriptor, "rb", buffering=0) as file:
             while size and (piece := file.read(min(size, PIECE))):
                 crc, size = zlib.crc32(piece, crc), size - len(piece)
-                alive()
+                yield
         return None if size else crc
 
     def tails(self) -> Iterator[Tail]:

@@ -160,9 +160,10 @@ def test_rechecks_take_their_share_of_the_time(tmp_path: Path, monkeypatch: pyte
     """A run that takes a second to read again is read again for a tenth of the time, an idle one for a hundredth."""
     rig, rechecks = Rig(tmp_path), list[float]()
 
-    def recheck(*_: object) -> None:
+    def recheck(*_: object, **__: object) -> bool:
         rechecks.append(rig.time.now)
         rig.time.now += 1.0
+        return True
 
     monkeypatch.setattr("services.collector.follow.Follow.recheck", recheck)
     write(open_run(), tmp_path)
@@ -171,6 +172,12 @@ def test_rechecks_take_their_share_of_the_time(tmp_path: Path, monkeypatch: pyte
 
     assert 10 <= pauses[0] <= 13
     assert 100 <= min(pauses[1:]) <= max(pauses[1:]) <= 103
+
+
+def test_looking_takes_its_share_of_the_time() -> None:
+    """Who has much to look at looks less often, a hundredth of the time when idle; but often enough all the same."""
+    assert [0.1, 0.15, 0.2] == pytest.approx([app._pause(took, idle=False) for took in (0.001, 0.015, 1.0)])
+    assert [0.2, 0.3, 0.5] == pytest.approx([app._pause(took, idle=True) for took in (0.001, 0.003, 1.0)])
 
 
 def test_only_the_last_summary_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

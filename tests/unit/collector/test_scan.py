@@ -109,20 +109,22 @@ def test_changed_bytes_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """What was handed out is held to what stands there: a bit that turned shows, what was added since does not."""
     monkeypatch.setattr(scan, "PIECE", piece)
     file = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\ntwo\nthr")
-    files, lives = RunFiles(tmp_path, RUN), list[None]()
+    files = RunFiles(tmp_path, RUN)
     texts(files)
     file.write_bytes(b"one\ntwo\nthree\nfour\n")
-    files.hold(lambda: lives.append(None))
+    begun = files.hold()
+    steps = [next(begun)]
     texts(files)
-    files.hold(lambda: lives.append(None))
+    steps += begun
+    assert len(steps) == -(-8 // piece)
+    steps += files.hold()
     file.write_bytes(b"one\ntwo\nthree\nfouR\n")
 
-    assert lives
     with pytest.raises(Rewritten):
-        files.hold(lambda: None)
+        list(files.hold())
     file.unlink()
     with pytest.raises(Rewritten):
-        files.hold(lambda: None)
+        list(files.hold())
 
 
 def test_reading_may_be_broken_off_anywhere(tmp_path: Path) -> None:
