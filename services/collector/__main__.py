@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import functools
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from services.collector import app, verify, wait
+from services.collector import modest, verify
 from services.collector.settings import CollectorSettings
 from services.contract.summary import EXIT_BAD_SETTINGS
-from services.runtime import jsonlogs, lifecycle
+from services.runtime import jsonlogs
 from services.runtime.errors import BadSettings
 from services.runtime.version import SOFTWARE
+
+if TYPE_CHECKING:
+    import asyncio
 
 EXITS = (
     "exit codes: 0 PASS, 99 FAIL, 98 INVALID (the measurement cannot be trusted), 104 bad configuration, 105 aborted"
@@ -58,11 +61,23 @@ def _read_settings() -> CollectorSettings:
 
 
 def _serve(_chosen: argparse.Namespace) -> int:
+    # Here, so that `verify`, which neither waits nor opens a port, does not load what others need for that.
+    from services.collector import app  # noqa: PLC0415
+    from services.runtime import lifecycle  # noqa: PLC0415
+
+    async def modestly(read: CollectorSettings, stop: asyncio.Event) -> int:
+        # Before the first thread is begun: each inherits it.
+        modest.give_way()
+        return await app.main(read, stop)
+
     jsonlogs.configure("collector")
-    return lifecycle.run(_read_settings, app.main)
+    return lifecycle.run(_read_settings, modestly)
 
 
 def _wait(chosen: argparse.Namespace) -> int:
+    from services.collector import wait  # noqa: PLC0415
+    from services.runtime import lifecycle  # noqa: PLC0415
+
     async def until_closed(read: CollectorSettings, stop: asyncio.Event) -> int:
         return await wait.wait(
             read.volumes,

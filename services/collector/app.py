@@ -15,52 +15,36 @@ from services.collector.follow import Follow
 from services.collector.page import Board, Page
 from services.collector.scan import find_runs
 from services.collector.settings import CollectorSettings
+from services.collector.voice import Voice
 from services.contract.fields import run_order, utc_text
 from services.contract.summary import Summary
 from services.runtime.clock import Clock
 from services.runtime.files import probe
 from services.runtime.heartbeat import beat
 
-POLL_SECONDS = 0.2
-IDLE_POLL_SECONDS = 0.5
+POLL_SECONDS, MOST_POLL_SECONDS = 0.1, 0.2
+"""The more there is to look at, the longer the pause: looking takes a tenth of the time, a hundredth when idle."""
+IDLE_POLL_SECONDS, MOST_IDLE_POLL_SECONDS = 0.2, 0.5
 IDLE_AFTER_SECONDS = 10.0
 SLICE_SECONDS = 0.5
 """So long one round may read, so that a backlog does not silence the page and the terminal."""
 LAST_SLICE_SECONDS = 5.0
-SPEAK_SECONDS = 1.0
-SPEAK_RARELY_SECONDS = 10.0
-SILENT_AFTER_SECONDS = 60.0
-PUBLISH_SECONDS = 1.0
+PUBLISH_SECONDS = 0.2
+"""A block is in the summary this long after its newline, and 0.1 s for a poll: if the machine has room."""
 PUBLISH_SHARE = 10
 """Making summaries takes at most one part in so many of the time."""
+RECHECK_SLICE_SECONDS = 0.05
+"""So long one round may read again what was read, which may be gigabytes."""
 RECHECK_SECONDS = 2.0
-"""How often what was read of an open run is held to what is there, a tenth of the time at most."""
+"""How often what was read of an open run is held to what is there."""
+RECHECK_SHARE = 10
+IDLE_RECHECK_SHARE = 100
+"""… which takes one part in so many of the time at most, less where nothing comes any more."""
 PRUNE_SECONDS = 10.0
 STUCK_SECONDS = 30.0
 """A round that takes longer hangs on its disk: the heartbeat stops until it comes back."""
 
 log = logging.getLogger(__name__)
-
-
-class Voice:
-    """What is said of one run on the terminal, and when it was said last."""
-
-    def __init__(self) -> None:
-        self.has_spoken = False
-        self._said_at: float | None = None
-        self._state = ""
-
-    def is_due(self, summary: Summary, now: float, quiet_for: float) -> bool:
-        """Tell whether a line is due: every second while records flow, seldom while not, never when idle."""
-        told = f"{summary.state} {summary.headline if summary.state in ('opened', 'waiting') else ''}"
-        pause = SPEAK_SECONDS if summary.state == "running" and quiet_for < 5 else SPEAK_RARELY_SECONDS
-        if quiet_for > SILENT_AFTER_SECONDS:
-            return False
-        # A quarter of a poll early, else every line would come one poll later than the one before.
-        if told == self._state and self._said_at is not None and now - self._said_at < pause - POLL_SECONDS / 4:
-            return False
-        self._state, self._said_at, self.has_spoken = told, now, True
-        return True
 
 
 class Followed:
@@ -70,7 +54,7 @@ class Followed:
         self.follow = follow
         self.voice = Voice()
         self.published: Summary | None = None
-        self.due_at = self.recheck_at = 0.0
+        self.due_at = self.recheck_at = self.recheck_took = 0.0
         self.dirty = True
         self.told = False
 
@@ -138,8 +122,7 @@ class Collector:
         now = self._now()
         final = follow.is_over(now, followed=not newest) or (last and follow.has_ended and not follow.behind)
         if not follow.behind and (final or now >= one.recheck_at):
-            follow.recheck(self._note_life)
-            one.recheck_at = self._now() + max(RECHECK_SECONDS, PUBLISH_SHARE * (self._now() - now))
+            self._recheck(one, now, final=final)
         if follow.rereading:
             return
         turned = state != follow.books.ledger.state
@@ -147,6 +130,19 @@ class Collector:
             self._publish(one, newest=newest, final=final)
         if one.published is not None and not final:
             self._speak(one, now, last=last)
+
+    def _recheck(self, one: Followed, now: float, *, final: bool) -> None:
+        def enough() -> bool:
+            self._note_life()
+            # Before a run is closed all of it is held to what is there then.
+            return not final and self._now() - now > RECHECK_SLICE_SECONDS
+
+        done = one.follow.recheck(enough, anew=final)
+        one.recheck_took += self._now() - now
+        if done:
+            share = IDLE_RECHECK_SHARE if now - one.follow.changed_at > IDLE_AFTER_SECONDS else RECHECK_SHARE
+            one.recheck_at = self._now() + max(RECHECK_SECONDS, share * one.recheck_took)
+            one.recheck_took = 0.0
 
     def _publish(self, one: Followed, *, newest: bool, final: bool) -> None:
         started = self._now()
@@ -207,6 +203,12 @@ def _date(made: Summary, clock: Clock) -> Summary:
     return publish.dated(made, utc_text(clock.now_us()))
 
 
+def _pause(took: float, *, idle: bool) -> float:
+    if idle:
+        return min(max(IDLE_POLL_SECONDS, 100 * took), MOST_IDLE_POLL_SECONDS)
+    return min(max(POLL_SECONDS, 10 * took), MOST_POLL_SECONDS)
+
+
 async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     """Run the service until it is told to stop."""
     probe(settings.volumes / "summary")
@@ -217,12 +219,12 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     log.info("ready", extra={"page": page.address, "volumes": str(Path(settings.volumes))})
     try:
         while not stop.is_set():
+            began = time.process_time()
             behind = await asyncio.to_thread(collector.round)
             board.show(collector.newest)
-            idle = time.monotonic() - collector.changed_at > IDLE_AFTER_SECONDS
-            delay = 0.0 if behind else IDLE_POLL_SECONDS if idle else POLL_SECONDS
+            took, idle = time.process_time() - began, time.monotonic() - collector.changed_at > IDLE_AFTER_SECONDS
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), delay)
+                await asyncio.wait_for(stop.wait(), 0.0 if behind else _pause(took, idle=idle))
         await asyncio.to_thread(collector.round, last=True)
         board.show(collector.newest)
     finally:

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from services.collector.scan import Source
 from services.contract import blocklog
 
 
-class BlockNote(NamedTuple):
-    """What is kept of a block: enough to compare it with its receipt, and to know it again by its line's ``crc``.
+class Content(NamedTuple):
+    """What the messages of a block say of it.
 
-    A run has hundreds of thousands of them, so digests are kept as numbers.
+    Attributes:
+        spans: the seqs that it holds, as inclusive ranges in ascending order.
+        in_line: its messages are those of one range, in the order of seq.
+        size: bytes of its records.
+        problem: in which way the block's own fields contradict its messages, None when they agree.
     """
 
-    first: int
-    last: int
-    messages: int
-    digest: int
-    crc: int
+    spans: list[tuple[int, int]]
+    in_line: bool
+    size: int
+    problem: str | None
+
+    def every(self, stride: int, messages: Sequence[blocklog.Message]) -> Sequence[blocklog.Message]:
+        """Return those of the block's messages whose seq is a multiple of ``stride``."""
+        if self.in_line:
+            return messages[-self.spans[0][0] % stride :: stride]
+        return [message for message in messages if not message.seq % stride]
 
 
 class OpenNote(NamedTuple):
@@ -36,22 +46,32 @@ def number(digest: str) -> int:
     return int(digest[1:], 16)
 
 
-def contradiction(block: blocklog.Block) -> str | None:
-    """Return in which way a block's own fields contradict its messages, None when they agree."""
-    seqs = {message.seq for message in block.messages}
-    if len(seqs) != len(block.messages) or block.count != len(seqs):
-        return f"count is {block.count}, it holds {len(block.messages)} messages of {len(seqs)} seqs"
+def examine(block: blocklog.Block) -> Content:
+    """Hold a block to its messages, each of which is looked at once where they are as they mostly are: in line."""
+    messages, count = block.messages, len(block.messages)
+    seqs = [message.seq for message in messages]
+    # The bounds are compared first: of a block that lies, the range could fill the memory.
+    in_line = 0 < count == block.last - block.first + 1 and seqs == list(range(block.first, block.last + 1))
+    held = [(block.first, block.last)] if in_line else spans(seqs)
+    records = [message.record for message in (messages if in_line else sorted(messages, key=attrgetter("seq")))]
+    joined = b"\n".join(records)
+    problem = _miscounted(block, seqs) if not in_line or block.count != count else None
+    if problem is None:
+        found = blocklog.joined_digest(joined) if records else blocklog.records_digest(())
+        problem = f"digest is {block.digest}, its records give {found}" if found != block.digest else None
+    return Content(held, in_line, len(joined) - max(0, count - 1), problem)
+
+
+def _miscounted(block: blocklog.Block, seqs: list[int]) -> str | None:
+    different = len(set(seqs))
+    if different != len(seqs) or block.count != different:
+        return f"count is {block.count}, it holds {len(seqs)} messages of {different} seqs"
     if seqs and (min(seqs), max(seqs)) != (block.first, block.last):
         return f"it says seq {block.first}-{block.last} and holds {min(seqs)}-{max(seqs)}"
-    found = blocklog.block_digest(block.messages)
-    if found != block.digest:
-        return f"digest is {block.digest}, its records give {found}"
     return None
 
 
 def spans(seqs: Sequence[int]) -> list[tuple[int, int]]:
-    """Return sorted seqs as inclusive ranges."""
-    if seqs and seqs[-1] - seqs[0] == len(seqs) - 1 and len(set(seqs)) == len(seqs):
-        return [(seqs[0], seqs[-1])]
+    """Return seqs, in whatever order, as inclusive ranges in ascending order."""
     rows = (list(row) for _, row in groupby(enumerate(sorted(set(seqs))), lambda pair: pair[1] - pair[0]))
     return [(row[0][1], row[-1][1]) for row in rows]

@@ -115,9 +115,8 @@ def _fences(account: Account) -> Iterable[str]:
 
 
 def _conflicts(account: Account) -> Iterable[str]:
-    for (session, block), notes in sorted(account.log.blocks.items()):
-        if len(notes) > 1:
-            yield f"session {session} block {block} stands in the log with {len(notes)} different contents"
+    for (session, block), count in sorted(account.log.blocks.again.items()):
+        yield f"session {session} block {block} stands in the log with {count} different contents"
     lines = [("open", segment, len(notes)) for segment, notes in account.log.opens.items()]
     lines += [("end", segment, len(reasons)) for segment, reasons in account.log.ends.items()]
     for kind, (session, segment), count in sorted(lines):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from services.collector.account import accounts
@@ -37,6 +37,7 @@ class Follow:
         self._files = RunFiles(self._volumes, self.run)
         self.books = RunBooks(self.run)
         self._has_tails = False
+        self._holding: Iterator[None] | None = None
 
     def read(self, now: float, enough: Callable[[], bool]) -> bool:
         """Read what is new, until ``enough`` says so; return whether there was anything.
@@ -64,15 +65,22 @@ class Follow:
         self._note_rate(now)
         return count > 0
 
-    def recheck(self, alive: Callable[[], None]) -> None:
+    def recheck(self, enough: Callable[[], bool], *, anew: bool) -> bool:
         """Hold what was read to what stands there; if it differs, the run is read from its beginning.
 
-        ``alive`` is called again and again meanwhile.
+        It takes long, so it is done until ``enough`` says so, which is asked again and again, and gone on with the next
+        time, unless it is to be begun ``anew``. Return whether all of it has been done.
         """
+        if anew or self._holding is None:
+            self._holding = self._files.hold()
         try:
-            self._files.hold(alive)
+            for _ in self._holding:
+                if enough():
+                    return False
         except Rewritten:
             self._again()
+        self._holding = None
+        return True
 
     def _again(self) -> None:
         self._begin()

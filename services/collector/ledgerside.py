@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from services.collector.blocks import number
 from services.collector.chain import FileChain
+from services.collector.notes import Note, Notes
 from services.collector.scan import Source
 from services.contract import ledger
 from services.contract.line import Sealed
 from services.contract.ranges import Ranges
 from services.contract.summary import RunState
-
-
-class ReceiptNote(NamedTuple):
-    """What a receipt says of its block."""
-
-    first: int
-    last: int
-    messages: int
-    digest: int
-    match: bool
 
 
 @dataclass
@@ -31,7 +21,7 @@ class ClientLedger:
     subscriptions: dict[int, ledger.Subscribe] = field(default_factory=dict)
     leaves: dict[int, ledger.Leave] = field(default_factory=dict)
     sent: dict[int, int] = field(default_factory=dict)
-    receipts: dict[tuple[int, int], tuple[ReceiptNote, ...]] = field(default_factory=dict)
+    receipts: Notes = field(default_factory=Notes)
     receipted: Ranges = field(default_factory=Ranges)
     receipt_fences: set[int] = field(default_factory=set)
 
@@ -145,10 +135,8 @@ class LedgerBook:
 
     def _receipt(self, entry: ledger.Receipt) -> None:
         client = self.client(entry.client)
-        note = ReceiptNote(entry.first, entry.last, entry.count, number(entry.digest), entry.match)
-        known = client.receipts.get((entry.session, entry.block), ())
-        if note not in known:
-            client.receipts[entry.session, entry.block] = (*known, note)
+        note = Note(entry.first, entry.last, entry.count, number(entry.digest), int(entry.match))
+        client.receipts.add((entry.session, entry.block), note)
         client.receipt_fences.add(entry.fence)
         at = entry.first
         for first, last in sorted(entry.missing):

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 
-from services.collector.blocks import BlockNote, OpenNote, contradiction, number, spans
+from services.collector.blocks import Content, OpenNote, examine, number
 from services.collector.chain import FileChain
+from services.collector.notes import Note, Notes
 from services.collector.scan import Source
 from services.collector.spread import Spread
 from services.contract import blocklog
@@ -26,7 +27,7 @@ class LogBook:
 
     def __init__(self, client: str, spread: Spread) -> None:
         self.client = client
-        self.blocks: dict[tuple[int, int], tuple[BlockNote, ...]] = {}
+        self.blocks = Notes()
         self.opens: dict[Segment, dict[str, OpenNote]] = {}
         self.ends: dict[Segment, dict[str, str]] = {}
         self.sessions: set[int] = set()
@@ -90,12 +91,11 @@ class LogBook:
             known[sealed.crc] = entry.reason
             self._declare(entry)
 
-    def enter_block(self, sealed: Sealed, block: blocklog.Block, note: BlockNote, stamps: dict[str, int]) -> None:
+    def enter_block(self, sealed: Sealed, block: blocklog.Block, content: Content, stamps: dict[str, int]) -> None:
         """Enter a block and what its messages say; ``stamps`` are their times as epoch microseconds."""
-        known = self.blocks.get((block.session, block.block), ())
-        if note in known:
+        note = Note(block.first, block.last, block.count, number(block.digest), number(sealed.crc))
+        if not self.blocks.add((block.session, block.block), note):
             return
-        self.blocks[block.session, block.block] = (*known, note)
         self._declare(block)
         self.durations.record([block.duration_ns])
         self.clock_error_us = max(block.clock_error_us, self.clock_error_us or 0)
@@ -103,8 +103,8 @@ class LogBook:
             self._offset or (0, 0, "", 0), (block.session, block.block, sealed.crc, block.clock_offset_us)
         )
         if block.messages:
-            self._enter_messages(block.messages)
-            self._enter_times(block, stamps)
+            self._enter_messages(block.messages, content)
+            self._enter_times(block, content, stamps)
 
     def _declare(self, entry: blocklog.Block | blocklog.End) -> None:
         self.duplicates += entry.duplicates
@@ -112,26 +112,25 @@ class LogBook:
         for first, last in entry.corrupt:
             self.corrupt.add(first, last)
 
-    def _enter_messages(self, messages: list[blocklog.Message]) -> None:
+    def _enter_messages(self, messages: list[blocklog.Message], content: Content) -> None:
         self.messages += len(messages)
-        self.bytes += len(b"".join([message.record for message in messages]))
+        self.bytes += content.size
         self.latency.record([message.latency_ns for message in messages])
         self.transit.record([message.transit_ns for message in messages])
-        for first, last in spans(sorted(message.seq for message in messages)):
+        for first, last in content.spans:
             if first <= self.logged.last:
                 for again in self.logged.within(first, last):
                     self.twice.add(*again)
             self.logged.add(first, last)
 
-    def _enter_times(self, block: blocklog.Block, stamps: dict[str, int]) -> None:
+    def _enter_times(self, block: blocklog.Block, content: Content, stamps: dict[str, int]) -> None:
         if not stamps:
             return
         offset = block.clock_offset_us
         earliest, latest = min(stamps.values()) + offset, max(stamps.values()) + offset
         self.first_us = earliest if self.first_us is None else min(self.first_us, earliest)
         self.last_us = latest if self.last_us is None else max(self.last_us, latest)
-        stride = self._spread.stride(max(message.seq for message in block.messages))
-        sampled = [message for message in block.messages if not message.seq % stride]
+        sampled = content.every(self._spread.stride(content.spans[-1][1]), block.messages)
         self._spread.take(self.client, [(one.seq, stamps[one.received_at] + offset) for one in sampled])
 
 
@@ -216,17 +215,16 @@ class LogFile:
     def _block(self, sealed: Sealed, block: blocklog.Block) -> None:
         self._blocks += 1
         self._messages += len(block.messages)
-        problem = contradiction(block)
-        if problem:
-            self.chain.note("inconsistent", f"block {block.block}: {problem}")
+        content = examine(block)
+        if content.problem:
+            self.chain.note("inconsistent", f"block {block.block}: {content.problem}")
         try:
             # Messages of one batch share the stamp, so few texts are read.
             stamps = {text: self._time(text) for text in {message.received_at for message in block.messages}}
         except ValueError as bad_time:
             stamps = {}
             self.chain.note("inconsistent", f"block {block.block}: received_at: {bad_time}")
-        note = BlockNote(block.first, block.last, block.count, number(block.digest), number(sealed.crc))
-        self.book.enter_block(sealed, block, note, stamps)
+        self.book.enter_block(sealed, block, content, stamps)
 
     def _time(self, text: str) -> int:
         # Most stamps fall into the second of the one before, which need not be read again.

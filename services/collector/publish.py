@@ -34,6 +34,9 @@ def dated(made: Summary, at: str | None) -> Summary:
 def store(volumes: Path, made: Summary, *, newest: bool) -> None:
     """Write a summary so that a reader sees the old one or the new one.
 
+    That of a closed run is on disk then. Another is made again from the books, several times a second: it does not
+    keep the disk from the clients.
+
     Args:
         volumes: the volumes folder.
         made: the summary.
@@ -42,12 +45,12 @@ def store(volumes: Path, made: Summary, *, newest: bool) -> None:
     Raises:
         OSError: the file system refuses.
     """
-    text = summary.encode(made)
+    text, durable = summary.encode(made), made.state == "closed"
     path = summary_path(volumes, made.run)
     files.make_folder(path.parent)
-    files.replace(path, text)
+    files.replace(path, text, durable=durable)
     if newest:
-        files.replace(volumes / "summary" / NAME, text)
+        files.replace(volumes / "summary" / NAME, text, durable=durable)
 
 
 def places(volumes: Path, run: str) -> str:

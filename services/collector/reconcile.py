@@ -133,7 +133,7 @@ def _totals(every: Sequence[Account]) -> Totals:
         reordered=sum(account.log.reordered for account in every),
         corrupt=sum(len(account.log.corrupt) for account in every),
         residual=sum(account.residual for account in every),
-        blocks=sum(_blocks(account) for account in every),
+        blocks=sum(account.log.blocks.count for account in every),
         bytes=total_bytes,
         logged_not_receipted=sum(account.logged_not_receipted for account in every),
         duration_ns=duration_ns,
@@ -142,18 +142,14 @@ def _totals(every: Sequence[Account]) -> Totals:
     )
 
 
-def _blocks(account: Account) -> int:
-    return sum(len(notes) for notes in account.log.blocks.values())
-
-
 def _client(account: Account, *, scheduled: bool) -> ClientSummary:
     log = account.log
     return ClientSummary(
         client=account.client,
         state=account.state,
         block_size=_block_size(account),
-        blocks=_blocks(account),
-        sessions=len({session for session, _ in (*log.opens, *log.ends, *log.blocks)}),
+        blocks=log.blocks.count,
+        sessions=len({session for session, _ in (*log.opens, *log.ends)} | log.blocks.sessions),
         expected=account.expected,
         received=account.received,
         missing=len(account.missing),

@@ -10,14 +10,14 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.contract.fields import RUN_PATTERN, is_name, run_order
 
-PIECE = 256 * 1024
-"""Bytes read at a time."""
+PIECE = 512 * 1024
+"""Bytes read at a time: more do not fit into a processor's cache, and every line is looked at several times."""
 MAX_LINE = 256 * 1024 * 1024
 """A longer line is taken as damage, so that no file can exhaust the memory."""
 
@@ -68,47 +68,54 @@ def find_runs(volumes: Path) -> list[str]:
 
 
 class RunFiles:
-    """The files of one run, and how far each has been read."""
+    """The files of one run, and how far each has been read.
 
-    def __init__(self, volumes: Path, run: str) -> None:
+    With ``rechecked`` a digest is kept of what was handed out, for `hold`; who reads a run once needs none.
+    """
+
+    def __init__(self, volumes: Path, run: str, *, rechecked: bool = True) -> None:
         self.volumes = volumes
         self.run = run
+        self._rechecked = rechecked
         self._marks: dict[Source, _Mark] = {}
+        self._turn: str | None = None
 
     def lines(self) -> Iterator[tuple[Source, bytes]]:
         """Hand out every complete line that was not handed out before, the ledger's first.
 
         The ledger comes first because a receipt follows its block: who reads them in this order never meets a
-        receipt whose block is not there yet. The iteration may be broken off and begun again at any time.
+        receipt whose block is not there yet. The iteration may be broken off and begun again at any time; then the
+        client after the one it was broken off at comes first, so that who is always behind still reads all of them.
 
         Raises:
             Rewritten: what was handed out before is no longer there.
         """
         gone = set(self._marks)
-        for source, size in self._files():
+        for source, size in self._in_turn():
             gone.discard(source)
             mark = self._marks.setdefault(source, _Mark())
             if size < mark.offset:
                 raise Rewritten(source.path)
             if size != mark.size:
+                self._turn = source.client
                 yield from self._read(source, mark)
+        self._turn = None
         if gone:
             raise Rewritten(min(source.path for source in gone))
 
-    def hold(self, alive: Callable[[], None]) -> None:
-        """Read again what was handed out, and hold it to the digest of what it was then.
+    def hold(self) -> Iterator[None]:
+        """Read again what was handed out, a piece at every step, and hold it to the digest of what it was then.
 
-        Args:
-            alive: called again and again, for it may take long.
+        What is handed out between the steps is not looked at; it is by the next `hold`.
 
         Raises:
             Rewritten: other bytes stand there now.
         """
-        for source, mark in self._marks.items():
-            if mark.offset and self._digest(source, mark.offset, alive) != mark.crc:
+        for source, size, crc in [(source, mark.offset, mark.crc) for source, mark in self._marks.items()]:
+            if size and (yield from self._digest(source, size)) != crc:
                 raise Rewritten(source.path)
 
-    def _digest(self, source: Source, size: int, alive: Callable[[], None]) -> int | None:
+    def _digest(self, source: Source, size: int) -> Generator[None, None, int | None]:
         try:
             descriptor = os.open(self.volumes / source.path, _FLAGS)
         except OSError:
@@ -117,7 +124,7 @@ class RunFiles:
         with open(descriptor, "rb", buffering=0) as file:
             while size and (piece := file.read(min(size, PIECE))):
                 crc, size = zlib.crc32(piece, crc), size - len(piece)
-                alive()
+                yield
         return None if size else crc
 
     def tails(self) -> Iterator[Tail]:
@@ -138,25 +145,51 @@ class RunFiles:
             for name, size in _regular(logs / client):
                 yield Source(self.run, client, name), size
 
+    def _in_turn(self) -> list[tuple[Source, int]]:
+        files, after = list(self._files()), self._turn or ""
+        return sorted(files, key=lambda one: (one[0].client is not None, (one[0].client or "") <= after))
+
     def _read(self, source: Source, mark: _Mark) -> Iterator[tuple[Source, bytes]]:
         try:
             descriptor = os.open(self.volumes / source.path, _FLAGS)
         except OSError as problem:
             mark.refused = os.strerror(problem.errno or 0)
             return
-        with open(descriptor, "rb", buffering=PIECE) as file:
+        with open(descriptor, "rb", buffering=0) as file:
             mark.refused = None
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return
             file.seek(mark.offset)
-            while line := file.readline(MAX_LINE):
+            tail = 0
+            for line in _cut(lambda: file.read(PIECE)):
                 if not line.endswith(b"\n") and len(line) < MAX_LINE:
+                    tail = len(line)
                     break
                 mark.offset += len(line)
-                mark.crc = zlib.crc32(line, mark.crc)
+                if self._rechecked:
+                    mark.crc = zlib.crc32(line, mark.crc)
                 yield source, line
             # Only here, at the end of the file: who breaks the iteration off finds the rest in the next round.
-            mark.size = mark.offset + len(line)
+            mark.size = mark.offset + tail
+
+
+def _cut(read: Callable[[], bytes]) -> Iterator[bytes]:
+    """Cut pieces into lines; what follows the last newline comes last. No line is longer than `MAX_LINE`."""
+    parts, room = list[bytes](), MAX_LINE
+    while piece := read():
+        start = 0
+        while start < len(piece):
+            end = piece.find(b"\n", start, start + room) + 1 or min(start + room, len(piece))
+            # Nearly all that is copied of a line: a join of one part gives the part itself.
+            part = piece[start:end]
+            parts.append(part)
+            start, room = end, room - len(part)
+            if not room or part.endswith(b"\n"):
+                yield b"".join(parts)
+                parts.clear()
+                room = MAX_LINE
+    if parts:
+        yield b"".join(parts)
 
 
 def _folders(folder: Path) -> list[str]:

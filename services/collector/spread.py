@@ -41,5 +41,5 @@ class Spread:
     def histogram(self) -> Histogram:
         """Return the durations from first to last client, of the records that more than one client logged."""
         result = Histogram()
-        result.record((last - first) * 1000 for first, last, who in self._seen.values() if who == SEVERAL)
+        result.record([(last - first) * 1000 for first, last, who in self._seen.values() if who == SEVERAL])
         return result

@@ -41,7 +41,7 @@ def check(volumes: Path, limits: Sequence[Limit] = (), run: str | None = None) -
 
 def _read(volumes: Path, run: str) -> RunBooks:
     for _ in range(TRIES):
-        files, books = RunFiles(volumes, run), RunBooks(run)
+        files, books = RunFiles(volumes, run, rechecked=False), RunBooks(run)
         try:
             for source, line in files.lines():
                 books.take(source, line)

@@ -153,7 +153,12 @@ def messages_text(
 
 def records_digest(records: Sequence[bytes | msgspec.Raw]) -> str:
     """Return the digest of records given in the order of seq: each as its bytes and a newline."""
-    return digest_text(digest(b"\n", digest(b"\n".join(records))) if records else 0)
+    return joined_digest(b"\n".join(records)) if records else digest_text(0)
+
+
+def joined_digest(joined: bytes) -> str:
+    """Return the digest of one record or more that are joined by newlines already."""
+    return digest_text(digest(b"\n", digest(joined)))
 
 
 def block_digest(messages: list[Message]) -> str:

@@ -1,34 +1,43 @@
 """A mergeable histogram of durations: integer log-linear buckets, at most 1 % relative error.
 
-Buckets are 64 to a power of two, so a bucket's middle is within 1/128 of every value in it. Counts add, so any
-order of recording and merging gives the same percentiles. Minimum and maximum are exact.
+Buckets are 128 to a power of two, so a bucket's middle is within 1/256 of every value in it. They are the upper half
+of the value as a 32-bit float, which takes no step in Python for each value: a collector counts millions. Counts add,
+so any order of recording and merging gives the same percentiles. Minimum and maximum are exact.
 """
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from itertools import accumulate
+
+LONGEST_NS = 2**63
+"""Longer durations, of which there are none, are counted as this one: a float ends somewhere."""
+
+# The second of two halves where the lower byte comes first.
+_UPPER_HALF = array("H", b"\1\0")[0] & 1
+_SAMPLE = 128
+"""So many durations are looked at to guess whether all of them are few different ones."""
 
 
-def bucket(value_ns: int) -> int:
-    """Return the bucket of a duration; negative ones (clock error) count as 0."""
-    if value_ns < 128:
-        return max(0, value_ns)
-    shift = value_ns.bit_length() - 7
-    return (shift << 6) + (value_ns >> shift)
+def buckets(values_ns: Iterable[int]) -> list[int]:
+    """Return the bucket of each duration, none of which is negative or longer than `LONGEST_NS`."""
+    # What a float has no room for is rounded, by one part in 2**25 at most; so some values fall into the next bucket.
+    return array("H", array("f", values_ns).tobytes())[_UPPER_HALF::2].tolist()
 
 
-def middle_ns(index: int) -> int:
+def middle_ns(bucket: int) -> int:
     """Return the middle of a bucket's durations."""
-    if index < 128:
-        return index
-    shift = (index >> 6) - 1
-    low = (index - (shift << 6)) << shift
-    return low + (1 << shift >> 1)
+    shift, digits = (bucket >> 7) - 134, bucket & 127 | 128
+    if shift <= 0:
+        return digits >> -shift
+    return (digits << shift) + (1 << shift >> 1)
 
 
 class Histogram:
-    """Counts of durations in nanoseconds."""
+    """Counts of durations in nanoseconds. Negative ones (clock error) are counted as 0, but `min` tells them."""
 
     __slots__ = ("_counts", "count", "max", "min")
 
@@ -38,12 +47,22 @@ class Histogram:
         self.min: int | None = None
         self.max: int | None = None
 
-    def record(self, values_ns: Iterable[int]) -> None:
+    def record(self, values_ns: Sequence[int]) -> None:
         """Count every duration given."""
-        values = list(values_ns)
-        if values:
-            self._counts.update(map(bucket, values))
-            self._extend(min(values), max(values), len(values))
+        if not values_ns:
+            return
+        # Messages of one batch share their times: then each of the few is looked at once.
+        shared = len(values_ns) > _SAMPLE and 4 * len(set(values_ns[:_SAMPLE])) < _SAMPLE
+        some = Counter(values_ns) if shared else None
+        every: Collection[int] = values_ns if some is None else some
+        low, high = min(every), max(every)
+        within = every if low >= 0 and high <= LONGEST_NS else [min(max(one, 0), LONGEST_NS) for one in every]
+        if some is None:
+            self._counts.update(buckets(within))
+        else:
+            for bucket, count in zip(buckets(within), some.values(), strict=True):
+                self._counts[bucket] += count
+        self._extend(low, high, len(values_ns))
 
     def merge(self, other: Histogram) -> None:
         """Add another histogram's counts to this one's."""
@@ -53,15 +72,20 @@ class Histogram:
 
     def percentile(self, percent: float) -> int | None:
         """Return the duration that ``percent`` of those recorded do not exceed, None when there are none."""
+        return self.percentiles([percent])[0]
+
+    def percentiles(self, percents: Sequence[float]) -> list[int | None]:
+        """Return several of them, for little more than the price of one."""
         if self.min is None or self.max is None:
-            return None
-        wanted = max(1, -(-self.count * round(percent * 1000) // 100_000))
-        seen = 0
-        for index in sorted(self._counts):
-            seen += self._counts[index]
-            if seen >= wanted:
-                return min(max(middle_ns(index), self.min), self.max)
-        raise AssertionError("the counts add up to less than the count")
+            return [None] * len(percents)
+        ordered = sorted(self._counts)
+        reached = list(accumulate(map(self._counts.__getitem__, ordered)))
+        found: list[int | None] = []
+        for percent in percents:
+            wanted = max(1, -(-self.count * round(percent * 1000) // 100_000))
+            middle = middle_ns(ordered[bisect_left(reached, wanted)])
+            found.append(min(max(middle, self.min), self.max))
+        return found
 
     def _extend(self, low: int, high: int, count: int) -> None:
         self.min = low if self.min is None else min(self.min, low)

@@ -33,8 +33,8 @@ class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, histogram: Histogram) -> Quantiles:
         """Read the quantiles of a histogram."""
-        at = histogram.percentile
-        return cls(min=histogram.min, p50=at(50), p90=at(90), p99=at(99), p99_9=at(99.9), max=histogram.max)
+        p50, p90, p99, p99_9 = histogram.percentiles((50, 90, 99, 99.9))
+        return cls(min=histogram.min, p50=p50, p90=p90, p99=p99, p99_9=p99_9, max=histogram.max)
 
 
 class Causes(msgspec.Struct, frozen=True, kw_only=True):

@@ -109,15 +109,20 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def replace(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part."""
+def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part.
+
+    Unless it is ``durable``, a power cut may leave neither: then nobody waits for the disk, which others wait for too.
+    """
     temporary = path.with_name(f".{path.name}.new")
     with temporary.open("wb") as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     temporary.replace(path)
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def make_folder(folder: Path) -> None:

@@ -5,12 +5,13 @@ import json
 import logging
 import shutil
 import socket
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from services.collector import app, publish
-from services.collector.app import Collector
+from services.collector.app import POLL_SECONDS, Collector
 from services.collector.settings import CollectorSettings
 from services.runtime.clock import Clock
 from services.runtime.errors import PortInUse, UnwritableFolder
@@ -132,6 +133,75 @@ def test_a_summary_is_only_written_when_it_changed(tmp_path: Path) -> None:
     rig.rounds(20)
 
     assert before == publish.summary_path(tmp_path, RUN).stat().st_mtime_ns
+
+
+def test_a_block_is_published_soon(tmp_path: Path) -> None:
+    """Whenever a block comes, it is in the summary within 0.3 s, a poll included; and no more often than needed."""
+    rig, files = Rig(tmp_path), open_run()
+    source = log_source("client-1", 1, 1)
+    write({**files, source: files[source][:2]}, tmp_path)
+    rig.rounds(20, POLL_SECONDS)
+    path = publish.summary_path(tmp_path, RUN)
+    for number in range(3, len(files[source]) + 1):
+        before = path.read_bytes()
+        write({source: files[source][:number]}, tmp_path)
+        came, published = rig.time.now, 0
+        while path.read_bytes() == before:
+            rig.rounds(1, POLL_SECONDS)
+        assert rig.time.now - came <= 0.2 + 1e-6
+        for _ in range(5):
+            seen = path.read_bytes()
+            rig.rounds(1, POLL_SECONDS)
+            published += path.read_bytes() != seen
+        assert 0 == published
+
+
+def test_rechecks_take_their_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that takes a second to read again is read again for a tenth of the time, an idle one for a hundredth."""
+    rig, rechecks = Rig(tmp_path), list[float]()
+
+    def recheck(*_: object, **__: object) -> bool:
+        rechecks.append(rig.time.now)
+        rig.time.now += 1.0
+        return True
+
+    monkeypatch.setattr("services.collector.follow.Follow.recheck", recheck)
+    write(open_run(), tmp_path)
+    rig.rounds(1000, seconds=1.0)
+    pauses = [later - earlier for earlier, later in pairwise(rechecks)]
+
+    assert 10 <= pauses[0] <= 13
+    assert 100 <= min(pauses[1:]) <= max(pauses[1:]) <= 103
+
+
+def test_looking_takes_its_share_of_the_time() -> None:
+    """Who has much to look at looks less often, a hundredth of the time when idle; but often enough all the same."""
+    assert [0.1, 0.15, 0.2] == pytest.approx([app._pause(took, idle=False) for took in (0.001, 0.015, 1.0)])
+    assert [0.2, 0.3, 0.5] == pytest.approx([app._pause(took, idle=True) for took in (0.001, 0.003, 1.0)])
+
+
+def test_only_the_last_summary_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The summaries of an open run do not keep the disk from the clients; that of a closed one is on it."""
+    synced: list[int] = []
+    monkeypatch.setattr("services.runtime.files.os.fsync", synced.append)
+    rig = Rig(tmp_path)
+    write(open_run(), tmp_path)
+    rig.rounds(2)
+    folder_made = len(synced)
+    files = open_run()
+    files[log_source("client-1")].append(b"?\n")
+    write(files, tmp_path)
+    rig.rounds(3)
+    made = publish.load(tmp_path, RUN)
+
+    assert made is not None
+    assert (1, folder_made) == (len(made.faults), len(synced))
+
+    write(good_run(), tmp_path)
+    rig.rounds(5)
+
+    assert "closed" == rig.state
+    assert folder_made < len(synced)
 
 
 def test_the_last_round_shows_the_run_as_it_stands(tmp_path: Path) -> None:

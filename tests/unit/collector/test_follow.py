@@ -109,6 +109,26 @@ def test_a_backlog_is_read_in_slices(tmp_path: Path) -> None:
     assert "PASS" == follow.summary((), final=True).verdict
 
 
+def test_what_was_read_is_held_to_what_stands_there_by_slices(tmp_path: Path) -> None:
+    """A recheck that was broken off goes on where it was, sees damage in the rest, and all of it when begun anew."""
+    follow = followed(tmp_path, good_run())
+    slices = 1
+    while not follow.recheck(lambda: True, anew=False):
+        slices += 1
+
+    assert len(good_run()) + 1 == slices
+    assert not follow.behind
+
+    assert not follow.recheck(lambda: True, anew=False)
+    ledger = tmp_path / ledger_source().path
+    ledger.write_bytes(ledger.read_bytes().replace(b'"at":"2', b'"at":"3', 1))
+
+    assert follow.recheck(lambda: False, anew=False)
+    assert not follow.behind
+    assert follow.recheck(lambda: False, anew=True)
+    assert (True, True) == (follow.behind, follow.rereading)
+
+
 @pytest.mark.parametrize("loss", ["vanish", "shrink"])
 def test_a_rewritten_run_is_read_again(tmp_path: Path, loss: str) -> None:
     """When a file loses lines the books are made anew from what is there."""

@@ -109,20 +109,22 @@ def test_changed_bytes_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """What was handed out is held to what stands there: a bit that turned shows, what was added since does not."""
     monkeypatch.setattr(scan, "PIECE", piece)
     file = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\ntwo\nthr")
-    files, lives = RunFiles(tmp_path, RUN), list[None]()
+    files = RunFiles(tmp_path, RUN)
     texts(files)
     file.write_bytes(b"one\ntwo\nthree\nfour\n")
-    files.hold(lambda: lives.append(None))
+    begun = files.hold()
+    steps = [next(begun)]
     texts(files)
-    files.hold(lambda: lives.append(None))
+    steps += begun
+    assert len(steps) == -(-8 // piece)
+    steps += files.hold()
     file.write_bytes(b"one\ntwo\nthree\nfouR\n")
 
-    assert lives
     with pytest.raises(Rewritten):
-        files.hold(lambda: None)
+        list(files.hold())
     file.unlink()
     with pytest.raises(Rewritten):
-        files.hold(lambda: None)
+        list(files.hold())
 
 
 def test_reading_may_be_broken_off_anywhere(tmp_path: Path) -> None:
@@ -132,6 +134,36 @@ def test_reading_may_be_broken_off_anywhere(tmp_path: Path) -> None:
 
     assert b"one\n" == next(files.lines())[1]
     assert [b"two\n", b"three\n"] == [line for _, line in texts(files)]
+
+
+def test_who_is_always_behind_reads_every_client(tmp_path: Path) -> None:
+    """The ledger comes first in every round; then the client after the one at which the last round was broken off."""
+    for name in ("a", "b", "c"):
+        put(tmp_path, f"logs/{RUN}/{name}/f.jsonl", b"%b1\n%b2\n" % (name.encode(), name.encode()))
+    files = RunFiles(tmp_path, RUN)
+    rounds = [next(files.lines())[1] for _ in range(4)]
+    put(tmp_path, f"ledger/{RUN}/x.jsonl", b"ledger\n")
+
+    assert [b"a1\n", b"b1\n", b"c1\n", b"a2\n"] == rounds
+    assert [b"ledger\n", b"b2\n", b"c2\n"] == [line for _, line in texts(files)]
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7])
+def test_lines_are_cut_from_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    """Wherever the pieces end that are read of a file, its lines are the same, and what is left is its tail."""
+    monkeypatch.setattr(scan, "PIECE", piece)
+    put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n\nthree\nfo")
+    files = RunFiles(tmp_path, RUN)
+
+    assert [b"one\n", b"\n", b"three\n"] == [line for _, line in texts(files)]
+    assert [2] == [tail.size for tail in files.tails()]
+
+
+def test_who_reads_once_keeps_no_digest(tmp_path: Path) -> None:
+    """Without rechecks the lines are the same."""
+    put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\ntwo\n")
+
+    assert [b"one\n", b"two\n"] == [line for _, line in texts(RunFiles(tmp_path, RUN, rechecked=False))]
 
 
 def test_links_pipes_and_other_files_are_passed_over(tmp_path: Path) -> None:
@@ -159,9 +191,13 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.
     assert ["Permission denied"] == [tail.refused for tail in files.tails()]
 
 
-def test_a_line_without_end_cannot_exhaust_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("piece", [3, 4, 256])
+def test_a_line_without_end_cannot_exhaust_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
     """A line longer than allowed comes in pieces, which no decoder takes for a line."""
-    monkeypatch.setattr("services.collector.scan.MAX_LINE", 4)
+    monkeypatch.setattr(scan, "PIECE", piece)
+    monkeypatch.setattr(scan, "MAX_LINE", 4)
     put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"123456789\nok\n")
 
     assert [b"1234", b"5678", b"9\n", b"ok\n"] == [line for _, line in texts(RunFiles(tmp_path, RUN))]
