@@ -62,7 +62,7 @@ requirements: $(BIN)/python ## pin pyproject.toml's groups again: make requireme
 	done
 
 clean: ## remove what make and the tools made; volumes/ stays
-	@rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .bench .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find services tests -name __pycache__ -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------------------------------ the virtual environment
