@@ -57,7 +57,7 @@ class Sizes(NamedTuple):
             paced=10_000,
             fan_out=1_000_000,
             naive=10_000,
-            fan_out_seconds=0.8,
+            fan_out_seconds=0.6,
             subscribers=(5, 200),
             all_peers=True,
         )

@@ -5,6 +5,7 @@ Prints the table and leaves ``docs/performance.md`` alone; ``QUICK=1`` as for th
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import tempfile
@@ -17,6 +18,9 @@ from tests.bench.peers import fanout, naive
 
 def main() -> int:
     """Compare and report; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.peers", description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the figures of every round to this file")
+    chosen = parser.parse_args()
     sizes = Sizes.quick() if os.environ.get("QUICK", "") not in ("", "0") else Sizes.full()
     figures = Figures()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
@@ -33,6 +37,8 @@ def main() -> int:
             print(f"error: {problem}", file=sys.stderr)
             return 1
     print(report.table(figures))
+    if chosen.json is not None:
+        chosen.json.write_text(report.as_json(figures))
     return 0
 
 

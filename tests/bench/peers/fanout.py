@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.bench.measure import BooksOpen, Figures, Metric, Sizes, environment, free_port
@@ -27,7 +28,11 @@ _WARM_UP = 5
 """One message to so many that count. Ours has none: its start is in its figure."""
 
 _GIVEN = {1: "a record a message", pool.BATCH: f"{pool.BATCH} records a message"}
-_QUICKEST = 40
+_IN_BATCHES = 60
+_RECORDS_AT_LEAST = 32_768
+"""To each subscriber where batches are sent: several times what the kernel holds for a connection, for what only fills
+its buffers is cheap."""
+
 _DEADLINE_SECONDS = 180
 
 
@@ -46,55 +51,61 @@ def prepare(figures: Figures, sizes: Sizes, folder: Path) -> list[Server]:
 
 
 def measure(figures: Figures, folder: Path, servers: list[Server], sizes: Sizes) -> None:
-    """Run every server in turn, once in each column and for each number of subscribers."""
+    """Run every server in turn for each number of subscribers, and set ours against them within the round."""
     for subscribers in sizes.subscribers:
-        mine = 0.0
-        for given, what in _GIVEN.items():
-            chosen = [server for server in servers if given == 1 or sizes.all_peers or _target(given, server)]
-            if not mine:
-                # Not first: the first of a round has the quietest machine.
-                chosen.insert(len(chosen) // 2, ours())
-            found = {server: _run(server, folder, subscribers, given, sizes.fan_out_seconds) for server in chosen}
-            for server, value in found.items():
-                which = f"fan-out to {subscribers}, per server CPU second: {server.name}"
-                if server.dialect == "ours":
-                    mine = value
-                    figures.add(Metric(f"{which}, as it batches", "deliveries", "more"), value)
-                else:
-                    figures.add(Metric(f"{which}, {what}", "deliveries", "more"), value)
-            for server, value in found.items():
-                if server.dialect != "ours":
-                    which = f"fan-out to {subscribers}: ours ÷ {server.name}, {what}"
-                    figures.add(Metric(which, "×", "more", _target(given, server)), mine / value)
+        work = f"fan-out to {subscribers}"
+        lone = [(server, 1) for server in servers]
+        together = [(server, pool.BATCH) for server in servers if _compared_in_batches(server, sizes)]
+        mine, found = 0.0, {}
+        # Ours stands in the middle: whatever changes on the machine meanwhile falls on both sides of it.
+        for server, given in [*lone, (ours(), 1), *together]:
+            value = _run(server, folder, subscribers, given, sizes.fan_out_seconds)
+            if server.dialect == "ours":
+                mine = value
+                figures.add(Metric(f"{work}, per server CPU second: ours, as it batches", "deliveries", "more"), value)
+            else:
+                found[server, given] = value
+                which = f"{work}, per server CPU second: {server.name}, {_GIVEN[given]}"
+                figures.add(Metric(which, "deliveries", "more"), value)
+        for (server, given), value in found.items():
+            target = TARGETS[given].get(server.entrant)
+            if target is not None:
+                which = f"{work}: ours ÷ {server.name}, {_GIVEN[given]}"
+                figures.add(Metric(which, "×", "more", target), mine / value)
 
 
-def _target(given: int, server: Server) -> float | None:
-    return TARGETS[given].get(server.name.rpartition(" ")[0])
+def _compared_in_batches(server: Server, sizes: Sizes) -> bool:
+    return server.entrant in (TARGETS[1] if sizes.all_peers else TARGETS[pool.BATCH])
 
 
 def _run(server: Server, folder: Path, subscribers: int, per_message: int, seconds: float) -> float:
     """Run one server once; return its deliveries per second of its processor time."""
-    # Batches make every server about as quick.
-    rate = server.rate if per_message == 1 else max(server.rate, _QUICKEST)
+    # Given batches, all servers are about as quick.
+    rate = server.rate if per_message == 1 else _IN_BATCHES
     records = round(rate * 100_000 * seconds / subscribers)
-    messages = max(records // per_message, 16)
-    place = folder / f"{server.dialect}-{subscribers}-{per_message}"
-    place.mkdir(exist_ok=True)
-    run = Run(place, folder / "pool.jsonl", free_port(), subscribers, per_message, messages)
+    if server.dialect == "ours" or per_message > 1:
+        records = max(records, _RECORDS_AT_LEAST)
+    messages = records // per_message
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        run = Run(Path(name), folder / "pool.jsonl", free_port(), subscribers, per_message, messages)
+        try:
+            counted = _play(server, run)
+        except BooksOpen as problem:
+            said = (run.folder / "output").read_text(errors="replace")[-2000:]
+            what = f"{server.name} to {subscribers} subscribers, {messages} messages of {per_message}"
+            raise BooksOpen(f"{what}: {problem}\n{said}") from problem
+    return counted.records / counted.server_cpu_seconds
+
+
+def _play(server: Server, run: Run) -> Counted:
     started = server.start(run)
-    with (place / "output").open("wb") as output:
+    with (run.folder / "output").open("wb") as output:
         process = subprocess.Popen(started.command, env=started.environment, stdout=output, stderr=output)
     try:
-        counted = _count(server, run, process.pid)
-    except BooksOpen as problem:
-        said = (place / "output").read_text(errors="replace")[-2000:]
-        raise BooksOpen(
-            f"{server.name} to {subscribers} subscribers, {run.messages} messages: {problem}\n{said}"
-        ) from problem
+        return _count(server, run, process.pid)
     finally:
         process.terminate()
         process.wait(30)
-    return counted.records / counted.server_cpu_seconds
 
 
 def _count(server: Server, run: Run, pid: int) -> Counted:

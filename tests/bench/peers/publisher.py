@@ -6,7 +6,7 @@ import selectors
 import socket
 from collections.abc import Iterator, Sequence
 
-AHEAD_BYTES = 1 << 20
+AHEAD_BYTES = 2 << 20
 """So much may be on its way to a subscriber: enough to keep a server busy, and below what any server drops at."""
 
 _PIECE_BYTES = 1 << 16

@@ -33,16 +33,22 @@ class Started(NamedTuple):
 
 
 class Server(NamedTuple):
-    """One server: its name with its version, what it speaks, about how fast it is, and how it is started.
+    """One server: its name, its version, what it speaks, about how fast it is, and how it is started.
 
     ``rate`` counts deliveries of single records per second of processor time, in hundreds of thousands. It decides how
     long a run must be, and nothing else.
     """
 
-    name: str
+    entrant: str
+    version: str
     dialect: str
     rate: int
     start: Callable[[Run], Started]
+
+    @property
+    def name(self) -> str:
+        """Its name with its version, as it stands in the table."""
+        return f"{self.entrant} {self.version}".strip()
 
 
 class Entrant(NamedTuple):
@@ -67,7 +73,7 @@ def ours() -> Server:
         )
         return Started([sys.executable, "-m", "services.server"], given)
 
-    return Server("ours", "ours", 25, start)
+    return Server("ours", "", "ours", 30, start)
 
 
 def _redis() -> Server:
@@ -84,7 +90,7 @@ def _redis() -> Server:
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         return _started(program, *words)
 
-    return Server(f"redis-server {program.version}", "redis", 20, start)
+    return Server("redis-server", program.version, "redis", 20, start)
 
 
 def _nats() -> Server:
@@ -95,7 +101,7 @@ def _nats() -> Server:
         settings.write_text(f'host: 127.0.0.1\nport: {run.port}\nmax_pending: 536870912\nwrite_deadline: "60s"\n')
         return _started(program, "--config", str(settings))
 
-    return Server(f"nats-server {program.version}", "nats", 20, start)
+    return Server("nats-server", program.version, "nats", 20, start)
 
 
 def _mosquitto() -> Server:
@@ -109,7 +115,7 @@ def _mosquitto() -> Server:
         )
         return _started(program, "-c", str(settings))
 
-    return Server(f"mosquitto {program.version}", "mqtt", 2, start)
+    return Server("mosquitto", program.version, "mqtt", 2, start)
 
 
 def _websockets() -> Server:
@@ -127,12 +133,12 @@ def _aiohttp() -> Server:
 
 def _ws() -> Server:
     program = install.npm("ws")
-    return _node(f"npm ws {program.version}", "websocket", "serve_ws.js", program)
+    return _node("npm ws", "websocket", "serve_ws.js", program)
 
 
 def _socketio() -> Server:
     program = install.npm("socket.io")
-    return _node(f"npm socket.io {program.version}", "socket.io", "serve_socketio.js", program)
+    return _node("npm socket.io", "socket.io", "serve_socketio.js", program)
 
 
 def _python(name: str, script: str, program: install.Program) -> Server:
@@ -141,7 +147,7 @@ def _python(name: str, script: str, program: install.Program) -> Server:
             program, "-m", f"tests.bench.peers.{script}", str(run.port), str(run.pool), str(run.per_message)
         )
 
-    return Server(f"{name} {program.version}", "websocket", 2, start)
+    return Server(name, program.version, "websocket", 2, start)
 
 
 def _node(name: str, dialect: str, script: str, program: install.Program) -> Server:
@@ -151,7 +157,7 @@ def _node(name: str, dialect: str, script: str, program: install.Program) -> Ser
         told = [modules, *map(str, (run.port, run.pool, run.per_message, pool.BURST, pool.MOST_BUFFERED))]
         return Started([node, str(_HERE / script), *told], environment())
 
-    return Server(name, dialect, 2, start)
+    return Server(name, program.version, dialect, 2, start)
 
 
 def _started(program: install.Program, *words: str) -> Started:
@@ -159,13 +165,13 @@ def _started(program: install.Program, *words: str) -> Started:
 
 
 ENTRANTS = (
-    Entrant("redis-server", _redis, essential=True),
-    Entrant("nats-server", _nats, essential=True),
-    Entrant("npm ws", _ws, essential=True),
-    Entrant("websockets.broadcast", _websockets, essential=True),
     Entrant("picows", _picows),
     Entrant("aiohttp", _aiohttp),
     Entrant("mosquitto", _mosquitto),
     Entrant("npm socket.io", _socketio),
+    Entrant("websockets.broadcast", _websockets, essential=True),
+    Entrant("npm ws", _ws, essential=True),
+    Entrant("redis-server", _redis, essential=True),
+    Entrant("nats-server", _nats, essential=True),
 )
-"""Every peer; the essential ones run in a quick benchmark too."""
+"""Every peer, in the order of a round; the essential ones run in a quick benchmark too, and stand next to ours."""
