@@ -20,8 +20,10 @@ def main() -> int:
     """Compare and report; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.peers", description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures of every round to this file")
+    parser.add_argument("--rounds", type=int, help="so many rounds instead of the usual number")
     chosen = parser.parse_args()
     sizes = Sizes.quick() if os.environ.get("QUICK", "") not in ("", "0") else Sizes.full()
+    sizes = sizes._replace(rounds=chosen.rounds or sizes.rounds)
     figures = Figures()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
