@@ -49,7 +49,7 @@ check: $(VENV)/.dev ## lint, format, types, imports, sizes
 faults: $(VENV)/.dev ## inject faults into everything, print what was lost (nothing): make faults ARGS='--json faults.json'
 	@env -u MAKEFLAGS -u MAKELEVEL $(if $(SOAK),SOAK=$(SOAK)) $(BIN)/python -m tests.faults $(ARGS)
 
-bench: $(VENV)/.dev ## measure how fast it is
+bench: $(VENV)/.dev ## measure how fast it is, beside others, which it puts into .bench/
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 # The tools decide first and the images follow, so that what is tested is what is shipped.
