@@ -49,7 +49,7 @@ check: $(VENV)/.dev ## lint, format, types, imports, sizes
 faults: $(VENV)/.dev ## inject faults into everything, print what was lost (nothing): make faults ARGS='--json faults.json'
 	@env -u MAKEFLAGS -u MAKELEVEL $(if $(SOAK),SOAK=$(SOAK)) $(BIN)/python -m tests.faults $(ARGS)
 
-bench: $(VENV)/.dev ## measure how fast it is
+bench: $(VENV)/.dev ## measure how fast it is, beside others, which it puts into .bench/
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 # The tools decide first and the images follow, so that what is tested is what is shipped.
@@ -62,7 +62,7 @@ requirements: $(BIN)/python ## pin pyproject.toml's groups again: make requireme
 	done
 
 clean: ## remove what make and the tools made; volumes/ stays
-	@rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .bench .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find services tests -name __pycache__ -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------------------------------ the virtual environment

@@ -15,6 +15,8 @@ from pathlib import Path
 from tests import measured
 from tests.bench import fanout, generator, report, system
 from tests.bench.measure import BooksOpen, Figures, Sizes
+from tests.bench.peers import fanout as peers
+from tests.bench.peers import naive
 from tests.bench.scale import sizes as scale_sizes
 from tests.bench.scale import suite as scale
 
@@ -24,13 +26,16 @@ DOCUMENT = Path("docs/performance.md")
 def measure(sizes: Sizes, folder: Path) -> Figures:
     """Run every benchmark once a round, all of them in turn, after a warm-up that does not count."""
     figures = Figures()
+    servers = peers.prepare(figures, sizes, folder)
     system.flat_out(Figures(), folder / "warm-up", sizes.warm_up)
     for number in range(1, sizes.rounds + 1):
         began = time.monotonic()
         generator.measure(figures, sizes.generator)
         system.flat_out(figures, folder / f"flat-out-{number}", sizes.flat_out)
+        naive.measure(figures, folder / "naive", sizes.naive)
         system.paced(figures, folder / f"paced-{number}", sizes.paced)
         fanout.measure(figures, folder / f"fan-out-{number}", sizes.fan_out)
+        peers.measure(figures, folder, servers, sizes)
         print(f"round {number} of {sizes.rounds}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     return figures
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -28,7 +29,11 @@ class Metric(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """How many rounds, and how many records each benchmark plays."""
+    """How many rounds, and how many records each benchmark plays.
+
+    A comparison of fan-outs takes each server about so many seconds of its processor time, to each number of
+    subscribers.
+    """
 
     rounds: int
     warm_up: int
@@ -36,27 +41,58 @@ class Sizes(NamedTuple):
     flat_out: int
     paced: int
     fan_out: int
+    naive: int
+    fan_out_seconds: float
+    subscribers: tuple[int, ...]
+    all_peers: bool
 
     @classmethod
     def full(cls) -> Sizes:
         """Return what `make bench` does."""
-        return cls(rounds=5, warm_up=50_000, generator=512_000, flat_out=400_000, paced=10_000, fan_out=1_000_000)
+        return cls(
+            rounds=5,
+            warm_up=50_000,
+            generator=512_000,
+            flat_out=400_000,
+            paced=10_000,
+            fan_out=1_000_000,
+            naive=10_000,
+            fan_out_seconds=0.6,
+            subscribers=(5, 200),
+            all_peers=True,
+        )
 
     @classmethod
     def quick(cls) -> Sizes:
         """Return what `make bench QUICK=1` does."""
-        return cls(rounds=2, warm_up=20_000, generator=128_000, flat_out=200_000, paced=4_000, fan_out=400_000)
+        return cls(
+            rounds=2,
+            warm_up=20_000,
+            generator=128_000,
+            flat_out=200_000,
+            paced=4_000,
+            fan_out=400_000,
+            naive=5_000,
+            fan_out_seconds=0.4,
+            subscribers=(5, 200),
+            all_peers=False,
+        )
 
 
 @dataclass
 class Figures:
-    """The values of every metric, one for each round."""
+    """The values of every metric, one for each round; and what could not be measured here, with the reason."""
 
     values: dict[Metric, list[float]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
 
     def add(self, metric: Metric, value: float) -> None:
         """Note one round's value."""
         self.values.setdefault(metric, []).append(value)
+
+    def skip(self, name: str, why: str) -> None:
+        """Note that something is not measured, so that the table says it."""
+        self.skipped[name] = why
 
     def median(self, metric: Metric) -> float:
         """Return the median over the rounds."""
@@ -90,6 +126,12 @@ def cpu_seconds(pid: int) -> float | None:
     except OSError:
         return None
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def cpu_clock(pid: int) -> float:
+    """Return the processor time that a process with all its threads has used, in seconds, to the nanosecond."""
+    # The kernel's clock of another process, as the C library's clock_getcpuclockid() numbers it.
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def children(pid: int) -> dict[int, str]:

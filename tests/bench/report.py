@@ -24,6 +24,7 @@ def table(figures: Figures) -> str:
         lines.append(
             f"| {metric.name} | {_number(figures.median(metric))} {metric.unit} | {spread} | {target} | {met} |"
         )
+    lines += [f"| {name} | not here: {why} | | | |" for name, why in figures.skipped.items()]
     lines += ["", measured.sentence()]
     return "\n".join(lines)
 
@@ -34,6 +35,7 @@ def as_json(figures: Figures) -> str:
         {
             "conditions": measured.conditions(),
             "figures": [_described(figures, metric) for metric in figures.values],
+            "not here": figures.skipped,
         },
         indent=2,
         ensure_ascii=False,

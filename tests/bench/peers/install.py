@@ -1,0 +1,123 @@
+"""Gets the peers from the package managers that are here, into ``.bench/`` and nowhere else.
+
+Nothing is installed system-wide, no service is started, and `make clean` removes it all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+CACHE = Path(__file__).resolve().parents[3] / ".bench"
+_SECONDS = 120
+_SYSTEM = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"))
+
+
+class NotHere(Exception):
+    """A peer cannot be had on this machine; the message says in a few words why."""
+
+
+class Program(NamedTuple):
+    """What runs a peer: its version, its command or interpreter, and what its environment needs."""
+
+    version: str
+    command: list[str]
+    environment: dict[str, str]
+
+
+def debian(package: str, version: str) -> Program:
+    """Return a Debian package's program of the same name, unpacked with the libraries that are not here.
+
+    One that this machine has already is taken as it is; ``version`` is the option that makes it say its version.
+
+    Raises:
+        NotHere: it is neither here nor to be had.
+    """
+    folder, environment = CACHE / "debian" / package, {}
+    found = shutil.which(package, path=_SYSTEM)
+    if found is None:
+        if not (folder / "unpacked").exists():
+            _unpack(package, folder)
+        found = str(next(folder.glob(f"root/usr/*bin/{package}")))
+        libraries = (str(path) for path in folder.glob("root/**/lib/*-linux-gnu*") if path.is_dir())
+        environment = {"LD_LIBRARY_PATH": os.pathsep.join(libraries)}
+    said = subprocess.run(
+        [found, version], env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=30
+    )
+    number = re.search(r"\d+(\.\d+)+", said.stdout)
+    if number is None:
+        raise NotHere("it does not start")
+    return Program(number[0], [found], environment)
+
+
+def npm(package: str) -> Program:
+    """Return Node.js with an npm package, its command ended by the folder that ``require`` finds it from.
+
+    Raises:
+        NotHere: Node.js, npm or the package is not to be had.
+    """
+    node, folder = shutil.which("node"), CACHE / "npm"
+    if node is None:
+        raise NotHere("there is no Node.js")
+    manifest = folder / "node_modules" / package / "package.json"
+    if not manifest.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        options = ["--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=0"]
+        _run("npm", "install", "--prefix", str(folder), *options, package)
+    return Program(json.loads(manifest.read_text(encoding="utf-8"))["version"], [node, str(folder)], {})
+
+
+def python(package: str) -> Program:
+    """Return a Python with a package, in a virtual environment apart from the project's own.
+
+    Raises:
+        NotHere: the package is not to be had.
+    """
+    folder = CACHE / "python" / package
+    interpreter = str(folder / "bin" / "python")
+    if not (folder / "installed").exists():
+        _run(sys.executable, "-m", "venv", "--clear", str(folder))
+        _run(interpreter, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--retries=0", package)
+        (folder / "installed").touch()
+    version = f"import importlib.metadata; print(importlib.metadata.version({package!r}))"
+    return Program(_run(interpreter, "-c", version).strip(), [interpreter], {})
+
+
+def _unpack(package: str, folder: Path) -> None:
+    archives = folder / "archives"
+    (archives / "partial").mkdir(parents=True, exist_ok=True)
+    here = [f"-oDir::Cache::archives={archives}", "-oDebug::NoLocking=1", "-oAPT::Sandbox::User="]
+    install = ["apt-get", "install", "--quiet", "--yes", "--download-only", "--no-install-recommends", *here, package]
+    try:
+        _run(*install)
+    except NotHere:
+        # A machine that was never told what packages there are, or whose lists are old, gets lists of its own.
+        lists = folder / "lists"
+        (lists / "partial").mkdir(parents=True, exist_ok=True)
+        here.append(f"-oDir::State::lists={lists}")
+        _run("apt-get", "update", "--quiet", *here)
+        _run(*install[:-1], here[-1], package)
+    for archive in archives.glob("*.deb"):
+        _run("dpkg-deb", "--extract", str(archive), str(folder / "root"))
+    (folder / "unpacked").touch()
+
+
+def _run(*command: str) -> str:
+    """Run a command and return what it printed; what it says when it fails goes to the terminal, not into the table."""
+    name = Path(command[0]).name
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
+    except FileNotFoundError:
+        raise NotHere(f"there is no {name}") from None
+    except subprocess.TimeoutExpired:
+        raise NotHere(f"{name} took longer than {_SECONDS} s") from None
+    if done.returncode:
+        print(f"{' '.join(command)}:\n{done.stdout}{done.stderr}", file=sys.stderr, flush=True)
+        raise NotHere(f"{name} could not install it")
+    return done.stdout

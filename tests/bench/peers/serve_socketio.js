@@ -1,0 +1,37 @@
+// A peer: npm `socket.io`, emitting to everybody over WebSocket. It is given objects, as its users give it.
+"use strict";
+
+const { readFileSync } = require("node:fs");
+const { createRequire } = require("node:module");
+
+const [modules, port, pool, perMessage, burst, mostBuffered] = process.argv.slice(2);
+const { Server } = createRequire(`${modules}/`)("socket.io");
+
+const records = readFileSync(pool, "utf8").split("\n").slice(0, -1).map((line) => JSON.parse(line));
+const messages = [];
+for (let begin = 0; begin < records.length; begin += Number(perMessage)) {
+  messages.push(perMessage === "1" ? records[begin] : records.slice(begin, begin + Number(perMessage)));
+}
+
+const server = new Server(Number(port), { transports: ["websocket"], serveClient: false });
+const sockets = [];
+
+function full() {
+  return sockets.some(({ conn }) => conn.writeBuffer.length > 0 || conn.transport.socket.bufferedAmount > Number(mostBuffered));
+}
+
+// A burst a turn of the loop, while no connection has too much waiting.
+function feed(sent, count) {
+  if (full()) {
+    setTimeout(feed, 1, sent, count);
+    return;
+  }
+  const end = Math.min(sent + Number(burst), count);
+  for (; sent < end; sent += 1) server.emit("r", messages[sent % messages.length]);
+  if (sent < count) setImmediate(feed, sent, count);
+}
+
+server.on("connection", (socket) => {
+  sockets.push(socket);
+  socket.on("go", (count) => feed(0, count));
+});

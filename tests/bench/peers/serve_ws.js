@@ -1,0 +1,34 @@
+// A peer: npm `ws`, broadcasting as its documentation shows, from bytes and without compression.
+"use strict";
+
+const { readFileSync } = require("node:fs");
+const { createRequire } = require("node:module");
+
+const [modules, port, pool, perMessage, burst, mostBuffered] = process.argv.slice(2);
+const { WebSocketServer } = createRequire(`${modules}/`)("ws");
+
+const lines = readFileSync(pool, "latin1").split("\n").slice(0, -1);
+const messages = [];
+for (let begin = 0; begin < lines.length; begin += Number(perMessage)) {
+  const some = lines.slice(begin, begin + Number(perMessage));
+  messages.push(Buffer.from(perMessage === "1" ? some[0] : some.map((line) => `${line}\n`).join(""), "latin1"));
+}
+
+const server = new WebSocketServer({ host: "127.0.0.1", port: Number(port), perMessageDeflate: false });
+const full = () => [...server.clients].some((client) => client.bufferedAmount > Number(mostBuffered));
+
+// A burst a turn of the loop, while no connection has too much waiting.
+function feed(sent, count) {
+  if (full()) {
+    setTimeout(feed, 1, sent, count);
+    return;
+  }
+  const end = Math.min(sent + Number(burst), count);
+  for (; sent < end; sent += 1) {
+    const message = messages[sent % messages.length];
+    for (const client of server.clients) client.send(message, { binary: false });
+  }
+  if (sent < count) setImmediate(feed, sent, count);
+}
+
+server.on("connection", (client) => client.on("message", (said) => feed(0, Number(said))));
