@@ -10,7 +10,7 @@ from services.contract.wire import MAX_FRAME
 from services.server.generate import Feed
 from services.server.schedule import Schedule
 
-STEP = 512
+STEP = 768
 """A client that lags gets batches that end at multiples of this, so that others who lag share them."""
 
 MAX_BODY = MAX_FRAME - 1024

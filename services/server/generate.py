@@ -28,7 +28,8 @@ CHUNK = 1024
 POOL = 1024
 FAKER_VERSION = str(faker.VERSION)
 
-_CHUNKS_KEPT = 48
+# Enough for clients that read as fast as they can, and come to be far apart: making a chunk again is what costs most.
+_CHUNKS_KEPT = 128
 # A 16-bit random number indexes the pool without a modulo: the pool is repeated to this many entries.
 _INDEXES = 65_536
 
@@ -49,7 +50,7 @@ class Chunk(NamedTuple):
     """1,024 records as lines, and where each begins (and the last one ends)."""
 
     lines: bytes
-    offsets: list[int]
+    offsets: array[int]
 
 
 class RecordTooBig(Exception):
@@ -101,7 +102,7 @@ class Feed:
         base = number * CHUNK + 1
         ids = [b'{"id":%d,' % seq for seq in range(base, base + CHUNK)]
         lines = list(map(b"".join, zip(ids, *columns, strict=True)))
-        return Chunk(b"".join(lines), [0, *accumulate(map(len, lines))])
+        return Chunk(b"".join(lines), array("I", accumulate(map(len, lines), initial=0)))
 
 
 def _indexes(dice: random.Random) -> array[int]:
