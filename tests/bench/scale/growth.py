@@ -2,8 +2,8 @@
 
 Each run sends the same number of deliveries flat out to plain sockets that only count. Processor time is taken from
 when all but one are subscribed and the server is quiet: connecting has its own price, and is not part of this. What is
-done once for a record and not for a delivery (making it, its digest) is shared by few with few connections: so those are
-the dearest, and what is held to a limit is by how much the cost rises from one size to the next, greater one.
+done once for a record and not for a delivery (making it, its digest) is shared by few with few connections: so those
+are the dearest, and what is held to a limit is by how much the cost rises from one size to the next, greater one.
 """
 
 from __future__ import annotations
