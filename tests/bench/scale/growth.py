@@ -21,7 +21,7 @@ from tests.bench.measure import BooksOpen, Figures, Metric, cpu_seconds, environ
 from tests.bench.scale.serving import many_files, served
 
 GROWTH = Metric("cost of a delivery with more connections / with fewer, the worst of these steps", "times", "less", 2)
-SPREAD = Metric("cost of a delivery, dearest / cheapest, making the records included", "times", "less")
+SPREAD = Metric("cost of a delivery, dearest / cheapest, making the records included", "times", "less", 2)
 
 _CONNECT_SECONDS = 60.0
 _SETTLE_SECONDS = 1.0
