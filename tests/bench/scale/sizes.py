@@ -44,7 +44,7 @@ class Sizes(NamedTuple):
             # The profile of a published benchmark, which did it with 10,000 on 32 cores.
             cuts=Profile(5_000, 2, 120, 15, 2),
             growth=((5, 2_000_000), (200, 50_000), (5_000, 2_000)),
-            pairs=3,
+            pairs=4,
             paced=6_000,
             volumes=(100, 1_000, 10_000),
             appended=100,
