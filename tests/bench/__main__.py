@@ -32,7 +32,7 @@ def measure(sizes: Sizes, folder: Path) -> Figures:
         began = time.monotonic()
         generator.measure(figures, sizes.generator)
         system.flat_out(figures, folder / f"flat-out-{number}", sizes.flat_out)
-        naive.measure(figures, folder / "naive", sizes.naive)
+        naive.measure(figures, folder, sizes.naive)
         system.paced(figures, folder / f"paced-{number}", sizes.paced)
         fanout.measure(figures, folder / f"fan-out-{number}", sizes.fan_out)
         peers.measure(figures, folder, servers, sizes)

@@ -32,7 +32,7 @@ def main() -> int:
             system.flat_out(Figures(), folder / "warm-up", sizes.warm_up)
             for number in range(1, sizes.rounds + 1):
                 system.flat_out(figures, folder / f"flat-out-{number}", sizes.flat_out)
-                naive.measure(figures, folder / "naive", sizes.naive)
+                naive.measure(figures, folder, sizes.naive)
                 fanout.measure(figures, folder, servers, sizes)
                 print(f"round {number} of {sizes.rounds}", file=sys.stderr, flush=True)
         except BooksOpen as problem:

@@ -37,7 +37,7 @@ _DEADLINE_SECONDS = 180
 
 def prepare(figures: Figures, sizes: Sizes, folder: Path) -> list[Server]:
     """Install what is to be compared, and write what all of it sends; what cannot be had is noted among the figures."""
-    pool.write(folder / "pool.jsonl")
+    pool.write(folder / pool.FILE)
     servers = []
     for entrant in ENTRANTS:
         if not entrant.essential and not sizes.all_peers:
@@ -86,7 +86,7 @@ def _run(server: Server, folder: Path, subscribers: int, per_message: int, secon
         records = max(records, _RECORDS_AT_LEAST)
     messages = records // per_message
     with tempfile.TemporaryDirectory(dir=folder) as name:
-        run = Run(Path(name), folder / "pool.jsonl", free_port(), subscribers, per_message, messages)
+        run = Run(Path(name), folder / pool.FILE, free_port(), subscribers, per_message, messages)
         try:
             counted = _play(server, run)
         except BooksOpen as problem:

@@ -110,7 +110,7 @@ def _unpack(package: str, folder: Path) -> None:
 
 def _run(*command: str) -> str:
     """Run a command and return what it printed; what it says when it fails goes to the terminal, not into the table."""
-    name = Path(command[0]).name
+    name = "pip" if "pip" in command else Path(command[0]).name
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
     except FileNotFoundError:

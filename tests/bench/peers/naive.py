@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.bench.measure import BooksOpen, Figures, Metric, environment, free_port
+from tests.bench.peers import pool
 from tests.bench.system import CLIENTS, VERIFIED
 
 NAIVE = Metric(
@@ -20,18 +22,17 @@ _DEADLINE_SECONDS = 180
 
 
 def measure(figures: Figures, folder: Path, records: int) -> None:
-    """Play the naive form once, and set our own figure of this round against it."""
-    folder.mkdir(exist_ok=True)
-    pool = folder.parent / "pool.jsonl"
-    rate = CLIENTS * records / _play(folder, pool, records)
+    """Play the naive form once on the pool in the folder, and set our own figure of this round against it."""
+    with tempfile.TemporaryDirectory(dir=folder) as logs:
+        rate = CLIENTS * records / _play(Path(logs), folder / pool.FILE, records)
     figures.add(NAIVE, rate)
     figures.add(RATIO, figures.values[VERIFIED][-1] / rate)
 
 
-def _play(folder: Path, pool: Path, records: int) -> float:
+def _play(folder: Path, made: Path, records: int) -> float:
     """Return the seconds from the first send until the last client has logged all."""
     port = free_port()
-    server = _start("naive_server", port, pool, records, CLIENTS)
+    server = _start("naive_server", port, made, records, CLIENTS)
     running = [server]
     try:
         if server.stdout is None or server.stdout.readline() != "listening\n":
@@ -51,7 +52,6 @@ def _play(folder: Path, pool: Path, records: int) -> float:
         lines = log.read_bytes().count(b"\n")
         if lines != records:
             raise BooksOpen(f"the naive form logged {lines} of {records} records in {log.name}")
-        log.unlink()
     return max(ended) - began
 
 

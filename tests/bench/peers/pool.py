@@ -7,6 +7,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+FILE = "pool.jsonl"
+"""Its name, in the folder of a benchmark; `fanout.prepare` writes it."""
+
 POOL = 65_536
 """Records in the file. A longer run goes round, which spares a peer's memory; ours makes every record anew."""
 
