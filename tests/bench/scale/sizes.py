@@ -24,7 +24,7 @@ class Sizes(NamedTuple):
     rounds: int
     cuts: Profile
     growth: tuple[tuple[int, int], ...]
-    """Connections and records, the same number of deliveries each."""
+    """Connections, ascending, and records: the same number of deliveries each."""
     pairs: int
     """Runs without slow neighbours and with them, in turn."""
     paced: int
@@ -43,8 +43,8 @@ class Sizes(NamedTuple):
             rounds=3,
             # The profile of a published benchmark, which did it with 10,000 on 32 cores.
             cuts=Profile(5_000, 2, 120, 15, 2),
-            growth=((5, 400_000), (200, 10_000), (5_000, 400)),
-            pairs=3,
+            growth=((5, 2_000_000), (200, 50_000), (5_000, 2_000)),
+            pairs=4,
             paced=6_000,
             volumes=(100, 1_000, 10_000),
             appended=100,
