@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from services.contract.summary import EXIT_BAD_SETTINGS
 from services.runtime.errors import OperatorError
-from services.runtime.loop import new_loop
 
 Settings = TypeVar("Settings")
 
@@ -21,7 +20,11 @@ _LOOK_SECONDS = 0.5
 """How often it is looked whether what was wrong is mended."""
 
 
-def run(read_settings: Callable[[], Settings], main: Callable[[Settings, asyncio.Event], Awaitable[int]]) -> int:
+def run(
+    read_settings: Callable[[], Settings],
+    main: Callable[[Settings, asyncio.Event], Awaitable[int]],
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> int:
     """Run a service until it returns or is told to stop, and return its exit code.
 
     ``main`` gets the settings and an event that SIGTERM and SIGINT set. What the operator has to mend is printed
@@ -33,7 +36,7 @@ def run(read_settings: Callable[[], Settings], main: Callable[[Settings, asyncio
     while True:
         try:
             settings = read_settings()
-            with asyncio.Runner(loop_factory=new_loop) as runner:
+            with asyncio.Runner(loop_factory=loop_factory) as runner:
                 return runner.run(_with_signals(settings, main))
         except OperatorError as problem:
             for line in str(problem).splitlines():

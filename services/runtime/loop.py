@@ -1,4 +1,4 @@
-"""The event loop of the services: one whose timers are exact to some tens of microseconds."""
+"""An event loop whose timers are exact to some tens of microseconds, for whoever keeps a schedule."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import select
 import selectors
 
 
-def new_loop() -> asyncio.AbstractEventLoop:
+def exact_loop() -> asyncio.AbstractEventLoop:
     """Return an event loop; where the system has no ``epoll``, that which asyncio makes."""
     return asyncio.SelectorEventLoop(_Exact()) if hasattr(selectors, "EpollSelector") else asyncio.new_event_loop()
 

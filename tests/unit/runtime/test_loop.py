@@ -1,4 +1,4 @@
-"""Tests of the event loop of the services."""
+"""Tests of the event loop with exact timers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from services.runtime.loop import new_loop
+from services.runtime.loop import exact_loop
 
 
 @contextmanager
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """A loop of the services'."""
-    made = new_loop()
+    """A loop with exact timers."""
+    made = exact_loop()
     try:
         yield made
     finally:
