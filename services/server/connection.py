@@ -90,22 +90,21 @@ class FeedConnection(ServerConnection):
         """
         if self.state is not State.OPEN:
             return
-        self._write((_frame_head(sum(map(len, pieces))), *pieces))
+        size = sum(map(len, pieces))
+        framed = (_frame_head(size), *pieces)
+        sent = 0 if self.buffered else self._written(framed)
+        if sent < size + len(framed[0]):
+            self.transport.write(memoryview(b"".join(framed))[sent:])
         if self.blocked and self.buffered > _MOST_BUFFERED:
             self.transport.abort()
 
-    def _write(self, pieces: Sequence[bytes]) -> None:
-        sent = 0
-        if not self.buffered:
-            try:
-                # From where they are, as the transport of later Pythons does it: a copy for every peer shows.
-                sent = os.writev(self.transport.get_extra_info("socket").fileno(), pieces)
-            except OSError:
-                # The transport will find it too, and knows what to do.
-                sent = 0
-        whole = b"".join(pieces) if sent < sum(map(len, pieces)) else b""
-        if whole:
-            self.transport.write(memoryview(whole)[sent:])
+    def _written(self, pieces: Sequence[bytes]) -> int:
+        """Write from where the pieces are, as the transport of later Pythons does; return how many bytes went."""
+        try:
+            return os.writev(self.transport.get_extra_info("socket").fileno(), pieces)
+        except OSError:
+            # The transport will find it too, and knows what to do.
+            return 0
 
     def say(self, frame: wire.Frame) -> None:
         """Send a frame that is a header alone."""
