@@ -18,7 +18,7 @@ JOIN_AT_MOST_SECONDS = 10.0
 START_LEAD_US = 20_000
 """The first record is due this long after the schedule is entered: entering it must not make that record late."""
 
-RETURN_SECONDS = 2.0
+RETURN_SECONDS = 1.0
 """How long a paused run waits, when its server is back, for its clients to be back too."""
 
 

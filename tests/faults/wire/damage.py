@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from services.contract import wire
 from services.contract.ranges import Ranges
+from services.server.batches import STEP
 
 Kind = Literal["drop", "duplicate", "swap", "corrupt", "header"]
 """``corrupt`` is a bit of the records, ``header`` a digit of the numbers of the line before them."""
@@ -17,8 +18,8 @@ _TAIL = 200
 """Records at the end that are held back until the very last is here: only then is it known which frames are last."""
 _APART = 40
 """Records between two faults in the middle, so that a frame is rarely asked to suffer twice."""
-_SPAN = 1800
-"""Records that are swallowed before a cut: in frames of at most 256 they make a replay of seven or more."""
+SPAN = 7 * STEP
+"""Records that are swallowed before a cut: they make a replay of seven frames or more."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Damage:
             return [feed.data]
         self.deaf = True
         self.replayed_through = last
-        self.cut = last >= self._targets[0] + _SPAN
+        self.cut = last >= self._targets[0] + SPAN
         return []
 
     def _hold_tail(self, feed: Feed) -> list[bytes]:

@@ -10,7 +10,7 @@ import pytest
 from services.contract.ranges import Ranges
 from services.contract.summary import Causes, ClientSummary, Summary
 from tests.faults.tally import Tally
-from tests.faults.wire.damage import Damage, Kind, Place, Plan
+from tests.faults.wire.damage import SPAN, Damage, Kind, Place, Plan
 from tests.faults.wire.proxy import Proxy
 from tests.integration.processes import System
 
@@ -20,7 +20,7 @@ GONE: tuple[Kind, ...] = ("drop", "corrupt", "header")
 """Kinds of which the records are nowhere, as the summary has to say."""
 TIMES = (1, 3)
 LIVE = {"RATE": 200, "RECORDS": 1000}
-REPLAY = {"RATE": 800, "RECORDS": 3500}
+REPLAY = {"RATE": 2400, "RECORDS": 10_500}
 """A replay needs frames enough to choose from; the clients must not notice the silence before the cut."""
 
 
@@ -149,7 +149,7 @@ def test_a_cut_alone_is_no_damage(seed: int, tally: Tally, tmp_path: Path) -> No
     for name in plans:
         tally.fault("connection-cut", name, beside=True)
     enter(tally, proxy, summary)
-    assert all(book.replayed_through >= 1800 for book in proxy.books.values())
+    assert all(book.replayed_through >= SPAN for book in proxy.books.values())
     assert 20 == proxy.connections
     for client in summary.clients:
         assert_untouched(client, REPLAY["RECORDS"])
