@@ -10,11 +10,11 @@ from pathlib import Path
 FILE = "pool.jsonl"
 """Its name, in the folder of a benchmark; `fanout.prepare` writes it."""
 
-POOL = 65_536
-"""Records in the file. A longer run goes round, which spares a peer's memory; ours makes every record anew."""
-
-BATCH = 256
+BATCH = 768
 """Records a message when a peer is given our batches: as many as our server puts into a frame when it lags."""
+
+POOL = 86 * BATCH
+"""Records in the file. A longer run goes round, which spares a peer's memory; ours makes every record anew."""
 
 BURST = 64
 """Messages that a server which has the records itself hands over in one turn of its loop …"""
