@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.containers, pytest.mark.slow]
 
 TIMES, RATE, RECORDS, HURRIED = 10, 50, 12_000, 2000
 NAMES = ["client-1", "client-2"]
-MOMENTS = ["fsync", "rename", "write"]
+MOMENTS = ["close", "rename", "write"]
 """The calls at which it is killed, in turn: before the rename, in it, and while the text is written."""
 
 

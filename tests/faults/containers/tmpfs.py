@@ -13,12 +13,17 @@ class Tmpfs:
 
     def __init__(self, path: os.PathLike[str], size: str) -> None:
         self.path = os.fspath(path)
-        os.makedirs(self.path, exist_ok=True)
-        _host("mount", "-t", "tmpfs", "-o", f"size={size},mode=0777", "sgtest", self.path)
+        # What turns read-only is the disk, as when the kernel finds it damaged, and not the mount that containers have
+        # of it: that would stay as it was when they were started.
+        self._disk = f"{self.path}.disk"
+        for folder in (self.path, self._disk):
+            os.makedirs(folder, exist_ok=True)
+        _host("mount", "-t", "tmpfs", "-o", f"size={size},mode=0777", "sgtest", self._disk)
+        _host("mount", "--bind", self._disk, self.path)
 
     def read_only(self, on: bool) -> None:
         """Let it be written, or not; refused by the kernel while somebody has a file open for writing."""
-        _host("mount", "-o", f"remount,{'ro' if on else 'rw'}", self.path)
+        _host("mount", "-o", f"remount,{'ro' if on else 'rw'}", self._disk)
 
     def fill(self) -> None:
         """Leave no byte free."""
@@ -39,7 +44,8 @@ class Tmpfs:
 
     def close(self) -> None:
         """Unmount, once the containers are gone."""
-        _host("umount", self.path)
+        for folder in (self.path, self._disk):
+            _host("umount", folder)
 
 
 def _host(*command: str) -> None:
