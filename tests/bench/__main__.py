@@ -55,9 +55,7 @@ def main() -> int:
         except BooksOpen as problem:
             print(f"error: {problem}", file=sys.stderr)
             return 1
-    print(report.table(figures))
-    if chosen.json is not None:
-        chosen.json.write_text(report.as_json(figures))
+    report.say(figures, chosen.json)
     if not quick and not chosen.no_document:
         measured.write(DOCUMENT, report.table(figures))
     return 0

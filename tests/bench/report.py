@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from tests import measured
 from tests.bench.measure import Figures, Metric
+
+
+def say(figures: Figures, json_file: Path | None) -> None:
+    """Print the table, and write the values of every round to a file where one is wanted."""
+    print(table(figures))
+    if json_file is not None:
+        json_file.write_text(as_json(figures), encoding="utf-8")
 
 
 def table(figures: Figures) -> str:

@@ -37,9 +37,7 @@ def main() -> int:
         except BooksOpen as problem:
             print(f"error: {problem}", file=sys.stderr)
             return 1
-    print(report.table(figures))
-    if chosen.json is not None:
-        chosen.json.write_text(report.as_json(figures))
+    report.say(figures, chosen.json)
     return 0
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -126,11 +128,9 @@ def test_asks_the_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [QUESTION[2:]] == [data[2:] for data in sent]
 
 
-@pytest.mark.parametrize(("docker", "asked"), [("127.0.0.1", 3), ("127.0.0.11", 1)])
-def test_a_container_insists(monkeypatch: pytest.MonkeyPatch, docker: str, asked: int) -> None:
-    """A container has a name even if Docker's name server does not know it yet; another host may have none."""
-    unknown = ANSWER[2:6] + bytes(2) + ANSWER[8:]
-    replies = [unknown, unknown, ANSWER[2:]]
+@contextmanager
+def answering(monkeypatch: pytest.MonkeyPatch, replies: list[bytes], *, docker: bool) -> Iterator[None]:
+    """Have a name server, Docker's or another, that gives these replies, less their numbers, one after the other."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         server.settimeout(5)
@@ -144,11 +144,19 @@ def test_a_container_insists(monkeypatch: pytest.MonkeyPatch, docker: str, asked
         monkeypatch.setattr(pointer, "_PORT", server.getsockname()[1])
         monkeypatch.setattr(pointer, "_AGAIN_SECONDS", 0.001)
         monkeypatch.setattr(pointer, "name_server", lambda _: "127.0.0.1")
-        monkeypatch.setattr(pointer, "DOCKER", docker)
+        monkeypatch.setattr(pointer, "DOCKER", "127.0.0.1" if docker else "127.0.0.11")
         monkeypatch.setattr(socket, "gethostbyname", lambda _: "172.18.0.2")
         monkeypatch.setattr(socket, "socket", Asking)
+        yield
 
-        assert (NAME if asked == 3 else None) == pointer_name()
+
+@pytest.mark.parametrize(("docker", "asked"), [(True, 3), (False, 1)])
+def test_a_container_insists(monkeypatch: pytest.MonkeyPatch, docker: bool, asked: int) -> None:
+    """A container has a name even if Docker's name server does not know it yet; another host may have none."""
+    unknown = ANSWER[2:6] + bytes(2) + ANSWER[8:]
+    replies = [unknown, unknown, ANSWER[2:]]
+    with answering(monkeypatch, replies, docker=docker):
+        assert (NAME if docker else None) == pointer_name()
     assert 3 - asked == len(replies)
 
 
@@ -162,23 +170,8 @@ def test_a_container_waits_for_its_name_server(monkeypatch: pytest.MonkeyPatch, 
             raise troubles.pop()
         return "172.18.0.2"
 
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind(("127.0.0.1", 0))
-        server.settimeout(5)
-
-        class Asking(socket.socket):
-            def recv(self, *_: int) -> bytes:
-                data, peer = server.recvfrom(4096)
-                server.sendto(data[:2] + ANSWER[2:], peer)
-                return super().recv(4096)
-
-        monkeypatch.setattr(pointer, "_PORT", server.getsockname()[1])
-        monkeypatch.setattr(pointer, "_AGAIN_SECONDS", 0.001)
-        monkeypatch.setattr(pointer, "name_server", lambda _: "127.0.0.1")
-        monkeypatch.setattr(pointer, "DOCKER", "127.0.0.1" if docker else "127.0.0.11")
+    with answering(monkeypatch, [ANSWER[2:]], docker=docker):
         monkeypatch.setattr(socket, "gethostbyname", address_of)
-        monkeypatch.setattr(socket, "socket", Asking)
-
         assert (NAME if docker else None) == pointer_name()
 
 
