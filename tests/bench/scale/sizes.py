@@ -40,7 +40,7 @@ class Sizes(NamedTuple):
     def full(cls) -> Sizes:
         """Return what `make bench` does."""
         return cls(
-            rounds=3,
+            rounds=2,
             # The profile of a published benchmark, which did it with 10,000 on 32 cores.
             cuts=Profile(5_000, 2, 120, 15, 2),
             growth=((5, 2_000_000), (200, 50_000), (5_000, 2_000)),
