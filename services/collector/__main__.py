@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.collector import modest, verify
+from services.collector import modest
+from services.collector.commands import verify
 from services.collector.settings import CollectorSettings
 from services.contract.summary import EXIT_BAD_SETTINGS
 from services.runtime import jsonlogs
@@ -75,7 +76,7 @@ def _serve(_chosen: argparse.Namespace) -> int:
 
 
 def _wait(chosen: argparse.Namespace) -> int:
-    from services.collector import wait  # noqa: PLC0415
+    from services.collector.commands import wait  # noqa: PLC0415
     from services.runtime import lifecycle  # noqa: PLC0415
 
     async def until_closed(read: CollectorSettings, stop: asyncio.Event) -> int:

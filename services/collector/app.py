@@ -10,12 +10,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from services.collector import keep, publish, report
+from services.collector import keep
 from services.collector.follow import Follow
-from services.collector.page import Board, Page
+from services.collector.publish import store, terminal
+from services.collector.publish.page import Board, Page
+from services.collector.publish.voice import Voice
 from services.collector.scan import find_runs
 from services.collector.settings import CollectorSettings
-from services.collector.voice import Voice
 from services.contract.fields import run_order, utc_text
 from services.contract.summary import Summary
 from services.runtime.clock import Clock
@@ -104,7 +105,7 @@ class Collector:
         for run in runs:
             if run in self._followed or run in self._closed:
                 continue
-            known = publish.load(self._settings.volumes, run)
+            known = store.load(self._settings.volumes, run)
             if known is not None and known.state == "closed":
                 self._closed.add(run)
                 self.newest = known if run == runs[-1] else self.newest
@@ -155,7 +156,7 @@ class Collector:
             self._say(self._final(made))
             one.told = True
         if made != one.published:
-            publish.store(self._settings.volumes, dated, newest=newest)
+            store.store(self._settings.volumes, dated, newest=newest)
         one.published, one.dirty = made, False
         finished = self._now()
         one.due_at = finished + max(PUBLISH_SECONDS - POLL_SECONDS / 4, PUBLISH_SHARE * (finished - started))
@@ -173,11 +174,11 @@ class Collector:
         elif made.state != "ended" and one.voice.is_due(made, now, now - follow.changed_at):
             start_us = follow.elapsed_from_us
             elapsed = (self._clock.now_us() - start_us) / 1e6 if start_us is not None else None
-            self._say(report.progress(made, elapsed, follow.rate()))
+            self._say(terminal.progress(made, elapsed, follow.rate()))
 
     def _final(self, made: Summary) -> str:
-        places = publish.places(self._settings.volumes, made.run)
-        return report.final(made, places, colour=self._settings.colour and sys.stdout.isatty())
+        places = store.places(self._settings.volumes, made.run)
+        return terminal.final(made, places, colour=self._settings.colour and sys.stdout.isatty())
 
     def _prune(self) -> None:
         if self._now() < self._prune_at:
@@ -200,7 +201,7 @@ class Collector:
 
 
 def _date(made: Summary, clock: Clock) -> Summary:
-    return publish.dated(made, utc_text(clock.now_us()))
+    return store.dated(made, utc_text(clock.now_us()))
 
 
 def _pause(took: float, *, idle: bool) -> float:

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from services.collector.account import accounts
-from services.collector.books import RunBooks
-from services.collector.reconcile import reconcile
+from services.collector.reconcile.account import accounts
+from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.summarise import reconcile
+from services.collector.reconcile.thresholds import Limit
 from services.collector.scan import Rewritten, RunFiles
-from services.collector.thresholds import Limit
 from services.contract.summary import Summary
 
 QUIET_SECONDS = 0.3

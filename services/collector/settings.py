@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.collector import thresholds
+from services.collector.reconcile import thresholds
 from services.runtime.errors import BadSettings
 from services.runtime.settings import read
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from services.collector.verify import check
+from services.collector.commands.verify import check
 from services.contract import blocklog, summary, wire
 from tests.integration.processes import System, verify
 from tests.integration.volumes import Volumes, lines_of

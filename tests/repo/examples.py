@@ -10,8 +10,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from services.collector.publish import dated
-from services.collector.verify import check
+from services.collector.commands.verify import check
+from services.collector.publish.store import dated
 from services.contract import blocklog, ledger, summary
 from services.contract.summary import Summary
 from tests.repo.markdown import fences

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from services.collector.publish import load, summary_path
+from services.collector.publish.store import load, summary_path
 from services.contract.summary import Summary
 from services.server.generate import Feed
 from tests.bench.measure import BooksOpen, Figures, Metric, cpu_seconds, environment, free_port

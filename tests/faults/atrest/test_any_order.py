@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from services.collector.books import RunBooks
 from services.collector.follow import Follow
-from services.collector.reconcile import reconcile
+from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.summarise import reconcile
 from services.collector.scan import Source, Tail
 from services.contract import ledger, summary
 from tests.faults.atrest import reference, volumes

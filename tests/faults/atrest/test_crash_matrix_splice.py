@@ -8,7 +8,7 @@ from itertools import product
 import msgspec
 import pytest
 
-from services.collector.reconcile import reconcile
+from services.collector.reconcile.summarise import reconcile
 from services.collector.scan import Source
 from services.contract import blocklog, ledger
 from services.contract.line import seal

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
-from services.collector.books import RunBooks
-from services.collector.reconcile import reconcile
+from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.summarise import reconcile
 from services.collector.scan import Source, Tail
 from services.contract import blocklog
 from services.contract.ranges import Ranges

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.verify import check
+from services.collector.commands.verify import check
 from services.contract.summary import decode
 from tests.faults.containers.books import assert_all_held, held
 from tests.faults.containers.hurry import hurry

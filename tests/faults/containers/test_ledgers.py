@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.closing import NO_LEDGER
+from services.collector.reconcile.closing import NO_LEDGER
 from services.contract.summary import Summary
 from services.server.generate import Feed
 from tests.faults.containers.books import assert_all_held, assert_delivered, held, recovery_seconds

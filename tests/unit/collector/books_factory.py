@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from services.collector.books import RunBooks
-from services.collector.reconcile import reconcile
+from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.summarise import reconcile
+from services.collector.reconcile.thresholds import Limit
 from services.collector.scan import Source
-from services.collector.thresholds import Limit
 from services.contract import blocklog, ledger
 from services.contract.fields import utc_text
 from services.contract.line import FIRST, Kinds, LineStruct

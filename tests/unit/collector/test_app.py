@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from services.collector import app, publish
+from services.collector import app
 from services.collector.app import POLL_SECONDS, Collector
+from services.collector.publish import store
 from services.collector.settings import CollectorSettings
 from services.runtime.clock import Clock
 from services.runtime.errors import PortInUse, UnwritableFolder
@@ -47,7 +48,7 @@ class Rig:
     @property
     def state(self) -> str | None:
         """The state that is published."""
-        made = publish.load(self.volumes, RUN)
+        made = store.load(self.volumes, RUN)
         return made.state if made else None
 
 
@@ -91,7 +92,7 @@ def test_damage_behind_the_reader_is_noticed(tmp_path: Path, ended: bool) -> Non
         ledger = tmp_path / ledger_source().path
         ledger.write_bytes(b"".join(good_run()[ledger_source()]))
     rig.rounds(30)
-    made = publish.load(tmp_path, RUN)
+    made = store.load(tmp_path, RUN)
 
     assert made is not None
     assert ["corrupt_block"] == [fault.kind for fault in made.faults]
@@ -113,13 +114,13 @@ def test_a_closed_run_is_not_read_again(tmp_path: Path) -> None:
     """After a restart the closed run is known from its summary, which the page shows."""
     write(good_run(), tmp_path)
     Rig(tmp_path).rounds(5)
-    before = publish.summary_path(tmp_path, RUN).stat().st_mtime_ns
+    before = store.summary_path(tmp_path, RUN).stat().st_mtime_ns
     (tmp_path / log_source("client-1").path).write_bytes(b"changed later\n")
     rig = Rig(tmp_path)
     rig.rounds(5)
 
     assert [] == rig.said
-    assert before == publish.summary_path(tmp_path, RUN).stat().st_mtime_ns
+    assert before == store.summary_path(tmp_path, RUN).stat().st_mtime_ns
     assert rig.collector.newest is not None
     assert "closed" == rig.collector.newest.state
 
@@ -129,10 +130,10 @@ def test_a_summary_is_only_written_when_it_changed(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     write(open_run(), tmp_path)
     rig.rounds(3)
-    before = publish.summary_path(tmp_path, RUN).stat().st_mtime_ns
+    before = store.summary_path(tmp_path, RUN).stat().st_mtime_ns
     rig.rounds(20)
 
-    assert before == publish.summary_path(tmp_path, RUN).stat().st_mtime_ns
+    assert before == store.summary_path(tmp_path, RUN).stat().st_mtime_ns
 
 
 def test_a_block_is_published_soon(tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_a_block_is_published_soon(tmp_path: Path) -> None:
     source = log_source("client-1", 1, 1)
     write({**files, source: files[source][:2]}, tmp_path)
     rig.rounds(20, POLL_SECONDS)
-    path = publish.summary_path(tmp_path, RUN)
+    path = store.summary_path(tmp_path, RUN)
     for number in range(3, len(files[source]) + 1):
         before = path.read_bytes()
         write({source: files[source][:number]}, tmp_path)
@@ -192,7 +193,7 @@ def test_only_the_last_summary_waits_for_the_disk(tmp_path: Path, monkeypatch: p
     files[log_source("client-1")].append(b"?\n")
     write(files, tmp_path)
     rig.rounds(3)
-    made = publish.load(tmp_path, RUN)
+    made = store.load(tmp_path, RUN)
 
     assert made is not None
     assert (1, folder_made) == (len(made.faults), len(synced))
@@ -229,14 +230,14 @@ def test_a_refused_summary_does_not_silence_the_verdict(
 ) -> None:
     """With a full disk the verdict is said once, told once in the log, and stored when there is space."""
     rig, full = Rig(tmp_path), True
-    store = publish.store
+    stored = store.store
 
     def refuse(*args: object, **options: object) -> None:
         if full:
             raise OSError(28, "No space left on device")
-        store(*args, **options)  # type: ignore[arg-type]
+        stored(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(publish, "store", refuse)
+    monkeypatch.setattr(store, "store", refuse)
     write(good_run(), tmp_path)
     with caplog.at_level(logging.WARNING):
         rig.rounds(20)
@@ -271,19 +272,19 @@ def test_old_runs_are_removed(tmp_path: Path) -> None:
     for side in ("logs", "ledger", "summary"):
         (tmp_path / side / RUN).rename(tmp_path / side / "20251122T073000Z")
         (tmp_path / side / later).mkdir()
-    made = publish.load(tmp_path, "20251122T073000Z")
+    made = store.load(tmp_path, "20251122T073000Z")
     assert made is not None
-    publish.summary_path(tmp_path, later).write_bytes(publish.summary_path(tmp_path, "20251122T073000Z").read_bytes())
+    store.summary_path(tmp_path, later).write_bytes(store.summary_path(tmp_path, "20251122T073000Z").read_bytes())
     Rig(tmp_path, KEEP_RUNS="1").rounds(2)
 
-    assert publish.load(tmp_path, "20251122T073000Z") is not None
+    assert store.load(tmp_path, "20251122T073000Z") is not None
 
     for side in ("logs", "ledger"):
         shutil.rmtree(tmp_path / side / "20251122T073000Z")
     Rig(tmp_path, KEEP_RUNS="1").rounds(2)
 
-    assert publish.load(tmp_path, "20251122T073000Z") is None
-    assert publish.load(tmp_path, later) is not None
+    assert store.load(tmp_path, "20251122T073000Z") is None
+    assert store.load(tmp_path, later) is not None
 
 
 async def test_the_service_serves_and_stops(tmp_path: Path) -> None:
@@ -336,7 +337,7 @@ def test_published_json_is_indented(tmp_path: Path) -> None:
     """People read the file too."""
     write(good_run(), tmp_path)
     Rig(tmp_path).rounds(5)
-    text = publish.summary_path(tmp_path, RUN).read_text(encoding="utf-8")
+    text = store.summary_path(tmp_path, RUN).read_text(encoding="utf-8")
 
     assert text.startswith('{\n  "v": 1,')
     assert "PASS" == json.loads(text)["verdict"]

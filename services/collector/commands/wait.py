@@ -1,0 +1,170 @@
+"""Waits for the verdict of the newest run, for scripts: prints the summary and gives its exit code.
+
+Only looks at the volumes, like everybody else: it needs no connection to the collector it runs beside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.collector.publish import store, terminal
+from services.contract.fields import run_order
+from services.contract.summary import EXIT_ABORTED, EXIT_CODES, Summary
+
+POLL_SECONDS = 0.25
+WEIGH_SECONDS = 2.0
+PATIENCE_SECONDS = 60.0
+PROGRESS_SECONDS = 5.0
+RESTART_SECONDS = 3.0
+"""A run that was closed before anybody waited may be about to be followed: a server needs a moment to start again."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What can be seen of the run that is waited for."""
+
+    run: str | None
+    summary: Summary | None = None
+    ledger_bytes: int = 0
+    log_bytes: int = 0
+
+
+class Patience:
+    """Decides when waiting has become pointless, and on whom. ``now`` is monotonic seconds."""
+
+    def __init__(self, now: float) -> None:
+        self._since = now
+        self._last: Sight | None = None
+        self._summary_log_bytes = 0
+
+    def look(self, sight: Sight, now: float) -> str | None:
+        """Take in what can be seen; return why to give up, None to go on."""
+        last = self._last
+        if last is None or sight.summary != last.summary or sight.run != last.run:
+            self._summary_log_bytes = sight.log_bytes
+            self._since = now
+        elif sight.ledger_bytes != last.ledger_bytes:
+            self._since = now
+        self._last = sight
+        return self._reason(sight) if now - self._since >= PATIENCE_SECONDS else None
+
+    def _reason(self, sight: Sight) -> str:
+        if sight.run is None:
+            return "server: it has not opened a run"
+        made = sight.summary
+        if made is None or sight.log_bytes > self._summary_log_bytes:
+            return f"collector: it does not keep up the summary of run {sight.run}"
+        if made.state in ("opened", "waiting"):
+            return f"client: {made.headline.removeprefix('waiting: ')} subscribed"
+        if made.state == "paused":
+            return f"nothing: run {sight.run} is paused; resume it, or start the server again"
+        if made.state == "ended":
+            return f"collector: run {sight.run} has ended and is not closed"
+        return f"client: run {sight.run} stands still at {made.totals.received:,} messages"
+
+
+class Eyes:
+    """Looks at a volumes folder. Unless a run is named, the one that is newest at the first look is meant.
+
+    Unless that one is closed already: then one that is opened within `RESTART_SECONDS` is.
+    """
+
+    def __init__(self, volumes: Path, run: str | None = None) -> None:
+        self._volumes = volumes
+        self._run = run
+        self._settled_at: float | None = None if run is None else -math.inf
+        self._log_bytes = 0
+        self._weighed_at: float | None = None
+
+    def look(self, now: float) -> Sight:
+        """Return what can be seen."""
+        if not self.is_settled(now):
+            self._run = self._newest()
+        if self._run is None:
+            return Sight(None)
+        if self._settled_at is None:
+            known = store.load(self._volumes, self._run)
+            closed = known is not None and known.state == "closed"
+            self._settled_at = now + RESTART_SECONDS if closed else now
+        if self._weighed_at is None or now - self._weighed_at >= WEIGH_SECONDS:
+            self._log_bytes, self._weighed_at = _weight(self._volumes / "logs" / self._run, "*/*.jsonl"), now
+        made = store.load(self._volumes, self._run)
+        return Sight(
+            self._run,
+            store.dated(made, None) if made else None,
+            _weight(self._volumes / "ledger" / self._run, "*.jsonl"),
+            self._log_bytes,
+        )
+
+    def is_settled(self, now: float) -> bool:
+        """Tell whether it is decided which run is waited for."""
+        return self._settled_at is not None and now >= self._settled_at
+
+    def _newest(self) -> str | None:
+        runs = (path.name for path in (self._volumes / "ledger").glob("2*Z*") if path.is_dir())
+        return max(runs, key=run_order, default=None)
+
+
+def _weight(folder: Path, pattern: str) -> int:
+    total = 0
+    for path in folder.glob(pattern):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total
+
+
+async def wait(
+    volumes: Path,
+    stop: asyncio.Event,
+    *,
+    say: Callable[[str], None],
+    tell: Callable[[str], None],
+    now: Callable[[], float],
+    colour: bool = False,
+    run: str | None = None,
+) -> int:
+    """Wait for the verdict; return its exit code, or the one for a wait that was given up.
+
+    Args:
+        volumes: the volumes folder.
+        stop: set when somebody interrupts.
+        say: takes the summary.
+        tell: takes progress and the reason for giving up.
+        now: monotonic seconds.
+        colour: use the terminal's colours.
+        run: which one; the newest when none is named.
+    """
+    eyes, patience, told_at = Eyes(volumes, run), Patience(now()), now()
+    while not stop.is_set():
+        sight = eyes.look(now())
+        made = sight.summary
+        if made is not None and made.state == "closed" and eyes.is_settled(now()):
+            say(terminal.final(made, store.places(volumes, made.run), colour=colour))
+            return EXIT_CODES[made.verdict]
+        reason = patience.look(sight, now())
+        if reason is not None:
+            tell(f"no progress for {PATIENCE_SECONDS:.0f} s, waiting for {reason}")
+            return EXIT_ABORTED
+        if now() - told_at >= PROGRESS_SECONDS:
+            told_at = now()
+            tell(_progress(sight))
+        try:
+            await asyncio.wait_for(stop.wait(), POLL_SECONDS)
+        except TimeoutError:
+            continue
+    tell("interrupted before the verdict")
+    return EXIT_ABORTED
+
+
+def _progress(sight: Sight) -> str:
+    if sight.run is None:
+        return "waiting for the server to open a run"
+    if sight.summary is None:
+        return f"waiting for the collector's first summary of run {sight.run}"
+    return f"{sight.summary.state}: {sight.summary.headline}"

@@ -1,0 +1,1 @@
+"""Puts the summary where people and programs look: terminal, page, files, metrics."""

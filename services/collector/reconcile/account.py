@@ -1,0 +1,223 @@
+"""The account of one client: what it should hold, what it holds, and the cause of every difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.chain import Damage
+from services.collector.reconcile.ledgerside import ClientLedger
+from services.collector.reconcile.logside import LogBook, LogFile
+from services.contract.ranges import Ranges
+from services.contract.summary import ClientState, Fault
+
+CAUSES = (
+    "never_sent",
+    "corrupt_block",
+    "foreign",
+    "corrupt_in_flight",
+    "receipted_not_logged",
+    "sent_not_logged",
+)
+"""In the order in which they are asked: each takes what is left by those before it."""
+
+DAMAGED = frozenset({"corrupt_block", "unreadable"})
+
+Resumed = dict[tuple[object, ...], int]
+"""With which seq the good lines go on after a damage that stands in several copies of a file."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """One client's side and the servers' side of it, compared.
+
+    Attributes:
+        client: its name.
+        state: how it ended, or that the run goes on.
+        log: its block log, empty when it has none.
+        ledger: what the servers entered about it.
+        expected: it answers for seqs 1 to this one.
+        received: how many of these it logged.
+        missing: the others.
+        causes: the missing ones by cause; together they are ``missing`` unless the books do not close.
+        never_sent: seqs that the ledger alone says were never sent, whatever the log says.
+        faults: what is wrong with its files.
+    """
+
+    client: str
+    state: ClientState
+    log: LogBook
+    ledger: ClientLedger
+    expected: int
+    received: int
+    missing: Ranges
+    causes: dict[str, Ranges]
+    never_sent: int
+    faults: tuple[Fault, ...]
+
+    @property
+    def residual(self) -> int:
+        """What no cause explains: negative when more was logged than the ledger says was sent."""
+        explained = self.never_sent + sum(len(self.causes[cause]) for cause in CAUSES[1:])
+        return self.expected - self.received - explained
+
+    @property
+    def duplicates(self) -> int:
+        """Messages received again: those the client counted, and those that stand in two blocks."""
+        return self.log.duplicates + self.log.messages - len(self.log.logged)
+
+    @property
+    def logged_not_receipted(self) -> int:
+        """Messages on disk that no receipt covers."""
+        return len(self.log.logged - self.ledger.receipted)
+
+
+def accounts(books: RunBooks) -> list[Account]:
+    """Return the account of every client that either side knows, by name and number."""
+    known = {name for name, client in books.ledger.clients.items() if client.is_client}
+    logging = {name for name, log in books.logs.items() if not log.is_empty}
+    return [_account(books, name) for name in sorted(known | logging, key=client_order)]
+
+
+def client_order(name: str) -> tuple[str, int, str]:
+    """Return the key by which clients are sorted: client-2 before client-10."""
+    stem = name.rstrip("0123456789")
+    return stem, int(name[len(stem) :] or 0), name
+
+
+def _account(books: RunBooks, name: str) -> Account:
+    log = books.logs.get(name) or LogBook(name, books.spread)
+    ledger = books.ledger.clients.get(name) or ClientLedger()
+    end = books.ledger.end
+    state = _state(books, log, ledger)
+    through = ledger.through
+    if state == "left":
+        expected = ledger.receipted.last
+    elif end is not None:
+        expected = end.last
+    else:
+        # The log was read after the ledger and may be ahead of it: an open run is not judged by its `sent` lines.
+        expected = log.logged.last
+        through = max(through, expected)
+    missing = Ranges([(1, expected)]) - log.logged
+    causes = _causes(missing, expected, through, log, ledger)
+    return Account(
+        client=name,
+        state=state,
+        log=log,
+        ledger=ledger,
+        expected=expected,
+        received=expected - len(missing),
+        missing=missing,
+        causes=causes,
+        never_sent=max(0, expected - through),
+        faults=_faults(log, missing),
+    )
+
+
+def _state(books: RunBooks, log: LogBook, ledger: ClientLedger) -> ClientState:
+    end = books.ledger.end
+    reasons = {reason for segment in log.ends.values() for reason in segment.values()}
+    if end is not None and (end.last in log.logged or ledger.receipted.last >= end.last or "finished" in reasons):
+        return "finished"
+    if ledger.has_left or _sealed_to_leave(log, ledger):
+        return "left"
+    return "running" if end is None else "lost"
+
+
+def _sealed_to_leave(log: LogBook, ledger: ClientLedger) -> bool:
+    """Tell whether a client whose connection broke had sealed its log to leave: then only its goodbye was lost."""
+    fence = max(ledger.subscriptions, default=0)
+    if fence not in ledger.leaves:
+        return False
+    session = ledger.subscriptions[fence].session
+    return any("shutdown" in reasons.values() for (of, _), reasons in log.ends.items() if of == session)
+
+
+def _causes(missing: Ranges, expected: int, through: int, log: LogBook, ledger: ClientLedger) -> dict[str, Ranges]:
+    resumed = _resumed(log)
+    gaps = [(damage.kind, _gap(damage, resumed, expected)) for file in log.files for damage in file.chain.damages]
+    evidence = {
+        "never_sent": Ranges([(through + 1, expected)]),
+        "corrupt_block": Ranges(gap for kind, gap in gaps if kind in DAMAGED),
+        "foreign": Ranges(gap for kind, gap in gaps if kind == "foreign"),
+        "corrupt_in_flight": log.corrupt,
+        "receipted_not_logged": ledger.receipted,
+        "sent_not_logged": Ranges([(1, expected)]),
+    }
+    causes, left = {}, missing
+    for cause in CAUSES:
+        causes[cause] = left & evidence[cause]
+        left -= evidence[cause]
+    return causes
+
+
+def _gap(damage: Damage, resumed: Resumed, expected: int) -> tuple[int, int]:
+    before = damage.before if damage.before is not None else resumed.get(_identity(damage))
+    return damage.after + 1, expected if before is None else before - 1
+
+
+def _resumed(log: LogBook) -> Resumed:
+    """Return with which seq the good lines go on after each damage: a copy that ends there does not know."""
+    resumed: Resumed = {}
+    for file in log.files:
+        for damage in file.chain.damages:
+            if damage.mark and damage.before is not None:
+                key = _identity(damage)
+                resumed[key] = min(damage.before, resumed.get(key, damage.before))
+    return resumed
+
+
+def _identity(damage: Damage) -> tuple[object, ...]:
+    return damage.mark, damage.line, damage.kind, damage.prev, damage.detail
+
+
+def _faults(log: LogBook, missing: Ranges) -> tuple[Fault, ...]:
+    # A copy of a file has the same faults: they are told once, of the file that bears its own name.
+    told: dict[tuple[object, ...], Fault] = {}
+    resumed = _resumed(log)
+    for file in sorted(log.files, key=lambda file: (not file.is_well_named, file.source.name)):
+        for damage, fault in _file_faults(file, log, missing, resumed):
+            place = (file.segment or file.source, fault.line, fault.kind, fault.missing, fault.detail)
+            told.setdefault(_identity(damage) if damage.mark else place, fault)
+    return tuple(sorted(told.values(), key=fault_order))
+
+
+def fault_order(fault: Fault) -> tuple[str, int, str, str]:
+    """Return the key by which faults are sorted: file and line."""
+    return fault.file, fault.line, fault.kind, fault.detail
+
+
+def _file_faults(file: LogFile, log: LogBook, missing: Ranges, resumed: Resumed) -> list[tuple[Damage, Fault]]:
+    faults = []
+    for damage in file.chain.damages:
+        kind = _kind(damage, log)
+        if kind is None:
+            continue
+        hidden = missing.within(*_gap(damage, resumed, missing.last))
+        spans = hidden.spans()
+        fault = Fault(
+            file=damage.source.path,
+            line=damage.line,
+            kind=kind,
+            client=log.client,
+            missing=(spans[0][0], spans[-1][1]) if spans and kind != "repeated" else None,
+            detail=_detail(damage, kind),
+        )
+        faults.append((damage, fault))
+    return faults
+
+
+def _kind(damage: Damage, log: LogBook) -> str | None:
+    if damage.prev is None or not any(file.chain.holds(damage.prev) for file in log.files):
+        return damage.kind
+    # What it continues stands elsewhere: as it should for a later segment, out of place for a line inside a file.
+    return None if damage.first else "moved"
+
+
+def _detail(damage: Damage, kind: str) -> str:
+    if kind == "moved":
+        return "the line is not where it was written: the one it continues does not stand before it"
+    if damage.first:
+        return "the end of the segment that this one continues is missing"
+    return damage.detail + (f" (and {damage.more} more)" if damage.more else "")

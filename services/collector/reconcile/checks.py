@@ -1,0 +1,177 @@
+"""The questions every run is asked, in the words of the summary, and the reasons when the answer is no."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.collector import words
+from services.collector.reconcile import closing
+from services.collector.reconcile.account import CAUSES, Account
+from services.collector.reconcile.books import RunBooks
+from services.contract.summary import Check, Fault, Quantiles, Totals
+
+ON_TIME_NS = 250_000_000
+"""A server whose p99 is later than this did not keep its own schedule; what is below shows in the latency."""
+CLOCK_FLOOR_NS = 1_000_000
+"""A clock error below this is never held against a run."""
+
+DAMAGE = frozenset({"corrupt_block", "inconsistent", "unreadable"})
+"""Faults of a log's lines themselves; all others are faults of the books."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the checks look at: one run that is over."""
+
+    books: RunBooks
+    accounts: list[Account]
+    totals: Totals
+    latency: Quantiles
+    transit: Quantiles
+    faults: list[Fault]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to one question: ``ok`` is null when it does not apply."""
+
+    ok: bool | None
+    detail: str
+    reasons: tuple[str, ...] = ()
+
+
+def _present(case: Case) -> Answer:
+    opened = case.books.ledger.open
+    wanted = opened.clients if opened else 1
+    finished = [account for account in case.accounts if account.state == "finished"]
+    lost = [account.client for account in case.accounts if account.state == "lost"]
+    detail = f"{words.several(len(finished), 'client')} finished, {wanted:,} expected"
+    if len(finished) >= wanted:
+        return Answer(True, f"{words.several(len(finished), 'client')} finished")
+    return Answer(False, detail, (detail + (f"; lost: {words.names(lost)}" if lost else ""),))
+
+
+def _complete(case: Case) -> Answer:
+    missing = case.totals.missing
+    detail = f"{case.totals.received:,} of {case.totals.expected:,} delivered"
+    worst = sorted(case.accounts, key=lambda account: (account.state != "lost", -len(account.missing)))
+    reasons = tuple(missing_sentence(account) for account in worst if account.missing)
+    return Answer(missing == 0, detail if not missing else f"{missing:,} missing; {detail}", reasons)
+
+
+def missing_sentence(account: Account) -> str:
+    """Return in words what one client is missing, and why."""
+    causes = [(cause, account.causes[cause]) for cause in CAUSES if account.causes[cause]]
+    causes.sort(key=lambda pair: next(iter(pair[1])))
+    parts = "; ".join(f"{words.ranges(missing)} ({words.CAUSE_WORDS[cause]})" for cause, missing in causes)
+    lost = " is lost" if account.state == "lost" else ""
+    return f"{account.client}{lost}: {words.several(len(account.missing), 'message')} missing, {parts}"
+
+
+def _in_order(case: Case) -> Answer:
+    reasons = [
+        f"{account.client}: {words.several(account.log.reordered, 'message')} out of order"
+        for account in case.accounts
+        if account.log.reordered
+    ]
+    return Answer(not reasons, f"{case.totals.reordered:,} out of order", tuple(reasons))
+
+
+def _once(case: Case) -> Answer:
+    reasons = []
+    for account in case.accounts:
+        if account.duplicates:
+            twice = account.log.twice
+            where = f", {words.ranges(twice)} in more than one block" if twice else ""
+            reasons.append(f"{account.client}: {words.several(account.duplicates, 'duplicate')}{where}")
+    return Answer(not reasons, f"{case.totals.duplicates:,} duplicates", tuple(reasons))
+
+
+def _intact(case: Case) -> Answer:
+    reasons = [
+        f"{account.client}: {words.several(len(account.log.corrupt), 'message')} corrupt in flight,"
+        f" {words.ranges(account.log.corrupt)}"
+        for account in case.accounts
+        if account.log.corrupt
+    ]
+    damaged = [fault for fault in case.faults if fault.client is not None and fault.kind in DAMAGE]
+    reasons += [closing.fault_sentence(fault) for fault in damaged]
+    detail = f"{case.totals.corrupt:,} corrupt in flight, {words.several(len(damaged), 'damaged line')}"
+    return Answer(not reasons, detail, tuple(reasons))
+
+
+def _receipts_match(case: Case) -> Answer:
+    reasons, count = [], 0
+    for account in case.accounts:
+        count += len(account.ledger.receipts)
+        wrong = [key for key in account.ledger.receipts if not _agrees(account, key)]
+        if wrong:
+            which = words.names(f"session {session} block {block}" for session, block in wrong)
+            reasons.append(
+                f"{account.client}: {words.several(len(wrong), 'receipt')} differ from the feed or the log: {which}"
+            )
+    return Answer(not reasons, words.several(count, "receipt"), tuple(reasons))
+
+
+def _agrees(account: Account, key: tuple[int, int]) -> bool:
+    receipts, blocks = account.ledger.receipts.of(key), account.log.blocks.of(key)
+    said, logged = {note[:-1] for note in receipts}, {note[:-1] for note in blocks}
+    return all(note.mark for note in receipts) and len(said) == 1 and (not logged or said == logged)
+
+
+def _on_time(case: Case) -> Answer:
+    end = case.books.ledger.end
+    if end is None or end.late_p99_ns is None:
+        return Answer(True, "no schedule") if case.books.ledger.rate == 0 else Answer(None, "not measured")
+    detail = f"p99 {words.duration(end.late_p99_ns)} late, at most {words.duration(end.late_max_ns)}"
+    if end.late_p99_ns <= ON_TIME_NS:
+        return Answer(True, detail)
+    return Answer(False, detail, (f"the server did not keep its schedule: {detail}",))
+
+
+def _clocks(case: Case) -> Answer:
+    errors = [(account.log.clock_error_us, account.client) for account in case.accounts]
+    known = [(error * 1000, client) for error, client in errors if error is not None]
+    if not known:
+        return Answer(None, "not measured")
+    error, client = max(known)
+    p99 = case.latency.p99 if case.latency.p99 is not None else case.transit.p99
+    detail = f"error at most {words.duration(error)}" if error else "one clock"
+    if error <= max(CLOCK_FLOOR_NS, p99 or 0):
+        return Answer(True, detail)
+    why = f"{client}: its clock is only known within {words.duration(error)}, which is more than latency's p99"
+    return Answer(False, detail, (why,))
+
+
+def _closed(case: Case) -> Answer:
+    reasons = closing.problems(case.books, case.accounts, case.faults, DAMAGE)
+    detail = f"residual {case.totals.residual:,}"
+    if reasons:
+        detail += f", {words.several(len(reasons), 'problem')}"
+    return Answer(not reasons, detail, tuple(reasons))
+
+
+CHECKS: dict[str, Callable[[Case], Answer]] = {
+    "present": _present,
+    "complete": _complete,
+    "in order": _in_order,
+    "once": _once,
+    "intact": _intact,
+    "receipts match": _receipts_match,
+    "generator on time": _on_time,
+    "clocks": _clocks,
+    "books closed": _closed,
+}
+FAILING = ("complete", "present", "intact", "once", "in order", "receipts match")
+"""What is wrong with the delivery, worst first."""
+INVALIDATING = ("books closed", "generator on time", "clocks")
+"""What is wrong with the measurement, worst first."""
+
+
+def ask(case: Case | None) -> tuple[list[Check], dict[str, Answer]]:
+    """Ask every question; of a run that is not over (None) no answer is known yet."""
+    if case is None:
+        return [Check(name=name, ok=None, detail="") for name in CHECKS], {}
+    answers = {name: question(case) for name, question in CHECKS.items()}
+    return [Check(name=name, ok=answer.ok, detail=answer.detail) for name, answer in answers.items()], answers

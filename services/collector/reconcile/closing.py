@@ -1,0 +1,132 @@
+"""Whether the books close: every line is there, every log is sealed, and both sides tell one story."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from services.collector import words
+from services.collector.reconcile.account import Account
+from services.collector.reconcile.books import RunBooks
+from services.contract.fields import Span
+from services.contract.summary import Fault
+
+HARMLESS = frozenset({"torn"})
+"""A crash cuts its last line short; what it hid is accounted for by seq."""
+NO_LEDGER = "there is no ledger of this run: nobody says what was sent"
+
+
+def fault_sentence(fault: Fault) -> str:
+    """Return a fault in words, with its place."""
+    where = f"{fault.file}:{fault.line}" if fault.line else fault.file
+    return f"{where}: {fault.detail}{_hides(fault.missing)}"
+
+
+def _hides(missing: Span | None) -> str:
+    return f"; seq {words.span(*missing)} missing there" if missing else ""
+
+
+def problems(books: RunBooks, accounts: list[Account], faults: list[Fault], elsewhere: Collection[str]) -> list[str]:
+    """Return what keeps the books of a run from closing, one sentence each, worst first.
+
+    Args:
+        books: the run.
+        accounts: of its clients.
+        faults: of all files.
+        elsewhere: kinds of fault in a log that another check reports.
+    """
+    found = [*residuals(accounts), *without_end(books)]
+    found += [
+        fault_sentence(fault)
+        for fault in faults
+        if fault.kind not in HARMLESS | {"ledger_missing"}
+        and not (fault.client is not None and fault.kind in elsewhere)
+    ]
+    found += _of_ledger(books)
+    for account in accounts:
+        found += [f"{account.client}: {problem}" for problem in _of_client(books, account)]
+    return found
+
+
+def residuals(accounts: Iterable[Account]) -> list[str]:
+    """Return whose books do not close, in words."""
+    return [
+        f"{account.client}: the books do not close, residual {account.residual:,}:"
+        " more was logged than the ledger says was sent"
+        for account in accounts
+        if account.residual
+    ]
+
+
+def without_end(books: RunBooks) -> list[str]:
+    """Return the sentence for a ledger that does not say how the run ended."""
+    if books.ledger.ends or not books.ledger.opens:
+        return []
+    return ["the ledger has no end: the run is open, was interrupted, or its last lines are gone"]
+
+
+def _of_ledger(books: RunBooks) -> Iterable[str]:
+    opens = books.ledger.opens.values()
+    if len({(entry.feed, entry.total) for entry in opens}) > 1:
+        yield f"ledger/{books.run}: its servers played different feeds in one run"
+    ends = {(entry.last, entry.count, entry.reason) for entry in books.ledger.ends.values()}
+    if len(ends) > 1:
+        yield f"ledger/{books.run}: the run ended in {len(ends)} different ways"
+
+
+def _of_client(books: RunBooks, account: Account) -> Iterable[str]:
+    ledger = account.ledger
+    if not ledger.subscriptions:
+        yield "no subscription in the ledger"
+    yield from _seals(books, account)
+    yield from _sessions(account)
+    if ledger.subscriptions:
+        yield from _fences(account)
+    yield from _conflicts(account)
+    yield from _unreceipted(account)
+
+
+def _seals(books: RunBooks, account: Account) -> Iterable[str]:
+    log, ledger = account.log, account.ledger
+    # Who says goodbye has sealed its log before.
+    gone = {fence for fence, entry in ledger.leaves.items() if entry.cause == "bye"} & set(ledger.subscriptions)
+    sealing = {ledger.subscriptions[fence].session for fence in gone} - {0}
+    if account.state in ("finished", "left"):
+        sealing.add(max((session for session, _ in (*log.opens, *log.ends)), default=0))
+    for session in sorted(sealing):
+        if not books.is_sealed(account.client, session):
+            where = f"session {session} was not sealed: its log has no end line" if session else "it has no log"
+            yield where
+
+
+def _sessions(account: Account) -> Iterable[str]:
+    subscribed = {entry.session for entry in account.ledger.subscriptions.values() if entry.session}
+    gone = sorted(subscribed - account.log.sessions)
+    if gone:
+        yield f"subscribed as session {words.names(map(str, gone))}, of which the log has no file"
+
+
+def _fences(account: Account) -> Iterable[str]:
+    log, ledger = account.log, account.ledger
+    opened = {note.fence for notes in log.opens.values() for note in notes.values()}
+    unknown = (opened | ledger.receipt_fences | set(ledger.sent) | set(ledger.leaves)) - set(ledger.subscriptions)
+    if unknown:
+        fences = words.names(map(str, sorted(unknown)))
+        yield f"the ledger lacks the subscription with fence {fences}"
+
+
+def _conflicts(account: Account) -> Iterable[str]:
+    for (session, block), count in sorted(account.log.blocks.again.items()):
+        yield f"session {session} block {block} stands in the log with {count} different contents"
+    lines = [("open", segment, len(notes)) for segment, notes in account.log.opens.items()]
+    lines += [("end", segment, len(reasons)) for segment, reasons in account.log.ends.items()]
+    for kind, (session, segment), count in sorted(lines):
+        if count > 1:
+            yield f"session {session}, segment {segment} has {count} different {kind} lines"
+
+
+def _unreceipted(account: Account) -> Iterable[str]:
+    # Receipts are sent in the order of blocks: what comes after the last one may be on its way, a hole may not be.
+    log, receipted = account.log, account.ledger.receipted
+    holes = (log.logged - receipted).within(1, receipted.last)
+    if holes:
+        yield f"logged but without a receipt, though later ones have one: {words.ranges(holes)}"

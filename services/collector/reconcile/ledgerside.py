@@ -1,0 +1,175 @@
+"""The servers' side of the books: what the ledger of one run says, whatever the order of reading its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from services.collector.reconcile.blocks import number
+from services.collector.reconcile.chain import FileChain
+from services.collector.reconcile.notes import Note, Notes
+from services.collector.scan import Source
+from services.contract import ledger
+from services.contract.line import Sealed
+from services.contract.ranges import Ranges
+from services.contract.summary import RunState
+
+
+@dataclass
+class ClientLedger:
+    """What the ledger says of one client: subscriptions and departures by fence, receipts by session and block."""
+
+    subscriptions: dict[int, ledger.Subscribe] = field(default_factory=dict)
+    leaves: dict[int, ledger.Leave] = field(default_factory=dict)
+    sent: dict[int, int] = field(default_factory=dict)
+    receipts: Notes = field(default_factory=Notes)
+    receipted: Ranges = field(default_factory=Ranges)
+    receipt_fences: set[int] = field(default_factory=set)
+
+    @property
+    def through(self) -> int:
+        """The highest seq that may have been sent to the client."""
+        observing = {fence for fence, entry in self.subscriptions.items() if entry.observe}
+        return max((through for fence, through in self.sent.items() if fence not in observing), default=0)
+
+    @property
+    def is_client(self) -> bool:
+        """Whether it is a client of the run and not an observer, who stands outside the books."""
+        return any(not entry.observe for entry in self.subscriptions.values()) or not self.subscriptions
+
+    @property
+    def has_left(self) -> bool:
+        """Whether it said goodbye and has not come back since."""
+        if not self.leaves:
+            return False
+        fence = max(self.leaves)
+        return self.leaves[fence].cause == "bye" and fence >= max(self.subscriptions, default=0)
+
+
+class LedgerBook:
+    """Everything the servers entered in one run."""
+
+    def __init__(self) -> None:
+        self.opens: dict[str, ledger.Open] = {}
+        self.clients: dict[str, ClientLedger] = {}
+        self.ends: dict[str, ledger.End] = {}
+        self._paces: dict[tuple[int, str, int], ledger.Pace] = {}
+        self._files: dict[Source, LedgerFile] = {}
+
+    def take(self, source: Source, line: bytes) -> None:
+        """Enter one line of one file."""
+        self.file(source).take(line)
+
+    def file(self, source: Source) -> LedgerFile:
+        """Return what is known of a file, from its first mention on."""
+        if source not in self._files:
+            self._files[source] = LedgerFile(self, source)
+        return self._files[source]
+
+    @property
+    def files(self) -> list[LedgerFile]:
+        """The ledger's files."""
+        return list(self._files.values())
+
+    @property
+    def open(self) -> ledger.Open | None:
+        """The open line of the server that opened the run."""
+        return min(self.opens.values(), key=lambda entry: (entry.at, entry.instance), default=None)
+
+    @property
+    def end(self) -> ledger.End | None:
+        """The line that ended the run."""
+        return min(self.ends.values(), key=lambda entry: entry.at, default=None)
+
+    @property
+    def pace(self) -> ledger.Pace | None:
+        """The schedule that is on: of equal ``first`` the last line counts."""
+        return self._paces[max(self._paces)] if self._paces else None
+
+    @property
+    def start_us(self) -> int | None:
+        """When the first record was due."""
+        return self._paces[min(self._paces)].due_us if self._paces else None
+
+    @property
+    def rate(self) -> float | int | None:
+        """The rate that is on, or was before a pause."""
+        rates = [self._paces[key].rate for key in sorted(self._paces)]
+        known = [rate for rate in rates if rate is not None]
+        return known[-1] if known else (self.open.rate if self.open else None)
+
+    @property
+    def state(self) -> RunState:
+        """Where the run stands in its life."""
+        if self.ends:
+            return "ended"
+        if not self.opens:
+            return "opened"
+        if self.pace is None:
+            return "waiting"
+        return "paused" if self.pace.rate is None else "running"
+
+    def client(self, name: str) -> ClientLedger:
+        """Return what is known of a client, from its first mention on."""
+        return self.clients.setdefault(name, ClientLedger())
+
+    def enter(self, sealed: Sealed, entry: ledger.Entry, number: int) -> None:
+        """Enter one good line."""
+        match entry:
+            case ledger.Open():
+                self.opens[sealed.crc] = entry
+            case ledger.Pace():
+                self._paces[entry.first, entry.at, number] = entry
+            case ledger.Subscribe():
+                self.client(entry.client).subscriptions[entry.fence] = entry
+            case ledger.Sent():
+                sent = self.client(entry.client).sent
+                sent[entry.fence] = max(entry.through, sent.get(entry.fence, 0))
+            case ledger.Receipt():
+                self._receipt(entry)
+            case ledger.Leave():
+                self.client(entry.client).leaves[entry.fence] = entry
+            case ledger.End():
+                self.ends[sealed.crc] = entry
+            case ledger.Control():
+                pass
+
+    def _receipt(self, entry: ledger.Receipt) -> None:
+        client = self.client(entry.client)
+        note = Note(entry.first, entry.last, entry.count, number(entry.digest), int(entry.match))
+        client.receipts.add((entry.session, entry.block), note)
+        client.receipt_fences.add(entry.fence)
+        at = entry.first
+        for first, last in sorted(entry.missing):
+            client.receipted.add(at, first - 1)
+            at = max(at, last + 1)
+        client.receipted.add(at, entry.last)
+
+
+class LedgerFile:
+    """One server process's ledger, read in sequence."""
+
+    def __init__(self, book: LedgerBook, source: Source) -> None:
+        self.book = book
+        self.source = source
+        self.chain: FileChain[ledger.Entry] = FileChain(source, ledger.codec)
+        self.is_well_named = False
+
+    def take(self, line: bytes) -> None:
+        """Enter the next line."""
+        found = self.chain.read(line)
+        if found is None:
+            return
+        sealed, entry = found
+        begins = isinstance(entry, ledger.Open)
+        if isinstance(entry, ledger.Open) and entry.run != self.source.run:
+            self.chain.note_foreign(f"the line belongs to run {entry.run}")
+            return
+        if isinstance(entry, ledger.Open):
+            self.is_well_named = self.source.name == f"{entry.instance}.jsonl"
+        if not begins and self.chain.number == 1:
+            self.chain.note("line_missing", "the file does not begin with its open line", raw=sealed.text)
+            self.chain.excuse()
+        elif begins and self.chain.number > 1:
+            self.chain.note("misplaced", "an open line inside the file")
+        if self.chain.link(sealed):
+            self.book.enter(sealed, entry, self.chain.number)

@@ -1,0 +1,248 @@
+"""The clients' side of the books: what the block log of one client says, whatever the order of reading.
+
+A line counts once, however often it stands in however many files: its identity is what it says, not where.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from services.collector.reconcile.blocks import Content, OpenNote, examine, number
+from services.collector.reconcile.chain import FileChain
+from services.collector.reconcile.notes import Note, Notes
+from services.collector.reconcile.spread import Spread
+from services.collector.scan import Source
+from services.contract import blocklog
+from services.contract.fields import utc_us
+from services.contract.histogram import Histogram
+from services.contract.line import Sealed
+from services.contract.ranges import Ranges
+
+Segment = tuple[int, int]
+"""Session and segment: what a file of the block log is, whatever its name."""
+
+
+class LogBook:
+    """Everything one client logged in one run."""
+
+    def __init__(self, client: str, spread: Spread) -> None:
+        self.client = client
+        self.blocks = Notes()
+        self.opens: dict[Segment, dict[str, OpenNote]] = {}
+        self.ends: dict[Segment, dict[str, str]] = {}
+        self.sessions: set[int] = set()
+        self.logged = Ranges()
+        self.twice = Ranges()
+        self.corrupt = Ranges()
+        self.messages = self.bytes = 0
+        self.duplicates = 0
+        self.reordered = 0
+        self.latency = Histogram()
+        self.transit = Histogram()
+        self.durations = Histogram()
+        self.first_us: int | None = None
+        self.last_us: int | None = None
+        self.clock_error_us: int | None = None
+        self.torn: dict[str, int] = {}
+        self._offset: tuple[int, int, str, int] | None = None
+        self._spread = spread
+        self._files: dict[Source, LogFile] = {}
+
+    def take(self, source: Source, line: bytes) -> None:
+        """Enter one line of one file."""
+        self.file(source).take(line)
+
+    def file(self, source: Source) -> LogFile:
+        """Return what is known of a file, from its first mention on."""
+        if source not in self._files:
+            self._files[source] = LogFile(self, source)
+            named = blocklog.parse_file_name(source.name)
+            if named:
+                self.sessions.add(named[0])
+        return self._files[source]
+
+    @property
+    def files(self) -> list[LogFile]:
+        """The client's files."""
+        return list(self._files.values())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the client has claimed files at most, and logged nothing."""
+        return not self.opens and not self.blocks and not any(file.chain.damages for file in self.files)
+
+    @property
+    def clock_offset_us(self) -> int | None:
+        """The offset that the last block was corrected by."""
+        return self._offset[3] if self._offset else None
+
+    def enter_open(self, sealed: Sealed, entry: blocklog.Open, source: Source) -> None:
+        """Enter the open line of a segment."""
+        note = OpenNote(entry.fence, entry.block_size, source)
+        self.opens.setdefault((entry.session, entry.segment), {}).setdefault(sealed.crc, note)
+        self.sessions.add(entry.session)
+        for torn in entry.torn:
+            self.torn[torn.file] = max(torn.bytes, self.torn.get(torn.file, 0))
+
+    def enter_end(self, sealed: Sealed, entry: blocklog.End, segment: Segment) -> None:
+        """Enter the end line of a segment."""
+        known = self.ends.setdefault(segment, {})
+        if sealed.crc not in known:
+            known[sealed.crc] = entry.reason
+            self._declare(entry)
+
+    def enter_block(self, sealed: Sealed, block: blocklog.Block, content: Content, stamps: dict[str, int]) -> None:
+        """Enter a block and what its messages say; ``stamps`` are their times as epoch microseconds."""
+        note = Note(block.first, block.last, block.count, number(block.digest), number(sealed.crc))
+        if not self.blocks.add((block.session, block.block), note):
+            return
+        self._declare(block)
+        self.durations.record([block.duration_ns])
+        self.clock_error_us = max(block.clock_error_us, self.clock_error_us or 0)
+        self._offset = max(
+            self._offset or (0, 0, "", 0), (block.session, block.block, sealed.crc, block.clock_offset_us)
+        )
+        if block.messages:
+            self._enter_messages(block.messages, content)
+            self._enter_times(block, content, stamps)
+
+    def _declare(self, entry: blocklog.Block | blocklog.End) -> None:
+        self.duplicates += entry.duplicates
+        self.reordered += entry.reordered
+        for first, last in entry.corrupt:
+            self.corrupt.add(first, last)
+
+    def _enter_messages(self, messages: list[blocklog.Message], content: Content) -> None:
+        self.messages += len(messages)
+        self.bytes += content.size
+        self.latency.record([message.latency_ns for message in messages])
+        self.transit.record([message.transit_ns for message in messages])
+        for first, last in content.spans:
+            if first <= self.logged.last:
+                for again in self.logged.within(first, last):
+                    self.twice.add(*again)
+            self.logged.add(first, last)
+
+    def _enter_times(self, block: blocklog.Block, content: Content, stamps: dict[str, int]) -> None:
+        if not stamps:
+            return
+        offset = block.clock_offset_us
+        earliest, latest = min(stamps.values()) + offset, max(stamps.values()) + offset
+        self.first_us = earliest if self.first_us is None else min(self.first_us, earliest)
+        self.last_us = latest if self.last_us is None else max(self.last_us, latest)
+        sampled = content.every(self._spread.stride(content.spans[-1][1]), block.messages)
+        self._spread.take(self.client, [(one.seq, stamps[one.received_at] + offset) for one in sampled])
+
+
+class LogFile:
+    """One file of a block log, read in sequence."""
+
+    def __init__(self, book: LogBook, source: Source) -> None:
+        self.book = book
+        self.source = source
+        self.chain: FileChain[blocklog.Entry] = FileChain(source, blocklog.codec)
+        self.segment: Segment | None = None
+        self._sha = hashlib.sha256()
+        self._blocks = 0
+        self._messages = 0
+        self._second = ("", 0)
+        self._stranger: str | None = None
+        self.ended = False
+
+    @property
+    def is_well_named(self) -> bool:
+        """Whether the file's name says what its lines say."""
+        return self.segment is not None and blocklog.file_name(*self.segment) == self.source.name
+
+    def take(self, line: bytes) -> None:
+        """Enter the next line."""
+        found = self.chain.read(line)
+        if found is not None:
+            foreign = self._foreign(*found)
+            if foreign:
+                self._note_foreign(*found, foreign)
+            else:
+                self._enter(*found)
+        self._sha.update(line)
+
+    def _foreign(self, sealed: Sealed, entry: blocklog.Entry) -> str | None:
+        if isinstance(entry, blocklog.End):
+            # It names nobody: it is whose the lines before it are, and of damaged ones nobody knows.
+            others = sealed.prev == self._stranger or (self._stranger and self.segment is None)
+            return "the line ends another's file" if others else None
+        if (entry.run, entry.client) != (self.source.run, self.source.client):
+            return f"the line belongs to {entry.client} in run {entry.run}"
+        # A whole file may have been appended to one that was closed; within one no other session begins.
+        appended = isinstance(entry, blocklog.Open) and self.ended
+        if self.segment and entry.session != self.segment[0] and not appended:
+            return f"the line belongs to session {entry.session}, the file to session {self.segment[0]}"
+        return None
+
+    def _note_foreign(self, sealed: Sealed, entry: blocklog.Entry, why: str) -> None:
+        self._stranger = sealed.crc
+        self.chain.note_foreign(why)
+        # Whichever file of this client a block stands in, it was received.
+        if isinstance(entry, blocklog.Block) and entry.run == self.source.run and entry.client == self.source.client:
+            self._block(sealed, entry)
+
+    def _enter(self, sealed: Sealed, entry: blocklog.Entry) -> None:
+        chain = self.chain
+        begins = isinstance(entry, blocklog.Open)
+        if begins and chain.number > 1:
+            chain.note("misplaced", "an open line inside the file")
+        elif not begins and chain.number == 1:
+            # Its first link cannot hold either; saying so would say it twice.
+            chain.note("line_missing", "the file does not begin with its open line", raw=sealed.text)
+            chain.excuse()
+        if self.ended:
+            chain.note("misplaced", "a line after the end line")
+        first_of_later = isinstance(entry, blocklog.Open) and entry.segment > 1 and chain.number == 1
+        if not chain.link(sealed, continues=first_of_later):
+            return
+        if isinstance(entry, blocklog.Open):
+            self._open(sealed, entry)
+        elif isinstance(entry, blocklog.Block):
+            self.segment = self.segment or (entry.session, self._named()[1])
+            self.chain.pass_seqs(entry.first, entry.last)
+            self._block(sealed, entry)
+        else:
+            self._end(sealed, entry)
+
+    def _open(self, sealed: Sealed, entry: blocklog.Open) -> None:
+        self.segment = (entry.session, entry.segment)
+        self.book.enter_open(sealed, entry, self.source)
+
+    def _block(self, sealed: Sealed, block: blocklog.Block) -> None:
+        self._blocks += 1
+        self._messages += len(block.messages)
+        content = examine(block)
+        if content.problem:
+            self.chain.note("inconsistent", f"block {block.block}: {content.problem}")
+        try:
+            # Messages of one batch share the stamp, so few texts are read.
+            stamps = {text: self._time(text) for text in {message.received_at for message in block.messages}}
+        except ValueError as bad_time:
+            stamps = {}
+            self.chain.note("inconsistent", f"block {block.block}: received_at: {bad_time}")
+        self.book.enter_block(sealed, block, content, stamps)
+
+    def _time(self, text: str) -> int:
+        # Most stamps fall into the second of the one before, which need not be read again.
+        if text[:20] == self._second[0] and len(text) == 27 and text[20:26].isdecimal() and text[26] == "Z":
+            return self._second[1] + int(text[20:26])
+        at_us = utc_us(text)
+        self._second = (text[:20], at_us - at_us % 1_000_000)
+        return at_us
+
+    def _end(self, sealed: Sealed, entry: blocklog.End) -> None:
+        said = (entry.block_count, entry.message_count, entry.sha256)
+        found = (self._blocks, self._messages, self._sha.hexdigest())
+        # After another fault the counts cannot be right, and repeating it would hide which it was.
+        if said != found and not self.chain.damages:
+            self.chain.note("end_mismatch", "counts or sha256 of the end line are not those of the file")
+        self.ended = True
+        self.segment = self.segment or self._named()
+        self.book.enter_end(sealed, entry, self.segment)
+
+    def _named(self) -> Segment:
+        return blocklog.parse_file_name(self.source.name) or (0, 0)

@@ -1,0 +1,1 @@
+"""Tests of services/collector/publish, one module for each of its own."""

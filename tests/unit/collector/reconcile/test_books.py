@@ -1,0 +1,84 @@
+"""Tests of services/collector/reconcile/books.py."""
+
+from services.collector.reconcile.books import RunBooks
+from services.collector.scan import Tail
+from services.contract import blocklog
+from tests.unit.collector.books_factory import (
+    RUN,
+    Session,
+    fold,
+    good_run,
+    judged,
+    ledger_source,
+    log_files,
+    log_source,
+)
+
+
+def sealed(files_of: Session, session: int | None = None) -> bool:
+    """Tell whether the books take a session for sealed."""
+    return fold(log_files(files_of)).is_sealed(files_of.client, session)
+
+
+def test_a_session_is_sealed_by_the_end_of_its_last_segment() -> None:
+    """An end line seals, but not one that announces another segment."""
+    blocks = [(1, 10), (11, 20)]
+
+    assert sealed(Session("a", 1, 1, 0, blocks, cuts={1}))
+    assert not sealed(Session("a", 1, 1, 0, blocks, reason=None))
+    assert not sealed(Session("a", 1, 1, 0, blocks, cuts={1}, reason="error"))
+    assert not fold({}).is_sealed("a")
+
+
+def test_the_last_session_counts_unless_another_is_named() -> None:
+    """A crashed session that was followed by a sealed one does not leave the log open."""
+    files = log_files(Session("a", 1, 1, 0, [(1, 10)], reason=None)) | log_files(Session("a", 2, 2, 10, [(11, 20)]))
+
+    assert fold(files).is_sealed("a")
+    assert not fold(files).is_sealed("a", 1)
+
+
+def test_a_file_that_was_only_claimed_has_nothing_to_seal() -> None:
+    """An empty file of a later session does not open the log again."""
+    files = log_files(Session("a", 1, 1, 0, [(1, 10)])) | {log_source("a", 2): []}
+
+    assert fold(files).is_sealed("a")
+
+
+def test_a_torn_tail_is_told_and_counted_once() -> None:
+    """Bytes without a newline are a fault of their file, counted under the segment's name also when copied."""
+    files = log_files(Session("a", 1, 1, 0, [(1, 10)], reason=None))
+    source, copy = log_source("a"), log_source("a", 9)
+    books = fold({**files, copy: files[source]})
+    books.take_tails([Tail(source, 7), Tail(copy, 7)])
+
+    assert {blocklog.file_name(1, 1): 7} == books.logs["a"].torn
+    assert [(3, "torn")] == [(damage.line, damage.kind) for damage in books.logs["a"].file(source).chain.damages]
+
+
+def test_bytes_after_the_end_line_are_not_a_torn_tail() -> None:
+    """Whoever wrote the end line wrote nothing more."""
+    books = fold(log_files(Session("a", 1, 1, 0, [(1, 10)])))
+    books.take_tails([Tail(log_source("a"), 7)])
+
+    assert ["misplaced"] == [damage.kind for damage in books.logs["a"].file(log_source("a")).chain.damages]
+
+
+def test_a_refused_file_is_a_fault() -> None:
+    """A file that cannot be read is told with the reason."""
+    books = RunBooks(RUN)
+    books.take_tails([Tail(ledger_source(), 0, "Permission denied")])
+    (damage,) = books.ledger.file(ledger_source()).chain.damages
+
+    assert ("unreadable", "the file cannot be read: Permission denied") == (damage.kind, damage.detail)
+
+
+def test_a_torn_ledger_is_harmless() -> None:
+    """A server's crash cuts its last line short, and that is no fault of the run."""
+    files = good_run()
+    files[ledger_source("other")] = files[ledger_source()][:1]
+    books = fold(files)
+    books.take_tails([Tail(ledger_source("other"), 5)])
+
+    assert ["torn"] == [damage.kind for damage in books.ledger.file(ledger_source("other")).chain.damages]
+    assert "PASS" == judged(files).verdict

@@ -1,0 +1,85 @@
+"""Tests of services/collector/reconcile/chain.py."""
+
+from services.collector.reconcile.chain import MOST, FileChain
+from services.contract import ledger
+from tests.unit.collector.books_factory import Writer, at, ledger_source
+
+
+def lines(count: int) -> list[bytes]:
+    """Return good lines of one chain."""
+    writer = Writer(ledger.codec)
+    for number in range(count):
+        writer.put(ledger.Control(at=at(number), wish="status", peer="p"))
+    return writer.lines
+
+
+def faults(taken: list[bytes]) -> list[tuple[int, str]]:
+    """Read lines and return the line and kind of each fault."""
+    chain = FileChain(ledger_source(), ledger.codec)
+    for line in taken:
+        found = chain.read(line)
+        if found is not None:
+            chain.link(found[0])
+    return [(damage.line, damage.kind) for damage in chain.damages]
+
+
+def test_good_lines_have_no_fault() -> None:
+    """Lines in the order in which they were written are sound."""
+    assert [] == faults(lines(5))
+
+
+def test_a_missing_line_is_told_where_the_next_one_stands() -> None:
+    """The line after a hole names a predecessor that is not there."""
+    one, _, three, four = lines(4)
+
+    assert [(2, "line_missing")] == faults([one, three, four])
+
+
+def test_a_missing_first_line_is_told() -> None:
+    """A chain begins with the digest x00000000."""
+    assert [(1, "line_missing")] == faults(lines(3)[1:])
+
+
+def test_a_damaged_line_is_told_once() -> None:
+    """The line after a damaged one is not blamed for it."""
+    one, two, three = lines(3)
+
+    assert [(2, "corrupt_line")] == faults([one, two.replace(b"status", b"stotus"), three])
+
+
+def test_a_repeated_line_is_told_and_the_chain_goes_on() -> None:
+    """The line that follows a repetition continues the line before it."""
+    one, two, three = lines(3)
+
+    assert [(3, "repeated")] == faults([one, two, one, three])
+    assert [(2, "repeated")] == faults([one, one, two, three])
+
+
+def test_garbage_cannot_fill_the_memory() -> None:
+    """Beyond a number of faults they are only counted."""
+    chain = FileChain(ledger_source(), ledger.codec)
+    for _ in range(MOST + 50):
+        chain.read(b"garbage\n")
+
+    assert MOST == len(chain.damages)
+    assert 50 == chain.damages[-1].more
+
+
+def test_a_row_of_foreign_lines_is_one_fault() -> None:
+    """Foreign lines that follow each other are counted in one fault."""
+    chain = FileChain(ledger_source(), ledger.codec)
+    for line in lines(3):
+        chain.read(line)
+        chain.note_foreign("not ours")
+
+    assert [(1, "foreign", 2)] == [(damage.line, damage.kind, damage.more) for damage in chain.damages]
+
+
+def test_a_fault_knows_the_seqs_around_it() -> None:
+    """The good lines before and after a fault bound what it hides."""
+    chain = FileChain(ledger_source(), ledger.codec)
+    chain.pass_seqs(1, 10)
+    chain.read(b"garbage\n")
+    chain.pass_seqs(21, 30)
+
+    assert [(10, 21)] == [(damage.after, damage.before) for damage in chain.damages]

@@ -1,0 +1,128 @@
+"""Tests of services/collector/reconcile/closing.py."""
+
+import pytest
+
+from services.collector.reconcile.closing import fault_sentence
+from services.contract import ledger
+from services.contract.summary import Fault, Summary
+from tests.unit.collector.books_factory import (
+    Files,
+    Writer,
+    end,
+    good_run,
+    good_sessions,
+    judged,
+    ledger_source,
+    log_files,
+    log_source,
+    opening,
+)
+
+
+def rewritten(drop: type[ledger.Entry] | None = None, client: str | None = None, **changes: object) -> Files:
+    """Return a good run whose ledger was written anew without some lines, so that its chain holds."""
+    files, writer = good_run(), Writer(ledger.codec)
+    for line in files[ledger_source()]:
+        entry = ledger.codec.decode(line)[1]
+        if not (drop is not None and isinstance(entry, drop) and client in (None, getattr(entry, "client", None))):
+            writer.put(entry)
+    return {**files, ledger_source(): writer.lines}
+
+
+def reasons(files: Files) -> list[str]:
+    """Return why a run is INVALID for its books alone."""
+    made: Summary = judged(files)
+    assert "INVALID" == made.verdict
+    return made.reasons
+
+
+def test_a_client_without_subscription_is_told() -> None:
+    """A log of which the ledger knows no subscription does not close."""
+    assert "client-1: no subscription in the ledger" in reasons(rewritten(ledger.Subscribe, "client-1"))
+
+
+def test_a_hole_in_the_receipts_is_told() -> None:
+    """A block without receipt before one with a receipt: the ledger lost a line, though its chain holds."""
+    files, writer = good_run(), Writer(ledger.codec)
+    for line in files[ledger_source()]:
+        entry = ledger.codec.decode(line)[1]
+        if not (isinstance(entry, ledger.Receipt) and (entry.client, entry.block) == ("client-1", 2)):
+            writer.put(entry)
+
+    assert ["client-1: logged but without a receipt, though later ones have one: 11–20"] == reasons(
+        {**files, ledger_source(): writer.lines}
+    )
+
+
+def test_receipts_on_their_way_are_harmless() -> None:
+    """Blocks after the last receipt are reported in the totals and held against nobody."""
+    sessions = good_sessions()
+    sessions[0].cuts = set()
+    files, writer = good_run(), Writer(ledger.codec)
+    for line in files[ledger_source()]:
+        entry = ledger.codec.decode(line)[1]
+        if not (isinstance(entry, ledger.Receipt) and (entry.client, entry.block) == ("client-1", 6)):
+            writer.put(entry)
+    made = judged({**files, ledger_source(): writer.lines})
+
+    assert ("PASS", 10) == (made.verdict, made.totals.logged_not_receipted)
+
+
+def test_an_unsealed_log_is_told() -> None:
+    """A finished client has an end line; who said goodbye had one before."""
+    files = good_run()
+    del files[log_source("client-1", 1, 2)][-1]
+
+    assert ["client-1: session 1 was not sealed: its log has no end line"] == reasons(files)
+
+    files = good_run()
+    del files[log_source("client-2", 1)][-1]
+
+    assert ["client-2: session 1 was not sealed: its log has no end line"] == reasons(files)
+
+
+def test_a_session_without_any_file_is_told() -> None:
+    """The ledger knows a session that the log never had."""
+    files = good_run()
+    del files[log_source("client-2", 2)]
+    made = judged(files)
+
+    assert "client-2: subscribed as session 2, of which the log has no file" in made.reasons
+
+
+def test_two_contents_of_one_block_are_told() -> None:
+    """Two lines that claim to be the same block cannot both be."""
+    sessions = good_sessions()
+    sessions[0].changes[1] = {"closed_by": "time"}
+    files = good_run()
+    other = log_files(sessions[0])[log_source("client-1")]
+    made = judged({**files, log_source("client-1", 9): other})
+
+    assert "client-1: session 1 block 1 stands in the log with 2 different contents" in made.reasons
+
+
+@pytest.mark.parametrize(("entry", "says"), [(opening(99, 2), "different feeds"), (end(50), "2 different ways")])
+def test_servers_that_disagree_are_told(entry: ledger.Open | ledger.End, says: str) -> None:
+    """Two ledgers of one run have one feed and one end."""
+    writer = Writer(ledger.codec)
+    writer.put(opening(60, 2) if isinstance(entry, ledger.End) else entry)
+    if isinstance(entry, ledger.End):
+        writer.put(entry)
+    made = judged({**good_run(), ledger_source("second"): writer.lines})
+
+    assert [reason for reason in made.reasons if says in reason]
+
+
+@pytest.mark.parametrize(
+    ("line", "missing", "text"),
+    [
+        (3, (11, 20), "logs/r/a/f.jsonl:3: gone; seq 11–20 missing there"),
+        (3, None, "logs/r/a/f.jsonl:3: gone"),
+        (0, None, "logs/r/a/f.jsonl: gone"),
+    ],
+)
+def test_a_fault_is_told_with_its_place(line: int, missing: tuple[int, int] | None, text: str) -> None:
+    """File, line and what it hides."""
+    fault = Fault(file="logs/r/a/f.jsonl", line=line, kind="k", client="a", missing=missing, detail="gone")
+
+    assert text == fault_sentence(fault)

@@ -1,0 +1,53 @@
+"""Tests of services/collector/reconcile/notes.py."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.collector.reconcile.notes import Note, Notes
+
+numbers = st.integers(1, 2**53 - 1)
+digests = st.integers(0, 2**32 - 1)
+notes = st.builds(Note, numbers, numbers, numbers, digests, digests)
+entries = st.lists(st.tuples(st.tuples(st.integers(1, 3), st.integers(1, 6) | numbers), notes), max_size=40)
+
+
+def of(added: list[tuple[tuple[int, int], Note]]) -> Notes:
+    """Return a table with these notes in it."""
+    table = Notes()
+    for key, note in added:
+        table.add(key, note)
+    return table
+
+
+@given(entries, st.randoms(use_true_random=False))
+def test_keeps_what_a_dictionary_of_sets_would(added: list[tuple[tuple[int, int], Note]], dice: random.Random) -> None:
+    """Whatever is added in whatever order, and however often, each note is kept once, under its block."""
+    expected: dict[tuple[int, int], set[Note]] = {}
+    for key, note in added:
+        expected.setdefault(key, set()).add(note)
+    found = of(dice.sample(added * 2, 2 * len(added)))
+
+    assert expected == {key: set(found.of(key)) for key in found}
+    assert sorted(expected) == list(found)
+    assert (len(expected), sum(map(len, expected.values()))) == (len(found), found.count)
+    assert {key: len(each) for key, each in expected.items() if len(each) > 1} == found.again
+    assert {session for session, _ in expected} == found.sessions
+
+
+def test_tells_whether_a_note_is_new() -> None:
+    """A copy of a line is known again; the same block with another content is not."""
+    table, note = Notes(), Note(1, 10, 10, 7, 1)
+
+    assert [True, False, True, False, True] == [
+        table.add((1, 1), note),
+        table.add((1, 1), note),
+        table.add((1, 1), note._replace(mark=0)),
+        table.add((1, 1), note._replace(mark=0)),
+        table.add((1, 2), note),
+    ]
+    assert [] == table.of((2, 1)) == table.of((1, 3)) == Notes().of((1, 1))
+    assert not Notes()
