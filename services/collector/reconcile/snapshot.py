@@ -1,0 +1,26 @@
+"""What is published of a run at one moment: every face, from terminal to report, is made from one of these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.summarise import reconcile
+from services.collector.reconcile.thresholds import Limit
+from services.contract.summary import Summary
+from services.contract.timeline import Timeline
+
+
+class Snapshot(NamedTuple):
+    """A run in numbers and over time, both from the same lines."""
+
+    summary: Summary
+    timeline: Timeline
+
+
+def snapshot(books: RunBooks, limits: Sequence[Limit] = (), *, final: bool, made_at: str | None = None) -> Snapshot:
+    """Return a run as it stands; the arguments are those of `reconcile`."""
+    made = reconcile(books, limits, final=final, made_at=made_at)
+    timeline = Timeline(run=books.run, start_us=None, end_us=None, step_us=1_000_000, slots=[], lanes=[], marks=[])
+    return Snapshot(made, timeline)
