@@ -26,6 +26,7 @@ class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
     min: int | None = None
     p50: int | None = None
     p90: int | None = None
+    p95: int | None = None
     p99: int | None = None
     p99_9: int | None = None
     max: int | None = None
@@ -33,8 +34,8 @@ class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, histogram: Histogram) -> Quantiles:
         """Read the quantiles of a histogram."""
-        p50, p90, p99, p99_9 = histogram.percentiles((50, 90, 99, 99.9))
-        return cls(min=histogram.min, p50=p50, p90=p90, p99=p99, p99_9=p99_9, max=histogram.max)
+        p50, p90, p95, p99, p99_9 = histogram.percentiles((50, 90, 95, 99, 99.9))
+        return cls(min=histogram.min, p50=p50, p90=p90, p95=p95, p99=p99, p99_9=p99_9, max=histogram.max)
 
 
 class Causes(msgspec.Struct, frozen=True, kw_only=True):

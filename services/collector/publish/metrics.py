@@ -24,7 +24,7 @@ _TOTALS = {
     "blocks": "Blocks logged.",
     "bytes": "Bytes of records logged.",
 }
-_QUANTILES = {"min": "0", "p50": "0.5", "p90": "0.9", "p99": "0.99", "p99_9": "0.999", "max": "1"}
+_QUANTILES = {"min": "0", "p50": "0.5", "p90": "0.9", "p95": "0.95", "p99": "0.99", "p99_9": "0.999", "max": "1"}
 _PER_CLIENT = ("received", "missing", "duplicates", "blocks")
 
 

@@ -88,7 +88,7 @@ def test_quantiles_of_a_histogram() -> None:
     histogram = Histogram()
     histogram.record(range(1, 101))
 
-    assert Quantiles(min=1, p50=50, p90=90, p99=99, p99_9=100, max=100) == Quantiles.of(histogram)
+    assert Quantiles(min=1, p50=50, p90=90, p95=95, p99=99, p99_9=100, max=100) == Quantiles.of(histogram)
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("PASS", 0), ("FAIL", 99), ("INVALID", 98)])
