@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from services.collector import words
+from services.collector.commands import command
+from services.collector.commands.folder import books_of, runs_of
 from services.collector.publish import terminal
 from services.collector.reconcile.account import CAUSES, accounts
 from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.summarise import reconcile
 from services.collector.reconcile.thresholds import Limit
-from services.collector.scan import Rewritten, RunFiles, find_runs
+from services.collector.settings import CollectorSettings
 from services.contract.summary import EXIT_CODES, Summary
 
-TRIES = 3
-"""A folder that is still written may change under the reader; more often than this is another matter."""
+
+def add(commands: command.Commands) -> None:
+    """Add the command."""
+    parser = command.add(
+        commands,
+        "verify",
+        "check a volumes folder offline: every fault with file, line and seq",
+        run,
+        {
+            "verify volumes": "all runs of a folder; the exit code is the worst verdict's",
+            "verify volumes --run 20261122T073000Z --json": "one run, its summary as one line of JSON",
+        },
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="the folder that holds logs/ and ledger/")
+    parser.add_argument("--json", action="store_true", help="print each run's summary as one line of JSON")
+    parser.add_argument("--run", help="check this run alone")
 
 
-class NoVolumes(Exception):
-    """The folder holds neither side of any books."""
+def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Check the folder that was chosen; return the exit code."""
+    verdicts: list[str | None] = []
+    limits = CollectorSettings.read(environment).limits
+    for made, books in check(chosen.folder, limits, chosen.run):
+        sys.stdout.write(json_line(made) if chosen.json else text(made, books))
+        verdicts.append(made.verdict)
+    if not verdicts:
+        print(f"{chosen.folder}: no run", file=sys.stderr)
+    return exit_code(verdicts)
 
 
 def check(volumes: Path, limits: Sequence[Limit] = (), run: str | None = None) -> Iterator[tuple[Summary, RunBooks]]:
@@ -30,28 +56,9 @@ def check(volumes: Path, limits: Sequence[Limit] = (), run: str | None = None) -
     Raises:
         NoVolumes: the folder is no volumes folder, or does not hold the run.
     """
-    if not any((volumes / side).is_dir() for side in ("ledger", "logs")):
-        raise NoVolumes(f"{volumes}: no volumes folder: it has neither ledger/ nor logs/")
-    runs = find_runs(volumes)
-    if run is not None and run not in runs:
-        raise NoVolumes(f"{volumes}: no run {run}; there are: {words.names(runs) or 'none'}")
-    for name in runs if run is None else [run]:
-        books = _read(volumes, name)
+    for name in runs_of(volumes, run):
+        books = books_of(volumes, name)
         yield reconcile(books, limits, final=True), books
-
-
-def _read(volumes: Path, run: str) -> RunBooks:
-    for _ in range(TRIES):
-        files, books = RunFiles(volumes, run, rechecked=False), RunBooks(run)
-        try:
-            for source, line in files.lines():
-                books.take(source, line)
-        except Rewritten:
-            continue
-        books.take_sources(files.sources())
-        books.take_tails(files.tails())
-        return books
-    raise NoVolumes(f"{volumes}: run {run} is being rewritten")
 
 
 def exit_code(verdicts: Sequence[str | None]) -> int:

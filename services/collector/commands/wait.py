@@ -5,15 +5,22 @@ Only looks at the volumes, like everybody else: it needs no connection to the co
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import functools
 import math
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.collector.commands import command
 from services.collector.publish import store, terminal
+from services.collector.settings import CollectorSettings
 from services.contract.fields import run_order
 from services.contract.summary import EXIT_ABORTED, EXIT_CODES, Summary
+from services.runtime import lifecycle
 
 POLL_SECONDS = 0.25
 WEIGH_SECONDS = 2.0
@@ -21,6 +28,38 @@ PATIENCE_SECONDS = 60.0
 PROGRESS_SECONDS = 5.0
 RESTART_SECONDS = 3.0
 """A run that was closed before anybody waited may be about to be followed: a server needs a moment to start again."""
+
+
+def add(commands: command.Commands) -> None:
+    """Add the command."""
+    parser = command.add(
+        commands,
+        "wait",
+        "wait for the newest run's verdict, print its summary",
+        run,
+        {
+            "wait": "the exit code is the verdict: for scripts and CI jobs",
+            "wait --run 20261122T073000Z": "the verdict of this run, also when it was closed long ago",
+        },
+    )
+    parser.add_argument("--run", help="wait for this run's")
+
+
+def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Wait as was chosen; return the exit code."""
+
+    async def until_closed(read: CollectorSettings, stop: asyncio.Event) -> int:
+        return await wait(
+            read.volumes,
+            stop,
+            say=functools.partial(print, flush=True),
+            tell=functools.partial(print, file=sys.stderr, flush=True),
+            now=time.monotonic,
+            colour=read.colour and sys.stdout.isatty(),
+            run=chosen.run,
+        )
+
+    return lifecycle.run(lambda: CollectorSettings.read(environment), until_closed)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.collector.commands import verify
+from services.collector.commands.folder import NoVolumes
 from services.contract import summary
 from tests.unit.collector.books_factory import RUN, good_run, ledger_source, log_source, write
 
@@ -55,13 +56,13 @@ def test_one_run_may_be_asked_for(tmp_path: Path) -> None:
     write(good_run(), tmp_path)
 
     assert 1 == len(list(verify.check(tmp_path, run=RUN)))
-    with pytest.raises(verify.NoVolumes, match="no run 20200101T000000Z; there are: 2"):
+    with pytest.raises(NoVolumes, match="no run 20200101T000000Z; there are: 2"):
         list(verify.check(tmp_path, run="20200101T000000Z"))
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:
     """A folder with neither side of any books is no volumes folder."""
-    with pytest.raises(verify.NoVolumes):
+    with pytest.raises(NoVolumes):
         list(verify.check(tmp_path))
 
 

@@ -1,0 +1,50 @@
+"""Opens a volumes folder for a command: which runs it holds, and the books of one, running or not. Never writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.collector import words
+from services.collector.reconcile.books import RunBooks
+from services.collector.scan import Rewritten, RunFiles, find_runs
+from services.runtime.errors import OperatorError
+
+TRIES = 3
+"""A folder that is still written may change under the reader; more often than this is another matter."""
+
+
+class NoVolumes(OperatorError):
+    """The folder holds neither side of any books, or not those of the run that was asked for."""
+
+
+def runs_of(volumes: Path, run: str | None = None) -> list[str]:
+    """Return the runs of a folder, oldest first, or the one that is asked for.
+
+    Raises:
+        NoVolumes: the folder is no volumes folder, or does not hold the run.
+    """
+    if not any((volumes / side).is_dir() for side in ("ledger", "logs")):
+        raise NoVolumes(f"{volumes}: no volumes folder: it has neither ledger/ nor logs/")
+    runs = find_runs(volumes)
+    if run is not None and run not in runs:
+        raise NoVolumes(f"{volumes}: no run {run}; there are: {words.names(runs) or 'none'}")
+    return runs if run is None else [run]
+
+
+def books_of(volumes: Path, run: str) -> RunBooks:
+    """Read both sides of the books of a run.
+
+    Raises:
+        NoVolumes: they are being rewritten.
+    """
+    for _ in range(TRIES):
+        files, books = RunFiles(volumes, run, rechecked=False), RunBooks(run)
+        try:
+            for source, line in files.lines():
+                books.take(source, line)
+        except Rewritten:
+            continue
+        books.take_sources(files.sources())
+        books.take_tails(files.tails())
+        return books
+    raise NoVolumes(f"{volumes}: run {run} is being rewritten")

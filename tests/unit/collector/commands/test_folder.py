@@ -1,0 +1,55 @@
+"""Tests of services/collector/commands/folder.py."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.collector.commands.folder import NoVolumes, books_of, runs_of
+from services.collector.scan import Rewritten, RunFiles, Source
+from tests.unit.collector.books_factory import RUN, good_run, ledger_source, write
+
+
+def test_runs_are_found(tmp_path: Path) -> None:
+    """All of them, or the one that is asked for."""
+    write(good_run(), tmp_path)
+
+    assert [RUN] == runs_of(tmp_path)
+    assert [RUN] == runs_of(tmp_path, RUN)
+
+
+def test_an_unknown_run_is_refused(tmp_path: Path) -> None:
+    """The message names those that there are."""
+    write(good_run(), tmp_path)
+
+    with pytest.raises(NoVolumes, match=f"no run 20200101T000000Z; there are: {RUN}"):
+        runs_of(tmp_path, "20200101T000000Z")
+
+
+def test_another_folder_is_refused(tmp_path: Path) -> None:
+    """A folder with neither side of the books is a wrong argument."""
+    with pytest.raises(NoVolumes, match="neither ledger/ nor logs/"):
+        runs_of(tmp_path)
+
+
+def test_books_are_read_whole(tmp_path: Path) -> None:
+    """Both sides, and what remained without a newline."""
+    files = good_run()
+    files[ledger_source()].append(b'{"crc":')
+    write(files, tmp_path)
+    books = books_of(tmp_path, RUN)
+
+    assert ["client-1", "client-2"] == sorted(books.logs)
+    assert ["torn"] == [damage.kind for file in books.ledger.files for damage in file.chain.damages]
+
+
+def test_books_that_do_not_hold_still_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is rewritten under the reader again and again is told, not half read."""
+
+    def rewritten(self: RunFiles) -> Iterator[tuple[Source, bytes]]:
+        raise Rewritten("some file")
+
+    monkeypatch.setattr(RunFiles, "lines", rewritten)
+
+    with pytest.raises(NoVolumes, match="is being rewritten"):
+        books_of(tmp_path, RUN)
