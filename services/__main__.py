@@ -122,14 +122,18 @@ async def _healthy(port: str) -> None:
         await asyncio.sleep(0.05)
 
 
+def _runs(ledger: Path) -> list[str]:
+    return [path.name for path in ledger.iterdir() if path.is_dir()]
+
+
 async def _verdicts(environment: dict[str, str], runs: int) -> int:
     """Wait for the verdict of every run, the one that is on first; return the first code that is not 0."""
     ledger, worst = Path(environment["VOLUMES"]) / "ledger", 0
-    known = sorted((path.name for path in ledger.iterdir()), key=run_order)
+    known = sorted(_runs(ledger), key=run_order)
     # One by one: the next may be over before the verdict of this one is known.
     judged = known[-2] if len(known) > 1 else ""
     while True:
-        later = [path.name for path in ledger.iterdir() if not judged or run_order(path.name) > run_order(judged)]
+        later = [run for run in _runs(ledger) if not judged or run_order(run) > run_order(judged)]
         if not later:
             await asyncio.sleep(0.1)
             continue

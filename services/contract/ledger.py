@@ -96,13 +96,14 @@ class Leave(LineStruct, tag="leave", frozen=True, kw_only=True):
 
 
 class Control(LineStruct, tag="control", frozen=True, kw_only=True):
-    """What an operator asked for, and from where."""
+    """What an operator asked for, from where, and ``via`` what."""
 
     at: str
     wish: str
     value: float | None = None
     client: str | None = None
     peer: str
+    via: str | None = None
 
 
 class End(LineStruct, tag="end", frozen=True, kw_only=True):

@@ -133,11 +133,15 @@ class Pong(Frame, tag="pong", frozen=True, kw_only=True):
 
 
 class Control(Frame, tag="control", frozen=True, kw_only=True):
-    """Client: an operator's wish. Either ``set`` a rate, or ``do`` one of the verbs (``drop`` names a client)."""
+    """Client: an operator's wish. Either ``set`` a rate, or ``do`` one of the verbs (``drop`` names a client).
+
+    ``via`` is what the operator used, by its own account.
+    """
 
     set: dict[Literal["rate"], Rate] | None = None
     do: Literal["pause", "resume", "status", "drop"] | None = None
     client: Name | None = None
+    via: Name | None = None
 
 
 class Controlled(Frame, tag="controlled", frozen=True, kw_only=True):

@@ -11,6 +11,8 @@ import stat
 import sys
 from pathlib import Path
 
+from services.runtime import token
+
 FOLDERS = ("logs", "ledger", "summary")
 WRITER = 10001
 MODES = {stat.S_IFDIR: 0o2775, stat.S_IFREG: 0o664}  # set-group-id hands the group on to what is made inside
@@ -44,7 +46,7 @@ def _create(folder: Path) -> None:
 def _hand_over(name: Path | str, group: int, descriptor: int | None = None) -> None:
     try:
         found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-        mode = MODES.get(stat.S_IFMT(found.st_mode))
+        mode = token.MODE if name == token.NAME else MODES.get(stat.S_IFMT(found.st_mode))
         if mode is None:  # a link or a socket is none of ours
             return
         if (found.st_uid, found.st_gid) != (WRITER, group):

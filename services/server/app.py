@@ -8,7 +8,7 @@ import errno
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from services.contract import wire
-from services.runtime import heartbeat
+from services.runtime import heartbeat, token
 from services.runtime.clock import Clock, boot_id
 from services.runtime.errors import PortInUse
 from services.runtime.files import forget_old_runs, probe
@@ -60,6 +60,7 @@ class App:
         self.admission = Admission(self.stream)
         self.metrics = ServerMetrics(self.stream)
         self.conversations: set[Conversation] = set()
+        self.token = settings.control_token
         self.draining = False
 
     async def listen(self) -> Server:
@@ -95,8 +96,7 @@ class App:
     async def _converse(self, connection: ServerConnection) -> None:
         if not isinstance(connection, FeedConnection):
             raise TypeError(f"connections are made by listen(), not {type(connection)}")
-        token = self.settings.control_token
-        conversation = Conversation(connection, self.stream, self.admission, token)
+        conversation = Conversation(connection, self.stream, self.admission, self.token)
         self.conversations.add(conversation)
         try:
             await conversation.run()
@@ -189,13 +189,29 @@ async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
     probe(Path(settings.volumes) / "ledger")
     app = App(settings)
     server = await app.listen()
-    log.info("listening", extra={"port": settings.port, "run": app.stream.run.name})
-    with garbage.settled():
+    with garbage.settled(), _handing_on(app):
+        log.info("listening", extra={"port": settings.port, "run": app.stream.run.name})
         await _serve(app, server, stop)
     # Last, when nobody syncs any more; what is wrong with a disk that refuses has been said.
     with contextlib.suppress(OSError):
         app.stream.run.ledger.close()
     return 0
+
+
+@contextlib.contextmanager
+def _handing_on(app: App) -> Iterator[None]:
+    """Hand on a token of control, unless the operator has set one."""
+    if app.settings.control_token:
+        yield
+        return
+    try:
+        app.token = token.draw(app.root)
+    except OSError as problem:
+        log.warning("no token of control", extra={"folder": str(app.root), "why": str(problem)})
+    try:
+        yield
+    finally:
+        token.withdraw(app.root, app.token)
 
 
 async def _serve(app: App, server: Server, stop: asyncio.Event) -> None:

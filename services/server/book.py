@@ -46,6 +46,8 @@ class RunBook:
         self.clients: dict[str, ClientBook] = {}
         self.fence = 0
         self.end: ledger.End | None = None
+        self.rate: float | None = None
+        """Records per second, as last set; it stays through a pause. None while nobody has set it."""
         self.held = False
         """An operator paused the run, so a server that starts does not resume it by itself."""
 
@@ -63,6 +65,7 @@ class RunBook:
         match entry:
             case ledger.Pace():
                 self.schedule.enter(Stretch(entry.first, entry.due_us, entry.rate))
+                self.rate = self.rate if entry.rate is None else entry.rate
             case ledger.Subscribe():
                 self._subscribe(entry)
             case ledger.Sent():
@@ -74,8 +77,10 @@ class RunBook:
                 client = self.clients[entry.client]
                 if entry.fence == client.fence:
                     client.left = entry.cause
-            case ledger.Control() if entry.wish in ("pause", "resume"):
+            case ledger.Control(wish="pause" | "resume"):
                 self.held = entry.wish == "pause"
+            case ledger.Control(wish="rate"):
+                self.rate = entry.value
             case ledger.End():
                 self.end = entry
             case _:

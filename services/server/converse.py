@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hmac
-import ipaddress
 import logging
 
 from websockets.exceptions import ConnectionClosed
@@ -13,6 +11,7 @@ from services.contract import ledger, wire
 from services.contract.blocklog import MAX_BLOCK
 from services.contract.errors import PeerError
 from services.contract.ranges import Ranges
+from services.server import wishes
 from services.server.admit import Admission, Refused
 from services.server.connection import FeedConnection
 from services.server.session import Session
@@ -177,50 +176,15 @@ class Conversation:
             raise Refused(wire.Error(code="bad_receipt", detail=detail), wire.CLOSE_PROTOCOL)
 
     def _control(self, control: wire.Control) -> None:
-        if not self._may_control():
+        if not wishes.may_control(self._connection, self._token):
             detail = "control is for loopback or the holder of the token"
             raise Refused(wire.Error(code="unauthorized", detail=detail), wire.CLOSE_UNAUTHORIZED)
-        run = self._stream.run
-        rate = control.set.get("rate") if control.set else None
-        wish = "rate" if rate is not None else control.do
-        if wish is None:
-            raise Refused(wire.Error(code="malformed", detail="control sets or does nothing"), wire.CLOSE_PROTOCOL)
-        if wish != "status":
-            peer = str(self._connection.remote_address[0])
-            run.enter(ledger.Control(at=run.at(), wish=wish, value=rate, client=control.client, peer=peer))
-            self._obey(wish, rate, control.client)
-        self._connection.say(
-            wire.Controlled(
-                run=run.name,
-                state=run.state,
-                rate=None if run.state == "paused" else run.rate,
-                head=run.head(),
-                clients=sorted(name for name, session in self._stream.sessions.items() if session.open),
-            )
-        )
-
-    def _obey(self, wish: str, rate: float | None, client: str | None) -> None:
-        run = self._stream.run
-        if wish == "drop":
-            session = self._stream.sessions.get(client or "")
-            if session is None:
-                raise Refused(wire.Error(code="no_client", detail=f"nobody is {client}"), wire.CLOSE_PROTOCOL)
-            session.cause = "dropped"
-            session.connection.transport.abort()
-        elif wish == "pause" and run.state == "running":
-            run.pace(None)
-        elif wish == "resume" and run.state == "paused":
-            run.pace(run.rate)
-        elif rate is not None and run.state == "running":
-            run.pace(rate)
-
-    def _may_control(self) -> bool:
-        address = self._connection.remote_address
-        if address and ipaddress.ip_address(address[0]).is_loopback:
-            return True
-        request = self._connection.request
-        said = request.headers.get("Authorization", "") if request is not None else ""
-        return bool(self._token) and hmac.compare_digest(said.encode(), f"Bearer {self._token}".encode())
+        try:
+            answer: wire.Frame = wishes.grant(control, self._stream, str(self._connection.remote_address[0]))
+        except wishes.Declined as declined:
+            # A slip of the operator's hand is no breach of the protocol: the connection stays.
+            answer = declined.frame
+        self._connection.say(answer)
 
 
 def _nothing() -> None:

@@ -44,8 +44,8 @@ class Lifecycle:
         if self._fence != book.fence:
             self._fence, self._joined = book.fence, now
         if book.state == "waiting" and self._all_here(now, connected):
-            self.run.pace(self.run.settings.rate, START_LEAD_US if self.run.settings.rate else 0)
-        elif self._resume and book.state == "paused":
+            self.run.pace(self.run.rate, START_LEAD_US if self.run.rate else 0)
+        elif self._resume and book.state == "paused" and not book.held:
             if self._expected <= connected or now - self._began > RETURN_SECONDS:
                 self._resume = False
                 self.run.pace(self.run.rate)

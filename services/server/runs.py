@@ -47,8 +47,7 @@ class Run:
     @property
     def rate(self) -> float:
         """Records per second, as last set."""
-        rates = [stretch.rate for stretch in self.book.schedule.stretches if stretch.rate is not None]
-        return rates[-1] if rates else self.settings.rate
+        return self.settings.rate if self.book.rate is None else self.book.rate
 
     def at(self) -> str:
         """Return the time now, as a ledger line says it."""

@@ -25,7 +25,7 @@ class Volumes:
     def runs(self) -> list[str]:
         """Return the names of all runs, oldest first."""
         folder = self.root / "ledger"
-        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
     def newest(self) -> str:
         """Return the name of the newest run."""

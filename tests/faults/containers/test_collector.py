@@ -67,7 +67,7 @@ class Reader:
 def kill_inside(containers: Containers, folder: Path, moment: str, output: Path) -> tuple[list[str], float]:
     """Kill the collector at its next call of this kind on the new summary; return those calls, and when it is back."""
     pid, init = containers.service(COLLECTOR), containers.init(COLLECTOR)
-    run = max(path.name for path in (folder / "ledger").iterdir())
+    run = max(path.name for path in (folder / "ledger").iterdir() if path.is_dir())
     place = f"/volumes/summary/{run}/.summary.json.new"
     with attached(pid, output, moment, "signal=SIGKILL", place) as trace:
         poll_until(lambda: not Path(f"/proc/{pid}").exists(), f"the collector was killed in {moment}", 20, 0.02)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from services.runtime import token
 from services.runtime.prepare import BAD_CONFIGURATION, FOLDERS, WRITER, main
 
 OWNER, GROUP = 12345, 23456
@@ -69,6 +70,18 @@ def test_hands_over_what_is_there(volumes: Path) -> None:
     assert ownership(old) == ownership(old.parent) == (WRITER, GROUP, 0o2775)
     assert ownership(file) == (WRITER, GROUP, 0o664)
     assert file.read_text() == "a line\n"
+
+
+@as_root
+def test_hands_the_token_to_nobody_else(volumes: Path) -> None:
+    """The token that a running server handed on is not opened to all others of the host."""
+    main(volumes)
+    file = volumes / "ledger" / token.NAME
+    token.draw(file.parent)
+    file.chmod(0o600)
+    main(volumes)
+
+    assert (WRITER, GROUP, 0o640) == ownership(file)
 
 
 @as_root

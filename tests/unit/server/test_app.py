@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from services.contract import wire
+from services.runtime import token
 from services.runtime.errors import PortInUse
 from services.server import app
 from services.server.runs import Run
@@ -79,6 +81,52 @@ async def test_serves_until_stopped(tmp_path: Path, port: int) -> None:
     assert wire.CLOSE_DRAINING == client.close_code
     (ledger,) = (tmp_path / "ledger").glob("*/*.jsonl")
     assert b'"kind":"leave"' in ledger.read_bytes().splitlines()[-1]
+
+
+async def serving(stop: asyncio.Event, folder: Path, port: int, **changed: Any) -> asyncio.Task[int]:
+    """Return a server that listens."""
+    task = asyncio.create_task(app.main(settings(folder, port=port, **changed), stop))
+    async with asyncio.timeout(30):
+        await listening(port)
+    return task
+
+
+async def test_a_token_is_handed_on_while_it_serves(tmp_path: Path, port: int) -> None:
+    """A server that was given no token draws one, hands it on by a file, and removes it when it stops."""
+    stop = asyncio.Event()
+    task = await serving(stop, tmp_path, port)
+    drawn = token.read(tmp_path / "ledger" / token.NAME)
+    stop.set()
+    await task
+
+    assert drawn
+    assert not (tmp_path / "ledger" / token.NAME).exists()
+
+
+async def test_the_operators_own_token_is_written_nowhere(tmp_path: Path, port: int) -> None:
+    """A token that the operator set stays where the operator has it."""
+    stop = asyncio.Event()
+    task = await serving(stop, tmp_path, port, control_token="sesame")
+
+    assert [] == list((tmp_path / "ledger").glob("*.token"))
+    stop.set()
+    await task
+
+
+async def test_a_token_that_cannot_be_handed_on_is_no_reason_to_stop(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the file cannot be written the server serves all the same, with control from loopback alone."""
+
+    def refuse(_folder: Path) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(token, "draw", refuse)
+    stop = asyncio.Event()
+    task = await serving(stop, tmp_path, port)
+    stop.set()
+
+    assert 0 == await task
 
 
 async def test_a_port_in_use_is_said(tmp_path: Path, port: int) -> None:

@@ -1,0 +1,90 @@
+"""An operator's wishes for the run: who may have them, and how they are granted."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+
+from services.contract import ledger, wire
+from services.server.connection import FeedConnection
+from services.server.stream import Stream
+
+
+class Declined(Exception):
+    """The wish is not granted, and nothing was changed. ``frame`` says why."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.frame = wire.Error(code=code, detail=detail)
+
+
+def may_control(connection: FeedConnection, token: str) -> bool:
+    """Tell whether a peer may control the run: it is on this machine's loopback, or holds the token."""
+    address = connection.remote_address
+    if address and ipaddress.ip_address(address[0]).is_loopback:
+        return True
+    request = connection.request
+    said = request.headers.get("Authorization", "") if request is not None else ""
+    return bool(token) and hmac.compare_digest(said.encode(), f"Bearer {token}".encode())
+
+
+def grant(control: wire.Control, stream: Stream, peer: str) -> wire.Controlled:
+    """Enter a wish into the ledger and fulfil it; return how the run stands then.
+
+    Args:
+        control: the wish.
+        stream: of the run that is on.
+        peer: the address it came from.
+
+    Raises:
+        Declined: it cannot be fulfilled, as the run stands.
+    """
+    rate = control.set.get("rate") if control.set else None
+    wish = "rate" if rate is not None else control.do
+    if wish is None:
+        raise Declined("malformed", "control sets or does nothing")
+    if wish != "status":
+        _decline_impossible(stream, wish, control.client)
+        run = stream.run
+        run.enter(ledger.Control(at=run.at(), wish=wish, value=rate, client=control.client, peer=peer, via=control.via))
+        _obey(stream, wish, rate, control.client)
+    return _standing(stream)
+
+
+def _decline_impossible(stream: Stream, wish: str, client: str | None) -> None:
+    run = stream.run
+    if wish == "drop":
+        if client not in stream.sessions:
+            raise Declined("no_client", f"nobody is {client}" if client else "drop names nobody")
+    elif run.state == "ended":
+        raise Declined("not_now", f"run {run.name} is over")
+    elif wish != "rate" and run.state == "waiting":
+        raise Declined("not_now", f"run {run.name} has not begun: there is nothing to {wish}")
+    elif run.head() >= run.book.total:
+        raise Declined("not_now", f"every record of run {run.name} is due already")
+
+
+def _obey(stream: Stream, wish: str, rate: float | None, client: str | None) -> None:
+    run = stream.run
+    if wish == "drop":
+        session = stream.sessions[client or ""]
+        session.cause = "dropped"
+        session.connection.transport.abort()
+    elif wish == "pause" and run.state == "running":
+        run.pace(None)
+    elif wish == "resume" and run.state == "paused":
+        run.pace(run.rate)
+    elif rate is not None and run.state == "running":
+        # Before it begins, or while it is paused, the book remembers the rate for when it goes on.
+        run.pace(rate)
+
+
+def _standing(stream: Stream) -> wire.Controlled:
+    run = stream.run
+    return wire.Controlled(
+        run=run.name,
+        state=run.state,
+        rate=None if run.state == "paused" else run.rate,
+        head=run.head(),
+        clients=sorted(name for name, session in stream.sessions.items() if session.open),
+    )

@@ -1,0 +1,180 @@
+"""Tests of an operator's wishes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.contract import ledger, wire
+from services.server.lifecycle import Lifecycle
+from services.server.stream import Stream
+from services.server.wishes import Declined, grant, may_control
+from tests.unit.server.stand import FakeConnection, StoppedClock, admitted, lines_of, new_run, runs
+
+PAUSE, RESUME, STATUS = (wire.Control(do=verb) for verb in ("pause", "resume", "status"))
+
+
+def faster(rate: float) -> wire.Control:
+    """Return the wish for another rate."""
+    return wire.Control(set={"rate": rate})
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    """Return a clock at the start."""
+    return StoppedClock()
+
+
+@pytest.fixture
+def waiting(tmp_path: Path, clock: StoppedClock) -> Stream:
+    """Return the stream of a run of 1,000 records that has not begun."""
+    return Stream(new_run(tmp_path, clock, rate=100, records=1000), clock)
+
+
+@pytest.fixture
+def stream(waiting: Stream) -> Stream:
+    """Return a running stream of 100 records a second."""
+    waiting.run.pace(100)
+    return waiting
+
+
+def wishes(stream: Stream) -> list[ledger.Control]:
+    """Return the wishes in the ledger."""
+    return [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.Control)]
+
+
+@pytest.mark.parametrize(
+    ("address", "token", "authorization", "allowed"),
+    [
+        ("127.0.0.1", "", "", True),
+        ("::1", "", "", True),
+        ("10.0.0.7", "", "", False),
+        ("10.0.0.7", "", "Bearer ", False),
+        ("10.0.0.7", "secret", "Bearer guess", False),
+        ("10.0.0.7", "secret", "Bearer sécret", False),
+        ("10.0.0.7", "secret", "secret", False),
+        ("10.0.0.7", "secret", "Bearer secret", True),
+    ],
+)
+def test_who_may_control(address: str, token: str, authorization: str, *, allowed: bool) -> None:
+    """Control is for this machine and for who holds the token; without a token set nobody holds it."""
+    peer: Any = FakeConnection(address)
+    peer.request.headers["Authorization"] = authorization
+
+    assert allowed is may_control(peer, token)
+
+
+def test_the_pace_is_set(stream: Stream, clock: StoppedClock) -> None:
+    """Pause, resume and a new rate are entered with who asked, change the schedule and are answered."""
+    answers = [grant(wish, stream, "10.0.0.7") for wish in (PAUSE, RESUME)]
+    clock.pass_seconds(1)
+    answers += [grant(wish, stream, "10.0.0.7") for wish in (faster(500), STATUS)]
+
+    assert [("paused", None), ("running", 100), ("running", 500), ("running", 500)] == [
+        (answer.state, answer.rate) for answer in answers
+    ]
+    assert [("pause", None), ("resume", None), ("rate", 500)] == [(one.wish, one.value) for one in wishes(stream)]
+    assert {("10.0.0.7", None)} == {(one.peer, one.via) for one in wishes(stream)}
+
+
+def test_a_wish_tells_what_was_used(stream: Stream) -> None:
+    """What the operator says to have used stands in the ledger beside the address."""
+    grant(wire.Control(do="pause", via="page"), stream, "10.0.0.7")
+
+    assert [("10.0.0.7", "page")] == [(one.peer, one.via) for one in wishes(stream)]
+
+
+def test_a_rate_set_during_a_pause_holds_from_its_end(stream: Stream) -> None:
+    """While the run is paused a rate is remembered, and the schedule goes on at it."""
+    answers = [grant(wish, stream, "") for wish in (PAUSE, faster(500), RESUME)]
+
+    assert [("paused", None), ("paused", None), ("running", 500)] == [(one.state, one.rate) for one in answers]
+
+
+def test_a_rate_set_before_the_start_holds_from_it(waiting: Stream) -> None:
+    """A run that has not begun begins at the rate that was set last."""
+    session, _ = admitted(waiting)
+    answer = grant(faster(500), waiting, "")
+    life = Lifecycle(waiting.run, 0)
+    life.step(0, {session.name}, 0)
+    life.step(60, {session.name}, 0)
+
+    assert ("waiting", 500) == (answer.state, answer.rate)
+    assert ("running", 500) == (waiting.run.state, waiting.run.rate)
+
+
+def test_a_rate_outlives_a_restart(stream: Stream, tmp_path: Path, clock: StoppedClock) -> None:
+    """The server that continues a run goes on at the rate that was set during its pause."""
+    for wish in (PAUSE, faster(500)):
+        grant(wish, stream, "")
+    stream.run.ledger.close()
+    again = Stream(runs(tmp_path, clock, "b", rate=100, records=1000).begin(), clock)
+
+    assert ("running", 500) == (grant(RESUME, again, "").state, again.run.rate)
+    again.run.ledger.close()
+
+
+def test_a_pause_on_top_of_a_servers_own_stays(stream: Stream, tmp_path: Path, clock: StoppedClock) -> None:
+    """Between a server's return and its going on, an operator's pause keeps it from going on."""
+    stream.run.pace(None)
+    stream.run.ledger.close()
+    again = Stream(runs(tmp_path, clock, "b", rate=100, records=1000).begin(), clock)
+    life = Lifecycle(again.run, 0)
+    grant(PAUSE, again, "")
+    life.step(60, set(), 0)
+
+    assert "paused" == again.run.state
+    again.run.ledger.close()
+
+
+def test_a_client_is_dropped(stream: Stream) -> None:
+    """A client that is dropped is cut off, and the ledger says why; who is connected is told by name."""
+    session, victim = admitted(stream)
+    admitted(stream, "client-2")
+    answer = grant(wire.Control(do="drop", client="client-1"), stream, "")
+    session.leave()
+
+    assert ["client-1", "client-2"] == answer.clients
+    assert victim.aborted
+    assert "dropped" == stream.run.book.clients["client-1"].left
+
+
+@pytest.mark.parametrize(
+    ("wish", "code", "why"),
+    [
+        (wire.Control(), "malformed", "control sets or does nothing"),
+        (wire.Control(do="drop", client="nobody"), "no_client", "nobody is nobody"),
+        (wire.Control(do="drop"), "no_client", "drop names nobody"),
+    ],
+)
+def test_a_wish_must_be_one(stream: Stream, wish: wire.Control, code: str, why: str) -> None:
+    """A control that says nothing, or names nobody, is declined and not entered."""
+    with pytest.raises(Declined) as declined:
+        grant(wish, stream, "")
+
+    assert wire.Error(code=code, detail=why) == declined.value.frame
+    assert [] == wishes(stream)
+
+
+@pytest.mark.parametrize("wish", [PAUSE, RESUME])
+def test_nothing_pauses_before_it_begins(waiting: Stream, wish: wire.Control) -> None:
+    """A run that has not begun is neither paused nor resumed, and the operator is told."""
+    with pytest.raises(Declined, match="has not begun: there is nothing to"):
+        grant(wish, waiting, "")
+    assert [] == wishes(waiting)
+
+
+@pytest.mark.parametrize("wish", [PAUSE, RESUME, faster(1)])
+def test_nothing_is_changed_at_the_end(stream: Stream, clock: StoppedClock, wish: wire.Control) -> None:
+    """Once every record is due there is no pace to set, nor when the run is over; who asks is told which."""
+    clock.pass_seconds(10)
+    with pytest.raises(Declined, match=r"every record of run .* is due already"):
+        grant(wish, stream, "")
+    stream.run.finish("complete")
+    with pytest.raises(Declined, match="is over"):
+        grant(wish, stream, "")
+
+    assert [] == wishes(stream)
+    assert ("ended", 1000) == (grant(STATUS, stream, "").state, grant(STATUS, stream, "").head)
