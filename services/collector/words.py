@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
+from services.contract.fields import utc_text
 from services.contract.ranges import Ranges
 
 CAUSE_WORDS = {
@@ -64,3 +66,18 @@ def names(every: Iterable[str], most: int = 5) -> str:
     known = list(every)
     text = ", ".join(known[:most])
     return text if len(known) <= most else f"{text} and {len(known) - most:,} more"
+
+
+def percent(part: float, whole: float) -> str:
+    """Return a share, rounded down, so that only what is whole is ``100.0 %``; ``-`` of nothing."""
+    return f"{math.floor(1000 * part / whole) / 10:.1f} %" if whole else "-"
+
+
+def rate(per_second: float | None) -> str:
+    """Return how many messages a second, ``-`` when unknown: ``1,000 msg/s``."""
+    return "-" if per_second is None else f"{number(per_second)} msg/s"
+
+
+def moment(at_us: int) -> str:
+    """Return a time of day: ``07:04:21.350 UTC``."""
+    return f"{utc_text(at_us)[11:23]} UTC"

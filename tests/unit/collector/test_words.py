@@ -41,3 +41,22 @@ def test_names_are_cut_after_a_few() -> None:
     """The first names are told and the others counted."""
     assert "a, b and 1 more" == words.names(["a", "b", "c"], most=2)
     assert "1 client, 2 clients" == f"{words.several(1, 'client')}, {words.several(2, 'client')}"
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"), [(1, 1, "100.0 %"), (9_999_999, 10_000_000, "99.9 %"), (0, 5, "0.0 %"), (0, 0, "-")]
+)
+def test_a_share_is_never_rounded_up(part: int, whole: int, text: str) -> None:
+    """Only what is whole is 100 %."""
+    assert text == words.percent(part, whole)
+
+
+@pytest.mark.parametrize(("rate", "text"), [(None, "-"), (0.5, "0.5 msg/s"), (1234.6, "1,235 msg/s")])
+def test_a_rate_has_its_unit(rate: float | None, text: str) -> None:
+    """Small rates keep a decimal."""
+    assert text == words.rate(rate)
+
+
+def test_a_moment_is_a_time_of_day() -> None:
+    """To the millisecond, in UTC, and says so."""
+    assert "07:30:00.250 UTC" == words.moment(1_795_332_600_250_999)

@@ -1,0 +1,138 @@
+"""The clients of a run as a table: what each answers for, what it logged, how late, and how that went over time."""
+
+from __future__ import annotations
+
+from services.collector import words
+from services.collector.publish import lanes
+from services.collector.publish.lanes import Silence
+from services.collector.publish.table import Cell, Column, Table, Tone
+from services.contract.summary import ClientSummary, Summary
+from services.contract.timeline import Timeline
+
+COLUMNS = (
+    Column(key="client", label="client", hint="Its name.", numeric=False),
+    Column(key="state", label="state", hint="Lost: it vanished without a word. Left: it was stopped.", numeric=False),
+    Column(key="block_size", label="block size", hint="Messages to a block."),
+    Column(key="blocks", label="blocks", hint="Blocks it logged."),
+    Column(key="sessions", label="sessions", hint="Processes that logged under its name: one more for each restart."),
+    Column(key="expected", label="expected", hint="Messages that it answers for."),
+    Column(key="received", label="received", hint="Distinct messages that it logged."),
+    Column(key="missing", label="missing", hint="Messages that it answers for and did not log."),
+    Column(key="duplicates", label="duplicates", hint="Messages that it received again."),
+    Column(key="reordered", label="reordered", hint="Messages that it received out of order."),
+    Column(key="corrupt", label="corrupt", hint="Messages that failed their checksum in flight."),
+    Column(key="bytes", label="bytes", hint="Bytes of the records it logged."),
+    Column(key="block_p50", label="block p50", hint="Median time to receive a block, first message to last."),
+    Column(key="latency_p50", label="latency p50", hint="Median, {from}."),
+    Column(key="latency_p99", label="latency p99", hint="Ninety-nine messages in a hundred came sooner, {from}."),
+    Column(key="latency_max", label="latency max", hint="The worst, {from}."),
+    Column(key="silence", label="silence", hint="The longest stretch without a message, in whole steps of {step}."),
+    Column(
+        key="over_time",
+        label="worst over time",
+        hint="Longest latency from start to end: █ is {top}, for all clients alike; blank is silence.",
+        numeric=False,
+    ),
+    Column(key="note", label="note", hint="What sets it apart.", numeric=False),
+)
+
+
+def table(summary: Summary, timeline: Timeline) -> Table:
+    """Return the clients of a run, in the order of the summary."""
+    highest, slowest = lanes.top(timeline.lanes), _slowest(summary)
+    values = {
+        "from": latency_from(summary),
+        "step": words.duration(timeline.step_us * 1000),
+        "top": words.duration(highest) if highest else "the highest",
+    }
+    by_name = {lane.client: lane for lane in timeline.lanes}
+    silent, rows = silences(summary, timeline), []
+    for client in summary.clients:
+        lane = by_name.get(client.client)
+        cells = {
+            **_counts(client),
+            **_times(client, timeline, silent.get(client.client)),
+            "over_time": _text(lanes.sparkline(lane.worst, highest) if lane else ""),
+            "note": _note(client, is_slowest=client is slowest),
+        }
+        if client is slowest:
+            p99 = cells["latency_p99"]
+            cells["latency_p99"] = Cell(text=p99.text, value=p99.value, tone="doubt")
+        rows.append([cells[column.key] for column in COLUMNS])
+    columns = [
+        Column(key=one.key, label=one.label, hint=one.hint.format_map(values), numeric=one.numeric) for one in COLUMNS
+    ]
+    return Table(columns=columns, rows=rows)
+
+
+def latency_from(summary: Summary) -> str:
+    """Return from when latency counts in this run: nothing is due at rate 0."""
+    return "from when a record was sent" if summary.latency_ns.max is None else "from when a record was due"
+
+
+def silences(summary: Summary, timeline: Timeline) -> dict[str, Silence]:
+    """Return the longest silence of every client that received anything."""
+    lost = {client.client for client in summary.clients if client.state == "lost"}
+    found = {lane.client: lanes.silence(timeline, lane, through_end=lane.client in lost) for lane in timeline.lanes}
+    return {client: silence for client, silence in found.items() if silence is not None}
+
+
+def silence_text(silence: Silence, step_us: int) -> str:
+    """Return how long a silence was; one that is shorter than a step is not seen."""
+    return words.duration(silence.duration_us * 1000) if silence.duration_us else f"< {words.duration(step_us * 1000)}"
+
+
+def _counts(client: ClientSummary) -> dict[str, Cell]:
+    against = ("missing", "duplicates", "reordered", "corrupt")
+    names = ("block_size", "blocks", "sessions", "expected", "received", *against)
+    lost: Tone = "bad" if client.state == "lost" else ""
+    return {
+        "client": _text(client.client),
+        "state": _text(client.state, lost),
+        "bytes": Cell(text=words.size(client.bytes), value=client.bytes),
+        **{name: _count(getattr(client, name), bad=name in against) for name in names},
+    }
+
+
+def _times(client: ClientSummary, timeline: Timeline, silence: Silence | None) -> dict[str, Cell]:
+    latency = client.latency_ns if client.latency_ns.max is not None else client.transit_ns
+    return {
+        "block_p50": duration(client.block_duration_ns.p50),
+        "latency_p50": duration(latency.p50),
+        "latency_p99": duration(latency.p99),
+        "latency_max": duration(latency.max),
+        "silence": Cell(
+            text=silence_text(silence, timeline.step_us) if silence else "-",
+            value=silence.duration_us * 1000 if silence else None,
+        ),
+    }
+
+
+def _note(client: ClientSummary, *, is_slowest: bool) -> Cell:
+    usual = client.state in ("running", "finished")
+    parts = [*([] if usual else [client.state]), *(["slowest"] if is_slowest else [])]
+    return _text(", ".join(parts), "bad" if client.state == "lost" else "doubt" if parts else "")
+
+
+def _slowest(summary: Summary) -> ClientSummary | None:
+    known = []
+    for client in summary.clients:
+        latency = client.latency_ns if client.latency_ns.max is not None else client.transit_ns
+        if latency.p99 is not None and latency.max is not None:
+            known.append(((latency.p99, latency.max), client))
+    known.sort(key=lambda one: one[0], reverse=True)
+    # Of equals none is the slowest, nor is the only one.
+    return known[0][1] if len(known) > 1 and known[0][0] > known[1][0] else None
+
+
+def duration(value_ns: int | None) -> Cell:
+    """Return a cell for a duration, null when nothing was measured."""
+    return Cell(text=words.duration(value_ns), value=value_ns)
+
+
+def _count(count: int | None, *, bad: bool) -> Cell:
+    return Cell(text="-" if count is None else f"{count:,}", value=count, tone="bad" if bad and count else "")
+
+
+def _text(text: str, tone: Tone = "") -> Cell:
+    return Cell(text=text, value=text, tone=tone)

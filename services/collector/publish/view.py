@@ -1,0 +1,221 @@
+"""A snapshot in texts: every number that a face shows is put into words here, once, so that all faces agree.
+
+Terminal, page, report and the files of a run are made from a `View` and format nothing themselves; `words` is the only
+place of number formats. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from services.collector import words
+from services.collector.publish import clients
+from services.collector.publish.lanes import Silence
+from services.collector.publish.table import Cell, Column, Table, Tone
+from services.collector.reconcile.checks import DAMAGE
+from services.collector.reconcile.snapshot import Snapshot
+from services.collector.reconcile.thresholds import measured_text
+from services.contract.summary import RunState, Summary, Verdict
+
+TONES: dict[str | None, Tone] = {"PASS": "good", "FAIL": "bad", "INVALID": "doubt"}
+QUANTILES = {"min": "min", "p50": "p50", "p90": "p90", "p95": "p95", "p99": "p99", "p99_9": "p99.9", "max": "max"}
+TIMES = {
+    "latency_ns": "latency from due time",
+    "transit_ns": "latency from send time",
+    "spread_ns": "spread first→last client",
+    "block_duration_ns": "time to receive a block",
+}
+
+
+class Tile(msgspec.Struct, frozen=True, kw_only=True):
+    """One number that is looked at first, with a sentence of ``hint``."""
+
+    key: str
+    label: str
+    text: str
+    hint: str = ""
+    tone: Tone = ""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a check or a threshold; ``ok`` is null while that is not known, or does not apply."""
+
+    ok: bool | None
+    name: str
+    detail: str
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A label and its texts: the number itself, then what else belongs to it. A part of the row above is ``inner``."""
+
+    label: str
+    texts: list[str]
+    inner: bool = False
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """One run as it is shown. ``reasons`` are all of them; the first is the headline of a run that did not pass."""
+
+    run: str
+    state: RunState
+    verdict: Verdict | None
+    tone: Tone
+    headline: str
+    reasons: list[str]
+    tiles: list[Tile]
+    checks: list[Answer]
+    thresholds: list[Answer]
+    delivery: list[Row]
+    times: Table
+    clients: Table
+    places: str
+
+    def tile(self, key: str) -> Tile:
+        """Return the tile of a key."""
+        return next(tile for tile in self.tiles if tile.key == key)
+
+
+class _Facts(NamedTuple):
+    summary: Summary
+    expected: int
+    silence: tuple[str, str]
+    """The longest of all clients, and whose and when."""
+
+
+def view(snapshot: Snapshot, places: str) -> View:
+    """Return a run as it is shown.
+
+    Args:
+        snapshot: the run in numbers and over time.
+        places: where its files are, the last line.
+    """
+    summary = snapshot.summary
+    facts = _Facts(summary, _expected(summary), _silence(snapshot))
+    return View(
+        run=summary.run,
+        state=summary.state,
+        verdict=summary.verdict,
+        tone=TONES.get(summary.verdict, ""),
+        headline=summary.headline,
+        reasons=summary.reasons,
+        tiles=[*_tiles(facts), *_own(summary)],
+        checks=[Answer(ok=check.ok, name=check.name, detail=check.detail) for check in summary.checks],
+        thresholds=[
+            Answer(ok=limit.ok, name=limit.expression, detail=f"measured {measured_text(limit)}")
+            for limit in summary.thresholds
+        ],
+        delivery=list(_delivery(facts)),
+        times=_times(summary),
+        clients=clients.table(summary, snapshot.timeline),
+        places=places,
+    )
+
+
+def _expected(summary: Summary) -> int:
+    # What the clients answer for is known when the run is over; before, all of them are to get all of it.
+    over = summary.verdict is not None or summary.state in ("ended", "closed")
+    return summary.totals.expected if over else len(summary.clients) * (summary.total or 0)
+
+
+def _silence(snapshot: Snapshot) -> tuple[str, str]:
+    found = clients.silences(snapshot.summary, snapshot.timeline)
+    if not found:
+        return "-", ""
+    longest = max(found.values(), key=lambda silence: silence.duration_us)
+    client = min(name for name, silence in found.items() if silence.duration_us == longest.duration_us)
+    where = f"{client}, from {words.moment(found[client].from_us)}" if longest.duration_us else ""
+    return clients.silence_text(Silence(longest.duration_us, 0), snapshot.timeline.step_us), where
+
+
+def _tiles(facts: _Facts) -> Iterator[Tile]:
+    summary, totals = facts.summary, facts.summary.totals
+    lost = sum(client.state == "lost" for client in summary.clients)
+    p99 = summary.latency_ns.p99 if summary.latency_ns.p99 is not None else summary.transit_ns.p99
+    yield Tile(
+        key="verdict", label="verdict", text=summary.verdict or summary.state,
+        hint=f"run {summary.run}", tone=TONES.get(summary.verdict, ""),
+    )  # fmt: skip
+    yield Tile(
+        key="delivered", label="delivered", text=f"{totals.received:,} of {facts.expected:,}",
+        hint=words.percent(totals.received, facts.expected),
+    )  # fmt: skip
+    rate, *bytes_rate = _rates(summary) or ["-"]
+    yield Tile(key="rate", label="rate", text=rate, hint=" ".join(bytes_rate))
+    yield Tile(key="p99", label="latency p99", text=words.duration(p99), hint=clients.latency_from(summary))
+    yield Tile(
+        key="missing", label="missing", text=f"{totals.missing:,}", tone="bad" if totals.missing else "",
+        hint=", ".join(f"{count:,} {label}" for label, count in _causes(summary)) or "no message",
+    )  # fmt: skip
+    yield Tile(key="blocks", label="blocks", text=f"{totals.blocks:,}", hint=f"{words.size(totals.bytes)} of records")
+    yield Tile(
+        key="clients", label="clients", text=f"{len(summary.clients):,}", hint=f"{lost:,} lost" if lost else "",
+        tone="bad" if lost else "",
+    )  # fmt: skip
+    text, where = facts.silence
+    yield Tile(key="silence", label="longest silence", text=text, hint=where)
+
+
+def _own(summary: Summary) -> Iterator[Tile]:
+    """Return what the instrument itself got wrong: a first-class number, for all others hang on it."""
+    damaged = sum(fault.client is not None and fault.kind in DAMAGE for fault in summary.faults)
+    others = len(summary.faults) - damaged
+    yield Tile(
+        key="damaged", label="damaged lines", text=f"{damaged:,}", hint="in the clients' logs",
+        tone="bad" if damaged else "",
+    )  # fmt: skip
+    yield Tile(
+        key="faults", label="faults of the books", text=f"{others:,}", hint="that the collector found in both sides",
+        tone="doubt" if others else "",
+    )  # fmt: skip
+    late = next((check for check in summary.checks if check.name == "generator on time"), None)
+    detail = (late.detail if late else "") or "-"
+    yield Tile(
+        key="generator", label="server's lateness", text=detail.partition(" late,")[0], hint=detail,
+        tone="doubt" if late and late.ok is False else "",
+    )  # fmt: skip
+
+
+def _causes(summary: Summary) -> list[tuple[str, int]]:
+    found = ((label, getattr(summary.missing_by_cause, cause)) for cause, label in words.CAUSE_WORDS.items())
+    return [(label, count) for label, count in found if count]
+
+
+def _rates(summary: Summary) -> list[str]:
+    totals = summary.totals
+    if totals.messages_per_second is None:
+        return []
+    return [words.rate(totals.messages_per_second), f"{words.size(totals.bytes_per_second)}/s"]
+
+
+def _delivery(facts: _Facts) -> Iterator[Row]:
+    summary, totals = facts.summary, facts.summary.totals
+    of = f"{totals.received:,} of {facts.expected:,} messages"
+    yield Row(label="received", texts=[of, *_rates(summary)])
+    yield Row(label="logged", texts=[words.several(totals.blocks, "block"), f"{words.size(totals.bytes)} of records"])
+    yield Row(label="missing", texts=[words.several(totals.missing, "message")])
+    for label, count in _causes(summary):
+        yield Row(label=label, texts=[words.several(count, "message")], inner=True)
+    for label, count in (
+        ("duplicates", totals.duplicates),
+        ("out of order", totals.reordered),
+        ("corrupt in flight", totals.corrupt),
+        ("logged, not receipted", totals.logged_not_receipted),
+        ("residual", totals.residual),
+    ):
+        yield Row(label=label, texts=[words.several(count, "message")])
+    yield Row(label="longest silence", texts=[text for text in facts.silence if text])
+
+
+def _times(summary: Summary) -> Table:
+    columns = [Column(key="of", label="", numeric=False)]
+    columns += [Column(key=key, label=label) for key, label in QUANTILES.items()]
+    measured = [(label, getattr(summary, key)) for key, label in TIMES.items()]
+    rows = [
+        [Cell(text=label, value=label), *(clients.duration(getattr(quantiles, key)) for key in QUANTILES)]
+        for label, quantiles in measured
+        if quantiles.max is not None
+    ]
+    return Table(columns=columns, rows=rows)

@@ -1,0 +1,88 @@
+"""Tests of services/collector/publish/clients.py."""
+
+import msgspec
+
+from services.collector.publish import clients
+from services.contract.summary import ClientState, ClientSummary, Quantiles, Summary
+from services.contract.timeline import Lane, Slot, Timeline
+from tests.unit.collector.books_factory import RUN, good_run, judged
+
+
+def _timeline(*worsts: list[int | None]) -> Timeline:
+    slots = [
+        Slot(at_us=at * 50_000, messages=0, bytes=0, latency=None, transit=None, heat=[])
+        for at in range(len(worsts[0]) if worsts else 0)
+    ]
+    every = [Lane(client=f"client-{at}", stride=1, bars=[], gaps=[], worst=worst) for at, worst in enumerate(worsts, 1)]
+    return Timeline(run=RUN, start_us=0, end_us=0, step_us=50_000, slots=slots, lanes=every, marks=[])
+
+
+def _client(name: str, p99: int | None, state: ClientState = "finished", missing: int = 0) -> ClientSummary:
+    quantiles = Quantiles(min=1, p50=1, p90=1, p95=1, p99=p99, p99_9=p99, max=p99)
+    return msgspec.structs.replace(
+        judged(good_run()).clients[0], client=name, state=state, missing=missing, latency_ns=quantiles
+    )
+
+
+def _summary(*every: ClientSummary) -> Summary:
+    return msgspec.structs.replace(judged(good_run()), clients=list(every))
+
+
+def test_every_cell_has_its_text_and_its_number() -> None:
+    """Numbers are sorted by what they are and shown with thousands and units."""
+    made = clients.table(_summary(_client("client-1", 1_500_000, missing=4000)), _timeline())
+
+    assert [("4,000", 4000, "bad")] == [(cell.text, cell.value, cell.tone) for cell in made.column("missing")]
+    assert [("1.5 ms", 1_500_000)] == [(cell.text, cell.value) for cell in made.column("latency_p99")]
+    assert [("0", 0, "")] == [(cell.text, cell.value, cell.tone) for cell in made.column("duplicates")]
+
+
+def test_the_slowest_is_marked() -> None:
+    """The one with the highest p99; of equals, and alone, none."""
+    slow, fast = _client("client-1", 9), _client("client-2", 5)
+    made = clients.table(_summary(slow, fast), _timeline())
+
+    assert ["slowest", ""] == [cell.text for cell in made.column("note")]
+    assert ["doubt", ""] == [cell.tone for cell in made.column("latency_p99")]
+    for every in ([slow], [slow, slow], [_client("client-1", None), _client("client-2", None)]):
+        made = clients.table(_summary(*every), _timeline())
+        assert {""} == {cell.text for cell in made.column("note")}
+
+
+def test_an_unusual_state_is_noted() -> None:
+    """Who vanished or was stopped is set apart from those who finished."""
+    made = clients.table(_summary(_client("client-1", 9, "lost"), _client("client-2", 5, "left")), _timeline())
+
+    assert [("lost, slowest", "bad"), ("left", "doubt")] == [(cell.text, cell.tone) for cell in made.column("note")]
+
+
+def test_lanes_are_compared_on_one_scale() -> None:
+    """The sparklines of all clients have the same top, which the column's hint tells."""
+    made = clients.table(
+        _summary(_client("client-1", 9), _client("client-2", 5)), _timeline([8_000_000, None, 1], [4_000_000, 1, 1])
+    )
+    hint = next(column.hint for column in made.columns if column.key == "over_time")
+
+    assert ["█ ▁", "▄▁▁"] == [cell.text for cell in made.column("over_time")]
+    assert "█ is 8.0 ms" in hint
+
+
+def test_silence_is_told_in_whole_steps() -> None:
+    """A silence shorter than a step is not seen; who received nothing has none; the lost are silent to the end."""
+    summary = _summary(_client("client-1", 9), _client("client-2", 5, "lost"), _client("client-3", 5))
+    made = clients.table(summary, _timeline([1, 1, 1, 1], [1, 1, None, None], [None] * 4))
+
+    assert [("< 50.0 ms", 0), ("100.0 ms", 100_000_000), ("-", None)] == [
+        (cell.text, cell.value) for cell in made.column("silence")
+    ]
+
+
+def test_what_latency_counts_from_is_told() -> None:
+    """At rate 0 nothing is due, so the send time takes its place, in numbers and hints."""
+    unscheduled = msgspec.structs.replace(_client("client-1", 9), latency_ns=Quantiles())
+    summary = msgspec.structs.replace(_summary(unscheduled), latency_ns=Quantiles())
+    made = clients.table(summary, _timeline())
+    hint = next(column.hint for column in made.columns if column.key == "latency_p99")
+
+    assert [unscheduled.transit_ns.p99] == [cell.value for cell in made.column("latency_p99")]
+    assert hint.endswith("from when a record was sent.")

@@ -1,0 +1,63 @@
+"""Tests of services/collector/publish/lanes.py."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.collector.publish import lanes
+from services.contract.timeline import Lane, Slot, Timeline
+
+STEP_US = 1000
+worsts = st.lists(st.none() | st.integers(0, 10**12), max_size=700)
+
+
+def _lane(worst: list[int | None]) -> Lane:
+    return Lane(client="c", stride=1, bars=[], gaps=[], worst=worst)
+
+
+def _timeline(count: int) -> Timeline:
+    slots = [Slot(at_us=at * STEP_US, messages=0, bytes=0, latency=None, transit=None, heat=[]) for at in range(count)]
+    return Timeline(run="r", start_us=0, end_us=0, step_us=STEP_US, slots=slots, lanes=[], marks=[])
+
+
+@pytest.mark.parametrize(
+    ("worst", "through_end", "expected"),
+    [
+        ([None, 5, None, None, 5, None, 5, None, None, None], False, (2 * STEP_US, 2 * STEP_US)),
+        ([None, 5, None, None, 5, None, 5, None, None, None], True, (3 * STEP_US, 7 * STEP_US)),
+        ([5, 5], False, (0, 0)),
+        ([None, None], False, None),
+    ],
+)
+def test_silence_is_the_longest_stretch_without_a_message(
+    worst: list[int | None], through_end: bool, expected: tuple[int, int] | None
+) -> None:
+    """Between first and last message, to the run's end if asked for; whole slots, and where they begin."""
+    assert expected == lanes.silence(_timeline(len(worst)), _lane(worst), through_end=through_end)
+
+
+def test_a_sparkline_has_one_scale() -> None:
+    """The worst of all is highest, half of it half as high, the least is seen, silence is blank."""
+    assert "█▄▁ ▅" == lanes.sparkline([80, 40, 0, None, 41], 80)
+
+
+def test_a_sparkline_without_a_scale_is_flat() -> None:
+    """Where all is 0 nothing is high."""
+    assert "▁▁" == lanes.sparkline([0, 0], 0)
+
+
+def test_the_scale_is_the_worst_of_all() -> None:
+    """One scale for all clients, 0 when none received anything."""
+    assert 9 == lanes.top([_lane([1, None]), _lane([9, 3])])
+    assert 0 == lanes.top([_lane([None])])
+
+
+@given(worsts)
+def test_a_sparkline_is_short_and_shows_every_worst(worst: list[int | None]) -> None:
+    """Sixteen characters at most; the worst is in it, and it is blank only where nothing came."""
+    pieces = lanes.coarse(worst)
+    known = [value for value in worst if value is not None]
+
+    assert min(16, len(worst)) == len(pieces) == len(lanes.sparkline(worst, max(known, default=0)))
+    assert max(known, default=None) == max((piece for piece in pieces if piece is not None), default=None)
+    assert bool(known) == (lanes.sparkline(worst, max(known, default=0)).strip() != "")

@@ -1,0 +1,133 @@
+"""Tests of services/collector/publish/view.py."""
+
+import msgspec
+import pytest
+
+from services.collector.publish.view import View, view
+from services.collector.reconcile.snapshot import Snapshot, snapshot
+from services.collector.reconcile.thresholds import parse
+from services.contract.summary import Causes, Fault, Quantiles, Summary, Totals
+from services.contract.timeline import Lane, Slot, Timeline
+from tests.unit.collector.books_factory import RUN, Files, fold, good_run, ledger_source, log_source
+
+EMPTY = Timeline(run=RUN, start_us=None, end_us=None, step_us=50_000, slots=[], lanes=[], marks=[])
+
+
+def _view(files: Files | None = None, limits: str = "", *, final: bool = True) -> View:
+    return view(snapshot(fold(files or good_run()), parse(limits), final=final), "files: here")
+
+
+def _changed(timeline: Timeline = EMPTY, **changes: object) -> View:
+    made: Summary = msgspec.structs.replace(snapshot(fold(good_run()), final=True).summary, **changes)
+    return view(Snapshot(made, timeline), "files: here")
+
+
+def test_a_view_leads_with_the_verdict() -> None:
+    """Verdict, its tone and the headline; the places come as they were given."""
+    made = _view()
+
+    assert (RUN, "closed", "PASS", "good") == (made.run, made.state, made.verdict, made.tone)
+    assert made.headline.endswith("120 of 120 delivered · p99 1.0 ms")
+    assert "files: here" == made.places
+
+
+def test_a_failure_is_toned_and_reasoned() -> None:
+    """A failed run tells why, and its tiles are toned."""
+    files = good_run()
+    del files[log_source("client-1")][1]
+    made = _view(files)
+
+    assert ("FAIL", "bad") == (made.verdict, made.tone)
+    assert made.headline == made.reasons[0]
+    assert ("10", "bad", "10 receipted, not logged") == (
+        made.tile("missing").text,
+        made.tile("missing").tone,
+        made.tile("missing").hint,
+    )
+
+
+def test_an_open_run_is_measured_by_its_total() -> None:
+    """While a run goes on, all clients are to get all of it, and no check is answered."""
+    made = _view({ledger_source(): good_run()[ledger_source()][:5]}, final=False)
+
+    assert (None, "") == (made.verdict, made.tone)
+    assert ("0 of 60", "0.0 %") == (made.tile("delivered").text, made.tile("delivered").hint)
+    assert {None} == {check.ok for check in made.checks}
+
+
+def test_thresholds_tell_rule_and_measured_value() -> None:
+    """Each stands with its rule, and with what was measured in its unit."""
+    made = _view(limits="latency.p99<5ms, missing!=0")
+
+    assert [(True, "latency.p99<5ms", "measured 1.0 ms"), (False, "missing!=0", "measured 0")] == [
+        (limit.ok, limit.name, limit.detail) for limit in made.thresholds
+    ]
+
+
+def test_causes_stand_below_what_is_missing() -> None:
+    """Only those that there are, as parts of the row above."""
+    made = _changed(missing_by_cause=Causes(never_sent=2))
+    inner = [(row.label, row.texts) for row in made.delivery if row.inner]
+
+    assert [("never sent", ["2 messages"])] == inner
+    assert [] == [row for row in _view().delivery if row.inner]
+
+
+def test_what_was_not_measured_has_no_row() -> None:
+    """At rate 0 nothing is due: no row of dashes; the tile of the latency counts from the send time."""
+    made = _changed(latency_ns=Quantiles())
+
+    assert "latency from due time" not in [cell.text for cell in made.times.column("of")]
+    assert ("0.5 ms", "from when a record was sent") == (made.tile("p99").text, made.tile("p99").hint)
+
+
+def test_durations_carry_their_numbers() -> None:
+    """A cell of the times is its text and the nanoseconds it is made from."""
+    made = _changed(spread_ns=Quantiles(min=1, p50=2, p90=3, p95=4, p99=5, p99_9=6, max=7_000_000))
+    row = next(row for row in made.times.rows if row[0].text == "spread first→last client")
+
+    assert [1, 2, 3, 4, 5, 6, 7_000_000] == [cell.value for cell in row[1:]]
+    assert ("1 ns", "7.0 ms") == (row[1].text, row[-1].text)
+
+
+def test_the_longest_silence_is_named() -> None:
+    """Whose it was, and when, in a tile and among the facts of delivery."""
+    slots = [Slot(at_us=at * 50_000, messages=0, bytes=0, latency=None, transit=None, heat=[]) for at in range(4)]
+    lanes = [
+        Lane(client="client-1", stride=1, bars=[], gaps=[], worst=[1, None, 1, 1]),
+        Lane(client="client-2", stride=1, bars=[], gaps=[], worst=[1, None, None, 1]),
+    ]
+    made = _changed(msgspec.structs.replace(EMPTY, slots=slots, lanes=lanes))
+
+    assert ("100.0 ms", "client-2, from 00:00:00.050 UTC") == (made.tile("silence").text, made.tile("silence").hint)
+    assert ["100.0 ms", "client-2, from 00:00:00.050 UTC"] == made.delivery[-1].texts
+
+
+@pytest.mark.parametrize(
+    ("client", "kind", "damaged", "faults"), [("client-1", "corrupt_block", "1", "0"), (None, "torn", "0", "1")]
+)
+def test_the_instruments_own_faults_are_tiles(client: str | None, kind: str, damaged: str, faults: str) -> None:
+    """Damaged lines and other faults are counted apart, and the server's lateness is told."""
+    fault = Fault(file="f", line=1, kind=kind, client=client, missing=None, detail="")
+    made = _changed(faults=[fault])
+
+    assert (damaged, faults) == (made.tile("damaged").text, made.tile("faults").text)
+    assert ("p99 1.0 ms", "p99 1.0 ms late, at most 2.0 ms") == (
+        made.tile("generator").text,
+        made.tile("generator").hint,
+    )
+
+
+def test_a_run_of_nothing_can_be_shown() -> None:
+    """Without clients, records and time every number has a text."""
+    made = _changed(clients=[], totals=Totals(), latency_ns=Quantiles(), transit_ns=Quantiles(), checks=[])
+
+    assert ("0 of 0", "-") == (made.tile("delivered").text, made.tile("delivered").hint)
+    assert ("-", "-", "-") == tuple(made.tile(key).text for key in ("rate", "p99", "generator"))
+
+
+def test_a_view_is_json() -> None:
+    """What goes to the page comes back the same."""
+    made = _view()
+
+    assert made == msgspec.json.decode(msgspec.json.encode(made), type=View)
