@@ -38,8 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return run(chosen, os.environ)
     except OperatorError as problem:
-        for line in str(problem).splitlines():
-            print(f"error: {line}", file=sys.stderr)
+        sys.stderr.write(problem.report())
         return EXIT_BAD_SETTINGS
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.collector.reconcile import thresholds
+from services.collector.reconcile import expression
+from services.collector.reconcile.thresholds import Limit
 from services.runtime.errors import BadSettings
 from services.runtime.settings import read
 
@@ -28,7 +29,7 @@ class CollectorSettings:
     """
 
     volumes: Path
-    limits: tuple[thresholds.Limit, ...]
+    limits: tuple[Limit, ...]
     page_host: str
     page_port: int
     keep_runs: int
@@ -43,11 +44,11 @@ class CollectorSettings:
         """
         problems: list[str] = []
         values: dict[str, Any] = {}
-        limits: tuple[thresholds.Limit, ...] = ()
+        limits: tuple[Limit, ...] = ()
         try:
-            limits = thresholds.parse(environment.get("THRESHOLDS", ""))
-        except thresholds.MalformedThreshold as problem:
-            problems.append(f"THRESHOLDS: {problem}")
+            limits = read_limits("THRESHOLDS", environment.get("THRESHOLDS", ""))
+        except BadSettings as mistake:
+            problems.extend(mistake.problems)
         try:
             values = read(environment, NAMES)
         except BadSettings as others:
@@ -63,3 +64,15 @@ class CollectorSettings:
             # Not ours but everybody's, by https://no-color.org: any value that is not empty.
             colour=not environment.get("NO_COLOR"),
         )
+
+
+def read_limits(name: str, text: str) -> tuple[Limit, ...]:
+    """Read thresholds that the operator gave under this name.
+
+    Raises:
+        BadSettings: pointing at the first character that is wrong.
+    """
+    try:
+        return expression.parse(text)
+    except expression.MalformedThreshold as problem:
+        raise BadSettings([f"{name}: {problem}"]) from problem

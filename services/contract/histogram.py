@@ -87,6 +87,13 @@ class Histogram:
             found.append(min(max(middle, self.min), self.max))
         return found
 
+    def mean(self) -> int | None:
+        """Return the average duration, within 0.4 % of the exact one, None when there is none."""
+        if self.min is None or self.max is None:
+            return None
+        total = sum(middle_ns(bucket) * count for bucket, count in self._counts.items())
+        return min(max(round(total / self.count), self.min), self.max)
+
     def _extend(self, low: int, high: int, count: int) -> None:
         self.min = low if self.min is None else min(self.min, low)
         self.max = high if self.max is None else max(self.max, high)

@@ -58,11 +58,16 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Threshold(msgspec.Struct, frozen=True, kw_only=True):
-    """A limit the operator set, and what was measured."""
+    """A limit the operator set, what was measured, and by which client where it is of one.
+
+    ``detail`` says the same in words, with the unit.
+    """
 
     expression: str
     ok: bool | None
     measured: float | int | None
+    client: str | None = None
+    detail: str = ""
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, order=True):

@@ -14,7 +14,12 @@ from collections.abc import Callable, Sequence
 
 
 class OperatorError(Exception):
-    """Base of the faults that the operator can mend; its text is one line per fault."""
+    """Base of the faults that the operator can mend; its text is one line per fault, what is indented belongs to it."""
+
+    def report(self) -> str:
+        """Return what to tell the operator, with a final newline."""
+        lines = str(self).splitlines()
+        return "".join(f"{line}\n" if line.startswith(" ") else f"error: {line}\n" for line in lines)
 
     def mended(self) -> bool:
         """Tell whether it is gone, as far as this process can see."""

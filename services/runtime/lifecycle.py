@@ -39,8 +39,7 @@ def run(
             with asyncio.Runner(loop_factory=loop_factory) as runner:
                 return runner.run(_with_signals(settings, main))
         except OperatorError as problem:
-            for line in str(problem).splitlines():
-                sys.stderr.write(f"error: {line}\n")
+            sys.stderr.write(problem.report())
             if not _mended_in_time(problem):
                 return EXIT_BAD_SETTINGS
 

@@ -48,7 +48,7 @@ def test_a_client_reports_all_its_mistakes(tmp_path: Path) -> None:
     assert all("expected" in line for line in errors(client.text))
 
 
-@pytest.mark.parametrize("text", ["latency.p99<", "speed<5", "latency.p98<5ms", "missing=0", "missing==0,"])
+@pytest.mark.parametrize("text", ["latency.p99<", "speed<5", "latency.p101<5ms", "missing=0", "missing==0,"])
 def test_a_malformed_threshold_is_refused(text: str, tmp_path: Path) -> None:
     """A threshold that cannot be understood is refused at the start, with the character where it goes wrong."""
     with Process("services.collector", VOLUMES=tmp_path, THRESHOLDS=text, PAGE_PORT=0) as collector:

@@ -26,7 +26,7 @@ def test_a_threshold_that_does_not_hold_fails_the_run(tmp_path: Path) -> None:
 
 def test_thresholds_that_hold_pass(good_run: GoodRun) -> None:
     """Limits that hold leave the verdict as it is, and each says what was measured; ``verify`` judges them too."""
-    limits = "received==10000, duplicates==0, rate>1, latency.p99.9<60s, block.p50<60s"
+    limits = "received==10000, duplicates{client:*}==0, rate>1, latency{client:client-3}.p(99.9)<60s, block.p95<60s"
     with Process("services.collector", "verify", "--json", str(good_run.volumes.root), THRESHOLDS=limits) as audit:
         assert 0 == audit.wait(), audit.text
     summary = decode(audit.text.encode())

@@ -17,7 +17,7 @@ from services.collector.reconcile.account import CAUSES, accounts
 from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.summarise import reconcile
 from services.collector.reconcile.thresholds import Limit
-from services.collector.settings import CollectorSettings
+from services.collector.settings import CollectorSettings, read_limits
 from services.contract.summary import EXIT_CODES, Summary
 
 
@@ -30,18 +30,21 @@ def add(commands: command.Commands) -> None:
         run,
         {
             "verify volumes": "all runs of a folder; the exit code is the worst verdict's",
+            "verify volumes --thresholds 'latency{client:*}.p99<50ms, missing==0'": "holds every run to these limits",
             "verify volumes --run 20261122T073000Z --json": "one run, its summary as one line of JSON",
         },
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="the folder that holds logs/ and ledger/")
     parser.add_argument("--json", action="store_true", help="print each run's summary as one line of JSON")
     parser.add_argument("--run", help="check this run alone")
+    parser.add_argument("--thresholds", metavar="LIMITS", help="hold the runs to these and not to THRESHOLDS")
 
 
 def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Check the folder that was chosen; return the exit code."""
     verdicts: list[str | None] = []
-    limits = CollectorSettings.read(environment).limits
+    given = chosen.thresholds
+    limits = CollectorSettings.read(environment).limits if given is None else read_limits("--thresholds", given)
     for made, books in check(chosen.folder, limits, chosen.run):
         sys.stdout.write(json_line(made) if chosen.json else text(made, books))
         verdicts.append(made.verdict)
@@ -76,6 +79,7 @@ def text(made: Summary, books: RunBooks) -> str:
             for first, last in account.causes[cause]:
                 lines.append(f"  {account.client}  missing seq {first}-{last}  {words.CAUSE_WORDS[cause]}")
     lines += [f"  {reason}" for reason in made.reasons[1:]]
+    lines += [f"  {terminal.MARKS[limit.ok]} {limit.expression}  {limit.detail}" for limit in made.thresholds]
     lines.append(f"  residual {made.totals.residual:,}")
     return "\n".join(lines) + "\n"
 

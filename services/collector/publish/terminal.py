@@ -9,7 +9,6 @@ import textwrap
 from collections.abc import Iterator
 
 from services.collector import words
-from services.collector.reconcile.thresholds import measured_text
 from services.contract.summary import ClientSummary, Fault, Quantiles, Summary
 
 WIDTH = 100
@@ -17,7 +16,7 @@ MOST_ROWS = 60
 MOST_REASONS = 12
 
 _COLOURS = {"PASS": "32", "FAIL": "31", "INVALID": "33"}
-_MARKS = {True: "✓", False: "✗", None: "-"}
+MARKS = {True: "✓", False: "✗", None: "-"}
 _COLUMNS = ("min", "p50", "p90", "p99", "p99.9", "max")
 
 
@@ -79,11 +78,11 @@ def _lines(summary: Summary, places: str, *, colour: bool) -> Iterator[str]:
     yield from (" " * (5 + len(verdict)) + line for line in rest)
     if summary.verdict is not None:
         yield from _section("CHECKS")
-        yield from (f"    {_MARKS[check.ok]} {check.name:<20}{check.detail}"[:WIDTH] for check in summary.checks)
+        yield from (f"    {MARKS[check.ok]} {check.name:<20}{check.detail}"[:WIDTH] for check in summary.checks)
     if summary.thresholds:
         yield from _section("THRESHOLDS")
         for limit in summary.thresholds:
-            yield f"    {_MARKS[limit.ok]} {limit.expression:<20}  measured {measured_text(limit)}"
+            yield f"    {MARKS[limit.ok]} {limit.expression:<20}  {limit.detail}"
     yield from _delivery(summary)
     yield from _durations(summary)
     yield from _clients(summary)

@@ -17,7 +17,6 @@ from services.collector.publish.lanes import Silence
 from services.collector.publish.table import Cell, Column, Table, Tone
 from services.collector.reconcile.checks import DAMAGE
 from services.collector.reconcile.snapshot import Snapshot
-from services.collector.reconcile.thresholds import measured_text
 from services.contract.summary import RunState, Summary, Verdict
 
 TONES: dict[str | None, Tone] = {"PASS": "good", "FAIL": "bad", "INVALID": "doubt"}
@@ -103,10 +102,7 @@ def view(snapshot: Snapshot, places: str) -> View:
         reasons=summary.reasons,
         tiles=[*_tiles(facts), *_own(summary)],
         checks=[Answer(ok=check.ok, name=check.name, detail=check.detail) for check in summary.checks],
-        thresholds=[
-            Answer(ok=limit.ok, name=limit.expression, detail=f"measured {measured_text(limit)}")
-            for limit in summary.thresholds
-        ],
+        thresholds=[Answer(ok=limit.ok, name=limit.expression, detail=limit.detail) for limit in summary.thresholds],
         delivery=list(_delivery(facts)),
         times=_times(summary),
         clients=clients.table(summary, snapshot.timeline),

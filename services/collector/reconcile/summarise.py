@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from services.collector import words
-from services.collector.reconcile import checks, closing
+from services.collector.reconcile import checks, closing, measures
 from services.collector.reconcile.account import Account, accounts, fault_order
 from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.checks import Answer, Case
-from services.collector.reconcile.thresholds import Limit, measured_text
+from services.collector.reconcile.thresholds import Limit, judge
 from services.contract.histogram import Histogram
 from services.contract.summary import (
     Causes,
@@ -38,16 +38,22 @@ def reconcile(books: RunBooks, limits: Sequence[Limit] = (), *, final: bool, mad
     # Without a schedule nothing is due, so there is nothing to be late for.
     scheduled = books.ledger.rate != 0
     totals = _totals(every)
-    durations = {
+    histograms = {
         "latency": _merged(account.log.latency for account in every if scheduled),
         "transit": _merged(account.log.transit for account in every),
         "block": _merged(account.log.durations for account in every),
-        "spread": Quantiles.of(books.spread.histogram()),
+        "spread": books.spread.histogram(),
     }
+    durations = {name: Quantiles.of(histogram) for name, histogram in histograms.items()}
     faults = sorted([*chain(*(account.faults for account in every)), *ledger_faults(books)], key=fault_order)
     case = Case(books, every, totals, durations["latency"], durations["transit"], faults) if final else None
     asked, answers = checks.ask(case)
-    thresholds = [limit.judge(totals, durations, final=final) for limit in limits]
+    thresholds = judge(
+        limits,
+        measures.of_run(every, totals, histograms),
+        {account.client: measures.of_client(account, scheduled=scheduled) for account in every if limits},
+        final=final,
+    )
     verdict, reasons = _judge(case, answers, thresholds) if case else (None, [])
     ledger = books.ledger
     return Summary(
@@ -99,11 +105,11 @@ def _state(books: RunBooks, *, final: bool) -> RunState:
     return "closed" if final and (state == "ended" or not books.ledger.opens) else state
 
 
-def _merged(histograms: Iterable[Histogram]) -> Quantiles:
+def _merged(histograms: Iterable[Histogram]) -> Histogram:
     total = Histogram()
     for histogram in histograms:
         total.merge(histogram)
-    return Quantiles.of(total)
+    return total
 
 
 def _causes(every: Sequence[Account]) -> Causes:
@@ -205,9 +211,7 @@ def _untrustworthy(case: Case) -> list[str]:
 
 
 def _broken(threshold: Threshold) -> str:
-    if threshold.measured is None:
-        return f"threshold {threshold.expression}: not measured in this run"
-    return f"threshold {threshold.expression} does not hold: measured {measured_text(threshold)}"
+    return f"threshold {threshold.expression} does not hold: {threshold.detail}"
 
 
 def _headline(books: RunBooks, every: Sequence[Account], totals: Totals, durations: dict[str, Quantiles]) -> str:

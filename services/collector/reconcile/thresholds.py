@@ -1,23 +1,18 @@
-"""Limits the operator sets, in k6's style: ``latency.p99<50ms, missing==0``.
-
-A duration needs a statistic and a unit, a count has neither, ``rate`` is in messages per second.
-"""
+"""Limits the operator sets, in k6's style, and how a run is held to them. Grammar: ``docs/thresholds.md``."""
 
 from __future__ import annotations
 
+import difflib
 import operator
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.collector import words
-from services.contract.summary import Quantiles, Threshold, Totals
+from services.collector.reconcile.measures import DURATIONS, LONGEST, RATE, Measures
+from services.contract.summary import Threshold
 
-DURATIONS = ("latency", "transit", "block", "spread")
-COUNTS = ("missing", "duplicates", "reordered", "corrupt", "residual", "received")
-RATE = "rate"
-STATISTICS = {"min": "min", "p50": "p50", "p90": "p90", "p99": "p99", "p99.9": "p99_9", "max": "max"}
-UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+EVERY = "*"
+"""Stands for each client of the run: the one that is worst decides."""
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -27,115 +22,85 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "!=": operator.ne,
 }
 
-_NAME = re.compile(r"[a-z_]+")
-_STATISTIC = re.compile(r"[a-z0-9]+(?:\.[0-9]+)?")
-_OPERATOR = re.compile(r"<=|>=|==|!=|<|>")
-_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-_UNIT = re.compile(r"[a-zµ]+")
-_SPACE = re.compile(r"\s*")
 
-
-class MalformedThreshold(ValueError):
-    """A threshold that cannot be understood; ``at`` is the character, counted from 1."""
-
-    def __init__(self, text: str, position: int, expected: str) -> None:
-        rest = text[position : position + 12].split(",", maxsplit=1)[0].strip() or "nothing"
-        super().__init__(f"{text.strip()!r}: at character {position + 1}: expected {expected}, found {rest!r}")
-        self.at = position + 1
+def judge(limits: Sequence[Limit], run: Measures, clients: Mapping[str, Measures], *, final: bool) -> list[Threshold]:
+    """Hold a run to its limits, in their order; the arguments are those of `Limit.judge`."""
+    return [limit.judge(run, clients, final=final) for limit in limits]
 
 
 @dataclass(frozen=True)
 class Limit:
-    """One threshold: ``bound`` is in nanoseconds for a duration."""
+    """One threshold.
+
+    Attributes:
+        expression: as the operator wrote it, without spaces.
+        metric: what is measured.
+        client: of which client; `EVERY` for each of them, None for the run as a whole.
+        statistic: ``min``, ``avg``, ``max`` or a percentile as its number; None where the metric is one figure.
+        relation: how it has to compare with ``bound``, which is in nanoseconds for a duration.
+    """
 
     expression: str
     metric: str
-    statistic: str | None
+    client: str | None
+    statistic: str | float | None
     relation: str
     bound: float
 
-    def measured(self, totals: Totals, durations: dict[str, Quantiles]) -> float | int | None:
-        """Return what the run measured, None when that does not apply."""
-        value: float | int | None
-        if self.statistic is not None:
-            value = getattr(durations[self.metric], STATISTICS[self.statistic])
-        elif self.metric == RATE:
-            value = totals.messages_per_second
-        else:
-            value = getattr(totals, self.metric)
-        return value
+    def judge(self, run: Measures, clients: Mapping[str, Measures], *, final: bool) -> Threshold:
+        """Compare with what was measured. What could not be measured does not hold; an open run is not judged.
 
-    def judge(self, totals: Totals, durations: dict[str, Quantiles], *, final: bool) -> Threshold:
-        """Compare with what was measured. What could not be measured does not hold; an open run is not judged."""
-        value = self.measured(totals, durations)
+        Args:
+            run: of all clients together.
+            clients: of each, by name.
+            final: nothing will be added any more, so there is an answer.
+        """
+        client, value = self._measured(run, clients)
         holds = value is not None and OPERATORS[self.relation](value, self.bound)
-        return Threshold(expression=self.expression, ok=holds if final else None, measured=value)
+        return Threshold(
+            expression=self.expression,
+            ok=holds if final else None,
+            measured=value,
+            client=client,
+            detail=self._detail(client, value, clients),
+        )
 
+    def _measured(self, run: Measures, clients: Mapping[str, Measures]) -> tuple[str | None, float | int | None]:
+        if self.client is None:
+            return None, self._read(run)
+        if self.client != EVERY:
+            return self.client, self._read(clients[self.client]) if self.client in clients else None
+        every = [(name, self._read(of_client)) for name, of_client in clients.items()]
+        return max(every, key=lambda one: self._excess(one[1]), default=(None, None))
 
-def measured_text(threshold: Threshold) -> str:
-    """Return what was measured, with its unit."""
-    if threshold.measured is None:
-        return "not measured"
-    if threshold.expression.startswith(DURATIONS):
-        return words.duration(threshold.measured)
-    unit = " msg/s" if threshold.expression.startswith(RATE) else ""
-    return words.number(threshold.measured) + unit
+    def _read(self, measures: Measures) -> float | int | None:
+        if self.statistic is None:
+            return measures.figures.get(self.metric)
+        histogram = measures.durations.get(self.metric)
+        if histogram is None:
+            return None
+        if isinstance(self.statistic, float):
+            return histogram.percentile(self.statistic)
+        return {"min": histogram.min, "avg": histogram.mean(), "max": histogram.max}[self.statistic]
 
+    def _excess(self, value: float | None) -> float:
+        """Return how far a value is on the wrong side of the bound: of several clients the greatest is the worst."""
+        if value is None:
+            return float("inf")
+        over = value - self.bound
+        return {"<": over, "<=": over, ">": -over, ">=": -over, "==": abs(over), "!=": -abs(over)}[self.relation]
 
-class _Cursor:
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.position = 0
+    def _detail(self, client: str | None, value: float | None, clients: Mapping[str, Measures]) -> str:
+        if value is not None:
+            return f"measured {self._text(value)}" + (f" by {client}" if self.client == EVERY else "")
+        if self.client in (None, EVERY):
+            return "not measured in this run" + (f" by {client}" if client else "")
+        if self.client in clients:
+            return f"not measured by {client}"
+        near = difflib.get_close_matches(client or "", clients, n=1)
+        return f"not measured: there is no {client} in this run" + (f"; did you mean {near[0]}?" if near else "")
 
-    def take(self, pattern: re.Pattern[str], expected: str, among: object = None) -> str:
-        self.skip()
-        found = pattern.match(self.text, self.position)
-        if found is None or (isinstance(among, (dict, tuple)) and found[0] not in among):
-            raise MalformedThreshold(self.text, self.position, expected)
-        self.position = found.end()
-        return found[0]
-
-    def skip(self) -> None:
-        found = _SPACE.match(self.text, self.position)
-        self.position = found.end() if found else self.position
-
-    def next(self) -> str:
-        self.skip()
-        return self.text[self.position : self.position + 1]
-
-
-def parse(text: str) -> tuple[Limit, ...]:
-    """Read a list of thresholds, empty for an empty text.
-
-    Raises:
-        MalformedThreshold: naming the first character that is wrong.
-    """
-    cursor, limits = _Cursor(text), []
-    while cursor.next():
-        limits.append(_limit(cursor))
-        if cursor.next() == ",":
-            cursor.position += 1
-            if not cursor.next():
-                raise MalformedThreshold(text, cursor.position, "a threshold after the comma")
-        elif cursor.next():
-            raise MalformedThreshold(text, cursor.position, "a comma")
-    return tuple(limits)
-
-
-def _limit(cursor: _Cursor) -> Limit:
-    start = cursor.position
-    known = (*DURATIONS, *COUNTS, RATE)
-    metric = cursor.take(_NAME, f"one of {', '.join(known)}", known)
-    statistic = None
-    if metric in DURATIONS:
-        statistics = ", ".join(STATISTICS)
-        if cursor.next() != ".":
-            raise MalformedThreshold(cursor.text, cursor.position, f"'.' and one of {statistics}")
-        cursor.position += 1
-        statistic = cursor.take(_STATISTIC, f"one of {statistics}", STATISTICS)
-    relation = cursor.take(_OPERATOR, f"one of {' '.join(OPERATORS)}")
-    bound = float(cursor.take(_NUMBER, "a number"))
-    if statistic is not None:
-        bound *= UNITS[cursor.take(_UNIT, "a unit: ns, us, ms or s", UNITS)]
-    expression = "".join(cursor.text[start : cursor.position].split())
-    return Limit(expression, metric, statistic, relation, int(bound) if bound.is_integer() else bound)
+    def _text(self, value: float) -> str:
+        if self.metric in (*DURATIONS, *LONGEST):
+            return words.duration(value)
+        return words.rate(value) if self.metric == RATE else words.number(value)

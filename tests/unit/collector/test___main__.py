@@ -46,6 +46,20 @@ def test_verify_respects_thresholds(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert 99 == main(["verify", str(tmp_path)])
 
 
+def test_verify_takes_thresholds_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Limits on the command line take the place of the setting, and each says what was measured."""
+    write(good_run(), tmp_path)
+    monkeypatch.setenv("THRESHOLDS", "latency.p99<1ns")
+
+    assert 0 == main(["verify", str(tmp_path), "--thresholds", "missing{client:*}==0, clients==2"])
+    assert "  ✓ missing{client:*}==0  measured 0 by client-1\n  ✓ clients==2  measured 2\n" in capsys.readouterr().out
+
+    assert 104 == main(["verify", str(tmp_path), "--thresholds", "missing=0"])
+    assert ["    missing=0", "           ^"] == capsys.readouterr().err.splitlines()[1:]
+
+
 def test_verify_refuses_other_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No volumes folder is a wrong argument, one without runs proves nothing."""
     assert 104 == main(["verify", str(tmp_path)])

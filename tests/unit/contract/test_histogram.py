@@ -81,6 +81,21 @@ def test_buckets_leave_no_gap() -> None:
     assert list(range(edges[0], edges[-1] + 1)) == sorted(set(edges))
 
 
+@given(samples)
+def test_the_average_is_close(values: list[int]) -> None:
+    """The average is within 0.4 % of the exact one, or one nanosecond, and between the least and the greatest."""
+    found, average = of(values).mean(), Fraction(sum(values), len(values))
+
+    assert found is not None
+    assert abs(found - average) * 250 <= average + 250
+    assert min(values) <= found <= max(values)
+
+
+def test_of_nothing_there_is_no_average() -> None:
+    """Without durations there is no average."""
+    assert None is Histogram().mean()
+
+
 @given(st.lists(st.integers(-(2**70), 2**70) | st.just(10**400), min_size=1, max_size=20))
 def test_no_duration_is_refused(values: list[int]) -> None:
     """Whatever number a line holds is counted: less than none as none, more than 292 years as that."""

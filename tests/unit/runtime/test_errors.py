@@ -14,6 +14,13 @@ def test_settings_report_one_line_each() -> None:
     assert problems == str(fault).splitlines()
 
 
+def test_what_is_indented_belongs_to_the_line_above() -> None:
+    """A fault may show where it lies: that is no further fault."""
+    fault = BadSettings(["here\n    x+\n     ^", "there"])
+
+    assert "error: here\n    x+\n     ^\nerror: there\n" == fault.report()
+
+
 def test_folder_says_what_why_and_how() -> None:
     """A folder that refuses is named with the reason and the cure, on one line."""
     fault = UnwritableFolder("/volumes/logs", "permission denied", "fix: chown it")

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from services.collector.publish import terminal
+from services.collector.reconcile.expression import parse
 from services.collector.reconcile.summarise import reconcile
-from services.collector.reconcile.thresholds import parse
 from services.contract.summary import Fault
 from tests.unit.collector.books_factory import fold, good_run, judged, ledger_source, log_source
 

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from services.collector.publish.view import View, view
+from services.collector.reconcile.expression import parse
 from services.collector.reconcile.snapshot import Snapshot, snapshot
-from services.collector.reconcile.thresholds import parse
 from services.contract.summary import Causes, Fault, Quantiles, Summary, Totals
 from services.contract.timeline import Lane, Slot, Timeline
 from tests.unit.collector.books_factory import RUN, Files, fold, good_run, ledger_source, log_source

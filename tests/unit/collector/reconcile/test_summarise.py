@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.expression import parse
 from services.collector.reconcile.summarise import reconcile
-from services.collector.reconcile.thresholds import parse
 from services.collector.scan import Source
 from services.contract import ledger, summary
 from services.contract.line import FIRST

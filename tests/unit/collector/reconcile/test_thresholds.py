@@ -2,86 +2,111 @@
 
 import pytest
 
-from services.collector.reconcile.thresholds import MalformedThreshold, measured_text, parse
-from services.contract.summary import Quantiles, Threshold, Totals
-
-DURATIONS = {name: Quantiles(min=1, p50=2, p90=3, p99=4_000_000, p99_9=5, max=6) for name in ("latency", "transit")}
-TOTALS = Totals(missing=3, messages_per_second=100.5)
-
-
-def test_nothing_is_no_threshold() -> None:
-    """An empty text has no thresholds."""
-    assert () == parse("  ")
+from services.collector.reconcile.expression import parse
+from services.collector.reconcile.measures import Measures
+from services.collector.reconcile.thresholds import judge
+from services.contract.histogram import Histogram
+from services.contract.summary import Threshold
 
 
-@pytest.mark.parametrize(
-    ("text", "expression", "bound", "ok"),
-    [
-        ("latency.p99<50ms", "latency.p99<50ms", 50_000_000, True),
-        (" latency . p99 <= 4 ms ", "latency.p99<=4ms", 4_000_000, True),
-        ("transit.p99.9==5ns", "transit.p99.9==5ns", 5, True),
-        ("latency.p99>=1.5s", "latency.p99>=1.5s", 1_500_000_000, False),
-        ("missing==0", "missing==0", 0, False),
-        ("missing!=0", "missing!=0", 0, True),
-        ("rate>100", "rate>100", 100, True),
-    ],
-)
-def test_a_threshold_is_read_and_judged(text: str, expression: str, bound: float, ok: bool) -> None:
-    """Each kind of threshold compares what was measured with its bound."""
-    (limit,) = parse(text)
-
-    assert (expression, bound) == (limit.expression, limit.bound)
-    assert ok is limit.judge(TOTALS, DURATIONS, final=True).ok
+def measures(latencies_ms: list[int], **figures: float) -> Measures:
+    """Return measures with these latencies and figures."""
+    histogram = Histogram()
+    histogram.record([value * 1_000_000 for value in latencies_ms])
+    return Measures({"latency": histogram}, figures)
 
 
-def test_several_are_separated_by_commas() -> None:
-    """A list keeps its order."""
-    assert ["missing==0", "latency.p50<1ms"] == [limit.expression for limit in parse("missing==0, latency.p50<1ms")]
+RUN = measures([*range(1, 101)], missing=3, rate=1412.5, clients=2)
+CLIENTS = {
+    "client-1": measures([1, 2, 3], missing=0, rate=700.0),
+    "client-2": measures([60, 61, 62], missing=3, rate=600.0),
+    "client-3": measures([], missing=0),
+}
+
+
+def judged(text: str, *, final: bool = True) -> Threshold:
+    """Return the answer to one threshold."""
+    (answer,) = judge(parse(text), RUN, CLIENTS, final=final)
+    return answer
 
 
 @pytest.mark.parametrize(
-    ("text", "at", "expected"),
+    ("text", "ok"),
     [
-        ("latncy.p99<1ms", 1, "one of latency"),
-        ("latency<1ms", 8, "'.' and one of min"),
-        ("latency.p98<1ms", 9, "one of min"),
-        ("latency.p99~1ms", 12, "one of <"),
-        ("latency.p99<fast", 13, "a number"),
-        ("latency.p99<1", 14, "a unit"),
-        ("latency.p99<1h", 14, "a unit"),
-        ("missing==0ms", 11, "a comma"),
-        ("missing==0,", 12, "a threshold after the comma"),
+        ("missing<3", False), ("missing<=3", True), ("missing>3", False), ("missing>=3", True),
+        ("missing==3", True), ("missing!=3", False),
+    ],
+)  # fmt: skip
+def test_every_relation_is_judged(text: str, ok: bool) -> None:
+    """What was measured stands on the left of the relation."""
+    assert ok is judged(text).ok
+
+
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [
+        ("latency.p99<1s", "measured 98.8 ms"),
+        ("latency.p(12.5)<1s", "measured 13.0 ms"),
+        ("latency.med<1s", "measured 49.9 ms"),
+        ("latency.min<1s", "measured 1.0 ms"),
+        ("latency.avg<1s", "measured 50.5 ms"),
+        ("latency.max<1s", "measured 100.0 ms"),
+        ("missing<9", "measured 3"),
+        ("rate>1", "measured 1,412 msg/s"),
+        ("clients==2", "measured 2"),
+        ("latency{client:client-2}.max<1s", "measured 62.0 ms"),
+        ("missing{client:client-1}==0", "measured 0"),
     ],
 )
-def test_a_mistake_is_pointed_at(text: str, at: int, expected: str) -> None:
-    """The message names the character, what was expected there and what stands there."""
-    with pytest.raises(MalformedThreshold, match=f"at character {at}: expected ") as caught:
-        parse(text)
+def test_what_was_measured_is_said_with_its_unit(text: str, detail: str) -> None:
+    """Any statistic is taken from the durations themselves; durations, counts and rates are told apart."""
+    answer = judged(text)
 
-    assert at == caught.value.at
-    assert expected in str(caught.value)
+    assert (True, detail) == (answer.ok, answer.detail)
+
+
+@pytest.mark.parametrize(
+    ("text", "ok", "client", "detail"),
+    [
+        ("missing{client:*}==0", False, "client-2", "measured 3 by client-2"),
+        ("missing{client:*}<=3", True, "client-2", "measured 3 by client-2"),
+        ("missing{client:*}>=0", True, "client-1", "measured 0 by client-1"),
+        ("missing{client:*}!=3", False, "client-2", "measured 3 by client-2"),
+        ("latency{client:*}.p99<1s", False, "client-3", "not measured in this run by client-3"),
+        ("rate{client:*}>100", False, "client-3", "not measured in this run by client-3"),
+    ],
+)
+def test_each_client_must_hold(text: str, ok: bool, client: str, detail: str) -> None:
+    """The worst client decides and is named; one that measured nothing is the worst."""
+    answer = judged(text)
+
+    assert (ok, client, detail) == (answer.ok, answer.client, answer.detail)
+
+
+@pytest.mark.parametrize(
+    ("text", "client", "detail"),
+    [
+        ("transit.p99<1s", None, "not measured in this run"),
+        ("latency{client:client-3}.p99<1s", "client-3", "not measured by client-3"),
+        ("missing{client:client-9}==0", "client-9", "there is no client-9 in this run; did you mean client-3?"),
+        ("missing{client:x}==0", "x", "not measured: there is no x in this run"),
+    ],
+)
+def test_what_was_not_measured_does_not_hold(text: str, client: str | None, detail: str) -> None:
+    """A threshold on something that does not apply, or on nobody, fails rather than passes unseen."""
+    answer = judged(text)
+
+    assert (False, None, client) == (answer.ok, answer.measured, answer.client)
+    assert answer.detail.endswith(detail)
+
+
+def test_without_clients_nobody_holds() -> None:
+    """What is asked of each client does not hold when there is none."""
+    (answer,) = judge(parse("missing{client:*}==0"), RUN, {}, final=True)
+
+    assert (False, None, "not measured in this run") == (answer.ok, answer.client, answer.detail)
 
 
 def test_an_open_run_is_measured_and_not_judged() -> None:
     """While a run is open its thresholds have a value and no answer."""
-    (limit,) = parse("missing==0")
-
-    assert Threshold(expression="missing==0", ok=None, measured=3) == limit.judge(TOTALS, DURATIONS, final=False)
-
-
-def test_what_was_not_measured_does_not_hold() -> None:
-    """A threshold on something that does not apply fails rather than passes unseen."""
-    (limit,) = parse("latency.p99<1s")
-    judged = limit.judge(TOTALS, {"latency": Quantiles()}, final=True)
-
-    assert (False, None) == (judged.ok, judged.measured)
-    assert "not measured" == measured_text(judged)
-
-
-@pytest.mark.parametrize(
-    ("expression", "measured", "text"),
-    [("latency.p99<1s", 1_900_000, "1.9 ms"), ("missing==0", 1412, "1,412"), ("rate>1", 99.5, "99.5 msg/s")],
-)
-def test_what_was_measured_has_its_unit(expression: str, measured: float, text: str) -> None:
-    """Durations, counts and rates are told apart."""
-    assert text == measured_text(Threshold(expression=expression, ok=True, measured=measured))
+    assert (None, 3) == (judged("missing==0", final=False).ok, judged("missing==0", final=False).measured)

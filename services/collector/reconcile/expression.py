@@ -1,0 +1,163 @@
+"""Reads thresholds: ``latency.p99<50ms, missing{client:*}==0``. Grammar: ``docs/thresholds.md``."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from services.collector.reconcile.measures import CLIENTS, COUNTS, DURATIONS, LONGEST, OF_THE_RUN, RATE
+from services.collector.reconcile.thresholds import EVERY, OPERATORS, Limit
+from services.contract.fields import is_name
+
+METRICS = (*DURATIONS, *LONGEST, *COUNTS, CLIENTS, RATE)
+STATISTICS = ("min", "avg", "med", "max")
+UNITS = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60_000_000_000,
+    "h": 3_600_000_000_000,
+}
+MEANT = {"=": "==", "=<": "<=", "=>": ">=", "<>": "!="}
+DECIMALS = 3
+"""Of a percentile: so many the histogram can tell apart."""
+WINDOW = 80
+"""Columns of a long text that are shown around a mistake."""
+
+_WORD = re.compile(r"[^\s.,{}()<>=!~:]+")
+_NAME = re.compile(r"[^\s{}]+")
+_PERCENTILE = re.compile(r"p\(\s*(\d+(?:\.\d+)?)\s*\)|p(\d+(?:\.\d+)?)")
+_RELATION = re.compile(r"[<>=!~]+")
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_UNIT = re.compile(r"[^\W\d_]+")
+_SPACE = re.compile(r"\s*")
+
+
+class MalformedThreshold(ValueError):
+    """A threshold that cannot be understood; ``at`` is the character, counted from 1.
+
+    Its text says what was expected, and below it points at the character.
+    """
+
+    def __init__(self, text: str, position: int, expected: str, near: str | None = None) -> None:
+        word = _WORD.match(text, position) or _RELATION.match(text, position)
+        found = repr(word[0] if word else text[position]) if position < len(text) else "the end"
+        hint = f"; did you mean {near}?" if near else ""
+        self.at = position + 1
+        super().__init__(
+            f"at character {self.at}: expected {expected}, found {found}{hint}\n{_pointed(text, position)}"
+        )
+
+
+def _pointed(text: str, position: int) -> str:
+    """Return the line of a text that has the character, and a caret below that."""
+    start = text.rfind("\n", 0, position) + 1
+    line, column = text[start:].split("\n", maxsplit=1)[0].rstrip().expandtabs(1), position - start
+    cut = max(0, min(column - WINDOW // 2, len(line) - WINDOW))
+    shown = line[cut : cut + WINDOW]
+    return f"    {shown}\n    {' ' * (column - cut)}^"
+
+
+def parse(text: str) -> tuple[Limit, ...]:
+    """Read a list of thresholds, empty for an empty text.
+
+    Raises:
+        MalformedThreshold: naming the first character that is wrong.
+    """
+    cursor, limits = _Cursor(text), []
+    while cursor.next():
+        limits.append(_limit(cursor))
+        if cursor.take(","):
+            if not cursor.next():
+                raise cursor.wrong("a threshold after the comma")
+        elif cursor.next():
+            raise cursor.wrong("a comma")
+    return tuple(limits)
+
+
+class _Cursor:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.position = 0
+
+    def next(self) -> str:
+        """Return the character that comes next, empty at the end; spaces do not count."""
+        found = _SPACE.match(self.text, self.position)
+        self.position = found.end() if found else self.position
+        return self.text[self.position : self.position + 1]
+
+    def take(self, character: str) -> bool:
+        """Pass a character if it comes next."""
+        comes = self.next() == character
+        self.position += comes
+        return comes
+
+    def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        """Return what matches here, without passing it."""
+        self.next()
+        return pattern.match(self.text, self.position)
+
+    def choose(self, pattern: re.Pattern[str], known: Iterable[str], expected: str) -> str:
+        """Pass one of the known words, or complain and suggest the one that is meant."""
+        found = self.match(pattern)
+        if found is None or found[0] not in known:
+            near = difflib.get_close_matches(found[0], known, n=1) if found else []
+            raise self.wrong(expected, MEANT.get(found[0], near[0] if near else None) if found else None)
+        self.position = found.end()
+        return found[0]
+
+    def wrong(self, expected: str, near: str | None = None) -> MalformedThreshold:
+        """Return the complaint about the character that comes next."""
+        self.next()
+        return MalformedThreshold(self.text, self.position, expected, near)
+
+
+def _limit(cursor: _Cursor) -> Limit:
+    start = cursor.position
+    metric = cursor.choose(_WORD, METRICS, f"one of {', '.join(METRICS)}")
+    client = _client(cursor, metric) if cursor.next() == "{" else None
+    statistic = _statistic(cursor, metric) if metric in DURATIONS else None
+    relation = cursor.choose(_RELATION, OPERATORS, f"one of {' '.join(OPERATORS)}")
+    number = cursor.match(_NUMBER)
+    if number is None:
+        raise cursor.wrong("a number")
+    cursor.position = number.end()
+    bound = float(number[0])
+    if metric in (*DURATIONS, *LONGEST):
+        bound *= UNITS[cursor.choose(_UNIT, UNITS, "a unit: ns, us, ms, s, m or h")]
+    expression = "".join(cursor.text[start : cursor.position].split())
+    return Limit(expression, metric, client, statistic, relation, int(bound) if bound.is_integer() else bound)
+
+
+def _client(cursor: _Cursor, metric: str) -> str:
+    if metric in OF_THE_RUN:
+        raise cursor.wrong(f"no client: {metric} is of the run as a whole")
+    cursor.position += 1
+    cursor.choose(_WORD, ["client"], "client:NAME")
+    if not cursor.take(":"):
+        raise cursor.wrong("':' and the name of a client, or '*' for each of them")
+    found = cursor.match(_NAME)
+    if found is None or not (found[0] == EVERY or is_name(found[0])):
+        raise cursor.wrong("the name of a client, or '*' for each of them")
+    cursor.position = found.end()
+    if not cursor.take("}"):
+        raise cursor.wrong("'}'")
+    return found[0]
+
+
+def _statistic(cursor: _Cursor, metric: str) -> str | float:
+    which = f"one of {', '.join(STATISTICS)} or a percentile such as p99 or p99.9"
+    if not cursor.take("."):
+        raise cursor.wrong(f"'.' and which {metric} is meant: {which}")
+    percentile = cursor.match(_PERCENTILE)
+    if percentile is None:
+        word = cursor.choose(_WORD, STATISTICS, which)
+        return 50.0 if word == "med" else word
+    number = percentile[1] or percentile[2]
+    if not 0 < float(number) <= 100 or len(number.partition(".")[2]) > DECIMALS:
+        raise cursor.wrong(f"a percentile above 0 and at most 100, with at most {DECIMALS} decimals")
+    cursor.position = percentile.end()
+    return float(number)

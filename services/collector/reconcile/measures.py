@@ -1,0 +1,66 @@
+"""What thresholds can be set on: the durations and figures of a run, and those of each of its clients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.collector.reconcile.account import Account
+from services.contract.histogram import Histogram
+from services.contract.summary import Totals
+
+DURATIONS = ("latency", "transit", "block", "spread")
+"""Of these there are many, so a threshold says which: ``latency.p99``."""
+LONGEST: tuple[str, ...] = ()
+"""Durations of which each client has one, so nothing is left to say."""
+COUNTS = ("missing", "duplicates", "reordered", "corrupt", "residual", "received", "blocks")
+CLIENTS = "clients"
+RATE = "rate"
+OF_THE_RUN = ("spread", CLIENTS)
+"""What no single client has: the spread lies between them."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What was measured, by name of metric; what does not apply is absent or None.
+
+    Attributes:
+        durations: of each of `DURATIONS`.
+        figures: counts, and the rate in messages per second.
+    """
+
+    durations: Mapping[str, Histogram]
+    figures: Mapping[str, float | int | None]
+
+
+def of_run(every: Sequence[Account], totals: Totals, durations: Mapping[str, Histogram]) -> Measures:
+    """Return the measures of a run as a whole."""
+    figures: dict[str, float | int | None] = {name: getattr(totals, name) for name in COUNTS}
+    figures |= {CLIENTS: len(every), RATE: totals.messages_per_second}
+    return Measures(durations, figures)
+
+
+def of_client(account: Account, *, scheduled: bool) -> Measures:
+    """Return the measures of one client; without a schedule nothing is due, so nothing is late."""
+    log = account.log
+    durations = {"transit": log.transit, "block": log.durations}
+    if scheduled:
+        durations["latency"] = log.latency
+    figures: dict[str, float | int | None] = {
+        "missing": len(account.missing),
+        "duplicates": account.duplicates,
+        "reordered": log.reordered,
+        "corrupt": len(log.corrupt),
+        "residual": account.residual,
+        "received": account.received,
+        "blocks": log.blocks.count,
+        RATE: _rate(account),
+    }
+    return Measures(durations, figures)
+
+
+def _rate(account: Account) -> float | None:
+    first_us, last_us = account.log.first_us, account.log.last_us
+    if first_us is None or last_us is None or last_us <= first_us:
+        return None
+    return account.received * 1e6 / (last_us - first_us)

@@ -1,0 +1,47 @@
+"""docs/thresholds.md is the grammar: every word that a threshold may have is in it, and its examples are read."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from services.collector.reconcile.expression import METRICS, STATISTICS, UNITS, MalformedThreshold, parse
+from services.collector.reconcile.thresholds import OPERATORS
+from tests.repo.markdown import fences, rows, sections
+from tests.repo.repository import text
+
+DOCUMENT = text("docs/thresholds.md")
+
+
+def quoted(rule: str) -> set[str]:
+    """Return the words in quotes of one rule of the grammar."""
+    (line,) = [line for line in sections(DOCUMENT)["Grammar"].splitlines() if line.startswith(f"{rule} ")]
+    return set(re.findall(r'"([^"]+)"', line))
+
+
+def test_the_grammar_has_every_word() -> None:
+    """Metrics, statistics, relations and units are those that the code knows."""
+    named = {name for row in rows(DOCUMENT) for name in re.findall(r"`([a-z]+)`", row[0])}
+
+    assert set(METRICS) == named
+    assert set(STATISTICS) == quoted("statistic")
+    assert set(OPERATORS) == quoted("relation")
+    assert set(UNITS) == quoted("unit")
+
+
+def test_its_examples_are_read() -> None:
+    """Every threshold that is shown to be set is one."""
+    given = [found for fence in fences(DOCUMENT, "sh") for found in re.findall(r"'([^']+)'", fence.text)]
+
+    assert given
+    assert all(parse(one) for one in given)
+
+
+def test_the_mistake_is_told_as_shown() -> None:
+    """The message that is shown is the one that is given for the text in it."""
+    (shown,) = [fence.text for fence in fences(DOCUMENT, "text") if fence.text.startswith("error: ")]
+    with pytest.raises(MalformedThreshold) as caught:
+        parse(shown.splitlines()[1].strip())
+
+    assert f"error: THRESHOLDS: {caught.value}\n" == shown

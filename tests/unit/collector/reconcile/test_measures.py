@@ -1,0 +1,43 @@
+"""Tests of services/collector/reconcile/measures.py."""
+
+import pytest
+
+from services.collector.reconcile.account import accounts
+from services.collector.reconcile.expression import METRICS
+from services.collector.reconcile.measures import COUNTS, DURATIONS, LONGEST, OF_THE_RUN, of_client, of_run
+from services.contract.histogram import Histogram
+from tests.unit.collector.books_factory import fold, good_run, judged
+
+EVERY = accounts(fold(good_run()))
+MADE = judged(good_run())
+
+
+def test_a_run_is_measured_by_its_totals() -> None:
+    """The figures are those of the summary, and every metric is a duration or a figure."""
+    durations = {name: Histogram() for name in DURATIONS}
+    found = of_run(EVERY, MADE.totals, durations)
+
+    assert {name: getattr(MADE.totals, name) for name in COUNTS} == {name: found.figures[name] for name in COUNTS}
+    assert (2, MADE.totals.messages_per_second) == (found.figures["clients"], found.figures["rate"])
+    assert set(METRICS) == set(found.durations) | set(found.figures)
+
+
+def test_a_client_is_measured_as_its_summary_says() -> None:
+    """Each client has all metrics but those that lie between clients, with the values of its summary."""
+    found = of_client(EVERY[0], scheduled=True)
+    (made, _) = MADE.clients
+
+    assert set(METRICS) - set(OF_THE_RUN) == set(found.durations) | set(found.figures)
+    assert {name: getattr(made, name) for name in COUNTS} == {name: found.figures[name] for name in COUNTS}
+    assert made.latency_ns.p99 == found.durations["latency"].percentile(99)
+    assert all(name in found.figures for name in LONGEST)
+
+
+def test_a_clients_rate_is_over_its_own_time() -> None:
+    """60 messages, a millisecond apart, from the first to the last."""
+    assert 60 / 0.059 == pytest.approx(of_client(EVERY[0], scheduled=True).figures["rate"])
+
+
+def test_without_a_schedule_a_client_is_not_late() -> None:
+    """At RATE=0 there is no latency to be held to."""
+    assert "latency" not in of_client(EVERY[0], scheduled=False).durations
