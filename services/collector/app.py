@@ -8,13 +8,16 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from services.collector import keep
 from services.collector.follow import Follow
 from services.collector.publish import store, terminal
+from services.collector.publish.metrics import Effort
 from services.collector.publish.page import Board, Page
 from services.collector.publish.voice import Voice
+from services.collector.reconcile.durations import Durations
 from services.collector.scan import find_runs
 from services.collector.settings import CollectorSettings
 from services.contract.fields import run_order, utc_text
@@ -71,8 +74,9 @@ class Collector:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.newest: Summary | None = None
-        self.lines = 0
+        self.durations: Durations | None = None
         self.changed_at = self._round_at = now()
+        self.effort = Effort(0, 0, self.changed_at)
         self._settings, self._clock, self._say, self._now = settings, clock, say, now
         self._followed: dict[str, Followed] = {}
         self._closed: set[str] = set()
@@ -91,14 +95,18 @@ class Collector:
         self._note_life()
         runs = self._discover()
         self._prune()
-        started = self._now()
+        started, is_hindered = self._now(), False
         limit = started + (LAST_SLICE_SECONDS if last else SLICE_SECONDS)
         for run in sorted(self._followed, key=run_order):
             try:
                 self._look(self._followed[run], newest=run == runs[-1], limit=limit, last=last)
             except OSError as problem:
+                is_hindered = True
                 self._complain("cannot read or publish a run", run, problem)
-        return any(one.follow.behind for one in self._followed.values())
+        behind = any(one.follow.behind for one in self._followed.values())
+        if not behind and not is_hindered:
+            self.effort = replace(self.effort, caught_up_at=started)
+        return behind
 
     def _discover(self) -> list[str]:
         runs = find_runs(self._settings.volumes)
@@ -108,7 +116,8 @@ class Collector:
             known = store.load(self._settings.volumes, run)
             if known is not None and known.state == "closed":
                 self._closed.add(run)
-                self.newest = known if run == runs[-1] else self.newest
+                if run == runs[-1]:
+                    self.newest, self.durations = known, None
             else:
                 self._followed[run] = Followed(Follow(self._settings.volumes, run, self._now()))
         for run in set(self._followed) - set(runs):
@@ -117,9 +126,10 @@ class Collector:
 
     def _look(self, one: Followed, *, newest: bool, limit: float, last: bool) -> None:
         follow = one.follow
-        state = follow.books.ledger.state
+        state, lines, size = follow.books.ledger.state, follow.lines, follow.bytes
         if follow.read(self._now(), lambda: self._now() > limit):
             self.changed_at, one.dirty = self._now(), True
+        self.effort = self.effort.more(follow.lines - lines, follow.bytes - size)
         now = self._now()
         final = follow.is_over(now, followed=not newest) or (last and follow.has_ended and not follow.behind)
         if not follow.behind and (final or now >= one.recheck_at):
@@ -150,7 +160,7 @@ class Collector:
         made = one.follow.summary(self._settings.limits, final=final)
         dated = _date(made, self._clock)
         if newest:
-            self.newest = dated
+            self.newest, self.durations = dated, one.follow.durations
         if final and not one.told:
             # Before it is stored: a full disk must not silence the verdict.
             self._say(self._final(made))
@@ -222,12 +232,12 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
         while not stop.is_set():
             began = time.process_time()
             behind = await asyncio.to_thread(collector.round)
-            board.show(collector.newest)
+            board.show(collector.newest, collector.durations, collector.effort)
             took, idle = time.process_time() - began, time.monotonic() - collector.changed_at > IDLE_AFTER_SECONDS
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 0.0 if behind else _pause(took, idle=idle))
         await asyncio.to_thread(collector.round, last=True)
-        board.show(collector.newest)
+        board.show(collector.newest, collector.durations, collector.effort)
     finally:
         await page.stop()
         for task in tasks:

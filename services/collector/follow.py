@@ -8,6 +8,7 @@ from pathlib import Path
 
 from services.collector.reconcile.account import accounts
 from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.durations import Durations, measured
 from services.collector.reconcile.summarise import reconcile
 from services.collector.reconcile.thresholds import Limit
 from services.collector.scan import Rewritten, RunFiles
@@ -22,12 +23,17 @@ WINDOW_SECONDS = 3.0
 
 
 class Follow:
-    """Reads one run, round by round. ``now`` is monotonic seconds in every method."""
+    """Reads one run, round by round. ``now`` is monotonic seconds in every method.
+
+    ``lines`` and ``bytes`` count what was read, what was read again too; ``durations`` are those of the last summary.
+    """
 
     def __init__(self, volumes: Path, run: str, now: float) -> None:
         self.run = run
         self.changed_at = now
         self.behind = self.rereading = False
+        self.lines = self.bytes = 0
+        self.durations: Durations | None = None
         self._volumes = volumes
         self._ended_at: float | None = None
         self._logged: deque[tuple[float, int]] = deque()
@@ -45,25 +51,26 @@ class Follow:
         ``behind`` tells whether more is waiting. A run whose files were rewritten is read from its beginning; meanwhile
         it is ``rereading``, and its books say less than what is known.
         """
-        count, self.behind = 0, False
+        lines, self.behind, is_anew = self.lines, False, False
         try:
             for source, line in self._files.lines():
                 self.books.take(source, line)
-                count += 1
+                self.lines, self.bytes = self.lines + 1, self.bytes + len(line)
                 if enough():
                     self.behind = True
                     break
         except Rewritten:
             self._again()
-            count += 1
+            is_anew = True
+        found = is_anew or self.lines > lines
         self.rereading &= self.behind
         self.books.take_sources(self._files.sources())
-        if count:
+        if found:
             self.changed_at = now
         if self._ended_at is None and self.books.ledger.ends:
             self._ended_at = now
         self._note_rate(now)
-        return count > 0
+        return found
 
     def recheck(self, enough: Callable[[], bool], *, anew: bool) -> bool:
         """Hold what was read to what stands there; if it differs, the run is read from its beginning.
@@ -114,7 +121,8 @@ class Follow:
         if final and not self._has_tails:
             self._has_tails = True
             self.books.take_tails(self._files.tails())
-        return reconcile(self.books, limits, final=final, made_at=made_at)
+        self.durations = measured(self.books)
+        return reconcile(self.books, limits, final=final, made_at=made_at, taken=self.durations)
 
     def rate(self) -> float | None:
         """Return how many messages per second were logged of late, None before that can be told."""

@@ -8,7 +8,7 @@ so any order of recording and merging gives the same percentiles. Minimum and ma
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from itertools import accumulate
@@ -91,8 +91,22 @@ class Histogram:
         """Return the average duration, within 0.4 % of the exact one, None when there is none."""
         if self.min is None or self.max is None:
             return None
-        total = sum(middle_ns(bucket) * count for bucket, count in self._counts.items())
-        return min(max(round(total / self.count), self.min), self.max)
+        return min(max(round(self.total_ns() / self.count), self.min), self.max)
+
+    def up_to(self, bounds_ns: Sequence[int]) -> list[int]:
+        """Return how many durations do not exceed each bound; one within 0.4 % of a bound may be on its other side."""
+        ordered = sorted(self._counts)
+        reached = [0, *accumulate(map(self._counts.__getitem__, ordered))]
+        middles = list(map(middle_ns, ordered))
+        # The greatest is known exactly, so that no bound above it lacks any.
+        return [
+            self.count if self.max is None or self.max <= bound else reached[bisect_right(middles, bound)]
+            for bound in bounds_ns
+        ]
+
+    def total_ns(self) -> int:
+        """Return the sum of the durations, within 0.4 %."""
+        return sum(count * middle_ns(bucket) for bucket, count in self._counts.items())
 
     def _extend(self, low: int, high: int, count: int) -> None:
         self.min = low if self.min is None else min(self.min, low)

@@ -1,84 +1,201 @@
-"""The newest summary as Prometheus metrics. A bounded number of labels, however many clients there are."""
+"""The newest run, and the collector's own effort, as Prometheus metrics. Specification: ``docs/metrics.md``.
+
+The number of series is bounded, however many clients and runs there are. What only grows while a run goes on is a
+counter; with the next run it begins anew, as any counter may.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import get_args
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
 
-from services.contract.summary import ClientSummary, Quantiles, RunState, Summary, Verdict
+from services.collector.reconcile.checks import DAMAGE
+from services.collector.reconcile.durations import Durations
+from services.contract.histogram import Histogram
+from services.contract.summary import ClientState, ClientSummary, Quantiles, RunState, Summary, Verdict
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 MOST_CLIENTS = 200
-OTHER = "other"
+OTHER = "~other"
+"""Stands for the clients beyond `MOST_CLIENTS`; no client has this name."""
+BOUNDS_NS = tuple(digits * 10**power for power in range(4, 11) for digits in (1, 2, 5))[2:-1]
+"""Upper bounds of the buckets: 50 µs to 20 s. One machine is late by microseconds, a client that was cut by seconds."""
 
-_TOTALS = {
-    "expected": "Messages that the clients answer for.",
-    "received": "Distinct messages logged.",
-    "duplicates": "Messages received again.",
-    "reordered": "Messages received out of order.",
-    "corrupt": "Messages that failed their checksum in flight.",
-    "residual": "Messages that no cause explains; not 0 means the books do not close.",
-    "blocks": "Blocks logged.",
-    "bytes": "Bytes of records logged.",
+_COUNTERS = {
+    "received_messages": ("received", "Distinct messages that clients logged."),
+    "received_bytes": ("bytes", "Bytes of the records that clients logged."),
+    "logged_blocks": ("blocks", "Blocks that clients logged."),
+    "duplicate_messages": ("duplicates", "Messages that a client received again."),
+    "reordered_messages": ("reordered", "Messages that a client received after a later one."),
+    "corrupt_messages": ("corrupt", "Messages in batches that failed their digest in flight."),
 }
-_QUANTILES = {"min": "0", "p50": "0.5", "p90": "0.9", "p95": "0.95", "p99": "0.99", "p99_9": "0.999", "max": "1"}
-_PER_CLIENT = ("received", "missing", "duplicates", "blocks")
+_GAUGES = {
+    "expected_messages": ("expected", "Messages that the clients answer for."),
+    "residual_messages": ("residual", "Messages that no cause explains: must be 0."),
+    "unreceipted_messages": ("logged_not_receipted", "Messages on disk without a receipt in the ledger."),
+}
+_CLIENT_COUNTERS = {
+    "received_messages": ("received", "Distinct messages that the client logged."),
+    "received_bytes": ("bytes", "Bytes of the records that the client logged."),
+    "logged_blocks": ("blocks", "Blocks that the client logged."),
+    "duplicate_messages": ("duplicates", "Messages that the client received again."),
+}
+_PERCENTS = {"min": "0", "p50": "50", "p90": "90", "p95": "95", "p99": "99", "p99_9": "99.9", "max": "100"}
 
 
-class _Shown:
-    def __init__(self, made: Summary) -> None:
-        self._made = made
+@dataclass(frozen=True)
+class Effort:
+    """What the collector has done since it started.
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Return the metrics of the summary."""
-        made = self._made
-        for name, meaning in _TOTALS.items():
-            yield GaugeMetricFamily(f"streamgauge_{name}", meaning, value=getattr(made.totals, name))
-        yield _one_of("state", "State of the run.", get_args(RunState), made.state)
-        yield _one_of("verdict", "Verdict on the run.", get_args(Verdict), made.verdict)
-        missing = GaugeMetricFamily("streamgauge_missing", "Messages missing, by cause.", labels=["cause"])
-        for cause in made.missing_by_cause.__struct_fields__:
-            missing.add_metric([cause], getattr(made.missing_by_cause, cause))
-        yield missing
-        yield _quantiles("latency", "From due to received.", made.latency_ns)
-        yield _quantiles("transit", "From sent to received.", made.transit_ns)
-        yield _quantiles("spread", "From first to last client.", made.spread_ns)
-        yield _quantiles("block_duration", "Time to receive a block.", made.block_duration_ns)
-        for name in _PER_CLIENT:
-            yield _per_client(name, made.clients)
+    Attributes:
+        lines: it has read, of all runs.
+        bytes: of these lines.
+        caught_up_at: when everything in the files had been read last, in monotonic seconds.
+    """
+
+    lines: int
+    bytes: int
+    caught_up_at: float
+
+    def more(self, lines: int, size: int) -> Effort:
+        """Return it after more was read."""
+        return Effort(self.lines + lines, self.bytes + size, self.caught_up_at)
 
 
-def expose(made: Summary | None) -> bytes:
-    """Return a summary in Prometheus' text format, nothing when there is none."""
+def expose(made: Summary | None, durations: Durations | None, effort: Effort | None, now: float) -> bytes:
+    """Return everything in Prometheus' text format.
+
+    Args:
+        made: the newest summary, if there is a run.
+        durations: what it was measured by; of a run that was closed before the collector started nobody knows.
+        effort: what was done for it.
+        now: monotonic seconds.
+    """
     registry = CollectorRegistry(auto_describe=False)
+    ProcessCollector(registry=registry)
+    if effort is not None:
+        registry.register(_Families(lambda: _effort(effort, now)))
     if made is not None:
-        registry.register(_Shown(made))
+        registry.register(_Families(lambda: _run(made)))
+        registry.register(_Families(lambda: _clients(made.clients)))
+    if durations is not None:
+        registry.register(_Families(lambda: _histograms(durations)))
     return generate_latest(registry)
 
 
-def _one_of(name: str, meaning: str, choices: tuple[str, ...], chosen: str | None) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(f"streamgauge_{name}", f"{meaning} 1 is the one that holds.", labels=[name])
-    for choice in choices:
-        family.add_metric([choice], choice == chosen)
-    return family
+class _Families(Collector):
+    """What the registry asks; it wants an object."""
+
+    def __init__(self, ask: Callable[[], Iterator[Metric]]) -> None:
+        self._ask = ask
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the families."""
+        return self._ask()
 
 
-def _quantiles(name: str, meaning: str, quantiles: Quantiles) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(f"streamgauge_{name}_seconds", meaning, labels=["quantile"])
-    for field, label in _QUANTILES.items():
-        value = getattr(quantiles, field)
-        if value is not None:
-            family.add_metric([label], value / 1e9)
-    return family
+def _effort(effort: Effort, now: float) -> Iterator[Metric]:
+    for name, meaning, value in (
+        ("lines", "Lines of the books that were read.", effort.lines),
+        ("bytes", "Bytes of the books that were read.", effort.bytes),
+    ):
+        yield CounterMetricFamily(f"streamgauge_collector_read_{name}", meaning, value=value)
+    behind, age = "How long ago everything that lay in the books had been read.", now - effort.caught_up_at
+    yield GaugeMetricFamily("streamgauge_collector_behind_seconds", behind, value=max(0.0, age))
 
 
-def _per_client(name: str, clients: list[ClientSummary]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(f"streamgauge_client_{name}", f"Of one client: {name}.", labels=["client"])
-    for client in clients[:MOST_CLIENTS]:
-        family.add_metric([client.client], getattr(client, name))
-    if len(clients) > MOST_CLIENTS:
-        family.add_metric([OTHER], sum(getattr(client, name) for client in clients[MOST_CLIENTS:]))
+def _run(made: Summary) -> Iterator[Metric]:
+    yield InfoMetricFamily("streamgauge_run", "The newest run.", {"run": made.run, "feed": made.feed or ""})
+    yield _one_of("run_state", "state", get_args(RunState), made.state)
+    yield _one_of("run_verdict", "verdict", get_args(Verdict), made.verdict)
+    answers = {check.name: float(check.ok) for check in made.checks if check.ok is not None}
+    yield _labelled("run_check", "1 if the check is answered with yes.", "check", answers)
+    limits = {limit.expression: float(limit.ok) for limit in made.thresholds if limit.ok is not None}
+    yield _labelled("run_threshold", "1 if the threshold holds.", "expression", limits)
+    states = Counter(client.state for client in made.clients)
+    counts = {state: states[state] for state in get_args(ClientState)}
+    yield _labelled("run_clients", "Clients in this state.", "state", counts)
+    for name, (field, meaning) in _COUNTERS.items():
+        yield CounterMetricFamily(f"streamgauge_{name}", meaning, value=getattr(made.totals, field))
+    causes = {cause: getattr(made.missing_by_cause, cause) for cause in made.missing_by_cause.__struct_fields__}
+    yield _labelled("missing_messages", "Messages missing, by cause.", "cause", causes)
+    for name, (field, meaning) in _GAUGES.items():
+        yield GaugeMetricFamily(f"streamgauge_{name}", meaning, value=getattr(made.totals, field))
+    faults = Counter(dict.fromkeys(sorted(DAMAGE), 0))
+    faults.update(fault.kind for fault in made.faults)
+    yield _labelled("faults", "Damage found in the books, by kind.", "kind", faults)
+    for name in ("latency", "transit", "block_duration", "spread"):
+        yield _percentiles(name, getattr(made, f"{name}_ns"))
+
+
+def _clients(clients: Sequence[ClientSummary]) -> Iterator[Metric]:
+    for name, (field, meaning) in _CLIENT_COUNTERS.items():
+        values = _by_client(clients, attrgetter(field), sum)
+        yield _labelled(f"client_{name}", meaning, "client", values, CounterMetricFamily)
+    missing = _by_client(clients, attrgetter("missing"), sum)
+    yield _labelled("client_missing_messages", "Messages that the client is missing.", "client", missing)
+    timed = [client for client in clients if client.latency_ns.p99 is not None]
+    late = _by_client(timed, lambda client: (client.latency_ns.p99 or 0) / 1e9, max)
+    yield _labelled("client_latency_p99_seconds", "99th percentile, due to received.", "client", late)
+
+
+def _by_client(
+    clients: Sequence[ClientSummary],
+    value: Callable[[ClientSummary], float],
+    together: Callable[[Iterable[float]], float],
+) -> dict[str, float]:
+    found = {client.client: value(client) for client in clients[:MOST_CLIENTS]}
+    others = clients[MOST_CLIENTS:]
+    return {**found, OTHER: together(map(value, others))} if others else found
+
+
+def _histograms(durations: Durations) -> Iterator[Metric]:
+    for name, meaning, histogram in (
+        ("latency", "Of messages, from due to received.", durations.latency),
+        ("transit", "Of messages, from sent to received.", durations.transit),
+        ("block_duration", "Of blocks, from first to last message.", durations.block),
+    ):
+        yield HistogramMetricFamily(
+            f"streamgauge_{name}_seconds", meaning, buckets=_buckets(histogram), sum_value=histogram.total_ns() / 1e9
+        )
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    bounds = [f"{bound / 1e9:.12g}" for bound in BOUNDS_NS]
+    return [*zip(bounds, histogram.up_to(BOUNDS_NS), strict=True), ("+Inf", histogram.count)]
+
+
+def _percentiles(name: str, quantiles: Quantiles) -> Metric:
+    values = {percent: getattr(quantiles, field) for field, percent in _PERCENTS.items()}
+    seconds = {percent: value / 1e9 for percent, value in values.items() if value is not None}
+    return _labelled(f"{name}_percentile_seconds", f"The summary's {name}_ns, of the whole run.", "percent", seconds)
+
+
+def _one_of(name: str, label: str, choices: Sequence[str], chosen: str | None) -> Metric:
+    return _labelled(name, f"1 for the {label} that holds.", label, {choice: choice == chosen for choice in choices})
+
+
+def _labelled(
+    name: str,
+    meaning: str,
+    label: str,
+    values: Mapping[str, float],
+    kind: type[GaugeMetricFamily | CounterMetricFamily] = GaugeMetricFamily,
+) -> Metric:
+    family = kind(f"streamgauge_{name}", meaning, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
     return family

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -19,6 +20,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.collector.publish import metrics
+from services.collector.publish.metrics import Effort
+from services.collector.reconcile.durations import Durations
 from services.contract import summary
 from services.contract.summary import Summary
 from services.runtime.errors import BadSettings, PortInUse
@@ -48,12 +51,15 @@ class Board:
 
     def __init__(self) -> None:
         self.summary: Summary | None = None
+        self.durations: Durations | None = None
+        self.effort: Effort | None = None
         self.closed = False
         self.version = 0
         self._bell = asyncio.Event()
 
-    def show(self, made: Summary | None) -> None:
-        """Show a summary; the same one again changes nothing."""
+    def show(self, made: Summary | None, durations: Durations | None = None, effort: Effort | None = None) -> None:
+        """Show a summary, what it was measured by and what it took; the same summary again is no news."""
+        self.durations, self.effort = durations, effort
         if made is not None and made is not self.summary:
             self.summary = made
             self._ring()
@@ -103,7 +109,8 @@ def make_app(board: Board, page_host: str = "") -> ASGIApp:
         return Response(json.dumps({"ok": True, "run": run}) + "\n", media_type="application/json")
 
     async def expose(_request: Request) -> Response:
-        return Response(metrics.expose(board.summary), headers={"content-type": metrics.CONTENT_TYPE})
+        told = metrics.expose(board.summary, board.durations, board.effort, time.monotonic())
+        return Response(told, headers={"content-type": metrics.CONTENT_TYPE})
 
     routes = [
         *(static(name, kind) for name, kind in STATIC.values()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 from services.collector import words
@@ -10,8 +10,8 @@ from services.collector.reconcile import checks, closing, measures
 from services.collector.reconcile.account import Account, accounts, fault_order
 from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.checks import Answer, Case
+from services.collector.reconcile.durations import Durations, measured
 from services.collector.reconcile.thresholds import Limit, judge
-from services.contract.histogram import Histogram
 from services.contract.summary import (
     Causes,
     ClientSummary,
@@ -25,7 +25,14 @@ from services.contract.summary import (
 )
 
 
-def reconcile(books: RunBooks, limits: Sequence[Limit] = (), *, final: bool, made_at: str | None = None) -> Summary:
+def reconcile(
+    books: RunBooks,
+    limits: Sequence[Limit] = (),
+    *,
+    final: bool,
+    made_at: str | None = None,
+    taken: Durations | None = None,
+) -> Summary:
     """Return the summary of a run.
 
     Args:
@@ -33,17 +40,12 @@ def reconcile(books: RunBooks, limits: Sequence[Limit] = (), *, final: bool, mad
         limits: the operator's thresholds.
         final: nothing will be added any more, so there is a verdict.
         made_at: the one field that is not a function of the books.
+        taken: what `measured` finds in these books, for whoever has asked it already.
     """
     every = accounts(books)
-    # Without a schedule nothing is due, so there is nothing to be late for.
     scheduled = books.ledger.rate != 0
     totals = _totals(every)
-    histograms = {
-        "latency": _merged(account.log.latency for account in every if scheduled),
-        "transit": _merged(account.log.transit for account in every),
-        "block": _merged(account.log.durations for account in every),
-        "spread": books.spread.histogram(),
-    }
+    histograms = (taken or measured(books)).by_name()
     durations = {name: Quantiles.of(histogram) for name, histogram in histograms.items()}
     faults = sorted([*chain(*(account.faults for account in every)), *ledger_faults(books)], key=fault_order)
     case = Case(books, every, totals, durations["latency"], durations["transit"], faults) if final else None
@@ -103,13 +105,6 @@ def _state(books: RunBooks, *, final: bool) -> RunState:
     # A run without a ledger has no end; what is final is closed all the same, and not read again.
     state = books.ledger.state
     return "closed" if final and (state == "ended" or not books.ledger.opens) else state
-
-
-def _merged(histograms: Iterable[Histogram]) -> Histogram:
-    total = Histogram()
-    for histogram in histograms:
-        total.merge(histogram)
-    return total
 
 
 def _causes(every: Sequence[Account]) -> Causes:

@@ -99,6 +99,26 @@ def test_damage_behind_the_reader_is_noticed(tmp_path: Path, ended: bool) -> Non
     assert ("closed", "FAIL") == (made.state, made.verdict) if ended else "running" == made.state
 
 
+def test_effort_is_told(tmp_path: Path) -> None:
+    """What was read is counted, and when all of it had been read; a disk that refuses leaves the collector behind."""
+    rig = Rig(tmp_path)
+    write(open_run(), tmp_path)
+    rig.rounds(2)
+    files = open_run().values()
+
+    assert sum(map(len, files)) == rig.collector.effort.lines
+    assert sum(len(line) for lines in files for line in lines) == rig.collector.effort.bytes
+    assert rig.time.now == rig.collector.effort.caught_up_at
+
+    shutil.rmtree(tmp_path / "summary")
+    (tmp_path / "summary").write_bytes(b"no folder")
+    write(good_run(), tmp_path)
+    before = rig.time.now
+    rig.rounds(3)
+
+    assert before == rig.collector.effort.caught_up_at
+
+
 def test_nothing_is_said_of_a_run_that_stands_still(tmp_path: Path) -> None:
     """An interrupted run is watched in silence."""
     rig = Rig(tmp_path)

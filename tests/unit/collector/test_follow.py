@@ -142,6 +142,27 @@ def test_a_rewritten_run_is_read_again(tmp_path: Path, loss: str) -> None:
         pass
 
     assert 80 == follow.summary((), final=False).totals.received
+    assert follow.durations is not None
+    assert 80 == follow.durations.transit.count
+
+
+def test_what_is_read_is_counted(tmp_path: Path) -> None:
+    """Lines and bytes are counted as they are read, and again when they are read again."""
+    lines = [line for lines in good_run().values() for line in lines]
+    follow = followed(tmp_path, good_run())
+
+    assert (len(lines), len(b"".join(lines))) == (follow.lines, follow.bytes)
+
+    follow.recheck(lambda: False, anew=True)
+    follow.read(1.0, lambda: False)
+
+    assert len(lines) == follow.lines
+
+    (tmp_path / log_source("client-1", 1, 2).path).unlink()
+    while follow.read(2.0, lambda: False):
+        pass
+
+    assert 2 * len(lines) - len(good_run()[log_source("client-1", 1, 2)]) == follow.lines
 
 
 def test_the_rate_is_that_of_the_last_seconds(tmp_path: Path) -> None:

@@ -205,3 +205,27 @@ def test_agrees_with_ddsketch(seed: int) -> None:
         assert neighbours[0] * 0.999 <= theirs.get_quantile_value(percent / 100) <= neighbours[1] * 1.001
         assert found is not None
         assert neighbours[0] * 0.99 <= found <= neighbours[1] * 1.01
+
+
+@given(samples, st.lists(durations, max_size=5))
+def test_counts_up_to_a_bound_are_near(values: list[int], others: list[int]) -> None:
+    """Of the values below and above a bound, those within 0.4 % of it at most are counted on the wrong side."""
+    bounds = sorted([*others, values[0]])
+    for bound, count in zip(bounds, of(values).up_to(bounds), strict=True):
+        sure = sum(value <= bound * 249 // 250 for value in values)
+        possible = sum(value * 249 // 250 <= bound for value in values)
+
+        assert sure <= count <= possible
+
+
+@given(samples)
+def test_no_value_is_above_the_greatest(values: list[int]) -> None:
+    """All values are up to the greatest, none is below 0, and of no values there are none."""
+    assert [0, len(values)] == of(values).up_to([-1, max(values)])
+    assert [0] == Histogram().up_to([1])
+
+
+@given(samples)
+def test_the_sum_is_near(values: list[int]) -> None:
+    """The sum is within 0.4 % of the values' own."""
+    assert abs(of(values).total_ns() - sum(values)) * 250 <= sum(values)

@@ -1,38 +1,125 @@
 """Tests of services/collector/publish/metrics.py."""
 
+from __future__ import annotations
+
 import msgspec
+import pytest
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 from services.collector.publish import metrics
-from tests.unit.collector.books_factory import good_run, judged
+from services.collector.publish.metrics import Effort
+from services.collector.reconcile.durations import measured
+from services.collector.reconcile.expression import parse
+from services.contract.summary import Fault, Quantiles, Summary
+from tests.unit.collector.books_factory import fold, good_run, judged
 
-MADE = judged(good_run())
+BOOKS = fold(good_run())
+MADE = judged(good_run(), parse("missing==0"))
+EFFORT = Effort(lines=7, bytes=70, caught_up_at=100.0)
 
 
-def test_a_summary_becomes_metrics() -> None:
-    """Totals, verdict, causes, quantiles and clients are told."""
-    text = metrics.expose(MADE).decode()
+def told(made: Summary | None = MADE, now: float = 100.5) -> dict[str, Metric]:
+    """Return what is told of a summary, by the names of the metrics."""
+    text = metrics.expose(made, measured(BOOKS), EFFORT, now).decode()
+    return {family.name: family for family in text_string_to_metric_families(text)}
 
-    for line in (
-        "streamgauge_received 120.0",
-        'streamgauge_verdict{verdict="PASS"} 1.0',
-        'streamgauge_verdict{verdict="FAIL"} 0.0',
-        'streamgauge_missing{cause="never_sent"} 0.0',
-        'streamgauge_client_received{client="client-1"} 60.0',
-    ):
-        assert line in text.splitlines()
-    assert 'streamgauge_latency_seconds{quantile="0.99"} 0.001' in text
+
+def values(families: dict[str, Metric], name: str) -> dict[str, float]:
+    """Return the values of a metric by those of its labels."""
+    return {" ".join(sample.labels.values()): sample.value for sample in families[f"streamgauge_{name}"].samples}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("run_verdict", {"PASS": 1, "FAIL": 0, "INVALID": 0}),
+        ("run_threshold", {"missing==0": 1}),
+        ("run_clients", {"running": 0, "finished": 2, "left": 0, "lost": 0}),
+        ("received_messages", {"": 120}),
+        ("expected_messages", {"": 120}),
+        ("residual_messages", {"": 0}),
+        ("faults", {"corrupt_block": 0, "inconsistent": 0, "unreadable": 0}),
+        ("client_received_messages", {"client-1": 60, "client-2": 60}),
+        ("client_missing_messages", {"client-1": 0, "client-2": 0}),
+        ("collector_read_lines", {"": 7}),
+        ("collector_read_bytes", {"": 70}),
+        ("collector_behind_seconds", {"": 0.5}),
+    ],
+)
+def test_the_summary_is_told(name: str, expected: dict[str, float]) -> None:
+    """What the summary says of the run, and what was read for it, is told in numbers."""
+    assert expected == values(told(), name)
+
+
+def test_every_cause_is_told() -> None:
+    """Each cause of missing messages is there, also with none."""
+    assert dict.fromkeys(MADE.missing_by_cause.__struct_fields__, 0) == values(told(), "missing_messages")
+
+
+def test_every_percentile_is_told() -> None:
+    """All that the summary says of a duration is told, in seconds."""
+    shown = MADE.latency_ns
+    expected = {"0": shown.min, "50": shown.p50, "90": shown.p90, "95": shown.p95, "99": shown.p99, "99.9": shown.p99_9}
+    found = values(told(), "latency_percentile_seconds")
+
+    assert {name: value / 1e9 for name, value in [*expected.items(), ("100", shown.max)] if value} == found
+
+
+def test_durations_are_told_in_buckets() -> None:
+    """A histogram has every message in buckets from 50 µs to 20 s, and their sum."""
+    samples = told()["streamgauge_latency_seconds"].samples
+    bounds = [sample.labels["le"] for sample in samples if "le" in sample.labels]
+    found = {sample.name.rpartition("_")[2]: sample.value for sample in samples if "le" not in sample.labels}
+
+    assert ["5e-05", "0.0001", "0.0002"] == bounds[:3]
+    assert ["10", "20", "+Inf"] == bounds[-3:]
+    assert 120 == found["count"]
+    assert pytest.approx(0.120, rel=0.2) == found["sum"]
+
+
+def test_what_was_not_measured_is_not_told() -> None:
+    """Of an open run no check is answered; of one client there is no spread, without a schedule no latency."""
+    shown = msgspec.structs.replace(MADE, checks=[], thresholds=[], verdict=None, spread_ns=Quantiles())
+    shown = msgspec.structs.replace(shown, clients=[msgspec.structs.replace(MADE.clients[0], latency_ns=Quantiles())])
+    families = told(shown)
+
+    assert {"PASS": 0, "FAIL": 0, "INVALID": 0} == values(families, "run_verdict")
+    for name in ("run_check", "spread_percentile_seconds", "client_latency_p99_seconds"):
+        assert {} == values(families, name)
+
+
+def test_a_run_from_before_has_no_buckets() -> None:
+    """Of a run whose books were not read again only the summary's own numbers are told."""
+    text = metrics.expose(MADE, None, EFFORT, 0.0)
+
+    assert b"streamgauge_latency_percentile_seconds{" in text
+    assert b"_bucket" not in text
 
 
 def test_no_run_has_no_metrics() -> None:
-    """Before the first run there is nothing to tell."""
-    assert b"" == metrics.expose(None)
+    """Before the first run there is nothing to tell but what the process needs."""
+    names = {line.split()[2] for line in metrics.expose(None, None, None, 0.0).decode().splitlines() if line[0] == "#"}
+
+    assert "process_cpu_seconds_total" in names
+    assert all(name.startswith("process_") for name in names)
+
+
+def test_damage_is_counted_by_kind() -> None:
+    """Every kind of fault is counted."""
+    faults = [Fault(file="f", line=1, kind=kind, client=None, missing=None, detail="") for kind in "aba"]
+
+    assert {"a": 2, "b": 1}.items() <= values(told(msgspec.structs.replace(MADE, faults=faults)), "faults").items()
 
 
 def test_labels_are_bounded() -> None:
-    """Beyond 200 clients the rest is one."""
+    """Beyond 200 clients the rest is one: counts are added, and its latency is the worst."""
     client = MADE.clients[0]
+    late = msgspec.structs.replace(client.latency_ns, p99=10**9)
     many = [msgspec.structs.replace(client, client=f"c{number}") for number in range(500)]
-    lines = metrics.expose(msgspec.structs.replace(MADE, clients=many)).decode().splitlines()
+    many[-1] = msgspec.structs.replace(many[-1], latency_ns=late)
+    families = told(msgspec.structs.replace(MADE, clients=many))
+    received, latency = values(families, "client_received_messages"), values(families, "client_latency_p99_seconds")
 
-    assert 201 == len([line for line in lines if line.startswith("streamgauge_client_received{")])
-    assert 'streamgauge_client_received{client="other"} 18000.0' in lines
+    assert 201 == len(received) == len(latency)
+    assert (300 * 60, 1.0) == (received[metrics.OTHER], latency[metrics.OTHER])

@@ -54,7 +54,7 @@ async def board() -> AsyncIterator[Board]:
         ("/page.css", "text/css", b"prefers-color-scheme"),
         ("/summary.json", "application/json", b'"verdict": "PASS"'),
         ("/healthz", "application/json", b'"ok": true'),
-        ("/metrics", "text/plain", b"streamgauge_received 120.0"),
+        ("/metrics", "text/plain", b"streamgauge_received_messages_total 120.0"),
     ],
 )
 async def test_each_address_answers(board: Board, path: str, kind: str, holds: bytes) -> None:

@@ -1,0 +1,50 @@
+"""What was measured in a run, all clients together: how long messages, blocks and records took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from services.collector.reconcile.books import RunBooks
+from services.contract.histogram import Histogram
+
+
+@dataclass(frozen=True)
+class Durations:
+    """Four histograms that nobody adds to any more.
+
+    Attributes:
+        latency: of messages, from due to received; empty without a schedule.
+        transit: of messages, from sent to received.
+        block: of blocks, from their first message to their last.
+        spread: of records, from the first client to the last; sampled.
+    """
+
+    latency: Histogram
+    transit: Histogram
+    block: Histogram
+    spread: Histogram
+
+    def by_name(self) -> dict[str, Histogram]:
+        """Return the four by the names that thresholds know them by."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def measured(books: RunBooks) -> Durations:
+    """Return what was measured in a run until now; books that go on do not change it."""
+    logs = books.logs.values()
+    # Without a schedule nothing is due, so there is nothing to be late for.
+    scheduled = books.ledger.rate != 0
+    return Durations(
+        latency=_merged(log.latency for log in logs if scheduled),
+        transit=_merged(log.transit for log in logs),
+        block=_merged(log.durations for log in logs),
+        spread=books.spread.histogram(),
+    )
+
+
+def _merged(histograms: Iterable[Histogram]) -> Histogram:
+    total = Histogram()
+    for histogram in histograms:
+        total.merge(histogram)
+    return total

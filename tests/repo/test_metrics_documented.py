@@ -1,0 +1,45 @@
+"""The document of the metrics names every one that is told, and no other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.collector.publish import metrics
+from services.collector.publish.metrics import Effort
+from services.collector.reconcile.durations import measured
+from services.collector.reconcile.expression import parse
+from tests.repo.markdown import plain, rows, section_of
+from tests.repo.repository import text
+from tests.unit.collector.books_factory import fold, good_run, judged
+
+Told = tuple[str, str, tuple[str, ...]]
+"""A metric's name, its type, the names of its labels."""
+
+
+def by_collector() -> bytes:
+    """Return what the collector tells of a run that was measured in full."""
+    made = judged(good_run(), parse("missing==0"))
+    return metrics.expose(made, measured(fold(good_run())), Effort(1, 1, 0.0), 0.0)
+
+
+def told(exposed: bytes) -> Iterator[Told]:
+    """Return the metrics of an answer."""
+    for family in text_string_to_metric_families(exposed.decode()):
+        labels = {label for sample in family.samples for label in sample.labels}
+        yield family.name + "_total" * (family.type == "counter"), family.type, tuple(sorted(labels))
+
+
+def described(service: str) -> Iterator[Told]:
+    """Return the metrics that the document describes for a service."""
+    for name, kind, labels, *_ in rows(section_of(text("docs/metrics.md"), service)):
+        yield plain(name), kind, tuple(sorted(re.findall(r"`(\w+)`", labels)))
+
+
+@pytest.mark.parametrize(("service", "exposed"), [("collector", by_collector())])
+def test_every_metric_is_described(service: str, exposed: bytes) -> None:
+    """Name, type and labels in the document are those of the code."""
+    assert sorted(told(exposed)) == sorted(described(service))

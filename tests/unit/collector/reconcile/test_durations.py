@@ -1,0 +1,49 @@
+"""Tests of services/collector/reconcile/durations.py."""
+
+from __future__ import annotations
+
+from services.collector.reconcile.durations import measured
+from services.collector.reconcile.summarise import reconcile
+from services.contract.summary import Quantiles
+from tests.unit.collector.books_factory import Files, fold, good_ledger, good_run, good_sessions, ledger_source
+
+
+def without_schedule() -> Files:
+    """Return a run that was played as fast as clients took it."""
+    return {**good_run(), ledger_source(): good_ledger(good_sessions(), rate=0).lines}
+
+
+def test_every_duration_is_counted() -> None:
+    """Of each message there is a latency and a transit, of each block how long it took."""
+    found = measured(fold(good_run()))
+
+    assert (120, 120, 12) == (found.latency.count, found.transit.count, found.block.count)
+    assert 60 == found.spread.count
+
+
+def test_quantiles_are_the_summary_s() -> None:
+    """The summary says the same, whether or not it was asked before."""
+    books = fold(good_run())
+    found = measured(books)
+    made = reconcile(books, final=True, taken=found)
+
+    assert reconcile(books, final=True) == made
+    assert made.block_duration_ns == Quantiles.of(found.by_name()["block"])
+
+
+def test_without_a_schedule_nothing_is_late() -> None:
+    """At rate 0 nothing is due, so that there is no latency; the rest is measured."""
+    found = measured(fold(without_schedule()))
+
+    assert (0, 120) == (found.latency.count, found.transit.count)
+
+
+def test_books_that_go_on_change_nothing() -> None:
+    """What was measured stays what it was."""
+    books = fold({ledger_source(): good_run()[ledger_source()]})
+    found = measured(books)
+    for source, lines in good_run().items():
+        for line in lines if source.client else []:
+            books.take(source, line)
+
+    assert (0, 120) == (found.transit.count, measured(books).transit.count)
