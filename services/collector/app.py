@@ -16,8 +16,11 @@ from services.collector.follow import Follow
 from services.collector.publish import store, terminal
 from services.collector.publish.metrics import Effort
 from services.collector.publish.page import Board, Page
+from services.collector.publish.progress import progress
+from services.collector.publish.view import view
 from services.collector.publish.voice import Voice
 from services.collector.reconcile.durations import Durations
+from services.collector.reconcile.snapshot import Snapshot, empty
 from services.collector.scan import find_runs
 from services.collector.settings import CollectorSettings
 from services.contract.fields import run_order, utc_text
@@ -184,11 +187,11 @@ class Collector:
         elif made.state != "ended" and one.voice.is_due(made, now, now - follow.changed_at):
             start_us = follow.elapsed_from_us
             elapsed = (self._clock.now_us() - start_us) / 1e6 if start_us is not None else None
-            self._say(terminal.progress(made, elapsed, follow.rate()))
+            self._say(progress(made, elapsed, follow.rate()))
 
     def _final(self, made: Summary) -> str:
-        places = store.places(self._settings.volumes, made.run)
-        return terminal.final(made, places, colour=self._settings.colour and sys.stdout.isatty())
+        shown = view(Snapshot(made, empty(made.run)), store.places(self._settings.volumes, made.run))
+        return terminal.final(shown, colour=self._settings.colour and sys.stdout.isatty())
 
     def _prune(self) -> None:
         if self._now() < self._prune_at:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from services.contract.fields import utc_text
 from services.contract.ranges import Ranges
+from services.contract.summary import Fault
 
 CAUSE_WORDS = {
     "never_sent": "never sent",
@@ -16,6 +17,9 @@ CAUSE_WORDS = {
     "corrupt_block": "damaged line in the log",
     "foreign": "another's line in its place",
 }
+
+MARKS = {True: "✓", False: "✗", None: "-"}
+"""The answer to a check: yes, no, not known."""
 
 
 def number(value: float) -> str:
@@ -33,8 +37,8 @@ def duration(value_ns: float | None) -> str:
     if value_ns is None:
         return "-"
     for unit, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("µs", 1_000)):
-        # From 0.1 ms on, milliseconds are what a reader of latencies thinks in.
-        if abs(value_ns) >= size or (unit == "ms" and abs(value_ns) >= size / 10):
+        # From 0.1 ms on, milliseconds are what a reader of latencies thinks in. What would read 1,000.0 takes the next.
+        if abs(value_ns) >= 0.99995 * size or (unit == "ms" and abs(value_ns) >= size / 10):
             return f"{value_ns / size:,.1f} {unit}"
     return f"{value_ns:,.0f} ns"
 
@@ -44,7 +48,7 @@ def size(count: float | None) -> str:
     if count is None:
         return "-"
     for unit, one in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= one:
+        if count >= 0.99995 * one:
             return f"{count / one:,.1f} {unit}"
     return f"{count:,.0f} B"
 
@@ -81,3 +85,9 @@ def rate(per_second: float | None) -> str:
 def moment(at_us: int) -> str:
     """Return a time of day: ``07:04:21.350 UTC``."""
     return f"{utc_text(at_us)[11:23]} UTC"
+
+
+def fault(found: Fault) -> str:
+    """Return a fault as ``file:line  kind  client  seq a-b  detail``."""
+    seqs = f"seq {found.missing[0]}-{found.missing[1]}" if found.missing else "seq -"
+    return f"{found.file}:{found.line}  {found.kind}  {found.client or '-'}  {seqs}  {found.detail}"

@@ -49,7 +49,7 @@ def test_the_verdict_comes_first(good_stack: GoodStack) -> None:
     """Both the terminal and ``wait`` show the summary with the verdict as its first word."""
     final = [text.strip() for _, text in said_by_collector(good_stack)]
     assert 1 == len([text for text in final if text.startswith("PASS")])
-    last_number = max(place for place, text in enumerate(final) if "msg/s   p99" in text)
+    last_number = max(place for place, text in enumerate(final) if "msg/s  p99" in text)
     assert next(text for text in final[last_number + 1 :] if text).startswith("PASS")
     assert good_stack.text.split()[0] == "PASS"
 

@@ -12,7 +12,6 @@ import msgspec
 from services.collector import words
 from services.collector.commands import command
 from services.collector.commands.folder import books_of, runs_of
-from services.collector.publish import terminal
 from services.collector.reconcile.account import CAUSES, accounts
 from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.summarise import reconcile
@@ -73,13 +72,13 @@ def exit_code(verdicts: Sequence[str | None]) -> int:
 def text(made: Summary, books: RunBooks) -> str:
     """Return what there is to say of one run."""
     lines = [f"{made.run}  {made.verdict}  {made.headline}"]
-    lines += [f"  {terminal.fault_line(fault)}" for fault in made.faults]
+    lines += [f"  {words.fault(fault)}" for fault in made.faults]
     for account in accounts(books):
         for cause in CAUSES:
             for first, last in account.causes[cause]:
                 lines.append(f"  {account.client}  missing seq {first}-{last}  {words.CAUSE_WORDS[cause]}")
     lines += [f"  {reason}" for reason in made.reasons[1:]]
-    lines += [f"  {terminal.MARKS[limit.ok]} {limit.expression}  {limit.detail}" for limit in made.thresholds]
+    lines += [f"  {words.MARKS[limit.ok]} {limit.expression}  {limit.detail}" for limit in made.thresholds]
     lines.append(f"  residual {made.totals.residual:,}")
     return "\n".join(lines) + "\n"
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from services.collector.commands import command
 from services.collector.publish import store, terminal
+from services.collector.publish.view import view
+from services.collector.reconcile.snapshot import Snapshot, empty
 from services.collector.settings import CollectorSettings
 from services.contract.fields import run_order
 from services.contract.summary import EXIT_ABORTED, EXIT_CODES, Summary
@@ -184,7 +186,8 @@ async def wait(
         sight = eyes.look(now())
         made = sight.summary
         if made is not None and made.state == "closed" and eyes.is_settled(now()):
-            say(terminal.final(made, store.places(volumes, made.run), colour=colour))
+            shown = view(Snapshot(made, empty(made.run)), store.places(volumes, made.run))
+            say(terminal.final(shown, colour=colour))
             return EXIT_CODES[made.verdict]
         reason = patience.look(sight, now())
         if reason is not None:

@@ -30,7 +30,7 @@ COLUMNS = (
     Column(
         key="over_time",
         label="worst over time",
-        hint="Longest latency from start to end: █ is {top}, for all clients alike; blank is silence.",
+        hint="The longest latency, from start to end: █ is {top} for every client, blank is silence.",
         numeric=False,
     ),
     Column(key="note", label="note", hint="What sets it apart.", numeric=False),

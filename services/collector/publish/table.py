@@ -37,3 +37,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         """Return the cells of a column, from top to bottom."""
         at = [column.key for column in self.columns].index(key)
         return [row[at] for row in self.rows]
+
+    def hint(self, key: str) -> str:
+        """Return the hint of a column."""
+        return next(column.hint for column in self.columns if column.key == key)

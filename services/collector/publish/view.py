@@ -7,7 +7,6 @@ place of number formats. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import msgspec
 
@@ -53,6 +52,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     texts: list[str]
     inner: bool = False
+    tone: Tone = ""
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,13 +77,6 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         return next(tile for tile in self.tiles if tile.key == key)
 
 
-class _Facts(NamedTuple):
-    summary: Summary
-    expected: int
-    silence: tuple[str, str]
-    """The longest of all clients, and whose and when."""
-
-
 def view(snapshot: Snapshot, places: str) -> View:
     """Return a run as it is shown.
 
@@ -92,7 +85,10 @@ def view(snapshot: Snapshot, places: str) -> View:
         places: where its files are, the last line.
     """
     summary = snapshot.summary
-    facts = _Facts(summary, _expected(summary), _silence(snapshot))
+    longest, whose = _silence(snapshot)
+    known = tiles(summary)
+    at = [tile.key for tile in known].index("clients") + 1
+    known.insert(at, Tile(key="silence", label="longest silence", text=longest, hint=whose))
     return View(
         run=summary.run,
         state=summary.state,
@@ -100,14 +96,19 @@ def view(snapshot: Snapshot, places: str) -> View:
         tone=TONES.get(summary.verdict, ""),
         headline=summary.headline,
         reasons=summary.reasons,
-        tiles=[*_tiles(facts), *_own(summary)],
+        tiles=known,
         checks=[Answer(ok=check.ok, name=check.name, detail=check.detail) for check in summary.checks],
         thresholds=[Answer(ok=limit.ok, name=limit.expression, detail=limit.detail) for limit in summary.thresholds],
-        delivery=list(_delivery(facts)),
+        delivery=[*_delivery(summary), Row(label="longest silence", texts=[longest, *([whose] if whose else [])])],
         times=_times(summary),
         clients=clients.table(summary, snapshot.timeline),
         places=places,
     )
+
+
+def tiles(summary: Summary) -> list[Tile]:
+    """Return the tiles that the summary alone is enough for: all but the longest silence."""
+    return [*_tiles(summary), *_own(summary)]
 
 
 def _expected(summary: Summary) -> int:
@@ -126,8 +127,8 @@ def _silence(snapshot: Snapshot) -> tuple[str, str]:
     return clients.silence_text(Silence(longest.duration_us, 0), snapshot.timeline.step_us), where
 
 
-def _tiles(facts: _Facts) -> Iterator[Tile]:
-    summary, totals = facts.summary, facts.summary.totals
+def _tiles(summary: Summary) -> Iterator[Tile]:
+    totals, expected = summary.totals, _expected(summary)
     lost = sum(client.state == "lost" for client in summary.clients)
     p99 = summary.latency_ns.p99 if summary.latency_ns.p99 is not None else summary.transit_ns.p99
     yield Tile(
@@ -135,8 +136,8 @@ def _tiles(facts: _Facts) -> Iterator[Tile]:
         hint=f"run {summary.run}", tone=TONES.get(summary.verdict, ""),
     )  # fmt: skip
     yield Tile(
-        key="delivered", label="delivered", text=f"{totals.received:,} of {facts.expected:,}",
-        hint=words.percent(totals.received, facts.expected),
+        key="delivered", label="delivered", text=f"{totals.received:,} of {expected:,}",
+        hint=words.percent(totals.received, expected),
     )  # fmt: skip
     rate, *bytes_rate = _rates(summary) or ["-"]
     yield Tile(key="rate", label="rate", text=rate, hint=" ".join(bytes_rate))
@@ -150,8 +151,6 @@ def _tiles(facts: _Facts) -> Iterator[Tile]:
         key="clients", label="clients", text=f"{len(summary.clients):,}", hint=f"{lost:,} lost" if lost else "",
         tone="bad" if lost else "",
     )  # fmt: skip
-    text, where = facts.silence
-    yield Tile(key="silence", label="longest silence", text=text, hint=where)
 
 
 def _own(summary: Summary) -> Iterator[Tile]:
@@ -186,23 +185,23 @@ def _rates(summary: Summary) -> list[str]:
     return [words.rate(totals.messages_per_second), f"{words.size(totals.bytes_per_second)}/s"]
 
 
-def _delivery(facts: _Facts) -> Iterator[Row]:
-    summary, totals = facts.summary, facts.summary.totals
-    of = f"{totals.received:,} of {facts.expected:,} messages"
+def _delivery(summary: Summary) -> Iterator[Row]:
+    totals = summary.totals
+    of = f"{totals.received:,} of {_expected(summary):,} messages"
     yield Row(label="received", texts=[of, *_rates(summary)])
     yield Row(label="logged", texts=[words.several(totals.blocks, "block"), f"{words.size(totals.bytes)} of records"])
-    yield Row(label="missing", texts=[words.several(totals.missing, "message")])
+    yield _messages("missing", totals.missing)
     for label, count in _causes(summary):
-        yield Row(label=label, texts=[words.several(count, "message")], inner=True)
-    for label, count in (
-        ("duplicates", totals.duplicates),
-        ("out of order", totals.reordered),
-        ("corrupt in flight", totals.corrupt),
-        ("logged, not receipted", totals.logged_not_receipted),
-        ("residual", totals.residual),
-    ):
-        yield Row(label=label, texts=[words.several(count, "message")])
-    yield Row(label="longest silence", texts=[text for text in facts.silence if text])
+        yield _messages(label, count, inner=True)
+    yield _messages("duplicates", totals.duplicates)
+    yield _messages("out of order", totals.reordered)
+    yield _messages("corrupt in flight", totals.corrupt)
+    yield _messages("logged, not receipted", totals.logged_not_receipted, against="")
+    yield _messages("residual", totals.residual, against="doubt")
+
+
+def _messages(label: str, count: int, *, inner: bool = False, against: Tone = "bad") -> Row:
+    return Row(label=label, texts=[words.several(count, "message")], inner=inner, tone=against if count else "")
 
 
 def _times(summary: Summary) -> Table:

@@ -22,5 +22,9 @@ class Snapshot(NamedTuple):
 def snapshot(books: RunBooks, limits: Sequence[Limit] = (), *, final: bool, made_at: str | None = None) -> Snapshot:
     """Return a run as it stands; the arguments are those of `reconcile`."""
     made = reconcile(books, limits, final=final, made_at=made_at)
-    timeline = Timeline(run=books.run, start_us=None, end_us=None, step_us=1_000_000, slots=[], lanes=[], marks=[])
-    return Snapshot(made, timeline)
+    return Snapshot(made, empty(books.run))
+
+
+def empty(run: str) -> Timeline:
+    """Return the timeline of a run of which nothing is known over time."""
+    return Timeline(run=run, start_us=None, end_us=None, step_us=1_000_000, slots=[], lanes=[], marks=[])

@@ -3,12 +3,14 @@
 import pytest
 
 from services.collector import words
+from services.contract.summary import Fault
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
     [(None, "-"), (0, "0 ns"), (999, "999 ns"), (1_500, "1.5 µs"), (99_999, "100.0 µs"), (212_000, "0.2 ms"),
-     (1_940_000, "1.9 ms"), (30_000_000_000, "30.0 s"), (-5_000, "-5.0 µs")],
+     (1_940_000, "1.9 ms"), (999_949_999, "999.9 ms"), (999_950_000, "1.0 s"),
+     (30_000_000_000, "30.0 s"), (-5_000, "-5.0 µs")],
 )  # fmt: skip
 def test_durations_are_told_in_their_unit(value: int | None, text: str) -> None:
     """A duration has the unit that suits it."""
@@ -16,7 +18,8 @@ def test_durations_are_told_in_their_unit(value: int | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0, "0 B"), (None, "-"), (30_600_000, "30.6 MB"), (2_000_000_000, "2.0 GB")]
+    ("value", "text"),
+    [(0, "0 B"), (None, "-"), (30_600_000, "30.6 MB"), (2_000_000_000, "2.0 GB"), (999_960, "1.0 MB")],
 )
 def test_sizes_are_told_in_their_unit(value: int | None, text: str) -> None:
     """An amount of bytes has the unit that suits it."""
@@ -60,3 +63,10 @@ def test_a_rate_has_its_unit(rate: float | None, text: str) -> None:
 def test_a_moment_is_a_time_of_day() -> None:
     """To the millisecond, in UTC, and says so."""
     assert "07:30:00.250 UTC" == words.moment(1_795_332_600_250_999)
+
+
+def test_a_fault_is_one_line() -> None:
+    """File and line, kind, client, seqs, detail."""
+    found = Fault(file="f", line=3, kind="k", client=None, missing=(1, 2), detail="d")
+
+    assert "f:3  k  -  seq 1-2  d" == words.fault(found)

@@ -1,86 +1,161 @@
 """Tests of services/collector/publish/terminal.py."""
 
+import re
+
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.collector.publish import terminal
+from services.collector.publish.view import View, view
 from services.collector.reconcile.expression import parse
-from services.collector.reconcile.summarise import reconcile
-from services.contract.summary import Fault
-from tests.unit.collector.books_factory import fold, good_run, judged, ledger_source, log_source
-
-OPEN = {**good_run(), ledger_source(): good_run()[ledger_source()][:-1]}
-
-
-def test_a_progress_line_tells_what_matters() -> None:
-    """Time, state, clients, share, rate, latency and loss, each with its unit."""
-    made = reconcile(fold(OPEN), final=False)
-
-    assert (
-        "00:07  running   2 clients   120 of 120 (100.0 %)   1,000 msg/s   p99 1.0 ms   missing 0"
-        == terminal.progress(made, 7.9, 1000.4)
-    )
+from services.collector.reconcile.snapshot import Snapshot, snapshot
+from services.contract.summary import Causes, ClientSummary, Quantiles, Threshold, Totals
+from services.contract.timeline import Lane, Slot, Timeline
+from tests.unit.collector.books_factory import RUN, Files, fold, good_run, log_source
 
 
-def test_a_waiting_run_counts_its_clients() -> None:
-    """Before the start there is nothing else to tell."""
-    made = reconcile(fold({ledger_source(): OPEN[ledger_source()][:1]}), final=False)
-
-    assert "waiting   0 of 2 clients" == terminal.progress(made, None, None)
+def _view(files: Files | None = None, limits: str = "") -> View:
+    return view(snapshot(fold(files or good_run()), parse(limits), final=True), "files: here")
 
 
-@pytest.mark.parametrize(("elapsed", "text"), [(None, "00:00"), (-1, "00:00"), (67, "01:07"), (3723.9, "1:02:03")])
-def test_elapsed_time_is_short(elapsed: float | None, text: str) -> None:
-    """Hours stand only when there are any."""
-    assert text == terminal.clock(elapsed)
+def _changed(**changes: object) -> View:
+    made = snapshot(fold(good_run()), final=True)
+    return view(Snapshot(msgspec.structs.replace(made.summary, **changes), made.timeline), "files: here")
 
 
-def test_the_summary_begins_with_the_verdict_and_is_narrow() -> None:
-    """The verdict comes first, every section is there, no line is longer than 100 columns, no colour unasked."""
-    text = terminal.final(judged(good_run(), parse("latency.p99<5ms")), "files: here")
-    lines = text.splitlines()
+def _plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]+m", "", text)
+
+
+def test_the_summary_begins_with_the_verdict() -> None:
+    """The verdict comes first, every section has its title, the files come last."""
+    lines = terminal.final(_view(limits="latency.p99<5ms")).splitlines()
 
     assert "  PASS   2 clients · 59.3 ms · 120 of 120 delivered · p99 1.0 ms" == lines[1]
-    assert {"  CHECKS", "  THRESHOLDS", "  DELIVERY"} <= set(lines)
-    assert "    ✓ latency.p99<5ms       measured 1.0 ms" in lines
-    assert max(map(len, lines)) <= 100
-    assert "\x1b" not in text
-    assert "files: here" in lines[-1]
+    assert ["CHECKS", "THRESHOLDS", "DELIVERY", "TIMES", "CLIENTS"] == [
+        line.split()[1] for line in lines if line.startswith("  █ ")
+    ]
+    assert "  files: here" == lines[-1]
 
 
-def test_colour_is_given_to_the_verdict_alone() -> None:
-    """A terminal gets the verdict in colour and otherwise the same text."""
-    made = judged(good_run())
+def test_a_threshold_stands_with_its_rule_and_the_measured_value() -> None:
+    """What was asked and what was found are one line."""
+    lines = terminal.final(_view(limits="latency.p99<5ms, missing>0")).splitlines()
 
-    assert terminal.final(made, "x") == terminal.final(made, "x", colour=True).replace("\x1b[1;32m", "").replace(
-        "\x1b[0m", ""
-    )
+    assert "    ✓ latency.p99<5ms     measured 1.0 ms" in lines
+    assert "    ✗ missing>0           measured 0" in lines
+
+
+def test_all_colons_line_up() -> None:
+    """Every leader of dots, at least three of them, ends below the one above."""
+    lines = terminal.final(_changed(missing_by_cause=Causes(foreign=3))).splitlines()
+    led = [line for line in lines if re.match(r" +[^.:]+\.\.\.+:", line)]
+
+    assert 13 == len(led)
+    assert {31} == {line.index(":") for line in led}
+
+
+def test_colour_changes_nothing_but_the_colour() -> None:
+    """A terminal gets the same text, the verdict, marks and values in their tones."""
+    files = good_run()
+    del files[log_source("client-1")][1]
+    coloured = terminal.final(_view(files), colour=True)
+
+    assert terminal.final(_view(files)) == _plain(coloured)
+    assert "\x1b[1;31mFAIL\x1b[0m" in coloured
+    assert "\x1b[32m✓ \x1b[0m" in coloured
+    assert "\x1b[31m10 messages\x1b[0m" in coloured
+    assert "\x1b" not in terminal.final(_view(files))
 
 
 def test_a_failure_tells_its_reasons() -> None:
     """What a FAIL is about stands first, all reasons below, wrapped."""
     files = good_run()
     del files[log_source("client-1")][1]
-    text = terminal.final(judged(files), "x")
+    lines = terminal.final(_view(files)).splitlines()
 
-    assert text.splitlines()[1].startswith("  FAIL   client-1: 10 messages missing, 1–10 (receipted, not logged)")
-    assert "  REASONS" in text.splitlines()
-    assert max(map(len, text.splitlines())) <= 100
+    assert lines[1].startswith("  FAIL   client-1: 10 messages missing, 1–10 (receipted, not logged)")
+    assert "  █ REASONS" in lines
+    assert max(map(len, lines)) <= 100
+
+
+def test_a_run_that_is_not_over_has_no_checks() -> None:
+    """Its state stands where the verdict would."""
+    made = snapshot(fold(good_run()), final=False)
+    text = terminal.final(view(made, "files: here"))
+
+    assert text.startswith("\n  ENDED   ")
+    assert "CHECKS" not in text
 
 
 def test_long_lists_are_cut() -> None:
     """Many reasons and many clients are counted instead of filling the terminal."""
-    made = judged(good_run())
-    client = made.clients[0]
-    crowded = msgspec.structs.replace(made, reasons=["why"] * 50, clients=[client] * 500)
-    text = terminal.final(crowded, "x")
+    client = snapshot(fold(good_run()), final=True).summary.clients[0]
+    text = terminal.final(_changed(reasons=["why"] * 50, clients=[client] * 500))
 
     assert "and 38 more in summary.json" in text
-    assert "and 440 more in summary.json" in text
+    assert "and 440 more in clients.csv" in text
 
 
-def test_a_fault_is_one_line() -> None:
-    """File and line, kind, client, seqs, detail."""
-    fault = Fault(file="f", line=3, kind="k", client=None, missing=(1, 2), detail="d")
+def test_a_run_of_nothing_is_told() -> None:
+    """Without clients and records there is a verdict, and no empty table."""
+    text = terminal.final(_changed(clients=[], totals=Totals(), **_unmeasured()))
 
-    assert "f:3  k  -  seq 1-2  d" == terminal.fault_line(fault)
+    assert "received...................: 0 of 0 messages" in text
+    assert "TIMES" not in text
+    assert "CLIENTS" not in text
+
+
+def _unmeasured() -> dict[str, Quantiles]:
+    return dict.fromkeys(("latency_ns", "transit_ns", "spread_ns", "block_duration_ns"), Quantiles())
+
+
+def test_the_sparklines_are_explained() -> None:
+    """Below the clients stands what the highest character means."""
+    made = snapshot(fold(good_run()), final=True)
+    slots = [Slot(at_us=at, messages=1, bytes=1, latency=None, transit=None, heat=[]) for at in range(2)]
+    lanes = [Lane(client="client-1", stride=1, bars=[], gaps=[], worst=[1_000_000, 2_000_000])]
+    timeline = Timeline(run=RUN, start_us=0, end_us=2, step_us=1, slots=slots, lanes=lanes, marks=[])
+    lines = terminal.final(view(Snapshot(made.summary, timeline), "")).splitlines()
+
+    assert [line for line in lines if "client-1" in line and line.endswith("▄█")]
+    assert any("█ is 2.0 ms for every client, blank is silence" in line for line in lines)
+
+
+counts = st.integers(0, 10**12)
+quantiles = st.lists(counts, min_size=7, max_size=7).map(
+    lambda found: Quantiles(**dict(zip(Quantiles.__struct_fields__, sorted(found), strict=True)))
+)
+
+
+@st.composite
+def _clients(draw: st.DrawFn) -> ClientSummary:
+    client = snapshot(fold(good_run()), final=True).summary.clients[0]
+    names = st.from_regex(r"[a-z0-9][a-z0-9._~-]{0,62}", fullmatch=True)
+    numbers = dict.fromkeys(("received", "missing", "duplicates", "blocks", "reordered"), counts)
+    changes = {"client": draw(names), **{name: draw(number) for name, number in numbers.items()}}
+    return msgspec.structs.replace(
+        client,
+        block_size=draw(st.none() | counts),
+        latency_ns=draw(quantiles | st.just(Quantiles())),
+        block_duration_ns=draw(quantiles),
+        **changes,
+    )
+
+
+@given(st.lists(_clients(), max_size=5), st.text(), st.lists(st.text(min_size=1)), quantiles, st.data())
+@pytest.mark.filterwarnings("error")
+def test_no_line_is_longer_than_a_terminal(
+    clients: list[ClientSummary], headline: str, reasons: list[str], durations: Quantiles, data: st.DataObject
+) -> None:
+    """Whatever the names and numbers are, 100 columns are enough."""
+    totals = Totals(**{name: data.draw(counts) for name in ("received", "missing", "residual", "blocks", "bytes")})
+    limits = [Threshold(expression="x" * data.draw(st.integers(1, 150)), ok=True, measured=1, detail=headline)]
+    made = _changed(
+        clients=clients, headline=headline, reasons=reasons, totals=totals, latency_ns=durations, thresholds=limits
+    )
+    lines = terminal.final(made).split("\n")
+
+    assert max(map(len, lines)) <= 100

@@ -1,0 +1,90 @@
+"""Lays a table out in columns of text: what fits is shown, the more telling columns first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from services.collector.publish.ink import Span, Style, cut
+from services.collector.publish.table import Cell, Table
+
+GAP = "  "
+MOST_NAME = 30
+"""A longer name is cut; it may have 63 characters."""
+
+
+class Shown(NamedTuple):
+    """A column that may be shown, and its head; an ``exception`` only if one of its cells is toned."""
+
+    key: str
+    head: str
+    weight: int
+    exception: bool = False
+
+
+CLIENTS = (
+    Shown("client", "client", 9),
+    Shown("block_size", "block", 4),
+    Shown("blocks", "blocks", 3),
+    Shown("received", "received", 8),
+    Shown("missing", "missing", 8),
+    Shown("duplicates", "dup", 7, exception=True),
+    Shown("reordered", "reordered", 7, exception=True),
+    Shown("corrupt", "corrupt", 7, exception=True),
+    Shown("block_p50", "block p50", 5),
+    Shown("latency_p99", "p99 lat.", 8),
+    Shown("silence", "silence", 2),
+    Shown("over_time", "worst over time", 6),
+    Shown("note", "", 7),
+)
+TIMES = (
+    Shown("min", "min", 5),
+    Shown("p50", "p50", 8),
+    Shown("p90", "p90", 4),
+    Shown("p95", "p95", 3),
+    Shown("p99", "p99", 8),
+    Shown("p99_9", "p99.9", 6),
+    Shown("max", "max", 7),
+)
+
+
+class Layout:
+    """Which columns of a table are shown in so much room, and how wide each is."""
+
+    def __init__(self, table: Table, columns: Sequence[Shown], room: int) -> None:
+        self._table = table
+        self._wide: dict[str, int] = {}
+        for shown in sorted(columns, key=lambda one: -one.weight):
+            cells = table.column(shown.key)
+            width = max(len(shown.head), *(len(cell.text) for cell in cells), 0)
+            width = min(width, MOST_NAME) if shown.key == "client" else width
+            is_idle = shown.exception and not any(cell.tone for cell in cells)
+            if not is_idle and any(cell.text for cell in cells) and len(GAP) + width <= room:
+                self._wide[shown.key] = width
+                room -= len(GAP) + width
+        self._shown = [shown for shown in columns if shown.key in self._wide]
+        keys = [column.key for column in table.columns]
+        self._at = {shown.key: keys.index(shown.key) for shown in self._shown}
+
+    def heads(self) -> Iterator[Span]:
+        """Return the heads of the columns."""
+        for shown in self._shown:
+            yield self._placed(shown.key, shown.head), "faint"
+
+    def cells(self, row: Sequence[Cell]) -> Iterator[Span]:
+        """Return a row of the table: numbers to the right, each in its own tone."""
+        for key, at in self._at.items():
+            cell = row[at]
+            usual: Style = "value" if self._table.columns[at].numeric else ""
+            yield self._placed(key, cell.text), cell.tone or usual
+
+    def _placed(self, key: str, text: str) -> str:
+        text, width = cut(text, self._wide[key]), self._wide[key]
+        return GAP + (f"{text:>{width}}" if self._table.columns[self._at[key]].numeric else f"{text:<{width}}")
+
+
+def worth_showing(rows: Sequence[Sequence[Cell]], most: int) -> list[Sequence[Cell]]:
+    """Return at most so many rows, in their order: those first of which there is something to say."""
+    toned = [at for at, row in enumerate(rows) if any(cell.tone for cell in row)]
+    others = sorted(set(range(len(rows))) - set(toned))
+    return [rows[at] for at in sorted((toned + others)[:most])]

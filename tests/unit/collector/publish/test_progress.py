@@ -1,0 +1,77 @@
+"""Tests of services/collector/publish/progress.py."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.collector.publish import progress as module
+from services.collector.publish.progress import progress
+from services.collector.reconcile.summarise import reconcile
+from services.contract.summary import Quantiles, Summary, Totals
+from tests.unit.collector.books_factory import fold, good_run, ledger_source
+
+OPEN = reconcile(fold({**good_run(), ledger_source(): good_run()[ledger_source()][:-1]}), final=False)
+
+
+def _at(received: int, total: int, p99: int, clients: int = 2) -> Summary:
+    return msgspec.structs.replace(
+        OPEN,
+        total=total,
+        clients=OPEN.clients[:1] * clients,
+        totals=Totals(received=received, missing=received // 3),
+        latency_ns=Quantiles(p99=p99, max=p99),
+    )
+
+
+def test_a_progress_line_tells_what_matters() -> None:
+    """Time, state, clients, share, rate, latency and loss, each with its unit."""
+    assert "00:07  running  2 clients  120 of 120  100.0 %    1,000 msg/s  p99   1.0 ms  missing 0" == progress(
+        OPEN, 7.9, 1000.4
+    )
+
+
+def test_a_waiting_run_counts_its_clients() -> None:
+    """Before the start there is nothing else to tell."""
+    made = reconcile(fold({ledger_source(): good_run()[ledger_source()][:1]}), final=False)
+
+    assert "waiting   0 of 2 clients" == progress(made, None, None)
+
+
+def test_columns_do_not_jump() -> None:
+    """However the numbers grow, each stands where it stood."""
+    early, late = _at(7, 30_000, 80_000), _at(59_999, 30_000, 999_900_000)
+    lines = [progress(early, 1, 3), progress(late, 59, 99_999)]
+
+    assert lines[0].index("p99") == lines[1].index("p99")
+    assert lines[0].index(" of ") == lines[1].index(" of ")
+    assert lines[0].index("missing") == lines[1].index("missing")
+
+
+def test_nothing_is_known_of_the_rate_at_first() -> None:
+    """A dash takes its place."""
+    assert "            -  p99" in progress(OPEN, 0, None)
+
+
+@given(
+    st.integers(0, 10**12),
+    st.integers(0, 10**12),
+    st.integers(0, 10**13),
+    st.integers(0, 300),
+    st.floats(0, 10**9),
+    st.floats(0, 10**6),
+)
+def test_a_line_fits_a_terminal(
+    received: int, total: int, p99: int, clients: int, rate: float, elapsed_s: float
+) -> None:
+    """At most 100 columns, whatever the numbers; rate and latency are always there."""
+    line = progress(_at(received, total, p99, clients), elapsed_s, rate)
+
+    assert len(line) <= 100
+    assert " msg/s  p99 " in line
+
+
+@pytest.mark.parametrize(("elapsed", "text"), [(None, "00:00"), (-1, "00:00"), (67, "01:07"), (3723.9, "1:02:03")])
+def test_elapsed_time_is_short(elapsed: float | None, text: str) -> None:
+    """Hours stand only when there are any."""
+    assert text == module.clock(elapsed)
