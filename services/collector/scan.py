@@ -67,6 +67,32 @@ def find_runs(volumes: Path) -> list[str]:
     return sorted((name for name in names if re.match(RUN_PATTERN, name)), key=run_order)
 
 
+def log_clients(volumes: Path, run: str) -> list[str]:
+    """Return who has a log in a run, in the order of their names' characters."""
+    return sorted(filter(is_name, _folders(volumes / "logs" / run)))
+
+
+def log_sources(volumes: Path, run: str, client: str) -> list[Source]:
+    """Return the files of one client's log, by name."""
+    return [Source(run, client, name) for name, _ in _regular(volumes / "logs" / run / client)]
+
+
+def ledger_sources(volumes: Path, run: str) -> list[Source]:
+    """Return the files of a run's ledger, by name."""
+    return [Source(run, None, name) for name, _ in _regular(volumes / "ledger" / run)]
+
+
+def read_file(volumes: Path, source: Source) -> Iterator[bytes]:
+    """Hand out the lines of one file as they stand there now; what follows the last newline comes last.
+
+    Raises:
+        OSError: the file cannot be read, or is none.
+    """
+    descriptor = os.open(volumes / source.path, _FLAGS)
+    with open(descriptor, "rb", buffering=0) as file:
+        yield from _cut(lambda: file.read(PIECE))
+
+
 class RunFiles:
     """The files of one run, and how far each has been read.
 
@@ -140,9 +166,8 @@ class RunFiles:
     def _files(self) -> Iterator[tuple[Source, int]]:
         for name, size in _regular(self.volumes / "ledger" / self.run):
             yield Source(self.run, None, name), size
-        logs = self.volumes / "logs" / self.run
-        for client in sorted(filter(is_name, _folders(logs))):
-            for name, size in _regular(logs / client):
+        for client in log_clients(self.volumes, self.run):
+            for name, size in _regular(self.volumes / "logs" / self.run / client):
                 yield Source(self.run, client, name), size
 
     def _in_turn(self) -> list[tuple[Source, int]]:

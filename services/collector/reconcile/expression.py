@@ -78,6 +78,18 @@ def parse(text: str) -> tuple[Limit, ...]:
     return tuple(limits)
 
 
+def nanoseconds(text: str) -> int:
+    """Return a duration, written as in a threshold, in nanoseconds.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([^\W\d_]+)\s*", text)
+    if found is None or found[2] not in UNITS:
+        raise ValueError(f"expected a duration such as 50ms or 1.5s, found {text!r}")
+    return round(float(found[1]) * UNITS[found[2]])
+
+
 class _Cursor:
     def __init__(self, text: str) -> None:
         self.text = text

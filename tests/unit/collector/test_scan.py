@@ -210,3 +210,17 @@ def test_nothing_is_written(tmp_path: Path) -> None:
     texts(RunFiles(tmp_path, RUN))
 
     assert before == (file.stat().st_mtime_ns, sorted(tmp_path.rglob("*")))
+
+
+def test_one_file_is_read_by_itself(tmp_path: Path) -> None:
+    """Its lines are handed out as they stand, the torn one last; other files of the run are named and not opened."""
+    put(tmp_path, f"logs/{RUN}/b/2.jsonl", b"one\ntw")
+    put(tmp_path, f"logs/{RUN}/b/1.jsonl", b"")
+    put(tmp_path, f"logs/{RUN}/a/1.jsonl", b"")
+    put(tmp_path, f"ledger/{RUN}/i.jsonl", b"")
+    first, second = scan.log_sources(tmp_path, RUN, "b")
+
+    assert ["a", "b"] == scan.log_clients(tmp_path, RUN)
+    assert ["i.jsonl"] == [source.name for source in scan.ledger_sources(tmp_path, RUN)]
+    assert ["1.jsonl", "2.jsonl"] == [first.name, second.name]
+    assert [b"one\n", b"tw"] == list(scan.read_file(tmp_path, second))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile.expression import METRICS, MalformedThreshold, parse
+from services.collector.reconcile.expression import METRICS, MalformedThreshold, nanoseconds, parse
 from services.collector.reconcile.measures import DURATIONS
 
 
@@ -128,3 +128,16 @@ def test_no_text_is_too_odd(text: str) -> None:
         assert "".join(text.split()) == ",".join(limit.expression for limit in limits)
 
     assert 1 <= wrong_at <= len(text) + 1
+
+
+@pytest.mark.parametrize(("text", "expected"), [("50ms", 50_000_000), (" 1.5 s ", 1_500_000_000), ("7ns", 7)])
+def test_a_duration_is_read_by_itself(text: str, expected: int) -> None:
+    """Where a duration is asked for elsewhere it is written as in a threshold."""
+    assert expected == nanoseconds(text)
+
+
+@pytest.mark.parametrize("text", ["", "50", "ms", "-1s", "5 parsecs"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    """The message says what is expected."""
+    with pytest.raises(ValueError, match="expected a duration such as 50ms"):
+        nanoseconds(text)

@@ -1,0 +1,141 @@
+"""Tests of services/collector/commands/messages.py."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.collector.__main__ import main
+from tests.unit.collector.books_factory import RUN, good_run, log_source, record, write
+
+ROOT = Path(__file__).parents[4]
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> Path:
+    """The folder of a good run: two clients, 60 records, blocks of 10."""
+    write(good_run(), tmp_path)
+    return tmp_path
+
+
+def ask(volumes: Path, *arguments: str) -> int:
+    """Run the command; return its exit code."""
+    return main(["messages", str(volumes), *arguments])
+
+
+def test_a_message_is_a_line_of_json(volumes: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Place, seq, times, and the record byte for byte."""
+    assert 0 == ask(volumes, "--client", "client-2", "--seq", "7")
+    (line,) = capfdbinary.readouterr().out.splitlines()
+
+    assert ["client", "session", "block", "seq", "received_at", "latency_ns", "transit_ns", "record"] == list(
+        json.loads(line)
+    )
+    assert line.startswith(b'{"client":"client-2","session":1,"block":1,"seq":7,')
+    assert line.endswith(b'"record":' + record(7) + b"}")
+
+
+def test_text_stands_in_columns(volumes: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """One head, and every column begins where its head does, or ends there."""
+    assert 0 == ask(volumes, "--text", "--limit", "2")
+    head, *lines = capfd.readouterr().out.splitlines()
+
+    assert "client        block        seq  received           latency    transit  record" == head
+    assert [
+        'client-1        1/1          1  07:30:00.001000     1.0 ms     0.5 ms  {"seq":1,"name":"N1"}',
+        'client-1        1/1          2  07:30:00.002000     1.0 ms     0.5 ms  {"seq":2,"name":"N2"}',
+    ] == lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        ([], 120),
+        (["--client", "client-1", "--client", "client-2", "--seq", "11-20"], 20),
+        (["--seq", "51-"], 20),
+        (["--seq", "-5"], 10),
+        (["--session", "2", "--block", "1"], 10),
+        (["--slower-than", "1.00005ms"], 20),
+        (["--run", RUN, "--limit", "3"], 3),
+    ],
+)
+def test_what_is_asked_for_is_shown(
+    volumes: Path, arguments: list[str], count: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each way to narrow narrows."""
+    assert 0 == ask(volumes, *arguments)
+    assert count == len(capfd.readouterr().out.splitlines())
+
+
+def test_the_newest_run_is_meant(volumes: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Of several runs the newest is shown unless one is named."""
+    (volumes / "logs" / "20271122T073000Z").mkdir()
+
+    assert 0 == ask(volumes)
+    assert ("", "run 20271122T073000Z: no such message\n") == capfd.readouterr()
+
+
+def test_damage_is_told_and_is_the_exit_code(volumes: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What is good is shown, what is not is named on the other stream; of very many the first ones."""
+    file = volumes / log_source("client-1").path
+    file.write_bytes(b"x\n" * 25 + file.read_bytes())
+
+    assert 99 == ask(volumes, "--client", "client-1")
+    out, err = capfd.readouterr()
+    assert 60 == len(out.splitlines())
+    assert f"{log_source('client-1').path}:1: passed over: the line does not begin with its crc" == err.splitlines()[0]
+    assert [f"{log_source('client-1').path}: and 5 more lines"] == err.splitlines()[20:]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--client", "client-11"], f"error: --client client-11: no such client in run {RUN}; did you mean client-1?"),
+        (["--client", "x"], "; there are: client-1, client-2"),
+        (["--run", "20200101T000000Z"], "no run 20200101T000000Z; there are: "),
+    ],
+)
+def test_who_is_not_there_is_refused(
+    volumes: Path, arguments: list[str], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A client or run that does not exist is a wrong argument, and the one that is meant is suggested."""
+    assert 104 == ask(volumes, *arguments)
+    assert message in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [["--seq", "x"], ["--seq", "-"], ["--slower-than", "3"], ["--limit", "-1"]])
+def test_a_wrong_argument_says_what_is_expected(
+    volumes: Path, wrong: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each says what it takes."""
+    with pytest.raises(SystemExit) as ended:
+        ask(volumes, *wrong)
+
+    assert 104 == ended.value.code
+    assert f"error: argument {wrong[0]}: expected " in capfd.readouterr().err
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    """Of no run there is nothing to show."""
+    (tmp_path / "logs").mkdir()
+
+    assert 104 == ask(tmp_path)
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(volumes: Path) -> None:
+    """As before ``head``: no traceback, and no failure."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        ended = subprocess.run(
+            [sys.executable, "-m", "services.collector", "messages", str(volumes)],
+            cwd=ROOT,
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+
+    assert (0, b"") == (ended.returncode, ended.stderr)
