@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from services.collector import keep
+from services.collector.control import Control
 from services.collector.follow import Follow
-from services.collector.publish import store, terminal
+from services.collector.publish import store, terminal, wishes
 from services.collector.publish.metrics import Effort
 from services.collector.publish.page import Board, Page
 from services.collector.publish.progress import progress
@@ -227,7 +228,7 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     """Run the service until it is told to stop."""
     probe(settings.volumes / "summary")
     board = Board()
-    page = Page(settings.page_host, settings.page_port, board)
+    page = Page(settings.page_host, settings.page_port, board, wishes.routes(Control(settings).ask))
     collector = Collector(settings, Clock(), lambda text: print(text, flush=True))
     tasks = [asyncio.create_task(beat(alive=collector.is_alive)), asyncio.create_task(page.serve())]
     log.info("ready", extra={"page": page.address, "volumes": str(Path(settings.volumes))})

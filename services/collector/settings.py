@@ -12,7 +12,7 @@ from services.collector.reconcile.thresholds import Limit
 from services.runtime.errors import BadSettings
 from services.runtime.settings import read
 
-NAMES = ("VOLUMES", "THRESHOLDS", "PAGE_PORT", "PAGE_HOST", "KEEP_RUNS")
+NAMES = ("VOLUMES", "THRESHOLDS", "PAGE_PORT", "PAGE_HOST", "KEEP_RUNS", "SERVER_URL", "CONTROL_TOKEN")
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class CollectorSettings:
         page_host: the address the page listens on.
         page_port: and its port; 0 takes any free one.
         keep_runs: how many closed runs stay on disk; 0 keeps all.
+        server_url: where an operator's wishes are handed on to.
+        control_token: by which they are granted; empty takes the one that the server hands on.
         colour: a terminal may be given colours.
     """
 
@@ -33,6 +35,8 @@ class CollectorSettings:
     page_host: str
     page_port: int
     keep_runs: int
+    server_url: str
+    control_token: str
     colour: bool
 
     @classmethod
@@ -61,6 +65,8 @@ class CollectorSettings:
             page_host=values["page_host"],
             page_port=values["page_port"],
             keep_runs=values["keep_runs"],
+            server_url=values["server_url"],
+            control_token=values["control_token"],
             # Not ours but everybody's, by https://no-color.org: any value that is not empty.
             colour=not environment.get("NO_COLOR"),
         )

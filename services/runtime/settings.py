@@ -84,6 +84,13 @@ def _url(text: str) -> str:
     return text
 
 
+def _token(text: str) -> str:
+    # It travels in a header of HTTP.
+    if not re.fullmatch(r"[!-~]*", text):
+        raise ValueError("a token of ASCII characters without spaces")
+    return text
+
+
 def _text(text: str) -> str:
     return text
 
@@ -103,7 +110,13 @@ SETTINGS = (
     Setting("RESUME_SECONDS", "600", "server", _number(0, 10**6), "an interrupted run is continued within this time"),
     Setting("SEND_SECONDS", "10", "server", _number(0.1, 3600), "a client that takes no byte for this long is cut"),
     Setting("PORT", "8765", "server", _integer(1, 65535), "where clients connect"),
-    Setting("CONTROL_TOKEN", "", "server", _text, "who holds it may control the run from afar; empty = loopback only"),
+    Setting(
+        "CONTROL_TOKEN",
+        "",
+        "server, collector",
+        _token,
+        "who holds it may control the run from afar; empty = a new one at each start, in ledger/control.token",
+    ),
     Setting(
         "BLOCK_SIZES", "10,25,50,100,250", "client", _block_sizes, "messages per block, taken by the client's number"
     ),
@@ -120,7 +133,7 @@ SETTINGS = (
         "CONNECTIONS", "1", "client", _integer(1, 10_000), "clients run by one process, each with a log of its own"
     ),
     Setting("CLIENT_ID", "", "client", _client_id, "the client's name; empty = the container's"),
-    Setting("SERVER_URL", "ws://server:8765", "client", _url, "the feed"),
+    Setting("SERVER_URL", "ws://server:8765", "client, collector", _url, "the feed"),
     Setting("VOLUMES", "/volumes", "all", _text, "where logs/, ledger/ and summary/ are; outside containers ./volumes"),
     Setting("THRESHOLDS", "", "collector", _text, "limits in k6's style: latency.p99<50ms, missing==0"),
     Setting("PAGE_PORT", "8766", "collector", _integer(0, 65535), "the page, on 127.0.0.1"),

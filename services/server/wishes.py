@@ -81,10 +81,12 @@ def _obey(stream: Stream, wish: str, rate: float | None, client: str | None) -> 
 
 def _standing(stream: Stream) -> wire.Controlled:
     run = stream.run
+    # Who was just dropped hears of it in a moment.
+    here = [name for name, session in stream.sessions.items() if session.open and session.cause != "dropped"]
     return wire.Controlled(
         run=run.name,
         state=run.state,
         rate=None if run.state == "paused" else run.rate,
         head=run.head(),
-        clients=sorted(name for name, session in stream.sessions.items() if session.open),
+        clients=sorted(here),
     )

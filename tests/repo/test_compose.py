@@ -136,6 +136,15 @@ def test_the_feed_stays_inside() -> None:
     assert not [name for name in ALL if service(name).get("network_mode") == "host"]
 
 
+def test_clients_do_not_reach_the_page() -> None:
+    """An operator's wishes go from the collector to the server over a network of their own, and nowhere else."""
+    networks = {name: set(service(name).get("networks", [])) for name in SERVICES}
+
+    assert compose()["networks"]["control"]["internal"] is True
+    assert {"server", "collector"} == {name for name in SERVICES if "control" in networks[name]}
+    assert not networks["client"] & networks["collector"]
+
+
 def test_each_writes_only_its_own() -> None:
     """A service can write to its own side of the books and to nothing else."""
     writable = {

@@ -7,7 +7,7 @@ import errno
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 
@@ -84,8 +84,8 @@ class Board:
         self._bell = asyncio.Event()
 
 
-def make_app(board: Board, page_host: str = "") -> ASGIApp:
-    """Return the page's application, which shows what is on the board."""
+def make_app(board: Board, page_host: str = "", more: Sequence[Route] = ()) -> ASGIApp:
+    """Return the page's application, which shows what is on the board, and answers at ``more`` addresses."""
 
     def static(name: str, kind: str) -> Route:
         text = resources.files("services.collector.publish").joinpath("static", name).read_bytes()
@@ -118,6 +118,7 @@ def make_app(board: Board, page_host: str = "") -> ASGIApp:
         Route("/events", events),
         Route("/healthz", healthz),
         Route("/metrics", expose),
+        *more,
     ]
     allowed = HOSTS | ({page_host} if page_host not in ("", "0.0.0.0", "::") else set())
     return _Guard(Starlette(routes=routes), allowed)
@@ -174,7 +175,7 @@ class _Server(uvicorn.Server):
 class Page:
     """The page's server, in the event loop of the service."""
 
-    def __init__(self, host: str, port: int, board: Board) -> None:
+    def __init__(self, host: str, port: int, board: Board, more: Sequence[Route] = ()) -> None:
         """Take the port.
 
         Raises:
@@ -188,7 +189,7 @@ class Page:
         self.address = f"http://{name}:{bound}/"
         self._server = _Server(
             uvicorn.Config(
-                make_app(board, host),
+                make_app(board, host, more),
                 access_log=False,
                 http="h11",
                 lifespan="off",

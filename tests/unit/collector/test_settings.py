@@ -9,8 +9,10 @@ from services.runtime.errors import BadSettings
 
 
 def test_defaults_are_those_of_the_table() -> None:
-    """Without a setting the collector reads /volumes and serves on 8766."""
+    """Without a setting the collector reads /volumes, serves on 8766, and hands wishes on to the server."""
     settings = CollectorSettings.read({})
+
+    assert ("ws://server:8765", "") == (settings.server_url, settings.control_token)
 
     assert (Path("/volumes"), (), "127.0.0.1", 8766, 0) == (
         settings.volumes, settings.limits, settings.page_host, settings.page_port, settings.keep_runs,

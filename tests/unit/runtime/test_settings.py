@@ -142,6 +142,8 @@ def test_a_whole_rate_is_an_integer() -> None:
         ("BLOCK_SECONDS", "3601"),
         ("BLOCK_BYTES", "1MiB"),
         ("BLOCK_BYTES", "1023"),
+        ("CONTROL_TOKEN", "two words"),
+        ("CONTROL_TOKEN", "geheimnüsse"),
         ("CLIENT_ID", "Client 1"),
         ("CLIENT_ID", "../client"),
         ("CLIENT_ID", "x" * 64),
