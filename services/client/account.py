@@ -10,6 +10,7 @@ from services.client.check import Checker
 from services.client.cut import Cut, Cutter
 from services.client.entries import Conditions
 from services.client.offset import Estimate
+from services.client.received import Received
 from services.client.write import BlockLog
 from services.client.writer import Writer
 from services.contract import blocklog, wire
@@ -55,13 +56,13 @@ class Account:
         self._previous_end_ns: int | None = None
         self.sealed = False
         self._on_durable = on_durable
-        self._writer = Writer(client, conditions, self._durable)
+        self._writer = Writer[blocklog.BlockHeader](client, conditions, self._durable)
 
     def _remember(self, past: history.History) -> None:
         """Begin where earlier sessions broke off."""
         given = self._conditions
         self._history, self.checker = past, Checker(past.held)
-        self._cutter = Cutter(given.block_size, given.block_bytes, given.block_seconds, self.after)
+        self._cutter = Cutter[Received](given.block_size, given.block_bytes, given.block_seconds, self.after)
         self._receipts = {(receipt.session, receipt.block): receipt for receipt in past.receipts}
         self.durable_through = self.after
 
@@ -176,7 +177,7 @@ class Account:
         """Give up on a disk that refuses: what it lacks was never receipted."""
         self._writer.abandon()
 
-    async def _put(self, cut: Cut) -> None:
+    async def _put(self, cut: Cut[Received]) -> None:
         self._number += 1
         idle_ns = cut.started_ns - self._previous_end_ns if self._previous_end_ns is not None else 0
         self._previous_end_ns = cut.ended_ns

@@ -7,9 +7,12 @@ import logging
 import socket
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from services.client.entries import Conditions
+from services.client.foreign.app import listeners
 from services.client.identity import base_name, identities
 from services.client.pointer import pointer_name
 from services.client.settings import ClientSettings
@@ -27,12 +30,34 @@ _STOP_SECONDS = 7.0
 _TIDY_SECONDS = 5.0
 
 
-def subscribers(settings: ClientSettings, pointer: str | None) -> list[Subscriber]:
-    """Return the clients that this process runs."""
+class Receiver(Protocol):
+    """A client of this process: a `Subscriber` of our own feed, or a `Listener` to somebody else's."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server is there."""
+
+    async def run(self) -> None:
+        """Receive until there is nothing more to come, or until cancelled."""
+
+    async def stop(self) -> None:
+        """Seal and leave."""
+
+    def abandon(self) -> None:
+        """Leave without sealing."""
+
+
+async def receivers(settings: ClientSettings, pointer: str | None) -> Sequence[Receiver]:
+    """Return the clients that this process runs.
+
+    Raises:
+        BadSettings: what a foreign feed needs cannot be used.
+        OSError: the folder of the logs refuses.
+    """
     hostname = socket.gethostname()
     base, source = base_name(settings.client_id, hostname, pointer)
     clock, boot, instance, sparingly = Clock(), boot_id(), uuid.uuid4().hex[:12], Sparingly()
-    made = []
+    made: list[tuple[str, Conditions]] = []
     for identity in identities(base, source, settings.connections, settings.block_sizes):
         conditions = Conditions(
             logs=settings.volumes / "logs",
@@ -45,15 +70,17 @@ def subscribers(settings: ClientSettings, pointer: str | None) -> list[Subscribe
             host=hostname,
         )
         log.info("client", extra={"client": identity.name, "from": source, "block_size": identity.block_size})
-        made.append(Subscriber(identity.name, settings.server_url, conditions, clock, sparingly))
-    return made
+        made.append((identity.name, conditions))
+    if settings.feed is not None:
+        return await listeners(settings.feed, made, clock, sparingly)
+    return [Subscriber(name, settings.server_url, conditions, clock, sparingly) for name, conditions in made]
 
 
 async def main(settings: ClientSettings, stop: asyncio.Event) -> int:
     """Receive until told to stop; then seal."""
     logs = Path(settings.volumes) / "logs"
     probe(logs)
-    clients = subscribers(settings, await asyncio.to_thread(pointer_name) if not settings.client_id else None)
+    clients = await receivers(settings, await asyncio.to_thread(pointer_name) if not settings.client_id else None)
     tasks = [asyncio.create_task(client.run()) for client in clients]
     # Healthy only while the server is there: a client that cannot receive does not do its work.
     tasks.append(asyncio.create_task(heartbeat.beat(alive=lambda: all(client.connected for client in clients))))

@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import Generic, Protocol, Self, TypeVar
 
-from services.client.received import Received
 from services.contract.blocklog import ClosedBy
 from services.contract.fields import MAX_INTEGER, Span
 from services.contract.ranges import Ranges
 
 
+class Part(Protocol):
+    """Records that arrived together, numbered one after the other."""
+
+    @property
+    def first(self) -> int:
+        """Number of the first."""
+
+    @property
+    def last(self) -> int:
+        """Number of the last."""
+
+    @property
+    def records(self) -> Sequence[bytes]:
+        """Their bytes, at least one."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of them."""
+
+    @property
+    def received_ns(self) -> int:
+        """When they arrived, epoch nanoseconds."""
+
+    def part(self, start: int, stop: int) -> Self:
+        """Return those from place ``start`` up to, not including, ``stop``."""
+
+    def lines(self) -> bytes:
+        """Return the records as their digest covers them, each followed by a newline."""
+
+    def text(self) -> bytes:
+        """Return the messages as they stand in a block, each followed by a comma."""
+
+
+Arrived = TypeVar("Arrived", bound=Part)
+
+
 @dataclass
-class Cut:
+class Cut(Generic[Arrived]):
     """What one block will hold: ``before`` is the highest seq of earlier blocks, times are epoch nanoseconds."""
 
     before: int
@@ -23,10 +59,10 @@ class Cut:
     last: int = 0
     count: int = 0
     size: int = 0
-    parts: list[Received] = field(default_factory=list)
+    parts: list[Arrived] = field(default_factory=list)
     closed_by: ClosedBy = "count"
 
-    def take(self, part: Received, size: int) -> None:
+    def take(self, part: Arrived, size: int) -> None:
         """Add records of ``size`` bytes."""
         self.first, self.last = min(self.first, part.first), max(self.last, part.last)
         self.parts.append(part)
@@ -42,21 +78,21 @@ class Cut:
         return (Ranges([(begin, self.last)]) - Ranges((part.first, part.last) for part in self.parts)).spans()
 
 
-class Cutter:
+class Cutter(Generic[Arrived]):
     """Collects records and closes a block when it has its count, its bytes or its time."""
 
     def __init__(self, block_size: int, block_bytes: int, block_seconds: float, before: int) -> None:
         self._count, self._bytes = block_size, block_bytes
         self._ns = int(block_seconds * 1_000_000_000)
         self._before = before
-        self._open: Cut | None = None
+        self._open: Cut[Arrived] | None = None
 
     @property
     def deadline_ns(self) -> int | None:
         """When the open block closes for its age, epoch nanoseconds; None when no block is open."""
         return self._open.started_ns + self._ns if self._open is not None else None
 
-    def add(self, arrived: Received) -> Iterator[Cut]:
+    def add(self, arrived: Arrived) -> Iterator[Cut[Arrived]]:
         """Add records that arrived together; yield the blocks they fill."""
         if self.deadline_ns is not None and arrived.received_ns >= self.deadline_ns:
             yield from self.close("time")
@@ -74,7 +110,7 @@ class Cutter:
             elif cut.size >= self._bytes:
                 yield from self.close("bytes")
 
-    def close(self, closed_by: ClosedBy) -> Iterator[Cut]:
+    def close(self, closed_by: ClosedBy) -> Iterator[Cut[Arrived]]:
         """Close the open block, if there is one."""
         cut, self._open = self._open, None
         if cut is not None and cut.count:
@@ -82,7 +118,7 @@ class Cutter:
             self._before = max(self._before, cut.last)
             yield cut
 
-    def _fitting(self, part: Received, size: int) -> tuple[Received, int]:
+    def _fitting(self, part: Arrived, size: int) -> tuple[Arrived, int]:
         """Return the first records, up to the one that fills a block which has ``size`` bytes, and their bytes."""
         for place, reached in enumerate(accumulate(map(len, part.records), initial=size)):
             if place and reached >= self._bytes:

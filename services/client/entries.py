@@ -10,9 +10,10 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from services.client.cut import Cut
+from services.client.cut import Arrived, Cut
 from services.client.history import Tail
 from services.client.offset import Estimate
+from services.client.received import Received
 from services.contract import blocklog, wire
 from services.contract.fields import Span, digest, digest_text, utc_text
 from services.runtime.version import SOFTWARE
@@ -41,7 +42,7 @@ class Place(NamedTuple):
 
 
 def block(
-    place: Place, number: int, cut: Cut, counts: tuple[int, int, list[Span]], idle_ns: int, clock: Estimate
+    place: Place, number: int, cut: Cut[Received], counts: tuple[int, int, list[Span]], idle_ns: int, clock: Estimate
 ) -> blocklog.WrittenBlock:
     """Return the block of a cut; ``counts`` are duplicates, reordered and corrupt ranges since the one before."""
     duplicates, reordered, corrupt = counts
@@ -64,18 +65,20 @@ def block(
         idle_ns=idle_ns,
         clock_offset_us=clock.offset_us,
         clock_error_us=clock.error_us,
-        digest=_digest(cut),
-        messages=_messages(cut),
+        digest=records_digest(cut),
+        messages=messages(cut),
     )
 
 
-def _messages(cut: Cut) -> msgspec.Raw:
+def messages(cut: Cut[Arrived]) -> msgspec.Raw:
+    """Return the messages of a block as they stand in its line."""
     *texts, last = (part.text() for part in cut.parts)
     # Put together once, without the last comma: a block has hundreds of kilobytes, and every copy of it shows.
     return msgspec.Raw(b"".join((b"[", *texts, memoryview(last)[:-1], b"]")))
 
 
-def _digest(cut: Cut) -> str:
+def records_digest(cut: Cut[Arrived]) -> str:
+    """Return the digest of a block's records, in the order of their numbers."""
     value = 0
     for part in sorted(cut.parts, key=attrgetter("first")):
         value = digest(part.lines(), value)

@@ -87,6 +87,22 @@ def read(folder: Path, *, doubt: bool = True) -> History:
     return history
 
 
+def torn_tails(folder: Path) -> list[Tail]:
+    """Return what crashes left behind the last newline of each file, whatever its lines say.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    tails = []
+    for _, path in _paths(folder):
+        with contextlib.suppress(FileNotFoundError):
+            data = path.read_bytes()
+            good = data.rfind(b"\n") + 1
+            if good < len(data):
+                tails.append(Tail(path, good, len(data) - good))
+    return tails
+
+
 def sizes(folder: Path) -> dict[tuple[int, int], int]:
     """Return the sizes of all log files, by session and segment."""
     return {name: path.stat().st_size for name, path in _paths(folder) if path.exists()}

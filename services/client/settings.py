@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from services.client.foreign.settings import FeedSettings, read_feed
 from services.contract.fields import is_name
 from services.runtime.errors import BadSettings
 from services.runtime.settings import read
@@ -30,6 +31,7 @@ class ClientSettings:
     server_url: str
     keep_runs: int
     volumes: Path
+    feed: FeedSettings | None = None
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> ClientSettings:
@@ -39,7 +41,8 @@ class ClientSettings:
             BadSettings: with all that is wrong.
         """
         values = read(environment, NAMES)
+        feed = read_feed(environment)
         longest = f"{values['client_id']}.{values['connections']}"
         if values["client_id"] and values["connections"] > 1 and not is_name(longest):
             raise BadSettings([f"CLIENT_ID={values['client_id']!r}: too long for CONNECTIONS={values['connections']}"])
-        return cls(**{**values, "volumes": Path(values["volumes"])})
+        return cls(**{**values, "volumes": Path(values["volumes"]), "feed": feed})

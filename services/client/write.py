@@ -10,19 +10,23 @@ import contextlib
 import hashlib
 import logging
 from collections import deque
+from typing import Generic, TypeVar
 
 import msgspec
 
 from services.client.fence import Fence, Superseded
 from services.client.handler import DurableHandler, LineFormatter
-from services.contract import blocklog
+from services.contract import blocklog, foreign
 from services.contract.fields import Span, utc_text
 from services.contract.line import FIRST, fields
 from services.runtime.clock import Clock
 from services.runtime.files import LineFile
 
+Written = TypeVar("Written", blocklog.BlockHeader, foreign.HeardHeader)
+"""Blocks of our own feed, or of somebody else's."""
 
-class BlockLog:
+
+class BlockLog(Generic[Written]):
     """The files of one session. Blocks are put in, and come out of `push` or `sync` once they are durable.
 
     Not for two threads at a time.
@@ -39,13 +43,13 @@ class BlockLog:
         self._logger.addHandler(self._handler)
         self._new: LineFile | None = claimed
         self._segment = 1
-        self._waiting: deque[blocklog.BlockHeader] = deque()
-        self._unsynced: deque[blocklog.BlockHeader] = deque()
+        self._waiting: deque[Written] = deque()
+        self._unsynced: deque[Written] = deque()
         self._good = (0, FIRST)
         self._uncut: tuple[LineFile, int] | None = None
         self._blocks = self._messages = 0
 
-    def put(self, block: blocklog.BlockHeader) -> None:
+    def put(self, block: Written) -> None:
         """Take a block; `push` writes it."""
         self._waiting.append(block)
 
@@ -54,7 +58,7 @@ class BlockLog:
         """Whether `push` has something to write."""
         return bool(self._waiting)
 
-    def push(self) -> list[blocklog.BlockHeader]:
+    def push(self) -> list[Written]:
         """Write the blocks that wait, up to the end of the segment, and sync as the log's ``fsync`` says.
 
         Blocks that wait together share a sync. Returns those that are durable now.
@@ -89,11 +93,11 @@ class BlockLog:
             self._fence.hold()
         except Superseded as other:
             # Frozen on the way to the disk: the other process asked for whatever it did not find there.
-            if all(block.first > other.after for block in self._unsynced):
+            if all(block.begins_after(other.after) for block in self._unsynced):
                 self._give_up()
             raise
 
-    def sync(self) -> list[blocklog.BlockHeader]:
+    def sync(self) -> list[Written]:
         """Force to disk what was written; return the blocks that this made durable.
 
         Raises:
@@ -149,7 +153,7 @@ class BlockLog:
     def _full(self) -> bool:
         return self._handler.file is not None and self._handler.file.size >= blocklog.SEGMENT_BYTES
 
-    def _settle(self) -> list[blocklog.BlockHeader]:
+    def _settle(self) -> list[Written]:
         durable = list(self._unsynced)
         if self._handler.file is not None:
             self._unsynced.clear()

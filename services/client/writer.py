@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Generic
 
 from services.client.entries import Conditions
 from services.client.fence import Superseded
-from services.client.write import BlockLog
+from services.client.write import BlockLog, Written
 from services.contract import blocklog
 from services.contract.fields import Span
 
@@ -19,15 +20,16 @@ _INTERVAL_SECONDS = 0.2
 _SHARED_SYNC_MESSAGES = 4096
 
 
-class Writer:
+class Writer(Generic[Written]):
     """Takes blocks, and calls ``on_durable`` with each once it is what ``FSYNC`` calls durable."""
 
-    def __init__(self, client: str, conditions: Conditions, on_durable: Callable[[blocklog.BlockHeader], None]) -> None:
-        self._client, self._on_durable = client, on_durable
+    def __init__(self, client: str, conditions: Conditions, on_durable: Callable[[Written], None]) -> None:
+        self._client = client
+        self._on_durable: Callable[[Written], None] = on_durable
         self._interval = conditions.fsync == "interval"
         # Two blocks' worth, or enough small blocks to share a sync.
         self._most_waiting = max(2 * conditions.block_size, _SHARED_SYNC_MESSAGES)
-        self._log: BlockLog | None = None
+        self._log: BlockLog[Written] | None = None
         self._waiting_messages, self._refused = 0, False
         self._disk = asyncio.Lock()
         self._room, self._work = asyncio.Event(), asyncio.Event()
@@ -39,12 +41,12 @@ class Writer:
         """Whether there is a log to write."""
         return self._log is not None
 
-    def begin(self, block_log: BlockLog) -> None:
+    def begin(self, block_log: BlockLog[Written]) -> None:
         """Begin the log; its first line is written at once, so that whoever had the name before sees it."""
         self._log = block_log
         self._work.set()
 
-    async def put(self, block: blocklog.BlockHeader) -> None:
+    async def put(self, block: Written) -> None:
         """Take a block; waits while too much waits already."""
         if self._log is None:
             raise RuntimeError("records before a subscription")
@@ -97,8 +99,8 @@ class Writer:
                 self._on_durable(block)
             self._room.set()
 
-    async def _until_it_takes(self, *, sync: bool) -> list[blocklog.BlockHeader]:
-        durable: list[blocklog.BlockHeader] = []
+    async def _until_it_takes(self, *, sync: bool) -> list[Written]:
+        durable: list[Written] = []
         while self._log is not None:
             try:
                 async with self._disk:

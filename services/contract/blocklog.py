@@ -88,6 +88,10 @@ class BlockHeader(LineStruct, tag="block", frozen=True, kw_only=True):
     clock_error_us: Count
     digest: Digest
 
+    def begins_after(self, seq: int) -> bool:
+        """Tell whether nothing of this block is held by whoever holds everything up to ``seq``."""
+        return self.first > seq
+
 
 class Block(BlockHeader, tag="block", frozen=True, kw_only=True):
     """The messages that a client logged together, as a reader has them."""

@@ -141,7 +141,41 @@ SETTINGS = (
     Setting("HEARTBEAT", "", "all", _text, "a file touched while the service is well; the images set it"),
     Setting("HOLD_SECONDS", "0", "all", _number(0, 60), "wait before exiting 104, so that restarts do not spin"),
 )
-BY_NAME = {setting.name: setting for setting in SETTINGS}
+FOREIGN = (
+    Setting(
+        "FEED", "", "client", _choice("", "streamgauge", "foreign"), "whose feed it is; empty = by FEED_SEQ and others"
+    ),
+    Setting("FEED_SEQ", "", "client", _text, "path of a record's sequence number: $.seq"),
+    Setting(
+        "FEED_TIME",
+        "",
+        "client",
+        _text,
+        "path of the sender's time, and its unit where the size does not tell: $.ts ms",
+    ),
+    Setting("FEED_KEY", "", "client", _text, "path of what tells several sequences apart"),
+    Setting("FEED_RECORDS", "", "client", _text, "path of the list of records in a message"),
+    Setting("FEED_MATCH", "", "client", _text, "regular expression; its one group is a record in a frame"),
+    Setting("FEED_HELLO", "", "client", _text, "what is sent after connecting, a message a line"),
+    Setting("FEED_RESUME", "", "client", _text, "what is sent instead after connecting again, with {seq} and {key}"),
+    Setting("FEED_PING", "", "client", _text, "regular expression of the feed's own pings"),
+    Setting("FEED_PONG", "", "client", _text, "what answers them"),
+    Setting("FEED_IGNORE", "", "client", _text, "regular expression of frames that are no records"),
+    Setting("FEED_SUBPROTOCOL", "", "client", _text, "the subprotocol to ask for"),
+    Setting(
+        "FEED_SECONDS", "60", "client", _number(0, 10**7), "how long a run lasts; 0 = until the clients are stopped"
+    ),
+    Setting("FEED_MAX_BYTES", "1048576", "client", _integer(128, 2**28), "a longer message is refused"),
+    Setting(
+        "FEED_CONNECTS", "5", "client", _number(0.01, 1000), "connections begun per second, by one process, at most"
+    ),
+    Setting("FEED_AUTHORIZATION_FILE", "", "client", _text, "a file with the value of the Authorization header"),
+    Setting("FEED_CA_FILE", "", "client", _text, "certificates to trust beside the system's"),
+    Setting("FEED_PROXY", "", "client", _text, "a proxy: http://proxy:3128"),
+)
+"""What a client is told of a feed that is not ours; ``docs/foreign-feeds.md`` has their table."""
+
+BY_NAME = {setting.name: setting for setting in (*SETTINGS, *FOREIGN)}
 
 
 def read(environment: Mapping[str, str], names: Iterable[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.client import app
+from services.client.foreign.listener import Listener
 from services.client.settings import ClientSettings
 from services.client.subscriber import Subscriber
 from services.runtime.errors import UnwritableFolder
@@ -19,9 +20,12 @@ def settings(volumes: Path, **environment: str) -> ClientSettings:
     return ClientSettings.read({"VOLUMES": str(volumes), "SERVER_URL": "ws://127.0.0.1:1", **environment})
 
 
-def test_one_process_may_be_several_clients(tmp_path: Path) -> None:
-    """Each connection is a client with a name and a block size of its own; the process is one instance."""
-    made = app.subscribers(settings(tmp_path, CONNECTIONS="3"), "app-client-2.app_wire")
+@pytest.mark.parametrize(("feed", "kind"), [("streamgauge", Subscriber), ("foreign", Listener)])
+async def test_one_process_may_be_several_clients(tmp_path: Path, feed: str, kind: type[Subscriber | Listener]) -> None:
+    """Each connection is a client with a name and a block size of its own, of whichever feed; they are one instance."""
+    (tmp_path / "logs").mkdir()
+    given = settings(tmp_path, CONNECTIONS="3", FEED=feed)
+    made = [it for it in await app.receivers(given, "app-client-2.app_wire") if isinstance(it, kind)]
 
     assert [("client-2.1", 100), ("client-2.2", 250), ("client-2.3", 10)] == [
         (it.name, it._conditions.block_size) for it in made

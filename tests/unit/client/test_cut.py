@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.client.cut import Cut, Cutter
+from services.client.received import Received
 from tests.unit.client.stand import record, runs_of
 
 SECOND = 1_000_000_000
@@ -14,17 +15,17 @@ SIZE = len(record(1))
 seqs = st.lists(st.integers(1, 300), unique=True, min_size=1, max_size=200)
 
 
-def add(cutter: Cutter, numbers: list[int], now_ns: int) -> list[Cut]:
+def add(cutter: Cutter[Received], numbers: list[int], now_ns: int) -> list[Cut[Received]]:
     """Add records that arrive together."""
     return [cut for part in runs_of(numbers, now_ns) for cut in cutter.add(part)]
 
 
-def numbers_of(cut: Cut) -> list[int]:
+def numbers_of(cut: Cut[Received]) -> list[int]:
     """Return the seqs of a block in the order received."""
     return [seq for part in cut.parts for seq in range(part.first, part.last + 1)]
 
 
-def sizes_of(cut: Cut) -> list[int]:
+def sizes_of(cut: Cut[Received]) -> list[int]:
     """Return the bytes of each of its records."""
     return [len(one) for part in cut.parts for one in part.records]
 
@@ -43,7 +44,7 @@ def arrivals(order: list[int], data: st.DataObject) -> list[tuple[list[int], int
 @given(seqs, st.integers(1, 50), st.integers(20, 500), st.data())
 def test_every_message_is_in_one_block(order: list[int], count: int, most: int, data: st.DataObject) -> None:
     """Whatever arrives, every message is in exactly one block, in the order received, and blocks keep their limits."""
-    cutter, cuts, parts = Cutter(count, most, 5, 0), [], arrivals(order, data)
+    cutter, cuts, parts = Cutter[Received](count, most, 5, 0), [], arrivals(order, data)
     for part, now_ns in parts:
         cuts += add(cutter, part, now_ns)
     cuts += cutter.close("end")
@@ -67,7 +68,7 @@ def test_every_message_is_in_one_block(order: list[int], count: int, most: int, 
 def test_missing_lists_tell_of_every_gap(order: list[int], count: int, before: int) -> None:
     """For ascending messages the missing lists, together, are exactly what did not come."""
     arrived = [seq for seq in sorted(order) if seq > before]
-    cutter = Cutter(count, 2**30, 5, before)
+    cutter = Cutter[Received](count, 2**30, 5, before)
     cuts = add(cutter, arrived, 0) + list(cutter.close("end"))
     missing = [seq for cut in cuts for first, last in cut.missing() for seq in range(first, last + 1)]
 
@@ -77,7 +78,7 @@ def test_missing_lists_tell_of_every_gap(order: list[int], count: int, before: i
 @given(seqs, st.integers(1, 20), st.data())
 def test_missing_is_never_what_is_there(order: list[int], count: int, data: st.DataObject) -> None:
     """Whatever the order, no block calls missing what it holds, and each accounts for its whole range."""
-    cutter, cuts = Cutter(count, 2**30, 5, 0), []
+    cutter, cuts = Cutter[Received](count, 2**30, 5, 0), []
     for part, now_ns in arrivals(order, data):
         cuts += add(cutter, part, now_ns)
     for cut in [*cuts, *cutter.close("end")]:
@@ -88,7 +89,7 @@ def test_missing_is_never_what_is_there(order: list[int], count: int, data: st.D
 
 def test_a_late_message_is_not_a_gap() -> None:
     """A block of records from before the last block has no gap up to them."""
-    cutter = Cutter(2, 2**30, 5, 0)
+    cutter = Cutter[Received](2, 2**30, 5, 0)
     first, late = *add(cutter, [5, 6], 0), *add(cutter, [2, 3], 1)
 
     assert [[(1, 4)], []] == [first.missing(), late.missing()]
@@ -96,7 +97,7 @@ def test_a_late_message_is_not_a_gap() -> None:
 
 def test_a_block_is_closed_by_its_count() -> None:
     """A part that is larger than a block makes several, and opens the next."""
-    cutter = Cutter(10, 2**30, 5, 0)
+    cutter = Cutter[Received](10, 2**30, 5, 0)
     cuts = add(cutter, list(range(1, 36)), 7)
 
     assert [("count", 10)] * 3 == [(cut.closed_by, cut.count) for cut in cuts]
@@ -105,7 +106,7 @@ def test_a_block_is_closed_by_its_count() -> None:
 
 def test_a_block_is_closed_by_its_bytes() -> None:
     """The message that reaches the limit is the last of its block."""
-    cutter = Cutter(1000, 3 * SIZE, 5, 0)
+    cutter = Cutter[Received](1000, 3 * SIZE, 5, 0)
     cuts = add(cutter, [1, 8, 15, 22], 0)
 
     assert [("bytes", [1, 8, 15])] == [(cut.closed_by, numbers_of(cut)) for cut in cuts]
@@ -113,12 +114,12 @@ def test_a_block_is_closed_by_its_bytes() -> None:
 
 def test_a_record_may_be_larger_than_a_block() -> None:
     """A record above the limit is a block of its own."""
-    assert [[1], [2], [3]] == [numbers_of(cut) for cut in add(Cutter(1000, 1, 5, 0), [1, 2, 3], 0)]
+    assert [[1], [2], [3]] == [numbers_of(cut) for cut in add(Cutter[Received](1000, 1, 5, 0), [1, 2, 3], 0)]
 
 
 def test_a_block_is_closed_by_its_age() -> None:
     """What arrives when the time is over begins the next block."""
-    cutter = Cutter(1000, 2**30, 5, 0)
+    cutter = Cutter[Received](1000, 2**30, 5, 0)
     assert [] == add(cutter, [1], 1000)
     assert 5 * SECOND + 1000 == cutter.deadline_ns
     assert [] == add(cutter, [2], 5 * SECOND + 999)
@@ -133,7 +134,7 @@ def test_a_block_is_closed_by_its_age() -> None:
 @pytest.mark.parametrize("numbers", [[], [1]])
 def test_nothing_makes_no_block(numbers: list[int]) -> None:
     """An empty part opens no block, and closing twice makes none."""
-    cutter = Cutter(10, 2**30, 5, 0)
+    cutter = Cutter[Received](10, 2**30, 5, 0)
     add(cutter, numbers, 0)
 
     assert len(numbers) == len(list(cutter.close("end")))

@@ -10,6 +10,7 @@ from services.client import entries
 from services.client.cut import Cut, Cutter
 from services.client.history import Tail
 from services.client.offset import Estimate
+from services.client.received import Received
 from services.contract import blocklog
 from services.contract.fields import utc_us
 from services.contract.line import FIRST, fields, seal
@@ -20,7 +21,7 @@ PLACE = entries.Place(RUN, "client-1", 3)
 
 def test_a_block_tells_what_was_received() -> None:
     """A block has its cut's range, times and gaps, the counts since the one before, and the clock's estimate."""
-    cutter = Cutter(3, 2**20, 5, 0)
+    cutter = Cutter[Received](3, 2**20, 5, 0)
     list(cutter.add(arrived(2)))
     (cut,) = cutter.add(arrived(4, 5, at_ns=START_NS + 2_500_000))
     block = entries.block(PLACE, 9, cut, (1, 2, [(7, 8)]), 77, Estimate(-5, 6))
@@ -38,9 +39,9 @@ def test_a_block_tells_what_was_received() -> None:
 
 def test_digest_is_in_the_order_of_seq() -> None:
     """The digest of a block does not depend on the order in which its messages came."""
-    cuts: list[Cut] = []
+    cuts: list[Cut[Received]] = []
     for order in ([1, 2, 3], [3, 1, 2]):
-        cutter = Cutter(3, 2**20, 5, 0)
+        cutter = Cutter[Received](3, 2**20, 5, 0)
         for seq in order:
             cuts += cutter.add(arrived(seq))
     digests = {entries.block(PLACE, 1, cut, (0, 0, []), 0, Estimate(0, 0)).digest for cut in cuts}
@@ -50,7 +51,7 @@ def test_digest_is_in_the_order_of_seq() -> None:
 
 def test_messages_stand_in_the_order_received() -> None:
     """A block's line has its messages as they came, each with its times, whatever their seqs."""
-    cutter = Cutter(4, 2**20, 5, 0)
+    cutter = Cutter[Received](4, 2**20, 5, 0)
     list(cutter.add(arrived(7, 8)))
     (cut,) = cutter.add(arrived(3, 4, at_ns=START_NS + 1_000))
     made = entries.block(PLACE, 1, cut, (0, 0, []), 0, Estimate(0, 0))

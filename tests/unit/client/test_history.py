@@ -9,6 +9,7 @@ import pytest
 from services.client import history
 from services.client.cut import Cutter
 from services.client.entries import Place, block, opening
+from services.client.received import Received
 from services.client.write import BlockLog
 from services.contract import blocklog
 from services.runtime.files import LineFile
@@ -22,7 +23,7 @@ def session(folder: Path, number: int, blocks: list[list[int]], *, ended: bool =
     made = BlockLog(file, opening(place, number, 0, conditions(folder), [], START_US), StoppedClock())
     written: list[blocklog.BlockHeader] = []
     for at, seqs in enumerate(blocks, 1):
-        cutter = Cutter(len(seqs), 2**20, 5, seqs[0] - 1)
+        cutter = Cutter[Received](len(seqs), 2**20, 5, seqs[0] - 1)
         (cut,) = cutter.add(arrived(*seqs))
         written.append(block(place, at, cut, (0, 0, []), 0, EXACT))
         made.put(written[-1])

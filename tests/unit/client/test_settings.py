@@ -24,7 +24,7 @@ def test_defaults() -> None:
 
 def test_every_name_is_a_field() -> None:
     """What is read from the environment is what the settings hold."""
-    assert [name.lower() for name in NAMES] == [field.name for field in fields(ClientSettings)]
+    assert [*(name.lower() for name in NAMES), "feed"] == [field.name for field in fields(ClientSettings)]
 
 
 def test_all_mistakes_are_reported_together() -> None:

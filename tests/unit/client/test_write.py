@@ -18,6 +18,7 @@ from services.client.cut import Cutter
 from services.client.entries import Place, block, opening
 from services.client.fence import Superseded
 from services.client.history import Tail
+from services.client.received import Received
 from services.client.write import BlockLog
 from services.contract import blocklog
 from services.runtime.files import LineFile
@@ -38,7 +39,7 @@ COUNT = 6
 PLACE = Place(RUN, "client-1", 1)
 
 
-def new_log(folder: Path, fsync: Fsync = "block", torn: int = 0) -> BlockLog:
+def new_log(folder: Path, fsync: Fsync = "block", torn: int = 0) -> BlockLog[blocklog.BlockHeader]:
     """Return a log whose first file was just claimed."""
     tails = [Tail(folder / "0000-0001.jsonl", 0, torn)] if torn else []
     first = opening(PLACE, 1, 0, conditions(folder, fsync=fsync), tails, START_US)
@@ -47,13 +48,15 @@ def new_log(folder: Path, fsync: Fsync = "block", torn: int = 0) -> BlockLog:
 
 def new_blocks(count: int = COUNT) -> Iterator[blocklog.WrittenBlock]:
     """Yield blocks of three messages."""
-    cutter = Cutter(3, 2**20, 5, 0)
+    cutter = Cutter[Received](3, 2**20, 5, 0)
     cuts = cutter.add(arrived(*range(1, 3 * count + 1)))
     for number, cut in enumerate(cuts, 1):
         yield block(PLACE, number, cut, (0, 0, []), 0, EXACT)
 
 
-def write_all(log: BlockLog, folder: Path, synced: dict[Path, int] | None = None, tries: int = 60) -> list[int]:
+def write_all(
+    log: BlockLog[blocklog.BlockHeader], folder: Path, synced: dict[Path, int] | None = None, tries: int = 60
+) -> list[int]:
     """Put and push until all is durable, whatever the disk refuses; return the durable blocks' numbers, in order."""
     durable: list[int] = []
 
@@ -79,7 +82,7 @@ def write_all(log: BlockLog, folder: Path, synced: dict[Path, int] | None = None
     return durable
 
 
-def end_well(log: BlockLog) -> None:
+def end_well(log: BlockLog[blocklog.BlockHeader]) -> None:
     """End the log, however often the disk refuses."""
     for _ in range(60):
         try:

@@ -15,6 +15,7 @@ from services.client import writer
 from services.client.cut import Cutter
 from services.client.entries import Place, block, opening
 from services.client.fence import Superseded
+from services.client.received import Received
 from services.client.write import BlockLog
 from services.client.writer import Writer
 from services.contract import blocklog
@@ -38,7 +39,7 @@ PLACE = Place(RUN, "client-1", 1)
 def block_of(number: int, size: int = 10) -> blocklog.WrittenBlock:
     """Return the block with this number, of so many messages."""
     first = (number - 1) * size + 1
-    cutter = Cutter(size, 2**20, 5, first - 1)
+    cutter = Cutter[Received](size, 2**20, 5, first - 1)
     (cut,) = cutter.add(arrived(*range(first, first + size)))
     return block(PLACE, number, cut, (0, 0, []), 0, EXACT)
 
@@ -127,7 +128,7 @@ async def test_who_lost_the_name_says_so(
     """A process that another one has taken over from tells that, and not that the disk is full."""
     monkeypatch.setattr(writer, "_RETRY_SECONDS", 0.001)
 
-    def fenced(_: BlockLog) -> list[blocklog.Block]:
+    def fenced(_: BlockLog[blocklog.BlockHeader]) -> list[blocklog.Block]:
         raise Superseded(tmp_path, 7)
 
     monkeypatch.setattr(BlockLog, "push", fenced)

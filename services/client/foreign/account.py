@@ -1,0 +1,173 @@
+"""One client's log of one run of a foreign feed: what came, cut into blocks and written. It gives no receipts."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+
+from services.client import entries, history
+from services.client.cut import Cut, Cutter
+from services.client.entries import Conditions
+from services.client.foreign.batch import HeardBatch
+from services.client.foreign.join import Opened
+from services.client.foreign.read import Heard
+from services.client.write import BlockLog
+from services.client.writer import Writer
+from services.contract import blocklog, foreign
+from services.contract.fields import utc_text
+from services.contract.sequence import Sequence
+from services.runtime.clock import Clock
+from services.runtime.files import make_folder
+
+log = logging.getLogger(__name__)
+
+_TOLD = 20
+"""Kinds of trouble that are told, one line each; more of them are only counted."""
+
+
+class Sequences:
+    """What is known of the sequences of one client, by key, and what is wrong with what came since the last block."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[str | None, Sequence] = {}
+        self._counted: Counter[str] = Counter()
+        self.unsequenced = 0
+
+    def accept(self, heard: Heard) -> None:
+        """Take in a record that came."""
+        if heard.seq is None:
+            self.unsequenced += 1
+            return
+        sequence = self.by_key.setdefault(heard.key, Sequence())
+        sequence.accept(heard.seq, zlib.crc32(heard.record))
+
+    def last(self) -> Iterator[tuple[str | None, int]]:
+        """Return the last number of every sequence."""
+        return ((key, one.held.last) for key, one in self.by_key.items() if one.start is not None)
+
+    def take_counts(self) -> dict[str, int]:
+        """Return duplicates, reordered, restarts and unsequenced since the last call."""
+        total: Counter[str] = Counter(unsequenced=self.unsequenced)
+        for one in self.by_key.values():
+            total.update(duplicates=one.duplicates, reordered=one.reordered, restarts=one.restarts)
+        since = {name: total[name] - self._counted[name] for name in total}
+        self._counted = total
+        return since
+
+
+class ForeignAccount:
+    """The session of one client in one run of a foreign feed: one process's files, whatever becomes of connections."""
+
+    def __init__(self, client: str, run: Opened, feed: foreign.Feed, conditions: Conditions, clock: Clock) -> None:
+        """Claim a session by creating its first file, and begin its log.
+
+        Raises:
+            OSError: the folder refuses.
+        """
+        self.client, self.run, self._conditions, self._clock = client, run.run, conditions, clock
+        folder = conditions.logs / run.run / client
+        make_folder(folder)
+        claimed, self.session = history.claim(folder)
+        self._place = entries.Place(run.run, client, self.session)
+        tails = [tail for tail in history.torn_tails(folder) if tail.path != claimed.path]
+        for tail in tails:
+            history.cut_off(tail)
+        self.sequences = Sequences()
+        self.connections = 1
+        self._cutter = Cutter[HeardBatch](
+            conditions.block_size, conditions.block_bytes, conditions.block_seconds, before=0
+        )
+        self._heard = self._number = 0
+        self._before: int | None = None
+        self._previous_end_ns: int | None = None
+        self._told: set[str] = set()
+        self.sealed = False
+        self._writer = Writer[foreign.HeardHeader](client, conditions, lambda _block: None)
+        native = entries.opening(self._place, 0, 0, conditions, tails, clock.now_us())
+        opening = foreign.Open(
+            **{name: getattr(native, name) for name in native.__struct_fields__}, foreign=feed, until=run.until
+        )
+        self._writer.begin(BlockLog(claimed, opening, clock))
+
+    async def receive(self, heard: list[Heard], received_ns: int) -> None:
+        """Take in the records of a frame, cut them into blocks, have them written; waits while the disk is behind."""
+        for one in heard:
+            self.sequences.accept(one)
+            if one.trouble is not None:
+                self._tell(one)
+        batch = HeardBatch(self._heard + 1, heard, received_ns)
+        self._heard += len(heard)
+        for cut in self._cutter.add(batch):
+            await self._put(cut)
+
+    async def close_old_block(self, now_ns: int) -> None:
+        """Close the open block if its time is over."""
+        deadline_ns = self._cutter.deadline_ns
+        if deadline_ns is not None and now_ns >= deadline_ns:
+            await self.close_block("time")
+
+    async def close_block(self, closed_by: blocklog.ClosedBy) -> None:
+        """Close the open block, if there is one."""
+        for cut in self._cutter.close(closed_by):
+            await self._put(cut)
+
+    async def seal(self, reason: blocklog.EndReason) -> None:
+        """Wait until all blocks are durable, then write the last line and close. Never again after the first time."""
+        if self.sealed:
+            return
+        self.sealed = True
+        await self._writer.drain()
+        counts = self.sequences.take_counts()
+        await self._writer.end(reason, (counts["duplicates"], counts["reordered"], []))
+
+    def abandon(self) -> None:
+        """Give up on a disk that refuses."""
+        self._writer.abandon()
+
+    def _tell(self, one: Heard) -> None:
+        kind = (one.trouble or "").split(" at ", 1)[-1] if one.seq is None else one.trouble or ""
+        if kind in self._told or len(self._told) >= _TOLD:
+            return
+        self._told.add(kind)
+        extra = {"client": self.client, "why": one.trouble, "record": one.record[:120].decode("utf-8", "replace")}
+        log.warning("a record's number cannot be used" if one.seq is None else "a record's number is odd", extra=extra)
+
+    async def _put(self, cut: Cut[HeardBatch]) -> None:
+        self._number += 1
+        idle_ns = cut.started_ns - self._previous_end_ns if self._previous_end_ns is not None else 0
+        self._previous_end_ns = cut.ended_ns
+        await self._writer.put(self._block(cut, idle_ns))
+
+    def _block(self, cut: Cut[HeardBatch], idle_ns: int) -> foreign.WrittenHeard:
+        seqs = [one.seq for part in cut.parts for one in part.heard if one.seq is not None]
+        only = self.sequences.by_key.get(None) if len(self.sequences.by_key) == 1 else None
+        keyed = only is None
+        missing = only.missing(self._before).spans() if only is not None else []
+        if only is not None:
+            self._before = only.held.last
+        counts = self.sequences.take_counts()
+        return foreign.WrittenHeard(
+            run=self._place.run,
+            client=self._place.client,
+            session=self._place.session,
+            block=self._number,
+            heard=(cut.first, cut.last),
+            first=None if keyed else min(seqs, default=None),
+            last=None if keyed else max(seqs, default=None),
+            count=cut.count,
+            missing=missing,
+            connection=self.connections,
+            closed_by=cut.closed_by,
+            started_at=utc_text(cut.started_ns // 1000),
+            ended_at=utc_text(cut.ended_ns // 1000),
+            duration_ns=cut.ended_ns - cut.started_ns,
+            idle_ns=idle_ns,
+            digest=entries.records_digest(cut),
+            messages=entries.messages(cut),
+            duplicates=counts["duplicates"],
+            reordered=counts["reordered"],
+            restarts=counts["restarts"],
+            unsequenced=counts["unsequenced"],
+        )

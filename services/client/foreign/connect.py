@@ -1,0 +1,101 @@
+"""Connects to a foreign server: verified, by a proxy where one is asked for, and not too often."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
+
+from services.client.connection import StampedConnection
+from services.client.foreign.settings import Reach
+from services.runtime.clock import Clock
+from services.runtime.errors import BadSettings
+
+_OPEN_SECONDS = 10.0
+_PING_SECONDS = 10.0
+"""A foreign feed may be silent for as long as it likes; that its connection is dead shows by this."""
+_FRAMES_QUEUED = 64
+
+
+class Gate:
+    """Lets attempts through one after the other, so many a second."""
+
+    def __init__(self, per_second: float) -> None:
+        self._pause = 1 / per_second
+        self._next = 0.0
+
+    async def pass_through(self) -> None:
+        """Wait until it is this attempt's turn."""
+        now = asyncio.get_running_loop().time()
+        at = max(now, self._next)
+        self._next = at + self._pause
+        await asyncio.sleep(at - now)
+
+
+def tls_context(reach: Reach) -> ssl.SSLContext | None:
+    """Return how the server's certificate is verified, None for a feed without TLS.
+
+    Raises:
+        BadSettings: the file of certificates cannot be used.
+    """
+    if not reach.url.startswith("wss:"):
+        return None
+    context = ssl.create_default_context()
+    if reach.ca_file:
+        try:
+            context.load_verify_locations(cafile=reach.ca_file)
+        except (OSError, ssl.SSLError) as problem:
+            raise BadSettings([f"FEED_CA_FILE={reach.ca_file!r}: {problem}"]) from problem
+    return context
+
+
+def authorization(reach: Reach) -> dict[str, str]:
+    """Return the header that lets us in, as its file says now; nothing without one.
+
+    Raises:
+        BadSettings: the file cannot be read, or is no header's value.
+    """
+    if not reach.authorization_file:
+        return {}
+    try:
+        value = Path(reach.authorization_file).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise BadSettings([f"FEED_AUTHORIZATION_FILE={reach.authorization_file!r}: {problem}"]) from problem
+    if not value or not value.isprintable():
+        raise BadSettings([f"FEED_AUTHORIZATION_FILE={reach.authorization_file!r}: expected one line, like Bearer abc"])
+    return {"Authorization": value}
+
+
+async def connect_to(reach: Reach, process_clock: Clock, tls: ssl.SSLContext | None) -> StampedConnection:
+    """Connect.
+
+    Raises:
+        TimeoutError, OSError, websockets.exceptions.WebSocketException: it cannot be reached now.
+        BadSettings: the file with the authorization is gone.
+    """
+
+    class Connection(StampedConnection):
+        clock = process_clock
+
+    options: dict[str, Any] = {"ssl": tls} if tls is not None else {}
+    connection = await connect(
+        reach.url,
+        create_connection=Connection,
+        additional_headers=authorization(reach),
+        subprotocols=[Subprotocol(reach.subprotocol)] if reach.subprotocol else None,
+        proxy=reach.proxy or None,
+        open_timeout=_OPEN_SECONDS,
+        ping_interval=_PING_SECONDS,
+        ping_timeout=_PING_SECONDS,
+        close_timeout=3,
+        max_size=reach.max_bytes,
+        max_queue=_FRAMES_QUEUED,
+        **options,
+    )
+    if not isinstance(connection, StampedConnection):
+        raise TypeError(f"connections are made by connect_to(), not {type(connection)}")
+    return connection

@@ -1,0 +1,39 @@
+"""The sender's time of a record, in whichever of the usual forms it comes. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from services.contract.fields import utc_us
+
+UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+# An epoch time of these days has 10, 13, 16 or 19 digits before the point, so its size tells its unit.
+_BY_SIZE = ((10**17, 1), (10**14, 1_000), (10**11, 1_000_000), (0, 1_000_000_000))
+
+
+def epoch_ns(value: Any, unit: str | None = None) -> int | None:
+    """Return a time as epoch nanoseconds, None when it is none.
+
+    Args:
+        value: an RFC 3339 text, or a number (also written as a text) of the unit.
+        unit: one of `UNITS`; without one the size of the number tells.
+    """
+    if isinstance(value, str):
+        try:
+            value = int(value) if value.strip("-").isdecimal() else float(value)
+        except ValueError:
+            return _of_text(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        return None
+    size = UNITS[unit] if unit else next(size for least, size in _BY_SIZE if value >= least)
+    found = value * size if isinstance(value, int) else round(value * size)
+    # Later than the year 2200 is no time of a sender.
+    return found if found < 7_258_118_400_000_000_000 else None
+
+
+def _of_text(text: str) -> int | None:
+    try:
+        return utc_us(text) * 1000
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,174 @@
+"""The settings of a feed that is not ours: where it is, how it is read, what is said to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from services.client.foreign.moment import UNITS
+from services.client.foreign.path import Path
+from services.client.foreign.read import Reading
+from services.client.foreign.speech import Manners, Template
+from services.contract.foreign import Feed
+from services.runtime.errors import BadSettings
+from services.runtime.settings import read
+
+NAMES = (
+    "FEED", "FEED_SEQ", "FEED_TIME", "FEED_KEY", "FEED_RECORDS", "FEED_MATCH", "FEED_HELLO", "FEED_RESUME",
+    "FEED_PING", "FEED_PONG", "FEED_IGNORE", "FEED_SUBPROTOCOL", "FEED_SECONDS", "FEED_MAX_BYTES", "FEED_CONNECTS",
+    "FEED_AUTHORIZATION_FILE", "FEED_CA_FILE", "FEED_PROXY",
+)  # fmt: skip
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How the feed's server is reached.
+
+    Attributes:
+        url: its address, secrets included.
+        subprotocol: what is asked for, empty for nothing.
+        max_bytes: a longer message is refused.
+        connects_per_second: of this process, at most.
+        authorization_file: holds the value of the header; read for every connection, for it may be renewed.
+        ca_file: certificates to trust beside the system's.
+        proxy: the address of one, empty for none.
+    """
+
+    url: str
+    subprotocol: str
+    max_bytes: int
+    connects_per_second: float
+    authorization_file: str
+    ca_file: str
+    proxy: str
+
+    @property
+    def shown(self) -> str:
+        """The address as logs may show it: without password and query, which often hold a token."""
+        parts = urlsplit(self.url)
+        host = parts.netloc.rpartition("@")[2]
+        return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+@dataclass(frozen=True)
+class FeedSettings:
+    """Everything an operator says of a foreign feed; ``seconds`` is how long a run lasts, 0 for until stopped."""
+
+    reach: Reach
+    reading: Reading
+    manners: Manners
+    hello: Template
+    resume: Template
+    seconds: float
+
+    @property
+    def feed(self) -> Feed:
+        """The feed as the logs tell of it."""
+        reading = self.reading
+        return Feed(
+            url=self.reach.shown,
+            seq=reading.seq.text if reading.seq else None,
+            time=reading.time.text if reading.time else None,
+            key=reading.key.text if reading.key else None,
+            records=reading.records.text if reading.records else None,
+            match=reading.match.pattern.decode() if reading.match else None,
+        )
+
+
+def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
+    """Return the settings of a foreign feed, None when nothing says that it is one.
+
+    Raises:
+        BadSettings: with all that is wrong.
+    """
+    if not any(environment.get(name, "").strip() for name in NAMES):
+        return None
+    values = read(environment, ("SERVER_URL", *NAMES))
+    if values["feed"] == "streamgauge":
+        said = [name for name in NAMES[1:] if environment.get(name, "").strip()]
+        if said:
+            raise BadSettings([f"FEED=streamgauge: {', '.join(said)} are for a foreign feed"])
+        return None
+    problems: list[str] = []
+
+    def parsed(name: str, parse: Callable[[str], Value]) -> Value | None:
+        text = values[name.lower()]
+        try:
+            return parse(text) if text else None
+        except (ValueError, re.error) as problem:
+            problems.append(f"{name}={text!r}: expected {problem}")
+            return None
+
+    time = parsed("FEED_TIME", _time)
+    reading = Reading(
+        seq=parsed("FEED_SEQ", Path),
+        time=time[0] if time else None,
+        unit=time[1] if time else None,
+        key=parsed("FEED_KEY", Path),
+        records=parsed("FEED_RECORDS", Path),
+        match=parsed("FEED_MATCH", _with_group),
+    )
+    manners = Manners(parsed("FEED_PING", _pattern), values["feed_pong"], parsed("FEED_IGNORE", _pattern))
+    problems += _contradictions(values)
+    if problems:
+        raise BadSettings(problems)
+    return FeedSettings(
+        reach=_reach(values),
+        reading=reading,
+        manners=manners,
+        hello=Template.of(values["feed_hello"]),
+        resume=Template.of(values["feed_resume"]),
+        seconds=values["feed_seconds"],
+    )
+
+
+def _reach(values: Mapping[str, Any]) -> Reach:
+    return Reach(
+        url=values["server_url"],
+        subprotocol=values["feed_subprotocol"],
+        max_bytes=values["feed_max_bytes"],
+        connects_per_second=values["feed_connects"],
+        authorization_file=values["feed_authorization_file"],
+        ca_file=values["feed_ca_file"],
+        proxy=values["feed_proxy"],
+    )
+
+
+def _contradictions(values: Mapping[str, Any]) -> list[str]:
+    found = []
+    if values["feed_pong"] and not values["feed_ping"]:
+        found.append("FEED_PONG: without FEED_PING nothing is answered with it")
+    if values["feed_key"] and not values["feed_seq"]:
+        found.append("FEED_KEY: without FEED_SEQ there is no sequence for it to tell apart")
+    if "{seq}" in values["feed_resume"] and not values["feed_seq"]:
+        found.append("FEED_RESUME: without FEED_SEQ there is no {seq} to resume from")
+    if "{key}" in values["feed_resume"] and not values["feed_key"]:
+        found.append("FEED_RESUME: without FEED_KEY there is no {key}")
+    return found
+
+
+def _time(text: str) -> tuple[Path, str | None]:
+    path, _, unit = text.partition(" ") if " " in text and not text.endswith("]") else (text, "", "")
+    unit = unit.strip()
+    if unit and unit not in UNITS:
+        raise ValueError(f"a path and perhaps a unit ({', '.join(UNITS)}), like $.ts ms")
+    return Path(path), unit or None
+
+
+def _pattern(text: str) -> re.Pattern[bytes]:
+    try:
+        return re.compile(text.encode(), re.DOTALL)
+    except re.error as problem:
+        raise ValueError(f"a regular expression: {problem}") from problem
+
+
+def _with_group(text: str) -> re.Pattern[bytes]:
+    pattern = _pattern(text)
+    if pattern.groups != 1:
+        raise ValueError(f"a regular expression with one group, the record; this has {pattern.groups}")
+    return pattern

@@ -1,0 +1,64 @@
+"""What came of a feed that is not ours, by its own numbers: gaps, duplicates, order, restarts.
+
+Unlike a client of our own feed nobody knows here where the feed begins: the first number that comes does.
+"""
+
+from __future__ import annotations
+
+from services.contract.ranges import Ranges
+
+FIRSTS = (0, 1)
+"""With one of these a feed begins, and begins again."""
+SPARE = 1000
+"""From further ahead nothing comes late: a sequence that falls back by more, to a beginning, has begun again."""
+
+
+class Sequence:
+    """The numbers of one sequence, as one client received them.
+
+    Attributes:
+        held: the numbers that came since the last restart.
+        start: the lowest of them that the client can answer for, None before the first.
+        past: how many different numbers came before the last restart.
+    """
+
+    def __init__(self) -> None:
+        self.held = Ranges()
+        self.start: int | None = None
+        self.past = self.duplicates = self.reordered = self.restarts = 0
+        self._beginnings: dict[int, int] = {}
+
+    def accept(self, seq: int, digest: int) -> bool:
+        """Take in the next number that came, and the digest of its record; return whether it is a new one."""
+        if self.start is None:
+            self.start = seq
+        elif self._begins_again(seq, digest):
+            self.restarts += 1
+            self.past += len(self.held)
+            self.held, self.start = Ranges(), seq
+            self._beginnings.clear()
+        elif seq in self.held:
+            self.duplicates += 1
+            return False
+        elif seq < self.held.last:
+            self.reordered += 1
+            self.start = min(self.start, seq)
+        if seq in FIRSTS:
+            self._beginnings[seq] = digest
+        self.held.add(seq, seq)
+        return True
+
+    def _begins_again(self, seq: int, digest: int) -> bool:
+        if seq not in FIRSTS:
+            return False
+        if seq in self._beginnings:
+            # The same record again is a duplicate; another one under its number is another sequence.
+            return self._beginnings[seq] != digest
+        return self.held.last - seq > SPARE
+
+    def missing(self, after: int | None = None) -> Ranges:
+        """Return the numbers that have not come: from behind ``after``, or from the first that came, to the last."""
+        if self.start is None:
+            return Ranges()
+        begin = self.start if after is None else max(self.start, after + 1)
+        return Ranges([(begin, self.held.last)]) - self.held

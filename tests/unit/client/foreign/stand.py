@@ -1,0 +1,89 @@
+"""A foreign server that does what a test says, and a reader of foreign logs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection, serve
+
+from services.client.foreign.join import Opened
+from services.client.foreign.settings import FeedSettings, read_feed
+from services.contract import blocklog, foreign
+from services.contract.line import FIRST
+from tests.unit.client.stand import RUN
+
+Script = Callable[[ServerConnection], Awaitable[None]]
+OPENED = Opened(run=RUN, url="ws://feed", opened_at="2026-11-22T07:30:00.000000Z", until=None)
+
+
+def feed_settings(url: str = "ws://feed", **changed: str) -> FeedSettings:
+    """Return the settings of a foreign feed whose records have a seq."""
+    settings = read_feed({"SERVER_URL": url, "FEED_SEQ": "$.seq", **changed})
+    assert settings is not None
+    return settings
+
+
+@asynccontextmanager
+async def foreign_server(*scripts: Script, **options: Any) -> AsyncIterator[str]:
+    """Serve the first connection by the first script and so on, the last script over and over; yield the address."""
+    count = 0
+
+    async def converse(connection: ServerConnection) -> None:
+        nonlocal count
+        script = scripts[min(count, len(scripts) - 1)]
+        count += 1
+        await script(connection)
+
+    async with serve(converse, "127.0.0.1", 0, **options) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        yield f"ws{'s' if 'ssl' in options else ''}://localhost:{port}"
+
+
+def sends(*seqs: int) -> Script:
+    """Return a script that sends records of these numbers and then waits for the client to go."""
+
+    async def script(connection: ServerConnection) -> None:
+        for seq in seqs:
+            await connection.send(json.dumps({"seq": seq}))
+        await connection.wait_closed()
+
+    return script
+
+
+def entries(folder: Path) -> list[foreign.Entry]:
+    """Return the lines of a client's log in order, after checking digests and chain."""
+    found: list[foreign.Entry] = []
+    prev = FIRST
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in path.read_bytes().splitlines(keepends=True):
+            sealed, entry = foreign.codec.decode(line)
+            if isinstance(entry, foreign.Open) and entry.segment == 1:
+                prev = FIRST
+            assert prev == sealed.prev
+            prev = sealed.crc
+            found.append(entry)
+    return found
+
+
+def blocks(folder: Path) -> list[foreign.HeardBlock]:
+    """Return the blocks of a client's log, checked against their own digests."""
+    found = [entry for entry in entries(folder) if isinstance(entry, foreign.HeardBlock)]
+    for block in found:
+        assert len(block.messages) == block.count == block.heard[1] - block.heard[0] + 1
+        assert block.digest == foreign.messages_digest(block.messages)
+    return found
+
+
+def logged(folder: Path) -> list[int | None]:
+    """Return the numbers that a client logged, in the order received."""
+    return [message.seq for block in blocks(folder) for message in block.messages]
+
+
+def reason(folder: Path) -> str | None:
+    """Return how the last file of a client's log was closed, None when it was not."""
+    last = entries(folder)[-1]
+    return last.reason if isinstance(last, blocklog.End) else None

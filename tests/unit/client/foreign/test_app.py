@@ -1,0 +1,32 @@
+"""Tests of the clients of a foreign feed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.client.foreign.app import listeners
+from services.runtime.clock import Clock
+from services.runtime.errors import BadSettings
+from services.runtime.jsonlogs import Sparingly
+from tests.unit.client.foreign.stand import feed_settings
+from tests.unit.client.stand import conditions
+
+
+async def test_all_clients_of_a_process_are_in_one_run(tmp_path: Path) -> None:
+    """Every connection has a name of its own, and all join one run."""
+    clients = [(name, conditions(tmp_path)) for name in ("client-1.1", "client-1.2")]
+    made = await listeners(feed_settings(), clients, Clock(), Sparingly())
+
+    assert ["client-1.1", "client-1.2"] == [one.name for one in made]
+    assert 1 == len({one._run.run for one in made})
+
+
+async def test_a_missing_secret_is_told_before_anything_begins(tmp_path: Path) -> None:
+    """A file that is named and not there stops the process before a run is opened."""
+    settings = feed_settings(FEED_AUTHORIZATION_FILE=str(tmp_path / "none"))
+    with pytest.raises(BadSettings):
+        await listeners(settings, [("client-1", conditions(tmp_path / "logs"))], Clock(), Sparingly())
+
+    assert not (tmp_path / "logs").exists()

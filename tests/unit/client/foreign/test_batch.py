@@ -1,0 +1,36 @@
+"""Tests of what arrived in one frame of a foreign feed."""
+
+from __future__ import annotations
+
+import msgspec
+
+from services.client.foreign.batch import HeardBatch
+from services.client.foreign.read import Heard
+from services.contract.foreign import HeardMessage
+from tests.unit.client.stand import START_NS
+
+BATCH = HeardBatch(
+    11,
+    [Heard(b'{"seq":3}', None, 3, "k", START_NS - 5), Heard(b'"what?"', "text"), Heard(b'{"seq":4}', None, 4)],
+    START_NS,
+)
+
+
+def test_messages_stand_as_a_reader_has_them() -> None:
+    """What is not known is null; the facts of each record stand beside it."""
+    read = msgspec.json.decode(b"[" + BATCH.text()[:-1] + b"]", type=list[HeardMessage])
+
+    assert [(3, 5, "k", None), (None, None, None, "text"), (4, None, None, None)] == [
+        (one.seq, one.latency_ns, one.key, one.form) for one in read
+    ]
+    assert ["2026-11-22T07:30:00.000000Z"] * 3 == [one.received_at for one in read]
+    assert BATCH.records == [bytes(one.record) for one in read]
+
+
+def test_parts_keep_their_places() -> None:
+    """A part knows the place of its first record."""
+    part = BATCH.part(1, 3)
+
+    assert (12, 13) == (part.first, part.last)
+    assert b'"what?"\n{"seq":4}\n' == part.lines()
+    assert 16 == part.size

@@ -1,0 +1,124 @@
+"""Tests of connecting to a foreign server."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+
+from services.client.foreign.connect import Gate, authorization, connect_to, tls_context
+from services.runtime.clock import Clock
+from services.runtime.errors import BadSettings
+from tests.unit.client.foreign.stand import feed_settings, foreign_server
+
+
+async def echo_header(connection: ServerConnection) -> None:
+    """Say which authorization came."""
+    assert connection.request is not None
+    await connection.send(connection.request.headers.get("Authorization", "none"))
+
+
+async def said(url: str, **changed: str) -> str:
+    """Connect, and return the first message."""
+    reach = feed_settings(url, **changed).reach
+    connection = await connect_to(reach, Clock(), tls_context(reach))
+    try:
+        return str(await connection.recv())
+    finally:
+        await connection.end()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a certificate for this machine, which nobody vouches for."""
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", folder / "key.pem", "-days", "2",
+         "-out", folder / "cert.pem", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    return folder
+
+
+def tls_of(folder: Path) -> ssl.SSLContext:
+    """Return how a server proves that it is this machine."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context
+
+
+async def test_authorization_comes_from_its_file(tmp_path: Path) -> None:
+    """The header is what the file says at the time of the connection."""
+    secret = tmp_path / "secret"
+    async with foreign_server(echo_header) as url:
+        for value in ("Bearer abc", "Bearer def"):
+            secret.write_text(value + "\n")
+            assert value == await said(url, FEED_AUTHORIZATION_FILE=str(secret))
+        assert "none" == await said(url)
+
+
+@pytest.mark.parametrize("content", [None, "", "two\nlines", "\x07"])
+def test_an_authorization_that_cannot_be_sent_is_told(tmp_path: Path, content: str | None) -> None:
+    """A file that is not there, or holds no header's value, is one clear line."""
+    secret = tmp_path / "secret"
+    if content is not None:
+        secret.write_text(content)
+
+    with pytest.raises(BadSettings, match="FEED_AUTHORIZATION_FILE"):
+        authorization(feed_settings(FEED_AUTHORIZATION_FILE=str(secret)).reach)
+
+
+async def test_a_server_must_prove_who_it_is(certificate: Path) -> None:
+    """A certificate that nobody vouches for is refused, and taken when FEED_CA_FILE does."""
+    async with foreign_server(echo_header, ssl=tls_of(certificate)) as url:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await said(url)
+        assert "none" == await said(url, FEED_CA_FILE=str(certificate / "cert.pem"))
+
+
+async def test_a_server_must_have_the_name(certificate: Path) -> None:
+    """A certificate of another name is refused, whoever vouches for it."""
+    async with foreign_server(echo_header, ssl=tls_of(certificate)) as url:
+        with pytest.raises(ssl.SSLCertVerificationError, match="not valid for"):
+            await said(url.replace("localhost", "127.0.0.1"), FEED_CA_FILE=str(certificate / "cert.pem"))
+
+
+def test_certificates_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    """A file of certificates that is none is one clear line; without TLS none is needed."""
+    reach = feed_settings("wss://feed", FEED_CA_FILE=str(tmp_path / "none")).reach
+
+    with pytest.raises(BadSettings, match="FEED_CA_FILE"):
+        tls_context(reach)
+    assert tls_context(replace(reach, url="ws://feed")) is None
+
+
+async def test_a_proxy_is_asked_when_named() -> None:
+    """The connection is made through the proxy that is named, and through none that the environment names."""
+    asked: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readline())
+        writer.close()
+
+    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        with pytest.raises(Exception, match=r".*"):
+            await said("ws://feed.example:80/x", FEED_PROXY=f"http://127.0.0.1:{port}")
+
+    assert [b"CONNECT feed.example:80 HTTP/1.1\r\n"] == asked
+
+
+async def test_attempts_are_spaced() -> None:
+    """Attempts of one process are let through so many a second, whoever makes them."""
+    gate, loop = Gate(200), asyncio.get_running_loop()
+    began = loop.time()
+    await asyncio.gather(*(gate.pass_through() for _ in range(11)))
+
+    assert 10 / 200 <= loop.time() - began

@@ -1,0 +1,41 @@
+"""Tests of paths into JSON values."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.client.foreign.path import ABSENT, MalformedPath, Path
+
+VALUE = {"seq": 7, "data": [{"ts": 1.5, "a b": None}], "it's": {"x-y": True}}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("$", VALUE),
+        ("$.seq", 7),
+        ("$.data[0].ts", 1.5),
+        ("$['data'][0][\"a b\"]", None),
+        (r"$['it\'s'].x-y", True),
+    ],
+)
+def test_names_one_place(text: str, expected: object) -> None:
+    """A path finds what stands at its place, null too."""
+    assert expected == Path(text).find(VALUE)
+
+
+@pytest.mark.parametrize("text", ["$.none", "$.seq.x", "$.data[1]", "$.data.ts", "$[0]", "$.data[0].ts[0]"])
+def test_finds_nothing_where_nothing_is(text: str) -> None:
+    """What is not there is absent, which is not null."""
+    assert ABSENT is Path(text).find(VALUE)
+
+
+@pytest.mark.parametrize(
+    ("text", "at"), [("seq", 1), ("", 1), ("$seq", 2), ("$.", 2), ("$.a..b", 4), ("$.a[x]", 4), ("$.a['b]", 4)]
+)
+def test_mistakes_are_pointed_at(text: str, at: int) -> None:
+    """What cannot be understood is refused, with the place of the first wrong character."""
+    with pytest.raises(MalformedPath, match=f"at character {at} ") as refused:
+        Path(text)
+
+    assert at == refused.value.at

@@ -1,0 +1,69 @@
+"""Tests of the settings of a foreign feed."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.client.foreign.settings import read_feed
+from services.runtime.errors import BadSettings
+
+
+def test_a_feed_of_our_own_has_none() -> None:
+    """Without any of these settings, or with FEED=streamgauge, the feed is ours."""
+    assert read_feed({"SERVER_URL": "ws://server:8765", "FEED_SEQ": " "}) is None
+    assert read_feed({"FEED": "streamgauge"}) is None
+
+
+def test_a_feed_without_numbers_is_said_to_be_foreign() -> None:
+    """FEED=foreign is enough for a feed of which nothing is known."""
+    settings = read_feed({"FEED": "foreign", "SERVER_URL": "wss://feed/x"})
+
+    assert settings is not None
+    assert (None, None, 60) == (settings.reading.seq, settings.feed.seq, settings.seconds)
+
+
+def test_secrets_are_not_shown() -> None:
+    """What logs show of the address has neither password nor query."""
+    settings = read_feed({"FEED": "foreign", "SERVER_URL": "wss://me:secret@feed:9/x?token=abc"})
+
+    assert settings is not None
+    assert "wss://feed:9/x" == settings.feed.url == settings.reach.shown
+    assert "wss://me:secret@feed:9/x?token=abc" == settings.reach.url
+
+
+@pytest.mark.parametrize(("text", "unit"), [("$.ts", None), ("$.ts ms", "ms"), ("$['a b']", None)])
+def test_time_may_name_its_unit(text: str, unit: str | None) -> None:
+    """A path of the time may be followed by a unit."""
+    settings = read_feed({"FEED_TIME": text})
+
+    assert settings is not None
+    assert unit == settings.reading.unit
+
+
+@pytest.mark.parametrize(
+    ("environment", "problem"),
+    [
+        ({"FEED_SEQ": "seq"}, "FEED_SEQ='seq': expected a path like .*at character 1"),
+        ({"FEED_TIME": "$.ts hours"}, "FEED_TIME='\\$.ts hours': expected a path and perhaps a unit"),
+        ({"FEED_MATCH": "("}, "FEED_MATCH='\\(': expected a regular expression: .*unterminated"),
+        ({"FEED_MATCH": "a"}, "expected a regular expression with one group, the record; this has 0"),
+        ({"FEED_PONG": "3"}, "FEED_PONG: without FEED_PING"),
+        ({"FEED_KEY": "$.k"}, "FEED_KEY: without FEED_SEQ"),
+        ({"FEED_RESUME": "{seq}"}, "FEED_RESUME: without FEED_SEQ"),
+        ({"FEED_RESUME": "{key}", "FEED_SEQ": "$.s"}, "FEED_RESUME: without FEED_KEY"),
+        ({"FEED": "streamgauge", "FEED_SEQ": "$.s"}, "FEED=streamgauge: FEED_SEQ are for a foreign feed"),
+        ({"FEED": "ours"}, "FEED='ours': expected one of"),
+    ],
+)
+def test_mistakes_are_told(environment: dict[str, str], problem: str) -> None:
+    """What cannot be used, or contradicts itself, is one clear line."""
+    with pytest.raises(BadSettings, match=problem):
+        read_feed(environment)
+
+
+def test_all_mistakes_are_told_together() -> None:
+    """Several mistakes are told in one report."""
+    with pytest.raises(BadSettings) as refused:
+        read_feed({"FEED_SEQ": "x", "FEED_RECORDS": "y", "FEED_PONG": "z"})
+
+    assert 3 == len(refused.value.problems)

@@ -1,0 +1,60 @@
+"""Tests of what is said to a foreign server."""
+
+from __future__ import annotations
+
+import re
+
+from services.client.foreign.speech import Manners, Template, resumption
+
+
+def test_a_template_has_a_message_a_line() -> None:
+    """Every line is a message, in its order, with what is known put in; braces of JSON stay."""
+    template = Template.of('{"op":"hello","me":"{client}"}\n\n  {"op":"subscribe"} ')
+
+    assert ['{"op":"hello","me":"client-1"}', '{"op":"subscribe"}'] == template.said(client="client-1")
+
+
+def test_binary_messages_have_bytes() -> None:
+    """A line that begins with binary: is a binary frame, in which bytes may be written by their code."""
+    assert [b"CONNECT {}\r\n\xff\\x \xe2\x82\xac"] == Template.of(r"binary:CONNECT {}\r\n\xff\\x €").said()
+
+
+def test_resumption_names_the_last_seq() -> None:
+    """The highest seq that came is what is resumed from."""
+    assert ['{"after":9}'] == resumption(Template.of('{"after":{seq}}'), "client-1", [("a", 4), ("b", 9)])
+
+
+def test_resumption_is_said_for_every_key() -> None:
+    """A template that names the key is said for each of them, with its own last seq."""
+    said = resumption(Template.of("{key}:{seq}"), "client-1", [("a", 4), ("b", 9)])
+
+    assert ["a:4", "b:9"] == said
+
+
+def test_resumption_without_numbers_names_none() -> None:
+    """Without any seq it is resumed from 0."""
+    assert ["from 0"] == resumption(Template.of("from {seq}"), "client-1", [])
+
+
+def test_pings_are_answered_with_what_they_said() -> None:
+    """The answer takes up the groups of the ping; another frame is none."""
+    manners = Manners(re.compile(rb'"op":"ping","t":(\d+)'), r'{"op":"pong","t":\1}')
+
+    assert '{"op":"pong","t":17}' == manners.answer(b'{"op":"ping","t":17}')
+    assert manners.answer(b'{"op":"pong"}') is None
+    assert Manners().answer(b"2") is None
+
+
+def test_pings_may_want_no_answer_or_a_binary_one() -> None:
+    """Without FEED_PONG a ping is passed over; an answer may be binary."""
+    assert "" == Manners(re.compile(b"^2$")).answer(b"2")
+    assert b"PONG\r\n" == Manners(re.compile(b"^PING"), r"binary:PONG\r\n").answer(b"PING\r\n")
+
+
+def test_frames_that_are_no_records_are_passed_over() -> None:
+    """What FEED_IGNORE matches is no record."""
+    manners = Manners(ignore=re.compile(rb"^\+OK"))
+
+    assert manners.passes_over(b"+OK\r\n")
+    assert not manners.passes_over(b"MSG")
+    assert not Manners().passes_over(b"+OK\r\n")

@@ -1,0 +1,75 @@
+"""Tests of judging a foreign feed's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.contract.sequence import SPARE, Sequence
+
+
+def heard(seqs: Iterable[int], content: int = 0) -> Sequence:
+    """Return what is known after some numbers came, whose records differ with their number and ``content``."""
+    sequence = Sequence()
+    for seq in seqs:
+        sequence.accept(seq, seq + content)
+    return sequence
+
+
+@given(st.integers(0, 50), st.integers(1, 60), st.data())
+def test_faults_are_counted_exactly(start: int, count: int, data: st.DataObject) -> None:
+    """Of numbers that came in order but for k dropped, k doubled and k swapped, exactly these are told."""
+    whole = list(range(start, start + count))
+    dropped = set(data.draw(st.lists(st.sampled_from(whole[1:-1]), unique=True)) if count > 2 else [])
+    kept = [seq for seq in whole if seq not in dropped]
+    doubled = data.draw(st.lists(st.sampled_from(kept), unique=True))
+    sequence = heard(seq for one in kept for seq in [one] * (2 if one in doubled else 1))
+
+    assert (len(dropped), len(doubled), 0, 0) == (
+        len(sequence.missing()),
+        sequence.duplicates,
+        sequence.reordered,
+        sequence.restarts,
+    )
+
+
+def test_what_comes_late_is_reordered_and_not_missing() -> None:
+    """A number that comes after a higher one is out of order, and closes its gap."""
+    sequence = heard([5, 7, 6, 8])
+
+    assert (1, 0) == (sequence.reordered, len(sequence.missing()))
+
+
+def test_the_first_that_comes_begins() -> None:
+    """What was sent before this client listened is not missing; what comes late before its first is not either."""
+    assert [] == heard([5000, 5001]).missing().spans()
+    assert [(4999, 4999)] == heard([5000, 4998]).missing().spans()
+
+
+def test_missing_can_be_asked_from_a_number_on() -> None:
+    """Only what is missing behind a number is told, when one is named."""
+    assert [(6, 6)] == heard([1, 3, 5, 7]).missing(after=5).spans()
+    assert not Sequence().missing()
+
+
+def test_another_record_under_the_first_number_is_a_restart() -> None:
+    """A feed that begins again with other records is another sequence; what came before is kept in count."""
+    sequence = heard([0, 1, 2, 3])
+    for seq in (0, 1):
+        sequence.accept(seq, 99 + seq)
+
+    assert (1, 4, 0) == (sequence.restarts, sequence.past, sequence.duplicates)
+    assert [(0, 1)] == sequence.held.spans()
+
+
+def test_the_same_record_again_is_a_duplicate() -> None:
+    """A first number that comes again with the same record is a duplicate, however late."""
+    assert (3, 0) == ((again := heard([1, 2, 3, 1, 2, 3])).duplicates, again.restarts)
+
+
+def test_falling_back_far_is_a_restart() -> None:
+    """A feed that was joined in its middle and falls back to its beginning has begun again; by little it is late."""
+    assert 1 == heard([SPARE + 2, 1, 2]).restarts
+    assert (0, 1) == ((near := heard([SPARE + 1, 1])).restarts, near.reordered)
