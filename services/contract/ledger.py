@@ -19,7 +19,7 @@ EndReason = Literal["complete", "grace", "abandoned"]
 
 
 class Open(LineStruct, tag="open", frozen=True, kw_only=True):
-    """First line of every file: everything the feed is made of."""
+    """First line of every file: everything the feed is made of. ``plan`` is the plan of its pace, if it has one."""
 
     at: str
     run: Run
@@ -35,15 +35,20 @@ class Open(LineStruct, tag="open", frozen=True, kw_only=True):
     total: Positive
     rate: Rate
     clients: Count
+    plan: str | None = None
 
 
 class Pace(LineStruct, tag="pace", frozen=True, kw_only=True):
-    """From ``first`` on, records are due from ``due_us`` on at ``rate`` per second; null means paused."""
+    """From ``first`` on, records are due from ``due_us`` on at ``rate`` per second; null means paused.
+
+    ``stage`` is the number of the plan's stage that it belongs to: null when somebody set it or stopped the clock.
+    """
 
     at: str
     first: Positive
     due_us: Integer
     rate: Rate | None
+    stage: Positive | None = None
 
 
 class Subscribe(LineStruct, tag="subscribe", frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from services.contract.blocklog import MAX_BLOCK
 from services.contract.fields import is_name
 from services.runtime.errors import BadSettings
+from services.runtime.plan import read_plan
 
 
 class Setting(NamedTuple):
@@ -96,7 +97,13 @@ def _text(text: str) -> str:
 
 
 SETTINGS = (
-    Setting("RATE", "200", "server", _number(0, 1_000_000), "records per second; 0 = as fast as clients take them"),
+    Setting(
+        "RATE",
+        "200",
+        "server",
+        read_plan,
+        "records per second; 0 = as fast as clients take them; in stages: 200:20s,5000:5s,200",
+    ),
     Setting("RECORDS", "6000", "server", _integer(1, 10**12), "length of a run"),
     Setting("RUNS", "1", "server", _integer(0, 10**6), "how many runs are played one after the other; 0 = endless"),
     Setting("KEEP_RUNS", "0", "all", _integer(0, 10**6), "how many runs are kept on disk; 0 = all"),

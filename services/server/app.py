@@ -173,7 +173,7 @@ class App:
         self.draining = True
         server.close(close_connections=False)
         run = self.stream.run
-        if run.state == "running":
+        if run.book.goes:
             run.pace(None)
         await asyncio.gather(*(conversation.drain() for conversation in list(self.conversations)))
         log.info("stopped", extra={"run": run.name, "state": run.state})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from services.contract import ledger
 from services.contract.ranges import Ranges
 from services.contract.wire import State
+from services.server.progress import Progress
 from services.server.schedule import Schedule, Stretch
 
 
@@ -43,6 +44,7 @@ class RunBook:
     def __init__(self, total: int) -> None:
         self.total = total
         self.schedule = Schedule(total)
+        self.progress = Progress()
         self.clients: dict[str, ClientBook] = {}
         self.fence = 0
         self.end: ledger.End | None = None
@@ -60,12 +62,21 @@ class RunBook:
             return "waiting"
         return "paused" if self.schedule.paused else "running"
 
+    @property
+    def goes(self) -> bool:
+        """Whether the clock of the run goes, be it through a pause that is planned, which ends by itself."""
+        return self.state == "running" or (self.state == "paused" and self.progress.on)
+
+    @property
+    def halted(self) -> bool:
+        """Whether the run is paused until somebody, or the next server, resumes it."""
+        return self.state == "paused" and not self.progress.on
+
     def apply(self, entry: ledger.Entry) -> None:
         """Take in one line of the ledger."""
         match entry:
             case ledger.Pace():
-                self.schedule.enter(Stretch(entry.first, entry.due_us, entry.rate))
-                self.rate = self.rate if entry.rate is None else entry.rate
+                self._pace(entry)
             case ledger.Subscribe():
                 self._subscribe(entry)
             case ledger.Sent():
@@ -81,10 +92,16 @@ class RunBook:
                 self.held = entry.wish == "pause"
             case ledger.Control(wish="rate"):
                 self.rate = entry.value
+                self.progress.end()
             case ledger.End():
                 self.end = entry
             case _:
                 pass
+
+    def _pace(self, entry: ledger.Pace) -> None:
+        self.schedule.enter(Stretch(entry.first, entry.due_us, entry.rate))
+        self.progress.apply(entry)
+        self.rate = self.rate if entry.rate is None else entry.rate
 
     def _subscribe(self, entry: ledger.Subscribe) -> None:
         self.fence = max(self.fence, entry.fence)

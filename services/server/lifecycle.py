@@ -15,9 +15,6 @@ FIRST_QUIET_SECONDS = 1.5
 JOIN_AT_MOST_SECONDS = 10.0
 """… but it does not wait for ever."""
 
-START_LEAD_US = 20_000
-"""The first record is due this long after the schedule is entered: entering it must not make that record late."""
-
 RETURN_SECONDS = 1.0
 """How long a paused run waits, when its server is back, for its clients to be back too."""
 
@@ -31,7 +28,7 @@ class Lifecycle:
         self._began = now
         self._progress, self._progressed = (0, 0), now
         # What stopped the clock: the server's own stop is undone by its start, an operator's wish is not.
-        self._resume = run.state == "paused" and not run.book.held
+        self._resume = run.book.halted and not run.book.held
         self._expected = {
             name
             for name, client in run.book.clients.items()
@@ -44,11 +41,11 @@ class Lifecycle:
         if self._fence != book.fence:
             self._fence, self._joined = book.fence, now
         if book.state == "waiting" and self._all_here(now, connected):
-            self.run.pace(self.run.rate, START_LEAD_US if self.run.rate else 0)
-        elif self._resume and book.state == "paused" and not book.held:
+            self.run.start()
+        elif self._resume and book.halted and not book.held:
             if self._expected <= connected or now - self._began > RETURN_SECONDS:
                 self._resume = False
-                self.run.pace(self.run.rate)
+                self.run.resume()
         elif book.state == "running" and (reason := self._over(now, delivered)) is not None:
             self.run.finish(reason)
 

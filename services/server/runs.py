@@ -19,6 +19,9 @@ from services.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
 
+START_LEAD_US = 20_000
+"""The first record is due this long after the schedule is entered: entering it must not make that record late."""
+
 
 class Run:
     """One run as this server process plays it: the book and this process's ledger, kept in step."""
@@ -36,41 +39,77 @@ class Run:
     ) -> None:
         self.name, self.feed, self.book, self.ledger = name, feed, book, writer
         self.settings, self.clock, self.boot = settings, clock, boot
+        self.plan = settings.rate
         self.lateness = Histogram()
         self.on_change: Callable[[], None] = lambda: None
 
     @property
     def state(self) -> wire.State:
-        """Where the run stands in its life."""
+        """Where the run stands in its life, now: a stage that has begun meanwhile may be a pause, or end one."""
+        self.head()
         return self.book.state
 
     @property
     def rate(self) -> float:
         """Records per second, as last set."""
-        return self.settings.rate if self.book.rate is None else self.book.rate
+        return self.plan.rate if self.book.rate is None else self.book.rate
 
     def at(self) -> str:
         """Return the time now, as a ledger line says it."""
         return utc_text(self.clock.now_us())
 
-    def head(self) -> int:
-        """Return the last seq that is due."""
-        return self.book.schedule.head(self.clock.now_us())
+    def head(self, now_us: int | None = None) -> int:
+        """Return the last seq that is due, now unless another time is given."""
+        now_us = self.clock.now_us() if now_us is None else now_us
+        # Whoever asks what is due has the stages entered that have begun by then, each from its own time on.
+        while (turn := self.book.progress.next_of(self.plan)) is not None and turn.at_us <= now_us:
+            before = self.book.schedule.head(turn.at_us - 1)
+            if before >= self.book.total:
+                break
+            self._enter_pace(before + 1, turn.at_us, turn.stage.rate, turn.number)
+        return self.book.schedule.head(now_us)
+
+    def next_us(self, head: int) -> int | None:
+        """Return when there is more after the head: its next record, or the next stage. None when nobody knows."""
+        if not self.book.schedule.started or head >= self.book.total:
+            return None
+        turn = self.book.progress.next_of(self.plan)
+        times = [self.book.schedule.due_us(head + 1), None if turn is None else turn.at_us]
+        return min((time for time in times if time is not None), default=None)
 
     def enter(self, entry: ledger.Entry, then: Then | None = None) -> None:
         """Enter a line into the ledger and the book."""
         self.book.apply(entry)
         self.ledger.enter(entry, then)
 
-    def pace(self, rate: float | None, lead_us: int = 0) -> None:
-        """Begin a new stretch of schedule after the head: at ``rate`` from ``lead_us`` on, or a pause when None."""
+    def start(self) -> None:
+        """Start the clock, by the plan unless somebody has set a rate before."""
+        planned = self.plan.text is not None and self.book.rate is None
+        self.pace(self.rate, lead_us=START_LEAD_US if self.rate else 0, stage=1 if planned else None)
+
+    def resume(self) -> None:
+        """Go on after a pause: with what is left of the plan, else at the rate that was on."""
+        planned = self.book.progress.resumed(self.plan)
+        if planned is None:
+            self.pace(self.rate)
+        else:
+            number, stage = planned
+            self.pace(stage.rate, stage=number)
+
+    def pace(self, rate: float | None, *, lead_us: int = 0, stage: int | None = None) -> None:
+        """Begin a new stretch of schedule after the head: at ``rate`` from ``lead_us`` on, or a pause when None.
+
+        Without a ``stage`` it is no part of the plan: a pause interrupts that, a rate ends it.
+        """
         now_us = self.clock.now_us()
-        head = self.book.schedule.head(now_us)
-        if head >= self.book.total:
-            return
-        self.enter(ledger.Pace(at=self.at(), first=head + 1, due_us=now_us + lead_us, rate=rate))
-        log.info("pace", extra={"run": self.name, "first": head + 1, "rate": rate})
-        self.on_change()
+        head = self.head(now_us)
+        if head < self.book.total:
+            self._enter_pace(head + 1, now_us + lead_us, rate, stage)
+            self.on_change()
+
+    def _enter_pace(self, first: int, due_us: int, rate: float | None, stage: int | None) -> None:
+        self.enter(ledger.Pace(at=self.at(), first=first, due_us=due_us, rate=rate, stage=stage))
+        log.info("pace", extra={"run": self.name, "first": first, "rate": rate})
 
     def finish(self, reason: ledger.EndReason) -> None:
         """End the run, with how late this server was."""
@@ -159,7 +198,7 @@ class Runs:
             with contextlib.suppress(OSError):
                 (self.root / name).rmdir()
             raise
-        log.info("run opened", extra={"run": name, "total": self.settings.records, "rate": self.settings.rate})
+        log.info("run opened", extra={"run": name, "total": self.settings.records, "rate": run.rate})
         return run
 
     def _names(self) -> list[str]:
@@ -172,8 +211,9 @@ class Runs:
         return self._run(name, book)
 
     def _same(self, opening: ledger.Open) -> bool:
-        wanted = (self.feed.identity, self.settings.records, self.settings.rate)
-        return wanted == (opening.feed, opening.total, opening.rate)
+        plan = self.settings.rate
+        wanted = (self.feed.identity, self.settings.records, plan.rate, plan.text)
+        return wanted == (opening.feed, opening.total, opening.rate, opening.plan)
 
     def _run(self, name: str, book: RunBook) -> Run:
         writer = LedgerWriter(self.root / name / f"{self.instance}.jsonl")
@@ -192,8 +232,9 @@ class Runs:
                 faker=FAKER_VERSION,
                 pool=POOL,
                 total=book.total,
-                rate=self.settings.rate,
+                rate=run.plan.rate,
                 clients=self.settings.clients,
+                plan=run.plan.text,
             )
         )
         # A disk that refuses now is asked again by whoever keeps the ledger.

@@ -9,6 +9,7 @@ from pathlib import Path
 from faker.config import AVAILABLE_LOCALES
 
 from services.runtime.errors import BadSettings
+from services.runtime.plan import Plan
 from services.runtime.settings import read
 
 NAMES = (
@@ -21,7 +22,7 @@ NAMES = (
 class ServerSettings:
     """What the operator chose; meanings in ``services.runtime.settings.SETTINGS``."""
 
-    rate: float
+    rate: Plan
     records: int
     runs: int
     keep_runs: int

@@ -98,18 +98,17 @@ class Stream:
     def turn(self, now: float) -> float:
         """Send what can be sent; return after how many seconds there may be more."""
         now_us = self._clock.now_us()
-        schedule = self.run.book.schedule
-        head = schedule.head(now_us)
+        head = self.run.head(now_us)
         self._note_lateness(head, now_us)
         more = False
         for session in [*self.sessions.values(), *self.observers]:
             more |= self._serve(session, head, now)
         if more and self.run.ledger.writable:
             return 0.0
-        due_us = schedule.due_us(head + 1) if schedule.started and head < self.run.book.total else None
-        if due_us is None:
+        next_us = self.run.next_us(head)
+        if next_us is None:
             return _IDLE_SECONDS / 2
-        return min(max((due_us - now_us) / 1_000_000, _LEAST_REST_SECONDS), _IDLE_SECONDS / 2)
+        return min(max((next_us - now_us) / 1_000_000, _LEAST_REST_SECONDS), _IDLE_SECONDS / 2)
 
     def _serve(self, session: Session, head: int, now: float) -> bool:
         """Send to one session; return whether it could take more at once."""

@@ -45,9 +45,9 @@ def grant(control: wire.Control, stream: Stream, peer: str) -> wire.Controlled:
         raise Declined("malformed", "control sets or does nothing")
     if wish != "status":
         _decline_impossible(stream, wish, control.client)
-        run = stream.run
+        run, goes = stream.run, stream.run.book.goes
         run.enter(ledger.Control(at=run.at(), wish=wish, value=rate, client=control.client, peer=peer, via=control.via))
-        _obey(stream, wish, rate, control.client)
+        _obey(stream, wish, rate, control.client, goes=goes)
     return _standing(stream)
 
 
@@ -64,17 +64,17 @@ def _decline_impossible(stream: Stream, wish: str, client: str | None) -> None:
         raise Declined("not_now", f"every record of run {run.name} is due already")
 
 
-def _obey(stream: Stream, wish: str, rate: float | None, client: str | None) -> None:
+def _obey(stream: Stream, wish: str, rate: float | None, client: str | None, *, goes: bool) -> None:
     run = stream.run
     if wish == "drop":
         session = stream.sessions[client or ""]
         session.cause = "dropped"
         session.connection.transport.abort()
-    elif wish == "pause" and run.state == "running":
+    elif wish == "pause" and goes:
         run.pace(None)
     elif wish == "resume" and run.state == "paused":
-        run.pace(run.rate)
-    elif rate is not None and run.state == "running":
+        run.resume()
+    elif rate is not None and goes:
         # Before it begins, or while it is paused, the book remembers the rate for when it goes on.
         run.pace(rate)
 

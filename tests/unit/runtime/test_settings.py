@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.runtime.errors import BadSettings
+from services.runtime.plan import steady
 from services.runtime.settings import BY_NAME, FOREIGN, SETTINGS, read
 
 NAMES = [setting.name for setting in SETTINGS]
@@ -34,7 +35,7 @@ def test_defaults() -> None:
     """Without any environment the values are those of the main job."""
     values = read({}, NAMES)
     expected = {
-        "rate": 200,
+        "rate": steady(200),
         "records": 6000,
         "clients": 1,
         "block_sizes": (10, 25, 50, 100, 250),
@@ -63,7 +64,7 @@ def test_names_are_unique() -> None:
 
 def test_reads_only_what_is_asked_for() -> None:
     """A service reads its own settings; another's mistakes are not its business."""
-    expected = {"rate": 5}
+    expected = {"rate": steady(5)}
 
     assert expected == read({"RATE": "5", "BLOCK_SIZES": "x"}, ["RATE"])
 
@@ -79,11 +80,11 @@ def test_empty_is_not_set(empty: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
-        ("RATE", "0", 0),
-        ("RATE", "0.5", 0.5),
-        ("RATE", "1000000", 1_000_000),
-        ("RATE", "1e3", 1000),
-        ("RATE", " 7 ", 7),
+        ("RATE", "0", steady(0)),
+        ("RATE", "0.5", steady(0.5)),
+        ("RATE", "1000000", steady(1_000_000)),
+        ("RATE", "1e3", steady(1000)),
+        ("RATE", " 7 ", steady(7)),
         ("RECORDS", "1000000000000", 10**12),
         ("SEED", "9007199254740991", 2**53 - 1),
         ("BLOCK_SIZES", "7", (7,)),
@@ -102,7 +103,7 @@ def test_reads(name: str, text: str, value: Any) -> None:
 
 def test_a_whole_rate_is_an_integer() -> None:
     """A rate that is whole is kept as an integer, with which due times are exact."""
-    assert isinstance(read({"RATE": "200.0"}, ["RATE"])["rate"], int)
+    assert isinstance(read({"RATE": "200.0"}, ["RATE"])["rate"].rate, int)
 
 
 @pytest.mark.parametrize(

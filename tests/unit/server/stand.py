@@ -9,6 +9,7 @@ from typing import Any
 
 from services.contract import ledger, wire
 from services.runtime.clock import Clock
+from services.runtime.plan import read_plan
 from services.server.admit import Admission
 from services.server.converse import Conversation
 from services.server.generate import Feed
@@ -139,6 +140,8 @@ def feed() -> Feed:
 def settings(volumes: Path, **changed: Any) -> ServerSettings:
     """Return the default settings with some of them changed."""
     values = ServerSettings.read({"VOLUMES": str(volumes)})
+    if "rate" in changed:
+        changed["rate"] = read_plan(str(changed["rate"]))
     return ServerSettings(**{**vars(values), **changed})
 
 

@@ -216,3 +216,32 @@ def test_flat_out_grace_counts_from_the_last_progress(tmp_path: Path, clock: Sto
     life.step(59.1, {"client-1"}, 300)
 
     assert "grace" == end_reason(run)
+
+
+def test_a_plan_goes_on_after_a_stop(tmp_path: Path, clock: StoppedClock) -> None:
+    """What a stop left of the plan is played after the start, when the clients are back."""
+    run = new_run(tmp_path, clock, rate="10:2s,100")
+    run.start()
+    clock.pass_seconds(1.02)
+    run.pace(None)
+    run.ledger.close()
+    clock.pass_seconds(30)
+    again = runs(tmp_path, clock, "b", rate="10:2s,100").begin()
+    Lifecycle(again, 0).step(RETURN_SECONDS + 1, set(), 0)
+
+    assert ("running", 10) == (again.state, again.rate)
+    clock.pass_seconds(2)
+    assert (11 + 10 + 101, 100) == (again.head(), again.rate)
+
+
+def test_a_planned_pause_is_not_resumed_by_a_start(tmp_path: Path, clock: StoppedClock) -> None:
+    """A server that comes back in a pause that was planned leaves its end to the plan."""
+    run = new_run(tmp_path, clock, rate="10:2s,pause:60s,100")
+    run.start()
+    clock.pass_seconds(10)
+    run.head()
+    run.ledger.close()
+    again = runs(tmp_path, clock, "b", rate="10:2s,pause:60s,100").begin()
+    Lifecycle(again, 0).step(RETURN_SECONDS + 1, set(), 0)
+
+    assert ("paused", True) == (again.state, again.book.goes)

@@ -208,3 +208,88 @@ def test_welcome_tells_of_the_run(tmp_path: Path, clock: StoppedClock) -> None:
         *(before.run, before.feed, before.total, before.rate, before.boot),
     )
     assert [("waiting", None), ("running", START_US)] == [(it.state, it.start_us) for it in (before, after)]
+
+
+PLAN = "10:2s,1000:1s,pause:4s,5"
+
+
+def paces_of(run: Run) -> list[tuple[int, float, float | None, int | None]]:
+    """Return the ledger's pace lines: first, seconds since the first one, rate and stage."""
+    paces = [entry for entry in lines_of(run) if isinstance(entry, ledger.Pace)]
+    start_us = paces[0].due_us
+    return [(entry.first, (entry.due_us - start_us) / 1e6, entry.rate, entry.stage) for entry in paces]
+
+
+def test_a_plan_is_followed(tmp_path: Path, clock: StoppedClock) -> None:
+    """Every stage is entered with the time at which it begins, however late somebody looks."""
+    run = new_run(tmp_path, clock, rate=PLAN)
+    run.start()
+    clock.pass_seconds(2.5)
+    assert (501, "running", 1000) == (run.head(), run.state, run.rate)
+    clock.pass_seconds(1)
+    assert (1020, "paused", 1000) == (run.head(), run.state, run.rate)
+    clock.pass_seconds(600)
+    run.head()
+
+    expected = [(1, 0, 10, 1), (21, 2, 1000, 2), (1021, 3, None, 3), (1021, 7, 5, 4)]
+    assert expected == paces_of(run)
+    assert ("running", 5) == (run.state, run.rate)
+    opening = lines_of(run)[0]
+    assert isinstance(opening, ledger.Open)
+    assert (10, PLAN) == (opening.rate, opening.plan)
+
+
+def test_a_plan_ends_with_the_records(tmp_path: Path, clock: StoppedClock) -> None:
+    """A stage that would have no record left is not entered."""
+    run = new_run(tmp_path, clock, rate="10:2s,1000:1s", records=20)
+    run.start()
+    clock.pass_seconds(60)
+
+    assert 20 == run.head()
+    assert [(1, 0, 10, 1)] == paces_of(run)
+
+
+def test_it_is_known_when_there_is_more(tmp_path: Path, clock: StoppedClock) -> None:
+    """There is more with the next record or the next stage, whichever is first."""
+    run = new_run(tmp_path, clock, rate="0.5:3s,pause:4s,10")
+    assert run.next_us(0) is None
+    run.start()
+    start_us = run.book.schedule.stretches[0].due_us
+    for seconds, expected in ((-0.01, 0), (0, 2), (2, 3), (3, 7), (7, 7.1)):
+        clock.us = start_us + round(seconds * 1e6)
+
+        assert expected == ((run.next_us(run.head()) or 0) - start_us) / 1e6
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_plan_survives_a_restart(tmp_path: Path, clock: StoppedClock, *, stopped: bool) -> None:
+    """After a crash the plan has gone on, stage by stage; a stop shifts what is left of it."""
+    first = new_run(tmp_path, clock, rate=PLAN)
+    first.start()
+    clock.pass_seconds(1.02)
+    if stopped:
+        first.pace(None)
+    crashed(first, clock)
+    clock.pass_seconds(30)
+    second = runs(tmp_path, clock, "b", rate=PLAN).begin()
+    if stopped:
+        second.resume()
+        clock.pass_seconds(1.5)
+
+    assert first.name == second.name
+    head = second.head()
+    paces = [(entry.rate, entry.stage) for entry in lines_of(second) if isinstance(entry, ledger.Pace)]
+    expected = (522, [(10, 1), (1000, 2)]) if stopped else (1141, [(1000, 2), (None, 3), (5, 4)])
+    assert expected == (head, paces)
+
+
+def test_another_plan_is_another_run(tmp_path: Path, clock: StoppedClock) -> None:
+    """A run that began by one plan is not continued by another."""
+    first = new_run(tmp_path, clock, rate=PLAN)
+    first.start()
+    crashed(first, clock)
+    again = runs(tmp_path, clock, "b", rate=PLAN.replace("2s", "2000ms")).begin()
+    crashed(again, clock)
+
+    assert first.name == again.name
+    assert first.name != runs(tmp_path, clock, "c", rate="10").begin().name

@@ -16,7 +16,7 @@ def test_defaults() -> None:
     chosen = ServerSettings.read({})
 
     assert (200, 6000, 1, 42, "en_US", "person", 1) == (
-        *(chosen.rate, chosen.records, chosen.runs, chosen.seed),
+        *(chosen.rate.rate, chosen.records, chosen.runs, chosen.seed),
         *(chosen.locale, chosen.schema, chosen.clients),
     )
     assert isinstance(chosen.volumes, Path)

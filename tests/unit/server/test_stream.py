@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.contract import wire
+from services.runtime.plan import Plan, Stage
 from services.server.batches import STEP
 from services.server.stream import _BATCHES_A_TURN, _LEAST_REST_SECONDS, Stream
 from tests.unit.server.stand import StoppedClock, admitted, feed, new_run, refuse
@@ -251,3 +256,59 @@ def test_a_call_waits_for_the_ledger(tmp_path: Path, clock: StoppedClock) -> Non
     made.run.ledger.flush()
     made.turn(0)
     assert feed().lines(1, 10) == received(peer)
+
+
+stages = st.builds(
+    Stage,
+    st.none() | st.integers(1, 1000) | st.floats(0.5, 100),
+    st.integers(1, 3000).map(lambda milliseconds: milliseconds * 1000),
+)
+
+
+def due_by(plan: Plan, start_us: int, total: int) -> list[int]:
+    """Return when each record is due by a plan: told record by record, as the plan reads."""
+    due: list[int] = []
+    begin_us = start_us
+    for place, stage in enumerate(plan.stages):
+        last, end_us = place == len(plan.stages) - 1, begin_us + (stage.us or 0)
+        for number in range(total if stage.rate else 0):
+            at_us = begin_us + int(number * 1_000_000 // (stage.rate or 1))
+            if len(due) == total or (at_us >= end_us and not last):
+                break
+            due.append(at_us)
+        begin_us = end_us
+    return due
+
+
+@given(
+    st.integers(1, 500), st.lists(stages, max_size=4), st.integers(1, 500), st.lists(st.integers(0, 10**6), max_size=30)
+)
+def test_every_record_says_when_it_was_due(first: int, more: list[Stage], last: int, looks: list[int]) -> None:
+    """Whatever the plan, and whenever the server looks, each record is sent once it is due, with its own due time."""
+    plan = Plan((Stage(first, 500_000), *more, Stage(last, None)))
+    clock, total = StoppedClock(), 1000
+    with TemporaryDirectory() as folder:
+        made = Stream(new_run(Path(folder), clock, rate=plan.text, records=total), clock)
+        made.run.start()
+        _, peer = admitted(made)
+        expected = due_by(plan, made.run.book.schedule.stretches[0].due_us, total)
+        for look in looks:
+            clock.us += look
+            while made.turn(0) == 0:
+                pass
+            found = [due for frame in peer.frames for due in due_of(frame)]
+
+            # Rounded down twice, once for the batch and once within it.
+            assert found == pytest.approx(expected[: bisect_right(expected, clock.us)], abs=1, rel=0)
+            next_us = made.run.next_us(len(found))
+            assert len(found) == total or next_us is not None
+            assert next_us is None or clock.us < next_us <= expected[len(found)]
+        made.run.ledger.close()
+
+
+def due_of(frame: bytes) -> list[int]:
+    """Return when the records of a frame were due, as a client works it out."""
+    header, _ = wire.decode_from_server(frame)
+    if not isinstance(header, wire.Records):
+        return []
+    return [wire.due_us(header.due_us, place, header.rate) for place in range(header.count)]

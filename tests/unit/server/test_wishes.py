@@ -178,3 +178,65 @@ def test_nothing_is_changed_at_the_end(stream: Stream, clock: StoppedClock, wish
 
     assert [] == wishes(stream)
     assert ("ended", 1000) == (grant(STATUS, stream, "").state, grant(STATUS, stream, "").head)
+
+
+@pytest.fixture
+def planned(tmp_path: Path, clock: StoppedClock) -> Stream:
+    """Return the stream of a run at the beginning of a plan."""
+    made = Stream(new_run(tmp_path, clock, rate="10:2s,pause:4s,100"), clock)
+    made.run.start()
+    clock.us = made.run.book.schedule.stretches[0].due_us
+    return made
+
+
+def test_a_pause_shifts_the_plan(planned: Stream, clock: StoppedClock) -> None:
+    """A plan stands still while an operator has paused the run, and goes on where it was."""
+    clock.pass_seconds(1)
+    grant(PAUSE, planned, "")
+    clock.pass_seconds(60)
+    answer = grant(RESUME, planned, "")
+    clock.pass_seconds(0.99)
+
+    assert ("running", 10, 12) == (answer.state, answer.rate, answer.head)
+    assert (21, "running") == (planned.run.head(), planned.run.state)
+    clock.pass_seconds(0.01)
+    assert (21, "paused") == (planned.run.head(), planned.run.state)
+    clock.pass_seconds(4.5)
+    assert (21 + 51, "running") == (planned.run.head(), planned.run.state)
+
+
+def test_a_rate_ends_the_plan(planned: Stream, clock: StoppedClock) -> None:
+    """A rate that an operator sets holds to the end of the run."""
+    clock.pass_seconds(1)
+    answer = grant(faster(50), planned, "")
+    clock.pass_seconds(60)
+
+    assert ("running", 50) == (answer.state, answer.rate)
+    assert ("running", 50, 11 + 3001) == (planned.run.state, planned.run.rate, planned.run.head())
+
+
+@pytest.mark.parametrize(("wish", "rate"), [(RESUME, 100), (faster(50), 50)])
+def test_a_planned_pause_is_cut_short(planned: Stream, clock: StoppedClock, wish: wire.Control, rate: float) -> None:
+    """In a pause that is planned, who resumes gets the next stage, and who sets a rate gets that rate."""
+    clock.pass_seconds(3)
+    assert ("paused", 20) == (grant(STATUS, planned, "").state, planned.run.head())
+    answer = grant(wish, planned, "")
+
+    assert ("running", rate) == (answer.state, answer.rate)
+    clock.pass_seconds(1)
+    assert 20 + rate + 1 == planned.run.head()
+
+
+def test_a_planned_pause_is_interrupted(planned: Stream, clock: StoppedClock) -> None:
+    """An operator's pause outlasts the one that was planned, of which what is left comes after it."""
+    clock.pass_seconds(3)
+    planned.run.head()
+    grant(PAUSE, planned, "")
+    clock.pass_seconds(60)
+    assert ("paused", 20, True) == (planned.run.state, planned.run.head(), planned.run.book.halted)
+    grant(RESUME, planned, "")
+    clock.pass_seconds(2.9)
+    assert 20 == planned.run.head()
+    clock.pass_seconds(0.1)
+
+    assert (21, "running") == (planned.run.head(), planned.run.state)
