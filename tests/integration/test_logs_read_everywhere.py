@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +13,7 @@ import pytest
 
 from services.contract import blocklog
 from tests.integration.conftest import RECORDS, GoodRun
+from tests.integration.programs import program, said
 from tests.integration.volumes import entries_of
 
 
@@ -34,23 +32,14 @@ def blocks_of(path: Path) -> list[blocklog.Block]:
     return [entry for entry in entries_of(path) if isinstance(entry, blocklog.Block)]
 
 
-def run(*command: str) -> str:
-    """Return what a command prints."""
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
 def jq(*arguments: str) -> str:
-    """Return what jq prints; skipped where there is none, but in CI."""
-    if shutil.which("jq") is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI has no jq", pytrace=False)
-        pytest.skip("no jq here")
-    return run("jq", *arguments)
+    """Return what jq prints."""
+    return said(program("jq", "jq"), *arguments)
 
 
 def test_head_shows_whose_log_it_is(sealed: Path, good_run: GoodRun) -> None:
     """``head -1`` gives a line of JSON that says run, client and block size."""
-    opening = json.loads(run("head", "-1", str(sealed)))
+    opening = json.loads(said("head", "-1", str(sealed)))
     assert ("open", good_run.name, "client-3", 50) == tuple(
         opening[name] for name in ("kind", "run", "client", "block_size")
     )

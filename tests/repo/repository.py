@@ -13,6 +13,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("server", "client", "collector")
 """The containers that stay up, in the order in which the data flows."""
+MONITORING = ("prometheus", "grafana")
+"""Containers of others, which only who asks for the profile of that name gets."""
 
 
 def text(name: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from services.runtime.prepare import WRITER
-from tests.repo.repository import SERVICES, compose, stages, text
+from tests.repo.repository import MONITORING, ROOT, SERVICES, compose, stages, text
 
 ALL = list(compose()["services"])
 IMAGES = {"server": ("Dockerfile.server", "server"), "client": ("Dockerfile.client", "client")}
@@ -15,6 +16,7 @@ IMAGES["collector"] = ("Dockerfile.client", "collector")
 
 every_service = pytest.mark.parametrize("name", ALL)
 staying = pytest.mark.parametrize("name", SERVICES)
+monitoring = pytest.mark.parametrize("name", MONITORING)
 
 
 def service(name: str) -> dict[str, Any]:
@@ -25,7 +27,7 @@ def service(name: str) -> dict[str, Any]:
 
 def test_services_are_in_the_order_of_the_data() -> None:
     """The file is read from top to bottom as the data flows."""
-    assert ["prepare", *SERVICES] == ALL
+    assert ["prepare", *SERVICES, *MONITORING] == ALL
 
 
 @every_service
@@ -79,7 +81,7 @@ def test_logs_are_rotated(name: str) -> None:
     assert logging["options"].keys() == {"max-size", "max-file"}
 
 
-@staying
+@pytest.mark.parametrize("name", [*SERVICES, *MONITORING])
 def test_comes_back(name: str) -> None:
     """A service that crashed is started again; one that was stopped is not."""
     assert service(name)["restart"] == "unless-stopped"
@@ -119,20 +121,20 @@ def test_waits_for_what_it_needs(name: str) -> None:
     assert expected[name] == service(name)["depends_on"]
 
 
-def test_only_the_page_is_published() -> None:
-    """One port of the host is opened, for the page, to this machine alone."""
+def test_only_pages_are_published() -> None:
+    """The host opens a port for each page, to this machine alone; the collector's is the only one unasked."""
     published = {name: service(name)["ports"] for name in ALL if "ports" in service(name)}
 
-    assert list(published) == ["collector"]
-    assert all(port.startswith("127.0.0.1:") for port in published["collector"])
+    assert ["collector", *MONITORING] == list(published)
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
 def test_the_feed_stays_inside() -> None:
-    """The feed's network leads nowhere else, and only server and clients are in it."""
+    """The feed's network leads nowhere else, and only server, clients and who asks for its metrics are in it."""
     networks = compose()["networks"]
 
     assert networks["wire"]["internal"] is True
-    assert {name for name in ALL if "wire" in service(name).get("networks", [])} == {"server", "client"}
+    assert {name for name in ALL if "wire" in service(name).get("networks", [])} == {"server", "client", "prometheus"}
     assert not [name for name in ALL if service(name).get("network_mode") == "host"]
 
 
@@ -156,13 +158,49 @@ def test_each_writes_only_its_own() -> None:
     assert {"/volumes/summary"} == writable["collector"]
 
 
-@every_service
+@pytest.mark.parametrize("name", ["prepare", *SERVICES])
 def test_mounts_are_of_the_checkout(name: str) -> None:
     """Every mount is a bind into the volumes folder; no socket and no folder of the host's own is handed in."""
     for mount in service(name)["volumes"]:
         assert mount["type"] == "bind"
         assert mount["source"].startswith("${VOLUMES:-./volumes}")
         assert mount["target"].startswith("/volumes")
+
+
+@monitoring
+def test_monitoring_is_asked_for(name: str) -> None:
+    """A plain `up` starts none of it, and nothing of ours waits for it."""
+    assert service(name)["profiles"] == ["monitoring"]
+    assert not [other for other in ("prepare", *SERVICES) if name in service(other).get("depends_on", {})]
+    assert not [other for other in ("prepare", *SERVICES) if "profiles" in service(other)]
+
+
+@monitoring
+def test_monitoring_is_pinned(name: str) -> None:
+    """An image of others is named with its version, and taken as it is."""
+    assert re.fullmatch(r"[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", service(name)["image"])
+    assert not service(name).keys() & {"build", "user", "cap_add"}
+
+
+@monitoring
+def test_monitoring_is_probed(name: str) -> None:
+    """Its own page says that it is ready, with all times bounded."""
+    probe = service(name)["healthcheck"]
+
+    assert {"interval", "timeout", "start_period", "retries"} <= probe.keys()
+    assert str(service(name)["ports"][0]).rpartition(":")[2] in probe["test"][-1]
+
+
+@monitoring
+def test_monitoring_reads_what_is_deployed(name: str) -> None:
+    """It is given files of deploy/monitoring to read, and writes to nothing of the host's."""
+    for mount in service(name)["volumes"]:
+        if mount["type"] == "bind":
+            assert mount["read_only"] is True
+            assert mount["source"].startswith("./deploy/monitoring")
+            assert (ROOT / mount["source"]).is_dir()
+        else:
+            assert compose()["volumes"].keys() == {mount["source"]}
 
 
 def test_anchors_are_few() -> None:

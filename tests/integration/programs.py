@@ -1,0 +1,37 @@
+"""Programs of others that read what we write: where they are, and what to do where they are not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+
+def program(name: str, package: str) -> str:
+    """Return the path of a program; a test is skipped where there is none, and fails in CI.
+
+    Args:
+        name: of the program.
+        package: of Debian, that has it.
+    """
+    found = shutil.which(name)
+    if found is None and os.environ.get("CI"):
+        pytest.fail(f"CI has no {name}: .ci/run installs {package}", pytrace=False)
+    if found is None:
+        pytest.skip(f"no {name} here; Debian has it in {package}")
+    return found
+
+
+def said(*command: str, given: str | bytes = "") -> str:
+    """Run a command and return what it prints on standard output.
+
+    Raises:
+        AssertionError: it fails; the text has all that it said.
+    """
+    data = given.encode() if isinstance(given, str) else given
+    done = subprocess.run(command, input=data, capture_output=True, timeout=60, check=False)
+    output = done.stdout.decode()
+    assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{output}{done.stderr.decode()}"
+    return output

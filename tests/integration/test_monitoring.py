@@ -1,0 +1,151 @@
+"""What deploy/monitoring brings works with a real Prometheus: both endpoints, the alerts, the dashboard's questions."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.integration.processes import ROOT, LocalRun, free_port
+from tests.integration.programs import program, said
+from tests.poll import poll_until
+
+MONITORING = ROOT / "deploy" / "monitoring"
+DASHBOARD: dict[str, Any] = json.loads((MONITORING / "grafana/dashboards/streamgauge.json").read_text(encoding="utf-8"))
+QUESTIONS = {
+    f"{panel['title']} {target['refId']}": target["expr"]
+    for panel in DASHBOARD["panels"]
+    for target in panel["targets"]
+}
+RULES = yaml.safe_load((MONITORING / "alerts.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+INTERVAL_SECONDS = 0.25
+"""In place of the five of a deployment, so that a run of four seconds has a rate."""
+
+
+def get(address: str) -> bytes:
+    """Return what an address of this machine answers."""
+    with urllib.request.urlopen(address, timeout=5) as answer:
+        body: bytes = answer.read()
+        return body
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A run that has ended, its services still up, and a Prometheus that has watched it from the beginning."""
+
+    endpoints: dict[str, str]
+    prometheus: str
+
+    def ask(self, question: str) -> list[dict[str, Any]]:
+        """Return the series that Prometheus answers with."""
+        asked = question.replace("$__rate_interval", "1m")
+        answer = json.loads(get(f"{self.prometheus}/api/v1/query?{urllib.parse.urlencode({'query': asked})}"))
+        series: list[dict[str, Any]] = answer["data"]["result"]
+        return series
+
+    def ask_rules(self) -> list[dict[str, Any]]:
+        """Return the alerts as Prometheus evaluates them."""
+        (group,) = json.loads(get(f"{self.prometheus}/api/v1/rules"))["data"]["groups"]
+        rules: list[dict[str, Any]] = group["rules"]
+        return rules
+
+
+def configured(folder: Path, targets: dict[str, str]) -> Path:
+    """Write our own configuration as it is, but for where the services are and how often they are asked."""
+    text = (MONITORING / "prometheus.yml").read_text(encoding="utf-8")
+    for service, address in targets.items():
+        text, count = re.subn(rf"\b{service}:\d+", address, text)
+        assert 1 == count
+    text = re.sub(r"_interval: \S+", f"_interval: {INTERVAL_SECONDS * 1000:.0f}ms", text)
+    (folder / "prometheus.yml").write_text(text, encoding="utf-8")
+    (folder / "alerts.yml").write_text((MONITORING / "alerts.yml").read_text(encoding="utf-8"), encoding="utf-8")
+    return folder / "prometheus.yml"
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """A run of four seconds with three clients, watched by a real Prometheus under our own configuration."""
+    command, folder, port = program("prometheus", "prometheus"), tmp_path_factory.mktemp("watched"), free_port()
+    settings = {"CLIENTS": 3, "RATE": 400, "RECORDS": 1600, "KEEP": 1, "THRESHOLDS": "missing==0"}
+    with LocalRun(folder / "volumes", **settings) as run:
+        targets = {"server": f"127.0.0.1:{run.port}", "collector": f"127.0.0.1:{run.page_port}"}
+        arguments = [
+            f"--config.file={configured(folder, targets)}",
+            f"--storage.tsdb.path={folder / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ]
+        with (folder / "prometheus.log").open("wb") as log:
+            prometheus = subprocess.Popen([command, *arguments], stdout=log, stderr=log)
+        try:
+            run.says("PASS", timeout=40)
+            found = Watched({name: f"http://{at}/metrics" for name, at in targets.items()}, f"http://127.0.0.1:{port}")
+            over = 'streamgauge_run_verdict{verdict="PASS"} == 1'
+            poll_until(lambda: found.ask(over), "Prometheus knows the verdict", 10)
+            yield found
+        finally:
+            prometheus.terminate()
+            prometheus.wait(20)
+
+
+@pytest.mark.parametrize("service", ["server", "collector"])
+def test_metrics_are_clean(watched: Watched, service: str) -> None:
+    """``promtool check metrics`` has nothing to say against names, units, types and help."""
+    assert "" == said(program("promtool", "prometheus"), "check", "metrics", given=get(watched.endpoints[service]))
+
+
+@pytest.mark.parametrize("service", ["server", "collector"])
+def test_both_are_scraped(watched: Watched, service: str) -> None:
+    """Prometheus takes every answer, and finds no sample in it that it has to drop."""
+    (up,) = watched.ask(f'min_over_time(up{{job="{service}"}}[2s])')
+    (taken,) = watched.ask(f'scrape_samples_post_metric_relabeling{{job="{service}"}}')
+    lines = get(watched.endpoints[service]).decode().splitlines()
+
+    assert "1" == up["value"][1]
+    assert str(len([line for line in lines if not line.startswith("#")])) == taken["value"][1]
+
+
+@pytest.mark.parametrize("title", QUESTIONS)
+def test_the_dashboard_has_answers(watched: Watched, title: str) -> None:
+    """Every question of the dashboard has a series for an answer after a good run, and each of them a number."""
+    series = watched.ask(QUESTIONS[title])
+
+    assert series
+    assert "NaN" not in [one["value"][1] for one in series]
+
+
+def test_figures_are_the_run_s(watched: Watched) -> None:
+    """What Prometheus has kept is what was delivered: 1,600 records to each of three clients."""
+    (received,) = watched.ask("streamgauge_received_messages_total")
+    (counted,) = watched.ask("streamgauge_latency_seconds_count")
+    (late,) = watched.ask("histogram_quantile(0.5, rate(streamgauge_latency_seconds_bucket[1m]))")
+
+    assert ("4800", "4800") == (received["value"][1], counted["value"][1])
+    assert 0 < float(late["value"][1]) < 1
+
+
+@pytest.mark.parametrize("alert", [rule["alert"] for rule in RULES])
+def test_a_good_run_fires_nothing(watched: Watched, alert: str) -> None:
+    """Prometheus evaluates every alert, without an error and without cause."""
+    (rule,) = [one for one in watched.ask_rules() if one["name"] == alert]
+
+    assert ("ok", "inactive") == (rule["health"], rule["state"])
+
+
+def test_the_configuration_is_valid() -> None:
+    """``promtool`` takes configuration and rules, and every alert fires when it has to and only then."""
+    promtool = program("promtool", "prometheus")
+    said(promtool, "check", "config", str(MONITORING / "prometheus.yml"))
+    said(promtool, "test", "rules", str(MONITORING / "alerts.test.yml"))
+    played = yaml.safe_load((MONITORING / "alerts.test.yml").read_text(encoding="utf-8"))["tests"]
+    fired = {test["alertname"] for case in played for test in case["alert_rule_test"] if test.get("exp_alerts")}
+
+    assert {rule["alert"] for rule in RULES} == fired
