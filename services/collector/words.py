@@ -43,6 +43,11 @@ def duration(value_ns: float | None) -> str:
     return f"{value_ns:,.0f} ns"
 
 
+def plain_seconds(value_ns: int | None) -> str:
+    """Return a duration as machines read it, in seconds: ``4.001``, ``0.000`` for none."""
+    return f"{(value_ns or 0) / 1e9:.3f}"
+
+
 def size(count: float | None) -> str:
     """Return an amount of bytes in the unit that suits it: ``30.6 MB``."""
     if count is None:

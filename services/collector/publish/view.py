@@ -64,6 +64,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     tone: Tone
     headline: str
     reasons: list[str]
+    duration_ns: int | None
     tiles: list[Tile]
     checks: list[Answer]
     thresholds: list[Answer]
@@ -96,6 +97,7 @@ def view(snapshot: Snapshot, places: str) -> View:
         tone=TONES.get(summary.verdict, ""),
         headline=summary.headline,
         reasons=summary.reasons,
+        duration_ns=summary.totals.duration_ns,
         tiles=known,
         checks=[Answer(ok=check.ok, name=check.name, detail=check.detail) for check in summary.checks],
         thresholds=[Answer(ok=limit.ok, name=limit.expression, detail=limit.detail) for limit in summary.thresholds],

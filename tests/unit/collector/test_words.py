@@ -70,3 +70,8 @@ def test_a_fault_is_one_line() -> None:
     found = Fault(file="f", line=3, kind="k", client=None, missing=(1, 2), detail="d")
 
     assert "f:3  k  -  seq 1-2  d" == words.fault(found)
+
+
+def test_machines_read_seconds() -> None:
+    """A plain decimal, without thousands."""
+    assert ("4321.001", "0.000") == (words.plain_seconds(4_321_000_900_000), words.plain_seconds(None))

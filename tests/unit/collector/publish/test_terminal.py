@@ -15,13 +15,15 @@ from services.contract.summary import Causes, ClientSummary, Quantiles, Threshol
 from services.contract.timeline import Lane, Slot, Timeline
 from tests.unit.collector.books_factory import RUN, Files, fold, good_run, log_source
 
+GOOD = snapshot(fold(good_run()), final=True)
+
 
 def _view(files: Files | None = None, limits: str = "") -> View:
     return view(snapshot(fold(files or good_run()), parse(limits), final=True), "files: here")
 
 
 def _changed(**changes: object) -> View:
-    made = snapshot(fold(good_run()), final=True)
+    made = GOOD
     return view(Snapshot(msgspec.structs.replace(made.summary, **changes), made.timeline), "files: here")
 
 
@@ -92,7 +94,7 @@ def test_a_run_that_is_not_over_has_no_checks() -> None:
 
 def test_long_lists_are_cut() -> None:
     """Many reasons and many clients are counted instead of filling the terminal."""
-    client = snapshot(fold(good_run()), final=True).summary.clients[0]
+    client = GOOD.summary.clients[0]
     text = terminal.final(_changed(reasons=["why"] * 50, clients=[client] * 500))
 
     assert "and 38 more in summary.json" in text
@@ -114,7 +116,7 @@ def _unmeasured() -> dict[str, Quantiles]:
 
 def test_the_sparklines_are_explained() -> None:
     """Below the clients stands what the highest character means."""
-    made = snapshot(fold(good_run()), final=True)
+    made = GOOD
     slots = [Slot(at_us=at, messages=1, bytes=1, latency=None, transit=None, heat=[]) for at in range(2)]
     lanes = [Lane(client="client-1", stride=1, bars=[], gaps=[], worst=[1_000_000, 2_000_000])]
     timeline = Timeline(run=RUN, start_us=0, end_us=2, step_us=1, slots=slots, lanes=lanes, marks=[])
@@ -132,7 +134,7 @@ quantiles = st.lists(counts, min_size=7, max_size=7).map(
 
 @st.composite
 def _clients(draw: st.DrawFn) -> ClientSummary:
-    client = snapshot(fold(good_run()), final=True).summary.clients[0]
+    client = GOOD.summary.clients[0]
     names = st.from_regex(r"[a-z0-9][a-z0-9._~-]{0,62}", fullmatch=True)
     numbers = dict.fromkeys(("received", "missing", "duplicates", "blocks", "reordered"), counts)
     changes = {"client": draw(names), **{name: draw(number) for name, number in numbers.items()}}

@@ -1,0 +1,101 @@
+"""The summary as Markdown, for the page of a CI job: verdict, checks, thresholds, delivery, times, clients."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from services.collector import words
+from services.collector.publish.columns import CLIENTS, worth_showing
+from services.collector.publish.lanes import SILENCE
+from services.collector.publish.table import Cell, Table
+from services.collector.publish.view import Answer, View
+
+MOST_ROWS = 50
+MOST_REASONS = 50
+_PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>|~$#])")
+
+
+def markdown(view: View) -> bytes:
+    """Return a run as Markdown in GitHub's dialect."""
+    return ("\n".join(_lines(view)) + "\n").encode()
+
+
+def escaped(text: str) -> str:
+    """Return a text that means itself, on one line, in a cell of a table too."""
+    return _PUNCTUATION.sub(r"\\\1", " ".join(text.splitlines()))
+
+
+def _lines(view: View) -> Iterator[str]:
+    mark = {"PASS": "✅ ", "FAIL": "❌ ", "INVALID": "⚠️ "}.get(view.verdict or "", "")
+    yield f"# {mark}{view.verdict or view.state}"
+    yield ""
+    yield f"**{escaped(view.headline)}**"
+    yield from _section("Checks", _table(["", "check", "detail"], _answers(view.checks), right=()))
+    if view.thresholds:
+        yield from _section("Thresholds", _table(["", "rule", "measured"], _answers(view.thresholds), right=()))
+    delivery = (
+        [f"{'↳ ' if row.inner else ''}{row.label}", row.texts[0], ", ".join(row.texts[1:])] for row in view.delivery
+    )
+    yield from _section("Delivery", _table(["", "", ""], delivery, right=(1,)))
+    if view.times.rows:
+        yield from _section("Times", _shown(view.times, [column.key for column in view.times.columns]))
+    if view.clients.rows:
+        yield from _section("Clients", _clients(view.clients))
+    if len(view.reasons) > 1:
+        yield from _section("Reasons", _reasons(view.reasons))
+    yield ""
+    yield f"Run {escaped(view.run)}, {escaped(view.places)}"
+
+
+def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
+    yield ""
+    yield f"## {title}"
+    yield ""
+    yield from lines
+
+
+def _answers(answers: Sequence[Answer]) -> Iterator[list[str]]:
+    for answer in answers:
+        yield [words.MARKS[answer.ok], answer.name, answer.detail]
+
+
+def _clients(table: Table) -> Iterator[str]:
+    idle = {"state", "sessions", "expected", "latency_p50", "bytes"}
+    idle |= {one.key for one in CLIENTS if one.exception and not any(cell.tone for cell in table.column(one.key))}
+    shown = Table(columns=table.columns, rows=[list(row) for row in worth_showing(table.rows, MOST_ROWS)])
+    keys = [column.key for column in table.columns if column.key not in idle]
+    yield from _shown(shown, [key for key in keys if any(cell.text for cell in table.column(key))])
+    if len(table.rows) > MOST_ROWS:
+        yield ""
+        yield f"And {len(table.rows) - MOST_ROWS:,} more in clients.csv."
+    yield ""
+    yield escaped(table.hint("over_time"))
+
+
+def _shown(table: Table, keys: Sequence[str]) -> Iterator[str]:
+    at = [index for index, column in enumerate(table.columns) if column.key in keys]
+    heads = [table.columns[index].label for index in at]
+    right = [place for place, index in enumerate(at) if table.columns[index].numeric]
+    yield from _table(heads, ([_cell(table, row, index) for index in at] for row in table.rows), right=right)
+
+
+def _cell(table: Table, row: Sequence[Cell], at: int) -> str:
+    # Silence in a sparkline is blank: a browser must not draw blanks together.
+    return row[at].text.replace(SILENCE, "\N{NO-BREAK SPACE}") if table.columns[at].key == "over_time" else row[at].text
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int]) -> Iterator[str]:
+    yield _row(heads)
+    yield _row(["---:" if at in right else "---" for at in range(len(heads))])
+    yield from (_row([escaped(text) for text in row]) for row in rows)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _reasons(reasons: Sequence[str]) -> Iterator[str]:
+    yield from (f"* {escaped(reason)}" for reason in reasons[:MOST_REASONS])
+    if len(reasons) > MOST_REASONS:
+        yield f"* and {len(reasons) - MOST_REASONS:,} more in summary.json"

@@ -1,0 +1,100 @@
+"""Tests of services/collector/publish/markdown.py."""
+
+import re
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.collector.publish.markdown import escaped, markdown
+from services.collector.publish.view import View, view
+from services.collector.reconcile.expression import parse
+from services.collector.reconcile.snapshot import Snapshot, snapshot
+from services.contract.timeline import Lane, Slot
+from tests.unit.collector.books_factory import RUN, Files, fold, good_run, log_source
+
+GOOD = snapshot(fold(good_run()), final=True)
+
+
+def _view(files: Files | None = None, limits: str = "", **changes: object) -> View:
+    made = snapshot(fold(files or good_run()), parse(limits), final=True) if files or limits else GOOD
+    return view(Snapshot(msgspec.structs.replace(made.summary, **changes), made.timeline), "files: here")
+
+
+def _lines(shown: View) -> list[str]:
+    return markdown(shown).decode().splitlines()
+
+
+def test_the_verdict_is_the_title() -> None:
+    """Then the headline, a section for everything that there is, and where the files are."""
+    lines = _lines(_view(limits="missing==0"))
+
+    assert "# ✅ PASS" == lines[0]
+    assert "**2 clients · 59.3 ms · 120 of 120 delivered · p99 1.0 ms**" == lines[2]
+    assert ["Checks", "Thresholds", "Delivery", "Times", "Clients"] == [
+        line[3:] for line in lines if line.startswith("## ")
+    ]
+    assert f"Run {RUN}, files: here" == lines[-1]
+
+
+def test_answers_are_rows() -> None:
+    """Mark, name, detail."""
+    lines = _lines(_view(limits="missing==0"))
+
+    assert "| ✓ | complete | 120 of 120 delivered |" in lines
+    assert "| ✓ | missing==0 | measured 0 |" in lines
+
+
+def test_numbers_stand_to_the_right() -> None:
+    """The times have a column for each quantile, and the alignment of numbers."""
+    lines = _lines(_view())
+    at = lines.index("|  | min | p50 | p90 | p95 | p99 | p99.9 | max |")
+
+    assert "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |" == lines[at + 1]
+    assert lines[at + 2].startswith("| latency from due time | 1.0 ms | ")
+
+
+def test_a_failure_tells_its_reasons() -> None:
+    """All of them, as a list."""
+    files = good_run()
+    del files[log_source("client-1")][1]
+    lines = _lines(_view(files))
+
+    assert "# ❌ FAIL" == lines[0]
+    assert any(line.startswith("* client-1: 10 messages missing") for line in lines)
+
+
+def test_many_clients_are_counted() -> None:
+    """Fifty rows are enough for a page; the others are in the sheet."""
+    client = GOOD.summary.clients[0]
+    lines = _lines(_view(clients=[client] * 70))
+
+    assert 50 == len([line for line in lines if line.startswith("| client-1 |")])
+    assert "And 20 more in clients.csv." in lines
+
+
+def test_silence_stays_blank() -> None:
+    """Blanks within a sparkline are not drawn together."""
+    made = GOOD
+    slots = [Slot(at_us=at, messages=0, bytes=0, latency=None, transit=None, heat=[]) for at in range(4)]
+    lanes = [Lane(client="client-1", stride=1, bars=[], gaps=[], worst=[4, None, None, 1])]
+    timeline = msgspec.structs.replace(made.timeline, lanes=lanes, slots=slots)
+
+    assert "█\N{NO-BREAK SPACE}\N{NO-BREAK SPACE}▂" in markdown(view(Snapshot(made.summary, timeline), "")).decode()
+
+
+def test_signs_mean_themselves() -> None:
+    """A pipe does not end a cell, a tilde strikes nothing through, a line stays one line."""
+    assert r"a\|b \~c\~ \<b\> \`d\` \*e\*" == escaped("a|b ~c~\n<b> `d` *e*")
+
+
+@given(st.text(), st.lists(st.text(), min_size=2, max_size=3))
+def test_no_text_breaks_a_table(detail: str, reasons: list[str]) -> None:
+    """Whatever stands in the books, every row has the cells of its head."""
+    made = GOOD.summary
+    checks = [msgspec.structs.replace(check, detail=detail) for check in made.checks]
+    text = markdown(_view(checks=checks, headline=detail, reasons=reasons)).decode()
+    section = text.split("## Checks\n\n")[1].split("\n\n")[0]
+
+    assert 2 + len(checks) == len(section.split("\n"))
+    assert {4} == {len(re.findall(r"(?<!\\)\|", line.replace(r"\\", ""))) for line in section.split("\n")}

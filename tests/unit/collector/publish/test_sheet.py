@@ -1,0 +1,53 @@
+"""Tests of services/collector/publish/sheet.py."""
+
+import csv
+import io
+
+import msgspec
+import pandas as pd
+
+from services.collector.publish.sheet import columns, sheet
+from services.contract.summary import Causes, Quantiles
+from tests.unit.collector.books_factory import RUN, good_run, judged
+
+MADE = judged(good_run())
+
+
+def test_a_client_is_a_row_of_its_numbers() -> None:
+    """As they stand in summary.json, not as they are shown."""
+    client = msgspec.structs.replace(
+        MADE.clients[0],
+        received=1_234_567,
+        latency_ns=Quantiles(p99=5_400_001),
+        missing_by_cause=Causes(never_sent=7),
+        missing_ranges=[(1, 3), (9, 9)],
+        block_size=None,
+    )
+    made = msgspec.structs.replace(MADE, clients=[client])
+    (row,) = csv.DictReader(io.StringIO(sheet(made).decode()))
+
+    assert (RUN, "client-1", "1234567") == (row["run"], row["client"], row["received"])
+    assert ("5400001", "", "7") == (row["latency_ns_p99"], row["latency_ns_p90"], row["missing_by_cause_never_sent"])
+    assert ("1-3 9-9", "") == (row["missing_ranges"], row["block_size"])
+
+
+def test_every_number_of_a_client_has_a_column() -> None:
+    """The head has as many names as each row has values, each once."""
+    head, *rows = csv.reader(io.StringIO(sheet(MADE).decode()))
+
+    assert ["run", *columns()] == head
+    assert len(head) == len(set(head))
+    assert {len(head)} == {len(row) for row in rows}
+
+
+def test_pandas_reads_numbers() -> None:
+    """A table that opens without options, in which numbers are numbers."""
+    table = pd.read_csv(io.BytesIO(sheet(MADE)))
+
+    assert [client.latency_ns.p99 for client in MADE.clients] == list(table["latency_ns_p99"])
+    assert MADE.totals.received == table["received"].sum()
+
+
+def test_a_run_without_clients_has_a_head() -> None:
+    """So that a reader of many runs finds the same columns everywhere."""
+    assert 1 == len(sheet(msgspec.structs.replace(MADE, clients=[])).splitlines())
