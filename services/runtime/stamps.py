@@ -6,7 +6,6 @@ this process's latency, so it must not be lost from it.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Protocol
 
 from services.runtime.clock import Clock
@@ -26,10 +25,12 @@ class _WebSocketFrame(Protocol):
 class Stamps:
     """The arrival times of the messages that have not been taken yet, oldest first."""
 
+    __slots__ = ("_clock", "_now_ns", "_waiting")
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._now_ns = 0
-        self._waiting: deque[int] = deque()
+        self._waiting: list[int] = []  # a deque takes ten times as much, and few wait
 
     def bytes_came(self) -> None:
         """Note the time: bytes have just been read from the socket."""
@@ -42,4 +43,4 @@ class Stamps:
 
     def take_ns(self) -> int:
         """Return the arrival time of the message that was just handed over, epoch nanoseconds."""
-        return self._waiting.popleft() if self._waiting else self._clock.now_ns()
+        return self._waiting.pop(0) if self._waiting else self._clock.now_ns()

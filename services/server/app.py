@@ -41,6 +41,8 @@ _LOOK_SECONDS = 0.25
 """How often it is looked for clients that do not read: a look at thousands takes milliseconds."""
 _TOUCH_SECONDS = 2.0
 _TIDY_SECONDS = 5.0
+_ALIVE_SECONDS = 5.0
+"""How often it is looked for peers that have been quiet."""
 _BETWEEN_RUNS_SECONDS = 2.0
 """After the end of a run: time for clients to seal, and for the collector to close."""
 
@@ -84,6 +86,8 @@ class App:
                 max_size=wire.MAX_CLIENT_FRAME,
                 open_timeout=5,
                 write_limit=WRITE_LIMIT,
+                # It would have a task for every connection: see keep_alive.
+                ping_interval=None,
                 server_header=None,
                 # When all come at once, as after a restart, whoever finds no place here asks again a second later.
                 backlog=_BACKLOG,
@@ -96,6 +100,7 @@ class App:
     async def _converse(self, connection: ServerConnection) -> None:
         if not isinstance(connection, FeedConnection):
             raise TypeError(f"connections are made by listen(), not {type(connection)}")
+        connection.forget_handshake()
         conversation = Conversation(connection, self.stream, self.admission, self.token)
         self.conversations.add(conversation)
         try:
@@ -146,6 +151,15 @@ class App:
                     self._next_run()
                 except OSError as problem:
                     log.warning("next run not opened, trying again", extra={"why": str(problem)})
+
+    async def keep_alive(self, server: Server) -> None:
+        """Find the connections whose peer is gone without a word."""
+        while True:
+            await asyncio.sleep(_ALIVE_SECONDS)
+            now = asyncio.get_running_loop().time()
+            for connection in server.connections:
+                if isinstance(connection, FeedConnection):
+                    connection.keep_alive(now)
 
     def _more_runs(self) -> bool:
         return self.settings.runs == 0 or self.played < self.settings.runs
@@ -222,6 +236,7 @@ async def _serve(app: App, server: Server, stop: asyncio.Event) -> None:
                 app.stream.play(),
                 app.keep_ledger(),
                 app.keep_time(),
+                app.keep_alive(server),
                 app.forget_old_runs(),
                 heartbeat.beat(),
             )

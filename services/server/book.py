@@ -18,13 +18,18 @@ class ClientBook:
     fence: int = 0
     session: int = 0
     instance: str = ""
-    former: set[str] = field(default_factory=set)
+    former: frozenset[str] = frozenset()
     """The processes that had the name before: another took it over, so none of them has it again."""
     sent: int = 0
     receipted: int = 0
     receipts: dict[int, Ranges] = field(default_factory=dict)
-    mismatched: set[tuple[int, int]] = field(default_factory=set)
+    mismatched: frozenset[tuple[int, int]] = frozenset()
     left: ledger.Cause | None = None
+
+    def follow(self, former: str, instance: str) -> None:
+        """Remember a process that had the name before another one."""
+        if former not in ("", instance):
+            self.former |= {former}
 
     def has_receipt(self, session: int, block: int) -> bool:
         """Tell whether the ledger holds the receipt of this block."""
@@ -35,7 +40,7 @@ class ClientBook:
         self.receipted = max(self.receipted, entry.last)
         self.receipts.setdefault(entry.session, Ranges()).add(entry.block, entry.block)
         if not entry.match:
-            self.mismatched.add((entry.session, entry.block))
+            self.mismatched |= {(entry.session, entry.block)}
 
 
 class RunBook:
@@ -109,9 +114,9 @@ class RunBook:
             return
         client = self.clients.setdefault(entry.client, ClientBook())
         if entry.fence < client.fence:
-            client.former |= {entry.instance} - {"", client.instance}
+            client.follow(entry.instance, client.instance)
             return
-        client.former |= {client.instance} - {"", entry.instance}
+        client.follow(client.instance, entry.instance)
         client.fence, client.session, client.left = entry.fence, entry.session, None
         client.instance = entry.instance
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,6 +24,12 @@ WRITE_LIMIT = (256 * 1024, 64 * 1024)
 _MOST_BUFFERED = 2 * 1024 * 1024
 CLOSE_SECONDS = 1.0
 
+QUIET_SECONDS = 20.0
+"""A peer from which nothing has come for so long is asked whether it is there; after as long again it is cut off."""
+
+_PING = b"\x89\x00"
+_log = logging.getLogger("websockets.server")
+
 
 class FeedConnection(ServerConnection):
     """A connection that never makes the sender wait.
@@ -30,26 +38,59 @@ class FeedConnection(ServerConnection):
     ``close``. Here frames are handed over synchronously; whoever sends looks at ``blocked`` first.
     """
 
+    # Else there were one attribute more than Python keeps without a dictionary for each object.
+    __slots__ = ("heard", "on_unblocked", "stamps")
+
     clock: Clock
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        # The library makes an adapter for each connection, and a queue for those who wait to write: here there is one
+        # at most, and memory counts with thousands.
+        self.logger = self.protocol.logger = _log
+        self.drain_waiters = []  # type: ignore[assignment]
         self.stamps = Stamps(self.clock)
-        self.blocked = False
         self.heard = asyncio.get_running_loop().time()
-        self.on_unblocked: Callable[[], None] = lambda: None
+        self.on_unblocked: Callable[[], None] = nothing
 
-    def pause_writing(self) -> None:
-        """Note that the peer reads more slowly than it is sent to."""
-        super().pause_writing()
-        self.blocked = True
+    def forget_handshake(self) -> None:
+        """Let go of what only the opening handshake needed: a fifth of a connection's memory.
+
+        Of the request the peer's authority stays.
+        """
+        if self.request is not None:
+            authority = self.request.headers.get_all("Authorization")
+            # In place: the parser has it too.
+            self.request.headers.clear()
+            for said in authority:
+                self.request.headers["Authorization"] = said
+        self.response = None
+        del self.request_rcvd
+        self._let_go_of_choice()
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the peer reads more slowly than it is sent to."""
+        return self.paused
 
     def resume_writing(self) -> None:
-        """Note that it has caught up, and say so."""
+        """Note that a blocked peer has caught up, and say so."""
         super().resume_writing()
-        self.blocked = False
         self.heard = asyncio.get_running_loop().time()
         self.on_unblocked()
+
+    def keep_alive(self, now: float) -> None:
+        """Ask a peer that has been quiet whether it is there; cut off one that has not said so.
+
+        A blocked one is quiet because it has not come to the question yet: whoever sends sees to that.
+        """
+        quiet = now - self.heard
+        if self.blocked or self.state is not State.OPEN or quiet <= QUIET_SECONDS:
+            return
+        if quiet <= 2 * QUIET_SECONDS:
+            self.transport.write(_PING)
+        else:
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Stamp the bytes before anything is made of them."""
@@ -71,11 +112,16 @@ class FeedConnection(ServerConnection):
         super().connection_lost(exc)
         # At its end the parser is not asked any more.
         self.protocol.parser.close()
-        vars(self.protocol).pop("select_subprotocol", None)
+        self._let_go_of_choice()
         if self.protocol.parser_exc is not None:
             self.protocol.parser_exc.__traceback__ = None
         # Of asyncio: it has stopped to read.
         getattr(self.transport, "__dict__", {}).pop("_read_ready_cb", None)
+
+    def _let_go_of_choice(self) -> None:
+        # Not by vars(): that would make a dictionary, which takes more than it gives.
+        with contextlib.suppress(AttributeError):
+            del self.protocol.select_subprotocol
 
     @property
     def buffered(self) -> int:
@@ -119,6 +165,10 @@ class FeedConnection(ServerConnection):
             self.transport.abort()
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 def _frame_head(length: int) -> bytes:
     """Return the head of a whole text frame that is not masked (RFC 6455, section 5.2)."""
     if length < 126:
@@ -130,6 +180,8 @@ def connection_of(process_clock: Clock) -> type[FeedConnection]:
     """Return the class of connections that stamp by this clock (the library makes them, by class)."""
 
     class StampedConnection(FeedConnection):
+        __slots__ = ()
+
         clock = process_clock
 
     return StampedConnection

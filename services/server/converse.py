@@ -13,7 +13,7 @@ from services.contract.errors import PeerError
 from services.contract.ranges import Ranges
 from services.server import wishes
 from services.server.admit import Admission, Refused
-from services.server.connection import FeedConnection
+from services.server.connection import FeedConnection, nothing
 from services.server.session import Session
 from services.server.stream import Stream
 
@@ -59,7 +59,7 @@ class Conversation:
             return
         session.leave()
         # It would hold the session, which holds the connection: both would have to wait for the garbage collector.
-        self._connection.on_unblocked = _nothing
+        self._connection.on_unblocked = nothing
         if session.observe and session in self._stream.observers:
             self._stream.observers.remove(session)
         elif self._stream.sessions.get(session.name) is session:
@@ -185,7 +185,3 @@ class Conversation:
             # A slip of the operator's hand is no breach of the protocol: the connection stays.
             answer = declined.frame
         self._connection.say(answer)
-
-
-def _nothing() -> None:
-    """Do nothing."""

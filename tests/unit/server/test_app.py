@@ -19,6 +19,16 @@ from services.server import app
 from services.server.runs import Run
 from tests.unit.server.stand import feed, settings
 
+_OPENING = b"""\
+GET / HTTP/1.1
+Host: localhost
+Upgrade: websocket
+Connection: Upgrade
+Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==
+Sec-WebSocket-Version: 13
+
+"""
+
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> int:
@@ -136,6 +146,28 @@ async def test_a_port_in_use_is_said(tmp_path: Path, port: int) -> None:
         other.listen()
         with pytest.raises(PortInUse, match=f"port {port} is in use"):
             await app.main(settings(tmp_path, port=port), asyncio.Event())
+
+
+async def test_a_peer_that_is_gone_without_a_word_is_found(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer that says nothing is asked whether it is there, and cut off when it does not answer."""
+    monkeypatch.setattr(app, "_ALIVE_SECONDS", 0.02)
+    monkeypatch.setattr("services.server.connection.QUIET_SECONDS", 0.1)
+    stop = asyncio.Event()
+    task = await serving(stop, tmp_path, port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(_OPENING.replace(b"\n", b"\r\n"))
+    said = b""
+    async with asyncio.timeout(10):
+        with contextlib.suppress(ConnectionResetError):
+            while data := await reader.read(1 << 16):
+                said += data
+        writer.close()
+        stop.set()
+        await task
+
+    assert said.endswith(b"\x89\x00")
 
 
 async def test_a_disk_that_refuses_the_next_run_is_asked_again(

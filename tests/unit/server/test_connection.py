@@ -13,10 +13,11 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
+from websockets.protocol import State
 
 from services.contract import wire
 from services.runtime.clock import Clock
-from services.server.connection import WRITE_LIMIT, FeedConnection, connection_of
+from services.server.connection import QUIET_SECONDS, WRITE_LIMIT, FeedConnection, connection_of
 
 FRAME = wire.Idle(next=1, now_us=2)
 
@@ -135,6 +136,51 @@ async def test_a_close_has_its_code() -> None:
         await ending
 
         assert wire.CLOSE_SUPERSEDED == client.close_code
+
+
+async def test_a_quiet_peer_is_asked() -> None:
+    """A peer from which nothing has come for long is sent a ping; that it answers is heard."""
+    async with asyncio.timeout(20), pair(Clock()) as (server, _):
+        before, server.heard = server.heard, server.heard - 1.5 * QUIET_SECONDS
+        server.keep_alive(before)
+        while server.heard < before:  # noqa: ASYNC110 - set as bytes come, waited for once
+            await asyncio.sleep(0.01)
+
+        assert State.OPEN is server.state
+
+
+async def test_a_peer_that_does_not_answer_is_cut_off() -> None:
+    """A peer that has not answered for as long again is gone; one that was heard of lately is left alone."""
+    async with asyncio.timeout(20), pair(Clock()) as (server, _):
+        server.keep_alive(server.heard + QUIET_SECONDS)
+        assert not server.transport.is_closing()
+        server.keep_alive(server.heard + 2 * QUIET_SECONDS + 1)
+
+        assert server.transport.is_closing()
+
+
+async def test_a_blocked_peer_is_not_asked() -> None:
+    """A peer that has much to read yet cannot have come to a question: it is neither asked nor cut off for that."""
+    async with asyncio.timeout(20), pair(Clock()) as (server, _):
+        while not server.blocked:
+            server.hand_over(b"x" * 200_000)
+            await asyncio.sleep(0)
+        waiting = server.buffered
+        for quiet in (1.5, 3):
+            server.keep_alive(server.heard + quiet * QUIET_SECONDS)
+
+        assert (waiting, False) == (server.buffered, server.transport.is_closing())
+
+
+async def test_of_the_handshake_authority_stays() -> None:
+    """Once the handshake is over its request says who the peer may be, and nothing else of it is kept."""
+    async with pair(Clock()) as (server, _):
+        assert server.request is not None
+        server.request.headers["Authorization"] = "Bearer one"
+        server.forget_handshake()
+
+        assert [("Authorization", "Bearer one")] == list(server.request.headers.raw_items())
+        assert server.response is None
 
 
 @pytest.mark.parametrize("cut", [True, False], ids=["cut", "closed"])
