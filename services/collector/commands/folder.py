@@ -7,7 +7,7 @@ from pathlib import Path
 from services.collector import words
 from services.collector.reconcile.books import RunBooks
 from services.collector.scan import Rewritten, RunFiles, find_runs
-from services.runtime.errors import OperatorError
+from services.runtime.errors import OperatorError, UnwritableFolder
 
 TRIES = 3
 """A folder that is still written may change under the reader; more often than this is another matter."""
@@ -15,6 +15,10 @@ TRIES = 3
 
 class NoVolumes(OperatorError):
     """The folder holds neither side of any books, or not those of the run that was asked for."""
+
+
+class NotEmpty(OperatorError):
+    """The folder that a command was to fill has something in it."""
 
 
 def runs_of(volumes: Path, run: str | None = None) -> list[str]:
@@ -29,6 +33,25 @@ def runs_of(volumes: Path, run: str | None = None) -> list[str]:
     if run is not None and run not in runs:
         raise NoVolumes(f"{volumes}: no run {run}; there are: {words.names(runs) or 'none'}")
     return runs if run is None else [run]
+
+
+def new_folder(option: str, folder: Path) -> Path:
+    """Return a folder that a command may fill, made if need be.
+
+    Raises:
+        NotEmpty: something is there already.
+        UnwritableFolder: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        is_empty = not any(folder.iterdir())
+    except OSError as problem:
+        raise UnwritableFolder(
+            str(folder), str(problem.strerror).lower(), f"fix: name another one for {option}"
+        ) from None
+    if not is_empty:
+        raise NotEmpty(f"{option} {folder}: the folder is not empty; nothing is ever written over")
+    return folder
 
 
 def books_of(volumes: Path, run: str) -> RunBooks:

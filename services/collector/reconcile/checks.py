@@ -109,7 +109,8 @@ def _receipts_match(case: Case) -> Answer:
         if wrong:
             which = words.names(f"session {session} block {block}" for session, block in wrong)
             reasons.append(
-                f"{account.client}: {words.several(len(wrong), 'receipt')} differ from the feed or the log: {which}"
+                f"{account.client}: {words.several(len(wrong), 'receipt')} {'differs' if len(wrong) == 1 else 'differ'}"
+                f" from the feed or the log: {which}"
             )
     return Answer(not reasons, words.several(count, "receipt"), tuple(reasons))
 

@@ -56,4 +56,4 @@ def test_a_receipt_that_differs_from_the_log_is_told() -> None:
         made = judged({**good_run(), ledger_source(): writer.lines})
 
         assert "FAIL" == made.verdict
-        assert "client-1: 1 receipt differ from the feed or the log: session 1 block 1" == made.headline
+        assert "client-1: 1 receipt differs from the feed or the log: session 1 block 1" == made.headline

@@ -1,0 +1,163 @@
+"""Ways to damage the books of a run: one bit, one line or one file at a time, and what must be named for it.
+
+Pure but for reading: what a damage changes is handed back, and the books stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from services.collector.scan import Source, ledger_sources, log_clients, log_sources, read_file
+
+_KIND = re.compile(rb'"kind":"([a-z]+)"')
+_CHAINED = len('{"crc":"x00000000","prev":"x00000000",')
+
+
+class NotPossible(Exception):
+    """The run has nothing that could be damaged like this; the text says what it lacks."""
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """What a damage changes.
+
+    Attributes:
+        where: the place, and what was done there.
+        files: the lines of the files that it changes; of a file that it removes, None.
+        named: one of these must stand in what is said of it, or its place was not named.
+    """
+
+    where: str
+    files: dict[Source, list[bytes] | None]
+    named: tuple[str, ...]
+
+
+class Run:
+    """The files of one run, whose lines are read when they are asked for."""
+
+    def __init__(self, volumes: Path, run: str, dice: Random) -> None:
+        self.volumes = volumes
+        self.dice = dice
+        self.ledger = ledger_sources(volumes, run)
+        self.logs = [source for client in log_clients(volumes, run) for source in log_sources(volumes, run, client)]
+
+    def lines(self, source: Source) -> list[bytes]:
+        """Return the lines of a file."""
+        return list(read_file(self.volumes, source))
+
+    def drawn(self, sources: list[Source]) -> Iterator[tuple[Source, list[bytes]]]:
+        """Return files with their lines, in an order that the dice give."""
+        for source in self.dice.sample(sources, len(sources)):
+            yield source, self.lines(source)
+
+    def draw(self, kind: str, before: int = 0) -> tuple[Source, list[bytes], int]:
+        """Draw a line of a log; return its file, that one's lines and its index, at least ``before`` from the last.
+
+        Raises:
+            NotPossible: there is none.
+        """
+        for source, lines in self.drawn(self.logs):
+            found = [at for at in indexes(lines, kind) if at < len(lines) - before]
+            if found:
+                return source, lines, self.dice.choice(found)
+        raise NotPossible(f"no log has a line of kind {kind}" + (" with others after it" if before else ""))
+
+
+def indexes(lines: list[bytes], kind: str) -> list[int]:
+    """Return where lines of a kind stand."""
+    found = ((at, _KIND.search(line, _CHAINED, _CHAINED + 40)) for at, line in enumerate(lines))
+    return [at for at, match in found if match and match[1] == kind.encode()]
+
+
+def place(source: Source, at: int) -> str:
+    """Return a line as reports name it: file, and number counted from 1."""
+    return f"{source.path}:{at + 1}"
+
+
+def replaced(lines: list[bytes], at: int, *those: bytes) -> list[bytes]:
+    """Return lines with others in the place of one."""
+    return [*lines[:at], *those, *lines[at + 1 :]]
+
+
+def bit_flipped(run: Run, *, header: bool) -> Damaged:
+    """Flip a bit of a block: in what it says of itself, or among its messages."""
+    source, lines, at = run.draw("block")
+    line = bytearray(lines[at])
+    messages = line.index(b'"messages":[')
+    byte = run.dice.randrange(messages) if header else run.dice.randrange(messages, len(line) - 1)
+    bit = run.dice.randrange(8)
+    line[byte] ^= 1 << bit
+    where = f"{place(source, at)}, bit {bit} of byte {byte + 1:,}"
+    return Damaged(where, {source: replaced(lines, at, bytes(line))}, (place(source, at),))
+
+
+def line_removed(run: Run) -> Damaged:
+    """Remove a block."""
+    source, lines, at = run.draw("block", before=1)
+    return Damaged(place(source, at), {source: replaced(lines, at)}, (place(source, at),))
+
+
+def file_removed(run: Run) -> Damaged:
+    """Remove a file of a log."""
+    source, _, _ = run.draw("block")
+    return Damaged(
+        source.path, {source: None}, (f"{source.client}: ", f"{source.client} is lost", f"/{source.client}/")
+    )
+
+
+def lines_swapped(run: Run) -> Damaged:
+    """Let two lines that follow each other change places."""
+    source, lines, at = run.draw("block", before=1)
+    files: dict[Source, list[bytes] | None] = {source: [*lines[:at], lines[at + 1], lines[at], *lines[at + 2 :]]}
+    where = f"{source.path}:{at + 1} and {at + 2}"
+    return Damaged(where, files, (place(source, at), place(source, at + 1)))
+
+
+def line_repeated(run: Run) -> Damaged:
+    """Let a line stand twice."""
+    source, lines, at = run.draw("block")
+    return Damaged(place(source, at), {source: replaced(lines, at, lines[at], lines[at])}, (place(source, at + 1),))
+
+
+def tail_cut(run: Run) -> Damaged:
+    """Cut a file off in the middle of its last block."""
+    source, lines, _ = run.draw("block")
+    at = indexes(lines, "block")[-1]
+    keep = run.dice.randrange(1, len(lines[at]) - 1)
+    where = f"{place(source, at)}, after {keep:,} bytes"
+    return Damaged(where, {source: [*lines[:at], lines[at][:keep]]}, (place(source, at),))
+
+
+def line_of_another(run: Run) -> Damaged:
+    """Put a line of another client in the place of one."""
+    source, lines, at = run.draw("block")
+    for other, others in run.drawn([one for one in run.logs if one.client != source.client]):
+        found = indexes(others, "block")
+        if found:
+            from_at = run.dice.choice(found)
+            where = f"{place(source, at)} holds line {from_at + 1} of {other.client}"
+            return Damaged(where, {source: replaced(lines, at, others[from_at])}, (place(source, at),))
+    raise NotPossible("no other client has logged a block")
+
+
+def receipt_removed(run: Run) -> Damaged:
+    """Remove a receipt from the ledger."""
+    for source, lines in run.drawn(run.ledger):
+        found = indexes(lines, "receipt")
+        if found:
+            at = run.dice.choice(found)
+            return Damaged(place(source, at), {source: replaced(lines, at)}, (place(source, at), "without a receipt"))
+    raise NotPossible("the ledger has no receipt")
+
+
+def end_removed(run: Run) -> Damaged:
+    """Remove the ledger's end."""
+    for source, lines in run.drawn(run.ledger):
+        found = indexes(lines, "end")
+        if found:
+            return Damaged(place(source, found[0]), {source: replaced(lines, found[0])}, ("the ledger has no end",))
+    raise NotPossible("the ledger has no end")

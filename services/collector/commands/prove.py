@@ -1,0 +1,203 @@
+"""Damages a run in twelve ways, one at a time, and shows what the collector says of each: whether it sees what it must.
+
+The books are read and never written; what a damage changes is changed in memory and judged as `verify` judges a folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import shutil
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from random import Random
+
+import msgspec
+
+from services.collector import words
+from services.collector.commands import command, damages, forgeries
+from services.collector.commands.damages import Damaged, NotPossible, Run
+from services.collector.commands.folder import NoVolumes, books_of, new_folder, runs_of
+from services.collector.reconcile import closing
+from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.summarise import reconcile
+from services.collector.scan import Tail
+from services.contract.summary import EXIT_CODES, Summary, Verdict
+from services.runtime.errors import OperatorError
+
+EXITS = (
+    "exit codes: 0 all were caught, 99 one was not, 104 bad configuration, or a run that does not pass to begin with"
+)
+WIDTH = 100
+DAMAGES: dict[str, Callable[[Run], Damaged]] = {
+    "a bit flipped in a record": functools.partial(damages.bit_flipped, header=False),
+    "a bit flipped in a block's header": functools.partial(damages.bit_flipped, header=True),
+    "a line removed": damages.line_removed,
+    "a file removed": damages.file_removed,
+    "two lines swapped": damages.lines_swapped,
+    "a line written twice": damages.line_repeated,
+    "a file cut short": damages.tail_cut,
+    "a line of another client in its place": damages.line_of_another,
+    "a latency changed, the crc made anew": forgeries.latency_forged,
+    "a record changed, all that hangs on it made anew": forgeries.record_forged,
+    "a receipt removed from the ledger": damages.receipt_removed,
+    "the end removed from the ledger": damages.end_removed,
+}
+
+
+class Unproved(OperatorError):
+    """The run does not pass as it is: a verdict that is no PASS would show nothing."""
+
+
+class Caught(msgspec.Struct, frozen=True):
+    """What came of one damage.
+
+    ``said`` is the sentence that names the place, of all that the collector says. ``caught`` is null where the run has
+    nothing that could be damaged like this; then ``where`` says why.
+    """
+
+    number: int
+    damage: str
+    where: str
+    verdict: Verdict | None
+    said: str
+    caught: bool | None
+
+
+def add(commands: command.Commands) -> None:
+    """Add the command."""
+    parser = command.add(
+        commands,
+        "prove",
+        "damage a copy of a run in twelve ways and show that each is caught",
+        run,
+        {
+            "prove volumes": "the newest run; nothing is written",
+            "prove volumes --seed 7 --keep proof": "other places; the damaged copies stay, for you to look at",
+        },
+        EXITS,
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="the folder that holds logs/ and ledger/")
+    parser.add_argument("--run", help="this run; without it the newest")
+    parser.add_argument("--seed", type=int, default=1, help="chooses the places: same seed, same damages (default 1)")
+    parser.add_argument("--keep", metavar="OUT", type=Path, help="write each damaged copy below this folder")
+    parser.add_argument("--json", action="store_true", help="print a line of JSON for each damage")
+
+
+def run(chosen: argparse.Namespace, _environment: Mapping[str, str]) -> int:
+    """Damage the run that was chosen; return the exit code."""
+    runs = runs_of(chosen.folder, chosen.run)
+    if not runs:
+        raise NoVolumes(f"{chosen.folder}: no run")
+    keep = None if chosen.keep is None else new_folder("--keep", chosen.keep)
+    sound = books_of(chosen.folder, runs[-1])
+    made = passing(sound)
+    if not chosen.json:
+        print(f"run {made.run}   {made.verdict}   {made.headline}\n")
+    every = []
+    for caught in prove(chosen.folder, sound, chosen.seed, keep):
+        print(msgspec.json.encode(caught).decode() if chosen.json else _text(caught, made.run), flush=True)
+        every.append(caught.caught)
+    if not chosen.json:
+        print(_last(every, keep))
+    return EXIT_CODES["FAIL" if False in every or True not in every else "PASS"]
+
+
+def passing(sound: RunBooks) -> Summary:
+    """Return the summary of books that nobody has damaged yet.
+
+    Raises:
+        Unproved: they do not pass: then no damage could be seen to take the PASS away.
+    """
+    made = reconcile(sound, final=True)
+    if made.verdict != "PASS":
+        raise Unproved(f"run {made.run} is {made.verdict} as it is, so a damage would not show: {made.headline}")
+    return made
+
+
+def prove(volumes: Path, sound: RunBooks, seed: int, keep: Path | None = None) -> Iterator[Caught]:
+    """Damage a run in every way there is, one at a time; return what came of each.
+
+    Args:
+        volumes: the volumes folder.
+        sound: the books of the run as they lie there.
+        seed: chooses the places.
+        keep: an empty folder into which every damaged copy is written.
+    """
+    for number, (name, damage) in enumerate(DAMAGES.items(), 1):
+        files = Run(volumes, sound.run, Random(f"{seed} {number}"))
+        try:
+            damaged = damage(files)
+        except NotPossible as why:
+            yield Caught(number, name, str(why), None, "", None)
+            continue
+        found = reconcile(_fold(sound, files, damaged), final=True)
+        said = _sentence(found, damaged)
+        if keep:
+            _write(files, damaged, keep / f"{number:02d}")
+        yield Caught(number, name, damaged.where, found.verdict, said or found.headline, said is not None)
+
+
+def _fold(sound: RunBooks, files: Run, damaged: Damaged) -> RunBooks:
+    """Return the books with a damage: only the sides that it touches are read anew."""
+    books = RunBooks(sound.run)
+    touched = {source.client for source in damaged.files}
+    books.logs = {name: log for name, log in sound.logs.items() if name not in touched}
+    if None not in touched:
+        books.ledger = sound.ledger
+    sources = [source for source in (*files.ledger, *files.logs) if source.client in touched]
+    books.take_sources(source for source in sources if damaged.files.get(source, ()) is not None)
+    for source in sources:
+        lines = damaged.files.get(source, ())
+        for line in files.lines(source) if lines == () else lines or ():
+            if line.endswith(b"\n"):
+                books.take(source, line)
+            else:
+                books.take_tails([Tail(source, len(line))])
+    return books
+
+
+def _sentence(found: Summary, damaged: Damaged) -> str | None:
+    if found.verdict == "PASS":
+        return None
+    sentences = [*map(closing.fault_sentence, found.faults), *found.reasons]
+    return next((said for named in damaged.named for said in sentences if _names(said, named)), None)
+
+
+def _names(said: str, named: str) -> bool:
+    # A line's number must not be taken for the beginning of a longer one.
+    _, is_there, rest = said.partition(named)
+    return bool(is_there) and not (named[-1].isdigit() and rest[:1].isdigit())
+
+
+def _write(files: Run, damaged: Damaged, folder: Path) -> None:
+    for source in (*files.ledger, *files.logs):
+        lines = damaged.files.get(source, ())
+        path = folder / source.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if lines == ():
+            shutil.copyfile(files.volumes / source.path, path)
+        elif lines is not None:
+            path.write_bytes(b"".join(lines))
+
+
+def _text(caught: Caught, run: str) -> str:
+    def short(text: str) -> str:
+        return text.replace(f"logs/{run}/", "").replace(f"ledger/{run}/", "ledger ")
+
+    head = f"  {words.MARKS[caught.caught]} {caught.number:>2}  {caught.damage}"
+    if caught.caught is None:
+        return f"{head}: not possible, {caught.where}"
+    said = textwrap.fill(
+        f"{caught.verdict:<8} {short(caught.said)}", WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 17
+    )
+    return f"{head:<56} {short(caught.where)}\n{said}"
+
+
+def _last(every: list[bool | None], keep: Path | None) -> str:
+    done = [one for one in every if one is not None]
+    said = f"\n  {sum(done)} of {len(done)} damages caught"
+    if keep:
+        said += f"; the damaged copies are in {keep}/01 and so on: try verify {keep}/01"
+    return said
