@@ -1,14 +1,58 @@
-"""``python -m services.client``: receive the feed and log it in blocks until stopped."""
+"""The client: without a command it receives the feed and logs it in blocks until stopped; else the console."""
 
+from __future__ import annotations
+
+import argparse
 import os
 import sys
+from collections.abc import Mapping, Sequence
 
-from services.client.app import main
+from services.client.app import main as receive
 from services.client.lookup import give_up_early
 from services.client.settings import ClientSettings
-from services.runtime import jsonlogs, lifecycle
+from services.contract.summary import EXIT_BAD_SETTINGS
+from services.runtime import command, console, jsonlogs, lifecycle
+from services.runtime.control import Line
+from services.runtime.errors import OperatorError
+from services.runtime.version import SOFTWARE
 
-if __name__ == "__main__":
+PROGRAM = "python -m services.client"
+EXITS = "exit codes: 0 stopped, 104 bad configuration"
+EXAMPLES = {
+    "console": "a prompt, at a terminal; help lists what can be typed",
+    "console pause": "one wish; the exit code tells whether it is granted",
+    "console rate 500 resume status": "several, one after the other",
+    "console --json status": "how the run stands, as the server says it",
+    "console --url ws://10.0.0.7:8765 --token-file volumes/ledger/control.token": "from another machine",
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the command line says; return the exit code."""
+    parser, commands = command.parser(PROGRAM, "Receives the feed and logs it in blocks.", EXITS)
+    parser.add_argument("--version", action="version", version=SOFTWARE)
+    parser.set_defaults(command=_serve)
+    does = "control the run that is on, or watch it: a prompt, or commands as arguments or lines of standard input"
+    console.add_arguments(command.add(commands, PROGRAM, "console", does, _console, EXAMPLES, console.EXITS))
+    chosen = parser.parse_args(arguments)
+    run: command.Run = chosen.command
+    try:
+        return run(chosen, os.environ)
+    except OperatorError as problem:
+        for line in str(problem).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        return EXIT_BAD_SETTINGS
+
+
+def _serve(_: argparse.Namespace, environment: Mapping[str, str]) -> int:
     jsonlogs.configure("client")
     give_up_early()
-    sys.exit(lifecycle.run(lambda: ClientSettings.read(os.environ), main))
+    return lifecycle.run(lambda: ClientSettings.read(environment), receive)
+
+
+def _console(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    return console.run(chosen, environment, Line)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

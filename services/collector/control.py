@@ -17,6 +17,11 @@ from services.runtime.control import Line
 ANSWER_SECONDS = 2.0
 
 
+def line_to(url: str, token_shown: str, seconds: float) -> Line:
+    """Return a line to a server; see `Line`."""
+    return Line(url, token_shown, seconds)
+
+
 class Control:
     """Asks the server, one wish at a time, each on a connection of its own: who holds none holds up nobody."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from types import TracebackType
@@ -53,6 +54,7 @@ class Line:
     async def _connected(self) -> ClientConnection:
         if self._connection is not None and self._connection.state is State.OPEN:
             return self._connection
+        await self._take_leave()
         self._connection = await connect(
             self._url,
             subprotocols=[Subprotocol(wire.SUBPROTOCOL)],
@@ -66,6 +68,12 @@ class Line:
             max_size=wire.MAX_FRAME,
         )
         return self._connection
+
+    async def _take_leave(self) -> None:
+        """Hear what the server said before it hung up."""
+        with contextlib.suppress(ConnectionClosed):
+            while self._connection is not None:
+                self.unasked(wire.decode_from_server(await self._connection.recv(decode=False))[0])
 
     async def _answer(self, connection: ClientConnection) -> wire.Controlled:
         while True:

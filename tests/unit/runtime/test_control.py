@@ -33,22 +33,24 @@ class Server:
         self.answer = answer
         self.heard: list[wire.FromClient] = []
         self.tokens: list[str | None] = []
-        self.greeting: wire.Frame = WELCOME
-        self.url = ""
+        self.url, self.patience = "", 100
+        self.hung_up = asyncio.Event()
 
     async def converse(self, connection: ServerConnection) -> None:
-        """Welcome, then answer each frame; nothing to say means to hang up."""
+        """Welcome, then answer so many frames; nothing to say means to hang up."""
         assert connection.request is not None
         self.tokens.append(connection.request.headers.get("Authorization"))
-        await connection.send(wire.encode(self.greeting), text=True)
-        async for data in connection:
-            frame = wire.decode_from_client(str(data).encode())
+        await connection.send(wire.encode(WELCOME), text=True)
+        for _ in range(self.patience):
+            frame = wire.decode_from_client(await connection.recv(decode=False))
             self.heard.append(frame)
             frames = self.answer(frame)
             for one in frames:
                 await connection.send(wire.encode(one), text=True)
             if not frames:
-                return
+                break
+        await connection.close()
+        self.hung_up.set()
 
 
 @asynccontextmanager
@@ -117,6 +119,21 @@ async def test_a_broken_line_is_made_again() -> None:
         assert STANDING == await line.ask(STATUS)
 
     assert 2 == len(there.tokens)
+
+
+async def test_a_goodbye_is_heard(recorded: list[wire.FromServer]) -> None:
+    """What the server said before it hung up is handed on, once somebody asks again."""
+    goodbye = wire.Bye(reason="draining", retry_ms=500)
+    said: list[list[wire.Frame]] = [[STANDING, goodbye], [STANDING]]
+    async with server() as there, Line(there.url, "", 5) as line:
+        there.answer, there.patience = lambda _: said.pop(0), 1
+        line.unasked = recorded.append
+        await line.ask(STATUS)
+        async with asyncio.timeout(5):
+            await there.hung_up.wait()
+        await line.ask(STATUS)
+
+    assert [goodbye] == recorded
 
 
 async def test_silence_has_an_end() -> None:

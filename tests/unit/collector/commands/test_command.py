@@ -34,13 +34,3 @@ def test_the_help_of_a_command_teaches(capsys: pytest.CaptureFixture[str]) -> No
     assert "Cut off what is dry." in text
     assert "  python -m services.collector prune tree\n      cuts the tree" in text
     assert "exit codes: 0 PASS, 99 FAIL" in text
-
-
-@pytest.mark.parametrize("arguments", [["prunes"], ["prune", "--deep"]])
-def test_a_wrong_command_line_is_bad_configuration(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """What is wrong and where help is, and the exit code of a bad setting."""
-    with pytest.raises(SystemExit) as ended:
-        _parser().parse_args(arguments)
-
-    assert 104 == ended.value.code
-    assert capsys.readouterr().err.startswith("error: ")

@@ -1,0 +1,134 @@
+"""An operator controls a run by hand: from a shell, by a script, at a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from services.contract import ledger
+from services.runtime import token
+from tests.integration.processes import ROOT, Process, System, environment
+from tests.integration.test_two_way import own_address
+from tests.poll import poll_until
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    """A server in the midst of a long run, and its one client."""
+    with System(tmp_path, RECORDS=100_000, RATE=500) as made:
+        made.server()
+        made.client("client-1")
+        poll_until(lambda: made.volumes.head("client-1"), "the client has receipted something", 15)
+        yield made
+
+
+def console(system: System, *arguments: str) -> tuple[int, str]:
+    """Run the console with these arguments; return its exit code and what it says."""
+    with Process("services.client", "console", *arguments, SERVER_URL=system.url) as process:
+        return process.wait(), process.text
+
+
+def wishes(system: System) -> list[tuple[str, float | str | None, str | None]]:
+    """Return the wishes in the ledger: what, how much or whom, and by what."""
+    entries = [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.Control)]
+    return [(entry.wish, entry.value or entry.client, entry.via) for entry in entries]
+
+
+def test_from_a_shell(system: System) -> None:
+    """A wish is an argument, its answer one line, and the exit code tells whether it was granted."""
+    code, text = console(system, "rate", "1000", "pause")
+    assert 0 == code, text
+    faster, paused = text.splitlines()
+    assert " running at 1,000 records/s: " in faster
+    assert " paused: " in paused
+    assert paused.endswith("1 client: client-1")
+
+    assert (104, "error: not granted: nobody is client-9") == console(system, "drop", "client-9")
+    assert (105, "error: ws://127.0.0.1:1: nobody listens there") == console(
+        system, "--url", "ws://127.0.0.1:1", "status"
+    )
+    assert [("rate", 1000, "console"), ("pause", None, "console")] == wishes(system)
+
+
+def test_by_a_script(system: System) -> None:
+    """Wishes are piped, one a line; the first that is not granted ends the script, with its code."""
+    with Process("services.client", "console", "--json", SERVER_URL=system.url) as script:
+        for line in ("pause", "drop client-9", "resume"):
+            script.enter(line)
+        assert 104 == script.wait()
+    paused, refused = map(json.loads, script.lines)
+
+    assert ("controlled", "paused", ["client-1"]) == (paused["type"], paused["state"], paused["clients"])
+    assert ("error", "no_client") == (refused["type"], refused["code"])
+    assert [("pause", None, "console")] == wishes(system)
+
+
+def test_from_afar(system: System) -> None:
+    """From another address the server's token is needed, which stands in a file beside its ledger."""
+    url = f"ws://{own_address()}:{system.port}"
+    code, text = console(system, "--url", url, "pause")
+    assert 104 == code
+    assert text.startswith("error: not granted: control is for loopback or the holder of the token")
+
+    file = system.volumes.root / "ledger" / token.NAME
+    code, text = console(system, "--url", url, "--token-file", str(file), "pause")
+    assert 0 == code, text
+    assert [("pause", None, "console")] == wishes(system)
+
+
+@contextmanager
+def terminal(system: System) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """Run the console at a terminal; yield the side of the hands and eyes, and the process."""
+    hands, seat = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services.client", "console"],
+        cwd=ROOT,
+        env=environment({"SERVER_URL": system.url}),
+        stdin=seat,
+        stdout=seat,
+        stderr=seat,
+        start_new_session=True,
+    )
+    os.close(seat)
+    os.set_blocking(hands, False)
+    try:
+        yield hands, process
+    finally:
+        process.kill()
+        process.wait()
+        os.close(hands)
+
+
+def test_at_a_terminal(system: System) -> None:
+    """One types behind a prompt, is answered, and sees what others do to the run meanwhile."""
+    with terminal(system) as (hands, process):
+        screen: list[str] = []
+
+        def sees(text: str) -> None:
+            def seen() -> bool:
+                with suppress(BlockingIOError):
+                    screen.append(os.read(hands, 65536).decode(errors="replace"))
+                return text in "".join(screen)
+
+            poll_until(seen, f"the terminal shows {text!r}; it shows {''.join(screen)!r}", 15, 0.02)
+            screen.clear()
+
+        sees("> ")
+        os.write(hands, b"rate 700\n")
+        sees(" running at 700 records/s: ")
+        assert 0 == console(system, "pause")[0]
+        sees(" paused: ")
+        os.write(hands, b"rate fast\n")
+        sees("rate 'fast': expected a number")
+        os.write(hands, b"resume\nquit\n")
+        assert 0 == process.wait(15)
+
+    assert [("rate", 700, "console"), ("pause", None, "console"), ("resume", None, "console")] == wishes(system)
