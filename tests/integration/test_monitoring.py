@@ -8,6 +8,7 @@ import subprocess
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,29 +72,47 @@ def configured(folder: Path, targets: dict[str, str]) -> Path:
     return folder / "prometheus.yml"
 
 
+@contextmanager
+def prometheus(folder: Path, targets: dict[str, str]) -> Iterator[str]:
+    """Run a Prometheus under our own configuration, and return its address once it scrapes."""
+    command, port = program("prometheus", "prometheus"), free_port()
+    address = f"http://127.0.0.1:{port}"
+    arguments = [
+        f"--config.file={configured(folder, targets)}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with (folder / "prometheus.log").open("wb") as log, subprocess.Popen([command, *arguments], stderr=log) as process:
+        try:
+            # It begins to scrape five seconds after its start, whatever the interval.
+            poll_until(lambda: len(scraped(address)) == len(targets), "Prometheus scrapes", 30)
+            yield address
+        finally:
+            process.terminate()
+
+
+def scraped(address: str) -> list[dict[str, Any]]:
+    """Return what a Prometheus scrapes, nothing before it answers."""
+    try:
+        targets: list[dict[str, Any]] = json.loads(get(f"{address}/api/v1/targets"))["data"]["activeTargets"]
+    except OSError:
+        return []
+    return targets
+
+
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """A run of four seconds with three clients, watched by a real Prometheus under our own configuration."""
-    command, folder, port = program("prometheus", "prometheus"), tmp_path_factory.mktemp("watched"), free_port()
-    settings = {"CLIENTS": 3, "RATE": 400, "RECORDS": 1600, "KEEP": 1, "THRESHOLDS": "missing==0"}
-    with LocalRun(folder / "volumes", **settings) as run:
-        targets = {"server": f"127.0.0.1:{run.port}", "collector": f"127.0.0.1:{run.page_port}"}
-        arguments = [
-            f"--config.file={configured(folder, targets)}",
-            f"--storage.tsdb.path={folder / 'tsdb'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ]
-        with (folder / "prometheus.log").open("wb") as log:
-            prometheus = subprocess.Popen([command, *arguments], stdout=log, stderr=log)
-        try:
-            run.says("PASS", timeout=40)
-            found = Watched({name: f"http://{at}/metrics" for name, at in targets.items()}, f"http://127.0.0.1:{port}")
-            over = 'streamgauge_run_verdict{verdict="PASS"} == 1'
-            poll_until(lambda: found.ask(over), "Prometheus knows the verdict", 10)
-            yield found
-        finally:
-            prometheus.terminate()
-            prometheus.wait(20)
+    """A run of four seconds with three clients, watched by a real Prometheus from before it began."""
+    folder = tmp_path_factory.mktemp("watched")
+    ports = {"PORT": free_port(), "PAGE_PORT": free_port()}
+    targets = {"server": f"127.0.0.1:{ports['PORT']}", "collector": f"127.0.0.1:{ports['PAGE_PORT']}"}
+    settings = {"CLIENTS": 3, "RATE": 400, "RECORDS": 1600, "KEEP": 1, "THRESHOLDS": "missing==0", **ports}
+    with prometheus(folder, targets) as address, LocalRun(folder / "volumes", **settings) as run:
+        found = Watched({name: f"http://{at}/metrics" for name, at in targets.items()}, address)
+        run.says("PASS", timeout=40)
+        over = 'streamgauge_run_verdict{verdict="PASS"} == 1'
+        poll_until(lambda: found.ask(over), "Prometheus knows the verdict", 10)
+        yield found
 
 
 @pytest.mark.parametrize("service", ["server", "collector"])
