@@ -1,0 +1,223 @@
+"""Every recipe of the document is run on the files of a real run, and gives what is in them."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import pytest
+
+from services.contract.fields import utc_us
+from services.contract.ledger import Leave, Receipt, Subscribe
+from tests.integration.conftest import CLIENTS, RECORDS, GoodRun
+from tests.integration.processes import ROOT
+from tests.integration.programs import program
+from tests.integration.volumes import Volumes, record_of
+from tests.repo.markdown import Fence, fences, sections
+
+NAMES = [f"client-{number}" for number in range(1, CLIENTS + 1)]
+RECIPES: dict[str, Fence] = {
+    heading: recipe
+    for heading, body in sections((ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")).items()
+    for recipe in fences(body, "sh", "sql", "python")
+}
+Row = tuple[object, ...]
+
+
+class Place(NamedTuple):
+    """A folder with a volumes folder in it, as the recipes want one."""
+
+    folder: Path
+    volumes: Volumes
+
+    def follow(self, recipe: Fence) -> list[Row]:
+        """Run a recipe here; return the rows of the table that it gives, of text where it prints them."""
+        if recipe.language == "sql":
+            with contextlib.chdir(self.folder), duckdb.connect() as database:
+                return database.execute(recipe.text).fetchall()
+        if recipe.language == "sh":
+            program("jq", "jq")
+        command = ["bash", "-c"] if recipe.language == "sh" else [sys.executable, "-c"]
+        done = subprocess.run([*command, recipe.text], cwd=self.folder, capture_output=True, text=True, check=True)
+        assert done.stderr == ""
+        return [tuple(line.split()) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def here(good_run: GoodRun, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The good run, where the recipes look for it."""
+    folder = tmp_path_factory.mktemp("recipes")
+    (folder / "volumes").symlink_to(good_run.volumes.root)
+    return Place(folder, good_run.volumes)
+
+
+@pytest.fixture
+def damaged(good_run: GoodRun, tmp_path: Path) -> Place:
+    """A copy of the good run whose client-2 lacks its third block, and whose client-4 broke off before its end."""
+    shutil.copytree(good_run.volumes.root, tmp_path / "volumes")
+    place = Place(tmp_path, Volumes(tmp_path / "volumes"))
+    for client, number in (("client-2", 3), ("client-4", -1)):
+        (path,) = place.volumes.files(client)
+        lines = path.read_bytes().splitlines(keepends=True)
+        del lines[number]
+        path.write_bytes(b"".join(lines))
+    return place
+
+
+def late(volumes: Volumes) -> list[Row]:
+    """Return every message as milliseconds, client and seq, slowest first."""
+    found = [(one.latency_ns / 1e6, client, one.seq) for client in NAMES for one in volumes.messages(client)]
+    return sorted(found, reverse=True)
+
+
+def check_ends(rows: list[Row], volumes: Volumes) -> None:
+    """One run, its verdict, and that everything was delivered."""
+    assert [(volumes.newest(), "PASS", str(CLIENTS), "clients")] == [row[:4] for row in rows]
+
+
+def check_slowest(rows: list[Row], volumes: Volumes) -> None:
+    """The five that are latest."""
+    assert [row[0] for row in late(volumes)[:5]] == [float(str(row[0])) for row in rows]
+    assert (rows[0][1], int(str(rows[0][2]))) in [row[1:] for row in late(volumes)]
+
+
+def check_record(rows: list[Row], volumes: Volumes) -> None:
+    """The same name at every client."""
+    told = [" ".join(map(str, row)).strip("[]").replace('"', "").split(",") for row in rows]
+    expected = [one for client in NAMES for one in volumes.messages(client) if one.seq == 500]
+
+    assert NAMES == [row[0] for row in told]
+    assert [one.latency_ns for one in expected] == [int(row[2]) for row in told]
+    assert 1 == len({row[3] for row in told})
+
+
+def check_biggest(rows: list[Row], volumes: Volumes) -> None:
+    """The three blocks with the most bytes of records."""
+    sizes = [
+        (sum(len(record_of(one)) for one in block.messages), client, block.session, block.block)
+        for client in NAMES
+        for block in volumes.blocks(client)
+    ]
+
+    assert [size for size, *_ in sorted(sizes, reverse=True)[:3]] == [int(str(row[0])) for row in rows]
+    assert {(str(size), client, str(session), str(block)) for size, client, session, block in sizes} >= set(rows)
+
+
+def check_closed_by(rows: list[Row], volumes: Volumes) -> None:
+    """How often each, of each client."""
+    counts = Counter((client, block.closed_by) for client in NAMES for block in volumes.blocks(client))
+
+    assert {(str(count), *what) for what, count in counts.items()} == set(rows)
+
+
+def check_closed_well(rows: list[Row], volumes: Volumes) -> None:
+    """All five logs are finished."""
+    assert [(str(CLIENTS), "finished")] == rows
+
+
+def check_came_and_went(rows: list[Row], volumes: Volumes) -> None:
+    """Every line of the ledger that says so, by time."""
+    lines = [line for line in volumes.ledger() if isinstance(line, Subscribe | Leave)]
+    told = [(line.at, "leave" if isinstance(line, Leave) else "subscribe", line.client) for line in lines]
+
+    assert sorted(told) == [row[:3] for row in rows]
+
+
+def check_lacks(rows: list[Row], volumes: Volumes) -> None:
+    """Nothing."""
+    assert [] == rows
+
+
+def check_by_second(rows: list[Row], volumes: Volumes) -> None:
+    """Every second, with the messages of all clients."""
+    counts = Counter(one.received_at[:19].replace("T", " ") for name in NAMES for one in volumes.messages(name))
+
+    assert counts == {str(row[0]): row[1] for row in rows}
+    assert all(0 < float(str(row[2])) <= float(str(row[3])) for row in rows)
+
+
+def check_countries(rows: list[Row], volumes: Volumes) -> None:
+    """The five most frequent."""
+    records = [record_of(one) for one in volumes.messages("client-1")]
+    for country, count in rows:
+        assert sum(f'"country":"{country}"'.encode() in record for record in records) == count
+    assert 5 == len(rows)
+
+
+def check_receipts(rows: list[Row], volumes: Volumes) -> None:
+    """The longest, from the last message of the block to the line in the ledger."""
+    ended = {(client, one.session, one.block): one.ended_at for client in NAMES for one in volumes.blocks(client)}
+    receipts = [line for line in volumes.ledger() if isinstance(line, Receipt)]
+    took = [utc_us(line.at) - utc_us(ended[line.client, line.session, line.block]) for line in receipts]
+
+    assert [us / 1e3 for us in sorted(took, reverse=True)[:5]] == [row[3] for row in rows]
+
+
+def check_digests(rows: list[Row], volumes: Volumes) -> None:
+    """All of them."""
+    assert [(name, *[len(volumes.blocks(name))] * 3) for name in NAMES] == rows
+
+
+def check_durations(rows: list[Row], volumes: Volumes) -> None:
+    """A row to a client; the larger its blocks the longer they take."""
+    medians = [float(str(row[1])) for row in rows[2:]]
+
+    assert NAMES == [row[0] for row in rows[2:]]
+    assert sorted(medians) == medians
+    assert all(float(str(row[2])) >= float(str(row[1])) for row in rows[2:])
+
+
+def check_parquet(rows: list[Row], volumes: Volumes) -> None:
+    """A row to a message."""
+    assert [(CLIENTS * RECORDS,)] == rows
+
+
+CHECKS: dict[str, Callable[[list[Row], Volumes], None]] = {
+    "How did all the runs end?": check_ends,
+    "Which messages were slowest?": check_slowest,
+    "What became of one record?": check_record,
+    "Which blocks are biggest?": check_biggest,
+    "What closed the blocks?": check_closed_by,
+    "Which logs were closed well?": check_closed_well,
+    "Who came and went?": check_came_and_went,
+    "What does a client lack?": check_lacks,
+    "How did latency go, second by second?": check_by_second,
+    "Which countries are the records from?": check_countries,
+    "Which receipts took longest?": check_receipts,
+    "Do the digests agree?": check_digests,
+    "How long do blocks take?": check_durations,
+    "Every message as Parquet": check_parquet,
+}
+"""What each recipe has to give, by its heading."""
+
+
+def test_every_recipe_is_checked() -> None:
+    """No recipe of the document is without a check, and no check without its recipe."""
+    assert list(CHECKS) == list(RECIPES)
+
+
+@pytest.mark.parametrize("heading", CHECKS)
+def test_recipe_gives(here: Place, heading: str) -> None:
+    """A recipe gives what our own reader finds in the files."""
+    CHECKS[heading](here.follow(RECIPES[heading]), here.volumes)
+
+
+def test_what_is_missing_is_given(damaged: Place) -> None:
+    """The block that a log lacks is given as the seqs that it held."""
+    found = damaged.follow(RECIPES["What does a client lack?"])
+
+    assert [(damaged.volumes.newest(), "client-2", 51, 75)] == found
+
+
+def test_what_broke_off_is_given(damaged: Place) -> None:
+    """A log without its last line is counted as broken off."""
+    found = damaged.follow(RECIPES["Which logs were closed well?"])
+
+    assert {("1", "broken", "off"), (str(CLIENTS - 1), "finished")} == set(found)
