@@ -109,7 +109,9 @@ SETTINGS = (
     Setting("KEEP_RUNS", "0", "all", _integer(0, 10**6), "how many runs are kept on disk; 0 = all"),
     Setting("SEED", "42", "server", _integer(0, 2**53 - 1), "the feed's seed: same seed, same records"),
     Setting("LOCALE", "en_US", "server", _text, "the feed's Faker locale"),
-    Setting("SCHEMA", "person", "server", _choice("person"), "the shape of a record"),
+    Setting(
+        "SCHEMA", "person", "server", _text, "the shape of a record: person, order, sensor, or a file schemas/mine.toml"
+    ),
     Setting("CLIENTS", "1", "server", _integer(1, 100_000), "the run starts when so many clients have subscribed"),
     Setting(
         "GRACE_SECONDS", "15", "server", _number(0, 3600), "how long after the last record a run waits for receipts"

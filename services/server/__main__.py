@@ -1,13 +1,45 @@
-"""``python -m services.server``: serve the feed until stopped."""
+"""The server: without a command the service, which serves the feed until stopped; else ``preview``."""
 
+from __future__ import annotations
+
+import argparse
 import os
 import sys
+from collections.abc import Mapping, Sequence
 
-from services.runtime import jsonlogs, lifecycle
+from services.contract.summary import EXIT_BAD_SETTINGS
+from services.runtime import command, jsonlogs, lifecycle
+from services.runtime.errors import OperatorError
 from services.runtime.loop import exact_loop
-from services.server.app import main
+from services.runtime.version import SOFTWARE
+from services.server import app, preview
 from services.server.settings import ServerSettings
 
-if __name__ == "__main__":
+EXITS = "exit codes: 0 stopped, 104 bad configuration; settings come from the environment, as README.md lists them"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the command line says; return the exit code."""
+    # A terminal without UTF-8 shows a question mark rather than a traceback.
+    for stream in (sys.stdout, sys.stderr):
+        getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
+    parser, commands = command.parser(preview.PROGRAM, "Makes records and streams them to its clients.", EXITS)
+    parser.add_argument("--version", action="version", version=SOFTWARE)
+    parser.set_defaults(command=_serve)
+    preview.add(commands)
+    chosen = parser.parse_args(arguments)
+    run: command.Run = chosen.command
+    try:
+        return run(chosen, os.environ)
+    except OperatorError as problem:
+        sys.stderr.write(problem.report())
+        return EXIT_BAD_SETTINGS
+
+
+def _serve(_chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     jsonlogs.configure("server")
-    sys.exit(lifecycle.run(lambda: ServerSettings.read(os.environ), main, exact_loop))
+    return lifecycle.run(lambda: ServerSettings.read(environment), app.main, exact_loop)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

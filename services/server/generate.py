@@ -11,44 +11,31 @@ import hashlib
 import random
 import struct
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import accumulate
-from operator import itemgetter
-from typing import Any, NamedTuple
+from operator import add, itemgetter
+from typing import NamedTuple
 
 import faker
-import msgspec
-from faker import Faker
 
 from services.contract.fields import Span, digest, digest_text
 from services.contract.ranges import Ranges
 from services.contract.wire import MAX_RECORD
+from services.server.pools import POOL, fill
+from services.server.schema import PAD, BadSchema, Schema, load
 
 CHUNK = 1024
-POOL = 1024
-"""A power of two, so that a place in a pool is so many bits of a random number."""
 FAKER_VERSION = str(faker.VERSION)
 
 # Enough for clients that read as fast as they can, and come to be far apart: making a chunk again is what costs most.
-_CHUNKS_KEPT = 128
+_CHUNKS_KEPT, _BYTES_KEPT = 128, 64 * 1024 * 1024
 # Masks all but a place out of every 16 random bits, for a whole chunk at once.
 _PLACES = int.from_bytes((POOL - 1).to_bytes(2, "little") * CHUNK, "little")
 _unpack_places = struct.Struct(f"<{CHUNK}H").unpack
 # The last three digits of an id, from any thousand on into the third.
 _LAST_DIGITS = [b"%03d," % number for number in range(1000)] * 3
-
-Provider = Callable[[Faker], dict[str, Any]]
-
-SCHEMAS: dict[str, Sequence[Provider]] = {
-    # Fields that belong together are drawn together: one choice per line.
-    "person": (
-        lambda fake: {"name": fake.name(), "email": fake.email(), "phone": fake.phone_number()},
-        lambda fake: {"job": fake.job(), "company": fake.company()},
-        lambda fake: {"street": fake.street_address(), "city": fake.city(), "country": fake.country()},
-        lambda fake: {"text": fake.sentence()},
-    ),
-}
+_PAD, _PADS_KEPT = b',"%s":"%%b"}\n' % PAD.encode(), 256
 
 
 class Chunk(NamedTuple):
@@ -58,22 +45,29 @@ class Chunk(NamedTuple):
     offsets: array[int]
 
 
-class RecordTooBig(Exception):
-    """A schema can make a record above what a frame carries: a fault of the schema, found at start."""
+class RecordTooBig(BadSchema):
+    """A schema can make a record above what a frame carries, or above the size it is to be padded to."""
 
 
 class Feed:
-    """The records of one schema, locale and seed. ``identity`` is equal exactly when all records are."""
+    """The records of one schema, locale and seed. ``identity`` is equal exactly when all records are.
+
+    Raises:
+        BadSchema: ``schema``, a name or a TOML file, cannot be used.
+    """
 
     def __init__(self, schema: str, locale: str, seed: int) -> None:
-        self.schema, self.locale, self.seed = schema, locale, seed
-        pools = _pools(SCHEMAS[schema], locale, seed)
-        longest = sum(max(map(len, pool)) for pool in pools) + len(b'{"id":9007199254740991,}\n')
-        if longest > MAX_RECORD:
-            raise RecordTooBig(f"records of schema {schema} reach {longest} bytes; at most {MAX_RECORD}")
-        self.identity = f"{schema}-{locale}-{seed}-{digest_text(_digest_of(pools))}"
-        self._pools = [_with_ending(pool, last=pool is pools[-1]) for pool in pools]
-        self._chunk = lru_cache(maxsize=_CHUNKS_KEPT)(self._make_chunk)
+        loaded = load(schema)
+        self.schema, self.locale, self.seed = loaded.name, locale, seed
+        pools = fill(loaded, locale, seed)
+        longest = _longest(loaded, pools)
+        self.identity = f"{self.schema}-{locale}-{seed}-{digest_text(_digest_of(pools, loaded.size))}"
+        self._size = loaded.size
+        ending = b"}\n" if self._size is None else b""
+        self._pools = [[piece + (ending if pool is pools[-1] else b",") for piece in pool] for pool in pools]
+        kept = min(_CHUNKS_KEPT, max(2, _BYTES_KEPT // (CHUNK * longest)))
+        self._chunk = lru_cache(maxsize=kept)(self._make_chunk)
+        self._pad = lru_cache(maxsize=_PADS_KEPT)(self._make_pad)
 
     def records(self, first: int, count: int) -> list[bytes]:
         """Return ``count`` records from ``first`` on, each one JSON object without newline."""
@@ -106,7 +100,13 @@ class Feed:
         # Half of what the server does is this: every step is one call of the interpreter for all records.
         columns = [itemgetter(*_places(dice))(pool) for pool in self._pools]
         lines = list(map(b"".join, zip(*_ids(number * CHUNK + 1), *columns, strict=True)))
+        if self._size is not None:
+            lines = list(map(add, lines, map(self._pad, map(len, lines))))
         return Chunk(b"".join(lines), array("I", accumulate(map(len, lines), initial=0)))
+
+    def _make_pad(self, length: int) -> bytes:
+        """Return what a line of so many bytes lacks to be a record of the size that is asked for."""
+        return _PAD % (b"." * ((self._size or 0) + 1 - length - len(_PAD % b"")))
 
 
 def _places(dice: random.Random) -> tuple[int, ...]:
@@ -125,19 +125,24 @@ def _ids(base: int) -> tuple[list[bytes], list[bytes]]:
     return heads[:CHUNK], _LAST_DIGITS[place : place + CHUNK]
 
 
-def _pools(providers: Sequence[Provider], locale: str, seed: int) -> list[list[bytes]]:
-    # Without weighting Faker is 5 to 40 times as fast; how common a name is does not matter here.
-    fake = Faker(locale, use_weighting=False)
-    fake.seed_instance(seed)
-    return [[msgspec.json.encode(provider(fake))[1:-1] for _ in range(POOL)] for provider in providers]
+def _longest(schema: Schema, pools: list[list[bytes]]) -> int:
+    """Return how many bytes a record may have.
+
+    Raises:
+        RecordTooBig: more than a frame carries, or than they are to be padded to.
+    """
+    longest = len(b'{"id":9007199254740991}') + sum(max(map(len, pool)) + 1 for pool in pools)
+    if schema.size is not None:
+        if (least := longest - 2 + len(_PAD % b"")) > schema.size:
+            raise RecordTooBig(schema.source, [f"size {schema.size}: the records of this schema need {least} bytes"])
+        return schema.size
+    if longest > MAX_RECORD:
+        raise RecordTooBig(schema.source, [f"records reach {longest} bytes; at most {MAX_RECORD}"])
+    return longest
 
 
-def _with_ending(pool: list[bytes], *, last: bool) -> list[bytes]:
-    return [fragment + (b"}\n" if last else b",") for fragment in pool]
-
-
-def _digest_of(pools: list[list[bytes]]) -> int:
+def _digest_of(pools: list[list[bytes]], size: int | None) -> int:
     value = 0
     for pool in pools:
         value = digest(b"\n".join(pool), value)
-    return value
+    return value if size is None else digest(b"%d" % size, value)

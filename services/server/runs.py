@@ -13,8 +13,9 @@ from services.contract.histogram import Histogram
 from services.runtime.clock import STEP_NS, Clock
 from services.runtime.version import SOFTWARE
 from services.server.book import RunBook
-from services.server.generate import FAKER_VERSION, POOL, Feed
+from services.server.generate import FAKER_VERSION, Feed
 from services.server.ledger import LedgerWriter, Then, last_alive_us, read
+from services.server.pools import POOL
 from services.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from faker.config import AVAILABLE_LOCALES
 
 from services.runtime.errors import BadSettings
 from services.runtime.plan import Plan
-from services.runtime.settings import read
+from services.runtime.settings import BY_NAME, read
+from services.server.pools import check
+from services.server.schema import NAMED, BadSchema, load
 
 NAMES = (
     "RATE", "RECORDS", "RUNS", "KEEP_RUNS", "SEED", "LOCALE", "SCHEMA", "CLIENTS",
@@ -45,13 +48,21 @@ class ServerSettings:
             BadSettings: with all that is wrong.
         """
         problems: list[str] = []
-        locale = environment.get("LOCALE", "").strip()
-        if locale and locale not in AVAILABLE_LOCALES:
-            problems.append(f"LOCALE={locale!r}: expected a locale that Faker has, such as en_US, de_DE or ja_JP")
+        values: dict[str, Any] = {}
         try:
             values = read(environment, NAMES)
         except BadSettings as found:
-            raise BadSettings([*found.problems, *problems]) from found
+            problems += found.problems
+        locale, schema = (environment.get(name, "").strip() or BY_NAME[name].default for name in ("LOCALE", "SCHEMA"))
+        if locale not in AVAILABLE_LOCALES:
+            problems.append(f"LOCALE={locale!r}: expected a locale that Faker has, such as en_US, de_DE or ja_JP")
+        try:
+            loaded = load(schema)
+            # Those that have a name are known to be good.
+            if schema not in NAMED and locale in AVAILABLE_LOCALES:
+                check(loaded, locale)
+        except BadSchema as found:
+            problems += found.problems
         if problems:
             raise BadSettings(problems)
         return cls(**{**values, "volumes": Path(values["volumes"])})

@@ -130,7 +130,6 @@ def test_a_whole_rate_is_an_integer() -> None:
         ("PORT", "0"),
         ("PORT", "65536"),
         ("PAGE_PORT", "-1"),
-        ("SCHEMA", "people"),
         ("FSYNC", "always"),
         ("FSYNC", "BLOCK"),
         ("BLOCK_SIZES", "10,,25"),

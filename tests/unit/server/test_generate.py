@@ -7,8 +7,10 @@ import json
 import random
 import re
 import struct
+from collections.abc import Callable
+from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
 
 import faker
 import pytest
@@ -16,10 +18,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contract.blocklog import records_digest
-from services.contract.wire import MAX_RECORD
-from services.server import generate
-from services.server.generate import CHUNK, POOL, Feed, RecordTooBig
+from services.server.generate import CHUNK, Feed, RecordTooBig
+from services.server.pools import POOL
+from tests.repo.repository import ROOT
 from tests.unit.server.stand import feed
+
+Write = Callable[[str], str]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Return what writes a schema of the name *mine* and returns its path."""
+
+    def written(text: str) -> str:
+        (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+        return str(tmp_path / "mine.toml")
+
+    return written
 
 
 @given(st.integers(1, 10**12), st.integers(1, 3 * CHUNK), st.data())
@@ -105,21 +120,67 @@ def test_other_settings_give_another_feed(locale: str, seed: int) -> None:
     assert feed().records(1, 1) != other.records(1, 1)
 
 
-def test_another_schema_gives_another_feed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_schema_gives_another_feed() -> None:
     """A schema with other fields has another identity."""
-    monkeypatch.setitem(generate.SCHEMAS, "job", [lambda fake: {"job": fake.job()}])
+    order = Feed("order", "en_US", 42)
 
-    assert {"id", "job"} == set(json.loads(Feed("job", "en_US", 42).records(1, 1)[0]))
-    assert feed().identity != Feed("job", "en_US", 42).identity
+    assert {"id", "order", "price", "customer"} < set(json.loads(order.records(1, 1)[0]))
+    assert feed().identity != order.identity
 
 
-def test_identity_shows_a_change_of_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Schema, locale and seed alone do not make an identity: it holds a digest of the pools."""
+def test_identity_shows_a_change_of_values(write: Write) -> None:
+    """Schema, locale and seed alone do not make an identity: it holds a digest of the pools, and of the size."""
     assert re.fullmatch(r"person-en_US-42-x[0-9a-f]{8}", feed().identity)
-    providers: list[Any] = [lambda fake: {"name": fake.name().upper()}]
-    monkeypatch.setitem(generate.SCHEMAS, "person", providers)
+    texts = ('[fields]\nx = "name"', '[fields]\nx = "city"', 'size = 100\n[fields]\nx = "name"')
+    identities = {Feed(write(text), "en_US", 42).identity for text in (*texts, *texts)}
 
-    assert feed().identity != Feed("person", "en_US", 42).identity
+    assert 3 == len(identities)
+    assert {"mine-en_US-42-x"} == {identity[:-8] for identity in identities}
+
+
+def test_a_file_goes_by_its_name_and_not_its_place(write: Write, tmp_path: Path) -> None:
+    """A schema that was moved gives the same records."""
+    before = Feed(write('[fields]\nx = "name"'), "en_US", 42)
+    (tmp_path / "there").mkdir()
+    moved = (tmp_path / "mine.toml").rename(tmp_path / "there" / "mine.toml")
+
+    assert before.lines(1, 2000) == Feed(str(moved), "en_US", 42).lines(1, 2000)
+
+
+@given(st.integers(1, 10**12), st.integers(1, CHUNK))
+def test_records_are_padded_to_a_size(first: int, count: int) -> None:
+    """Every record has exactly the size that the schema asks for, and is what it is without, and a pad."""
+    records = padded().records(first, count)
+
+    assert {512} == {len(record) for record in records}
+    contents = [json.loads(record) for record in records]
+    assert list(range(first, first + count)) == [content["id"] for content in contents]
+    assert {"."} == {character for content in contents for character in content.pop("pad")}
+
+
+@lru_cache
+def padded() -> Feed:
+    """Return the feed of the example that users copy."""
+    return Feed(str(ROOT / "schemas" / "example.toml"), "en_US", 42)
+
+
+def test_the_size_must_hold_the_records(write: Write) -> None:
+    """A size that a record may exceed is refused with the least that would do, and that one is taken."""
+    text = '[fields]\nx = { provider = "bothify", text = "##########" }'
+    with pytest.raises(RecordTooBig, match=r"size 40: the records of this schema need (\d+) bytes") as caught:
+        Feed(write("size = 40\n" + text), "en_US", 1)
+    least = int(re.findall(r"need (\d+)", str(caught.value))[0])
+    made = Feed(write(f"size = {least}\n{text}"), "en_US", 1)
+
+    assert b'"pad":""}' == made.records(2**53 - 1, 1)[0][-9:]
+    assert {least} == {len(record) for record in made.records(1, 2 * CHUNK)}
+
+
+def test_large_records_are_kept_in_smaller_numbers(write: Write) -> None:
+    """What is kept for speed is bounded in bytes, so records of any size fit the memory of a container."""
+    large = Feed(write('size = 65536\n[fields]\nx = "name"'), "en_US", 1)
+
+    assert (128, 2) == (feed()._chunk.cache_parameters()["maxsize"], large._chunk.cache_parameters()["maxsize"])
 
 
 def test_text_is_not_escaped() -> None:
@@ -153,9 +214,9 @@ def test_records_of_a_random_seed_spread_over_the_pool() -> None:
     assert len(names) > 0.8 * len({json.loads(line)["name"] for line in feed().lines(1, 64 * CHUNK).splitlines()})
 
 
-def test_a_schema_must_fit_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_schema_must_fit_a_frame(write: Write) -> None:
     """A schema whose records can be too large for a frame is refused at start."""
-    monkeypatch.setitem(generate.SCHEMAS, "huge", [lambda fake: {"text": "x" * MAX_RECORD}])
+    parts = "".join(f'{name} = {{ provider = "bothify", text = "{"x" * 20_000}" }}\n' for name in "abcd")
 
-    with pytest.raises(RecordTooBig, match="at most 65536"):
-        Feed("huge", "en_US", 1)
+    with pytest.raises(RecordTooBig, match="records reach 80051 bytes; at most 65536"):
+        Feed(write("[fields]\n" + parts), "en_US", 1)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from services.contract import ledger
-from services.server.generate import FAKER_VERSION, POOL
+from services.server.generate import FAKER_VERSION
 from services.server.ledger import read
+from services.server.pools import POOL
 from services.server.runs import Run
 from tests.unit.server.stand import START_US, StoppedClock, feed, kinds_of, lines_of, new_run, refuse, runs
 

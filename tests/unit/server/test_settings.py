@@ -38,3 +38,22 @@ def test_all_mistakes_are_reported_together() -> None:
 def test_another_locale() -> None:
     """A locale that Faker has is taken."""
     assert "ja_JP" == ServerSettings.read({"LOCALE": " ja_JP "}).locale
+
+
+def test_a_schema_is_a_name_or_a_file(tmp_path: Path) -> None:
+    """A schema that has a name is taken, and a file whose fields can be drawn in the locale."""
+    (tmp_path / "mine.toml").write_text('[fields]\nx = "name"\n', encoding="utf-8")
+    source = str(tmp_path / "mine.toml")
+
+    assert ["sensor", source] == [ServerSettings.read({"SCHEMA": name}).schema for name in ("sensor", f" {source} ")]
+
+
+def test_mistakes_of_a_schema_are_reported_with_the_others(tmp_path: Path) -> None:
+    """What is wrong with the schema, in the locale that was chosen, is reported beside all other mistakes."""
+    (tmp_path / "mine.toml").write_text('[fields]\nx = "nam"\ny = "phone_number"\n', encoding="utf-8")
+    with pytest.raises(BadSettings) as caught:
+        ServerSettings.read({"SCHEMA": str(tmp_path / "mine.toml"), "LOCALE": "en_PH", "PORT": "0"})
+
+    assert ["PORT='0'", "field x", "field y"] == sorted(
+        problem.split(": ")[problem.startswith("SCHEMA")] for problem in caught.value.problems
+    )

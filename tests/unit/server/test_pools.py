@@ -1,0 +1,146 @@
+"""Tests of the values that records are made of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.server.pools import POOL, check, fill
+from services.server.schema import NAMED, BadSchema, Field, Schema, load
+from tests.repo.repository import ROOT
+
+
+def schema(**fields: Any) -> Schema:
+    """Return a schema of these fields: each a provider, or a provider and what it is told."""
+    told = {name: said if isinstance(said, tuple) else (said, {}) for name, said in fields.items()}
+    return Schema("mine.toml", "mine", tuple((Field(name, *said),) for name, said in told.items()), None)
+
+
+def values(provider: str, **arguments: Any) -> list[Any]:
+    """Return the values of a pool, as JSON has them."""
+    made = schema(x=(provider, arguments))
+    check(made, "en_US")
+    return [json.loads(b"{" + piece + b"}")["x"] for piece in fill(made, "en_US", 42)[0]]
+
+
+def problem(provider: str, **arguments: Any) -> str:
+    """Return why a field cannot be drawn."""
+    with pytest.raises(BadSchema) as caught:
+        check(schema(x=(provider, arguments)), "en_US")
+    (found,) = caught.value.problems
+    return found
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize(
+    "locale", ["en_US", "de_DE", "fr_FR", "es_ES", "pt_BR", "el_GR", "ar_EG", "hi_IN", "ja_JP", "zh_CN"]
+)
+def test_named_schemas_are_good_everywhere(name: str, locale: str) -> None:
+    """A schema that has a name can be drawn in locales of many scripts."""
+    check(load(name), locale)
+
+
+def test_a_locale_that_lacks_a_provider() -> None:
+    """A schema whose values a locale does not have is refused, also when that is found only as the pools are filled."""
+    with pytest.raises(BadSchema, match="field phone: Faker has no provider 'phone_number' in locale en_PH"):
+        fill(load("person"), "en_PH", 42)
+
+
+def test_the_example_is_good() -> None:
+    """The file that users copy is a schema."""
+    check(load(str(ROOT / "schemas" / "example.toml")), "en_US")
+
+
+def test_a_pool_for_each_group() -> None:
+    """Fields that are drawn together are one piece; pools are as large as they should be, and repeatable."""
+    pools = fill(load("person"), "en_US", 42)
+
+    assert [POOL] * 4 == [len(pool) for pool in pools]
+    assert {"job", "company"} == json.loads(b"{" + pools[1][7] + b"}").keys()
+    assert pools == fill(load("person"), "en_US", 42)
+    assert pools != fill(load("person"), "en_US", 43)
+
+
+@pytest.mark.parametrize(
+    ("provider", "arguments", "kind"),
+    [
+        ("pydecimal", {"left_digits": 3, "right_digits": 2}, float),
+        ("pyint", {}, int),
+        ("pybool", {}, bool),
+        ("uuid4", {"cast_to": None}, str),
+        ("pytimezone", {}, str),
+        ("binary", {"length": 6}, str),
+        ("latlng", {}, list),
+        ("words", {}, list),
+        ("pyset", {"value_types": ["str", "int"], "allowed_types": None}, list),
+        ("pydict", {"value_types": ["str", "int"]}, dict),
+    ],
+)
+def test_values_become_json(provider: str, arguments: dict[str, Any], kind: type) -> None:
+    """What Python has and JSON has not becomes a number, text or a list."""
+    assert {kind} == {type(value) for value in values(provider, **arguments)}
+
+
+def test_dates_become_text() -> None:
+    """Dates are text as RFC 3339 has it."""
+    day = load(str(ROOT / "schemas" / "example.toml")).groups[3][0].arguments["start_date"]
+
+    assert {"2026-01-01"} == set(values("date_between", start_date=day, end_date=day))
+
+
+@pytest.mark.parametrize(
+    ("provider", "arguments", "expected"),
+    [
+        ("pydecimals", {}, "Faker has no provider 'pydecimals' in locale en_US; did you mean pydecimal?"),
+        ("seed_instance", {}, "Faker has no provider 'seed_instance'"),
+        ("add_provider", {}, "Faker has no provider 'add_provider'"),
+        ("__class__", {}, "Faker has no provider '__class__'"),
+        ("generator", {}, "Faker has no provider 'generator'"),
+        ("random", {}, "Faker has no provider 'random'"),
+        ("pydecimal", {"left_digit": 3}, "pydecimal does not take 'left_digit'; did you mean left_digits?"),
+        ("am_pm", {"zone": 3}, "am_pm does not take 'zone'; it takes nothing"),
+        ("pydecimal", {"left_digits": -3}, "pydecimal says: "),
+        ("random_element", {"elements": {"a": 0.5}}, "random_element says: Use OrderedDict"),
+        ("pyint", {"min_value": 5, "max_value": 1}, "pyint says: "),
+        ("json_bytes", {"data_columns": 5}, "json_bytes says: "),
+        ("past_date", {}, "past_date goes by today's date, so the same settings would"),
+        ("date_time", {}, "date_time goes by today's date"),
+        ("credit_card_expire", {}, "credit_card_expire goes by today's date"),
+        ("date_between", {"end_date": "today"}, "date_between goes by today's date"),
+        ("bothify", {"text": "x" * 66_000}, "bothify gives 66002 bytes; a record has at most 65536"),
+    ],
+)
+def test_a_field_that_cannot_be_drawn(provider: str, arguments: dict[str, Any], expected: str) -> None:
+    """A field that cannot be drawn, or not again tomorrow, is refused with the reason in one line."""
+    found = problem(provider, **arguments)
+
+    assert f"SCHEMA='mine.toml': field x: {expected}" in found
+    assert "\n" not in found
+
+
+def test_what_goes_by_chance_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that does not go by the seed is refused."""
+    drawn = iter(range(10**6))
+    monkeypatch.setattr("faker.providers.python.Provider.pyint", lambda self: next(drawn))
+
+    assert "pyint does not give the same values again for the same seed" in problem("pyint")
+
+
+def test_all_fields_are_reported_together() -> None:
+    """Whoever mends a schema sees every field that cannot be drawn."""
+    with pytest.raises(BadSchema) as caught:
+        check(schema(a="nam", b="name", c=("name", {"of": 1})), "en_US")
+
+    assert ["field a", "field c"] == [found.split(": ")[1] for found in caught.value.problems]
+
+
+def test_a_value_that_fails_late(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A provider that fails only after a while is reported when the pools are filled."""
+    calls = iter(range(10**6))
+    monkeypatch.setattr("faker.providers.python.Provider.pyint", lambda self: 1 // (next(calls) != 999))
+
+    with pytest.raises(BadSchema, match=r"SCHEMA='mine.toml': field x: pyint says: integer division or modulo by zero"):
+        fill(schema(x="pyint"), "en_US", 1)
