@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,18 +13,16 @@ from pathlib import Path
 from services.collector import keep
 from services.collector.control import Control
 from services.collector.follow import Follow
-from services.collector.publish import store, terminal, wishes
+from services.collector.publish import store, wishes
 from services.collector.publish.metrics import Effort
 from services.collector.publish.page import Board, Page
-from services.collector.publish.progress import progress
-from services.collector.publish.view import view
+from services.collector.publish.speaker import Speaker
 from services.collector.publish.voice import Voice
 from services.collector.reconcile.durations import Durations
-from services.collector.reconcile.snapshot import Snapshot, empty
+from services.collector.reconcile.snapshot import Snapshot
 from services.collector.scan import find_runs
 from services.collector.settings import CollectorSettings
 from services.contract.fields import run_order, utc_text
-from services.contract.summary import Summary
 from services.runtime.clock import Clock
 from services.runtime.files import probe
 from services.runtime.heartbeat import beat
@@ -61,7 +58,7 @@ class Followed:
     def __init__(self, follow: Follow) -> None:
         self.follow = follow
         self.voice = Voice()
-        self.published: Summary | None = None
+        self.published: Snapshot | None = None
         self.due_at = self.recheck_at = self.recheck_took = 0.0
         self.dirty = True
         self.told = False
@@ -74,14 +71,14 @@ class Collector:
         self,
         settings: CollectorSettings,
         clock: Clock,
-        say: Callable[[str], None],
+        speaker: Speaker,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.newest: Summary | None = None
+        self.newest: Snapshot | None = None
         self.durations: Durations | None = None
         self.changed_at = self._round_at = now()
         self.effort = Effort(0, 0, self.changed_at)
-        self._settings, self._clock, self._say, self._now = settings, clock, say, now
+        self._settings, self._clock, self._speaker, self._now = settings, clock, speaker, now
         self._followed: dict[str, Followed] = {}
         self._closed: set[str] = set()
         self._complaints: set[str] = set()
@@ -117,8 +114,8 @@ class Collector:
         for run in runs:
             if run in self._followed or run in self._closed:
                 continue
-            known = store.load(self._settings.volumes, run)
-            if known is not None and known.state == "closed":
+            known = store.load_snapshot(self._settings.volumes, run)
+            if known is not None and known.summary.state == "closed":
                 self._closed.add(run)
                 if run == runs[-1]:
                     self.newest, self.durations = known, None
@@ -161,38 +158,36 @@ class Collector:
 
     def _publish(self, one: Followed, *, newest: bool, final: bool) -> None:
         started = self._now()
-        made = one.follow.summary(self._settings.limits, final=final)
-        dated = _date(made, self._clock)
+        made = one.follow.snapshot(self._settings.limits, final=final)
+        # The files of a closed run are a function of its books, so it is dated by its end.
+        closed = made.summary.state == "closed"
+        dated = store.dated(made, one.follow.books.ended_at if closed else utc_text(self._clock.now_us()))
         if newest:
             self.newest, self.durations = dated, one.follow.durations
         if final and not one.told:
             # Before it is stored: a full disk must not silence the verdict.
-            self._say(self._final(made))
+            self._speaker.final(made)
             one.told = True
-        if made != one.published:
+        if one.published is None or made.summary != one.published.summary:
             store.store(self._settings.volumes, dated, newest=newest)
         one.published, one.dirty = made, False
         finished = self._now()
         one.due_at = finished + max(PUBLISH_SECONDS - POLL_SECONDS / 4, PUBLISH_SHARE * (finished - started))
         if final:
-            self._closed.add(made.run)
-            del self._followed[made.run]
+            self._closed.add(one.follow.run)
+            del self._followed[one.follow.run]
 
     def _speak(self, one: Followed, now: float, *, last: bool) -> None:
         made, follow = one.published, one.follow
         if made is None:
             return
         if last:
-            if one.voice.has_spoken and made.state not in ("opened", "waiting"):
-                self._say(self._final(made))
-        elif made.state != "ended" and one.voice.is_due(made, now, now - follow.changed_at):
+            if one.voice.has_spoken and made.summary.state not in ("opened", "waiting"):
+                self._speaker.final(made)
+        elif made.summary.state != "ended" and one.voice.is_due(made.summary, now, now - follow.changed_at):
             start_us = follow.elapsed_from_us
             elapsed = (self._clock.now_us() - start_us) / 1e6 if start_us is not None else None
-            self._say(progress(made, elapsed, follow.rate()))
-
-    def _final(self, made: Summary) -> str:
-        shown = view(Snapshot(made, empty(made.run)), store.places(self._settings.volumes, made.run))
-        return terminal.final(shown, colour=self._settings.colour and sys.stdout.isatty())
+            self._speaker.progress(made, elapsed, follow.rate())
 
     def _prune(self) -> None:
         if self._now() < self._prune_at:
@@ -214,10 +209,6 @@ class Collector:
             log.warning(event, extra={"run": run or None, "why": str(problem)})
 
 
-def _date(made: Summary, clock: Clock) -> Summary:
-    return store.dated(made, utc_text(clock.now_us()))
-
-
 def _pause(took: float, *, idle: bool) -> float:
     if idle:
         return min(max(IDLE_POLL_SECONDS, 100 * took), MOST_IDLE_POLL_SECONDS)
@@ -229,20 +220,22 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     probe(settings.volumes / "summary")
     board = Board()
     page = Page(settings.page_host, settings.page_port, board, wishes.routes(Control(settings).ask))
-    collector = Collector(settings, Clock(), lambda text: print(text, flush=True))
+    speaker = Speaker.on_stdout(settings.volumes, colour=settings.colour)
+    collector = Collector(settings, Clock(), speaker)
     tasks = [asyncio.create_task(beat(alive=collector.is_alive)), asyncio.create_task(page.serve())]
     log.info("ready", extra={"page": page.address, "volumes": str(Path(settings.volumes))})
     try:
         while not stop.is_set():
             began = time.process_time()
             behind = await asyncio.to_thread(collector.round)
-            board.show(collector.newest, collector.durations, collector.effort)
+            board.show(collector.newest and collector.newest.summary, collector.durations, collector.effort)
             took, idle = time.process_time() - began, time.monotonic() - collector.changed_at > IDLE_AFTER_SECONDS
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 0.0 if behind else _pause(took, idle=idle))
         await asyncio.to_thread(collector.round, last=True)
-        board.show(collector.newest, collector.durations, collector.effort)
+        board.show(collector.newest and collector.newest.summary, collector.durations, collector.effort)
     finally:
+        speaker.end()
         await page.stop()
         for task in tasks:
             task.cancel()

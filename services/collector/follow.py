@@ -9,10 +9,9 @@ from pathlib import Path
 from services.collector.reconcile.account import accounts
 from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.durations import Durations, measured
-from services.collector.reconcile.summarise import reconcile
+from services.collector.reconcile.snapshot import Snapshot, snapshot
 from services.collector.reconcile.thresholds import Limit
 from services.collector.scan import Rewritten, RunFiles
-from services.contract.summary import Summary
 
 QUIET_SECONDS = 0.3
 """So long nothing new may have come of sealed logs before the run is closed."""
@@ -25,7 +24,7 @@ WINDOW_SECONDS = 3.0
 class Follow:
     """Reads one run, round by round. ``now`` is monotonic seconds in every method.
 
-    ``lines`` and ``bytes`` count what was read, what was read again too; ``durations`` are those of the last summary.
+    ``lines`` and ``bytes`` count what was read, what was read again too; ``durations`` are those of the last snapshot.
     """
 
     def __init__(self, volumes: Path, run: str, now: float) -> None:
@@ -116,13 +115,13 @@ class Follow:
             return True
         return now - self.changed_at >= QUIET_SECONDS and not self._awaited()
 
-    def summary(self, limits: Sequence[Limit], *, final: bool, made_at: str | None = None) -> Summary:
-        """Return the run's summary; after ``final`` nothing more is to be read."""
+    def snapshot(self, limits: Sequence[Limit], *, final: bool, made_at: str | None = None) -> Snapshot:
+        """Return the run as it stands; after ``final`` nothing more is to be read."""
         if final and not self._has_tails:
             self._has_tails = True
             self.books.take_tails(self._files.tails())
         self.durations = measured(self.books)
-        return reconcile(self.books, limits, final=final, made_at=made_at, taken=self.durations)
+        return snapshot(self.books, limits, final=final, made_at=made_at, taken=self.durations)
 
     def rate(self) -> float | None:
         """Return how many messages per second were logged of late, None before that can be told."""

@@ -60,7 +60,7 @@ def check(volumes: Path, limits: Sequence[Limit] = (), run: str | None = None) -
     """
     for name in runs_of(volumes, run):
         books = books_of(volumes, name)
-        yield reconcile(books, limits, final=True), books
+        yield reconcile(books, limits, final=True, made_at=books.ended_at), books
 
 
 def exit_code(verdicts: Sequence[str | None]) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import functools
 import math
 import sys
 import time
@@ -15,9 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from services.collector.commands import command
-from services.collector.publish import store, terminal
-from services.collector.publish.view import view
+from services.collector.publish import store
+from services.collector.publish.speaker import Speaker
 from services.collector.reconcile.snapshot import Snapshot, empty
 from services.collector.settings import CollectorSettings
 from services.contract.fields import run_order
@@ -51,17 +52,17 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Wait as was chosen; return the exit code."""
 
     async def until_closed(read: CollectorSettings, stop: asyncio.Event) -> int:
-        return await wait(
-            read.volumes,
-            stop,
-            say=functools.partial(print, flush=True),
-            tell=functools.partial(print, file=sys.stderr, flush=True),
-            now=time.monotonic,
-            colour=read.colour and sys.stdout.isatty(),
-            run=chosen.run,
-        )
+        speaker = Speaker.on_stdout(read.volumes, colour=read.colour)
+        try:
+            return await wait(read.volumes, stop, speaker, tell=_tell, now=time.monotonic, run=chosen.run)
+        finally:
+            speaker.end()
 
     return lifecycle.run(lambda: CollectorSettings.read(environment), until_closed)
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class Eyes:
         made = store.load(self._volumes, self._run)
         return Sight(
             self._run,
-            store.dated(made, None) if made else None,
+            msgspec.structs.replace(made, made_at=None) if made else None,
             _weight(self._volumes / "ledger" / self._run, "*.jsonl"),
             self._log_bytes,
         )
@@ -163,11 +164,10 @@ def _weight(folder: Path, pattern: str) -> int:
 async def wait(
     volumes: Path,
     stop: asyncio.Event,
+    speaker: Speaker,
     *,
-    say: Callable[[str], None],
     tell: Callable[[str], None],
     now: Callable[[], float],
-    colour: bool = False,
     run: str | None = None,
 ) -> int:
     """Wait for the verdict; return its exit code, or the one for a wait that was given up.
@@ -175,31 +175,35 @@ async def wait(
     Args:
         volumes: the volumes folder.
         stop: set when somebody interrupts.
-        say: takes the summary.
-        tell: takes progress and the reason for giving up.
+        speaker: takes the summary; and, if it has a terminal, shows the run meanwhile.
+        tell: takes progress, where there is no terminal, and the reason for giving up.
         now: monotonic seconds.
-        colour: use the terminal's colours.
         run: which one; the newest when none is named.
     """
-    eyes, patience, told_at = Eyes(volumes, run), Patience(now()), now()
+    eyes, patience, told_at, shown = Eyes(volumes, run), Patience(now()), now(), None
     while not stop.is_set():
         sight = eyes.look(now())
         made = sight.summary
         if made is not None and made.state == "closed" and eyes.is_settled(now()):
-            shown = view(Snapshot(made, empty(made.run)), store.places(volumes, made.run))
-            say(terminal.final(shown, colour=colour))
+            speaker.final(store.load_snapshot(volumes, made.run) or Snapshot(made, empty(made.run)))
             return EXIT_CODES[made.verdict]
         reason = patience.look(sight, now())
         if reason is not None:
+            speaker.end()
             tell(f"no progress for {PATIENCE_SECONDS:.0f} s, waiting for {reason}")
             return EXIT_ABORTED
-        if now() - told_at >= PROGRESS_SECONDS:
+        if speaker.screen is not None:
+            if made is not None and made != shown:
+                speaker.progress(Snapshot(made, empty(made.run)))
+                shown = made
+        elif now() - told_at >= PROGRESS_SECONDS:
             told_at = now()
             tell(_progress(sight))
         try:
             await asyncio.wait_for(stop.wait(), POLL_SECONDS)
         except TimeoutError:
             continue
+    speaker.end()
     tell("interrupted before the verdict")
     return EXIT_ABORTED
 

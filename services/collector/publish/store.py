@@ -1,4 +1,8 @@
-"""Puts a summary where others find it: ``summary/<run>/summary.json``, and a copy of the newest beside the runs."""
+"""Puts a summary where others find it: ``summary/<run>/summary.json``, and a copy of the newest beside the runs.
+
+Beside the summary of a closed run lie its other files: the verdict for every reader, and the timeline, so that its
+charts can be shown without reading its books again.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,16 @@ from pathlib import Path
 
 import msgspec
 
-from services.contract import summary
+from services.collector.publish.faces import SUMMARY, TIMELINE, faces
+from services.collector.reconcile.snapshot import Snapshot, empty
+from services.contract import summary, timeline
 from services.contract.summary import Summary
 from services.runtime import files
-
-NAME = "summary.json"
 
 
 def summary_path(volumes: Path, run: str) -> Path:
     """Return where the summary of a run is."""
-    return volumes / "summary" / run / NAME
+    return volumes / "summary" / run / SUMMARY
 
 
 def load(volumes: Path, run: str) -> Summary | None:
@@ -26,33 +30,47 @@ def load(volumes: Path, run: str) -> Summary | None:
         return None
 
 
-def dated(made: Summary, at: str | None) -> Summary:
-    """Return a summary with the time it was made, the one field that is no function of the books."""
-    return msgspec.structs.replace(made, made_at=at)
+def load_snapshot(volumes: Path, run: str) -> Snapshot | None:
+    """Return what was published of a run; of one without a timeline that can be read, nothing is known over time."""
+    made = load(volumes, run)
+    if made is None:
+        return None
+    try:
+        return Snapshot(made, timeline.decode(summary_path(volumes, run).with_name(TIMELINE).read_bytes()))
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return Snapshot(made, empty(run))
 
 
-def store(volumes: Path, made: Summary, *, newest: bool) -> None:
-    """Write a summary so that a reader sees the old one or the new one.
+def dated(made: Snapshot, at: str | None) -> Snapshot:
+    """Return a snapshot with the time it was made, the one field that is no function of the books."""
+    return made._replace(summary=msgspec.structs.replace(made.summary, made_at=at))
+
+
+def store(volumes: Path, made: Snapshot, *, newest: bool) -> None:
+    """Write a summary so that a reader sees the old one or the new one; of a closed run all its files.
 
     That of a closed run is on disk then. Another is made again from the books, several times a second: it does not
     keep the disk from the clients.
 
     Args:
         volumes: the volumes folder.
-        made: the summary.
+        made: the run.
         newest: the run is the last one opened, so the copy beside the runs is of this one.
 
     Raises:
         OSError: the file system refuses.
     """
-    text, durable = summary.encode(made), made.state == "closed"
-    path = summary_path(volumes, made.run)
+    durable = made.summary.state == "closed"
+    written = faces(made) if durable else {SUMMARY: summary.encode(made.summary)}
+    path = summary_path(volumes, made.summary.run)
     files.make_folder(path.parent)
-    files.replace(path, text, durable=durable)
+    # The summary last: who finds that of a closed run finds the others.
+    for name, data in written.items():
+        files.replace(path.with_name(name), data, durable=durable)
     if newest:
-        files.replace(volumes / "summary" / NAME, text, durable=durable)
+        files.replace(volumes / "summary" / SUMMARY, written[SUMMARY], durable=durable)
 
 
 def places(volumes: Path, run: str) -> str:
     """Return the line that says where the files of a run are."""
-    return f"files in {volumes}: logs/{run}/  summary/{run}/{NAME}"
+    return f"files in {volumes}: logs/{run}/  summary/{run}/{SUMMARY}"

@@ -56,7 +56,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """One run as it is shown. ``reasons`` are all of them; the first is the headline of a run that did not pass."""
+    """One run as it is shown. ``reasons`` are all of them; the first is the headline of a run that did not pass.
+
+    ``duration_ns`` is the time from the first receipt to the last, ``share`` what was delivered of 1.
+    """
 
     run: str
     state: RunState
@@ -65,6 +68,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     headline: str
     reasons: list[str]
     duration_ns: int | None
+    share: float
     tiles: list[Tile]
     checks: list[Answer]
     thresholds: list[Answer]
@@ -98,6 +102,7 @@ def view(snapshot: Snapshot, places: str) -> View:
         headline=summary.headline,
         reasons=summary.reasons,
         duration_ns=summary.totals.duration_ns,
+        share=summary.totals.received / _expected(summary) if _expected(summary) else 0.0,
         tiles=known,
         checks=[Answer(ok=check.ok, name=check.name, detail=check.detail) for check in summary.checks],
         thresholds=[Answer(ok=limit.ok, name=limit.expression, detail=limit.detail) for limit in summary.thresholds],

@@ -42,6 +42,11 @@ class RunBooks:
                 self._torn(file, tail.size)
 
     @property
+    def ended_at(self) -> str | None:
+        """When the run ended by its ledger, None while it has not."""
+        return self.ledger.end.at if self.ledger.end else None
+
+    @property
     def lacks_ledger(self) -> bool:
         """Whether clients have logged under a subscription, and no server's ledger tells of it: it is lost."""
         is_empty = not any(file.chain.number for file in self.ledger.files)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.durations import Durations
 from services.collector.reconcile.summarise import reconcile
 from services.collector.reconcile.thresholds import Limit
 from services.contract.summary import Summary
@@ -19,9 +20,16 @@ class Snapshot(NamedTuple):
     timeline: Timeline
 
 
-def snapshot(books: RunBooks, limits: Sequence[Limit] = (), *, final: bool, made_at: str | None = None) -> Snapshot:
+def snapshot(
+    books: RunBooks,
+    limits: Sequence[Limit] = (),
+    *,
+    final: bool,
+    made_at: str | None = None,
+    taken: Durations | None = None,
+) -> Snapshot:
     """Return a run as it stands; the arguments are those of `reconcile`."""
-    made = reconcile(books, limits, final=final, made_at=made_at)
+    made = reconcile(books, limits, final=final, made_at=made_at, taken=taken)
     return Snapshot(made, empty(books.run))
 
 

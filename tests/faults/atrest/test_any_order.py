@@ -164,7 +164,7 @@ def test_any_history_of_real_files_gives_the_same_bytes(kind: str, tmp_path: Pat
         follow = grow(files, tmp_path / str(seed), dice)
         while follow.read(0, lambda: False) or follow.behind:
             pass
-        assert expected == summary.encode(follow.summary((), final=True)), f"seed files {kind} {seed}"
+        assert expected == summary.encode(follow.snapshot((), final=True).summary), f"seed files {kind} {seed}"
         count("any order of real files")
 
 

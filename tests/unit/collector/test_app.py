@@ -13,6 +13,7 @@ import pytest
 from services.collector import app
 from services.collector.app import POLL_SECONDS, Collector
 from services.collector.publish import store
+from services.collector.publish.speaker import Speaker
 from services.collector.settings import CollectorSettings
 from services.runtime.clock import Clock
 from services.runtime.errors import PortInUse, UnwritableFolder
@@ -37,7 +38,7 @@ class Rig:
         (volumes / "summary").mkdir(exist_ok=True)
         self.volumes, self.time, self.said = volumes, Time(), list[str]()
         settings = CollectorSettings.read({"VOLUMES": str(volumes), **environment})
-        self.collector = Collector(settings, Clock(), self.said.append, self.time)
+        self.collector = Collector(settings, Clock(), Speaker(volumes, self.said.append), self.time)
 
     def rounds(self, count: int, seconds: float = 0.2) -> None:
         """Let so many rounds pass."""
@@ -142,7 +143,7 @@ def test_a_closed_run_is_not_read_again(tmp_path: Path) -> None:
     assert [] == rig.said
     assert before == store.summary_path(tmp_path, RUN).stat().st_mtime_ns
     assert rig.collector.newest is not None
-    assert "closed" == rig.collector.newest.state
+    assert "closed" == rig.collector.newest.summary.state
 
 
 def test_a_summary_is_only_written_when_it_changed(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_sealed_run_is_over_when_it_is_quiet(tmp_path: Path) -> None:
 
     assert not follow.is_over(QUIET_SECONDS / 2)
     assert follow.is_over(QUIET_SECONDS)
-    assert "PASS" == follow.summary((), final=True).verdict
+    assert "PASS" == follow.snapshot((), final=True).summary.verdict
 
 
 def test_an_unsealed_log_is_waited_for_but_not_for_ever(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_run_whose_ledger_is_gone_is_over_once_there_is_a_newer_one(tmp_path: 
     assert not follow.is_over(PATIENCE_SECONDS - 0.1, followed=True)
     assert follow.is_over(PATIENCE_SECONDS, followed=True)
     assert not follow.is_over(1e9)
-    made = follow.summary((), final=True)
+    made = follow.snapshot((), final=True).summary
     assert ("INVALID", "closed") == (made.verdict, made.state)
 
 
@@ -106,7 +106,7 @@ def test_a_backlog_is_read_in_slices(tmp_path: Path) -> None:
         assert not follow.is_over(1e9) or not follow.behind
 
     assert rounds == sum(map(len, good_run().values()))
-    assert "PASS" == follow.summary((), final=True).verdict
+    assert "PASS" == follow.snapshot((), final=True).summary.verdict
 
 
 def test_what_was_read_is_held_to_what_stands_there_by_slices(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_rewritten_run_is_read_again(tmp_path: Path, loss: str) -> None:
     while follow.read(1.0, lambda: False):
         pass
 
-    assert 80 == follow.summary((), final=False).totals.received
+    assert 80 == follow.snapshot((), final=False).summary.totals.received
     assert follow.durations is not None
     assert 80 == follow.durations.transit.count
 
@@ -184,5 +184,5 @@ def test_tails_are_told_once(tmp_path: Path) -> None:
     files[ledger_source()].append(b'{"crc":')
     follow = followed(tmp_path, files)
 
-    assert follow.summary((), final=True) == follow.summary((), final=True)
-    assert ["torn"] == [fault.kind for fault in follow.summary((), final=True).faults]
+    assert follow.snapshot((), final=True).summary == follow.snapshot((), final=True).summary
+    assert ["torn"] == [fault.kind for fault in follow.snapshot((), final=True).summary.faults]

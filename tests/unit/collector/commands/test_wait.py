@@ -8,6 +8,8 @@ import pytest
 
 from services.collector.commands.wait import PATIENCE_SECONDS, Eyes, Patience, Sight, wait
 from services.collector.publish import store
+from services.collector.publish.speaker import Speaker
+from services.collector.reconcile.snapshot import Snapshot, empty
 from services.contract.summary import RunState, Summary, Verdict
 from tests.unit.collector.books_factory import RUN, good_run, judged, ledger_source, write
 
@@ -17,7 +19,7 @@ MADE = judged(good_run())
 def stored(volumes: Path, made: Summary) -> None:
     """Publish a summary."""
     (volumes / "summary").mkdir(exist_ok=True)
-    store.store(volumes, made, newest=True)
+    store.store(volumes, Snapshot(made, empty(made.run)), newest=True)
 
 
 class Waiting:
@@ -34,7 +36,8 @@ class Waiting:
 
     async def code(self) -> int:
         """Wait, and return the exit code."""
-        return await wait(self.volumes, self.stop, say=self.said.append, tell=self.told.append, now=self.now)
+        speaker = Speaker(self.volumes, self.said.append)
+        return await wait(self.volumes, self.stop, speaker, tell=self.told.append, now=self.now)
 
 
 @pytest.fixture(autouse=True)

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 from services.collector.publish import store
-from tests.unit.collector.books_factory import RUN, good_run, judged
+from services.collector.publish.faces import faces
+from services.collector.reconcile.snapshot import empty, snapshot
+from tests.unit.collector.books_factory import RUN, fold, good_run
 
-MADE = judged(good_run())
+MADE = snapshot(fold(good_run()), final=True)
+OPEN = snapshot(fold(good_run()), final=False)
 
 
 def test_a_summary_is_stored_and_loaded(tmp_path: Path) -> None:
@@ -13,7 +16,8 @@ def test_a_summary_is_stored_and_loaded(tmp_path: Path) -> None:
     (tmp_path / "summary").mkdir()
     store.store(tmp_path, MADE, newest=True)
 
-    assert MADE == store.load(tmp_path, RUN)
+    assert MADE.summary == store.load(tmp_path, RUN)
+    assert MADE == store.load_snapshot(tmp_path, RUN)
     copies = [store.summary_path(tmp_path, RUN), tmp_path / "summary" / "summary.json"]
     assert 1 == len({path.read_bytes() for path in copies})
 
@@ -36,9 +40,36 @@ def test_what_is_no_summary_is_none(tmp_path: Path) -> None:
         path.write_bytes(text)
 
         assert store.load(tmp_path, RUN) is None
+        assert store.load_snapshot(tmp_path, RUN) is None
 
 
 def test_only_the_date_is_changed() -> None:
     """A dated summary without its date is the summary."""
-    assert "now" == store.dated(MADE, "now").made_at
+    assert "now" == store.dated(MADE, "now").summary.made_at
     assert MADE == store.dated(store.dated(MADE, "now"), None)
+
+
+def test_a_closed_run_has_all_its_files(tmp_path: Path) -> None:
+    """The bytes of every face, the summary written last; no temporary file is left."""
+    store.store(tmp_path, MADE, newest=True)
+    folder = store.summary_path(tmp_path, RUN).parent
+
+    assert faces(MADE) == {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert "summary.json" == list(faces(MADE))[-1]
+
+
+def test_an_open_run_has_its_summary_alone(tmp_path: Path) -> None:
+    """What is not over yet has no verdict to write down."""
+    store.store(tmp_path, OPEN, newest=True)
+
+    assert ["summary.json"] == [path.name for path in store.summary_path(tmp_path, RUN).parent.iterdir()]
+
+
+def test_a_timeline_that_is_gone_is_not_missed(tmp_path: Path) -> None:
+    """The numbers are shown without it."""
+    store.store(tmp_path, MADE, newest=True)
+    store.summary_path(tmp_path, RUN).with_name("timeline.json").unlink()
+    found = store.load_snapshot(tmp_path, RUN)
+
+    assert found is not None
+    assert (MADE.summary, empty(RUN)) == (found.summary, found.timeline)

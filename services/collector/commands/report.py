@@ -1,0 +1,78 @@
+"""Makes the files of a run again, from its logs and its ledger alone: byte for byte what the collector wrote."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from services.collector.commands import command, verify
+from services.collector.commands.folder import NoVolumes, books_of, runs_of
+from services.collector.publish import store, terminal
+from services.collector.publish.faces import faces
+from services.collector.publish.view import view
+from services.collector.reconcile.snapshot import Snapshot, snapshot
+from services.collector.settings import CollectorSettings, read_limits
+from services.contract.summary import EXIT_CODES
+from services.runtime import files
+from services.runtime.errors import UnwritableFolder
+
+
+def add(commands: command.Commands) -> None:
+    """Add the command."""
+    parser = command.add(
+        commands,
+        "report",
+        "make the files of a run again, from its logs and its ledger alone",
+        run,
+        {
+            "report volumes": "the newest run; its files in volumes/summary/RUN are written anew",
+            "report volumes --run 20261122T073000Z --out here": "writes them to another folder and nothing to volumes",
+            "report volumes --json | jq .totals": "what summary.json says, on one line",
+            "report volumes --thresholds 'latency.p99<50ms'": "as if these limits had been set",
+        },
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="the folder that holds logs/ and ledger/")
+    parser.add_argument("--run", help="the run; the newest if none is named")
+    parser.add_argument("--json", action="store_true", help="print the summary as one line of JSON")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, help="where the files go; DIR/summary/RUN if not given")
+    parser.add_argument("--thresholds", metavar="LIMITS", help="hold the run to these and not to THRESHOLDS")
+
+
+def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Make the files as was chosen, print the summary; return the verdict's exit code."""
+    settings, volumes = CollectorSettings.read(environment), chosen.folder
+    limits = settings.limits if chosen.thresholds is None else read_limits("--thresholds", chosen.thresholds)
+    runs = runs_of(volumes)
+    if not runs:
+        raise NoVolumes(f"{volumes}: no run")
+    (name,) = runs_of(volumes, chosen.run or runs[-1])
+    books = books_of(volumes, name)
+    made = snapshot(books, limits, final=True, made_at=books.ended_at)
+    if chosen.json:
+        sys.stdout.write(verify.json_line(made.summary))
+    else:
+        places = store.places(volumes, name) if chosen.out is None else f"files in {chosen.out}"
+        print(terminal.final(view(made, places), colour=settings.colour and sys.stdout.isatty()))
+    if chosen.out is None and made.summary.state != "closed":
+        # Its own collector may be at work on them.
+        print(f"run {name} has no end: its files were not written; --out writes them elsewhere", file=sys.stderr)
+    else:
+        _write(made, volumes, chosen.out, newest=name == runs[-1])
+    return EXIT_CODES[made.summary.verdict]
+
+
+def _write(made: Snapshot, volumes: Path, out: Path | None, *, newest: bool) -> None:
+    folder = out or store.summary_path(volumes, made.summary.run).parent
+    try:
+        if out is None:
+            store.store(volumes, made, newest=newest)
+            return
+        out.mkdir(parents=True, exist_ok=True)
+        for name, data in faces(made).items():
+            files.replace(out / name, data, durable=False)
+    except OSError as problem:
+        why = os.strerror(problem.errno or 0).lower()
+        raise UnwritableFolder(f"{folder}", why, "fix: name a folder that takes files, with --out") from problem

@@ -1,0 +1,65 @@
+"""Says how runs go: a line a second, or in place on a terminal; and the summary of each when it is over."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from services.collector.publish import store, terminal
+from services.collector.publish.progress import progress
+from services.collector.publish.view import view
+from services.collector.reconcile.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from services.collector.publish.screen import Screen
+
+
+class Speaker:
+    """The voice of the collector.
+
+    Args:
+        volumes: the volumes folder.
+        say: takes a text.
+        screen: takes what is shown in place; None where there is no terminal.
+        colour: use the terminal's colours.
+    """
+
+    def __init__(
+        self, volumes: Path, say: Callable[[str], None], screen: Screen | None = None, *, colour: bool = False
+    ) -> None:
+        self.screen = screen
+        self._volumes, self._say, self._colour = volumes, say, colour
+
+    @classmethod
+    def on_stdout(cls, volumes: Path, *, colour: bool) -> Speaker:
+        """Return one that speaks on standard output, in place if that is a terminal."""
+        if not sys.stdout.isatty():
+            return cls(volumes, _print)
+        # Where there is no terminal nothing else needs it.
+        from services.collector.publish.screen import Screen  # noqa: PLC0415
+
+        screen = Screen(sys.stdout, colour=colour)
+        return cls(volumes, screen.end, screen, colour=colour)
+
+    def progress(self, made: Snapshot, elapsed_s: float | None = None, rate: float | None = None) -> None:
+        """Tell how far a run is; the arguments are those of `progress.progress`."""
+        if self.screen is None:
+            self._say(progress(made.summary, elapsed_s, rate))
+        else:
+            self.screen.show(view(made, ""), elapsed_s, rate)
+
+    def final(self, made: Snapshot) -> None:
+        """Tell the summary of a run."""
+        shown = view(made, store.places(self._volumes, made.summary.run))
+        self._say(terminal.final(shown, colour=self._colour))
+
+    def end(self) -> None:
+        """Leave the terminal as it was."""
+        if self.screen is not None:
+            self.screen.end()
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)

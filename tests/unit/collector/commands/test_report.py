@@ -1,0 +1,113 @@
+"""Tests of services/collector/commands/report.py."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from services.collector.__main__ import main
+from services.collector.app import Collector
+from services.collector.publish import store
+from services.collector.publish.speaker import Speaker
+from services.collector.settings import CollectorSettings
+from services.runtime.clock import Clock
+from tests.unit.collector.books_factory import RUN, Files, good_run, ledger_source, log_source, write
+
+FILES = {"timeline.json", "clients.csv", "junit.xml", "summary.md", "summary.json"}
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start from the defaults, whatever this machine has set."""
+    for name in ("VOLUMES", "THRESHOLDS", "PAGE_PORT", "PAGE_HOST", "KEEP_RUNS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def collected(files: Files, volumes: Path, **environment: str) -> dict[str, bytes]:
+    """Let the running collector close a run; return the files that it wrote."""
+    write(files, volumes)
+    (volumes / "summary").mkdir()
+    settings = CollectorSettings.read({"VOLUMES": str(volumes), **environment})
+    Collector(settings, Clock(), Speaker(volumes, lambda text: None)).round(last=True)
+    return written(store.summary_path(volumes, RUN).parent)
+
+
+@pytest.mark.parametrize("is_good", [True, False])
+def test_the_files_are_those_of_the_collector(tmp_path: Path, *, is_good: bool) -> None:
+    """Byte for byte, from logs and ledger alone, at another place."""
+    files = good_run()
+    if not is_good:
+        files[log_source("client-1")][1] = b"garbage\n"
+    before = collected(files, tmp_path / "a", THRESHOLDS="latency.p99<1ns")
+    write(files, tmp_path / "b")
+
+    assert 99 == main(["report", str(tmp_path / "b"), "--thresholds", "latency.p99<1ns"])
+    assert before == written(tmp_path / "b" / "summary" / RUN)
+    assert FILES == set(before)
+
+
+def test_the_files_may_go_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Then nothing is written to the volumes, and the summary says where they are."""
+    write(good_run(), tmp_path / "volumes")
+
+    assert 0 == main(["report", str(tmp_path / "volumes"), "--run", RUN, "--out", str(tmp_path / "here")])
+    assert FILES == set(written(tmp_path / "here"))
+    assert not (tmp_path / "volumes" / "summary").exists()
+    assert f"files in {tmp_path / 'here'}" in capsys.readouterr().out
+
+
+def test_the_summary_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As on a terminal, or as one line of JSON: the summary's content."""
+    write(good_run(), tmp_path)
+
+    assert 0 == main(["report", str(tmp_path)])
+    assert capsys.readouterr().out.startswith("\n  PASS   2 clients")
+    assert 0 == main(["report", str(tmp_path), "--json"])
+
+    line = capsys.readouterr().out
+    assert 1 == line.count("\n")
+    assert json.loads(store.summary_path(tmp_path, RUN).read_bytes()) == json.loads(line)
+
+
+def test_the_newest_run_is_meant(tmp_path: Path) -> None:
+    """Unless one is named; an older one leaves the copy beside the runs alone."""
+    write(good_run(), tmp_path)
+    (tmp_path / "logs" / "20271122T073000Z").mkdir()
+
+    assert 98 == main(["report", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert b"20271122T073000Z" in written(tmp_path / "out")["summary.json"]
+    assert 0 == main(["report", str(tmp_path), "--run", RUN])
+    assert [RUN] == [path.name for path in (tmp_path / "summary").iterdir()]
+
+
+def test_a_run_that_goes_on_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its summary is its collector's; elsewhere it may be judged as it stands."""
+    files = good_run()
+    del files[ledger_source()][-1]
+    write(files, tmp_path)
+
+    assert 98 == main(["report", str(tmp_path)])
+    assert "has no end: its files were not written" in capsys.readouterr().err
+    assert not (tmp_path / "summary").exists()
+    assert 98 == main(["report", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert FILES == set(written(tmp_path / "out"))
+
+
+def test_what_the_operator_has_to_mend_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No run, no such run, and a folder that takes no files."""
+    (tmp_path / "logs").mkdir()
+
+    assert 104 == main(["report", str(tmp_path)])
+    assert f"error: {tmp_path}: no run\n" == capsys.readouterr().err
+
+    write(good_run(), tmp_path)
+    (tmp_path / "file").write_bytes(b"")
+
+    assert 104 == main(["report", str(tmp_path), "--run", "20200101T000000Z"])
+    assert 104 == main(["report", str(tmp_path), "--out", str(tmp_path / "file")])
+    assert f"cannot write to {tmp_path / 'file'}: " in capsys.readouterr().err
