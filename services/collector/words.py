@@ -48,6 +48,13 @@ def plain_seconds(value_ns: int | None) -> str:
     return f"{(value_ns or 0) / 1e9:.3f}"
 
 
+def pace(rate: float | None) -> str:
+    """Return in words how fast records are due: ``200 msg/s``; nothing for a pause."""
+    if rate is None:
+        return ""
+    return f"{number(rate)} msg/s" if rate else "as fast as clients take them"
+
+
 def size(count: float | None) -> str:
     """Return an amount of bytes in the unit that suits it: ``30.6 MB``."""
     if count is None:

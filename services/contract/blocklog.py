@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from services.contract.fields import Count, Digest, Name, Positive, Run, Span, digest, digest_text
+from services.contract.fields import Count, Digest, Integer, Name, Positive, Run, Span, digest, digest_text
 from services.contract.line import Kinds, LineStruct
 
 VERSION = 1
@@ -82,9 +82,9 @@ class BlockHeader(LineStruct, tag="block", frozen=True, kw_only=True):
     closed_by: ClosedBy
     started_at: str
     ended_at: str
-    duration_ns: int
-    idle_ns: int
-    clock_offset_us: int
+    duration_ns: Integer
+    idle_ns: Integer
+    clock_offset_us: Integer
     clock_error_us: Count
     digest: Digest
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
 
 LONGEST_NS = 2**63
@@ -63,6 +63,11 @@ class Histogram:
             for bucket, count in zip(buckets(within), some.values(), strict=True):
                 self._counts[bucket] += count
         self._extend(low, high, len(values_ns))
+
+    @property
+    def counts(self) -> Mapping[int, int]:
+        """How many durations there are in each bucket that has any."""
+        return self._counts
 
     def merge(self, other: Histogram) -> None:
         """Add another histogram's counts to this one's."""

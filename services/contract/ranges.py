@@ -65,6 +65,11 @@ class Ranges:
         """The highest integer held, 0 for none."""
         return self._lasts[-1] if self._lasts else 0
 
+    def span_of(self, number: int) -> tuple[int, int] | None:
+        """Return the range that holds an integer, None when none does."""
+        at = bisect_left(self._lasts, number)
+        return (self._firsts[at], self._lasts[at]) if number in self else None
+
     def within(self, first: int, last: int) -> Ranges:
         """Return those held between ``first`` and ``last`` inclusive."""
         return self & Ranges([(first, last)])

@@ -15,8 +15,11 @@ from services.contract.fields import Span
 VERSION: Final = 1
 MOST_SLOTS = 600
 MOST_BLOCKS = 512
+MOST_BARS = 32_768
+"""… and of all clients together, but for 16 of each."""
 MOST_GAPS = 100
 MOST_MARKS = 500
+MOST_LANES = 256
 ROWS_PER_OCTAVE = 2
 """Rows of the heat map to a doubling of the latency."""
 
@@ -98,6 +101,12 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     slots: list[Slot]
     lanes: list[Lane]
     marks: list[Mark]
+
+
+def heat_row(duration_ns: int) -> int:
+    """Return the row of the heat map that a duration falls into."""
+    # Twice the binary logarithm, rounded down, is that of the square.
+    return max(0, (duration_ns * duration_ns).bit_length() - 1)
 
 
 def encode(timeline: Timeline) -> bytes:

@@ -8,6 +8,8 @@ from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.chain import Damage
 from services.collector.reconcile.ledgerside import ClientLedger
 from services.collector.reconcile.logside import LogBook, LogFile
+from services.collector.reconcile.moments import moment
+from services.collector.reconcile.silence import Silence, longest
 from services.contract.ranges import Ranges
 from services.contract.summary import ClientState, Fault
 
@@ -42,6 +44,7 @@ class Account:
         causes: the missing ones by cause; together they are ``missing`` unless the books do not close.
         never_sent: seqs that the ledger alone says were never sent, whatever the log says.
         faults: what is wrong with its files.
+        silence: the longest time in which it received nothing.
     """
 
     client: str
@@ -54,6 +57,7 @@ class Account:
     causes: dict[str, Ranges]
     never_sent: int
     faults: tuple[Fault, ...]
+    silence: Silence | None
 
     @property
     def residual(self) -> int:
@@ -71,6 +75,14 @@ class Account:
         """Messages on disk that no receipt covers."""
         return len(self.log.logged - self.ledger.receipted)
 
+    def around(self, seq: int) -> tuple[int | None, int | None]:
+        """Return when the messages before and after a missing one came, those of its gap; None where nobody knows."""
+        gap = self.missing.span_of(seq)
+        before_us, after_us = self.log.times.edges.around(*gap) if gap else (None, None)
+        if before_us is None or after_us is None:
+            return before_us, after_us
+        return min(before_us, after_us), max(before_us, after_us)
+
 
 def accounts(books: RunBooks) -> list[Account]:
     """Return the account of every client that either side knows, by name and number."""
@@ -86,7 +98,7 @@ def client_order(name: str) -> tuple[str, int, str]:
 
 
 def _account(books: RunBooks, name: str) -> Account:
-    log = books.logs.get(name) or LogBook(name, books.spread)
+    log = books.logs.get(name) or LogBook(name, books.times)
     ledger = books.ledger.clients.get(name) or ClientLedger()
     end = books.ledger.end
     state = _state(books, log, ledger)
@@ -112,6 +124,7 @@ def _account(books: RunBooks, name: str) -> Account:
         causes=causes,
         never_sent=max(0, expected - through),
         faults=_faults(log, missing),
+        silence=longest(log.times.silences, ledger, state, books.ledger.start_us, moment(end.at) if end else None),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from services.collector.reconcile.chain import Damage
 from services.collector.reconcile.ledgerside import LedgerBook, LedgerFile
 from services.collector.reconcile.logside import LogBook, LogFile
-from services.collector.reconcile.spread import Spread
+from services.collector.reconcile.times import RunTimes
 from services.collector.scan import Source, Tail
 from services.contract import blocklog
 
@@ -17,9 +17,9 @@ class RunBooks:
 
     def __init__(self, run: str) -> None:
         self.run = run
+        self.times = RunTimes()
         self.ledger = LedgerBook()
         self.logs: dict[str, LogBook] = {}
-        self.spread = Spread()
 
     def take(self, source: Source, line: bytes) -> None:
         """Enter one line, newline included. A file's lines come in their order, the files in any."""
@@ -69,7 +69,7 @@ class RunBooks:
         if source.client is None:
             return self.ledger.file(source)
         if source.client not in self.logs:
-            self.logs[source.client] = LogBook(source.client, self.spread)
+            self.logs[source.client] = LogBook(source.client, self.times)
         return self.logs[source.client].file(source)
 
     def _torn(self, file: LogFile | LedgerFile, size: int) -> None:

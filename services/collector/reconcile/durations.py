@@ -36,10 +36,10 @@ def measured(books: RunBooks) -> Durations:
     # Without a schedule nothing is due, so there is nothing to be late for.
     scheduled = books.ledger.rate != 0
     return Durations(
-        latency=_merged(log.latency for log in logs if scheduled),
-        transit=_merged(log.transit for log in logs),
+        latency=_merged(log.times.latency for log in logs if scheduled),
+        transit=_merged(log.times.transit for log in logs),
         block=_merged(log.durations for log in logs),
-        spread=books.spread.histogram(),
+        spread=books.times.spread.histogram(),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from services.collector.reconcile.blocks import number
 from services.collector.reconcile.chain import FileChain
+from services.collector.reconcile.moments import bounded, moment
 from services.collector.reconcile.notes import Note, Notes
 from services.collector.scan import Source
 from services.contract import ledger
@@ -52,6 +53,7 @@ class LedgerBook:
         self.opens: dict[str, ledger.Open] = {}
         self.clients: dict[str, ClientLedger] = {}
         self.ends: dict[str, ledger.End] = {}
+        self.controls: dict[str, ledger.Control] = {}
         self._paces: dict[tuple[int, str, int], ledger.Pace] = {}
         self._files: dict[Source, LedgerFile] = {}
 
@@ -81,6 +83,17 @@ class LedgerBook:
         return min(self.ends.values(), key=lambda entry: entry.at, default=None)
 
     @property
+    def paces(self) -> list[ledger.Pace]:
+        """Every change of the schedule, in the order of the feed."""
+        return [self._paces[key] for key in sorted(self._paces)]
+
+    @property
+    def bounds_us(self) -> list[int]:
+        """The moments at which the run began and ended, as far as it did, by every line that tells of it."""
+        began = [bounded(pace.due_us) for pace in self._paces.values() if pace.first == 1]
+        return began + [at_us for entry in self.ends.values() if (at_us := moment(entry.at)) is not None]
+
+    @property
     def pace(self) -> ledger.Pace | None:
         """The schedule that is on: of equal ``first`` the last line counts."""
         return self._paces[max(self._paces)] if self._paces else None
@@ -93,8 +106,7 @@ class LedgerBook:
     @property
     def rate(self) -> float | int | None:
         """The rate that is on, or was before a pause."""
-        rates = [self._paces[key].rate for key in sorted(self._paces)]
-        known = [rate for rate in rates if rate is not None]
+        known = [pace.rate for pace in self.paces if pace.rate is not None]
         return known[-1] if known else (self.open.rate if self.open else None)
 
     @property
@@ -131,7 +143,7 @@ class LedgerBook:
             case ledger.End():
                 self.ends[sealed.crc] = entry
             case ledger.Control():
-                pass
+                self.controls[sealed.crc] = entry
 
     def _receipt(self, entry: ledger.Receipt) -> None:
         client = self.client(entry.client)

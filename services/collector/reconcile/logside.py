@@ -10,7 +10,7 @@ import hashlib
 from services.collector.reconcile.blocks import Content, OpenNote, examine, number
 from services.collector.reconcile.chain import FileChain
 from services.collector.reconcile.notes import Note, Notes
-from services.collector.reconcile.spread import Spread
+from services.collector.reconcile.times import ClientTimes, RunTimes
 from services.collector.scan import Source
 from services.contract import blocklog
 from services.contract.fields import utc_us
@@ -25,7 +25,7 @@ Segment = tuple[int, int]
 class LogBook:
     """Everything one client logged in one run."""
 
-    def __init__(self, client: str, spread: Spread) -> None:
+    def __init__(self, client: str, times: RunTimes) -> None:
         self.client = client
         self.blocks = Notes()
         self.opens: dict[Segment, dict[str, OpenNote]] = {}
@@ -37,15 +37,11 @@ class LogBook:
         self.messages = self.bytes = 0
         self.duplicates = 0
         self.reordered = 0
-        self.latency = Histogram()
-        self.transit = Histogram()
         self.durations = Histogram()
-        self.first_us: int | None = None
-        self.last_us: int | None = None
+        self.times = ClientTimes(client, times)
         self.clock_error_us: int | None = None
         self.torn: dict[str, int] = {}
         self._offset: tuple[int, int, str, int] | None = None
-        self._spread = spread
         self._files: dict[Source, LogFile] = {}
 
     def take(self, source: Source, line: bytes) -> None:
@@ -104,7 +100,7 @@ class LogBook:
         )
         if block.messages:
             self._enter_messages(block.messages, content)
-            self._enter_times(block, content, stamps)
+            self.times.take(block, content, stamps)
 
     def _declare(self, entry: blocklog.Block | blocklog.End) -> None:
         self.duplicates += entry.duplicates
@@ -115,23 +111,11 @@ class LogBook:
     def _enter_messages(self, messages: list[blocklog.Message], content: Content) -> None:
         self.messages += len(messages)
         self.bytes += content.size
-        self.latency.record([message.latency_ns for message in messages])
-        self.transit.record([message.transit_ns for message in messages])
         for first, last in content.spans:
             if first <= self.logged.last:
                 for again in self.logged.within(first, last):
                     self.twice.add(*again)
             self.logged.add(first, last)
-
-    def _enter_times(self, block: blocklog.Block, content: Content, stamps: dict[str, int]) -> None:
-        if not stamps:
-            return
-        offset = block.clock_offset_us
-        earliest, latest = min(stamps.values()) + offset, max(stamps.values()) + offset
-        self.first_us = earliest if self.first_us is None else min(self.first_us, earliest)
-        self.last_us = latest if self.last_us is None else max(self.last_us, latest)
-        sampled = content.every(self._spread.stride(content.spans[-1][1]), block.messages)
-        self._spread.take(self.client, [(one.seq, stamps[one.received_at] + offset) for one in sampled])
 
 
 class LogFile:

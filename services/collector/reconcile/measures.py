@@ -43,9 +43,9 @@ def of_run(every: Sequence[Account], totals: Totals, durations: Mapping[str, His
 def of_client(account: Account, *, scheduled: bool) -> Measures:
     """Return the measures of one client; without a schedule nothing is due, so nothing is late."""
     log = account.log
-    durations = {"transit": log.transit, "block": log.durations}
+    durations = {"transit": log.times.transit, "block": log.durations}
     if scheduled:
-        durations["latency"] = log.latency
+        durations["latency"] = log.times.latency
     figures: dict[str, float | int | None] = {
         "missing": len(account.missing),
         "duplicates": account.duplicates,
@@ -60,7 +60,7 @@ def of_client(account: Account, *, scheduled: bool) -> Measures:
 
 
 def _rate(account: Account) -> float | None:
-    first_us, last_us = account.log.first_us, account.log.last_us
+    first_us, last_us = account.log.times.first_us, account.log.times.last_us
     if first_us is None or last_us is None or last_us <= first_us:
         return None
     return account.received * 1e6 / (last_us - first_us)

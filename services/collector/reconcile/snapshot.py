@@ -5,19 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from services.collector.reconcile.account import accounts
 from services.collector.reconcile.books import RunBooks
+<<<<<<< HEAD
 from services.collector.reconcile.durations import Durations
+=======
+from services.collector.reconcile.durations import Durations, measured
+>>>>>>> 0925e9a (wip)
 from services.collector.reconcile.summarise import reconcile
 from services.collector.reconcile.thresholds import Limit
+from services.collector.reconcile.timeline import draw
 from services.contract.summary import Summary
 from services.contract.timeline import Timeline
 
 
 class Snapshot(NamedTuple):
-    """A run in numbers and over time, both from the same lines."""
+    """A run in numbers and over time, all from the same lines.
+
+    Attributes:
+        summary: the run in numbers.
+        timeline: the run over time.
+        durations: what its quantiles were taken from; None of a run that is not read again.
+    """
 
     summary: Summary
     timeline: Timeline
+    durations: Durations | None = None
 
 
 def snapshot(
@@ -29,8 +42,14 @@ def snapshot(
     taken: Durations | None = None,
 ) -> Snapshot:
     """Return a run as it stands; the arguments are those of `reconcile`."""
+<<<<<<< HEAD
     made = reconcile(books, limits, final=final, made_at=made_at, taken=taken)
     return Snapshot(made, empty(books.run))
+=======
+    every, taken = accounts(books), measured(books)
+    made = reconcile(books, limits, final=final, made_at=made_at, taken=taken, every=every)
+    return Snapshot(made, draw(books, every), taken)
+>>>>>>> 0925e9a (wip)
 
 
 def empty(run: str) -> Timeline:

@@ -32,6 +32,7 @@ def reconcile(
     final: bool,
     made_at: str | None = None,
     taken: Durations | None = None,
+    every: list[Account] | None = None,
 ) -> Summary:
     """Return the summary of a run.
 
@@ -41,8 +42,9 @@ def reconcile(
         final: nothing will be added any more, so there is a verdict.
         made_at: the one field that is not a function of the books.
         taken: what `measured` finds in these books, for whoever has asked it already.
+        every: what `accounts` finds in them, likewise.
     """
-    every = accounts(books)
+    every = accounts(books) if every is None else every
     scheduled = books.ledger.rate != 0
     totals = _totals(every)
     histograms = (taken or measured(books)).by_name()
@@ -122,8 +124,8 @@ def _causes(every: Sequence[Account]) -> Causes:
 
 
 def _totals(every: Sequence[Account]) -> Totals:
-    firsts = [account.log.first_us for account in every if account.log.first_us is not None]
-    lasts = [account.log.last_us for account in every if account.log.last_us is not None]
+    firsts = [account.log.times.first_us for account in every if account.log.times.first_us is not None]
+    lasts = [account.log.times.last_us for account in every if account.log.times.last_us is not None]
     duration_ns = (max(lasts) - min(firsts)) * 1000 if firsts and lasts else None
     received = sum(account.received for account in every)
     total_bytes = sum(account.log.bytes for account in every)
@@ -166,8 +168,8 @@ def _client(account: Account, *, scheduled: bool) -> ClientSummary:
         torn=sum(log.torn.values()),
         clock_offset_us=log.clock_offset_us,
         clock_error_us=log.clock_error_us,
-        latency_ns=Quantiles.of(log.latency) if scheduled else Quantiles(),
-        transit_ns=Quantiles.of(log.transit),
+        latency_ns=Quantiles.of(log.times.latency) if scheduled else Quantiles(),
+        transit_ns=Quantiles.of(log.times.transit),
         block_duration_ns=Quantiles.of(log.durations),
     )
 

@@ -34,8 +34,8 @@ def test_a_good_log_is_entered_whole() -> None:
     log = book(log_files(SESSION))
 
     assert [(1, 30)] == log.logged.spans()
-    assert (30, 3, 30, 30) == (log.messages, len(log.blocks), log.latency.count, log.transit.count)
-    assert (START_US + 1000, START_US + 30_000) == (log.first_us, log.last_us)
+    assert (30, 3, 30, 30) == (log.messages, len(log.blocks), log.times.latency.count, log.times.transit.count)
+    assert (START_US + 1000, START_US + 30_000) == (log.times.first_us, log.times.last_us)
     assert [] == kinds(log_files(SESSION))
 
 
@@ -45,7 +45,7 @@ def test_reading_a_file_twice_changes_nothing() -> None:
     copied = {**files, log_source("a", 7): files[log_source("a")], log_source("a", 1, 9): files[log_source("a")][:3]}
     log = book(copied)
 
-    assert (30, 30, {1, 7}) == (log.messages, log.latency.count, log.sessions)
+    assert (30, 30, {1, 7}) == (log.messages, log.times.latency.count, log.sessions)
     assert [] == kinds(copied)
 
 
@@ -63,7 +63,7 @@ def test_times_are_corrected_by_the_clock_offset() -> None:
     log = book(log_files(Session("a", 1, 1, 0, [(1, 10), (11, 20)], changes=changes)))
 
     assert (START_US + 1500, START_US + 20_400, 70, 400) == (
-        log.first_us, log.last_us, log.clock_error_us, log.clock_offset_us,
+        log.times.first_us, log.times.last_us, log.clock_error_us, log.clock_offset_us,
     )  # fmt: skip
 
 
@@ -163,4 +163,4 @@ def test_stamps_within_one_second_and_across_are_read_alike() -> None:
     """The short way of reading a time gives what the long way gives."""
     log = book(log_files(Session("a", 1, 1, 0, [(999, 1001), (1002, 2001)])))
 
-    assert (at(999), START_US + 999_000, START_US + 2_001_000) == (at(999), log.first_us, log.last_us)
+    assert (at(999), START_US + 999_000, START_US + 2_001_000) == (at(999), log.times.first_us, log.times.last_us)

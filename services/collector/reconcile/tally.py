@@ -1,0 +1,90 @@
+"""Tally of the messages within one slot of time, counted in few bytes: a run has hundreds of slots."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from functools import cache
+from itertools import accumulate
+
+from services.contract.histogram import Histogram, middle_ns
+from services.contract.timeline import heat_row
+
+_SHIFT = 2
+"""Four buckets of a histogram are one here; so a percentile is within 2 % of the exact one."""
+_WIDTH = 8
+"""Bytes of a count."""
+
+
+class Tally:
+    """Counts of durations in nanoseconds, in buckets that lie side by side in one array."""
+
+    __slots__ = ("_counts", "_low", "count", "max", "min")
+
+    def __init__(self) -> None:
+        self._low, self._counts = 0, array("Q")
+        self.count = self.min = self.max = 0
+
+    def add(self, some: Histogram) -> None:
+        """Count all durations of a histogram."""
+        if some.min is None or some.max is None:
+            return
+        self._extend(some.min, some.max, some.count)
+        self._reach(min(some.counts) >> _SHIFT, max(some.counts) >> _SHIFT)
+        counts, low = self._counts, self._low
+        for bucket, count in some.counts.items():
+            counts[(bucket >> _SHIFT) - low] += count
+
+    def merge(self, other: Tally) -> None:
+        """Count all durations of another slot."""
+        if other.count:
+            self._extend(other.min, other.max, other.count)
+            self._reach(other._low, other._low + len(other._counts) - 1)
+            start = other._low - self._low
+            for place, count in enumerate(other._counts, start):
+                self._counts[place] += count
+
+    def summary(self) -> tuple[int, int, int] | None:
+        """Return p50, p99 and the greatest, None when there are none."""
+        if not self.count:
+            return None
+        reached = list(accumulate(self._counts))
+        p50, p99 = (self._middle(bisect_left(reached, -(-self.count * percent // 100))) for percent in (50, 99))
+        return p50, p99, self.max
+
+    def heat(self) -> list[tuple[int, int]]:
+        """Return how many there are in each row of the heat map that has any."""
+        rows: dict[int, int] = {}
+        for place, count in enumerate(self._counts):
+            if count:
+                row = _row(self._low + place)
+                rows[row] = rows.get(row, 0) + count
+        return list(rows.items())
+
+    def _middle(self, place: int) -> int:
+        return min(max(_middle_ns(self._low + place), self.min), self.max)
+
+    def _extend(self, low: int, high: int, count: int) -> None:
+        self.min, self.max = (min(self.min, low), max(self.max, high)) if self.count else (low, high)
+        self.count += count
+
+    def _reach(self, low: int, high: int) -> None:
+        counts = self._counts
+        if not counts:
+            self._low, self._counts = low, array("Q", bytes(_WIDTH * (high - low + 1)))
+            return
+        if low < self._low:
+            self._counts = counts = array("Q", bytes(_WIDTH * (self._low - low))) + counts
+            self._low = low
+        beyond = high - self._low - len(counts) + 1
+        if beyond > 0:
+            counts.frombytes(bytes(_WIDTH * beyond))
+
+
+def _middle_ns(bucket: int) -> int:
+    return middle_ns((bucket << _SHIFT) + (1 << _SHIFT >> 1))
+
+
+@cache
+def _row(bucket: int) -> int:
+    return heat_row(_middle_ns(bucket))

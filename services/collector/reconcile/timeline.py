@@ -1,0 +1,80 @@
+"""Makes the timeline of a run from both sides of its books. Pure: the same lines give the same timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.collector.reconcile.account import CAUSES, Account
+from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.marks import marks
+from services.collector.reconcile.moments import bounded, moment
+from services.contract.timeline import MOST_GAPS, MOST_LANES, Gap, Lane, Timeline
+
+
+def draw(books: RunBooks, every: Sequence[Account]) -> Timeline:
+    """Return the timeline of a run.
+
+    Args:
+        books: all lines of it that were read.
+        every: the accounts of its clients.
+    """
+    scheduled = books.ledger.rate != 0
+    slots = books.times.slots
+    for at_us in books.ledger.bounds_us:
+        slots.cover(at_us)
+    chosen = _chosen(every)
+    numbers = [account.log.times.number for account in chosen]
+    told = slots.slots(scheduled=scheduled)
+    worst = slots.worst([number for number in numbers if number is not None], scheduled=scheduled)
+    by_number = iter(worst)
+    return Timeline(
+        run=books.run,
+        start_us=_start(books, every),
+        end_us=_end(books, every),
+        step_us=slots.step_us,
+        slots=told,
+        lanes=[
+            _lane(account, [None] * len(told) if number is None else next(by_number))
+            for account, number in zip(chosen, numbers, strict=True)
+        ],
+        marks=marks(books.ledger),
+    )
+
+
+def _chosen(every: Sequence[Account]) -> list[Account]:
+    """Return the accounts that get a lane: of too many those who miss most, in the order of the summary."""
+    if len(every) <= MOST_LANES:
+        return list(every)
+    ranked = sorted(range(len(every)), key=lambda place: (-len(every[place].missing), place))
+    return [every[place] for place in sorted(ranked[:MOST_LANES])]
+
+
+def _start(books: RunBooks, every: Sequence[Account]) -> int | None:
+    if books.ledger.start_us is not None:
+        return bounded(books.ledger.start_us)
+    return min(
+        (account.log.times.first_us for account in every if account.log.times.first_us is not None), default=None
+    )
+
+
+def _end(books: RunBooks, every: Sequence[Account]) -> int | None:
+    ended = moment(books.ledger.end.at) if books.ledger.end else None
+    lasts = (account.log.times.last_us for account in every if account.log.times.last_us is not None)
+    return ended if ended is not None else max(lasts, default=None)
+
+
+def _lane(account: Account, worst: list[int | None]) -> Lane:
+    bars = account.log.times.bars
+    return Lane(client=account.client, stride=bars.stride, bars=bars.bars(), gaps=_gaps(account), worst=worst)
+
+
+def _gaps(account: Account) -> list[Gap]:
+    pieces = [(first, last, cause) for cause in CAUSES for first, last in account.causes[cause]]
+    # The widest tell most; what is left of them is told in the order of the feed.
+    pieces.sort(key=lambda piece: (piece[0] - piece[1], piece[0]))
+    return [_gap(account, *piece) for piece in sorted(pieces[:MOST_GAPS])]
+
+
+def _gap(account: Account, first: int, last: int, cause: str) -> Gap:
+    from_us, to_us = account.around(first)
+    return Gap(seqs=(first, last), cause=cause, from_us=from_us, to_us=to_us)

@@ -1,0 +1,180 @@
+"""What was received when: the run cut into slots of one width, in bounded memory however long it is.
+
+The width depends on the first and the last moment alone, and a wider slot is the sum of the narrower ones in it: so
+whatever the order in which clients and blocks are read, the same slots remain.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Protocol
+
+from services.collector.reconcile.tally import Tally
+from services.contract.blocklog import Message
+from services.contract.histogram import Histogram
+from services.contract.timeline import MOST_SLOTS, Slot
+
+FINEST_US = 250_000
+"""The width of a slot while all of them are few enough; then it doubles."""
+GATHERED = 8192
+"""So many messages of one client and slot are counted at once: what counting costs is mostly to begin it."""
+_NOTHING = -1.0
+
+
+class Receiver(Protocol):
+    """One client, which has a number and counts the durations of its messages."""
+
+    @property
+    def number(self) -> int | None: ...
+
+    def count(self, latency: Histogram, transit: Histogram) -> None:
+        """Count the durations of some of its messages."""
+
+
+class TimeSlot:
+    """All that was received within one slot."""
+
+    __slots__ = ("_made", "bytes", "latency", "messages", "transit", "worst")
+
+    def __init__(self) -> None:
+        self.messages = self.bytes = 0
+        self.latency, self.transit = Tally(), Tally()
+        self.worst = (array("f"), array("f"))
+        """The longest latency and the longest transit by number of client, negative where it received nothing."""
+        self._made: tuple[int, bool, Slot] | None = None
+
+    def add(self, number: int, size: int, latency: Histogram, transit: Histogram) -> None:
+        """Count messages of one client, and ``size`` bytes of records."""
+        self.messages, self.bytes = self.messages + latency.count, self.bytes + size
+        for durations, worst, some in zip((self.latency, self.transit), self.worst, (latency, transit), strict=True):
+            durations.add(some)
+            worst.extend([_NOTHING] * (number + 1 - len(worst)))
+            worst[number] = max(worst[number], some.max or 0)
+
+    def merge(self, other: TimeSlot) -> None:
+        """Count what was received within another slot."""
+        self.messages, self.bytes = self.messages + other.messages, self.bytes + other.bytes
+        self.latency.merge(other.latency)
+        self.transit.merge(other.transit)
+        for worst, others in zip(self.worst, other.worst, strict=True):
+            worst[:] = array("f", [max(pair) for pair in zip_longest(worst, others, fillvalue=_NOTHING)])
+
+    def slot(self, at_us: int, *, scheduled: bool) -> Slot:
+        """Return what is told of the slot that begins at ``at_us``; without a schedule nothing is late."""
+        # Nearly all slots are over: nothing of them changes from one telling to the next.
+        if self._made is None or self._made[:2] != (self.messages, scheduled):
+            told = Slot(
+                at_us=at_us,
+                messages=self.messages,
+                bytes=self.bytes,
+                latency=self.latency.summary() if scheduled else None,
+                transit=self.transit.summary(),
+                heat=(self.latency if scheduled else self.transit).heat(),
+            )
+            self._made = self.messages, scheduled, told
+        return self._made[2]
+
+
+class TimeSlots:
+    """The slots of one run, all clients together. Moments are epoch microseconds."""
+
+    def __init__(self) -> None:
+        self.step_us = FINEST_US
+        self._slots: dict[int, TimeSlot] = {}
+        self._first_us: int | None = None
+        self._last_us = 0
+        self._numbers = 0
+        self._who: Receiver | None = None
+        self._place = self._size = 0
+        self._latencies: list[int] = []
+        self._transits: list[int] = []
+
+    def number(self) -> int:
+        """Return the number of a client that is new."""
+        self._numbers += 1
+        return self._numbers - 1
+
+    def cover(self, first_us: int, last_us: int | None = None) -> None:
+        """Have slots from one moment to another, or at one, and as wide as that takes."""
+        last_us = first_us if last_us is None else last_us
+        if self._first_us is None:
+            self._first_us, self._last_us = first_us, last_us
+        elif first_us < self._first_us or last_us > self._last_us:
+            self._first_us, self._last_us = min(self._first_us, first_us), max(self._last_us, last_us)
+        else:
+            return
+        step_us = self.step_us
+        while self._last_us // step_us - self._first_us // step_us >= MOST_SLOTS:
+            step_us *= 2
+        if step_us > self.step_us:
+            self._widen(step_us)
+
+    def _widen(self, step_us: int) -> None:
+        self.settle()
+        narrow, by = self._slots, step_us // self.step_us
+        self.step_us, self._slots = step_us, {}
+        for place, slot in narrow.items():
+            if place // by in self._slots:
+                self._slots[place // by].merge(slot)
+            else:
+                self._slots[place // by] = slot
+
+    def take(self, who: Receiver, place: int, messages: Sequence[Message], size: int) -> None:
+        """Take messages that a client received within one slot, the ``place``-th since 1970.
+
+        They are counted when messages of another slot or client come, or when `settle` is called.
+
+        Args:
+            who: the client.
+            place: moment of their receipt over `step_us`, rounded down; covered.
+            messages: at least one.
+            size: bytes of their records.
+        """
+        if who is not self._who or place != self._place or len(self._latencies) >= GATHERED:
+            self.settle()
+            self._who, self._place = who, place
+        self._latencies += [message.latency_ns for message in messages]
+        self._transits += [message.transit_ns for message in messages]
+        self._size += size
+
+    def settle(self) -> None:
+        """Count what was taken and not counted yet."""
+        if self._who is None:
+            return
+        latency, transit = Histogram(), Histogram()
+        latency.record(self._latencies)
+        transit.record(self._transits)
+        self._who.count(latency, transit)
+        slot = self._slots.get(self._place)
+        if slot is None:
+            slot = self._slots[self._place] = TimeSlot()
+        slot.add(self._who.number, self._size, latency, transit)
+        self._who, self._size = None, 0
+        self._latencies.clear()
+        self._transits.clear()
+
+    def slots(self, *, scheduled: bool) -> list[Slot]:
+        """Return every slot from the first moment to the last, those in which nothing came too."""
+        return [
+            Slot(at_us=place * self.step_us, messages=0, bytes=0, latency=None, transit=None, heat=[])
+            if slot is None
+            else slot.slot(place * self.step_us, scheduled=scheduled)
+            for place, slot in self._told()
+        ]
+
+    def worst(self, numbers: Sequence[int], *, scheduled: bool) -> list[list[int | None]]:
+        """Return of each client of these numbers the longest latency (transit without a schedule) in every slot."""
+        empty = array("f")
+        told = [empty if slot is None else slot.worst[not scheduled] for _, slot in self._told()]
+        rows = [[row[number] if number < len(row) else _NOTHING for number in numbers] for row in told]
+        columns = zip(*rows, strict=True) if rows else [()] * len(numbers)
+        return [[None if value < 0 else int(value) for value in column] for column in columns]
+
+    def _told(self) -> list[tuple[int, TimeSlot | None]]:
+        self.settle()
+        if self._first_us is None:
+            return []
+        first, last = self._first_us // self.step_us, self._last_us // self.step_us
+        return [(place, self._slots.get(place)) for place in range(first, last + 1)]
