@@ -11,11 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from services.collector import keep
+from services.collector.complaints import Complaints
 from services.collector.control import Control
 from services.collector.follow import Follow
 from services.collector.publish import store, wishes
+from services.collector.publish.board import Board
+from services.collector.publish.cost import Meter, resident_bytes
 from services.collector.publish.metrics import Effort
-from services.collector.publish.page import Board, Page
+from services.collector.publish.page import Page
 from services.collector.publish.speaker import Speaker
 from services.collector.publish.voice import Voice
 from services.collector.reconcile.durations import Durations
@@ -81,7 +84,7 @@ class Collector:
         self._settings, self._clock, self._speaker, self._now = settings, clock, speaker, now
         self._followed: dict[str, Followed] = {}
         self._closed: set[str] = set()
-        self._complaints: set[str] = set()
+        self.complaints = Complaints(log)
         self._prune_at = 0.0
 
     def is_alive(self) -> bool:
@@ -103,7 +106,7 @@ class Collector:
                 self._look(self._followed[run], newest=run == runs[-1], limit=limit, last=last)
             except OSError as problem:
                 is_hindered = True
-                self._complain("cannot read or publish a run", run, problem)
+                self.complaints.say("cannot read or publish a run", run, problem)
         behind = any(one.follow.behind for one in self._followed.values())
         if not behind and not is_hindered:
             self.effort = replace(self.effort, caught_up_at=started)
@@ -195,18 +198,7 @@ class Collector:
         self._prune_at = self._now() + PRUNE_SECONDS
         # A summary whose books are gone belongs to a closed run as well.
         closed = self._closed | (keep.summed_up(self._settings.volumes) - set(self._followed))
-        for run in keep.surplus(closed, self._settings.keep_runs):
-            try:
-                if keep.remove(self._settings.volumes, run):
-                    self._closed.discard(run)
-            except OSError as problem:
-                self._complain("cannot remove an old summary", "", problem)
-
-    def _complain(self, event: str, run: str, problem: OSError) -> None:
-        key = f"{event} {run} {problem.errno}"
-        if key not in self._complaints:
-            self._complaints.add(key)
-            log.warning(event, extra={"run": run or None, "why": str(problem)})
+        self._closed -= keep.prune(self._settings.volumes, closed, self._settings.keep_runs, self.complaints)
 
 
 def _pause(took: float, *, idle: bool) -> float:
@@ -219,21 +211,30 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     """Run the service until it is told to stop."""
     probe(settings.volumes / "summary")
     board = Board()
-    page = Page(settings.page_host, settings.page_port, board, wishes.routes(Control(settings).ask))
+    more = wishes.routes(Control(settings).ask)
+    page = Page(settings.page_host, settings.page_port, board, settings.volumes, more)
     speaker = Speaker.on_stdout(settings.volumes, colour=settings.colour)
-    collector = Collector(settings, Clock(), speaker)
+    collector, meter = Collector(settings, Clock(), speaker), Meter()
+
+    def show() -> None:
+        newest, now = collector.newest, time.monotonic()
+        meter.note(now, time.process_time())
+        board.tell(collector.effort, meter.tiles(collector.effort, collector.complaints.count, resident_bytes(), now))
+        places = store.places(settings.volumes, newest.summary.run) if newest else ""
+        board.show(newest, places, collector.durations)
+
     tasks = [asyncio.create_task(beat(alive=collector.is_alive)), asyncio.create_task(page.serve())]
     log.info("ready", extra={"page": page.address, "volumes": str(Path(settings.volumes))})
     try:
         while not stop.is_set():
             began = time.process_time()
             behind = await asyncio.to_thread(collector.round)
-            board.show(collector.newest and collector.newest.summary, collector.durations, collector.effort)
+            show()
             took, idle = time.process_time() - began, time.monotonic() - collector.changed_at > IDLE_AFTER_SECONDS
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 0.0 if behind else _pause(took, idle=idle))
         await asyncio.to_thread(collector.round, last=True)
-        board.show(collector.newest and collector.newest.summary, collector.durations, collector.effort)
+        show()
     finally:
         speaker.end()
         await page.stop()

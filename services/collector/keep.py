@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from services.collector.complaints import Complaints
 from services.contract.fields import RUN_PATTERN, run_order
 
 
@@ -23,6 +24,18 @@ def summed_up(volumes: Path) -> set[str]:
     """Return the runs that have a summary, with or without books."""
     found = (path.parent.name for path in (volumes / "summary").glob("*/summary.json"))
     return {name for name in found if re.match(RUN_PATTERN, name)}
+
+
+def prune(volumes: Path, closed: Iterable[str], keep: int, complaints: Complaints) -> set[str]:
+    """Remove the summaries of runs that are too many and whose books are gone; return which were removed."""
+    removed = set()
+    for run in surplus(closed, keep):
+        try:
+            if remove(volumes, run):
+                removed.add(run)
+        except OSError as problem:
+            complaints.say("cannot remove an old summary", "", problem)
+    return removed
 
 
 def remove(volumes: Path, run: str) -> bool:

@@ -1,10 +1,12 @@
 """Tests of services/collector/keep.py."""
 
+import logging
 from pathlib import Path
 
 import pytest
 
 from services.collector import keep
+from services.collector.complaints import Complaints
 from tests.unit.collector.books_factory import RUN
 
 
@@ -46,3 +48,13 @@ def test_runs_with_a_summary_are_found(tmp_path: Path) -> None:
     (tmp_path / "summary" / RUN / "summary.json").touch()
 
     assert {RUN} == keep.summed_up(tmp_path)
+
+
+def test_what_cannot_be_removed_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A summary that is not there can not be removed: that is said, and the others are removed all the same."""
+    (tmp_path / "summary" / "20251122T073000Z").mkdir(parents=True)
+    complaints = Complaints(logging.getLogger("test"))
+    removed = keep.prune(tmp_path, ["20241122T073000Z", "20251122T073000Z", RUN], 1, complaints)
+
+    assert {"20251122T073000Z"} == removed
+    assert ["cannot remove an old summary"] == [record.message for record in caplog.records]

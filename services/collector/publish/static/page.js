@@ -1,99 +1,109 @@
-// Shows the summary as it comes. Whatever is shown goes through textContent, so nothing in a log becomes markup.
+// Shows a run: its view as text, its drawing as charts. The texts come made, so that the page says what every other face
+// says. In a report the data stands in the page; else they come as events.
 "use strict";
 
-const QUANTILES = ["min", "p50", "p90", "p99", "p99_9", "max"];
-const TIMES = [["Latency from due time", "latency_ns"], ["Latency from send time", "transit_ns"],
-  ["Spread first to last client", "spread_ns"], ["Time to receive a block", "block_duration_ns"]];
-const TONES = { PASS: "good", FAIL: "bad", INVALID: "doubt" };
-const CLIENT_COLUMNS = [
-  ["Client", (c) => c.client], ["State", (c) => c.state], ["Block size", (c) => count(c.block_size)],
-  ["Blocks", (c) => count(c.blocks)], ["Received", (c) => count(c.received)],
-  ["Block p50", (c) => time(c.block_duration_ns.p50)],
-  ["Latency p99", (c) => time(c.latency_ns.p99 ?? c.transit_ns.p99)],
-  ["Missing", (c) => count(c.missing), (c) => c.missing], ["Duplicates", (c) => count(c.duplicates), (c) => c.duplicates],
-  ["Reordered", (c) => count(c.reordered), (c) => c.reordered], ["Corrupt", (c) => count(c.corrupt), (c) => c.corrupt],
-];
-const at = (id) => document.getElementById(id);
-let updated = 0;
-let connected = false;
+(() => {
+  const { at, put, Table } = gauge;
+  const ANSWERS = { true: ["✓ yes", "good"], false: ["✗ no", "bad"], null: ["–", "faint"] };
+  const lanes = new Map();
+  let highest = 0;
 
-function count(value) {
-  return value === null || value === undefined ? "–" : value.toLocaleString("en", { maximumFractionDigits: 0 });
-}
+  const tables = {
+    times: new Table(at("times"), "Quantiles of all durations"),
+    delivery: new Table(at("delivery"), "What became of the records"),
+    checks: new Table(at("checks"), "Checks"),
+    thresholds: new Table(at("thresholds"), "Thresholds"),
+    events: new Table(at("events"), "Events of the run"),
+    gaps: new Table(at("gaps"), "What is missing"),
+    clients: new Table(at("clients"), "Clients", {
+      sortable: true,
+      draws: { over_time: (cell, cells) => gauge.spark(cell, lanes.get(cells[0].text)?.worst ?? [], highest) },
+      onRows: (shown, all) => put(at("matches"), shown === all ? "" : `${shown} of ${all} clients match.`),
+    }),
+  };
 
-function time(ns) {
-  if (ns === null || ns === undefined) return "–";
-  if (ns >= 1e9) return `${(ns / 1e9).toFixed(1)} s`;
-  return ns >= 1e5 ? `${(ns / 1e6).toFixed(1)} ms` : `${(ns / 1e3).toFixed(1)} µs`;
-}
+  const text = (shown, tone = "") => ({ text: String(shown), value: shown, tone });
 
-function element(name, text, tone) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  if (tone) made.className = tone;
-  return made;
-}
+  function answered(first, rows) {
+    const columns = [{ key: "name", label: first, numeric: false }, { key: "ok", label: "answer", numeric: false }, { key: "detail", label: "detail", numeric: false }];
+    return { columns, rows: rows.map((row) => [text(row.name), text(...ANSWERS[row.ok]), text(row.detail)]) };
+  }
 
-function row(cells) {
-  const made = document.createElement("tr");
-  made.append(...cells);
-  return made;
-}
+  function delivered(rows) {
+    const columns = [{ key: "what", label: "records" }, { key: "many", label: "how many" }, { key: "more", label: "and", numeric: false }];
+    return { columns, rows: rows.map((row) => (
+      [text(row.inner ? `– ${row.label}` : row.label), text(row.texts[0]), text(row.texts.slice(1).filter(Boolean).join(" · "), "faint")])) };
+  }
 
-function heads(id, names) {
-  at(id).replaceChildren(...names.map((name) => {
-    const made = element("th", name);
-    made.scope = "col";
-    return made;
-  }));
-}
+  function view(made) {
+    put(at("verdict"), made.verdict ?? made.state, made.tone);
+    document.title = `${made.verdict ?? made.state} · ${made.run} · Streamgauge`;
+    put(at("headline"), made.headline);
+    put(at("run"), `run ${made.run}`);
+    const reasons = made.reasons.filter((reason) => reason !== made.headline);
+    if (at("reasons").childElementCount !== reasons.length || [...at("reasons").children].some((item, index) => item.textContent !== reasons[index])) {
+      at("reasons").replaceChildren(...reasons.map((reason) => gauge.make("li", {}, reason)));
+    }
+    gauge.tiles(at("tiles"), made.tiles.filter((tile) => tile.key !== "verdict"));
+    tables.times.show(made.times);
+    tables.delivery.show(delivered(made.delivery));
+    tables.checks.show(answered("check", made.checks));
+    at("thresholds").hidden = !made.thresholds.length;
+    tables.thresholds.show(answered("threshold", made.thresholds));
+    tables.clients.show(made.clients);
+    gauge.control?.follow(made);
+    gauge.block?.follow(made);
+  }
 
-function tiles(s) {
-  const t = s.totals;
-  const values = [["State", s.state], ["Clients", count(s.clients.length)],
-    ["Received", count(t.received)], ["Expected", count(t.expected)], ["Missing", count(t.missing), t.missing],
-    ["Duplicates", count(t.duplicates), t.duplicates], ["Residual", count(t.residual), t.residual],
-    ["Rate", `${count(t.messages_per_second)}/s`], ["Latency p99", time(s.latency_ns.p99 ?? s.transit_ns.p99)]];
-  at("tiles").replaceChildren(...values.map(([name, value, bad]) => {
-    const tile = document.createElement("div");
-    tile.append(element("dt", name), element("dd", value, bad ? "bad" : ""));
-    return tile;
-  }));
-}
+  function folded(name, count, title, table) {
+    at(`${name}-frame`).hidden = !count;
+    put(at(`${name}-frame`).firstElementChild, title);
+    tables[name].show(table);
+  }
 
-function show(s) {
-  at("verdict").textContent = s.verdict ?? s.state;
-  at("verdict").className = TONES[s.verdict] ?? "";
-  document.title = `${s.verdict ?? s.state} · Streamgauge`;
-  at("headline").textContent = s.headline;
-  at("run").textContent = `run ${s.run}`;
-  at("reasons").replaceChildren(...s.reasons.slice(1, 21).map((reason) => element("li", reason)));
-  tiles(s);
-  at("clients").replaceChildren(...s.clients.slice(0, 500).map((client) =>
-    row(CLIENT_COLUMNS.map(([, read, bad]) => element("td", read(client), bad && bad(client) ? "bad" : "")))));
-  at("times").replaceChildren(...TIMES.map(([name, key]) =>
-    row([element("td", name), ...QUANTILES.map((q) => element("td", time(s[key][q])))])));
-  at("checks").replaceChildren(
-    ...s.checks.map((c) => row([element("td", c.name), answer(c.ok), element("td", c.detail)])),
-    ...s.thresholds.map((l) => row([element("td", l.expression), answer(l.ok),
-      element("td", l.detail)])));
-}
+  function happened(drawing) {
+    const columns = [{ key: "at", label: "when (UTC)" }, ...["kind", "client", "detail"].map((key) => ({ key, label: key, numeric: false }))];
+    const rows = drawing.marks.map((mark) => [text(gauge.moment(mark.at_us)), text(mark.kind), text(mark.client ?? ""), text(mark.detail)]);
+    folded("events", rows.length, `Events (${rows.length})`, { columns, rows });
+  }
 
-function answer(ok) {
-  return ok === null ? element("td", "–") : element("td", ok ? "✓ yes" : "✗ no", ok ? "good" : "bad");
-}
+  function missed(drawing) {
+    const columns = [{ key: "client", label: "client" }, { key: "seqs", label: "seqs" }, { key: "cause", label: "cause", numeric: false }, { key: "from", label: "after" }, { key: "to", label: "before" }];
+    const rows = drawing.lanes.flatMap((lane) => lane.gaps.map((gap) => (
+      [text(lane.client), text(gauge.seqs(gap.seqs), "bad"), text(gap.cause), text(gauge.moment(gap.from_us)), text(gauge.moment(gap.to_us))])));
+    const left = drawing.lanes.reduce((sum, lane) => sum + lane.gaps_left, 0);
+    folded("gaps", rows.length, `What is missing (${rows.length} gaps${left ? `, and ${left} more that are not shown` : ""})`, { columns, rows });
+  }
 
-function age() {
-  at("dot").className = connected ? "on" : "";
-  const seconds = Math.max(0, Math.round((Date.now() - updated) / 1000));
-  const since = updated ? `updated ${seconds} s ago` : "waiting for the first run";
-  at("age").textContent = connected ? since : `disconnected${updated ? `, ${since}` : ""}`;
-}
+  function draw(drawing) {
+    lanes.clear();
+    highest = 0;
+    for (const lane of drawing.lanes) {
+      lanes.set(lane.client, lane);
+      highest = Math.max(highest, ...lane.worst);
+    }
+    const strides = [...new Set(drawing.lanes.map((lane) => lane.stride))];
+    const bars = strides.every((stride) => stride === 1) ? "one bar per block"
+      : `one bar for every ${strides.length > 1 ? "few blocks" : `${strides[0]} blocks`}, evenly chosen`;
+    put(at("lanes-note"), `One lane per client, ${bars}; what a client misses is red.`);
+    happened(drawing);
+    missed(drawing);
+    gauge.charts.show(drawing);
+  }
 
-heads("client-heads", CLIENT_COLUMNS.map(([name]) => name));
-heads("time-heads", ["", "min", "p50", "p90", "p99", "p99.9", "max"]);
-const events = new EventSource("/events");
-events.onopen = () => { connected = true; age(); };
-events.onerror = () => { connected = false; age(); };
-events.onmessage = (event) => { updated = Date.now(); show(JSON.parse(event.data)); age(); };
-setInterval(age, 1000);
+  function tool(cost) {
+    if (at("tool")) gauge.tiles(at("tool"), cost);
+  }
+
+  function show({ view: made, drawing, tool: cost }) {
+    // First, for the clients' table draws lines from it.
+    if (drawing) draw(drawing);
+    if (made) view(made);
+    if (cost) tool(cost);
+  }
+
+  at("filter").addEventListener("input", () => tables.clients.filter(at("filter").value));
+  const data = at("data");
+  if (data) show(JSON.parse(data.textContent));
+  else gauge.live.begin(show, tool);
+})();

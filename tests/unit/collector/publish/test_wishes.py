@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.types import Message
 
 from services.collector.publish import wishes
-from services.collector.publish.page import Board, make_app
+from services.collector.publish.board import Board
+from services.collector.publish.page import make_app
 from services.contract import wire
 from services.runtime.wishes import Declined, Unreachable
 
@@ -59,7 +61,7 @@ async def request(
         "headers": [(name.encode(), value.encode()) for name, value in headers.items() if value is not None],
         "http_version": "1.1", "scheme": "http", "root_path": "",
     }  # fmt: skip
-    await make_app(Board(), more=wishes.routes(server.ask))(scope, receive, send)
+    await make_app(Board(), Path("nowhere"), more=wishes.routes(server.ask))(scope, receive, send)
     return messages[0]["status"], json.loads(b"".join(message.get("body", b"") for message in messages[1:]))
 
 

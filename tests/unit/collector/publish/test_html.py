@@ -1,0 +1,65 @@
+"""Tests of services/collector/publish/html.py."""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.collector.publish.html import report
+from services.collector.publish.view import view
+from services.collector.reconcile.snapshot import Snapshot, empty
+from tests.unit.collector.books_factory import RUN, good_run, judged
+from tests.unit.collector.publish.example import example, named
+
+HOSTILE = "</script><script>alert(1)</script><!--"
+
+
+def data_of(made: bytes) -> dict[str, Any]:
+    """Return what a report shows."""
+    found = re.search(rb'<script type="application/json" id="data">(.*?)</script>', made)
+    assert found
+    decoded: dict[str, Any] = json.loads(found[1])
+    return decoded
+
+
+def test_a_report_holds_the_view() -> None:
+    """Its numbers are those of the view, to the last digit."""
+    made = example()
+
+    assert msgspec.to_builtins(view(made, "")) == data_of(report(made))["view"]
+    assert made.summary.made_at == data_of(report(made))["made_at"]
+
+
+def test_a_report_is_one_file() -> None:
+    """Nothing in it is fetched from anywhere, and what only a live page can do is not there."""
+    text = report(example()).decode()
+    # What the charts' script could fetch is not looked at here but in a browser.
+    ours = text[: text.index("plotly.js v")] + text[text.rindex("</script>") :]
+
+    assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=\"(?!data:)", ours)
+    for live in ("EventSource", "/control", "/messages", 'id="dot"', "/metrics"):
+        assert live not in ours
+
+
+@pytest.mark.parametrize(
+    "made", [Snapshot(judged(good_run(20)), empty(RUN)), Snapshot(judged({}), empty(RUN))], ids=["short", "empty"]
+)
+def test_every_run_has_a_report(made: Snapshot) -> None:
+    """One of a second, and one in which nothing was received."""
+    assert made.summary.headline == data_of(report(made))["view"]["headline"]
+
+
+def test_the_same_run_gives_the_same_bytes() -> None:
+    """Nothing in a report depends on when or where it was made."""
+    assert report(example()) == report(example())
+
+
+def test_no_name_becomes_markup() -> None:
+    """What a log says ends no element, whatever it says."""
+    plain, hostile = report(example()), report(named(example(), HOSTILE))
+
+    assert plain.count(b"<script") == hostile.count(b"<script")
+    assert plain.count(b"<!--") == hostile.count(b"<!--")
+    assert HOSTILE in {row[0]["text"] for row in data_of(hostile)["view"]["clients"]["rows"]}

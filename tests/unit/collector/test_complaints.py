@@ -1,0 +1,18 @@
+"""Tests of services/collector/complaints.py."""
+
+import logging
+
+import pytest
+
+from services.collector.complaints import Complaints
+from tests.unit.collector.books_factory import RUN
+
+
+def test_each_trouble_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The same trouble again is no news; another run's, or another trouble, is."""
+    complaints = Complaints(logging.getLogger("test"))
+    for run, number in ((RUN, 28), (RUN, 28), ("", 28), (RUN, 5)):
+        complaints.say("cannot publish", run, OSError(number, "why"))
+
+    assert 3 == complaints.count
+    assert ["cannot publish"] * 3 == [record.message for record in caplog.records]
