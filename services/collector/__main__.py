@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from services.collector import modest
-from services.collector.commands import command, control, messages, prove, report, verify, wait
+from services.collector.commands import command, compare, control, messages, prove, report, verify, wait
 from services.collector.settings import CollectorSettings
 from services.contract.summary import EXIT_BAD_SETTINGS
 from services.runtime import jsonlogs
@@ -19,7 +19,7 @@ from services.runtime.version import SOFTWARE
 if TYPE_CHECKING:
     import asyncio
 
-COMMANDS = (wait, report, verify, messages, prove, control)
+COMMANDS = (wait, report, verify, compare, messages, prove, control)
 """In the order in which the help lists them."""
 
 

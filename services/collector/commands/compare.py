@@ -1,0 +1,203 @@
+"""Compares the runs of two folders: medians, what changed, and whether that is more than noise."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from services.collector import words
+from services.collector.commands import command, significance
+from services.collector.commands.comparison import Change, apart, compare
+from services.collector.commands.sides import Side, differences, side
+from services.collector.publish.markdown import escaped
+from services.contract.summary import EXIT_CODES
+from services.runtime.errors import OperatorError
+
+EXITS = "exit codes: 0 nothing got worse, 99 something did, 104 bad configuration, or workloads that differ"
+HEADS = ("", "A", "B", "change", "p", "")
+KEY = (
+    "±: the run farthest from the median; p: how often noise alone gives such a difference (Mann–Whitney U, exact)",
+    "~: p is 0.05 or more, so it may be noise",
+)
+_ADVICE = "play each side 5 times (RUNS=5)"
+
+
+class DifferentWorkloads(OperatorError):
+    """The runs had to do different things, so their numbers say nothing of each other."""
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it. ``worse`` names the metrics that decide the exit code."""
+
+    a: str
+    b: str
+    a_runs: list[str]
+    b_runs: list[str]
+    workload: str
+    worse_than: float
+    changes: list[Change]
+    worse: list[str]
+    notes: list[str]
+
+    @property
+    def verdict(self) -> str:
+        """All of it in one sentence."""
+        limit = f"{self.worse_than:.0%}".replace("%", " %")
+        facts = [one.metric for one in self.changes if one.outcome == "worse" and one.chance is None]
+        slower = [name for name in self.worse if name not in facts]
+        parts = [f"worse by more than {limit}: {', '.join(slower)}"] if slower else []
+        parts += [f"worse: {', '.join(facts)}"] if facts else []
+        if parts:
+            return "; ".join(parts)
+        if any(one.outcome == "unknown" for one in self.changes):
+            return "no count got worse; times were not judged"
+        better = [one.metric for one in self.changes if one.outcome == "better"]
+        return "nothing got worse" + (f"; better: {', '.join(better)}" if better else "")
+
+
+def add(commands: command.Commands) -> None:
+    """Add the command."""
+    parser = command.add(
+        commands,
+        "compare",
+        "compare the runs of two folders: what changed, and whether it is more than noise",
+        run,
+        {
+            "compare before after": "each a volumes folder with several runs (RUNS=5) of one workload",
+            "compare main.json volumes --worse-than 20%": "a summary.json that was kept, and a folder",
+            'compare before after --markdown >> "$GITHUB_STEP_SUMMARY"': "a table for a pull request",
+        },
+        EXITS,
+    )
+    parser.add_argument("a", metavar="A", type=Path, help="what is compared with: a volumes folder or a summary.json")
+    parser.add_argument("b", metavar="B", type=Path, help="what is held to it: another one")
+    parser.add_argument(
+        "--worse-than", metavar="SHARE", type=_share, default=0.1, help="so much worse is borne (default 10%%)"
+    )
+    parser.add_argument("--force", action="store_true", help="compare different workloads too")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    form.add_argument("--json", action="store_true", help="print one line of JSON")
+
+
+def run(chosen: argparse.Namespace, _environment: Mapping[str, str]) -> int:
+    """Compare the two sides that were chosen; return the exit code."""
+    found = compared(side(chosen.a), side(chosen.b), chosen.worse_than, force=chosen.force)
+    if chosen.json:
+        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+    else:
+        sys.stdout.write("\n".join(markdown(found) if chosen.markdown else text(found)) + "\n")
+    return EXIT_CODES["FAIL" if found.worse else "PASS"]
+
+
+def compared(a: Side, b: Side, worse_than: float, *, force: bool = False) -> Comparison:
+    """Hold one side to the other.
+
+    Raises:
+        DifferentWorkloads: they had to do different things, and it is not to be done by ``force``.
+    """
+    differ = differences([*a.workloads, *b.workloads])
+    if differ and not force:
+        listed = "".join(f"\n    {one}" for one in differ)
+        raise DifferentWorkloads(f"the workloads differ, so the numbers say nothing; --force compares them{listed}")
+    changes = compare(a.runs, b.runs, worse_than)
+    return Comparison(
+        a=a.name,
+        b=b.name,
+        a_runs=[made.run for made in a.runs],
+        b_runs=[made.run for made in b.runs],
+        workload=str(a.workloads[0]),
+        worse_than=worse_than,
+        changes=changes,
+        worse=[change.metric for change in changes if change.outcome == "worse"],
+        notes=[*(f"different workloads: {one}" for one in differ), *a.left_out, *b.left_out, *_few(a, b)],
+    )
+
+
+def _few(a: Side, b: Side) -> Iterator[str]:
+    counts = len(a.runs), len(b.runs)
+    if 1 in counts:
+        yield f"{_counted(counts)}: nobody knows the noise, so only counts are judged; {_ADVICE}"
+    elif not significance.can_tell(*counts):
+        yield f"{_counted(counts)}: too few to tell any change from noise; {_ADVICE}"
+
+
+def _counted(counts: tuple[int, int]) -> str:
+    one, other = counts
+    return f"{words.several(one, 'run')} a side" if one == other else f"{words.several(one, 'run')} and {other:,}"
+
+
+def text(found: Comparison) -> Iterator[str]:
+    """Yield the lines of a comparison for the terminal."""
+    width = max(len(found.a), len(found.b))
+    for label, name, runs in (("A", found.a, found.a_runs), ("B", found.b, found.b_runs)):
+        yield f"{label}  {name:<{width}}  {words.several(len(runs), 'run')}, {_span(runs)}"
+    yield f"   {found.workload}"
+    yield ""
+    rows = [HEADS, *map(_cells, found.changes)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
+    for row in rows:
+        name, *values, outcome = row
+        cells = [f"{value:>{size}}" for value, size in zip(values, widths[1:-1], strict=True)]
+        yield f"  {name:<{widths[0]}}   {'   '.join(cells)}   {outcome}".rstrip()
+    yield ""
+    if any(change.chance is not None for change in found.changes):
+        yield from (f"  {line}" for line in KEY)
+    for note in found.notes:
+        yield f"  note: {note}"
+    yield f"  {found.verdict}"
+
+
+def markdown(found: Comparison) -> Iterator[str]:
+    """Yield the lines of a comparison as Markdown."""
+    yield f"**{found.verdict[0].upper()}{found.verdict[1:]}**"
+    yield ""
+    heads = ["", f"A: {escaped(found.a)}", f"B: {escaped(found.b)}", *HEADS[3:]]
+    yield f"| {' | '.join(heads)} |"
+    yield "|---|--:|--:|--:|--:|---|"
+    for change in found.changes:
+        *cells, outcome = _cells(change)
+        yield f"| {' | '.join([*cells, f'**{outcome}**' if outcome == 'worse' else outcome])} |"
+    yield ""
+    yield f"{words.several(len(found.a_runs), 'run')} and {len(found.b_runs):,} · {escaped(found.workload)}"
+    for note in [*(KEY if any(change.chance is not None for change in found.changes) else ()), *found.notes]:
+        yield f"\n{escaped(note)}"
+
+
+def _span(runs: Sequence[str]) -> str:
+    return runs[0] if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
+
+
+def _cells(change: Change) -> tuple[str, ...]:
+    share = "" if change.change is None else f"{change.change:+.1%}".replace("%", " %")
+    shown = {"noise": "~", "same": "same"}.get(change.outcome, share or "more")
+    return (
+        change.metric,
+        _value(change, change.a, change.a_values),
+        _value(change, change.b, change.b_values),
+        shown,
+        "" if change.chance is None else f"{change.chance:.3f}",
+        change.outcome if change.outcome in ("better", "worse") else "",
+    )
+
+
+def _value(change: Change, value: float, values: Sequence[float]) -> str:
+    shown = {"ns": words.duration, "msg/s": words.rate}.get(change.unit, words.number)(value)
+    farthest = apart(values) if change.unit else None
+    return shown if farthest is None else f"{shown} ±{math.ceil(100 * farthest):>3} %"
+
+
+def _share(text: str) -> float:
+    number = text.strip().removesuffix("%").strip()
+    try:
+        share = float(number) / (100 if "%" in text else 1)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a share such as 10%, found {text!r}")
+    return share

@@ -1,0 +1,83 @@
+"""Tests of services/collector/commands/significance.py: held to published tables, and to counting by hand."""
+
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.collector.commands.significance import ALPHA, can_tell, chance
+
+# Of the two-sided test at 5 %: the greatest U that is significant, by the two sizes (Mann and Whitney's table).
+CRITICAL = {
+    (4, 4): 0, (4, 5): 1, (4, 8): 4, (5, 5): 2, (5, 6): 3, (5, 8): 6, (6, 6): 5, (7, 7): 8, (8, 8): 13,
+    (9, 9): 17, (10, 10): 23, (12, 12): 37, (15, 15): 64, (20, 20): 127,
+}  # fmt: skip
+
+
+def samples(ours: int, theirs: int, u: int) -> tuple[list[float], list[float]]:
+    """Return samples without ties of which ours has this U: so many pairs in which theirs is the lower one."""
+    values = [float(value) for value in range(ours)]
+    for at in reversed(range(ours)):
+        step = min(u, theirs)
+        u -= step
+        values[at] += step
+    every = range(ours + theirs)
+    return values, [float(value) for value in every if value not in values]
+
+
+@pytest.mark.parametrize(("sizes", "u"), CRITICAL.items())
+def test_the_published_bounds_are_kept(sizes: tuple[int, int], u: int) -> None:
+    """At the table's U a difference is significant, and one step nearer to the middle it is not."""
+    assert chance(*samples(*sizes, u)) < ALPHA <= chance(*samples(*sizes, u + 1))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [
+        ([1, 2, 3], [4, 5, 6], 2 / 20),
+        ([1, 2, 3, 4, 5], [6, 7, 8, 9, 10], 2 / 252),
+        ([1, 2, 3, 4, 6], [5, 7, 8, 9, 10], 4 / 252),
+        ([1], [2], 1.0),
+        ([1, 1, 1], [1, 1, 1], 1.0),
+        ([], [1], 1.0),
+        ([1, 1, 2], [2, 2, 2], 8 / 20),
+    ],
+)
+def test_chance_is_counted_exactly(ours: list[float], theirs: list[float], expected: float) -> None:
+    """So many of all ways to deal the ranks are as far from the middle; equal values share their ranks."""
+    assert pytest.approx(expected) == chance(ours, theirs)
+
+
+numbers = st.lists(st.integers(0, 9).map(float), min_size=1, max_size=5)
+
+
+@given(numbers, numbers)
+def test_it_is_what_trying_all_ways_gives(ours: list[float], theirs: list[float]) -> None:
+    """Each way to deal the values to the two sides, by hand: the share whose sum of ranks is as extreme."""
+    every = sorted([*ours, *theirs])
+    ranks = [2 * every.index(value) + every.count(value) + 1 for value in [*ours, *theirs]]
+    sums = [sum(dealt) * len(ranks) for dealt in combinations(ranks, len(ours))]
+    middle = sum(ranks) * len(ours)
+    extreme = [one for one in sums if abs(one - middle) >= abs(sum(ranks[: len(ours)]) * len(ranks) - middle)]
+
+    assert pytest.approx(len(extreme) / len(sums)) == chance(ours, theirs)
+
+
+@given(numbers, numbers)
+def test_it_does_not_matter_which_side_is_ours(ours: list[float], theirs: list[float]) -> None:
+    """The test is two-sided, and knows no units."""
+    assert pytest.approx(chance(ours, theirs)) == chance(theirs, ours)
+    assert pytest.approx(chance(ours, theirs)) == chance([10 * one for one in ours], [10 * one for one in theirs])
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [(3, 3, False), (3, 4, False), (3, 5, True), (4, 4, True), (1, 38, False), (1, 40, True)],
+)
+def test_too_few_runs_tell_nothing(ours: int, theirs: int, expected: bool) -> None:
+    """However far apart they are; what can be told, the test does tell."""
+    apart = chance(range(ours), range(100, 100 + theirs))
+
+    assert expected is can_tell(ours, theirs)
+    assert expected is (apart < ALPHA)
