@@ -16,6 +16,7 @@ from services.client.lookup import Lookup
 from services.client.reach import reach
 from services.contract import wire
 from services.runtime.clock import Clock
+from services.runtime.reading import SharedReads
 from services.runtime.stamps import Stamps
 
 # For the server to take note of the goodbye: a connection that is left earlier is reset, and takes it along.
@@ -23,7 +24,7 @@ _CLOSE_SECONDS = 3.0
 _FRAMES_QUEUED = 64
 
 
-class StampedConnection(ClientConnection):
+class StampedConnection(ClientConnection, SharedReads):
     """A connection whose messages carry the time at which their bytes arrived."""
 
     clock: Clock

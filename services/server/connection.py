@@ -16,6 +16,7 @@ from websockets.protocol import State
 
 from services.contract import wire
 from services.runtime.clock import Clock
+from services.runtime.reading import SharedReads
 from services.runtime.stamps import Stamps
 
 WRITE_LIMIT = (256 * 1024, 64 * 1024)
@@ -31,7 +32,7 @@ _PING = b"\x89\x00"
 _log = logging.getLogger("websockets.server")
 
 
-class FeedConnection(ServerConnection):
+class FeedConnection(ServerConnection, SharedReads):
     """A connection that never makes the sender wait.
 
     The library's own ``send`` waits for a peer that does not read, without limit, and so do its keepalive and its
