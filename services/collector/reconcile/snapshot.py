@@ -7,11 +7,7 @@ from typing import NamedTuple
 
 from services.collector.reconcile.account import accounts
 from services.collector.reconcile.books import RunBooks
-<<<<<<< HEAD
-from services.collector.reconcile.durations import Durations
-=======
 from services.collector.reconcile.durations import Durations, measured
->>>>>>> 0925e9a (wip)
 from services.collector.reconcile.summarise import reconcile
 from services.collector.reconcile.thresholds import Limit
 from services.collector.reconcile.timeline import draw
@@ -42,14 +38,9 @@ def snapshot(
     taken: Durations | None = None,
 ) -> Snapshot:
     """Return a run as it stands; the arguments are those of `reconcile`."""
-<<<<<<< HEAD
-    made = reconcile(books, limits, final=final, made_at=made_at, taken=taken)
-    return Snapshot(made, empty(books.run))
-=======
-    every, taken = accounts(books), measured(books)
+    every, taken = accounts(books), taken or measured(books)
     made = reconcile(books, limits, final=final, made_at=made_at, taken=taken, every=every)
     return Snapshot(made, draw(books, every), taken)
->>>>>>> 0925e9a (wip)
 
 
 def empty(run: str) -> Timeline:
