@@ -48,13 +48,6 @@ def plain_seconds(value_ns: int | None) -> str:
     return f"{(value_ns or 0) / 1e9:.3f}"
 
 
-def pace(rate: float | None) -> str:
-    """Return in words how fast records are due: ``200 msg/s``; nothing for a pause."""
-    if rate is None:
-        return ""
-    return f"{number(rate)} msg/s" if rate else "as fast as clients take them"
-
-
 def size(count: float | None) -> str:
     """Return an amount of bytes in the unit that suits it: ``30.6 MB``."""
     if count is None:
@@ -92,6 +85,13 @@ def percent(part: float, whole: float) -> str:
 def rate(per_second: float | None) -> str:
     """Return how many messages a second, ``-`` when unknown: ``1,000 msg/s``."""
     return "-" if per_second is None else f"{number(per_second)} msg/s"
+
+
+def pace(per_second: float | None) -> str:
+    """Return how fast records are due: ``200 msg/s``; nothing for a pause."""
+    if per_second is None:
+        return ""
+    return rate(per_second) if per_second else "as fast as clients take them"
 
 
 def moment(at_us: int) -> str:

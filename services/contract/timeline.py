@@ -104,9 +104,9 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def heat_row(duration_ns: int) -> int:
-    """Return the row of the heat map that a duration falls into."""
+    """Return the row of the heat map that a duration falls into; below 1 ns all is row 0."""
     # Twice the binary logarithm, rounded down, is that of the square.
-    return max(0, (duration_ns * duration_ns).bit_length() - 1)
+    return int(max(duration_ns, 1) ** ROWS_PER_OCTAVE).bit_length() - 1
 
 
 def encode(timeline: Timeline) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec import inspect
 
-from services.contract import blocklog, ledger, summary, wire
+from services.contract import blocklog, ledger, summary, timeline, wire
 from tests.repo.markdown import plain, prose, rows, section_of
 from tests.repo.repository import documents, relative, text
 
@@ -23,6 +23,12 @@ SUMMARY_PARTS = {
     "clients": summary.ClientSummary,
     "missing_by_cause": summary.Causes,
     "faults": summary.Fault,
+    "timeline.json": timeline.Timeline,
+    "slots": timeline.Slot,
+    "lanes": timeline.Lane,
+    "bars": timeline.Bar,
+    "gaps": timeline.Gap,
+    "marks": timeline.Mark,
 }
 
 DESCRIBED = [

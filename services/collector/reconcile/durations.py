@@ -38,7 +38,7 @@ def measured(books: RunBooks) -> Durations:
     return Durations(
         latency=_merged(log.times.latency for log in logs if scheduled),
         transit=_merged(log.times.transit for log in logs),
-        block=_merged(log.durations for log in logs),
+        block=_merged(log.times.durations for log in logs),
         spread=books.times.spread.histogram(),
     )
 

@@ -14,7 +14,6 @@ from services.collector.reconcile.times import ClientTimes, RunTimes
 from services.collector.scan import Source
 from services.contract import blocklog
 from services.contract.fields import utc_us
-from services.contract.histogram import Histogram
 from services.contract.line import Sealed
 from services.contract.ranges import Ranges
 
@@ -37,7 +36,6 @@ class LogBook:
         self.messages = self.bytes = 0
         self.duplicates = 0
         self.reordered = 0
-        self.durations = Histogram()
         self.times = ClientTimes(client, times)
         self.clock_error_us: int | None = None
         self.torn: dict[str, int] = {}
@@ -93,7 +91,7 @@ class LogBook:
         if not self.blocks.add((block.session, block.block), note):
             return
         self._declare(block)
-        self.durations.record([block.duration_ns])
+        self.times.lasted(block.duration_ns)
         self.clock_error_us = max(block.clock_error_us, self.clock_error_us or 0)
         self._offset = max(
             self._offset or (0, 0, "", 0), (block.session, block.block, sealed.crc, block.clock_offset_us)

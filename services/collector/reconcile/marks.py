@@ -48,7 +48,8 @@ def _paces(book: LedgerBook) -> Iterator[Mark]:
         else:
             kind = "rate" if pace.rate != rate else None
         if kind is not None:
-            yield Mark(at_us=bounded(pace.due_us), kind=kind, detail=words.pace(pace.rate))
+            detail = [words.pace(pace.rate), "planned" if kind != "start" and pace.stage is not None else ""]
+            yield Mark(at_us=bounded(pace.due_us), kind=kind, detail=", ".join(filter(None, detail)))
         before, rate = pace, pace.rate if pace.rate is not None else rate
 
 

@@ -43,7 +43,7 @@ def of_run(every: Sequence[Account], totals: Totals, durations: Mapping[str, His
 def of_client(account: Account, *, scheduled: bool) -> Measures:
     """Return the measures of one client; without a schedule nothing is due, so nothing is late."""
     log = account.log
-    durations = {"transit": log.times.transit, "block": log.durations}
+    durations = {"transit": log.times.transit, "block": log.times.durations}
     if scheduled:
         durations["latency"] = log.times.latency
     figures: dict[str, float | int | None] = {

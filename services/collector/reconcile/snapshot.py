@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from services.collector.reconcile.account import accounts
 from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.durations import Durations, measured
+from services.collector.reconcile.durations import Durations
 from services.collector.reconcile.summarise import reconcile
 from services.collector.reconcile.thresholds import Limit
 from services.collector.reconcile.timeline import draw
@@ -16,17 +16,10 @@ from services.contract.timeline import Timeline
 
 
 class Snapshot(NamedTuple):
-    """A run in numbers and over time, all from the same lines.
-
-    Attributes:
-        summary: the run in numbers.
-        timeline: the run over time.
-        durations: what its quantiles were taken from; None of a run that is not read again.
-    """
+    """A run in numbers and over time, both from the same lines."""
 
     summary: Summary
     timeline: Timeline
-    durations: Durations | None = None
 
 
 def snapshot(
@@ -38,9 +31,9 @@ def snapshot(
     taken: Durations | None = None,
 ) -> Snapshot:
     """Return a run as it stands; the arguments are those of `reconcile`."""
-    every, taken = accounts(books), taken or measured(books)
+    every = accounts(books)
     made = reconcile(books, limits, final=final, made_at=made_at, taken=taken, every=every)
-    return Snapshot(made, draw(books, every), taken)
+    return Snapshot(made, draw(books, every))
 
 
 def empty(run: str) -> Timeline:

@@ -170,7 +170,7 @@ def _client(account: Account, *, scheduled: bool) -> ClientSummary:
         clock_error_us=log.clock_error_us,
         latency_ns=Quantiles.of(log.times.latency) if scheduled else Quantiles(),
         transit_ns=Quantiles.of(log.times.transit),
-        block_duration_ns=Quantiles.of(log.durations),
+        block_duration_ns=Quantiles.of(log.times.durations),
     )
 
 

@@ -23,20 +23,14 @@ def draw(books: RunBooks, every: Sequence[Account]) -> Timeline:
     for at_us in books.ledger.bounds_us:
         slots.cover(at_us)
     chosen = _chosen(every)
-    numbers = [account.log.times.number for account in chosen]
-    told = slots.slots(scheduled=scheduled)
-    worst = slots.worst([number for number in numbers if number is not None], scheduled=scheduled)
-    by_number = iter(worst)
+    worst = slots.worst([account.log.times for account in chosen], scheduled=scheduled)
     return Timeline(
         run=books.run,
         start_us=_start(books, every),
         end_us=_end(books, every),
         step_us=slots.step_us,
-        slots=told,
-        lanes=[
-            _lane(account, [None] * len(told) if number is None else next(by_number))
-            for account, number in zip(chosen, numbers, strict=True)
-        ],
+        slots=slots.slots(scheduled=scheduled),
+        lanes=[_lane(account, in_slots) for account, in_slots in zip(chosen, worst, strict=True)],
         marks=marks(books.ledger),
     )
 

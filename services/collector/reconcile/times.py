@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from itertools import groupby
 
@@ -14,6 +15,9 @@ from services.collector.reconcile.spread import Spread
 from services.collector.reconcile.timeslots import TimeSlots
 from services.contract.blocklog import Block, Message
 from services.contract.histogram import Histogram
+
+GATHERED = 256
+"""So many blocks' durations are counted at once."""
 
 
 class RunTimes:
@@ -35,10 +39,9 @@ class ClientTimes:
         self.bars = Bars(run.room)
         self.edges = Edges()
         self.silences = Silences()
-        self.number: int | None = None
-        """Its number among the clients that logged a message, None before it did."""
         self._run = run
-        self._latency, self._transit = Histogram(), Histogram()
+        self._latency, self._transit, self._durations = Histogram(), Histogram(), Histogram()
+        self._lasted = array("q")
 
     @property
     def latency(self) -> Histogram:
@@ -51,6 +54,20 @@ class ClientTimes:
         """From sent to received, of all messages."""
         self._run.slots.settle()
         return self._transit
+
+    @property
+    def durations(self) -> Histogram:
+        """From the first message of a block to its last one, of all blocks."""
+        self._durations.record(self._lasted)
+        del self._lasted[:]
+        return self._durations
+
+    def lasted(self, duration_ns: int) -> None:
+        """Note how long a block took. It is counted later, with others: one by one they cost much to count."""
+        self._lasted.append(duration_ns)
+        if len(self._lasted) >= GATHERED:
+            self._durations.record(self._lasted)
+            del self._lasted[:]
 
     def count(self, latency: Histogram, transit: Histogram) -> None:
         """Count the durations of some messages."""
@@ -98,8 +115,6 @@ class ClientTimes:
     ) -> None:
         slots = self._run.slots
         slots.cover(earliest, latest)
-        if self.number is None:
-            self.number = slots.number()
         step_us = slots.step_us
         if earliest // step_us == latest // step_us:
             slots.take(self, earliest // step_us, block.messages, content.size)

@@ -24,10 +24,7 @@ _NOTHING = -1.0
 
 
 class Receiver(Protocol):
-    """One client, which has a number and counts the durations of its messages."""
-
-    @property
-    def number(self) -> int | None: ...
+    """One client, which counts the durations of its messages."""
 
     def count(self, latency: Histogram, transit: Histogram) -> None:
         """Count the durations of some of its messages."""
@@ -43,7 +40,7 @@ class TimeSlot:
         self.latency, self.transit = Tally(), Tally()
         self.worst = (array("f"), array("f"))
         """The longest latency and the longest transit by number of client, negative where it received nothing."""
-        self._made: tuple[int, bool, Slot] | None = None
+        self._made: tuple[tuple[int, int, bool], Slot] | None = None
 
     def add(self, number: int, size: int, latency: Histogram, transit: Histogram) -> None:
         """Count messages of one client, and ``size`` bytes of records."""
@@ -64,7 +61,8 @@ class TimeSlot:
     def slot(self, at_us: int, *, scheduled: bool) -> Slot:
         """Return what is told of the slot that begins at ``at_us``; without a schedule nothing is late."""
         # Nearly all slots are over: nothing of them changes from one telling to the next.
-        if self._made is None or self._made[:2] != (self.messages, scheduled):
+        key = (at_us, self.messages, scheduled)
+        if self._made is None or self._made[0] != key:
             told = Slot(
                 at_us=at_us,
                 messages=self.messages,
@@ -73,8 +71,8 @@ class TimeSlot:
                 transit=self.transit.summary(),
                 heat=(self.latency if scheduled else self.transit).heat(),
             )
-            self._made = self.messages, scheduled, told
-        return self._made[2]
+            self._made = key, told
+        return self._made[1]
 
 
 class TimeSlots:
@@ -85,16 +83,11 @@ class TimeSlots:
         self._slots: dict[int, TimeSlot] = {}
         self._first_us: int | None = None
         self._last_us = 0
-        self._numbers = 0
+        self._numbers: dict[Receiver, int] = {}
         self._who: Receiver | None = None
         self._place = self._size = 0
         self._latencies: list[int] = []
         self._transits: list[int] = []
-
-    def number(self) -> int:
-        """Return the number of a client that is new."""
-        self._numbers += 1
-        return self._numbers - 1
 
     def cover(self, first_us: int, last_us: int | None = None) -> None:
         """Have slots from one moment to another, or at one, and as wide as that takes."""
@@ -150,7 +143,7 @@ class TimeSlots:
         slot = self._slots.get(self._place)
         if slot is None:
             slot = self._slots[self._place] = TimeSlot()
-        slot.add(self._who.number, self._size, latency, transit)
+        slot.add(self._numbers.setdefault(self._who, len(self._numbers)), self._size, latency, transit)
         self._who, self._size = None, 0
         self._latencies.clear()
         self._transits.clear()
@@ -164,13 +157,17 @@ class TimeSlots:
             for place, slot in self._told()
         ]
 
-    def worst(self, numbers: Sequence[int], *, scheduled: bool) -> list[list[int | None]]:
-        """Return of each client of these numbers the longest latency (transit without a schedule) in every slot."""
-        empty = array("f")
-        told = [empty if slot is None else slot.worst[not scheduled] for _, slot in self._told()]
-        rows = [[row[number] if number < len(row) else _NOTHING for number in numbers] for row in told]
-        columns = zip(*rows, strict=True) if rows else [()] * len(numbers)
-        return [[None if value < 0 else int(value) for value in column] for column in columns]
+    def worst(self, every: Sequence[Receiver], *, scheduled: bool) -> list[list[int | None]]:
+        """Return of each of these clients the longest latency (transit without a schedule) in every slot."""
+        told, empty = self._told(), array("f")
+        # A client that received nothing has no number, and the next one to be given has no entry.
+        numbers = [self._numbers.get(who, len(self._numbers)) for who in every]
+        rows = []
+        for _, slot in told:
+            row = slot.worst[not scheduled] if slot else empty
+            found = [row[number] if number < len(row) else _NOTHING for number in numbers]
+            rows.append([None if worst < 0 else int(worst) for worst in found])
+        return list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in every]
 
     def _told(self) -> list[tuple[int, TimeSlot | None]]:
         self.settle()

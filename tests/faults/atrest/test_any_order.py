@@ -1,4 +1,4 @@
-"""The summary is a function of the set of lines: whatever happens to the files around them, it has the same bytes."""
+"""Summary and timeline are functions of the set of lines: whatever happens to the files, their bytes are the same."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 
 from services.collector.follow import Follow
 from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.summarise import reconcile
+from services.collector.reconcile.snapshot import Snapshot, snapshot
 from services.collector.scan import Source, Tail
-from services.contract import ledger, summary
+from services.contract import ledger, summary, timeline
 from tests.faults.atrest import reference, volumes
 from tests.faults.atrest.conftest import Count
 from tests.unit.collector import books_factory as factory
@@ -120,34 +120,40 @@ def interleaved(files: Volume, dice: random.Random) -> Iterator[tuple[Source, by
             yield source, line
 
 
+def told(made: Snapshot) -> bytes:
+    """Return all that is told of a run, in numbers and over time."""
+    return summary.encode(made.summary) + timeline.encode(made.timeline)
+
+
 def read(files: Volume, dice: random.Random) -> bytes:
-    """Return the summary of files read in a random order, by a collector that is asked meanwhile or restarted."""
+    """Return what is told of files read in a random order, by a collector that is asked meanwhile or restarted."""
     lines = list(interleaved(files, dice))
     if dice.random() < 0.1:
         # It read this much, told it, was killed, and began again.
         books = RunBooks(factory.RUN)
         for source, line in lines[: dice.randint(0, len(lines))]:
             books.take(source, line)
-        reconcile(books, final=False)
+        snapshot(books, final=False)
     books = RunBooks(factory.RUN)
     asked = dice.randrange(4 * len(lines))
     for index, (source, line) in enumerate(lines):
         books.take(source, line)
         if index == asked:
             books.take_sources(files)
-            reconcile(books, final=False)
+            snapshot(books, final=False)
     books.take_sources(files)
     books.take_tails(Tail(source, tail) for source, data in files.items() if (tail := reference.split(data)[1]))
-    return summary.encode(reconcile(books, final=True))
+    return told(snapshot(books, final=True))
 
 
 @KINDS
 def test_any_history_gives_the_same_bytes(kind: str, count: Count) -> None:
-    """Copies, renames, interleavings, questions in between and restarts change no byte of the summary."""
+    """Copies, renames, interleavings, questions in between and restarts change no byte of summary and timeline."""
     files = kinds_of_volume()[kind]
-    expected = summary.encode(reconcile(volumes.fold(files), final=True))
+    made = snapshot(volumes.fold(files), final=True)
+    expected = told(made)
     # A fault is told with the name of its file, so there a rename is seen, and rightly.
-    renames = not summary.decode(expected).faults
+    renames = not made.summary.faults
     for seed in range(HISTORIES):
         dice = random.Random(f"{kind} {seed}")
         assert expected == read(relive(files, renames=renames, dice=dice), dice), f"seed {kind} {seed}"
@@ -158,13 +164,14 @@ def test_any_history_gives_the_same_bytes(kind: str, count: Count) -> None:
 def test_any_history_of_real_files_gives_the_same_bytes(kind: str, tmp_path: Path, count: Count) -> None:
     """Files that grow piece by piece while they are read, rewritten or read again by another collector: the same."""
     files = kinds_of_volume()[kind]
-    expected = summary.encode(reconcile(volumes.fold(files), final=True))
+    made = snapshot(volumes.fold(files), final=True)
+    expected = told(made)
     for seed in range(READ):
         dice = random.Random(f"files {kind} {seed}")
         follow = grow(files, tmp_path / str(seed), dice)
         while follow.read(0, lambda: False) or follow.behind:
             pass
-        assert expected == summary.encode(follow.snapshot((), final=True).summary), f"seed files {kind} {seed}"
+        assert expected == told(follow.snapshot((), final=True)), f"seed files {kind} {seed}"
         count("any order of real files")
 
 

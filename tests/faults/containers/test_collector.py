@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from services.collector.commands.verify import check
+from services.collector.publish.faces import CLIENTS, JUNIT, MARKDOWN, SUMMARY, TIMELINE
 from services.contract.summary import decode
 from tests.faults.containers.books import assert_all_held, held
 from tests.faults.containers.hurry import hurry
@@ -115,4 +116,5 @@ def test_a_summary_is_whole_or_not_there(
     assert undated(recomputed) == undated(found)
     assert [] == reader.broken
     assert {"summary.json", "of the run"} == set(reader.whole)
-    assert {"summary.json"} == set(os.listdir(folder / "summary" / found.run)) - {".summary.json.new"}
+    files = {CLIENTS, JUNIT, MARKDOWN, SUMMARY, TIMELINE}
+    assert files == set(os.listdir(folder / "summary" / found.run)) - {".summary.json.new"}

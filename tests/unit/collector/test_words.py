@@ -60,6 +60,14 @@ def test_a_rate_has_its_unit(rate: float | None, text: str) -> None:
     assert text == words.rate(rate)
 
 
+@pytest.mark.parametrize(
+    ("rate", "text"), [(None, ""), (0, "as fast as clients take them"), (200, "200 msg/s"), (0.5, "0.5 msg/s")]
+)
+def test_a_pace_is_told(rate: float | None, text: str) -> None:
+    """Without a schedule it has no number, in a pause there is none."""
+    assert text == words.pace(rate)
+
+
 def test_a_moment_is_a_time_of_day() -> None:
     """To the millisecond, in UTC, and says so."""
     assert "07:30:00.250 UTC" == words.moment(1_795_332_600_250_999)

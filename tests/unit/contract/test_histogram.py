@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from fractions import Fraction
 
 import pytest
@@ -146,6 +147,12 @@ def test_merging_is_order_independent(parts: list[list[int]], dice: random.Rando
         merged.merge(part)
 
     assert quantiles(of(everything)) == quantiles(merged)
+
+
+@given(samples)
+def test_buckets_tell_their_counts(values: list[int]) -> None:
+    """Every duration is counted in its bucket."""
+    assert Counter(buckets(values)) == of(values).counts
 
 
 def test_merging_an_empty_one_changes_nothing() -> None:

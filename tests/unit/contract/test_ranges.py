@@ -85,6 +85,15 @@ def test_within(given_spans: list[tuple[int, int]], first: int, last: int) -> No
     assert expected == held(Ranges(given_spans).within(first, last))
 
 
+@given(spans, seqs)
+def test_the_range_of_a_number(given_spans: list[tuple[int, int]], number: int) -> None:
+    """A number that is held lies in one range, another in none."""
+    ranges = Ranges(given_spans)
+    expected = next((span for span in ranges if span[0] <= number <= span[1]), None)
+
+    assert expected == ranges.span_of(number)
+
+
 @given(spans, spans)
 def test_equality(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> None:
     """Two sets are equal when they hold the same numbers, however they came to."""

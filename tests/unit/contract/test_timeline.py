@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from services.contract import timeline
 
 
@@ -21,3 +25,20 @@ def test_what_is_encoded_is_decoded() -> None:
     )
 
     assert made == timeline.decode(timeline.encode(made))
+
+
+@pytest.mark.parametrize(
+    ("duration_ns", "row"), [(-7, 0), (0, 0), (1, 0), (2, 2), (3, 3), (4, 4), (1_414_213, 40), (1_500_000, 41)]
+)
+def test_a_duration_has_its_row(duration_ns: int, row: int) -> None:
+    """A row reaches from a power of the root of two to the next."""
+    assert row == timeline.heat_row(duration_ns)
+
+
+@given(st.integers(1, 2**63))
+def test_a_row_holds_its_durations(duration_ns: int) -> None:
+    """Two rows make a doubling, exactly."""
+    row = timeline.heat_row(duration_ns)
+
+    assert 2**row <= duration_ns**2 < 2 ** (row + 1)
+    assert row + timeline.ROWS_PER_OCTAVE == timeline.heat_row(2 * duration_ns)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.snapshot import snapshot
+from services.collector.reconcile.account import accounts
+from services.collector.reconcile.snapshot import empty, snapshot
 from services.collector.reconcile.summarise import reconcile
+from services.collector.reconcile.timeline import draw
+from tests.unit.collector.books_factory import RUN, fold, good_run
 
 
-def test_a_snapshot_holds_the_summary() -> None:
-    """The summary of a snapshot is what the books give by themselves."""
-    books = RunBooks("20261122T073000Z")
+def test_a_snapshot_holds_all_that_the_books_give() -> None:
+    """Summary and timeline of a snapshot are what the books give by themselves."""
+    books = fold(good_run())
+    made = snapshot(books, final=True)
 
-    assert reconcile(books, final=True) == snapshot(books, final=True).summary
+    assert reconcile(books, final=True) == made.summary
+    assert draw(books, accounts(books)) == made.timeline
+
+
+def test_of_an_unknown_run_nothing_is_drawn() -> None:
+    """The empty timeline is of its run, and draws nothing."""
+    made = empty(RUN)
+
+    assert (RUN, [], [], []) == (made.run, made.slots, made.lanes, made.marks)

@@ -1,0 +1,138 @@
+"""Tests of services/collector/reconcile/timeslots.py."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.collector.reconcile.timeslots import FINEST_US, TimeSlots
+from services.contract.blocklog import Message
+from services.contract.fields import MAX_INTEGER
+from services.contract.histogram import Histogram
+from services.contract.timeline import MOST_SLOTS, Slot
+
+
+class Client:
+    """A client that counts its messages."""
+
+    def __init__(self) -> None:
+        self.latency, self.transit = Histogram(), Histogram()
+
+    def count(self, latency: Histogram, transit: Histogram) -> None:
+        """Count the durations of some messages."""
+        self.latency.merge(latency)
+        self.transit.merge(transit)
+
+
+class Came(NamedTuple):
+    """Messages of one client that came at one moment, equally late."""
+
+    client: int
+    at_us: int
+    late_ns: int
+    messages: int
+
+
+def message(late_ns: int) -> Message:
+    """Return a message that was half as long on its way as it was late."""
+    return Message(1, "", late_ns, late_ns // 2, msgspec.Raw(b"{}"))
+
+
+def take(slots: TimeSlots, client: Client, came: Came) -> None:
+    """Hand over what a block would."""
+    slots.cover(came.at_us, came.at_us)
+    slots.take(client, came.at_us // slots.step_us, [message(came.late_ns)] * came.messages, 2 * came.messages)
+
+
+def made(order: list[Came]) -> tuple[TimeSlots, list[Client]]:
+    """Return the slots of what came in this order, and the clients."""
+    slots, clients = TimeSlots(), [Client() for _ in range(3)]
+    for came in order:
+        take(slots, clients[came.client], came)
+    return slots, clients
+
+
+def told(order: list[Came], *, scheduled: bool = True) -> object:
+    """Return all that is told of what came in this order."""
+    slots, clients = made(order)
+    worst = slots.worst(clients, scheduled=scheduled)
+    return slots.step_us, slots.slots(scheduled=scheduled), worst, [client.latency.counts for client in clients]
+
+
+def test_a_slot_adds_up_what_came_within_it() -> None:
+    """Messages, bytes and times of all clients within a quarter of a second are together, silence stands for itself."""
+    slots, _ = made([Came(0, 0, 1000, 3), Came(1, FINEST_US - 1, 2000, 1), Came(0, 2 * FINEST_US, 4000, 1)])
+    first, second, third = slots.slots(scheduled=True)
+
+    assert (0, 4, 8) == (first.at_us, first.messages, first.bytes)
+    assert (1002, 2000, 2000) == first.latency
+    assert [(19, 3), (21, 1)] == first.heat
+    assert Slot(at_us=FINEST_US, messages=0, bytes=0, latency=None, transit=None, heat=[]) == second
+    assert (2 * FINEST_US, 1) == (third.at_us, third.messages)
+
+
+def test_without_a_schedule_nothing_is_late() -> None:
+    """Then there is no latency, and heat and worst are of the time on the way."""
+    slots, clients = made([Came(0, 0, 1 << 20, 1)])
+    (slot,) = slots.slots(scheduled=False)
+
+    assert (None, (1 << 19, 1 << 19, 1 << 19), [(38, 1)]) == (slot.latency, slot.transit, slot.heat)
+    assert [[1 << 19], [None], [None]] == slots.worst(clients, scheduled=False)
+
+
+def test_the_worst_is_told_of_each_client() -> None:
+    """A lane has the longest latency of its client in every slot, null where it received nothing."""
+    slots, clients = made([Came(1, 0, 7, 1), Came(1, 1, 9, 1), Came(0, FINEST_US, 5, 1)])
+
+    assert [[None, 5], [9, None], [None, None]] == slots.worst(clients, scheduled=True)
+
+
+def test_slots_are_told_as_they_are_now() -> None:
+    """What was told before and has been added to, or has become wider, is told anew."""
+    slots, (client, _, _) = made([Came(0, 0, 1, 1), Came(0, FINEST_US, 1, 1)])
+    before = slots.slots(scheduled=True)
+    take(slots, client, Came(0, FINEST_US, 1, 4))
+    during = slots.slots(scheduled=True)
+    take(slots, client, Came(0, FINEST_US * MOST_SLOTS, 1, 1))
+    after = slots.slots(scheduled=True)
+
+    assert [1, 1] == [slot.messages for slot in before]
+    assert [1, 5] == [slot.messages for slot in during]
+    assert [6, 0] == [slot.messages for slot in after[:2]]
+    assert [0, 2 * FINEST_US] == [slot.at_us for slot in after[:2]]
+
+
+def test_slots_are_as_narrow_as_they_can_be() -> None:
+    """As many slots as there may be are not widened, one more is."""
+    last_us = FINEST_US * (MOST_SLOTS - 1)
+
+    assert [FINEST_US, 2 * FINEST_US] == [
+        made([Came(0, 0, 1, 1), Came(0, at_us, 1, 1)])[0].step_us for at_us in (last_us, last_us + FINEST_US)
+    ]
+
+
+moments = st.integers(0, 10**6) | st.integers(0, MAX_INTEGER) | st.integers(10**15, 10**15 + 10**9)
+things = st.builds(Came, st.integers(0, 2), moments, st.integers(-9, 10**10), st.integers(1, 3))
+orders = st.lists(things, min_size=1, max_size=30).flatmap(
+    lambda every: st.tuples(st.just(every), st.permutations(every))
+)
+
+
+@given(orders, st.booleans())
+def test_the_order_does_not_matter(orders: tuple[list[Came], list[Came]], scheduled: bool) -> None:
+    """Whatever comes first, the same slots remain, and every client has counted the same."""
+    assert told(orders[0], scheduled=scheduled) == told(orders[1], scheduled=scheduled)
+
+
+@given(orders)
+def test_nothing_is_lost_and_the_slots_are_few(orders: tuple[list[Came], list[Came]]) -> None:
+    """Every message is in one slot, wherever clocks stand, and there are never more slots than there may be."""
+    found = made(orders[0])[0].slots(scheduled=True)
+
+    assert sum(came.messages for came in orders[0]) == sum(slot.messages for slot in found)
+    assert len(found) <= MOST_SLOTS
+    for came in orders[0]:
+        assert found[0].at_us <= came.at_us
