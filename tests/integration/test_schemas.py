@@ -27,7 +27,7 @@ def assert_the_example_was_logged(volumes: Volumes) -> None:
 
 @pytest.mark.containers
 def test_a_users_schema_in_containers(tmp_path: Path) -> None:
-    """A file in the checkout is named to Compose by the path that it has outside, and nothing has to be built for it."""
+    """A file in the checkout has the path that it has outside, and nothing has to be built for it."""
     with Stack(tmp_path, CLIENTS=2, **SETTINGS) as stack:
         stack.up(clients=2)
         code, said = stack.wait()
