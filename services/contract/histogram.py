@@ -16,6 +16,12 @@ from itertools import accumulate
 LONGEST_NS = 2**63
 """Longer durations, of which there are none, are counted as this one: a float ends somewhere."""
 
+BOUNDS_NS = tuple(digits * 10**power for power in range(4, 11) for digits in (1, 2, 5))[2:-1]
+"""Upper bounds of the buckets that services tell others of: 50 µs to 20 s.
+
+One machine is late by microseconds, a client that was cut by seconds.
+"""
+
 # The second of two halves where the lower byte comes first.
 _UPPER_HALF = array("H", b"\1\0")[0] & 1
 _SAMPLE = 128

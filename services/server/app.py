@@ -27,7 +27,7 @@ from services.server.connection import WRITE_LIMIT, FeedConnection, connection_o
 from services.server.converse import Conversation
 from services.server.generate import Feed
 from services.server.lifecycle import Lifecycle
-from services.server.metrics import ServerMetrics
+from services.server.metrics import CONTENT_TYPE, ServerMetrics
 from services.server.runs import Runs
 from services.server.settings import ServerSettings
 from services.server.stream import Stream
@@ -115,7 +115,7 @@ class App:
         if path == "/metrics":
             response = connection.respond(200, self.metrics.text())
             del response.headers["Content-Type"]
-            response.headers["Content-Type"] = "text/plain; version=0.0.4; charset=utf-8"
+            response.headers["Content-Type"] = CONTENT_TYPE
             return response
         return connection.respond(503, "draining\n") if self.draining else None
 
@@ -139,7 +139,9 @@ class App:
         """Start, resume and end runs; cut off who does not read; play the next run."""
         loop, look_at = asyncio.get_running_loop(), 0.0
         while True:
+            step_at = loop.time() + _STEP_SECONDS
             await asyncio.sleep(_STEP_SECONDS)
+            self.metrics.note_loop_lag(loop.time() - step_at)
             connected = {name for name, session in self.stream.sessions.items() if session.open}
             self.lifecycle.step(loop.time(), connected, self.stream.delivered)
             if (now := loop.time()) >= look_at:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 from services.contract import ledger
 from services.contract.errors import LineError
+from services.contract.histogram import Histogram
 from services.contract.line import FIRST
 from services.runtime.files import LineFile, make_folder
 
@@ -37,6 +39,13 @@ class LedgerWriter:
         self._syncing = threading.Lock()
         self._refused = self._doubtful = False
         self.lines = 0
+        self.syncs = Histogram()
+        """How long those that succeeded took."""
+
+    @property
+    def waiting(self) -> int:
+        """How many lines wait for the disk to take them."""
+        return sum(entry is not None for entry, _ in self._waiting)
 
     @property
     def writable(self) -> bool:
@@ -100,7 +109,7 @@ class LedgerWriter:
         lines = self._unsynced[:]
         if not lines:
             return
-        data = b"".join(lines)
+        data, began = b"".join(lines), time.monotonic_ns()
         try:
             if self._doubtful:
                 self._file.write_again(data, self._synced)
@@ -110,6 +119,7 @@ class LedgerWriter:
                 log.warning("ledger not synced, sending stops", extra={"path": str(self.path), "why": str(problem)})
             self._doubtful = True
             raise
+        self.syncs.record([time.monotonic_ns() - began])
         del self._unsynced[: len(lines)]
         self._synced += len(data)
         if self._doubtful:

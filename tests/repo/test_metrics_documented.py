@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,9 +14,12 @@ from services.collector.publish import metrics
 from services.collector.publish.metrics import Effort
 from services.collector.reconcile.durations import measured
 from services.collector.reconcile.expression import parse
+from services.server.metrics import ServerMetrics
+from services.server.stream import Stream
 from tests.repo.markdown import plain, rows, section_of
 from tests.repo.repository import text
 from tests.unit.collector.books_factory import fold, good_run, judged
+from tests.unit.server.stand import StoppedClock, new_run
 
 Told = tuple[str, str, tuple[str, ...]]
 """A metric's name, its type, the names of its labels."""
@@ -39,7 +44,18 @@ def described(service: str) -> Iterator[Told]:
         yield plain(name), kind, tuple(sorted(re.findall(r"`(\w+)`", labels)))
 
 
-@pytest.mark.parametrize(("service", "exposed"), [("collector", by_collector())])
-def test_every_metric_is_described(service: str, exposed: bytes) -> None:
+def by_server() -> bytes:
+    """Return what the server tells of a run that has begun."""
+    with TemporaryDirectory() as folder:
+        clock = StoppedClock()
+        run = new_run(Path(folder), clock)
+        run.start()
+        exposed = ServerMetrics(Stream(run, clock)).text().encode()
+        run.ledger.close()
+    return exposed
+
+
+@pytest.mark.parametrize(("service", "by"), [("server", by_server), ("collector", by_collector)])
+def test_every_metric_is_described(service: str, by: Callable[[], bytes]) -> None:
     """Name, type and labels in the document are those of the code."""
-    assert sorted(told(exposed)) == sorted(described(service))
+    assert sorted(told(by())) == sorted(described(service))

@@ -24,15 +24,13 @@ from prometheus_client.registry import Collector
 
 from services.collector.reconcile.checks import DAMAGE
 from services.collector.reconcile.durations import Durations
-from services.contract.histogram import Histogram
+from services.contract.histogram import BOUNDS_NS, Histogram
 from services.contract.summary import ClientState, ClientSummary, Quantiles, RunState, Summary, Verdict
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 MOST_CLIENTS = 200
 OTHER = "~other"
 """Stands for the clients beyond `MOST_CLIENTS`; no client has this name."""
-BOUNDS_NS = tuple(digits * 10**power for power in range(4, 11) for digits in (1, 2, 5))[2:-1]
-"""Upper bounds of the buckets: 50 µs to 20 s. One machine is late by microseconds, a client that was cut by seconds."""
 
 _COUNTERS = {
     "received_messages": ("received", "Distinct messages that clients logged."),

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from pathlib import Path
+from typing import get_args
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from services.contract import ledger
+from services.contract.wire import State
 from services.server.metrics import ServerMetrics
 from services.server.stream import Stream
 from tests.unit.server.stand import StoppedClock, admitted, feed, new_run, refuse
 
 
-def samples(stream: Stream) -> dict[str, float]:
-    """Return every sample by its name, and label if it has one."""
-    families = text_string_to_metric_families(ServerMetrics(stream).text())
+def samples(metrics: ServerMetrics) -> dict[str, float]:
+    """Return every sample of ours by its name, and its label if it has one; of a histogram count and sum."""
     found = {}
-    for family in families:
+    for family in text_string_to_metric_families(metrics.text()):
         assert family.documentation
         for sample in family.samples:
-            found[sample.name + sample.labels.get("state", "")] = sample.value
+            if sample.name.startswith("streamgauge_") and not sample.name.endswith("_bucket"):
+                labels = "" if sample.name.endswith("_info") else "".join(sample.labels.values())
+                found[sample.name.removeprefix("streamgauge_") + (labels and f":{labels}")] = sample.value
     return found
+
+
+def buckets(metrics: ServerMetrics, name: str) -> dict[str, float]:
+    """Return the buckets of a histogram by their bound."""
+    families = {family.name: family for family in text_string_to_metric_families(metrics.text())}
+    return {sample.labels["le"]: sample.value for sample in families[name].samples if sample.name.endswith("_bucket")}
 
 
 def test_metrics_follow_the_state(tmp_path: Path) -> None:
@@ -34,25 +46,89 @@ def test_metrics_follow_the_state(tmp_path: Path) -> None:
     clock.pass_seconds(0.095)
     stream.turn(0)
     _, blocked = admitted(stream, "client-3")
-    blocked.blocked = True
+    blocked.blocked, blocked.buffered = True, 700
+    found = samples(ServerMetrics(stream))
+    took, late = found.pop("ledger_sync_duration_seconds_sum"), found.pop("lateness_seconds_sum")
 
     assert {
-        "streamgauge_run_info": 1,
-        "streamgauge_run_statewaiting": 0,
-        "streamgauge_run_staterunning": 1,
-        "streamgauge_run_statepaused": 0,
-        "streamgauge_run_stateended": 0,
-        "streamgauge_clients": 3,
-        "streamgauge_observers": 1,
-        "streamgauge_head_records": 10,
-        "streamgauge_total_records": 6000,
-        "streamgauge_lag_records": 10,
-        "streamgauge_lateness_seconds": run.lateness.percentile(99) / 1e9 if run.lateness.count else 0,  # type: ignore[operator]
-        "streamgauge_ledger_writable": 1,
-        "streamgauge_sent_records_total": 20,
-        "streamgauge_sent_bytes_total": 2 * len(feed().lines(1, 10)),
-        "streamgauge_ledger_lines_total": run.ledger.lines,
-    } == samples(stream)
+        "run_info": 1,
+        "server_info": 1,
+        **{f"run_state:{state}": float(state == "running") for state in get_args(State)},
+        "run_records": 6000,
+        "paced_records_per_second": 100,
+        "due_records_total": 10,
+        "lateness_seconds_count": 1,
+        "clients": 3,
+        "observers": 1,
+        "lag_records": 10,
+        "buffered_bytes": 700,
+        "sent_records_total": 20,
+        "sent_bytes_total": 2 * len(feed().lines(1, 10)),
+        "receipts_total:matched": 0,
+        "receipts_total:mismatched": 0,
+        **{f"gone_clients:{cause}": 0 for cause in get_args(ledger.Cause)},
+        "subscriptions_total": 3,
+        "ledger_lines_total": run.ledger.lines,
+        "ledger_writable": 1,
+        "ledger_waiting_lines": 0,
+        "ledger_sync_duration_seconds_count": 1,
+        "event_loop_lag_seconds_count": 0,
+        "event_loop_lag_seconds_sum": 0,
+    } == found
+    assert 0 < took < 10
+    assert 0.085 == pytest.approx(late, rel=0.004)
+
+
+def test_a_halted_run_has_no_pace(tmp_path: Path) -> None:
+    """While the clock of the feed stands no pace is on."""
+    clock = StoppedClock()
+    stream = Stream(new_run(tmp_path, clock, rate=100), clock)
+    stream.run.pace(100)
+    stream.run.pace(None)
+
+    assert (0, 1) == itemgetter("paced_records_per_second", "run_state:paused")(samples(ServerMetrics(stream)))
+
+
+def test_receipts_and_departures_are_counted(tmp_path: Path) -> None:
+    """A receipt counts once, by whether its digest agrees, and a client that is gone by why it went."""
+    clock = StoppedClock()
+    stream = Stream(new_run(tmp_path, clock), clock)
+    session, _ = admitted(stream)
+    for block, match in ((1, True), (2, True), (2, True), (3, False)):
+        stream.run.enter(
+            ledger.Receipt(
+                at=stream.run.at(), client="client-1", session=1, fence=1, block=block, first=block, last=block,
+                count=1, digest="x00000000", match=match,
+            )
+        )  # fmt: skip
+    session.cause = "slow"
+    session.leave()
+    found = samples(ServerMetrics(stream))
+
+    assert (2, 1) == itemgetter("receipts_total:matched", "receipts_total:mismatched")(found)
+    assert (0, 1, 0) == itemgetter("clients", "gone_clients:slow", "gone_clients:bye")(found)
+
+
+def test_the_event_loops_lag(tmp_path: Path) -> None:
+    """What was noted of the event loop is a histogram with bounds from 50 µs on."""
+    clock = StoppedClock()
+    metrics = ServerMetrics(Stream(new_run(tmp_path, clock), clock))
+    for seconds in (-0.000001, 0.00003, 0.0004, 30):
+        metrics.note_loop_lag(seconds)
+    found = buckets(metrics, "streamgauge_event_loop_lag_seconds")
+
+    assert ["5e-05", "0.0001"] == list(found)[:2]
+    assert (2, 2, 3, 3, 4) == itemgetter("5e-05", "0.0002", "0.0005", "20", "+Inf")(found)
+
+
+def test_the_process_is_measured(tmp_path: Path) -> None:
+    """Processor time and memory are told under the names that everybody uses."""
+    clock = StoppedClock()
+    text = ServerMetrics(Stream(new_run(tmp_path, clock), clock)).text()
+
+    assert {"process_cpu_seconds_total", "process_resident_memory_bytes"} <= {
+        line.split()[0] for line in text.splitlines()
+    }
 
 
 def test_a_refusing_ledger_shows(tmp_path: Path) -> None:
@@ -62,7 +138,7 @@ def test_a_refusing_ledger_shows(tmp_path: Path) -> None:
     refuse(stream.run).full = True
     stream.run.pace(1)
 
-    assert 0 == samples(stream)["streamgauge_ledger_writable"]
+    assert (0, 1) == itemgetter("ledger_writable", "ledger_waiting_lines")(samples(ServerMetrics(stream)))
 
 
 def test_the_run_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""A plan of the pace is played by the clock: a crash shifts nothing, a stop shifts the rest, a rate ends it."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from services.contract import ledger
+from tests.integration.processes import System
+from tests.integration.volumes import Volumes
+from tests.poll import poll_until
+
+PLAN = "100:2s,1000:1s,pause:1s,100"
+RECORDS = 1300
+STAGES = [(1, 1, 0.0), (2, 201, 2.0), (3, 1201, 3.0), (4, 1201, 4.0)]
+"""Number, first record and beginning of each stage when nothing interrupts."""
+
+
+def paces(volumes: Volumes) -> list[ledger.Pace]:
+    """Return the pace lines of the run."""
+    return [entry for entry in volumes.ledger() if isinstance(entry, ledger.Pace)]
+
+
+def stages(volumes: Volumes) -> list[tuple[int | None, int, float]]:
+    """Return number, first record and beginning, in seconds since the run's own, of what the ledger says was played."""
+    found = paces(volumes)
+    return [(pace.stage, pace.first, (pace.due_us - found[0].due_us) / 1e6) for pace in found]
+
+
+def assert_all_is_there(volumes: Volumes) -> None:
+    """Hold a run to the promise: every client holds every record once, the books close, and the run passes."""
+    summary = volumes.summary()
+    assert summary is not None
+    assert ("PASS", 2 * RECORDS, 0) == (summary.verdict, summary.totals.received, summary.totals.residual)
+    for client in ("client-1", "client-2"):
+        assert list(range(1, RECORDS + 1)) == [message.seq for message in volumes.messages(client)]
+
+
+@pytest.mark.parametrize("fault", [None, signal.SIGKILL, signal.SIGTERM])
+def test_a_plan_is_played(tmp_path: Path, fault: signal.Signals | None) -> None:
+    """Undisturbed and after a crash every stage begins when it was planned; after a stop the rest comes later."""
+    with System(tmp_path, RATE=PLAN, RECORDS=RECORDS, CLIENTS=2) as system:
+        system.start("collector").says('"ready"')
+        server = system.server()
+        for name in ("client-1", "client-2"):
+            system.client(name)
+        if fault is not None:
+            poll_until(lambda: system.volumes.head("client-1") > 400, "the burst is on", 30)
+            server.signal(fault)
+            server.wait()
+            system.server()
+        code, said = system.wait()
+
+    assert 0 == code, said
+    assert_all_is_there(system.volumes)
+    played = stages(system.volumes)
+    if fault is signal.SIGTERM:
+        assert [1, 2, None, 2, 3, 4] == [number for number, _, _ in played]
+        assert STAGES[:2] == played[:2]
+        stopped = played[3][2] - played[2][2]
+        assert [(number, first, pytest.approx(at + stopped, abs=1e-5)) for number, first, at in STAGES[2:]] == played[
+            4:
+        ]
+    else:
+        assert STAGES == played
