@@ -60,8 +60,8 @@ def test_a_plan_is_played(tmp_path: Path, fault: signal.Signals | None) -> None:
         assert [1, 2, None, 2, 3, 4] == [number for number, _, _ in played]
         assert STAGES[:2] == played[:2]
         stopped = played[3][2] - played[2][2]
-        assert [(number, first, pytest.approx(at + stopped, abs=1e-5)) for number, first, at in STAGES[2:]] == played[
-            4:
-        ]
+        # What was interrupted goes on with a record at once: that is one more than there was time for.
+        later = [(number, first + 1, pytest.approx(at + stopped, abs=1e-5)) for number, first, at in STAGES[2:]]
+        assert later == played[4:]
     else:
         assert STAGES == played
