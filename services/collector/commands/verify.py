@@ -10,14 +10,15 @@ from pathlib import Path
 import msgspec
 
 from services.collector import words
-from services.collector.commands import command
-from services.collector.commands.folder import books_of, runs_of
+from services.collector.commands import command, salvage
+from services.collector.commands.folder import NoVolumes, books_of, new_folder, runs_of
 from services.collector.reconcile.account import CAUSES, accounts
 from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.summarise import reconcile
 from services.collector.reconcile.thresholds import Limit
 from services.collector.settings import CollectorSettings, read_limits
 from services.contract.summary import EXIT_CODES, Summary
+from services.runtime.errors import UnwritableFolder
 
 
 def add(commands: command.Commands) -> None:
@@ -30,12 +31,16 @@ def add(commands: command.Commands) -> None:
         {
             "verify volumes": "all runs of a folder; the exit code is the worst verdict's",
             "verify volumes --thresholds 'latency{client:*}.p99<50ms, missing==0'": "holds every run to these limits",
+            "verify volumes --salvage saved": "copies what is good of damaged logs into valid files again",
             "verify volumes --run 20261122T073000Z --json": "one run, its summary as one line of JSON",
         },
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="the folder that holds logs/ and ledger/")
     parser.add_argument("--json", action="store_true", help="print each run's summary as one line of JSON")
     parser.add_argument("--run", help="check this run alone")
+    parser.add_argument(
+        "--salvage", metavar="OUT", type=Path, help="copy what is good into this folder, which is empty or new"
+    )
     parser.add_argument("--thresholds", metavar="LIMITS", help="hold the runs to these and not to THRESHOLDS")
 
 
@@ -44,12 +49,34 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     verdicts: list[str | None] = []
     given = chosen.thresholds
     limits = CollectorSettings.read(environment).limits if given is None else read_limits("--thresholds", given)
+    out = None if chosen.salvage is None else new_folder("--salvage", _outside(chosen.folder, chosen.salvage))
+    salvaged = []
     for made, books in check(chosen.folder, limits, chosen.run):
         sys.stdout.write(json_line(made) if chosen.json else text(made, books))
         verdicts.append(made.verdict)
+        if out is not None:
+            salvaged.append(_salvaged(chosen.folder, made, books, out))
+            ((copy, _),) = check(out, limits, made.run)
+            sys.stdout.write("" if chosen.json else salvage.text(salvaged[-1], copy))
+    if out is not None:
+        (out / salvage.NAME).write_bytes(msgspec.json.format(msgspec.json.encode(salvaged)) + b"\n")
     if not verdicts:
         print(f"{chosen.folder}: no run", file=sys.stderr)
     return exit_code(verdicts)
+
+
+def _outside(volumes: Path, out: Path) -> Path:
+    if any(out.resolve().is_relative_to((volumes / side).resolve()) for side in ("logs", "ledger")):
+        raise NoVolumes(f"--salvage {out}: it lies among the books themselves; name a folder elsewhere")
+    return out
+
+
+def _salvaged(volumes: Path, made: Summary, books: RunBooks, out: Path) -> salvage.Salvage:
+    try:
+        return salvage.salvage(volumes, books, made.faults, out)
+    except OSError as problem:
+        why = (problem.strerror or str(problem)).lower()
+        raise UnwritableFolder(str(out), why, "fix: make space, or name another folder for --salvage") from problem
 
 
 def check(volumes: Path, limits: Sequence[Limit] = (), run: str | None = None) -> Iterator[tuple[Summary, RunBooks]]:

@@ -60,6 +60,45 @@ def test_verify_takes_thresholds_of_its_own(
     assert ["    missing=0", "           ^"] == capsys.readouterr().err.splitlines()[1:]
 
 
+def test_verify_salvages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is good is copied, what is not is told there and on the terminal; the code is that of the original."""
+    files, out = good_run(), tmp_path / "out"
+    files[log_source("client-1")][1] = b"garbage\n"
+    write(files, tmp_path / "in")
+
+    assert 99 == main(["verify", str(tmp_path / "in"), "--salvage", str(out)])
+    assert f"{RUN}  salvaged  2 clients, 11 blocks, 110 messages\n" in capsys.readouterr().out
+    (told,) = json.loads((out / "salvage.json").read_text())
+    assert (RUN, [1, 10]) == (told["run"], told["left_out"][0]["missing"])
+
+    assert 104 == main(["verify", str(tmp_path / "in"), "--salvage", str(out)])
+    assert "the folder is not empty" in capsys.readouterr().err
+
+
+def test_verify_never_salvages_into_the_books(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder among the books is refused before it is made."""
+    write(good_run(), tmp_path)
+
+    assert 104 == main(["verify", str(tmp_path), "--salvage", str(tmp_path / "logs" / "saved")])
+    assert "it lies among the books themselves" in capsys.readouterr().err
+    assert not (tmp_path / "logs" / "saved").exists()
+
+
+def test_verify_tells_when_the_copy_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk ends it with what to do."""
+    write(good_run(), tmp_path / "in")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("services.collector.commands.salvage.salvage", full)
+
+    assert 104 == main(["verify", str(tmp_path / "in"), "--json", "--salvage", str(tmp_path / "out")])
+    assert "out: no space left on device; fix: make space" in capsys.readouterr().err
+
+
 def test_verify_refuses_other_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No volumes folder is a wrong argument, one without runs proves nothing."""
     assert 104 == main(["verify", str(tmp_path)])
