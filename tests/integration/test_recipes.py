@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -42,10 +43,17 @@ class Place(NamedTuple):
         if recipe.language == "sql":
             with contextlib.chdir(self.folder), duckdb.connect() as database:
                 return database.execute(recipe.text).fetchall()
-        if recipe.language == "sh":
-            program("jq", "jq")
+        for name in {"jq", "lnav"} & set(recipe.text.split()):
+            program(name, name)
         command = ["bash", "-c"] if recipe.language == "sh" else [sys.executable, "-c"]
-        done = subprocess.run([*command, recipe.text], cwd=self.folder, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [*command, recipe.text],
+            cwd=self.folder,
+            env={**os.environ, "HOME": str(self.folder)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         assert done.stderr == ""
         return [tuple(line.split()) for line in done.stdout.splitlines()]
 
@@ -55,6 +63,7 @@ def here(good_run: GoodRun, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """The good run, where the recipes look for it."""
     folder = tmp_path_factory.mktemp("recipes")
     (folder / "volumes").symlink_to(good_run.volumes.root)
+    (folder / "deploy").symlink_to(ROOT / "deploy")
     return Place(folder, good_run.volumes)
 
 
@@ -165,6 +174,15 @@ def check_digests(rows: list[Row], volumes: Volumes) -> None:
     assert [(name, *[len(volumes.blocks(name))] * 3) for name in NAMES] == rows
 
 
+def check_longest(rows: list[Row], volumes: Volumes) -> None:
+    """The three, longest first, below a line with the names of the columns."""
+    head, *told = [str(row[0]).split(",") for row in rows]
+    took = sorted((one.duration_ns / 1e6 for name in NAMES for one in volumes.blocks(name)), reverse=True)
+
+    assert ["client", "block", "ms"] == head
+    assert [pytest.approx(ms) for ms in took[:3]] == [float(row[2]) for row in told]
+
+
 def check_durations(rows: list[Row], volumes: Volumes) -> None:
     """A row to a client; the larger its blocks the longer they take."""
     medians = [float(str(row[1])) for row in rows[2:]]
@@ -192,6 +210,7 @@ CHECKS: dict[str, Callable[[list[Row], Volumes], None]] = {
     "Which countries are the records from?": check_countries,
     "Which receipts took longest?": check_receipts,
     "Do the digests agree?": check_digests,
+    "Which blocks took longest?": check_longest,
     "How long do blocks take?": check_durations,
     "Every message as Parquet": check_parquet,
 }
