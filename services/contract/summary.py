@@ -85,6 +85,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, order=True):
     detail: str
 
 
+class Silence(msgspec.Struct, frozen=True, kw_only=True):
+    """The longest time in which a client received nothing while it was part of the run, from ``at`` on."""
+
+    client: str
+    at: str
+    duration_ns: int
+
+
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Sums over all clients. ``bytes`` are of records; rates are over ``duration_ns``, first to last receipt."""
 
@@ -128,6 +136,8 @@ class ClientSummary(msgspec.Struct, frozen=True, kw_only=True):
     latency_ns: Quantiles
     transit_ns: Quantiles
     block_duration_ns: Quantiles
+    silence_ns: int | None = None
+    silence_at: str | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +157,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     transit_ns: Quantiles
     block_duration_ns: Quantiles
     spread_ns: Quantiles
+    silence: Silence | None = None
     clients: list[ClientSummary]
     missing_by_cause: Causes
     faults: list[Fault]

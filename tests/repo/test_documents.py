@@ -20,6 +20,7 @@ SUMMARY_PARTS = {
     "thresholds": summary.Threshold,
     "totals": summary.Totals,
     "latency_ns": summary.Quantiles,
+    "silence": summary.Silence,
     "clients": summary.ClientSummary,
     "missing_by_cause": summary.Causes,
     "faults": summary.Fault,

@@ -16,6 +16,8 @@ ON_TIME_NS = 250_000_000
 CLOCK_FLOOR_NS = 1_000_000
 """A clock error below this is never held against a run."""
 
+UNHEARD = "sent_not_logged"
+"""The cause that says that a client never saw a message; with any other something of it was there."""
 DAMAGE = frozenset({"corrupt_block", "inconsistent", "unreadable"})
 """Faults of a log's lines themselves; all others are faults of the books."""
 
@@ -64,9 +66,23 @@ def missing_sentence(account: Account) -> str:
     """Return in words what one client is missing, and why."""
     causes = [(cause, account.causes[cause]) for cause in CAUSES if account.causes[cause]]
     causes.sort(key=lambda pair: next(iter(pair[1])))
-    parts = "; ".join(f"{words.ranges(missing)} ({words.CAUSE_WORDS[cause]})" for cause, missing in causes)
+    parts = "; ".join(
+        f"{words.ranges(missing)} ({words.CAUSE_WORDS[cause]})" + (_unheard(account) if cause == UNHEARD else "")
+        for cause, missing in causes
+    )
     lost = " is lost" if account.state == "lost" else ""
     return f"{account.client}{lost}: {words.several(len(account.missing), 'message')} missing, {parts}"
+
+
+def _unheard(account: Account) -> str:
+    """Return in words for how long nothing came where messages were sent and not logged, as far as that is known."""
+    gaps = account.causes[UNHEARD].spans()
+    around = [account.around(first) for first, _ in gaps]
+    known = [(after - before) * 1000 for before, after in around if before is not None and after is not None]
+    # Out of order others may have come meanwhile.
+    if account.log.reordered or not any(known):
+        return ""
+    return f", during {'up to ' if len(gaps) > 1 else ''}{words.duration(max(known))} of silence"
 
 
 def _in_order(case: Case) -> Answer:

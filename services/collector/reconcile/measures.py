@@ -11,7 +11,7 @@ from services.contract.summary import Totals
 
 DURATIONS = ("latency", "transit", "block", "spread")
 """Of these there are many, so a threshold says which: ``latency.p99``."""
-LONGEST: tuple[str, ...] = ()
+LONGEST = ("silence",)
 """Durations of which each client has one, so nothing is left to say."""
 COUNTS = ("missing", "duplicates", "reordered", "corrupt", "residual", "received", "blocks")
 CLIENTS = "clients"
@@ -37,6 +37,7 @@ def of_run(every: Sequence[Account], totals: Totals, durations: Mapping[str, His
     """Return the measures of a run as a whole."""
     figures: dict[str, float | int | None] = {name: getattr(totals, name) for name in COUNTS}
     figures |= {CLIENTS: len(every), RATE: totals.messages_per_second}
+    figures["silence"] = max((account.silence.ns for account in every if account.silence), default=None)
     return Measures(durations, figures)
 
 
@@ -55,6 +56,7 @@ def of_client(account: Account, *, scheduled: bool) -> Measures:
         "received": account.received,
         "blocks": log.blocks.count,
         RATE: _rate(account),
+        "silence": account.silence.ns if account.silence else None,
     }
     return Measures(durations, figures)
 

@@ -12,12 +12,14 @@ from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.checks import Answer, Case
 from services.collector.reconcile.durations import Durations, measured
 from services.collector.reconcile.thresholds import Limit, judge
+from services.contract.fields import utc_text
 from services.contract.summary import (
     Causes,
     ClientSummary,
     Fault,
     Quantiles,
     RunState,
+    Silence,
     Summary,
     Threshold,
     Totals,
@@ -74,6 +76,7 @@ def reconcile(
         transit_ns=durations["transit"],
         block_duration_ns=durations["block"],
         spread_ns=durations["spread"],
+        silence=_silence(every),
         clients=[_client(account, scheduled=scheduled) for account in every],
         missing_by_cause=_causes(every),
         faults=faults,
@@ -171,7 +174,16 @@ def _client(account: Account, *, scheduled: bool) -> ClientSummary:
         latency_ns=Quantiles.of(log.times.latency) if scheduled else Quantiles(),
         transit_ns=Quantiles.of(log.times.transit),
         block_duration_ns=Quantiles.of(log.times.durations),
+        silence_ns=account.silence.ns if account.silence else None,
+        silence_at=utc_text(account.silence.at_us) if account.silence else None,
     )
+
+
+def _silence(every: Sequence[Account]) -> Silence | None:
+    known = [(account.silence, account.client) for account in every if account.silence]
+    # Of equally long ones the first client's.
+    found, client = max(known, key=lambda one: one[0].ns, default=(None, ""))
+    return Silence(client=client, at=utc_text(found.at_us), duration_ns=found.ns) if found else None
 
 
 def _block_size(account: Account) -> int | None:

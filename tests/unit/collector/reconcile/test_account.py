@@ -8,6 +8,7 @@ from services.collector.reconcile.account import CAUSES, Account, accounts, clie
 from services.collector.scan import Source
 from services.contract import ledger
 from tests.unit.collector.books_factory import (
+    START_US,
     Files,
     Session,
     Writer,
@@ -189,6 +190,16 @@ def test_a_part_copy_of_a_file_damaged_twice_changes_nothing() -> None:
         expected.causes["receipted_not_logged"].spans(),
     )
     assert (expected.causes, expected.faults) == (made.causes, made.faults)
+
+
+def test_a_missing_message_has_the_moments_of_its_gap() -> None:
+    """Whatever its own cause, it should have come between the messages on both sides of the gap, the earlier first."""
+    made = account([(1, 10), (21, 30)])
+    behind = account([(21, 30), (1, 10)], changes={1: {"clock_offset_us": -15_000}})
+
+    assert (START_US + 10_000, START_US + 21_000) == made.around(15)
+    assert (START_US + 6000, START_US + 10_000) == behind.around(11)
+    assert (None, None) == made.around(5)
 
 
 def test_observers_and_claimed_folders_have_no_account() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.reconcile.expression import METRICS, MalformedThreshold, nanoseconds, parse
-from services.collector.reconcile.measures import DURATIONS
+from services.collector.reconcile.measures import DURATIONS, LONGEST
 
 
 def test_nothing_is_no_threshold() -> None:
@@ -110,8 +110,8 @@ def test_of_a_long_text_the_part_with_the_mistake_is_shown() -> None:
 def test_whatever_can_be_asked_is_read_again(metric: str, client: str, relation: str, bound: int) -> None:
     """An expression is itself a threshold, with the same meaning."""
     of = "" if metric in ("spread", "clients") else client
-    tail = f"{relation}{bound}"
-    (limit,) = parse(f"{metric}{of}.p99{tail}ns" if metric in DURATIONS else f"{metric}{of}{tail}")
+    statistic, unit = ".p99" if metric in DURATIONS else "", "ns" if metric in (*DURATIONS, *LONGEST) else ""
+    (limit,) = parse(f"{metric}{of}{statistic}{relation}{bound}{unit}")
 
     assert (limit,) == parse(limit.expression)
 

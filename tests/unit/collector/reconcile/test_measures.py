@@ -19,6 +19,8 @@ def test_a_run_is_measured_by_its_totals() -> None:
 
     assert {name: getattr(MADE.totals, name) for name in COUNTS} == {name: found.figures[name] for name in COUNTS}
     assert (2, MADE.totals.messages_per_second) == (found.figures["clients"], found.figures["rate"])
+    assert MADE.silence is not None
+    assert MADE.silence.duration_ns == found.figures["silence"]
     assert set(METRICS) == set(found.durations) | set(found.figures)
 
 
@@ -30,7 +32,7 @@ def test_a_client_is_measured_as_its_summary_says() -> None:
     assert set(METRICS) - set(OF_THE_RUN) == set(found.durations) | set(found.figures)
     assert {name: getattr(made, name) for name in COUNTS} == {name: found.figures[name] for name in COUNTS}
     assert made.latency_ns.p99 == found.durations["latency"].percentile(99)
-    assert all(name in found.figures for name in LONGEST)
+    assert {"silence": made.silence_ns} == {name: found.figures[name] for name in LONGEST}
 
 
 def test_a_clients_rate_is_over_its_own_time() -> None:

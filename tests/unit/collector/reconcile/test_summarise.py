@@ -14,11 +14,13 @@ from services.collector.reconcile.summarise import reconcile
 from services.collector.scan import Source
 from services.contract import ledger, summary
 from services.contract.line import FIRST
-from services.contract.summary import Quantiles, Summary
+from services.contract.summary import Quantiles, Silence, Summary
 from tests.unit.collector.books_factory import (
     RUN,
     Files,
     Session,
+    at,
+    blocks_of,
     end,
     fold,
     good_ledger,
@@ -188,6 +190,23 @@ def test_a_lost_client_fails_and_is_named() -> None:
 
     assert ("FAIL", ["present", "complete"]) == (made.verdict, failed(made))
     assert "client-2 is lost: 50 messages missing, 11–60 (never sent)" == made.headline
+
+
+def test_the_longest_silence_is_told() -> None:
+    """Of each client, and of the run the longest of any: here that of a client which waited for block 2."""
+    sessions = [
+        Session("client-1", 1, 1, 0, blocks_of(1, 60, 10)),
+        Session("client-2", 1, 2, 0, blocks_of(1, 60, 10), changes={2: {"idle_ns": 7_000_000}}),
+    ]
+    made = judged(ended(sessions))
+    found = Silence(client="client-2", at=at(4), duration_ns=7_000_000)
+
+    assert (found, found.duration_ns, found.at) == (
+        made.silence,
+        made.clients[1].silence_ns,
+        made.clients[1].silence_at,
+    )
+    assert (1_000_000, at(0)) == (made.clients[0].silence_ns, made.clients[0].silence_at)
 
 
 def test_clients_that_left_are_named_in_the_headline() -> None:
