@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from services.contract.fields import run_order
@@ -19,16 +21,26 @@ from services.runtime.settings import read
 
 EXIT_ABORTED = 105
 EXIT_BAD_SETTINGS = 104
+SHOW_CURSOR = "\x1b[?25h"
 _STOP_SECONDS = 8.0
 _MOST_RESTART_SECONDS = 2.0
 _STABLE_SECONDS = 5.0
 
 
 class Process:
-    """One service as a process: restarted when it ends by itself, its lines shown under its name."""
+    """One service as a process: restarted when it ends by itself, its lines shown under its name.
 
-    def __init__(self, name: str, module: str, environment: dict[str, str], width: int) -> None:
-        self.name, self._module, self._environment, self._width = name, module, environment, width
+    Args:
+        name: of the service.
+        module: what is run.
+        environment: its settings.
+        show: takes its lines, and what is to be said of it; None gives it the terminal.
+    """
+
+    def __init__(self, name: str, module: str, environment: dict[str, str], show: Callable[[str], None] | None) -> None:
+        self.name, self._module, self._environment = name, module, environment
+        self._show = show or self.tell
+        self._has_terminal = show is None
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
 
@@ -54,18 +66,28 @@ class Process:
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-u", "-m", self._module),
             env=self._environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            stdin=asyncio.subprocess.PIPE if self._has_terminal else None,
+            stdout=None if self._has_terminal else asyncio.subprocess.PIPE,
+            stderr=None if self._has_terminal else asyncio.subprocess.STDOUT,
             start_new_session=True,
             limit=1 << 20,
         )
         if self._process.stdout is not None:
             async for line in self._process.stdout:
                 self._show(line.decode(errors="replace").rstrip("\n"))
-        return await self._process.wait()
+        code = await self._process.wait()
+        if self._has_terminal:
+            # Who was killed could not give it back.
+            sys.stdout.write(SHOW_CURSOR)
+        return code
 
-    def _show(self, line: str) -> None:
-        print(f"{self.name:<{self._width}} | {line}", flush=True)
+    def tell(self, line: str) -> None:
+        """Have a line shown by the process that has the terminal, above what it shows; print it if there is none."""
+        pipe = self._process.stdin if self._process is not None and self._process.returncode is None else None
+        if pipe is None or pipe.is_closing():
+            print(line, flush=True)
+        else:
+            pipe.write(f"{line}\n".encode())
 
     async def stop(self) -> None:
         """Ask the process to end, and make it end."""
@@ -83,14 +105,23 @@ class Process:
                 await process.wait()
 
 
-def processes(environment: dict[str, str], clients: int) -> list[Process]:
-    """Return the services in the order in which they start."""
+def processes(environment: dict[str, str], clients: int, *, in_place: bool) -> list[Process]:
+    """Return the services in the order in which they start; ``in_place`` gives the collector the terminal."""
     names = [f"client-{number}" for number in range(1, clients + 1)]
     width = max(map(len, ["collector", *names]))
+
+    def shown(name: str, say: Callable[[str], None]) -> Callable[[str], None]:
+        return lambda line: say(f"{name:<{width}} | {line}")
+
+    printed = functools.partial(print, flush=True)
+    collector = Process(
+        "collector", "services.collector", environment, None if in_place else shown("collector", printed)
+    )
+    say = collector.tell if in_place else printed
     return [
-        Process("collector", "services.collector", environment, width),
-        Process("server", "services.server", environment, width),
-        *(Process(name, "services.client", {**environment, "CLIENT_ID": name}, width) for name in names),
+        collector,
+        Process("server", "services.server", environment, shown("server", say)),
+        *(Process(name, "services.client", {**environment, "CLIENT_ID": name}, shown(name, say)) for name in names),
     ]
 
 
@@ -168,7 +199,7 @@ async def _verdict(environment: dict[str, str], run: str) -> int:
 async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -> int:
     """Run everything until the verdict, or until told to stop."""
     environment, clients, runs = settings
-    services = processes(environment, clients)
+    services = processes(environment, clients, in_place=sys.stdout.isatty())
     running = [asyncio.create_task(service.run()) for service in services[:2]]
     stopped = asyncio.create_task(stop.wait())
     healthy = asyncio.create_task(_healthy(environment.get("PORT", "8765")))

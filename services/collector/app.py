@@ -214,6 +214,7 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     more = wishes.routes(Control(settings).ask)
     page = Page(settings.page_host, settings.page_port, board, settings.volumes, more)
     speaker = Speaker.on_stdout(settings.volumes, colour=settings.colour)
+    speaker.listen()
     collector, meter = Collector(settings, Clock(), speaker), Meter()
 
     def show() -> None:

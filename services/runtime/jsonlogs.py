@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
 
 def configure(service: str, level: int = logging.INFO) -> None:
     """Send every log record of this process to standard output as one JSON line."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Stdout()
     handler.setFormatter(
         JsonFormatter(
             ["levelname", "message"],
@@ -24,6 +25,15 @@ def configure(service: str, level: int = logging.INFO) -> None:
     root.setLevel(level)
     # The library tells of every handshake that a port scanner breaks off; ours are counted in /metrics.
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
+
+
+class _Stdout(logging.StreamHandler[TextIO]):
+    """Writes to what standard output is at the time: who shows a run in place on a terminal puts itself before it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        self.setStream(sys.stdout)
+        super().emit(record)
 
 
 class Sparingly:

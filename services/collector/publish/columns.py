@@ -59,7 +59,8 @@ class Layout:
             width = max(len(shown.head), *(len(cell.text) for cell in cells), 0)
             width = min(width, MOST_NAME) if shown.key == "client" else width
             is_idle = shown.exception and not any(cell.tone for cell in cells)
-            if not is_idle and any(cell.text for cell in cells) and len(GAP) + width <= room:
+            is_idle |= all(cell.text in ("", "-") for cell in cells)
+            if not is_idle and len(GAP) + width <= room:
                 self._wide[shown.key] = width
                 room -= len(GAP) + width
         self._shown = [shown for shown in columns if shown.key in self._wide]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.collector.publish.html import report
 from services.collector.publish.junit import junit
 from services.collector.publish.markdown import markdown
 from services.collector.publish.sheet import sheet
@@ -11,6 +12,7 @@ from services.contract import summary, timeline
 
 SUMMARY = "summary.json"
 TIMELINE = "timeline.json"
+REPORT = "report.html"
 JUNIT = "junit.xml"
 MARKDOWN = "summary.md"
 CLIENTS = "clients.csv"
@@ -20,9 +22,10 @@ def faces(made: Snapshot) -> dict[str, bytes]:
     """Return the files of a run, in the order in which they are written: the summary last."""
     run = made.summary.run
     # They may be moved: they say where they are in a volumes folder, not where that was.
-    shown = view(made, f"files: logs/{run}/  summary/{run}/")
+    shown = view(made, f"files: logs/{run}/  summary/{run}/{REPORT}")
     return {
         TIMELINE: timeline.encode(made.timeline),
+        REPORT: report(made),
         CLIENTS: sheet(made.summary),
         JUNIT: junit(shown),
         MARKDOWN: markdown(shown),

@@ -49,6 +49,8 @@ def _numbers(view: View, width: int, rate: float | None) -> list[Span]:
         tile = view.tile(key)
         text = words.rate(round(rate)) if key == "rate" and rate is not None else tile.text
         spans = _tile(tile, text)
+        if text == "-":
+            continue
         if sum(len(one) for one, _ in [*line, *spans]) > width:
             break
         line += spans

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TextIO
 
@@ -41,6 +42,15 @@ class Screen:
         """Write a text above what is shown."""
         with self._lock:
             self._console.print(Text.from_ansi(text), soft_wrap=True)
+
+    def relay(self, descriptor: int) -> None:
+        """Say every line that can be read there, until no more come: others may have lines and no terminal."""
+        rest = b""
+        # Not by a file object: its lock would be held for ever by the thread that waits here when the process ends.
+        while piece := os.read(descriptor, 64 * 1024):
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                self.say(line.decode(errors="replace"))
 
     def end(self, text: str = "") -> None:
         """Take away what is shown, write a text in its place, and leave the terminal as it was."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +45,12 @@ class Speaker:
 
         screen = Screen(sys.stdout, colour=colour)
         return cls(volumes, screen.end, screen, colour=colour)
+
+    def listen(self) -> None:
+        """Show above the run what comes through a pipe on standard input, from now on."""
+        mode = os.fstat(0).st_mode
+        if self.screen is not None and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+            threading.Thread(target=self.screen.relay, args=(0,), daemon=True).start()
 
     def progress(self, made: Snapshot, elapsed_s: float | None = None, rate: float | None = None) -> None:
         """Tell how far a run is; the arguments are those of `progress.progress`."""

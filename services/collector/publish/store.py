@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.collector.publish.faces import SUMMARY, TIMELINE, faces
+from services.collector.publish.faces import REPORT, SUMMARY, TIMELINE, faces
 from services.collector.reconcile.snapshot import Snapshot, empty
 from services.contract import summary, timeline
 from services.contract.summary import Summary
@@ -73,4 +73,4 @@ def store(volumes: Path, made: Snapshot, *, newest: bool) -> None:
 
 def places(volumes: Path, run: str) -> str:
     """Return the line that says where the files of a run are."""
-    return f"files in {volumes}: logs/{run}/  summary/{run}/{SUMMARY}"
+    return f"files in {volumes}: logs/{run}/  summary/{run}/{REPORT}"

@@ -106,7 +106,7 @@ def view(snapshot: Snapshot, places: str) -> View:
         tiles=known,
         checks=[Answer(ok=check.ok, name=check.name, detail=check.detail) for check in summary.checks],
         thresholds=[Answer(ok=limit.ok, name=limit.expression, detail=limit.detail) for limit in summary.thresholds],
-        delivery=[*_delivery(summary), Row(label="longest silence", texts=[longest, *([whose] if whose else [])])],
+        delivery=[*_delivery(summary), *_silent(longest, whose)],
         times=_times(summary),
         clients=clients.table(summary, snapshot.timeline),
         places=places,
@@ -209,6 +209,10 @@ def _delivery(summary: Summary) -> Iterator[Row]:
 
 def _messages(label: str, count: int, *, inner: bool = False, against: Tone = "bad") -> Row:
     return Row(label=label, texts=[words.several(count, "message")], inner=inner, tone=against if count else "")
+
+
+def _silent(longest: str, whose: str) -> list[Row]:
+    return [Row(label="longest silence", texts=[longest, *([whose] if whose else [])])] if longest != "-" else []
 
 
 def _times(summary: Summary) -> Table:

@@ -13,7 +13,7 @@ from services.collector.settings import CollectorSettings
 from services.runtime.clock import Clock
 from tests.unit.collector.books_factory import RUN, Files, good_run, ledger_source, log_source, write
 
-FILES = {"timeline.json", "clients.csv", "junit.xml", "summary.md", "summary.json"}
+FILES = {"timeline.json", "report.html", "clients.csv", "junit.xml", "summary.md", "summary.json"}
 
 
 @pytest.fixture(autouse=True)

@@ -144,9 +144,11 @@ def test_the_answers_agree(made: Snapshot) -> None:
 
 def test_the_summary_is_written_last() -> None:
     """Who finds the summary of a closed run finds all its files."""
-    assert ["timeline.json", "clients.csv", "junit.xml", "summary.md", "summary.json"] == list(faces(GOOD))
+    assert ["timeline.json", "report.html", "clients.csv", "junit.xml", "summary.md", "summary.json"] == list(
+        faces(GOOD)
+    )
 
 
 def test_the_files_may_be_moved() -> None:
     """None of them says where the volumes folder was when it was made."""
-    assert b"files: logs/20261122T073000Z/  summary/20261122T073000Z/" in faces(GOOD)["junit.xml"]
+    assert b"files: logs/20261122T073000Z/  summary/20261122T073000Z/report.html" in faces(GOOD)["junit.xml"]

@@ -1,6 +1,7 @@
 """Tests of services/collector/publish/screen.py."""
 
 import io
+import os
 
 import pytest
 
@@ -65,6 +66,20 @@ def test_what_is_said_stands_above() -> None:
     screen.end()
 
     assert "client-1" in after
+
+
+def test_lines_of_others_are_relayed() -> None:
+    """Whole lines, however they come, until their writer is gone."""
+    terminal = Terminal()
+    screen = Screen(terminal, colour=False)
+    reader, writer = os.pipe()
+    os.write(writer, b"server    | one\nserver ")
+    os.write(writer, b"   | two\nnever ended")
+    os.close(writer)
+    screen.relay(reader)
+    os.close(reader)
+
+    assert "server    | one\nserver    | two\n" == terminal.getvalue()
 
 
 def test_colours_are_left_out() -> None:
