@@ -51,7 +51,7 @@ class Account:
         except OSError:
             self._claimed.close()
             raise
-        self._estimate = Estimate(0, 0)
+        self._estimate, self._strain = Estimate(0, 0), conditions.strain.window()
         self._number = self._durable_block = self._recorded_through = 0
         self._previous_end_ns: int | None = None
         self.sealed = False
@@ -103,7 +103,7 @@ class Account:
                 history.cut_off(tail)
             tails, now_us = self._history.tails, self._clock.now_us()
             opening = entries.opening(self._place, fence, self.after, self._conditions, tails, now_us)
-            self._writer.begin(BlockLog(self._claimed, opening, self._clock))
+            self._writer.begin(BlockLog(self._claimed, opening, self._clock, self._strain))
         if receipted < self._recorded_through:
             # The server has lost what it had recorded: the logs know all of it.
             for receipt in history.read(self.folder, doubt=False).receipts:
@@ -143,6 +143,9 @@ class Account:
         if self._cutter.deadline_ns is None:
             # One estimate for all messages of a block, so that the block can state it.
             self._estimate = now
+            if self._number == 0:
+                # While a client waits for the first record nothing strains it: that time would make it look rested.
+                self._strain.begin()
         arrived = received.batch(header, records, received_ns, self._estimate.offset_us)
         places = self.checker.accept(header.first, header.count)
         for part in [arrived] if places is None else received.only(arrived, places):

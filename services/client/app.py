@@ -21,6 +21,7 @@ from services.runtime import heartbeat
 from services.runtime.clock import Clock, boot_id
 from services.runtime.files import forget_old_runs, probe
 from services.runtime.jsonlogs import Sparingly
+from services.runtime.strain import Strain
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Receiver(Protocol):
         """Leave without sealing."""
 
 
-async def receivers(settings: ClientSettings, pointer: str | None) -> Sequence[Receiver]:
+async def receivers(settings: ClientSettings, pointer: str | None, strain: Strain) -> Sequence[Receiver]:
     """Return the clients that this process runs.
 
     Raises:
@@ -68,6 +69,7 @@ async def receivers(settings: ClientSettings, pointer: str | None) -> Sequence[R
             instance=instance,
             boot=boot,
             host=hostname,
+            strain=strain,
         )
         log.info("client", extra={"client": identity.name, "from": source, "block_size": identity.block_size})
         made.append((identity.name, conditions))
@@ -80,10 +82,12 @@ async def main(settings: ClientSettings, stop: asyncio.Event) -> int:
     """Receive until told to stop; then seal."""
     logs = Path(settings.volumes) / "logs"
     probe(logs)
-    clients = await receivers(settings, await asyncio.to_thread(pointer_name) if not settings.client_id else None)
+    pointer, strain = await asyncio.to_thread(pointer_name) if not settings.client_id else None, Strain()
+    clients = await receivers(settings, pointer, strain)
     tasks = [asyncio.create_task(client.run()) for client in clients]
     # Healthy only while the server is there: a client that cannot receive does not do its work.
     tasks.append(asyncio.create_task(heartbeat.beat(alive=lambda: all(client.connected for client in clients))))
+    tasks.append(asyncio.create_task(strain.watch()))
     tasks.append(asyncio.create_task(_forget_old_runs(logs, settings.keep_runs)))
     for task in tasks:
         task.add_done_callback(lambda ended: None if ended.cancelled() or ended.exception() is None else stop.set())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,6 +16,7 @@ from services.client.offset import Estimate
 from services.client.received import Received
 from services.contract import blocklog, wire
 from services.contract.fields import Span, digest, digest_text, utc_text
+from services.runtime.strain import Strain
 from services.runtime.version import SOFTWARE
 
 
@@ -31,6 +32,7 @@ class Conditions:
     instance: str
     boot: str
     host: str
+    strain: Strain = field(default_factory=Strain)
 
 
 class Place(NamedTuple):

@@ -21,6 +21,7 @@ from services.contract.fields import Span, utc_text
 from services.contract.line import FIRST, fields
 from services.runtime.clock import Clock
 from services.runtime.files import LineFile
+from services.runtime.strain import Window
 
 Written = TypeVar("Written", blocklog.BlockHeader, foreign.HeardHeader)
 """Blocks of our own feed, or of somebody else's."""
@@ -32,9 +33,12 @@ class BlockLog(Generic[Written]):
     Not for two threads at a time.
     """
 
-    def __init__(self, claimed: LineFile, opening: blocklog.Open, clock: Clock) -> None:
-        """Take over the session's first file, which was claimed empty; ``opening`` is its first line."""
-        self.folder, self._opening, self._clock = claimed.path.parent, opening, clock
+    def __init__(self, claimed: LineFile, opening: blocklog.Open, clock: Clock, strain: Window) -> None:
+        """Take over the session's first file, which was claimed empty; ``opening`` is its first line.
+
+        Every file's last line says how much this process was strained in the window.
+        """
+        self.folder, self._opening, self._clock, self._strain = claimed.path.parent, opening, clock, strain
         self._fence = Fence(self.folder, opening.session)
         self._formatter = LineFormatter()
         self._handler = DurableHandler(self._formatter)
@@ -132,6 +136,7 @@ class BlockLog(Generic[Written]):
             reordered=reordered,
             corrupt=corrupt,
             sha256=self._handler.sha256.hexdigest(),
+            **self._strain.reading()._asdict(),
         )
         good = file.size, self._formatter.prev, self._handler.sha256.copy()
         try:

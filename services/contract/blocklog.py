@@ -106,7 +106,10 @@ class WrittenBlock(BlockHeader, tag="block", frozen=True, kw_only=True):
 
 
 class End(LineStruct, tag="end", frozen=True, kw_only=True):
-    """Last line of a file that was closed well. Counts are of this file; ``sha256`` is of all before this line."""
+    """Last line of a file that was closed well. Counts are of this file; ``sha256`` is of all before this line.
+
+    The last four are of the client's process, from the session's first record on: whether it was held up.
+    """
 
     reason: EndReason
     block_count: Count
@@ -116,6 +119,10 @@ class End(LineStruct, tag="end", frozen=True, kw_only=True):
     reordered: Count = 0
     corrupt: list[Span] = msgspec.field(default_factory=list)
     sha256: str
+    loop_lag_p99_ns: Count | None = None
+    loop_lag_max_ns: Count | None = None
+    cpu_ns: Count | None = None
+    throttled_ns: Count | None = None
 
 
 Entry = Open | Block | End

@@ -81,6 +81,25 @@ class Histogram:
             self._counts.update(other._counts)
             self._extend(other.min, other.max, other.count)
 
+    def copy(self) -> Histogram:
+        """Return another one with the same counts."""
+        other = Histogram()
+        # In one step: a thread may copy what another one records into.
+        other._counts = self._counts.copy()
+        other.count, other.min, other.max = sum(other._counts.values()), self.min, self.max
+        return other
+
+    def since(self, earlier: Histogram) -> Histogram:
+        """Return what was recorded after ``earlier`` was copied from this one; minimum and maximum within 1 %."""
+        rest = Histogram()
+        rest._counts = self._counts - earlier._counts
+        if rest._counts and self.min is not None and self.max is not None:
+            low, high = (min(max(middle_ns(pick(rest._counts)), self.min), self.max) for pick in (min, max))
+            # The greatest of all is known exactly, if it is among these.
+            is_last = buckets([min(self.max, LONGEST_NS)])[0] == max(rest._counts) and self.max != earlier.max
+            rest._extend(low, self.max if is_last else high, sum(rest._counts.values()))
+        return rest
+
     def percentile(self, percent: float) -> int | None:
         """Return the duration that ``percent`` of those recorded do not exceed, None when there are none."""
         return self.percentiles([percent])[0]

@@ -112,7 +112,10 @@ class Control(LineStruct, tag="control", frozen=True, kw_only=True):
 
 
 class End(LineStruct, tag="end", frozen=True, kw_only=True):
-    """The run is over. ``late_ns`` is how late the server itself was: null when there was no schedule."""
+    """The run is over. ``late_ns`` is how late the server itself was: null when there was no schedule.
+
+    The last four are of the server's process, from the run's start on: whether it was held up.
+    """
 
     at: str
     last: Count
@@ -120,6 +123,10 @@ class End(LineStruct, tag="end", frozen=True, kw_only=True):
     reason: EndReason
     late_p99_ns: Integer | None = None
     late_max_ns: Integer | None = None
+    loop_lag_p99_ns: Count | None = None
+    loop_lag_max_ns: Count | None = None
+    cpu_ns: Count | None = None
+    throttled_ns: Count | None = None
 
 
 Entry = Open | Pace | Subscribe | Sent | Receipt | Leave | Control | End

@@ -21,6 +21,7 @@ from services.runtime import heartbeat, token
 from services.runtime.clock import Clock, boot_id
 from services.runtime.errors import PortInUse
 from services.runtime.files import forget_old_runs, probe
+from services.runtime.strain import Strain
 from services.server import garbage
 from services.server.admit import Admission
 from services.server.connection import WRITE_LIMIT, FeedConnection, connection_of
@@ -55,7 +56,9 @@ class App:
         self.clock = Clock()
         self.root = settings.volumes / "ledger"
         feed = Feed(settings.schema, settings.locale, settings.seed)
-        self.runs = Runs(self.root, feed, settings, self.clock, boot=boot_id(), instance=uuid.uuid4().hex[:12])
+        self.strain = Strain()
+        instance = uuid.uuid4().hex[:12]
+        self.runs = Runs(self.root, feed, settings, self.clock, self.strain, boot=boot_id(), instance=instance)
         self.played = 1
         self.stream = Stream(self.runs.begin(), self.clock)
         self.lifecycle = Lifecycle(self.stream.run, asyncio.get_running_loop().time())
@@ -240,6 +243,7 @@ async def _serve(app: App, server: Server, stop: asyncio.Event) -> None:
                 app.keep_time(),
                 app.keep_alive(server),
                 app.forget_old_runs(),
+                app.strain.watch(),
                 heartbeat.beat(),
             )
         ]

@@ -11,6 +11,7 @@ from services.contract import ledger, wire
 from services.contract.fields import utc_text, utc_us
 from services.contract.histogram import Histogram
 from services.runtime.clock import STEP_NS, Clock
+from services.runtime.strain import Strain, Window
 from services.runtime.version import SOFTWARE
 from services.server.book import RunBook
 from services.server.generate import FAKER_VERSION, Feed
@@ -35,11 +36,12 @@ class Run:
         writer: LedgerWriter,
         settings: ServerSettings,
         clock: Clock,
+        strain: Window,
         *,
         boot: str,
     ) -> None:
         self.name, self.feed, self.book, self.ledger = name, feed, book, writer
-        self.settings, self.clock, self.boot = settings, clock, boot
+        self.settings, self.clock, self.strain, self.boot = settings, clock, strain, boot
         self.plan = settings.rate
         self.lateness = Histogram()
         self.on_change: Callable[[], None] = lambda: None
@@ -85,6 +87,8 @@ class Run:
 
     def start(self) -> None:
         """Start the clock, by the plan unless somebody has set a rate before."""
+        # While a server waits for clients nothing strains it: that time would make it look rested.
+        self.strain.begin()
         planned = self.plan.text is not None and self.book.rate is None
         self.pace(self.rate, lead_us=START_LEAD_US if self.rate else 0, stage=1 if planned else None)
 
@@ -113,7 +117,7 @@ class Run:
         log.info("pace", extra={"run": self.name, "first": first, "rate": rate})
 
     def finish(self, reason: ledger.EndReason) -> None:
-        """End the run, with how late this server was."""
+        """End the run, with how late this server was, and how strained."""
         total = self.book.total
         measured = bool(self.rate) and self.lateness.count > 0
         entry = ledger.End(
@@ -123,6 +127,7 @@ class Run:
             reason=reason,
             late_p99_ns=self.lateness.percentile(99) if measured else None,
             late_max_ns=self.lateness.max if measured else None,
+            **self.strain.reading()._asdict(),
         )
         self.enter(entry)
         # A disk that refuses now is asked again by whoever keeps the ledger.
@@ -149,9 +154,17 @@ class Runs:
     """Opens runs in a ledger folder, or continues the one that was interrupted."""
 
     def __init__(
-        self, root: Path, feed: Feed, settings: ServerSettings, clock: Clock, *, boot: str, instance: str
+        self,
+        root: Path,
+        feed: Feed,
+        settings: ServerSettings,
+        clock: Clock,
+        strain: Strain,
+        *,
+        boot: str,
+        instance: str,
     ) -> None:
-        self.root, self.feed, self.settings, self.clock = root, feed, settings, clock
+        self.root, self.feed, self.settings, self.clock, self.strain = root, feed, settings, clock, strain
         self.boot, self.instance = boot, instance
 
     def begin(self) -> Run:
@@ -218,7 +231,7 @@ class Runs:
 
     def _run(self, name: str, book: RunBook) -> Run:
         writer = LedgerWriter(self.root / name / f"{self.instance}.jsonl")
-        run = Run(name, self.feed, book, writer, self.settings, self.clock, boot=self.boot)
+        run = Run(name, self.feed, book, writer, self.settings, self.clock, self.strain.window(), boot=self.boot)
         run.enter(
             ledger.Open(
                 at=run.at(),

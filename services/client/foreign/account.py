@@ -89,7 +89,7 @@ class ForeignAccount:
         opening = foreign.Open(
             **{name: getattr(native, name) for name in native.__struct_fields__}, foreign=feed, until=run.until
         )
-        self._writer.begin(BlockLog(claimed, opening, clock))
+        self._writer.begin(BlockLog(claimed, opening, clock, conditions.strain.window()))
 
     async def receive(self, heard: list[Heard], received_ns: int) -> None:
         """Take in the records of a frame, cut them into blocks, have them written; waits while the disk is behind."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.collector import words
-from services.collector.reconcile import closing
+from services.collector.reconcile import closing, strain
 from services.collector.reconcile.account import CAUSES, Account
 from services.collector.reconcile.books import RunBooks
 from services.contract.summary import Check, Fault, Quantiles, Totals
@@ -147,6 +147,14 @@ def _on_time(case: Case) -> Answer:
     return Answer(False, detail, (f"the server did not keep its schedule: {detail}",))
 
 
+def _fit(case: Case) -> Answer:
+    end = case.books.ledger.end
+    processes = [] if end is None else [("the server", strain.Evidence.of(end))]
+    processes += [(account.client, account.log.strain.total()) for account in case.accounts]
+    found = strain.judge(processes, case.totals.duration_ns)
+    return Answer(found.ok, found.detail, found.reasons)
+
+
 def _clocks(case: Case) -> Answer:
     errors = [(account.log.clock_error_us, account.client) for account in case.accounts]
     known = [(error * 1000, client) for error, client in errors if error is not None]
@@ -177,12 +185,13 @@ CHECKS: dict[str, Callable[[Case], Answer]] = {
     "intact": _intact,
     "receipts match": _receipts_match,
     "generator on time": _on_time,
+    "instrument on time": _fit,
     "clocks": _clocks,
     "books closed": _closed,
 }
 FAILING = ("complete", "present", "intact", "once", "in order", "receipts match")
 """What is wrong with the delivery, worst first."""
-INVALIDATING = ("books closed", "generator on time", "clocks")
+INVALIDATING = ("books closed", "generator on time", "instrument on time", "clocks")
 """What is wrong with the measurement, worst first."""
 
 

@@ -10,6 +10,7 @@ import hashlib
 from services.collector.reconcile.blocks import Content, OpenNote, examine, number
 from services.collector.reconcile.chain import FileChain
 from services.collector.reconcile.notes import Note, Notes
+from services.collector.reconcile.strain import Sessions
 from services.collector.reconcile.times import ClientTimes, RunTimes
 from services.collector.scan import Source
 from services.contract import blocklog
@@ -34,8 +35,8 @@ class LogBook:
         self.twice = Ranges()
         self.corrupt = Ranges()
         self.messages = self.bytes = 0
-        self.duplicates = 0
-        self.reordered = 0
+        self.duplicates = self.reordered = 0
+        self.strain = Sessions()
         self.times = ClientTimes(client, times)
         self.clock_error_us: int | None = None
         self.torn: dict[str, int] = {}
@@ -83,6 +84,7 @@ class LogBook:
         known = self.ends.setdefault(segment, {})
         if sealed.crc not in known:
             known[sealed.crc] = entry.reason
+            self.strain.enter(segment[0], entry)
             self._declare(entry)
 
     def enter_block(self, sealed: Sealed, block: blocklog.Block, content: Content, stamps: dict[str, int]) -> None:

@@ -18,6 +18,7 @@ from services.client.write import BlockLog
 from services.contract import blocklog
 from services.contract.errors import LineError
 from services.runtime import files
+from services.runtime.strain import Strain
 from tests.faults.atrest.reference import SECTOR, split
 from tests.faults.tally import Tally
 from tests.unit.client.stand import RUN, START_US, StoppedClock, conditions
@@ -102,7 +103,7 @@ class PowerCuts(RuleBasedStateMachine):
         self.after, self.number = held.held.last, 0
         place = Place(RUN, "client-1", self.session)
         first = opening(place, 1, self.after, conditions(self.folder, fsync=self.fsync), held.tails, START_US)
-        self.log = BlockLog(claimed, first, StoppedClock())
+        self.log = BlockLog(claimed, first, StoppedClock(), Strain().window())
 
     @rule(count=st.integers(1, 8))
     def put(self, count: int) -> None:

@@ -13,6 +13,7 @@ from services.client.foreign.listener import Listener
 from services.client.settings import ClientSettings
 from services.client.subscriber import Subscriber
 from services.runtime.errors import UnwritableFolder
+from services.runtime.strain import Strain
 
 
 def settings(volumes: Path, **environment: str) -> ClientSettings:
@@ -25,12 +26,13 @@ async def test_one_process_may_be_several_clients(tmp_path: Path, feed: str, kin
     """Each connection is a client with a name and a block size of its own, of whichever feed; they are one instance."""
     (tmp_path / "logs").mkdir()
     given = settings(tmp_path, CONNECTIONS="3", FEED=feed)
-    made = [it for it in await app.receivers(given, "app-client-2.app_wire") if isinstance(it, kind)]
+    made = [it for it in await app.receivers(given, "app-client-2.app_wire", Strain()) if isinstance(it, kind)]
 
     assert [("client-2.1", 100), ("client-2.2", 250), ("client-2.3", 10)] == [
         (it.name, it._conditions.block_size) for it in made
     ]
     assert 1 == len({it._conditions.instance for it in made})
+    assert 1 == len({it._conditions.strain for it in made})
 
 
 async def test_runs_until_stopped(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ def session(folder: Path, number: int, blocks: list[list[int]], *, ended: bool =
     """Write a session's log as a client does; return its blocks."""
     place = Place(RUN, "client-1", number)
     file = LineFile(folder / blocklog.file_name(number, 1))
-    made = BlockLog(file, opening(place, number, 0, conditions(folder), [], START_US), StoppedClock())
+    given = conditions(folder)
+    made = BlockLog(file, opening(place, number, 0, given, [], START_US), StoppedClock(), given.strain.window())
     written: list[blocklog.BlockHeader] = []
     for at, seqs in enumerate(blocks, 1):
         cutter = Cutter[Received](len(seqs), 2**20, 5, seqs[0] - 1)

@@ -22,6 +22,8 @@ from services.client.received import Received
 from services.client.write import BlockLog
 from services.contract import blocklog
 from services.runtime.files import LineFile
+from services.runtime.strain import Strain
+from tests.poll import poll_until
 from tests.unit.client.stand import (
     EXACT,
     RUN,
@@ -43,7 +45,7 @@ def new_log(folder: Path, fsync: Fsync = "block", torn: int = 0) -> BlockLog[blo
     """Return a log whose first file was just claimed."""
     tails = [Tail(folder / "0000-0001.jsonl", 0, torn)] if torn else []
     first = opening(PLACE, 1, 0, conditions(folder, fsync=fsync), tails, START_US)
-    return BlockLog(LineFile(folder / blocklog.file_name(1, 1)), first, StoppedClock())
+    return BlockLog(LineFile(folder / blocklog.file_name(1, 1)), first, StoppedClock(), Strain().window())
 
 
 def new_blocks(count: int = COUNT) -> Iterator[blocklog.WrittenBlock]:
@@ -202,6 +204,25 @@ def test_a_log_is_complete(tmp_path: Path) -> None:
         *(last.duplicates, last.reordered, last.corrupt),
     )
     check_ends(tmp_path)
+
+
+def test_a_log_tells_how_strained_its_client_was(tmp_path: Path) -> None:
+    """The last line says how late the process's own timer was in the session's window."""
+    strain = Strain()
+    strain.tick(9_000_000_000)
+    first = opening(PLACE, 1, 0, conditions(tmp_path), [], START_US)
+    log: BlockLog[blocklog.BlockHeader] = BlockLog(
+        LineFile(tmp_path / blocklog.file_name(1, 1)), first, StoppedClock(), strain.window()
+    )
+    strain.tick(5_000_000)
+    poll_until(lambda: strain.mark().lags.count == 2, "what came is known", 5, 0.001)
+    log.end("finished", 0, 0, [])
+    last = entries(tmp_path)[-1]
+
+    assert isinstance(last, blocklog.End)
+    assert pytest.approx(5_000_000, rel=0.01) == last.loop_lag_max_ns
+    assert last.loop_lag_p99_ns is None
+    assert last.cpu_ns is not None
 
 
 @pytest.mark.parametrize(

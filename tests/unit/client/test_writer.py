@@ -51,7 +51,10 @@ class Rig:
         given = conditions(folder, **changed)
         self.durable: list[int] = []
         self.log = BlockLog(
-            LineFile(folder / blocklog.file_name(1, 1)), opening(PLACE, 1, 0, given, [], START_US), StoppedClock()
+            LineFile(folder / blocklog.file_name(1, 1)),
+            opening(PLACE, 1, 0, given, [], START_US),
+            StoppedClock(),
+            given.strain.window(),
         )
         self.writer = Writer("client-1", given, lambda made: self.durable.append(made.block))
 

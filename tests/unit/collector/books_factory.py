@@ -51,6 +51,10 @@ class Writer:
         self.lines.append(line)
 
 
+FIT = {"loop_lag_p99_ns": 1_000_000, "loop_lag_max_ns": 2_000_000, "cpu_ns": 5_000_000, "throttled_ns": 0}
+"""What a process says of itself that was not held up."""
+
+
 @dataclass
 class Session:
     """What one client process logged: blocks as (first, last), cut into segments after some of them."""
@@ -65,6 +69,7 @@ class Session:
     reason: blocklog.EndReason | None = "finished"
     changes: dict[int, dict[str, Any]] = field(default_factory=dict)
     later_us: int = 0
+    ends: dict[str, Any] = field(default_factory=dict)
 
 
 def block(session: Session, number: int, first: int, last: int, **changes: Any) -> blocklog.Block:
@@ -108,6 +113,7 @@ def log_files(session: Session, torn: list[blocklog.Torn] | None = None) -> File
                     reason=reason, block_count=stop - start, byte_count=len(text),
                     message_count=sum(last - first + 1 for first, last in session.blocks[start:stop]),
                     sha256=hashlib.sha256(text).hexdigest(),
+                    **{**FIT, **session.ends},
                 )
             )  # fmt: skip
         prev = writer.prev
@@ -151,8 +157,9 @@ def leave(session: Session, through: int, cause: ledger.Cause) -> ledger.Leave:
 def end(last: int, **changes: Any) -> ledger.End:
     """Return the ledger's line of the end."""
     entry = ledger.End(
-        at=at(last + 10), last=last, count=last, reason="complete", late_p99_ns=1_000_000, late_max_ns=2_000_000
-    )
+        at=at(last + 10), last=last, count=last, reason="complete", late_p99_ns=1_000_000, late_max_ns=2_000_000,
+        **FIT,
+    )  # fmt: skip
     return msgspec.structs.replace(entry, **changes)
 
 

@@ -6,7 +6,20 @@ from pathlib import Path
 import pytest
 
 from services.collector.__main__ import main
-from tests.unit.collector.books_factory import RUN, good_run, log_source, write
+from services.contract import ledger
+from tests.unit.collector.books_factory import (
+    RUN,
+    Files,
+    Writer,
+    end,
+    good_ledger,
+    good_run,
+    good_sessions,
+    ledger_source,
+    log_files,
+    log_source,
+    write,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +110,47 @@ def test_verify_tells_when_the_copy_cannot_be_written(
 
     assert 104 == main(["verify", str(tmp_path / "in"), "--json", "--salvage", str(tmp_path / "out")])
     assert "out: no space left on device; fix: make space" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"late_p99_ns": 300_000_000}, "the server did not keep its schedule: p99 300.0 ms late, at most 2.0 ms"),
+        (
+            {"clock_error_us": 1100},
+            "client-1: its clock is only known within 1.1 ms, which is more than latency's p99",
+        ),
+        (
+            {"through": 50},
+            "client-1: the books do not close, residual -10: more was logged than the ledger says was sent",
+        ),
+        ({"loop_lag_p99_ns": 400_000_000}, "the server's event loop was 400.0 ms late (p99)"),
+        ({"throttled_ns": 20_000_000}, "the server was throttled for 20.0 ms of 59.3 ms by its CPU limit"),
+    ],
+)
+def test_a_measurement_that_cannot_be_trusted_is_98(
+    change: dict[str, int], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each way in which the instrument itself was at fault is told in words, and is exit code 98."""
+    write(untrusted(**change), tmp_path)
+
+    assert 98 == main(["verify", str(tmp_path)])
+    assert f"{RUN}  INVALID  {reason}\n" in capsys.readouterr().out
+
+
+def untrusted(*, clock_error_us: int = 0, through: int | None = None, **ended: int) -> Files:
+    """Return the books of a run that is good, but for one thing that makes it untrustworthy."""
+    sessions = good_sessions()
+    sessions[0].changes[1] = {"clock_error_us": clock_error_us}
+    lines = [ledger.codec.decode(line)[1] for line in good_ledger(sessions).lines]
+    writer = Writer(ledger.codec)
+    for entry in [*lines, end(60, **ended)]:
+        hidden = isinstance(entry, ledger.Sent) and entry.client == "client-1" and entry.through > (through or 60)
+        writer.put(ledger.Sent(at=entry.at, client="client-1", fence=1, through=through or 60) if hidden else entry)
+    files: Files = {ledger_source(): writer.lines}
+    for session in sessions:
+        files.update(log_files(session))
+    return files
 
 
 def test_verify_refuses_other_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from services.contract import ledger, wire
 from services.runtime.clock import Clock
 from services.runtime.plan import read_plan
+from services.runtime.strain import Strain
 from services.server.admit import Admission
 from services.server.converse import Conversation
 from services.server.generate import Feed
@@ -148,7 +149,7 @@ def settings(volumes: Path, **changed: Any) -> ServerSettings:
 def runs(volumes: Path, clock: Clock, instance: str = "a", **changed: Any) -> Runs:
     """Return the runs of one server process."""
     chosen = settings(volumes, **changed)
-    return Runs(volumes / "ledger", feed(), chosen, clock, boot="boot", instance=instance)
+    return Runs(volumes / "ledger", feed(), chosen, clock, Strain(), boot="boot", instance=instance)
 
 
 def new_run(volumes: Path, clock: Clock, **changed: Any) -> Run:

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from services.contract import ledger
+from services.runtime.strain import Strain
 from services.server.generate import FAKER_VERSION
 from services.server.ledger import read
 from services.server.pools import POOL
 from services.server.runs import Run
+from tests.poll import poll_until
 from tests.unit.server.stand import START_US, StoppedClock, feed, kinds_of, lines_of, new_run, refuse, runs
 
 
@@ -185,6 +187,26 @@ def test_the_end_tells_how_late_the_server_was(tmp_path: Path, clock: StoppedClo
     flat_out.lateness.record([2000])
     flat_out.finish("complete")
     assert "late_max_ns=None" in repr(lines_of(flat_out)[-1])
+
+
+def test_the_end_tells_how_strained_the_server_was(tmp_path: Path, clock: StoppedClock) -> None:
+    """The last line has how late the process's own timer was since the run began, whatever was before."""
+    strain = Strain()
+    made = runs(tmp_path, clock)
+    made.strain = strain
+    run = made.open()
+    strain.tick(9_000_000_000)
+    poll_until(lambda: strain.mark().lags.count, "what was before is known", 5, 0.001)
+    run.start()
+    strain.tick(5_000_000)
+    poll_until(lambda: strain.mark().lags.count == 2, "what came is known", 5, 0.001)
+    run.finish("complete")
+    end = lines_of(run)[-1]
+
+    assert isinstance(end, ledger.End)
+    assert pytest.approx(5_000_000, rel=0.01) == end.loop_lag_max_ns
+    assert end.loop_lag_p99_ns is None
+    assert end.cpu_ns is not None
 
 
 def test_a_refusing_disk_does_not_stop_the_end(tmp_path: Path, clock: StoppedClock) -> None:

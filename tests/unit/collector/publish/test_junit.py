@@ -83,10 +83,10 @@ def test_the_suite_counts_its_cases() -> None:
     assert ("testsuites", ["testsuite"]) == (root.tag, [child.tag for child in root])
     assert {
         "id": "0", "package": "streamgauge", "name": "streamgauge run 20261122T073000Z", "hostname": "localhost",
-        "timestamp": "2026-11-22T07:30:00", "tests": "11", "failures": "3", "errors": "1", "skipped": "0",
+        "timestamp": "2026-11-22T07:30:00", "tests": "12", "failures": "3", "errors": "1", "skipped": "0",
         "time": "0.059",
     } == suite.attrib  # fmt: skip
-    assert ["properties", *["testcase"] * 11, "system-out", "system-err"] == [child.tag for child in suite]
+    assert ["properties", *["testcase"] * 12, "system-out", "system-err"] == [child.tag for child in suite]
 
 
 def test_the_output_is_the_terminals() -> None:

@@ -16,6 +16,7 @@ from services.contract import ledger, summary
 from services.contract.line import FIRST
 from services.contract.summary import Quantiles, Silence, Summary
 from tests.unit.collector.books_factory import (
+    FIT,
     RUN,
     Files,
     Session,
@@ -64,7 +65,7 @@ def test_a_good_run_passes() -> None:
 
     assert ("PASS", "closed", [], [], 0) == (made.verdict, made.state, made.reasons, made.faults, made.totals.residual)
     assert "2 clients · 59.3 ms · 120 of 120 delivered · p99 1.0 ms" == made.headline
-    assert [True] * 9 == [check.ok for check in made.checks]
+    assert [True] * 10 == [check.ok for check in made.checks]
     assert ["client-1", "client-2"] == [client.client for client in made.clients]
 
 
@@ -239,6 +240,41 @@ def test_without_a_schedule_there_is_no_latency() -> None:
 def test_a_late_server_makes_the_run_invalid(late_ns: int, verdict: str) -> None:
     """A server that did not keep its own schedule has measured itself."""
     assert verdict == judged(ended(good_sessions(), late_p99_ns=late_ns)).verdict
+
+
+@pytest.mark.parametrize(
+    ("strain", "reason"),
+    [
+        ({"loop_lag_p99_ns": 250_000_000}, None),
+        ({"loop_lag_p99_ns": 400_000_000}, "event loop was 400.0 ms late (p99)"),
+        ({"throttled_ns": 2_900_000}, None),
+        ({"throttled_ns": 3_000_000}, "was throttled for 3.0 ms of 59.3 ms by its CPU limit"),
+        (dict.fromkeys(FIT), None),
+    ],
+)
+def test_a_strained_process_makes_the_run_invalid(strain: dict[str, Any], reason: str | None) -> None:
+    """A client or a server that was held up has measured itself; the reason says which, how, and how much."""
+    sessions = good_sessions()
+    sessions[0].ends = strain
+    of_client, of_server = judged(ended(sessions)), judged(ended(good_sessions(), **strain))
+
+    for made, who in ((of_client, "client-1"), (of_server, "the server")):
+        said = f"{who}'s {reason}" if reason and reason.startswith("event") else f"{who} {reason}"
+        assert ([said] if reason else []) == made.reasons
+        assert ("INVALID" if reason else "PASS") == made.verdict
+        assert (["instrument on time"] if reason else []) == failed(made)
+
+
+def test_a_run_without_evidence_passes() -> None:
+    """Logs of earlier versions say nothing of their processes: that is told, and held against nobody."""
+    nothing: dict[str, Any] = dict.fromkeys(FIT)
+    sessions = good_sessions()
+    for session in sessions:
+        session.ends = nothing
+    made = judged(ended(sessions, **nothing))
+
+    assert "PASS" == made.verdict
+    assert ("instrument on time", None, "not measured") in [(one.name, one.ok, one.detail) for one in made.checks]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,114 @@
+"""Whether the instrument itself was held up: what server and clients say of their own processes, and what it means.
+
+A client whose event loop is late, or that is stopped for its CPU limit, stamps its messages late: then the latency that
+it measured is its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from services.collector import words
+from services.contract import blocklog, ledger
+
+LATE_NS = 250_000_000
+"""An event loop that is later than this more than once in a hundred times was not fit to measure."""
+
+THROTTLED_SHARE = 0.05
+"""A process that was stopped by its CPU limit for a greater part of the run was not either."""
+
+_MOST = 5
+"""So many processes are named."""
+
+
+class Evidence(NamedTuple):
+    """What one process says of itself, the worst of all it says; null is what it does not know."""
+
+    p99_ns: int | None = None
+    max_ns: int | None = None
+    throttled_ns: int | None = None
+
+    @classmethod
+    def of(cls, end: blocklog.End | ledger.End) -> Evidence:
+        """Read the evidence in the last line of a log or a run."""
+        return cls(end.loop_lag_p99_ns, end.loop_lag_max_ns, end.throttled_ns)
+
+    def worst(self, other: Evidence) -> Evidence:
+        """Return the greater of each."""
+        return Evidence(*(_greatest(pair) for pair in zip(self, other, strict=True)))
+
+
+class Sessions:
+    """The evidence of the sessions of one client: a session's later lines say what its earlier ones do, and more."""
+
+    def __init__(self) -> None:
+        self._evidence: dict[int, Evidence] = {}
+
+    def enter(self, session: int, end: blocklog.End) -> None:
+        """Take in the last line of a file."""
+        self._evidence[session] = self._evidence.get(session, Evidence()).worst(Evidence.of(end))
+
+    def total(self) -> Evidence:
+        """Return the evidence of all sessions: each was stopped for a time of its own."""
+        every = self._evidence.values()
+        stopped = [one.throttled_ns for one in every if one.throttled_ns is not None]
+        return Evidence(
+            _greatest(one.p99_ns for one in every),
+            _greatest(one.max_ns for one in every),
+            sum(stopped) if stopped else None,
+        )
+
+
+class Finding(NamedTuple):
+    """``ok`` is null when nobody knows; the rest is in words."""
+
+    ok: bool | None
+    detail: str
+    reasons: tuple[str, ...] = ()
+
+
+def judge(processes: Sequence[tuple[str, Evidence]], run_ns: int | None) -> Finding:
+    """Tell whether the instrument was fit to measure a run.
+
+    Args:
+        processes: how each is called in a sentence, and what it says of itself.
+        run_ns: how long the run was, None when nothing was measured.
+    """
+    worst = Evidence()
+    for _, evidence in processes:
+        worst = worst.worst(evidence)
+    late = [(evidence.p99_ns or 0, who) for who, evidence in processes]
+    stopped = [(evidence.throttled_ns or 0, who) for who, evidence in processes]
+    most = THROTTLED_SHARE * run_ns if run_ns else float("inf")
+    reasons = (
+        *_worst(stopped, most, f"{{who}} was throttled for {{took}} of {words.duration(run_ns)} by its CPU limit"),
+        *_worst(late, LATE_NS, "{who}'s event loop was {took} late (p99)"),
+    )
+    # Without a percentile, for want of time: what was never late was not late in a hundred times either.
+    lag_ns = worst.p99_ns if worst.p99_ns is not None else worst.max_ns
+    fit = None if lag_ns is None or lag_ns > LATE_NS else True
+    return Finding(False if reasons else fit, _detail(worst), reasons)
+
+
+def _worst(every: Iterable[tuple[int, str]], most: float, sentence: str) -> Iterator[str]:
+    found = sorted(((took, who) for took, who in every if took > most), reverse=True)
+    for took, who in found[:_MOST]:
+        yield sentence.format(who=who, took=words.duration(took))
+    if len(found) > _MOST:
+        yield f"{len(found) - _MOST:,} more were not fit either"
+
+
+def _detail(worst: Evidence) -> str:
+    said = []
+    if worst.p99_ns is not None:
+        said.append(f"p99 {words.duration(worst.p99_ns)} late, at most {words.duration(worst.max_ns)}")
+    elif worst.max_ns is not None:
+        said.append(f"at most {words.duration(worst.max_ns)} late")
+    if worst.throttled_ns is not None:
+        said.append(f"throttled for {words.duration(worst.throttled_ns)}" if worst.throttled_ns else "never throttled")
+    return "; ".join(said) or "not measured"
+
+
+def _greatest(values: Iterable[int | None]) -> int | None:
+    return max((value for value in values if value is not None), default=None)
