@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from services.contract.fields import utc_text
 from services.contract.ranges import Ranges
 from services.contract.summary import Fault
 
@@ -94,9 +93,9 @@ def pace(per_second: float | None) -> str:
     return rate(per_second) if per_second else "as fast as clients take them"
 
 
-def moment(at_us: int) -> str:
-    """Return a time of day: ``07:04:21.350 UTC``."""
-    return f"{utc_text(at_us)[11:23]} UTC"
+def moment(at: str) -> str:
+    """Return the time of day of an RFC 3339 time: ``07:04:21.350 UTC``."""
+    return f"{at[11:23]} UTC"
 
 
 def fault(found: Fault) -> str:

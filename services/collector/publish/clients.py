@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from services.collector import words
 from services.collector.publish import lanes
-from services.collector.publish.lanes import Silence
 from services.collector.publish.table import Cell, Column, Table, Tone
 from services.contract.summary import ClientSummary, Summary
 from services.contract.timeline import Timeline
@@ -26,7 +25,7 @@ COLUMNS = (
     Column(key="latency_p50", label="latency p50", hint="Median, {from}."),
     Column(key="latency_p99", label="latency p99", hint="Ninety-nine messages in a hundred came sooner, {from}."),
     Column(key="latency_max", label="latency max", hint="The worst, {from}."),
-    Column(key="silence", label="silence", hint="The longest stretch without a message, in whole steps of {step}."),
+    Column(key="silence", label="silence", hint="The longest time in which it received nothing."),
     Column(
         key="over_time",
         label="worst over time",
@@ -42,16 +41,15 @@ def table(summary: Summary, timeline: Timeline) -> Table:
     highest, slowest = lanes.top(timeline.lanes), _slowest(summary)
     values = {
         "from": latency_from(summary),
-        "step": words.duration(timeline.step_us * 1000),
         "top": words.duration(highest) if highest else "the highest",
     }
     by_name = {lane.client: lane for lane in timeline.lanes}
-    silent, rows = silences(summary, timeline), []
+    rows = []
     for client in summary.clients:
         lane = by_name.get(client.client)
         cells = {
             **_counts(client),
-            **_times(client, timeline, silent.get(client.client)),
+            **_times(client),
             "over_time": _text(lanes.sparkline(lane.worst, highest) if lane else ""),
             "note": _note(client, is_slowest=client is slowest),
         }
@@ -70,18 +68,6 @@ def latency_from(summary: Summary) -> str:
     return "from when a record was sent" if summary.latency_ns.max is None else "from when a record was due"
 
 
-def silences(summary: Summary, timeline: Timeline) -> dict[str, Silence]:
-    """Return the longest silence of every client that received anything."""
-    lost = {client.client for client in summary.clients if client.state == "lost"}
-    found = {lane.client: lanes.silence(timeline, lane, through_end=lane.client in lost) for lane in timeline.lanes}
-    return {client: silence for client, silence in found.items() if silence is not None}
-
-
-def silence_text(silence: Silence, step_us: int) -> str:
-    """Return how long a silence was; one that is shorter than a step is not seen."""
-    return words.duration(silence.duration_us * 1000) if silence.duration_us else f"< {words.duration(step_us * 1000)}"
-
-
 def _counts(client: ClientSummary) -> dict[str, Cell]:
     against = ("missing", "duplicates", "reordered", "corrupt")
     names = ("block_size", "blocks", "sessions", "expected", "received", *against)
@@ -94,17 +80,14 @@ def _counts(client: ClientSummary) -> dict[str, Cell]:
     }
 
 
-def _times(client: ClientSummary, timeline: Timeline, silence: Silence | None) -> dict[str, Cell]:
+def _times(client: ClientSummary) -> dict[str, Cell]:
     latency = client.latency_ns if client.latency_ns.max is not None else client.transit_ns
     return {
         "block_p50": duration(client.block_duration_ns.p50),
         "latency_p50": duration(latency.p50),
         "latency_p99": duration(latency.p99),
         "latency_max": duration(latency.max),
-        "silence": Cell(
-            text=silence_text(silence, timeline.step_us) if silence else "-",
-            value=silence.duration_us * 1000 if silence else None,
-        ),
+        "silence": duration(client.silence_ns),
     }
 
 

@@ -1,44 +1,15 @@
-"""What a client's lane says at a glance: its longest silence, and a line of sixteen characters."""
+"""What a client's lane says at a glance, in sixteen characters."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
-from services.contract.timeline import Lane, Timeline
+from services.contract.timeline import Lane
 
 MOST_CHARACTERS = 16
 LEVELS = "▁▂▃▄▅▆▇█"
 SILENCE = " "
-
-
-class Silence(NamedTuple):
-    """The longest stretch in which a client received nothing: whole slots, so nothing shorter than one is seen."""
-
-    duration_us: int
-    from_us: int
-
-
-def silence(timeline: Timeline, lane: Lane, *, through_end: bool = False) -> Silence | None:
-    """Return a client's longest silence between its first and its last message, None if it received nothing.
-
-    Args:
-        timeline: the run over time.
-        lane: the client's.
-        through_end: the client should have received until the run's end: what is silent after its last message counts.
-    """
-    heard = [at for at, worst in enumerate(lane.worst) if worst is not None]
-    if not heard:
-        return None
-    if through_end:
-        heard.append(len(lane.worst))
-    longest, after = 0, heard[0]
-    for before, at in pairwise(heard):
-        if at - before - 1 > longest:
-            longest, after = at - before - 1, before
-    first_us = timeline.slots[after].at_us
-    return Silence(longest * timeline.step_us, first_us + timeline.step_us if longest else first_us)
 
 
 def coarse(worst: Sequence[int | None], most: int = MOST_CHARACTERS) -> list[int | None]:

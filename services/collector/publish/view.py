@@ -12,7 +12,6 @@ import msgspec
 
 from services.collector import words
 from services.collector.publish import clients
-from services.collector.publish.lanes import Silence
 from services.collector.publish.table import Cell, Column, Table, Tone
 from services.collector.reconcile.checks import DAMAGE
 from services.collector.reconcile.snapshot import Snapshot
@@ -90,10 +89,6 @@ def view(snapshot: Snapshot, places: str) -> View:
         places: where its files are, the last line.
     """
     summary = snapshot.summary
-    longest, whose = _silence(snapshot)
-    known = tiles(summary)
-    at = [tile.key for tile in known].index("clients") + 1
-    known.insert(at, Tile(key="silence", label="longest silence", text=longest, hint=whose))
     return View(
         run=summary.run,
         state=summary.state,
@@ -103,10 +98,10 @@ def view(snapshot: Snapshot, places: str) -> View:
         reasons=summary.reasons,
         duration_ns=summary.totals.duration_ns,
         share=summary.totals.received / _expected(summary) if _expected(summary) else 0.0,
-        tiles=known,
+        tiles=tiles(summary),
         checks=[Answer(ok=check.ok, name=check.name, detail=check.detail) for check in summary.checks],
         thresholds=[Answer(ok=limit.ok, name=limit.expression, detail=limit.detail) for limit in summary.thresholds],
-        delivery=[*_delivery(summary), *_silent(longest, whose)],
+        delivery=list(_delivery(summary)),
         times=_times(summary),
         clients=clients.table(summary, snapshot.timeline),
         places=places,
@@ -114,7 +109,7 @@ def view(snapshot: Snapshot, places: str) -> View:
 
 
 def tiles(summary: Summary) -> list[Tile]:
-    """Return the tiles that the summary alone is enough for: all but the longest silence."""
+    """Return the numbers of a run that are looked at first."""
     return [*_tiles(summary), *_own(summary)]
 
 
@@ -122,16 +117,6 @@ def _expected(summary: Summary) -> int:
     # What the clients answer for is known when the run is over; before, all of them are to get all of it.
     over = summary.verdict is not None or summary.state in ("ended", "closed")
     return summary.totals.expected if over else len(summary.clients) * (summary.total or 0)
-
-
-def _silence(snapshot: Snapshot) -> tuple[str, str]:
-    found = clients.silences(snapshot.summary, snapshot.timeline)
-    if not found:
-        return "-", ""
-    longest = max(found.values(), key=lambda silence: silence.duration_us)
-    client = min(name for name, silence in found.items() if silence.duration_us == longest.duration_us)
-    where = f"{client}, from {words.moment(found[client].from_us)}" if longest.duration_us else ""
-    return clients.silence_text(Silence(longest.duration_us, 0), snapshot.timeline.step_us), where
 
 
 def _tiles(summary: Summary) -> Iterator[Tile]:
@@ -158,6 +143,15 @@ def _tiles(summary: Summary) -> Iterator[Tile]:
         key="clients", label="clients", text=f"{len(summary.clients):,}", hint=f"{lost:,} lost" if lost else "",
         tone="bad" if lost else "",
     )  # fmt: skip
+    longest, *whose = _silence(summary) or ["-"]
+    yield Tile(key="silence", label="longest silence", text=longest, hint=" ".join(whose))
+
+
+def _silence(summary: Summary) -> list[str]:
+    longest = summary.silence
+    if longest is None:
+        return []
+    return [words.duration(longest.duration_ns), f"{longest.client}, from {words.moment(longest.at)}"]
 
 
 def _own(summary: Summary) -> Iterator[Tile]:
@@ -205,14 +199,12 @@ def _delivery(summary: Summary) -> Iterator[Row]:
     yield _messages("corrupt in flight", totals.corrupt)
     yield _messages("logged, not receipted", totals.logged_not_receipted, against="")
     yield _messages("residual", totals.residual, against="doubt")
+    if _silence(summary):
+        yield Row(label="longest silence", texts=_silence(summary))
 
 
 def _messages(label: str, count: int, *, inner: bool = False, against: Tone = "bad") -> Row:
     return Row(label=label, texts=[words.several(count, "message")], inner=inner, tone=against if count else "")
-
-
-def _silent(longest: str, whose: str) -> list[Row]:
-    return [Row(label="longest silence", texts=[longest, *([whose] if whose else [])])] if longest != "-" else []
 
 
 def _times(summary: Summary) -> Table:

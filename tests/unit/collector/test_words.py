@@ -70,7 +70,7 @@ def test_a_pace_is_told(rate: float | None, text: str) -> None:
 
 def test_a_moment_is_a_time_of_day() -> None:
     """To the millisecond, in UTC, and says so."""
-    assert "07:30:00.250 UTC" == words.moment(1_795_332_600_250_999)
+    assert "07:30:00.250 UTC" == words.moment("2026-11-22T07:30:00.250999Z")
 
 
 def test_a_fault_is_one_line() -> None:

@@ -67,14 +67,13 @@ def test_lanes_are_compared_on_one_scale() -> None:
     assert "█ is 8.0 ms" in hint
 
 
-def test_silence_is_told_in_whole_steps() -> None:
-    """A silence shorter than a step is not seen; who received nothing has none; the lost are silent to the end."""
-    summary = _summary(_client("client-1", 9), _client("client-2", 5, "lost"), _client("client-3", 5))
-    made = clients.table(summary, _timeline([1, 1, 1, 1], [1, 1, None, None], [None] * 4))
+def test_silence_is_a_time() -> None:
+    """The longest of each; who received nothing has none."""
+    silent = msgspec.structs.replace(_client("client-1", 9), silence_ns=100_000_000)
+    mute = msgspec.structs.replace(_client("client-2", 9), silence_ns=None)
+    made = clients.table(_summary(silent, mute), _timeline())
 
-    assert [("< 50.0 ms", 0), ("100.0 ms", 100_000_000), ("-", None)] == [
-        (cell.text, cell.value) for cell in made.column("silence")
-    ]
+    assert [("100.0 ms", 100_000_000), ("-", None)] == [(cell.text, cell.value) for cell in made.column("silence")]
 
 
 def test_what_latency_counts_from_is_told() -> None:

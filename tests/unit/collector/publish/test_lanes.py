@@ -1,39 +1,16 @@
 """Tests of services/collector/publish/lanes.py."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.publish import lanes
-from services.contract.timeline import Lane, Slot, Timeline
+from services.contract.timeline import Lane
 
-STEP_US = 1000
 worsts = st.lists(st.none() | st.integers(0, 10**12), max_size=700)
 
 
 def _lane(worst: list[int | None]) -> Lane:
     return Lane(client="c", stride=1, bars=[], gaps=[], worst=worst)
-
-
-def _timeline(count: int) -> Timeline:
-    slots = [Slot(at_us=at * STEP_US, messages=0, bytes=0, latency=None, transit=None, heat=[]) for at in range(count)]
-    return Timeline(run="r", start_us=0, end_us=0, step_us=STEP_US, slots=slots, lanes=[], marks=[])
-
-
-@pytest.mark.parametrize(
-    ("worst", "through_end", "expected"),
-    [
-        ([None, 5, None, None, 5, None, 5, None, None, None], False, (2 * STEP_US, 2 * STEP_US)),
-        ([None, 5, None, None, 5, None, 5, None, None, None], True, (3 * STEP_US, 7 * STEP_US)),
-        ([5, 5], False, (0, 0)),
-        ([None, None], False, None),
-    ],
-)
-def test_silence_is_the_longest_stretch_without_a_message(
-    worst: list[int | None], through_end: bool, expected: tuple[int, int] | None
-) -> None:
-    """Between first and last message, to the run's end if asked for; whole slots, and where they begin."""
-    assert expected == lanes.silence(_timeline(len(worst)), _lane(worst), through_end=through_end)
 
 
 def test_a_sparkline_has_one_scale() -> None:

@@ -6,8 +6,8 @@ import pytest
 from services.collector.publish.view import View, view
 from services.collector.reconcile.expression import parse
 from services.collector.reconcile.snapshot import Snapshot, snapshot
-from services.contract.summary import Causes, Fault, Quantiles, Summary, Totals
-from services.contract.timeline import Lane, Slot, Timeline
+from services.contract.summary import Causes, Fault, Quantiles, Silence, Summary, Totals
+from services.contract.timeline import Timeline
 from tests.unit.collector.books_factory import RUN, Files, fold, good_run, ledger_source, log_source
 
 EMPTY = Timeline(run=RUN, start_us=None, end_us=None, step_us=50_000, slots=[], lanes=[], marks=[])
@@ -91,16 +91,13 @@ def test_durations_carry_their_numbers() -> None:
 
 
 def test_the_longest_silence_is_named() -> None:
-    """Whose it was, and when, in a tile and among the facts of delivery."""
-    slots = [Slot(at_us=at * 50_000, messages=0, bytes=0, latency=None, transit=None, heat=[]) for at in range(4)]
-    lanes = [
-        Lane(client="client-1", stride=1, bars=[], gaps=[], worst=[1, None, 1, 1]),
-        Lane(client="client-2", stride=1, bars=[], gaps=[], worst=[1, None, None, 1]),
-    ]
-    made = _changed(msgspec.structs.replace(EMPTY, slots=slots, lanes=lanes))
+    """Whose it was, and when, in a tile and among the facts of delivery; there is no row where nothing came."""
+    longest = Silence(client="client-2", at="2026-11-22T07:30:00.050999Z", duration_ns=100_000_000)
+    made = _changed(silence=longest)
 
-    assert ("100.0 ms", "client-2, from 00:00:00.050 UTC") == (made.tile("silence").text, made.tile("silence").hint)
-    assert ["100.0 ms", "client-2, from 00:00:00.050 UTC"] == made.delivery[-1].texts
+    assert ("100.0 ms", "client-2, from 07:30:00.050 UTC") == (made.tile("silence").text, made.tile("silence").hint)
+    assert ["100.0 ms", "client-2, from 07:30:00.050 UTC"] == made.delivery[-1].texts
+    assert "residual" == _changed(silence=None).delivery[-1].label
 
 
 @pytest.mark.parametrize(
