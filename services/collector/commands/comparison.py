@@ -46,6 +46,7 @@ METRICS = (
     Metric("spread p99", "ns", lambda made: made.spread_ns.p99),
     Metric("rate", "msg/s", lambda made: made.totals.messages_per_second, "better"),
     Metric("block p50", "ns", lambda made: made.block_duration_ns.p50),
+    Metric("silence", "ns", lambda made: made.silence.duration_ns if made.silence else None),
     Metric("missing", "", lambda made: made.totals.missing, is_fact=True),
     Metric("duplicates", "", lambda made: made.totals.duplicates, is_fact=True),
 )
