@@ -17,7 +17,7 @@ from pathlib import Path
 from services.contract.fields import run_order
 from services.runtime import lifecycle
 from services.runtime.errors import BadSettings
-from services.runtime.settings import read
+from services.runtime.settings import is_foreign, read
 
 EXIT_ABORTED = 105
 EXIT_BAD_SETTINGS = 104
@@ -105,8 +105,11 @@ class Process:
                 await process.wait()
 
 
-def processes(environment: dict[str, str], clients: int, *, in_place: bool) -> list[Process]:
-    """Return the services in the order in which they start; ``in_place`` gives the collector the terminal."""
+def processes(environment: dict[str, str], clients: int, *, in_place: bool) -> tuple[list[Process], list[Process]]:
+    """Return the services that clients depend on, in the order in which they start, and the clients.
+
+    For a feed that is not ours no server is among them. ``in_place`` gives the collector the terminal.
+    """
     names = [f"client-{number}" for number in range(1, clients + 1)]
     width = max(map(len, ["collector", *names]))
 
@@ -118,11 +121,11 @@ def processes(environment: dict[str, str], clients: int, *, in_place: bool) -> l
         "collector", "services.collector", environment, None if in_place else shown("collector", printed)
     )
     say = collector.tell if in_place else printed
-    return [
-        collector,
-        Process("server", "services.server", environment, shown("server", say)),
-        *(Process(name, "services.client", {**environment, "CLIENT_ID": name}, shown(name, say)) for name in names),
-    ]
+    server = Process("server", "services.server", environment, shown("server", say))
+    return (
+        [collector] if is_foreign(environment) else [collector, server],
+        [Process(name, "services.client", {**environment, "CLIENT_ID": name}, shown(name, say)) for name in names],
+    )
 
 
 def environment_of(given: dict[str, str]) -> tuple[dict[str, str], int, int]:
@@ -153,18 +156,20 @@ async def _healthy(port: str) -> None:
         await asyncio.sleep(0.05)
 
 
-def _runs(ledger: Path) -> list[str]:
-    return [path.name for path in ledger.iterdir() if path.is_dir()]
+def _runs(volumes: Path) -> list[str]:
+    # A run of a feed that is not ours has no ledger.
+    folders = (path for side in ("ledger", "logs") for path in (volumes / side).glob("2*Z*"))
+    return sorted({path.name for path in folders if path.is_dir()}, key=run_order)
 
 
 async def _verdicts(environment: dict[str, str], runs: int) -> int:
     """Wait for the verdict of every run, the one that is on first; return the first code that is not 0."""
-    ledger, worst = Path(environment["VOLUMES"]) / "ledger", 0
-    known = sorted(_runs(ledger), key=run_order)
+    volumes, worst = Path(environment["VOLUMES"]), 0
+    known = _runs(volumes)
     # One by one: the next may be over before the verdict of this one is known.
     judged = known[-2] if len(known) > 1 else ""
     while True:
-        later = [run for run in _runs(ledger) if not judged or run_order(run) > run_order(judged)]
+        later = [run for run in _runs(volumes) if not judged or run_order(run) > run_order(judged)]
         if not later:
             await asyncio.sleep(0.1)
             continue
@@ -199,23 +204,24 @@ async def _verdict(environment: dict[str, str], run: str) -> int:
 async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -> int:
     """Run everything until the verdict, or until told to stop."""
     environment, clients, runs = settings
-    services = processes(environment, clients, in_place=sys.stdout.isatty())
-    running = [asyncio.create_task(service.run()) for service in services[:2]]
+    first, receiving = processes(environment, clients, in_place=sys.stdout.isatty())
+    running = [asyncio.create_task(service.run()) for service in first]
     stopped = asyncio.create_task(stop.wait())
-    healthy = asyncio.create_task(_healthy(environment.get("PORT", "8765")))
+    foreign = is_foreign(environment)
+    healthy = asyncio.create_task(asyncio.sleep(0) if foreign else _healthy(environment.get("PORT", "8765")))
     await asyncio.wait([healthy, stopped, *running], return_when=asyncio.FIRST_COMPLETED)
     code = EXIT_ABORTED
     if healthy.done():
         verdict = asyncio.create_task(_verdicts(environment, runs))
-        running += [asyncio.create_task(service.run()) for service in services[2:]]
+        running += [asyncio.create_task(service.run()) for service in receiving]
         await asyncio.wait([verdict, stopped, *running], return_when=asyncio.FIRST_COMPLETED)
         if environment.get("KEEP", "") not in ("", "0") and verdict.done():
             await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
         code = verdict.result() if verdict.done() else EXIT_ABORTED
     failed = [task.result() for task in running if task.done()]
     # Clients seal first, and the collector, which goes last, sees it.
-    await asyncio.gather(*(service.stop() for service in services[2:]))
-    for service in reversed(services[:2]):
+    await asyncio.gather(*(service.stop() for service in receiving))
+    for service in reversed(first):
         await service.stop()
     await asyncio.gather(*running)
     return failed[0] if failed else code

@@ -130,17 +130,19 @@ class Collector:
 
     def _look(self, one: Followed, *, newest: bool, limit: float, last: bool) -> None:
         follow = one.follow
-        state, lines, size = follow.books.ledger.state, follow.lines, follow.bytes
+        state, lines, size = follow.books.state, follow.lines, follow.bytes
         if follow.read(self._now(), lambda: self._now() > limit):
             self.changed_at, one.dirty = self._now(), True
         self.effort = self.effort.more(follow.lines - lines, follow.bytes - size)
         now = self._now()
-        final = follow.is_over(now, followed=not newest) or (last and follow.has_ended and not follow.behind)
+        final = follow.is_over(now, followed=not newest, wall_us=self._clock.now_us()) or (
+            last and follow.has_ended and not follow.behind
+        )
         if not follow.behind and (final or now >= one.recheck_at):
             self._recheck(one, now, final=final)
         if follow.rereading:
             return
-        turned = state != follow.books.ledger.state
+        turned = state != follow.books.state
         if final or last or turned or (one.dirty and now >= one.due_at):
             self._publish(one, newest=newest, final=final)
         if one.published is not None and not final:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from services.collector.reconcile.account import accounts
+from services.collector.reconcile.accounts import accounts
 from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.durations import Durations, measured
 from services.collector.reconcile.snapshot import Snapshot, snapshot
@@ -66,7 +66,7 @@ class Follow:
         self.books.take_sources(self._files.sources())
         if found:
             self.changed_at = now
-        if self._ended_at is None and self.books.ledger.ends:
+        if self._ended_at is None and self.has_ended:
             self._ended_at = now
         self._note_rate(now)
         return found
@@ -99,17 +99,21 @@ class Follow:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the ledger says that the run is over."""
-        return bool(self.books.ledger.ends)
+        """Whether the ledger, or without a server of ours every client's log, says that the run is over."""
+        return self.books.state == "ended"
 
-    def is_over(self, now: float, *, followed: bool = False) -> bool:
+    def is_over(self, now: float, *, followed: bool = False, wall_us: int | None = None) -> bool:
         """Tell whether the summary can be final: all logs are sealed and quiet, or their time is up.
 
         ``followed`` says that there is a newer run. One without a ledger then never gets one: its server has gone on.
+        ``wall_us`` is the time of day, by which a run without a server of ours is over, whoever has not sealed its log.
         """
         if self.behind:
             return False
-        if self._ended_at is None:
+        until_us = self.books.until_us
+        if until_us is not None and wall_us is not None and wall_us > until_us + PATIENCE_SECONDS * 1_000_000:
+            return True
+        if self._ended_at is None or not self.books.is_finished:
             return followed and not self.books.ledger.opens and now - self.changed_at >= PATIENCE_SECONDS
         if now - self._ended_at >= PATIENCE_SECONDS:
             return True

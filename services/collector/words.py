@@ -15,6 +15,7 @@ CAUSE_WORDS = {
     "receipted_not_logged": "receipted, not logged",
     "corrupt_block": "damaged line in the log",
     "foreign": "another's line in its place",
+    "not_seen": "seen by no client",
 }
 
 MARKS = {True: "✓", False: "✗", None: "-"}
@@ -24,6 +25,14 @@ MARKS = {True: "✓", False: "✗", None: "-"}
 def number(value: float) -> str:
     """Return a number with thousands marked: ``30,000``, ``0.5``."""
     return f"{value:,.1f}" if value % 1 and abs(value) < 100 else f"{round(value):,}"
+
+
+NOT_KNOWN = "not known"
+
+
+def count(value: int | None) -> str:
+    """Return a count with thousands marked, and in words that nobody knows it."""
+    return NOT_KNOWN if value is None else f"{value:,}"
 
 
 def several(count: int, noun: str) -> str:

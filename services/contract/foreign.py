@@ -7,15 +7,17 @@ came is logged, one that came again too.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from services.contract import blocklog
 from services.contract.blocklog import ClosedBy, End
+from services.contract.errors import LineError, MalformedLine
 from services.contract.fields import Count, Digest, Integer, Name, Positive, Run, Span
-from services.contract.line import Kinds, LineStruct
+from services.contract.line import Kinds, LineStruct, Sealed
 
 Form = Literal["text", "binary"]
 
@@ -105,6 +107,62 @@ class WrittenHeard(HeardHeader, tag="block", frozen=True, kw_only=True):
 
 Entry = Open | HeardBlock | End
 codec: Kinds[Open | HeardBlock | End] = Kinds(Entry)
+AnyEntry = blocklog.Entry | Entry
+_HEAD = 400
+"""Within so many bytes a line of our own writers says what it is."""
+
+
+class EitherFeed:
+    """Decodes lines of a block log, whether it is of our own feed or of somebody else's."""
+
+    @staticmethod
+    def decode(line: bytes) -> tuple[Sealed, AnyEntry]:
+        """Check and decode one line.
+
+        Raises:
+            LineError: the leaf says what is wrong with the line, if it is one of our own feed.
+        """
+        first: Kinds[Any] = codec if _is_heard(line) else blocklog.codec
+        try:
+            found: tuple[Sealed, AnyEntry] = first.decode(line)
+        except MalformedLine:
+            # Another writer may put its fields in another order.
+            with contextlib.suppress(LineError):
+                return codec.decode(line)
+            return blocklog.codec.decode(line)
+        return found
+
+
+def _is_heard(line: bytes) -> bool:
+    if b'"kind":"open"' in line[:_HEAD]:
+        return b'"foreign":{' in line
+    return b'"heard":[' in line[:_HEAD]
+
+
+def as_block(heard: HeardBlock) -> blocklog.Block:
+    """Return a block whose messages are numbered by their places: what is known of it beside the feed's own numbers."""
+    first, last = heard.heard
+    return blocklog.Block(
+        run=heard.run,
+        client=heard.client,
+        session=heard.session,
+        block=heard.block,
+        first=first,
+        last=last,
+        count=heard.count,
+        closed_by=heard.closed_by,
+        started_at=heard.started_at,
+        ended_at=heard.ended_at,
+        duration_ns=heard.duration_ns,
+        idle_ns=heard.idle_ns,
+        clock_offset_us=0,
+        clock_error_us=0,
+        digest=heard.digest,
+        messages=[
+            blocklog.Message(place, one.received_at, one.latency_ns or 0, 0, one.record)
+            for place, one in enumerate(heard.messages, first)
+        ],
+    )
 
 
 def messages_digest(messages: Sequence[HeardMessage]) -> str:

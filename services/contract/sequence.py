@@ -48,6 +48,18 @@ class Sequence:
         self.held.add(seq, seq)
         return True
 
+    def accept_run(self, first: int, last: int, digest: int) -> None:
+        """Take in consecutive numbers; ``digest`` is of the first one's record. Only that may be a beginning."""
+        if self.start is not None and first > self.held.last and first not in FIRSTS:
+            self.held.add(first, last)
+            return
+        self.accept(first, digest)
+        if first == self.held.last and last > first:
+            self.held.add(first + 1, last)
+            return
+        for seq in range(first + 1, last + 1):
+            self.accept(seq, 0)
+
     def _begins_again(self, seq: int, digest: int) -> bool:
         if seq not in FIRSTS:
             return False

@@ -13,6 +13,8 @@ VERSION: Final = 1
 
 RunState = Literal["opened", "waiting", "running", "paused", "ended", "closed"]
 ClientState = Literal["running", "finished", "left", "lost"]
+Books = Literal["two-sided", "one-sided"]
+"""One-sided are those of a feed that is not ours: nobody says what was sent."""
 Verdict = Literal["PASS", "FAIL", "INVALID"]
 
 EXIT_CODES: dict[str | None, int] = {"PASS": 0, "FAIL": 99, "INVALID": 98}
@@ -39,14 +41,18 @@ class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Causes(msgspec.Struct, frozen=True, kw_only=True):
-    """Why records are missing: disjoint counts, each from evidence of its own."""
+    """Why records are missing: disjoint counts, each from evidence of its own; null where there can be none.
 
-    never_sent: int = 0
-    sent_not_logged: int = 0
-    corrupt_in_flight: int = 0
-    receipted_not_logged: int = 0
-    corrupt_block: int = 0
-    foreign: int = 0
+    ``not_seen`` is of one-sided books: no client received these, and nobody knows whether they were sent.
+    """
+
+    never_sent: int | None = 0
+    sent_not_logged: int | None = 0
+    corrupt_in_flight: int | None = 0
+    receipted_not_logged: int | None = 0
+    corrupt_block: int | None = 0
+    foreign: int | None = 0
+    not_seen: int | None = None
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,16 +102,18 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Sums over all clients. ``bytes`` are of records; rates are over ``duration_ns``, first to last receipt."""
 
-    expected: int = 0
+    expected: int | None = 0
     received: int = 0
-    missing: int = 0
-    duplicates: int = 0
-    reordered: int = 0
-    corrupt: int = 0
-    residual: int = 0
+    missing: int | None = 0
+    duplicates: int | None = 0
+    reordered: int | None = 0
+    corrupt: int | None = 0
+    residual: int | None = 0
     blocks: int = 0
     bytes: int = 0
-    logged_not_receipted: int = 0
+    logged_not_receipted: int | None = 0
+    restarts: int | None = None
+    unsequenced: int | None = None
     duration_ns: int | None = None
     messages_per_second: float | None = None
     bytes_per_second: float | None = None
@@ -119,20 +127,22 @@ class ClientSummary(msgspec.Struct, frozen=True, kw_only=True):
     block_size: int | None
     blocks: int
     sessions: int
-    expected: int
+    expected: int | None
     received: int
-    missing: int
-    duplicates: int
-    reordered: int
-    corrupt: int
-    residual: int
+    missing: int | None
+    duplicates: int | None
+    reordered: int | None
+    corrupt: int | None
+    residual: int | None
     bytes: int
-    logged_not_receipted: int
+    logged_not_receipted: int | None
     missing_ranges: list[Span]
     missing_by_cause: Causes
     torn: int
     clock_offset_us: int | None
     clock_error_us: int | None
+    restarts: int | None = None
+    unsequenced: int | None = None
     latency_ns: Quantiles
     transit_ns: Quantiles
     block_duration_ns: Quantiles
@@ -145,6 +155,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     v: Literal[1] = VERSION
     run: str
+    books: Books = "two-sided"
     feed: str | None
     state: RunState
     verdict: Verdict | None

@@ -187,6 +187,12 @@ FOREIGN = (
 BY_NAME = {setting.name: setting for setting in (*SETTINGS, *FOREIGN)}
 
 
+def is_foreign(environment: Mapping[str, str]) -> bool:
+    """Tell whether a client is told of a feed that is not ours: any of its settings is enough, unless it says so."""
+    said = {setting.name for setting in FOREIGN if environment.get(setting.name, "").strip()}
+    return bool(said) and environment.get("FEED", "").strip() != "streamgauge"
+
+
 def read(environment: Mapping[str, str], names: Iterable[str]) -> dict[str, Any]:
     """Return the values of the named settings, by lower-case name.
 

@@ -18,6 +18,8 @@ from services.runtime import files
 NAME = "feed.json"
 _SETTLE_SECONDS = 0.5
 """Who opened a run looks once more after this long: another process may have opened one at the same time."""
+_LOOKS, _LOOK_SECONDS = 40, 0.05
+"""So often it is looked for the note of a run that was opened just before: its process may wait for the disk."""
 _TOGETHER_US = 5_000_000
 """Of two runs that were opened within this time the older one is meant by both."""
 _LONGEST_US = 86_400_000_000
@@ -55,6 +57,10 @@ def join(logs: Path, url: str, seconds: float, now_us: int) -> Opened:
         return found[0]
     mine = _open(logs, url, seconds, now_us)
     time.sleep(_SETTLE_SECONDS)
+    for _ in range(_LOOKS):
+        if not _unsaid(logs, mine):
+            break
+        time.sleep(_LOOK_SECONDS)
     for other in _on(logs, url, now_us):
         is_older = run_order(other.run) < run_order(mine.run)
         if is_older and utc_us(mine.opened_at) - utc_us(other.opened_at) < _TOGETHER_US:
@@ -71,6 +77,18 @@ def _on(logs: Path, url: str, now_us: int) -> list[Opened]:
     return [one for one in opened if one is not None and one.url == url and one.is_on(now_us)]
 
 
+def _unsaid(logs: Path, mine: Opened) -> bool:
+    """Tell whether there is a folder of about the same time that does not say yet of which feed it is."""
+    since = _run_of(utc_us(mine.opened_at) - _TOGETHER_US)
+    names = [path.name for path in logs.glob("2*Z*") if re.match(RUN_PATTERN, path.name)]
+    earlier = [name for name in names if run_order(since) < run_order(name) < run_order(mine.run)]
+    return any(not (logs / name / NAME).exists() for name in earlier)
+
+
+def _run_of(now_us: int) -> str:
+    return utc_text(now_us)[:19].replace("-", "").replace(":", "") + "Z"
+
+
 def _load(path: Path) -> Opened | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Opened)
@@ -79,7 +97,7 @@ def _load(path: Path) -> Opened | None:
 
 
 def _open(logs: Path, url: str, seconds: float, now_us: int) -> Opened:
-    stem = utc_text(now_us)[:19].replace("-", "").replace(":", "") + "Z"
+    stem = _run_of(now_us)
     number = 1
     while True:
         run = stem if number == 1 else f"{stem}-{number}"

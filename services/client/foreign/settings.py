@@ -14,13 +14,9 @@ from services.client.foreign.read import Reading
 from services.client.foreign.speech import Manners, Template
 from services.contract.foreign import Feed
 from services.runtime.errors import BadSettings
-from services.runtime.settings import read
+from services.runtime.settings import FOREIGN, is_foreign, read
 
-NAMES = (
-    "FEED", "FEED_SEQ", "FEED_TIME", "FEED_KEY", "FEED_RECORDS", "FEED_MATCH", "FEED_HELLO", "FEED_RESUME",
-    "FEED_PING", "FEED_PONG", "FEED_IGNORE", "FEED_SUBPROTOCOL", "FEED_SECONDS", "FEED_MAX_BYTES", "FEED_CONNECTS",
-    "FEED_AUTHORIZATION_FILE", "FEED_CA_FILE", "FEED_PROXY",
-)  # fmt: skip
+NAMES = tuple(setting.name for setting in FOREIGN)
 
 Value = TypeVar("Value")
 
@@ -86,14 +82,12 @@ def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
     Raises:
         BadSettings: with all that is wrong.
     """
-    if not any(environment.get(name, "").strip() for name in NAMES):
-        return None
-    values = read(environment, ("SERVER_URL", *NAMES))
-    if values["feed"] == "streamgauge":
+    if not is_foreign(environment):
         said = [name for name in NAMES[1:] if environment.get(name, "").strip()]
         if said:
             raise BadSettings([f"FEED=streamgauge: {', '.join(said)} are for a foreign feed"])
         return None
+    values = read(environment, ("SERVER_URL", *NAMES))
     problems: list[str] = []
 
     def parsed(name: str, parse: Callable[[str], Value]) -> Value | None:

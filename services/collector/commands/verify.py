@@ -12,7 +12,7 @@ import msgspec
 from services.collector import words
 from services.collector.commands import command, salvage
 from services.collector.commands.folder import NoVolumes, books_of, new_folder, runs_of
-from services.collector.reconcile.account import CAUSES, accounts
+from services.collector.reconcile.accounts import accounts
 from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.summarise import reconcile
 from services.collector.reconcile.thresholds import Limit
@@ -101,12 +101,12 @@ def text(made: Summary, books: RunBooks) -> str:
     lines = [f"{made.run}  {made.verdict}  {made.headline}"]
     lines += [f"  {words.fault(fault)}" for fault in made.faults]
     for account in accounts(books):
-        for cause in CAUSES:
-            for first, last in account.causes[cause]:
+        for cause, seqs in account.causes.items():
+            for first, last in seqs:
                 lines.append(f"  {account.client}  missing seq {first}-{last}  {words.CAUSE_WORDS[cause]}")
     lines += [f"  {reason}" for reason in made.reasons[1:]]
     lines += [f"  {words.MARKS[limit.ok]} {limit.expression}  {limit.detail}" for limit in made.thresholds]
-    lines.append(f"  residual {made.totals.residual:,}")
+    lines.append(f"  residual {words.count(made.totals.residual)}")
     return "\n".join(lines) + "\n"
 
 

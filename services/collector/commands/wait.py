@@ -20,6 +20,7 @@ from services.collector.commands import command
 from services.collector.publish import store
 from services.collector.publish.speaker import Speaker
 from services.collector.reconcile.snapshot import Snapshot, empty
+from services.collector.scan import find_runs
 from services.collector.settings import CollectorSettings
 from services.contract.fields import run_order
 from services.contract.summary import EXIT_ABORTED, EXIT_CODES, Summary
@@ -147,8 +148,7 @@ class Eyes:
         return self._settled_at is not None and now >= self._settled_at
 
     def _newest(self) -> str | None:
-        runs = (path.name for path in (self._volumes / "ledger").glob("2*Z*") if path.is_dir())
-        return max(runs, key=run_order, default=None)
+        return max(find_runs(self._volumes), key=run_order, default=None)
 
 
 def _weight(folder: Path, pattern: str) -> int:

@@ -65,6 +65,8 @@ def table(summary: Summary, timeline: Timeline) -> Table:
 
 def latency_from(summary: Summary) -> str:
     """Return from when latency counts in this run: nothing is due at rate 0."""
+    if summary.books == "one-sided":
+        return "from the sender's time"
     return "from when a record was sent" if summary.latency_ns.max is None else "from when a record was due"
 
 

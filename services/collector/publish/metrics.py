@@ -22,7 +22,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from services.collector.reconcile.checks import DAMAGE
+from services.collector.reconcile.case import DAMAGE
 from services.collector.reconcile.durations import Durations
 from services.contract.histogram import BOUNDS_NS, Histogram
 from services.contract.summary import ClientState, ClientSummary, Quantiles, RunState, Summary, Verdict
@@ -127,11 +127,12 @@ def _run(made: Summary) -> Iterator[Metric]:
     counts = {state: states[state] for state in get_args(ClientState)}
     yield _labelled("run_clients", "Clients in this state.", "state", counts)
     for name, (field, meaning) in _COUNTERS.items():
-        yield CounterMetricFamily(f"streamgauge_{name}", meaning, value=getattr(made.totals, field))
-    causes = {cause: getattr(made.missing_by_cause, cause) for cause in made.missing_by_cause.__struct_fields__}
+        yield from _known(CounterMetricFamily, name, meaning, getattr(made.totals, field))
+    every = {cause: getattr(made.missing_by_cause, cause) for cause in made.missing_by_cause.__struct_fields__}
+    causes = {cause: count for cause, count in every.items() if count is not None}
     yield _labelled("missing_messages", "Messages missing, by cause.", "cause", causes)
     for name, (field, meaning) in _GAUGES.items():
-        yield GaugeMetricFamily(f"streamgauge_{name}", meaning, value=getattr(made.totals, field))
+        yield from _known(GaugeMetricFamily, name, meaning, getattr(made.totals, field))
     faults = Counter(dict.fromkeys(sorted(DAMAGE), 0))
     faults.update(fault.kind for fault in made.faults)
     yield _labelled("faults", "Damage found in the books, by kind.", "kind", faults)
@@ -139,12 +140,23 @@ def _run(made: Summary) -> Iterator[Metric]:
         yield _percentiles(name, getattr(made, f"{name}_ns"))
 
 
+def _known(
+    family: type[CounterMetricFamily | GaugeMetricFamily], name: str, meaning: str, value: float | None
+) -> Iterator[Metric]:
+    # What nobody knows is no 0: then there is no such metric.
+    if value is not None:
+        yield family(f"streamgauge_{name}", meaning, value=value)
+
+
 def _clients(clients: Sequence[ClientSummary]) -> Iterator[Metric]:
     for name, (field, meaning) in _CLIENT_COUNTERS.items():
+        if any(getattr(client, field) is None for client in clients):
+            continue
         values = _by_client(clients, attrgetter(field), sum)
         yield _labelled(f"client_{name}", meaning, "client", values, CounterMetricFamily)
-    missing = _by_client(clients, attrgetter("missing"), sum)
-    yield _labelled("client_missing_messages", "Messages that the client is missing.", "client", missing)
+    if all(client.missing is not None for client in clients):
+        missing = _by_client(clients, attrgetter("missing"), sum)
+        yield _labelled("client_missing_messages", "Messages that the client is missing.", "client", missing)
     timed = [client for client in clients if client.latency_ns.p99 is not None]
     late = _by_client(timed, lambda client: (client.latency_ns.p99 or 0) / 1e9, max)
     yield _labelled("client_latency_p99_seconds", "99th percentile, due to received.", "client", late)

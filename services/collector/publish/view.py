@@ -13,7 +13,7 @@ import msgspec
 from services.collector import words
 from services.collector.publish import clients
 from services.collector.publish.table import Cell, Column, Table, Tone
-from services.collector.reconcile.checks import DAMAGE
+from services.collector.reconcile.case import DAMAGE
 from services.collector.reconcile.snapshot import Snapshot
 from services.contract.summary import RunState, Summary, Verdict
 
@@ -88,7 +88,7 @@ def view(snapshot: Snapshot, places: str) -> View:
         snapshot: the run in numbers and over time.
         places: where its files are, the last line.
     """
-    summary = snapshot.summary
+    summary, expected = snapshot.summary, _expected(snapshot.summary)
     return View(
         run=summary.run,
         state=summary.state,
@@ -97,7 +97,7 @@ def view(snapshot: Snapshot, places: str) -> View:
         headline=summary.headline,
         reasons=summary.reasons,
         duration_ns=summary.totals.duration_ns,
-        share=summary.totals.received / _expected(summary) if _expected(summary) else 0.0,
+        share=summary.totals.received / expected if expected else 0.0,
         tiles=tiles(summary),
         checks=[Answer(ok=check.ok, name=check.name, detail=check.detail) for check in summary.checks],
         thresholds=[Answer(ok=limit.ok, name=limit.expression, detail=limit.detail) for limit in summary.thresholds],
@@ -113,9 +113,9 @@ def tiles(summary: Summary) -> list[Tile]:
     return [*_tiles(summary), *_own(summary)]
 
 
-def _expected(summary: Summary) -> int:
+def _expected(summary: Summary) -> int | None:
     # What the clients answer for is known when the run is over; before, all of them are to get all of it.
-    over = summary.verdict is not None or summary.state in ("ended", "closed")
+    over = summary.verdict is not None or summary.state in ("ended", "closed") or summary.books == "one-sided"
     return summary.totals.expected if over else len(summary.clients) * (summary.total or 0)
 
 
@@ -128,14 +128,14 @@ def _tiles(summary: Summary) -> Iterator[Tile]:
         hint=f"run {summary.run}", tone=TONES.get(summary.verdict, ""),
     )  # fmt: skip
     yield Tile(
-        key="delivered", label="delivered", text=f"{totals.received:,} of {expected:,}",
-        hint=words.percent(totals.received, expected),
+        key="delivered", label="delivered", text=_of(totals.received, expected),
+        hint=words.percent(totals.received, expected) if expected is not None else "",
     )  # fmt: skip
     rate, *bytes_rate = _rates(summary) or ["-"]
     yield Tile(key="rate", label="rate", text=rate, hint=" ".join(bytes_rate))
     yield Tile(key="p99", label="latency p99", text=words.duration(p99), hint=clients.latency_from(summary))
     yield Tile(
-        key="missing", label="missing", text=f"{totals.missing:,}", tone="bad" if totals.missing else "",
+        key="missing", label="missing", text=words.count(totals.missing), tone="bad" if totals.missing else "",
         hint=", ".join(f"{count:,} {label}" for label, count in _causes(summary)) or "no message",
     )  # fmt: skip
     yield Tile(key="blocks", label="blocks", text=f"{totals.blocks:,}", hint=f"{words.size(totals.bytes)} of records")
@@ -174,6 +174,10 @@ def _own(summary: Summary) -> Iterator[Tile]:
     )  # fmt: skip
 
 
+def _of(received: int, expected: int | None) -> str:
+    return f"{received:,}" if expected is None else f"{received:,} of {expected:,}"
+
+
 def _causes(summary: Summary) -> list[tuple[str, int]]:
     found = ((label, getattr(summary.missing_by_cause, cause)) for cause, label in words.CAUSE_WORDS.items())
     return [(label, count) for label, count in found if count]
@@ -188,7 +192,7 @@ def _rates(summary: Summary) -> list[str]:
 
 def _delivery(summary: Summary) -> Iterator[Row]:
     totals = summary.totals
-    of = f"{totals.received:,} of {_expected(summary):,} messages"
+    of = f"{_of(totals.received, _expected(summary))} messages"
     yield Row(label="received", texts=[of, *_rates(summary)])
     yield Row(label="logged", texts=[words.several(totals.blocks, "block"), f"{words.size(totals.bytes)} of records"])
     yield _messages("missing", totals.missing)
@@ -201,16 +205,20 @@ def _delivery(summary: Summary) -> Iterator[Row]:
     yield _messages("residual", totals.residual, against="doubt")
     if _silence(summary):
         yield Row(label="longest silence", texts=_silence(summary))
+    if summary.books == "one-sided":
+        yield _messages("without a number", totals.unsequenced, against="")
 
 
-def _messages(label: str, count: int, *, inner: bool = False, against: Tone = "bad") -> Row:
-    return Row(label=label, texts=[words.several(count, "message")], inner=inner, tone=against if count else "")
+def _messages(label: str, count: int | None, *, inner: bool = False, against: Tone = "bad") -> Row:
+    text = words.several(count, "message") if count is not None else words.NOT_KNOWN
+    return Row(label=label, texts=[text], inner=inner, tone=against if count else "")
 
 
 def _times(summary: Summary) -> Table:
     columns = [Column(key="of", label="", numeric=False)]
     columns += [Column(key=key, label=label) for key, label in QUANTILES.items()]
-    measured = [(label, getattr(summary, key)) for key, label in TIMES.items()]
+    named = {**TIMES, "latency_ns": "latency from sender's time"} if summary.books == "one-sided" else TIMES
+    measured = [(label, getattr(summary, key)) for key, label in named.items()]
     rows = [
         [Cell(text=label, value=label), *(clients.duration(getattr(quantiles, key)) for key in QUANTILES)]
         for label, quantiles in measured

@@ -60,6 +60,16 @@ class Account:
     silence: Silence | None
 
     @property
+    def missing_count(self) -> int:
+        """How many records it should hold and does not."""
+        return len(self.missing)
+
+    @property
+    def reordered(self) -> int:
+        """Messages received after one with a higher seq."""
+        return self.log.reordered
+
+    @property
     def residual(self) -> int:
         """What no cause explains: negative when more was logged than the ledger says was sent."""
         explained = self.never_sent + sum(len(self.causes[cause]) for cause in CAUSES[1:])
@@ -84,7 +94,7 @@ class Account:
         return min(before_us, after_us), max(before_us, after_us)
 
 
-def accounts(books: RunBooks) -> list[Account]:
+def two_sided_accounts(books: RunBooks) -> list[Account]:
     """Return the account of every client that either side knows, by name and number."""
     known = {name for name, client in books.ledger.clients.items() if client.is_client}
     logging = {name for name, log in books.logs.items() if not log.is_empty}
@@ -123,7 +133,7 @@ def _account(books: RunBooks, name: str) -> Account:
         missing=missing,
         causes=causes,
         never_sent=max(0, expected - through),
-        faults=_faults(log, missing),
+        faults=file_faults(log, missing),
         silence=longest(log.times.silences, ledger, state, books.ledger.start_us, moment(end.at) if end else None),
     )
 
@@ -185,7 +195,8 @@ def _identity(damage: Damage) -> tuple[object, ...]:
     return damage.mark, damage.line, damage.kind, damage.prev, damage.detail
 
 
-def _faults(log: LogBook, missing: Ranges) -> tuple[Fault, ...]:
+def file_faults(log: LogBook, missing: Ranges) -> tuple[Fault, ...]:
+    """Return what is wrong with the files of a client, each with the missing seqs that it hides."""
     # A copy of a file has the same faults: they are told once, of the file that bears its own name.
     told: dict[tuple[object, ...], Fault] = {}
     resumed = _resumed(log)

@@ -10,6 +10,8 @@ from services.collector.reconcile.logside import LogBook, LogFile
 from services.collector.reconcile.times import RunTimes
 from services.collector.scan import Source, Tail
 from services.contract import blocklog
+from services.contract.fields import utc_text
+from services.contract.summary import RunState
 
 
 class RunBooks:
@@ -43,14 +45,41 @@ class RunBooks:
 
     @property
     def ended_at(self) -> str | None:
-        """When the run ended by its ledger, None while it has not."""
+        """When the run ended by its ledger, None while it has not; without one of ours, when the last record came."""
+        if self.is_one_sided:
+            return max((utc_text(log.times.last_us) for log in self.logs.values() if log.times.last_us), default=None)
         return self.ledger.end.at if self.ledger.end else None
+
+    @property
+    def is_one_sided(self) -> bool:
+        """Whether the clients listened to a feed that is not ours: nobody says then what was sent."""
+        return any(log.is_heard for log in self.logs.values())
+
+    @property
+    def until_us(self) -> int | None:
+        """When a run without a server of ours is to end, epoch microseconds; None when nothing says so."""
+        return max((log.until_us for log in self.logs.values() if log.until_us is not None), default=None)
+
+    @property
+    def state(self) -> RunState:
+        """Where the run stands in its life."""
+        if not self.is_one_sided:
+            return self.ledger.state
+        logging = [name for name, log in self.logs.items() if log.opens]
+        return "ended" if all(self.is_sealed(name) for name in logging) else "running"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run was played to its end: without a server of ours a client says so that stayed until then."""
+        if not self.is_one_sided:
+            return bool(self.ledger.ends)
+        return any("finished" in self.last_reasons(name) for name in self.logs)
 
     @property
     def lacks_ledger(self) -> bool:
         """Whether clients have logged under a subscription, and no server's ledger tells of it: it is lost."""
         is_empty = not any(file.chain.number for file in self.ledger.files)
-        return is_empty and any(log.opens for log in self.logs.values())
+        return is_empty and not self.is_one_sided and any(log.opens for log in self.logs.values())
 
     def is_sealed(self, client: str, session: int | None = None) -> bool:
         """Tell whether a client closed a session well, its last one unless another is named."""
@@ -61,9 +90,15 @@ class RunBooks:
             segments = {segment for segment in segments if segment[0] == session}
         if log is None or not segments:
             return False
-        reasons = set(log.ends.get(max(segments), {}).values())
+        reasons = self.last_reasons(client, session)
         # After these two a further segment has to follow.
         return bool(reasons) and not reasons & {"rotated", "error"}
+
+    def last_reasons(self, client: str, session: int | None = None) -> set[str]:
+        """Return how a client closed the last file of a session, its last one unless another is named."""
+        log = self.logs[client]
+        segments = {segment for segment in (*log.opens, *log.ends) if session in (None, segment[0])}
+        return set(log.ends.get(max(segments), {}).values()) if segments else set()
 
     def _file(self, source: Source) -> LogFile | LedgerFile:
         if source.client is None:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from services.collector.scan import Source
 from services.contract.errors import LineError
 from services.contract.fields import digest, digest_text
-from services.contract.line import FIRST, Kinds, LineStruct, Sealed
+from services.contract.line import FIRST, LineStruct, Sealed
 
 MOST = 100
 """Faults told apart in one file; what follows is counted in the last, so that garbage cannot fill the memory."""
 
 Entry = TypeVar("Entry", bound=LineStruct)
+Decoded_co = TypeVar("Decoded_co", bound=LineStruct, covariant=True)
+
+
+class Codec(Protocol[Decoded_co]):
+    """Reads the lines of one format."""
+
+    def decode(self, line: bytes) -> tuple[Sealed, Decoded_co]:
+        """Check and decode one line, or raise `LineError`."""
 
 
 @dataclass(slots=True)
@@ -48,7 +56,7 @@ class FileChain(Generic[Entry]):
     For each line call `read`, then `link` unless the line belongs elsewhere, then `pass_seqs`.
     """
 
-    def __init__(self, source: Source, codec: Kinds[Entry]) -> None:
+    def __init__(self, source: Source, codec: Codec[Entry]) -> None:
         self.source = source
         self.number = 0
         self.after = 0

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from services.collector import words
-from services.collector.reconcile import closing, strain
+from services.collector.reconcile import closing, onesided_checks, strain
 from services.collector.reconcile.account import CAUSES, Account
-from services.collector.reconcile.books import RunBooks
-from services.contract.summary import Check, Fault, Quantiles, Totals
+from services.collector.reconcile.case import DAMAGE, Answer, Case
+from services.contract.summary import Check
 
 ON_TIME_NS = 250_000_000
 """A server whose p99 is later than this did not keep its own schedule; what is below shows in the latency."""
@@ -18,29 +17,6 @@ CLOCK_FLOOR_NS = 1_000_000
 
 UNHEARD = "sent_not_logged"
 """The cause that says that a client never saw a message; with any other something of it was there."""
-DAMAGE = frozenset({"corrupt_block", "inconsistent", "unreadable"})
-"""Faults of a log's lines themselves; all others are faults of the books."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """What the checks look at: one run that is over."""
-
-    books: RunBooks
-    accounts: list[Account]
-    totals: Totals
-    latency: Quantiles
-    transit: Quantiles
-    faults: list[Fault]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The answer to one question: ``ok`` is null when it does not apply."""
-
-    ok: bool | None
-    detail: str
-    reasons: tuple[str, ...] = ()
 
 
 def _present(case: Case) -> Answer:
@@ -199,5 +175,6 @@ def ask(case: Case | None) -> tuple[list[Check], dict[str, Answer]]:
     """Ask every question; of a run that is not over (None) no answer is known yet."""
     if case is None:
         return [Check(name=name, ok=None, detail="") for name in CHECKS], {}
-    answers = {name: question(case) for name, question in CHECKS.items()}
+    asked = {**CHECKS, **onesided_checks.CHECKS} if case.books.is_one_sided else CHECKS
+    answers = {name: question(case) for name, question in asked.items()}
     return [Check(name=name, ok=answer.ok, detail=answer.detail) for name, answer in answers.items()], answers

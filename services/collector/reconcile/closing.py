@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from services.collector import words
 from services.collector.reconcile.account import Account
@@ -25,7 +25,9 @@ def _hides(missing: Span | None) -> str:
     return f"; seq {words.span(*missing)} missing there" if missing else ""
 
 
-def problems(books: RunBooks, accounts: list[Account], faults: list[Fault], elsewhere: Collection[str]) -> list[str]:
+def problems(
+    books: RunBooks, accounts: Sequence[Account], faults: list[Fault], elsewhere: Collection[str]
+) -> list[str]:
     """Return what keeps the books of a run from closing, one sentence each, worst first.
 
     Args:
@@ -34,17 +36,21 @@ def problems(books: RunBooks, accounts: list[Account], faults: list[Fault], else
         faults: of all files.
         elsewhere: kinds of fault in a log that another check reports.
     """
-    found = [*residuals(accounts), *without_end(books)]
-    found += [
+    found = [*residuals(accounts), *without_end(books), *fault_sentences(faults, elsewhere)]
+    found += _of_ledger(books)
+    for account in accounts:
+        found += [f"{account.client}: {problem}" for problem in _of_client(books, account)]
+    return found
+
+
+def fault_sentences(faults: Iterable[Fault], elsewhere: Collection[str] = ()) -> list[str]:
+    """Return the faults that keep books from closing, in words; ``elsewhere`` are kinds that another check reports."""
+    return [
         fault_sentence(fault)
         for fault in faults
         if fault.kind not in HARMLESS | {"ledger_missing"}
         and not (fault.client is not None and fault.kind in elsewhere)
     ]
-    found += _of_ledger(books)
-    for account in accounts:
-        found += [f"{account.client}: {problem}" for problem in _of_client(books, account)]
-    return found
 
 
 def residuals(accounts: Iterable[Account]) -> list[str]:

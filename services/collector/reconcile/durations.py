@@ -39,7 +39,7 @@ def measured(books: RunBooks) -> Durations:
         latency=_merged(log.times.latency for log in logs if scheduled),
         transit=_merged(log.times.transit for log in logs),
         block=_merged(log.times.durations for log in logs),
-        spread=books.times.spread.histogram(),
+        spread=(books.times.heard_spread if books.is_one_sided else books.times.spread).histogram(),
     )
 
 

@@ -9,11 +9,12 @@ import hashlib
 
 from services.collector.reconcile.blocks import Content, OpenNote, examine, number
 from services.collector.reconcile.chain import FileChain
+from services.collector.reconcile.heard import HeardBook
 from services.collector.reconcile.notes import Note, Notes
 from services.collector.reconcile.strain import Sessions
 from services.collector.reconcile.times import ClientTimes, RunTimes
 from services.collector.scan import Source
-from services.contract import blocklog
+from services.contract import blocklog, foreign
 from services.contract.fields import utc_us
 from services.contract.line import Sealed
 from services.contract.ranges import Ranges
@@ -40,6 +41,10 @@ class LogBook:
         self.times = ClientTimes(client, times)
         self.clock_error_us: int | None = None
         self.torn: dict[str, int] = {}
+        self.heard = HeardBook()
+        self.is_heard = False
+        self.feed: foreign.Feed | None = None
+        self.until_us: int | None = None
         self._offset: tuple[int, int, str, int] | None = None
         self._files: dict[Source, LogFile] = {}
 
@@ -76,6 +81,9 @@ class LogBook:
         note = OpenNote(entry.fence, entry.block_size, source)
         self.opens.setdefault((entry.session, entry.segment), {}).setdefault(sealed.crc, note)
         self.sessions.add(entry.session)
+        if isinstance(entry, foreign.Open):
+            self.is_heard, self.feed = True, entry.foreign
+            self.until_us = utc_us(entry.until) if entry.until else None
         for torn in entry.torn:
             self.torn[torn.file] = max(torn.bytes, self.torn.get(torn.file, 0))
 
@@ -87,11 +95,24 @@ class LogBook:
             self.strain.enter(segment[0], entry)
             self._declare(entry)
 
-    def enter_block(self, sealed: Sealed, block: blocklog.Block, content: Content, stamps: dict[str, int]) -> None:
-        """Enter a block and what its messages say; ``stamps`` are their times as epoch microseconds."""
+    def enter_block(
+        self,
+        sealed: Sealed,
+        block: blocklog.Block,
+        content: Content,
+        stamps: dict[str, int],
+        heard: foreign.HeardBlock | None = None,
+    ) -> None:
+        """Enter a block and what its messages say; ``stamps`` are their times as epoch microseconds.
+
+        One of a feed that is not ours comes in two forms: as it was ``heard``, and numbered by place.
+        """
         note = Note(block.first, block.last, block.count, number(block.digest), number(sealed.crc))
         if not self.blocks.add((block.session, block.block), note):
             return
+        if heard is not None:
+            self.heard.enter(heard, sealed.crc, max(stamps.values(), default=0))
+            self.is_heard = True
         self._declare(block)
         self.times.lasted(block.duration_ns)
         self.clock_error_us = max(block.clock_error_us, self.clock_error_us or 0)
@@ -100,7 +121,7 @@ class LogBook:
         )
         if block.messages:
             self._enter_messages(block.messages, content)
-            self.times.take(block, content, stamps)
+            self.times.take(block, content, stamps, heard)
 
     def _declare(self, entry: blocklog.Block | blocklog.End) -> None:
         self.duplicates += entry.duplicates
@@ -124,7 +145,7 @@ class LogFile:
     def __init__(self, book: LogBook, source: Source) -> None:
         self.book = book
         self.source = source
-        self.chain: FileChain[blocklog.Entry] = FileChain(source, blocklog.codec)
+        self.chain: FileChain[foreign.AnyEntry] = FileChain(source, foreign.EitherFeed)
         self.segment: Segment | None = None
         self._sha = hashlib.sha256()
         self._blocks = 0
@@ -149,7 +170,7 @@ class LogFile:
                 self._enter(*found)
         self._sha.update(line)
 
-    def _foreign(self, sealed: Sealed, entry: blocklog.Entry) -> str | None:
+    def _foreign(self, sealed: Sealed, entry: foreign.AnyEntry) -> str | None:
         if isinstance(entry, blocklog.End):
             # It names nobody: it is whose the lines before it are, and of damaged ones nobody knows.
             others = sealed.prev == self._stranger or (self._stranger and self.segment is None)
@@ -162,14 +183,16 @@ class LogFile:
             return f"the line belongs to session {entry.session}, the file to session {self.segment[0]}"
         return None
 
-    def _note_foreign(self, sealed: Sealed, entry: blocklog.Entry, why: str) -> None:
+    def _note_foreign(self, sealed: Sealed, entry: foreign.AnyEntry, why: str) -> None:
         self._stranger = sealed.crc
         self.chain.note_foreign(why)
         # Whichever file of this client a block stands in, it was received.
-        if isinstance(entry, blocklog.Block) and entry.run == self.source.run and entry.client == self.source.client:
+        if isinstance(entry, blocklog.Block | foreign.HeardBlock) and (
+            (entry.run, entry.client) == (self.source.run, self.source.client)
+        ):
             self._block(sealed, entry)
 
-    def _enter(self, sealed: Sealed, entry: blocklog.Entry) -> None:
+    def _enter(self, sealed: Sealed, entry: foreign.AnyEntry) -> None:
         chain = self.chain
         begins = isinstance(entry, blocklog.Open)
         if begins and chain.number > 1:
@@ -185,9 +208,10 @@ class LogFile:
             return
         if isinstance(entry, blocklog.Open):
             self._open(sealed, entry)
-        elif isinstance(entry, blocklog.Block):
+        elif isinstance(entry, blocklog.Block | foreign.HeardBlock):
             self.segment = self.segment or (entry.session, self._named()[1])
-            self.chain.pass_seqs(entry.first, entry.last)
+            places = entry.heard if isinstance(entry, foreign.HeardBlock) else (entry.first, entry.last)
+            self.chain.pass_seqs(*places)
             self._block(sealed, entry)
         else:
             self._end(sealed, entry)
@@ -196,7 +220,8 @@ class LogFile:
         self.segment = (entry.session, entry.segment)
         self.book.enter_open(sealed, entry, self.source)
 
-    def _block(self, sealed: Sealed, block: blocklog.Block) -> None:
+    def _block(self, sealed: Sealed, entry: blocklog.Block | foreign.HeardBlock) -> None:
+        block = foreign.as_block(entry) if isinstance(entry, foreign.HeardBlock) else entry
         self._blocks += 1
         self._messages += len(block.messages)
         content = examine(block)
@@ -208,7 +233,7 @@ class LogFile:
         except ValueError as bad_time:
             stamps = {}
             self.chain.note("inconsistent", f"block {block.block}: received_at: {bad_time}")
-        self.book.enter_block(sealed, block, content, stamps)
+        self.book.enter_block(sealed, block, content, stamps, entry if isinstance(entry, foreign.HeardBlock) else None)
 
     def _time(self, text: str) -> int:
         # Most stamps fall into the second of the one before, which need not be read again.

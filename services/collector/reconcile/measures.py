@@ -48,9 +48,9 @@ def of_client(account: Account, *, scheduled: bool) -> Measures:
     if scheduled:
         durations["latency"] = log.times.latency
     figures: dict[str, float | int | None] = {
-        "missing": len(account.missing),
+        "missing": account.missing_count,
         "duplicates": account.duplicates,
-        "reordered": log.reordered,
+        "reordered": account.reordered,
         "corrupt": len(log.corrupt),
         "residual": account.residual,
         "received": account.received,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from services.collector.reconcile.account import accounts
+from services.collector.reconcile.accounts import accounts
 from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.durations import Durations
 from services.collector.reconcile.summarise import reconcile
@@ -31,7 +31,7 @@ def snapshot(
     taken: Durations | None = None,
 ) -> Snapshot:
     """Return a run as it stands; the arguments are those of `reconcile`."""
-    every = accounts(books)
+    every = accounts(books, final=final)
     made = reconcile(books, limits, final=final, made_at=made_at, taken=taken, every=every)
     return Snapshot(made, draw(books, every))
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from itertools import chain
 
 from services.collector import words
-from services.collector.reconcile import checks, closing, measures
-from services.collector.reconcile.account import Account, accounts, fault_order
+from services.collector.reconcile import checks, closing, measures, unknown
+from services.collector.reconcile.account import Account, fault_order
+from services.collector.reconcile.accounts import accounts
 from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.checks import Answer, Case
+from services.collector.reconcile.case import Answer, Case
 from services.collector.reconcile.durations import Durations, measured
 from services.collector.reconcile.thresholds import Limit, judge
 from services.contract.fields import utc_text
@@ -34,7 +35,7 @@ def reconcile(
     final: bool,
     made_at: str | None = None,
     taken: Durations | None = None,
-    every: list[Account] | None = None,
+    every: Sequence[Account] | None = None,
 ) -> Summary:
     """Return the summary of a run.
 
@@ -46,7 +47,7 @@ def reconcile(
         taken: what `measured` finds in these books, for whoever has asked it already.
         every: what `accounts` finds in them, likewise.
     """
-    every = accounts(books) if every is None else every
+    every = accounts(books, final=final) if every is None else every
     scheduled = books.ledger.rate != 0
     totals = _totals(every)
     histograms = (taken or measured(books)).by_name()
@@ -62,7 +63,7 @@ def reconcile(
     )
     verdict, reasons = _judge(case, answers, thresholds) if case else (None, [])
     ledger = books.ledger
-    return Summary(
+    made = Summary(
         run=books.run,
         feed=ledger.open.feed if ledger.open else None,
         state=_state(books, final=final),
@@ -84,6 +85,7 @@ def reconcile(
         rate=ledger.rate,
         made_at=made_at,
     )
+    return unknown.without_the_unknown(made, books, every) if books.is_one_sided else made
 
 
 def ledger_faults(books: RunBooks) -> list[Fault]:
@@ -108,13 +110,13 @@ def ledger_faults(books: RunBooks) -> list[Fault]:
 
 def _state(books: RunBooks, *, final: bool) -> RunState:
     # A run without a ledger has no end; what is final is closed all the same, and not read again.
-    state = books.ledger.state
+    state = books.state
     return "closed" if final and (state == "ended" or not books.ledger.opens) else state
 
 
 def _causes(every: Sequence[Account]) -> Causes:
     def total(cause: str) -> int:
-        return sum(len(account.causes[cause]) for account in every)
+        return sum(len(account.causes.get(cause, ())) for account in every)
 
     return Causes(
         never_sent=sum(account.never_sent for account in every),
@@ -135,9 +137,9 @@ def _totals(every: Sequence[Account]) -> Totals:
     return Totals(
         expected=sum(account.expected for account in every),
         received=received,
-        missing=sum(len(account.missing) for account in every),
+        missing=sum(account.missing_count for account in every),
         duplicates=sum(account.duplicates for account in every),
-        reordered=sum(account.log.reordered for account in every),
+        reordered=sum(account.reordered for account in every),
         corrupt=sum(len(account.log.corrupt) for account in every),
         residual=sum(account.residual for account in every),
         blocks=sum(account.log.blocks.count for account in every),
@@ -159,9 +161,9 @@ def _client(account: Account, *, scheduled: bool) -> ClientSummary:
         sessions=len({session for session, _ in (*log.opens, *log.ends)} | log.blocks.sessions),
         expected=account.expected,
         received=account.received,
-        missing=len(account.missing),
+        missing=account.missing_count,
         duplicates=account.duplicates,
-        reordered=log.reordered,
+        reordered=account.reordered,
         corrupt=len(log.corrupt),
         residual=account.residual,
         bytes=log.bytes,
@@ -208,7 +210,7 @@ def _judge(case: Case, answers: dict[str, Answer], thresholds: Sequence[Threshol
 def _untrustworthy(case: Case) -> list[str]:
     ledger = case.books.ledger
     found = []
-    if not ledger.opens:
+    if not ledger.opens and not case.books.is_one_sided:
         found.append(closing.NO_LEDGER)
     found += closing.residuals(case.accounts)
     if not any(account.log.messages for account in case.accounts):
@@ -226,6 +228,8 @@ def _broken(threshold: Threshold) -> str:
 def _headline(books: RunBooks, every: Sequence[Account], totals: Totals, durations: dict[str, Quantiles]) -> str:
     if books.lacks_ledger:
         return closing.NO_LEDGER
+    if books.is_one_sided:
+        return unknown.headline(every, totals, durations["latency"].p99)
     if books.ledger.state in ("opened", "waiting"):
         wanted = books.ledger.open.clients if books.ledger.open else 1
         # The run may be waiting for more than are wanted: nobody says how many will come.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.collector.reconcile.account import CAUSES, Account
+from services.collector.reconcile.account import Account
 from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.marks import marks
 from services.collector.reconcile.moments import bounded, moment
@@ -63,7 +63,7 @@ def _lane(account: Account, worst: list[int | None]) -> Lane:
 
 
 def _gaps(account: Account) -> list[Gap]:
-    pieces = [(first, last, cause) for cause in CAUSES for first, last in account.causes[cause]]
+    pieces = [(first, last, cause) for cause, seqs in account.causes.items() for first, last in seqs]
     # The widest tell most; what is left of them is told in the order of the feed.
     pieces.sort(key=lambda piece: (piece[0] - piece[1], piece[0]))
     return [_gap(account, *piece) for piece in sorted(pieces[:MOST_GAPS])]

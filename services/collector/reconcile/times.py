@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from services.collector.reconcile.bars import Bars, Room
 from services.collector.reconcile.blocks import Content
 from services.collector.reconcile.edges import Edges
+from services.collector.reconcile.heard import runs_of
+from services.collector.reconcile.heardspread import HeardSpread
 from services.collector.reconcile.moments import bounded
 from services.collector.reconcile.silence import Silences
 from services.collector.reconcile.spread import Spread
 from services.collector.reconcile.timeslots import TimeSlots
 from services.contract.blocklog import Block, Message
+from services.contract.foreign import HeardBlock
 from services.contract.histogram import Histogram
 
 GATHERED = 256
@@ -25,6 +28,7 @@ class RunTimes:
 
     def __init__(self) -> None:
         self.spread = Spread()
+        self.heard_spread = HeardSpread()
         self.slots = TimeSlots()
         self.room = Room()
 
@@ -74,17 +78,19 @@ class ClientTimes:
         self._latency.merge(latency)
         self._transit.merge(transit)
 
-    def take(self, block: Block, content: Content, stamps: Mapping[str, int]) -> None:
+    def take(self, block: Block, content: Content, stamps: Mapping[str, int], heard: HeardBlock | None = None) -> None:
         """Take a block that has messages.
 
         Args:
             block: the block.
             content: what its messages say of it.
             stamps: the moments they name, on the client's clock; empty when one of them is none.
+            heard: the same block as it was heard, of a feed that is not ours.
         """
         if not stamps:
-            self._latency.record([message.latency_ns for message in block.messages])
-            self._transit.record([message.transit_ns for message in block.messages])
+            latencies, transits = _durations(block.messages, heard)
+            self._latency.record(latencies)
+            self._transit.record(transits)
             return
         offset = block.clock_offset_us
         moments = {text: bounded(at_us + offset) for text, at_us in stamps.items()}
@@ -94,8 +100,13 @@ class ClientTimes:
         self.last_us = latest if self.last_us is None else max(self.last_us, latest)
         self.bars.take(block, earliest)
         self.silences.take(block, ordered)
+        self._enter_slots(block, content, moments, heard)
+        if heard is not None:
+            self._run.heard_spread.take(self.client, heard.messages, moments)
+            for first, last, begin, end in runs_of(heard.messages):
+                self.edges.add(first, last, moments[begin.received_at], moments[end.received_at])
+            return
         self._enter_edges(block, content, moments)
-        self._enter_slots(block, content, moments, earliest, latest)
         spread = self._run.spread
         sampled = content.every(spread.stride(content.spans[-1][1]), block.messages)
         spread.take(self.client, [(one.seq, moments[one.received_at]) for one in sampled])
@@ -111,13 +122,14 @@ class ClientTimes:
             self.edges.add(first, last, came[first], came[last])
 
     def _enter_slots(
-        self, block: Block, content: Content, moments: Mapping[str, int], earliest: int, latest: int
+        self, block: Block, content: Content, moments: Mapping[str, int], heard: HeardBlock | None
     ) -> None:
         slots = self._run.slots
+        earliest, latest = min(moments.values()), max(moments.values())
         slots.cover(earliest, latest)
         step_us = slots.step_us
         if earliest // step_us == latest // step_us:
-            slots.take(self, earliest // step_us, block.messages, content.size)
+            slots.take(self, earliest // step_us, *_durations(block.messages, heard), block.count, content.size)
             return
 
         def place(message: Message) -> int:
@@ -125,4 +137,14 @@ class ClientTimes:
 
         for at, some in groupby(block.messages, place):
             messages = list(some)
-            slots.take(self, at, messages, len(b"".join([message.record for message in messages])))
+            size = len(b"".join([message.record for message in messages]))
+            slots.take(self, at, *_durations(messages, heard), len(messages), size)
+
+
+def _durations(messages: Sequence[Message], heard: HeardBlock | None) -> tuple[list[int], list[int]]:
+    """Return latency and transit of messages: of a feed that is not ours only what its senders' times tell."""
+    if heard is None:
+        return [message.latency_ns for message in messages], [message.transit_ns for message in messages]
+    start = heard.heard[0]
+    known = (heard.messages[message.seq - start].latency_ns for message in messages)
+    return [latency for latency in known if latency is not None], []

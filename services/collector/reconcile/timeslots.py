@@ -12,7 +12,6 @@ from itertools import zip_longest
 from typing import Protocol
 
 from services.collector.reconcile.tally import Tally
-from services.contract.blocklog import Message
 from services.contract.histogram import Histogram
 from services.contract.timeline import MOST_SLOTS, Slot
 
@@ -42,13 +41,14 @@ class TimeSlot:
         """The longest latency and the longest transit by number of client, negative where it received nothing."""
         self._made: tuple[tuple[int, int, bool], Slot] | None = None
 
-    def add(self, number: int, size: int, latency: Histogram, transit: Histogram) -> None:
-        """Count messages of one client, and ``size`` bytes of records."""
-        self.messages, self.bytes = self.messages + latency.count, self.bytes + size
+    def add(self, number: int, count: int, size: int, latency: Histogram, transit: Histogram) -> None:
+        """Count so many messages of one client, ``size`` bytes of records, and the durations that are known of them."""
+        self.messages, self.bytes = self.messages + count, self.bytes + size
         for durations, worst, some in zip((self.latency, self.transit), self.worst, (latency, transit), strict=True):
             durations.add(some)
             worst.extend([_NOTHING] * (number + 1 - len(worst)))
-            worst[number] = max(worst[number], some.max or 0)
+            if some.max is not None:
+                worst[number] = max(worst[number], some.max, 0)
 
     def merge(self, other: TimeSlot) -> None:
         """Count what was received within another slot."""
@@ -85,7 +85,7 @@ class TimeSlots:
         self._last_us = 0
         self._numbers: dict[Receiver, int] = {}
         self._who: Receiver | None = None
-        self._place = self._size = 0
+        self._place = self._count = self._size = 0
         self._latencies: list[int] = []
         self._transits: list[int] = []
 
@@ -114,7 +114,9 @@ class TimeSlots:
             else:
                 self._slots[place // by] = slot
 
-    def take(self, who: Receiver, place: int, messages: Sequence[Message], size: int) -> None:
+    def take(
+        self, who: Receiver, place: int, latencies: Sequence[int], transits: Sequence[int], count: int, size: int
+    ) -> None:
         """Take messages that a client received within one slot, the ``place``-th since 1970.
 
         They are counted when messages of another slot or client come, or when `settle` is called.
@@ -122,15 +124,17 @@ class TimeSlots:
         Args:
             who: the client.
             place: moment of their receipt over `step_us`, rounded down; covered.
-            messages: at least one.
+            latencies: of the messages, as far as they are known.
+            transits: likewise.
+            count: of the messages, at least one.
             size: bytes of their records.
         """
-        if who is not self._who or place != self._place or len(self._latencies) >= GATHERED:
+        if who is not self._who or place != self._place or self._count >= GATHERED:
             self.settle()
             self._who, self._place = who, place
-        self._latencies += [message.latency_ns for message in messages]
-        self._transits += [message.transit_ns for message in messages]
-        self._size += size
+        self._latencies += latencies
+        self._transits += transits
+        self._count, self._size = self._count + count, self._size + size
 
     def settle(self) -> None:
         """Count what was taken and not counted yet."""
@@ -143,8 +147,9 @@ class TimeSlots:
         slot = self._slots.get(self._place)
         if slot is None:
             slot = self._slots[self._place] = TimeSlot()
-        slot.add(self._numbers.setdefault(self._who, len(self._numbers)), self._size, latency, transit)
-        self._who, self._size = None, 0
+        number = self._numbers.setdefault(self._who, len(self._numbers))
+        slot.add(number, self._count, self._size, latency, transit)
+        self._who, self._count, self._size = None, 0, 0
         self._latencies.clear()
         self._transits.clear()
 

@@ -12,6 +12,7 @@ from services.server.schedule import Schedule, Stretch
 from tests.faults.identity.names import Done
 from tests.faults.tally import Tally
 from tests.integration.volumes import Volumes, record_of
+from tests.known import known
 
 EVERY = "every client"
 """The place of an operation that strikes all names."""
@@ -35,7 +36,7 @@ def hold(volumes: Volumes, found: Summary, total: int, endings: Callable[[str], 
         if not messages and name not in books:
             continue
         book, seqs = books[name], [message.seq for message in messages]
-        last = max([*seqs, 0] if book.state == "lost" else [*seqs, book.expected])
+        last = max([*seqs, 0] if book.state == "lost" else [*seqs, known(book.expected)])
         checked += len(messages)
         twice, gone = len(seqs) - len(set(seqs)), last - len(set(seqs))
         lost, duplicated = lost + gone, duplicated + twice

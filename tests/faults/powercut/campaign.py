@@ -18,6 +18,7 @@ from tests.faults.powercut import books
 from tests.faults.powercut.fleet import Cut, Launcher, Machine, strike
 from tests.faults.tally import Tally
 from tests.integration.processes import Process, System
+from tests.known import known
 from tests.poll import poll_until
 
 CLIENTS, RATE = 6, 500
@@ -115,7 +116,7 @@ def look(found: Found, volumes: Path, ledger: books.Ledger) -> None:
             found.records += found.total
         found.lost += lost
         named = sum(msgspec.structs.astuple(one.missing_by_cause))
-        found.unexplained += abs(lost - named) + abs(one.totals.residual)
+        found.unexplained += abs(lost - named) + abs(known(one.totals.residual))
 
 
 def conclude(found: Found, tally: Tally, began: float, capsys: pytest.CaptureFixture[str]) -> None:

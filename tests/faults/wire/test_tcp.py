@@ -17,6 +17,7 @@ from tests.faults.tally import Tally
 from tests.faults.wire.recovery import heads, p99, recoveries
 from tests.faults.wire.tcp import TcpProxy, Toxic
 from tests.integration.processes import System
+from tests.known import known
 from tests.poll import poll_until
 
 RECOVERY_SECONDS = 3.0
@@ -175,7 +176,7 @@ def verdict(system: System, tally: Tally) -> Summary:
     summary = system.volumes.summary()
     assert summary is not None, text
     sums = summary.totals
-    tally.held(sums.received, lost=sums.missing + abs(sums.residual), duplicated=sums.duplicates)
+    tally.held(sums.received, lost=known(sums.missing) + abs(known(sums.residual)), duplicated=known(sums.duplicates))
     return summary
 
 

@@ -73,3 +73,16 @@ def test_falling_back_far_is_a_restart() -> None:
     """A feed that was joined in its middle and falls back to its beginning has begun again; by little it is late."""
     assert 1 == heard([SPARE + 2, 1, 2]).restarts
     assert (0, 1) == ((near := heard([SPARE + 1, 1])).restarts, near.reordered)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)), max_size=30))
+def test_a_run_is_its_numbers(runs: list[tuple[int, int]]) -> None:
+    """Taking in a run gives what taking in each of its numbers gives."""
+    together, apart = Sequence(), Sequence()
+    for first, more in runs:
+        seqs = [first] if first in (0, 1) else list(range(first, first + more + 1))
+        together.accept_run(seqs[0], seqs[-1], first)
+        for seq in seqs:
+            apart.accept(seq, first if seq == first else 0)
+
+    assert vars(apart) == vars(together)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.runtime.errors import BadSettings
 from services.runtime.plan import steady
-from services.runtime.settings import BY_NAME, FOREIGN, SETTINGS, read
+from services.runtime.settings import BY_NAME, FOREIGN, SETTINGS, is_foreign, read
 
 NAMES = [setting.name for setting in SETTINGS]
 SERVICES = {"server", "client", "collector", "all"}
@@ -244,3 +244,13 @@ def test_any_text_is_read_or_refused(name: str, text: str) -> None:
     found = problems({name: text}, [name])
 
     assert all(problem.startswith(f"{name}=") and problem.isprintable() for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("environment", "foreign"),
+    [({}, False), ({"FEED_SEQ": " "}, False), ({"FEED_SEQ": "$.seq"}, True), ({"FEED": "foreign"}, True),
+     ({"FEED": "streamgauge", "FEED_SEQ": "$.seq"}, False)],
+)  # fmt: skip
+def test_any_setting_of_a_foreign_feed_says_that_it_is_one(environment: dict[str, str], foreign: bool) -> None:
+    """A feed is foreign when anything is said of it that is only said of such, unless it is said to be ours."""
+    assert foreign == is_foreign(environment)

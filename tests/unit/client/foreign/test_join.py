@@ -58,8 +58,9 @@ def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
     assert f"{RUN}-2" == join(tmp_path, URL, 60, START_US).run
 
 
-def test_a_folder_without_its_note_is_nobodys(tmp_path: Path) -> None:
+def test_a_folder_without_its_note_is_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run of our own server, and a note that is damaged, are passed over."""
+    monkeypatch.setattr(joining, "_LOOKS", 2)
     (tmp_path / "20261122T072959Z").mkdir()
     (tmp_path / "20261122T072958Z").mkdir()
     (tmp_path / "20261122T072958Z" / NAME).write_bytes(b"{")

@@ -53,8 +53,10 @@ def test_the_summary_is_told(name: str, expected: dict[str, float]) -> None:
 
 
 def test_every_cause_is_told() -> None:
-    """Each cause of missing messages is there, also with none."""
-    assert dict.fromkeys(MADE.missing_by_cause.__struct_fields__, 0) == values(told(), "missing_messages")
+    """Each cause of missing messages that there can be is there, also with none."""
+    assert {cause: 0 for cause in MADE.missing_by_cause.__struct_fields__ if cause != "not_seen"} == values(
+        told(), "missing_messages"
+    )
 
 
 def test_every_percentile_is_told() -> None:

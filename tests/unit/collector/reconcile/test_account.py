@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from services.collector.reconcile.account import CAUSES, Account, accounts, client_order
+from services.collector.reconcile.account import CAUSES, Account, client_order
+from services.collector.reconcile.accounts import accounts
 from services.collector.scan import Source
 from services.contract import ledger
 from tests.unit.collector.books_factory import (

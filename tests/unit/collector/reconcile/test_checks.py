@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from services.collector.reconcile.account import accounts
+from services.collector.reconcile.accounts import accounts
 from services.collector.reconcile.checks import CHECKS, FAILING, INVALIDATING, ask, missing_sentence
 from services.contract import blocklog, ledger
 from tests.unit.collector.books_factory import (

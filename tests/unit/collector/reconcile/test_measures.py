@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.collector.reconcile.account import accounts
+from services.collector.reconcile.accounts import accounts
 from services.collector.reconcile.expression import METRICS
 from services.collector.reconcile.measures import COUNTS, DURATIONS, LONGEST, OF_THE_RUN, of_client, of_run
 from services.contract.histogram import Histogram

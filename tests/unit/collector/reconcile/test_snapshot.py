@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.collector.reconcile.account import accounts
+from services.collector.reconcile.accounts import accounts
 from services.collector.reconcile.snapshot import empty, snapshot
 from services.collector.reconcile.summarise import reconcile
 from services.collector.reconcile.timeline import draw

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from services.collector.reconcile.account import accounts
+from services.collector.reconcile.accounts import accounts
 from services.collector.reconcile.timeline import draw
 from services.contract import blocklog, ledger
 from services.contract.timeline import MOST_GAPS, MOST_LANES, Gap, Timeline

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.reconcile.timeslots import FINEST_US, TimeSlots
-from services.contract.blocklog import Message
 from services.contract.fields import MAX_INTEGER
 from services.contract.histogram import Histogram
 from services.contract.timeline import MOST_SLOTS, Slot
@@ -36,15 +34,11 @@ class Came(NamedTuple):
     messages: int
 
 
-def message(late_ns: int) -> Message:
-    """Return a message that was half as long on its way as it was late."""
-    return Message(1, "", late_ns, late_ns // 2, msgspec.Raw(b"{}"))
-
-
 def take(slots: TimeSlots, client: Client, came: Came) -> None:
     """Hand over what a block would."""
     slots.cover(came.at_us, came.at_us)
-    slots.take(client, came.at_us // slots.step_us, [message(came.late_ns)] * came.messages, 2 * came.messages)
+    late, transit = [came.late_ns] * came.messages, [came.late_ns // 2] * came.messages
+    slots.take(client, came.at_us // slots.step_us, late, transit, came.messages, 2 * came.messages)
 
 
 def made(order: list[Came]) -> tuple[TimeSlots, list[Client]]:

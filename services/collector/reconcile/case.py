@@ -1,0 +1,34 @@
+"""What a run is asked by, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.collector.reconcile.account import Account
+from services.collector.reconcile.books import RunBooks
+from services.contract.summary import Fault, Quantiles, Totals
+
+DAMAGE = frozenset({"corrupt_block", "inconsistent", "unreadable"})
+"""Faults of a log's lines themselves; all others are faults of the books."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the checks look at: one run that is over."""
+
+    books: RunBooks
+    accounts: Sequence[Account]
+    totals: Totals
+    latency: Quantiles
+    transit: Quantiles
+    faults: list[Fault]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to one question: ``ok`` is null when it does not apply."""
+
+    ok: bool | None
+    detail: str
+    reasons: tuple[str, ...] = ()

@@ -1,0 +1,182 @@
+"""The accounts of a run whose books have one side: clients of a feed that is not ours, and nobody to say what was sent.
+
+What one client holds is what can be held against another: a number that some other client received was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from services.collector.reconcile.account import Account, client_order, file_faults
+from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.heard import Name
+from services.collector.reconcile.ledgerside import ClientLedger
+from services.collector.reconcile.logside import LogBook
+from services.collector.reconcile.silence import longest
+from services.contract.fields import Span
+from services.contract.ranges import Ranges
+from services.contract.sequence import Sequence as Numbers
+from services.contract.summary import ClientState
+
+CAUSES = ("corrupt_block", "sent_not_logged", "not_seen")
+"""In the order in which they are asked: each takes what is left by those before it."""
+BEHIND_US = 1_000_000
+"""A client is held to what another one had by this long before the end: what is in flight then is nobody's loss."""
+
+
+@dataclass(frozen=True)
+class HeardAccount(Account):
+    """One client of a foreign feed. ``missing`` and ``causes`` are of the one sequence of a feed without keys.
+
+    Attributes:
+        keyed: the missing numbers of each sequence; empty when no message had a number, and so nothing is expected.
+        by_cause: how many are missing by which cause, all sequences together.
+        again: numbers received again.
+        late: numbers that came after a higher one.
+        restarts: how often a sequence began again.
+        unsequenced: messages without a number that can be used.
+    """
+
+    keyed: dict[Name, Ranges] = field(default_factory=dict)
+    by_cause: dict[str, int] = field(default_factory=dict)
+    again: int = 0
+    late: int = 0
+    restarts: int = 0
+    unsequenced: int = 0
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether the feed has numbers: without, nobody can say whether anything is missing."""
+        return bool(self.keyed)
+
+    @property
+    def missing_count(self) -> int:
+        """How many numbers did not come, all sequences together."""
+        return sum(map(len, self.keyed.values()))
+
+    @property
+    def residual(self) -> int:
+        """Nobody knows what was sent: there is nothing for the books to differ from."""
+        return 0
+
+    @property
+    def duplicates(self) -> int:
+        """Messages received again."""
+        return self.again
+
+    @property
+    def reordered(self) -> int:
+        """Messages that came after one with a higher number."""
+        return self.late
+
+    @property
+    def logged_not_receipted(self) -> int:
+        """Nobody gives receipts."""
+        return 0
+
+
+def one_sided_accounts(books: RunBooks, *, final: bool) -> list[HeardAccount]:
+    """Return the account of every client of a run of a foreign feed, by name and number.
+
+    ``final`` says that nothing more will be logged.
+    """
+    names = sorted((name for name, log in books.logs.items() if not log.is_empty), key=client_order)
+    union = _union(books, names)
+    return [_account(books, name, union, final=final) for name in names]
+
+
+def _union(books: RunBooks, names: Iterable[str]) -> dict[Name, Ranges]:
+    """Return what any client received of each sequence that did not begin again: others cannot be compared."""
+    held: dict[Name, Ranges] = {}
+    restarted: set[Name] = set()
+    for name in names:
+        for key, numbers in books.logs[name].heard.sequences().items():
+            if numbers.restarts:
+                restarted.add(key)
+            for first, last in numbers.held:
+                held.setdefault(key, Ranges()).add(first, last)
+    return {key: seqs for key, seqs in held.items() if key not in restarted}
+
+
+def _account(books: RunBooks, name: str, union: dict[Name, Ranges], *, final: bool) -> HeardAccount:
+    log = books.logs[name]
+    state = _state(books, log, final=final)
+    sequences = log.heard.sequences()
+    ends = {key: _end(books, name, key, numbers, state, union) for key, numbers in sequences.items()}
+    keyed = {key: _missing(numbers, ends[key]) for key, numbers in sequences.items()}
+    causes = {key: _causes(log, key, missing, union.get(key, Ranges())) for key, missing in keyed.items()}
+    by_cause = {cause: sum(len(one[cause]) for one in causes.values()) for cause in CAUSES}
+    only = keyed.get(None, Ranges()) if set(keyed) <= {None} else Ranges()
+    received = sum(numbers.past + len(numbers.held) for numbers in sequences.values())
+    return HeardAccount(
+        client=name,
+        state=state,
+        log=log,
+        ledger=ClientLedger(),
+        expected=received + sum(map(len, keyed.values())),
+        received=received if sequences else log.messages,
+        missing=only,
+        causes=causes[None] if only else {cause: Ranges() for cause in CAUSES},
+        never_sent=0,
+        faults=file_faults(log, Ranges()),
+        # Who stayed to the end heard nothing more from its last message on; "lost" has that counted.
+        silence=longest(
+            log.times.silences,
+            ClientLedger(),
+            "running" if state == "left" else "lost",
+            None,
+            log.until_us if final else None,
+        ),
+        keyed=keyed,
+        by_cause=by_cause,
+        again=sum(numbers.duplicates for numbers in sequences.values()),
+        late=sum(numbers.reordered for numbers in sequences.values()),
+        restarts=sum(numbers.restarts for numbers in sequences.values()),
+        unsequenced=log.heard.unsequenced,
+    )
+
+
+def _state(books: RunBooks, log: LogBook, *, final: bool) -> ClientState:
+    reasons = books.last_reasons(log.client)
+    if "finished" in reasons or ("shutdown" in reasons and log.until_us is None):
+        return "finished"
+    if "shutdown" in reasons:
+        return "left"
+    return "lost" if final else "running"
+
+
+def _end(books: RunBooks, name: str, key: Name, numbers: Numbers, state: ClientState, union: dict[Name, Ranges]) -> int:
+    """Return up to which number of a sequence a client answers."""
+    log = books.logs[name]
+    if key not in union or state not in ("finished", "lost") or log.until_us is None:
+        return numbers.held.last
+    others = (other.heard for other in books.logs.values() if other is not log)
+    ahead = [other.last_before(key, log.until_us - BEHIND_US) for other in others]
+    return max([numbers.held.last, *(last for last in ahead if last is not None)])
+
+
+def _missing(numbers: Numbers, end: int) -> Ranges:
+    missing = numbers.missing()
+    missing.add(numbers.held.last + 1, end)
+    return missing
+
+
+def _causes(log: LogBook, key: Name, missing: Ranges, seen: Ranges) -> dict[str, Ranges]:
+    hidden: list[Span] = []
+    for file in log.files:
+        session = file.segment[0] if file.segment else 1
+        for damage in file.chain.damages:
+            below, above = log.heard.around(key, session, damage.after, damage.before)
+            begin = 0 if below is None else below + 1
+            hidden.append((begin, missing.last if above is None else above - 1))
+    evidence = {
+        "corrupt_block": Ranges(span for span in hidden if span[0] <= span[1]),
+        "sent_not_logged": seen,
+        "not_seen": missing,
+    }
+    causes, left = {}, missing
+    for cause in CAUSES:
+        causes[cause] = left & evidence[cause]
+        left -= evidence[cause]
+    return causes

@@ -1,0 +1,110 @@
+"""The questions a run is asked whose books have one side: what only the server's books could answer is null."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.collector import words
+from services.collector.reconcile import closing
+from services.collector.reconcile.case import DAMAGE, Answer, Case
+from services.collector.reconcile.onesided import HeardAccount
+
+NOT_CLAIMED = "not claimed: the feed has no sequence numbers"
+
+
+def _heard(case: Case) -> list[HeardAccount]:
+    return [account for account in case.accounts if isinstance(account, HeardAccount)]
+
+
+def _present(case: Case) -> Answer:
+    lost = [account.client for account in case.accounts if account.state == "lost"]
+    there = words.several(len(case.accounts) - len(lost), "client")
+    if lost:
+        return Answer(False, f"{there}, {len(lost):,} lost", (f"lost without a word: {words.names(lost)}",))
+    return Answer(True, f"{there}; nobody says how many there should be")
+
+
+def _complete(case: Case) -> Answer:
+    every = _heard(case)
+    if not any(account.is_numbered for account in every):
+        return Answer(None, NOT_CLAIMED)
+    missing = sum(account.missing_count for account in every)
+    detail = f"{case.totals.received:,} of {case.totals.expected:,} delivered, by the feed's own numbers"
+    odd = sum(account.unsequenced for account in every)
+    detail += f"; {words.several(odd, 'message')} without a number" if odd else ""
+    worst = sorted(every, key=lambda account: -account.missing_count)
+    reasons = tuple(missing_sentence(account) for account in worst if account.missing_count)
+    return Answer(not missing, f"{missing:,} missing; {detail}" if missing else detail, reasons)
+
+
+def missing_sentence(account: HeardAccount) -> str:
+    """Return in words what one client is missing: of a feed with keys by key, of another one by cause."""
+    parts = [
+        f"{words.ranges(missing)}" if key is None else f"{key} {words.ranges(missing)}"
+        for key, missing in sorted(account.keyed.items(), key=lambda one: -len(one[1]))
+        if missing
+    ]
+    shown = "; ".join(parts[:3]) + (f" and {len(parts) - 3:,} more sequences" if len(parts) > 3 else "")
+    causes = ", ".join(f"{count:,} {words.CAUSE_WORDS[cause]}" for cause, count in account.by_cause.items() if count)
+    return f"{account.client}: {words.several(account.missing_count, 'message')} missing, {shown} ({causes})"
+
+
+def _in_order(case: Case) -> Answer:
+    every = _heard(case)
+    if not any(account.is_numbered for account in every):
+        return Answer(None, "the feed has no sequence numbers")
+    reasons = [f"{one.client}: {words.several(one.late, 'message')} out of order" for one in every if one.late]
+    restarts = sum(account.restarts for account in every)
+    began = f", sequences begun again: {restarts:,}" if restarts else ""
+    return Answer(not reasons, f"{sum(one.late for one in every):,} out of order{began}", tuple(reasons))
+
+
+def _once(case: Case) -> Answer:
+    every = _heard(case)
+    if not any(account.is_numbered for account in every):
+        return Answer(None, "the feed has no sequence numbers")
+    reasons = [f"{one.client}: {words.several(one.again, 'duplicate')}" for one in every if one.again]
+    return Answer(not reasons, f"{sum(one.again for one in every):,} duplicates", tuple(reasons))
+
+
+def _intact(case: Case) -> Answer:
+    damaged = [closing.fault_sentence(fault) for fault in case.faults if fault.kind in DAMAGE]
+    return Answer(not damaged, words.several(len(damaged), "damaged line"), tuple(damaged))
+
+
+def _receipts(_case: Case) -> Answer:
+    return Answer(None, "no receipts: the feed is not ours")
+
+
+def _on_time(_case: Case) -> Answer:
+    return Answer(None, "not known: the feed is not ours")
+
+
+def _clocks(case: Case) -> Answer:
+    if case.latency.min is None:
+        return Answer(None, "no sender's time")
+    if case.latency.min >= 0:
+        return Answer(None, "not known how far the sender's clock is off")
+    ahead = words.duration(-case.latency.min)
+    why = f"the sender's clock is ahead: records came up to {ahead} before they were sent"
+    return Answer(False, f"the sender's is ahead by {ahead} at least", (why,))
+
+
+def _closed(case: Case) -> Answer:
+    reasons = closing.fault_sentences(case.faults, DAMAGE)
+    detail = "one-sided: what the clients logged" + (f", {words.several(len(reasons), 'problem')}" if reasons else "")
+    return Answer(not reasons, detail, tuple(reasons))
+
+
+CHECKS: dict[str, Callable[[Case], Answer]] = {
+    "present": _present,
+    "complete": _complete,
+    "in order": _in_order,
+    "once": _once,
+    "intact": _intact,
+    "receipts match": _receipts,
+    "generator on time": _on_time,
+    "clocks": _clocks,
+    "books closed": _closed,
+}
+"""In place of the questions of the same name."""

@@ -1,0 +1,72 @@
+"""What a summary says of a feed that is not ours: what nobody can know is null in it, and never 0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from services.collector import words
+from services.collector.reconcile.account import Account
+from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.onesided import CAUSES, HeardAccount
+from services.contract.summary import Causes, ClientSummary, Summary, Totals
+
+
+def headline(every: Sequence[Account], totals: Totals, p99_ns: int | None) -> str:
+    """Return the headline of a run in which nothing is wrong."""
+    numbered = any(isinstance(account, HeardAccount) and account.is_numbered for account in every)
+    received = f"{totals.received:,} of {totals.expected:,}" if numbered else f"{totals.received:,} messages"
+    parts = [words.several(len(every), "client"), words.duration(totals.duration_ns), f"{received} received"]
+    parts += [f"p99 {words.duration(p99_ns)} from the sender's time"] if p99_ns is not None else []
+    parts.append("the feed is not ours" + ("" if numbered else ": without numbers nothing is said to be complete"))
+    return " · ".join(parts)
+
+
+def without_the_unknown(made: Summary, books: RunBooks, every: Sequence[Account]) -> Summary:
+    """Return a summary in which null stands for whatever nobody can know of a feed that is not ours."""
+    heard = [account for account in every if isinstance(account, HeardAccount)]
+    feeds = sorted({log.feed.url for log in books.logs.values() if log.feed is not None})
+    clients = [_known_of(one, account) for one, account in zip(made.clients, heard, strict=True)]
+    numbered = any(account.is_numbered for account in heard)
+    return msgspec.structs.replace(
+        made,
+        books="one-sided",
+        feed=feeds[0] if feeds else None,
+        totals=msgspec.structs.replace(
+            made.totals,
+            **(_UNKNOWN if numbered else _UNNUMBERED),
+            restarts=sum(account.restarts for account in heard) if numbered else None,
+            unsequenced=sum(account.unsequenced for account in heard),
+        ),
+        clients=clients,
+        missing_by_cause=_known_causes(heard),
+        total=None,
+        rate=None,
+    )
+
+
+_UNKNOWN: dict[str, Any] = {"corrupt": None, "residual": None, "logged_not_receipted": None}
+_UNNUMBERED: dict[str, Any] = {
+    **_UNKNOWN, "expected": None, "missing": None, "duplicates": None, "reordered": None,
+}  # fmt: skip
+
+
+def _known_of(one: ClientSummary, account: HeardAccount) -> ClientSummary:
+    return msgspec.structs.replace(
+        one,
+        **(_UNKNOWN if account.is_numbered else _UNNUMBERED),
+        clock_offset_us=None,
+        clock_error_us=None,
+        missing_by_cause=_known_causes([account]),
+        restarts=account.restarts if account.is_numbered else None,
+        unsequenced=account.unsequenced,
+    )
+
+
+def _known_causes(heard: Sequence[HeardAccount]) -> Causes:
+    numbered = any(account.is_numbered for account in heard)
+    found = {cause: sum(account.by_cause.get(cause, 0) for account in heard) if numbered else None for cause in CAUSES}
+    unknown = dict.fromkeys(("never_sent", "corrupt_in_flight", "receipted_not_logged", "foreign"))
+    return Causes(**unknown, **found)

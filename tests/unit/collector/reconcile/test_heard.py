@@ -1,0 +1,85 @@
+"""Tests of what one client's log says of a foreign feed."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.collector.reconcile.heard import HeardBook, Run, _runs
+from services.contract.foreign import HeardBlock, HeardMessage
+
+AT = "2026-11-22T07:30:00.000000Z"
+SIZE = 5
+
+
+def message(seq: int | None, key: str | None = None) -> HeardMessage:
+    """Return a message whose record is its number."""
+    return HeardMessage(seq, AT, None, msgspec.Raw(b"%d" % (seq or 0)), key)
+
+
+def block(number: int, messages: list[HeardMessage], session: int = 1) -> HeardBlock:
+    """Return a block; its places follow from its number."""
+    first = (number - 1) * SIZE + 1
+    return HeardBlock(
+        run="20261122T073000Z", client="client-1", session=session, block=number, first=None, last=None,
+        heard=(first, first + len(messages) - 1), count=len(messages), closed_by="count", started_at=AT,
+        ended_at=AT, duration_ns=0, idle_ns=0, digest="x00000000", messages=messages,
+    )  # fmt: skip
+
+
+def book_of(seqs: list[int], order: list[int] | None = None) -> HeardBook:
+    """Return the book of numbers that came in blocks of five, each a second after the other, read in some order."""
+    parts = [seqs[at : at + SIZE] for at in range(0, len(seqs), SIZE)]
+    book = HeardBook()
+    for place in order if order is not None else range(len(parts)):
+        made = block(place + 1, [message(seq) for seq in parts[place]])
+        book.enter(made, f"x{place:08x}", (place + 1) * 1_000_000)
+    return book
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=60), st.randoms(use_true_random=False), st.booleans())
+def test_the_order_of_reading_does_not_matter(seqs: list[int], dice: object, asked: bool) -> None:
+    """Whatever the order in which blocks are read, and whether it is asked in between, the same is known."""
+    order = list(range(-(-len(seqs) // SIZE)))
+    dice.shuffle(order)  # type: ignore[attr-defined]
+    book = book_of(seqs, order[: len(order) // 2])
+    if asked:
+        book.sequences()
+    parts = [seqs[at : at + SIZE] for at in range(0, len(seqs), SIZE)]
+    for place in order[len(order) // 2 :]:
+        made = block(place + 1, [message(seq) for seq in parts[place]])
+        book.enter(made, f"x{place:08x}", (place + 1) * 1_000_000)
+
+    assert vars(book_of(seqs).sequences()[None]) == vars(book.sequences()[None])
+
+
+def test_runs_are_short_while_all_is_well() -> None:
+    """Interleaved sequences give one run each; a gap, and a beginning, begin another."""
+    interleaved = [message(seq, key) for seq in (7, 8, 10) for key in "ab"]
+
+    assert {Run(key, *ends) for key in "ab" for ends in ((7, 8), (10, 10))} == set(_runs(interleaved))
+    assert [(0, 0), (1, 1), (1, 2)] == [(one.first, one.last) for one in _runs(map(message, (0, 1, 1, 2)))]
+
+
+def test_messages_without_a_number_are_counted() -> None:
+    """What has no number is in no sequence."""
+    book = HeardBook()
+    book.enter(block(1, [message(None), message(4)]), "x1", 0)
+
+    assert (1, [(4, 4)]) == (book.unsequenced, book.sequences()[None].held.spans())
+
+
+def test_what_had_come_by_a_time_is_known_by_block() -> None:
+    """The highest number of the newest block that had ended by then."""
+    book = book_of(list(range(100, 115)))
+
+    assert (None, 104, 114) == tuple(book.last_before(None, at) for at in (999_999, 1_999_999, 9_000_000))
+
+
+def test_the_numbers_around_a_gap_are_known() -> None:
+    """A gap in the places of messages, which damage leaves, has numbers next to it."""
+    book = book_of(list(range(100, 115)), [0, 2])
+
+    assert (104, 110) == book.around(None, 1, 5, 11)
+    assert (114, None) == book.around(None, 1, 15, None)

@@ -1,0 +1,57 @@
+"""Tests of what a summary says of a feed that is not ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.collector.reconcile.summarise import reconcile
+from services.contract import summary
+from services.contract.summary import Summary
+from tests.unit.collector.reconcile.heard_factory import books, heard, log
+
+
+def made(*logs: Any) -> Summary:
+    """Return the summary of a run that is over."""
+    return reconcile(books(*logs), final=True)
+
+
+def test_what_cannot_be_known_is_null() -> None:
+    """Nobody says what was sent or receipted: that is null, and never 0."""
+    told = made(log("client-1", heard([1, 2, 4])))
+
+    assert ("one-sided", "ws://feed", None, None) == (told.books, told.feed, told.total, told.rate)
+    assert (None, None, None) == (told.totals.residual, told.totals.corrupt, told.totals.logged_not_receipted)
+    assert (4, 3, 1, 0) == (told.totals.expected, told.totals.received, told.totals.missing, told.totals.duplicates)
+    causes = told.missing_by_cause
+    assert (None, None, 1, 0) == (causes.never_sent, causes.receipted_not_logged, causes.not_seen, causes.corrupt_block)
+    assert (None, None) == (told.clients[0].clock_error_us, told.clients[0].residual)
+
+
+def test_without_numbers_nothing_is_said_to_be_complete() -> None:
+    """What rests on numbers is null, and the headline says why; the rest is judged as usual."""
+    told = made(log("client-1", heard([None] * 3)), log("client-2", heard([None] * 3)))
+
+    assert "PASS" == told.verdict
+    assert (None, None, None, None) == (
+        told.totals.expected, told.totals.missing, told.totals.duplicates, told.totals.reordered
+    )  # fmt: skip
+    assert (6, 6, None) == (told.totals.received, told.totals.unsequenced, told.totals.restarts)
+    assert "without numbers nothing is said to be complete" in told.headline
+    assert {None} == {check.ok for check in told.checks if check.name in ("complete", "in order", "once")}
+
+
+def test_a_good_run_says_whose_times_these_are() -> None:
+    """The headline tells that the feed is not ours, and that latency is by the sender's time."""
+    told = made(log("client-1", heard(range(10))), log("client-2", heard(range(10))))
+
+    assert "PASS" == told.verdict
+    assert "2 clients · 90.0 ms · 20 of 20 received · p99 1.0 ms from the sender's time · the feed is not ours" == (
+        told.headline
+    )
+
+
+def test_a_summary_survives_its_json() -> None:
+    """A reader of our summaries reads one of a foreign feed."""
+    told = made(log("client-1", heard([1, 2, 4])))
+
+    assert told == summary.decode(summary.encode(told))
