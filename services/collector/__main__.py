@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from services.collector import modest
 from services.collector.commands import command, compare, control, messages, prove, report, verify, wait
 from services.collector.settings import CollectorSettings
-from services.contract.summary import EXIT_BAD_SETTINGS
+from services.contract.summary import EXIT_ABORTED, EXIT_BAD_SETTINGS
 from services.runtime import jsonlogs
 from services.runtime.errors import OperatorError
 from services.runtime.version import SOFTWARE
@@ -36,10 +36,19 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     run: command.Run = chosen.command
     try:
-        return run(chosen, os.environ)
+        code = run(chosen, os.environ)
+        sys.stdout.flush()
     except OperatorError as problem:
         sys.stderr.write(problem.report())
         return EXIT_BAD_SETTINGS
+    except BrokenPipeError:
+        # Whoever was told has gone away, as `head` does; nor must Python try to tell it the rest when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ABORTED
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return EXIT_ABORTED
+    return code
 
 
 def _serve(_chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:

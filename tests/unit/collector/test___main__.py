@@ -1,6 +1,9 @@
 """Tests of services/collector/__main__.py."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,8 @@ from tests.unit.collector.books_factory import (
     log_source,
     write,
 )
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +76,33 @@ def test_verify_takes_thresholds_of_its_own(
 
     assert 104 == main(["verify", str(tmp_path), "--thresholds", "missing=0"])
     assert ["    missing=0", "           ^"] == capsys.readouterr().err.splitlines()[1:]
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
+    """As before ``head``: no traceback, and a code that is no verdict."""
+    write(good_run(), tmp_path)
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        command = [sys.executable, "-m", "services.collector", "prove", str(tmp_path)]
+        ended = subprocess.run(command, cwd=ROOT, stdout=pipe, stderr=subprocess.PIPE, check=False)
+
+    assert (105, b"") == (ended.returncode, ended.stderr)
+
+
+def test_an_interrupted_command_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C is no fault of the program: one word, and the code of what was given up."""
+    write(good_run(), tmp_path)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("services.collector.commands.verify.check", interrupted)
+
+    assert 105 == main(["verify", str(tmp_path)])
+    assert "interrupted\n" == capsys.readouterr().err
 
 
 def test_verify_salvages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
