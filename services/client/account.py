@@ -14,6 +14,7 @@ from services.client.received import Received
 from services.client.write import BlockLog
 from services.client.writer import Writer
 from services.contract import blocklog, wire
+from services.contract.errors import PeerError
 from services.runtime.clock import Clock
 from services.runtime.files import make_folder
 
@@ -127,14 +128,25 @@ class Account:
         if self.after != said:
             raise HoldsMore(f"held through {self.after}, not {said}")
 
-    def recorded(self, session: int, block: int) -> None:
+    def recorded(self, answer: wire.Recorded) -> None:
         """Note that a receipt is in the ledger."""
-        receipt = self._receipts.pop((session, block), None)
+        if not answer.match:
+            log.warning("server's digest differs", extra={"client": self.client, "block": answer.block})
+        receipt = self._receipts.pop((answer.session, answer.block), None)
         if receipt is not None:
             self._recorded_through = max(self._recorded_through, receipt.last)
 
-    async def receive(self, header: wire.Records, body: bytes, received_ns: int, now: Estimate) -> None:
-        """Check a batch, cut it into blocks, and have them written; waits while the disk is behind."""
+    @property
+    def full(self) -> bool:
+        """Whether the disk is behind: then nothing more is received until there is `room`."""
+        return self._writer.full
+
+    async def room(self) -> None:
+        """Wait while the disk is behind."""
+        await self._writer.room()
+
+    def receive(self, header: wire.Records, body: bytes, received_ns: int, now: Callable[[], Estimate]) -> None:
+        """Check a batch, cut it into blocks, and have them written; ``now`` estimates the server's clock."""
         records = wire.records_of(header, body)
         if records is None:
             self.checker.refuse(header.first, header.count)
@@ -142,7 +154,7 @@ class Account:
             return
         if self._cutter.deadline_ns is None:
             # One estimate for all messages of a block, so that the block can state it.
-            self._estimate = now
+            self._estimate = now()
             if self._number == 0:
                 # While a client waits for the first record nothing strains it: that time would make it look rested.
                 self._strain.begin()
@@ -150,20 +162,30 @@ class Account:
         places = self.checker.accept(header.first, header.count)
         for part in [arrived] if places is None else received.only(arrived, places):
             for cut in self._cutter.add(part):
-                await self._put(cut)
+                self._put(cut)
         if self.checker.after >= self.total:
-            await self.close_block("end")
+            self.close_block("end")
 
-    async def close_old_block(self, now_ns: int) -> None:
+    def unreadable(self, problem: PeerError) -> None:
+        """Note a frame that could not be read: it may have held records."""
+        log.warning("unreadable frame", extra={"client": self.client, "why": problem.detail[:200]})
+        self.checker.unreadable()
+
+    def reached(self, last: int) -> None:
+        """Note that everything up to ``last`` has been sent; close the open block."""
+        self.checker.reached(last)
+        self.close_block("end")
+
+    def close_old_block(self, now_ns: int) -> None:
         """Close the open block if its time is over."""
         deadline_ns = self._cutter.deadline_ns
         if deadline_ns is not None and now_ns >= deadline_ns:
-            await self.close_block("time")
+            self.close_block("time")
 
-    async def close_block(self, closed_by: blocklog.ClosedBy) -> None:
+    def close_block(self, closed_by: blocklog.ClosedBy) -> None:
         """Close the open block, if there is one."""
         for cut in self._cutter.close(closed_by):
-            await self._put(cut)
+            self._put(cut)
 
     async def seal(self, reason: blocklog.EndReason) -> None:
         """Wait until all blocks are durable, then write the last line and close. Never again after the first time."""
@@ -180,12 +202,12 @@ class Account:
         """Give up on a disk that refuses: what it lacks was never receipted."""
         self._writer.abandon()
 
-    async def _put(self, cut: Cut[Received]) -> None:
+    def _put(self, cut: Cut[Received]) -> None:
         self._number += 1
         idle_ns = cut.started_ns - self._previous_end_ns if self._previous_end_ns is not None else 0
         self._previous_end_ns = cut.ended_ns
         counts = self.checker.take_counts()
-        await self._writer.put(entries.block(self._place, self._number, cut, counts, idle_ns, self._estimate))
+        self._writer.put(entries.block(self._place, self._number, cut, counts, idle_ns, self._estimate))
 
     def _durable(self, block: blocklog.BlockHeader) -> None:
         receipt = history.receipt_of(block)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.connection import broadcast
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame as WebSocketFrame
+from websockets.frames import Opcode
 from websockets.typing import Subprotocol
 
 from services.client.lookup import Lookup
@@ -22,6 +24,7 @@ from services.runtime.stamps import Stamps
 # For the server to take note of the goodbye: a connection that is left earlier is reset, and takes it along.
 _CLOSE_SECONDS = 3.0
 _FRAMES_QUEUED = 64
+_WHOLE = (Opcode.TEXT, Opcode.BINARY)
 
 
 class StampedConnection(ClientConnection, SharedReads):
@@ -31,6 +34,8 @@ class StampedConnection(ClientConnection, SharedReads):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.at_once: Callable[[bytes, int], bool] = _nothing_at_once
+        """Is given a message and its stamp when nothing waits before it; returns whether it has taken it."""
         self.stamps = Stamps(self.clock)
 
     def data_received(self, data: bytes) -> None:
@@ -39,8 +44,11 @@ class StampedConnection(ClientConnection, SharedReads):
         super().data_received(data)
 
     def process_event(self, event: Any) -> None:
-        """Give every message the stamp of its last bytes."""
+        """Have a message taken at once, without a turn of the loop; else it waits, with the stamp of its last bytes."""
         if isinstance(event, WebSocketFrame):
+            whole = event.fin and event.opcode in _WHOLE
+            if whole and not self.stamps.waiting and self.at_once(bytes(event.data), self.stamps.now_ns):
+                return
             self.stamps.frame_came(event)
         super().process_event(event)
 
@@ -53,6 +61,10 @@ class StampedConnection(ClientConnection, SharedReads):
         with contextlib.suppress(TimeoutError, ConnectionClosed):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self.close()
+
+
+def _nothing_at_once(_data: bytes, _received_ns: int) -> bool:
+    return False
 
 
 class _Connect(connect):

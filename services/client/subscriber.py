@@ -10,12 +10,12 @@ from typing import Literal
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from services.client.account import Account
-from services.client.answers import UNHEARD_SECONDS, Answers
+from services.client.answers import UNHEARD_SECONDS
 from services.client.backoff import Backoff
 from services.client.connection import StampedConnection, connect_to
 from services.client.entries import Conditions
 from services.client.lookup import Lookup
-from services.client.offset import Offset
+from services.client.pings import Pings
 from services.contract import wire
 from services.contract.errors import PeerError
 from services.runtime.clock import Clock
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 # The server answers a ping every second, and nothing else tells of a connection that died without a word.
 SILENCE_SECONDS = 3.0
 _PING_SECONDS = 1.0
-_FIRST_PINGS = 4
 
 
 class Subscriber:
@@ -34,11 +33,11 @@ class Subscriber:
 
     def __init__(self, name: str, url: str, conditions: Conditions, clock: Clock, sparingly: Sparingly) -> None:
         self.name, self._url, self._conditions, self._clock = name, url, conditions, clock
-        self._offset, self._backoff, self._lookup, self._sparingly = Offset(), Backoff(), Lookup(), sparingly
+        self._pings, self._backoff, self._lookup, self._sparingly = Pings(clock), Backoff(), Lookup(), sparingly
         self._account: Account | None = None
         self._connection: StampedConnection | None = None
         self._asked = self._granted = self._superseded = self._stopping = False
-        # Listening: between two frames, or without a connection; nothing is half taken.
+        # Listening: with nothing that waits for the disk, or without a connection.
         self._heard, self._listening = 0.0, True
         self._sealing: set[asyncio.Task[None]] = set()
 
@@ -75,26 +74,19 @@ class Subscriber:
         return self._superseded or self._stopping
 
     async def _converse(self, connection: StampedConnection) -> None:
-        self._connection, self._heard, self._answers = connection, time.monotonic(), Answers()
+        self._connection, self._heard = connection, time.monotonic()
+        self._pings.connected()
+        connection.at_once = self._take_at_once
         helpers = [asyncio.create_task(work) for work in (self._ping(), self._tend(connection))]
         try:
             while True:
                 self._listening = True
                 data = await connection.recv(decode=False)
-                self._listening, self._heard = False, time.monotonic()
-                received_ns = connection.stamps.take_ns()
-                try:
-                    frame, body = wire.decode_from_server(bytes(data))
-                except PeerError as problem:
-                    if self._account is None:
-                        raise
-                    log.warning("unreadable frame", extra={"client": self.name, "why": problem.detail[:200]})
-                    self._account.checker.unreadable()
-                    continue
-                if self._answers.passed_over(frame, self._offset):
-                    log.warning("server hears nothing", extra={"client": self.name, "seconds": UNHEARD_SECONDS})
-                    connection.transport.abort()
-                await self._take(frame, body, received_ns)
+                self._listening, received_ns = False, connection.stamps.take_ns()
+                if self._account is not None:
+                    await self._account.room()
+                if (frame := self._take(data, received_ns)) is not None:
+                    self._follow(frame)
         except ConnectionClosed as closed:
             self._superseded |= closed.rcvd is not None and closed.rcvd.code == wire.CLOSE_SUPERSEDED
         finally:
@@ -103,51 +95,64 @@ class Subscriber:
             for helper in helpers:
                 helper.cancel()
 
-    async def _take(self, frame: wire.FromServer, body: bytes, received_ns: int) -> None:
-        account = self._account
+    def _take_at_once(self, data: bytes, received_ns: int) -> bool:
+        """Take a message as its bytes come, if nothing has to be waited for; return whether it was taken."""
+        if not (self._listening and self._granted) or self._account is None or self._account.full:
+            return False
+        return self._take(data, received_ns) is None
+
+    def _take(self, data: bytes, received_ns: int) -> wire.FromServer | None:
+        """Take a message; return its frame, still to be followed, if that changes where this client stands."""
+        account, self._heard = self._account, time.monotonic()
+        try:
+            frame, body = wire.decode_from_server(data)
+        except PeerError as problem:
+            if account is None:
+                raise
+            account.unreadable(problem)
+            return None
+        if self._pings.passed_over(frame) and self._connection is not None:
+            log.warning("server hears nothing", extra={"client": self.name, "seconds": UNHEARD_SECONDS})
+            self._connection.transport.abort()
         match frame:
             case wire.Records() if account is not None and not account.sealed and not self._stopping:
-                step_us = self._clock.step_ns() // 1000
-                await account.receive(frame, body, received_ns, self._offset.estimate(step_us))
+                account.receive(frame, body, received_ns, self._pings.estimate)
             case wire.Pong():
-                self._offset.sample(frame.t1_us, frame.t2_us, frame.t3_us, received_ns // 1000)
-                if len(self._offset) == _FIRST_PINGS:
+                if self._pings.sample(frame, received_ns):
                     self._subscribe()
             case wire.Recorded() if account is not None:
-                account.recorded(frame.session, frame.block)
-                if not frame.match:
-                    log.warning("server's digest differs", extra={"client": self.name, "block": frame.block})
+                account.recorded(frame)
             case wire.Ping():
-                self._say(wire.Pong(t1_us=frame.t1_us, t2_us=received_ns // 1000, t3_us=self._clock.now_us()))
+                self._say(self._pings.answer(frame, received_ns))
             case _:
-                await self._follow(frame)
+                return frame
+        return None
 
-    async def _follow(self, frame: wire.FromServer) -> None:
+    def _follow(self, frame: wire.FromServer) -> None:
         """Take a frame that changes where this client stands in the run."""
         account = self._account
         match frame:
             case wire.Welcome():
-                await self._welcome(frame)
+                self._welcome(frame)
             case wire.Subscribed() if account is not None:
                 self._begin(account, frame)
             case wire.End() if account is not None:
-                account.checker.reached(frame.last)
-                await account.close_block("end")
+                account.reached(frame.last)
                 self._seal(account)
             case wire.Error():
-                await self._refused(frame)
+                self._refused(frame)
             case wire.Bye():
                 self._backoff.wish((frame.retry_ms or 0) / 1000)
                 self._superseded |= frame.reason == "superseded"
 
-    async def _welcome(self, welcome: wire.Welcome) -> None:
+    def _welcome(self, welcome: wire.Welcome) -> None:
         if welcome.v != wire.VERSION:
             raise PeerError(f"version {welcome.v}; this client knows {wire.VERSION}")
         self._backoff.succeeded()
         self._asked = self._granted = False
-        self._offset.begin(same_kernel=welcome.boot == self._conditions.boot)
+        self._pings.begin(same_kernel=welcome.boot == self._conditions.boot)
         if self._account is not None and self._account.run != welcome.run:
-            await self._account.close_block("end")
+            self._account.close_block("end")
             self._seal(self._account)
             self._account = None
         if self._account is None:
@@ -158,8 +163,7 @@ class Subscriber:
             self._open_account(welcome.run, welcome.total)
         elif self._account.settled:
             return
-        for _ in range(_FIRST_PINGS):
-            self._say(wire.Ping(t1_us=self._clock.now_us()))
+        self._say(*self._pings.first())
 
     def _open_account(self, run: str, total: int) -> None:
         def durable(receipt: wire.Receipt) -> None:
@@ -183,17 +187,16 @@ class Subscriber:
     def _begin(self, account: Account, granted: wire.Subscribed) -> None:
         lacking = account.subscribed(granted.fence, granted.receipted)
         self._granted = True
-        for receipt in lacking:
-            self._say(receipt)
+        self._say(*lacking)
         extra = {"session": account.session, "first": granted.first, "again": len(lacking)}
         log.info("subscribed", extra={"client": self.name, **extra})
 
-    async def _refused(self, error: wire.Error) -> None:
+    def _refused(self, error: wire.Error) -> None:
         if error.code == "name_taken" and error.suggest and (account := self._account) is not None:
             log.warning("name is taken", extra={"client": self.name, "suggest": error.suggest})
             if account.begun:
                 # Another process took the name while this one was away: what was written under it stays.
-                await account.close_block("shutdown")
+                account.close_block("shutdown")
                 self._seal(account, "superseded")
             else:
                 account.release()
@@ -203,9 +206,10 @@ class Subscriber:
         else:
             log.warning("refused", extra={"client": self.name, "code": error.code, "detail": error.detail})
 
-    def _say(self, frame: wire.Frame) -> None:
+    def _say(self, *frames: wire.Frame) -> None:
         if self._connection is not None:
-            self._connection.say(frame)
+            for frame in frames:
+                self._connection.say(frame)
 
     async def _ping(self) -> None:
         while True:
@@ -213,23 +217,20 @@ class Subscriber:
             # A server that has not answered the first pings by now is subscribed to all the same.
             if self._account is not None and not self._account.settled:
                 self._subscribe()
-            self._answers.asked(self._clock.now_us())
-            self._say(wire.Ping(t1_us=self._clock.now_us()))
+            self._say(self._pings.next())
 
     async def _tend(self, connection: StampedConnection) -> None:
         """Close blocks for their age, even when nothing comes; when nothing comes for too long, hang up."""
         while not (self._listening and time.monotonic() - self._heard > SILENCE_SECONDS):
             await asyncio.sleep(min(0.1, self._conditions.block_seconds / 4))
             if self._account is not None and not self._account.sealed:
-                await self._account.close_old_block(self._clock.now_ns())
+                self._account.close_old_block(self._clock.now_ns())
         log.warning("server is silent", extra={"client": self.name, "seconds": SILENCE_SECONDS})
         connection.transport.abort()
 
     async def stop(self) -> None:
         """Seal the last block and leave on purpose. Records that still come are not taken, nor said to be."""
         self._stopping = True
-        while not self._listening:  # noqa: ASYNC110 - set with every frame, waited for once
-            await asyncio.sleep(0.01)
         await self._finish("shutdown")
 
     def abandon(self) -> None:
@@ -240,9 +241,8 @@ class Subscriber:
     async def _finish(self, reason: Literal["shutdown", "superseded"]) -> None:
         if (account := self._account) is None:
             return
-        if not account.sealed:
-            await account.close_block("shutdown")
-            await account.seal(reason)
+        account.close_block("shutdown")
+        await account.seal(reason)
         await asyncio.gather(*self._sealing)
         if self._granted:
             self._say(wire.Bye(last=account.durable_through))

@@ -46,14 +46,22 @@ class Writer(Generic[Written]):
         self._log = block_log
         self._work.set()
 
-    async def put(self, block: Written) -> None:
-        """Take a block; waits while too much waits already."""
+    def put(self, block: Written) -> None:
+        """Take a block; who finds this `full` afterwards waits for `room` before the next one."""
         if self._log is None:
             raise RuntimeError("records before a subscription")
         self._log.put(block)
         self._waiting_messages += block.count
         self._work.set()
-        while self._waiting_messages > self._most_waiting:
+
+    @property
+    def full(self) -> bool:
+        """Whether too much waits for the disk already."""
+        return self._waiting_messages > self._most_waiting
+
+    async def room(self) -> None:
+        """Wait until no longer too much waits for the disk."""
+        while self.full:
             await self._wait_for_room()
 
     async def drain(self) -> None:

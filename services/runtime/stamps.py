@@ -25,21 +25,27 @@ class _WebSocketFrame(Protocol):
 class Stamps:
     """The arrival times of the messages that have not been taken yet, oldest first."""
 
-    __slots__ = ("_clock", "_now_ns", "_waiting")
+    __slots__ = ("_clock", "_waiting", "now_ns")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._now_ns = 0
+        self.now_ns = 0
+        """When bytes were last read from the socket, epoch nanoseconds."""
         self._waiting: list[int] = []  # a deque takes ten times as much, and few wait
 
     def bytes_came(self) -> None:
         """Note the time: bytes have just been read from the socket."""
-        self._now_ns = self._clock.now_ns()
+        self.now_ns = self._clock.now_ns()
 
     def frame_came(self, frame: _WebSocketFrame) -> None:
         """Keep the time of the last bytes for the message that this frame completes."""
         if frame.fin and frame.opcode < _CONTROL:
-            self._waiting.append(self._now_ns)
+            self._waiting.append(self.now_ns)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a message has come that nobody has taken."""
+        return bool(self._waiting)
 
     def take_ns(self) -> int:
         """Return the arrival time of the message that was just handed over, epoch nanoseconds."""

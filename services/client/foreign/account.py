@@ -138,7 +138,8 @@ class ForeignAccount:
         self._number += 1
         idle_ns = cut.started_ns - self._previous_end_ns if self._previous_end_ns is not None else 0
         self._previous_end_ns = cut.ended_ns
-        await self._writer.put(self._block(cut, idle_ns))
+        self._writer.put(self._block(cut, idle_ns))
+        await self._writer.room()
 
     def _block(self, cut: Cut[HeardBatch], idle_ns: int) -> foreign.WrittenHeard:
         seqs = [one.seq for part in cut.parts for one in part.heard if one.seq is not None]

@@ -42,7 +42,8 @@ class Books:
 
     async def receive(self, first: int, count: int, now_ns: int = START_NS, estimate: Estimate = EXACT) -> None:
         """Take a good batch."""
-        await self.account.receive(*batch(first, count), now_ns, estimate)
+        self.account.receive(*batch(first, count), now_ns, lambda: estimate)
+        await self.account.room()
 
 
 @asynccontextmanager
@@ -82,7 +83,7 @@ async def test_sealing_writes_what_is_open(tmp_path: Path) -> None:
     async with books(tmp_path) as opened:
         opened.account.subscribed(1, 0)
         await opened.receive(1, 15)
-        await opened.account.close_block("shutdown")
+        opened.account.close_block("shutdown")
         await opened.account.seal("shutdown")
         await opened.account.seal("finished")
 
@@ -99,7 +100,7 @@ async def test_settled_is_sealed_and_recorded(tmp_path: Path) -> None:
         opened.account.subscribed(1, 0)
         await opened.receive(1, 10)
         await until(lambda: len(opened.receipts) == 1)
-        opened.account.recorded(1, 1)
+        opened.account.recorded(wire.Recorded(session=1, block=1, match=True))
         assert not opened.account.settled
         await opened.account.seal("finished")
         assert opened.account.settled
@@ -120,9 +121,9 @@ async def test_old_blocks_are_closed(tmp_path: Path) -> None:
     async with books(tmp_path) as opened:
         opened.account.subscribed(1, 0)
         await opened.receive(1, 3)
-        await opened.account.close_old_block(START_NS + 4_999_999_999)
+        opened.account.close_old_block(START_NS + 4_999_999_999)
         assert [] == opened.receipts
-        await opened.account.close_old_block(START_NS + 5_000_000_000)
+        opened.account.close_old_block(START_NS + 5_000_000_000)
         await until(lambda: len(opened.receipts) == 1)
 
     assert ["time"] == [it.closed_by for it in blocks(folder(tmp_path))]
@@ -134,7 +135,7 @@ async def test_a_corrupt_batch_is_noted(tmp_path: Path) -> None:
         opened.account.subscribed(1, 0)
         await opened.receive(1, 5)
         header, lines = batch(6, 5)
-        await opened.account.receive(header, lines.replace(b"text", b"test"), START_NS, EXACT)
+        opened.account.receive(header, lines.replace(b"text", b"test"), START_NS, lambda: EXACT)
         await opened.receive(11, 5)
         await until(lambda: len(opened.receipts) == 1)
 
@@ -163,7 +164,7 @@ async def test_a_block_states_the_estimate_of_its_messages(tmp_path: Path) -> No
         opened.account.subscribed(1, 0)
         for first, offset_us in ((1, 100), (6, 200), (11, 300)):
             await opened.receive(first, 5, estimate=Estimate(offset_us, 9))
-        await opened.account.close_block("end")
+        opened.account.close_block("end")
         await until(lambda: len(opened.receipts) == 2)
 
     found = blocks(folder(tmp_path))
@@ -288,7 +289,7 @@ async def test_receipts_are_sent_again(tmp_path: Path, receipted: int, again: li
         await opened.receive(1, 30)
         await until(lambda: len(opened.receipts) == 3)
         for number in (1, 2, 3):
-            opened.account.recorded(1, number)
+            opened.account.recorded(wire.Recorded(session=1, block=number, match=True))
 
         assert again == [it.block for it in opened.account.subscribed(2, receipted)]
 
@@ -328,7 +329,7 @@ async def test_reading_stops_while_the_disk_refuses(tmp_path: Path, monkeypatch:
         assert 1 == len(opened.receipts)
         disk.full = False
         await reading
-        await opened.account.close_block("end")
+        opened.account.close_block("end")
         await opened.account.seal("finished")
 
     assert list(range(1, 21)) == [it.block for it in opened.receipts]

@@ -100,6 +100,63 @@ async def test_a_message_in_pieces_has_the_stamp_of_the_last() -> None:
         assert not client.stamps._waiting
 
 
+async def test_a_message_is_taken_at_once() -> None:
+    """A message that somebody takes as its bytes come waits for nobody; one that is not taken keeps its stamp."""
+    clock, taken = Clock(), []
+
+    def odd_ones(data: bytes, received_ns: int) -> bool:
+        taken.append((data, received_ns))
+        return len(data) % 2 == 1
+
+    async with pair(clock) as (client, server):
+        before_ns = clock.now_ns()
+        client.at_once = odd_ones
+        await server.send("one")
+        await server.send("four")
+        assert "four" == await client.recv()
+        after_ns = clock.now_ns()
+
+        assert [b"one", b"four"] == [data for data, _ in taken]
+        assert before_ns <= taken[0][1] <= taken[1][1] == client.stamps.take_ns() <= after_ns
+
+
+async def test_no_message_overtakes_another() -> None:
+    """While a message waits to be taken, those that come after it wait too, however many come in one read."""
+    taken: list[bytes] = []
+
+    def all_but_the_first(data: bytes, _: int) -> bool:
+        taken.append(data)
+        return len(taken) > 1
+
+    async with pair(Clock()) as (client, server):
+        client.at_once = all_but_the_first
+        for text in ("waits", "behind it"):
+            await server.send(text)
+        await (await server.ping())
+        assert [b"waits"] == taken
+        for expected in ("waits", "behind it"):
+            assert expected == await client.recv()
+            client.stamps.take_ns()
+        await server.send("is free")
+        await (await server.ping())
+
+        assert [b"waits", b"is free"] == taken
+
+
+async def test_a_message_in_pieces_is_not_taken_at_once() -> None:
+    """A message that comes in fragments is put together first."""
+    async with pair(Clock()) as (client, server):
+
+        async def pieces() -> AsyncIterator[str]:
+            yield "one "
+            yield "two"
+
+        client.at_once = lambda *_: True
+        await server.send(pieces())
+
+        assert "one two" == await client.recv()
+
+
 async def test_frames_beyond_the_limit_are_refused() -> None:
     """A frame larger than the protocol allows ends the connection instead of filling the memory."""
     async with pair(Clock()) as (client, server):

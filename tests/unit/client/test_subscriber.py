@@ -22,6 +22,7 @@ from services.runtime.jsonlogs import Sparingly
 from tests.unit.client.stand import (
     RUN,
     START_US,
+    Disk,
     batch,
     blocks,
     body,
@@ -333,6 +334,27 @@ async def test_a_corrupt_batch_is_said_in_the_log(tmp_path: Path) -> None:
         await peer.receipts(1)
 
     assert [(1, 5)] == blocks(it.folder())[0].corrupt
+
+
+async def test_reading_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the disk refuses only so much is taken from the connection; later all is there, in its order."""
+    monkeypatch.setattr(writer, "_SHARED_SYNC_MESSAGES", 20)
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.grant()
+        await until(lambda: it.folder().is_dir() and len(entries(it.folder())) == 1)
+        disk = Disk().put_under(monkeypatch)
+        disk.full = True
+        for first in range(1, 201, 10):
+            await peer.send_records(first, 10)
+        await until(lambda: disk.calls > 10)
+        account = it.client._account
+        assert account is not None
+        assert 30 == account.after
+        disk.full = False
+        await peer.receipts(20)
+
+    assert list(range(1, 201)) == it.numbers()
 
 
 async def test_a_damaged_header_is_said_in_the_log(tmp_path: Path) -> None:

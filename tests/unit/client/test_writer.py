@@ -86,7 +86,7 @@ async def test_a_block_needs_a_log(tmp_path: Path) -> None:
     """What comes before the log has begun is a fault of this program."""
     async with rig(tmp_path) as it:
         with pytest.raises(RuntimeError, match="before a subscription"):
-            await it.writer.put(block_of(1))
+            it.writer.put(block_of(1))
 
 
 @pytest.mark.parametrize("fsync", ["block", "interval", "none"])
@@ -95,7 +95,7 @@ async def test_blocks_are_durable_in_their_order(tmp_path: Path, fsync: str) -> 
     async with rig(tmp_path, fsync=fsync) as it:
         it.writer.begin(it.log)
         for number in range(1, 6):
-            await it.writer.put(block_of(number))
+            it.writer.put(block_of(number))
         await it.writer.drain()
         assert list(range(1, 6)) == it.durable
         await it.writer.end("finished", (0, 0, []))
@@ -114,8 +114,9 @@ async def test_reading_waits_for_room(tmp_path: Path, monkeypatch: pytest.Monkey
         disk = Disk().put_under(monkeypatch)
         disk.full = True
         for number in (1, 2):
-            await it.writer.put(block_of(number))
-        third = asyncio.create_task(it.writer.put(block_of(3)))
+            it.writer.put(block_of(number))
+        it.writer.put(block_of(3))
+        third = asyncio.create_task(it.writer.room())
         await until(lambda: disk.calls > 10)
         assert not third.done()
         disk.full = False

@@ -53,6 +53,17 @@ def test_stamp_is_of_the_arrival(clock: FakeClock) -> None:
     assert expected == stamps.take_ns()
 
 
+def test_what_waits_is_known(clock: FakeClock) -> None:
+    """A message waits from when it came until it is taken."""
+    stamps = Stamps(clock)
+    before = stamps.waiting
+    came(stamps, clock, 10, Frame(TEXT))
+    while_it_waits = stamps.waiting
+    stamps.take_ns()
+
+    assert [False, True, False] == [before, while_it_waits, stamps.waiting]
+
+
 def test_messages_are_stamped_in_order(clock: FakeClock) -> None:
     """Messages that came together share a stamp; those that came later have their own."""
     stamps = Stamps(clock)
