@@ -34,7 +34,7 @@ def modules(folder: str) -> list[Path]:
 
 def documents() -> list[Path]:
     """Return the Markdown files that people read."""
-    folders = (ROOT, ROOT / "docs", ROOT / "volumes")
+    folders = (ROOT, ROOT / "docs", ROOT / "docs" / "conformance", ROOT / "volumes")
     return sorted(path for folder in folders for path in folder.glob("*.md"))
 
 

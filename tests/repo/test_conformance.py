@@ -1,0 +1,98 @@
+"""The conformance kit is what its script makes, and what it expects is what the collector says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from services.collector.__main__ import main
+from tests.conformance import kit
+from tests.conformance.kit import Case
+from tests.repo.markdown import rows
+from tests.repo.repository import text
+
+AGAIN = "run: python -m tests.conformance"
+ALL = dict(kit.cases())
+every_case = pytest.mark.parametrize(("name", "case"), list(ALL.items()), ids=list(ALL))
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start from the defaults, whatever this machine has set."""
+    monkeypatch.delenv("THRESHOLDS", raising=False)
+
+
+def lines_of(name: str) -> list[str]:
+    """Return what a case expects, a line for each run."""
+    return (kit.VOLUMES / name / kit.EXPECTED).read_text(encoding="utf-8").splitlines(keepends=True)
+
+
+def test_the_kit_is_what_its_script_makes(tmp_path: Path) -> None:
+    """Files, expected summaries and the tables of the page, byte for byte and nothing beside."""
+    kit.write_anew(tmp_path)
+    made = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    kept = [path for path in kit.VOLUMES.rglob("*") if path.is_file()]
+
+    assert made == {path.relative_to(kit.KIT): path.read_bytes() for path in [*kept, kit.PAGE]}, AGAIN
+
+
+@every_case
+def test_verify_says_what_is_expected(name: str, case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command prints the very bytes, and its exit code is the worst verdict's."""
+    found = lines_of(name)
+    codes = {"PASS": 0, "INVALID": 98, "FAIL": 99}
+    worst = max(codes[json.loads(line)["verdict"]] for line in found)
+
+    assert worst == main(["verify", str(kit.VOLUMES / name), "--json"])
+    assert "".join(found) == capsys.readouterr().out
+
+
+@every_case
+def test_report_says_the_same(name: str, case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The summary that is made with the report of a run is the one that is expected of it."""
+    *_, newest = lines_of(name)
+    main(["report", str(kit.VOLUMES / name), "--json", "--out", str(tmp_path)])
+
+    assert newest == capsys.readouterr().out
+    assert json.loads(newest) == json.loads((tmp_path / "summary.json").read_bytes())
+
+
+@every_case
+def test_what_is_expected_obeys_the_schema(name: str, case: Case) -> None:
+    """Every summary of the kit is one that docs/summary.schema.json allows."""
+    validator = Draft202012Validator(json.loads(text("docs/summary.schema.json")))
+
+    for line in lines_of(name):
+        validator.validate(json.loads(line))
+
+
+@every_case
+def test_good_books_pass_and_others_do_not(name: str, case: Case) -> None:
+    """A case in which nothing is lost passes, one of damage never does and says why."""
+    verdicts = {json.loads(line)["verdict"] for line in lines_of(name)}
+    is_good = case in kit.TABLES["good"] or name in ("feed-complete", "feed-unnumbered", "feed-restarted")
+
+    assert is_good is (verdicts == {"PASS"})
+    assert is_good or all(json.loads(line)["reasons"] for line in lines_of(name))
+
+
+def test_every_case_is_told_apart() -> None:
+    """No two cases hold the same files, and each has its row on the page."""
+    held = {tuple(sorted((path, b"".join(lines)) for path, lines in case().items())) for case in ALL.values()}
+    named = [row[0].split("`")[1] for row in rows(text("docs/conformance/README.md")) if "](volumes/" in row[0]]
+
+    assert len(ALL) == len(held)
+    assert [*ALL] == named
+
+
+def test_the_kit_stays_small() -> None:
+    """A case is read by eye: none has more than 20 KB, all together less than half a megabyte."""
+    sizes = {
+        name: sum(path.stat().st_size for path in (kit.VOLUMES / name).rglob("*") if path.is_file()) for name in ALL
+    }
+
+    assert not [name for name, size in sizes.items() if size > 20_000]
+    assert sum(sizes.values()) < 512_000
