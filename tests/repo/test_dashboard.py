@@ -51,7 +51,7 @@ def test_panel_is_complete(panel: dict[str, Any]) -> None:
 
     assert panel["type"] in KINDS
     assert panel["description"].endswith(".")
-    assert panel["fieldConfig"]["defaults"]["unit"] in {"none", "s", "bytes", "cps", "percentunit"}
+    assert panel["fieldConfig"]["defaults"]["unit"] in {"none", "s", "bytes", "Bps", "cps", "percentunit"}
     assert [expected] * (1 + len(panel["targets"])) == [one["datasource"] for one in (panel, *panel["targets"])]
     assert len(panel["targets"]) == len({target["refId"] for target in panel["targets"]})
 
@@ -89,3 +89,12 @@ def test_everything_is_where_it_is_looked_for() -> None:
     assert f"{provider['options']['path']}/streamgauge.json" == home
     assert services["prometheus"]["ports"][0].endswith(source["url"].rpartition("http://prometheus")[2])
     assert "--config.file=/etc/prometheus/prometheus.yml" in services["prometheus"]["command"]
+
+
+def test_every_alert_is_described() -> None:
+    """The document has each alert, in the order of the file, and no other."""
+    rules = yaml.safe_load(text("deploy/monitoring/alerts.yml"))["groups"][0]["rules"]
+
+    assert [rule["alert"] for rule in rules] == [
+        plain(row[0]) for row in rows(text("docs/metrics.md")) if len(row) == 2
+    ]
