@@ -13,6 +13,7 @@ from services.collector.settings import CollectorSettings
 from services.contract import wire
 from services.runtime import token
 from services.runtime.control import Line
+from services.runtime.wishes import NOT_OURS, Unreachable
 
 ANSWER_SECONDS = 2.0
 
@@ -35,8 +36,10 @@ class Control:
 
         Raises:
             Declined: the server does not grant it.
-            Unreachable: the server cannot be asked.
+            Unreachable: the server cannot be asked, or is not ours: to such a one nothing is said, and no token shown.
         """
+        if self._url is None:
+            raise Unreachable(NOT_OURS)
         async with self._turn, Line(self._url, self._token_now(), ANSWER_SECONDS) as line:
             return await line.ask(wish)
 

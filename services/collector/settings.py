@@ -10,7 +10,7 @@ from typing import Any
 from services.collector.reconcile import expression
 from services.collector.reconcile.thresholds import Limit
 from services.runtime.errors import BadSettings
-from services.runtime.settings import read
+from services.runtime.settings import is_foreign, read
 
 NAMES = ("VOLUMES", "THRESHOLDS", "PAGE_PORT", "PAGE_HOST", "KEEP_RUNS", "SERVER_URL", "CONTROL_TOKEN")
 
@@ -25,7 +25,7 @@ class CollectorSettings:
         page_host: the address the page listens on.
         page_port: and its port; 0 takes any free one.
         keep_runs: how many closed runs stay on disk; 0 keeps all.
-        server_url: where an operator's wishes are handed on to.
+        server_url: where an operator's wishes are handed on to; None when the feed is not ours.
         control_token: by which they are granted; empty takes the one that the server hands on.
         colour: a terminal may be given colours.
     """
@@ -35,7 +35,7 @@ class CollectorSettings:
     page_host: str
     page_port: int
     keep_runs: int
-    server_url: str
+    server_url: str | None
     control_token: str
     colour: bool
 
@@ -65,7 +65,7 @@ class CollectorSettings:
             page_host=values["page_host"],
             page_port=values["page_port"],
             keep_runs=values["keep_runs"],
-            server_url=values["server_url"],
+            server_url=None if is_foreign(environment) else values["server_url"],
             control_token=values["control_token"],
             # Not ours but everybody's, by https://no-color.org: any value that is not empty.
             colour=not environment.get("NO_COLOR"),

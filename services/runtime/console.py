@@ -16,9 +16,9 @@ from services.contract import wire
 from services.contract.summary import EXIT_ABORTED, EXIT_BAD_SETTINGS
 from services.runtime import token
 from services.runtime.errors import BadSettings
-from services.runtime.settings import BY_NAME, read
+from services.runtime.settings import BY_NAME, is_foreign, read
 from services.runtime.typed import Typed
-from services.runtime.wishes import COMMANDS, Declined, NoWish, Unreachable, parse, standing
+from services.runtime.wishes import COMMANDS, NOT_OURS, Declined, NoWish, Unreachable, parse, standing
 
 ANSWER_SECONDS = 5.0
 LOOK_SECONDS = 1.0
@@ -73,6 +73,8 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str], connect: Cal
 
 def _url(given: str | None, environment: Mapping[str, str]) -> str:
     if given is None:
+        if is_foreign(environment):
+            raise BadSettings([f"control: {NOT_OURS}; --url names a server that is"])
         here = f"ws://127.0.0.1:{read(environment, ['PORT'])['port']}"
         return str(read({"SERVER_URL": here, **_set(environment)}, ["SERVER_URL"])["server_url"])
     try:

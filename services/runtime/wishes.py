@@ -16,6 +16,9 @@ COMMANDS = {
     "status": "how the run stands; this alone is not entered in the ledger",
 }
 
+NOT_OURS = "not available: the feed is not ours"
+"""Why a run of a foreign feed cannot be controlled."""
+
 _MOST_NAMES = 10
 
 

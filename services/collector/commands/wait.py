@@ -97,7 +97,7 @@ class Patience:
 
     def _reason(self, sight: Sight) -> str:
         if sight.run is None:
-            return "server: it has not opened a run"
+            return "a run: none has been opened"
         made = sight.summary
         if made is None or sight.log_bytes > self._summary_log_bytes:
             return f"collector: it does not keep up the summary of run {sight.run}"
@@ -210,7 +210,7 @@ async def wait(
 
 def _progress(sight: Sight) -> str:
     if sight.run is None:
-        return "waiting for the server to open a run"
+        return "waiting for a run to be opened"
     if sight.summary is None:
         return f"waiting for the collector's first summary of run {sight.run}"
     return f"{sight.summary.state}: {sight.summary.headline}"

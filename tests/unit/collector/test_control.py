@@ -52,6 +52,22 @@ def test_the_operators_own_token_comes_first(tmp_path: Path) -> None:
     assert "sesame" == Control(settings(tmp_path, "ws://x", CONTROL_TOKEN="sesame"))._token_now()
 
 
+async def test_a_feed_that_is_not_ours_hears_nothing(tmp_path: Path) -> None:
+    """To somebody else's server no wish is said and no token shown; what is said is why."""
+    connected: list[ServerConnection] = []
+
+    async def note(connection: ServerConnection) -> None:
+        connected.append(connection)
+
+    async with serve(note, "127.0.0.1", 0) as listening:
+        url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        control = Control(settings(tmp_path, url, CONTROL_TOKEN="sesame", FEED="foreign"))
+        with pytest.raises(Unreachable, match="not available: the feed is not ours"):
+            await control.ask(STATUS)
+
+    assert [] == connected
+
+
 async def test_a_server_that_is_not_there_is_said(tmp_path: Path) -> None:
     """Without a server the wish is not granted, and the collector goes on."""
     with pytest.raises(Unreachable, match="nobody listens there"):

@@ -258,6 +258,14 @@ def test_what_cannot_be_used_is_said(given: tuple[str, ...], why: str) -> None:
     assert (why,) == found.value.problems
 
 
+def test_a_feed_that_is_not_ours_is_not_controlled() -> None:
+    """A foreign server is not even connected to; one of ours may be named beside it."""
+    with pytest.raises(BadSettings, match="control: not available: the feed is not ours"):
+        connected(SERVER_URL="ws://a:1", FEED_SEQ="$.seq")
+
+    assert "ws://b:2" == connected("--url", "ws://b:2", SERVER_URL="ws://a:1", FEED_SEQ="$.seq")[0]
+
+
 def test_an_interrupt_aborts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C leaves without a traceback, and not as if all had been granted."""
 
