@@ -140,8 +140,10 @@ class FeedConnection(ServerConnection, SharedReads):
         size = sum(map(len, pieces))
         framed = (_frame_head(size), *pieces)
         sent = 0 if self.buffered else self._written(framed)
-        if sent < size + len(framed[0]):
-            self.transport.write(memoryview(b"".join(framed))[sent:])
+        for piece in framed:
+            if sent < len(piece):
+                self.transport.write(memoryview(piece)[sent:])
+            sent = max(sent - len(piece), 0)
         if self.blocked and self.buffered > _MOST_BUFFERED:
             self.transport.abort()
 

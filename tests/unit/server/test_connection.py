@@ -104,6 +104,18 @@ async def test_a_peer_that_does_not_read_blocks_itself() -> None:
         assert server.buffered <= WRITE_LIMIT[1]
 
 
+async def test_what_goes_only_in_part_arrives_whole() -> None:
+    """A frame of which the socket takes a part, in whichever piece it breaks off, arrives as it was handed over."""
+    async with asyncio.timeout(20), pair(Clock()) as (server, client):
+        sent = []
+        while not server.blocked:
+            letter = chr(ord("a") + len(sent) % 26)
+            sent.append(letter * 70_001 + letter.upper() * 50_003)
+            server.hand_over(sent[-1][:70_001].encode(), sent[-1][70_001:].encode())
+
+        assert sent == [await client.recv() for _ in sent]
+
+
 async def test_what_piles_up_is_bounded() -> None:
     """Who takes nothing is cut off before it fills the server's memory."""
     async with asyncio.timeout(20), pair(Clock()) as (server, _):
