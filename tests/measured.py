@@ -7,7 +7,8 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+MARK = "measured"
+"""The name of the marks in a document that has one place for figures."""
 
 
 def conditions() -> dict[str, str]:
@@ -27,11 +28,12 @@ def sentence() -> str:
     return "Measured on: " + ", ".join(f"{name} {value}" for name, value in conditions().items()) + "."
 
 
-def write(document: Path, text: str) -> None:
-    """Put what was measured into a document, between its two marks."""
-    before, _, rest = document.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    document.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+def write(document: Path, text: str, mark: str = MARK) -> None:
+    """Put what was measured into a document, between its two marks of this name."""
+    begin, end = (f"<!-- {mark}: {edge} -->" for edge in ("begin", "end"))
+    before, _, rest = document.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    document.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def _processor() -> str:

@@ -1,6 +1,6 @@
 """``python -m tests.bench``: measure, print the table, and end with 1 when the books of any run did not close.
 
-``QUICK=1`` takes two rounds of smaller runs, within two minutes, and leaves ``docs/performance.md`` alone.
+``QUICK=1`` takes two rounds of smaller runs, within four minutes, and leaves ``docs/performance.md`` alone.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from tests.bench import fanout, generator, report, system
 from tests.bench.measure import BooksOpen, Figures, Sizes
 from tests.bench.peers import fanout as peers
 from tests.bench.peers import naive
+from tests.bench.profile import report as profile_report
+from tests.bench.profile import suite as profile
 from tests.bench.scale import sizes as scale_sizes
 from tests.bench.scale import suite as scale
 
@@ -52,12 +54,17 @@ def main() -> int:
             figures = measure(Sizes.quick() if quick else Sizes.full(), Path(folder))
             much = scale_sizes.Sizes.quick() if quick else scale_sizes.Sizes.full()
             scale.measure(figures, Path(folder), much)
+            cut = profile.measure(Path(folder), profile.QUICK if quick else profile.FULL)
         except BooksOpen as problem:
             print(f"error: {problem}", file=sys.stderr)
             return 1
-    report.say(figures, chosen.json)
+    report.say(figures, chosen.json, profile=profile_report.described(cut))
+    profile_report.say(cut)
+    if not cut.closed:
+        return 1
     if not quick and not chosen.no_document:
         measured.write(DOCUMENT, report.table(figures))
+        measured.write(DOCUMENT, profile_report.table(cut), profile_report.MARK)
     return 0
 
 

@@ -9,11 +9,11 @@ from tests import measured
 from tests.bench.measure import Figures, Metric
 
 
-def say(figures: Figures, json_file: Path | None) -> None:
-    """Print the table, and write the values of every round to a file where one is wanted."""
+def say(figures: Figures, json_file: Path | None, **more: object) -> None:
+    """Print the table; write the values of every round, and whatever else is given, to a file where one is wanted."""
     print(table(figures))
     if json_file is not None:
-        json_file.write_text(as_json(figures), encoding="utf-8")
+        json_file.write_text(as_json(figures, **more), encoding="utf-8")
 
 
 def table(figures: Figures) -> str:
@@ -37,13 +37,14 @@ def table(figures: Figures) -> str:
     return "\n".join(lines)
 
 
-def as_json(figures: Figures) -> str:
-    """Return all rounds' values with the conditions."""
+def as_json(figures: Figures, **more: object) -> str:
+    """Return all rounds' values with the conditions, and whatever else is given."""
     return json.dumps(
         {
             "conditions": measured.conditions(),
             "figures": [_described(figures, metric) for metric in figures.values],
             "not here": figures.skipped,
+            **more,
         },
         indent=2,
         ensure_ascii=False,

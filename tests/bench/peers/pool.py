@@ -23,12 +23,12 @@ MOST_BUFFERED = 256 * 1024
 """… while no connection has more bytes than this waiting: our own server's limit."""
 
 
-def write(path: Path) -> None:
-    """Write the pool: the first records of the feed, one a line."""
+def write(path: Path, records: int = POOL) -> None:
+    """Write the pool: so many first records of the feed, one a line."""
     # Imported here, for the servers that read the file have no services beside them, nor need they.
     from services.server.generate import Feed  # noqa: PLC0415
 
-    path.write_bytes(Feed("person", "en_US", 42).lines(1, POOL))
+    path.write_bytes(Feed("person", "en_US", 42).lines(1, records))
 
 
 def read(path: Path, per_message: int) -> list[bytes]:

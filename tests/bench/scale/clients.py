@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from array import array
 from collections.abc import Callable
 
 from services.contract import wire
 from services.runtime.clock import Clock
+from tests.bench.scale.reach import reached
 from tests.bench.scale.taker import BLOCK, Taker
-from tests.bench.scale.websocket import OPENING, PING, PONG, TEXT, Frames, framed
+from tests.bench.scale.websocket import PING, PONG, TEXT, Frames, framed, opening
 
-_SOURCES = 8
-"""Addresses that connections come from: one alone has 28,000 ports, and a cut one keeps its port for a minute."""
-
-_BIND_ADDRESS_NO_PORT = 24
 _AGAIN_SECONDS = 1.0
+_OPENING = opening(subprotocol=wire.SUBPROTOCOL)
 
 
 class Tally:
@@ -34,7 +31,7 @@ class Client:
 
     def __init__(self, number: int, port: int, taker: Taker, tally: Tally, clock: Clock) -> None:
         self.name, self.taker = f"scale-{number}", taker
-        self._source, self._port = f"127.0.0.{2 + number % _SOURCES}", port
+        self._number, self._port = number, port
         self._tally, self._clock = tally, clock
         self._link: Link | None = None
         self._missed_us = 0
@@ -54,16 +51,10 @@ class Client:
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            made = socket.socket()
             try:
-                made.setblocking(False)
-                # The port is chosen on connecting: then the same one serves towards another peer.
-                made.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
-                made.bind((self._source, 0))
-                await loop.sock_connect(made, ("127.0.0.1", self._port))
+                made = await reached(self._number, self._port)
                 await loop.create_connection(lambda: Link(self), sock=made)
             except OSError:
-                made.close()
                 self._tally.failed += 1
                 await asyncio.sleep(_AGAIN_SECONDS)
             else:
@@ -138,7 +129,7 @@ class Link(asyncio.Protocol):
         """Open the WebSocket."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
-            transport.write(OPENING)
+            transport.write(_OPENING)
             self._client.linked(self)
 
     def data_received(self, data: bytes) -> None:

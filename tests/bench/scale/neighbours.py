@@ -17,7 +17,7 @@ from statistics import median
 
 from services.contract import summary, wire
 from tests.bench.measure import BooksOpen, Figures, Metric, environment, free_port
-from tests.bench.scale.websocket import OPENING, framed
+from tests.bench.scale.websocket import framed, opening
 
 CLIENTS = 5
 RATE = 1000
@@ -71,7 +71,10 @@ class Neighbour:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
             made.settimeout(1)
             made.connect(("127.0.0.1", self._port))
-            made.sendall(OPENING + framed(wire.encode(wire.Subscribe(client=self._name, observe=True))))
+            made.sendall(
+                opening(subprotocol=wire.SUBPROTOCOL)
+                + framed(wire.encode(wire.Subscribe(client=self._name, observe=True)))
+            )
         except OSError:
             made.close()
             raise

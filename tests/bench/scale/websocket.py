@@ -4,16 +4,20 @@ from __future__ import annotations
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
-# The key is the same for all: it protects from caches, of which there are none on the way.
-OPENING = (
-    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: c3RyZWFtZ2F1Z2UtYmVuYw==\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Protocol: streamgauge.v1\r\n\r\n"
-)
-"""What a client says first."""
-
 _MASK = bytes(4)
 """A client masks what it says; a mask of zeros leaves it as it is."""
+
+
+def opening(path: str = "/", subprotocol: str | None = None) -> bytes:
+    """Return what a client says first."""
+    # The key is the same for all: it protects from caches, of which there are none on the way.
+    lines = [
+        *(f"GET {path} HTTP/1.1", "Host: localhost", "Upgrade: websocket", "Connection: Upgrade"),
+        *("Sec-WebSocket-Key: c3RyZWFtZ2F1Z2UtYmVuYw==", "Sec-WebSocket-Version: 13"),
+    ]
+    if subprotocol is not None:
+        lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
+    return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
 
 
 def framed(payload: bytes, opcode: int = TEXT) -> bytes:
@@ -27,10 +31,12 @@ def framed(payload: bytes, opcode: int = TEXT) -> bytes:
 class Frames:
     """Takes a server's bytes as they come, and gives its frames: the answer to the opening is passed over."""
 
-    __slots__ = ("_kept", "_opened")
+    __slots__ = ("_kept", "opened")
 
     def __init__(self) -> None:
-        self._kept, self._opened = b"", False
+        self._kept = b""
+        self.opened = False
+        """Whether the server has agreed to the opening."""
 
     def take(self, data: bytes) -> list[tuple[int, bytes]]:
         """Return opcode and payload of every frame that these bytes complete.
@@ -41,14 +47,14 @@ class Frames:
         if self._kept:
             data = self._kept + data
         at = 0
-        if not self._opened:
+        if not self.opened:
             end = data.find(b"\r\n\r\n")
             if end < 0:
                 self._kept = data
                 return []
             if b" 101 " not in data[:40]:
                 raise ConnectionRefusedError(data[:40].decode("latin-1"))
-            self._opened, at = True, end + 4
+            self.opened, at = True, end + 4
         frames = []
         while (found := _frame(data, at)) is not None:
             opcode, begin, at = found

@@ -1,0 +1,245 @@
+"""The benchmark that cuts the clients of several servers alike puts every delivery into one class, and misses none."""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.contract import wire
+from services.contract.fields import digest, digest_text
+from tests.bench.profile import plan
+from tests.bench.profile.deliveries import Arrival, Classes, Connection, Log, Published, classes, contradictions
+from tests.bench.profile.entrants import Entrant, ours, told
+from tests.bench.profile.play import play
+from tests.bench.profile.speech import Heard, Ours, SocketIo, WebSocket
+from tests.bench.scale.sizes import Profile
+
+MESSAGES = 8
+PROFILE = Profile(20, 10, 30, 1.2, 0.5)
+SENT: Published = [(number, number * 100) for number in range(1, MESSAGES + 1)]
+STAYED = [Connection(0, 10)]
+CUT = [Connection(0, 10, 350), Connection(560, 590)]
+"""Away for messages 4 and 5; confirmed just before message 6."""
+
+FAULTY = """
+import asyncio, json, sys, time
+from websockets.asyncio.server import broadcast, serve
+
+async def main(port, pool, total, rate):
+    async def converse(connection):
+        await connection.wait_closed()
+    async with serve(converse, "127.0.0.1", int(port)) as server:
+        start_us = int(await asyncio.to_thread(sys.stdin.readline))
+        for seq in range(1, int(total) + 1):
+            await asyncio.sleep(max(start_us / 1e6 + (seq - 1) / float(rate) - time.time(), 0))
+            if seq == 3:
+                continue
+            sent_us = time.time_ns() // 1000
+            for _ in range({5: 2, 7: 0, int(total): 0}.get(seq, 1)):
+                broadcast(server.connections, json.dumps({"seq": seq, "sent_us": sent_us}))
+            print(seq, sent_us, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+"""Resumes nobody, never publishes message 3, sends message 5 twice, and 7 and the last to nobody."""
+
+
+def log(connections: list[Connection], *came: tuple[int, int]) -> Log:
+    """Return a client's log of these messages, each with the connection over which it came."""
+    return Log(1, connections, [Arrival(number, number * 100, number * 100 + 5, over) for number, over in came])
+
+
+def over(connection: int, *numbers: int) -> list[tuple[int, int]]:
+    """Return messages that came over a connection."""
+    return [(number, connection) for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("written", "published", "found"),
+    [
+        pytest.param(log(STAYED, *over(0, *range(1, 9))), SENT, Classes(live=8), id="all"),
+        pytest.param(log(STAYED, *over(0, 1, 2, 2, 3, 4, 5, 6, 7, 8, 1)), SENT, Classes(live=8, again=2), id="again"),
+        pytest.param(
+            log(CUT, *over(0, 1, 2, 3), *over(1, 6, 7, 8)), SENT, Classes(live=6, lost_away=2), id="not resumed"
+        ),
+        pytest.param(
+            log(CUT, *over(0, 1, 2, 3), *over(1, 4, 5, 6, 7, 8)), SENT, Classes(live=6, replayed=2), id="resumed"
+        ),
+        pytest.param(
+            log(CUT, *over(0, 1, 2), *over(1, 6, 7, 8)),
+            SENT,
+            Classes(live=5, lost_away=2, lost_connected=1),
+            id="on its way when the cut came",
+        ),
+        pytest.param(
+            log(CUT, *over(0, 1, 2, 3)), SENT, Classes(live=3, lost_at_the_tail=5), id="nothing after the cut"
+        ),
+        pytest.param(
+            log(STAYED, *over(0, 1, 2, 3)), SENT[:5], Classes(live=3, lost_at_the_tail=2, unpublished=3), id="stopped"
+        ),
+        pytest.param(log(STAYED), SENT, Classes(lost_at_the_tail=8), id="nothing"),
+    ],
+)
+def test_a_delivery_is_put_where_it_belongs(written: Log, published: Published, found: Classes) -> None:
+    """What came live, by replay and again, and what was lost where, is told apart."""
+    assert found == classes(written, published, MESSAGES)
+    assert 0 == found.residual(MESSAGES)
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> tuple[Log, Published]:
+    """Return both sides' logs of any run: whatever was published, came, or did not."""
+    published = [(number, number * 100) for number in sorted(draw(st.sets(st.integers(1, MESSAGES))))]
+    times = sorted(draw(st.sets(st.integers(0, 900), min_size=3, max_size=9)))
+    threes = list(zip(times[::3], times[1::3], times[2::3], strict=False))
+    connections = [Connection(*three) for three in threes]
+    came = draw(st.lists(st.tuples(st.sampled_from(published), st.integers(0, len(threes) - 1)))) if published else []
+    return log(connections, *((message[0], over) for message, over in came)), published
+
+
+def class_of(number: int, written: Log, published: Published) -> str:
+    """Return the class of one delivery, looked at alone."""
+    times = dict(published)
+    first = next((arrival for arrival in written.arrivals if arrival.number == number), None)
+    if first is not None:
+        return "replayed" if times[number] < written.connections[first.connection].begun_us else "live"
+    if number not in times:
+        return "unpublished"
+    if all(arrival.number < number for arrival in written.arrivals):
+        return "lost_at_the_tail"
+    connected = [one for one in written.connections if (one.ready_us or 0) <= times[number] < (one.ended_us or 0)]
+    return "lost_connected" if connected else "lost_away"
+
+
+@given(stories())
+def test_every_delivery_is_in_exactly_one_class(story: tuple[Log, Published]) -> None:
+    """Whatever happens, the classes are those of the deliveries looked at one by one, and the residual is 0."""
+    found = classes(*story, MESSAGES)
+    alone = [class_of(number, *story) for number in range(1, MESSAGES + 1)]
+
+    assert {name: alone.count(name) for name in Classes._fields[:-1]} == {
+        name: value for name, value in found._asdict().items() if name != "again"
+    }
+    assert len(story[0].arrivals) == found.received + found.again
+    assert 0 == found.residual(MESSAGES)
+
+
+@given(stories())
+def test_books_cannot_close_by_accident(story: tuple[Log, Published]) -> None:
+    """A line of the publisher that is gone, or stands there twice, leaves a residual, and so does a lost client."""
+    written, published = story
+    held = {arrival.number for arrival in written.arrivals}
+    for line in published:
+        changed = [one for one in published if one != line] if line[0] in held else [*published, line]
+        assert -1 == classes(written, changed, MESSAGES).residual(MESSAGES)
+
+    assert MESSAGES == classes(written, published, MESSAGES).residual(2 * MESSAGES)
+
+
+def test_what_was_never_to_come_leaves_a_residual() -> None:
+    """A message beyond the last is a delivery that nobody expected."""
+    assert -1 == classes(log(STAYED, *over(0, *range(1, 10))), SENT, MESSAGES).residual(MESSAGES)
+
+
+def test_two_stories_of_one_message_are_told() -> None:
+    """A message that says another time than the publisher's log is named with both."""
+    assert not contradictions(log(STAYED, (1, 0)), SENT)
+    assert ["client 1 received message 1 as sent at 100; published at 101"] == contradictions(
+        log(STAYED, (1, 0)), [(1, 101)]
+    )
+
+
+def test_the_seed_decides_who_is_cut_when() -> None:
+    """The same seed gives the same cuts; each client has its own, apart enough to be back, up to the last message."""
+    profile = Profile(100, 2, 120, 15, 2)
+    planned = [plan.cuts(profile, 42, number) for number in range(profile.clients)]
+
+    assert planned == [plan.cuts(profile, 42, number) for number in range(profile.clients)]
+    assert planned != [plan.cuts(profile, 43, number) for number in range(profile.clients)]
+    assert 1 <= min(min(one) for one in planned)
+    assert 60 > max(max(one) for one in planned)
+    steps = [later - sooner for one in planned for sooner, later in pairwise(one)]
+    assert 12 <= min(steps) < 13
+    assert 17 < max(steps) <= 18
+
+
+def test_who_never_returns_cannot_be_cut() -> None:
+    """A profile in which clients would be cut while they are away is refused."""
+    with pytest.raises(ValueError, match="never returns"):
+        plan.cuts(Profile(1, 2, 120, 2, 2), 42, 0)
+
+
+def test_socketio_resumes_by_session_and_offset() -> None:
+    """It is greeted without a session at first, and with the last offset after a cut; pings are answered."""
+    speaker = SocketIo(0, MESSAGES)
+    assert Heard(says=(b"40",)) == speaker.hear(b'0{"sid":"a"}')
+    assert Heard(ready=True) == speaker.hear(b'40{"sid":"b","pid":"p"}')
+    assert Heard(messages=((1, 100),)) == speaker.hear(b'42["message",{"seq":1,"sent_us":100},"offset-1"]')
+    assert Heard(says=(b"3",)) == speaker.hear(b"2")
+    assert Heard(says=(b'40{"pid":"p","offset":"offset-1"}',)) == speaker.hear(b'0{"sid":"c"}')
+
+
+def test_socketio_without_recovery_is_greeted_anew() -> None:
+    """Where the server gives neither session nor offsets, a return is a first coming."""
+    speaker = SocketIo(0, MESSAGES)
+    assert Heard(ready=True) == speaker.hear(b'40{"sid":"b"}')
+    assert Heard(messages=((1, 100),)) == speaker.hear(b'42["message",{"seq":1,"sent_us":100}]')
+    assert Heard(says=(b"40",)) == speaker.hear(b'0{"sid":"c"}')
+
+
+def test_ours_resumes_after_the_last_record() -> None:
+    """It subscribes with what it holds, and what was damaged on its way it does not hold."""
+    speaker = Ours(0, MESSAGES)
+    welcome = wire.Welcome(
+        run="20261122T073000Z", feed="f", state="running", total=MESSAGES, rate=2, start_us=0, boot="b", now_us=0
+    )
+    body = b'{"id":1}\n{"id":2}\n'
+    header = wire.Records(first=1, count=2, due_us=1_000_000, rate=2, sent_us=0, crc=digest_text(digest(body)))
+    damaged = wire.Records(first=3, count=2, due_us=2_000_000, rate=2, sent_us=0, crc="x00000000")
+
+    assert Heard(messages=((1, 1_000_000), (2, 1_500_000))) == speaker.hear(wire.encode_records(header, body))
+    assert Heard() == speaker.hear(wire.encode_records(damaged, body))
+    said = wire.decode_from_client(speaker.hear(wire.encode(welcome)).says[0])
+    assert isinstance(said, wire.Subscribe)
+    assert 2 == said.after
+
+
+def test_a_plain_websocket_is_ready_when_open() -> None:
+    """There is nothing to greet and nothing to resume by: what comes are messages."""
+    assert WebSocket.ready_when_open
+    assert Heard(messages=((1, 100),)) == WebSocket(0, MESSAGES).hear(json.dumps({"seq": 1, "sent_us": 100}).encode())
+
+
+@pytest.mark.slow
+def test_our_server_loses_nothing(tmp_path: Path) -> None:
+    """Clients that are cut again and again receive everything once, a part of it by replay, and the ledger agrees."""
+    outcome = play(ours(), tmp_path / "ours", PROFILE, 42)
+
+    assert outcome.closed, outcome
+    assert 600 == outcome.classes.received
+    assert 0 == outcome.classes.again
+    assert 0 < outcome.classes.replayed == outcome.replay.number
+    assert 0 < outcome.cuts.number
+
+
+@pytest.mark.slow
+def test_what_a_server_does_wrong_is_found(tmp_path: Path) -> None:
+    """What was left out, kept back, sent twice and not resumed ends up in its own class, and nothing in none."""
+    faulty = Entrant("faulty", "", "websocket", told(sys.executable, "-c", FAULTY))
+    calm = play(faulty, tmp_path / "calm", PROFILE._replace(every=10_000), 42)
+    cut = play(faulty, tmp_path / "cut", PROFILE, 42)
+
+    assert Classes(540, 0, 0, 20, 20, 20, 20) == calm.classes
+    assert calm.closed, calm
+    assert cut.closed, cut
+    assert 20 == cut.classes.unpublished
+    assert 20 <= cut.classes.lost_at_the_tail
+    assert 100 < cut.classes.lost_away
+    assert 0 == cut.classes.replayed
