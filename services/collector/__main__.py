@@ -6,20 +6,20 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from services.collector import modest
-from services.collector.commands import command, compare, control, messages, prove, report, verify, wait
+from services.collector.commands import command
 from services.collector.settings import CollectorSettings
 from services.contract.summary import EXIT_ABORTED, EXIT_BAD_SETTINGS
-from services.runtime import jsonlogs
 from services.runtime.errors import OperatorError
 from services.runtime.version import SOFTWARE
 
 if TYPE_CHECKING:
     import asyncio
 
-COMMANDS = (wait, report, verify, compare, messages, prove, control)
+COMMANDS = ("wait", "report", "verify", "compare", "messages", "prove", "control")
 """In the order in which the help lists them."""
 
 
@@ -31,8 +31,8 @@ def main(arguments: Sequence[str]) -> int:
     parser, commands = command.parser()
     parser.add_argument("--version", action="version", version=SOFTWARE)
     parser.set_defaults(command=_serve)
-    for one in COMMANDS:
-        one.add(commands)
+    for name in _wanted(arguments):
+        import_module(f"services.collector.commands.{name}").add(commands)
     chosen = parser.parse_args(arguments)
     run: command.Run = chosen.command
     try:
@@ -51,10 +51,15 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
+def _wanted(arguments: Sequence[str]) -> Sequence[str]:
+    # To load all of them takes longer than to verify a small folder: only help, and who mistypes, needs them.
+    return [name for name in COMMANDS if name in arguments[:1]] or (COMMANDS if arguments else ())
+
+
 def _serve(_chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     # Here, so that a command, which opens no port, does not load what the service needs for that.
     from services.collector import app  # noqa: PLC0415
-    from services.runtime import lifecycle  # noqa: PLC0415
+    from services.runtime import jsonlogs, lifecycle  # noqa: PLC0415
 
     async def modestly(read: CollectorSettings, stop: asyncio.Event) -> int:
         # Before the first thread is begun: each inherits it.

@@ -48,6 +48,32 @@ def test_verify_gives_the_verdicts_code(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"{log_source('client-1').path}:2" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "loaded"),
+    [
+        (["verify", "--help"], {"verify"}),
+        (["--help"], {"wait", "report", "verify", "compare", "messages", "prove", "control"}),
+    ],
+)
+def test_a_command_loads_itself_alone(arguments: list[str], loaded: set[str]) -> None:
+    """What is typed starts soon: it loads no other command, nor what only the service needs; help knows them all."""
+    code = (
+        "import sys\n"
+        "from services.collector.__main__ import COMMANDS, main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "names = [name for name in COMMANDS if f'services.collector.commands.{name}' in sys.modules]\n"
+        "print(*names, 'asyncio' in sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    *names, asyncio_too = done.stderr.split()
+
+    assert loaded == set(names)
+    assert "verify" not in arguments or asyncio_too == "False"
+
+
 def test_verify_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With --json there is one summary a line and nothing else."""
     write(good_run(), tmp_path)
@@ -202,7 +228,7 @@ def test_bad_settings_are_told(
     """Malformed settings end both commands with 104 and a line each."""
     monkeypatch.setenv("THRESHOLDS", "latency<")
     monkeypatch.setenv("PAGE_PORT", "none")
-    monkeypatch.setattr("services.collector.__main__.jsonlogs.configure", lambda service: None)
+    monkeypatch.setattr("services.runtime.jsonlogs.configure", lambda service: None)
 
     assert 104 == main(arguments)
     assert 2 == capsys.readouterr().err.count("error: ")

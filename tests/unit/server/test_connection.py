@@ -107,7 +107,7 @@ async def test_a_peer_that_does_not_read_blocks_itself() -> None:
 async def test_what_goes_only_in_part_arrives_whole() -> None:
     """A frame of which the socket takes a part, in whichever piece it breaks off, arrives as it was handed over."""
     async with asyncio.timeout(20), pair(Clock()) as (server, client):
-        sent = []
+        sent: list[str] = []
         while not server.blocked:
             letter = chr(ord("a") + len(sent) % 26)
             sent.append(letter * 70_001 + letter.upper() * 50_003)
