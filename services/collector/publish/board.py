@@ -18,6 +18,8 @@ PING_SECONDS = 2.0
 """So long a listener hears nothing at most; after a few times that it takes the connection for lost."""
 DRAWING_SECONDS = 1.0
 """Charts are the greater part of an event, and nobody sees them change more often."""
+SHARE = 10
+"""Making events takes at most one part in so many of the time."""
 RETRY_MS = 500
 
 
@@ -31,7 +33,7 @@ class Board:
         self.cost: Sequence[Tile] = ()
         self.closed = False
         self.version = 0
-        self._places = ""
+        self._places, self._due_at = "", float("-inf")
         self._bell = asyncio.Event()
         self._made: dict[str, tuple[int, bytes]] = {}
 
@@ -75,24 +77,23 @@ class Board:
         seen = drawn = -1
         drawn_at = float("-inf")
         while True:
-            wait = (
-                PING_SECONDS
-                if drawn == self.version
-                else min(PING_SECONDS, max(0.0, drawn_at + DRAWING_SECONDS - now()))
-            )
-            changed = await self.changed(seen, wait)
+            wait = drawn_at + DRAWING_SECONDS - now() if drawn != self.version else PING_SECONDS
+            changed = await self.changed(seen, min(PING_SECONDS, max(0.0, wait)))
+            # What takes long to make, with hundreds of clients, is not made as often.
+            await asyncio.sleep(max(0.0, self._due_at - now()))
             if self.closed:
                 return
             seen = self.version
             if self.snapshot is None or (not changed and drawn == seen):
                 yield b"event: tool\ndata: %b\n\n" % msgspec.json.encode(self.cost)
                 continue
-            parts = [b'"tool":' + msgspec.json.encode(self.cost)]
+            parts, began = [b'"tool":' + msgspec.json.encode(self.cost)], now()
             if changed:
                 parts.append(b'"view":' + self._view(self.snapshot))
             if drawn != seen and now() >= drawn_at + DRAWING_SECONDS:
                 parts.append(b'"drawing":' + self._drawing(self.snapshot))
                 drawn, drawn_at = seen, now()
+            self._due_at = max(self._due_at, now() + SHARE * (now() - began))
             yield b"data: {%b}\n\n" % b",".join(parts)
 
     def _view(self, snapshot: Snapshot) -> bytes:

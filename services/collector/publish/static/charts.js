@@ -8,10 +8,12 @@ gauge.charts = (() => {
   const charts = new Map();
   let drawing = null;
   let zoom = null;
+  let fetched = false;
 
-  /** Make a chart known: `plot` returns the traces and the layout of a drawing, `timed` says that it goes over time. */
-  function add(id, { plot, timed = true, onClick = null }) {
-    const chart = { id, plot, timed, onClick, element: gauge.at(id), inSight: false, due: 0, timer: null, drawn: false };
+  /** Make a chart known: `plot` returns traces, layout and perhaps height, `timed` says that it goes over
+   * time, `after` is called when it was drawn or shows another stretch of time. */
+  function add(id, { plot, timed = true, after = () => {} }) {
+    const chart = { id, plot, timed, after, element: gauge.at(id), inSight: false, due: 0, timer: null, drawn: false };
     charts.set(id, chart);
     new IntersectionObserver(([entry]) => {
       chart.inSight = entry.isIntersecting;
@@ -19,7 +21,19 @@ gauge.charts = (() => {
     }, { rootMargin: "200px" }).observe(chart.element);
   }
 
+  /** Fetch the charts' script, which is great, once the texts stand; in a report it is there by itself. */
+  function fetchScript() {
+    const path = document.querySelector("meta[name=charts]")?.content;
+    if (!path || fetched) return;
+    fetched = true;
+    const script = gauge.make("script", { src: path });
+    script.addEventListener("load", began);
+    script.addEventListener("error", () => { fetched = false; script.remove(); });
+    requestAnimationFrame(() => setTimeout(() => document.head.append(script)));
+  }
+
   function show(made) {
+    fetchScript();
     if (drawing && drawing.run !== made.run) zoom = null;
     drawing = made;
     say();
@@ -38,13 +52,13 @@ gauge.charts = (() => {
     const { traces, layout, height } = chart.plot(drawing);
     if (height) chart.element.style.height = `${height}px`;
     Plotly.react(chart.element, traces, finish(layout, chart.timed), { displayModeBar: false, doubleClick: false, responsive: true });
+    chart.after();
     if (!chart.drawn) listen(chart);
     chart.drawn = true;
     chart.due = performance.now() + SHARE * (performance.now() - began);
   }
 
   function listen(chart) {
-    if (chart.onClick) chart.element.on("plotly_click", (event) => chart.onClick(event.points[0]));
     if (!chart.timed) return;
     chart.element.on("plotly_relayout", (change) => {
       if (change["xaxis.range[0]"] !== undefined) look([time(change["xaxis.range[0]"]), time(change["xaxis.range[1]"])]);
@@ -59,7 +73,9 @@ gauge.charts = (() => {
     zoom = range;
     say();
     for (const chart of charts.values()) {
-      if (chart.timed && chart.drawn) Plotly.relayout(chart.element, { "xaxis.range": shown() });
+      if (!chart.timed || !chart.drawn) continue;
+      Plotly.relayout(chart.element, { "xaxis.range": shown() });
+      chart.after();
     }
   }
 
@@ -94,7 +110,7 @@ gauge.charts = (() => {
       ? { ...axis, type: "date", range: shown(), fixedrange: false, tickformatstops: STOPS, nticks: 7, ...layout.xaxis }
       : { ...axis, ...layout.xaxis };
     return {
-      autosize: true, margin: { l: 74, r: 62, t: 26, b: 34 }, hovermode: "x unified", dragmode: "zoom",
+      autosize: true, margin: { l: 74, r: 62, t: layout.showlegend ? 28 : 8, b: 34 }, hovermode: "x unified", dragmode: "zoom",
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", bargap: 0, separators: ".,",
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour("faint") },
       hoverlabel: { bgcolor: colour("card"), bordercolor: colour("line"), font: { color: colour("ink") } },
@@ -131,5 +147,5 @@ gauge.charts = (() => {
   for (const button of document.querySelectorAll("[data-zoom]")) {
     button.addEventListener("click", () => step(button.dataset.zoom));
   }
-  return { add, show, durations };
+  return { add, show, shown, durations };
 })();

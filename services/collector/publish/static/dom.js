@@ -34,7 +34,7 @@ const gauge = {
         gauge.make("div", {}, gauge.make("dt"), gauge.make("dd"), gauge.make("dd", { class: "hint" })));
       gauge.put(tile.children[0], label);
       gauge.put(tile.children[1], text, tone);
-      gauge.put(tile.children[2], hint ?? "");
+      gauge.put(tile.children[2], hint === text ? "" : hint ?? "");
     });
   },
 
@@ -46,6 +46,11 @@ const gauge = {
     select.replaceChildren(...names.map((name) => gauge.make("option", { value: name }, name)));
     if (names.includes(chosen)) select.value = chosen;
   },
+
+  short: (name) => (name.length > 16 ? `${name.slice(0, 15)}…` : name),
+
+  /** Return a client's name as a chart's label, in which a few tags would be read: whoever made the log chose it. */
+  label: (name) => gauge.short(name).replaceAll("&", "&amp;").replaceAll("<", "&lt;"),
 
   /** Return a duration of nanoseconds for a chart's labels: `1.9 ms`. */
   duration(ns) {

@@ -1,89 +1,127 @@
-// What is drawn client by client: block durations, lanes of blocks with what is missing, and the marks that all charts
-// over time carry.
+// One lane per client: its blocks as bars in turn of two shades, on a pale ground where it received anything, and in red
+// what it misses. There may be thousands of bars, which would make the chart slow as parts of it: they are painted on a
+// canvas of their own below it, and which one lies under the pointer is reckoned here.
 "use strict";
-
-gauge.marks = (() => {
-  const SHADES = { drop: "bad", reconnect: "bad", leave: "high", pause: "doubt", resume: "good", rate: "accent", end: "faint", start: "faint", join: "faint" };
-  const MOST_JOINS = 20;
-
-  /** Return the marks as lines from top to bottom of a chart. */
-  function shapes(drawing) {
-    const joins = drawing.marks.filter((mark) => mark.kind === "join").length;
-    return drawing.marks.filter((mark) => mark.kind !== "join" || joins <= MOST_JOINS).map((mark) => ({
-      type: "line", xref: "x", yref: "paper", x0: mark.at_us / 1000, x1: mark.at_us / 1000, y0: 0, y1: 1, layer: "above",
-      line: { color: gauge.theme.colour(SHADES[mark.kind] ?? "faint"), width: 1, dash: mark.kind === "start" || mark.kind === "end" ? "solid" : "dot" },
-    }));
-  }
-
-  return { shapes };
-})();
 
 (() => {
   const { colour } = gauge.theme;
-  const SHORT = 16;
+  const MARGIN = { l: 120, r: 62, t: 28, b: 6 };
+  const NEAR = 4;
+  const frame = gauge.at("lanes");
+  const canvas = frame.parentElement.insertBefore(gauge.make("canvas", { "aria-hidden": "true" }), frame);
+  const tip = frame.parentElement.appendChild(gauge.make("div", { id: "tip", hidden: true }));
+  let drawn = null;
+  let pressed = null;
 
-  const short = (name) => (name.length > SHORT ? `${name.slice(0, SHORT - 1)}…` : name);
-  // Plotly reads a few tags in its labels; a name has none, but whoever made the log decides that.
-  const plain = (name) => name.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-
-  function durations(drawing) {
-    const boxes = drawing.lanes.filter((lane) => lane.bars.length);
-    const known = boxes.flatMap((lane) => lane.bars.map((bar) => bar[3])).filter((ns) => ns > 0);
-    const traces = boxes.map((lane, index) => ({
-      type: "box", name: plain(short(lane.client)), x0: index, y: lane.bars.map((bar) => Math.max(bar[3], 1000)), boxpoints: boxes.length > 30 ? false : "outliers",
-      marker: { color: colour("one"), size: 3 }, line: { color: colour("one"), width: 1.2 }, fillcolor: colour("cold"),
-      hoverinfo: "skip",
-    }));
-    const yaxis = gauge.charts.durations("block duration", ...(known.length ? [Math.min(...extremes(known)), Math.max(...extremes(known))] : [1e6, 1e9]));
-    const step = Math.ceil(boxes.length / 12);
-    const ticks = boxes.map((_, index) => index).filter((index) => index % step === 0);
-    const xaxis = { tickvals: ticks, ticktext: ticks.map((index) => plain(short(boxes[index].client))), range: [-0.7, Math.max(boxes.length, 1) - 0.3] };
-    return { traces, layout: { showlegend: false, hovermode: false, xaxis, yaxis, dragmode: false, boxgap: 0.3 } };
-  }
-
-  const extremes = (values) => [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
-
-  function bars(drawing) {
-    const trace = { type: "bar", orientation: "h", x: [], y: [], base: [], customdata: [], text: [], width: 0.72, textposition: "none",
-      hovertemplate: "%{text}<extra></extra>", marker: { color: [], line: { width: 0.6, color: [] } } };
-    const shades = [colour("one"), colour("two")];
-    drawing.lanes.forEach((lane, at) => lane.bars.forEach(([session, block, start, duration, first, last, count], index) => {
-      trace.x.push(duration / 1e6);
-      trace.y.push(at);
-      trace.base.push(start / 1000);
-      trace.customdata.push([lane.client, session, block]);
-      trace.text.push(`${plain(lane.client)}: block ${block} of session ${session}<br>seq ${gauge.seqs([first, last])}, ${count} messages in ${gauge.duration(duration)}`);
-      trace.marker.color.push(shades[index % 2]);
-      trace.marker.line.color.push(shades[index % 2]);
-    }));
-    return trace;
-  }
-
-  function gaps(drawing) {
-    const trace = { type: "bar", orientation: "h", x: [], y: [], base: [], text: [], width: 0.9, textposition: "none",
-      hovertemplate: "%{text}<extra></extra>", marker: { color: colour("bad"), line: { width: 2, color: colour("bad") } } };
-    drawing.lanes.forEach((lane, at) => lane.gaps.forEach((gap) => {
-      const from = gap.from_us ?? gap.to_us;
-      if (from === null) return;
-      trace.x.push(((gap.to_us ?? from) - from) / 1000);
-      trace.y.push(at);
-      trace.base.push(from / 1000);
-      trace.text.push(`${plain(lane.client)} misses ${gauge.seqs(gap.seqs)}<br>${plain(gap.cause)}`);
-    }));
-    return trace;
-  }
-
-  function lanes(drawing) {
+  function plot(drawing) {
     const count = drawing.lanes.length;
     const row = Math.min(26, Math.max(9, 560 / Math.max(count, 1)));
-    const names = drawing.lanes.map((lane) => plain(short(lane.client)));
+    drawn = { drawing, row };
     const layout = {
-      showlegend: false, hovermode: "closest", barmode: "overlay", margin: { l: 120, r: 62, t: 8, b: 30 },
-      yaxis: { tickvals: names.map((_, at) => at), ticktext: names, range: [count - 0.5, -0.5], tickfont: { size: Math.min(12, Math.max(8, row - 1)) }, showgrid: false },
+      showlegend: false, hovermode: false, margin: MARGIN, xaxis: { side: "top" },
+      yaxis: { range: [Math.max(count, 3) - 0.5, -0.5], showticklabels: false, ticks: "", showgrid: false },
     };
-    return { traces: [bars(drawing), gaps(drawing)], layout, height: Math.round(38 + Math.max(count, 3) * row) };
+    const height = Math.round(MARGIN.t + MARGIN.b + Math.max(count, 3) * row);
+    // A point that nobody sees: without one there is no axis of time.
+    return { traces: [{ x: [gauge.charts.shown()[0]], y: [0], opacity: 0, hoverinfo: "skip" }], layout, height };
   }
 
-  gauge.charts.add("durations", { plot: durations, timed: false });
-  gauge.charts.add("lanes", { plot: lanes, onClick: (point) => point.customdata && gauge.block?.show(...point.customdata) });
+  /** Paint the lanes below the chart, which is transparent, in the stretch of time that it shows. */
+  function paint() {
+    if (!drawn) return;
+    const [width, dense] = [frame.clientWidth - MARGIN.l - MARGIN.r, window.devicePixelRatio || 1];
+    [canvas.width, canvas.height] = [Math.round(frame.clientWidth * dense), Math.round(frame.clientHeight * dense)];
+    [canvas.style.width, canvas.style.height] = [`${frame.clientWidth}px`, `${frame.clientHeight}px`];
+    const pen = canvas.getContext("2d");
+    pen.scale(dense, dense);
+    pen.translate(MARGIN.l, MARGIN.t);
+    names(pen);
+    pen.beginPath();
+    pen.rect(0, 0, width, frame.clientHeight);
+    pen.clip();
+    const [from, to] = gauge.charts.shown();
+    const x = (us) => (us / 1000 - from) * width / (to - from);
+    const bar = (begin, end, at, share, least) => {
+      const [left, right] = [x(begin), x(end)];
+      pen.fillRect(left, (at + (1 - share) / 2) * drawn.row, Math.max(right - left, least), share * drawn.row);
+    };
+    const every = (shade, each) => {
+      pen.fillStyle = colour(shade);
+      drawn.drawing.lanes.forEach(each);
+    };
+    every("cold", (lane, at) => ground(lane, (begin, end) => bar(begin, end, at, 0.74, 0)));
+    ["one", "two"].forEach((shade, turn) => every(shade, (lane, at) => lane.bars.forEach(([, , start, duration], index) => {
+      if (index % 2 === turn) bar(start, start + duration / 1000, at, 0.74, 1);
+    })));
+    every("bad", (lane, at) => lane.gaps.forEach((gap) => {
+      const begin = gap.from_us ?? gap.to_us;
+      if (begin !== null) bar(begin, gap.to_us ?? begin, at, 0.92, 4);
+    }));
+  }
+
+  function names(pen) {
+    pen.font = `${Math.min(12, Math.max(8, drawn.row - 1))}px ${getComputedStyle(document.body).fontFamily}`;
+    pen.fillStyle = colour("faint");
+    pen.textAlign = "right";
+    pen.textBaseline = "middle";
+    drawn.drawing.lanes.forEach((lane, at) => pen.fillText(gauge.short(lane.client), -8, (at + 0.5) * drawn.row));
+  }
+
+  /** Tell where a client received anything: what it is silent in stays empty. */
+  function ground(lane, each) {
+    const { slots, step_us: step } = drawn.drawing;
+    const part = slots.length * step / lane.worst.length;
+    lane.worst.forEach((worst, index) => {
+      if (worst !== null) each(slots[0].at_us + index * part, slots[0].at_us + (index + 1) * part);
+    });
+  }
+
+  /** Return what lies under the pointer: a lane with the nearest of its bars and of its gaps, null where none is near. */
+  function under(event) {
+    if (!drawn) return null;
+    const box = frame.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left - MARGIN.l, event.clientY - box.top - MARGIN.t];
+    const width = box.width - MARGIN.l - MARGIN.r;
+    const lane = drawn.drawing.lanes[Math.floor(y / drawn.row)];
+    if (!lane || x < -NEAR || x > width + NEAR) return null;
+    const [from, to] = gauge.charts.shown();
+    const [at, near] = [1000 * (from + (to - from) * x / width), 1000 * NEAR * (to - from) / width];
+    const away = (begin, end) => Math.max(begin - at, at - end, 0);
+    const gap = lane.gaps.find((one) => one.from_us !== null && away(one.from_us, one.to_us ?? one.from_us) <= near);
+    const bar = lane.bars.reduce((best, one) => {
+      const far = away(one[2], one[2] + one[3] / 1000);
+      return far <= near && (!best || far < best.far) ? { one, far } : best;
+    }, null);
+    return bar || gap ? { lane, gap, bar: bar?.one } : null;
+  }
+
+  function say({ lane, gap, bar }) {
+    const lines = [lane.client];
+    if (gap) lines.push(`misses ${gauge.seqs(gap.seqs)}: ${gap.cause}`);
+    if (bar) lines.push(`block ${bar[1]} of session ${bar[0]}: seq ${gauge.seqs([bar[4], bar[5]])}`, `${bar[6]} messages in ${gauge.duration(bar[3])}`);
+    return lines.join("\n");
+  }
+
+  frame.addEventListener("mousemove", (event) => {
+    const found = under(event);
+    tip.hidden = !found;
+    if (!found) return;
+    gauge.put(tip, say(found));
+    const box = frame.parentElement.getBoundingClientRect();
+    const left = event.clientX - box.left;
+    tip.style.left = `${left > box.width / 2 ? left - tip.offsetWidth - 12 : left + 14}px`;
+    tip.style.top = `${event.clientY - box.top + frame.parentElement.scrollTop + 14}px`;
+  });
+  frame.addEventListener("mouseleave", () => { tip.hidden = true; });
+  // A click, and not the drag that zooms: the press and its end are at one place. The chart covers the page meanwhile.
+  frame.addEventListener("mousedown", (event) => { pressed = event; }, true);
+  window.addEventListener("mouseup", (event) => {
+    const still = pressed && Math.hypot(event.clientX - pressed.clientX, event.clientY - pressed.clientY) < NEAR;
+    const found = still && event.button === 0 ? under(event) : null;
+    pressed = null;
+    if (found?.bar) gauge.block?.show(found.lane.client, found.bar[0], found.bar[1]);
+  }, true);
+
+  new ResizeObserver(paint).observe(frame);
+  gauge.charts.add("lanes", { plot, after: paint });
 })();

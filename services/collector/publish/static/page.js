@@ -35,6 +35,13 @@
       [text(row.inner ? `– ${row.label}` : row.label), text(row.texts[0]), text(row.texts.slice(1).filter(Boolean).join(" · "), "faint")])) };
   }
 
+  /** Return a table with these columns right after the first two: what is drawn in them is seen without scrolling. */
+  function led(table, keys) {
+    const order = table.columns.map((column, index) => [keys.includes(column.key) ? 1.5 : index, index])
+      .sort(([a], [b]) => a - b).map(([, index]) => index);
+    return { columns: order.map((index) => table.columns[index]), rows: table.rows.map((row) => order.map((index) => row[index])) };
+  }
+
   function view(made) {
     put(at("verdict"), made.verdict ?? made.state, made.tone);
     document.title = `${made.verdict ?? made.state} · ${made.run} · Streamgauge`;
@@ -50,9 +57,11 @@
     tables.checks.show(answered("check", made.checks));
     at("thresholds").hidden = !made.thresholds.length;
     tables.thresholds.show(answered("threshold", made.thresholds));
-    tables.clients.show(made.clients);
+    tables.clients.show(led(made.clients, ["over_time", "note"]));
     gauge.control?.follow(made);
     gauge.block?.follow(made);
+    // For whoever measures how long that takes.
+    performance.mark("shown");
   }
 
   function folded(name, count, title, table) {
@@ -95,11 +104,12 @@
     if (at("tool")) gauge.tiles(at("tool"), cost);
   }
 
-  function show({ view: made, drawing, tool: cost }) {
+  function show({ view: made, drawing, tool: cost, made_at: at_time }) {
     // First, for the clients' table draws lines from it.
     if (drawing) draw(drawing);
     if (made) view(made);
     if (cost) tool(cost);
+    if (at_time) put(at("made"), `made ${at_time}`);
   }
 
   at("filter").addEventListener("input", () => tables.clients.filter(at("filter").value));

@@ -34,8 +34,9 @@ gauge.Table = class {
     if (same) return;
     this.made.clear();
     this.column = null;
-    this.head.replaceChildren(...columns.map(({ label, hint, numeric }, index) => {
-      const inside = this.sortable ? gauge.make("button", { type: "button" }, label) : label;
+    this.head.replaceChildren(...columns.map(({ key, label, hint, numeric }, index) => {
+      const named = label || gauge.make("span", { class: "unseen" }, key);
+      const inside = this.sortable ? gauge.make("button", { type: "button" }, named) : named;
       if (this.sortable) inside.addEventListener("click", () => this.sort(index));
       return gauge.make("th", { scope: "col", title: hint || null, class: numeric === false ? "left" : null }, inside);
     }));
