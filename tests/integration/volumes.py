@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.contract import blocklog
+from services.contract import blocklog, foreign
 from services.contract.errors import TornLine
 from services.contract.ledger import Entry as LedgerEntry
 from services.contract.ledger import Receipt
@@ -24,8 +24,9 @@ class Volumes:
 
     def runs(self) -> list[str]:
         """Return the names of all runs, oldest first."""
-        folder = self.root / "ledger"
-        return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        # A run of a feed that is not ours has no ledger.
+        folders = (path for side in ("ledger", "logs") for path in (self.root / side).glob("2*Z*"))
+        return sorted({path.name for path in folders if path.is_dir()})
 
     def newest(self) -> str:
         """Return the name of the newest run."""
@@ -34,7 +35,7 @@ class Volumes:
     def clients(self, run: str | None = None) -> list[str]:
         """Return the clients that have a folder in a run, by number."""
         folder = self.root / "logs" / (run or self.newest())
-        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
         return sorted(names, key=lambda name: (len(name), name))
 
     def files(self, client: str, run: str | None = None) -> list[Path]:
@@ -52,6 +53,11 @@ class Volumes:
     def messages(self, client: str, run: str | None = None) -> list[blocklog.Message]:
         """Return the messages of a client, in the order in which they were logged."""
         return [message for block in self.blocks(client, run) for message in block.messages]
+
+    def heard(self, client: str, run: str | None = None) -> list[foreign.HeardBlock]:
+        """Return the blocks of a client of a feed that is not ours."""
+        lines = [line for path in self.files(client, run) for line in lines_of(path)]
+        return [entry for _, entry in map(foreign.codec.decode, lines) if isinstance(entry, foreign.HeardBlock)]
 
     def held(self, client: str, run: str | None = None) -> Ranges:
         """Return the seqs that a client has logged."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def tls_context(reach: Reach) -> ssl.SSLContext | None:
         try:
             context.load_verify_locations(cafile=reach.ca_file)
         except (OSError, ssl.SSLError) as problem:
-            raise BadSettings([f"FEED_CA_FILE={reach.ca_file!r}: {problem}"]) from problem
+            raise BadSettings([f"FEED_CA_FILE={reach.ca_file!r}: {_refusal(problem)}"]) from problem
     return context
 
 
@@ -64,10 +65,16 @@ def authorization(reach: Reach) -> dict[str, str]:
     try:
         value = Path(reach.authorization_file).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as problem:
-        raise BadSettings([f"FEED_AUTHORIZATION_FILE={reach.authorization_file!r}: {problem}"]) from problem
+        raise BadSettings([f"FEED_AUTHORIZATION_FILE={reach.authorization_file!r}: {_refusal(problem)}"]) from problem
     if not value or not value.isprintable():
         raise BadSettings([f"FEED_AUTHORIZATION_FILE={reach.authorization_file!r}: expected one line, like Bearer abc"])
     return {"Authorization": value}
+
+
+def _refusal(problem: Exception) -> str:
+    # The name that Python adds is the one that stands before it already.
+    why = (isinstance(problem, OSError) and problem.strerror) or str(problem)
+    return f"{why}; uid {os.geteuid()} must be able to read it" if isinstance(problem, PermissionError) else why
 
 
 async def connect_to(reach: Reach, process_clock: Clock, tls: ssl.SSLContext | None) -> StampedConnection:

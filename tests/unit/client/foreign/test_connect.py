@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import subprocess
 from dataclasses import replace
@@ -72,6 +73,20 @@ def test_an_authorization_that_cannot_be_sent_is_told(tmp_path: Path, content: s
 
     with pytest.raises(BadSettings, match="FEED_AUTHORIZATION_FILE"):
         authorization(feed_settings(FEED_AUTHORIZATION_FILE=str(secret)).reach)
+
+
+def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may not read it is said: a file of the host's user is often closed to a container's."""
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied", "secret")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(BadSettings) as found:
+        authorization(feed_settings(FEED_AUTHORIZATION_FILE="secret").reach)
+
+    why = f"Permission denied; uid {os.geteuid()} must be able to read it"
+    assert (f"FEED_AUTHORIZATION_FILE='secret': {why}",) == found.value.problems
 
 
 async def test_a_server_must_prove_who_it_is(certificate: Path) -> None:
