@@ -29,7 +29,7 @@ FEED = {
     "FEED_HELLO": '{"op":"subscribe"}',
     "FEED_SECONDS": 12,
 }
-SECRET = "Bearer open-sesame"  # noqa: S105 - of this test alone
+SECRET = "Bearer open-sesame"
 GUARDED = f"""
 import asyncio, http, itertools, json
 from websockets.asyncio.server import basic_auth, serve
@@ -196,7 +196,6 @@ def test_a_secret_that_cannot_be_read_is_said(tmp_path: Path, folder: Path, engi
     os.chown(secret, 12345, 12345)
     with guarded(tmp_path, folder, secret) as stack:
         stack.up(clients=1)
-
 
         def said() -> str | None:
             lines = stack.compose("logs", "--no-color", "client").stdout.splitlines()

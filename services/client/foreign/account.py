@@ -49,7 +49,7 @@ class Sequences:
 
     def take_counts(self) -> dict[str, int]:
         """Return duplicates, reordered, restarts and unsequenced since the last call."""
-        total: Counter[str] = Counter(unsequenced=self.unsequenced)
+        total: Counter[str] = Counter(duplicates=0, reordered=0, restarts=0, unsequenced=self.unsequenced)
         for one in self.by_key.values():
             total.update(duplicates=one.duplicates, reordered=one.reordered, restarts=one.restarts)
         since = {name: total[name] - self._counted[name] for name in total}

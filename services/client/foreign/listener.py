@@ -10,6 +10,7 @@ import time
 from typing import Literal
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.frames import CloseCode
 
 from services.client.backoff import Backoff
 from services.client.connection import StampedConnection
@@ -105,10 +106,15 @@ class Listener:
         try:
             return await self._listen(connection)
         except ConnectionClosed as closed:
-            return f"the connection was closed: {closed}"
+            return self._why(closed)
         finally:
             self._connection = None
             connection.transport.abort()
+
+    def _why(self, closed: ConnectionClosed) -> str:
+        if closed.sent is not None and closed.sent.code == CloseCode.MESSAGE_TOO_BIG:
+            return f"a message is longer than FEED_MAX_BYTES={self._settings.reach.max_bytes}"
+        return f"the connection was closed: {closed}"
 
     async def _listen(self, connection: StampedConnection) -> str:
         self._connections += 1

@@ -61,17 +61,22 @@ class Reading:
             return [_opaque(frame, binary=binary, trouble="the frame does not match")]
         return [heard for part in parts for heard in self._texts(part, binary=binary)]
 
+    @property
+    def _wants_json(self) -> bool:
+        return any((self.seq, self.time, self.key, self.records))
+
     def _texts(self, text: bytes, *, binary: bool) -> list[Heard]:
         try:
             value = msgspec.json.decode(text)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return [_opaque(text, binary=binary, trouble="not JSON")]
+            return [_opaque(text, binary=binary, trouble="not JSON" if self._wants_json else None)]
         if self.records is None and not isinstance(value, list):
             return [self._record(value, text)]
         rows = value if self.records is None else self.records.find(value)
         if not isinstance(rows, list) or not rows:
-            nothing = "no records" if self.records is None else f"no list at {self.records.text}"
-            return [Heard(text.translate(_NEWLINES), trouble=nothing)]
+            what = "an empty list" if isinstance(rows, list) else "no list"
+            where = "" if self.records is None else f" at {self.records.text}"
+            return [Heard(text.translate(_NEWLINES), trouble=what + where)]
         return [self._record(row, raw) for row, raw in zip(rows, self._rows(text), strict=True)]
 
     def _rows(self, text: bytes) -> list[bytes]:
@@ -113,7 +118,7 @@ class Reading:
         return found, trouble
 
 
-def _opaque(data: bytes, *, binary: bool, trouble: str) -> Heard:
+def _opaque(data: bytes, *, binary: bool, trouble: str | None) -> Heard:
     try:
         text = None if binary else data.decode()
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
 r"""What is said to a foreign server: greeting, resumption, answers, all from the operator's templates. Pure.
 
 A template has a message a line. One that begins with ``binary:`` is sent as a binary frame, and ``\r``, ``\n``,
-``\t``, ``\\`` and ``\x00`` mean bytes there. ``{client}``, ``{seq}`` and ``{key}`` stand for what is known.
+``\t``, ``\\`` and ``\x00`` mean bytes there. ``{client}``, ``{seq}``, ``{next}`` and ``{key}`` stand for what is known.
 """
 
 from __future__ import annotations
@@ -40,8 +40,13 @@ def resumption(template: Template, client: str, last: Iterable[tuple[str | None,
     """Return what is said on coming back, for each key with its last seq where the template names one."""
     ends = list(last)
     if template.names_key:
-        return [said for key, seq in ends for said in template.said(client=client, key=key or "", seq=seq)]
-    return template.said(client=client, seq=max((seq for _, seq in ends), default=0))
+        return [said for key, seq in ends for said in template.said(client=client, key=key or "", **_from(seq))]
+    return template.said(client=client, **_from(max((seq for _, seq in ends), default=0)))
+
+
+def _from(last: int) -> dict[str, int]:
+    # Some feeds want to be told what one has, others what one wants.
+    return {"seq": last, "next": last + 1}
 
 
 @dataclass(frozen=True)

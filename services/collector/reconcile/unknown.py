@@ -20,6 +20,8 @@ def headline(every: Sequence[Account], totals: Totals, p99_ns: int | None) -> st
     received = f"{totals.received:,} of {totals.expected:,}" if numbered else f"{totals.received:,} messages"
     parts = [words.several(len(every), "client"), words.duration(totals.duration_ns), f"{received} received"]
     parts += [f"p99 {words.duration(p99_ns)} from the sender's time"] if p99_ns is not None else []
+    restarts = sum(account.restarts for account in every if isinstance(account, HeardAccount))
+    parts += [f"sequences begun again: {restarts:,}"] if restarts else []
     parts.append("the feed is not ours" + ("" if numbered else ": without numbers nothing is said to be complete"))
     return " · ".join(parts)
 

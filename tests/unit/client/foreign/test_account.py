@@ -77,6 +77,21 @@ async def test_records_without_a_number_are_counted_and_told_once(
     assert ["not JSON"] == [record.why for record in caplog.records]  # type: ignore[attr-defined]
 
 
+async def test_a_feed_without_any_number_is_logged(tmp_path: Path) -> None:
+    """Where no record has a number, blocks are logged and sealed as ever; they count no duplicates and no gaps."""
+    async with account(tmp_path) as opened:
+        await opened.receive([Heard(b'{"text":"tick"}')] * 12, START_NS)
+        await opened.close_block("end")
+        await opened.seal("finished")
+
+    first, second = blocks(tmp_path / RUN / "client-1")
+    assert (10, 10, 0, 0, 0) == (
+        first.count, first.unsequenced, first.duplicates, first.reordered, first.restarts
+    )  # fmt: skip
+    assert (2, None, None, []) == (second.unsequenced, second.first, second.last, second.missing)
+    assert "finished" == reason(tmp_path / RUN / "client-1")
+
+
 async def test_a_block_closes_for_its_age(tmp_path: Path) -> None:
     """A block is closed when its time is over, though it is not full."""
     async with account(tmp_path) as opened:

@@ -72,7 +72,7 @@ def test_frames_of_other_protocols_are_matched() -> None:
         (f'{{"seq":{MAX_INTEGER + 1}}}', None, f"{MAX_INTEGER + 1} at $.seq is no number from 0 to 2^53 - 1"),
         ('{"n":1}', None, "nothing at $.seq"),
         ("5", None, "nothing at $.seq"),
-        ("[]", None, "no records"),
+        ("[]", None, "an empty list"),
     ],
 )
 def test_numbers_that_cannot_be_used_are_told(text: str, seq: int | None, trouble: str | None) -> None:
@@ -85,6 +85,19 @@ def test_numbers_that_cannot_be_used_are_told(text: str, seq: int | None, troubl
 def test_without_seq_no_number_is_missed() -> None:
     """A feed without numbers has none, and that is no trouble."""
     assert [Heard(b'{"a":1}')] == read('{"a":1}', Reading())
+
+
+def test_without_paths_no_json_is_missed() -> None:
+    """A feed of plain texts, of which nothing is to be found in a record, is no trouble either."""
+    assert [Heard(b'"tick"', "text")] == read("tick", Reading())
+
+
+def test_an_empty_list_is_told_from_none() -> None:
+    """Where the list of records ought to be there is an empty one, or none."""
+    reading = Reading(records=Path("$.data"))
+
+    assert "an empty list at $.data" == read('{"data":[]}', reading)[0].trouble
+    assert "no list at $.data" == read('{"data":{}}', reading)[0].trouble
 
 
 def test_text_that_is_no_json_becomes_json() -> None:

@@ -50,6 +50,7 @@ def test_time_may_name_its_unit(text: str, unit: str | None) -> None:
         ({"FEED_PONG": "3"}, "FEED_PONG: without FEED_PING"),
         ({"FEED_KEY": "$.k"}, "FEED_KEY: without FEED_SEQ"),
         ({"FEED_RESUME": "{seq}"}, "FEED_RESUME: without FEED_SEQ"),
+        ({"FEED_RESUME": "{next}"}, "FEED_RESUME: without FEED_SEQ"),
         ({"FEED_RESUME": "{key}", "FEED_SEQ": "$.s"}, "FEED_RESUME: without FEED_KEY"),
         ({"FEED": "streamgauge", "FEED_SEQ": "$.s"}, "FEED=streamgauge: FEED_SEQ are for a foreign feed"),
         ({"FEED": "ours"}, "FEED='ours': expected one of"),

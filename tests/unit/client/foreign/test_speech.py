@@ -24,6 +24,11 @@ def test_resumption_names_the_last_seq() -> None:
     assert ['{"after":9}'] == resumption(Template.of('{"after":{seq}}'), "client-1", [("a", 4), ("b", 9)])
 
 
+def test_resumption_may_name_the_number_that_is_wanted() -> None:
+    """A feed that takes the first number that it is to send gets the one behind the last."""
+    assert ['{"from":10}'] == resumption(Template.of('{"from":{next}}'), "client-1", [(None, 9)])
+
+
 def test_resumption_is_said_for_every_key() -> None:
     """A template that names the key is said for each of them, with its own last seq."""
     said = resumption(Template.of("{key}:{seq}"), "client-1", [("a", 4), ("b", 9)])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from services.collector.reconcile.summarise import reconcile
 from services.contract import summary
 from services.contract.summary import Summary
@@ -48,6 +50,15 @@ def test_a_good_run_says_whose_times_these_are() -> None:
     assert "2 clients · 90.0 ms · 20 of 20 received · p99 1.0 ms from the sender's time · the feed is not ours" == (
         told.headline
     )
+
+
+def test_a_sequence_that_began_again_is_in_the_headline() -> None:
+    """What was lost when the feed began again nobody can know: a run that passes says that it did."""
+    other = [msgspec.structs.replace(one, record=msgspec.Raw(b'{"other":1}')) for one in heard([1, 2])]
+    told = made(log("client-1", [*heard([1, 2, 3]), *other]))
+
+    assert ("PASS", 1) == (told.verdict, told.totals.restarts)
+    assert "sequences begun again: 1" in told.headline
 
 
 def test_a_summary_survives_its_json() -> None:
