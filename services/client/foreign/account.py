@@ -33,23 +33,20 @@ class Sequences:
     def __init__(self) -> None:
         self.by_key: dict[str | None, Sequence] = {}
         self._counted: Counter[str] = Counter()
-        self.unsequenced = 0
 
     def accept(self, heard: Heard) -> None:
         """Take in a record that came."""
-        if heard.seq is None:
-            self.unsequenced += 1
-            return
-        sequence = self.by_key.setdefault(heard.key, Sequence())
-        sequence.accept(heard.seq, zlib.crc32(heard.record))
+        if heard.seq is not None:
+            sequence = self.by_key.setdefault(heard.key, Sequence())
+            sequence.accept(heard.seq, zlib.crc32(heard.record))
 
     def last(self) -> Iterator[tuple[str | None, int]]:
         """Return the last number of every sequence."""
         return ((key, one.held.last) for key, one in self.by_key.items() if one.start is not None)
 
     def take_counts(self) -> dict[str, int]:
-        """Return duplicates, reordered, restarts and unsequenced since the last call."""
-        total: Counter[str] = Counter(duplicates=0, reordered=0, restarts=0, unsequenced=self.unsequenced)
+        """Return duplicates, reordered and restarts since the last call."""
+        total: Counter[str] = Counter(duplicates=0, reordered=0, restarts=0)
         for one in self.by_key.values():
             total.update(duplicates=one.duplicates, reordered=one.reordered, restarts=one.restarts)
         since = {name: total[name] - self._counted[name] for name in total}
@@ -170,5 +167,5 @@ class ForeignAccount:
             duplicates=counts["duplicates"],
             reordered=counts["reordered"],
             restarts=counts["restarts"],
-            unsequenced=counts["unsequenced"],
+            unsequenced=cut.count - len(seqs),
         )

@@ -139,9 +139,9 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         found.append("FEED_PONG: without FEED_PING nothing is answered with it")
     if values["feed_key"] and not values["feed_seq"]:
         found.append("FEED_KEY: without FEED_SEQ there is no sequence for it to tell apart")
-    for known in ("{seq}", "{next}"):
-        if known in values["feed_resume"] and not values["feed_seq"]:
-            found.append(f"FEED_RESUME: without FEED_SEQ there is no {known} to resume from")
+    if not values["feed_seq"]:
+        named = [known for known in ("{seq}", "{next}") if known in values["feed_resume"]]
+        found += [f"FEED_RESUME: without FEED_SEQ there is no {known} to resume from" for known in named]
     if "{key}" in values["feed_resume"] and not values["feed_key"]:
         found.append("FEED_RESUME: without FEED_KEY there is no {key}")
     return found
