@@ -13,6 +13,7 @@ from websockets.sync.client import connect
 
 from services.collector.commands.verify import check
 from services.contract import blocklog, summary, wire
+from tests.integration.conftest import GoodStack
 from tests.integration.processes import System, verify
 from tests.integration.volumes import Volumes, lines_of
 from tests.poll import poll_until
@@ -163,3 +164,12 @@ def test_a_missing_sent_line_shows_in_the_residual(books: Volumes, copy: Path) -
     made = judged(copy)
     assert ("INVALID", -400) == (made.verdict, made.totals.residual)
     assert made.headline.startswith("client-1: the books do not close, residual -400")
+
+
+@pytest.mark.containers
+def test_a_container_proves_that_damage_is_caught(good_stack: GoodStack) -> None:
+    """Where the logs cannot even be written to, twelve damages are made to a copy and all of them are caught."""
+    done = good_stack.stack.exec("collector", "python", "-m", "services.collector", "prove", "/volumes", "--json")
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+
+    assert [True] * 12 == [one["caught"] for one in told]

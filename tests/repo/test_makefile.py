@@ -41,6 +41,7 @@ def test_make_lists_every_verb(verb: str) -> None:
         (["test", "ARGS=-k resume"], "/python -m pytest -k resume$"),
         (["faults"], "/python -m tests.faults *$"),
         (["faults", "ARGS=tests/faults/wire"], "/python -m tests.faults tests/faults/wire$"),
+        (["foreign"], "/python -m tests.foreign *$"),
         (["bench"], "/python -m tests.bench"),
         (["check"], "/ruff check$"),
         (["check"], "/ruff format --check$"),

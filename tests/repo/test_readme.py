@@ -19,6 +19,9 @@ RUN_BY = {
     "docker compose exec -T collector python -m services.collector verify /volumes": (
         "tests/integration/test_books_cannot_close_by_accident.py::test_the_books_as_they_were_close"
     ),
+    "docker compose exec -T collector python -m services.collector prove /volumes": (
+        "tests/integration/test_books_cannot_close_by_accident.py::test_a_container_proves_that_damage_is_caught"
+    ),
     "docker compose restart server": "tests/integration/test_server_restart.py::test_a_restarted_server_goes_on",
     "docker compose down": "tests/integration/stack.py::down",
     "jq -c 'select(.kind==\"block\") | [.client, .block, .first, .last, .duration_ns]' volumes/logs/*/*/*.jsonl": (
@@ -28,6 +31,7 @@ RUN_BY = {
     "make check": ".ci/run",
     "make test": ".ci/run",
     "make faults": "tests/repo/test_makefile.py::test_verb_does",
+    "make foreign": "tests/repo/test_makefile.py::test_verb_does",
     "make bench": "tests/repo/test_makefile.py::test_verb_does",
 }
 """Every command that the README shows, and what runs it: a function in a file of tests, or a script."""
