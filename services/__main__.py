@@ -135,12 +135,14 @@ def environment_of(given: dict[str, str]) -> tuple[dict[str, str], int, int]:
         BadSettings: with what is wrong with the settings that are read here.
     """
     given = {"CLIENTS": "5", **{name: value for name, value in given.items() if value}}
-    values = read(given, ("CLIENTS", "PORT", "RUNS"))
+    values = read(given, ("CLIENTS", "CONNECTIONS", "PORT", "RUNS"))
     given.setdefault("VOLUMES", str(Path.cwd() / "volumes"))
     given.setdefault("SERVER_URL", f"ws://127.0.0.1:{values['port']}")
     # The runs' logs are told apart by client, so one name for all would not do.
     if given.pop("CLIENT_ID", None):
         raise BadSettings(["CLIENT_ID: names one client; the clients of a local run are client-1, client-2 …"])
+    # Each process is as many clients as it has connections, and the run waits for all of them.
+    given["CLIENTS"] = str(values["clients"] * values["connections"])
     return given, values["clients"], values["runs"]
 
 

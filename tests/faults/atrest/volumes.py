@@ -93,7 +93,7 @@ def originals(client: str) -> frozenset[bytes]:
 
 def explained(causes: Causes) -> int:
     """Return how many missing records have a cause."""
-    return sum(getattr(causes, name) for name in Causes.__struct_fields__)
+    return sum(getattr(causes, name) or 0 for name in Causes.__struct_fields__)
 
 
 def kinds(summary: Summary, source: Source) -> set[str]:

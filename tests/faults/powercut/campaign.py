@@ -115,7 +115,7 @@ def look(found: Found, volumes: Path, ledger: books.Ledger) -> None:
             found.is_true &= is_true
             found.records += found.total
         found.lost += lost
-        named = sum(msgspec.structs.astuple(one.missing_by_cause))
+        named = sum(count or 0 for count in msgspec.structs.astuple(one.missing_by_cause))
         found.unexplained += abs(lost - named) + abs(known(one.totals.residual))
 
 
