@@ -9,11 +9,28 @@ from services.collector.reconcile import closing
 from services.collector.reconcile.case import DAMAGE, Answer, Case
 from services.collector.reconcile.onesided import HeardAccount
 
-NOT_CLAIMED = "not claimed: the feed has no sequence numbers"
+NO_NUMBERS = "the feed has no sequence numbers"
 
 
 def _heard(case: Case) -> list[HeardAccount]:
     return [account for account in case.accounts if isinstance(account, HeardAccount)]
+
+
+def unfound_numbers(case: Case) -> list[str]:
+    """Return whose messages all lack the number that its feed was said to have, in words."""
+    return [
+        f"{account.client}: none of its {words.several(account.log.messages, 'message')} has a number at"
+        f" {account.log.feed.seq} that can be used"
+        for account in _heard(case)
+        if account.log.feed and account.log.feed.seq and account.log.messages and not account.is_numbered
+    ]
+
+
+def _no_numbers(case: Case) -> str | None:
+    """Return why nothing is said that rests on numbers, None where there are any."""
+    if any(account.is_numbered for account in _heard(case)):
+        return None
+    return "no number was found" if unfound_numbers(case) else NO_NUMBERS
 
 
 def _present(case: Case) -> Answer:
@@ -26,8 +43,8 @@ def _present(case: Case) -> Answer:
 
 def _complete(case: Case) -> Answer:
     every = _heard(case)
-    if not any(account.is_numbered for account in every):
-        return Answer(None, NOT_CLAIMED)
+    if unknown := _no_numbers(case):
+        return Answer(None, f"not claimed: {unknown}")
     missing = sum(account.missing_count for account in every)
     detail = f"{case.totals.received:,} of {case.totals.expected:,} delivered, by the feed's own numbers"
     odd = sum(account.unsequenced for account in every)
@@ -51,8 +68,8 @@ def missing_sentence(account: HeardAccount) -> str:
 
 def _in_order(case: Case) -> Answer:
     every = _heard(case)
-    if not any(account.is_numbered for account in every):
-        return Answer(None, "the feed has no sequence numbers")
+    if unknown := _no_numbers(case):
+        return Answer(None, unknown)
     reasons = [f"{one.client}: {words.several(one.late, 'message')} out of order" for one in every if one.late]
     restarts = sum(account.restarts for account in every)
     began = f", sequences begun again: {restarts:,}" if restarts else ""
@@ -61,8 +78,8 @@ def _in_order(case: Case) -> Answer:
 
 def _once(case: Case) -> Answer:
     every = _heard(case)
-    if not any(account.is_numbered for account in every):
-        return Answer(None, "the feed has no sequence numbers")
+    if unknown := _no_numbers(case):
+        return Answer(None, unknown)
     reasons = [f"{one.client}: {words.several(one.again, 'duplicate')}" for one in every if one.again]
     return Answer(not reasons, f"{sum(one.again for one in every):,} duplicates", tuple(reasons))
 

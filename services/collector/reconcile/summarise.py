@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from services.collector import words
-from services.collector.reconcile import checks, closing, measures, unknown
+from services.collector.reconcile import checks, closing, measures, onesided_checks, unknown
 from services.collector.reconcile.account import Account, fault_order
 from services.collector.reconcile.accounts import accounts
 from services.collector.reconcile.books import RunBooks
@@ -215,6 +215,7 @@ def _untrustworthy(case: Case) -> list[str]:
     found += closing.residuals(case.accounts)
     if not any(account.log.messages for account in case.accounts):
         found.append("nothing was measured: no client logged a message")
+    found += onesided_checks.unfound_numbers(case)
     found += closing.without_end(case.books)
     if ledger.end is not None and ledger.end.reason == "abandoned":
         found.append("the run was abandoned: it was interrupted and not continued")

@@ -94,6 +94,17 @@ def test_records_without_a_number_are_mentioned() -> None:
     assert (True, "3 of 3 delivered, by the feed's own numbers; 1 message without a number") == (told.ok, told.detail)
 
 
+def test_numbers_that_were_promised_and_not_found_make_the_run_invalid() -> None:
+    """Where FEED_SEQ leads nowhere nothing is known: that must not pass for a feed without numbers."""
+    logs = log("client-1", heard([None] * 3), seq="$.sequence"), log("client-2", heard([7]), seq="$.sequence")
+
+    assert ("INVALID", "client-1: none of its 3 messages has a number at $.sequence that can be used") == (
+        verdict(*logs)
+    )
+    assert "not claimed: no number was found" == check("complete", logs[0]).detail
+    assert "PASS" == verdict(log("client-1", heard([None, 7]), seq="$.sequence"))[0]
+
+
 def test_a_restart_is_mentioned() -> None:
     """That a sequence began again is told, and is no failure."""
     told = check("in order", log("client-1", heard([5000, 1, 2])))
