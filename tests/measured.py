@@ -23,9 +23,9 @@ def conditions() -> dict[str, str]:
     }
 
 
-def sentence() -> str:
-    """Return the conditions as the line under a table."""
-    return "Measured on: " + ", ".join(f"{name} {value}" for name, value in conditions().items()) + "."
+def sentence(**more: str) -> str:
+    """Return the conditions, and what else figures depend on, as the line under a table."""
+    return "Measured on: " + ", ".join(f"{name} {value}" for name, value in {**conditions(), **more}.items()) + "."
 
 
 def write(document: Path, text: str, mark: str = MARK) -> None:

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from services.contract import wire
 from services.contract.fields import digest, digest_text
-from tests.bench.profile import plan
+from tests.bench.profile import plan, report
 from tests.bench.profile.deliveries import Arrival, Classes, Connection, Log, Published, classes, contradictions
 from tests.bench.profile.entrants import Entrant, ours, told
-from tests.bench.profile.play import play
+from tests.bench.profile.play import Outcome, Spread, play
 from tests.bench.profile.speech import Heard, Ours, SocketIo, WebSocket
+from tests.bench.profile.suite import Results
 from tests.bench.scale.sizes import Profile
 
 MESSAGES = 8
@@ -217,16 +218,45 @@ def test_a_plain_websocket_is_ready_when_open() -> None:
     assert Heard(messages=((1, 100),)) == WebSocket(0, MESSAGES).hear(json.dumps({"seq": 1, "sent_us": 100}).encode())
 
 
+def outcome(server: str, found: Classes, against: list[str]) -> Outcome:
+    """Return what a server made of a hundred deliveries."""
+    none, some = Spread(0, 0, 0, 0), Spread(9, 0.002, 1.25, 2)
+    return Outcome(
+        server, "", 100, found, found.residual(100), against, none, none, some, some, 0, 0, 0, 1.5, 40_000_000
+    )
+
+
+def test_the_table_has_a_column_a_server(capsys: pytest.CaptureFixture[str]) -> None:
+    """What was received, lost and left over stands side by side; open books and servers that are not here are named."""
+    good = outcome("good", Classes(live=90, replayed=10), [])
+    bad = outcome("bad", Classes(live=50, lost_away=30, again=4), ["says two things"])
+    results = Results(PROFILE, 42, [good, bad], {"npm ws": "there is no Node.js"})
+    report.say(results)
+    said = capsys.readouterr()
+    cells = [[cell.strip() for cell in line.split("|")] for line in said.out.splitlines()]
+    rows = {row[1]: row[2:4] for row in cells if len(row) > 3}
+
+    assert ["good", "bad"] == rows[""]
+    assert ["**100.00 %**", "**50.00 %**"] == rows["**received**"]
+    assert ["0", "30"] == rows["lost while away"]
+    assert ["**0**", "**20**"] == rows["**residual**: in no class, or in two"]
+    assert ["–", "–"] == rows["replay, from the return: p99"]
+    assert ["1.25 s", "1.25 s"] == rows["live, from the sending: p99"]
+    assert "not here: there is no Node.js" == rows["npm ws"][0]
+    assert ["error: bad: residual 20", "error: bad: says two things"] == said.err.splitlines()
+    assert not results.closed
+
+
 @pytest.mark.slow
 def test_our_server_loses_nothing(tmp_path: Path) -> None:
     """Clients that are cut again and again receive everything once, a part of it by replay, and the ledger agrees."""
-    outcome = play(ours(), tmp_path / "ours", PROFILE, 42)
+    found = play(ours(), tmp_path / "ours", PROFILE, 42)
 
-    assert outcome.closed, outcome
-    assert 600 == outcome.classes.received
-    assert 0 == outcome.classes.again
-    assert 0 < outcome.classes.replayed == outcome.replay.number
-    assert 0 < outcome.cuts.number
+    assert found.closed, found
+    assert 600 == found.classes.received
+    assert 0 == found.classes.again
+    assert 0 < found.classes.replayed == found.replay.number
+    assert 0 < found.cuts.number
 
 
 @pytest.mark.slow

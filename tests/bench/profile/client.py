@@ -21,13 +21,14 @@ class Tally:
     """What all clients of a process have met.
 
     ``taken`` counts the messages as they come off the connections, whatever is written down of them. ``late_us`` has
-    every cut that was made: how long after its time.
+    every cut that was made: how long after its time. Once it is ``over``, nothing is taken any more.
     """
 
     def __init__(self) -> None:
         self.taken = self.failed = self.ended_by_server = self.unmade = 0
         self.late_us: list[int] = []
         self.taken_us = 0
+        self.over = False
         self.came = asyncio.Semaphore(0)
 
 
@@ -100,6 +101,8 @@ class Client:
 
     def hear(self, text: bytes, link: Link) -> None:
         """Take what the server says."""
+        if self._tally.over:
+            return
         heard = self._speaker.hear(text)
         for said in heard.says:
             link.say(said)

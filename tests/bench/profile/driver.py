@@ -1,8 +1,8 @@
 """A process of clients: ``python -m tests.bench.profile.driver PORT SPEECH SEED PROFILE BEGIN END FILE``.
 
-It says so when the server has confirmed its clients, and reads when publishing starts. When everything has come that
-comes, it writes the clients' logs to the file, a line each, prints what they met as one line of JSON, and waits until
-its standard input ends.
+It says so when the server has confirmed its clients, and again, when a line has come, with the one that was held back.
+Then it reads when publishing starts. When everything has come that comes, it writes the clients' logs to the file, a
+line each, prints what they met as one line of JSON, and waits until its standard input ends.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _AT_ONCE = 50
 
 _GATHER_SECONDS = 120.0
 
-_QUIET_SECONDS = 3.0
+_QUIET_SECONDS = 5.0
 """When everybody is back and nothing has come for this long, nothing more is waited for …"""
 
-_AFTERWARDS_SECONDS = 60.0
+_AFTERWARDS_SECONDS = 120.0
 """… nor this long after the last message."""
 
 
@@ -68,6 +68,12 @@ class Driver:
         for _ in range(min(_AT_ONCE, len(coming))):
             await self._tally.came.acquire()
 
+    async def complete(self) -> None:
+        """Connect the one that was held back."""
+        for client in self._held_back:
+            client.connect()
+            await self._tally.came.acquire()
+
     async def play(self, start_us: int) -> Met:
         """Cut the clients as planned from the start on; return what they met when nothing more comes."""
         loop = asyncio.get_running_loop()
@@ -76,11 +82,10 @@ class Driver:
             for seconds in cuts(self._profile, self._seed, client.log.client):
                 planned_us = start_us + round(seconds * 1e6)
                 loop.call_at(zero + seconds, client.cut, planned_us, self._profile.away)
-        await asyncio.sleep(zero - loop.time())
-        for client in self._held_back:
-            client.connect()
         await asyncio.sleep(zero + self._profile.records / self._profile.rate - loop.time())
         await self._wait_until_quiet()
+        # Whatever comes from now on comes too late: the logs end here.
+        self._tally.over = True
         tally = self._tally
         return Met(tally.taken, tally.failed, tally.ended_by_server, tally.unmade, tally.late_us)
 
@@ -111,6 +116,10 @@ async def main(port: int, speech: str, seed: int, profile: Profile, begin: int, 
     gc.freeze()
     gc.disable()
     print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    async with asyncio.timeout(_GATHER_SECONDS):
+        await driver.complete()
+    print("complete", flush=True)
     start_us = int(await asyncio.to_thread(sys.stdin.readline))
     met = await driver.play(start_us)
     await asyncio.to_thread(driver.write, file)

@@ -28,18 +28,25 @@ class Driver(NamedTuple):
     complaints: Path
 
     def wait_until_ready(self) -> None:
-        """Return when the server has confirmed its clients.
+        """Return when the server has confirmed its clients, but for one whose coming starts the publishing.
 
         Raises:
             BooksOpen: the process has ended.
         """
         self._line()
 
+    def complete(self) -> None:
+        """Have that one come; return when it has.
+
+        Raises:
+            BooksOpen: the process has ended.
+        """
+        self._tell(b"complete")
+        self._line()
+
     def start(self, start_us: int) -> None:
         """Tell it when publishing starts, in microseconds, epoch."""
-        if self.process.stdin is not None:
-            self.process.stdin.write(b"%d\n" % start_us)
-            self.process.stdin.flush()
+        self._tell(b"%d" % start_us)
 
     def met(self) -> Met:
         """Return what its clients met, when nothing more comes; they stay connected.
@@ -54,6 +61,11 @@ class Driver(NamedTuple):
         decoder = msgspec.json.Decoder(Log)
         with self.written.open("rb") as lines:
             yield from map(decoder.decode, lines)
+
+    def _tell(self, line: bytes) -> None:
+        if self.process.stdin is not None:
+            self.process.stdin.write(line + b"\n")
+            self.process.stdin.flush()
 
     def _line(self) -> bytes:
         line = self.process.stdout.readline() if self.process.stdout is not None else b""

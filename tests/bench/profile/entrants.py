@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.contract import ledger, wire
+from services.runtime.clock import Clock
 from tests.bench.measure import BooksOpen, environment, free_port
 from tests.bench.peers import install, pool
 from tests.bench.profile.deliveries import Published
@@ -21,18 +22,20 @@ _HERE = Path(__file__).parent
 _GRACE_SECONDS = 60
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
+_SOON_SECONDS = 1.0
 
 
 class Serving(NamedTuple):
     """A server that listens.
 
-    ``start`` has it publish from a time on, in microseconds, epoch; ``published`` returns the publisher's log, and the
-    number of deliveries that the server holds receipts for, None where there are no receipts.
+    All clients have come when ``start`` is called: it returns when publishing starts, in microseconds, epoch.
+    ``published`` returns the publisher's log, and the number of deliveries that the server holds receipts for, None
+    where there are no receipts.
     """
 
     port: int
     pid: int
-    start: Callable[[int], None]
+    start: Callable[[], int]
     published: Callable[[], tuple[Published, int | None]]
     said: Callable[[], str]
 
@@ -41,12 +44,16 @@ Serve = Callable[[Path, Profile], AbstractContextManager[Serving]]
 
 
 class Entrant(NamedTuple):
-    """A server by its name and version, what is spoken to it, and how it is run in a folder for a profile."""
+    """A server by its name and version, what is spoken to it, and how it is run in a folder for a profile.
+
+    ``node`` is the version of Node.js that runs it, empty where none does.
+    """
 
     name: str
     version: str
     speech: str
     serve: Serve
+    node: str = ""
 
     @property
     def title(self) -> str:
@@ -65,8 +72,7 @@ def npm_ws() -> Entrant:
     Raises:
         NotHere: it is not to be had.
     """
-    program = install.npm("ws")
-    return Entrant("npm ws", program.version, "websocket", _node(program, "serve_ws.js"))
+    return _npm("ws", "websocket", "serve_ws.js")
 
 
 def npm_socketio() -> Entrant:
@@ -75,8 +81,7 @@ def npm_socketio() -> Entrant:
     Raises:
         NotHere: it is not to be had.
     """
-    program = install.npm("socket.io")
-    return Entrant("npm socket.io", program.version, "socket.io", _node(program, "serve_socketio.js"))
+    return _npm("socket.io", "socket.io", "serve_socketio.js")
 
 
 def npm_socketio_recovery() -> Entrant:
@@ -85,9 +90,8 @@ def npm_socketio_recovery() -> Entrant:
     Raises:
         NotHere: it is not to be had.
     """
-    program = install.npm("socket.io")
-    version = f"{program.version}, with recovery"
-    return Entrant("npm socket.io", version, "socket.io", _node(program, "serve_socketio.js", "recovery"))
+    plain = _npm("socket.io", "socket.io", "serve_socketio.js", "recovery")
+    return plain._replace(version=f"{plain.version}, with recovery")
 
 
 ENTRANTS: dict[str, Callable[[], Entrant]] = {
@@ -103,35 +107,45 @@ ENTRANTS: dict[str, Callable[[], Entrant]] = {
 def _serve_ours(folder: Path, profile: Profile) -> Iterator[Serving]:
     settings = {"CLIENTS": profile.clients, "RATE": profile.rate, "RECORDS": profile.records}
     with served(folder, GRACE_SECONDS=_GRACE_SECONDS, **settings) as server:
-        # It is not told when: the clients' driver holds the last client back until then.
-        yield Serving(server.port, server.pid, lambda _: None, lambda: _entered(server), server.said)
+        yield Serving(server.port, server.pid, lambda: _pace(server).due_us, lambda: _entered(server), server.said)
+
+
+def _pace(server: Served) -> ledger.Pace:
+    """Return the run's schedule, which begins by itself when all clients have come."""
+    server.wait_for(("running", "ended"), _START_SECONDS)
+    paces = [entry for entry in _ledger(server) if isinstance(entry, ledger.Pace)]
+    if len(paces) != 1 or not paces[0].rate:
+        raise BooksOpen(f"there is no one schedule: {paces}")
+    return paces[0]
 
 
 def _entered(server: Served) -> tuple[Published, int]:
     """Return what the ledger says: which records were due when up to the run's end, and how many receipts match."""
     server.wait_for(("ended",), _GRACE_SECONDS + 10)
-    paces: list[ledger.Pace] = []
-    last = receipted = 0
+    pace, last, receipted = _pace(server), 0, 0
+    for entry in _ledger(server):
+        if isinstance(entry, ledger.End):
+            last = entry.last
+        elif isinstance(entry, ledger.Receipt) and entry.match:
+            receipted += entry.count
+    records = range(pace.first, last + 1)
+    return [(seq, wire.due_us(pace.due_us, seq - pace.first, pace.rate or 0)) for seq in records], receipted
+
+
+def _ledger(server: Served) -> Iterator[object]:
     for path in (server.folder / "ledger").glob("*/*.jsonl"):
         for line in path.read_bytes().splitlines(keepends=True):
-            match ledger.codec.decode(line)[1]:
-                case ledger.Pace() as entry:
-                    paces.append(entry)
-                case ledger.Receipt() as entry:
-                    receipted += entry.count if entry.match else 0
-                case ledger.End() as entry:
-                    last = entry.last
-                case _:
-                    pass
-    if len(paces) != 1 or not paces[0].rate:
-        raise BooksOpen(f"the schedule was not kept: {paces}")
-    pace, rate = paces[0], paces[0].rate
-    return [(seq, wire.due_us(pace.due_us, seq - pace.first, rate)) for seq in range(pace.first, last + 1)], receipted
+            # The last one may still be on its way to the disk.
+            if line.endswith(b"\n"):
+                yield ledger.codec.decode(line)[1]
 
 
-def _node(program: install.Program, script: str, *words: str) -> Serve:
+def _npm(package: str, speech: str, script: str, *words: str) -> Entrant:
+    program = install.npm(package)
     node, modules = program.command
-    return told(node, str(_HERE / script), modules, *words)
+    runs = subprocess.run([node, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout
+    serve = told(node, str(_HERE / script), modules, *words)
+    return Entrant(f"npm {package}", program.version, speech, serve, runs.strip().removeprefix("v"))
 
 
 def told(*command: str) -> Serve:
@@ -162,10 +176,12 @@ def told(*command: str) -> Serve:
 
 
 def _serving(server: subprocess.Popen[bytes], port: int, folder: Path) -> Serving:
-    def start(start_us: int) -> None:
+    def start() -> int:
+        start_us = Clock().now_us() + round(_SOON_SECONDS * 1e6)
         if server.stdin is not None:
             server.stdin.write(b"%d\n" % start_us)
             server.stdin.flush()
+        return start_us
 
     def published() -> tuple[Published, None]:
         lines = (folder / "published").read_text(encoding="ascii").splitlines()

@@ -80,18 +80,23 @@ def table(results: Results) -> str:
         *(f"| {what} | {' | '.join([*map(cell, results.outcomes), published])} |" for what, cell, published in _ROWS),
         *(f"| {name} | not here: {why} |{' |' * (len(heads) - 1)}" for name, why in results.skipped.items()),
     ]
-    return "\n".join([*lines, "", measured.sentence()])
+    return "\n".join([*lines, "", measured.sentence(**_node(results))])
 
 
 def described(results: Results) -> dict[str, object]:
     """Return all of it for JSON, with the conditions."""
     return {
-        "conditions": measured.conditions(),
+        "conditions": measured.conditions() | _node(results),
         "profile": results.profile._asdict(),
         "seed": results.seed,
         "servers": [_described(outcome) for outcome in results.outcomes],
         "not here": results.skipped,
     }
+
+
+def _node(results: Results) -> dict[str, str]:
+    versions = {outcome.node for outcome in results.outcomes if outcome.node}
+    return {"Node.js": " and ".join(sorted(versions))} if versions else {}
 
 
 def _described(outcome: Outcome) -> dict[str, object]:
