@@ -15,7 +15,7 @@ SERVICES := requirements/server.txt requirements/client.txt requirements/collect
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up wait local venv test check faults foreign bench requirements clean
+.PHONY: help up wait local venv test check faults foreign bench screenshots requirements clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ foreign: $(VENV)/.dev ## judge servers that nobody here wrote, as they are and h
 
 bench: $(VENV)/.dev ## measure how fast it is, beside others, which it puts into .bench/
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+screenshots: $(VENV)/.dev ## take the pictures in docs/pictures anew, of real runs; needs a Chromium
+	@env -u MAKEFLAGS -u MAKELEVEL $(BIN)/python -m tests.pictures
 
 # The tools decide first and the images follow, so that what is tested is what is shipped.
 requirements: $(BIN)/python ## pin pyproject.toml's groups again: make requirements ARGS=--upgrade

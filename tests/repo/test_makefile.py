@@ -43,6 +43,7 @@ def test_make_lists_every_verb(verb: str) -> None:
         (["faults", "ARGS=tests/faults/wire"], "/python -m tests.faults tests/faults/wire$"),
         (["foreign"], "/python -m tests.foreign *$"),
         (["bench"], "/python -m tests.bench"),
+        (["screenshots"], "/python -m tests.pictures$"),
         (["check"], "/ruff check$"),
         (["check"], "/ruff format --check$"),
         (["check"], "/mypy$"),

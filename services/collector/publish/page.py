@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from services.collector.publish import assets, block, metrics
 from services.collector.publish.board import Board
 from services.collector.publish.guard import HOSTS, Guard
+from services.collector.publish.html import report
 from services.contract import summary
 from services.runtime.errors import BadSettings, PortInUse
 
@@ -39,6 +40,11 @@ def make_app(board: Board, volumes: Path, page_host: str = "", more: Sequence[Ro
         if board.snapshot is None:
             return PlainTextResponse("no run yet\n", status_code=404)
         return Response(summary.encode(board.snapshot.summary), media_type="application/json")
+
+    async def report_html(_request: Request) -> Response:
+        if board.snapshot is None:
+            return PlainTextResponse("no run yet\n", status_code=404)
+        return Response(await asyncio.to_thread(report, board.snapshot), media_type="text/html")
 
     async def events(_request: Request) -> Response:
         return StreamingResponse(board.events(), media_type="text/event-stream")
@@ -59,6 +65,7 @@ def make_app(board: Board, volumes: Path, page_host: str = "", more: Sequence[Ro
     routes = [
         *_files(),
         Route("/summary.json", summary_json),
+        Route("/report.html", report_html),
         Route("/events", events),
         Route("/messages", messages),
         Route("/healthz", healthz),

@@ -110,7 +110,7 @@ gauge.charts = (() => {
       ? { ...axis, type: "date", range: shown(), fixedrange: false, tickformatstops: STOPS, nticks: 7, ...layout.xaxis }
       : { ...axis, ...layout.xaxis };
     return {
-      autosize: true, margin: { l: 74, r: 62, t: layout.showlegend ? 28 : 8, b: 34 }, hovermode: "x unified", dragmode: "zoom",
+      autosize: true, margin: { l: 74, r: 46, t: layout.showlegend ? 28 : 8, b: 34 }, hovermode: "x unified", dragmode: "zoom",
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", bargap: 0, separators: ".,",
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour("faint") },
       hoverlabel: { bgcolor: colour("card"), bordercolor: colour("line"), font: { color: colour("ink") } },

@@ -5,7 +5,7 @@
 
 (() => {
   const { colour } = gauge.theme;
-  const MARGIN = { l: 120, r: 62, t: 28, b: 6 };
+  const MARGIN = { l: 120, r: 46, t: 28, b: 6 };
   const NEAR = 4;
   const frame = gauge.at("lanes");
   const canvas = frame.parentElement.insertBefore(gauge.make("canvas", { "aria-hidden": "true" }), frame);

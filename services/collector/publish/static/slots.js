@@ -59,7 +59,7 @@
       y: edges, z: z.map((row) => row.map((count) => (count === null ? null : Math.log10(count)))), text, hoverongaps: false,
       hovertemplate: "%{text}<extra></extra>", zmin: 0, zmax: Math.max(1, Math.log10(peak)),
       colorscale: [[0, colour("cold")], [0.55, colour("warm")], [1, colour("hot")]],
-      colorbar: { thickness: 10, x: 1.01, xpad: 0, len: 1, outlinewidth: 0, tickvals: ticks, ticktext: ticks.map((power) => (10 ** power).toLocaleString("en", { notation: "compact" })) },
+      colorbar: { thickness: 8, x: 1.005, xpad: 0, len: 1, outlinewidth: 0, tickvals: ticks, ticktext: ticks.map((power) => (10 ** power).toLocaleString("en", { notation: "compact" })) },
     };
     const yaxis = gauge.charts.durations("latency", edges[0] / 0.8, edges.at(-1) / 1.25);
     return { traces: drawing.slots.length ? [trace] : [], layout: { hovermode: "closest", yaxis } };

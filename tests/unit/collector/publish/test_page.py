@@ -36,6 +36,7 @@ async def board() -> AsyncIterator[Board]:
         ("/dom.js", "text/javascript", b"textContent"),
         ("/page.css", "text/css", b"light-dark("),
         ("/summary.json", "application/json", b'"verdict": "FAIL"'),
+        ("/report.html", "text/html", b'id="data">{"view":'),
         ("/healthz", "application/json", b'"ok": true'),
         ("/metrics", "text/plain", b"streamgauge_received_messages_total 29986.0"),
     ],
@@ -55,6 +56,7 @@ async def test_before_the_first_run_there_is_no_summary() -> None:
     app = make_app(Board(), NOWHERE)
 
     assert 404 == (await ask(app, "/summary.json")).status
+    assert 404 == (await ask(app, "/report.html")).status
     assert {"ok": True, "run": None} == json.loads((await ask(app, "/healthz")).body)
 
 

@@ -1,0 +1,1 @@
+"""Pictures of the page and of the terminal, taken of real runs."""
