@@ -53,8 +53,7 @@ class Account:
             self._claimed.close()
             raise
         self._estimate, self._strain = Estimate(0, 0), conditions.strain.window()
-        self._number = self._durable_block = self._recorded_through = 0
-        self._previous_end_ns: int | None = None
+        self._durable_block = self._recorded_through = 0
         self.sealed = False
         self._on_durable = on_durable
         self._writer = Writer[blocklog.BlockHeader](client, conditions, self._durable)
@@ -155,7 +154,7 @@ class Account:
         if self._cutter.deadline_ns is None:
             # One estimate for all messages of a block, so that the block can state it.
             self._estimate = now()
-            if self._number == 0:
+            if self._cutter.number == 0:
                 # While a client waits for the first record nothing strains it: that time would make it look rested.
                 self._strain.begin()
         arrived = received.batch(header, records, received_ns, self._estimate.offset_us)
@@ -178,9 +177,8 @@ class Account:
 
     def close_old_block(self, now_ns: int) -> None:
         """Close the open block if its time is over."""
-        deadline_ns = self._cutter.deadline_ns
-        if deadline_ns is not None and now_ns >= deadline_ns:
-            self.close_block("time")
+        for cut in self._cutter.close_old(now_ns):
+            self._put(cut)
 
     def close_block(self, closed_by: blocklog.ClosedBy) -> None:
         """Close the open block, if there is one."""
@@ -203,11 +201,7 @@ class Account:
         self._writer.abandon()
 
     def _put(self, cut: Cut[Received]) -> None:
-        self._number += 1
-        idle_ns = cut.started_ns - self._previous_end_ns if self._previous_end_ns is not None else 0
-        self._previous_end_ns = cut.ended_ns
-        counts = self.checker.take_counts()
-        self._writer.put(entries.block(self._place, self._number, cut, counts, idle_ns, self._estimate))
+        self._writer.put(entries.block(self._place, cut, self.checker.take_counts(), self._estimate))
 
     def _durable(self, block: blocklog.BlockHeader) -> None:
         receipt = history.receipt_of(block)

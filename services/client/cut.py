@@ -50,10 +50,18 @@ Arrived = TypeVar("Arrived", bound=Part)
 
 @dataclass
 class Cut(Generic[Arrived]):
-    """What one block will hold: ``before`` is the highest seq of earlier blocks, times are epoch nanoseconds."""
+    """What one block will hold: times are epoch nanoseconds.
+
+    Attributes:
+        before: the highest seq of earlier blocks.
+        number: counted from 1; known once the block is closed.
+        idle_ns: since the block before ended, 0 for the first; likewise.
+    """
 
     before: int
     started_ns: int
+    number: int = 0
+    idle_ns: int = 0
     ended_ns: int = 0
     first: int = MAX_INTEGER
     last: int = 0
@@ -86,6 +94,9 @@ class Cutter(Generic[Arrived]):
         self._ns = int(block_seconds * 1_000_000_000)
         self._before = before
         self._open: Cut[Arrived] | None = None
+        self._previous_end_ns: int | None = None
+        self.number = 0
+        """Of the last block that was closed, 0 for none."""
 
     @property
     def deadline_ns(self) -> int | None:
@@ -94,8 +105,7 @@ class Cutter(Generic[Arrived]):
 
     def add(self, arrived: Arrived) -> Iterator[Cut[Arrived]]:
         """Add records that arrived together; yield the blocks they fill."""
-        if self.deadline_ns is not None and arrived.received_ns >= self.deadline_ns:
-            yield from self.close("time")
+        yield from self.close_old(arrived.received_ns)
         start = 0
         while start < len(arrived.records):
             cut = self._open = self._open or Cut(self._before, arrived.received_ns)
@@ -114,9 +124,16 @@ class Cutter(Generic[Arrived]):
         """Close the open block, if there is one."""
         cut, self._open = self._open, None
         if cut is not None and cut.count:
-            cut.closed_by = closed_by
-            self._before = max(self._before, cut.last)
+            self.number += 1
+            cut.closed_by, cut.number = closed_by, self.number
+            cut.idle_ns = cut.started_ns - self._previous_end_ns if self._previous_end_ns is not None else 0
+            self._before, self._previous_end_ns = max(self._before, cut.last), cut.ended_ns
             yield cut
+
+    def close_old(self, now_ns: int) -> Iterator[Cut[Arrived]]:
+        """Close the open block if its time is over."""
+        if self.deadline_ns is not None and now_ns >= self.deadline_ns:
+            yield from self.close("time")
 
     def _fitting(self, part: Arrived, size: int) -> tuple[Arrived, int]:
         """Return the first records, up to the one that fills a block which has ``size`` bytes, and their bytes."""

@@ -44,7 +44,7 @@ class Place(NamedTuple):
 
 
 def block(
-    place: Place, number: int, cut: Cut[Received], counts: tuple[int, int, list[Span]], idle_ns: int, clock: Estimate
+    place: Place, cut: Cut[Received], counts: tuple[int, int, list[Span]], clock: Estimate
 ) -> blocklog.WrittenBlock:
     """Return the block of a cut; ``counts`` are duplicates, reordered and corrupt ranges since the one before."""
     duplicates, reordered, corrupt = counts
@@ -52,7 +52,7 @@ def block(
         run=place.run,
         client=place.client,
         session=place.session,
-        block=number,
+        block=cut.number,
         first=cut.first,
         last=cut.last,
         count=cut.count,
@@ -64,7 +64,7 @@ def block(
         started_at=utc_text(cut.started_ns // 1000),
         ended_at=utc_text(cut.ended_ns // 1000),
         duration_ns=cut.ended_ns - cut.started_ns,
-        idle_ns=idle_ns,
+        idle_ns=cut.idle_ns,
         clock_offset_us=clock.offset_us,
         clock_error_us=clock.error_us,
         digest=records_digest(cut),

@@ -76,9 +76,8 @@ class ForeignAccount:
         self._cutter = Cutter[HeardBatch](
             conditions.block_size, conditions.block_bytes, conditions.block_seconds, before=0
         )
-        self._heard = self._number = 0
+        self._heard = 0
         self._before: int | None = None
-        self._previous_end_ns: int | None = None
         self._told: set[str] = set()
         self.sealed = False
         self._writer = Writer[foreign.HeardHeader](client, conditions, lambda _block: None)
@@ -101,9 +100,8 @@ class ForeignAccount:
 
     async def close_old_block(self, now_ns: int) -> None:
         """Close the open block if its time is over."""
-        deadline_ns = self._cutter.deadline_ns
-        if deadline_ns is not None and now_ns >= deadline_ns:
-            await self.close_block("time")
+        for cut in self._cutter.close_old(now_ns):
+            await self._put(cut)
 
     async def close_block(self, closed_by: blocklog.ClosedBy) -> None:
         """Close the open block, if there is one."""
@@ -132,13 +130,10 @@ class ForeignAccount:
         log.warning("a record's number cannot be used" if one.seq is None else "a record's number is odd", extra=extra)
 
     async def _put(self, cut: Cut[HeardBatch]) -> None:
-        self._number += 1
-        idle_ns = cut.started_ns - self._previous_end_ns if self._previous_end_ns is not None else 0
-        self._previous_end_ns = cut.ended_ns
-        self._writer.put(self._block(cut, idle_ns))
+        self._writer.put(self._block(cut))
         await self._writer.room()
 
-    def _block(self, cut: Cut[HeardBatch], idle_ns: int) -> foreign.WrittenHeard:
+    def _block(self, cut: Cut[HeardBatch]) -> foreign.WrittenHeard:
         seqs = [one.seq for part in cut.parts for one in part.heard if one.seq is not None]
         only = self.sequences.by_key.get(None) if len(self.sequences.by_key) == 1 else None
         keyed = only is None
@@ -150,7 +145,7 @@ class ForeignAccount:
             run=self._place.run,
             client=self._place.client,
             session=self._place.session,
-            block=self._number,
+            block=cut.number,
             heard=(cut.first, cut.last),
             first=None if keyed else min(seqs, default=None),
             last=None if keyed else max(seqs, default=None),
@@ -161,7 +156,7 @@ class ForeignAccount:
             started_at=utc_text(cut.started_ns // 1000),
             ended_at=utc_text(cut.ended_ns // 1000),
             duration_ns=cut.ended_ns - cut.started_ns,
-            idle_ns=idle_ns,
+            idle_ns=cut.idle_ns,
             digest=entries.records_digest(cut),
             messages=entries.messages(cut),
             duplicates=counts["duplicates"],

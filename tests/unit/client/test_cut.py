@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.client.cut import Cut, Cutter
 from services.client.received import Received
-from tests.unit.client.stand import record, runs_of
+from tests.unit.client.stand import arrived, record, runs_of
 
 SECOND = 1_000_000_000
 SIZE = len(record(1))
@@ -139,3 +139,20 @@ def test_nothing_makes_no_block(numbers: list[int]) -> None:
 
     assert len(numbers) == len(list(cutter.close("end")))
     assert ([], None) == (list(cutter.close("end")), cutter.deadline_ns)
+
+
+def test_blocks_are_numbered_and_know_their_idle_time() -> None:
+    """Blocks are numbered from 1, and each but the first knows how long nothing came before it."""
+    cutter = Cutter[Received](1, 2**20, 5, 0)
+    cuts = [cut for seq, at_ns in ((1, 10), (2, 17), (3, 17)) for cut in cutter.add(arrived(seq, at_ns=at_ns))]
+
+    assert [(1, 0), (2, 7), (3, 0)] == [(cut.number, cut.idle_ns) for cut in cuts]
+
+
+def test_an_old_block_is_closed_at_its_time() -> None:
+    """Whoever asks closes the open block when its time is over, and not before."""
+    cutter = Cutter[Received](10, 2**20, 5, 0)
+    list(cutter.add(arrived(1, at_ns=0)))
+
+    assert [] == list(cutter.close_old(5 * SECOND - 1))
+    assert ["time"] == [cut.closed_by for cut in cutter.close_old(5 * SECOND)]

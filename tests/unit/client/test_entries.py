@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -24,7 +25,7 @@ def test_a_block_tells_what_was_received() -> None:
     cutter = Cutter[Received](3, 2**20, 5, 0)
     list(cutter.add(arrived(2)))
     (cut,) = cutter.add(arrived(4, 5, at_ns=START_NS + 2_500_000))
-    block = entries.block(PLACE, 9, cut, (1, 2, [(7, 8)]), 77, Estimate(-5, 6))
+    block = entries.block(PLACE, replace(cut, number=9, idle_ns=77), (1, 2, [(7, 8)]), Estimate(-5, 6))
 
     assert (RUN, "client-1", 3, 9, 2, 5, 3, [(1, 1), (3, 3)], 1, 2, [(7, 8)], "count") == (
         *(block.run, block.client, block.session, block.block, block.first, block.last, block.count),
@@ -44,7 +45,7 @@ def test_digest_is_in_the_order_of_seq() -> None:
         cutter = Cutter[Received](3, 2**20, 5, 0)
         for seq in order:
             cuts += cutter.add(arrived(seq))
-    digests = {entries.block(PLACE, 1, cut, (0, 0, []), 0, Estimate(0, 0)).digest for cut in cuts}
+    digests = {entries.block(PLACE, cut, (0, 0, []), Estimate(0, 0)).digest for cut in cuts}
 
     assert {blocklog.records_digest([record(seq) for seq in (1, 2, 3)])} == digests
 
@@ -54,7 +55,7 @@ def test_messages_stand_in_the_order_received() -> None:
     cutter = Cutter[Received](4, 2**20, 5, 0)
     list(cutter.add(arrived(7, 8)))
     (cut,) = cutter.add(arrived(3, 4, at_ns=START_NS + 1_000))
-    made = entries.block(PLACE, 1, cut, (0, 0, []), 0, Estimate(0, 0))
+    made = entries.block(PLACE, cut, (0, 0, []), Estimate(0, 0))
     line, _ = seal(msgspec.json.encode(fields(made)), FIRST)
     _, block = blocklog.codec.decode(line)
 

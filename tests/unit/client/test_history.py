@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def session(folder: Path, number: int, blocks: list[list[int]], *, ended: bool =
     for at, seqs in enumerate(blocks, 1):
         cutter = Cutter[Received](len(seqs), 2**20, 5, seqs[0] - 1)
         (cut,) = cutter.add(arrived(*seqs))
-        written.append(block(place, at, cut, (0, 0, []), 0, EXACT))
+        written.append(block(place, replace(cut, number=at), (0, 0, []), EXACT))
         made.put(written[-1])
     made.push()
     if ended:

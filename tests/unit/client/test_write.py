@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -53,7 +54,7 @@ def new_blocks(count: int = COUNT) -> Iterator[blocklog.WrittenBlock]:
     cutter = Cutter[Received](3, 2**20, 5, 0)
     cuts = cutter.add(arrived(*range(1, 3 * count + 1)))
     for number, cut in enumerate(cuts, 1):
-        yield block(PLACE, number, cut, (0, 0, []), 0, EXACT)
+        yield block(PLACE, replace(cut, number=number), (0, 0, []), EXACT)
 
 
 def write_all(

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def block_of(number: int, size: int = 10) -> blocklog.WrittenBlock:
     first = (number - 1) * size + 1
     cutter = Cutter[Received](size, 2**20, 5, first - 1)
     (cut,) = cutter.add(arrived(*range(first, first + size)))
-    return block(PLACE, number, cut, (0, 0, []), 0, EXACT)
+    return block(PLACE, replace(cut, number=number), (0, 0, []), EXACT)
 
 
 class Rig:
