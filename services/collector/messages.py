@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from services.collector.reconcile.account import client_order
 from services.collector.scan import Source, log_clients, log_sources, read_file
-from services.contract import blocklog
+from services.contract import blocklog, foreign
 from services.contract.errors import LineError, TornLine
 from services.contract.line import unseal
 from services.contract.ranges import Ranges
@@ -23,8 +23,13 @@ HEADER_BYTES = 400
 """Where our writer's blocks say what they hold; a line of another writer is decoded to know."""
 
 _HEADER = re.compile(
-    rb'"v":1,"kind":"block","run":"[^"]*","client":"[^"]*","session":(\d+),"block":(\d+),"first":(\d+),"last":(\d+),'
+    rb'"v":1,"kind":"block","run":"[^"]*","client":"[^"]*","session":(\d+),"block":(\d+),'
+    rb'(?:"heard":\[\d+,\d+\],)?"first":(\d+|null),"last":(\d+|null),'
 )
+
+Message = blocklog.Message | foreign.HeardMessage
+"""Of a feed that is not ours a message may have no seq, and no latency."""
+Block = blocklog.Block | foreign.HeardBlock
 
 
 @dataclass(frozen=True)
@@ -35,32 +40,33 @@ class Wanted:
         clients: theirs alone, in this order.
         session: of this session.
         block: of the block with this number, in whichever session.
-        first: from this seq on, and ``last`` up to this one.
+        first: from this seq on, and ``last`` up to this one; either leaves messages out that have none.
         slower_than_ns: those with a longer latency.
     """
 
     clients: tuple[str, ...] = ()
     session: int | None = None
     block: int | None = None
-    first: int = 1
+    first: int | None = None
     last: int | None = None
     slower_than_ns: int | None = None
 
-    def has_block(self, session: int, block: int, first: int, last: int) -> bool:
-        """Tell whether a block may hold what is wanted, by what its header says."""
+    def has_block(self, session: int, block: int, first: int | None, last: int | None) -> bool:
+        """Tell whether a block may hold what is wanted, by what its header says; null says nothing of its seqs."""
         return (
             self.session in (None, session)
             and self.block in (None, block)
-            and self.first <= last
-            and (self.last is None or first <= self.last)
+            and (self.first is None or last is None or self.first <= last)
+            and (self.last is None or first is None or first <= self.last)
         )
 
-    def has(self, message: blocklog.Message) -> bool:
+    def has(self, message: Message) -> bool:
         """Tell whether a message of such a block is wanted."""
+        seq, late_ns = message.seq, message.latency_ns
         return (
-            self.first <= message.seq
-            and (self.last is None or message.seq <= self.last)
-            and (self.slower_than_ns is None or message.latency_ns > self.slower_than_ns)
+            (self.first is None or (seq is not None and self.first <= seq))
+            and (self.last is None or (seq is not None and seq <= self.last))
+            and (self.slower_than_ns is None or (late_ns is not None and late_ns > self.slower_than_ns))
         )
 
 
@@ -70,7 +76,7 @@ class Logged(NamedTuple):
     client: str
     session: int
     block: int
-    message: blocklog.Message
+    message: Message
 
 
 class Passed(NamedTuple):
@@ -118,7 +124,7 @@ class _Reader:
         named = blocklog.parse_file_name(source.name) or (0, 0)
         return named[0] != (self._wanted.session or named[0]), named, source.name
 
-    def _blocks(self, source: Source) -> Iterator[blocklog.Block]:
+    def _blocks(self, source: Source) -> Iterator[Block]:
         again = 0
         try:
             for number, line in enumerate(read_file(self._volumes, source), 1):
@@ -143,14 +149,20 @@ class _Reader:
         if again:
             self._tell(Passed(source.path, 0, f"repeats {again:,} of the blocks that were read before"))
 
-    def _block(self, line: bytes) -> blocklog.Block | None:
+    def _block(self, line: bytes) -> Block | None:
         """Return the block of a line that may hold what is wanted, None for another line."""
         unseal(line)
         header = _HEADER.search(line, 0, HEADER_BYTES)
-        if header is not None and not self._wanted.has_block(*map(int, header.groups())):
+        if header is not None and not self._wanted.has_block(*_said(header)):
             return None
-        _, entry = blocklog.codec.decode(line)
-        if not isinstance(entry, blocklog.Block):
+        _, entry = foreign.EitherFeed.decode(line)
+        if not isinstance(entry, Block):
             return None
         is_wanted = self._wanted.has_block(entry.session, entry.block, entry.first, entry.last)
         return entry if is_wanted else None
+
+
+def _said(header: re.Match[bytes]) -> tuple[int, int, int | None, int | None]:
+    session, block, *ends = header.groups()
+    first, last = (None if end == b"null" else int(end) for end in ends)
+    return int(session), int(block), first, last

@@ -22,6 +22,7 @@ from services.collector.messages import Logged, Passed, Wanted, messages
 from services.collector.reconcile.account import client_order
 from services.collector.reconcile.expression import nanoseconds
 from services.collector.scan import log_clients
+from services.contract.foreign import HeardMessage
 from services.contract.summary import EXIT_CODES
 from services.runtime.errors import BadSettings
 
@@ -34,17 +35,19 @@ TOLD = 20
 _SPAN = re.compile(r"(\d*)-(\d*)|(\d+)")
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """One message as it is shown: the place where it was logged, then the message as it stands there."""
 
     client: str
     session: int
     block: int
-    seq: int
+    seq: int | None
     received_at: str
-    latency_ns: int
-    transit_ns: int
+    latency_ns: int | None
+    transit_ns: int | None
     record: msgspec.Raw
+    key: str | None = None
+    form: str | None = None
 
 
 def add(commands: command.Commands) -> None:
@@ -67,7 +70,7 @@ def add(commands: command.Commands) -> None:
     parser.add_argument("--session", metavar="N", type=int, help="of this session of a client")
     parser.add_argument("--block", metavar="N", type=int, help="of the blocks with this number")
     parser.add_argument(
-        "--seq", metavar="A-B", type=_span, default=(1, None), help="of these seqs: 10-20, 10-, -20, 10"
+        "--seq", metavar="A-B", type=_span, default=(None, None), help="of these seqs: 10-20, 10-, -20, 10"
     )
     parser.add_argument(
         "--slower-than", metavar="TIME", type=_duration, help="with a longer latency from the due time: 50ms, 1.5s"
@@ -139,6 +142,8 @@ def _json(logged: Logged) -> bytes:
 def _line(logged: Logged) -> Line:
     one = logged.message
     place = logged.client, logged.session, logged.block
+    if isinstance(one, HeardMessage):
+        return Line(*place, one.seq, one.received_at, one.latency_ns, None, one.record, one.key, one.form)
     return Line(*place, one.seq, one.received_at, one.latency_ns, one.transit_ns, one.record)
 
 
@@ -150,9 +155,10 @@ def _columns(found: Iterable[Logged], clients: Iterable[str]) -> Iterator[bytes]
         if heads:
             yield heads.encode() + b"\n"
             heads = ""
-        one = logged.message
+        one = _line(logged)
+        seq = " ".join(str(part) for part in (one.key, one.seq) if part is not None) or "-"
         text = (
-            f"{logged.client:<{width}}  {f'{logged.session}/{logged.block}':>9}  {one.seq:>9}  "
+            f"{logged.client:<{width}}  {f'{logged.session}/{logged.block}':>9}  {seq:>9}  "
             f"{one.received_at[11:26]}  {words.duration(one.latency_ns):>9}  {words.duration(one.transit_ns):>9}  "
             f"{bytes(one.record).decode(errors='replace')}"
         )
@@ -172,13 +178,13 @@ def _clients(volumes: Path, run: str, names: list[str]) -> list[str]:
     return list(dict.fromkeys(names)) or known
 
 
-def _span(text: str) -> tuple[int, int | None]:
+def _span(text: str) -> tuple[int | None, int | None]:
     found = _SPAN.fullmatch(text.replace(",", ""))
     if found is None or text == "-":
         raise argparse.ArgumentTypeError(f"expected seqs such as 10-20, 10-, -20 or 10, found {text!r}")
     if found[3]:
         return int(found[3]), int(found[3])
-    return int(found[1] or 1), int(found[2]) if found[2] else None
+    return int(found[1]) if found[1] else None, int(found[2]) if found[2] else None
 
 
 def _duration(text: str) -> int:

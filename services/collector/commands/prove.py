@@ -110,6 +110,10 @@ def passing(sound: RunBooks) -> Summary:
     Raises:
         Unproved: they do not pass: then no damage could be seen to take the PASS away.
     """
+    if sound.is_one_sided:
+        raise Unproved(
+            f"run {sound.run} is of a feed that is not ours: its books have one side, and prove damages both"
+        )
     made = reconcile(sound, final=True)
     if made.verdict != "PASS":
         raise Unproved(f"run {made.run} is {made.verdict} as it is, so a damage would not show: {made.headline}")

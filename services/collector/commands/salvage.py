@@ -19,7 +19,7 @@ from services.collector.commands.survey import CHAINED, Kept, LeftOut, Place, Se
 from services.collector.reconcile.account import client_order
 from services.collector.reconcile.books import RunBooks
 from services.collector.scan import Source, ledger_sources, read_file
-from services.contract import blocklog, ledger
+from services.contract import blocklog, foreign, ledger
 from services.contract.errors import LineError
 from services.contract.fields import Span
 from services.contract.line import FIRST, seal, unseal
@@ -198,18 +198,15 @@ class _Copy:
         for kept in blocks:
             yield self._survey.line(kept.place), kept.place.after_gap
 
-    def _block(self, place: Place) -> blocklog.Block:
-        _, entry = blocklog.codec.decode(self._survey.line(place))
-        assert isinstance(entry, blocklog.Block)  # noqa: S101 - the survey found it to be one
-        return entry
-
     def _opening(self, number: int, segment: int, session: Session, first: Place) -> bytes:
-        """Make an open line anew, of what another segment's says, else of what the ledger says."""
-        block = self._block(first)
+        """Make an open line anew, of what another segment's says, else of what the ledger or another client says."""
+        _, block = foreign.EitherFeed.decode(self._survey.line(first))
+        assert isinstance(block, blocklog.Block | foreign.HeardBlock)  # noqa: S101 - the survey found it to be one
+        after = block.first - 1 if isinstance(block, blocklog.Block) else 0
         for place in session.opens.values():
-            _, other = blocklog.codec.decode(self._survey.line(place))
+            _, other = foreign.EitherFeed.decode(self._survey.line(place))
             if isinstance(other, blocklog.Open):
-                entry = msgspec.structs.replace(other, segment=segment, after=block.first - 1, torn=[])
+                entry = msgspec.structs.replace(other, segment=segment, after=after, torn=[])
                 return blocklog.codec.encode(entry, FIRST)[0]
         client = self._books.ledger.clients.get(self._client)
         known = [one for one in client.subscriptions.values() if one.session == number] if client else []
@@ -224,13 +221,25 @@ class _Copy:
             block_size=(subscribed.block_size if subscribed else 0) or len(block.messages),
             # Which was in force nobody knows any more: the one that promises least.
             fsync="none",
-            after=subscribed.first - 1 if subscribed else block.first - 1,
+            after=subscribed.first - 1 if subscribed else after,
             boot=UNKNOWN,
             host=UNKNOWN,
             software=f"{SOFTWARE} salvage",
             opened_at=block.started_at,
         )
+        if isinstance(block, foreign.HeardBlock):
+            entry = self._of_the_same_feed(entry)
         return blocklog.codec.encode(entry, FIRST)[0]
+
+    def _of_the_same_feed(self, entry: blocklog.Open) -> foreign.Open:
+        """Return an open line of a feed that is not ours: which, and until when, the other clients of the run say."""
+        native = {name: getattr(entry, name) for name in entry.__struct_fields__}
+        every = (session for client in self._survey.clients.values() for session in client.values())
+        for place in (place for session in every for place in session.opens.values()):
+            _, other = foreign.EitherFeed.decode(self._survey.line(place))
+            if isinstance(other, foreign.Open):
+                return foreign.Open(**native, foreign=other.foreign, until=other.until)
+        return foreign.Open(**native, foreign=foreign.Feed(url=UNKNOWN))
 
     def _end(self, place: Place, found: tuple[int, int, int, str], link: _Link) -> tuple[bytes, _Link]:
         line = self._survey.line(place)

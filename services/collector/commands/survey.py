@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from services.collector.reconcile.blocks import examine
 from services.collector.scan import Source, log_clients, log_sources, read_file
-from services.contract import blocklog
+from services.contract import blocklog, foreign
 from services.contract.errors import LineError
 from services.contract.fields import digest, utc_us
 from services.contract.line import Sealed
@@ -150,7 +150,7 @@ class _File:
 
     def _line(self, place: Place, line: bytes) -> None:
         try:
-            sealed, entry = blocklog.codec.decode(line)
+            sealed, entry = foreign.EitherFeed.decode(line)
             why = self._enter(sealed, entry, place)
         except LineError as problem:
             why = problem.detail
@@ -162,7 +162,7 @@ class _File:
     def _leave_out(self, line: int, why: str) -> None:
         self._survey.left_out.append(LeftOut(self._source, line, why))
 
-    def _enter(self, sealed: Sealed, entry: blocklog.Entry, place: Place) -> str | None:
+    def _enter(self, sealed: Sealed, entry: foreign.AnyEntry, place: Place) -> str | None:
         if isinstance(entry, blocklog.End):
             # What it continues may stand after it.
             self._ends.append((sealed, place))
@@ -206,8 +206,8 @@ class _File:
         return True
 
 
-def _problem(block: blocklog.Block) -> str | None:
-    problem = examine(block).problem
+def _problem(block: blocklog.Block | foreign.HeardBlock) -> str | None:
+    problem = examine(foreign.as_block(block) if isinstance(block, foreign.HeardBlock) else block).problem
     if problem:
         return f"block {block.block}: {problem}"
     try:

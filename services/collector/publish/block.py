@@ -10,9 +10,9 @@ from typing import NamedTuple
 import msgspec
 
 from services.collector import words
-from services.collector.messages import Passed, Wanted, messages
+from services.collector.messages import Message, Passed, Wanted, messages
 from services.collector.scan import find_runs, log_clients
-from services.contract.blocklog import Message
+from services.contract.foreign import HeardMessage
 
 MOST_MESSAGES, MOST_BYTES, MOST_PASSED = 1_000, 1024 * 1024, 3
 """A block may hold a hundred thousand messages; nobody reads that many in a browser."""
@@ -69,9 +69,9 @@ def _rows(messages: Iterable[Message]) -> tuple[list[list[str]], bool]:
 
 def _row(message: Message) -> list[str]:
     return [
-        f"{message.seq:,}",
+        "-" if message.seq is None else f"{message.seq:,}",
         message.received_at[11:].rstrip("Z"),
         words.duration(message.latency_ns),
-        words.duration(message.transit_ns),
+        words.duration(None if isinstance(message, HeardMessage) else message.transit_ns),
         bytes(message.record).decode(errors="replace"),
     ]

@@ -43,6 +43,8 @@ def table(summary: Summary, timeline: Timeline) -> Table:
         "from": latency_from(summary),
         "top": words.duration(highest) if highest else "the highest",
     }
+    # Without the sender's time nobody was silent for having no latency.
+    is_measured = any(value is not None for lane in timeline.lanes for value in lane.worst)
     by_name = {lane.client: lane for lane in timeline.lanes}
     rows = []
     for client in summary.clients:
@@ -50,7 +52,7 @@ def table(summary: Summary, timeline: Timeline) -> Table:
         cells = {
             **_counts(client),
             **_times(client),
-            "over_time": _text(lanes.sparkline(lane.worst, highest) if lane else ""),
+            "over_time": _text(lanes.sparkline(lane.worst, highest) if lane and is_measured else ""),
             "note": _note(client, is_slowest=client is slowest),
         }
         if client is slowest:

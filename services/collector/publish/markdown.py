@@ -65,12 +65,13 @@ def _clients(table: Table) -> Iterator[str]:
     idle |= {one.key for one in CLIENTS if one.exception and not any(cell.tone for cell in table.column(one.key))}
     shown = Table(columns=table.columns, rows=[list(row) for row in worth_showing(table.rows, MOST_ROWS)])
     keys = [column.key for column in table.columns if column.key not in idle]
-    yield from _shown(shown, [key for key in keys if any(cell.text for cell in table.column(key))])
+    yield from _shown(shown, [key for key in keys if any(cell.text not in ("", "-") for cell in table.column(key))])
     if len(table.rows) > MOST_ROWS:
         yield ""
         yield f"And {len(table.rows) - MOST_ROWS:,} more in clients.csv."
-    yield ""
-    yield escaped(table.hint("over_time"))
+    if any(cell.text for cell in table.column("over_time")):
+        yield ""
+        yield escaped(table.hint("over_time"))
 
 
 def _shown(table: Table, keys: Sequence[str]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.collector.reconcile.account import Account
+from services.collector.reconcile.unknown import unknown_figures
 from services.contract.histogram import Histogram
 from services.contract.summary import Totals
 
@@ -38,7 +39,7 @@ def of_run(every: Sequence[Account], totals: Totals, durations: Mapping[str, His
     figures: dict[str, float | int | None] = {name: getattr(totals, name) for name in COUNTS}
     figures |= {CLIENTS: len(every), RATE: totals.messages_per_second}
     figures["silence"] = max((account.silence.ns for account in every if account.silence), default=None)
-    return Measures(durations, figures)
+    return Measures(durations, figures | dict.fromkeys(unknown_figures(every) & figures.keys()))
 
 
 def of_client(account: Account, *, scheduled: bool) -> Measures:
@@ -58,7 +59,7 @@ def of_client(account: Account, *, scheduled: bool) -> Measures:
         RATE: _rate(account),
         "silence": account.silence.ns if account.silence else None,
     }
-    return Measures(durations, figures)
+    return Measures(durations, figures | dict.fromkeys(unknown_figures([account]) & figures.keys()))
 
 
 def _rate(account: Account) -> float | None:

@@ -26,6 +26,14 @@ def headline(every: Sequence[Account], totals: Totals, p99_ns: int | None) -> st
     return " · ".join(parts)
 
 
+def unknown_figures(every: Sequence[Account]) -> frozenset[str]:
+    """Return the names of the figures that nobody can know of these clients, none where the feed is our own."""
+    heard = [account for account in every if isinstance(account, HeardAccount)]
+    if not heard:
+        return frozenset()
+    return frozenset(_UNKNOWN if any(account.is_numbered for account in heard) else _UNNUMBERED)
+
+
 def without_the_unknown(made: Summary, books: RunBooks, every: Sequence[Account]) -> Summary:
     """Return a summary in which null stands for whatever nobody can know of a feed that is not ours."""
     heard = [account for account in every if isinstance(account, HeardAccount)]

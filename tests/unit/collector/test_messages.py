@@ -25,7 +25,7 @@ def read(volumes: Path, wanted: Wanted | None = None) -> tuple[list[Logged], lis
     return list(messages(volumes, RUN, wanted or Wanted(), passed.append)), passed
 
 
-def seqs(found: list[Logged]) -> list[tuple[str, int]]:
+def seqs(found: list[Logged]) -> list[tuple[str, int | None]]:
     """Return client and seq of each message."""
     return [(logged.client, logged.message.seq) for logged in found]
 
@@ -61,7 +61,7 @@ def test_every_message_is_read_in_the_order_of_the_log(volumes: Path) -> None:
         (Wanted(first=61), []),
     ],
 )
-def test_only_what_is_wanted_is_returned(volumes: Path, wanted: Wanted, expected: list[tuple[str, int]]) -> None:
+def test_only_what_is_wanted_is_returned(volumes: Path, wanted: Wanted, expected: list[tuple[str, int | None]]) -> None:
     """Client, session, block, seqs and latency narrow, each by itself and together."""
     assert (expected, []) == (seqs(read(volumes, wanted)[0]), read(volumes, wanted)[1])
 

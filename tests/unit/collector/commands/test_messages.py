@@ -10,6 +10,7 @@ import pytest
 
 from services.collector.__main__ import main
 from tests.unit.collector.books_factory import RUN, good_run, log_source, record, write
+from tests.unit.collector.reconcile.heard_factory import heard, log, message
 
 ROOT = Path(__file__).parents[4]
 
@@ -139,3 +140,27 @@ def test_a_reader_that_goes_away_ends_it_quietly(volumes: Path) -> None:
         )
 
     assert (0, b"") == (ended.returncode, ended.stderr)
+
+
+def test_messages_of_a_feed_that_is_not_ours_are_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What such a message lacks is null, or a dash; its key is told, and stands before its number."""
+    write(log("client-1", [*heard([0, None]), *heard([7], key="b")]), tmp_path)
+    assert 0 == ask(tmp_path)
+    _, odd, keyed = map(json.loads, capfd.readouterr().out.splitlines())
+    assert 0 == ask(tmp_path, "--text")
+    _, *columns = capfd.readouterr().out.splitlines()
+
+    assert (None, None, 1_000_000) == (odd["seq"], odd["transit_ns"], odd["latency_ns"])
+    assert "b" == keyed["key"]
+    assert ["0", "-", "b 7"] == [line[24:].partition("  07:30")[0].strip() for line in columns]
+
+
+def test_a_seq_that_is_asked_for_is_not_one_without(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A message without a number is none of those between two; one without a latency is not slow."""
+    write(log("client-1", heard([None, 3, None, 9])), tmp_path)
+    write(log("client-2", [message(4, 1, late_ns=None)]), tmp_path)
+    assert 0 == ask(tmp_path, "--seq", "-5")
+    assert [3, 4] == [json.loads(line)["seq"] for line in capfd.readouterr().out.splitlines()]
+
+    assert 0 == ask(tmp_path, "--client", "client-2", "--slower-than", "0ms")
+    assert "" == capfd.readouterr().out

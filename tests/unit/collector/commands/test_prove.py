@@ -14,6 +14,7 @@ from services.collector.commands.folder import books_of
 from services.collector.commands.prove import DAMAGES, Caught, prove
 from services.collector.reconcile import closing
 from tests.unit.collector.books_factory import RUN, good_run, ledger_source, write
+from tests.unit.collector.reconcile.heard_factory import heard, log
 
 
 @pytest.fixture
@@ -146,3 +147,13 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
 
     assert 104 == main(["prove", str(tmp_path)])
+
+
+def test_one_sided_books_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a feed that is not ours there is no ledger to hold a damage against: that is one clear line."""
+    write(log("client-1", heard([1, 2, 3])), tmp_path)
+
+    assert 104 == main(["prove", str(tmp_path)])
+    assert f"error: run {RUN} is of a feed that is not ours: its books have one side, and prove damages both\n" == (
+        capsys.readouterr().err
+    )

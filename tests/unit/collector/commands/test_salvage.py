@@ -15,10 +15,12 @@ from services.collector.commands.damages import Damaged, Run
 from services.collector.commands.salvage import Salvage, salvage, text
 from services.collector.reconcile.account import DAMAGED
 from services.collector.reconcile.books import RunBooks
-from services.contract import blocklog, ledger
+from services.contract import blocklog, foreign, ledger
 from services.contract.errors import LineError
+from services.contract.fields import utc_text
 from services.contract.summary import Summary
 from tests.unit.collector.books_factory import RUN, Files, good_run, ledger_source, log_source, opening, write
+from tests.unit.collector.reconcile.heard_factory import UNTIL_US, heard, log
 
 FIRST = log_source("client-1")
 SECOND = log_source("client-1", 1, 2)
@@ -221,3 +223,35 @@ def test_no_damage_is_left_in_a_copy_of_garbage(tmp_path: Path) -> None:
 
     assert 5 == len(found.left_out)
     assert not DAMAGED & {fault.kind for fault in made.faults}
+
+
+def test_a_feed_that_is_not_ours_is_copied_byte_for_byte(tmp_path: Path) -> None:
+    """Its blocks, with numbers of its own or none, are as good as any."""
+    files = {**log("client-1", heard([3, None, 4])), **log("client-2", heard([1, 1], key="a"))}
+    found, made, out = saved(tmp_path, files)
+
+    assert ([], "FAIL") == (found.left_out, made.verdict)
+    assert texts(tmp_path / "source") == texts(out)
+
+
+def test_an_open_line_of_a_foreign_feed_is_made_anew(tmp_path: Path) -> None:
+    """Which feed it was, and until when, the other client of the run says; what the client lacks is still missing."""
+    files = {**log("client-1", heard(range(8)), seq="$.n"), **log("client-2", heard(range(12)), seq="$.n")}
+    (first,) = (source for source in files if source.client == "client-1")
+    files[first] = [b"?\n", *files[first][1:]]
+    found, made, out = saved(tmp_path, files)
+    _, entry = foreign.codec.decode((out / first.path).read_bytes().splitlines(keepends=True)[0])
+
+    assert [first.path] == found.clients[0].remade
+    assert isinstance(entry, foreign.Open)
+    assert (foreign.Feed(url="ws://feed", seq="$.n"), utc_text(UNTIL_US)) == (entry.foreign, entry.until)
+    assert [4, 0] == [client.missing for client in made.clients]
+
+
+def test_without_any_open_line_the_feed_is_unknown(tmp_path: Path) -> None:
+    """Where nobody says which feed it was, the copy does not either; its messages are saved."""
+    ((source, lines),) = log("client-1", heard([1, 2])).items()
+    found, _, out = saved(tmp_path, {source: [b"?\n", *lines[1:]]})
+
+    assert 2 == found.clients[0].messages
+    assert b'"foreign":{"url":"unknown"' in (out / source.path).read_bytes()

@@ -8,6 +8,7 @@ import pytest
 
 from services.collector.publish import block
 from tests.unit.collector.books_factory import RUN, good_run, log_source, record, write
+from tests.unit.collector.reconcile.heard_factory import log, message
 
 
 @pytest.fixture
@@ -81,3 +82,11 @@ def test_damage_is_said(volumes: Path) -> None:
     path.write_bytes(b"".join(lines))
 
     assert f"{log_source('client-1').path}:{at + 1}: " in ask(volumes, block="2")[1]["error"]
+
+
+def test_what_a_foreign_message_lacks_is_a_dash(tmp_path: Path) -> None:
+    """A block of a feed that is not ours is shown too: without a number, a latency, and always without a transit."""
+    write(log("client-1", [message(7, 0), message(None, 1, late_ns=None)]), tmp_path)
+    shown = ask(tmp_path, block="1")[1]["messages"]
+
+    assert [["7", "1.0 ms", "-"], ["-", "-", "-"]] == [[row[0], *row[2:4]] for row in shown]

@@ -85,3 +85,10 @@ def test_what_latency_counts_from_is_told() -> None:
 
     assert [unscheduled.transit_ns.p99] == [cell.value for cell in made.column("latency_p99")]
     assert hint.endswith("from when a record was sent.")
+
+
+def test_without_latency_nobody_looks_silent() -> None:
+    """Where no message has a latency there is no line of them, which would be all blank."""
+    made = clients.table(_summary(_client("client-1", None)), _timeline([None, None]))
+
+    assert [""] == [cell.text for cell in made.column("over_time")]

@@ -12,6 +12,7 @@ from services.collector.reconcile.expression import parse
 from services.collector.reconcile.snapshot import Snapshot, snapshot
 from services.contract.timeline import Lane, Slot
 from tests.unit.collector.books_factory import RUN, Files, fold, good_run, log_source
+from tests.unit.collector.reconcile.heard_factory import books, log, message
 
 GOOD = snapshot(fold(good_run()), final=True)
 
@@ -98,3 +99,13 @@ def test_no_text_breaks_a_table(detail: str, reasons: list[str]) -> None:
 
     assert 2 + len(checks) == len(section.split("\n"))
     assert {4} == {len(re.findall(r"(?<!\\)\|", line.replace(r"\\", ""))) for line in section.split("\n")}
+
+
+def test_what_was_not_measured_has_no_column() -> None:
+    """A feed without numbers and times has no columns of dashes, and no word on a line that is not drawn."""
+    made = snapshot(books(log("client-1", [message(None, 0, late_ns=None)])), final=True)
+    text = markdown(view(made, "files: here")).decode()
+
+    assert "| client | block size | blocks | received | block p50 | silence |" in text
+    assert "from start to end" not in text
+    assert "| missing | not known |" in text

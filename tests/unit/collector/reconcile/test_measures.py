@@ -7,6 +7,7 @@ from services.collector.reconcile.expression import METRICS
 from services.collector.reconcile.measures import COUNTS, DURATIONS, LONGEST, OF_THE_RUN, of_client, of_run
 from services.contract.histogram import Histogram
 from tests.unit.collector.books_factory import fold, good_run, judged
+from tests.unit.collector.reconcile.heard_factory import books, heard, log
 
 EVERY = accounts(fold(good_run()))
 MADE = judged(good_run())
@@ -43,3 +44,14 @@ def test_a_clients_rate_is_over_its_own_time() -> None:
 def test_without_a_schedule_a_client_is_not_late() -> None:
     """At RATE=0 there is no latency to be held to."""
     assert "latency" not in of_client(EVERY[0], scheduled=False).durations
+
+
+def test_what_nobody_knows_is_not_measured() -> None:
+    """Of a feed that is not ours a residual is no figure; without numbers nor is what is missing or came twice."""
+    for seqs, unknown in (
+        ([1, 2], {"corrupt", "residual"}),
+        ([None], {"corrupt", "residual", "missing", "duplicates", "reordered"}),
+    ):
+        every = accounts(books(log("client-1", heard(seqs))), final=True)
+        for found in (of_run(every, MADE.totals, {}), of_client(every[0], scheduled=True)):
+            assert unknown == {name for name in COUNTS if found.figures[name] is None}
