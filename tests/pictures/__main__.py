@@ -62,7 +62,7 @@ def take_good(browser: Browser, folder: Path) -> None:
             ended(page)
             take(page, "page-pass-dark")
             records(page)
-            page.locator("section.whole:has(#lanes)").screenshot(path=FOLDER / "page-block.png")
+            take_lanes(page, "page-block")
         take_terminal(browser, folder, run.volumes.newest())
 
 
@@ -80,6 +80,10 @@ def take_failed(browser: Browser, folder: Path) -> None:
             clients[-1].signal(signal.SIGKILL)
             ended(page)
             take(page, "page-fail")
+            page.locator("#lanes").scroll_into_view_if_needed()
+            page.wait_for_timeout(1_000)
+            page.click("#gaps-frame summary")
+            take_lanes(page, "page-gap")
 
 
 @contextmanager
@@ -121,6 +125,11 @@ def records(page: Page) -> None:
 def take(page: Page, name: str) -> None:
     """Take what is in sight of a page."""
     page.screenshot(path=FOLDER / f"{name}.png")
+
+
+def take_lanes(page: Page, name: str) -> None:
+    """Take the lanes of the clients, with what is opened below them."""
+    page.locator("section.whole:has(#lanes)").screenshot(path=FOLDER / f"{name}.png")
 
 
 def take_terminal(browser: Browser, folder: Path, run: str) -> None:

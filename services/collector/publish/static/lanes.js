@@ -54,8 +54,8 @@
       if (index % 2 === turn) bar(start, start + duration / 1000, at, 0.74, 1);
     })));
     every("bad", (lane, at) => lane.gaps.forEach((gap) => {
-      const begin = gap.from_us ?? gap.to_us;
-      if (begin !== null) bar(begin, gap.to_us ?? begin, at, 0.92, 4);
+      const ends = lasted(gap);
+      if (ends) bar(...ends, at, 0.92, 4);
     }));
   }
 
@@ -65,6 +65,12 @@
     pen.textAlign = "right";
     pen.textBaseline = "middle";
     drawn.drawing.lanes.forEach((lane, at) => pen.fillText(gauge.short(lane.client), -8, (at + 0.5) * drawn.row));
+  }
+
+  /** Return when a gap began and ended, null where nobody knows: what nothing came after lasts to the end of the run. */
+  function lasted({ from_us: from, to_us: to }) {
+    if (from === null) return to === null ? null : [to, to];
+    return [from, to ?? Math.max(from, drawn.drawing.end_us ?? from)];
   }
 
   /** Tell where a client received anything: what it is silent in stays empty. */
@@ -87,7 +93,7 @@
     const [from, to] = gauge.charts.shown();
     const [at, near] = [1000 * (from + (to - from) * x / width), 1000 * NEAR * (to - from) / width];
     const away = (begin, end) => Math.max(begin - at, at - end, 0);
-    const gap = lane.gaps.find((one) => one.from_us !== null && away(one.from_us, one.to_us ?? one.from_us) <= near);
+    const gap = lane.gaps.find((one) => lasted(one) && away(...lasted(one)) <= near);
     const bar = lane.bars.reduce((best, one) => {
       const far = away(one[2], one[2] + one[3] / 1000);
       return far <= near && (!best || far < best.far) ? { one, far } : best;
@@ -97,7 +103,7 @@
 
   function say({ lane, gap, bar }) {
     const lines = [lane.client];
-    if (gap) lines.push(`misses ${gauge.seqs(gap.seqs)}: ${gap.cause}`);
+    if (gap) lines.push(`misses ${gauge.seqs(gap.seqs)}: ${gauge.cause(gap.cause)}`);
     if (bar) lines.push(`block ${bar[1]} of session ${bar[0]}: seq ${gauge.seqs([bar[4], bar[5]])}`, `${bar[6]} messages in ${gauge.duration(bar[3])}`);
     return lines.join("\n");
   }

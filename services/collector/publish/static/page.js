@@ -79,9 +79,9 @@
   function missed(drawing) {
     const columns = [{ key: "client", label: "client" }, { key: "seqs", label: "seqs" }, { key: "cause", label: "cause", numeric: false }, { key: "from", label: "after" }, { key: "to", label: "before" }];
     const rows = drawing.lanes.flatMap((lane) => lane.gaps.map((gap) => (
-      [text(lane.client), text(gauge.seqs(gap.seqs), "bad"), text(gap.cause), text(gauge.moment(gap.from_us)), text(gauge.moment(gap.to_us))])));
+      [text(lane.client), text(gauge.seqs(gap.seqs), "bad"), text(gauge.cause(gap.cause)), text(gauge.moment(gap.from_us)), text(gauge.moment(gap.to_us))])));
     const left = drawing.lanes.reduce((sum, lane) => sum + lane.gaps_left, 0);
-    folded("gaps", rows.length, `What is missing (${rows.length} gaps${left ? `, and ${left} more that are not shown` : ""})`, { columns, rows });
+    folded("gaps", rows.length, `What is missing (${rows.length} gap${rows.length === 1 ? "" : "s"}${left ? `, and ${left} more that are not shown` : ""})`, { columns, rows });
   }
 
   function draw(drawing) {
