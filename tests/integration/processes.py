@@ -38,15 +38,15 @@ def environment(settings: Mapping[str, object]) -> dict[str, str]:
     return {**kept, "PYTHONUNBUFFERED": "1", **{name: str(value) for name, value in settings.items()}}
 
 
-class Process:
-    """A Python module as a process in a session of its own; what it says is kept, line by line."""
+class Program:
+    """A program as a process in a session of its own; what it says is kept, line by line."""
 
-    def __init__(self, module: str, *arguments: str, **settings: object) -> None:
-        self.module = module
+    def __init__(self, name: str, *command: str, **settings: object) -> None:
+        self.name = name
         self.began = time.monotonic()
         self._lines: list[str] = []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            command,
             cwd=ROOT,
             env=environment(settings),
             stdin=subprocess.PIPE,
@@ -86,7 +86,7 @@ class Process:
         def said() -> str | None:
             return next((line for line in self.lines if text in line), None)
 
-        return poll_until(said, f"{self.module} says {text!r}, having said:\n{self.text}\n", timeout, 0.02) or ""
+        return poll_until(said, f"{self.name} says {text!r}, having said:\n{self.text}\n", timeout, 0.02) or ""
 
     def enter(self, line: str) -> None:
         """Type a line on its standard input."""
@@ -99,7 +99,7 @@ class Process:
         try:
             code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.module} has not ended after {timeout:.0f} s; it said:\n{self.text}") from None
+            raise AssertionError(f"{self.name} has not ended after {timeout:.0f} s; it said:\n{self.text}") from None
         self._reader.join(10)
         return code
 
@@ -136,7 +136,14 @@ class Process:
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         self.close()
         if error is not None:
-            error.add_note(f"---- what {self.module} said\n{self.text}")
+            error.add_note(f"---- what {self.name} said\n{self.text}")
+
+
+class Process(Program):
+    """A Python module as such a process."""
+
+    def __init__(self, module: str, *arguments: str, **settings: object) -> None:
+        super().__init__(module, sys.executable, "-m", module, *arguments, **settings)
 
 
 class LocalRun(Process):
@@ -200,7 +207,7 @@ class System:
         for process in reversed(self._started):
             process.close()
             if error is not None:
-                error.add_note(f"---- what {process.module} said\n{process.text}")
+                error.add_note(f"---- what {process.name} said\n{process.text}")
 
 
 def verify(folder: Path) -> tuple[int, str]:

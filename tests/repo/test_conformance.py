@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,18 @@ def test_every_case_is_told_apart() -> None:
 
     assert len(ALL) == len(held)
     assert [*ALL] == named
+
+
+@pytest.mark.parametrize("path", sorted((kit.KIT / "javascript").glob("*.js")), ids=lambda path: path.name)
+def test_an_example_is_read_at_a_glance(path: Path) -> None:
+    """An example has 80 lines at most, and needs Node.js, `ws` and the files beside it."""
+    found = path.read_text(encoding="utf-8")
+    needed = re.findall(r"require\(([^)]+)\)", found)
+
+    assert len(found.splitlines()) <= 80
+    assert max(map(len, found.splitlines())) <= 120
+    assert all(re.fullmatch(r'"(ws|node:\w+|\./\w+\.js)"', name) for name in needed)
+    assert all((path.parent / name.strip('"')).is_file() for name in needed if name.startswith('"./'))
 
 
 def test_the_kit_stays_small() -> None:

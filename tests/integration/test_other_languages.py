@@ -1,0 +1,234 @@
+"""The examples in docs/conformance/javascript keep books that close: with our services, and with each other."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from services.collector.commands.verify import check
+from services.contract import blocklog, ledger
+from services.contract.ranges import Ranges
+from services.contract.summary import Summary
+from tests.bench.peers import install
+from tests.faults.wire.damage import Kind, Plan
+from tests.faults.wire.proxy import Proxy
+from tests.faults.wire.tcp import TcpProxy
+from tests.integration.processes import ROOT, Process, Program, System, free_port
+from tests.integration.programs import program
+from tests.integration.volumes import Volumes, is_sealed
+from tests.poll import poll_until
+
+KIT = ROOT / "docs" / "conformance"
+RECORDS = 600
+RATE = 300
+KINDS: tuple[Kind, ...] = ("drop", "duplicate", "swap", "corrupt", "header")
+GONE: tuple[Kind, ...] = ("drop", "corrupt", "header")
+"""Kinds of damage of which the records are nowhere."""
+Node = Callable[..., Program]
+
+
+@pytest.fixture(scope="session")
+def node() -> Node:
+    """Starts one of the examples; without Node.js or `ws` a test is skipped on a laptop, and fails in CI."""
+    command = program("node", "nodejs")
+    program("npm", "npm")
+    try:
+        _, modules = install.npm("ws").command
+    except install.NotHere as problem:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI has no npm package ws: {problem}", pytrace=False)
+        pytest.skip(f"no npm package ws here: {problem}")
+
+    def start(script: str, *arguments: object) -> Program:
+        words = [command, str(KIT / "javascript" / script), *map(str, arguments)]
+        return Program(script, *words, NODE_PATH=f"{modules}/node_modules")
+
+    return start
+
+
+def ended(volumes: Volumes) -> bool:
+    """Tell whether the run is over by its ledger."""
+    return any(isinstance(entry, ledger.End) for entry in volumes.ledger())
+
+
+def is_over(volumes: Volumes) -> None:
+    """Wait until the run is over, and every client has sealed its log."""
+    poll_until(lambda: ended(volumes), "the run is over", 20, 0.05)
+    files = [path for client in volumes.clients() for path in volumes.files(client)]
+    poll_until(lambda: all(is_sealed(path) for path in files), "every log is sealed", 10, 0.05)
+
+
+def reaches(volumes: Volumes, client: str, seq: int) -> None:
+    """Wait until a client has receipted so many records."""
+    poll_until(lambda: volumes.head(client) >= seq, f"{client} has receipted {seq}", 15, 0.02)
+
+
+def subscriptions(volumes: Volumes, client: str) -> list[int]:
+    """Return with which seq each subscription of a client began."""
+    entries = volumes.ledger()
+    return [entry.first for entry in entries if isinstance(entry, ledger.Subscribe) and entry.client == client]
+
+
+def summary_of(folder: Path) -> Summary:
+    """Audit the books of the one run in a folder."""
+    ((made, _),) = check(folder)
+    return made
+
+
+def closed(volumes: Volumes) -> Summary:
+    """Audit the books, which must close with everything delivered; return the summary."""
+    made = summary_of(volumes.root)
+    assert ("PASS", 0) == (made.verdict, made.totals.residual), made.reasons
+    assert [] == made.faults
+    return made
+
+
+def test_our_server_and_their_clients(tmp_path: Path, node: Node) -> None:
+    """Two clients in JavaScript receive and receipt all that our server sends, though their connections are cut."""
+    with System(tmp_path, RECORDS=RECORDS, RATE=RATE, CLIENTS=2) as system, TcpProxy(system.port, 1) as proxy:
+        system.server()
+        with (
+            node("client.js", proxy.url, tmp_path, "theirs-1", 7) as small,
+            node("client.js", proxy.url, tmp_path, "theirs-2", 64) as large,
+        ):
+            reaches(system.volumes, "theirs-2", 128)
+            assert 2 == proxy.reset()
+            is_over(system.volumes)
+            assert [0, 0] == [small.stop(), large.stop()]
+
+    assert 2 * RECORDS == closed(system.volumes).totals.received
+    for client, size in (("theirs-1", 7), ("theirs-2", 64)):
+        counts = [block.count for block in system.volumes.blocks(client)]
+        _, again = subscriptions(system.volumes, client)
+
+        assert [size] * (RECORDS // size) == counts[: RECORDS // size]
+        assert 128 < again <= RECORDS
+        assert [True] * len(counts) == [
+            entry.match
+            for entry in system.volumes.ledger()
+            if isinstance(entry, ledger.Receipt) and entry.client == client
+        ]
+
+
+def test_their_server_and_our_clients(tmp_path: Path, node: Node) -> None:
+    """Our clients receive and receipt all that a server in JavaScript sends, though their connections are cut."""
+    volumes, port = Volumes(tmp_path), free_port()
+    with (
+        node("server.js", port, tmp_path, RECORDS, RATE, 2) as server,
+        TcpProxy(port, 1) as proxy,
+        Process("services.client", VOLUMES=tmp_path, SERVER_URL=proxy.url, CLIENT_ID="ours", CONNECTIONS=2) as clients,
+    ):
+        reaches(volumes, "ours.2", 150)
+        assert 2 == proxy.reset()
+        is_over(volumes)
+        assert [0, 0] == [clients.stop(), server.stop()]
+
+    assert 2 * RECORDS == closed(volumes).totals.received
+    assert [2, 2] == [len(subscriptions(volumes, client)) for client in ("ours.1", "ours.2")]
+    assert {f'{{"id":{seq}'.encode() for seq in range(1, RECORDS + 1)} == {
+        bytes(message.record).partition(b",")[0] for message in volumes.messages("ours.1")
+    }
+
+
+def test_they_among_themselves(tmp_path: Path, node: Node) -> None:
+    """Without any of our services the books close too, with one client that joins late and one that leaves early."""
+    volumes, port = Volumes(tmp_path), free_port()
+    url = f"ws://127.0.0.1:{port}"
+    with (
+        node("server.js", port, tmp_path, 2000, 1000, 2) as server,
+        node("client.js", url, tmp_path, "leaves", 10) as leaves,
+        node("client.js", url, tmp_path, "stays", 250) as stays,
+        node("client.js", url, tmp_path, "joins", 1000) as joins,
+    ):
+        reaches(volumes, "leaves", 10)
+        assert 0 == leaves.stop()
+        is_over(volumes)
+        assert [0, 0, 0] == [stays.stop(), joins.stop(), server.stop()]
+
+    states = {client.client: client.state for client in closed(volumes).clients}
+    assert {"joins": "finished", "leaves": "left", "stays": "finished"} == states
+    assert [Ranges([(1, 2000)])] * 2 == [volumes.held(client) for client in ("stays", "joins")]
+    assert isinstance(end := volumes.log("leaves")[-1], blocklog.End)
+    assert "shutdown" == end.reason
+
+
+def test_their_server_pauses_the_run_when_it_is_stopped(tmp_path: Path, node: Node) -> None:
+    """Its ledger says so, and to whom it said goodbye; the client waits for another server, and seals when stopped."""
+    volumes, port = Volumes(tmp_path), free_port()
+    with (
+        node("server.js", port, tmp_path, 10_000, RATE) as server,
+        node("client.js", f"ws://127.0.0.1:{port}", tmp_path, "theirs", 10) as client,
+    ):
+        reaches(volumes, "theirs", 50)
+        assert 0 == server.stop()
+        assert client.code is None
+        assert 0 == client.stop()
+
+    *_, pace = [entry for entry in volumes.ledger() if isinstance(entry, ledger.Pace)]
+    assert pace.rate is None
+    assert ["draining"] == [entry.cause for entry in volumes.ledger() if isinstance(entry, ledger.Leave)]
+    made = summary_of(tmp_path)
+    assert ("INVALID", 0) == (made.verdict, made.totals.residual)
+    assert made.headline.startswith("the ledger has no end")
+    assert [True] == [is_sealed(path) for path in volumes.files("theirs")]
+
+
+def test_a_name_belongs_to_one_process(tmp_path: Path, node: Node) -> None:
+    """Our client is told by their server that its name is taken, and logs at full speed under the suggested one."""
+    volumes, port = Volumes(tmp_path), free_port()
+    settings = {"VOLUMES": tmp_path, "SERVER_URL": f"ws://127.0.0.1:{port}", "CLIENT_ID": "same"}
+    with (
+        node("server.js", port, tmp_path, RECORDS, 0, 2),
+        Process("services.client", **settings),
+        Process("services.client", **settings),
+    ):
+        poll_until(lambda: volumes.runs() and len(volumes.clients()) == 2, "there are two clients", 15)
+        is_over(volumes)
+
+    assert 2 * RECORDS == closed(volumes).totals.received
+    assert re.fullmatch(r"same same~\d+", " ".join(volumes.clients()))
+
+
+def test_their_client_sees_what_is_wrong(tmp_path: Path, node: Node) -> None:
+    """What is done to the frames on their way to it stands in the summary: as much as was done, and where."""
+    plans: dict[str, Plan] = {kind: Plan(kind, 2, "middle", seed=7) for kind in KINDS}
+    with (
+        System(tmp_path, RECORDS=400, RATE=RATE, GRACE_SECONDS=1, CLIENTS=len(KINDS)) as system,
+        Proxy(system.url, plans) as proxy,
+        contextlib.ExitStack() as clients,
+    ):
+        system.server()
+        for kind in KINDS:
+            clients.enter_context(node("client.js", proxy.url, tmp_path, kind, 10))
+        is_over(system.volumes)
+    found = {client.client: client for client in summary_of(tmp_path).clients}
+
+    for kind in KINDS:
+        book = proxy.books[kind]
+        touched = Ranges((one.first, one.last) for one in book.touched)
+        assert (2, 0) == (len(book.touched), found[kind].residual)
+        if kind in GONE:
+            assert touched.spans() == found[kind].missing_ranges
+            assert (len(touched) if kind == "corrupt" else 0) == found[kind].corrupt
+        else:
+            assert [] == found[kind].missing_ranges
+            assert (kind == "duplicate", kind == "swap") == (bool(found[kind].duplicates), bool(found[kind].reordered))
+
+
+def test_a_verifier_is_held_to_the_kit(tmp_path: Path) -> None:
+    """The script agrees with all that is said as expected, and shows the one thing that is not."""
+    program("jq", "jq")
+    count = len(list((KIT / "volumes").iterdir()))
+    liar = tmp_path / "liar"
+    liar.write_text('#!/bin/sh\nsed \'s/"residual":-2/"residual":0/g\' "$1/expected.json"\n', encoding="utf-8")
+    liar.chmod(0o755)
+    lied = subprocess.run([KIT / "check.sh", liar], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (1, f"{count - 1} of {count} cases agree") == (lied.returncode, lied.stdout.splitlines()[-1])
+    assert "^ residual: expected <, said >" in lied.stdout
