@@ -133,10 +133,15 @@ def _tiles(summary: Summary) -> Iterator[Tile]:
     )  # fmt: skip
     rate, *bytes_rate = _rates(summary) or ["-"]
     yield Tile(key="rate", label="rate", text=rate, hint=" ".join(bytes_rate))
-    yield Tile(key="p99", label="latency p99", text=words.duration(p99), hint=clients.latency_from(summary))
+    none = "" if totals.missing is None else "no message"
+    untimed = summary.books == "one-sided" and p99 is None and totals.received > 0
+    yield Tile(
+        key="p99", label="latency p99", text="not known" if untimed else words.duration(p99),
+        hint="no sender's time" if untimed else clients.latency_from(summary),
+    )  # fmt: skip
     yield Tile(
         key="missing", label="missing", text=words.count(totals.missing), tone="bad" if totals.missing else "",
-        hint=", ".join(f"{count:,} {label}" for label, count in _causes(summary)) or "no message",
+        hint=", ".join(f"{count:,} {label}" for label, count in _causes(summary)) or none,
     )  # fmt: skip
     yield Tile(key="blocks", label="blocks", text=f"{totals.blocks:,}", hint=f"{words.size(totals.bytes)} of records")
     yield Tile(
@@ -163,8 +168,8 @@ def _own(summary: Summary) -> Iterator[Tile]:
         tone="bad" if damaged else "",
     )  # fmt: skip
     yield Tile(
-        key="faults", label="faults of the books", text=f"{others:,}", hint="that the collector found in both sides",
-        tone="doubt" if others else "",
+        key="faults", label="faults of the books", text=f"{others:,}", tone="doubt" if others else "",
+        hint=f"that the collector found in {'their one side' if summary.books == 'one-sided' else 'both sides'}",
     )  # fmt: skip
     late = next((check for check in summary.checks if check.name == "generator on time"), None)
     detail = (late.detail if late else "") or "-"

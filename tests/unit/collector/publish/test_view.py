@@ -9,6 +9,7 @@ from services.collector.reconcile.snapshot import Snapshot, snapshot
 from services.contract.summary import Causes, Fault, Quantiles, Silence, Summary, Totals
 from services.contract.timeline import Timeline
 from tests.unit.collector.books_factory import RUN, Files, fold, good_run, ledger_source, log_source
+from tests.unit.collector.reconcile.heard_factory import books, log, message
 
 EMPTY = Timeline(run=RUN, start_us=None, end_us=None, step_us=50_000, slots=[], lanes=[], marks=[])
 
@@ -128,3 +129,13 @@ def test_a_view_is_json() -> None:
     made = _view()
 
     assert made == msgspec.json.decode(msgspec.json.encode(made), type=View)
+
+
+def test_what_nobody_knows_of_a_foreign_feed_is_said_so() -> None:
+    """Without numbers and times the tiles claim neither that nothing is missing nor that latency was measured."""
+    made = snapshot(books(log("client-1", [message(None, 0, late_ns=None)])), final=True)
+    told = {tile.key: (tile.text, tile.hint) for tile in view(made, "files: here").tiles}
+
+    assert ("not known", "") == told["missing"]
+    assert ("not known", "no sender's time") == told["p99"]
+    assert ("0", "that the collector found in their one side") == told["faults"]
