@@ -288,6 +288,23 @@ def test_the_theme_is_kept(look: Open, served: Served) -> None:
     assert "Theme: dark" == watched.page.text_content("#theme")
 
 
+def test_it_prints_on_white_paper(look: Open, served: Served) -> None:
+    """A dark page is light and narrow on paper, its charts too, and afterwards as it was."""
+    watched = look(served.address, scheme="dark")
+    draws_everything(watched)
+    facts = "[getComputedStyle(document.body).backgroundColor, document.querySelector('#lanes .main-svg').clientWidth]"
+    before = watched.page.evaluate(facts)
+    watched.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    (white, narrow), (dark, wide) = watched.page.evaluate(facts), before
+
+    assert "rgb(244, 246, 248)" == white != dark
+    assert 704 > narrow < wide
+
+    watched.page.evaluate("dispatchEvent(new Event('afterprint'))")
+
+    assert before == watched.page.evaluate(facts)
+
+
 def test_a_log_makes_no_markup(look: Open, serve: Serve) -> None:
     """A name that is an element stays a name, in tables and charts."""
     watched = look(serve(named(example(2), HOSTILE)).address)

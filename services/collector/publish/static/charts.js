@@ -27,7 +27,7 @@ gauge.charts = (() => {
     if (!path || fetched) return;
     fetched = true;
     const script = gauge.make("script", { src: path });
-    script.addEventListener("load", began);
+    script.addEventListener("load", () => again());
     script.addEventListener("error", () => { fetched = false; script.remove(); });
     requestAnimationFrame(() => setTimeout(() => document.head.append(script)));
   }
@@ -41,10 +41,10 @@ gauge.charts = (() => {
   }
 
   /** Draw a chart, unless it is out of sight, or had its share of the time: then it is drawn when that is over. */
-  function draw(chart) {
-    if (!drawing || !window.Plotly || !chart.inSight || chart.timer) return;
+  function draw(chart, urgently = false) {
+    if (!drawing || !window.Plotly || !(urgently || (chart.inSight && !chart.timer))) return;
     const wait = chart.due - performance.now();
-    if (wait > 0) {
+    if (wait > 0 && !urgently) {
       chart.timer = setTimeout(() => { chart.timer = null; draw(chart); }, wait);
       return;
     }
@@ -138,12 +138,12 @@ gauge.charts = (() => {
     };
   }
 
-  function began() {
-    for (const chart of charts.values()) draw(chart);
+  function again(urgently) {
+    for (const chart of charts.values()) draw(chart, urgently);
   }
 
-  window.addEventListener("load", began);
-  gauge.theme.onChange(began);
+  window.addEventListener("load", () => again());
+  gauge.theme.onChange(again);
   for (const button of document.querySelectorAll("[data-zoom]")) {
     button.addEventListener("click", () => step(button.dataset.zoom));
   }

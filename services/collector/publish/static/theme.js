@@ -24,8 +24,15 @@ gauge.theme = (() => {
     tell();
   }
 
-  function tell() {
-    for (const listener of listeners) listener();
+  function tell(urgently = false) {
+    for (const listener of listeners) listener(urgently);
+  }
+
+  // Paper is white and narrow whatever the screen is; a chart has to be drawn for it.
+  function paper(is) {
+    document.documentElement.classList.toggle("paper", is);
+    document.documentElement.dataset.theme = is ? "light" : chosen;
+    tell(true);
   }
 
   /** Return a colour of the style sheet as it is now, which a chart can take. */
@@ -39,10 +46,9 @@ gauge.theme = (() => {
     apply(CHOICES[(CHOICES.indexOf(chosen) + 1) % CHOICES.length]);
     keep();
   });
-  dark.addEventListener("change", tell);
-  // Paper is white whatever the screen is.
-  window.addEventListener("beforeprint", () => { document.documentElement.dataset.theme = "light"; tell(); });
-  window.addEventListener("afterprint", () => apply(chosen));
+  dark.addEventListener("change", () => tell());
+  window.addEventListener("beforeprint", () => paper(true));
+  window.addEventListener("afterprint", () => paper(false));
   apply(recall());
   return { colour, onChange: (listener) => listeners.push(listener) };
 })();
