@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosedError
+from websockets.sync.client import connect
 
 from services.collector.commands.verify import check
 from services.contract import blocklog, ledger
@@ -177,6 +180,43 @@ def test_their_server_pauses_the_run_when_it_is_stopped(tmp_path: Path, node: No
     assert ("INVALID", 0) == (made.verdict, made.totals.residual)
     assert made.headline.startswith("the ledger has no end")
     assert [True] == [is_sealed(path) for path in volumes.files("theirs")]
+
+
+HOSTILE = (
+    "{", "5", "null", "[]", '{"type":"constructor"}', '{"type":"receipt"}', '{"type":"subscribe"}',
+    '{"type":"subscribe","client":["odd"]}', '{"type":"subscribe","client":"odd","instance":5}',
+    '{"type":"subscribe","client":"odd","after":1e300}', '{"type":"subscribe","client":"../odd"}',
+)  # fmt: skip
+RECEIPT = {"session": 1, "block": 1, "first": 1, "last": 1, "count": 1, "missing": [], "digest": "x00000000"}
+WRONG = ({"missing": 5}, {"missing": None}, {"missing": [None]}, {"digest": 7}, {"block": 0}, {"last": 10**6})
+
+
+def test_their_server_refuses_what_is_malformed(tmp_path: Path, node: Node) -> None:
+    """Whatever one peer sends, it is told so with 4400, and the books of the others close."""
+    volumes, port = Volumes(tmp_path), free_port()
+    url = f"ws://127.0.0.1:{port}"
+    receipts = [json.dumps({"type": "receipt", **RECEIPT, **wrong}) for wrong in WRONG]
+    with node("server.js", port, tmp_path, 1000, RATE) as server, node("client.js", url, tmp_path, "good", 50) as good:
+        reaches(volumes, "good", 50)
+        for said in [*HOSTILE, *receipts]:
+            with connect(url, proxy=None) as peer:
+                if said in receipts:
+                    peer.send('{"type":"subscribe","client":"odd","session":1}')
+                peer.send(said)
+                with pytest.raises(ConnectionClosedError) as closing:
+                    list(iter(peer.recv, None))
+                assert closing.value.rcvd is not None
+                assert (said, 4400) == (said, closing.value.rcvd.code)
+        with connect(url, proxy=None) as peer:
+            peer.send('{"type":"subscribe","client":"odd","session":0}')
+            poll_until(lambda: len(subscriptions(volumes, "odd")) == len(receipts) + 1, "it is let in", 5, 0.05)
+            peer.send('{"type":"bye"}')
+        is_over(volumes)
+        assert [0, 0] == [good.stop(), server.stop()]
+
+    found = {client.client: client for client in summary_of(tmp_path).clients}
+    assert ("finished", 1000, 0) == (found["good"].state, found["good"].received, found["good"].residual)
+    assert [] == summary_of(tmp_path).faults
 
 
 def test_a_name_belongs_to_one_process(tmp_path: Path, node: Node) -> None:

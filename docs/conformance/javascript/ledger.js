@@ -57,7 +57,7 @@ class Ledger {
     const { name, fence, receipts } = client;
     const key = `${session} ${block}`;
     if (!receipts.has(key)) {
-      const seqs = range(first, last).filter((seq) => !missing.some(([from, to]) => from <= seq && seq <= to));
+      const seqs = range(first, last).filter((seq) => !missing.some((span) => span[0] <= seq && seq <= span[1]));
       const match = seqs.length === count && digest(seqs.map(record).join("")) === said;
       this.enter("receipt", { client: name, session, fence, block, first, last, count, missing, digest: said, match });
       receipts.set(key, match);

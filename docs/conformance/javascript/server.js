@@ -26,35 +26,35 @@ const heard = {
   subscribe(socket, { client: name, instance = "", run, session = 0, block_size = 0, after = 0, observe }) {
     if (run && run !== ledger.run) return; // it crossed the welcome of another run
     const isName = typeof name === "string" && /^[a-z0-9][a-z0-9._~-]{0,62}$/.test(name);
-    const counts = [session, block_size, after];
     const holder = stream.clients.get(name);
-    if (!isName || !counts.every(isCount) || after > total || observe || client(socket)) {
+    const isSound = isName && typeof instance === "string" && [session, block_size, after].every(isCount);
+    if (!isSound || after > total || observe || client(socket)) {
       refuse(socket, "this subscription cannot be granted");
     } else if (ledger.ended && !holder) {
       close(socket, 1013, "bye", { reason: "ended", retry_ms: 2000 });
     } else if (holder?.socket && holder.instance !== instance && nowUs() - holder.socket.heardUs < 2e6) {
       // A name is one process's at a time. A client pings every second: a holder that is silent is none any more.
-      const suggest = `${name}~${ledger.fence + 1}`;
-      stream.say(socket, "error", { code: "name_taken", detail: `${name} is here`, suggest });
+      stream.say(socket, "error", { code: "name_taken", detail: "it is held", suggest: `${name}~${ledger.fence + 1}` });
     } else {
       if (holder?.socket) drop(holder, 4409, "superseded"); // before the newcomer is granted anything
       const granted = Object.assign(holder ?? { name, receipts: new Map(), receipted: 0 }, { socket, told: false });
       ledger.subscribe(granted, { session, instance, block_size, after });
       stream.clients.set(name, granted);
-      const { cursor: first, receipted, fence } = granted;
-      stream.say(socket, "subscribed", { client: name, first, receipted, fence });
+      const { receipted, fence } = granted;
+      stream.say(socket, "subscribed", { client: name, first: after + 1, receipted, fence });
     }
   },
   receipt(socket, frame) {
-    const { session, block, first, last, count } = frame;
-    const [from, counts] = [client(socket), [session, block, first, last, count]];
-    if (!from || !counts.every((value) => isCount(value) && value) || last > Math.max(from.through, from.cursor - 1)) {
-      refuse(socket, "a receipt for what was not sent");
-    } else {
-      const match = ledger.receipt(from, frame); // entered first, answered then
-      stream.movedUs = nowUs();
-      stream.say(socket, "recorded", { session, block, match });
+    const { session, block, first, last, count, missing = [] } = frame;
+    const counts = [session, block, first, last, count, ...(missing?.flat?.() ?? [null])];
+    const isSound = counts.every((value) => isCount(value) && value) && /^x[0-9a-f]{8}$/.test(frame.digest);
+    const from = client(socket);
+    if (!isSound || !from || last > Math.max(from.through, from.cursor - 1)) {
+      return refuse(socket, "a receipt for what was not sent");
     }
+    const match = ledger.receipt(from, frame); // entered first, answered then
+    stream.movedUs = nowUs();
+    return stream.say(socket, "recorded", { session, block, match });
   },
   ping: (socket, { t1_us }) => stream.say(socket, "pong", { t1_us, t2_us: socket.heardUs, t3_us: nowUs() }),
   bye: (socket) => client(socket) && stream.leave(client(socket), "bye"),
