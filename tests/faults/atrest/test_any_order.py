@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from services.contract import ledger, summary, timeline
 from tests.faults.atrest import reference, volumes
 from tests.faults.atrest.conftest import Count
 from tests.unit.collector import books_factory as factory
+from tests.unit.collector.reconcile import heard_factory
 
 HISTORIES = 800
 """Random histories of each volume: more than ten thousand together."""
@@ -58,6 +59,12 @@ def _counted() -> Volume:
     return {**volumes.volume(), **reference.texts(factory.log_files(session))}
 
 
+def _heard(*clients: Sequence[int | None], key: str | None = None) -> Volume:
+    """Return the logs of clients of a feed that is not ours, which received these numbers."""
+    logs = [heard_factory.log(f"client-{at}", heard_factory.heard(seqs, key=key)) for at, seqs in enumerate(clients, 1)]
+    return {source: b"".join(lines) for one in logs for source, lines in one.items()}
+
+
 @cache
 def kinds_of_volume() -> dict[str, Volume]:
     """Return volumes, sound and damaged."""
@@ -77,6 +84,10 @@ def kinds_of_volume() -> dict[str, Volume]:
         "torn": {**volumes.volume(), two: volumes.volume()[two] + line[:100]},
         "flipped and dropped": _doubly(one, {1: b"?\n", 3: b""}),
         "flipped twice": _doubly(one, {1: b"?\n", 3: b"!\n"}),
+        "not ours": _heard([3, 4, 4, 7, 6, 8, None, 9], [2, 3, 4, 5, 6, 7, 8, 9]),
+        "not ours, without numbers": _heard([None] * 12, [None] * 9),
+        "not ours, with keys": _heard([1, 2, 4, 4], [1, 2, 3, 4, 5], key="a"),
+        "not ours, begun again": _heard([*range(1500, 1512), 0, 1, 2, 3], [*range(1500, 1510), 1, 2, 3]),
         "foreign and flipped": _doubly(one, {1: volumes.sound()[two][1], 3: b"?\n"}),
     }
 

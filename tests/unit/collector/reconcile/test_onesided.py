@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.onesided import HeardAccount, one_sided_accounts
-from tests.unit.collector.books_factory import START_US
+from services.collector.reconcile.snapshot import snapshot
+from services.collector.scan import Source
+from services.contract import summary, timeline
+from services.contract.foreign import HeardMessage
+from tests.unit.collector.books_factory import RUN, START_US
 from tests.unit.collector.reconcile.heard_factory import STEP_US, books, heard, log, message
 
 
@@ -129,3 +137,48 @@ def test_how_a_client_ended_is_told_by_its_log() -> None:
 
     assert ["finished", "left", "finished", "lost"] == [one.state for one in accounts(*logs)]
     assert "running" == accounts(*logs, final=False)[-1].state
+
+
+came = st.lists(
+    st.tuples(st.none() | st.integers(0, 9), st.sampled_from([None, None, "a"]), st.booleans()), max_size=25
+)
+
+
+@given(came, came, st.integers(1, 7), st.lists(st.integers(0, 1), max_size=3), st.randoms(use_true_random=False))
+def test_order_copies_and_questions_change_nothing(
+    first: Any, second: Any, size: int, copied: list[int], chance: random.Random
+) -> None:
+    """Files in any order, interleaved, whole or partly copied, asked meanwhile: the same summary and timeline."""
+    logs = [log(f"client-{number}", _messages(one), size=size) for number, one in enumerate((first, second), 1)]
+    files = [next(iter(one.items())) for one in logs]
+    expected = told(books(*logs))
+    waiting = [(source, list(lines)) for source, lines in files]
+    for number, at in enumerate(copied):
+        source, lines = files[at]
+        part = lines[: chance.randint(1, len(lines))]
+        waiting.append((Source(RUN, source.client, f"copy-{number}.jsonl"), part))
+    made = RunBooks(RUN)
+    while waiting:
+        source, lines = chance.choice(waiting)
+        made.take(source, lines.pop(0))
+        if chance.random() < 0.1:
+            snapshot(made, final=False)
+        waiting = [one for one in waiting if one[1]]
+
+    assert expected == told(made)
+
+
+def _messages(every: Sequence[tuple[int | None, str | None, bool]]) -> list[HeardMessage]:
+    """Return messages, some of which say under the same number something else, as after a restart."""
+    made = [message(seq, place, key=key) for place, (seq, key, _) in enumerate(every)]
+    other = msgspec.Raw(b'{"other":true}')
+    return [
+        msgspec.structs.replace(one, record=other) if is_other else one
+        for one, (_, _, is_other) in zip(made, every, strict=True)
+    ]
+
+
+def told(made: RunBooks) -> bytes:
+    """Return all that is told of a run, in numbers and over time."""
+    found = snapshot(made, final=True)
+    return summary.encode(found.summary) + timeline.encode(found.timeline)
