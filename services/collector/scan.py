@@ -63,7 +63,9 @@ class _Mark:
 
 def find_runs(volumes: Path) -> list[str]:
     """Return the runs that either side of the books knows, oldest first."""
-    names = {name for side in ("ledger", "logs") for name in _folders(volumes / side)}
+    names = set(_folders(volumes / "ledger"))
+    # Clients of a foreign feed that start together may open several, and agree on one before they log anything.
+    names |= {name for name in set(_folders(volumes / "logs")) - names if any(_folders(volumes / "logs" / name))}
     return sorted((name for name in names if re.match(RUN_PATTERN, name)), key=run_order)
 
 

@@ -90,10 +90,19 @@ class Patience:
         if last is None or sight.summary != last.summary or sight.run != last.run:
             self._summary_log_bytes = sight.log_bytes
             self._since = now
-        elif sight.ledger_bytes != last.ledger_bytes:
+        elif sight.ledger_bytes != last.ledger_bytes or self._is_listening(sight):
             self._since = now
         self._last = sight
         return self._reason(sight) if now - self._since >= PATIENCE_SECONDS else None
+
+    def _is_listening(self, sight: Sight) -> bool:
+        """Tell whether clients wait for a feed that is not ours: it may be silent for as long as it likes."""
+        made = sight.summary
+        return (
+            made is not None
+            and (made.books, made.state) == ("one-sided", "running")
+            and sight.log_bytes <= self._summary_log_bytes
+        )
 
     def _reason(self, sight: Sight) -> str:
         if sight.run is None:

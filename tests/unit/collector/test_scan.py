@@ -27,11 +27,24 @@ def texts(files: RunFiles) -> list[tuple[str, bytes]]:
 
 def test_runs_of_both_sides_are_found_oldest_first(tmp_path: Path) -> None:
     """Runs are the union of both sides; -10 comes after -2, and other folders are none."""
-    for name in ("ledger/20260101T000000Z-10", "logs/20260101T000000Z-2", "ledger/20260101T000000Z", "logs/lost+found"):
+    for name in (
+        "ledger/20260101T000000Z-10", "logs/20260101T000000Z-2/client-1", "ledger/20260101T000000Z", "logs/lost+found/1"
+    ):  # fmt: skip
         (tmp_path / name).mkdir(parents=True)
 
     assert ["20260101T000000Z", "20260101T000000Z-2", "20260101T000000Z-10"] == find_runs(tmp_path)
     assert ("20260101T000000Z", 2) == run_order("20260101T000000Z-2")
+
+
+def test_a_folder_without_logs_is_no_run(tmp_path: Path) -> None:
+    """A run that a client of a foreign feed opened, and may yet give up for another's, is not seen before its logs."""
+    opened = tmp_path / "logs" / "20260101T000000Z"
+    opened.mkdir(parents=True)
+    (opened / "feed.json").touch()
+    assert [] == find_runs(tmp_path)
+    (opened / "client-1").mkdir()
+
+    assert ["20260101T000000Z"] == find_runs(tmp_path)
 
 
 def test_no_folders_are_no_runs(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_what_is_asked_for_is_shown(
 
 def test_the_newest_run_is_meant(volumes: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Of several runs the newest is shown unless one is named."""
-    (volumes / "logs" / "20271122T073000Z").mkdir()
+    (volumes / "logs" / "20271122T073000Z" / "client-1").mkdir(parents=True)
 
     assert 0 == ask(volumes)
     assert ("", "run 20271122T073000Z: no such message\n") == capfd.readouterr()

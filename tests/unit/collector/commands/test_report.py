@@ -77,7 +77,7 @@ def test_the_summary_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_the_newest_run_is_meant(tmp_path: Path) -> None:
     """Unless one is named; an older one leaves the copy beside the runs alone."""
     write(good_run(), tmp_path)
-    (tmp_path / "logs" / "20271122T073000Z").mkdir()
+    (tmp_path / "logs" / "20271122T073000Z" / "client-1").mkdir(parents=True)
 
     assert 98 == main(["report", str(tmp_path), "--out", str(tmp_path / "out")])
     assert b"20271122T073000Z" in written(tmp_path / "out")["summary.json"]

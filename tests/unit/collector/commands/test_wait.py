@@ -127,6 +127,16 @@ def test_any_progress_gives_new_patience() -> None:
     assert patience.look(Sight(RUN, changed, 20, 10), 178) is not None
 
 
+def test_a_foreign_feed_may_be_silent() -> None:
+    """While clients listen to a feed that is not ours nobody has to move; a collector that stands still still has."""
+    made = msgspec.structs.replace(MADE, books="one-sided", state="running")
+    patience = Patience(0)
+
+    assert [None] * 5 == [patience.look(Sight(RUN, made, 0, 10), minute * PATIENCE_SECONDS) for minute in range(5)]
+    assert patience.look(Sight(RUN, made, 0, 99), 4 * PATIENCE_SECONDS + 1) is None
+    assert "collector" in (patience.look(Sight(RUN, made, 0, 99), 6 * PATIENCE_SECONDS) or "")
+
+
 def test_the_first_run_seen_is_the_one(tmp_path: Path) -> None:
     """A run that is opened while waiting does not take the place of the one waited for."""
     write({ledger_source(): good_run()[ledger_source()]}, tmp_path)
