@@ -25,6 +25,9 @@ class Voice:
         pause = SPEAK_SECONDS if summary.state == "running" and quiet_for < 5 else SPEAK_RARELY_SECONDS
         if quiet_for > SILENT_AFTER_SECONDS:
             return False
+        if summary.state == "running" and not summary.totals.received and quiet_for < SPEAK_SECONDS:
+            # It has just begun: a line without a number would put off the one with the first.
+            return False
         if told == self._state and self._said_at is not None and now - self._said_at < pause - EARLY_SECONDS:
             return False
         self._state, self._said_at, self.has_spoken = told, now, True

@@ -35,3 +35,12 @@ def test_a_change_of_state_is_told_at_once() -> None:
         voice.is_due(paused, 0.2, 0.0),
         voice.is_due(paused, 0.3, 0.0),
     ]
+
+
+def test_the_first_line_has_a_number() -> None:
+    """A run that has just begun is not told before something was logged, unless that takes a second."""
+    voice = Voice()
+    begun = replace(RUNNING, totals=replace(RUNNING.totals, received=0))
+
+    assert [False, True] == [voice.is_due(begun, 0.0, 0.0), voice.is_due(RUNNING, 0.2, 0.0)]
+    assert Voice().is_due(begun, 1.0, 1.0)
