@@ -17,22 +17,18 @@ def say(figures: Figures, json_file: Path | None, **more: object) -> None:
 
 
 def table(figures: Figures) -> str:
-    """Return the figures as a Markdown table: median, spread, target."""
-    rounds = sorted({len(values) for values in figures.values.values()})
+    """Return the figures as a Markdown table: median, of how many rounds, spread, target."""
     lines = [
-        f"Median of {' or '.join(map(str, rounds))} rounds, lowest and highest in brackets.",
-        "",
-        "| what | median | spread | target | met |",
-        "|---|--:|--:|--:|---|",
+        "| what | median | rounds | lowest … highest | target | met |",
+        "|---|--:|--:|--:|--:|---|",
     ]
     for metric, values in figures.values.items():
         met = {None: "", True: "yes", False: "**no**"}[figures.met(metric)]
         target = "" if metric.target is None else f"{'≥' if metric.better == 'more' else '≤'} {_number(metric.target)}"
         spread = f"{_number(min(values))} … {_number(max(values))}"
-        lines.append(
-            f"| {metric.name} | {_number(figures.median(metric))} {metric.unit} | {spread} | {target} | {met} |"
-        )
-    lines += [f"| {name} | not here: {why} | | | |" for name, why in figures.skipped.items()]
+        median = f"{_number(figures.median(metric))} {metric.unit}"
+        lines.append(f"| {metric.name} | {median} | {len(values)} | {spread} | {target} | {met} |")
+    lines += [f"| {name} | not here: {why} | | | | |" for name, why in figures.skipped.items()]
     lines += ["", measured.sentence()]
     return "\n".join(lines)
 

@@ -13,7 +13,6 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from statistics import median
 
 from services.contract import summary, wire
 from tests.bench.measure import BooksOpen, Figures, Metric, environment, free_port
@@ -24,7 +23,7 @@ RATE = 1000
 _WHAT = f"p99 from due, {RATE:,} records/s × {CLIENTS} clients"
 ALONE = Metric(f"{_WHAT}, alone", "ms", "less")
 BESIDE = Metric(f"{_WHAT}, beside one that never reads and one that reads 1 KB/s", "ms", "less")
-CHANGE = Metric("what such neighbours add to that p99, of the medians of interleaved runs", "%", "less", 10)
+CHANGE = Metric("what such neighbours add to that p99, of runs in turn", "%", "less", 10)
 
 _SEND_SECONDS = 3
 """The server cuts whoever takes nothing for so long: it happens within the run, and again."""
@@ -90,15 +89,13 @@ class Neighbour:
             connected.sendall(framed(wire.encode(wire.Ping(t1_us=0))))
 
 
-def measure(figures: Figures, folder: Path, records: int, pairs: int) -> None:
-    """Play so many pairs of runs, and hold the medians to each other."""
-    alone, beside = [], []
-    for pair in range(pairs):
-        alone.append(_played(folder / f"alone-{pair}", records, slow=False))
-        beside.append(_played(folder / f"beside-{pair}", records, slow=True))
-    figures.add(ALONE, median(alone))
-    figures.add(BESIDE, median(beside))
-    figures.add(CHANGE, 100 * (median(beside) / median(alone) - 1))
+def measure(figures: Figures, folder: Path, records: int) -> None:
+    """Play a run without them and one with them, and hold them to each other."""
+    alone = _played(folder / "alone", records, slow=False)
+    beside = _played(folder / "beside", records, slow=True)
+    figures.add(ALONE, alone)
+    figures.add(BESIDE, beside)
+    figures.add(CHANGE, 100 * (beside / alone - 1))
 
 
 def _played(folder: Path, records: int, *, slow: bool) -> float:

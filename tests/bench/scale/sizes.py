@@ -25,10 +25,8 @@ class Sizes(NamedTuple):
     cuts: Profile
     growth: tuple[tuple[int, int], ...]
     """Connections, ascending, and records: the same number of deliveries each."""
-    pairs: int
-    """Runs without slow neighbours and with them, in turn."""
     paced: int
-    """Records of each of these runs, at 1,000 a second."""
+    """Records of a run without slow neighbours, and of one with them, at 1,000 a second."""
     volumes: tuple[int, ...]
     """Sizes of the folders to verify, in MB; what the disk has no room for is left out, and said."""
     appended: int
@@ -40,15 +38,14 @@ class Sizes(NamedTuple):
     def full(cls) -> Sizes:
         """Return what `make bench` does."""
         return cls(
-            rounds=2,
-            # The profile of a published benchmark, which did it with 10,000 on 32 cores.
-            cuts=Profile(5_000, 2, 120, 15, 2),
-            growth=((5, 2_000_000), (200, 50_000), (5_000, 2_000)),
-            pairs=4,
+            rounds=5,
+            # A published benchmark's profile, for half of its minute; its whole, beside other servers, is in `profile`.
+            cuts=Profile(5_000, 2, 60, 15, 2),
+            growth=((5, 1_000_000), (200, 25_000), (5_000, 1_000)),
             paced=6_000,
             volumes=(100, 1_000, 10_000),
-            appended=100,
-            idle=10,
+            appended=60,
+            idle=5,
         )
 
     @classmethod
@@ -58,7 +55,6 @@ class Sizes(NamedTuple):
             rounds=1,
             cuts=Profile(300, 2, 12, 3, 1),
             growth=((5, 120_000), (500, 1_200)),
-            pairs=1,
             paced=1_500,
             volumes=(20,),
             appended=6,

@@ -17,7 +17,7 @@ Benchmark = Callable[[Figures, Path, Sizes], None]
 BENCHMARKS: dict[str, Benchmark] = {
     "cuts": lambda figures, folder, sizes: cuts.measure(figures, folder, sizes.cuts),
     "growth": lambda figures, folder, sizes: growth.measure(figures, folder, sizes.growth),
-    "neighbours": lambda figures, folder, sizes: neighbours.measure(figures, folder, sizes.paced, sizes.pairs),
+    "neighbours": lambda figures, folder, sizes: neighbours.measure(figures, folder, sizes.paced),
     "verify": lambda figures, folder, sizes: verifying.measure(figures, folder, sizes.volumes),
     "follow": lambda figures, folder, sizes: following.measure(figures, folder, sizes.appended, sizes.idle),
 }
