@@ -9,7 +9,7 @@ import yaml
 
 from services.runtime.settings import FOREIGN, Setting
 from tests.repo.markdown import rows
-from tests.repo.repository import text
+from tests.repo.repository import compose, text
 
 INSIDE = {"FEED_AUTHORIZATION_FILE": "/feed/authorization", "FEED_CA_FILE": "/feed/ca.pem"}
 """Files of the host that have a name of their own in the container."""
@@ -44,3 +44,45 @@ def test_is_passed_on(setting: Setting) -> None:
     inside = INSIDE.get(setting.name)
 
     assert (f"${{{setting.name}:+{inside}}}" if inside else f"${{{setting.name}:-{default}}}") == given
+
+
+def services() -> dict[str, Any]:
+    """Return what the compose file for foreign feeds says of each service."""
+    found: dict[str, Any] = yaml.load(text("deploy/foreign.yml"), _Loader)
+    return dict(found["services"])
+
+
+@pytest.mark.parametrize("name", ["client", "collector", "prometheus"])
+def test_no_power_is_added(name: str) -> None:
+    """A service has other neighbours and other settings than with a feed of ours, and no more power."""
+    assert services()[name].keys() <= {"environment", "volumes", "depends_on", "networks", "extra_hosts"}
+    assert all(mount["read_only"] for mount in services()[name].get("volumes", []))
+
+
+def test_the_example_is_hardened_like_all() -> None:
+    """The example feed, which only who asks for it gets, has no more power than our own services."""
+    found, hardened = services()["feed"], compose()["x-hardened"]
+
+    assert ["example"] == found["profiles"]
+    assert {name: hardened[name] for name in hardened.keys() & found.keys()} == {
+        name: found[name] for name in hardened.keys() & found.keys()
+    }
+    assert {"read_only", "cap_drop", "security_opt", "init", "pids_limit", "mem_limit"} <= found.keys()
+    assert all(mount["read_only"] for mount in found["volumes"])
+
+
+def test_nothing_waits_for_our_server() -> None:
+    """Our own server is not started, so whoever waits for it elsewhere does not here."""
+    waiting = {name for name, found in compose()["services"].items() if "server" in found.get("depends_on", {})}
+
+    assert ["ours"] == services()["server"]["profiles"]
+    assert waiting <= services().keys()
+    assert not [name for name in waiting if "server" in services()[name]["depends_on"]]
+
+
+def test_only_clients_reach_out() -> None:
+    """The network that leads to the feed has the clients in it, and the example; the collector is not told where."""
+    outside = {name for name, found in services().items() if "outside" in found.get("networks", [])}
+
+    assert {"feed", "client"} == outside
+    assert "" == services()["collector"]["environment"]["SERVER_URL"]
