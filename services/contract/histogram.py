@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
+from typing import NamedTuple
 
 LONGEST_NS = 2**63
 """Longer durations, of which there are none, are counted as this one: a float ends somewhere."""
@@ -28,10 +29,10 @@ _SAMPLE = 128
 """So many durations are looked at to guess whether all of them are few different ones."""
 
 
-def buckets(values_ns: Iterable[int]) -> list[int]:
+def buckets(values_ns: Iterable[int]) -> array[int]:
     """Return the bucket of each duration, none of which is negative or longer than `LONGEST_NS`."""
     # What a float has no room for is rounded, by one part in 2**25 at most; so some values fall into the next bucket.
-    return array("H", array("f", values_ns).tobytes())[_UPPER_HALF::2].tolist()
+    return array("H", array("f", values_ns).tobytes())[_UPPER_HALF::2]
 
 
 def middle_ns(bucket: int) -> int:
@@ -40,6 +41,55 @@ def middle_ns(bucket: int) -> int:
     if shift <= 0:
         return digits >> -shift
     return (digits << shift) + (1 << shift >> 1)
+
+
+class Counted(NamedTuple):
+    """Durations that are counted: to be added wherever they belong, for less than recording them there anew.
+
+    Attributes:
+        counts: how many there are in each bucket that has any.
+        total: of all of them.
+        min: the shortest, ``max`` the longest; of none, both 0.
+    """
+
+    counts: Mapping[int, int]
+    total: int
+    min: int
+    max: int
+
+
+class Gathered:
+    """Durations that are yet to be counted, which costs little of many at once; each takes two bytes until then."""
+
+    __slots__ = ("buckets", "max", "min")
+
+    def __init__(self) -> None:
+        self.buckets = array("H")
+        self.min = self.max = 0
+
+    def take(self, values_ns: Sequence[int]) -> None:
+        """Take durations, negative ones as 0, but ``min`` tells them."""
+        if values_ns:
+            low, high = min(values_ns), max(values_ns)
+            sound = low >= 0 and high <= LONGEST_NS
+            self._extend(
+                buckets(values_ns if sound else [min(max(one, 0), LONGEST_NS) for one in values_ns]), low, high
+            )
+
+    def merge(self, other: Gathered) -> None:
+        """Take what another one has gathered."""
+        if other.buckets:
+            self._extend(other.buckets, other.min, other.max)
+
+    def counted(self) -> Counted:
+        """Count them."""
+        return Counted(Counter(self.buckets), len(self.buckets), self.min, self.max)
+
+    def _extend(self, some: array[int], low: int, high: int) -> None:
+        if self.buckets:
+            low, high = min(low, self.min), max(high, self.max)
+        self.min, self.max = low, high
+        self.buckets += some
 
 
 class Histogram:
@@ -70,6 +120,21 @@ class Histogram:
                 self._counts[bucket] += count
         self._extend(low, high, len(values_ns))
 
+    def add(self, some: Counted) -> None:
+        """Add durations that are counted."""
+        if some.total:
+            counts = self._counts
+            known = counts.get
+            for bucket, count in some.counts.items():
+                counts[bucket] = known(bucket, 0) + count
+            self._extend(some.min, some.max, some.total)
+
+    def gather(self, some: Gathered) -> None:
+        """Count what was gathered, of which there are few."""
+        if some.buckets:
+            self._counts.update(some.buckets)
+            self._extend(some.min, some.max, len(some.buckets))
+
     @property
     def counts(self) -> Mapping[int, int]:
         """How many durations there are in each bucket that has any."""
@@ -78,8 +143,7 @@ class Histogram:
     def merge(self, other: Histogram) -> None:
         """Add another histogram's counts to this one's."""
         if other.min is not None and other.max is not None:
-            self._counts.update(other._counts)
-            self._extend(other.min, other.max, other.count)
+            self.add(Counted(other._counts, other.count, other.min, other.max))
 
     def copy(self) -> Histogram:
         """Return another one with the same counts."""

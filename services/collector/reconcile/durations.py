@@ -32,13 +32,12 @@ class Durations:
 
 def measured(books: RunBooks) -> Durations:
     """Return what was measured in a run until now; books that go on do not change it."""
-    logs = books.logs.values()
     # Without a schedule nothing is due, so there is nothing to be late for.
     scheduled = books.ledger.rate != 0
     return Durations(
-        latency=_merged(log.times.latency for log in logs if scheduled),
-        transit=_merged(log.times.transit for log in logs),
-        block=_merged(log.times.durations for log in logs),
+        latency=books.times.slots.latency.copy() if scheduled else Histogram(),
+        transit=books.times.slots.transit.copy(),
+        block=_merged(log.times.durations for log in books.logs.values()),
         spread=(books.times.heard_spread if books.is_one_sided else books.times.spread).histogram(),
     )
 

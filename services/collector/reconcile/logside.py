@@ -10,12 +10,12 @@ import hashlib
 from services.collector.reconcile.blocks import Content, OpenNote, examine, number
 from services.collector.reconcile.chain import FileChain
 from services.collector.reconcile.heard import HeardBook
+from services.collector.reconcile.moments import Stamps, moment
 from services.collector.reconcile.notes import Note, Notes
 from services.collector.reconcile.strain import Sessions
 from services.collector.reconcile.times import ClientTimes, RunTimes
 from services.collector.scan import Source
 from services.contract import blocklog, foreign
-from services.contract.fields import utc_us
 from services.contract.line import Sealed
 from services.contract.ranges import Ranges
 
@@ -83,7 +83,7 @@ class LogBook:
         self.sessions.add(entry.session)
         if isinstance(entry, foreign.Open):
             self.is_heard, self.feed = True, entry.foreign
-            self.until_us = utc_us(entry.until) if entry.until else None
+            self.until_us = moment(entry.until) if entry.until else None
         for torn in entry.torn:
             self.torn[torn.file] = max(torn.bytes, self.torn.get(torn.file, 0))
 
@@ -150,7 +150,7 @@ class LogFile:
         self._sha = hashlib.sha256()
         self._blocks = 0
         self._messages = 0
-        self._second = ("", 0)
+        self._stamps = Stamps()
         self._stranger: str | None = None
         self.ended = False
 
@@ -229,19 +229,11 @@ class LogFile:
             self.chain.note("inconsistent", f"block {block.block}: {content.problem}")
         try:
             # Messages of one batch share the stamp, so few texts are read.
-            stamps = {text: self._time(text) for text in {message.received_at for message in block.messages}}
+            stamps = self._stamps.read(dict.fromkeys([message.received_at for message in block.messages]))
         except ValueError as bad_time:
             stamps = {}
             self.chain.note("inconsistent", f"block {block.block}: received_at: {bad_time}")
         self.book.enter_block(sealed, block, content, stamps, entry if isinstance(entry, foreign.HeardBlock) else None)
-
-    def _time(self, text: str) -> int:
-        # Most stamps fall into the second of the one before, which need not be read again.
-        if text[:20] == self._second[0] and len(text) == 27 and text[20:26].isdecimal() and text[26] == "Z":
-            return self._second[1] + int(text[20:26])
-        at_us = utc_us(text)
-        self._second = (text[:20], at_us - at_us % 1_000_000)
-        return at_us
 
     def _end(self, sealed: Sealed, entry: blocklog.End) -> None:
         said = (entry.block_count, entry.message_count, entry.sha256)

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from functools import cache
 from itertools import accumulate
 
-from services.contract.histogram import Histogram, middle_ns
+from services.contract.histogram import Counted, middle_ns
 from services.contract.timeline import heat_row
 
 _SHIFT = 2
@@ -25,11 +25,11 @@ class Tally:
         self._low, self._counts = 0, array("Q")
         self.count = self.min = self.max = 0
 
-    def add(self, some: Histogram) -> None:
-        """Count all durations of a histogram."""
-        if some.min is None or some.max is None:
+    def add(self, some: Counted) -> None:
+        """Add durations that are counted."""
+        if not some.total:
             return
-        self._extend(some.min, some.max, some.count)
+        self._extend(some.min, some.max, some.total)
         self._reach(min(some.counts) >> _SHIFT, max(some.counts) >> _SHIFT)
         counts, low = self._counts, self._low
         for bucket, count in some.counts.items():

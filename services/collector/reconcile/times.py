@@ -11,13 +11,13 @@ from services.collector.reconcile.blocks import Content
 from services.collector.reconcile.edges import Edges
 from services.collector.reconcile.heard import runs_of
 from services.collector.reconcile.heardspread import HeardSpread
-from services.collector.reconcile.moments import bounded
+from services.collector.reconcile.moments import corrected
 from services.collector.reconcile.silence import Silences
 from services.collector.reconcile.spread import Spread
 from services.collector.reconcile.timeslots import TimeSlots
 from services.contract.blocklog import Block, Message
 from services.contract.foreign import HeardBlock
-from services.contract.histogram import Histogram
+from services.contract.histogram import Counted, Gathered, Histogram
 
 GATHERED = 256
 """So many blocks' durations are counted at once."""
@@ -73,10 +73,15 @@ class ClientTimes:
             self._durations.record(self._lasted)
             del self._lasted[:]
 
-    def count(self, latency: Histogram, transit: Histogram) -> None:
+    def add(self, latency: Counted, transit: Counted) -> None:
         """Count the durations of some messages."""
-        self._latency.merge(latency)
-        self._transit.merge(transit)
+        self._latency.add(latency)
+        self._transit.add(transit)
+
+    def gather(self, latency: Gathered, transit: Gathered) -> None:
+        """Count the durations of a few messages."""
+        self._latency.gather(latency)
+        self._transit.gather(transit)
 
     def take(self, block: Block, content: Content, stamps: Mapping[str, int], heard: HeardBlock | None = None) -> None:
         """Take a block that has messages.
@@ -88,19 +93,15 @@ class ClientTimes:
             heard: the same block as it was heard, of a feed that is not ours.
         """
         if not stamps:
-            latencies, transits = _durations(block.messages, heard)
-            self._latency.record(latencies)
-            self._transit.record(transits)
+            self._run.slots.take_undated(self, *_durations(block.messages, heard))
             return
-        offset = block.clock_offset_us
-        moments = {text: bounded(at_us + offset) for text, at_us in stamps.items()}
-        ordered = sorted(set(moments.values()))
+        moments, ordered = corrected(stamps, block.clock_offset_us)
         earliest, latest = ordered[0], ordered[-1]
         self.first_us = earliest if self.first_us is None else min(self.first_us, earliest)
         self.last_us = latest if self.last_us is None else max(self.last_us, latest)
         self.bars.take(block, earliest)
         self.silences.take(block, ordered)
-        self._enter_slots(block, content, moments, heard)
+        self._enter_slots(block, content, moments, heard, earliest, latest)
         if heard is not None:
             self._run.heard_spread.take(self.client, heard.messages, moments)
             for first, last, begin, end in runs_of(heard.messages):
@@ -122,22 +123,26 @@ class ClientTimes:
             self.edges.add(first, last, came[first], came[last])
 
     def _enter_slots(
-        self, block: Block, content: Content, moments: Mapping[str, int], heard: HeardBlock | None
+        self,
+        block: Block,
+        content: Content,
+        moments: Mapping[str, int],
+        heard: HeardBlock | None,
+        earliest: int,
+        latest: int,
     ) -> None:
         slots = self._run.slots
-        earliest, latest = min(moments.values()), max(moments.values())
         slots.cover(earliest, latest)
         step_us = slots.step_us
         if earliest // step_us == latest // step_us:
             slots.take(self, earliest // step_us, *_durations(block.messages, heard), block.count, content.size)
             return
-
-        def place(message: Message) -> int:
-            return moments[message.received_at] // step_us
-
-        for at, some in groupby(block.messages, place):
-            messages = list(some)
-            size = len(b"".join([message.record for message in messages]))
+        places, begin, left = [moments[message.received_at] // step_us for message in block.messages], 0, content.size
+        for at, some in groupby(places):
+            messages = block.messages[begin : begin + len(list(some))]
+            begin += len(messages)
+            size = len(b"".join([message.record for message in messages])) if begin < len(places) else left
+            left -= size
             slots.take(self, at, *_durations(messages, heard), len(messages), size)
 
 

@@ -8,71 +8,19 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from itertools import zip_longest
-from typing import Protocol
 
-from services.collector.reconcile.tally import Tally
-from services.contract.histogram import Histogram
+from services.collector.reconcile.timeslot import NOTHING, Part, Receiver, TimeSlot
+from services.contract.histogram import Counted, Histogram
 from services.contract.timeline import MOST_SLOTS, Slot
 
 FINEST_US = 250_000
 """The width of a slot while all of them are few enough; then it doubles."""
 GATHERED = 8192
-"""So many messages of one client and slot are counted at once: what counting costs is mostly to begin it."""
-_NOTHING = -1.0
-
-
-class Receiver(Protocol):
-    """One client, which counts the durations of its messages."""
-
-    def count(self, latency: Histogram, transit: Histogram) -> None:
-        """Count the durations of some of its messages."""
-
-
-class TimeSlot:
-    """All that was received within one slot."""
-
-    __slots__ = ("_made", "bytes", "latency", "messages", "transit", "worst")
-
-    def __init__(self) -> None:
-        self.messages = self.bytes = 0
-        self.latency, self.transit = Tally(), Tally()
-        self.worst = (array("f"), array("f"))
-        """The longest latency and the longest transit by number of client, negative where it received nothing."""
-        self._made: tuple[tuple[int, int, bool], Slot] | None = None
-
-    def add(self, number: int, count: int, size: int, latency: Histogram, transit: Histogram) -> None:
-        """Count so many messages of one client, ``size`` bytes of records, and the durations that are known of them."""
-        self.messages, self.bytes = self.messages + count, self.bytes + size
-        for durations, worst, some in zip((self.latency, self.transit), self.worst, (latency, transit), strict=True):
-            durations.add(some)
-            worst.extend([_NOTHING] * (number + 1 - len(worst)))
-            if some.max is not None:
-                worst[number] = max(worst[number], some.max, 0)
-
-    def merge(self, other: TimeSlot) -> None:
-        """Count what was received within another slot."""
-        self.messages, self.bytes = self.messages + other.messages, self.bytes + other.bytes
-        self.latency.merge(other.latency)
-        self.transit.merge(other.transit)
-        for worst, others in zip(self.worst, other.worst, strict=True):
-            worst[:] = array("f", [max(pair) for pair in zip_longest(worst, others, fillvalue=_NOTHING)])
-
-    def slot(self, at_us: int, *, scheduled: bool) -> Slot:
-        """Return what is told of the slot that begins at ``at_us``; without a schedule nothing is late."""
-        # Nearly all slots are over: nothing of them changes from one telling to the next.
-        key = (at_us, self.messages, scheduled)
-        if self._made is None or self._made[0] != key:
-            told = Slot(
-                at_us=at_us,
-                messages=self.messages,
-                bytes=self.bytes,
-                latency=self.latency.summary() if scheduled else None,
-                transit=self.transit.summary(),
-                heat=(self.latency if scheduled else self.transit).heat(),
-            )
-            self._made = key, told
-        return self._made[1]
+"""So many messages of one client and slot are taken together, at most."""
+MANY = 2048
+"""So many are counted once, and their counts added to client, slot and run; of fewer, adding costs more."""
+MOST_WAITING = 262_144
+"""So many messages, of which there are few of each client and slot, wait to be counted slot by slot."""
 
 
 class TimeSlots:
@@ -84,10 +32,22 @@ class TimeSlots:
         self._first_us: int | None = None
         self._last_us = 0
         self._numbers: dict[Receiver, int] = {}
-        self._who: Receiver | None = None
-        self._place = self._count = self._size = 0
-        self._latencies: list[int] = []
-        self._transits: list[int] = []
+        self._part: Part | None = None
+        self._place = self._count = 0
+        self._waiting: dict[int, TimeSlot] = {}
+        self._latency, self._transit = Histogram(), Histogram()
+
+    @property
+    def latency(self) -> Histogram:
+        """From due to received, of all messages of all clients."""
+        self.settle()
+        return self._latency
+
+    @property
+    def transit(self) -> Histogram:
+        """From sent to received, of all messages of all clients."""
+        self.settle()
+        return self._transit
 
     def cover(self, first_us: int, last_us: int | None = None) -> None:
         """Have slots from one moment to another, or at one, and as wide as that takes."""
@@ -119,7 +79,7 @@ class TimeSlots:
     ) -> None:
         """Take messages that a client received within one slot, the ``place``-th since 1970.
 
-        They are counted when messages of another slot or client come, or when `settle` is called.
+        They are counted when there are many, or when `settle` is called.
 
         Args:
             who: the client.
@@ -129,29 +89,52 @@ class TimeSlots:
             count: of the messages, at least one.
             size: bytes of their records.
         """
-        if who is not self._who or place != self._place or self._count >= GATHERED:
-            self.settle()
-            self._who, self._place = who, place
-        self._latencies += latencies
-        self._transits += transits
-        self._count, self._size = self._count + count, self._size + size
+        part = self._part
+        if part is None or part.who is not who or place != self._place or part.messages >= GATHERED:
+            self._close()
+            part = self._part = Part(who)
+            self._place = place
+        part.take(latencies, transits, count, size)
+
+    def take_undated(self, who: Receiver, latencies: Sequence[int], transits: Sequence[int]) -> None:
+        """Take messages of which nobody knows when they came: they belong to no slot."""
+        part = Part(who)
+        part.take(latencies, transits, 0, 0)
+        who.gather(part.latency, part.transit)
+        self._latency.gather(part.latency)
+        self._transit.gather(part.transit)
 
     def settle(self) -> None:
         """Count what was taken and not counted yet."""
-        if self._who is None:
+        self._close()
+        waiting, self._waiting, self._count = self._waiting, {}, 0
+        for slot in waiting.values():
+            self._add(*slot.settled())
+
+    def _close(self) -> None:
+        part, self._part = self._part, None
+        if part is None:
             return
-        latency, transit = Histogram(), Histogram()
-        latency.record(self._latencies)
-        transit.record(self._transits)
-        self._who.count(latency, transit)
         slot = self._slots.get(self._place)
         if slot is None:
             slot = self._slots[self._place] = TimeSlot()
-        number = self._numbers.setdefault(self._who, len(self._numbers))
-        slot.add(number, self._count, self._size, latency, transit)
-        self._who, self._count, self._size = None, 0, 0
-        self._latencies.clear()
-        self._transits.clear()
+        slot.note(self._numbers.setdefault(part.who, len(self._numbers)), part)
+        if part.messages >= MANY:
+            latency, transit = part.latency.counted(), part.transit.counted()
+            part.who.add(latency, transit)
+            slot.add(latency, transit)
+            self._add(latency, transit)
+            return
+        part.who.gather(part.latency, part.transit)
+        slot.gather(part.latency, part.transit)
+        self._waiting[self._place] = slot
+        self._count += part.messages
+        if self._count >= MOST_WAITING:
+            self.settle()
+
+    def _add(self, latency: Counted, transit: Counted) -> None:
+        self._latency.add(latency)
+        self._transit.add(transit)
 
     def slots(self, *, scheduled: bool) -> list[Slot]:
         """Return every slot from the first moment to the last, those in which nothing came too."""
@@ -170,7 +153,7 @@ class TimeSlots:
         rows = []
         for _, slot in told:
             row = slot.worst[not scheduled] if slot else empty
-            found = [row[number] if number < len(row) else _NOTHING for number in numbers]
+            found = [row[number] if number < len(row) else NOTHING for number in numbers]
             rows.append([None if worst < 0 else int(worst) for worst in found])
         return list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in every]
 

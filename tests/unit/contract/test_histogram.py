@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.contract.histogram import Histogram, buckets, middle_ns
+from services.contract.histogram import Gathered, Histogram, buckets, middle_ns
 
 PERCENTS = (50, 90, 99, 99.9)
 HOUR_NS = 3_600_000_000_000
@@ -153,6 +153,23 @@ def test_merging_is_order_independent(parts: list[list[int]], dice: random.Rando
 def test_buckets_tell_their_counts(values: list[int]) -> None:
     """Every duration is counted in its bucket."""
     assert Counter(buckets(values)) == of(values).counts
+
+
+@given(st.lists(st.lists(durations | st.integers(-300, 300), max_size=50), max_size=5))
+def test_gathered_counts_alike(parts: list[list[int]]) -> None:
+    """Recorded at once, gathered and counted, gathered apart and merged, or added counted: all tell the same."""
+    expected = of([value for values in parts for value in values])
+    every, few, added = Gathered(), Histogram(), Histogram()
+    for values in parts:
+        gathered = Gathered()
+        gathered.take(values)
+        every.merge(gathered)
+        few.gather(gathered)
+        added.add(gathered.counted())
+    whole = Histogram()
+    whole.add(every.counted())
+
+    assert quantiles(expected) == quantiles(few) == quantiles(added) == quantiles(whole)
 
 
 def test_merging_an_empty_one_changes_nothing() -> None:

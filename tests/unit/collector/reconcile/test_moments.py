@@ -1,9 +1,11 @@
 """Tests of services/collector/reconcile/moments.py."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from services.collector.reconcile.moments import bounded, moment
-from services.contract.fields import MAX_INTEGER
+from services.collector.reconcile.moments import Stamps, bounded, corrected, moment
+from services.contract.fields import MAX_INTEGER, utc_text, utc_us
 
 
 def test_a_moment_is_read() -> None:
@@ -23,3 +25,36 @@ def test_what_is_no_time_is_none(text: str) -> None:
 def test_a_wild_clock_is_bounded(at_us: int, expected: int) -> None:
     """Whatever a clock says, every reader of JSON can take the moment."""
     assert expected == bounded(at_us)
+
+
+@pytest.mark.parametrize(
+    ("offset_us", "expected"),
+    [(0, [1, 9]), (5, [6, 14]), (-4, [0, 5]), (MAX_INTEGER, [MAX_INTEGER, MAX_INTEGER])],
+)
+def test_stamps_are_corrected(offset_us: int, expected: list[int]) -> None:
+    """All moments are moved by the offset, and bounded."""
+    moments, ordered = corrected({"late": 9, "early": 1}, offset_us)
+
+    assert {"early": expected[0], "late": expected[1]} == moments
+    assert expected == ordered
+
+
+@given(st.lists(st.integers(0, 4 * 10**15), max_size=9))
+def test_stamps_are_read_as_any_time_is(moments: list[int]) -> None:
+    """Within a second and across, the short way gives what the long way gives."""
+    texts = [utc_text(at_us) for at_us in [*moments, *[at_us + 1 for at_us in moments]]]
+
+    assert {text: utc_us(text) for text in texts} == Stamps().read(texts)
+
+
+def test_a_stamp_in_another_form_is_read_as_well() -> None:
+    """Fewer digits and another zone are RFC 3339 too, within the second of the one before."""
+    texts = [utc_text(1_000_001), "1970-01-01T00:00:01.5Z", "1970-01-01T02:00:01.000002+02:00"]
+
+    assert [1_000_001, 1_500_000, 1_000_002] == list(Stamps().read(texts).values())
+
+
+def test_what_is_no_stamp_is_refused() -> None:
+    """A text that names no time is an error."""
+    with pytest.raises(ValueError, match="yesterday"):
+        Stamps().read(["yesterday"])

@@ -6,24 +6,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.reconcile.tally import Tally
-from services.contract.histogram import LONGEST_NS, Histogram
+from services.contract.histogram import LONGEST_NS, Counted, Gathered
 from services.contract.timeline import heat_row
 
 parts = st.lists(st.lists(st.integers(-5, 2**63) | st.integers(10**6, 10**7), max_size=50), min_size=1, max_size=5)
 
 
-def histogram(values: list[int]) -> Histogram:
-    """Return these durations as a histogram."""
-    made = Histogram()
-    made.record(values)
-    return made
+def counted(values: list[int]) -> Counted:
+    """Return these durations, counted."""
+    made = Gathered()
+    made.take(values)
+    return made.counted()
 
 
 def of(*parts: list[int]) -> Tally:
     """Return the tally of durations that came in parts."""
     made = Tally()
     for values in parts:
-        made.add(histogram(values))
+        made.add(counted(values))
     return made
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.collector.reconcile import timeslots
 from services.collector.reconcile.timeslots import FINEST_US, TimeSlots
 from services.contract.fields import MAX_INTEGER
-from services.contract.histogram import Histogram
+from services.contract.histogram import Counted, Gathered, Histogram
 from services.contract.timeline import MOST_SLOTS, Slot
 
 
@@ -19,10 +21,15 @@ class Client:
     def __init__(self) -> None:
         self.latency, self.transit = Histogram(), Histogram()
 
-    def count(self, latency: Histogram, transit: Histogram) -> None:
+    def add(self, latency: Counted, transit: Counted) -> None:
         """Count the durations of some messages."""
-        self.latency.merge(latency)
-        self.transit.merge(transit)
+        self.latency.add(latency)
+        self.transit.add(transit)
+
+    def gather(self, latency: Gathered, transit: Gathered) -> None:
+        """Count the durations of a few messages."""
+        self.latency.gather(latency)
+        self.transit.gather(transit)
 
 
 class Came(NamedTuple):
@@ -53,7 +60,9 @@ def told(order: list[Came], *, scheduled: bool = True) -> object:
     """Return all that is told of what came in this order."""
     slots, clients = made(order)
     worst = slots.worst(clients, scheduled=scheduled)
-    return slots.step_us, slots.slots(scheduled=scheduled), worst, [client.latency.counts for client in clients]
+    counts = [(client.latency.counts, client.transit.counts) for client in clients]
+    counts.append((slots.latency.counts, slots.transit.counts))
+    return slots.step_us, slots.slots(scheduled=scheduled), worst, counts
 
 
 def test_a_slot_adds_up_what_came_within_it() -> None:
@@ -119,6 +128,28 @@ orders = st.lists(things, min_size=1, max_size=30).flatmap(
 def test_the_order_does_not_matter(orders: tuple[list[Came], list[Came]], scheduled: bool) -> None:
     """Whatever comes first, the same slots remain, and every client has counted the same."""
     assert told(orders[0], scheduled=scheduled) == told(orders[1], scheduled=scheduled)
+
+
+@given(orders)
+def test_how_many_are_counted_at_once_does_not_matter(orders: tuple[list[Came], list[Came]]) -> None:
+    """Counted together or each by itself, kept waiting long or not at all: the slots and the counts are the same."""
+    expected = told(orders[0])
+    for gathered, many, waiting in ((1, 1, 1), (4, 2, 3), (4, 9, 3), (9, 9, 9)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(timeslots, "GATHERED", gathered)
+            patch.setattr(timeslots, "MANY", many)
+            patch.setattr(timeslots, "MOST_WAITING", waiting)
+
+            assert expected == told(orders[1])
+
+
+def test_what_came_at_no_known_time_is_in_no_slot() -> None:
+    """It counts for its client and for the run, and is not drawn."""
+    slots, client = TimeSlots(), Client()
+    slots.take_undated(client, [5, 6], [7])
+
+    assert (2, 2, 1) == (client.latency.count, slots.latency.count, slots.transit.count)
+    assert [] == slots.slots(scheduled=True)
 
 
 @given(orders)
