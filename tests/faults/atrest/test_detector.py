@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 KINDS = ("damaged", "removed", "of another client", "of another run")
 TIMES = (1, 3)
-SIZE, RECORDS, RATE = 10, 1600, 200
+SIZE, RECORDS, RATE = 10, 2000, 200
 HONEST_SECONDS = 5.0
 CAUSES = {"damaged": "corrupt_block", "removed": "receipted_not_logged"}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from services.collector.commands.verify import check
-from services.collector.publish.faces import CLIENTS, JUNIT, MARKDOWN, SUMMARY, TIMELINE
+from services.collector.publish.faces import CLIENTS, JUNIT, MARKDOWN, REPORT, SUMMARY, TIMELINE
 from services.contract.summary import decode
 from tests.faults.containers.books import assert_all_held, held
 from tests.faults.containers.hurry import hurry
@@ -116,5 +116,5 @@ def test_a_summary_is_whole_or_not_there(
     assert undated(recomputed) == undated(found)
     assert [] == reader.broken
     assert {"summary.json", "of the run"} == set(reader.whole)
-    files = {CLIENTS, JUNIT, MARKDOWN, SUMMARY, TIMELINE}
+    files = {CLIENTS, JUNIT, MARKDOWN, REPORT, SUMMARY, TIMELINE}
     assert files == set(os.listdir(folder / "summary" / found.run)) - {".summary.json.new"}

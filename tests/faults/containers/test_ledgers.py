@@ -112,7 +112,7 @@ def test_a_ledger_that_is_lost_is_named(
             back = recovery_seconds(stack.volumes, RECORDS, NAMES, RECOVERY_SECONDS)
             with capsys.disabled():
                 print(lost[-1], json.dumps(back))
-            assert lost[-1] not in stack.volumes.runs()
+            assert not (folder / "ledger" / lost[-1]).exists()
             tally.fault("ledger-lost", str(SERVER), max(back.values()))
         hurry(stack, HURRIED)
         stack.wait(timeout=120)
