@@ -14,6 +14,7 @@ from services.collector.commands import command
 from services.collector.settings import CollectorSettings
 from services.contract.summary import EXIT_ABORTED, EXIT_BAD_SETTINGS
 from services.runtime.errors import OperatorError
+from services.runtime.memory import keep_freed
 from services.runtime.version import SOFTWARE
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ COMMANDS = ("wait", "report", "verify", "compare", "messages", "prove", "control
 
 def main(arguments: Sequence[str]) -> int:
     """Do what the command line says; return the exit code."""
+    keep_freed()
     # A terminal without UTF-8 shows a question mark rather than a traceback.
     for stream in (sys.stdout, sys.stderr):
         getattr(stream, "reconfigure", lambda **_: None)(errors="replace")

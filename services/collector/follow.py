@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from services.collector.reconcile.accounts import accounts
-from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.books import RunBooks, unhurried
 from services.collector.reconcile.durations import Durations, measured
 from services.collector.reconcile.snapshot import Snapshot, snapshot
 from services.collector.reconcile.thresholds import Limit
@@ -27,8 +27,9 @@ class Follow:
     ``lines`` and ``bytes`` count what was read, what was read again too; ``durations`` are those of the last snapshot.
     """
 
-    def __init__(self, volumes: Path, run: str, now: float) -> None:
+    def __init__(self, volumes: Path, run: str, now: float, rest: Callable[[], None] = unhurried) -> None:
         self.run = run
+        self._rest = rest
         self.changed_at = now
         self.behind = self.rereading = False
         self.lines = self.bytes = 0
@@ -40,7 +41,7 @@ class Follow:
 
     def _begin(self) -> None:
         self._files = RunFiles(self._volumes, self.run)
-        self.books = RunBooks(self.run)
+        self.books = RunBooks(self.run, self._rest)
         self._has_tails = False
         self._holding: Iterator[None] | None = None
 

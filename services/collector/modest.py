@@ -6,11 +6,15 @@ What it has no time for now still lies in the files, and is read the moment ther
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 NICE = 10
 """A tenth of the processor at most, wherever server and clients want all of it."""
+WORK_SECONDS, REST_SECONDS = 0.0005, 0.0001
+"""So long it works in a row, and so long it rests then."""
 _AUTOGROUP = Path("/proc/self/autogroup")
 
 
@@ -21,3 +25,21 @@ def give_way() -> None:
     if os.getsid(0) == os.getpid():
         with suppress(OSError):
             _AUTOGROUP.write_text(str(NICE), encoding="ascii")
+
+
+class Rest:
+    """Called again and again in the course of long work, rests now and then.
+
+    Niceness alone does not do: Linux may leave whoever has a processor there until its next tick, milliseconds later,
+    although somebody more important has woken up meanwhile.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._now, self._sleep = now, sleep
+        self._rested_at = now()
+
+    def __call__(self) -> None:
+        """Rest for a moment, if the last one is over long enough."""
+        if self._now() - self._rested_at >= WORK_SECONDS:
+            self._sleep(REST_SECONDS)
+            self._rested_at = self._now()

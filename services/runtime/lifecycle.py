@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from services.contract.summary import EXIT_BAD_SETTINGS
 from services.runtime.errors import OperatorError
+from services.runtime.memory import keep_freed
 
 Settings = TypeVar("Settings")
 
@@ -33,6 +34,7 @@ def run(
     """
     # Group-writable: the host's user, in whose group the volumes are, deletes logs without sudo.
     os.umask(0o002)
+    keep_freed()
     while True:
         try:
             settings = read_settings()

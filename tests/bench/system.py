@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,8 @@ def flat_out(figures: Figures, folder: Path, records: int) -> None:
 
 def paced(figures: Figures, folder: Path, records: int) -> None:
     """Play at 1,000 records per second and read the latency from the due time."""
+    # What the benchmark before has written and not synced would be written now, between the blocks.
+    os.sync()
     played = _play(folder, RATE=1000, RECORDS=records)
     latency = played.summary.latency_ns
     for metric, value in ((P50, latency.p50), (P99, latency.p99), (P99_9, latency.p99_9)):

@@ -108,6 +108,7 @@ def client_order(name: str) -> tuple[str, int, str]:
 
 
 def _account(books: RunBooks, name: str) -> Account:
+    books.rest()
     log = books.logs.get(name) or LogBook(name, books.times)
     ledger = books.ledger.clients.get(name) or ClientLedger()
     end = books.ledger.end

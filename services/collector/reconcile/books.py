@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from services.collector.reconcile.chain import Damage
 from services.collector.reconcile.ledgerside import LedgerBook, LedgerFile
@@ -14,11 +14,20 @@ from services.contract.fields import utc_text
 from services.contract.summary import RunState
 
 
-class RunBooks:
-    """One run: the ledger, and the log of every client."""
+def unhurried() -> None:
+    """Do not rest."""
 
-    def __init__(self, run: str) -> None:
+
+class RunBooks:
+    """One run: the ledger, and the log of every client.
+
+    Whoever sums them up calls ``rest`` between one client and the next: with many it takes long, and a collector that
+    measures beside what it measures must not hold up a processor.
+    """
+
+    def __init__(self, run: str, rest: Callable[[], None] = unhurried) -> None:
         self.run = run
+        self.rest = rest
         self.times = RunTimes()
         self.ledger = LedgerBook()
         self.logs: dict[str, LogBook] = {}

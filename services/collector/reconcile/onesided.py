@@ -100,6 +100,7 @@ def _union(books: RunBooks, names: Iterable[str]) -> dict[Name, Ranges]:
 
 
 def _account(books: RunBooks, name: str, union: dict[Name, Ranges], *, final: bool) -> HeardAccount:
+    books.rest()
     log = books.logs[name]
     state = _state(books, log, final=final)
     sequences = log.heard.sequences()

@@ -6,21 +6,18 @@ from collections.abc import Sequence
 from itertools import chain
 
 from services.collector import words
-from services.collector.reconcile import checks, closing, measures, onesided_checks, unknown
+from services.collector.reconcile import checks, closing, measures, onesided_checks, sums, unknown
 from services.collector.reconcile.account import Account, fault_order
 from services.collector.reconcile.accounts import accounts
 from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.case import Answer, Case
 from services.collector.reconcile.durations import Durations, measured
 from services.collector.reconcile.thresholds import Limit, judge
-from services.contract.fields import utc_text
 from services.contract.summary import (
-    Causes,
     ClientSummary,
     Fault,
     Quantiles,
     RunState,
-    Silence,
     Summary,
     Threshold,
     Totals,
@@ -49,7 +46,7 @@ def reconcile(
     """
     every = accounts(books, final=final) if every is None else every
     scheduled = books.ledger.rate != 0
-    totals = _totals(every)
+    totals = sums.totals(every)
     histograms = (taken or measured(books)).by_name()
     durations = {name: Quantiles.of(histogram) for name, histogram in histograms.items()}
     faults = sorted([*chain(*(account.faults for account in every)), *ledger_faults(books)], key=fault_order)
@@ -77,15 +74,23 @@ def reconcile(
         transit_ns=durations["transit"],
         block_duration_ns=durations["block"],
         spread_ns=durations["spread"],
-        silence=_silence(every),
-        clients=[_client(account, scheduled=scheduled) for account in every],
-        missing_by_cause=_causes(every),
+        silence=sums.silence(every),
+        clients=_clients(books, every, scheduled=scheduled),
+        missing_by_cause=sums.causes(every),
         faults=faults,
         total=ledger.end.last if ledger.end else ledger.open.total if ledger.open else None,
         rate=ledger.rate,
         made_at=made_at,
     )
     return unknown.without_the_unknown(made, books, every) if books.is_one_sided else made
+
+
+def _clients(books: RunBooks, every: Sequence[Account], *, scheduled: bool) -> list[ClientSummary]:
+    made = []
+    for account in every:
+        books.rest()
+        made.append(sums.client(account, scheduled=scheduled))
+    return made
 
 
 def ledger_faults(books: RunBooks) -> list[Fault]:
@@ -112,89 +117,6 @@ def _state(books: RunBooks, *, final: bool) -> RunState:
     # A run without a ledger has no end; what is final is closed all the same, and not read again.
     state = books.state
     return "closed" if final and (state == "ended" or not books.ledger.opens) else state
-
-
-def _causes(every: Sequence[Account]) -> Causes:
-    def total(cause: str) -> int:
-        return sum(len(account.causes.get(cause, ())) for account in every)
-
-    return Causes(
-        never_sent=sum(account.never_sent for account in every),
-        sent_not_logged=total("sent_not_logged"),
-        corrupt_in_flight=total("corrupt_in_flight"),
-        receipted_not_logged=total("receipted_not_logged"),
-        corrupt_block=total("corrupt_block"),
-        foreign=total("foreign"),
-    )
-
-
-def _totals(every: Sequence[Account]) -> Totals:
-    firsts = [account.log.times.first_us for account in every if account.log.times.first_us is not None]
-    lasts = [account.log.times.last_us for account in every if account.log.times.last_us is not None]
-    duration_ns = (max(lasts) - min(firsts)) * 1000 if firsts and lasts else None
-    received = sum(account.received for account in every)
-    total_bytes = sum(account.log.bytes for account in every)
-    return Totals(
-        expected=sum(account.expected for account in every),
-        received=received,
-        missing=sum(account.missing_count for account in every),
-        duplicates=sum(account.duplicates for account in every),
-        reordered=sum(account.reordered for account in every),
-        corrupt=sum(len(account.log.corrupt) for account in every),
-        residual=sum(account.residual for account in every),
-        blocks=sum(account.log.blocks.count for account in every),
-        bytes=total_bytes,
-        logged_not_receipted=sum(account.logged_not_receipted for account in every),
-        duration_ns=duration_ns,
-        messages_per_second=received * 1e9 / duration_ns if duration_ns else None,
-        bytes_per_second=total_bytes * 1e9 / duration_ns if duration_ns else None,
-    )
-
-
-def _client(account: Account, *, scheduled: bool) -> ClientSummary:
-    log = account.log
-    return ClientSummary(
-        client=account.client,
-        state=account.state,
-        block_size=_block_size(account),
-        blocks=log.blocks.count,
-        sessions=len({session for session, _ in (*log.opens, *log.ends)} | log.blocks.sessions),
-        expected=account.expected,
-        received=account.received,
-        missing=account.missing_count,
-        duplicates=account.duplicates,
-        reordered=account.reordered,
-        corrupt=len(log.corrupt),
-        residual=account.residual,
-        bytes=log.bytes,
-        logged_not_receipted=account.logged_not_receipted,
-        missing_ranges=account.missing.spans(),
-        missing_by_cause=_causes([account]),
-        torn=sum(log.torn.values()),
-        clock_offset_us=log.clock_offset_us,
-        clock_error_us=log.clock_error_us,
-        latency_ns=Quantiles.of(log.times.latency) if scheduled else Quantiles(),
-        transit_ns=Quantiles.of(log.times.transit),
-        block_duration_ns=Quantiles.of(log.times.durations),
-        silence_ns=account.silence.ns if account.silence else None,
-        silence_at=utc_text(account.silence.at_us) if account.silence else None,
-    )
-
-
-def _silence(every: Sequence[Account]) -> Silence | None:
-    known = [(account.silence, account.client) for account in every if account.silence]
-    # Of equally long ones the first client's.
-    found, client = max(known, key=lambda one: one[0].ns, default=(None, ""))
-    return Silence(client=client, at=utc_text(found.at_us), duration_ns=found.ns) if found else None
-
-
-def _block_size(account: Account) -> int | None:
-    opens = account.log.opens
-    if opens:
-        notes = opens[max(opens)]
-        return notes[min(notes)].block_size
-    subscriptions = account.ledger.subscriptions
-    return subscriptions[max(subscriptions)].block_size or None if subscriptions else None
 
 
 def _judge(case: Case, answers: dict[str, Answer], thresholds: Sequence[Threshold]) -> tuple[Verdict, list[str]]:

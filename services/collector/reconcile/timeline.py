@@ -30,7 +30,7 @@ def draw(books: RunBooks, every: Sequence[Account]) -> Timeline:
         end_us=_end(books, every),
         step_us=slots.step_us,
         slots=slots.slots(scheduled=scheduled),
-        lanes=[_lane(account, in_slots) for account, in_slots in zip(chosen, worst, strict=True)],
+        lanes=[_lane(books, account, in_slots) for account, in_slots in zip(chosen, worst, strict=True)],
         marks=marks(books.ledger),
     )
 
@@ -57,7 +57,8 @@ def _end(books: RunBooks, every: Sequence[Account]) -> int | None:
     return ended if ended is not None else max(lasts, default=None)
 
 
-def _lane(account: Account, worst: list[int | None]) -> Lane:
+def _lane(books: RunBooks, account: Account, worst: list[int | None]) -> Lane:
+    books.rest()
     bars = account.log.times.bars
     return Lane(client=account.client, stride=bars.stride, bars=bars.bars(), gaps=_gaps(account), worst=worst)
 

@@ -109,6 +109,17 @@ def test_a_backlog_is_read_in_slices(tmp_path: Path) -> None:
     assert "PASS" == follow.snapshot((), final=True).summary.verdict
 
 
+def test_clients_are_summed_up_with_rests(tmp_path: Path) -> None:
+    """Between one client and the next a summary may rest."""
+    write(good_run(), tmp_path)
+    rests = list[None]()
+    follow = Follow(tmp_path, RUN, 0.0, lambda: rests.append(None))
+    follow.read(0.0, lambda: False)
+
+    assert not rests
+    assert len(follow.snapshot((), final=False).summary.clients) < len(rests)
+
+
 def test_what_was_read_is_held_to_what_stands_there_by_slices(tmp_path: Path) -> None:
     """A recheck that was broken off goes on where it was, sees damage in the rest, and all of it when begun anew."""
     follow = followed(tmp_path, good_run())

@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from services.collector.modest import NICE
+from services.collector.modest import NICE, REST_SECONDS, WORK_SECONDS, Rest
 
 SAYS = """
 import os
@@ -16,6 +17,27 @@ give_way()
 give_way()
 print(os.nice(0), open("/proc/self/autogroup").read() if os.path.exists("/proc/self/autogroup") else "")
 """
+
+
+def test_long_work_is_done_with_rests() -> None:
+    """Whoever asks all the time rests once in so long, and the time of a rest is not counted as work."""
+    now, rests = 0.0, list[float]()
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        assert REST_SECONDS == seconds
+        now += 7 * seconds
+        rests.append(now)
+
+    rest = Rest(lambda: now, sleep)
+    for _ in range(1000):
+        now += WORK_SECONDS / 100
+        rest()
+
+    assert 9 <= len(rests) <= 10
+    assert [WORK_SECONDS + 7 * REST_SECONDS] * (len(rests) - 1) == pytest.approx(
+        [later - before for before, later in pairwise(rests)], rel=0.05
+    )
 
 
 @pytest.mark.parametrize("own_session", [False, True])

@@ -6,13 +6,23 @@ import asyncio
 import select
 import selectors
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.runtime.loop import exact_loop
+
+SLACK = Path("/proc/self/timerslack_ns")
+SAYS_SLACK = f"""
+from services.runtime.loop import exact_loop
+exact_loop().close()
+print(open("{SLACK}").read())
+"""
 
 
 @contextmanager
@@ -40,6 +50,14 @@ def test_timers_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert waited
     assert not [seconds for seconds in waited if seconds > 0.0003]
+
+
+@pytest.mark.skipif(not SLACK.exists(), reason="a matter of Linux")
+def test_sleepers_are_not_gathered() -> None:
+    """Who has such a loop is woken at its time, and not together with others some time later."""
+    told = subprocess.run([sys.executable, "-c", SAYS_SLACK], capture_output=True, text=True, check=True).stdout.split()
+
+    assert ["1"] == told
 
 
 def test_waits_for_sockets_and_timers() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from services.collector.__main__ import main
-from services.collector.app import Collector
 from services.collector.publish import store
 from services.collector.publish.speaker import Speaker
+from services.collector.rounds import Collector
 from services.collector.settings import CollectorSettings
 from services.runtime.clock import Clock
 from tests.unit.collector.books_factory import RUN, Files, good_run, ledger_source, log_source, write
