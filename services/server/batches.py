@@ -8,7 +8,7 @@ from typing import NamedTuple
 from services.contract.fields import digest, digest_text
 from services.contract.wire import MAX_FRAME
 from services.server.generate import Feed
-from services.server.schedule import Schedule
+from services.server.schedule import Schedule, Stretch
 
 STEP = 768
 """A client that lags gets batches that end at multiples of this, so that others who lag share them."""
@@ -34,12 +34,20 @@ class Batches:
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
         self._kept: OrderedDict[tuple[int, int], tuple[int, bytes, str]] = OrderedDict()
+        self._latest: tuple[tuple[int, int, Stretch], Batch] | None = None
 
     def batch(self, first: int, head: int, schedule: Schedule) -> Batch:
         """Return the batch that begins at ``first``.
 
         It ends at ``head``, or before: at a multiple of `STEP`, at a change of pace, or where the frame is full.
         """
+        # Clients at the head of the feed, which are nearly all, ask for the same one after another.
+        asked = (first, head, schedule.stretches[-1])
+        if self._latest is None or self._latest[0] != asked:
+            self._latest = asked, self._made(first, head, schedule)
+        return self._latest[1]
+
+    def _made(self, first: int, head: int, schedule: Schedule) -> Batch:
         stretch, stretch_last = schedule.stretch_of(first)
         last = min(head, stretch_last, ((first - 1) // STEP + 1) * STEP)
         last, body, crc = self._encoded(first, last)

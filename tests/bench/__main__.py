@@ -1,6 +1,6 @@
 """``python -m tests.bench``: measure, print the table, and end with 1 when the books of any run did not close.
 
-``QUICK=1`` takes two rounds of smaller runs, and leaves ``docs/performance.md`` alone.
+``QUICK=1`` takes one round of smaller runs, and leaves ``docs/performance.md`` alone.
 """
 
 from __future__ import annotations

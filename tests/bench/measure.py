@@ -66,7 +66,7 @@ class Sizes(NamedTuple):
     def quick(cls) -> Sizes:
         """Return what `make bench QUICK=1` does."""
         return cls(
-            rounds=2,
+            rounds=1,
             warm_up=20_000,
             generator=128_000,
             flat_out=200_000,

@@ -18,7 +18,7 @@ SEED = 42
 FULL = Profile(1_000, 2, 120, 15, 2)
 """The published profile, with a tenth of its clients."""
 QUICK = Profile(200, 2, 30, 5, 2)
-TINY = Profile(60, 2, 12, 3, 1)
+TINY = Profile(60, 2, 8, 2, 1)
 """Enough to see that the books of it close, in ten seconds a server."""
 FEW = ("ours", "npm ws")
 

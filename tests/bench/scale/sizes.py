@@ -54,7 +54,7 @@ class Sizes(NamedTuple):
         return cls(
             rounds=1,
             cuts=Profile(300, 2, 12, 3, 1),
-            growth=((5, 120_000), (500, 1_200)),
+            growth=((5, 400_000), (200, 10_000)),
             paced=1_500,
             volumes=(20,),
             appended=6,
