@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from tests import measured
-from tests.bench import fanout, generator, report, system
+from tests.bench import containers, fanout, generator, report, system
 from tests.bench.measure import BooksOpen, Figures, Sizes
 from tests.bench.peers import fanout as peers
 from tests.bench.peers import naive
@@ -36,6 +36,8 @@ def measure(sizes: Sizes, folder: Path) -> Figures:
         system.flat_out(figures, folder / f"flat-out-{number}", sizes.flat_out)
         naive.measure(figures, folder, sizes.naive)
         system.paced(figures, folder / f"paced-{number}", sizes.paced)
+        if sizes.containers:
+            containers.paced(figures, folder / f"containers-{number}", sizes.paced)
         fanout.measure(figures, folder / f"fan-out-{number}", sizes.fan_out)
         peers.measure(figures, folder, servers, sizes)
         print(f"round {number} of {sizes.rounds}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)

@@ -45,6 +45,8 @@ class Sizes(NamedTuple):
     fan_out_seconds: float
     subscribers: tuple[int, ...]
     all_peers: bool
+    containers: bool
+    """Whether the latency is measured through containers too."""
 
     @classmethod
     def full(cls) -> Sizes:
@@ -60,6 +62,7 @@ class Sizes(NamedTuple):
             fan_out_seconds=0.6,
             subscribers=(5, 200),
             all_peers=True,
+            containers=True,
         )
 
     @classmethod
@@ -70,12 +73,13 @@ class Sizes(NamedTuple):
             warm_up=20_000,
             generator=128_000,
             flat_out=200_000,
-            paced=4_000,
+            paced=3_000,
             fan_out=400_000,
             naive=5_000,
             fan_out_seconds=0.4,
             subscribers=(5, 200),
             all_peers=False,
+            containers=False,
         )
 
 

@@ -58,5 +58,5 @@ class Sizes(NamedTuple):
             paced=1_500,
             volumes=(20,),
             appended=6,
-            idle=1,
+            idle=3,
         )

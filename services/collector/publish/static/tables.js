@@ -38,7 +38,7 @@ gauge.Table = class {
       const named = label || gauge.make("span", { class: "unseen" }, key);
       const inside = this.sortable ? gauge.make("button", { type: "button" }, named) : named;
       if (this.sortable) inside.addEventListener("click", () => this.sort(index));
-      return gauge.make("th", { scope: "col", title: hint || null, class: numeric === false ? "left" : null }, inside);
+      return gauge.make("th", { scope: "col", title: hint || null, class: this.kind(key, numeric) }, inside);
     }));
   }
 
@@ -76,12 +76,17 @@ gauge.Table = class {
     return this.descending ? -order : order;
   }
 
-  row({ key, cells }) {
-    let element = this.made.get(key);
+  /** Words go to the left. The key is for the style sheet, which has no room for every column on every screen. */
+  kind(key, numeric) {
+    return numeric === false ? `left of-${key}` : `of-${key}`;
+  }
+
+  row({ key: name, cells }) {
+    let element = this.made.get(name);
     if (!element) {
-      element = gauge.make("tr", {}, ...this.columns.map(({ numeric }, index) => (
-        index ? gauge.make("td", { class: numeric === false ? "left" : null }) : gauge.make("th", { scope: "row" }))));
-      this.made.set(key, element);
+      element = gauge.make("tr", {}, ...this.columns.map(({ key, numeric }, index) => (
+        index ? gauge.make("td", { class: this.kind(key, numeric) }) : gauge.make("th", { scope: "row" }))));
+      this.made.set(name, element);
     }
     cells.forEach((cell, index) => {
       const draw = this.draws[this.columns[index].key];
