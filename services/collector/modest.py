@@ -14,7 +14,7 @@ from pathlib import Path
 NICE = 10
 """A tenth of the processor at most, wherever server and clients want all of it."""
 WORK_SECONDS, REST_SECONDS = 0.0005, 0.0001
-"""So long it works in a row, and so long it rests then."""
+"""So long it has a processor in a row, and so long it rests then."""
 _AUTOGROUP = Path("/proc/self/autogroup")
 
 
@@ -31,15 +31,17 @@ class Rest:
     """Called again and again in the course of long work, rests now and then.
 
     Niceness alone does not do: Linux may leave whoever has a processor there until its next tick, milliseconds later,
-    although somebody more important has woken up meanwhile.
+    although somebody more important has woken up meanwhile. By processor time: who hardly gets any needs no rest.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._now, self._sleep = now, sleep
-        self._rested_at = now()
+    def __init__(
+        self, used: Callable[[], float] = time.process_time, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._used, self._sleep = used, sleep
+        self._rested_at = used()
 
     def __call__(self) -> None:
-        """Rest for a moment, if the last one is over long enough."""
-        if self._now() - self._rested_at >= WORK_SECONDS:
+        """Rest for a moment, if since the last time enough was done."""
+        if self._used() - self._rested_at >= WORK_SECONDS:
             self._sleep(REST_SECONDS)
-            self._rested_at = self._now()
+            self._rested_at = self._used()
