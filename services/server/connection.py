@@ -135,7 +135,8 @@ class FeedConnection(ServerConnection, SharedReads):
         The library would put it together anew for every peer. Nothing is negotiated that changes a frame, and none is
         ever sent in fragments, so its head and the pieces, shared by many peers, are all that goes over the wire.
         """
-        if self.state is not State.OPEN:
+        # A transport that has found its peer gone would complain, as often as it is given more.
+        if self.state is not State.OPEN or self.transport.is_closing():
             return
         size = sum(map(len, pieces))
         framed = (_frame_head(size), *pieces)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import socket
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -73,6 +74,18 @@ async def test_nothing_is_sent_behind_a_close() -> None:
         server.say(FRAME)
         with pytest.raises(ConnectionClosedOK):
             await client.recv()
+
+
+async def test_a_peer_that_is_gone_is_sent_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Between the end of a peer and its being noticed frames are dropped, without a word in the log."""
+    async with pair(Clock()) as (server, _):
+        server.transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
+        for _ in range(20):
+            server.say(FRAME)
+
+        assert server.transport.is_closing()
+        assert State.OPEN is server.state
+        assert [] == caplog.messages
 
 
 async def test_messages_carry_their_arrival() -> None:
