@@ -6,6 +6,7 @@ What it has no time for now still lies in the files, and is read the moment ther
 from __future__ import annotations
 
 import os
+import select
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +28,12 @@ def give_way() -> None:
             _AUTOGROUP.write_text(str(NICE), encoding="ascii")
 
 
+def _doze(seconds: float) -> None:
+    # Not by time.sleep, which waits for a moment: a library that is preloaded to set a process's clock, as in
+    # tests/faults, takes that for one of the clock it has set, and sleeps for an hour.
+    select.select((), (), (), seconds)
+
+
 class Rest:
     """Called again and again in the course of long work, rests now and then.
 
@@ -34,9 +41,7 @@ class Rest:
     although somebody more important has woken up meanwhile. By processor time: who hardly gets any needs no rest.
     """
 
-    def __init__(
-        self, used: Callable[[], float] = time.process_time, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, used: Callable[[], float] = time.process_time, sleep: Callable[[float], None] = _doze) -> None:
         self._used, self._sleep = used, sleep
         self._rested_at = used()
 
