@@ -207,14 +207,22 @@ def test_rechecks_take_their_share_of_the_time(tmp_path: Path, monkeypatch: pyte
 
 def test_looking_takes_its_share_of_the_time(tmp_path: Path) -> None:
     """Who has much to look at looks less often, a hundredth of the time when idle; but often enough all the same."""
-    rig = Rig(tmp_path)
-    pause = rig.collector.pause_seconds
+    rig, idle = Rig(tmp_path), pytest.approx([0.2, 0.3, 0.5])
 
-    assert [0.1, 0.15, 0.2] == pytest.approx([pause(took) for took in (0.001, 0.015, 1.0)])
+    def pauses() -> tuple[list[float], list[float]]:
+        pause = rig.collector.pause_seconds
+        return [pause(took) for took in (0.001, 0.015, 1.0)], [pause(took) for took in (0.001, 0.003, 1.0)]
+
+    assert idle == pauses()[1], "without a run"
+
+    write(open_run(), tmp_path)
+    rig.rounds(1)
+
+    assert [0.1, 0.15, 0.2] == pytest.approx(pauses()[0])
 
     rig.time.now += IDLE_AFTER_SECONDS + 1
 
-    assert [0.2, 0.3, 0.5] == pytest.approx([pause(took) for took in (0.001, 0.003, 1.0)])
+    assert idle == pauses()[1], "while nothing comes"
 
 
 def test_only_the_last_summary_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
