@@ -19,11 +19,12 @@ STOPPED_SECONDS = 2.5
 
 @pytest.mark.containers
 def test_a_client_without_enough_processor_makes_the_run_invalid(engine: None, folder: Path) -> None:
-    """A client with a twentieth of a processor is named, and for how long it was stopped; nothing is missing."""
-    with Stack(folder, RATE=300, RECORDS=3000, CLIENTS=2) as stack:
+    """A client with a fiftieth of a processor is named, and for how long it was stopped; nothing is missing."""
+    # A twentieth of one, at a third of this rate, is about what a client needs: too close to call.
+    with Stack(folder, RATE=1000, RECORDS=10_000, CLIENTS=2) as stack:
         stack.up(clients=2)
         stack.subscribed()
-        docker("update", "--cpus", "0.05", stack.container("client", 2))
+        docker("update", "--cpus", "0.02", stack.container("client", 2))
         code, text = stack.wait()
         summary = stack.volumes.summary()
 

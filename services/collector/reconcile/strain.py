@@ -23,7 +23,10 @@ _MOST = 5
 
 
 class Evidence(NamedTuple):
-    """What one process says of itself, the worst of all it says; null is what it does not know."""
+    """What one process says of itself, the worst of all it says; null is what it does not know.
+
+    ``throttled_ns`` is the kernel's sum over processors: two threads that are stopped for a second make two.
+    """
 
     p99_ns: int | None = None
     max_ns: int | None = None
@@ -33,6 +36,12 @@ class Evidence(NamedTuple):
     def of(cls, end: blocklog.End | ledger.End) -> Evidence:
         """Read the evidence in the last line of a log or a run."""
         return cls(end.loop_lag_p99_ns, end.loop_lag_max_ns, end.throttled_ns)
+
+    def within(self, run_ns: int | None) -> Evidence:
+        """Return the evidence of a run that was so long: nobody was stopped for longer than that."""
+        if self.throttled_ns is None or not run_ns:
+            return self
+        return self._replace(throttled_ns=min(self.throttled_ns, run_ns))
 
     def worst(self, other: Evidence) -> Evidence:
         """Return the greater of each."""
@@ -75,11 +84,12 @@ def judge(processes: Sequence[tuple[str, Evidence]], run_ns: int | None) -> Find
         processes: how each is called in a sentence, and what it says of itself.
         run_ns: how long the run was, None when nothing was measured.
     """
+    found = [(evidence.within(run_ns), who) for who, evidence in processes]
     worst = Evidence()
-    for _, evidence in processes:
+    for evidence, _ in found:
         worst = worst.worst(evidence)
-    late = [(evidence.p99_ns or 0, who) for who, evidence in processes]
-    stopped = [(evidence.throttled_ns or 0, who) for who, evidence in processes]
+    late = [(evidence.p99_ns or 0, who) for evidence, who in found]
+    stopped = [(evidence.throttled_ns or 0, who) for evidence, who in found]
     most = THROTTLED_SHARE * run_ns if run_ns else float("inf")
     reasons = (
         *_worst(stopped, most, f"{{who}} was throttled for {{took}} of {words.duration(run_ns)} by its CPU limit"),

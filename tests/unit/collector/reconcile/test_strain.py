@@ -57,6 +57,14 @@ def test_a_throttled_process_is_named() -> None:
     assert (False, ("the server was throttled for 2.1 s of 30.0 s by its CPU limit",)) == (found.ok, found.reasons)
 
 
+def test_nobody_is_stopped_for_longer_than_the_run() -> None:
+    """The kernel counts every processor on which a process was stopped; a reader is told a part of the run."""
+    found = judge([("client-2", Evidence(MS, MS, 48 * S))], RUN_NS)
+
+    assert ("client-2 was throttled for 30.0 s of 30.0 s by its CPU limit",) == found.reasons
+    assert "p99 1.0 ms late, at most 1.0 ms; throttled for 30.0 s" == found.detail
+
+
 def test_many_processes_are_counted() -> None:
     """Of a thousand clients five are named."""
     found = judge([(f"client-{number}", Evidence(S + number, S, None)) for number in range(1000)], RUN_NS)
