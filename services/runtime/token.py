@@ -6,9 +6,13 @@ Whoever may read the file may control the run; so it lies beside the ledgers, wh
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 NAME = "control.token"
 MODE = 0o640
@@ -51,3 +55,22 @@ def withdraw(folder: Path, token: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         if read(folder / NAME) == token:
             (folder / NAME).unlink()
+
+
+@contextlib.contextmanager
+def handed_on(folder: Path, own: str = "") -> Iterator[str]:
+    """Draw a token for as long as the block lasts; the operator's ``own`` is taken as it is, and written nowhere.
+
+    A folder that refuses it is no reason to stop: the log says so, and the token is empty.
+    """
+    token = own
+    if not own:
+        try:
+            token = draw(folder)
+        except OSError as problem:
+            log.warning("no token of control", extra={"folder": str(folder), "why": str(problem)})
+    try:
+        yield token
+    finally:
+        if not own:
+            withdraw(folder, token)

@@ -8,7 +8,7 @@ import errno
 import logging
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -208,29 +208,13 @@ async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
     probe(Path(settings.volumes) / "ledger")
     app = App(settings)
     server = await app.listen()
-    with garbage.settled(), _handing_on(app):
+    with garbage.settled(), token.handed_on(app.root, settings.control_token) as app.token:
         log.info("listening", extra={"port": settings.port, "run": app.stream.run.name})
         await _serve(app, server, stop)
     # Last, when nobody syncs any more; what is wrong with a disk that refuses has been said.
     with contextlib.suppress(OSError):
         app.stream.run.ledger.close()
     return 0
-
-
-@contextlib.contextmanager
-def _handing_on(app: App) -> Iterator[None]:
-    """Hand on a token of control, unless the operator has set one."""
-    if app.settings.control_token:
-        yield
-        return
-    try:
-        app.token = token.draw(app.root)
-    except OSError as problem:
-        log.warning("no token of control", extra={"folder": str(app.root), "why": str(problem)})
-    try:
-        yield
-    finally:
-        token.withdraw(app.root, app.token)
 
 
 async def _serve(app: App, server: Server, stop: asyncio.Event) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.contract import ledger
-from services.server.runs import Run
+from services.server.run import Run
 
 JOIN_QUIET_SECONDS = 1.0
 """Containers of one ``up`` come within moments of each other, and nobody tells how many there are: unless ``CLIENTS``

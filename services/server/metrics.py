@@ -24,7 +24,7 @@ from services.contract.histogram import BOUNDS_NS, Histogram
 from services.contract.wire import State
 from services.runtime.version import SOFTWARE
 from services.server.generate import FAKER_VERSION
-from services.server.runs import Run
+from services.server.run import Run
 from services.server.stream import Stream
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

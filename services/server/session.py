@@ -7,7 +7,7 @@ import math
 from services.contract import ledger, wire
 from services.server.batches import Batch
 from services.server.connection import FeedConnection
-from services.server.runs import Run
+from services.server.run import Run
 
 _STRIDE_AT_LEAST = 32
 _STRIDE_FLAT_OUT = 65_536

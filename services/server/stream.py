@@ -11,7 +11,7 @@ import math
 
 from services.runtime.clock import Clock
 from services.server.batches import Batches
-from services.server.runs import Run
+from services.server.run import Run
 from services.server.session import Session
 
 log = logging.getLogger(__name__)

@@ -47,6 +47,31 @@ def test_is_withdrawn_by_who_drew_it(tmp_path: Path) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
+def test_is_there_while_it_is_needed(tmp_path: Path) -> None:
+    """A process hands its token on until its work is done."""
+    with token.handed_on(tmp_path) as drawn:
+        assert drawn == token.read(tmp_path / token.NAME)
+
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_of_the_operator_is_written_nowhere(tmp_path: Path) -> None:
+    """A token that the operator set is used, and the file of another process is left alone."""
+    other = token.draw(tmp_path)
+    with token.handed_on(tmp_path, other) as used:
+        assert other == used
+
+    assert other == token.read(tmp_path / token.NAME)
+
+
+def test_that_cannot_be_written_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the folder refuses it there is no token, and the log says why."""
+    with token.handed_on(tmp_path / "none") as drawn:
+        assert "" == drawn
+
+    assert ["no token of control"] == [record.message for record in caplog.records]
+
+
 @pytest.mark.parametrize("content", [b"", b"\n", b"two\nlines\n", b"\xff\xfe"])
 def test_a_file_without_a_token_is_said(tmp_path: Path, content: bytes) -> None:
     """What is not one line of ASCII is no token."""

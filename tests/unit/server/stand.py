@@ -14,7 +14,8 @@ from services.runtime.strain import Strain
 from services.server.admit import Admission
 from services.server.converse import Conversation
 from services.server.generate import Feed
-from services.server.runs import Run, Runs
+from services.server.run import Run
+from services.server.runs import Runs
 from services.server.session import Session
 from services.server.settings import ServerSettings
 from services.server.stream import Stream

@@ -16,7 +16,7 @@ from services.contract import wire
 from services.runtime import token
 from services.runtime.errors import PortInUse
 from services.server import app
-from services.server.runs import Run
+from services.server.run import Run
 from tests.unit.server.stand import feed, settings
 
 _OPENING = b"""\

@@ -29,12 +29,6 @@ CONTROL = wire.Control(do="status")
 
 
 @pytest.fixture
-def clock() -> StoppedClock:
-    """Return a clock at the start."""
-    return StoppedClock()
-
-
-@pytest.fixture
 def stream(tmp_path: Path, clock: StoppedClock) -> Stream:
     """Return a running stream of 100 records a second."""
     run = new_run(tmp_path, clock, rate=100)

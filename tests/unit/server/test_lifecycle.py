@@ -10,16 +10,10 @@ import pytest
 from services.contract import ledger
 from services.server.ledger import read
 from services.server.lifecycle import JOIN_AT_MOST_SECONDS, JOIN_QUIET_SECONDS, RETURN_SECONDS, Lifecycle
-from services.server.runs import Run
+from services.server.run import Run
 from tests.unit.server.stand import StoppedClock, new_run, runs
 
 AT = "2026-11-22T07:30:00.000000Z"
-
-
-@pytest.fixture
-def clock() -> StoppedClock:
-    """Return a clock at the start."""
-    return StoppedClock()
 
 
 def join(run: Run, name: str = "client-1") -> None:

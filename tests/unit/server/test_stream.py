@@ -19,12 +19,6 @@ from services.server.stream import _BATCHES_A_TURN, _LEAST_REST_SECONDS, Stream
 from tests.unit.server.stand import StoppedClock, admitted, feed, new_run, refuse
 
 
-@pytest.fixture
-def clock() -> StoppedClock:
-    """Return a clock at the start."""
-    return StoppedClock()
-
-
 def stream(folder: Path, clock: StoppedClock, rate: float = 100, **changed: Any) -> Stream:
     """Return a running stream."""
     run = new_run(folder, clock, rate=rate, **changed)

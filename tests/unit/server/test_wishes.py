@@ -22,12 +22,6 @@ def faster(rate: float) -> wire.Control:
 
 
 @pytest.fixture
-def clock() -> StoppedClock:
-    """Return a clock at the start."""
-    return StoppedClock()
-
-
-@pytest.fixture
 def waiting(tmp_path: Path, clock: StoppedClock) -> Stream:
     """Return the stream of a run of 1,000 records that has not begun."""
     return Stream(new_run(tmp_path, clock, rate=100, records=1000), clock)

@@ -1,0 +1,30 @@
+"""Salvages files, for the tests of what comes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.collector.commands import verify
+from services.collector.commands.salvage import Salvage, salvage
+from services.collector.reconcile.books import RunBooks
+from services.contract.summary import Summary
+from tests.unit.collector.books_factory import Files, write
+
+
+def check(volumes: Path) -> tuple[Summary, RunBooks]:
+    """Return what is said of a folder's one run."""
+    ((made, books),) = verify.check(volumes)
+    return made, books
+
+
+def saved(volumes: Path, files: Files) -> tuple[Salvage, Summary, Path]:
+    """Salvage these files; return what came of it, what is said of the copy, and where it is."""
+    write(files, volumes / "source")
+    made, books = check(volumes / "source")
+    found = salvage(volumes / "source", books, made.faults, volumes / "out")
+    return found, check(volumes / "out")[0], volumes / "out"
+
+
+def texts(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.jsonl"))}

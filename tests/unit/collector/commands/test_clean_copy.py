@@ -1,0 +1,108 @@
+"""Tests of what the copy of one client's log says where a line of it was left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.collector.commands.salvage import text
+from services.contract import blocklog, foreign
+from services.contract.fields import utc_text
+from tests.unit.collector.books_factory import good_run, log_source
+from tests.unit.collector.commands.salvaged import saved
+from tests.unit.collector.reconcile.heard_factory import UNTIL_US, heard, log
+
+FIRST = log_source("client-1")
+SECOND = log_source("client-1", 1, 2)
+
+
+def test_counts_and_checksums_are_those_of_the_copy(tmp_path: Path) -> None:
+    """The end line of a file that lost a block says what the copy holds, so that no fault is left in it."""
+    files = good_run()
+    files[SECOND][2] = b"garbage\n"
+    _, made, out = saved(tmp_path, files)
+    entries = [blocklog.codec.decode(line)[1] for line in (out / SECOND.path).read_bytes().splitlines(keepends=True)]
+    end = entries[-1]
+
+    assert isinstance(end, blocklog.End)
+    assert ([], 3, 30, "finished") == (made.faults, end.block_count, end.message_count, end.reason)
+
+
+def test_a_damaged_open_line_is_made_anew(tmp_path: Path) -> None:
+    """Of another segment's, or of what the ledger says: then the copy of a run that lost nothing else passes."""
+    files = good_run()
+    for source in (SECOND, log_source("client-2")):
+        files[source][0] = b"garbage\n"
+    found, made, out = saved(tmp_path, files)
+    _, entry = blocklog.codec.decode((out / log_source("client-2").path).read_bytes().splitlines(keepends=True)[0])
+
+    assert [[SECOND.path], [log_source("client-2").path]] == [client.remade for client in found.clients]
+    assert ("PASS", []) == (made.verdict, made.faults)
+    assert isinstance(entry, blocklog.Open)
+    assert ("client-2", 1, 2, 10, "none", 0) == (
+        entry.client, entry.session, entry.fence, entry.block_size, entry.fsync, entry.after
+    )  # fmt: skip
+    assert f"  {SECOND.path}  its open line made anew\n" in text(found, made)
+
+
+def test_without_a_ledger_an_open_line_says_what_the_blocks_say(tmp_path: Path) -> None:
+    """Nobody knows more."""
+    files = {log_source("client-2", 2): good_run()[log_source("client-2", 2)]}
+    files[log_source("client-2", 2)][0] = b"garbage\n"
+    _, made, out = saved(tmp_path, files)
+    _, entry = blocklog.codec.decode((out / log_source("client-2", 2).path).read_bytes().splitlines(keepends=True)[0])
+
+    assert isinstance(entry, blocklog.Open)
+    assert (0, 10, 30, "unknown") == (entry.fence, entry.block_size, entry.after, entry.host)
+    assert "INVALID" == made.verdict
+
+
+def test_a_break_that_nothing_explains_stays(tmp_path: Path) -> None:
+    """A line that is simply gone, and an open line too, are not smoothed over: the copy still shows them."""
+    files = good_run()
+    del files[FIRST][1]
+    del files[log_source("client-2")][0]
+    _, made, _ = saved(tmp_path, files)
+
+    assert [(FIRST.path, 2), (log_source("client-2").path, 2)] == [
+        (fault.file, fault.line) for fault in made.faults if fault.kind == "line_missing"
+    ]
+
+
+def test_a_line_in_anothers_file_comes_home(tmp_path: Path) -> None:
+    """A block that stood in another client's log is in its own again, between its neighbours."""
+    files = good_run()
+    files[log_source("client-2")].insert(2, files[FIRST].pop(2))
+    _, made, out = saved(tmp_path, files)
+
+    assert ("PASS", []) == (made.verdict, made.faults)
+    assert good_run()[FIRST] == (out / FIRST.path).read_bytes().splitlines(keepends=True)
+
+
+def test_files_that_were_only_claimed_are_there(tmp_path: Path) -> None:
+    """An empty file is a session that logged nothing, and that is something to know."""
+    _, _, out = saved(tmp_path, {**good_run(), log_source("client-2", 3): []})
+
+    assert b"" == (out / log_source("client-2", 3).path).read_bytes()
+
+
+def test_an_open_line_of_a_foreign_feed_is_made_anew(tmp_path: Path) -> None:
+    """Which feed it was, and until when, the other client of the run says; what the client lacks is still missing."""
+    files = {**log("client-1", heard(range(8)), seq="$.n"), **log("client-2", heard(range(12)), seq="$.n")}
+    (first,) = (source for source in files if source.client == "client-1")
+    files[first] = [b"?\n", *files[first][1:]]
+    found, made, out = saved(tmp_path, files)
+    _, entry = foreign.codec.decode((out / first.path).read_bytes().splitlines(keepends=True)[0])
+
+    assert [first.path] == found.clients[0].remade
+    assert isinstance(entry, foreign.Open)
+    assert (foreign.Feed(url="ws://feed", seq="$.n"), utc_text(UNTIL_US)) == (entry.foreign, entry.until)
+    assert [4, 0] == [client.missing for client in made.clients]
+
+
+def test_without_any_open_line_the_feed_is_unknown(tmp_path: Path) -> None:
+    """Where nobody says which feed it was, the copy does not either; its messages are saved."""
+    ((source, lines),) = log("client-1", heard([1, 2])).items()
+    found, _, out = saved(tmp_path, {source: [b"?\n", *lines[1:]]})
+
+    assert 2 == found.clients[0].messages
+    assert b'"foreign":{"url":"unknown"' in (out / source.path).read_bytes()
