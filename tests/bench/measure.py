@@ -20,12 +20,17 @@ class BooksOpen(Exception):
 
 
 class Metric(NamedTuple):
-    """What is measured, its unit, which way is better, and the floor or ceiling it is held to."""
+    """What is measured, its unit, which way is better, and the floor or ceiling it is held to.
+
+    It is held to it when its median is of at least ``rounds`` rounds: less says nothing where one differs from the next
+    by more than what the target is about.
+    """
 
     name: str
     unit: str
     better: Literal["more", "less"]
     target: float | None = None
+    rounds: int = 1
 
 
 class Sizes(NamedTuple):
@@ -103,8 +108,8 @@ class Figures:
         return median(self.values[metric])
 
     def met(self, metric: Metric) -> bool | None:
-        """Tell whether the median keeps its target, None when there is none."""
-        if metric.target is None:
+        """Tell whether the median keeps its target, None when there is none, or were too few rounds."""
+        if metric.target is None or len(self.values[metric]) < metric.rounds:
             return None
         value = self.median(metric)
         return value >= metric.target if metric.better == "more" else value <= metric.target

@@ -23,7 +23,8 @@ def table(figures: Figures) -> str:
         "|---|--:|--:|--:|--:|---|",
     ]
     for metric, values in figures.values.items():
-        met = {None: "", True: "yes", False: "**no**"}[figures.met(metric)]
+        few = "" if len(values) >= metric.rounds else f"takes {metric.rounds} rounds"
+        met = {None: few, True: "yes", False: "**no**"}[figures.met(metric)]
         target = "" if metric.target is None else f"{'≥' if metric.better == 'more' else '≤'} {_number(metric.target)}"
         spread = f"{_number(min(values))} … {_number(max(values))}"
         median = f"{_number(figures.median(metric))} {metric.unit}"

@@ -23,7 +23,7 @@ RATE = 1000
 _WHAT = f"p99 from due, {RATE:,} records/s × {CLIENTS} clients"
 ALONE = Metric(f"{_WHAT}, alone", "ms", "less")
 BESIDE = Metric(f"{_WHAT}, beside one that never reads and one that reads 1 KB/s", "ms", "less")
-CHANGE = Metric("what such neighbours add to that p99, of runs in turn", "%", "less", 10)
+CHANGE = Metric("what such neighbours add to that p99, of runs in turn", "%", "less", 10, rounds=3)
 
 _SEND_SECONDS = 3
 """The server cuts whoever takes nothing for so long: it happens within the run, and again."""
