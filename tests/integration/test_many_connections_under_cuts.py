@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,20 @@ def batch(first: int, last: int, crc: str | None = None) -> tuple[wire.Records, 
 def test_nothing_is_lost_under_cuts(tmp_path: Path) -> None:
     """Fifty clients that are each cut about every two seconds receive everything, once, and the server agrees."""
     profile, figures = Profile(50, 5, 40, 2, 0.5), Figures()
-    cuts.measure(figures, tmp_path / "cuts", profile)
+    cuts.measure(figures, tmp_path / "cuts", (profile,))
 
     assert [100.0] == figures.values[cuts.Metrics.of(profile).delivered]
+
+
+def test_more_connections_than_the_system_permits_are_not_made(tmp_path: Path) -> None:
+    """What there are no open files for is named in the table, with the reason, and is no failure."""
+    figures = Figures()
+    cuts.measure(figures, tmp_path, (Profile(10**12, 2, 120, 15, 2),))
+
+    assert {} == figures.values
+    ((name, why),) = figures.skipped.items()
+    assert name.startswith("1,000,000,000,000 connections, 120 records each at 2/s")
+    assert re.fullmatch(r"a process may open [\d,]+ files", why)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def main() -> int:
     if chosen.rounds:
         sizes = sizes._replace(rounds=chosen.rounds)
     if chosen.clients:
-        sizes = sizes._replace(cuts=sizes.cuts._replace(clients=chosen.clients))
+        sizes = sizes._replace(cuts=(sizes.cuts[0]._replace(clients=chosen.clients),))
     if chosen.volumes:
         sizes = sizes._replace(volumes=tuple(chosen.volumes))
     figures = Figures()

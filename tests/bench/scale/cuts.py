@@ -20,7 +20,7 @@ from services.contract import ledger
 from services.contract.ranges import Ranges
 from tests.bench.measure import BooksOpen, Figures, Metric, environment
 from tests.bench.scale.driver import Met, first_half
-from tests.bench.scale.serving import Served, kernel_bytes, served
+from tests.bench.scale.serving import Served, kernel_bytes, most_files, served
 from tests.bench.scale.sizes import Profile
 
 SEED = 42
@@ -29,6 +29,8 @@ _GRACE_SECONDS = 60
 _MEASURABLE = 1000
 """What fewer connections take is found in memory that the start left free; the first half counts for none."""
 _ENDED_SECONDS = 10.0
+_OTHER_FILES = 100
+"""What a process opens beside its connections."""
 
 
 class Metrics(NamedTuple):
@@ -44,10 +46,7 @@ class Metrics(NamedTuple):
     @classmethod
     def of(cls, profile: Profile) -> Metrics:
         """Return the metrics of a profile."""
-        what = (
-            f"{profile.clients:,} connections, {profile.records} records each at {profile.rate:g}/s, "
-            f"cut every {profile.every:g} s for {profile.away:g} s"
-        )
+        what = _name(profile)
         return cls(
             delivered=Metric(f"{what}: delivered once, residual 0", "%", "more", 100),
             replay=Metric(f"{what}: p99 from due, missed records alone", "s", "less", 4.58),
@@ -70,7 +69,23 @@ class Memory(NamedTuple):
         return cls(server.resident_bytes(), kernel_bytes())
 
 
-def measure(figures: Figures, folder: Path, profile: Profile) -> None:
+def measure(figures: Figures, folder: Path, profiles: tuple[Profile, ...]) -> None:
+    """Play one run of every size that the system has open files for."""
+    for profile in profiles:
+        if (most := most_files()) < profile.clients + _OTHER_FILES:
+            figures.skip(_name(profile), f"a process may open {most:,} files")
+        else:
+            _measure(figures, folder / f"{profile.clients}", profile)
+
+
+def _name(profile: Profile) -> str:
+    return (
+        f"{profile.clients:,} connections, {profile.records} records each at {profile.rate:g}/s, "
+        f"cut every {profile.every:g} s for {profile.away:g} s"
+    )
+
+
+def _measure(figures: Figures, folder: Path, profile: Profile) -> None:
     """Play one run under cuts, hold the clients' books to the server's, and note what it took."""
     settings = {"CLIENTS": profile.clients, "RATE": profile.rate, "RECORDS": profile.records}
     with served(folder, GRACE_SECONDS=_GRACE_SECONDS, **settings) as server:

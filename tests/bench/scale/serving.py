@@ -92,8 +92,13 @@ def served(folder: Path, **settings: object) -> Iterator[Served]:
 
 def many_files(pid: int = 0) -> None:
     """Let a process (0: this one) open as many files as the system permits it to."""
-    _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    most = most_files(pid)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
+
+
+def most_files(pid: int = 0) -> int:
+    """Return how many files a process (0: this one) may open at most."""
+    return resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
 
 
 def resident_bytes(pid: int) -> int:
