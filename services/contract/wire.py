@@ -192,15 +192,10 @@ def encode(frame: Frame) -> bytes:
 
 
 def records_head(header: Records) -> bytes:
-    """Return the header line of a `Records` frame, with its newline; the body follows."""
+    """Return the header line of a `Records` frame, with its newline; the body follows: one line per record."""
     plain = header if header.head is None else msgspec.structs.replace(header, head=None)
     head = _encoder.encode(plain)[:-1]
     return b"".join((head, _HEAD, digest_text(digest(head)).encode(), b'"}\n'))
-
-
-def encode_records(header: Records, body: bytes) -> bytes:
-    """Return a whole `Records` frame. ``body`` is one line per record, each ending in a newline."""
-    return records_head(header) + body
 
 
 def decode_from_server(data: bytes) -> tuple[FromServer, bytes]:

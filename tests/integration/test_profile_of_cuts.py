@@ -205,8 +205,8 @@ def test_ours_resumes_after_the_last_record() -> None:
     header = wire.Records(first=1, count=2, due_us=1_000_000, rate=2, sent_us=0, crc=digest_text(digest(body)))
     damaged = wire.Records(first=3, count=2, due_us=2_000_000, rate=2, sent_us=0, crc="x00000000")
 
-    assert Heard(messages=((1, 1_000_000), (2, 1_500_000))) == speaker.hear(wire.encode_records(header, body))
-    assert Heard() == speaker.hear(wire.encode_records(damaged, body))
+    assert Heard(messages=((1, 1_000_000), (2, 1_500_000))) == speaker.hear(wire.records_head(header) + body)
+    assert Heard() == speaker.hear(wire.records_head(damaged) + body)
     said = wire.decode_from_client(speaker.hear(wire.encode(welcome)).says[0])
     assert isinstance(said, wire.Subscribe)
     assert 2 == said.after

@@ -20,7 +20,7 @@ from services.contract import blocklog, foreign
 from services.contract.line import FIRST, seal, unseal
 from services.runtime.version import SOFTWARE
 
-UNKNOWN = "unknown"
+_UNKNOWN = "unknown"
 
 
 class _Link(NamedTuple):
@@ -108,14 +108,14 @@ class CleanCopy:
             client=self._client,
             session=number,
             segment=segment,
-            instance=subscribed.instance if subscribed else UNKNOWN,
+            instance=subscribed.instance if subscribed else _UNKNOWN,
             fence=subscribed.fence if subscribed else 0,
             block_size=(subscribed.block_size if subscribed else 0) or len(block.messages),
             # Which was in force nobody knows any more: the one that promises least.
             fsync="none",
             after=subscribed.first - 1 if subscribed else after,
-            boot=UNKNOWN,
-            host=UNKNOWN,
+            boot=_UNKNOWN,
+            host=_UNKNOWN,
             software=f"{SOFTWARE} salvage",
             opened_at=block.started_at,
         )
@@ -131,7 +131,7 @@ class CleanCopy:
             _, other = foreign.EitherFeed.decode(self._survey.line(place))
             if isinstance(other, foreign.Open):
                 return foreign.Open(**native, foreign=other.foreign, until=other.until)
-        return foreign.Open(**native, foreign=foreign.Feed(url=UNKNOWN))
+        return foreign.Open(**native, foreign=foreign.Feed(url=_UNKNOWN))
 
     def _end(self, place: Place, found: tuple[int, int, int, str], link: _Link) -> tuple[bytes, _Link]:
         line = self._survey.line(place)

@@ -64,6 +64,12 @@ def batch(first: int, count: int, rate: float = 100, sent_us: int = START_US) ->
     return wire.Records(first=first, count=count, due_us=due_us, rate=rate, sent_us=sent_us, crc=crc), lines
 
 
+def framed(first: int, count: int) -> bytes:
+    """Return a good batch as it goes over the wire."""
+    header, lines = batch(first, count)
+    return wire.records_head(header) + lines
+
+
 def arrived(*seqs: int, at_ns: int = START_NS) -> Received:
     """Return consecutive records as they were received."""
     assert list(range(seqs[0], seqs[0] + len(seqs))) == list(seqs)

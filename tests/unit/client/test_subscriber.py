@@ -28,6 +28,7 @@ from tests.unit.client.stand import (
     body,
     conditions,
     entries,
+    framed,
     until,
 )
 
@@ -57,7 +58,7 @@ class Peer:
 
     async def send_records(self, first: int, count: int) -> None:
         """Send a good batch."""
-        await self.connection.send(wire.encode_records(*batch(first, count)), text=True)
+        await self.connection.send(framed(first, count), text=True)
 
     async def expect(self, kind: type[Kind]) -> Kind:
         """Return the next frame of a kind; pings on the way are answered, receipts and others passed over."""
@@ -329,7 +330,7 @@ async def test_a_corrupt_batch_is_said_in_the_log(tmp_path: Path) -> None:
         peer = await it.peer()
         await peer.grant()
         header, _ = batch(1, 5)
-        await peer.connection.send(wire.encode_records(header, body(range(2, 7))), text=True)
+        await peer.connection.send(wire.records_head(header) + body(range(2, 7)), text=True)
         await peer.send_records(6, 10)
         await peer.receipts(1)
 
@@ -362,7 +363,7 @@ async def test_a_damaged_header_is_said_in_the_log(tmp_path: Path) -> None:
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.grant(total=40)
-        damaged = wire.encode_records(*batch(1, 5)).replace(b'"rate":100', b'"rate":300')
+        damaged = framed(1, 5).replace(b'"rate":100', b'"rate":300')
         await peer.connection.send(damaged, text=True)
         await peer.send_records(6, 10)
         await peer.receipts(1)
