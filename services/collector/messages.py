@@ -24,7 +24,7 @@ HEADER_BYTES = 400
 
 _HEADER = re.compile(
     rb'"v":1,"kind":"block","run":"[^"]*","client":"[^"]*","session":(\d+),"block":(\d+),'
-    rb'(?:"heard":\[\d+,\d+\],)?"first":(\d+|null),"last":(\d+|null),'
+    rb'(?:"heard":\[\d+,\d+\],)?"first":(\d+|"\d+"|null),"last":(\d+|"\d+"|null),'
 )
 
 Message = blocklog.Message | foreign.HeardMessage
@@ -62,7 +62,8 @@ class Wanted:
 
     def has(self, message: Message) -> bool:
         """Tell whether a message of such a block is wanted."""
-        seq, late_ns = message.seq, message.latency_ns
+        seq = message.number if isinstance(message, foreign.HeardMessage) else message.seq
+        late_ns = message.latency_ns
         return (
             (self.first is None or (seq is not None and self.first <= seq))
             and (self.last is None or (seq is not None and seq <= self.last))
@@ -158,11 +159,12 @@ class _Reader:
         _, entry = foreign.EitherFeed.decode(line)
         if not isinstance(entry, Block):
             return None
-        is_wanted = self._wanted.has_block(entry.session, entry.block, entry.first, entry.last)
+        bounds = entry.bounds if isinstance(entry, foreign.HeardBlock) else (entry.first, entry.last)
+        is_wanted = self._wanted.has_block(entry.session, entry.block, *bounds)
         return entry if is_wanted else None
 
 
 def _said(header: re.Match[bytes]) -> tuple[int, int, int | None, int | None]:
     session, block, *ends = header.groups()
-    first, last = (None if end == b"null" else int(end) for end in ends)
+    first, last = (None if end == b"null" else int(end.strip(b'"')) for end in ends)
     return int(session), int(block), first, last

@@ -47,7 +47,11 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 
 class Open(LineStruct, tag="open", frozen=True, kw_only=True):
-    """First line of every file: whose it is and under which conditions it was written."""
+    """First line of every file: whose it is and under which conditions it was written.
+
+    ``attempted_at`` is when this process began to try to take part in the run, on its own clock: records that were due
+    before are catch-up and no latency. Null in files of a writer that does not say.
+    """
 
     run: Run
     client: Name
@@ -63,6 +67,7 @@ class Open(LineStruct, tag="open", frozen=True, kw_only=True):
     software: str
     opened_at: str
     torn: list[Torn] = msgspec.field(default_factory=list)
+    attempted_at: str | None = None
 
 
 class BlockHeader(LineStruct, tag="block", frozen=True, kw_only=True):

@@ -9,21 +9,39 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from services.contract import blocklog
 from services.contract.blocklog import ClosedBy, End
 from services.contract.errors import LineError, MalformedLine
-from services.contract.fields import Count, Digest, Integer, Name, Positive, Run, Span
+from services.contract.fields import MAX_INTEGER, Count, Digest, Integer, Name, Positive, Run, Span
 from services.contract.line import Kinds, LineStruct, Sealed
 
 Form = Literal["text", "binary"]
+BigNumber = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{15,19}\Z")]
+"""A number from 2^53 on, as the digits of a text: a JSON reader may not keep a larger integer exact."""
+SeqText = Integer | BigNumber
+"""A sequence number as it stands in a line."""
+ConnectionEvent = Literal["opened", "closed", "refused", "ended", "sealed"]
+
+
+def seq_text(number: int) -> int | str:
+    """Return a sequence number as it stands in a line: an integer below 2^53, a text of digits from there on."""
+    return number if number <= MAX_INTEGER else str(number)
+
+
+def _number(text: SeqText | None) -> int | None:
+    return int(text) if isinstance(text, str) else text
 
 
 class Feed(msgspec.Struct, frozen=True, kw_only=True):
-    """How the feed was read: the address without its secrets, and where in a message the facts were sought."""
+    """How the feed was read: the address without its secrets, and where in a message the facts were sought.
+
+    ``silence_s`` is the longest time without a record, in seconds, that the operator allows (``FEED_SILENCE``), null
+    when it is to be derived from the feed's own rhythm; ``end`` is how the feed says that it is over (``FEED_END``).
+    """
 
     url: str
     seq: str | None = None
@@ -31,23 +49,31 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None = None
     records: str | None = None
     match: str | None = None
+    silence_s: float | None = None
+    end: str | None = None
 
 
 class HeardMessage(msgspec.Struct, frozen=True, gc=False):
     """One record as one client received it.
 
-    ``seq`` is the feed's own number, null where there is none that can be used; ``latency_ns`` counts from the
+    ``seq`` is the feed's own number, null where there is none that can be used, and a text of digits from 2^53 on
+    (`number` is always an integer); ``latency_ns`` counts from the
     sender's time, as it stands there, null without one; ``transit_ns``, of which nothing is known, is null. ``record``
     is what came where that is JSON, else a JSON text of it; ``form`` says then what came: ``text``, or ``binary``, of
     which the record is the base64.
     """
 
-    seq: Integer | None
+    seq: SeqText | None
     received_at: str
     latency_ns: int | None
     record: msgspec.Raw
     key: str | None = None
     form: Form | None = None
+
+    @property
+    def number(self) -> int | None:
+        """The sequence number as an integer, None where there is none."""
+        return _number(self.seq)
 
 
 class Open(blocklog.Open, tag="open", frozen=True, kw_only=True):
@@ -62,7 +88,8 @@ class HeardHeader(LineStruct, tag="block", frozen=True, kw_only=True):
 
     ``heard`` counts the session's messages in the order received: ``[21, 30]`` are the 21st to the 30th. ``first`` and
     ``last`` are the lowest and the highest seq, null when none has one, or several sequences are told apart by a key.
-    ``digest`` covers the records in the order received.
+    ``digest`` covers the records in the order received. A block never spans two connections: it is closed, by
+    ``connection``, when the one that it began with is over.
     """
 
     run: Run
@@ -70,16 +97,16 @@ class HeardHeader(LineStruct, tag="block", frozen=True, kw_only=True):
     session: Positive
     block: Positive
     heard: Span
-    first: Integer | None
-    last: Integer | None
+    first: SeqText | None
+    last: SeqText | None
     count: Count
-    missing: list[tuple[Integer, Integer]] = msgspec.field(default_factory=list)
+    missing: list[tuple[SeqText, SeqText]] = msgspec.field(default_factory=list)
     duplicates: Count = 0
     reordered: Count = 0
     restarts: Count = 0
     unsequenced: Count = 0
     connection: Positive = 1
-    closed_by: ClosedBy
+    closed_by: ClosedBy | Literal["connection"]
     started_at: str
     ended_at: str
     duration_ns: int
@@ -88,9 +115,15 @@ class HeardHeader(LineStruct, tag="block", frozen=True, kw_only=True):
     clock_error_us: None = None
     digest: Digest
 
+    @property
+    def bounds(self) -> tuple[int | None, int | None]:
+        """The lowest and the highest seq as integers, None where there is none."""
+        return _number(self.first), _number(self.last)
+
     def begins_after(self, seq: int) -> bool:
         """Tell whether it is certain that who holds everything up to ``seq`` lacks all of this block."""
-        return self.first is not None and self.first > seq
+        first, _ = self.bounds
+        return first is not None and first > seq
 
 
 class HeardBlock(HeardHeader, tag="block", frozen=True, kw_only=True):
@@ -105,8 +138,36 @@ class WrittenHeard(HeardHeader, tag="block", frozen=True, kw_only=True):
     messages: msgspec.Raw
 
 
-Entry = Open | HeardBlock | End
-codec: Kinds[Open | HeardBlock | End] = Kinds(Entry)
+class Connection(LineStruct, tag="connection", frozen=True, kw_only=True):
+    """What became of the connection to the feed, entered when it happened.
+
+    ``opened``: the handshake succeeded. ``refused``: an attempt failed. ``closed``: a connection ended that the client
+    did not end. ``ended``: what ``FEED_END`` names was met, and the client's run is over. ``sealed``: the run's time is
+    over, or the operator stopped the client; the last line of this kind in every session that was closed well.
+
+    Attributes:
+        connection: how many connections this session has had, this one included; 0 before the first.
+        at: when it happened, RFC 3339.
+        connected: whether the client was connected to the feed: after ``opened``, and until ``ended`` or ``sealed``.
+        code: the close code, or the HTTP status that refused an attempt; null where there is none.
+        reason: the close reason, or why an attempt failed, at most 200 characters; of ``sealed`` the last one.
+        attempts: attempts that failed since the client was connected last.
+    """
+
+    run: Run
+    client: Name
+    session: Positive
+    connection: Count
+    event: ConnectionEvent
+    at: str
+    connected: bool
+    code: Count | None = None
+    reason: str = ""
+    attempts: Count = 0
+
+
+Entry = Open | HeardBlock | Connection | End
+codec: Kinds[Open | HeardBlock | Connection | End] = Kinds(Entry)
 AnyEntry = blocklog.Entry | Entry
 _HEAD = 400
 """Within so many bytes a line of our own writers says what it is."""
@@ -136,7 +197,7 @@ class EitherFeed:
 def _is_heard(line: bytes) -> bool:
     if b'"kind":"open"' in line[:_HEAD]:
         return b'"foreign":{' in line
-    return b'"heard":[' in line[:_HEAD]
+    return b'"heard":[' in line[:_HEAD] or b'"kind":"connection"' in line[:_HEAD]
 
 
 def as_block(heard: HeardBlock) -> blocklog.Block:
@@ -150,7 +211,7 @@ def as_block(heard: HeardBlock) -> blocklog.Block:
         first=first,
         last=last,
         count=heard.count,
-        closed_by=heard.closed_by,
+        closed_by="end" if heard.closed_by == "connection" else heard.closed_by,
         started_at=heard.started_at,
         ended_at=heard.ended_at,
         duration_ns=heard.duration_ns,

@@ -19,7 +19,11 @@ EndReason = Literal["complete", "grace", "abandoned"]
 
 
 class Open(LineStruct, tag="open", frozen=True, kw_only=True):
-    """First line of every file: everything the feed is made of. ``plan`` is the plan of its pace, if it has one."""
+    """First line of every file: everything the feed is made of. ``plan`` is the plan of its pace, if it has one.
+
+    ``process`` says which process of which host writes the file, so that a server that starts in its place can tell
+    whether it still runs; only an equal text says something.
+    """
 
     at: str
     run: Run
@@ -36,6 +40,15 @@ class Open(LineStruct, tag="open", frozen=True, kw_only=True):
     rate: Rate
     clients: Count
     plan: str | None = None
+    process: str | None = None
+
+
+class Expect(LineStruct, tag="expect", frozen=True, kw_only=True):
+    """How many clients the run waits for, and where the number comes from; it replaces that of the open line."""
+
+    at: str
+    clients: Count
+    source: str
 
 
 class Pace(LineStruct, tag="pace", frozen=True, kw_only=True):
@@ -62,6 +75,14 @@ class Subscribe(LineStruct, tag="subscribe", frozen=True, kw_only=True):
     first: Positive
     block_size: Count
     observe: bool = False
+
+
+class Late(LineStruct, tag="late", frozen=True, kw_only=True):
+    """A client asked to take part after the run had ended and before it was closed: it was refused."""
+
+    at: str
+    client: Name
+    instance: str
 
 
 class Sent(LineStruct, tag="sent", frozen=True, kw_only=True):
@@ -129,5 +150,5 @@ class End(LineStruct, tag="end", frozen=True, kw_only=True):
     throttled_ns: Count | None = None
 
 
-Entry = Open | Pace | Subscribe | Sent | Receipt | Leave | Control | End
-codec: Kinds[Open | Pace | Subscribe | Sent | Receipt | Leave | Control | End] = Kinds(Entry)
+Entry = Open | Expect | Pace | Subscribe | Late | Sent | Receipt | Leave | Control | End
+codec: Kinds[Open | Expect | Pace | Subscribe | Late | Sent | Receipt | Leave | Control | End] = Kinds(Entry)

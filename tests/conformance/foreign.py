@@ -56,13 +56,13 @@ def _log(client: str, *blocks: tuple[Sequence[int | None], dict[str, int]]) -> F
 def _block(
     client: str, number: int, messages: Sequence[foreign.HeardMessage], place: int, highest: int, said: dict[str, int]
 ) -> foreign.HeardBlock:
-    seqs = [message.seq for message in messages if message.seq is not None]
+    seqs = [seq for message in messages if (seq := message.number) is not None]
     came = range(highest + 1 if highest else min(seqs, default=1), max(seqs, default=0) + 1)
     stamps = [utc_us(message.received_at) for message in messages]
     made = foreign.HeardBlock(
         run=RUN, client=client, session=1, block=number, heard=(place, place + len(messages) - 1),
         first=min(seqs, default=None), last=max(seqs, default=None), count=len(messages),
-        missing=spans(set(came) - set(seqs)), closed_by="count", started_at=messages[0].received_at,
+        missing=[*spans(set(came) - set(seqs))], closed_by="count", started_at=messages[0].received_at,
         ended_at=messages[-1].received_at, duration_ns=(stamps[-1] - stamps[0]) * 1000,
         idle_ns=_STEP_US * 1000 if number > 1 else 0, digest=foreign.messages_digest(messages),
         messages=list(messages), unsequenced=len(messages) - len(seqs),

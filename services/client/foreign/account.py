@@ -150,7 +150,7 @@ class ForeignAccount:
             first=None if keyed else min(seqs, default=None),
             last=None if keyed else max(seqs, default=None),
             count=cut.count,
-            missing=missing,
+            missing=[(foreign.seq_text(begin), foreign.seq_text(end)) for begin, end in missing],
             connection=self.connections,
             closed_by=cut.closed_by,
             started_at=utc_text(cut.started_ns // 1000),

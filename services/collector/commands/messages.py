@@ -41,7 +41,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     client: str
     session: int
     block: int
-    seq: int | None
+    seq: int | str | None
     received_at: str
     latency_ns: int | None
     transit_ns: int | None

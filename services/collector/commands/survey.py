@@ -163,6 +163,8 @@ class _File:
         self._survey.left_out.append(LeftOut(self._source, line, why))
 
     def _enter(self, sealed: Sealed, entry: foreign.AnyEntry, place: Place) -> str | None:
+        if isinstance(entry, foreign.Connection):
+            return None
         if isinstance(entry, blocklog.End):
             # What it continues may stand after it.
             self._ends.append((sealed, place))

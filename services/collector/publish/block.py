@@ -68,8 +68,9 @@ def _rows(messages: Iterable[Message]) -> tuple[list[list[str]], bool]:
 
 
 def _row(message: Message) -> list[str]:
+    seq = message.number if isinstance(message, HeardMessage) else message.seq
     return [
-        "-" if message.seq is None else f"{message.seq:,}",
+        "-" if seq is None else f"{seq:,}",
         message.received_at[11:].rstrip("Z"),
         words.duration(message.latency_ns),
         words.duration(None if isinstance(message, HeardMessage) else message.transit_ns),

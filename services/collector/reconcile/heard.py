@@ -98,14 +98,15 @@ def runs_of(messages: Sequence[HeardMessage]) -> Iterator[tuple[int, int, HeardM
     """Return the runs of numbers of a feed without keys, each with its first and last number and message."""
     opened: tuple[int, int, HeardMessage, HeardMessage] | None = None
     for message in messages:
-        if message.seq is None or message.key is not None:
+        number = message.number
+        if number is None or message.key is not None:
             continue
-        if opened is not None and message.seq == opened[1] + 1:
-            opened = (opened[0], message.seq, opened[2], message)
+        if opened is not None and number == opened[1] + 1:
+            opened = (opened[0], number, opened[2], message)
             continue
         if opened is not None:
             yield opened
-        opened = (message.seq, message.seq, message, message)
+        opened = (number, number, message, message)
     if opened is not None:
         yield opened
 
@@ -113,7 +114,7 @@ def runs_of(messages: Sequence[HeardMessage]) -> Iterator[tuple[int, int, HeardM
 def _runs(messages: Iterable[HeardMessage]) -> Iterator[Run]:
     opened: dict[Name, Run] = {}
     for message in messages:
-        seq, key = message.seq, message.key
+        seq, key = message.number, message.key
         if seq is None:
             continue
         run = opened.get(key)

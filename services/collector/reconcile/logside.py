@@ -45,6 +45,7 @@ class LogBook:
         self.is_heard = False
         self.feed: foreign.Feed | None = None
         self.until_us: int | None = None
+        self.connections: dict[str, foreign.Connection] = {}
         self._offset: tuple[int, int, str, int] | None = None
         self._files: dict[Source, LogFile] = {}
 
@@ -213,6 +214,8 @@ class LogFile:
             places = entry.heard if isinstance(entry, foreign.HeardBlock) else (entry.first, entry.last)
             self.chain.pass_seqs(*places)
             self._block(sealed, entry)
+        elif isinstance(entry, foreign.Connection):
+            self.book.connections[sealed.crc] = entry
         else:
             self._end(sealed, entry)
 

@@ -25,7 +25,7 @@ def read(volumes: Path, wanted: Wanted | None = None) -> tuple[list[Logged], lis
     return list(messages(volumes, RUN, wanted or Wanted(), passed.append)), passed
 
 
-def seqs(found: list[Logged]) -> list[tuple[str, int | None]]:
+def seqs(found: list[Logged]) -> list[tuple[str, int | str | None]]:
     """Return client and seq of each message."""
     return [(logged.client, logged.message.seq) for logged in found]
 

@@ -80,7 +80,7 @@ def blocks(folder: Path) -> list[foreign.HeardBlock]:
 
 def logged(folder: Path) -> list[int | None]:
     """Return the numbers that a client logged, in the order received."""
-    return [message.seq for block in blocks(folder) for message in block.messages]
+    return [message.number for block in blocks(folder) for message in block.messages]
 
 
 def reason(folder: Path) -> str | None:
