@@ -27,6 +27,7 @@ class Backoff:
         self._most = most_seconds
         self._attempt = 0
         self._wish: float | None = None
+        self._least = 0.0
         self._unanswered = 0
         self.patience_seconds = PATIENCE_SECONDS
 
@@ -44,10 +45,15 @@ class Backoff:
         """Take note of when the server wants the next attempt; it counts once."""
         self._wish = seconds
 
+    def at_least(self, seconds: float) -> None:
+        """Wait no less than this before the next attempt, whatever the server asks for; it counts once."""
+        self._least = seconds
+
     def next_seconds(self) -> float:
         """Return how long to wait now."""
         most = min(_FIRST_SECONDS * 2**self._attempt, self._most)
         self._attempt = min(self._attempt + 1, _DOUBLINGS)
         if self._wish is not None:
             most, self._wish = min(self._wish * 1.5, self._most), None
-        return random.uniform(most / 3, most)
+        least, self._least = self._least, 0.0
+        return max(random.uniform(most / 3, most), least)

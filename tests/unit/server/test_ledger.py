@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.contract import ledger
-from services.server.ledger import LedgerWriter, last_alive_us, read
+from services.server.ledger import LedgerWriter, entries, last_alive_us
 from tests.unit.server.stand import Refusing
 
 AT = "2026-11-22T07:30:00.00000{}Z"
@@ -194,7 +194,7 @@ def test_reads_all_files_by_time(writer: LedgerWriter) -> None:
     other.enter(sent(2, at=2))
     other.enter(sent(4, at=3))
 
-    assert [1, 2, 3, 4] == [entry.through for entry in read(writer.path.parent) if isinstance(entry, ledger.Sent)]
+    assert [1, 2, 3, 4] == [entry.through for entry in entries(writer.path.parent) if isinstance(entry, ledger.Sent)]
 
 
 def test_bad_lines_are_passed_over(writer: LedgerWriter) -> None:
@@ -204,7 +204,7 @@ def test_bad_lines_are_passed_over(writer: LedgerWriter) -> None:
     lines = writer.path.read_bytes().splitlines(keepends=True)
     writer.path.write_bytes(lines[0] + lines[1].replace(b"client-1", b"client-9") + lines[2] + lines[0][:40])
 
-    assert [1, 3] == [entry.through for entry in read(writer.path.parent) if isinstance(entry, ledger.Sent)]
+    assert [1, 3] == [entry.through for entry in entries(writer.path.parent) if isinstance(entry, ledger.Sent)]
 
 
 def test_a_touch_shows_life(writer: LedgerWriter) -> None:

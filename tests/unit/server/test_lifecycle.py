@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.contract import ledger
-from services.server.ledger import read
+from services.server.ledger import entries
 from services.server.lifecycle import JOIN_AT_MOST_SECONDS, JOIN_QUIET_SECONDS, RETURN_SECONDS, Lifecycle
 from services.server.run import Run
 from tests.unit.server.stand import StoppedClock, new_run, runs
@@ -162,7 +162,7 @@ def test_ends_when_all_have_all(tmp_path: Path, clock: StoppedClock) -> None:
     life.step(1, set(), 20)
 
     assert "complete" == end_reason(run)
-    assert isinstance(read(run.ledger.path.parent)[-1], ledger.End)
+    assert isinstance(list(entries(run.ledger.path.parent))[-1], ledger.End)
 
 
 def test_who_left_is_not_waited_for(tmp_path: Path, clock: StoppedClock) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from services.contract import ledger
 from services.server.generate import FAKER_VERSION
-from services.server.ledger import read
+from services.server.ledger import entries
 from services.server.pools import POOL
 from services.server.run import Run
 from tests.unit.server.stand import START_US, StoppedClock, feed, lines_of, new_run, runs
@@ -111,7 +111,7 @@ def test_otherwise_it_is_abandoned(tmp_path: Path, clock: StoppedClock, outage: 
     crashed(first, clock)
     clock.pass_seconds(outage)
     second = runs(tmp_path, clock, "b", **changed).begin()
-    ends = [entry for entry in read(tmp_path / "ledger" / first.name) if isinstance(entry, ledger.End)]
+    ends = [entry for entry in entries(tmp_path / "ledger" / first.name) if isinstance(entry, ledger.End)]
 
     assert first.name != second.name
     assert "waiting" == second.state
