@@ -74,8 +74,8 @@ def _is_file(path: str) -> bool:
     """Tell whether a claim stands there: a pipe, a link or a folder with its name is none."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
-    except FileNotFoundError:
-        return False
+    except FileNotFoundError:  # withdrawn just now: the next look decides
+        return True
 
 
 def _opening(path: str) -> blocklog.Open | None:

@@ -99,7 +99,7 @@ def _number(text: str) -> float | None:
     if not 0 <= value <= HIGHEST:
         return None
     if 0 < value < LEAST_RATE:
-        raise ValueError(f"0, or at least {LEAST_RATE:.6f} records per second")
+        raise ValueError(f"a rate of 0, or of at least {LEAST_RATE:.6f} records per second")
     return int(value) if value.is_integer() else value
 
 

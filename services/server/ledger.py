@@ -12,7 +12,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from services.contract import ledger
-from services.contract.errors import LineError, MalformedLine, UnsupportedVersion
+from services.contract.errors import LineError, MalformedLine, TornLine, UnsupportedVersion
 from services.contract.fields import MAX_INTEGER, utc_us
 from services.contract.histogram import Histogram
 from services.contract.line import FIRST
@@ -173,7 +173,9 @@ def _timed(path: Path) -> Iterator[tuple[str, ledger.Entry | None]]:
         entry: ledger.Entry | None = None
         try:
             if line.data is None:
-                raise MalformedLine(f"{line.size} bytes; a line of a ledger has at most {MAX_LINE}")
+                raise (MalformedLine if line.ended else TornLine)(
+                    f"{line.size} bytes; a line of a ledger has at most {MAX_LINE}"
+                )
             entry = ledger.codec.decode(line.data)[1]
             at = max(at, _checked(entry.at))
             yield at, entry

@@ -53,3 +53,13 @@ def test_patience_grows_with_silence() -> None:
     backoff.succeeded()
 
     assert PATIENCE_SECONDS == backoff.patience_seconds
+
+
+def test_a_least_wait_counts_once() -> None:
+    """A wait that this client imposes on itself is kept once, whatever the server asks for."""
+    backoff = Backoff()
+    backoff.at_least(30)
+    backoff.wish(0.1)
+
+    assert 30 == backoff.next_seconds()
+    assert backoff.next_seconds() <= MOST_SECONDS

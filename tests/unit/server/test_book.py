@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contract import ledger
-from services.server.book import RunBook
+from services.server.book import MOST_FORMER, RunBook
 
 AT = "2026-11-22T07:30:00.000000Z"
 
@@ -160,3 +160,11 @@ def test_an_operators_pause_is_held() -> None:
     assert book(control("pause")).held
     assert not book(control("pause"), control("resume")).held
     assert book(control("pause"), control("rate")).held
+
+
+def test_former_processes_are_bounded() -> None:
+    """Of those that had a name before the last ones are remembered, and a text that is too long is none."""
+    lines = [subscribe(number, instance=f"i{number}") for number in range(1, 100)]
+    client = book(*lines, subscribe(100, instance="x" * 65)).clients["client-1"]
+
+    assert (MOST_FORMER, "i99", "") == (len(client.former), client.former[-1], client.instance)

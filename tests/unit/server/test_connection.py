@@ -197,15 +197,17 @@ async def test_a_blocked_peer_is_not_asked() -> None:
         assert (waiting, False) == (server.buffered, server.transport.is_closing())
 
 
-async def test_of_the_handshake_authority_stays() -> None:
-    """Once the handshake is over its request says who the peer may be, and nothing else of it is kept."""
+async def test_of_the_handshake_nothing_stays() -> None:
+    """Once the handshake is over nothing of its request is kept: who may control the run is decided by then."""
     async with pair(Clock()) as (server, _):
         assert server.request is not None
         server.request.headers["Authorization"] = "Bearer one"
+        server.request.headers["Authorization"] = "Bearer two"
+        assert ["Bearer one", "Bearer two"] == list(server.authority())
         server.forget_handshake()
 
-        assert [("Authorization", "Bearer one")] == list(server.request.headers.raw_items())
-        assert server.response is None
+        assert [] == list(server.request.headers.raw_items())
+        assert ("", None, []) == (server.request.path, server.response, list(server.authority()))
 
 
 @pytest.mark.parametrize("cut", [True, False], ids=["cut", "closed"])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.contract import ledger
-from services.server.ledger import LedgerWriter, entries, last_alive_us
+from services.contract.line import FIRST
+from services.server.ledger import MAX_LINE, LedgerWriter, entries, last_alive_us
 from tests.unit.server.stand import Refusing
 
 AT = "2026-11-22T07:30:00.00000{}Z"
@@ -215,3 +218,41 @@ def test_a_touch_shows_life(writer: LedgerWriter) -> None:
 
     assert last_alive_us(writer.path.parent) > 1000_000_000
     assert 0 == last_alive_us(writer.path.parent.parent)
+
+
+def test_what_is_no_ledger_is_passed_over(writer: LedgerWriter, caplog: pytest.LogCaptureFixture) -> None:
+    """A pipe, a link and a folder are named and passed over; of bad lines a file says once how many there were."""
+    writer.enter(sent(1))
+    folder = writer.path.parent
+    os.mkfifo(folder / "b.jsonl")
+    (folder / "c.jsonl").symlink_to("/dev/zero")
+    (folder / "d.jsonl").mkdir()
+    (folder / "e.jsonl").write_bytes(b"junk\n" * 1000)
+
+    assert [1] == [entry.through for entry in entries(folder) if isinstance(entry, ledger.Sent)]
+    assert ["ledger lines passed over", *["not a ledger"] * 3] == sorted(caplog.messages)
+
+
+def test_a_large_ledger_is_read_in_little_memory(writer: LedgerWriter) -> None:
+    """A ledger of 50 MB whose lines are as long as they may be is folded in a few MB, and more files than may be open
+    are read.
+    """
+    line = b"x" * (MAX_LINE - 2) + b"\n"
+    with writer.path.with_name("0.jsonl").open("wb") as file:
+        for _ in range(50):
+            file.write(line)
+    os.truncate(writer.path.with_name("0.jsonl"), 2**31)
+    for number in range(300):
+        writer.path.with_name(f"b{number}.jsonl").write_bytes(ledger.codec.encode(sent(number), FIRST)[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    tracemalloc.start()
+    try:
+        found = sum(1 for _ in entries(writer.path.parent))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert 300 == found
+    assert peak < 20 * 2**20
