@@ -234,9 +234,7 @@ def test_what_is_no_ledger_is_passed_over(writer: LedgerWriter, caplog: pytest.L
 
 
 def test_a_large_ledger_is_read_in_little_memory(writer: LedgerWriter) -> None:
-    """A ledger of 50 MB whose lines are as long as they may be is folded in a few MB, and more files than may be open
-    are read.
-    """
+    """Neither the size of a ledger, nor the length of its lines, nor how many files there are takes memory."""
     line = b"x" * (MAX_LINE - 2) + b"\n"
     with writer.path.with_name("0.jsonl").open("wb") as file:
         for _ in range(50):

@@ -196,7 +196,7 @@ def test_a_run_that_cannot_be_played_is_abandoned(
     assert (True, "waiting") == (first.name != second.name, second.state)
     assert second.name.startswith("20261122")
     assert 1 == caplog.messages.count("run cannot be continued")
-    assert "abandoned" == [it.reason for it in entries(first.ledger.path.parent) if isinstance(it, ledger.End)][0]
+    assert "abandoned" == next(it.reason for it in entries(first.ledger.path.parent) if isinstance(it, ledger.End))
 
 
 def test_folders_of_other_names_are_no_runs(tmp_path: Path, clock: StoppedClock) -> None:
