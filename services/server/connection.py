@@ -82,7 +82,7 @@ class FeedConnection(ServerConnection, SharedReads):
         super().connection_made(transport)
         self._placed = self.places.take()
         if not self._placed:
-            self.refusals.note("full", "connection refused: no place", peer=self.peer, most=self.places.most)
+            self.refusals.note("full", "connection refused: no place", peer=self.peer, most=self.places.most())
             self.transport.write(_FULL)
             self.transport.close()
 
@@ -291,7 +291,7 @@ def connection_of(
     process_clock: Clock,
     refused: Refusals | None = None,
     patience_seconds: float = 10.0,
-    most: int | None = None,
+    most: Callable[[], int] = most_connections,
 ) -> type[FeedConnection]:
     """Return the class of a process's connections (the library makes them, by class).
 
@@ -299,14 +299,14 @@ def connection_of(
         process_clock: by which they stamp.
         refused: where they count what they refuse.
         patience_seconds: how long a peer without a subscription may take nothing of what waits for it.
-        most: how many there may be at a time; as many as the limit of open files allows by default.
+        most: returns how many there may be at a time.
     """
 
     class StampedConnection(FeedConnection):
         __slots__ = ()
 
         clock = process_clock
-        places = Places(most_connections() if most is None else most)
+        places = Places(most)
         refusals = Refusals() if refused is None else refused
         send_seconds = patience_seconds
 

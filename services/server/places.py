@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Callable
 
 RESERVED = 96
 """File descriptors that connections leave to the ledger, the heartbeat, the metrics, and to what is accepted in one
@@ -13,15 +14,18 @@ _UNLIMITED = 1_000_000
 
 
 class Places:
-    """Counts the connections of one process against the most that it may hold."""
+    """Counts the connections of one process against the most that it may hold.
 
-    def __init__(self, most: int) -> None:
+    ``most`` is asked for every connection: a limit of open files may be changed while the process runs.
+    """
+
+    def __init__(self, most: Callable[[], int]) -> None:
         self.most = most
         self.taken = 0
 
     def take(self) -> bool:
         """Take a place for a connection; return False when there is none."""
-        if self.taken >= self.most:
+        if self.taken >= self.most():
             return False
         self.taken += 1
         return True

@@ -11,7 +11,7 @@ from services.server.places import RESERVED, Places, most_connections
 
 def test_places_are_taken_and_given_back() -> None:
     """There is no place beyond the most, and one again when one is given back."""
-    places = Places(2)
+    places = Places(lambda: 2)
 
     assert [True, True, False] == [places.take() for _ in range(3)]
     places.leave()
