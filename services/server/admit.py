@@ -63,7 +63,7 @@ class Admission:
         if request.observe:
             return self._observe(connection, request)
         # Two newcomers with one name are judged one after the other.
-        async with self._turn(request.client):
+        async with self._turn(connection, request.client):
             self._refuse_impossible(request)
             self._refuse_former(request)
             self._refuse_one_too_many(request.client)
@@ -76,15 +76,22 @@ class Admission:
             return self._subscribe(connection, request)
 
     @asynccontextmanager
-    async def _turn(self, name: str) -> AsyncIterator[None]:
+    async def _turn(self, connection: FeedConnection, name: str) -> AsyncIterator[None]:
+        holder = self._stream.sessions.get(name)
+        waits = name in self._settling or (holder is not None and holder.open)
         settling = self._settling.setdefault(name, _Settling())
         if settling.rivals >= MOST_RIVALS:
             raise self._name_taken(name, f"{MOST_RIVALS} others wait to be {name}")
         settling.rivals += 1
+        if waits:
+            # For seconds at times: what else the peer sends meanwhile is not taken into memory.
+            connection.hold_reading()
         try:
             async with settling.lock:
                 yield
         finally:
+            if waits:
+                connection.go_on_reading()
             settling.rivals -= 1
             if not settling.rivals:
                 self._settling.pop(name, None)

@@ -89,8 +89,8 @@ class App:
                 origins=[None],
                 compression=None,
                 max_size=wire.MAX_CLIENT_FRAME,
-                # What a client sends is answered at once; frames wait only while one is being answered.
-                max_queue=4,
+                # More than are read at a time: what is answered at once is not to stop the reading.
+                max_queue=64,
                 open_timeout=5,
                 write_limit=WRITE_LIMIT,
                 # It would have a task for every connection: see keep_alive.
@@ -126,7 +126,18 @@ class App:
             del response.headers["Content-Type"]
             response.headers["Content-Type"] = CONTENT_TYPE
             return response
-        return connection.respond(503, "draining\n") if self.draining else None
+        if self.draining:
+            return connection.respond(503, "draining\n")
+        return connection.respond(503, "too many connections\n") if self._refused_a_place(connection) else None
+
+    def _refused_a_place(self, connection: ServerConnection) -> bool:
+        """Tell whether only spare places are left, which are for plain requests and for holders of the token."""
+        if not isinstance(connection, FeedConnection) or not connection.places.crowded:
+            return False
+        if may_control(connection.authority(), self.token, local=False):
+            return False
+        self.stream.refusals.note("full", "connection refused: no place", peer=connection.peer)
+        return True
 
     async def keep_ledger(self) -> None:
         """Sync the ledger every 200 ms, and show that this server lives."""
