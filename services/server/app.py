@@ -137,6 +137,8 @@ class App:
         if may_control(connection.authority(), self.token, local=False):
             return False
         self.stream.refusals.note("full", "connection refused: no place", peer=connection.peer)
+        # Behind the answer, which goes out first: the peer is not waited for, since it has one of the last places.
+        asyncio.get_running_loop().call_soon(connection.transport.close)
         return True
 
     async def keep_ledger(self) -> None:
