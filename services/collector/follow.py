@@ -134,7 +134,7 @@ class Follow:
         return (last - first) / (last_at - first_at) if last_at > first_at else None
 
     def _awaited(self) -> bool:
-        for account in accounts(self.books):
+        for account in accounts(self.books, final=False):
             fences = account.ledger.subscriptions
             is_connected = bool(fences) and max(fences) not in account.ledger.leaves
             if (is_connected or account.state == "finished") and not self.books.is_sealed(account.client):

@@ -18,6 +18,9 @@ CAUSE_WORDS = {
     "not_seen": "seen by no client",
 }
 
+UNREADABLE = "unreadable"
+"""What a number is called that was not found where a record stands that cannot be read."""
+
 MARKS = {True: "✓", False: "✗", None: "-"}
 """The answer to a check: yes, no, not known."""
 

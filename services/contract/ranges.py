@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
@@ -46,8 +47,8 @@ class Ranges:
         return list(iter(self))
 
     def __len__(self) -> int:
-        """Return how many integers the set holds."""
-        return sum(self._lasts) - sum(self._firsts) + len(self._firsts)
+        """Return how many integers the set holds, at most ``sys.maxsize``, which is all that ``len`` can return."""
+        return min(sum(self._lasts) - sum(self._firsts) + len(self._firsts), sys.maxsize)
 
     def __bool__(self) -> bool:
         return bool(self._firsts)

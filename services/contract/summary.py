@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from services.contract.fields import Span
+from services.contract.foreign import SeqSpan
 from services.contract.histogram import Histogram
 
 VERSION: Final = 1
@@ -100,7 +101,10 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums over all clients. ``bytes`` are of records; rates are over ``duration_ns``, first to last receipt."""
+    """Sums over all clients. ``bytes`` are of records; rates are over ``duration_ns``, first to last receipt.
+
+    ``unreadable`` counts the numbers of an external feed in whose places records stand that cannot be read.
+    """
 
     expected: int | None = 0
     received: int = 0
@@ -114,6 +118,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     logged_not_receipted: int | None = 0
     restarts: int | None = None
     unsequenced: int | None = None
+    unreadable: int | None = None
     duration_ns: int | None = None
     messages_per_second: float | None = None
     bytes_per_second: float | None = None
@@ -136,13 +141,14 @@ class ClientSummary(msgspec.Struct, frozen=True, kw_only=True):
     residual: int | None
     bytes: int
     logged_not_receipted: int | None
-    missing_ranges: list[Span]
+    missing_ranges: list[SeqSpan]
     missing_by_cause: Causes
     torn: int
     clock_offset_us: int | None
     clock_error_us: int | None
     restarts: int | None = None
     unsequenced: int | None = None
+    unreadable: int | None = None
     latency_ns: Quantiles
     transit_ns: Quantiles
     block_duration_ns: Quantiles

@@ -40,6 +40,11 @@ class Sequences:
             sequence = self.by_key.setdefault(heard.key, Sequence())
             sequence.accept(heard.seq, zlib.crc32(heard.record))
 
+    def reconnected(self) -> None:
+        """Say that what follows comes over a new connection."""
+        for one in self.by_key.values():
+            one.reconnected()
+
     def last(self) -> Iterator[tuple[str | None, int]]:
         """Return the last number of every sequence."""
         return ((key, one.held.last) for key, one in self.by_key.items() if one.start is not None)
@@ -72,7 +77,7 @@ class ForeignAccount:
         for tail in tails:
             history.cut_off(tail)
         self.sequences = Sequences()
-        self.connections = 1
+        self._connections = 1
         self._cutter = Cutter[HeardBatch](
             conditions.block_size, conditions.block_bytes, conditions.block_seconds, before=0
         )
@@ -86,6 +91,16 @@ class ForeignAccount:
             **{name: getattr(native, name) for name in native.__struct_fields__}, foreign=feed, until=run.until
         )
         self._writer.begin(BlockLog(claimed, opening, clock, conditions.strain.window()))
+
+    @property
+    def connections(self) -> int:
+        """How many connections the session has had; with another one, numbers may begin again."""
+        return self._connections
+
+    @connections.setter
+    def connections(self, number: int) -> None:
+        self._connections = number
+        self.sequences.reconnected()
 
     async def receive(self, heard: list[Heard], received_ns: int) -> None:
         """Take in the records of a frame, cut them into blocks, have them written; waits while the disk is behind."""

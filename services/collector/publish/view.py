@@ -212,6 +212,8 @@ def _delivery(summary: Summary) -> Iterator[Row]:
         yield Row(label="longest silence", texts=_silence(summary))
     if summary.books == "one-sided":
         yield _messages("without a number", totals.unsequenced, against="")
+        if totals.unreadable:
+            yield _messages(words.UNREADABLE, totals.unreadable, against="doubt")
 
 
 def _messages(label: str, count: int | None, *, inner: bool = False, against: Tone = "bad") -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from services.collector import words
 from services.collector.reconcile import closing, onesided_checks, strain
@@ -165,16 +165,30 @@ CHECKS: dict[str, Callable[[Case], Answer]] = {
     "clocks": _clocks,
     "books closed": _closed,
 }
-FAILING = ("complete", "present", "intact", "once", "in order", "receipts match")
+FAILING = ("complete", "present", "connected", "intact", "once", "in order", "receipts match")
 """What is wrong with the delivery, worst first."""
-INVALIDATING = ("books closed", "generator on time", "instrument on time", "clocks")
+INVALIDATING = ("books closed", "receiving", "generator on time", "instrument on time", "clocks")
 """What is wrong with the measurement, worst first."""
 
 
-def ask(case: Case | None) -> tuple[list[Check], dict[str, Answer]]:
+def ask(case: Case | None, *, is_one_sided: bool) -> tuple[list[Check], dict[str, Answer]]:
     """Ask every question; of a run that is not over (None) no answer is known yet."""
+    asked = _one_sided() if is_one_sided else CHECKS
     if case is None:
-        return [Check(name=name, ok=None, detail="") for name in CHECKS], {}
-    asked = {**CHECKS, **onesided_checks.CHECKS} if case.books.is_one_sided else CHECKS
+        return [Check(name=name, ok=None, detail="") for name in asked], {}
     answers = {name: question(case) for name, question in asked.items()}
     return [Check(name=name, ok=answer.ok, detail=answer.detail) for name, answer in answers.items()], answers
+
+
+def doubts(answers: Mapping[str, Answer]) -> list[str]:
+    """Return why the measurement cannot be trusted: what one check refutes, or another could not answer for a reason."""
+    found = [answers[name] for name in FAILING if name in answers and answers[name].ok is None]
+    found += [answers[name] for name in INVALIDATING if name in answers and answers[name].ok is not True]
+    return [reason for answer in found for reason in answer.reasons]
+
+
+def _one_sided() -> dict[str, Callable[[Case], Answer]]:
+    """Return the questions that a run of an external feed is asked, what concerns the clients' presence first."""
+    asked = {**CHECKS, **onesided_checks.CHECKS}
+    first = ("present", "complete", "connected", "receiving")
+    return {name: asked[name] for name in (*first, *(name for name in asked if name not in first))}

@@ -9,7 +9,7 @@ import hashlib
 
 from services.collector.reconcile.blocks import Content, OpenNote, examine, number
 from services.collector.reconcile.chain import FileChain
-from services.collector.reconcile.heard import HeardBook
+from services.collector.reconcile.heard import Arrivals, HeardBook
 from services.collector.reconcile.moments import Stamps, moment
 from services.collector.reconcile.notes import Note, Notes
 from services.collector.reconcile.strain import Sessions
@@ -112,7 +112,8 @@ class LogBook:
         if not self.blocks.add((block.session, block.block), note):
             return
         if heard is not None:
-            self.heard.enter(heard, sealed.crc, max(stamps.values(), default=0))
+            arrivals = Arrivals.of(stamps.values())
+            self.heard.enter(heard, sealed.crc, arrivals.last_us if arrivals else 0, arrivals)
             self.is_heard = True
         self._declare(block)
         self.times.lasted(block.duration_ns)
@@ -216,6 +217,7 @@ class LogFile:
             self._block(sealed, entry)
         elif isinstance(entry, foreign.Connection):
             self.book.connections[sealed.crc] = entry
+            self.book.is_heard = True
         else:
             self._end(sealed, entry)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import NamedTuple
 
 from services.collector import words
-from services.collector.reconcile import checks, closing, measures, onesided_checks, sums, unknown
+from services.collector.reconcile import checks, closing, feed_end, measures, onesided_checks, sums, unknown
 from services.collector.reconcile.account import Account, fault_order
 from services.collector.reconcile.accounts import accounts
 from services.collector.reconcile.books import RunBooks
@@ -25,6 +26,34 @@ from services.contract.summary import (
 )
 
 
+class Evidence(NamedTuple):
+    """What a summary was made of: whatever else is said of the run is made of the same accounts."""
+
+    books: RunBooks
+    accounts: Sequence[Account]
+
+
+class Judged(NamedTuple):
+    """A run with its summary."""
+
+    summary: Summary
+    evidence: Evidence
+
+
+def judged(
+    books: RunBooks,
+    limits: Sequence[Limit] = (),
+    *,
+    final: bool,
+    made_at: str | None = None,
+    taken: Durations | None = None,
+) -> Judged:
+    """Return the summary of a run with what it was made of; the arguments are those of `reconcile`."""
+    every = accounts(books, final=final)
+    made = _summary(books, every, limits, final=final, made_at=made_at, taken=taken)
+    return Judged(made, Evidence(books, every))
+
+
 def reconcile(
     books: RunBooks,
     limits: Sequence[Limit] = (),
@@ -32,7 +61,6 @@ def reconcile(
     final: bool,
     made_at: str | None = None,
     taken: Durations | None = None,
-    every: Sequence[Account] | None = None,
 ) -> Summary:
     """Return the summary of a run.
 
@@ -41,17 +69,27 @@ def reconcile(
         limits: the operator's thresholds.
         final: nothing will be added any more, so there is a verdict.
         made_at: the one field that is not a function of the books.
-        taken: what `measured` finds in these books, for whoever has asked it already.
-        every: what `accounts` finds in them, likewise.
+        taken: what `measured` finds in these books, for a caller that has asked it already.
     """
-    every = accounts(books, final=final) if every is None else every
+    return judged(books, limits, final=final, made_at=made_at, taken=taken).summary
+
+
+def _summary(
+    books: RunBooks,
+    every: Sequence[Account],
+    limits: Sequence[Limit],
+    *,
+    final: bool,
+    made_at: str | None,
+    taken: Durations | None,
+) -> Summary:
     scheduled = books.ledger.rate != 0
     totals = sums.totals(every)
     histograms = (taken or measured(books)).by_name()
     durations = {name: Quantiles.of(histogram) for name, histogram in histograms.items()}
     faults = sorted([*chain(*(account.faults for account in every)), *ledger_faults(books)], key=fault_order)
     case = Case(books, every, totals, durations["latency"], durations["transit"], faults) if final else None
-    asked, answers = checks.ask(case)
+    asked, answers = checks.ask(case, is_one_sided=books.is_one_sided)
     thresholds = judge(
         limits,
         measures.of_run(every, totals, histograms),
@@ -121,9 +159,14 @@ def _state(books: RunBooks, *, final: bool) -> RunState:
 
 def _judge(case: Case, answers: dict[str, Answer], thresholds: Sequence[Threshold]) -> tuple[Verdict, list[str]]:
     worst = _untrustworthy(case)
-    failed = [reason for name in checks.FAILING if answers[name].ok is False for reason in answers[name].reasons]
+    failed = [
+        reason
+        for name in checks.FAILING
+        if name in answers and answers[name].ok is False
+        for reason in answers[name].reasons
+    ]
     failed += [_broken(threshold) for threshold in thresholds if not threshold.ok]
-    doubts = [reason for name in checks.INVALIDATING if answers[name].ok is False for reason in answers[name].reasons]
+    doubts = checks.doubts(answers)
     verdict: Verdict = "INVALID" if worst else "FAIL" if failed else "INVALID" if doubts else "PASS"
     reasons = [*worst, *failed, *doubts]
     return verdict, list(dict.fromkeys(reasons))
@@ -136,7 +179,7 @@ def _untrustworthy(case: Case) -> list[str]:
         found.append(closing.NO_LEDGER)
     found += closing.residuals(case.accounts)
     if not any(account.log.messages for account in case.accounts):
-        found.append("nothing was measured: no client logged a message")
+        found.append(f"nothing was measured: no client logged a message{feed_end.last_reasons(case)}")
     found += onesided_checks.unfound_numbers(case)
     found += closing.without_end(case.books)
     if ledger.end is not None and ledger.end.reason == "abandoned":

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from services.collector.reconcile.account import Account
 from services.contract.fields import utc_text
+from services.contract.foreign import span_text
 from services.contract.summary import Causes, ClientSummary, Quantiles, Silence, Totals
 
 
@@ -67,7 +68,7 @@ def client(account: Account, *, scheduled: bool) -> ClientSummary:
         residual=account.residual,
         bytes=log.bytes,
         logged_not_receipted=account.logged_not_receipted,
-        missing_ranges=account.missing.spans(),
+        missing_ranges=[span_text(span) for span in account.missing],
         missing_by_cause=causes([account]),
         torn=sum(log.torn.values()),
         clock_offset_us=log.clock_offset_us,

@@ -49,6 +49,7 @@ def without_the_unknown(made: Summary, books: RunBooks, every: Sequence[Account]
             **(_UNKNOWN if numbered else _UNNUMBERED),
             restarts=sum(account.restarts for account in heard) if numbered else None,
             unsequenced=sum(account.unsequenced for account in heard),
+            unreadable=sum(account.unreadable_count for account in heard) if numbered else None,
         ),
         clients=clients,
         missing_by_cause=_known_causes(heard),
@@ -72,6 +73,7 @@ def _known_of(one: ClientSummary, account: HeardAccount) -> ClientSummary:
         missing_by_cause=_known_causes([account]),
         restarts=account.restarts if account.is_numbered else None,
         unsequenced=account.unsequenced,
+        unreadable=account.unreadable_count if account.is_numbered else None,
     )
 
 

@@ -95,7 +95,7 @@ def test_an_open_line_of_a_foreign_feed_is_made_anew(tmp_path: Path) -> None:
 
     assert [first.path] == found.clients[0].remade
     assert isinstance(entry, foreign.Open)
-    assert (foreign.Feed(url="ws://feed", seq="$.n"), utc_text(UNTIL_US)) == (entry.foreign, entry.until)
+    assert (foreign.Feed(url="ws://feed", seq="$.n", silence_s=60), utc_text(UNTIL_US)) == (entry.foreign, entry.until)
     assert [4, 0] == [client.missing for client in made.clients]
 
 

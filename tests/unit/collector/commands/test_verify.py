@@ -22,10 +22,10 @@ def test_every_fault_is_named_with_its_place(tmp_path: Path) -> None:
     files = good_run()
     files[log_source("client-1")][1] = b"garbage\n"
     write(files, tmp_path)
-    ((made, books),) = verify.check(tmp_path)
-    text = verify.text(made, books)
+    (found,) = verify.check(tmp_path)
+    text = verify.text(found)
 
-    assert "FAIL" == made.verdict
+    assert "FAIL" == found.summary.verdict
     assert f"  {log_source('client-1').path}:2  corrupt_block  client-1  seq 1-10  " in text
     assert "  client-1  missing seq 1-10  damaged line in the log\n" in text
     assert text.endswith("  residual 0\n")

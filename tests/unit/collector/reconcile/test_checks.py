@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from services.collector.reconcile import onesided_checks
 from services.collector.reconcile.accounts import accounts
 from services.collector.reconcile.checks import CHECKS, FAILING, INVALIDATING, ask, missing_sentence
 from services.contract import blocklog, ledger
@@ -26,13 +27,13 @@ from tests.unit.collector.books_factory import (
 
 def test_every_check_is_ranked() -> None:
     """Each question either fails the run or makes it invalid."""
-    assert set(CHECKS) == {*FAILING, *INVALIDATING}
+    assert {*CHECKS, *onesided_checks.CHECKS} == {*FAILING, *INVALIDATING}
     assert "present" == next(iter(CHECKS))
 
 
 def test_an_open_run_is_not_asked() -> None:
     """While a run is open all answers are null, in the same order."""
-    checks, answers = ask(None)
+    checks, answers = ask(None, is_one_sided=False)
 
     assert list(CHECKS) == [check.name for check in checks]
     assert {} == answers
@@ -46,7 +47,7 @@ def test_a_missing_sentence_tells_ranges_and_causes_in_order() -> None:
         writer.put(ledger.codec.decode(line)[1])
     writer.put(ledger.Sent(at="", client="a", fence=1, through=20))
     writer.put(end(60))
-    (account,) = accounts(fold({ledger_source(): writer.lines, **log_files(session)}))
+    (account,) = accounts(fold({ledger_source(): writer.lines, **log_files(session)}), final=True)
 
     assert "a is lost: 50 messages missing, 11–20 (sent, not logged); 21–60 (never sent)" == missing_sentence(account)
 
@@ -56,7 +57,7 @@ def sentence(*blocks: tuple[int, int], **of_the_second: Any) -> str:
     session = Session("a", 1, 1, 0, list(blocks), changes={2: of_the_second})
     writer = good_ledger([session], blocks[-1][1])
     writer.put(end(blocks[-1][1]))
-    (account,) = accounts(fold({ledger_source(): writer.lines, **log_files(session)}))
+    (account,) = accounts(fold({ledger_source(): writer.lines, **log_files(session)}), final=True)
     return missing_sentence(account)
 
 
