@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+
+MOST = 2**63 - 1
+"""``len`` can return no more than this."""
 
 
 class Ranges:
@@ -47,8 +49,8 @@ class Ranges:
         return list(iter(self))
 
     def __len__(self) -> int:
-        """Return how many integers the set holds, at most ``sys.maxsize``, which is all that ``len`` can return."""
-        return min(sum(self._lasts) - sum(self._firsts) + len(self._firsts), sys.maxsize)
+        """Return how many integers the set holds, at most `MOST`."""
+        return min(sum(self._lasts) - sum(self._firsts) + len(self._firsts), MOST)
 
     def __bool__(self) -> bool:
         return bool(self._firsts)

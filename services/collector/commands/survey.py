@@ -47,11 +47,16 @@ class LeftOut(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A good block: where it stands, in which segment (0 where nobody can tell), and how many messages it holds."""
+    """A good block: where it stands, in which segment (0 where nobody can tell), and how many messages it holds.
+
+    ``block`` is its number. A line of another kind that belongs between blocks is kept in the same way: ``messages`` is
+    null then, and ``block`` the number of the block before it in its file, 0 for none.
+    """
 
     place: Place
     segment: int
-    messages: int
+    messages: int | None
+    block: int
 
 
 @dataclass
@@ -61,12 +66,14 @@ class Session:
     Attributes:
         opens: the open line of each segment.
         blocks: by their numbers, and by what they say.
+        connections: the lines of what became of the connections to an external feed, by what they say.
         ends: the end line of each segment.
         segments: of which there are files, empty ones too.
     """
 
     opens: dict[int, Place] = field(default_factory=dict)
     blocks: dict[tuple[int, int], Kept] = field(default_factory=dict)
+    connections: dict[tuple[int, int], Kept] = field(default_factory=dict)
     ends: dict[int, Place] = field(default_factory=dict)
     segments: set[int] = field(default_factory=set)
 
@@ -124,6 +131,7 @@ class _File:
         self._named = _Whose(str(source.client), *named) if named else None
         self._whose: _Whose | None = None
         self._gap = False
+        self._block = 0
         self._digests: dict[str, _Whose | None] = {}
         """Whose each line is, by its digest as far as it can be read: and so the end line that continues it."""
         self._ends: list[tuple[Sealed, Place]] = []
@@ -163,8 +171,6 @@ class _File:
         self._survey.left_out.append(LeftOut(self._source, line, why))
 
     def _enter(self, sealed: Sealed, entry: foreign.AnyEntry, place: Place) -> str | None:
-        if isinstance(entry, foreign.Connection):
-            return None
         if isinstance(entry, blocklog.End):
             # What it continues may stand after it.
             self._ends.append((sealed, place))
@@ -174,9 +180,10 @@ class _File:
         session = self._survey.clients[entry.client][entry.session]
         if isinstance(entry, blocklog.Open):
             self._whose = _Whose(entry.client, entry.session, entry.segment)
+            self._block = 0
             known = session.opens.setdefault(entry.segment, place)
             return self._again(known, place, sealed)
-        problem = _problem(entry)
+        problem = None if isinstance(entry, foreign.Connection) else _problem(entry)
         if problem:
             return problem
         if self._whose is None or self._whose[:2] != (entry.client, entry.session):
@@ -185,8 +192,17 @@ class _File:
         segment = self._whose.segment if self._whose else 0
         if self._whose != self._named:
             self._survey.moved[sealed.crc] = entry.client, entry.session
-        key = entry.block, digest(memoryview(sealed.text)[CHAINED:-1])
-        kept = session.blocks.setdefault(key, Kept(place, segment, len(entry.messages)))
+        said = digest(memoryview(sealed.text)[CHAINED:-1])
+        if isinstance(entry, foreign.Connection):
+            kept = session.connections.setdefault((entry.connection, said), Kept(place, segment, None, self._block))
+            if kept.block < self._block:
+                # The copy that was met first begins behind the block that stands before it here.
+                session.connections[entry.connection, said] = Kept(place, segment, None, self._block)
+        else:
+            self._block = entry.block
+            kept = session.blocks.setdefault(
+                (entry.block, said), Kept(place, segment, len(entry.messages), entry.block)
+            )
         return self._again(kept.place, place, sealed)
 
     def _again(self, known: Place, place: Place, sealed: Sealed) -> str | None:

@@ -57,8 +57,8 @@ class Attendance:
     @property
     def trouble(self) -> str:
         """Why there was no connection at last, in words; empty where the log tells of no trouble."""
-        failed = f"{self.attempts:,} failed {'attempt' if self.attempts == 1 else 'attempts'}"
-        refused = f"{self.refusal} ({failed})" if self.refusal and self.attempts > 1 else self.refusal
+        failed = f"{self.attempts:,} failed {'attempt' if self.attempts == 1 else 'attempts'}" if self.attempts else ""
+        refused = f"{self.refusal} ({failed})" if self.refusal and failed else self.refusal or failed
         return ", then ".join(filter(None, (self.last_close, refused)))
 
 

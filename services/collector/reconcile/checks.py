@@ -181,7 +181,7 @@ def ask(case: Case | None, *, is_one_sided: bool) -> tuple[list[Check], dict[str
 
 
 def doubts(answers: Mapping[str, Answer]) -> list[str]:
-    """Return why the measurement cannot be trusted: what one check refutes, or another could not answer for a reason."""
+    """Return why the measurement cannot be trusted: what a check refutes, or why one could not be answered."""
     found = [answers[name] for name in FAILING if name in answers and answers[name].ok is None]
     found += [answers[name] for name in INVALIDATING if name in answers and answers[name].ok is not True]
     return [reason for answer in found for reason in answer.reasons]

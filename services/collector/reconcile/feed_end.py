@@ -89,30 +89,29 @@ def receiving(case: Case) -> Answer:
 
 
 def _silent(case: Case, account: HeardAccount, found: Rhythm) -> list[str]:
-    attended, feed, end_us = account.attendance, account.log.feed, account.attendance.end_us
+    """Return the sentence for a client that received nothing for too long before its end; none where it did."""
+    end_us = account.attendance.end_us
     if end_us is None:
         return []
     if found.last_us is None:
         return _unserved(case, account, end_us)
-    if attended.is_ended:
-        return []
-    quiet_us = end_us - found.last_us
-    quiet = words.duration(quiet_us * 1000)
+    return [] if account.attendance.is_ended else _quiet(account, found, end_us - found.last_us)
+
+
+def _quiet(account: HeardAccount, found: Rhythm, quiet_us: int) -> list[str]:
+    feed, quiet = account.log.feed, words.duration(quiet_us * 1000)
+    said = f"{account.client} received no record for the last {quiet}: more than"
     if feed is not None and feed.silence_s is not None:
-        limit = f"{words.duration(feed.silence_s * 1e9)}, which {SETTING} allows"
-        too_long = quiet_us > feed.silence_s * 1e6
-        return [f"{account.client} received no record for the last {quiet}: more than {limit}"] if too_long else []
+        allowed = quiet_us <= feed.silence_s * 1e6
+        return [] if allowed else [f"{said} the {words.duration(feed.silence_s * 1e9)} that {SETTING} allows"]
     if not found.is_known:
-        return [
-            f"{account.client}: its records came at {words.several(found.intervals + 1, 'moment')} only, so the feed's"
-            f" rhythm is not known, nor whether the last {quiet} without a record are silence: set {SETTING}"
-        ]
+        moments = f"its records came at {words.several(found.intervals + 1, 'moment')} only"
+        unknown = f"so the feed's rhythm is not known, nor whether the last {quiet} are silence"
+        return [f"{account.client}: {moments}, {unknown}: set {SETTING}"]
     if quiet_us <= found.limit_us:
         return []
-    return [
-        f"{account.client} received no record for the last {quiet}: more than"
-        f" {words.duration(found.limit_us * 1000)}, {found.limit_text}; {SETTING} sets another limit"
-    ]
+    limit = f"{words.duration(found.limit_us * 1000)}, {found.limit_text}"
+    return [f"{said} {limit}; {SETTING} sets another limit"]
 
 
 def _unserved(case: Case, account: HeardAccount, end_us: int) -> list[str]:
