@@ -91,7 +91,7 @@ class ForeignAccount:
         self._writer.begin(BlockLog(claimed, opening, clock, conditions.strain.window()))
 
     @property
-    def heard(self) -> int:
+    def received(self) -> int:
         """How many records this session has received."""
         return self._heard
 

@@ -205,7 +205,7 @@ class Listener:
                 return condition
             self._is_useful = self._is_useful or bool(seqs) or reading.seq is None
             await self._account.receive(heard, received_ns)
-            return condition or self._settings.ending.by_records(self._account.heard, max(seqs, default=None))
+            return condition or self._settings.ending.by_records(self._account.received, max(seqs, default=None))
 
     def _past(self, at_us: int) -> bool:
         return self._until_us is not None and at_us >= self._until_us
@@ -240,7 +240,8 @@ class Listener:
     async def _seal(self, account: ForeignAccount, reason: Literal["finished", "shutdown"]) -> None:
         if self._connection is not None and self._connection.state is not State.OPEN:
             # The server has ended it, and what it said before is still to be read.
-            await self._enter_closed(self._connection)
+            refused = await self._enter_closed(self._connection)
+            self._condition = self._condition or self._settings.ending.by_close(refused.code or 0)
         await account.close_block("end" if reason == "finished" else "shutdown")
         if self._condition is not None:
             log.info("the feed has ended", extra={"client": self.name, "condition": self._condition})

@@ -33,7 +33,7 @@ class Refusal(NamedTuple):
     Attributes:
         code: HTTP status or close code, None where there is none.
         reason: why, in the server's own words where it has any, at most `MOST_REASON` characters.
-        why: the same for somebody who knows nothing else of it.
+        why: the same as a whole sentence, for the service's own log.
         firm: the server does not want this client now: another attempt soon would be refused as well.
         retry_after_s: for how long the server asks to be left alone, None when it says nothing.
     """
