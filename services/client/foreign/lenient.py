@@ -39,11 +39,21 @@ def decode(text: bytes) -> Any:
     Raises:
         ValueError: it is not even that.
     """
-    text = stripped(text)
+    bare = stripped(text)
     try:
-        return msgspec.json.decode(text)
+        return msgspec.json.decode(bare)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        said = text.decode(json.detect_encoding(text), "replace")
+        said = bare.decode("utf-8", "replace")
+    try:
+        return _read(said)
+    except ValueError:
+        encoding = json.detect_encoding(text)
+        if encoding.startswith("utf-8"):
+            raise
+        return _read(text.decode(encoding).strip(_AROUND.decode() + "\ufeff"))
+
+
+def _read(said: str) -> Any:
     try:
         return _loads(said)
     except RecursionError as problem:

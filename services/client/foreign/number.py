@@ -38,5 +38,5 @@ def text_of(value: Any) -> str:
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except (RecursionError, ValueError):  # nested too deeply, too many digits
-        return f"a {type(value).__name__} that is too long"
+        return f"something too long ({type(value).__name__})"
     return text.encode("utf-8", "backslashreplace").decode()
