@@ -51,6 +51,10 @@ def _number(low: float, high: float) -> Callable[[str], float]:
     return read
 
 
+def _optional(read: Callable[[str], float]) -> Callable[[str], float | None]:
+    return lambda text: read(text) if text else None
+
+
 def _choice(*choices: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in choices:
@@ -180,6 +184,14 @@ FOREIGN = (
     Setting(
         "FEED_SECONDS", "60", "client", _number(0, 10**7), "how long a run lasts; 0 = until the clients are stopped"
     ),
+    Setting(
+        "FEED_SILENCE",
+        "",
+        "client",
+        _optional(_number(0.01, 10**7)),
+        "seconds without a record that are too many; empty = by the feed's own rhythm",
+    ),
+    Setting("FEED_END", "", "client", _text, "how the feed says that it is over, a condition a line: close 1000"),
     Setting("FEED_MAX_BYTES", "1048576", "client", _integer(128, 2**28), "a longer message is refused"),
     Setting(
         "FEED_CONNECTS", "5", "client", _number(0.01, 1000), "connections begun per second, by one process, at most"

@@ -81,7 +81,7 @@ def attendance(log: LogBook, state: ClientState, productive: Collection[tuple[in
         course.take(line)
     closing = ended or final
     end_us = moment(closing.at) if closing else None
-    is_connected = closing.connected if closing else None
+    is_connected = closing.connected if closing and _is_whole(lines, productive) else None
     away_us = None
     if is_connected is False and end_us is not None:
         began = course.away_us if course.away_us is not None else moment(lines[0].at)
@@ -97,6 +97,19 @@ def attendance(log: LogBook, state: ClientState, productive: Collection[tuple[in
         refusal=course.refusal,
         attempts=max(course.attempts, final.attempts if final and not final.connected else 0),
         absences=tuple(course.absences),
+    )
+
+
+def _is_whole(lines: Sequence[Connection], productive: Collection[tuple[int, int]]) -> bool:
+    """Tell whether the lines tell of every connection and of the end of all but the last one of each session."""
+    told = {(line.session, line.connection, line.event) for line in lines}
+    counts = {session: 0 for session, _ in productive}
+    for session, number in [*((line.session, line.connection) for line in lines), *productive]:
+        counts[session] = max(number, counts.get(session, 0))
+    return all(
+        (session, number, "opened") in told and (number == count or (session, number, "closed") in told)
+        for session, count in counts.items()
+        for number in range(1, count + 1)
     )
 
 
