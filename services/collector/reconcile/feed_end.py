@@ -99,24 +99,23 @@ def _silent(case: Case, account: HeardAccount, found: Rhythm) -> list[str]:
 
 
 def _quiet(account: HeardAccount, found: Rhythm, quiet_us: int) -> list[str]:
-    feed, quiet = account.log.feed, words.duration(quiet_us * 1000)
+    allowed_s, quiet = account.log.silence_s, words.duration(quiet_us * 1000)
+    if not found.is_silent(quiet_us, allowed_s):
+        return []
     said = f"{account.client} received no record for the last {quiet}: more than"
-    if feed is not None and feed.silence_s is not None:
-        allowed = quiet_us <= feed.silence_s * 1e6
-        return [] if allowed else [f"{said} the {words.duration(feed.silence_s * 1e9)} that {SETTING} allows"]
+    if allowed_s is not None:
+        return [f"{said} the {words.duration(allowed_s * 1e9)} that {SETTING} allows"]
     if not found.is_known:
         moments = f"its records came at {words.several(found.intervals + 1, 'moment')} only"
         unknown = f"so the feed's rhythm is not known, nor whether the last {quiet} are silence"
         return [f"{account.client}: {moments}, {unknown}: set {SETTING}"]
-    if quiet_us <= found.limit_us:
-        return []
     limit = f"{words.duration(found.limit_us * 1000)}, {found.limit_text}"
     return [f"{said} {limit}; {SETTING} sets another limit"]
 
 
 def _unserved(case: Case, account: HeardAccount, end_us: int) -> list[str]:
     """Return the sentence for a client without any record, where others had some or it waited for too long."""
-    feed, since_us = account.log.feed, account.attendance.since_us
+    allowed_s, since_us = account.log.silence_s, account.attendance.since_us
     others = [
         other.client
         for other in case.accounts
@@ -129,9 +128,9 @@ def _unserved(case: Case, account: HeardAccount, end_us: int) -> list[str]:
     if account.attendance.is_ended:
         return []
     waited_us = None if since_us is None else end_us - since_us
-    if feed is not None and feed.silence_s is not None and waited_us is not None:
-        allowed = waited_us <= feed.silence_s * 1e6
-        return [] if allowed else [f"{account.client} received no record at all in {words.duration(waited_us * 1000)}"]
+    if allowed_s is not None and waited_us is not None:
+        waited = words.duration(waited_us * 1000)
+        return [f"{account.client} received no record at all in {waited}"] if waited_us > allowed_s * 1e6 else []
     return [f"{account.client} received no record at all, so the feed's rhythm is not known: set {SETTING}"]
 
 

@@ -73,6 +73,11 @@ class LogBook:
         return not self.opens and not self.blocks and not any(file.chain.damages for file in self.files)
 
     @property
+    def silence_s(self) -> float | None:
+        """How long an external feed may be silent, in seconds, as the operator says; None for: by its own rhythm."""
+        return self.feed.silence_s if self.feed else None
+
+    @property
     def clock_offset_us(self) -> int | None:
         """The offset that the last block was corrected by."""
         return self._offset[3] if self._offset else None

@@ -14,6 +14,7 @@ from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.heard import Name
 from services.collector.reconcile.ledgerside import ClientLedger
 from services.collector.reconcile.logside import LogBook
+from services.collector.reconcile.rhythm import rhythm
 from services.collector.reconcile.silence import Silence, longest
 from services.contract.fields import MAX_INTEGER, Span
 from services.contract.ranges import Ranges
@@ -119,7 +120,7 @@ def _account(books: RunBooks, name: str, union: dict[Name, Ranges], *, final: bo
     state = _state(books, log, final=final)
     sequences = log.heard.sequences()
     attended = attendance(log, state, log.heard.productive())
-    until_us = _until(log, state, attended)
+    until_us = _until(books, log, state, attended)
     ends = {key: _end(books, name, key, numbers, until_us, union) for key, numbers in sequences.items()}
     absent = {key: _missing(numbers, ends[key]) for key, numbers in sequences.items()}
     unreadable = log.heard.unreadable(absent)
@@ -170,11 +171,20 @@ def _silence(log: LogBook, state: ClientState, attended: Attendance, *, final: b
     return longest(log.times.silences, ClientLedger(), judged, None, end_us)
 
 
-def _until(log: LogBook, state: ClientState, attended: Attendance) -> int | None:
+def _until(books: RunBooks, log: LogBook, state: ClientState, attended: Attendance) -> int | None:
     """Return up to when a client answers for what others received; None where only its own numbers count."""
-    if attended.end_us is not None:
-        return attended.end_us
-    return log.until_us if state in ("finished", "lost") else None
+    if attended.end_us is None:
+        return log.until_us if state in ("finished", "lost") else None
+    if attended.is_connected is not False and not attended.is_ended and _is_silent(log, attended.end_us):
+        # The run is doubtful already; when the whole feed stops, what others had last was in flight.
+        lasts = [other.times.last_us for other in books.logs.values() if other.times.last_us is not None]
+        return min([attended.end_us, *([max(lasts)] if lasts else [])])
+    return attended.end_us
+
+
+def _is_silent(log: LogBook, end_us: int) -> bool:
+    found = rhythm(log.heard.notes())
+    return found.last_us is not None and found.is_silent(end_us - found.last_us, log.silence_s)
 
 
 def _state(books: RunBooks, log: LogBook, *, final: bool) -> ClientState:

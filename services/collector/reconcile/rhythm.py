@@ -37,6 +37,17 @@ class Rhythm(NamedTuple):
         """The longest silence that the rhythm explains, in microseconds."""
         return max(FLOOR_US, FACTOR * self.longest_us)
 
+    def is_silent(self, quiet_us: int, allowed_s: float | None) -> bool:
+        """Tell whether nothing came for too long, or for a time of which that cannot be told.
+
+        Args:
+            quiet_us: the time since the last record, in microseconds.
+            allowed_s: the operator's limit in seconds, None for that of the rhythm.
+        """
+        if allowed_s is not None:
+            return quiet_us > allowed_s * 1e6
+        return not self.is_known or quiet_us > self.limit_us
+
     @property
     def limit_text(self) -> str:
         """Where the limit comes from, in words."""

@@ -88,10 +88,10 @@ def test_a_small_fall_over_a_new_connection_is_a_restart() -> None:
 
 def test_a_new_connection_concerns_the_next_number_alone() -> None:
     """Once a number has come over it, what falls back is late again; a restart then is the feed's own."""
-    for taken in (lambda one: one.accept(8, 8), lambda one: one.accept_run(8, 9, 0), lambda one: one.accept(5, 5)):
+    for first, last in ((8, 8), (8, 9), (5, 5)):
         sequence = heard([5, 6, 7])
         sequence.reconnected()
-        taken(sequence)
+        sequence.accept_run(first, last, first)
         sequence.accept(1, 1)
 
         assert (0, 1) == (sequence.restarts, sequence.reordered)

@@ -296,3 +296,12 @@ def test_records_without_a_number_have_a_rhythm() -> None:
     unnumbered = [message(None, place * 10) for place in range(20)]
 
     assert "INVALID" == told(client("client-1", OPENED, unnumbered, SEALED)).verdict
+
+
+def test_what_others_had_last_when_the_whole_feed_stopped_was_in_flight() -> None:
+    """A feed that falls silent between two clients makes the run invalid; one that serves another client fails it."""
+    behind, ahead = client("client-1", OPENED, each(0, 2), SEALED), client("client-2", OPENED, each(0, 2.1), SEALED)
+    served = client("client-2", OPENED, each(0, 7.9), SEALED)
+
+    assert "INVALID" == told(behind, ahead).verdict
+    assert ("FAIL", [(22, 70)]) == ((made := told(behind, served)).verdict, made.clients[0].missing_ranges)

@@ -47,6 +47,15 @@ def test_the_limit_has_a_floor() -> None:
     assert (False, True) == (Rhythm(0, 2, 1).is_known, Rhythm(0, 3, 1).is_known)
 
 
+def test_silence_is_more_than_the_limit() -> None:
+    """The operator's limit comes first; without one an unknown rhythm is as doubtful as a silence."""
+    known, unknown = Rhythm(0, 3, 10), Rhythm(0, 2, 10)
+
+    assert [False, True] == [known.is_silent(quiet, None) for quiet in (FLOOR_US, FLOOR_US + 1)]
+    assert [False, True] == [unknown.is_silent(quiet, 1) for quiet in (1_000_000, 1_000_001)]
+    assert unknown.is_silent(0, None)
+
+
 @given(
     st.lists(st.integers(0, 50), min_size=1, max_size=40), st.integers(1, 9), st.integers(1, 9),
     st.randoms(use_true_random=False),

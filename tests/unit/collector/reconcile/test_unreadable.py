@@ -119,6 +119,6 @@ def test_asking_uses_nothing_up() -> None:
     kept = Unreadable()
     kept.follow(None, 1, 1, (0, 0))
     kept.count = 1
-    missing = {None: Ranges([(2, 3)])}
+    missing: dict[str | None, Ranges] = {None: Ranges([(2, 3)])}
 
     assert kept.among(missing) == kept.among(missing) == {None: Ranges([(2, 2)])}
