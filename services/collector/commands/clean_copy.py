@@ -38,9 +38,9 @@ class _Link(NamedTuple):
         return line, _Link(sealed.crc, crc)
 
 
-def _order(kept: Kept) -> tuple[int, bool, int]:
-    """Return the key by which the lines of a segment are sorted: connection lines behind their block, as they stood."""
-    return kept.block, kept.messages is None, kept.place.line if kept.messages is None else 0
+def _order(kept: Kept) -> tuple[int, bool, tuple[int, int, int, str]]:
+    """Return the key by which the lines of a segment are sorted: connection lines stand behind their block."""
+    return kept.block, kept.messages is None, kept.order
 
 
 class CleanCopy:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from services.collector.reconcile import attendance
 from services.collector.reconcile.blocks import examine
 from services.collector.scan import Source, log_clients, log_sources, read_file
 from services.contract import blocklog, foreign
@@ -50,13 +51,14 @@ class Kept(NamedTuple):
     """A good block: where it stands, in which segment (0 where nobody can tell), and how many messages it holds.
 
     ``block`` is its number. A line of another kind that belongs between blocks is kept in the same way: ``messages`` is
-    null then, and ``block`` the number of the block before it in its file, 0 for none.
+    null then, ``block`` the number of the block before it in its file, 0 for none, and ``order`` its place among such.
     """
 
     place: Place
     segment: int
     messages: int | None
     block: int
+    order: tuple[int, int, int, str] = (0, 0, 0, "")
 
 
 @dataclass
@@ -194,10 +196,12 @@ class _File:
             self._survey.moved[sealed.crc] = entry.client, entry.session
         said = digest(memoryview(sealed.text)[CHAINED:-1])
         if isinstance(entry, foreign.Connection):
-            kept = session.connections.setdefault((entry.connection, said), Kept(place, segment, None, self._block))
-            if kept.block < self._block:
+            order = (entry.connection, attendance.ORDER[entry.event], entry.attempts, entry.at)
+            here = Kept(place, segment, None, self._block, order)
+            kept = session.connections.setdefault((entry.connection, said), here)
+            if (kept.segment, kept.block) < (segment, self._block):
                 # The copy that was met first begins behind the block that stands before it here.
-                session.connections[entry.connection, said] = Kept(place, segment, None, self._block)
+                session.connections[entry.connection, said] = here
         else:
             self._block = entry.block
             kept = session.blocks.setdefault(

@@ -11,7 +11,7 @@ from services.collector.reconcile.moments import moment
 from services.contract.foreign import Connection
 from services.contract.summary import ClientState
 
-_ORDER = {"opened": 0, "closed": 1, "refused": 2, "ended": 3, "sealed": 4}
+ORDER = {"opened": 0, "closed": 1, "refused": 2, "ended": 3, "sealed": 4}
 """What happens to one connection, in the order of time: so the order of lines needs no clock."""
 _HTTP = range(100, 600)
 """Codes of this range are HTTP statuses; close codes begin at 1000."""
@@ -114,7 +114,7 @@ def _is_whole(lines: Sequence[Connection], productive: Collection[tuple[int, int
 
 
 def _order(line: Connection) -> tuple[int, int, int, str]:
-    return line.session, line.connection, _ORDER[line.event], line.at
+    return line.session, line.connection, ORDER[line.event], line.at
 
 
 @dataclass

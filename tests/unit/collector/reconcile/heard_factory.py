@@ -76,13 +76,15 @@ def log(
             until=utc_text(until_us) if until_us else None,
         )
     )  # fmt: skip
-    blocks = received = connection = 0
+    blocks = received = connection = attempts = 0
     is_connected = False
     for step in [messages] if course is None else course:
         if isinstance(step, tuple):
             connection += step[0] == "opened"
             is_connected = is_connected if step[0] == "sealed" else step[0] == "opened"
-            writer.put(_connection(client, session, connection, step, connected=is_connected))
+            attempts = attempts + 1 if step[0] == "refused" else 0 if step[0] == "opened" else attempts
+            line = _connection(client, session, connection, step, connected=is_connected)
+            writer.put(msgspec.structs.replace(line, attempts=attempts))
             continue
         every = list(step)
         for at in range(0, len(every), size):
