@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.collector.reconcile.account import Account
-from services.contract.fields import utc_text
+from services.contract.fields import MAX_INTEGER, utc_text
 from services.contract.foreign import span_text
 from services.contract.summary import Causes, ClientSummary, Quantiles, Silence, Totals
 
@@ -18,9 +18,10 @@ def totals(every: Sequence[Account]) -> Totals:
     received = sum(account.received for account in every)
     total_bytes = sum(account.log.bytes for account in every)
     return Totals(
-        expected=sum(account.expected for account in every),
+        # The numbers of an external feed may have 64 bits, and so gaps that no reader of JSON could count.
+        expected=min(sum(account.expected for account in every), MAX_INTEGER),
         received=received,
-        missing=sum(account.missing_count for account in every),
+        missing=min(sum(account.missing_count for account in every), MAX_INTEGER),
         duplicates=sum(account.duplicates for account in every),
         reordered=sum(account.reordered for account in every),
         corrupt=sum(len(account.log.corrupt) for account in every),

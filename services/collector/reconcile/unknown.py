@@ -11,6 +11,7 @@ from services.collector import words
 from services.collector.reconcile.account import Account
 from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.onesided import CAUSES, HeardAccount
+from services.contract.fields import MAX_INTEGER
 from services.contract.summary import Causes, ClientSummary, Summary, Totals
 
 
@@ -79,6 +80,7 @@ def _known_of(one: ClientSummary, account: HeardAccount) -> ClientSummary:
 
 def _known_causes(heard: Sequence[HeardAccount]) -> Causes:
     numbered = any(account.is_numbered for account in heard)
-    found = {cause: sum(account.by_cause.get(cause, 0) for account in heard) if numbered else None for cause in CAUSES}
+    counts = {cause: sum(account.by_cause.get(cause, 0) for account in heard) for cause in CAUSES}
+    found = {cause: min(count, MAX_INTEGER) if numbered else None for cause, count in counts.items()}
     unknown = dict.fromkeys(("never_sent", "corrupt_in_flight", "receipted_not_logged", "foreign"))
     return Causes(**unknown, **found)
