@@ -100,7 +100,8 @@ class Listener:
         if not self._is_useful and (refused.firm or refused.retry_after_s is not None):
             # The other clients of this process would be refused for the same reason.
             self._gate.hold(delay)
-        if self._sparingly.due(time.monotonic()):
+        # Told apart by what is wrong: a refusal right after a cut is what the operator has to know.
+        if self._sparingly.due(time.monotonic(), str(refused.code)):
             extra = {"client": self.name, "server": self._settings.reach.shown, "why": refused.why}
             log.warning("not connected", extra={**extra, "retry_s": round(delay, 2)})
         await pause(delay, self._ended)
