@@ -97,7 +97,7 @@ def _hosts(text: str) -> tuple[str, ...]:
         for host in hosts:
             ipaddress.ip_address(host)
     except ValueError:
-        raise ValueError("an address like 127.0.0.1 or ::1, a list of them, or * for all interfaces") from None
+        raise ValueError("a list of addresses like 127.0.0.1,::1, or * for all interfaces") from None
     return tuple(dict.fromkeys(hosts))
 
 

@@ -42,7 +42,7 @@ class Expected:
     @property
     def source(self) -> str:
         """Where the number comes from, for the ledger."""
-        return f"{self._addresses} addresses of {self.service}, {self._connections} clients each"
+        return f"addresses of {self.service}: {self._addresses}, CONNECTIONS: {self._connections}"
 
     def may_start(self, now: float, connected: int, first: float) -> bool:
         """Tell whether the run need not wait any longer for this number of clients.
