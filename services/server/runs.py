@@ -11,6 +11,8 @@ from services.contract.fields import utc_text, utc_us
 from services.runtime.clock import STEP_NS, Clock
 from services.runtime.strain import Strain
 from services.runtime.version import SOFTWARE
+from services.server import another, process
+from services.server.another import Look
 from services.server.book import RunBook
 from services.server.generate import FAKER_VERSION, Feed
 from services.server.ledger import LedgerWriter, last_alive_us, read
@@ -37,11 +39,28 @@ class Runs:
     ) -> None:
         self.root, self.feed, self.settings, self.clock, self.strain = root, feed, settings, clock, strain
         self.boot, self.instance = boot, instance
+        self._process = process.own()
 
-    def begin(self) -> Run:
-        """Continue the newest run when it was interrupted and can be continued; otherwise open a new one."""
-        newest = max(self._names(), default=None)
-        if newest is not None:
+    def begin(self, seen: Look | None = None) -> Run:
+        """Continue the newest run when it was interrupted and can be continued; otherwise open a new one.
+
+        Args:
+            seen: what `another.watch` returned, when the folder was watched already.
+
+        Raises:
+            AnotherServer: another server plays in this folder.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        seen = another.watch(self.root) if seen is None else seen
+        while True:
+            with another.turn(self.root):
+                if not another.look(self.root).has_changed_since(seen):
+                    return self._begin()
+            # Another server that starts at the same time was first. Watched without the lock: others wait for it.
+            seen = another.watch(self.root)
+
+    def _begin(self) -> Run:
+        if newest := another.newest_run(self.root):
             entries = read(self.root / newest)
             self._never_back(entries)
             opening = next((entry for entry in entries if isinstance(entry, ledger.Open)), None)
@@ -86,9 +105,6 @@ class Runs:
         log.info("run opened", extra={"run": name, "total": self.settings.records, "rate": run.rate})
         return run
 
-    def _names(self) -> list[str]:
-        return [path.name for path in self.root.iterdir() if path.is_dir()] if self.root.is_dir() else []
-
     def _continued(self, name: str, opening: ledger.Open, entries: list[ledger.Entry]) -> Run:
         book = RunBook(opening.total)
         for entry in entries:
@@ -118,8 +134,9 @@ class Runs:
                 pool=POOL,
                 total=book.total,
                 rate=run.plan.rate,
-                clients=self.settings.clients,
+                clients=self.settings.least_clients,
                 plan=run.plan.text,
+                process=None if self._process is None else str(self._process),
             )
         )
         # A disk that refuses now is asked again by whoever keeps the ledger.
