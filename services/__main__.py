@@ -119,7 +119,9 @@ async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -
             task.cancel()
     await _written(output, stop)
     if lost.is_set():
-        print("standard output was closed before the end", file=sys.stderr)
+        # Standard error may be closed as well.
+        with contextlib.suppress(OSError):
+            os.write(2, b"standard output was closed before the end\n")
     return code
 
 
