@@ -44,15 +44,15 @@ class System:
         self._width = max(map(len, ["collector", *names]))
         self._output = output
         shown = None if in_place else self._shown("collector", output.say)
-        self.collector = Service("collector", "services.collector", environment, output, shown)
+        self.collector = Service("collector", "services.collector", environment, output.write, shown)
         say = self.collector.tell if in_place else output.say
         self.runs = Runs(self.collector.note)
         self.server: Service | None = None
         if not is_foreign(environment):
             show = self._shown("server", say)
-            self.server = Service("server", "services.server", environment, output, self._read(show))
+            self.server = Service("server", "services.server", environment, output.write, self._read(show))
         self.clients = [
-            Service(name, "services.client", {**environment, "CLIENT_ID": name}, output, self._shown(name, say))
+            Service(name, "services.client", {**environment, "CLIENT_ID": name}, output.write, self._shown(name, say))
             for name in names
         ]
 
@@ -133,7 +133,7 @@ async def _run(
     verdict: asyncio.Task[int] | None = None
     try:
         if await _is_ready(system, [*until, *running]):
-            verdict = asyncio.create_task(verdicts(environment, system.runs, count, output))
+            verdict = asyncio.create_task(verdicts(environment, system.runs, count, output.say))
             running += [asyncio.create_task(service.run()) for service in system.clients]
             if system.server is None:
                 logs = Path(environment["VOLUMES"]) / "logs"

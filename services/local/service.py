@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from services.local import child
 from services.local.child import Child
-from services.local.output import Output
 
 EXIT_BAD_SETTINGS = 104
 SHOW_CURSOR = "\x1b[?25h"
@@ -29,12 +28,14 @@ class Service:
         name: of the service.
         module: what is run.
         environment: its settings.
-        output: takes what is to be shown while the process cannot show it itself.
+        write: takes a text that is to be shown while the process cannot show it itself.
         show: takes its lines, and what is to be said of it; None gives it the terminal.
     """
 
-    def __init__(self, name: str, module: str, environment: dict[str, str], output: Output, show: Show | None) -> None:
-        self.name, self._module, self._environment, self._output = name, module, environment, output
+    def __init__(
+        self, name: str, module: str, environment: dict[str, str], write: Callable[[str], None], show: Show | None
+    ) -> None:
+        self.name, self._module, self._environment, self._write = name, module, environment, write
         self._show = show or self.tell
         self._has_terminal = show is None
         self._child: Child | None = None
@@ -70,7 +71,7 @@ class Service:
         code = await self._child.wait()
         if self._has_terminal:
             # A process that was killed could not give it back.
-            self._output.write(SHOW_CURSOR)
+            self._write(SHOW_CURSOR)
         return code
 
     def tell(self, line: str) -> None:
@@ -78,7 +79,7 @@ class Service:
         process = self._child.process if self._child is not None else None
         pipe = process.stdin if process is not None and process.returncode is None else None
         if pipe is None or pipe.is_closing():
-            self._output.say(line)
+            self._write(f"{line}\n")
         else:
             pipe.write(f"{line}\n".encode())
 

@@ -21,7 +21,7 @@ import msgspec
 from services.client.foreign import agreement
 from services.contract.fields import RUN_PATTERN, run_order, utc_text, utc_us
 from services.runtime import files, invocation
-from services.runtime.invocation import NOTE as NAME
+from services.runtime.invocation import NOTE
 
 _SETTLE_SECONDS = 0.5
 """Who opened a run looks once more after this long: another process may have opened one at the same time."""
@@ -88,7 +88,7 @@ def join(
     for other in _on(logs, url, now_us, settings):
         is_older = run_order(other.run) < run_order(mine.run)
         if is_older and utc_us(mine.opened_at) - utc_us(other.opened_at) < _TOGETHER_US:
-            (logs / mine.run / NAME).unlink(missing_ok=True)
+            (logs / mine.run / NOTE).unlink(missing_ok=True)
             (logs / mine.run).rmdir()
             return other
     return mine
@@ -121,7 +121,7 @@ def _put_in_place(logs: Path, opened: Opened) -> Opened:
     made = logs / f".{opened.run}.{uuid.uuid4().hex}"
     made.mkdir()
     try:
-        files.replace(made / NAME, _text(opened))
+        files.replace(made / NOTE, _text(opened))
         made.rename(logs / opened.run)
     except OSError as problem:
         shutil.rmtree(made, ignore_errors=True)
@@ -149,7 +149,7 @@ def _unsaid(logs: Path, mine: Opened) -> bool:
     """Tell whether there is a folder of about the same time that does not say yet of which feed it is."""
     since = invocation.run_name(utc_us(mine.opened_at) - _TOGETHER_US)
     earlier = [name for name in _names(logs) if run_order(since) < run_order(name) < run_order(mine.run)]
-    return any(not (logs / name / NAME).exists() for name in earlier)
+    return any(not (logs / name / NOTE).exists() for name in earlier)
 
 
 def _load(logs: Path, run: str) -> Opened | None:
@@ -175,7 +175,7 @@ def _open(logs: Path, new: Opened, now_us: int) -> Opened:
         except FileExistsError:
             number += 1
     opened = msgspec.structs.replace(new, run=run)
-    files.replace(logs / run / NAME, _text(opened))
+    files.replace(logs / run / NOTE, _text(opened))
     return opened
 
 

@@ -12,6 +12,7 @@ from services.runtime import invocation
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
 from services.runtime.jsonlogs import Sparingly
+from tests.poll import poll_until
 from tests.unit.client.foreign.stand import feed_settings
 from tests.unit.client.stand import conditions
 
@@ -36,8 +37,7 @@ async def test_a_client_of_an_invocation_that_comes_too_late_is_seen(
     first = await listeners(settings, clients[:1], clock, Sparingly())
     run = first[0]._run
     (tmp_path / run.run / "client-1").mkdir()
-    while run.is_on(clock.now_us()):
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(poll_until, lambda: not run.is_on(clock.now_us()), "the run is over", 10, 0.01)
 
     assert ["client-2"] == [one.name for one in await listeners(settings, clients, clock, Sparingly())]
 

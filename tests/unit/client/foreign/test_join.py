@@ -11,8 +11,9 @@ import pytest
 
 from services.client.foreign import agreement
 from services.client.foreign import join as joining
-from services.client.foreign.join import NAME, Opened, join
+from services.client.foreign.join import Opened, join
 from services.runtime import invocation
+from services.runtime.invocation import NOTE
 from tests.unit.client.stand import RUN, START_US
 
 URL = "ws://feed"
@@ -34,7 +35,7 @@ def test_the_first_opens_a_run(tmp_path: Path) -> None:
 
     assert expected == msgspec.structs.replace(opened, settings="")
     assert agreement.is_of(opened.settings, b"")
-    assert opened == msgspec.json.decode((tmp_path / RUN / NAME).read_bytes(), type=Opened)
+    assert opened == msgspec.json.decode((tmp_path / RUN / NOTE).read_bytes(), type=Opened)
 
 
 def test_others_join_it(tmp_path: Path) -> None:
@@ -78,7 +79,7 @@ def test_a_client_with_other_settings_opens_a_run_of_its_own(tmp_path: Path) -> 
 def test_a_note_that_is_not_as_it_was_written_is_not_joined(tmp_path: Path, damage: dict[str, object]) -> None:
     """A note that was changed, copied or written by other software stands for no run, and stops no client."""
     opened = join(tmp_path, URL, 60, START_US)
-    note = tmp_path / RUN / NAME
+    note = tmp_path / RUN / NOTE
     note.write_bytes(msgspec.json.encode({**msgspec.json.decode(note.read_bytes()), **damage}))
 
     assert opened.run != join(tmp_path, URL, 60, START_US + 6_000_000).run
@@ -94,7 +95,7 @@ def test_neither_links_nor_pipes_are_read(tmp_path: Path) -> None:
     opened = join(elsewhere, URL, 60, START_US)
     (logs / opened.run).symlink_to(elsewhere / opened.run)
     (logs / "20261122T073001Z").mkdir()
-    os.mkfifo(logs / "20261122T073001Z" / NAME)
+    os.mkfifo(logs / "20261122T073001Z" / NOTE)
     (logs / "20261122T073002Z").touch()
 
     assert "20261122T073010Z" == join(logs, URL, 60, START_US + 10_000_000).run
@@ -170,7 +171,7 @@ def test_a_folder_without_its_note_is_nobodys(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(joining, "_LOOKS", 2)
     (tmp_path / "20261122T072959Z").mkdir()
     (tmp_path / "20261122T072958Z").mkdir()
-    (tmp_path / "20261122T072958Z" / NAME).write_bytes(b"{")
+    (tmp_path / "20261122T072958Z" / NOTE).write_bytes(b"{")
 
     assert RUN == join(tmp_path, URL, 60, START_US).run
 
