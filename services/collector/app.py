@@ -12,10 +12,12 @@ from services.collector.control import Control
 from services.collector.publish import store, wishes
 from services.collector.publish.board import Board
 from services.collector.publish.cost import Meter, resident_bytes
+from services.collector.publish.own import of_invocation
 from services.collector.publish.page import Page
 from services.collector.publish.speaker import Speaker
 from services.collector.rounds import Collector
 from services.collector.settings import CollectorSettings
+from services.runtime import lifeline
 from services.runtime.clock import Clock
 from services.runtime.files import probe
 from services.runtime.heartbeat import beat
@@ -31,7 +33,8 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     page = Page(settings.page_host, settings.page_port, board, settings.volumes, more)
     speaker = Speaker.on_stdout(settings.volumes, colour=settings.colour)
     speaker.listen()
-    collector, meter = Collector(settings, Clock(), speaker), Meter()
+    spoken = of_invocation(speaker, lifeline.attached())
+    collector, meter = Collector(settings, Clock(), spoken), Meter()
 
     def show() -> None:
         newest, now = collector.newest, time.monotonic()

@@ -112,8 +112,11 @@ class Follow:
         if self.behind:
             return False
         until_us = self.books.until_us
-        if until_us is not None and wall_us is not None and wall_us > until_us + PATIENCE_SECONDS * 1_000_000:
-            return True
+        if until_us is not None and wall_us is not None:
+            if wall_us > until_us + PATIENCE_SECONDS * 1_000_000:
+                return True
+            # A run of another invocation beside it does not end it: its feed may be silent until its time is up.
+            followed = False
         if self._ended_at is None or not self.books.is_finished:
             return followed and not self.books.ledger.opens and now - self.changed_at >= PATIENCE_SECONDS
         if now - self._ended_at >= PATIENCE_SECONDS:

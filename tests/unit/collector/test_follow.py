@@ -19,6 +19,8 @@ from tests.unit.collector.books_factory import (
     log_source,
     write,
 )
+from tests.unit.collector.reconcile.heard_factory import UNTIL_US, heard
+from tests.unit.collector.reconcile.heard_factory import log as heard_log
 
 
 def followed(volumes: Path, files: Files, now: float = 0.0) -> Follow:
@@ -94,6 +96,14 @@ def test_an_interrupted_run_is_not_over_for_a_newer_one(tmp_path: Path) -> None:
     files[ledger_source()].pop()
 
     assert not followed(tmp_path, files).is_over(1e9, followed=True)
+
+
+def test_a_silent_external_run_is_not_over_for_a_newer_one(tmp_path: Path) -> None:
+    """Its own time ends it: another invocation on the same volumes does not."""
+    follow = followed(tmp_path, heard_log("client-1", heard(range(1, 10)), reason=None))
+
+    assert not follow.is_over(1e9, followed=True, wall_us=UNTIL_US)
+    assert follow.is_over(1e9, followed=True, wall_us=UNTIL_US + 5_000_001)
 
 
 def test_a_backlog_is_read_in_slices(tmp_path: Path) -> None:
