@@ -65,7 +65,7 @@ def reconcile(
         feed=ledger.open.feed if ledger.open else None,
         state=_state(books, final=final),
         verdict=verdict,
-        headline=reasons[0] if reasons else _headline(books, every, totals, durations),
+        headline=_with_late(reasons[0] if reasons else _headline(books, every, totals, durations), ledger.late),
         reasons=reasons,
         checks=asked,
         thresholds=thresholds,
@@ -135,11 +135,12 @@ def _untrustworthy(case: Case) -> list[str]:
     if not ledger.opens and not case.books.is_one_sided:
         found.append(closing.NO_LEDGER)
     found += closing.residuals(case.accounts)
+    found += closing.several_servers(case.books, case.accounts)
     if not any(account.log.messages for account in case.accounts):
         found.append("nothing was measured: no client logged a message")
     found += onesided_checks.unfound_numbers(case)
     found += closing.without_end(case.books)
-    if ledger.end is not None and ledger.end.reason == "abandoned":
+    if any(end.reason == "abandoned" for end in ledger.ends.values()):
         found.append("the run was abandoned: it was interrupted and not continued")
     return found
 
@@ -154,7 +155,7 @@ def _headline(books: RunBooks, every: Sequence[Account], totals: Totals, duratio
     if books.is_one_sided:
         return unknown.headline(every, totals, durations["latency"].p99)
     if books.ledger.state in ("opened", "waiting"):
-        wanted = books.ledger.open.clients if books.ledger.open else 1
+        wanted = books.ledger.wanted
         # The run may be waiting for more than are wanted: nobody says how many will come.
         some = "" if len(every) >= wanted else f"{len(every):,} of "
         return f"waiting: {some}{words.several(max(wanted, len(every)), 'client')}"
@@ -169,6 +170,12 @@ def _headline(books: RunBooks, every: Sequence[Account], totals: Totals, duratio
     left = [account.client for account in every if account.state == "left"]
     text = " · ".join(parts)
     return text + (f", {len(left):,} left: {words.names(left)}" if left else "")
+
+
+def _with_late(headline: str, late: Sequence[str]) -> str:
+    """Return a headline that names the clients that came too late, whatever else it is about."""
+    sentence = checks.late_sentence(late) if late else ""
+    return headline if sentence in headline else f"{headline}; {sentence}"
 
 
 def _total(books: RunBooks) -> int:
