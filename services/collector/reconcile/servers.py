@@ -58,15 +58,15 @@ class Server:
         if isinstance(entry, ledger.Pace):
             known = self.paces.get(crc)
             self.paces[crc] = ServerPace(entry, number if known is None else min(number, known.number), crc)
+            self.took_part = True
+        elif isinstance(entry, ledger.Subscribe | ledger.Sent):
+            self.took_part = True
         elif isinstance(entry, ledger.End):
             self.ends[crc] = entry
-        elif not isinstance(entry, ledger.Subscribe | ledger.Sent):
-            return
-        self.took_part = True
 
     def is_continued(self, every: Iterable[Server]) -> bool:
-        """Tell whether another server was started when this one had entered its last line."""
-        return any(other is not self and other.open.at >= self.last_at for other in every)
+        """Tell whether another server was started later, when this one had entered its last line."""
+        return any(other.open.at >= self.last_at and other.open.at > self.open.at for other in every)
 
 
 def unmeasured(every: Collection[Server]) -> list[Server]:
