@@ -19,6 +19,7 @@ GATHERED = 8192
 """So many messages of one client and slot are taken together, at most."""
 MANY = 2048
 """So many are counted once, and their counts added to client, slot and run; of fewer, adding costs more."""
+NONE = Counted({}, 0, 0, 0)
 MOST_WAITING = 262_144
 """So many messages, of which there are few of each client and slot, wait to be counted slot by slot."""
 
@@ -104,6 +105,14 @@ class TimeSlots:
         self._latency.gather(part.latency)
         self._transit.gather(part.transit)
 
+    def take_late(self, who: Receiver, at_us: int, latency: Counted) -> None:
+        """Take latencies of messages that were taken without them, measured at a moment that is covered."""
+        slot = self._slot(at_us // self.step_us)
+        slot.note_worst(self._numbers.setdefault(who, len(self._numbers)), 0, latency.max)
+        for one in (who, slot):
+            one.add(latency, NONE)
+        self._add(latency, NONE)
+
     def settle(self) -> None:
         """Count what was taken and not counted yet."""
         self._close()
@@ -115,9 +124,7 @@ class TimeSlots:
         part, self._part = self._part, None
         if part is None:
             return
-        slot = self._slots.get(self._place)
-        if slot is None:
-            slot = self._slots[self._place] = TimeSlot()
+        slot = self._slot(self._place)
         slot.note(self._numbers.setdefault(part.who, len(self._numbers)), part)
         if part.messages >= MANY:
             latency, transit = part.latency.counted(), part.transit.counted()
@@ -131,6 +138,12 @@ class TimeSlots:
         self._count += part.messages
         if self._count >= MOST_WAITING:
             self.settle()
+
+    def _slot(self, place: int) -> TimeSlot:
+        slot = self._slots.get(place)
+        if slot is None:
+            slot = self._slots[place] = TimeSlot()
+        return slot
 
     def _add(self, latency: Counted, transit: Counted) -> None:
         self._latency.add(latency)
