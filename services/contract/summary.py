@@ -100,7 +100,10 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums over all clients. ``bytes`` are of records; rates are over ``duration_ns``, first to last receipt."""
+    """Sums over all clients. ``bytes`` are of records; rates are over ``duration_ns``, first to last receipt.
+
+    ``catch_up`` are received messages that were due before their client first tried to take part in the run.
+    """
 
     expected: int | None = 0
     received: int = 0
@@ -114,6 +117,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     logged_not_receipted: int | None = 0
     restarts: int | None = None
     unsequenced: int | None = None
+    catch_up: int | None = None
     duration_ns: int | None = None
     messages_per_second: float | None = None
     bytes_per_second: float | None = None
@@ -143,7 +147,9 @@ class ClientSummary(msgspec.Struct, frozen=True, kw_only=True):
     clock_error_us: int | None
     restarts: int | None = None
     unsequenced: int | None = None
+    catch_up: int | None = None
     latency_ns: Quantiles
+    catch_up_ns: Quantiles = Quantiles()
     transit_ns: Quantiles
     block_duration_ns: Quantiles
     silence_ns: int | None = None
@@ -165,6 +171,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: list[Threshold]
     totals: Totals
     latency_ns: Quantiles
+    catch_up_ns: Quantiles = Quantiles()
     transit_ns: Quantiles
     block_duration_ns: Quantiles
     spread_ns: Quantiles

@@ -46,7 +46,7 @@ def reconcile(
     """
     every = accounts(books, final=final) if every is None else every
     scheduled = books.ledger.rate != 0
-    totals = sums.totals(every)
+    totals = sums.totals(every, scheduled=scheduled)
     histograms = (taken or measured(books)).by_name()
     durations = {name: Quantiles.of(histogram) for name, histogram in histograms.items()}
     faults = sorted([*chain(*(account.faults for account in every)), *ledger_faults(books)], key=fault_order)
@@ -71,6 +71,7 @@ def reconcile(
         thresholds=thresholds,
         totals=totals,
         latency_ns=durations["latency"],
+        catch_up_ns=durations["catch_up"],
         transit_ns=durations["transit"],
         block_duration_ns=durations["block"],
         spread_ns=durations["spread"],
@@ -159,7 +160,9 @@ def _headline(books: RunBooks, every: Sequence[Account], totals: Totals, duratio
         # The run may be waiting for more than are wanted: nobody says how many will come.
         some = "" if len(every) >= wanted else f"{len(every):,} of "
         return f"waiting: {some}{words.several(max(wanted, len(every)), 'client')}"
-    p99 = durations["latency"].p99 if durations["latency"].p99 is not None else durations["transit"].p99
+    # Where all was caught up there is a schedule, and no latency that could be told.
+    timed = durations["latency"].p99 is not None or bool(totals.catch_up)
+    p99 = durations["latency" if timed else "transit"].p99
     expected = totals.expected if books.ledger.ends else len(every) * _total(books)
     parts = [
         words.several(len(every), "client"),
@@ -167,6 +170,7 @@ def _headline(books: RunBooks, every: Sequence[Account], totals: Totals, duratio
         f"{totals.received:,} of {expected:,} delivered",
         f"p99 {words.duration(p99)}",
     ]
+    parts += [f"{totals.catch_up:,} caught up"] if totals.catch_up else []
     left = [account.client for account in every if account.state == "left"]
     text = " · ".join(parts)
     return text + (f", {len(left):,} left: {words.names(left)}" if left else "")

@@ -52,6 +52,7 @@ class ClientTimes:
     @property
     def latency(self) -> Histogram:
         """From due to received, of all messages but those that were caught up."""
+        self.catch_up.settle(None)
         self._run.slots.settle()
         return self._latency
 

@@ -76,15 +76,14 @@ class TimeSlot:
         """Note what a client received: how much, and how long it took at worst."""
         self.messages, self.bytes = self.messages + part.messages, self.bytes + part.bytes
         for which, some in enumerate((part.latency, part.transit)):
-            if some.buckets:
-                self.note_worst(number, which, some.max)
+            self.note_worst(number, which, max(some.max, 0) if some.buckets else NOTHING)
 
-    def note_worst(self, number: int, which: int, duration_ns: int) -> None:
+    def note_worst(self, number: int, which: int, duration_ns: float) -> None:
         """Note a duration of a client: 0 for a latency, 1 for a transit."""
         worst = self.worst[which]
         if number >= len(worst):
             worst.extend([NOTHING] * (number + 1 - len(worst)))
-        worst[number] = max(worst[number], duration_ns, 0)
+        worst[number] = max(worst[number], duration_ns)
 
     def merge(self, other: TimeSlot) -> None:
         """Count what was received within another slot."""

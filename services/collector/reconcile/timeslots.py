@@ -108,7 +108,7 @@ class TimeSlots:
     def take_late(self, who: Receiver, at_us: int, latency: Counted) -> None:
         """Take latencies of messages that were taken without them, measured at a moment that is covered."""
         slot = self._slot(at_us // self.step_us)
-        slot.note_worst(self._numbers.setdefault(who, len(self._numbers)), 0, latency.max)
+        slot.note_worst(self._numbers.setdefault(who, len(self._numbers)), 0, max(latency.max, 0))
         for one in (who, slot):
             one.add(latency, NONE)
         self._add(latency, NONE)
