@@ -9,6 +9,7 @@ from typing import Literal
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from services.client import entries
 from services.client.account import Account
 from services.client.answers import UNHEARD_SECONDS
 from services.client.backoff import Backoff
@@ -37,6 +38,8 @@ class Subscriber:
         self._account: Account | None = None
         self._connection: StampedConnection | None = None
         self._asked = self._granted = self._superseded = self._stopping = False
+        self._attempted_us: int | None = None
+        self._came_late = ""
         # Listening: with nothing that waits for the disk, or without a connection.
         self._heard, self._listening = 0.0, True
         self._sealing: set[asyncio.Task[None]] = set()
@@ -48,6 +51,8 @@ class Subscriber:
 
     async def run(self) -> None:
         """Connect, converse, and connect again, until cancelled or superseded."""
+        # Of every run of this process it is the first attempt that counts: who has been there has nothing to catch up.
+        self._attempted_us = self._clock.now_us()
         while not self._done():
             try:
                 patience = self._backoff.patience_seconds
@@ -142,7 +147,9 @@ class Subscriber:
             case wire.Error():
                 self._refused(frame)
             case wire.Bye():
-                self._backoff.wish((frame.retry_ms or 0) / 1000)
+                # Who asked in vain for a run that is over comes back at once: the next run must not begin without it.
+                if self._account is not None or frame.reason != "ended":
+                    self._backoff.wish((frame.retry_ms or 0) / 1000)
                 self._superseded |= frame.reason == "superseded"
 
     def _welcome(self, welcome: wire.Welcome) -> None:
@@ -158,12 +165,19 @@ class Subscriber:
         if self._account is None:
             # Nobody new is admitted to a run that is over; who has logs of it may be served the rest.
             if welcome.state == "ended" and not (self._conditions.logs / welcome.run / self.name).is_dir():
-                log.info("run is over, waiting for the next", extra={"client": self.name, "run": welcome.run})
+                self._ask_late(welcome.run)
                 return
             self._open_account(welcome.run, welcome.total)
         elif self._account.settled:
             return
         self._say(*self._pings.first())
+
+    def _ask_late(self, run: str) -> None:
+        """Ask, once, to take part in a run that is over: it is refused, but whoever looks at the run is told."""
+        if self._came_late != run:
+            self._came_late = run
+            log.info("run is over, waiting for the next", extra={"client": self.name, "run": run})
+            self._say(entries.late_request(run, self.name, self._conditions))
 
     def _open_account(self, run: str, total: int) -> None:
         def durable(receipt: wire.Receipt) -> None:
@@ -171,7 +185,9 @@ class Subscriber:
             if self._granted and self._account is account:
                 self._say(receipt)
 
-        account = self._account = Account(self.name, run, total, self._conditions, self._clock, durable)
+        account = self._account = Account(
+            self.name, run, total, self._conditions, self._clock, durable, self._attempted_us
+        )
 
     def _seal(self, account: Account, reason: Literal["finished", "superseded"] = "finished") -> None:
         # Beside the conversation: a disk that refuses must not make this client deaf.

@@ -57,7 +57,8 @@ class RunBooks:
         for name, log in self.logs.items():
             if log.times.catch_up.is_open:
                 client = self.ledger.clients.get(name)
-                log.times.catch_up.settle(client.first_session if client else None)
+                if client is not None and (first := client.first_session) is not None:
+                    log.times.catch_up.granted(*first)
 
     @property
     def ended_at(self) -> str | None:

@@ -66,8 +66,6 @@ class CatchUp:
             early, self._early, self.histogram = self._early, {}, Histogram()
             for place, some in early.items():
                 self._tell_late(place, some)
-        for one in set(self._undecided) - {session}:
-            self._decide(one)
 
     def opened(self, fence: int, session: int, attempted_us: int | None) -> None:
         """Note an open line: under which fence, and when its process first tried to connect, by its own clock."""
@@ -81,9 +79,10 @@ class CatchUp:
 
         `ALWAYS_THERE` when all of them are latency, None when that is not known yet.
         """
-        if self._first is not None and self._first[1] != session:
-            return ALWAYS_THERE
-        return self._attempts.get(session)
+        attempt_us = self._attempts.get(session)
+        # A session whose open line was not read yet may have been the first of all.
+        is_later = self._first is not None and self._first[1] != session
+        return ALWAYS_THERE if is_later and attempt_us is not None else attempt_us
 
     def take(self, session: int, came_us: Sequence[int], late_ns: Sequence[int], offset_us: int) -> list[int]:
         """Take messages of a block of which some may be caught up; return the latencies of the others.
@@ -113,12 +112,19 @@ class CatchUp:
         """Whether there is anything that may turn out to be latency."""
         return bool(self._early or self._undecided)
 
-    def settle(self, first: tuple[int, int] | None) -> None:
-        """Decide with what is known now; ``first`` are fence and session of the first subscription in the ledger."""
-        if first is not None:
-            self.granted(*first)
-        for session in list(self._undecided):
-            self._decide(session)
+    def undecided(self) -> dict[int, Histogram]:
+        """Return the latencies of which nothing is known yet but that they are, by the time of their receipt.
+
+        Until an open line says that they were caught up they are latency.
+        """
+        found: dict[int, Histogram] = {}
+        for waiting in self._undecided.values():
+            late: dict[int, list[int]] = {}
+            for place, _, late_ns in waiting.messages():
+                late.setdefault(place, []).append(late_ns)
+            for place, some in late.items():
+                found.setdefault(place * PLACE_US, Histogram()).record(some)
+        return found
 
     def _enter(self, early: dict[int, list[int]]) -> None:
         for place, some in early.items():
@@ -126,7 +132,7 @@ class CatchUp:
             self.histogram.record(some)
 
     def _decide(self, session: int) -> None:
-        attempt_us = self.attempt_us(session) or ALWAYS_THERE
+        attempt_us = self._attempts[session] if self._first and self._first[1] == session else ALWAYS_THERE
         early: dict[int, list[int]] = {}
         late: dict[int, list[int]] = {}
         for place, due_us, late_ns in self._undecided.pop(session).messages():
@@ -138,5 +144,5 @@ class CatchUp:
             self._tell_late(place, histogram)
 
     def _tell_late(self, place: int, some: Histogram) -> None:
-        if some.min is not None and some.max is not None:
-            self._late(place * PLACE_US, Counted(some.counts, some.count, some.min, some.max))
+        if some.count:
+            self._late(place * PLACE_US, some.counted())

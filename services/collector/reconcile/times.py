@@ -52,9 +52,14 @@ class ClientTimes:
     @property
     def latency(self) -> Histogram:
         """From due to received, of all messages but those that were caught up."""
-        self.catch_up.settle(None)
         self._run.slots.settle()
-        return self._latency
+        undecided = self.catch_up.undecided()
+        if not undecided:
+            return self._latency
+        total = self._latency.copy()
+        for some in undecided.values():
+            total.merge(some)
+        return total
 
     @property
     def transit(self) -> Histogram:
@@ -167,6 +172,7 @@ class ClientTimes:
     def _without_catch_up(self, block: Block, messages: Sequence[Message], moments: Mapping[str, int]) -> list[int]:
         came_us = [moments[message.received_at] for message in messages]
         late_ns = [message.latency_ns for message in messages]
+        self._run.slots.undecided[self] = self.catch_up.undecided
         return self.catch_up.take(block.session, came_us, late_ns, block.clock_offset_us)
 
     def _turn_out_late(self, at_us: int, latency: Counted) -> None:

@@ -71,7 +71,8 @@ def books(ledgers: dict[str, Writer], *sessions: Session) -> Files:
 def stopped(instance: str, session: Session, through: int, *more: ledger.Entry) -> Writer:
     """Return the ledger of a server that was killed when it had sent so much to a client."""
     writer = Writer(ledger.codec)
-    for entry in (opened(instance), pace(), subscription(session)):
+    opening_lines: list[ledger.Entry] = [opened(instance), pace(), subscription(session)]
+    for entry in opening_lines:
         writer.put(entry)
     writer.put(ledger.Sent(at=at(0), client=session.client, fence=session.fence, through=TOTAL))
     for index, (first, last) in enumerate(session.blocks):
@@ -165,7 +166,7 @@ def test_a_server_that_is_started_at_the_time_of_the_last_line_continues_it() ->
 
 def test_a_server_that_lived_on_when_its_run_was_continued_is_told() -> None:
     """It was frozen, and woke: a line of its own is later than the other's first."""
-    frozen = stopped(A, ONE, 30, leave(msgspec.structs.replace(subscription(ONE), at=at(50)), 60, "lost"))
+    frozen = stopped(A, ONE, 30, leave(ONE, 50, "lost"))
     files = books({A: frozen, B: continued(B, ONE, 30, 40, pace(at_ms=40, first=31, due_ms=45))}, ONE)
     made = same_in_any_order(files)
 
