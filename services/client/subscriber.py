@@ -37,6 +37,7 @@ class Subscriber:
         self._account: Account | None = None
         self._connection: StampedConnection | None = None
         self._asked = self._granted = self._superseded = self._stopping = False
+        self._attempted_us: int | None = None
         # Listening: with nothing that waits for the disk, or without a connection.
         self._heard, self._listening = 0.0, True
         self._sealing: set[asyncio.Task[None]] = set()
@@ -49,6 +50,8 @@ class Subscriber:
 
     async def run(self) -> None:
         """Connect, converse, and connect again, until cancelled or superseded."""
+        # Of every run of this process it is the first attempt that counts: who has been there has nothing to catch up.
+        self._attempted_us = self._clock.now_us()
         while not self._done():
             try:
                 patience = self._backoff.patience_seconds
@@ -143,7 +146,9 @@ class Subscriber:
             case wire.Error():
                 self._refused(frame)
             case wire.Bye():
-                self._backoff.wish((frame.retry_ms or 0) / 1000)
+                # Who asked in vain for a run that is over comes back at once: the next run must not begin without it.
+                if self._account is not None or frame.reason != "ended":
+                    self._backoff.wish((frame.retry_ms or 0) / 1000)
                 self._superseded |= frame.reason == "superseded"
 
     def _welcome(self, welcome: wire.Welcome) -> None:
@@ -179,7 +184,9 @@ class Subscriber:
             if self._granted and self._account is account:
                 self._say(receipt)
 
-        account = self._account = Account(self.name, run, total, self._conditions, self._clock, durable)
+        account = self._account = Account(
+            self.name, run, total, self._conditions, self._clock, durable, self._attempted_us
+        )
 
     def _seal(self, account: Account, reason: Literal["finished", "superseded"] = "finished") -> None:
         # Beside the conversation: a disk that refuses must not make this client deaf.

@@ -104,6 +104,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Sums over all clients. ``bytes`` are of records; rates are over ``duration_ns``, first to last receipt.
 
     ``unreadable`` counts the numbers of an external feed in whose places records stand that cannot be read.
+    ``catch_up`` are received messages that were due before their client first tried to take part in the run.
     """
 
     expected: int | None = 0
@@ -119,6 +120,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int | None = None
     unsequenced: int | None = None
     unreadable: int | None = None
+    catch_up: int | None = None
     duration_ns: int | None = None
     messages_per_second: float | None = None
     bytes_per_second: float | None = None
@@ -149,7 +151,9 @@ class ClientSummary(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int | None = None
     unsequenced: int | None = None
     unreadable: int | None = None
+    catch_up: int | None = None
     latency_ns: Quantiles
+    catch_up_ns: Quantiles = Quantiles()
     transit_ns: Quantiles
     block_duration_ns: Quantiles
     silence_ns: int | None = None
@@ -171,6 +175,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: list[Threshold]
     totals: Totals
     latency_ns: Quantiles
+    catch_up_ns: Quantiles = Quantiles()
     transit_ns: Quantiles
     block_duration_ns: Quantiles
     spread_ns: Quantiles

@@ -87,6 +87,8 @@ class LogBook:
         note = OpenNote(entry.fence, entry.block_size, source)
         self.opens.setdefault((entry.session, entry.segment), {}).setdefault(sealed.crc, note)
         self.sessions.add(entry.session)
+        attempted_us = moment(entry.attempted_at) if entry.attempted_at else None
+        self.times.catch_up.opened(entry.fence, entry.session, attempted_us)
         if isinstance(entry, foreign.Open):
             self.is_heard, self.feed = True, entry.foreign
             self.until_us = moment(entry.until) if entry.until else None

@@ -84,7 +84,7 @@ def _summary(
     taken: Durations | None,
 ) -> Summary:
     scheduled = books.ledger.rate != 0
-    totals = sums.totals(every)
+    totals = sums.totals(every, scheduled=scheduled)
     histograms = (taken or measured(books)).by_name()
     durations = {name: Quantiles.of(histogram) for name, histogram in histograms.items()}
     faults = sorted([*chain(*(account.faults for account in every)), *ledger_faults(books)], key=fault_order)
@@ -103,12 +103,13 @@ def _summary(
         feed=ledger.open.feed if ledger.open else None,
         state=_state(books, final=final),
         verdict=verdict,
-        headline=reasons[0] if reasons else _headline(books, every, totals, durations),
+        headline=_with_late(reasons[0] if reasons else _headline(books, every, totals, durations), ledger.late),
         reasons=reasons,
         checks=asked,
         thresholds=thresholds,
         totals=totals,
         latency_ns=durations["latency"],
+        catch_up_ns=durations["catch_up"],
         transit_ns=durations["transit"],
         block_duration_ns=durations["block"],
         spread_ns=durations["spread"],
@@ -178,11 +179,12 @@ def _untrustworthy(case: Case) -> list[str]:
     if not ledger.opens and not case.books.is_one_sided:
         found.append(closing.NO_LEDGER)
     found += closing.residuals(case.accounts)
+    found += closing.several_servers(case.books, case.accounts)
     if not any(account.log.messages for account in case.accounts):
         found.append(f"nothing was measured: no client logged a message{feed_end.last_reasons(case)}")
     found += onesided_checks.unfound_numbers(case)
     found += closing.without_end(case.books)
-    if ledger.end is not None and ledger.end.reason == "abandoned":
+    if any(end.reason == "abandoned" for end in ledger.ends.values()):
         found.append("the run was abandoned: it was interrupted and not continued")
     return found
 
@@ -197,11 +199,13 @@ def _headline(books: RunBooks, every: Sequence[Account], totals: Totals, duratio
     if books.is_one_sided:
         return unknown.headline(every, totals, durations["latency"].p99)
     if books.ledger.state in ("opened", "waiting"):
-        wanted = books.ledger.open.clients if books.ledger.open else 1
+        wanted = books.ledger.wanted
         # The run may be waiting for more than are wanted: nobody says how many will come.
         some = "" if len(every) >= wanted else f"{len(every):,} of "
         return f"waiting: {some}{words.several(max(wanted, len(every)), 'client')}"
-    p99 = durations["latency"].p99 if durations["latency"].p99 is not None else durations["transit"].p99
+    # Where all was caught up there is a schedule, and no latency that could be told.
+    timed = durations["latency"].p99 is not None or bool(totals.catch_up)
+    p99 = durations["latency" if timed else "transit"].p99
     expected = totals.expected if books.ledger.ends else len(every) * _total(books)
     parts = [
         words.several(len(every), "client"),
@@ -209,9 +213,16 @@ def _headline(books: RunBooks, every: Sequence[Account], totals: Totals, duratio
         f"{totals.received:,} of {expected:,} delivered",
         f"p99 {words.duration(p99)}",
     ]
+    parts += [f"{totals.catch_up:,} caught up"] if totals.catch_up else []
     left = [account.client for account in every if account.state == "left"]
     text = " · ".join(parts)
     return text + (f", {len(left):,} left: {words.names(left)}" if left else "")
+
+
+def _with_late(headline: str, late: Sequence[str]) -> str:
+    """Return a headline that names the clients that came too late, whatever else it is about."""
+    sentence = checks.late_sentence(late) if late else ""
+    return headline if sentence in headline else f"{headline}; {sentence}"
 
 
 def _total(books: RunBooks) -> int:
