@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.client.foreign.moment import epoch_ns
-from services.client.foreign.path import ABSENT, Path
 from services.contract.fields import MAX_INTEGER
 from services.contract.foreign import Form
+from services.contract.path import ABSENT, Path
 
 MAX_KEY = 120
 """Characters of a key that are kept: it stands in every message."""
