@@ -39,6 +39,8 @@ class LogBook:
         self.duplicates = self.reordered = 0
         self.strain = Sessions()
         self.times = ClientTimes(client, times)
+        self._comparison = times.comparison
+        self._uncompared: set[tuple[int, int, str]] = set()
         self.clock_error_us: int | None = None
         self.torn: dict[str, int] = {}
         self.heard = HeardBook()
@@ -103,13 +105,18 @@ class LogBook:
         content: Content,
         stamps: dict[str, int],
         heard: foreign.HeardBlock | None = None,
+        feed: foreign.Feed | None = None,
     ) -> None:
         """Enter a block and what its messages say; ``stamps`` are their times as epoch microseconds.
 
-        One of a feed that is not ours comes in two forms: as it was ``heard``, and numbered by place.
+        One of a feed that is not ours comes in two forms: as it was ``heard``, and numbered by place. ``feed`` is how
+        the file that it stands in says that it was read, None where the file's open line is missing.
         """
         note = Note(block.first, block.last, block.count, number(block.digest), number(sealed.crc))
-        if not self.blocks.add((block.session, block.block), note):
+        is_new = self.blocks.add((block.session, block.block), note)
+        if heard is not None:
+            self._compare((block.session, block.block, sealed.crc), heard, stamps, feed, is_new=is_new)
+        if not is_new:
             return
         if heard is not None:
             self.heard.enter(heard, sealed.crc, max(stamps.values(), default=0))
@@ -123,6 +130,22 @@ class LogBook:
         if block.messages:
             self._enter_messages(block.messages, content)
             self.times.take(block, content, stamps, heard)
+
+    def _compare(
+        self,
+        place: tuple[int, int, str],
+        heard: foreign.HeardBlock,
+        stamps: dict[str, int],
+        feed: foreign.Feed | None,
+        *,
+        is_new: bool,
+    ) -> None:
+        # Without an open line it is not known where the time of sending is; a copy of the block may have one.
+        if feed is None:
+            self._uncompared |= {place} if is_new else set()
+        elif stamps and (is_new or place in self._uncompared):
+            self._uncompared.discard(place)
+            self._comparison.enter(self.client, heard.messages, feed.time, stamps)
 
     def _declare(self, entry: blocklog.Block | blocklog.End) -> None:
         self.duplicates += entry.duplicates
@@ -153,6 +176,7 @@ class LogFile:
         self._messages = 0
         self._stamps = Stamps()
         self._stranger: str | None = None
+        self._feed: foreign.Feed | None = None
         self.ended = False
 
     @property
@@ -221,6 +245,7 @@ class LogFile:
 
     def _open(self, sealed: Sealed, entry: blocklog.Open) -> None:
         self.segment = (entry.session, entry.segment)
+        self._feed = entry.foreign if isinstance(entry, foreign.Open) else None
         self.book.enter_open(sealed, entry, self.source)
 
     def _block(self, sealed: Sealed, entry: blocklog.Block | foreign.HeardBlock) -> None:
@@ -236,7 +261,8 @@ class LogFile:
         except ValueError as bad_time:
             stamps = {}
             self.chain.note("inconsistent", f"block {block.block}: received_at: {bad_time}")
-        self.book.enter_block(sealed, block, content, stamps, entry if isinstance(entry, foreign.HeardBlock) else None)
+        heard = entry if isinstance(entry, foreign.HeardBlock) else None
+        self.book.enter_block(sealed, block, content, stamps, heard, self._feed)
 
     def _end(self, sealed: Sealed, entry: blocklog.End) -> None:
         said = (entry.block_count, entry.message_count, entry.sha256)
