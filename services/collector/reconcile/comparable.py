@@ -6,31 +6,20 @@ compared between these clients. A few different records among many equal ones ar
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import cached_property
 
 from services.collector.reconcile.contents import Contents, conflicts
+from services.collector.reconcile.grouping import Facts, Starts, grouped
 from services.collector.reconcile.heard import Name
-from services.collector.reconcile.likeness import Begin, Fact, Relation, relation
+from services.collector.reconcile.likeness import Fact
 from services.collector.reconcile.masked import Mask
 from services.collector.reconcile.sample import Number, Sample
-from services.contract.foreign import HeardMessage
-from services.contract.sequence import FIRSTS
+from services.contract.foreign import Feed, HeardBlock, HeardMessage
 
-PAIRS = 8192
-"""Shared numbers that are compared for all clients of a run together, at least `FEWEST_PAIRS` for each of them."""
-FEWEST_PAIRS = 64
-CANDIDATES = 8
-"""Leaders that a client is compared with, those first that hold most of the same records."""
 OWN_FACTS = 8
 """A sequence with fewer sampled numbers is judged together with the others of its feed."""
-
-Starts = Mapping[str, Mapping[Name, int]]
-"""By client the first number of every sequence that it received."""
-Facts = Mapping[str, dict[Number, Fact]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +42,13 @@ class Groups:
         """Tell whether nothing is compared between two clients in a sequence."""
         return self.group(key, one) != self.group(key, other)
 
+    @cached_property
+    def divided(self) -> frozenset[Name]:
+        """The sequences in which any two clients are apart."""
+        # Most sequences of a feed with many share one mapping.
+        seen = {id(groups): len(set(groups.values())) > 1 for groups in self.of.values()}
+        return frozenset(key for key, groups in self.of.items() if seen[id(groups)])
+
     def members(self, key: Name) -> list[list[str]]:
         """Return the clients of every group of a sequence, in their order."""
         found: dict[int, list[str]] = {}
@@ -68,20 +64,41 @@ class Comparison:
         self._masks: dict[str | None, Mask] = {}
         self._contents: dict[str, Contents] = {}
         self._sample = Sample()
+        self._unread: set[tuple[str, int, int, str]] = set()
         self._asked: tuple[int, Starts, Collection[Name]] | None = None
         self._groups = Groups()
 
     def enter(
-        self, client: str, messages: Sequence[HeardMessage], time: str | None, moments: Mapping[str, int]
+        self,
+        client: str,
+        crc: str,
+        block: HeardBlock,
+        feed: Feed | None,
+        moments: Mapping[str, int],
+        *,
+        is_new: bool,
     ) -> None:
-        """Enter the messages of a block that was not entered before.
+        """Enter a block.
 
         Args:
             client: that logged it.
-            messages: in the order received.
-            time: where in a record its time of sending is, `Feed.time`.
-            moments: epoch microseconds of every ``received_at``.
+            crc: of its line.
+            block: as it stands there.
+            feed: how it was read; None where the open line of its file is missing. Then it is not known where in a
+                record the time of sending is, and the block is compared only if a copy of it has an open line.
+            moments: epoch microseconds of every ``received_at``, none when one of them is no time.
+            is_new: whether the same line was not entered before.
         """
+        place = (client, block.session, block.block, crc)
+        if feed is None:
+            self._unread |= {place} if is_new else set()
+        elif moments and (is_new or place in self._unread):
+            self._unread.discard(place)
+            self._enter(client, block.messages, feed.time, moments)
+
+    def _enter(
+        self, client: str, messages: Sequence[HeardMessage], time: str | None, moments: Mapping[str, int]
+    ) -> None:
         mask = self._masks.get(time) or self._masks.setdefault(time, Mask(time))
         digests = mask.digests([message.record for message in messages])
         contents = self._contents.setdefault(client, Contents())
@@ -105,13 +122,13 @@ class Comparison:
         facts = self._sample.facts(keys)
         if not facts:
             return Groups()
-        together, own = _grouped(facts, starts)
+        together, own = grouped(facts, starts)
         of: dict[Name, Mapping[str, int]] = dict.fromkeys(keys, together)
         if len(keys) > 1:
             for key, some in _by_key(facts).items():
                 if max(map(len, some.values())) >= OWN_FACTS:
                     having = {client: {key: firsts[key]} for client, firsts in starts.items() if key in firsts}
-                    of[key], counted = _grouped(some, having)
+                    of[key], counted = grouped(some, having)
                     own |= counted
         return Groups(of, own)
 
@@ -153,81 +170,3 @@ def _by_key(facts: Facts) -> dict[Name, dict[str, dict[Number, Fact]]]:
         for number, fact in mine.items():
             found.setdefault(number[0], {}).setdefault(client, {})[number] = fact
     return found
-
-
-def _grouped(facts: Facts, starts: Starts) -> tuple[dict[str, int], frozenset[str]]:
-    """Return the group of every client, and which of them count for themselves."""
-    found, own = _Grouping(facts, starts, is_own=False).found()
-    if own:
-        # The feed counts per connection: two clients that came at nearly the same time cannot be told by their times.
-        found, own = _Grouping(facts, starts, is_own=True).found()
-    return found, own
-
-
-class _Grouping:
-    """Puts clients into groups one after the other, each by what clients before it hold, the leaders of groups."""
-
-    def __init__(self, facts: Facts, starts: Starts, *, is_own: bool) -> None:
-        self._facts, self._starts, self._is_own = facts, starts, is_own
-        self._most = max(FEWEST_PAIRS, PAIRS // len(starts))
-        self._groups = 0
-        self._leaders: list[tuple[str, int]] = []
-        self._covered: set[Number] = set()
-        self._known: dict[tuple[Number, int], array[int]] = {}
-        self._own: set[str] = set()
-
-    def found(self) -> tuple[dict[str, int], frozenset[str]]:
-        """Return the group of every client, and which of them count for themselves."""
-        return {client: self._place(client) for client in self._starts}, frozenset(self._own)
-
-    def _place(self, client: str) -> int:
-        mine = self._facts.get(client, {})
-        group = self._group(client, mine)
-        if group is None:
-            group, self._groups = self._groups, self._groups + 1
-            self._lead(client, group, mine)
-        else:
-            # Beside the group's first client for the numbers that those before it do not have.
-            self._lead(client, group, mine.keys() - self._covered)
-        return group
-
-    def _group(self, client: str, mine: Mapping[Number, Fact]) -> int | None:
-        for leader, group in self._candidates(mine):
-            found = self._relation(leader, client)
-            if found in ("equal", "alike"):
-                return group
-            if found == "own":
-                self._own |= {leader, client}
-        # With no number of the sample on another client nothing speaks against comparing them.
-        return None if not self._groups or any(number in self._covered for number in mine) else 0
-
-    def _candidates(self, mine: Mapping[Number, Fact]) -> list[tuple[str, int]]:
-        alike = Counter[int]()
-        for number in islice((number for number in mine if number in self._covered), FEWEST_PAIRS):
-            alike.update(self._known.get((number, mine[number].digest), ()))
-        best = sorted(alike.items(), key=lambda one: (-one[1], one[0]))[:CANDIDATES]
-        return [self._leaders[leader] for leader, _ in best]
-
-    def _relation(self, leader: str, client: str) -> Relation:
-        mine, theirs = self._facts[client], self._facts[leader]
-        shared = islice(((theirs[number], fact) for number, fact in mine.items() if number in theirs), self._most)
-        begin = _begin(self._starts[leader], self._starts[client])
-        found = relation(list(shared), begin)
-        return "own" if found == "alike" and self._is_own and begin == "first" else found
-
-    def _lead(self, client: str, group: int, numbers: Collection[Number]) -> None:
-        if not numbers:
-            return
-        self._covered.update(numbers)
-        self._leaders.append((client, group))
-        for number in numbers:
-            leaders = self._known.setdefault((number, self._facts[client][number].digest), array("I"))
-            if len(leaders) < CANDIDATES:
-                leaders.append(len(self._leaders) - 1)
-
-
-def _begin(one: Mapping[Name, int], other: Mapping[Name, int]) -> Begin:
-    pairs = [(one[key], other[key]) for key in one.keys() & other.keys()]
-    if not pairs or any(first != second for first, second in pairs):
-        return "other"
-    return "first" if all(first in FIRSTS for first, _ in pairs) else "same"

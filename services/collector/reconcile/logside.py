@@ -40,7 +40,6 @@ class LogBook:
         self.strain = Sessions()
         self.times = ClientTimes(client, times)
         self._comparison = times.comparison
-        self._uncompared: set[tuple[int, int, str]] = set()
         self.clock_error_us: int | None = None
         self.torn: dict[str, int] = {}
         self.heard = HeardBook()
@@ -115,7 +114,7 @@ class LogBook:
         note = Note(block.first, block.last, block.count, number(block.digest), number(sealed.crc))
         is_new = self.blocks.add((block.session, block.block), note)
         if heard is not None:
-            self._compare((block.session, block.block, sealed.crc), heard, stamps, feed, is_new=is_new)
+            self._comparison.enter(self.client, sealed.crc, heard, feed, stamps, is_new=is_new)
         if not is_new:
             return
         if heard is not None:
@@ -130,22 +129,6 @@ class LogBook:
         if block.messages:
             self._enter_messages(block.messages, content)
             self.times.take(block, content, stamps, heard)
-
-    def _compare(
-        self,
-        place: tuple[int, int, str],
-        heard: foreign.HeardBlock,
-        stamps: dict[str, int],
-        feed: foreign.Feed | None,
-        *,
-        is_new: bool,
-    ) -> None:
-        # Without an open line it is not known where the time of sending is; a copy of the block may have one.
-        if feed is None:
-            self._uncompared |= {place} if is_new else set()
-        elif stamps and (is_new or place in self._uncompared):
-            self._uncompared.discard(place)
-            self._comparison.enter(self.client, heard.messages, feed.time, stamps)
 
     def _declare(self, entry: blocklog.Block | blocklog.End) -> None:
         self.duplicates += entry.duplicates
