@@ -24,7 +24,7 @@ def not_compared(groups: Groups) -> str:
         return f"numbers of {_names(alone)} are of their own connections: not compared{where}"
     if len(alone) == len(members):
         return f"{_names(alone)} have other records under the same numbers: not compared{where}"
-    parts = [f"({_names(one)})" for one in members]
+    parts = [f"({words.names(one)})" for one in members]
     return f"{_names(parts)} have other records under the same numbers: not compared with each other{where}"
 
 

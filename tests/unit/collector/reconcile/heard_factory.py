@@ -44,6 +44,7 @@ def log(
     reason: blocklog.EndReason | None = "finished",
     until_us: int | None = UNTIL_US,
     seq: str | None = None,
+    time: str | None = None,
 ) -> dict[Source, list[bytes]]:
     """Return the file of one client that received these messages."""
     every, writer = list(messages), Writer(foreign.codec)
@@ -51,7 +52,7 @@ def log(
         foreign.Open(
             run=RUN, client=client, session=1, segment=1, instance="i", fence=0, block_size=size, fsync="block",
             after=0, boot="b", host="h", software="s", opened_at=utc_text(START_US),
-            foreign=foreign.Feed(url="ws://feed", seq=seq), until=utc_text(until_us) if until_us else None,
+            foreign=foreign.Feed(url="ws://feed", seq=seq, time=time), until=utc_text(until_us) if until_us else None,
         )
     )  # fmt: skip
     parts = [every[at : at + size] for at in range(0, len(every), size)]

@@ -1,0 +1,68 @@
+"""Tests of the digests of records without their time of sending."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.collector.reconcile.masked import Mask
+
+
+def digests(time: str | None, *records: Any) -> list[int]:
+    """Return the digests of records that a server writes with spaces."""
+    return Mask(time).digests([msgspec.Raw(json.dumps(record).encode()) for record in records])
+
+
+@pytest.mark.parametrize(
+    ("time", "one", "other"),
+    [
+        ("$.ts", {"ts": 1795332600123, "a": 1}, {"ts": 1795332600130, "a": 1}),
+        ("$.ts", {"a": 1, "ts": "2026-11-22T07:30:00.1Z"}, {"a": 1, "ts": "2026-11-22T07:30:00.25Z"}),
+        ("$.ts", {"ts": 1.5e9}, {"ts": -1}),
+        ("$.meta['sent at']", {"meta": {"sent at": 1}, "a": 1}, {"meta": {"sent at": 2}, "a": 1}),
+        ("$['zeit_über']", {"zeit_über": 1}, {"zeit_über": 2}),
+        ("$['a\\\"b']", {'a"b': 1}, {'a"b': 2}),
+        ("$[1]", ["t", 1, {"a": 1}], ["t", 2, {"a": 1}]),
+        ("$.data[0][2]", {"data": [[0, 1, 2]]}, {"data": [[0, 1, 3]]}),
+    ],
+)
+def test_the_time_of_sending_may_differ(time: str, one: Any, other: Any) -> None:
+    """Records that differ in their time alone have one digest, alone and beside other records."""
+    assert 1 == len({*digests(time, one, other), *digests(time, one), digests(time, other, one)[0]})
+
+
+@pytest.mark.parametrize(
+    ("time", "one", "other"),
+    [
+        (None, {"ts": 1}, {"ts": 2}),
+        ("$.ts", {"ts": 1, "a": 1}, {"ts": 1, "a": 2}),
+        ("$.ts", {"ts": {"a": 1}}, {"ts": {"a": 2}}),
+        ("$.ts", '"ts": 1', '"ts": 2'),
+        ("$.ts", {"its": 1}, {"its": 2}),
+        ("$[1]", ["t", 1, {"a": 1}], ["t", 1, {"a": 2}]),
+        ("$[1]", "text", "other"),
+        ("$[5]", [1], [2]),
+        ("no path", {"ts": 1}, {"ts": 2}),
+    ],
+)
+def test_everything_else_counts(time: str | None, one: Any, other: Any) -> None:
+    """Records that differ in something else, or whose time is not where it should be, have different digests."""
+    assert 2 == len(set(digests(time, one, other)))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["ts", "a", "b"]), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.lists(json_values, min_size=1, max_size=6), st.sampled_from([None, "$.ts", "$.a.ts", "$[0]", "$.b[1]"]))
+def test_a_digest_does_not_depend_on_the_records_beside_it(records: list[Any], time: str | None) -> None:
+    """The same record has the same digest in every block."""
+    assert [digests(time, record)[0] for record in records] == digests(time, *records)
