@@ -17,6 +17,7 @@ from services.collector.reconcile.likeness import Fact
 from services.collector.reconcile.masked import Mask
 from services.collector.reconcile.sample import Number, Sample
 from services.contract.foreign import Feed, HeardBlock, HeardMessage
+from services.contract.ranges import Ranges
 
 OWN_FACTS = 8
 """A sequence with fewer sampled numbers is judged together with the others of its feed."""
@@ -104,7 +105,7 @@ class Comparison:
         contents = self._contents.setdefault(client, Contents())
         for key, first, some, theirs in _runs(messages, digests):
             contents.add(key, first, theirs)
-            self._sample.take(client, key, first, some, theirs, moments)
+            self._sample.take(client, key, first, some, theirs, moments, mask.timeless)
 
     def groups(self, starts: Starts, keys: Collection[Name]) -> Groups:
         """Return which clients received the same sequences.
@@ -132,13 +133,30 @@ class Comparison:
                     own |= counted
         return Groups(of, own)
 
-    def conflicts(self, groups: Groups) -> Iterator[tuple[Name, int, str, str]]:
-        """Yield where clients of one group hold different records under one number: key, number, and two clients."""
+    def conflicts(self, groups: Groups) -> dict[tuple[Name, str, str], Ranges]:
+        """Return under which numbers two clients of one group hold different records, by key and the two clients.
+
+        Records that differ in times alone are no conflict. Only of sampled records that is known: where all sampled
+        ones of two clients differ in times alone, so do the others.
+        """
+        found: dict[tuple[Name, str, str], Ranges] = {}
         for key in groups.of:
             for members in groups.members(key):
                 held = {client: self._contents[client] for client in members if client in self._contents}
                 for number, one, other in conflicts(held, key) if len(held) > 1 else ():
-                    yield key, number, one, other
+                    found.setdefault((key, one, other), Ranges()).add(number, number)
+        facts = self._sample.facts({key for key, _, _ in found}) if found else {}
+        real = {pair: _without_times(differing, pair, facts) for pair, differing in found.items()}
+        return {pair: differing for pair, differing in real.items() if differing}
+
+
+def _without_times(differing: Ranges, pair: tuple[Name, str, str], facts: Facts) -> Ranges:
+    """Return the numbers of a conflict without those under which the records differ in times alone."""
+    key, one, other = pair
+    mine, theirs = facts.get(one, {}), facts.get(other, {})
+    sampled = [number for of, number in mine if of == key and number in differing and (key, number) in theirs]
+    timed = [number for number in sampled if mine[key, number].timeless == theirs[key, number].timeless]
+    return Ranges() if sampled and len(timed) == len(sampled) else differing - Ranges((one, one) for one in timed)
 
 
 def _runs(

@@ -30,11 +30,10 @@ def not_compared(groups: Groups) -> str:
 
 def conflict_sentences(comparison: Comparison, groups: Groups) -> tuple[int, tuple[str, ...]]:
     """Return under how many numbers clients that are compared have different records, and a sentence for each pair."""
-    found: dict[tuple[Name, str, str], Ranges] = {}
+    found = comparison.conflicts(groups)
     numbers: dict[Name, Ranges] = {}
-    for key, number, one, other in comparison.conflicts(groups):
-        found.setdefault((key, one, other), Ranges()).add(number, number)
-        numbers.setdefault(key, Ranges()).add(number, number)
+    for (key, _, _), differing in found.items():
+        numbers[key] = numbers.get(key, Ranges()) | differing
     worst = sorted(found.items(), key=lambda one: -len(one[1]))
     return sum(map(len, numbers.values())), tuple(_sentence(*pair, differing) for pair, differing in worst)
 

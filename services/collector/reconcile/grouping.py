@@ -83,7 +83,14 @@ class _Grouping:
         shared = islice(((theirs[number], fact) for number, fact in mine.items() if number in theirs), self._most)
         begin = _begin(self._starts[leader], self._starts[client])
         found = relation(list(shared), begin)
-        return "own" if found == "alike" and self._is_own and begin == "first" else found
+        is_own = found == "alike" and begin == "first" and (self._is_own or self._are_greeted(leader, client))
+        return "own" if is_own else found
+
+    def _are_greeted(self, one: str, other: str) -> bool:
+        """Tell whether two sequences begin with different records under the same number: each connection's own."""
+        mine, theirs = self._facts[one], self._facts[other]
+        begins = [(mine.get(number), theirs.get(number)) for number in self._starts[one].items()]
+        return any(a is not None and b is not None and a.timeless != b.timeless for a, b in begins)
 
     def _lead(self, client: str, group: int, numbers: Collection[Number]) -> None:
         if not numbers:

@@ -40,9 +40,17 @@ COARSE_US = 1_000_000
 
 
 class Fact(NamedTuple):
-    """One record as one client received it: its digest without the time, when it was sent and when it came, in us."""
+    """One record as one client received it; times are epoch microseconds.
+
+    Attributes:
+        digest: of the record without its time of sending.
+        timeless: of the record without any text or number that is a time of these days.
+        sent_us: when it was sent, None for a feed that does not say so.
+        at_us: when it came.
+    """
 
     digest: int
+    timeless: int
     sent_us: int | None
     at_us: int
 

@@ -13,6 +13,11 @@ from services.contract.path import MalformedPath, Path
 
 _VALUE = rb'"\s*:\s*(?:"(?:[^"\\]|\\.)*"|-?[0-9][-+.0-9eE]*)'
 """What follows a member's name: a text or a number, the only two forms that a time can have."""
+_DATE = rb"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}[-0-9:.,+]*Z?"
+_EPOCH = rb"(?:%d|%d)[0-9]{6,15}(?:\.[0-9]+)?"
+"""A number that begins with the first digits of the seconds since 1970 and is as long as these, or as milliseconds to
+nanoseconds."""
+_EPOCH_STEP = 1_000_000
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -26,6 +31,7 @@ class Mask:
 
     def __init__(self, time: str | None) -> None:
         steps = _steps(time)
+        self._times: dict[int, re.Pattern[bytes]] = {}
         self._names: re.Pattern[bytes] | None = None
         self._steps: tuple[str | int, ...] = ()
         if steps and isinstance(steps[-1], str):
@@ -46,7 +52,22 @@ class Mask:
             return [zlib.crc32(self._without(record)) for record in records]
         return list(map(zlib.crc32, records))
 
+    def timeless(self, record: msgspec.Raw, at_us: int) -> int:
+        """Return the digest of a record without any time of these days; ``at_us`` is when it came, epoch us.
+
+        A record may hold further times of sending than the one that the operator named.
+        """
+        text = self._names.sub(b'""', record) if self._names is not None else self._without(record)
+        period = at_us // 1_000_000 // _EPOCH_STEP
+        times = self._times.get(period)
+        if times is None:
+            # The period after this one too: a sender's clock may be ahead, and another client may receive it later.
+            times = self._times[period] = re.compile(_DATE + b"|" + _EPOCH % (period, period + 1))
+        return zlib.crc32(times.sub(b"", text))
+
     def _without(self, record: msgspec.Raw) -> bytes | msgspec.Raw:
+        if not self._steps:
+            return record
         try:
             value = msgspec.json.decode(record)
         except _UNREADABLE:

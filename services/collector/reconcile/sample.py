@@ -7,7 +7,9 @@ which these are depends on what was received alone, never on the order of readin
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from msgspec import Raw
 
 from services.collector.reconcile.heard import Name
 from services.collector.reconcile.likeness import Fact
@@ -47,6 +49,7 @@ class Sample:
         messages: Sequence[HeardMessage],
         digests: Sequence[int],
         moments: Mapping[str, int],
+        timeless: Callable[[Raw, int], int],
     ) -> None:
         """Enter messages of consecutive numbers of one sequence.
 
@@ -57,13 +60,15 @@ class Sample:
             messages: in the order of their numbers.
             digests: of their records, without the time of sending.
             moments: epoch microseconds of every ``received_at``.
+            timeless: gives the digest of a record without any time, `Mask.timeless`.
         """
         seed = self._seeds.get(key)
         if seed is None:
             seed = self._seeds[key] = zlib.crc32((key or "").encode(errors="surrogatepass"), key is not None)
         end = first + len(messages)
         for at in range(first // CLUSTER, (end - 1) // CLUSTER + 1):
-            known = zlib.crc32(b"%d" % at, seed)
+            # How a feed without keys begins is always known: it shows whether every connection is greeted.
+            known = zlib.crc32(b"%d" % at, seed) if at or key is not None else 0
             if known >= self._limit:
                 continue
             facts = self._kept.setdefault((known, key, at), {}).setdefault(client, {})
@@ -72,7 +77,11 @@ class Sample:
                 message = messages[number - first]
                 at_us = moments[message.received_at]
                 sent_us = None if message.latency_ns is None else at_us - message.latency_ns // 1000
-                facts[number] = None if number in facts else Fact(digests[number - first], sent_us, at_us)
+                if number in facts:
+                    facts[number] = None
+                else:
+                    digest = timeless(message.record, at_us)
+                    facts[number] = Fact(digests[number - first], digest, sent_us, at_us)
             self._entries += len(facts) - before
             self.version += 1
         if len(self._kept) > 2 * CLUSTERS or self._entries > 2 * self._room:

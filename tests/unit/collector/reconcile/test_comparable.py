@@ -15,6 +15,7 @@ from services.collector.reconcile.onesided import comparable, one_sided_accounts
 from services.collector.reconcile.snapshot import snapshot
 from services.collector.reconcile.summarise import reconcile
 from services.contract import summary
+from services.contract.fields import utc_text
 from services.contract.foreign import HeardMessage
 from services.contract.summary import Summary
 from tests.unit.collector.books_factory import RUN, START_US
@@ -81,6 +82,30 @@ def test_two_connections_begun_at_one_time_are_known_by_a_third() -> None:
     assert [["client-1"], ["client-2"], ["client-3"]] == groups(
         own(0, 300, body=beats(0)), own(100, 300, body=beats(100)), own(60_000, 294, body=beats(6))
     )
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+def test_a_further_time_in_a_record_is_no_conflict(stamped: bool) -> None:
+    """Connections begun at one time are compared, and heartbeats that differ in a second time do not conflict."""
+
+    def beat(begins_us: int) -> Any:
+        return lambda seq: utc_text(START_US + begins_us + seq * 10_000) if seq % 100 == 99 else plain(seq)
+
+    told = judged(*(own(at, 3000, stamped=stamped, body=beat(at), jitter_us=300) for at in (0, 200)))
+
+    assert ("PASS", "0 damaged lines") == (told.verdict, detail(told, "intact"))
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+def test_a_greeting_shows_that_numbers_are_of_a_connection(stamped: bool) -> None:
+    """Connections begun at one time whose first records differ count for themselves."""
+
+    def greeted(begins_us: int) -> Any:
+        return lambda seq: plain(seq) if seq else f"connection {begins_us}"
+
+    received = [own(at, 3000, stamped=stamped, body=greeted(at)) for at in (0, 200)]
+
+    assert [["client-1"], ["client-2"]] == groups(*received)
 
 
 def test_a_clients_own_gaps_count() -> None:

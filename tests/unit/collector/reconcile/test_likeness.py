@@ -27,7 +27,8 @@ def pairs(
         sent, again = number * TICK_US + jitter(), number * TICK_US + apart_us + jitter()
         stamps = (sent, again + clocks_us) if stamped else (None, None)
         digest = number if number >= differing else -number - 1
-        one, other = Fact(number, stamps[0], sent + 90 + jitter()), Fact(digest, stamps[1], again + 90 + jitter())
+        one = Fact(number, 0, stamps[0], sent + 90 + jitter())
+        other = Fact(digest, 0, stamps[1], again + 90 + jitter())
         made.append((one, other))
     return made
 
@@ -101,7 +102,7 @@ def test_a_replay_is_not_always_apart() -> None:
     joins_us = 8_000_000
     late = [max(other.at_us, joins_us) for _, other in pairs(0, count=850)]
     received = [
-        (one, Fact(one.digest, at_us, at_us)) for (one, _), at_us in zip(pairs(0, count=850), late, strict=True)
+        (one, Fact(one.digest, 0, at_us, at_us)) for (one, _), at_us in zip(pairs(0, count=850), late, strict=True)
     ]
     untimed = [(one._replace(sent_us=None), other._replace(sent_us=None)) for one, other in received]
 

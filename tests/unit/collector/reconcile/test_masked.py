@@ -55,6 +55,45 @@ def test_everything_else_counts(time: str | None, one: Any, other: Any) -> None:
     assert 2 == len(set(digests(time, one, other)))
 
 
+AT_US = 1_795_332_600_123_456
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2026-11-22T07:30:00.123456Z", "2026-11-22 07:30:00+01:00", 1795332600, 1795332600.5, 1795332600123,
+        "1795332600123456", 1795332600123456789, 1796000000000,
+    ],
+)  # fmt: skip
+def test_without_times_records_that_differ_in_them_are_equal(time: Any) -> None:
+    """Dates, and numbers that are a time of these days, are left out, in whichever unit they are."""
+    mask, other = Mask(None), msgspec.Raw(b'{"a":[{"at":""}]}')
+    record = msgspec.Raw(json.dumps({"a": [{"at": time}]}, separators=(",", ":")).encode())
+
+    assert mask.timeless(other, AT_US) in {mask.timeless(record, AT_US), mask.timeless(_quoted(record), AT_US)}
+
+
+def _quoted(record: msgspec.Raw) -> msgspec.Raw:
+    """Return a record whose number is a text."""
+    return msgspec.Raw(bytes(record).replace(b'"at":', b'"at":"').replace(b"}]}", b'"}]}'))
+
+
+@pytest.mark.parametrize("value", [17, 179533260, 1895332600123, 17953326001234567890123, "2026-11-22"])
+def test_other_numbers_count_without_times(value: Any) -> None:
+    """What is no time of these days stays."""
+    one, other = (msgspec.Raw(json.dumps({"id": found}).encode()) for found in (value, ""))
+
+    assert Mask(None).timeless(one, AT_US) != Mask(None).timeless(other, AT_US)
+
+
+@pytest.mark.parametrize("time", ["$.t", "$[0]"])
+def test_without_times_the_named_one_is_left_out_too(time: str) -> None:
+    """The operator may name a time that is none of these days."""
+    one, other = (msgspec.Raw(json.dumps({"t": n, "a": 1} if "t" in time else [n, 1]).encode()) for n in (5, 6))
+
+    assert Mask(time).timeless(one, AT_US) == Mask(time).timeless(other, AT_US)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["ts", "a", "b"]), inner, max_size=3),

@@ -15,7 +15,8 @@ from tests.unit.collector.reconcile.heard_factory import heard
 def take(made: Sample, client: str, seqs: list[int], key: str | None = None) -> None:
     """Enter messages of consecutive numbers, which came a millisecond after the start of their sequence."""
     messages = heard(seqs, key=key)
-    made.take(client, key, seqs[0], messages, seqs, {one.received_at: 1000 + seqs[0] for one in messages})
+    moments = {one.received_at: 1000 + seqs[0] for one in messages}
+    made.take(client, key, seqs[0], messages, seqs, moments, lambda _, at_us: at_us)
 
 
 def test_a_short_run_is_kept_whole() -> None:
@@ -23,7 +24,7 @@ def test_a_short_run_is_kept_whole() -> None:
     made = Sample()
     take(made, "client-1", [3, 4])
 
-    assert {"client-1": {(None, 3): (3, 3, 1003), (None, 4): (4, 3, 1003)}} == made.facts([None])
+    assert {"client-1": {(None, 3): (3, 1003, 3, 1003), (None, 4): (4, 1003, 3, 1003)}} == made.facts([None])
 
 
 def test_a_number_that_came_twice_says_nothing() -> None:
@@ -105,6 +106,6 @@ def test_a_message_without_a_time_of_sending_has_none() -> None:
     """Of a feed that does not stamp its records only arrival is known."""
     made = Sample()
     message = HeardMessage(3, "x", None, heard([3])[0].record)
-    made.take("client-1", None, 3, [message], [7], {"x": 5})
+    made.take("client-1", None, 3, [message], [7], {"x": 5}, lambda _, at_us: at_us)
 
-    assert {(None, 3): (7, None, 5)} == made.facts([None])["client-1"]
+    assert {(None, 3): (7, 5, None, 5)} == made.facts([None])["client-1"]
