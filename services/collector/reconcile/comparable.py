@@ -6,6 +6,7 @@ compared between these clients. A few different records among many equal ones ar
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +14,7 @@ from functools import cached_property
 from services.collector.reconcile.contents import Contents, conflicts
 from services.collector.reconcile.grouping import Facts, Starts, grouped
 from services.collector.reconcile.heard import Name
-from services.collector.reconcile.likeness import Fact
+from services.collector.reconcile.likeness import Fact, differ
 from services.collector.reconcile.masked import Mask
 from services.collector.reconcile.sample import Number, Sample
 from services.contract.foreign import Feed, HeardBlock, HeardMessage
@@ -101,11 +102,18 @@ class Comparison:
         self, client: str, messages: Sequence[HeardMessage], time: str | None, moments: Mapping[str, int]
     ) -> None:
         mask = self._masks.get(time) or self._masks.setdefault(time, Mask(time))
-        digests = mask.digests([message.record for message in messages])
+        texts = mask.texts([message.record for message in messages])
+        digests = list(map(zlib.crc32, texts))
         contents = self._contents.setdefault(client, Contents())
-        for key, first, some, theirs in _runs(messages, digests):
+        for key, first, places in _runs(messages):
+            if len(places) == len(messages):
+                contents.add(key, first, digests)
+                self._sample.take(client, key, first, messages, digests, texts, moments)
+                continue
+            theirs = [digests[place] for place in places]
             contents.add(key, first, theirs)
-            self._sample.take(client, key, first, some, theirs, moments, mask.timeless)
+            some, short = [messages[place] for place in places], [texts[place] for place in places]
+            self._sample.take(client, key, first, some, theirs, short, moments)
 
     def groups(self, starts: Starts, keys: Collection[Name]) -> Groups:
         """Return which clients received the same sequences.
@@ -155,18 +163,16 @@ def _without_times(differing: Ranges, pair: tuple[Name, str, str], facts: Facts)
     key, one, other = pair
     mine, theirs = facts.get(one, {}), facts.get(other, {})
     sampled = [number for of, number in mine if of == key and number in differing and (key, number) in theirs]
-    timed = [number for number in sampled if mine[key, number].timeless == theirs[key, number].timeless]
+    timed = [number for number in sampled if not differ(mine[key, number], theirs[key, number])]
     return Ranges() if sampled and len(timed) == len(sampled) else differing - Ranges((one, one) for one in timed)
 
 
-def _runs(
-    messages: Sequence[HeardMessage], digests: Sequence[int]
-) -> Iterator[tuple[Name, int, Sequence[HeardMessage], Sequence[int]]]:
-    """Return messages in runs of consecutive numbers of one sequence, each with the digests of its records."""
+def _runs(messages: Sequence[HeardMessage]) -> Iterator[tuple[Name, int, Sequence[int]]]:
+    """Return runs of consecutive numbers of one sequence: its key, the first number, and the places of the messages."""
     seqs, first = [message.seq for message in messages], messages[0].seq if messages else None
     keys = {message.key for message in messages}
     if len(keys) == 1 and isinstance(first, int) and seqs == list(range(first, first + len(seqs))):
-        yield keys.pop(), first, messages, digests
+        yield keys.pop(), first, range(len(messages))
         return
     every: dict[Name, list[tuple[int, int]]] = {}
     for place, message in enumerate(messages):
@@ -177,8 +183,7 @@ def _runs(
         begin = 0
         for at in range(1, len(numbers) + 1):
             if at == len(numbers) or numbers[at][0] != numbers[at - 1][0] + 1:
-                places = [place for _, place in numbers[begin:at]]
-                yield key, numbers[begin][0], [messages[one] for one in places], [digests[one] for one in places]
+                yield key, numbers[begin][0], [place for _, place in numbers[begin:at]]
                 begin = at
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 
 from services.collector.reconcile.heard import Name
-from services.collector.reconcile.likeness import Begin, Fact, Relation, relation
+from services.collector.reconcile.likeness import Begin, Fact, Relation, differ, relation
 from services.collector.reconcile.sample import Number
 from services.contract.sequence import FIRSTS
 
@@ -90,7 +90,7 @@ class _Grouping:
         """Tell whether two sequences begin with different records under the same number: each connection's own."""
         mine, theirs = self._facts[one], self._facts[other]
         begins = [(mine.get(number), theirs.get(number)) for number in self._starts[one].items()]
-        return any(a is not None and b is not None and a.timeless != b.timeless for a, b in begins)
+        return any(a is not None and b is not None and differ(a, b) for a, b in begins)
 
     def _lead(self, client: str, group: int, numbers: Collection[Number]) -> None:
         if not numbers:

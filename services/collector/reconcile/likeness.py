@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Literal, NamedTuple
 
+from services.collector.reconcile.masked import timeless
+
 Relation = Literal["equal", "alike", "own", "different", "unknown"]
 """What two clients hold under the same numbers.
 
@@ -44,13 +46,13 @@ class Fact(NamedTuple):
 
     Attributes:
         digest: of the record without its time of sending.
-        timeless: of the record without any text or number that is a time of these days.
+        text: the record without its time of sending, or what stands for a long one.
         sent_us: when it was sent, None for a feed that does not say so.
         at_us: when it came.
     """
 
     digest: int
-    timeless: int
+    text: bytes
     sent_us: int | None
     at_us: int
 
@@ -66,6 +68,11 @@ def relation(pairs: Sequence[Pair], begin: Begin) -> Relation:
     if 2 * len(alike) < len(pairs):
         return "different"
     return _by_time(sorted(alike, key=lambda pair: pair[0].at_us), begin) if len(alike) >= ENOUGH else "alike"
+
+
+def differ(one: Fact, other: Fact) -> bool:
+    """Tell whether two records differ in more than times of these days."""
+    return one.digest != other.digest and timeless(one.text, one.at_us) != timeless(other.text, other.at_us)
 
 
 def _by_time(pairs: Sequence[Pair], begin: Begin) -> Relation:

@@ -7,20 +7,23 @@ which these are depends on what was received alone, never on the order of readin
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Raw
 
 from services.collector.reconcile.heard import Name
 from services.collector.reconcile.likeness import Fact
+from services.collector.reconcile.masked import timeless
 from services.contract.foreign import HeardMessage
 
 CLUSTER = 8
 """Numbers in a row that are sampled together: records often alternate, and a stride would see one kind of them."""
-CLUSTERS = 256
+CLUSTERS = 128
 """Clusters that are kept, all sequences together."""
 ENTRIES = 65_536
-"""Facts that are kept, all clients together: with more than 32 clients each has fewer."""
+"""Facts that are kept, all clients together: with more than 64 clients each has fewer."""
+SHORT = 512
+"""Bytes of a text that are kept; of a longer one the digest is, without any time."""
 LEAST = 4
 """Clusters that are kept however many clients there are."""
 
@@ -48,8 +51,8 @@ class Sample:
         first: int,
         messages: Sequence[HeardMessage],
         digests: Sequence[int],
+        texts: Sequence[bytes | Raw],
         moments: Mapping[str, int],
-        timeless: Callable[[Raw, int], int],
     ) -> None:
         """Enter messages of consecutive numbers of one sequence.
 
@@ -59,8 +62,8 @@ class Sample:
             first: the first number.
             messages: in the order of their numbers.
             digests: of their records, without the time of sending.
+            texts: of their records, without the time of sending.
             moments: epoch microseconds of every ``received_at``.
-            timeless: gives the digest of a record without any time, `Mask.timeless`.
         """
         seed = self._seeds.get(key)
         if seed is None:
@@ -80,8 +83,8 @@ class Sample:
                 if number in facts:
                     facts[number] = None
                 else:
-                    digest = timeless(message.record, at_us)
-                    facts[number] = Fact(digests[number - first], digest, sent_us, at_us)
+                    text = _short(bytes(texts[number - first]), at_us)
+                    facts[number] = Fact(digests[number - first], text, sent_us, at_us)
             self._entries += len(facts) - before
             self.version += 1
         if len(self._kept) > 2 * CLUSTERS or self._entries > 2 * self._room:
@@ -113,3 +116,7 @@ class Sample:
         self._kept = {one: facts for one, facts in self._kept.items() if one[0] < self._limit}
         self._entries = sum(len(facts) for clients in self._kept.values() for facts in clients.values())
         self._room = max(ENTRIES, self._entries)
+
+
+def _short(text: bytes, at_us: int) -> bytes:
+    return text if len(text) <= SHORT else b"%08x" % zlib.crc32(timeless(text, at_us))

@@ -15,8 +15,7 @@ Facts = dict[Number, Fact]
 def facts(numbers: range, *, text: int = 0, apart_us: int = 0) -> Facts:
     """Return what a client holds; ``text`` is what its records say, and they came later by so much."""
     return {
-        (None, number): Fact(1000 * text + number, 1000 * text + number, None, number * 10_000 + apart_us)
-        for number in numbers
+        (None, number): Fact(1000 * text + number, b"%d" % text, None, number * 10_000 + apart_us) for number in numbers
     }
 
 

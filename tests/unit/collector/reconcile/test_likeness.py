@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile.likeness import Begin, Fact, Pair, relation
+from services.collector.reconcile.likeness import Begin, Fact, Pair, differ, relation
 
 TICK_US = 10_000
 
@@ -27,8 +27,8 @@ def pairs(
         sent, again = number * TICK_US + jitter(), number * TICK_US + apart_us + jitter()
         stamps = (sent, again + clocks_us) if stamped else (None, None)
         digest = number if number >= differing else -number - 1
-        one = Fact(number, 0, stamps[0], sent + 90 + jitter())
-        other = Fact(digest, 0, stamps[1], again + 90 + jitter())
+        one = Fact(number, b"", stamps[0], sent + 90 + jitter())
+        other = Fact(digest, b"", stamps[1], again + 90 + jitter())
         made.append((one, other))
     return made
 
@@ -102,8 +102,18 @@ def test_a_replay_is_not_always_apart() -> None:
     joins_us = 8_000_000
     late = [max(other.at_us, joins_us) for _, other in pairs(0, count=850)]
     received = [
-        (one, Fact(one.digest, 0, at_us, at_us)) for (one, _), at_us in zip(pairs(0, count=850), late, strict=True)
+        (one, Fact(one.digest, b"", at_us, at_us)) for (one, _), at_us in zip(pairs(0, count=850), late, strict=True)
     ]
     untimed = [(one._replace(sent_us=None), other._replace(sent_us=None)) for one, other in received]
 
     assert ["alike"] * 4 == [relation(every, "first") for every in (received, untimed, received[:700], untimed[:700])]
+
+
+def test_records_that_differ_in_times_alone_do_not_differ() -> None:
+    """A difference is one that remains without the times of these days."""
+    at_us = 1_795_332_600_000_000
+    one, other, third = (
+        Fact(at, text, None, at_us) for at, text in enumerate((b"1795332600 a", b"1795332601 a", b"b"))
+    )
+
+    assert (False, True, False) == (differ(one, other), differ(one, third), differ(one, one))

@@ -15,8 +15,9 @@ from tests.unit.collector.reconcile.heard_factory import heard
 def take(made: Sample, client: str, seqs: list[int], key: str | None = None) -> None:
     """Enter messages of consecutive numbers, which came a millisecond after the start of their sequence."""
     messages = heard(seqs, key=key)
+    texts = [b"%d" % seq for seq in seqs]
     moments = {one.received_at: 1000 + seqs[0] for one in messages}
-    made.take(client, key, seqs[0], messages, seqs, moments, lambda _, at_us: at_us)
+    made.take(client, key, seqs[0], messages, seqs, texts, moments)
 
 
 def test_a_short_run_is_kept_whole() -> None:
@@ -24,7 +25,7 @@ def test_a_short_run_is_kept_whole() -> None:
     made = Sample()
     take(made, "client-1", [3, 4])
 
-    assert {"client-1": {(None, 3): (3, 1003, 3, 1003), (None, 4): (4, 1003, 3, 1003)}} == made.facts([None])
+    assert {"client-1": {(None, 3): (3, b"3", 3, 1003), (None, 4): (4, b"4", 3, 1003)}} == made.facts([None])
 
 
 def test_a_number_that_came_twice_says_nothing() -> None:
@@ -106,6 +107,19 @@ def test_a_message_without_a_time_of_sending_has_none() -> None:
     """Of a feed that does not stamp its records only arrival is known."""
     made = Sample()
     message = HeardMessage(3, "x", None, heard([3])[0].record)
-    made.take("client-1", None, 3, [message], [7], {"x": 5}, lambda _, at_us: at_us)
+    made.take("client-1", None, 3, [message], [7], [b"y"], {"x": 5})
 
-    assert {(None, 3): (7, 5, None, 5)} == made.facts([None])["client-1"]
+    assert {(None, 3): (7, b"y", None, 5)} == made.facts([None])["client-1"]
+
+
+def test_of_a_long_record_a_digest_is_kept() -> None:
+    """Two long records that differ in a time alone have one, and others have not."""
+    at_us, found = 1_795_332_600_000_000, []
+    for text in (b"2026-11-22T07:30:00Z", b"2026-11-22T07:31:00Z", b"else"):
+        made = Sample()
+        message = HeardMessage(3, "x", None, heard([3])[0].record)
+        made.take("client-1", None, 3, [message], [7], [text + b"." * 2000], {"x": at_us})
+        found.append(made.facts([None])["client-1"][None, 3].text)
+
+    assert found[0] == found[1] != found[2]
+    assert 8 == len(found[0])
