@@ -13,38 +13,43 @@ BIN = 64
 NONE, TORN = 0, 0xFFFF
 """Under this number nothing came; two different records came, so it cannot be compared. A record whose digest is one of
 these two by chance, one in 32,768, is not compared either."""
-_EMPTY = bytes(2 * BIN)
+_EMPTY = array("H", bytes(2 * BIN))
 
 
 class Contents:
     """The digests of one client's records by sequence and number, in any order of entry."""
 
     def __init__(self) -> None:
-        self._bins: dict[Name, dict[int, bytearray]] = {}
+        self._bins: dict[Name, dict[int, array[int]]] = {}
 
     def add(self, key: Name, first: int, digests: Sequence[int]) -> None:
-        """Enter records of consecutive numbers; ``digests`` are theirs, 32 bits each."""
-        bins = self._bins.setdefault(key, {})
-        halves = memoryview(array("I", digests)).cast("B").cast("H")[::2].tobytes()
-        done = 0
-        while done < len(digests):
-            number = first + done
-            place, count = number % BIN, min(BIN - number % BIN, len(digests) - done)
-            held = bins.get(number // BIN)
+        """Enter records of consecutive numbers; ``digests`` are theirs, 16 bits each."""
+        bins = self._bins.get(key)
+        if bins is None:
+            bins = self._bins[key] = {}
+        done, count = 0, len(digests)
+        while done < count:
+            at, place = divmod(first + done, BIN)
+            some = min(BIN - place, count - done)
+            held = bins.get(at)
             if held is None:
-                held = bins[number // BIN] = bytearray(_EMPTY)
-            old, new = held[2 * place : 2 * (place + count)], halves[2 * done : 2 * (done + count)]
-            held[2 * place : 2 * (place + count)] = new if not old.strip(b"\0") else _merged(old, new)
-            done += count
+                held = bins[at] = _EMPTY[:]
+            if some == 1:
+                held[place] = _merged(held[place], digests[done])
+            else:
+                old, new = held[place : place + some], array("H", digests[done : done + some])
+                held[place : place + some] = new if old == _EMPTY[:some] else array("H", map(_merged, old, new))
+            done += some
 
-    def bins(self, key: Name) -> Mapping[int, bytearray]:
-        """Return the digests of a sequence in bins of `BIN` numbers, two bytes each."""
+    def bins(self, key: Name) -> Mapping[int, array[int]]:
+        """Return the digests of a sequence in bins of `BIN` numbers."""
         return self._bins.get(key, {})
 
 
-def _merged(old: bytes | bytearray, new: bytes) -> bytes:
-    pairs = zip(memoryview(old).cast("H"), memoryview(new).cast("H"), strict=True)
-    return array("H", [one if two in (one, NONE) else two if one == NONE else TORN for one, two in pairs]).tobytes()
+def _merged(old: int, new: int) -> int:
+    if old in (new, NONE):
+        return new
+    return old if new == NONE else TORN
 
 
 def conflicts(clients: Mapping[str, Contents], key: Name) -> Iterator[tuple[int, str, str]]:
@@ -62,10 +67,10 @@ def conflicts(clients: Mapping[str, Contents], key: Name) -> Iterator[tuple[int,
         here = [(name, bins[at]) for name, bins in held if at in bins]
         base = here[0][1]
         if any(one != base for _, one in here[1:]):
-            yield from _of_bin(at * BIN, [(name, memoryview(one).cast("H")) for name, one in here])
+            yield from _of_bin(at * BIN, here)
 
 
-def _of_bin(first: int, here: Sequence[tuple[str, memoryview]]) -> Iterator[tuple[int, str, str]]:
+def _of_bin(first: int, here: Sequence[tuple[str, array[int]]]) -> Iterator[tuple[int, str, str]]:
     for place in range(BIN):
         found = {name: one[place] for name, one in here if one[place] not in (NONE, TORN)}
         if len(set(found.values())) > 1:

@@ -49,26 +49,26 @@ class Sample:
         client: str,
         key: Name,
         first: int,
+        places: Sequence[int],
         messages: Sequence[HeardMessage],
-        digests: Sequence[int],
         texts: Sequence[bytes | Raw],
         moments: Mapping[str, int],
     ) -> None:
-        """Enter messages of consecutive numbers of one sequence.
+        """Enter messages of consecutive numbers of one sequence, some of a block's.
 
         Args:
             client: that received them.
             key: of the sequence.
             first: the first number.
-            messages: in the order of their numbers.
-            digests: of their records, without the time of sending.
+            places: of the messages in the block, in the order of their numbers.
+            messages: of the block.
             texts: of their records, without the time of sending.
             moments: epoch microseconds of every ``received_at``.
         """
         seed = self._seeds.get(key)
         if seed is None:
             seed = self._seeds[key] = zlib.crc32((key or "").encode(errors="surrogatepass"), key is not None)
-        end = first + len(messages)
+        end = first + len(places)
         for at in range(first // CLUSTER, (end - 1) // CLUSTER + 1):
             # How a feed without keys begins is always known: it shows whether every connection is greeted.
             known = zlib.crc32(b"%d" % at, seed) if at or key is not None else 0
@@ -77,14 +77,15 @@ class Sample:
             facts = self._kept.setdefault((known, key, at), {}).setdefault(client, {})
             before = len(facts)
             for number in range(max(first, at * CLUSTER), min(end, (at + 1) * CLUSTER)):
-                message = messages[number - first]
+                place = places[number - first]
+                message = messages[place]
                 at_us = moments[message.received_at]
                 sent_us = None if message.latency_ns is None else at_us - message.latency_ns // 1000
                 if number in facts:
                     facts[number] = None
                 else:
-                    text = _short(bytes(texts[number - first]), at_us)
-                    facts[number] = Fact(digests[number - first], text, sent_us, at_us)
+                    text = bytes(texts[place])
+                    facts[number] = Fact(zlib.crc32(text), _short(text, at_us), sent_us, at_us)
             self._entries += len(facts) - before
             self.version += 1
         if len(self._kept) > 2 * CLUSTERS or self._entries > 2 * self._room:
