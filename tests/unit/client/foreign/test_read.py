@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.foreign.path import Path
 from services.client.foreign.read import Heard, Reading
+from services.contract.path import Path
 
 PLAIN = Reading(seq=Path("$.seq"), time=Path("$.ts"), key=Path("$.k"))
 
