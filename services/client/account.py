@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -94,6 +95,10 @@ class Account:
         self._writer.abandon()
         self._claimed.path.unlink(missing_ok=True)
         self._claimed.close()
+        # Not when there is anything in them: then another process logs there.
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+            self.folder.parent.rmdir()
 
     def subscribed(self, fence: int, receipted: int) -> list[wire.Receipt]:
         """Begin the log, if it has none yet; return the receipts that the server lacks, oldest first.
@@ -103,9 +108,7 @@ class Account:
         """
         if not self.begun:
             self._look_again(receipted)
-            for tail in self._history.tails:
-                history.cut_off(tail)
-            tails, now_us = self._history.tails, self._clock.now_us()
+            tails, now_us = history.cut_all(self._history.tails), self._clock.now_us()
             given, attempted_us = self._conditions, self._attempted_us
             opening = entries.opening(self._place, fence, self.after, given, tails, now_us, attempted_us)
             self._writer.begin(BlockLog(self._claimed, opening, self._clock, self._strain))

@@ -18,6 +18,7 @@ from services.client.lookup import Lookup
 from services.client.pings import Pings
 from services.contract import wire
 from services.contract.errors import PeerError
+from services.runtime.allowance import Allowance
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import Sparingly
 
@@ -27,12 +28,19 @@ log = logging.getLogger(__name__)
 SILENCE_SECONDS = 3.0
 _PING_SECONDS = 1.0
 
+RENAMES_AT_ONCE, RENAMES_PER_SECOND = 8, 1 / 30
+"""How often this client takes a name that the server suggests: each is a folder."""
+
+RUNS_AT_ONCE, RUNS_PER_SECOND = 16, 1.0
+"""How often a server may turn to another run: each is a folder too. Runs of a single record are three seconds apart."""
+
 
 class Subscriber:
     """Receives every run of a feed under one name, until stopped."""
 
     def __init__(self, name: str, url: str, conditions: Conditions, clock: Clock, sparingly: Sparingly) -> None:
-        self.name, self._url, self._conditions, self._clock = name, url, conditions, clock
+        self.name = self._first_name = name
+        self._url, self._conditions, self._clock = url, conditions, clock
         self._pings, self._backoff, self._lookup, self._sparingly = Pings(clock), Backoff(), Lookup(), sparingly
         self._account: Account | None = None
         self._connection: StampedConnection | None = None
@@ -42,6 +50,9 @@ class Subscriber:
         self._heard, self._listening = 0.0, True
         self._sealing: set[asyncio.Task[None]] = set()
         self._late_for = ""
+        now = time.monotonic()
+        self._renames = Allowance(RENAMES_AT_ONCE, RENAMES_PER_SECOND, now)
+        self._runs = Allowance(RUNS_AT_ONCE, RUNS_PER_SECOND, now)
 
     @property
     def connected(self) -> bool:
@@ -158,8 +169,14 @@ class Subscriber:
         self._asked = self._granted = False
         self._pings.begin(same_kernel=welcome.boot == self._conditions.boot)
         if self._account is not None and self._account.run != welcome.run:
-            self._account.close_block("end")
-            self._seal(self._account)
+            if not self._runs.take(now := time.monotonic()):
+                self._backoff.not_before(self._runs.seconds(now) + 1 / RENAMES_PER_SECOND)
+                raise PeerError("run after run, faster than any can be played")
+            if self._account.begun:
+                self._account.close_block("end")
+                self._seal(self._account)
+            else:
+                self._account.release()
             self._account = None
         if self._account is None:
             # Nobody new is admitted to a run that is over; who has logs of it may be served the rest.
@@ -208,18 +225,34 @@ class Subscriber:
 
     def _refused(self, error: wire.Error) -> None:
         if error.code == "name_taken" and error.suggest and (account := self._account) is not None:
+            if not self._renames.take(now := time.monotonic()):
+                self._give_up_names(account, self._renames.seconds(now))
+                return
             log.warning("name is taken", extra={"client": self.name, "suggest": error.suggest})
-            if account.begun:
-                # Another process took the name while this one was away: what was written under it stays.
-                account.close_block("shutdown")
-                self._seal(account, "superseded")
-            else:
-                account.release()
+            self._leave(account)
             self.name, self._asked = error.suggest, False
             self._open_account(account.run, account.total)
             self._subscribe()
         else:
             log.warning("refused", extra={"client": self.name, "code": error.code, "detail": error.detail})
+
+    def _leave(self, account: Account) -> None:
+        """Give up a name that another process has."""
+        if account.begun:
+            # It was taken while this one was away: what was written under it stays.
+            account.close_block("shutdown")
+            self._seal(account, "superseded")
+        else:
+            account.release()
+
+    def _give_up_names(self, account: Account, seconds: float) -> None:
+        """Hang up on a server that suggests name after name, and come back later under the first one."""
+        log.warning("too many names are taken", extra={"client": self.name, "retry_s": round(seconds, 1)})
+        self._leave(account)
+        self._account, self.name = None, self._first_name
+        self._backoff.not_before(seconds)
+        if self._connection is not None:
+            self._connection.transport.abort()
 
     def _say(self, *frames: wire.Frame) -> None:
         if self._connection is not None:

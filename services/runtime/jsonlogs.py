@@ -55,3 +55,18 @@ class Sparingly:
             self._last.clear()
         self._last[kind] = now
         return True
+
+
+class Once:
+    """Lets what is wrong with a thing be logged once, for as many things as are remembered."""
+
+    def __init__(self, most: int = 1000) -> None:
+        self._most = most
+        self._said: set[str] = set()
+
+    def due(self, key: str) -> bool:
+        """Tell whether nothing was logged about this thing yet; beyond the most of them nothing is logged any more."""
+        if key in self._said or len(self._said) >= self._most:
+            return False
+        self._said.add(key)
+        return True

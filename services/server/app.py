@@ -9,7 +9,6 @@ import socket
 import time
 import uuid
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
@@ -19,6 +18,7 @@ from services.contract import wire
 from services.runtime import heartbeat, token
 from services.runtime.clock import Clock, boot_id
 from services.runtime.files import forget_old_runs, probe
+from services.runtime.jsonlogs import Sparingly
 from services.runtime.strain import Strain
 from services.server import another, garbage, names
 from services.server.admit import Admission
@@ -33,6 +33,7 @@ from services.server.metrics import CONTENT_TYPE, ServerMetrics
 from services.server.runs import Runs
 from services.server.settings import ServerSettings
 from services.server.stream import Stream
+from services.server.wishes import may_control
 
 log = logging.getLogger(__name__)
 
@@ -81,13 +82,14 @@ class App:
         self.conversations: set[Conversation] = set()
         self.token = settings.control_token
         self.draining = False
+        self._tidying = Sparingly(60)
 
     async def accept(self, listener: socket.socket) -> Server:
         """Accept connections of a socket that listens."""
         return await serve(
             self._converse,
             sock=listener,
-            create_connection=connection_of(self.clock),
+            create_connection=connection_of(self.clock, self.stream.refusals, self.settings.send_seconds),
             process_request=self._answer_plain,
             select_subprotocol=_subprotocol,
             subprotocols=[Subprotocol(wire.SUBPROTOCOL)],
@@ -95,6 +97,8 @@ class App:
             origins=[None],
             compression=None,
             max_size=wire.MAX_CLIENT_FRAME,
+            # What a client sends is answered at once; frames wait only while one is being answered.
+            max_queue=4,
             open_timeout=5,
             write_limit=WRITE_LIMIT,
             # It would have a task for every connection: see keep_alive.
@@ -106,8 +110,9 @@ class App:
     async def _converse(self, connection: ServerConnection) -> None:
         if not isinstance(connection, FeedConnection):
             raise TypeError(f"connections are made by listen(), not {type(connection)}")
+        connection.operator = may_control(connection.authority(), self.token, local=connection.local)
         connection.forget_handshake()
-        conversation = Conversation(connection, self.stream, self.admission, self.token)
+        conversation = Conversation(connection, self.stream, self.admission)
         self.conversations.add(conversation)
         try:
             await conversation.run()
@@ -115,7 +120,8 @@ class App:
             self.conversations.discard(conversation)
 
     def _answer_plain(self, connection: ServerConnection, request: Request) -> Response | None:
-        path = urlsplit(request.path).path
+        # As it stands: what is no address at all is none of the two.
+        path = request.path.partition("?")[0]
         if path == "/healthz":
             return connection.respond(200, f"{self.stream.run.state}\n")
         if path == "/metrics":
@@ -198,7 +204,11 @@ class App:
     async def forget_old_runs(self) -> None:
         """Remove old ledgers, as far as the operator wants that."""
         while self.settings.keep_runs:
-            await asyncio.to_thread(forget_old_runs, self.root, self.settings.keep_runs, time.time())
+            try:
+                await asyncio.to_thread(forget_old_runs, self.root, self.settings.keep_runs, time.time())
+            except OSError as problem:
+                if self._tidying.due(time.monotonic()):
+                    log.warning("old runs not removed", extra={"path": str(self.root), "why": str(problem)})
             await asyncio.sleep(_TIDY_SECONDS)
 
     async def drain(self, servers: Sequence[Server]) -> None:

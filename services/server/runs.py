@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from services.contract import ledger
-from services.contract.fields import utc_text, utc_us
+from services.contract.fields import utc_text
 from services.runtime.clock import STEP_NS, Clock
 from services.runtime.strain import Strain
 from services.runtime.version import SOFTWARE
@@ -15,7 +15,8 @@ from services.server import another, process
 from services.server.another import Look
 from services.server.book import RunBook
 from services.server.generate import FAKER_VERSION, Feed
-from services.server.ledger import LedgerWriter, last_alive_us, read
+from services.server.ledger import LedgerWriter, entries, last_alive_us
+from services.server.past import Past
 from services.server.pools import POOL
 from services.server.run import Run
 from services.server.settings import ServerSettings
@@ -61,25 +62,26 @@ class Runs:
 
     def _begin(self) -> Run:
         if newest := another.newest_run(self.root):
-            entries = read(self.root / newest)
-            self._never_back(entries)
-            opening = next((entry for entry in entries if isinstance(entry, ledger.Open)), None)
-            if opening is not None and not any(isinstance(entry, ledger.End) for entry in entries):
+            past = Past(entries(self.root / newest))
+            self._never_back(past.last_us)
+            if past.opening is not None and not past.ended:
                 outage_us = self.clock.now_us() - last_alive_us(self.root / newest)
-                run = self._continued(newest, opening, entries)
-                if self._same(opening) and outage_us <= self.settings.resume_seconds * 1_000_000:
+                run = self._run(newest, past.book)
+                if past.obstacle is not None:
+                    log.warning("run cannot be continued", extra={"run": newest, "why": past.obstacle})
+                elif self._same(past.opening) and outage_us <= self.settings.resume_seconds * 1_000_000:
                     log.info("run continued", extra={"run": run.name, "state": run.state})
                     return run
                 run.finish("abandoned")
                 run.ledger.close()
         return self.open()
 
-    def _never_back(self, entries: list[ledger.Entry]) -> None:
+    def _never_back(self, last_us: int) -> None:
         """Go on from the ledger's own time when somebody set the wall clock back while no server was there.
 
         Else what was sent would be due again, and runs would not be told apart by their age.
         """
-        moved_us = self.clock.not_before(max((utc_us(entry.at) for entry in entries), default=0))
+        moved_us = self.clock.not_before(last_us)
         if moved_us > STEP_NS // 1000:
             log.warning("wall clock is behind the ledger", extra={"seconds": moved_us / 1_000_000})
 
@@ -104,12 +106,6 @@ class Runs:
             raise
         log.info("run opened", extra={"run": name, "total": self.settings.records, "rate": run.rate})
         return run
-
-    def _continued(self, name: str, opening: ledger.Open, entries: list[ledger.Entry]) -> Run:
-        book = RunBook(opening.total)
-        for entry in entries:
-            book.apply(entry)
-        return self._run(name, book)
 
     def _same(self, opening: ledger.Open) -> bool:
         plan = self.settings.rate

@@ -77,8 +77,7 @@ class ForeignAccount:
         claimed, self.session = history.claim(folder)
         self._place = entries.Place(run.run, client, self.session)
         tails = [tail for tail in history.torn_tails(folder) if tail.path != claimed.path]
-        for tail in tails:
-            history.cut_off(tail)
+        tails = history.cut_all(tails)
         self.sequences = Sequences()
         self.connections = Connections(self._place)
         self._cutter = Cutter[HeardBatch](

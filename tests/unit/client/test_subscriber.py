@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -84,6 +85,17 @@ class Peer:
         await self.say(wire.Subscribed(client=asked.client, first=asked.after + 1, receipted=receipted, fence=fence))
         return asked
 
+    async def suggest_without_end(self, asked: list[str]) -> None:
+        """Refuse name after name, and note them; each time another one is suggested."""
+        while True:
+            asked.append((await self.expect(wire.Subscribe)).client)
+            await self.say(wire.Error(code="name_taken", detail="taken", suggest=f"other-{len(asked) - 1}"))
+
+    async def open_without_end(self) -> None:
+        """Announce run after run."""
+        for second in range(100_000):
+            await self.welcome(f"20261122T{second:06}Z")
+
     async def receipts(self, count: int) -> list[wire.Receipt]:
         """Return the next receipts, each of them recorded."""
         found = []
@@ -91,6 +103,11 @@ class Peer:
             found.append(await self.expect(wire.Receipt))
             await self.say(wire.Recorded(session=found[-1].session, block=found[-1].block, match=True))
         return found
+
+
+def folders(root: Path) -> list[str]:
+    """Return the names of all folders below one."""
+    return [path.name for path in root.rglob("*") if path.is_dir()]
 
 
 class Stage:
@@ -248,7 +265,7 @@ async def test_a_close_code_alone_supersedes(tmp_path: Path) -> None:
 
 
 async def test_a_taken_name_is_changed(tmp_path: Path) -> None:
-    """Told that its name is another's, a client takes the suggested one, with its own folder, and leaves no file."""
+    """Told that its name is another's, a client takes the suggested one, with its own folder; nothing else stays."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.welcome()
@@ -257,7 +274,7 @@ async def test_a_taken_name_is_changed(tmp_path: Path) -> None:
         asked = await peer.expect(wire.Subscribe)
 
         assert ("client-1~2", 0, 1) == (asked.client, asked.after, asked.session)
-        assert [] == list(it.folder().iterdir())
+        assert not it.folder().exists()
         assert ["0001-0001.jsonl"] == [path.name for path in it.folder("client-1~2").iterdir()]
 
 
@@ -518,3 +535,38 @@ async def test_blocks_close_for_their_age(tmp_path: Path) -> None:
 
         assert [(1, 3)] == [(receipt.first, receipt.last) for receipt in await peer.receipts(1)]
         assert ["time"] == [block.closed_by for block in blocks(it.folder())]
+
+
+async def test_a_server_that_suggests_name_after_name_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a few suggestions the client hangs up, leaves no folder, and comes back later under its first name."""
+    monkeypatch.setattr(subscriber, "RENAMES_PER_SECOND", 5.0)
+    monkeypatch.setattr(subscriber, "RENAMES_AT_ONCE", 3)
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.welcome()
+        began, asked = time.monotonic(), list[str]()
+        with pytest.raises(ConnectionClosed):
+            await peer.suggest_without_end(asked)
+        left = folders(tmp_path)
+        peer = await it.peer()
+        waited = time.monotonic() - began
+        await peer.grant()
+
+    assert ["client-1", "other-0", "other-1", "other-2"] == asked
+    assert [] == left
+    assert waited >= 0.1
+    assert 1 == caplog.messages.count("too many names are taken")
+    assert [RUN, "client-1"] == folders(tmp_path)
+
+
+async def test_a_server_that_opens_run_after_run_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs faster than any can be played end the connection, and leave no folder but one."""
+    monkeypatch.setattr(subscriber, "RUNS_AT_ONCE", 3)
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        with pytest.raises(ConnectionClosed):
+            await peer.open_without_end()
+
+        assert len(folders(tmp_path)) <= 2

@@ -249,3 +249,39 @@ async def test_observers_stand_outside_the_books(stream: Stream, admission: Admi
 
     assert ([session], 0) == (stream.observers, session.fence)
     assert ["open", "subscribe"] == kinds_of(stream.run)
+
+
+async def test_a_run_takes_so_many_names(stream: Stream, admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the most names a new one is told to come later; one that the run knows comes back as before."""
+    monkeypatch.setattr(admit, "MOST_NAMES", 4)
+    for number in range(4):
+        await ask(admission, f"client-{number}")
+    with pytest.raises(Refused) as refusal:
+        await ask(admission, "client-4")
+    frame = refusal.value.frame
+
+    assert isinstance(frame, wire.Error)
+    assert ("too_many", wire.CLOSE_LATER) == (frame.code, refusal.value.code)
+    await ask(admission, "client-1")
+    await ask(admission, "watcher", observe=True)
+    assert 4 == len(stream.run.book.clients)
+
+
+async def test_nothing_is_kept_of_a_name_that_is_settled(admission: Admission) -> None:
+    """A name that was judged, granted or refused leaves nothing behind."""
+    await ask(admission)
+    with pytest.raises(Refused):
+        await ask(admission, "client-2", after=10**9)
+
+    assert {} == admission._settling
+
+
+async def test_so_many_wait_for_a_name(admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While as many as may wait for a name do, the next one is told a free name at once."""
+    monkeypatch.setattr(admit, "MOST_RIVALS", 1)
+    async with admission._turn("client-1"):
+        with pytest.raises(Refused) as refusal:
+            await ask(admission)
+
+    assert isinstance(refusal.value.frame, wire.Error)
+    assert ("name_taken", None) == (refusal.value.frame.code, refusal.value.code)

@@ -9,7 +9,7 @@ import pytest
 
 from services.contract import ledger
 from services.server.expected import AT_MOST_SECONDS, KNOWN_SECONDS, Expected
-from services.server.ledger import read
+from services.server.ledger import entries
 from services.server.lifecycle import (
     FIRST_QUIET_SECONDS,
     JOIN_AT_MOST_SECONDS,
@@ -123,7 +123,7 @@ def waited(run: Run, clients: int, *, told: int | None, until: float, connection
 
 def expects(run: Run) -> list[tuple[int, str]]:
     """Return what the ledger says of whom the run waits for, and that it says it before the clock starts."""
-    lines = [entry for entry in read(run.ledger.path.parent) if isinstance(entry, (ledger.Expect, ledger.Pace))]
+    lines = [entry for entry in entries(run.ledger.path.parent) if isinstance(entry, (ledger.Expect, ledger.Pace))]
     assert isinstance(lines[-1], ledger.Pace)
     return [(entry.clients, entry.source) for entry in lines if isinstance(entry, ledger.Expect)]
 
@@ -259,7 +259,7 @@ def test_ends_when_all_have_all(tmp_path: Path, clock: StoppedClock) -> None:
     life.step(1, set(), 20)
 
     assert "complete" == end_reason(run)
-    assert isinstance(read(run.ledger.path.parent)[-1], ledger.End)
+    assert isinstance(list(entries(run.ledger.path.parent))[-1], ledger.End)
 
 
 def test_who_left_is_not_waited_for(tmp_path: Path, clock: StoppedClock) -> None:

@@ -10,13 +10,15 @@ from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from services.contract import ledger
+from services.contract.line import seal
 from services.runtime.clock import Clock
 from services.runtime.errors import AnotherServer
 from services.server.generate import FAKER_VERSION
-from services.server.ledger import read
+from services.server.ledger import entries
 from services.server.pools import POOL
 from services.server.process import own, parsed
 from services.server.run import Run
@@ -119,7 +121,7 @@ def test_otherwise_it_is_abandoned(tmp_path: Path, clock: StoppedClock, outage: 
     crashed(first, clock)
     clock.pass_seconds(outage)
     second = runs(tmp_path, clock, "b", **changed).begin()
-    ends = [entry for entry in read(tmp_path / "ledger" / first.name) if isinstance(entry, ledger.End)]
+    ends = [entry for entry in entries(tmp_path / "ledger" / first.name) if isinstance(entry, ledger.End)]
 
     assert first.name != second.name
     assert "waiting" == second.state
@@ -249,3 +251,45 @@ def test_another_plan_is_another_run(tmp_path: Path, clock: StoppedClock) -> Non
 
     assert first.name == again.name
     assert first.name != runs(tmp_path, clock, "c", rate="10").begin().name
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"kind": "pace", "first": 1, "due_us": START_US, "rate": 5e-324},
+        {"kind": "pace", "first": 1, "due_us": START_US, "rate": -1},
+        {"kind": "pace", "first": 7, "due_us": START_US, "rate": 10},
+        {"kind": "control", "wish": "rate", "value": 5e-324, "peer": "127.0.0.1"},
+        {"kind": "control", "wish": "pause", "peer": "127.0.0.1", "at": "tomorrow"},
+        {"kind": "control", "wish": "pause", "peer": "127.0.0.1", "at": "9999-12-31T23:59:59.000000Z"},
+    ],
+)
+def test_a_run_that_cannot_be_played_is_abandoned(
+    tmp_path: Path, clock: StoppedClock, line: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A ledger on disk that holds what no server can play ends that run, said once, and no server."""
+    first = new_run(tmp_path, clock, rate=10)
+    content = msgspec.json.encode({"v": 1, "at": first.at(), **line})
+    crashed(first, clock)
+    with first.ledger.path.open("ab") as file:
+        file.write(seal(content, first.ledger._prev)[0])
+    os.utime(first.ledger.path, (clock.us / 1e6, clock.us / 1e6))
+    second = runs(tmp_path, clock, "b", rate=10).begin()
+
+    assert (True, "waiting") == (first.name != second.name, second.state)
+    assert second.name.startswith("20261122")
+    assert 1 == caplog.messages.count("run cannot be continued")
+    assert "abandoned" == next(it.reason for it in entries(first.ledger.path.parent) if isinstance(it, ledger.End))
+
+
+def test_folders_of_other_names_are_no_runs(tmp_path: Path, clock: StoppedClock) -> None:
+    """A copy, a link and a note beside the runs are passed over; the tenth run of a second is newer than the second."""
+    opened = [new_run(tmp_path, clock, rate=10) for _ in range(10)]
+    for run in opened:
+        crashed(run, clock)
+    root = tmp_path / "ledger"
+    (root / f"{opened[0].name}-old").mkdir()
+    (root / "notes").mkdir()
+    (root / "20991231T235959Z").symlink_to(root / "notes")
+
+    assert opened[-1].name == runs(tmp_path, clock, "b", rate=10).begin().name
