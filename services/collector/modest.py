@@ -39,14 +39,25 @@ class Rest:
 
     Niceness alone does not do: Linux may leave whoever has a processor there until its next tick, milliseconds later,
     although somebody more important has woken up meanwhile. By processor time: who hardly gets any needs no rest.
+
+    Args:
+        used: the processor time used so far, in seconds.
+        sleep: sleeps for so many seconds.
+        is_late: tells whether there is no time for rests. On a busy machine a process that slept for a moment gets a
+            processor again only tens of milliseconds later.
     """
 
-    def __init__(self, used: Callable[[], float] = time.process_time, sleep: Callable[[float], None] = _doze) -> None:
-        self._used, self._sleep = used, sleep
+    def __init__(
+        self,
+        used: Callable[[], float] = time.process_time,
+        sleep: Callable[[float], None] = _doze,
+        is_late: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._used, self._sleep, self._is_late = used, sleep, is_late
         self._rested_at = used()
 
     def __call__(self) -> None:
-        """Rest for a moment, if since the last time enough was done."""
-        if self._used() - self._rested_at >= WORK_SECONDS:
+        """Rest for a moment, if since the last time enough was done and nothing is late."""
+        if self._used() - self._rested_at >= WORK_SECONDS and not self._is_late():
             self._sleep(REST_SECONDS)
             self._rested_at = self._used()

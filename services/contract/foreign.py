@@ -24,6 +24,8 @@ BigNumber = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{15,19}\Z")]
 """A number from 2^53 on, as the digits of a text: a JSON reader may not keep a larger integer exact."""
 SeqText = Integer | BigNumber
 """A sequence number as it stands in a line."""
+BESIDE_RECORD, BESIDE_KEY, ESCAPED = 220, 730, 6
+"""Bytes in a line, at most: for a message beside its record and its key; for a key; for a byte of text as JSON."""
 ConnectionEvent = Literal["opened", "closed", "refused", "ended", "sealed"]
 
 
