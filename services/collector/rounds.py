@@ -219,6 +219,8 @@ class Collector:
 
     def pause_seconds(self, took: float) -> float:
         """Return how long to wait for the next round; the last one ``took`` so many seconds of processor time."""
+        if self._is_late():
+            return 0.0
         if not self._followed or self._now() - self.changed_at > IDLE_AFTER_SECONDS:
             return min(max(IDLE_POLL_SECONDS, 100 * took), MOST_IDLE_POLL_SECONDS)
         return min(max(POLL_SECONDS, 10 * took), MOST_POLL_SECONDS)

@@ -45,7 +45,7 @@ _START_SECONDS, _END_SECONDS = 60.0, 30.0
 _LOOP = "import os\nmine = os.getppid()\nwhile os.getppid() == mine:\n    for _ in range(1_000_000): pass\n"
 """Ends by itself when its parent is gone, however that ended."""
 _COUNT = re.compile(rb'"count":([0-9]+)')
-_LIVE = re.compile(rb"[0-9]{2}:[0-9]{2}  RUNNING")
+_LIVE = re.compile(rb"[0-9]{2}:[0-9]{2}  running")
 
 
 class Logged:
