@@ -64,4 +64,6 @@ def _refuse_long_lines(sizes: tuple[int, ...], size: int, feed: FeedSettings | N
         longest = longest_line(max(sizes), size, foreign.ESCAPED * feed.reach.max_bytes, beside)
         names = "BLOCK_SIZES, BLOCK_BYTES or FEED_MAX_BYTES"
     if longest > MAX_LINE:
-        raise BadSettings([f"{names}: a block could have {longest:,} bytes, and a line has at most {MAX_LINE:,}: lower it"])
+        raise BadSettings(
+            [f"{names}: a block could have {longest:,} bytes, and a line has at most {MAX_LINE:,}: lower it"]
+        )

@@ -19,11 +19,12 @@ CAUSE_WORDS = {
     "not_seen": "seen by no client",
 }
 
+
 def displayable(text: str) -> str:
-    """Return a path or name so that it can be shown anywhere: in JSON, in a log line, on a terminal.
+    r"""Return a path or name so that it can be shown anywhere: in JSON, in a log line, on a terminal.
 
     Bytes that are no UTF-8, control characters, line separators and characters that turn the direction of writing
-    become escapes (``\\xff``, ``\\u202e``), by the rule of `str.isprintable`; all else stays as it is.
+    become escapes (``\xff``, ``\u202e``), by the rule of `str.isprintable`; all else stays as it is.
     """
     if text.isprintable():
         return text

@@ -141,7 +141,13 @@ def _processes(figures: Figures, folder: Path, records: int) -> None:
     folder.mkdir(parents=True)
     output, port = folder / "output", free_port()
     given = environment(
-        CLIENTS=CLIENTS, RATE=RATE, RECORDS=records, VOLUMES=folder, PORT=free_port(), PAGE_PORT=port, PYTHONUNBUFFERED=1
+        CLIENTS=CLIENTS,
+        RATE=RATE,
+        RECORDS=records,
+        VOLUMES=folder,
+        PORT=free_port(),
+        PAGE_PORT=port,
+        PYTHONUNBUFFERED=1,
     )
     with output.open("wb") as file:
         process = subprocess.Popen([sys.executable, "-m", "services"], env=given, stdout=file, stderr=file)
