@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from services.collector.complaints import Complaints
 from services.collector.control import Control
 from services.collector.follow import LATE_SECONDS
 from services.collector.publish import store, wishes
@@ -47,6 +51,7 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     speaker.listen()
     spoken = of_invocation(speaker, lifeline.attached())
     collector, meter = Collector(settings, Clock(), spoken), Meter()
+    asyncio.get_running_loop().set_exception_handler(partial(_complain, collector.complaints))
 
     def show() -> None:
         newest, now = collector.newest, time.monotonic()
@@ -75,3 +80,12 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     return 0
+
+
+def _complain(complaints: Complaints, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say what went wrong in the event loop; a refused connection is said once, however many there are."""
+    problem = context.get("exception")
+    if isinstance(problem, OSError) and problem.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+        complaints.say("cannot accept a connection to the page", "", problem)
+    else:
+        loop.default_exception_handler(context)

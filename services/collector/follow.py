@@ -114,7 +114,9 @@ class Follow:
 
     @property
     def elapsed_from_us(self) -> int | None:
-        """When the first record was due."""
+        """When the first record was due, or in a run without a server of ours logged, in epoch microseconds."""
+        if self.books.is_one_sided:
+            return min((log.times.first_us for log in self.books.logs.values() if log.times.first_us), default=None)
         return self.books.ledger.start_us
 
     @property

@@ -26,6 +26,8 @@ SeqText = Integer | BigNumber
 """A sequence number as it stands in a line."""
 SeqSpan = tuple[SeqText, SeqText]
 """An inclusive range of sequence numbers as it stands in a line."""
+BESIDE_RECORD, BESIDE_KEY, ESCAPED = 220, 730, 6
+"""Bytes in a line, at most: for a message beside its record and its key; for a key; for a byte of text as JSON."""
 ConnectionEvent = Literal["opened", "closed", "refused", "ended", "sealed"]
 
 

@@ -67,7 +67,7 @@ class CleanCopy:
 
     def _segment(self, number: int, segment: int, session: Session, lines: list[Kept], link: _Link) -> _Link:
         source = Source(self._survey.run, self._client, blocklog.file_name(number, segment))
-        path = self._out / source.path
+        path = self._out / source.place
         path.parent.mkdir(parents=True, exist_ok=True)
         self.files += 1
         sha, size = hashlib.sha256(), 0

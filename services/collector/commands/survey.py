@@ -111,7 +111,7 @@ class Survey:
         Raises:
             OSError: its file can no longer be read.
         """
-        descriptor = os.open(self.volumes / place.source.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(self.volumes / place.source.place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             return os.pread(descriptor, place.size, place.offset)
         finally:

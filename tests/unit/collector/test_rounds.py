@@ -33,9 +33,9 @@ class Rig:
 
     def __init__(self, volumes: Path, **environment: str) -> None:
         (volumes / "summary").mkdir(exist_ok=True)
-        self.volumes, self.time, self.said = volumes, Time(), list[str]()
+        self.volumes, self.time, self.used, self.said = volumes, Time(), Time(), list[str]()
         settings = CollectorSettings.read({"VOLUMES": str(volumes), **environment})
-        self.collector = Collector(settings, Clock(), Speaker(volumes, self.said.append), self.time)
+        self.collector = Collector(settings, Clock(), Speaker(volumes, self.said.append), self.time, self.used)
 
     def rounds(self, count: int, seconds: float = 0.2) -> None:
         """Let so many rounds pass."""
@@ -187,13 +187,14 @@ def test_reading_is_done_with_rests_unless_there_is_too_much(tmp_path: Path, mon
     assert 1 == len(rests)
 
 
-def test_rechecks_take_their_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rechecks_take_their_share_of_a_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that takes a second to read again is read again for a tenth of the time, an idle one for a hundredth."""
     rig, rechecks = Rig(tmp_path), list[float]()
 
     def recheck(*_: object, **__: object) -> bool:
         rechecks.append(rig.time.now)
         rig.time.now += 1.0
+        rig.used.now += 1.0
         return True
 
     monkeypatch.setattr("services.collector.follow.Follow.recheck", recheck)
