@@ -1,131 +1,83 @@
 """``python -m services``: the whole system on this machine, without containers: the same modules, as processes.
 
-Restarts what crashes, as compose would; ends with the verdict and exits with its code, unless ``KEEP=1``.
+Restarts what crashes, as compose would; ends with the verdict and exits with its code, unless ``KEEP=1``. An invocation
+judges the runs that it plays itself, and no other that lies in its volumes; its processes end when it ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import os
-import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from services.contract.fields import run_order
-from services.runtime import lifecycle
+from services.contract.summary import EXIT_ABORTED
+from services.local.output import Output
+from services.local.runs import Runs
+from services.local.service import Service
+from services.local.verdict import verdicts
+from services.runtime import invocation, lifecycle, streams
 from services.runtime.errors import BadSettings
 from services.runtime.settings import is_foreign, read
 
-EXIT_ABORTED = 105
-EXIT_BAD_SETTINGS = 104
-SHOW_CURSOR = "\x1b[?25h"
 _STOP_SECONDS = 8.0
-_MOST_RESTART_SECONDS = 2.0
-_STABLE_SECONDS = 5.0
+_STOP_ALL_SECONDS = 9.5
+_DRAIN_SECONDS = 2.0
+"""So long a stopped invocation waits for a reader that does not read."""
 
 
-class Process:
-    """One service as a process: restarted when it ends by itself, its lines shown under its name.
+class System:
+    """The services of one invocation.
 
     Args:
-        name: of the service.
-        module: what is run.
-        environment: its settings.
-        show: takes its lines, and what is to be said of it; None gives it the terminal.
+        environment: the services' settings.
+        clients: how many processes receive.
+        output: what is shown.
+        in_place: the collector gets the terminal.
     """
 
-    def __init__(self, name: str, module: str, environment: dict[str, str], show: Callable[[str], None] | None) -> None:
-        self.name, self._module, self._environment = name, module, environment
-        self._show = show or self.tell
-        self._has_terminal = show is None
-        self._process: asyncio.subprocess.Process | None = None
-        self._stopping = False
+    def __init__(self, environment: dict[str, str], clients: int, output: Output, *, in_place: bool) -> None:
+        names = [f"client-{number}" for number in range(1, clients + 1)]
+        self._width = max(map(len, ["collector", *names]))
+        self._output = output
+        shown = None if in_place else self._shown("collector", output.say)
+        self.collector = Service("collector", "services.collector", environment, output.write, shown)
+        say = self.collector.tell if in_place else output.say
+        self.runs = Runs(self.collector.note)
+        self.server: Service | None = None
+        if not is_foreign(environment):
+            show = self._shown("server", say)
+            self.server = Service("server", "services.server", environment, output.write, self._read(show))
+        self.clients = [
+            Service(name, "services.client", {**environment, "CLIENT_ID": name}, output.write, self._shown(name, say))
+            for name in names
+        ]
 
-    async def run(self) -> int:
-        """Run until stopped, or until the operator has something to mend; return the last exit code."""
-        loop, delay = asyncio.get_running_loop(), 0.1
-        while True:
-            began = loop.time()
-            code = await self._once()
-            if self._over() or code == EXIT_BAD_SETTINGS:
-                return code
-            delay = 0.1 if loop.time() - began > _STABLE_SECONDS else min(delay * 2, _MOST_RESTART_SECONDS)
-            self._show(f"exited with code {code}; restarting")
-            await asyncio.sleep(delay)
-            if self._over():
-                return code
+    def _shown(self, name: str, say: Callable[[str], None]) -> Callable[[str], None]:
+        return lambda line: say(f"{name:<{self._width}} | {line}")
 
-    def _over(self) -> bool:
-        return self._stopping
+    def _read(self, show: Callable[[str], None]) -> Callable[[str], None]:
+        def take(line: str) -> None:
+            show(line)
+            self.runs.read(line)
 
-    async def _once(self) -> int:
-        # A session of its own: Ctrl-C reaches this process alone, which stops the others in their order.
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-u", "-m", self._module),
-            env=self._environment,
-            stdin=asyncio.subprocess.PIPE if self._has_terminal else None,
-            stdout=None if self._has_terminal else asyncio.subprocess.PIPE,
-            stderr=None if self._has_terminal else asyncio.subprocess.STDOUT,
-            start_new_session=True,
-            limit=1 << 20,
-        )
-        if self._process.stdout is not None:
-            async for line in self._process.stdout:
-                self._show(line.decode(errors="replace").rstrip("\n"))
-        code = await self._process.wait()
-        if self._has_terminal:
-            # Who was killed could not give it back.
-            sys.stdout.write(SHOW_CURSOR)
-        return code
+        return take
 
-    def tell(self, line: str) -> None:
-        """Have a line shown by the process that has the terminal, above what it shows; print it if there is none."""
-        pipe = self._process.stdin if self._process is not None and self._process.returncode is None else None
-        if pipe is None or pipe.is_closing():
-            print(line, flush=True)
-        else:
-            pipe.write(f"{line}\n".encode())
+    @property
+    def first(self) -> list[Service]:
+        """The services that clients depend on, in the order in which they start; an external feed has no server."""
+        return [self.collector] if self.server is None else [self.collector, self.server]
 
     async def stop(self) -> None:
-        """Ask the process to end, and make it end."""
-        self._stopping = True
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-            try:
-                async with asyncio.timeout(_STOP_SECONDS):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
-
-
-def processes(environment: dict[str, str], clients: int, *, in_place: bool) -> tuple[list[Process], list[Process]]:
-    """Return the services that clients depend on, in the order in which they start, and the clients.
-
-    For a feed that is not ours no server is among them. ``in_place`` gives the collector the terminal.
-    """
-    names = [f"client-{number}" for number in range(1, clients + 1)]
-    width = max(map(len, ["collector", *names]))
-
-    def shown(name: str, say: Callable[[str], None]) -> Callable[[str], None]:
-        return lambda line: say(f"{name:<{width}} | {line}")
-
-    printed = functools.partial(print, flush=True)
-    collector = Process(
-        "collector", "services.collector", environment, None if in_place else shown("collector", printed)
-    )
-    say = collector.tell if in_place else printed
-    server = Process("server", "services.server", environment, shown("server", say))
-    return (
-        [collector] if is_foreign(environment) else [collector, server],
-        [Process(name, "services.client", {**environment, "CLIENT_ID": name}, shown(name, say)) for name in names],
-    )
+        """Stop everything: clients seal first, and the collector, which goes last, sees it."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _STOP_ALL_SECONDS
+        await asyncio.gather(*(service.stop(_STOP_SECONDS) for service in self.clients))
+        for service in reversed(self.first):
+            await service.stop(max(1.0, until - loop.time()))
 
 
 def environment_of(given: dict[str, str]) -> tuple[dict[str, str], int, int]:
@@ -143,91 +95,86 @@ def environment_of(given: dict[str, str]) -> tuple[dict[str, str], int, int]:
         raise BadSettings(["CLIENT_ID: names one client; the clients of a local run are client-1, client-2 …"])
     # Each process is as many clients as it has connections, and the run waits for all of them.
     given["CLIENTS"] = str(values["clients"] * values["connections"])
-    return given, values["clients"], values["runs"]
-
-
-async def _healthy(port: str) -> None:
-    while True:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
-            writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            answer = await reader.readline()
-            writer.close()
-            if b" 200 " in answer:
-                return
-        await asyncio.sleep(0.05)
-
-
-def _runs(volumes: Path) -> list[str]:
-    # A run of a feed that is not ours has no ledger.
-    folders = (path for side in ("ledger", "logs") for path in (volumes / side).glob("2*Z*"))
-    return sorted({path.name for path in folders if path.is_dir()}, key=run_order)
-
-
-async def _verdicts(environment: dict[str, str], runs: int) -> int:
-    """Wait for the verdict of every run, the one that is on first; return the first code that is not 0."""
-    volumes, worst = Path(environment["VOLUMES"]), 0
-    known = _runs(volumes)
-    # One by one: the next may be over before the verdict of this one is known.
-    judged = known[-2] if len(known) > 1 else ""
-    while True:
-        later = [run for run in _runs(volumes) if not judged or run_order(run) > run_order(judged)]
-        if not later:
-            await asyncio.sleep(0.1)
-            continue
-        judged = min(later, key=run_order)
-        code = await _verdict(environment, judged)
-        worst, runs = worst or code, runs - 1
-        if runs == 0 or code == EXIT_ABORTED:
-            return worst
-
-
-async def _verdict(environment: dict[str, str], run: str) -> int:
-    # The collector has shown the summary already: what is wanted here is the code, and why waiting was in vain.
-    waiting = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.collector", "wait", "--run", run),
-        env=environment,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        _, said = await waiting.communicate()
-    finally:
-        # When the run is stopped before its verdict, nobody waits for it any more.
-        if waiting.returncode is None:
-            waiting.kill()
-            await waiting.wait()
-    if waiting.returncode == EXIT_ABORTED and said:
-        print(said.decode(errors="replace").splitlines()[-1], flush=True)
-    return waiting.returncode or 0
+    given[invocation.VARIABLE] = invocation.draw(time.time_ns() // 1000)
+    # Nobody but our own server plays several runs.
+    return given, values["clients"], 1 if is_foreign(given) else values["runs"]
 
 
 async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -> int:
-    """Run everything until the verdict, or until told to stop."""
-    environment, clients, runs = settings
-    first, receiving = processes(environment, clients, in_place=sys.stdout.isatty())
-    running = [asyncio.create_task(service.run()) for service in first]
-    stopped = asyncio.create_task(stop.wait())
-    foreign = is_foreign(environment)
-    healthy = asyncio.create_task(asyncio.sleep(0) if foreign else _healthy(environment.get("PORT", "8765")))
-    await asyncio.wait([healthy, stopped, *running], return_when=asyncio.FIRST_COMPLETED)
-    code = EXIT_ABORTED
-    if healthy.done():
-        verdict = asyncio.create_task(_verdicts(environment, runs))
-        running += [asyncio.create_task(service.run()) for service in receiving]
-        await asyncio.wait([verdict, stopped, *running], return_when=asyncio.FIRST_COMPLETED)
-        if environment.get("KEEP", "") not in ("", "0") and verdict.done():
-            await asyncio.wait([stopped, *running], return_when=asyncio.FIRST_COMPLETED)
-        code = verdict.result() if verdict.done() else EXIT_ABORTED
-    failed = [task.result() for task in running if task.done()]
-    # Clients seal first, and the collector, which goes last, sees it.
-    await asyncio.gather(*(service.stop() for service in receiving))
-    for service in reversed(first):
-        await service.stop()
-    await asyncio.gather(*running)
+    """Run everything until the verdict, or until told to stop, or until nobody reads what is written."""
+    environment, clients, count = settings
+    loop, lost = asyncio.get_running_loop(), asyncio.Event()
+
+    def note_loss() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended already
+            loop.call_soon_threadsafe(lost.set)
+
+    output = Output(sys.stdout.fileno(), sys.stdout.encoding, note_loss)
+    system = System(environment, clients, output, in_place=sys.stdout.isatty())
+    until = [asyncio.create_task(event.wait()) for event in (stop, lost)]
+    try:
+        code = await _run(system, environment, count, output, until)
+    finally:
+        for task in until:
+            task.cancel()
+    await _written(output, stop)
+    if lost.is_set():
+        # Standard error may be closed as well.
+        with contextlib.suppress(OSError):
+            os.write(2, b"standard output was closed before the end\n")
+    return code
+
+
+async def _run(
+    system: System, environment: dict[str, str], count: int, output: Output, until: Sequence[asyncio.Task[bool]]
+) -> int:
+    running = [asyncio.create_task(service.run()) for service in system.first]
+    beside: list[asyncio.Task[None]] = []
+    verdict: asyncio.Task[int] | None = None
+    try:
+        if await _is_ready(system, [*until, *running]):
+            verdict = asyncio.create_task(verdicts(environment, system.runs, count, output.say))
+            running += [asyncio.create_task(service.run()) for service in system.clients]
+            if system.server is None:
+                logs = Path(environment["VOLUMES"]) / "logs"
+                beside.append(asyncio.create_task(system.runs.look(logs, environment[invocation.VARIABLE])))
+            await asyncio.wait([verdict, *until, *running], return_when=asyncio.FIRST_COMPLETED)
+            if environment.get("KEEP", "") not in ("", "0") and verdict.done():
+                await asyncio.wait([*until, *running], return_when=asyncio.FIRST_COMPLETED)
+        code = verdict.result() if verdict is not None and verdict.done() else EXIT_ABORTED
+        failed = [task.result() for task in running if task.done()]
+    finally:
+        for task in (*beside, *([verdict] if verdict is not None else [])):
+            task.cancel()
+        await system.stop()
+        await asyncio.gather(*running, *beside, *([verdict] if verdict is not None else []), return_exceptions=True)
     return failed[0] if failed else code
 
 
+async def _is_ready(system: System, until: Sequence[asyncio.Task[object]]) -> bool:
+    """Wait until clients can be started; tell whether they can, or something ended before."""
+    if system.server is None:
+        return not any(task.done() for task in until)
+    listening = asyncio.create_task(system.runs.listening.wait())
+    try:
+        await asyncio.wait([listening, *until], return_when=asyncio.FIRST_COMPLETED)
+        return listening.done()
+    finally:
+        listening.cancel()
+
+
+async def _written(output: Output, stop: asyncio.Event) -> None:
+    """Wait until everything is written: for as long as the reader likes, or shortly if the operator has stopped it."""
+    since: float | None = None
+    loop = asyncio.get_running_loop()
+    while not output.is_done:
+        if stop.is_set():
+            since = since or loop.time()
+            if loop.time() - since > _DRAIN_SECONDS:
+                return
+        await asyncio.sleep(0.02)
+
+
 if __name__ == "__main__":
+    streams.settle()
     sys.exit(lifecycle.run(lambda: environment_of(dict(os.environ)), main))

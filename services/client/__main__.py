@@ -11,7 +11,7 @@ from services.client.app import main as receive
 from services.client.lookup import give_up_early
 from services.client.settings import ClientSettings
 from services.contract.summary import EXIT_BAD_SETTINGS
-from services.runtime import command, console, jsonlogs, lifecycle
+from services.runtime import command, console, jsonlogs, lifecycle, streams
 from services.runtime.control import Line
 from services.runtime.errors import OperatorError
 from services.runtime.version import SOFTWARE
@@ -29,6 +29,7 @@ EXAMPLES = {
 
 def main(arguments: Sequence[str]) -> int:
     """Do what the command line says; return the exit code."""
+    streams.settle()
     parser, commands = command.parser(PROGRAM, "Receives the feed and logs it in blocks.", EXITS)
     parser.add_argument("--version", action="version", version=SOFTWARE)
     parser.set_defaults(command=_serve)

@@ -37,13 +37,17 @@ class Account:
         conditions: Conditions,
         clock: Clock,
         on_durable: Callable[[wire.Receipt], None],
+        attempted_us: int | None = None,
     ) -> None:
         """Claim a session by creating its first file, empty; read what earlier ones hold.
+
+        ``attempted_us`` is when this process first tried to connect, epoch microseconds of its own clock.
 
         Raises:
             OSError: the folder refuses.
         """
         self.client, self.run, self.total, self._conditions, self._clock = client, run, total, conditions, clock
+        self._attempted_us = attempted_us
         self.folder = conditions.logs / run / client
         make_folder(self.folder)
         self._claimed, self.session = history.claim(self.folder)
@@ -105,7 +109,8 @@ class Account:
         if not self.begun:
             self._look_again(receipted)
             tails, now_us = history.cut_all(self._history.tails), self._clock.now_us()
-            opening = entries.opening(self._place, fence, self.after, self._conditions, tails, now_us)
+            given, attempted_us = self._conditions, self._attempted_us
+            opening = entries.opening(self._place, fence, self.after, given, tails, now_us, attempted_us)
             self._writer.begin(BlockLog(self._claimed, opening, self._clock, self._strain))
         if receipted < self._recorded_through:
             # The server has lost what it had recorded: the logs know all of it.

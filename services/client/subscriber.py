@@ -13,7 +13,7 @@ from services.client.account import Account
 from services.client.answers import UNHEARD_SECONDS
 from services.client.backoff import Backoff
 from services.client.connection import StampedConnection, connect_to
-from services.client.entries import Conditions
+from services.client.entries import Conditions, Place, request
 from services.client.lookup import Lookup
 from services.client.pings import Pings
 from services.contract import wire
@@ -45,9 +45,11 @@ class Subscriber:
         self._account: Account | None = None
         self._connection: StampedConnection | None = None
         self._asked = self._granted = self._superseded = self._stopping = False
+        self._attempted_us: int | None = None
         # Listening: with nothing that waits for the disk, or without a connection.
         self._heard, self._listening = 0.0, True
         self._sealing: set[asyncio.Task[None]] = set()
+        self._late_for = ""
         now = time.monotonic()
         self._renames = Allowance(RENAMES_AT_ONCE, RENAMES_PER_SECOND, now)
         self._runs = Allowance(RUNS_AT_ONCE, RUNS_PER_SECOND, now)
@@ -59,6 +61,8 @@ class Subscriber:
 
     async def run(self) -> None:
         """Connect, converse, and connect again, until cancelled or superseded."""
+        # Of every run of this process it is the first attempt that counts: who has been there has nothing to catch up.
+        self._attempted_us = self._clock.now_us()
         while not self._done():
             try:
                 patience = self._backoff.patience_seconds
@@ -153,7 +157,9 @@ class Subscriber:
             case wire.Error():
                 self._refused(frame)
             case wire.Bye():
-                self._backoff.wish((frame.retry_ms or 0) / 1000)
+                # Who asked in vain for a run that is over comes back at once: the next run must not begin without it.
+                if self._account is not None or frame.reason != "ended":
+                    self._backoff.wish((frame.retry_ms or 0) / 1000)
                 self._superseded |= frame.reason == "superseded"
 
     def _welcome(self, welcome: wire.Welcome) -> None:
@@ -164,7 +170,7 @@ class Subscriber:
         self._pings.begin(same_kernel=welcome.boot == self._conditions.boot)
         if self._account is not None and self._account.run != welcome.run:
             if not self._runs.take(now := time.monotonic()):
-                self._backoff.at_least(self._runs.seconds(now) + 1 / RENAMES_PER_SECOND)
+                self._backoff.not_before(self._runs.seconds(now) + 1 / RENAMES_PER_SECOND)
                 raise PeerError("run after run, faster than any can be played")
             if self._account.begun:
                 self._account.close_block("end")
@@ -175,12 +181,19 @@ class Subscriber:
         if self._account is None:
             # Nobody new is admitted to a run that is over; who has logs of it may be served the rest.
             if welcome.state == "ended" and not (self._conditions.logs / welcome.run / self.name).is_dir():
-                log.info("run is over, waiting for the next", extra={"client": self.name, "run": welcome.run})
+                self._come_late(welcome.run)
                 return
             self._open_account(welcome.run, welcome.total)
         elif self._account.settled:
             return
         self._say(*self._pings.first())
+
+    def _come_late(self, run: str) -> None:
+        """Ask, once, to take part in a run that has ended: the server enters a client that came just too late."""
+        if self._late_for != run:
+            self._late_for = run
+            log.info("run is over, waiting for the next", extra={"client": self.name, "run": run})
+            self._say(request(Place(run, self.name, 0), self._conditions, 0))
 
     def _open_account(self, run: str, total: int) -> None:
         def durable(receipt: wire.Receipt) -> None:
@@ -188,7 +201,9 @@ class Subscriber:
             if self._granted and self._account is account:
                 self._say(receipt)
 
-        account = self._account = Account(self.name, run, total, self._conditions, self._clock, durable)
+        account = self._account = Account(
+            self.name, run, total, self._conditions, self._clock, durable, self._attempted_us
+        )
 
     def _seal(self, account: Account, reason: Literal["finished", "superseded"] = "finished") -> None:
         # Beside the conversation: a disk that refuses must not make this client deaf.
@@ -235,7 +250,7 @@ class Subscriber:
         log.warning("too many names are taken", extra={"client": self.name, "retry_s": round(seconds, 1)})
         self._leave(account)
         self._account, self.name = None, self._first_name
-        self._backoff.at_least(seconds)
+        self._backoff.not_before(seconds)
         if self._connection is not None:
             self._connection.transport.abort()
 

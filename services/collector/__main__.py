@@ -13,6 +13,7 @@ from services.collector import modest
 from services.collector.commands import command
 from services.collector.settings import CollectorSettings
 from services.contract.summary import EXIT_ABORTED, EXIT_BAD_SETTINGS
+from services.runtime import streams
 from services.runtime.errors import OperatorError
 from services.runtime.memory import keep_freed
 from services.runtime.version import SOFTWARE
@@ -27,9 +28,7 @@ COMMANDS = ("wait", "report", "verify", "compare", "messages", "prove", "control
 def main(arguments: Sequence[str]) -> int:
     """Do what the command line says; return the exit code."""
     keep_freed()
-    # A terminal without UTF-8 shows a question mark rather than a traceback.
-    for stream in (sys.stdout, sys.stderr):
-        getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
+    streams.settle()
     parser, commands = command.parser()
     parser.add_argument("--version", action="version", version=SOFTWARE)
     parser.set_defaults(command=_serve)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from services.contract.summary import EXIT_BAD_SETTINGS
+from services.runtime import lifeline
 from services.runtime.errors import OperatorError
 from services.runtime.memory import keep_freed
 
@@ -28,13 +29,15 @@ def run(
 ) -> int:
     """Run a service until it returns or is told to stop, and return its exit code.
 
-    ``main`` gets the settings and an event that SIGTERM and SIGINT set. What the operator has to mend is printed
+    ``main`` gets the settings and an event that SIGTERM, SIGINT and SIGHUP set, and the end of the process that started
+    this one as its child. What the operator has to mend is printed
     one line each, and the process waits ``HOLD_SECONDS`` before it exits 104, so that a restart policy does not spin.
     If it is mended meanwhile, the service is begun again: a restart policy would make it wait once more.
     """
     # Group-writable: the host's user, in whose group the volumes are, deletes logs without sudo.
     os.umask(0o002)
     keep_freed()
+    lifeline.attached()
     while True:
         try:
             settings = read_settings()
@@ -49,8 +52,10 @@ def run(
 async def _with_signals(settings: Settings, main: Callable[[Settings, asyncio.Event], Awaitable[int]]) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # `nohup` lets a process ignore that its terminal is closed.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            loop.add_signal_handler(number, stop.set)
     # What was imported stays: looking through it for garbage would hold up a message by milliseconds.
     gc.freeze()
     return await main(settings, stop)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from services.contract.summary import EXIT_BAD_SETTINGS
-from services.runtime import command, jsonlogs, lifecycle
+from services.runtime import command, jsonlogs, lifecycle, streams
 from services.runtime.errors import OperatorError
 from services.runtime.loop import exact_loop
 from services.runtime.version import SOFTWARE
@@ -20,9 +20,7 @@ EXITS = "exit codes: 0 stopped, 104 bad configuration; settings come from the en
 
 def main(arguments: Sequence[str]) -> int:
     """Do what the command line says; return the exit code."""
-    # A terminal without UTF-8 shows a question mark rather than a traceback.
-    for stream in (sys.stdout, sys.stderr):
-        getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
+    streams.settle()
     parser, commands = command.parser(preview.PROGRAM, "Makes records and streams them to its clients.", EXITS)
     parser.add_argument("--version", action="version", version=SOFTWARE)
     parser.set_defaults(command=_serve)

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from websockets.exceptions import ConnectionClosed
 
 from services.contract import ledger, wire
+from services.contract.fields import utc_us
 from services.server.connection import FeedConnection
 from services.server.session import Session
 from services.server.stream import Stream
@@ -22,6 +23,9 @@ HOLDER_SECONDS = 2.0
 ASKED_SECONDS = 1.0
 """… but so long it has for an answer in any case. A newcomer waits meanwhile, and its records with it."""
 
+LATE_SECONDS = 1.0
+"""Within so long of a run's end a client that asks to take part is entered as late. The collector closes a run later
+than that, so that a verdict never changes after it was printed; a client that asks later belongs to the next run."""
 MOST_NAMES = 20_000
 """How many names a run may have; four times as many as it waits for, if that is more."""
 
@@ -61,6 +65,7 @@ class Admission:
             Refused: with what to tell the client.
         """
         if request.observe:
+            self._refuse_beyond_the_end(request)
             return self._observe(connection, request)
         # Two newcomers with one name are judged one after the other.
         async with self._turn(connection, request.client):
@@ -103,13 +108,26 @@ class Admission:
             detail = f"run {run.name} has had {most} names, and takes no other"
             raise Refused(wire.Error(code=wire.TOO_MANY, detail=detail), wire.CLOSE_LATER)
 
+    def _refuse_beyond_the_end(self, request: wire.Subscribe) -> None:
+        total = self._stream.run.book.total
+        if request.after > total:
+            detail = f"after {request.after} is beyond the run's {total} records"
+            raise Refused(wire.Error(code="bad_after", detail=detail), wire.CLOSE_PROTOCOL)
+
     def _refuse_impossible(self, request: wire.Subscribe) -> None:
         run = self._stream.run
-        if request.after > run.book.total:
-            detail = f"after {request.after} is beyond the run's {run.book.total} records"
-            raise Refused(wire.Error(code="bad_after", detail=detail), wire.CLOSE_PROTOCOL)
+        self._refuse_beyond_the_end(request)
         if run.state == "ended" and request.client not in run.book.clients:
+            self._enter_late(request)
             raise Refused(wire.Bye(reason="ended", retry_ms=2000), wire.CLOSE_LATER)
+
+    def _enter_late(self, request: wire.Subscribe) -> None:
+        run = self._stream.run
+        now_us, book = run.clock.now_us(), run.book
+        is_in_time = book.end is not None and now_us - utc_us(book.end.at) <= LATE_SECONDS * 1_000_000
+        if is_in_time and request.client not in book.late:
+            run.enter(ledger.Late(at=run.at(), client=request.client, instance=request.instance))
+            log.warning("client came after the run", extra={"client": request.client, "run": run.name})
 
     def _refuse_former(self, request: wire.Subscribe) -> None:
         # What the other process has logged since, this one does not know of: it would log it twice.

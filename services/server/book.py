@@ -66,6 +66,8 @@ class RunBook:
         """Records per second, as last set; it stays through a pause. None while nobody has set it."""
         self.held = False
         """An operator paused the run, so a server that starts does not resume it by itself."""
+        self.late: set[str] = set()
+        """Who asked to take part after the run had ended."""
 
     @property
     def state(self) -> State:
@@ -102,13 +104,12 @@ class RunBook:
                 client = self.clients[entry.client]
                 if entry.fence == client.fence:
                     client.left = entry.cause
-            case ledger.Control(wish="pause" | "resume"):
-                self.held = entry.wish == "pause"
-            case ledger.Control(wish="rate"):
-                self.rate = entry.value
-                self.progress.end()
+            case ledger.Control():
+                self._control(entry)
             case ledger.End():
                 self.end = entry
+            case ledger.Late():
+                self.late.add(entry.client)
             case _:
                 pass
 
@@ -116,6 +117,13 @@ class RunBook:
         self.schedule.enter(Stretch(entry.first, entry.due_us, entry.rate))
         self.progress.apply(entry)
         self.rate = self.rate if entry.rate is None else entry.rate
+
+    def _control(self, entry: ledger.Control) -> None:
+        if entry.wish in ("pause", "resume"):
+            self.held = entry.wish == "pause"
+        elif entry.wish == "rate":
+            self.rate = entry.value
+            self.progress.end()
 
     def _subscribe(self, entry: ledger.Subscribe) -> None:
         self.fence = max(self.fence, entry.fence)

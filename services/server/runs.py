@@ -7,11 +7,12 @@ import logging
 from pathlib import Path
 
 from services.contract import ledger
-from services.contract.fields import run_order, utc_text
+from services.contract.fields import utc_text
 from services.runtime.clock import STEP_NS, Clock
-from services.runtime.files import run_folders
 from services.runtime.strain import Strain
 from services.runtime.version import SOFTWARE
+from services.server import another, process
+from services.server.another import Look
 from services.server.book import RunBook
 from services.server.generate import FAKER_VERSION, Feed
 from services.server.ledger import LedgerWriter, entries, last_alive_us
@@ -39,11 +40,28 @@ class Runs:
     ) -> None:
         self.root, self.feed, self.settings, self.clock, self.strain = root, feed, settings, clock, strain
         self.boot, self.instance = boot, instance
+        self._process = process.own()
 
-    def begin(self) -> Run:
-        """Continue the newest run when it was interrupted and can be continued; otherwise open a new one."""
-        newest = max(self._names(), key=run_order, default=None)
-        if newest is not None:
+    def begin(self, seen: Look | None = None) -> Run:
+        """Continue the newest run when it was interrupted and can be continued; otherwise open a new one.
+
+        Args:
+            seen: what `another.watch` returned, when the folder was watched already.
+
+        Raises:
+            AnotherServer: another server plays in this folder.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        seen = another.watch(self.root) if seen is None else seen
+        while True:
+            with another.turn(self.root):
+                if not another.look(self.root).has_changed_since(seen):
+                    return self._begin()
+            # Another server that starts at the same time was first. Watched without the lock: others wait for it.
+            seen = another.watch(self.root)
+
+    def _begin(self) -> Run:
+        if newest := another.newest_run(self.root):
             past = Past(entries(self.root / newest))
             self._never_back(past.last_us)
             if past.opening is not None and not past.ended:
@@ -89,9 +107,6 @@ class Runs:
         log.info("run opened", extra={"run": name, "total": self.settings.records, "rate": run.rate})
         return run
 
-    def _names(self) -> list[str]:
-        return run_folders(self.root)
-
     def _same(self, opening: ledger.Open) -> bool:
         plan = self.settings.rate
         wanted = (self.feed.identity, self.settings.records, plan.rate, plan.text)
@@ -115,8 +130,9 @@ class Runs:
                 pool=POOL,
                 total=book.total,
                 rate=run.plan.rate,
-                clients=self.settings.clients,
+                clients=self.settings.least_clients,
                 plan=run.plan.text,
+                process=None if self._process is None else str(self._process),
             )
         )
         # A disk that refuses now is asked again by whoever keeps the ledger.

@@ -9,11 +9,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.runtime import invocation
 from services.runtime.settings import BY_NAME
 from tests.foreign.harm import MARK, Done, Plan, harmed
 from tests.foreign.servers import Foreign, Play, Playing
@@ -90,6 +92,8 @@ def _sealed(folder: Path) -> int:
 @contextlib.contextmanager
 def _clients(url: str, settings: dict[str, str], folder: Path) -> Iterator[None]:
     kept = {name: value for name, value in os.environ.items() if name not in BY_NAME}
+    # Their addresses differ by the mark, and settings that differ share a run in one invocation alone.
+    kept[invocation.VARIABLE] = invocation.draw(time.time_ns() // 1000)
     started = []
     for number in range(1, PLAY.clients + 1):
         name = f"client-{number}"

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import urllib.request
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 
 from services.contract.blocklog import End
 from tests.integration.processes import ROOT, LocalRun, environment, free_port
-from tests.integration.volumes import is_sealed
+from tests.integration.volumes import Volumes, is_sealed
 from tests.poll import poll_until
 
 ABORTED = 105
 HIDE_CURSOR, SHOW_CURSOR = b"\x1b[?25l", b"\x1b[?25h"
 
 
-def children(run: LocalRun) -> dict[str, list[int]]:
+class HasPid(Protocol):
+    """A process, however it was started."""
+
+    pid: int
+
+
+def children(run: HasPid) -> dict[str, list[int]]:
     """Return the processes of a run, by the last word of their command that is no option's: the module, or ``wait``."""
     if shutil.which("ps") is None:
         pytest.skip("no ps here")
@@ -75,6 +85,158 @@ def test_ctrl_c_seals_and_the_next_start_continues(tmp_path: Path) -> None:
         assert 1 == len(again.volumes.runs())
         for client in ("client-1", "client-2"):
             assert list(range(1, 1201)) == [message.seq for message in again.volumes.messages(client)]
+
+
+def is_gone(pid: int) -> bool:
+    """Tell whether a process has ended; one that only waits to be asked for its exit code has."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return not state.strip() or state.startswith("Z")
+
+
+def all_gone(pids: Sequence[int]) -> None:
+    """Wait until processes have ended; what has not after ten seconds is killed, and the test fails."""
+    try:
+        poll_until(lambda: all(map(is_gone, pids)), f"{pids} have ended", 10)
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def started(folder: Path, **options: Any) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
+    """Start a local run that goes on for minutes; yield it and its processes once all five are there."""
+    settings = {**_settings(folder), "RECORDS": 60_000, "RATE": 200, **options.pop("settings", {})}
+    command = [*options.pop("before", []), sys.executable, "-m", "services"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(settings), start_new_session=True, **options)
+    pids: list[int] = []
+    try:
+        volumes = Volumes(folder)
+        poll_until(lambda: volumes.runs() and volumes.head("client-1") >= 50, "client-1 has receipted 50", 30)
+        pids += [pid for several in children(process).values() for pid in several]
+        assert 5 == len(pids)
+        yield process, pids
+    finally:
+        for pid in (*pids, process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGHUP, ABORTED), (signal.SIGTERM, ABORTED)],
+    ids=lambda value: value.name if isinstance(value, signal.Signals) else "",
+)
+def test_everything_ends_with_the_supervisor(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """However it ends, nothing that it started goes on, and the clients have sealed their logs."""
+    with started(tmp_path, stdout=subprocess.DEVNULL) as (run, pids):
+        run.send_signal(number)
+        assert code == run.wait(20)
+        all_gone(pids)
+    for client in ("client-1", "client-2"):
+        assert all(is_sealed(path) for path in Volumes(tmp_path).files(client))
+
+
+def test_everything_ends_when_the_output_is_closed(tmp_path: Path) -> None:
+    """A reader that has seen enough, as head has, ends the run in good order: 105, and sealed logs."""
+    with started(tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as (run, pids):
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.close()
+        assert ABORTED == run.wait(20)
+        all_gone(pids)
+        assert b"standard output was closed before the end\n" == run.stderr.read()
+    for client in ("client-1", "client-2"):
+        assert all(is_sealed(path) for path in Volumes(tmp_path).files(client))
+
+
+def test_everything_ends_when_the_terminal_is_closed(tmp_path: Path) -> None:
+    """A terminal that refuses all output is gone, whether it said so by a signal or not."""
+    keyboard, side = pty.openpty()
+    given = {"stdin": side, "stdout": side, "stderr": side, "settings": {"TERM": "xterm"}}
+    with started(tmp_path, **given) as (run, pids):
+        os.close(side)
+        os.close(keyboard)
+        assert ABORTED == run.wait(20)
+        all_gone(pids)
+
+
+def test_a_run_that_is_to_outlive_its_terminal_does(tmp_path: Path) -> None:
+    """What was started by nohup is not ended by SIGHUP."""
+    ignoring = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"]
+    with started(tmp_path, stdout=subprocess.DEVNULL, before=ignoring) as (run, pids):
+        head = Volumes(tmp_path).head("client-1")
+        run.send_signal(signal.SIGHUP)
+        poll_until(lambda: Volumes(tmp_path).head("client-1") >= head + 200, "the run goes on for a second", 20)
+        assert run.poll() is None
+        run.send_signal(signal.SIGTERM)
+        assert ABORTED == run.wait(20)
+        all_gone(pids)
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="the system has no pipe of a chosen size")
+def test_a_reader_that_does_not_read_holds_up_no_measurement(tmp_path: Path) -> None:
+    """The run is played, judged and written though nobody takes the output; all of it is there when somebody does."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    settings = {**_settings(tmp_path), "RECORDS": 800}
+    with subprocess.Popen(
+        [sys.executable, "-m", "services"], cwd=ROOT, env=environment(settings), stdout=write, stderr=write
+    ) as run:
+        os.close(write)
+        volumes = Volumes(tmp_path)
+        verdict = poll_until(lambda: volumes.runs() and _verdict_of(volumes), "the run has a verdict", 40)
+        text = b""
+        while piece := os.read(read, 64 * 1024):
+            text += piece
+        assert (0, "PASS") == (run.wait(20), verdict)
+    os.close(read)
+    assert b"lines are not shown" not in text
+    assert text.index(b'"run opened"') < text.index(b"  PASS  ") < text.index(b"files in ")
+
+
+def _verdict_of(volumes: Volumes) -> str | None:
+    summary = volumes.summary(volumes.newest())
+    return summary.verdict if summary is not None and summary.state == "closed" else None
+
+
+@pytest.mark.parametrize(
+    ("given", "point"),
+    [
+        ({"PYTHONIOENCODING": "latin-1"}, b"\xb7"),
+        ({"PYTHONIOENCODING": "ascii"}, b"?"),
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": ""}, b"?"),
+    ],
+    ids=["latin-1", "ascii", "C"],
+)
+def test_no_locale_fails_the_output(tmp_path: Path, given: dict[str, str], point: bytes) -> None:
+    """A character that the locale cannot print is a question mark, and everything else is as ever."""
+    settings = {**_settings(tmp_path), "RECORDS": 100, **given}
+    done = subprocess.run(
+        [sys.executable, "-m", "services"], cwd=ROOT, env=environment(settings), capture_output=True,
+        check=False, timeout=60,
+    )  # fmt: skip
+
+    assert (0, b"") == (done.returncode, done.stderr), done.stdout
+    assert b"  PASS   2 clients " + point + b" " in done.stdout
+
+
+def test_an_interrupted_run_of_other_settings_is_not_judged(tmp_path: Path) -> None:
+    """The server ends what it cannot continue; that verdict is neither printed nor the exit code of the new run."""
+    with started(tmp_path, stdout=subprocess.DEVNULL) as (run, _):
+        run.send_signal(signal.SIGTERM)
+        assert ABORTED == run.wait(20)
+    with LocalRun(tmp_path, CLIENTS=2, RECORDS=400, RATE=400) as again:
+        assert 0 == again.wait(), again.text
+    abandoned, played = again.volumes.runs()
+    verdicts = [again.volumes.summary(name) for name in (abandoned, played)]
+    assert ["INVALID", "PASS"] == [made and made.verdict for made in verdicts]
+    headlines = [line for line in again.lines if re.search(r"\|   (PASS|FAIL|INVALID) ", line)]
+    assert ["PASS"] == [line.split()[2] for line in headlines]
 
 
 class Terminal:

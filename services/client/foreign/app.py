@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 from collections.abc import Iterable
 
 from services.client.entries import Conditions
+from services.client.foreign.agreement import settings_of
 from services.client.foreign.connect import Gate, authorization, tls_context
 from services.client.foreign.join import join
 from services.client.foreign.listener import Listener
 from services.client.foreign.settings import FeedSettings
+from services.runtime import invocation
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import Sparingly
+
+log = logging.getLogger(__name__)
 
 
 async def listeners(
@@ -27,6 +33,13 @@ async def listeners(
     authorization(settings.reach)
     every = list(clients)
     logs = every[0][1].logs
-    run = await asyncio.to_thread(join, logs, settings.reach.shown, settings.seconds, clock.now_us())
+    shared, invoked_by = settings_of(os.environ), invocation.current(os.environ)
+    run = await asyncio.to_thread(
+        join, logs, settings.reach.shown, settings.seconds, clock.now_us(), shared, invoked_by
+    )
+    if not run.is_on(clock.now_us()):
+        # What crashed and was not back in time stays as it is, which is lost; who never came leaves a log that says so.
+        every = [(name, conditions) for name, conditions in every if not (logs / run.run / name).exists()]
+        log.warning("the run is over", extra={"run": run.run, "too_late": [name for name, _ in every]})
     gate = Gate(settings.reach.connects_per_second)
     return [Listener(name, settings, run, conditions, clock, gate, sparingly, tls) for name, conditions in every]

@@ -1,21 +1,28 @@
 """Agrees with the other clients on a run, since no server of ours opens one: the first that comes opens it.
 
-A run is a folder ``logs/<run>/`` with a ``feed.json`` that says which feed it is of and until when. Whoever finds one
-that is on joins it; else a new one is opened by making its folder, which only one process can.
+A run is a folder ``logs/<run>/`` with a ``feed.json`` that says which feed it is of, how it is read and until when.
+The clients of one invocation of ``python -m services`` share one run, and no other client joins it. Other clients,
+which are containers, join a run that is on if all of their settings are equal; else a new one is opened by making its
+folder, which only one process can.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import shutil
 import time
+import uuid
 from pathlib import Path
 
 import msgspec
 
+from services.client.foreign import agreement
 from services.contract.fields import RUN_PATTERN, run_order, utc_text, utc_us
-from services.runtime import files
+from services.runtime import files, invocation
+from services.runtime.invocation import NOTE
 
-NAME = "feed.json"
 _SETTLE_SECONDS = 0.5
 """Who opened a run looks once more after this long: another process may have opened one at the same time."""
 _LOOKS, _LOOK_SECONDS = 40, 0.05
@@ -27,77 +34,138 @@ _LONGEST_US = 86_400_000_000
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``feed.json`` says: times are RFC 3339, ``until`` is null for a run that ends when its clients do."""
+    """What ``feed.json`` says: times are RFC 3339, ``until`` is null for a run that ends when its clients do.
+
+    ``settings`` is the digest of the settings that its clients share. ``invocation`` names the invocation of
+    ``python -m services`` whose run it is; it is null for a run of containers.
+    """
 
     run: str
     url: str
     opened_at: str
     until: str | None
+    settings: str = ""
+    invocation: str | None = None
 
     def is_on(self, now_us: int) -> bool:
-        """Tell whether the run still goes on."""
-        end_us = utc_us(self.until) if self.until else utc_us(self.opened_at) + _LONGEST_US
-        return now_us < end_us
+        """Tell whether the run still goes on; that of an invocation without an end does for as long as its parent."""
+        if self.until:
+            return now_us < utc_us(self.until)
+        return self.invocation is not None or now_us < utc_us(self.opened_at) + _LONGEST_US
 
 
-def join(logs: Path, url: str, seconds: float, now_us: int) -> Opened:
-    """Return the run of a feed that is on, opened by this process when there was none.
+def join(
+    logs: Path, url: str, seconds: float, now_us: int, settings: bytes = b"", invoked_by: str | None = None
+) -> Opened:
+    """Return the run that this process takes part in, opened by it when there was none.
+
+    The run of an invocation may be over: then this process came, or came back, too late.
 
     Args:
         logs: the folder of all runs' logs.
         url: the feed, as it may be shown.
         seconds: how long a run lasts, 0 for as long as its clients.
         now_us: epoch microseconds.
+        settings: all that decides how the feed is read and judged, as `agreement.settings_of` gives it.
+        invoked_by: the invocation that this process belongs to, None for a container.
 
     Raises:
         OSError: the folder refuses.
     """
-    found = _on(logs, url, now_us)
+    until = utc_text(now_us + round(seconds * 1_000_000)) if seconds else None
+    new = Opened(run="", url=url, opened_at=utc_text(now_us), until=until, invocation=invoked_by)
+    if invoked_by is not None:
+        return _join_invoked(logs, msgspec.structs.replace(new, settings=agreement.digest(settings)), invoked_by)
+    found = _on(logs, url, now_us, settings)
     if found:
         return found[0]
-    mine = _open(logs, url, seconds, now_us)
+    mine = _open(logs, msgspec.structs.replace(new, settings=agreement.digest(settings)), now_us)
     time.sleep(_SETTLE_SECONDS)
     for _ in range(_LOOKS):
         if not _unsaid(logs, mine):
             break
         time.sleep(_LOOK_SECONDS)
-    for other in _on(logs, url, now_us):
+    for other in _on(logs, url, now_us, settings):
         is_older = run_order(other.run) < run_order(mine.run)
         if is_older and utc_us(mine.opened_at) - utc_us(other.opened_at) < _TOGETHER_US:
-            (logs / mine.run / NAME).unlink(missing_ok=True)
+            (logs / mine.run / NOTE).unlink(missing_ok=True)
             (logs / mine.run).rmdir()
             return other
     return mine
 
 
-def _on(logs: Path, url: str, now_us: int) -> list[Opened]:
-    """Return the runs of this feed that are on, the oldest first."""
-    runs = sorted((path.name for path in logs.glob("2*Z*") if re.match(RUN_PATTERN, path.name)), key=run_order)
-    opened = (_load(logs / run / NAME) for run in runs)
-    return [one for one in opened if one is not None and one.url == url and one.is_on(now_us)]
+def _join_invoked(logs: Path, new: Opened, invoked_by: str) -> Opened:
+    """Return the run of an invocation: all of its clients try the same names, and one of them opens the run."""
+    for name in invocation.run_names(invoked_by):
+        while not _is_taken(logs, name):
+            # A folder with its note in it comes into being at once: nobody meets one without, and one claim succeeds.
+            with contextlib.suppress(FileExistsError):
+                return _put_in_place(logs, msgspec.structs.replace(new, run=name))
+        found = _load(logs, name)
+        if found is not None and found.invocation == invoked_by:
+            return found
+    raise AssertionError("names never end")
+
+
+def _is_taken(logs: Path, name: str) -> bool:
+    return os.path.lexists(logs / name) or os.path.lexists(logs.parent / "ledger" / name)
+
+
+def _put_in_place(logs: Path, opened: Opened) -> Opened:
+    """Make the folder of a run with its note.
+
+    Raises:
+        FileExistsError: another process was faster.
+        OSError: the folder refuses.
+    """
+    made = logs / f".{opened.run}.{uuid.uuid4().hex}"
+    made.mkdir()
+    try:
+        files.replace(made / NOTE, _text(opened))
+        made.rename(logs / opened.run)
+    except OSError as problem:
+        shutil.rmtree(made, ignore_errors=True)
+        if os.path.lexists(logs / opened.run):
+            raise FileExistsError(opened.run) from problem
+        raise
+    files.sync_folder(logs)
+    return opened
+
+
+def _on(logs: Path, url: str, now_us: int, settings: bytes) -> list[Opened]:
+    """Return the runs of containers with these settings that are on, the oldest first."""
+    found = (_load(logs, run) for run in sorted(_names(logs), key=run_order))
+    alike = [one for one in found if one and one.invocation is None and one.url == url and one.is_on(now_us)]
+    # Last, for it takes some hundredths of a second.
+    return [one for one in alike if agreement.is_of(one.settings, settings)]
+
+
+def _names(logs: Path) -> list[str]:
+    paths = logs.glob("2*Z*")
+    return [path.name for path in paths if re.match(RUN_PATTERN, path.name) and path.is_dir() and not path.is_symlink()]
 
 
 def _unsaid(logs: Path, mine: Opened) -> bool:
     """Tell whether there is a folder of about the same time that does not say yet of which feed it is."""
-    since = _run_of(utc_us(mine.opened_at) - _TOGETHER_US)
-    names = [path.name for path in logs.glob("2*Z*") if re.match(RUN_PATTERN, path.name)]
-    earlier = [name for name in names if run_order(since) < run_order(name) < run_order(mine.run)]
-    return any(not (logs / name / NAME).exists() for name in earlier)
+    since = invocation.run_name(utc_us(mine.opened_at) - _TOGETHER_US)
+    earlier = [name for name in _names(logs) if run_order(since) < run_order(name) < run_order(mine.run)]
+    return any(not (logs / name / NOTE).exists() for name in earlier)
 
 
-def _run_of(now_us: int) -> str:
-    return utc_text(now_us)[:19].replace("-", "").replace(":", "") + "Z"
-
-
-def _load(path: Path) -> Opened | None:
+def _load(logs: Path, run: str) -> Opened | None:
+    """Return what a run's note says; None where there is none, or one that this software did not write for that run."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Opened)
-    except (OSError, msgspec.MsgspecError):
+        said = msgspec.json.decode(invocation.read_note(logs / run) or b"", type=Opened)
+        utc_us(said.opened_at)
+        utc_us(said.until or said.opened_at)
+    except (msgspec.MsgspecError, ValueError, OverflowError):
         return None
+    # A note that names another folder was copied or forged: what is logged would land there.
+    return said if said.run == run else None
 
 
-def _open(logs: Path, url: str, seconds: float, now_us: int) -> Opened:
-    stem = _run_of(now_us)
+def _open(logs: Path, new: Opened, now_us: int) -> Opened:
+    stem = invocation.run_name(now_us)
     number = 1
     while True:
         run = stem if number == 1 else f"{stem}-{number}"
@@ -106,7 +174,10 @@ def _open(logs: Path, url: str, seconds: float, now_us: int) -> Opened:
             break
         except FileExistsError:
             number += 1
-    until = utc_text(now_us + round(seconds * 1_000_000)) if seconds else None
-    opened = Opened(run=run, url=url, opened_at=utc_text(now_us), until=until)
-    files.replace(logs / run / NAME, msgspec.json.encode(opened) + b"\n")
+    opened = msgspec.structs.replace(new, run=run)
+    files.replace(logs / run / NOTE, _text(opened))
     return opened
+
+
+def _text(opened: Opened) -> bytes:
+    return msgspec.json.encode(opened) + b"\n"

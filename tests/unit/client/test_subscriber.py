@@ -18,6 +18,7 @@ from services.client import subscriber, writer
 from services.client.backoff import Backoff
 from services.client.subscriber import Subscriber
 from services.contract import blocklog, wire
+from services.contract.fields import utc_us
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import Sparingly
 from tests.unit.client.stand import (
@@ -318,11 +319,66 @@ async def test_an_ended_run_is_not_joined(tmp_path: Path) -> None:
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.welcome(state="ended")
+        late = await peer.expect(wire.Subscribe)
         await peer.expect(wire.Ping)
         assert not it.folder().exists()
         asked = await peer.grant(run=NEXT_RUN)
 
-    assert (0, 1) == (asked.after, asked.session)
+    assert (0, 0, RUN) == (late.after, late.session, late.run)
+    assert (0, 1, NEXT_RUN) == (asked.after, asked.session, asked.run)
+
+
+async def test_a_client_asks_once_to_join_a_run_that_has_ended(tmp_path: Path) -> None:
+    """Refused, it comes back and waits, connected, for the next run: the server is not asked again and again."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.welcome(state="ended")
+        await peer.expect(wire.Subscribe)
+        await peer.say(wire.Bye(reason="ended", retry_ms=2000))
+        await peer.connection.close(wire.CLOSE_LATER)
+        again = await it.peer()
+        await again.welcome(state="ended")
+        asked = await again.grant(run=NEXT_RUN)
+
+    assert NEXT_RUN == asked.run
+
+
+async def test_a_client_asks_once_for_a_run_that_is_over(tmp_path: Path) -> None:
+    """The server is told that it came too late; refused, it is back at once and waits for the next run in silence."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.welcome(state="ended")
+        asked = await peer.expect(wire.Subscribe)
+        assert ("client-1", 0, 0, RUN) == (asked.client, asked.session, asked.after, asked.run)
+        await peer.say(wire.Bye(reason="ended", retry_ms=60_000))
+        await peer.connection.close(wire.CLOSE_LATER)
+        peer = await it.peer()
+        await peer.welcome(state="ended")
+        asked = await peer.grant(run=NEXT_RUN)
+
+        assert ("client-1", 1, NEXT_RUN) == (asked.client, asked.session, asked.run)
+        assert not it.folder().exists()
+
+
+async def test_the_log_tells_since_when_its_process_has_tried(tmp_path: Path) -> None:
+    """In every run and every session of the process it is the first attempt, whatever became of that."""
+    began_us = Clock().now_us()
+    async with stage(tmp_path) as it:
+        await (await it.peer()).connection.close()
+        tried_us = Clock().now_us()
+        peer = await it.peer()
+        await peer.grant(total=10)
+        await peer.send_records(1, 10)
+        await peer.receipts(1)
+        await peer.say(wire.End(last=10, count=10))
+        await peer.grant(run=NEXT_RUN, total=20)
+        await peer.send_records(1, 10)
+        await peer.receipts(1)
+        found = [entries(it.folder(run=run))[0] for run in (RUN, NEXT_RUN)]
+
+    attempts = {utc_us(one.attempted_at or "") for one in found if isinstance(one, blocklog.Open)}
+    assert 1 == len(attempts)
+    assert began_us <= attempts.pop() <= tried_us
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from services.contract import ledger, wire
 from services.server import admit
-from services.server.admit import Admission, Refused
+from services.server.admit import LATE_SECONDS, Admission, Refused
 from services.server.session import Session
 from services.server.stream import Stream
 from tests.unit.server.stand import FakeConnection, StoppedClock, kinds_of, lines_of, new_run, subscribe
@@ -184,6 +184,47 @@ async def test_after_the_end_only_those_who_were_there(stream: Stream, admission
     assert (await ask(admission, after=3))[0].open
 
 
+def late(stream: Stream) -> list[tuple[str, str]]:
+    """Return who the ledger says came too late, with the process of each."""
+    return [(entry.client, entry.instance) for entry in lines_of(stream.run) if isinstance(entry, ledger.Late)]
+
+
+async def test_who_comes_just_too_late_is_entered_once(stream: Stream, admission: Admission) -> None:
+    """A client that asks to take part within a second after the end is refused, and entered once per name."""
+    await ask(admission)
+    stream.run.finish("complete")
+    for name, instance in (("client-2", "two"), ("client-2", "again"), ("client-3", "three")):
+        with pytest.raises(Refused):
+            await ask(admission, name, instance=instance)
+
+    assert [("client-2", "two"), ("client-3", "three")] == late(stream)
+    assert {"client-1"} == stream.run.book.clients.keys()
+
+
+async def test_the_window_of_the_late_is_fixed(tmp_path: Path) -> None:
+    """To the microsecond: who asks a second after the end is late, and who asks later than that is of the next run."""
+    clock = StoppedClock()
+    stream = Stream(new_run(tmp_path, clock), clock)
+    admission = Admission(stream)
+    stream.run.finish("complete")
+    for name, seconds in (("client-1", LATE_SECONDS), ("client-2", 0.000_001)):
+        clock.pass_seconds(seconds)
+        with pytest.raises(Refused):
+            await ask(admission, name)
+
+    assert [("client-1", "one")] == late(stream)
+
+
+async def test_only_who_wants_to_take_part_is_late(stream: Stream, admission: Admission) -> None:
+    """An observer that comes after the end is no client, and one that returns has been there."""
+    await ask(admission)
+    stream.run.finish("complete")
+    await ask(admission, "watcher", observe=True)
+    await ask(admission, after=3)
+
+    assert [] == late(stream)
+
+
 async def test_a_run_may_end_while_a_name_is_settled(
     stream: Stream, admission: Admission, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,3 +304,12 @@ async def test_who_waits_for_a_name_is_not_read(admission: Admission) -> None:
         await admission.admit(peer, subscribe(instance="two"))
 
     assert ([False], True) == (reading, peer.reading)
+
+
+async def test_an_observer_begins_within_the_run(admission: Admission) -> None:
+    """An observer that asks for what comes after the end is refused as a client is."""
+    with pytest.raises(Refused) as refusal:
+        await ask(admission, "watcher", observe=True, after=2**53 - 1)
+
+    assert isinstance(refusal.value.frame, wire.Error)
+    assert "bad_after" == refusal.value.frame.code

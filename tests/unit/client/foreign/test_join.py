@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from services.client.foreign import agreement
 from services.client.foreign import join as joining
-from services.client.foreign.join import NAME, Opened, join
+from services.client.foreign.join import Opened, join
+from services.runtime import invocation
+from services.runtime.invocation import NOTE
 from tests.unit.client.stand import RUN, START_US
 
 URL = "ws://feed"
+INVOCATION = f"{RUN}.0123456789ab"
+OTHER = f"{RUN}.ba9876543210"
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten what a test would wait for."""
     monkeypatch.setattr(joining, "_SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr(agreement, "_ITERATIONS", 2)
 
 
 def test_the_first_opens_a_run(tmp_path: Path) -> None:
     """A run is named by when it was opened, and says of which feed it is and until when."""
     opened = join(tmp_path, URL, 60, START_US)
+    expected = Opened(run=RUN, url=URL, opened_at="2026-11-22T07:30:00.000000Z", until="2026-11-22T07:31:00.000000Z")
 
-    assert (
-        Opened(run=RUN, url=URL, opened_at="2026-11-22T07:30:00.000000Z", until="2026-11-22T07:31:00.000000Z") == opened
-    )
-    assert opened == msgspec.json.decode((tmp_path / RUN / NAME).read_bytes(), type=Opened)
+    assert expected == msgspec.structs.replace(opened, settings="")
+    assert agreement.is_of(opened.settings, b"")
+    assert opened == msgspec.json.decode((tmp_path / RUN / NOTE).read_bytes(), type=Opened)
 
 
 def test_others_join_it(tmp_path: Path) -> None:
@@ -40,6 +47,107 @@ def test_others_join_it(tmp_path: Path) -> None:
 def test_a_run_that_is_over_or_another_feed_is_not_joined(tmp_path: Path, url: str, later_us: int) -> None:
     """After its time, and for another feed, a new run is opened."""
     assert join(tmp_path, URL, 60, START_US) != join(tmp_path, url, 60, START_US + later_us)
+
+
+def test_a_client_with_other_settings_opens_a_run_of_its_own(tmp_path: Path) -> None:
+    """What is read differently is judged apart, however alike the addresses are; equal settings find each other."""
+    first = join(tmp_path, URL, 60, START_US, b"one")
+    second = join(tmp_path, URL, 60, START_US + 1, b"two")
+
+    assert first.run != second.run
+    assert (first, second) == (
+        join(tmp_path, URL, 60, START_US + 2, b"one"),
+        join(tmp_path, URL, 60, START_US + 2, b"two"),
+    )
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"settings": ""},
+        {"settings": "x"},
+        {"run": "../elsewhere"},
+        {"run": "20261122T072959Z"},
+        {"opened_at": "yesterday"},
+        {"until": "tomorrow"},
+        {"until": "2026-11-22T08:00:00"},
+        {"url": 7},
+        {"invocation": INVOCATION},
+    ],
+    ids=str,
+)
+def test_a_note_that_is_not_as_it_was_written_is_not_joined(tmp_path: Path, damage: dict[str, object]) -> None:
+    """A note that was changed, copied or written by other software stands for no run, and stops no client."""
+    opened = join(tmp_path, URL, 60, START_US)
+    note = tmp_path / RUN / NOTE
+    note.write_bytes(msgspec.json.encode({**msgspec.json.decode(note.read_bytes()), **damage}))
+
+    assert opened.run != join(tmp_path, URL, 60, START_US + 6_000_000).run
+    assert not (tmp_path.parent / "elsewhere").exists()
+
+
+def test_neither_links_nor_pipes_are_read(tmp_path: Path) -> None:
+    """A folder elsewhere, a pipe for a note and a file with the name of a run are passed over."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    opened = join(elsewhere, URL, 60, START_US)
+    (logs / opened.run).symlink_to(elsewhere / opened.run)
+    (logs / "20261122T073001Z").mkdir()
+    os.mkfifo(logs / "20261122T073001Z" / NOTE)
+    (logs / "20261122T073002Z").touch()
+
+    assert "20261122T073010Z" == join(logs, URL, 60, START_US + 10_000_000).run
+
+
+def test_the_clients_of_an_invocation_share_a_run_of_their_own(tmp_path: Path) -> None:
+    """They join no other run, whatever is on, and no other client joins theirs."""
+    containers = join(tmp_path, URL, 60, START_US)
+    own = join(tmp_path, URL, 60, START_US + 1, invoked_by=INVOCATION)
+    other = join(tmp_path, URL, 60, START_US + 2, invoked_by=OTHER)
+
+    assert 3 == len({containers.run, own.run, other.run})
+    assert own == join(tmp_path, URL, 60, START_US + 3, b"other settings", INVOCATION)
+    assert own.run == invocation.own_run(tmp_path, INVOCATION)
+    assert containers == join(tmp_path, URL, 60, START_US + 3)
+
+
+def test_a_client_that_comes_back_too_late_opens_no_second_run(tmp_path: Path) -> None:
+    """An invocation has one run, also after its end; without an end it is on for as long as the invocation."""
+    own = join(tmp_path, URL, 1, START_US, invoked_by=INVOCATION)
+    endless = join(tmp_path, URL, 0, START_US, invoked_by=OTHER)
+
+    assert own == join(tmp_path, URL, 1, START_US + 2_000_000, invoked_by=INVOCATION)
+    assert not own.is_on(START_US + 2_000_000)
+    assert endless.is_on(START_US + 10 * 86_400_000_000)
+
+
+def test_a_name_in_the_ledger_is_taken(tmp_path: Path) -> None:
+    """A run of our own server of the same second is another one, whether a client has logged it already or not."""
+    (tmp_path / "ledger" / RUN).mkdir(parents=True)
+    (tmp_path / "logs").mkdir()
+
+    assert f"{RUN}-2" == join(tmp_path / "logs", URL, 60, START_US, invoked_by=INVOCATION).run
+
+
+def test_the_clients_of_an_invocation_that_come_together_agree(tmp_path: Path) -> None:
+    """However many open the run at once, there is one, and nothing else is left in the folder."""
+    found: list[str] = []
+    ready = threading.Barrier(8)
+
+    def come() -> None:
+        ready.wait()
+        found.append(join(tmp_path, URL, 60, START_US, invoked_by=INVOCATION).run)
+
+    threads = [threading.Thread(target=come) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [RUN] * 8 == found
+    assert [RUN] == [path.name for path in tmp_path.iterdir()]
 
 
 def test_a_run_without_an_end_is_joined_on_its_day(tmp_path: Path) -> None:
@@ -63,7 +171,7 @@ def test_a_folder_without_its_note_is_nobodys(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(joining, "_LOOKS", 2)
     (tmp_path / "20261122T072959Z").mkdir()
     (tmp_path / "20261122T072958Z").mkdir()
-    (tmp_path / "20261122T072958Z" / NAME).write_bytes(b"{")
+    (tmp_path / "20261122T072958Z" / NOTE).write_bytes(b"{")
 
     assert RUN == join(tmp_path, URL, 60, START_US).run
 

@@ -1,0 +1,76 @@
+"""Tests of services/local/child.py."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from services.local import child
+from services.runtime.lifeline import VARIABLE
+
+ENVIRONMENT = dict(os.environ)
+
+
+def open_files() -> int:
+    """Return how many files this process has open, where the system tells."""
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else 0
+
+
+async def output_of(program: str) -> tuple[int, list[str]]:
+    """Run a program as a child; return its exit code and its lines."""
+    started = await child.start(("-c", program), ENVIRONMENT)
+    lines = [line async for line in started.lines()]
+    return await started.wait(), lines
+
+
+async def test_its_lines_and_its_code_are_known() -> None:
+    """Error output is among the lines, in UTF-8 whatever the locale, and the last line may lack a newline."""
+    program = "import sys; print('a · b', flush=True); sys.stderr.write('c'); sys.exit(7)".replace("·", "\\u00b7")
+
+    assert (7, ["a · b", "c"]) == await output_of(program)
+
+
+async def test_a_line_of_any_length_is_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that is too long comes in parts, and does not end the one who reads."""
+    monkeypatch.setattr(child, "MOST_LINE_BYTES", 100_000)
+    code, lines = await output_of("print('x' * 1_000_000); print('y')")
+
+    assert 0 == code
+    assert 1_000_000 == len("".join(lines[:-1]))
+    assert "y" == lines[-1]
+
+
+async def test_the_pipe_is_the_childs_alone() -> None:
+    """A child gets the read end, reads what it is told, and holds no write end of any pipe."""
+    program = f"""
+import os
+fd = int(os.environ["{VARIABLE}"])
+data = b""
+while piece := os.read(fd, 100):
+    data += piece
+    if data.endswith(b"end\\n"):
+        break
+print(data.decode().split())
+"""
+    others = await child.start(("-c", "input()"), ENVIRONMENT)
+    started = await child.start(("-c", program), ENVIRONMENT)
+    started.tell("first")
+    started.tell("end")
+
+    assert ["['first', 'end']"] == [line async for line in started.lines()]
+    assert 0 == await started.wait()
+    started.tell("nobody is there")
+    assert 1 == await others.wait()
+
+
+async def test_what_cannot_be_started_leaves_no_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal of the system is the caller's to see, and both ends are closed."""
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    before = open_files()
+    with pytest.raises(OSError, match="/nowhere/python"):
+        await child.start(("-c", ""), ENVIRONMENT)
+
+    assert before == open_files()

@@ -1,0 +1,79 @@
+"""Tests of services/local/service.py, with a module of the standard library as the service."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from services.local.service import Service
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Callable[[str], tuple[Service, list[str]]]:
+    """Return what makes a service of a program's text, and the list of what it shows."""
+
+    def make(program: str) -> tuple[Service, list[str]]:
+        (tmp_path / "program.py").write_text(program)
+        shown: list[str] = []
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        return Service("service", "program", environment, print, shown.append), shown
+
+    return make
+
+
+Make = Callable[[str], tuple[Service, list[str]]]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is true."""
+    async with asyncio.timeout(15):
+        while not condition():  # noqa: ASYNC110 -- what is waited for sets no event
+            await asyncio.sleep(0.01)
+
+
+async def test_what_ends_by_itself_is_restarted(made: Make) -> None:
+    """Until it is stopped, and what it was told it is told again."""
+    service, shown = made(
+        "import os\nfd = int(os.environ['STREAMGAUGE_LIFELINE'])\nprint('read', os.read(fd, 100), flush=True)\n"
+    )
+    service.note("one")
+    running = asyncio.create_task(service.run())
+    await until(lambda: shown.count("read b'one\\n'") >= 2)
+    await service.stop()
+    await running
+
+    assert "exited with code 0; restarting" in shown
+
+
+async def test_what_the_operator_has_to_mend_is_not_restarted(made: Make) -> None:
+    """Exit code 104 ends it."""
+    service, shown = made("import sys\nprint('error: RATE')\nsys.exit(104)\n")
+
+    assert 104 == await service.run()
+    assert ["error: RATE"] == shown
+
+
+async def test_what_does_not_stop_is_made_to(made: Make) -> None:
+    """A process that ignores SIGTERM is killed after its time."""
+    service, shown = made(
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(60)\n"
+    )
+    running = asyncio.create_task(service.run())
+    await until(lambda: shown == ["up"])
+    await service.stop(0.2)
+
+    assert -9 == await running
+
+
+async def test_a_service_that_is_stopped_while_it_starts_does_not_stay(made: Make) -> None:
+    """There is no moment at which a stop is missed."""
+    service, _ = made("import time\ntime.sleep(60)\n")
+    running = asyncio.create_task(service.run())
+    await asyncio.sleep(0)
+    await service.stop()
+    async with asyncio.timeout(15):
+        assert -15 == await running

@@ -1,0 +1,45 @@
+"""Tests of services/runtime/streams.py."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import os, sys
+from services.runtime import streams
+streams.settle()
+print("a \\u00b7 b", flush=True)
+print("c \\u00b7 d", file=sys.stderr)
+os.fstat(0), os.fstat(1), os.fstat(2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"PYTHONIOENCODING": "latin-1"}, b"a \xb7 b\n"),
+        ({"PYTHONIOENCODING": "ascii"}, b"a ? b\n"),
+        ({"LC_ALL": "C", "PYTHONUTF8": "0"}, b"a ? b\n"),
+        ({"PYTHONUTF8": "1"}, "a · b\n".encode()),
+    ],
+    ids=["latin-1", "ascii", "C", "utf-8"],
+)
+def test_no_locale_refuses_a_character(given: dict[str, str], expected: bytes) -> None:
+    """What the encoding has is printed, and a question mark in place of what it has not."""
+    names = {"LC_ALL", "LC_CTYPE", "LANG", "PYTHONIOENCODING", "PYTHONUTF8"}
+    kept = {name: value for name, value in os.environ.items() if name not in names}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env={**kept, **given}, capture_output=True, check=False)
+
+    assert (0, expected) == (done.returncode, done.stdout), done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_leads_to_the_null_device(closed: str) -> None:
+    """A program that was started without one of them prints all the same, and no file takes its number."""
+    command = ["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, PROGRAM]
+
+    assert 0 == subprocess.run(command, capture_output=True, check=False).returncode
