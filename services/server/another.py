@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import stat
 import tempfile
 import time
@@ -20,8 +19,9 @@ from typing import NamedTuple
 
 from services.contract import ledger
 from services.contract.errors import LineError
-from services.contract.fields import RUN_PATTERN, run_order
+from services.contract.fields import run_order
 from services.runtime.errors import AnotherServer
+from services.runtime.files import run_folders
 from services.server import process
 from services.server.process import Process
 
@@ -68,10 +68,9 @@ class Look(NamedTuple):
 def newest_run(root: Path) -> str:
     """Return the name of the newest run that has a folder here, empty when there is none."""
     try:
-        names = [path.name for path in root.iterdir() if re.match(RUN_PATTERN, path.name) and path.is_dir()]
+        return max(run_folders(root), key=run_order, default="")
     except OSError:
         return ""
-    return max(names, key=run_order, default="")
 
 
 def look(root: Path) -> Look:
