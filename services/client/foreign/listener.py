@@ -56,7 +56,7 @@ class Listener:
         self._backoff = Backoff(_MOST_BACKOFF_SECONDS)
         self._connection: StampedConnection | None = None
         self._account: ForeignAccount | None = None
-        self._opened_at, self._is_useful = 0.0, False
+        self._opened_at, self._is_useful, self._is_wanted = 0.0, False, False
         self._condition: str | None = None
         self._taking = asyncio.Lock()
         self._ended = asyncio.Event()
@@ -108,10 +108,10 @@ class Listener:
 
     async def _attempt(self) -> Refusal | None:
         """Connect once and listen; return why that ended, None when the run is over."""
-        await self._gate.pass_through(self._ended)
+        await self._gate.pass_through(self._ended, is_wanted=self._is_wanted)
         if self._over:
             return None
-        self._is_useful = False
+        self._is_useful = self._is_wanted = False
         try:
             connection = await connect_to(self._settings.reach, self._clock, self._tls)
         except (OSError, WebSocketException, BadSettings, ValueError) as problem:
@@ -144,6 +144,7 @@ class Listener:
             refused = await self._enter_closed(connection)
         if self._is_useful and time.monotonic() - self._opened_at >= _PROVED_SECONDS:
             self._backoff.succeeded()
+            self._is_wanted = not refused.firm
         condition = self._settings.ending.by_close(refused.code or 0)
         if condition is not None and not self._over:
             self._condition = condition

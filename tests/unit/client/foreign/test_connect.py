@@ -167,3 +167,14 @@ async def test_a_wait_at_the_gate_can_be_given_up() -> None:
 
     async with asyncio.timeout(5):
         await waiting
+
+
+async def test_a_client_that_the_server_just_had_is_not_held() -> None:
+    """The refusal of one client does not hold up another that was cut off, and such attempts are spaced, too."""
+    gate, loop = Gate(50), asyncio.get_running_loop()
+    gate.hold(600, REFUSED)
+    began = loop.time()
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(gate.pass_through(is_wanted=True) for _ in range(3)))
+
+    assert 2 / 50 <= loop.time() - began + 0.001
