@@ -16,8 +16,8 @@ import msgspec
 from services.client.foreign import lenient
 from services.client.foreign.moment import epoch_ns
 from services.client.foreign.number import sequence_number, text_of
-from services.client.foreign.path import ABSENT, Path
 from services.contract.foreign import Form
+from services.contract.path import ABSENT, Path
 
 MAX_KEY = 120
 """Characters of a key that are kept: it stands in every message."""

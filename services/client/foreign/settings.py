@@ -10,10 +10,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from services.client.foreign.ending import NEVER, Ending
 from services.client.foreign.moment import UNITS
-from services.client.foreign.path import Path
 from services.client.foreign.read import Reading
 from services.client.foreign.speech import Manners, Template
 from services.contract.foreign import Feed
+from services.contract.path import Path
 from services.runtime.errors import BadSettings
 from services.runtime.settings import FOREIGN, is_foreign, read
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from services.collector.reconcile.account import client_order
 from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.onesided import comparable
 from services.contract.histogram import Histogram
 
 
@@ -38,8 +40,13 @@ def measured(books: RunBooks) -> Durations:
         latency=books.times.slots.latency.copy() if scheduled else Histogram(),
         transit=books.times.slots.transit.copy(),
         block=_merged(log.times.durations for log in books.logs.values()),
-        spread=(books.times.heard_spread if books.is_one_sided else books.times.spread).histogram(),
+        spread=_heard_spread(books) if books.is_one_sided else books.times.spread.histogram(),
     )
+
+
+def _heard_spread(books: RunBooks) -> Histogram:
+    names = sorted((name for name, log in books.logs.items() if not log.is_empty), key=client_order)
+    return books.times.heard_spread.histogram(comparable(books, names))
 
 
 def _merged(histograms: Iterable[Histogram]) -> Histogram:

@@ -39,6 +39,7 @@ class LogBook:
         self.duplicates = self.reordered = 0
         self.strain = Sessions()
         self.times = ClientTimes(client, times)
+        self._comparison = times.comparison
         self.clock_error_us: int | None = None
         self.torn: dict[str, int] = {}
         self.heard = HeardBook()
@@ -108,13 +109,18 @@ class LogBook:
         content: Content,
         stamps: dict[str, int],
         heard: foreign.HeardBlock | None = None,
+        feed: foreign.Feed | None = None,
     ) -> None:
         """Enter a block and what its messages say; ``stamps`` are their times as epoch microseconds.
 
-        One of a feed that is not ours comes in two forms: as it was ``heard``, and numbered by place.
+        One of a feed that is not ours comes in two forms: as it was ``heard``, and numbered by place. ``feed`` is how
+        the file that it stands in says that it was read, None where the file's open line is missing.
         """
         note = Note(block.first, block.last, block.count, number(block.digest), number(sealed.crc))
-        if not self.blocks.add((block.session, block.block), note):
+        is_new = self.blocks.add((block.session, block.block), note)
+        if heard is not None:
+            self._comparison.enter(self.client, sealed.crc, heard, feed, stamps, is_new=is_new)
+        if not is_new:
             return
         if heard is not None:
             arrivals = Arrivals.of(stamps.values())
@@ -159,6 +165,7 @@ class LogFile:
         self._messages = 0
         self._stamps = Stamps()
         self._stranger: str | None = None
+        self._feed: foreign.Feed | None = None
         self.ended = False
 
     @property
@@ -228,6 +235,7 @@ class LogFile:
 
     def _open(self, sealed: Sealed, entry: blocklog.Open) -> None:
         self.segment = (entry.session, entry.segment)
+        self._feed = entry.foreign if isinstance(entry, foreign.Open) else None
         self.book.enter_open(sealed, entry, self.source)
 
     def _block(self, sealed: Sealed, entry: blocklog.Block | foreign.HeardBlock) -> None:
@@ -243,7 +251,8 @@ class LogFile:
         except ValueError as bad_time:
             stamps = {}
             self.chain.note("inconsistent", f"block {block.block}: received_at: {bad_time}")
-        self.book.enter_block(sealed, block, content, stamps, entry if isinstance(entry, foreign.HeardBlock) else None)
+        heard = entry if isinstance(entry, foreign.HeardBlock) else None
+        self.book.enter_block(sealed, block, content, stamps, heard, self._feed)
 
     def _end(self, sealed: Sealed, entry: blocklog.End) -> None:
         said = (entry.block_count, entry.message_count, entry.sha256)

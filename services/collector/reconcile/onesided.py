@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from services.collector.reconcile.account import Account, client_order, file_faults
 from services.collector.reconcile.attendance import Attendance, attendance
 from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.comparable import Groups
 from services.collector.reconcile.heard import Name
 from services.collector.reconcile.ledgerside import ClientLedger
 from services.collector.reconcile.logside import LogBook
@@ -97,31 +98,48 @@ def one_sided_accounts(books: RunBooks, *, final: bool) -> list[HeardAccount]:
     ``final`` says that nothing more will be logged.
     """
     names = sorted((name for name, log in books.logs.items() if not log.is_empty), key=client_order)
-    union = _union(books, names)
-    return [_account(books, name, union, final=final) for name in names]
+    groups = comparable(books, names)
+    union = _union(books, names, groups)
+    return [_account(books, name, union, groups, final=final) for name in names]
 
 
-def _union(books: RunBooks, names: Iterable[str]) -> dict[Name, Ranges]:
-    """Return what any client received of each sequence that did not begin again: others cannot be compared."""
-    held: dict[Name, Ranges] = {}
+def comparable(books: RunBooks, names: Iterable[str]) -> Groups:
+    """Return which clients may be held against each other, in sequences that did not begin again."""
+    every = {name: books.logs[name].heard.sequences() for name in names}
+    restarted = {key for known in every.values() for key, numbers in known.items() if numbers.restarts}
+    keys = {key for known in every.values() for key in known} - restarted
+    starts = {
+        name: {key: numbers.start for key, numbers in known.items() if numbers.start is not None}
+        for name, known in every.items()
+    }
+    return books.times.comparison.groups(starts, keys)
+
+
+def _union(books: RunBooks, names: Iterable[str], groups: Groups) -> dict[tuple[Name, int], Ranges]:
+    """Return what any client of a group received of each sequence that did not begin again: others are not compared."""
+    held: dict[tuple[Name, int], Ranges] = {}
     restarted: set[Name] = set()
     for name in names:
         for key, numbers in books.logs[name].heard.sequences().items():
             if numbers.restarts:
                 restarted.add(key)
             for first, last in numbers.held:
-                held.setdefault(key, Ranges()).add(first, last)
-    return {key: seqs for key, seqs in held.items() if key not in restarted}
+                held.setdefault((key, groups.group(key, name)), Ranges()).add(first, last)
+    return {known: seqs for known, seqs in held.items() if known[0] not in restarted}
 
 
-def _account(books: RunBooks, name: str, union: dict[Name, Ranges], *, final: bool) -> HeardAccount:
+def _account(
+    books: RunBooks, name: str, every: dict[tuple[Name, int], Ranges], groups: Groups, *, final: bool
+) -> HeardAccount:
     books.rest()
     log = books.logs[name]
     state = _state(books, log, final=final)
     sequences = log.heard.sequences()
     attended = attendance(log, state, log.heard.productive())
     until_us = _until(books, log, state, attended)
-    ends = {key: _end(books, name, key, numbers, until_us, union) for key, numbers in sequences.items()}
+    known = {key: every.get((key, groups.group(key, name))) for key in sequences}
+    union = {key: seqs for key, seqs in known.items() if seqs is not None}
+    ends = {key: _end(books, name, key, numbers, until_us, union, groups) for key, numbers in sequences.items()}
     absent = {key: _missing(numbers, ends[key]) for key, numbers in sequences.items()}
     unreadable = log.heard.unreadable(absent)
     keyed = {key: missing - unreadable[key] for key, missing in absent.items()}
@@ -197,13 +215,23 @@ def _state(books: RunBooks, log: LogBook, *, final: bool) -> ClientState:
 
 
 def _end(
-    books: RunBooks, name: str, key: Name, numbers: Numbers, until_us: int | None, union: dict[Name, Ranges]
+    books: RunBooks,
+    name: str,
+    key: Name,
+    numbers: Numbers,
+    until_us: int | None,
+    union: dict[Name, Ranges],
+    groups: Groups,
 ) -> int:
     """Return up to which number of a sequence a client answers whose run ended at ``until_us``."""
     log = books.logs[name]
     if key not in union or until_us is None:
         return numbers.held.last
-    others = (other.heard for other in books.logs.values() if other is not log)
+    others = (
+        other.heard
+        for other in books.logs.values()
+        if other is not log and not groups.are_apart(key, name, other.client)
+    )
     ahead = [other.last_before(key, until_us - BEHIND_US) for other in others]
     return max([numbers.held.last, *(last for last in ahead if last is not None)])
 

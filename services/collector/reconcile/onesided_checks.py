@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from services.collector import words
-from services.collector.reconcile import closing, feed_end
+from services.collector.reconcile import closing, differing, feed_end
 from services.collector.reconcile.case import DAMAGE, Answer, Case
-from services.collector.reconcile.onesided import HeardAccount
+from services.collector.reconcile.comparable import Groups
+from services.collector.reconcile.onesided import HeardAccount, comparable
 
 NO_NUMBERS = "the feed has no sequence numbers"
 
 
 def _heard(case: Case) -> list[HeardAccount]:
     return [account for account in case.accounts if isinstance(account, HeardAccount)]
+
+
+def _groups(case: Case) -> Groups:
+    return comparable(case.books, [account.client for account in _heard(case)])
 
 
 def unfound_numbers(case: Case) -> list[str]:
@@ -49,6 +54,8 @@ def _complete(case: Case) -> Answer:
     detail = f"{case.totals.received:,} of {case.totals.expected:,} delivered, by the feed's own numbers"
     odd = sum(account.unsequenced for account in every)
     detail += f"; {words.several(odd, 'message')} without a number" if odd else ""
+    apart = differing.not_compared(_groups(case))
+    detail += f"; {apart}" if apart else ""
     worst = sorted(every, key=lambda account: -account.missing_count)
     reasons = tuple(missing_sentence(account) for account in worst if account.missing_count)
     unreadable = tuple(unreadable_sentence(account) for account in every if account.unreadable_count)
@@ -108,7 +115,10 @@ def _once(case: Case) -> Answer:
 
 def _intact(case: Case) -> Answer:
     damaged = [closing.fault_sentence(fault) for fault in case.faults if fault.kind in DAMAGE]
-    return Answer(not damaged, words.several(len(damaged), "damaged line"), tuple(damaged))
+    count, conflicts = differing.conflict_sentences(case.books.times.comparison, _groups(case))
+    detail = words.several(len(damaged), "damaged line")
+    detail += f", {words.several(count, 'number')} with different records" if count else ""
+    return Answer(not damaged and not count, detail, (*damaged, *conflicts))
 
 
 def _receipts(_case: Case) -> Answer:

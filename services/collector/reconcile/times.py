@@ -8,6 +8,7 @@ from itertools import groupby
 
 from services.collector.reconcile.bars import Bars, Room
 from services.collector.reconcile.blocks import Content
+from services.collector.reconcile.comparable import Comparison
 from services.collector.reconcile.edges import Edges
 from services.collector.reconcile.heard import runs_of
 from services.collector.reconcile.heardspread import HeardSpread
@@ -29,6 +30,7 @@ class RunTimes:
     def __init__(self) -> None:
         self.spread = Spread()
         self.heard_spread = HeardSpread()
+        self.comparison = Comparison()
         self.slots = TimeSlots()
         self.room = Room()
 

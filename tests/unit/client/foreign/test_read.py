@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.foreign.path import Path
 from services.client.foreign.read import Heard, Reading
 from services.contract.fields import MAX_INTEGER
+from services.contract.path import Path
 
 PLAIN = Reading(seq=Path("$.seq"), time=Path("$.ts"), key=Path("$.k"))
 

@@ -61,6 +61,7 @@ def log(
     silence_s: float | None = 60,
     session: int = 1,
     course: Sequence[Happened | Iterable[foreign.HeardMessage]] | None = None,
+    time: str | None = None,
 ) -> dict[Source, list[bytes]]:
     """Return the file of one client that received these messages.
 
@@ -72,7 +73,7 @@ def log(
         foreign.Open(
             run=RUN, client=client, session=session, segment=1, instance="i", fence=0, block_size=size, fsync="block",
             after=0, boot="b", host="h", software="s", opened_at=utc_text(START_US),
-            foreign=foreign.Feed(url="ws://feed", seq=seq, silence_s=silence_s),
+            foreign=foreign.Feed(url="ws://feed", seq=seq, time=time, silence_s=silence_s),
             until=utc_text(until_us) if until_us else None,
         )
     )  # fmt: skip
