@@ -115,6 +115,6 @@ class _Grouping:
 
 def _begin(one: Mapping[Name, int], other: Mapping[Name, int]) -> Begin:
     pairs = [(one[key], other[key]) for key in one.keys() & other.keys()]
-    if not pairs or any(first != second for first, second in pairs):
-        return "other"
-    return "first" if all(first in FIRSTS for first, _ in pairs) else "same"
+    if pairs and all(first in FIRSTS and second in FIRSTS for first, second in pairs):
+        return "first"
+    return "same" if pairs and all(first == second for first, second in pairs) else "other"
