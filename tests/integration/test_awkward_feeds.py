@@ -122,6 +122,8 @@ AWKWARD: dict[str, Case] = {
     "a number written as a text": Case((sends(*numbered("1", "2", "3")),), 3),
     "a number that is none": Case((sends(*numbered(1, 2, 3.5, 4)),), 4),
     "a number out of bounds": Case((sends(*numbered(-1, 1, 2)),), 3),
+    "a number beyond 2^53": Case((sends(*numbered(2**53, 2**53 + 1, 2**53 + 2)),), 3),
+    "a record that is no strict JSON": Case((sends(*numbered(1), '{"seq":2,"mean":NaN}', *numbered(3)),), 3),
     "a record without a number": Case((sends(*numbered(1, 2), {"status": "ok"}, *numbered(3)),), 4),
     "no record has a number": Case((sends({"n": 1}, {"n": 2}),), 2),
     "a text that is no JSON": Case((sends(*numbered(1, 2), "hello, world", *numbered(3)),), 4),
