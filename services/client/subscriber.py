@@ -13,7 +13,7 @@ from services.client.account import Account
 from services.client.answers import UNHEARD_SECONDS
 from services.client.backoff import Backoff
 from services.client.connection import StampedConnection, connect_to
-from services.client.entries import Conditions, Place, request
+from services.client.entries import Conditions
 from services.client.lookup import Lookup
 from services.client.pings import Pings
 from services.contract import wire
@@ -40,7 +40,6 @@ class Subscriber:
         # Listening: with nothing that waits for the disk, or without a connection.
         self._heard, self._listening = 0.0, True
         self._sealing: set[asyncio.Task[None]] = set()
-        self._late_for = ""
 
     @property
     def connected(self) -> bool:
@@ -159,19 +158,12 @@ class Subscriber:
         if self._account is None:
             # Nobody new is admitted to a run that is over; who has logs of it may be served the rest.
             if welcome.state == "ended" and not (self._conditions.logs / welcome.run / self.name).is_dir():
-                self._come_late(welcome.run)
+                log.info("run is over, waiting for the next", extra={"client": self.name, "run": welcome.run})
                 return
             self._open_account(welcome.run, welcome.total)
         elif self._account.settled:
             return
         self._say(*self._pings.first())
-
-    def _come_late(self, run: str) -> None:
-        """Ask, once, to take part in a run that has ended: the server enters a client that came just too late."""
-        if self._late_for != run:
-            self._late_for = run
-            log.info("run is over, waiting for the next", extra={"client": self.name, "run": run})
-            self._say(request(Place(run, self.name, 0), self._conditions, 0))
 
     def _open_account(self, run: str, total: int) -> None:
         def durable(receipt: wire.Receipt) -> None:
