@@ -152,8 +152,7 @@ def read(folder: Path) -> list[ledger.Entry]:
     """
     entries: list[ledger.Entry] = []
     for path in sorted(folder.glob("*.jsonl")):
-        # Anything else than a file is nothing that a server has written, and a pipe would never be read to its end.
-        for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else ():
+        for line in path.read_bytes().splitlines(keepends=True):
             try:
                 entries.append(ledger.codec.decode(line)[1])
             except LineError as problem:
