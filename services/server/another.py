@@ -39,7 +39,7 @@ Mark = tuple[int, int]
 
 
 class Stopped(Exception):
-    """The process was told to stop while it watched."""
+    """The process was asked to stop while it watched."""
 
 
 class Look(NamedTuple):
@@ -91,11 +91,11 @@ def watch(root: Path, stopped: Callable[[], bool] = lambda: False) -> Look:
 
     Args:
         root: the folder of the ledgers; nothing is left behind in it.
-        stopped: whether to give up.
+        stopped: whether the process was asked to stop.
 
     Raises:
         AnotherServer: a ledger of the newest run was changed meanwhile.
-        Stopped: it was told to give up.
+        Stopped: it was asked to stop.
     """
     seen, reader = look(root), process.own()
     suspects = seen.recent(_file_system_ns(root)) if seen.ledgers else []
