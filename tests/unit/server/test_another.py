@@ -107,6 +107,16 @@ def test_a_next_run_of_the_other_is_found(root: Path, tmp_path: Path, clock: Sto
     timer.join()
 
 
+def test_a_run_that_is_being_opened_hides_no_live_server(root: Path) -> None:
+    """Of a run whose folder has no ledger yet nothing can be seen: the ledger of the run before it is looked at."""
+    (root / "20261122T073500Z").mkdir()
+
+    assert "20261122T073500Z" == newest_run(root)
+    assert ("20261122T073000Z", ["a.jsonl"]) == (look(root).run, list(look(root).ledgers))
+    with touched(the_ledger(root)), pytest.raises(AnotherServer, match="20261122T073000Z"):
+        watch(root)
+
+
 def test_an_old_ledger_is_not_watched(root: Path) -> None:
     """A ledger that was last changed long ago, by the clock of its file system, takes no time."""
     old = time.time() - 1
