@@ -39,7 +39,7 @@ async def test_a_run_that_ended_just_now_is_followed_to_its_close(tmp_path: Path
     settings = CollectorSettings.read({"VOLUMES": str(tmp_path), "PAGE_PORT": "0"})
     stop = asyncio.Event()
     service = asyncio.create_task(app.main(settings, stop))
-    while (made := store.load(tmp_path, RUN)) is None:
+    while (made := store.load(tmp_path, RUN)) is None:  # noqa: ASYNC110 - what is waited for has no event of its own
         await asyncio.sleep(0.01)
     stop.set()
     late = Writer(ledger.codec, ledger.codec.decode(files[ledger_source()][-1])[0].crc)
