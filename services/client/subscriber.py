@@ -190,7 +190,7 @@ class Subscriber:
         self._say(*self._pings.first())
 
     def _ask_late(self, run: str) -> None:
-        """Ask, once, to take part in a run that has ended: it is refused, and the server enters that it came too late."""
+        """Ask, once, to take part in a run that has ended: it is refused, and entered as too late by the server."""
         if self._came_late != run:
             self._came_late = run
             log.info("run is over, waiting for the next", extra={"client": self.name, "run": run})

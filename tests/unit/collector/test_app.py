@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from services.collector import app
+from services.collector.publish import store
 from services.collector.settings import CollectorSettings
+from services.contract import ledger
 from services.runtime.errors import PortInUse, UnwritableFolder
-from tests.unit.collector.books_factory import good_run, write
+from tests.unit.collector.books_factory import RUN, Writer, at, good_run, ledger_source, write
 
 
 async def test_the_service_serves_and_stops(tmp_path: Path) -> None:
@@ -28,6 +30,28 @@ async def test_the_service_serves_and_stops(tmp_path: Path) -> None:
 
     assert 0 == await asyncio.wait_for(service, 3)
     assert b"" == await get(port, "/healthz")
+
+
+async def test_a_run_that_ended_just_now_is_followed_to_its_close(tmp_path: Path) -> None:
+    """Told to stop right after the end, the collector still takes in who came too late, and gives one verdict."""
+    files = good_run()
+    write(files, tmp_path)
+    settings = CollectorSettings.read({"VOLUMES": str(tmp_path), "PAGE_PORT": "0"})
+    stop = asyncio.Event()
+    service = asyncio.create_task(app.main(settings, stop))
+    while (made := store.load(tmp_path, RUN)) is None:  # noqa: ASYNC110 - what is waited for has no event of its own
+        await asyncio.sleep(0.01)
+    stop.set()
+    late = Writer(ledger.codec, ledger.codec.decode(files[ledger_source()][-1])[0].crc)
+    late.put(ledger.Late(at=at(1000), client="client-3", instance="i"))
+    with (tmp_path / ledger_source().path).open("ab") as file:
+        file.writelines(late.lines)
+
+    assert "ended" == made.state
+    assert 0 == await asyncio.wait_for(service, 10)
+    made = store.load(tmp_path, RUN)
+    assert made is not None
+    assert ("closed", "FAIL", True) == (made.state, made.verdict, "client-3" in made.headline)
 
 
 async def get(port: int, path: str) -> bytes:

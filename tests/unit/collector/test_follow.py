@@ -146,6 +146,14 @@ def test_a_server_that_lives_on_after_its_end_is_not_waited_for(tmp_path: Path) 
     assert follow.is_over(LATE_SECONDS)
 
 
+def test_a_ledger_without_its_open_line_ends_with_its_end(tmp_path: Path) -> None:
+    """Whose it is nobody knows any more, but that it has ended."""
+    files = good_run()
+    files[ledger_source()][0] = b"?\n"
+
+    assert followed(tmp_path, files).is_over(LATE_SECONDS)
+
+
 def test_a_client_that_came_too_late_is_in_the_verdict(tmp_path: Path) -> None:
     """Its line may come when the run has ended and all logs are sealed and quiet."""
     files = good_run()
