@@ -22,10 +22,6 @@ from services.runtime.lines import InTheWay, in_the_way, lines, open_regular
 
 log = logging.getLogger(__name__)
 
-MAX_LINE = 64 * 1024 * 1024
-"""Bytes of a line that is read back; a longer one is taken for damage. With the largest blocks that the settings allow
-a line has half of that."""
-
 MAX_FILE = 4 * blocklog.SEGMENT_BYTES
 """Bytes of a file that are read back. A segment of ours ends with the line that reaches a quarter of that."""
 
@@ -119,7 +115,7 @@ def torn_tails(folder: Path) -> list[Tail]:
             size = os.fstat(file.fileno()).st_size
             good = _after_last_newline(file, size)
             if good is None:
-                raise InTheWay(errno.EFBIG, f"no line ends in its last {MAX_LINE} bytes", str(path))
+                raise InTheWay(errno.EFBIG, f"no line ends in its last {blocklog.MAX_LINE} bytes", str(path))
             if good < size:
                 tails.append(Tail(path, good, size - good))
     return tails
@@ -158,7 +154,7 @@ def _passing_over(path: Path) -> Iterator[None]:
 def _after_last_newline(file: BinaryIO, size: int) -> int | None:
     """Return the offset behind the last newline, 0 without one; None when a line's length was searched in vain."""
     end = size
-    while end > 0 and size - end <= MAX_LINE:
+    while end > 0 and size - end <= blocklog.MAX_LINE:
         start = max(end - _PIECE, 0)
         file.seek(start)
         if (place := file.read(end - start).rfind(b"\n")) >= 0:
@@ -193,7 +189,7 @@ def _files(folder: Path) -> Iterator[tuple[tuple[int, int], _File]]:
 def _read(file: BinaryIO) -> _File:
     """Read one file, a line at a time."""
     said = _File()
-    for line in lines(file, MAX_LINE, MAX_FILE):
+    for line in lines(file, blocklog.MAX_LINE, MAX_FILE):
         said.size = line.at + line.size
         if not line.ended:
             break

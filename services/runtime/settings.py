@@ -175,7 +175,7 @@ SETTINGS = (
         "BLOCK_SIZES", "10,25,50,100,250", "client", _block_sizes, "messages per block, taken by the client's number"
     ),
     Setting("BLOCK_SECONDS", "5", "client", _number(0.01, 3600), "a block closes after this long even if not full"),
-    Setting("BLOCK_BYTES", "1048576", "client", _integer(1024, 2**24), "a block closes at this many bytes of records"),
+    Setting("BLOCK_BYTES", "1048576", "client", _integer(1024, 2**30), "a block closes at this many bytes of records"),
     Setting(
         "FSYNC",
         "block",

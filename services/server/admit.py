@@ -65,9 +65,10 @@ class Admission:
             Refused: with what to tell the client.
         """
         if request.observe:
+            self._refuse_beyond_the_end(request)
             return self._observe(connection, request)
         # Two newcomers with one name are judged one after the other.
-        async with self._turn(request.client):
+        async with self._turn(connection, request.client):
             self._refuse_impossible(request)
             self._refuse_former(request)
             self._refuse_one_too_many(request.client)
@@ -80,15 +81,22 @@ class Admission:
             return self._subscribe(connection, request)
 
     @asynccontextmanager
-    async def _turn(self, name: str) -> AsyncIterator[None]:
+    async def _turn(self, connection: FeedConnection, name: str) -> AsyncIterator[None]:
+        holder = self._stream.sessions.get(name)
+        waits = name in self._settling or (holder is not None and holder.open)
         settling = self._settling.setdefault(name, _Settling())
         if settling.rivals >= MOST_RIVALS:
             raise self._name_taken(name, f"{MOST_RIVALS} others wait to be {name}")
         settling.rivals += 1
+        if waits:
+            # For seconds at times: what else the peer sends meanwhile is not taken into memory.
+            connection.hold_reading()
         try:
             async with settling.lock:
                 yield
         finally:
+            if waits:
+                connection.go_on_reading()
             settling.rivals -= 1
             if not settling.rivals:
                 self._settling.pop(name, None)
@@ -100,11 +108,15 @@ class Admission:
             detail = f"run {run.name} has had {most} names, and takes no other"
             raise Refused(wire.Error(code=wire.TOO_MANY, detail=detail), wire.CLOSE_LATER)
 
+    def _refuse_beyond_the_end(self, request: wire.Subscribe) -> None:
+        total = self._stream.run.book.total
+        if request.after > total:
+            detail = f"after {request.after} is beyond the run's {total} records"
+            raise Refused(wire.Error(code="bad_after", detail=detail), wire.CLOSE_PROTOCOL)
+
     def _refuse_impossible(self, request: wire.Subscribe) -> None:
         run = self._stream.run
-        if request.after > run.book.total:
-            detail = f"after {request.after} is beyond the run's {run.book.total} records"
-            raise Refused(wire.Error(code="bad_after", detail=detail), wire.CLOSE_PROTOCOL)
+        self._refuse_beyond_the_end(request)
         if run.state == "ended" and request.client not in run.book.clients:
             self._enter_late(request)
             raise Refused(wire.Bye(reason="ended", retry_ms=2000), wire.CLOSE_LATER)

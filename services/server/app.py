@@ -83,13 +83,15 @@ class App:
         self.token = settings.control_token
         self.draining = False
         self._tidying = Sparingly(60)
+        # One class for all sockets, which counts the connections of all.
+        self._connections = connection_of(self.clock, self.stream.refusals, settings.send_seconds)
 
     async def accept(self, listener: socket.socket) -> Server:
         """Accept connections of a socket that listens."""
         return await serve(
             self._converse,
             sock=listener,
-            create_connection=connection_of(self.clock, self.stream.refusals, self.settings.send_seconds),
+            create_connection=self._connections,
             process_request=self._answer_plain,
             select_subprotocol=_subprotocol,
             subprotocols=[Subprotocol(wire.SUBPROTOCOL)],
@@ -97,8 +99,8 @@ class App:
             origins=[None],
             compression=None,
             max_size=wire.MAX_CLIENT_FRAME,
-            # What a client sends is answered at once; frames wait only while one is being answered.
-            max_queue=4,
+            # More than are read at a time: what is answered at once is not to stop the reading.
+            max_queue=64,
             open_timeout=5,
             write_limit=WRITE_LIMIT,
             # It would have a task for every connection: see keep_alive.
@@ -120,6 +122,13 @@ class App:
             self.conversations.discard(conversation)
 
     def _answer_plain(self, connection: ServerConnection, request: Request) -> Response | None:
+        try:
+            return self._plain(connection, request)
+        except Exception as problem:  # noqa: BLE001
+            self.stream.refusals.note("fault", "request failed", problem)
+            return connection.respond(500, "internal error\n")
+
+    def _plain(self, connection: ServerConnection, request: Request) -> Response | None:
         # As it stands: what is no address at all is none of the two.
         path = request.path.partition("?")[0]
         if path == "/healthz":
@@ -129,7 +138,20 @@ class App:
             del response.headers["Content-Type"]
             response.headers["Content-Type"] = CONTENT_TYPE
             return response
-        return connection.respond(503, "draining\n") if self.draining else None
+        if self.draining:
+            return connection.respond(503, "draining\n")
+        return connection.respond(503, "too many connections\n") if self._refused_a_place(connection) else None
+
+    def _refused_a_place(self, connection: ServerConnection) -> bool:
+        """Tell whether only spare places are left, which are for plain requests and for holders of the token."""
+        if not isinstance(connection, FeedConnection) or not connection.places.crowded:
+            return False
+        if may_control(connection.authority(), self.token, local=False):
+            return False
+        self.stream.refusals.note("full", "connection refused: no place", peer=connection.peer)
+        # Behind the answer, which goes out first: the peer is not waited for, since it has one of the last places.
+        asyncio.get_running_loop().call_soon(connection.transport.close)
+        return True
 
     async def keep_ledger(self) -> None:
         """Sync the ledger every 200 ms, and show that this server lives."""

@@ -25,7 +25,6 @@ MORE_RECEIPTS = 1000
 """How many receipts a client may send beyond two for each record that it was sent; a block holds at least one record,
 and only what a crash took may be logged and receipted again."""
 
-CLOSE_FAULT = 1011
 _FAULT_SECONDS = 1.0
 _MOST_SAID = 300
 
@@ -57,7 +56,7 @@ class Conversation:
         except Exception as problem:  # noqa: BLE001
             # Of this one connection: the others go on.
             self._stream.refusals.note("fault", "connection failed", problem, peer=self._connection.peer)
-            await self._connection.end(CLOSE_FAULT, "internal error", _FAULT_SECONDS)
+            await self._connection.end(wire.CLOSE_FAULT, "internal error", _FAULT_SECONDS)
         finally:
             self.forget()
 
@@ -129,8 +128,6 @@ class Conversation:
         if not self._subscriptions.take(self._connection.heard):
             detail = "too many subscriptions on one connection"
             raise Refused(wire.Error(code=wire.TOO_MANY, detail=detail), wire.CLOSE_PROTOCOL)
-        # Until this is decided, for seconds at times, what else the peer sends is not taken into memory.
-        self._connection.hold_reading()
         try:
             session = await self._admission.admit(self._connection, request)
         except Refused as refusal:
@@ -138,8 +135,6 @@ class Conversation:
                 raise
             self._connection.say(refusal.frame)
             return
-        finally:
-            self._connection.go_on_reading()
         self.session = session
         client = session.run.book.clients.get(session.name)
         self._connection.say(

@@ -9,7 +9,10 @@ RESERVED = 96
 """File descriptors that connections leave to the ledger, the heartbeat, the metrics, and to what is accepted in one
 turn of the loop before it is counted."""
 
-_LEAST = 16
+SPARE = 16
+"""Of all places, those that are left to plain requests and to holders of the token when all others are taken."""
+
+_LEAST = 2 * SPARE
 _UNLIMITED = 1_000_000
 
 
@@ -29,6 +32,11 @@ class Places:
             return False
         self.taken += 1
         return True
+
+    @property
+    def crowded(self) -> bool:
+        """Whether only spare places are left."""
+        return self.taken > self.most() - SPARE
 
     def leave(self) -> None:
         """Give a place back."""

@@ -127,7 +127,7 @@ def test_at_a_terminal(system: System) -> None:
         assert 0 == console(system, "pause")[0]
         sees(" paused: ")
         os.write(hands, b"rate fast\n")
-        sees("rate 'fast': expected a number")
+        sees("rate 'fast': expected 0 or a number")
         os.write(hands, b"resume\nquit\n")
         assert 0 == process.wait(15)
 

@@ -187,7 +187,7 @@ def test_a_giant_is_read_in_little_memory(tmp_path: Path, caplog: pytest.LogCapt
 
     assert ([(1, 4)], [], []) == (list(found.held), found.tails, tails)
     assert history.sizes(tmp_path) == found.sizes
-    assert peak < 3 * history.MAX_LINE
+    assert peak < 3 * blocklog.MAX_LINE
     assert ["file is no log of ours, its end is passed over"] == caplog.messages
 
 

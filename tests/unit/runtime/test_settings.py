@@ -195,7 +195,7 @@ def test_refuses(name: str, text: str) -> None:
         ("PORT", 1, 65_535),
         ("BLOCK_SIZES", 1, 100_000),
         ("BLOCK_SECONDS", 1, 3600),
-        ("BLOCK_BYTES", 1024, 16_777_216),
+        ("BLOCK_BYTES", 1024, 1_073_741_824),
         ("CONNECTIONS", 1, 10_000),
         ("PAGE_PORT", 0, 65_535),
         ("HOLD_SECONDS", 0, 60),

@@ -279,9 +279,37 @@ async def test_nothing_is_kept_of_a_name_that_is_settled(admission: Admission) -
 async def test_so_many_wait_for_a_name(admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
     """While as many as may wait for a name do, the next one is told a free name at once."""
     monkeypatch.setattr(admit, "MOST_RIVALS", 1)
-    async with admission._turn("client-1"):
+    first: Any = FakeConnection()
+    async with admission._turn(first, "client-1"):
+        assert first.reading
         with pytest.raises(Refused) as refusal:
             await ask(admission)
 
     assert isinstance(refusal.value.frame, wire.Error)
     assert ("name_taken", None) == (refusal.value.frame.code, refusal.value.code)
+
+
+async def test_who_waits_for_a_name_is_not_read(admission: Admission) -> None:
+    """While a name is in doubt nothing more of the newcomer's is taken into memory, and afterwards it is read again."""
+    _, holder = await ask(admission)
+    peer: Any = FakeConnection()
+    reading: list[bool] = []
+
+    async def ping() -> Any:
+        reading.append(peer.reading)
+        return await FakeConnection().ping()
+
+    holder.ping = ping  # type: ignore[method-assign]
+    with pytest.raises(Refused):
+        await admission.admit(peer, subscribe(instance="two"))
+
+    assert ([False], True) == (reading, peer.reading)
+
+
+async def test_an_observer_begins_within_the_run(admission: Admission) -> None:
+    """An observer that asks for what comes after the end is refused as a client is."""
+    with pytest.raises(Refused) as refusal:
+        await ask(admission, "watcher", observe=True, after=2**53 - 1)
+
+    assert isinstance(refusal.value.frame, wire.Error)
+    assert "bad_after" == refusal.value.frame.code

@@ -325,3 +325,18 @@ async def test_a_disk_that_refuses_the_next_run_is_asked_again(
     assert [] == refusals
     assert first.name != made.stream.run.name
     made.stream.run.ledger.close()
+
+
+async def test_a_fault_in_a_plain_request_is_logged(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What this server fails on in a plain request is answered with 500 and logged with its traceback."""
+    monkeypatch.setattr("services.server.metrics.ServerMetrics.text", lambda _: 1 // 0)
+    stop = asyncio.Event()
+    task = await serving(stop, tmp_path, port)
+    answered = await get(port, "/metrics")
+    stop.set()
+    await task
+
+    assert (b"HTTP/1.1 500 Internal Server Error", b"internal error\n") == answered
+    assert "ZeroDivisionError" in caplog.text

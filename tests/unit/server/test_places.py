@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from services.server.places import RESERVED, Places, most_connections
+from services.server.places import RESERVED, SPARE, Places, most_connections
 
 
 def test_places_are_taken_and_given_back() -> None:
@@ -14,15 +14,23 @@ def test_places_are_taken_and_given_back() -> None:
     places = Places(lambda: 2)
 
     assert [True, True, False] == [places.take() for _ in range(3)]
+    assert places.crowded
     places.leave()
     assert [True, False] == [places.take() for _ in range(2)]
 
 
 @pytest.mark.parametrize(
-    ("soft", "most"), [(256, 256 - RESERVED), (20_000, 20_000 - RESERVED), (40, 16), (resource.RLIM_INFINITY, 10**6)]
+    ("soft", "most"), [(256, 256 - RESERVED), (20_000, 20_000 - RESERVED), (40, 32), (resource.RLIM_INFINITY, 10**6)]
 )
 def test_connections_leave_descriptors_to_others(soft: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The most is what the limit of open files leaves beside what the server itself needs."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, soft))
 
     assert most == most_connections()
+
+
+def test_the_last_places_are_spare() -> None:
+    """Places are crowded from the first of the spare ones on."""
+    places = Places(lambda: SPARE + 1)
+
+    assert [False, True] == [places.take() and places.crowded for _ in range(2)]
