@@ -304,9 +304,7 @@ def test_a_short_hole_is_read_as_zeros(tmp_path: Path) -> None:
     with file.open("ab") as appending:
         appending.write(b"\ntwo\n")
 
-    assert [b"one\n", bytes(1024 * 1024 - 4) + b"\n", b"two\n"] == [
-        line for _, line in texts(RunFiles(tmp_path, RUN))
-    ]
+    assert [b"one\n", bytes(1024 * 1024 - 4) + b"\n", b"two\n"] == [line for _, line in texts(RunFiles(tmp_path, RUN))]
 
 
 def test_a_long_tail_that_grows_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

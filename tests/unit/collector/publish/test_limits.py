@@ -67,7 +67,7 @@ async def test_a_peer_that_does_not_read_is_cut(port: int, monkeypatch: pytest.M
     listener.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        deaf.setblocking(False)  # noqa: FBT003
+        deaf.setblocking(False)
         loop = asyncio.get_running_loop()
         await loop.sock_connect(deaf, ("127.0.0.1", port))
         await loop.sock_sendall(deaf, b"GET /report.html HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -112,6 +112,6 @@ async def test_where_all_are_answered_the_newest_is_cut(port: int, monkeypatch: 
 def test_a_process_with_few_files_takes_fewer_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections take a quarter of the files that a process may have open."""
     for files, most in ((64, 16), (1_000_000, limits.MOST_CONNECTIONS), (-1, limits.MOST_CONNECTIONS)):
-        monkeypatch.setattr(limits.resource, "getrlimit", lambda _, files=files: (files, files))
+        monkeypatch.setattr("resource.getrlimit", lambda _, files=files: (files, files))
 
         assert most == limits.most_connections()
