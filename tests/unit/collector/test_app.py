@@ -1,6 +1,8 @@
 """Tests of services/collector/app.py."""
 
 import asyncio
+import errno
+import logging
 import socket
 from pathlib import Path
 
@@ -80,3 +82,26 @@ async def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
     settings = CollectorSettings.read({"VOLUMES": str(tmp_path), "PAGE_PORT": "0"})
     with pytest.raises(UnwritableFolder, match="fix:"):
         await app.main(settings, asyncio.Event())
+
+
+async def test_connections_that_cannot_be_accepted_are_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Out of file descriptors the event loop refuses a connection again and again: that is one complaint."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = CollectorSettings.read({"VOLUMES": str(tmp_path), "PAGE_PORT": str(port)})
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    service = asyncio.create_task(app.main(settings, stop))
+    answer = b""
+    while b"200 OK" not in answer:
+        await asyncio.sleep(0.05)
+        answer = await get(port, "/healthz")
+    for _ in range(1000):
+        loop.call_exception_handler({"message": "refused", "exception": OSError(errno.EMFILE, "too many open files")})
+    loop.call_exception_handler({"message": "else", "exception": ValueError("else")})
+    stop.set()
+    await asyncio.wait_for(service, 5)
+
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert ["cannot accept a connection to the page", "else"] == said

@@ -8,6 +8,7 @@ import pytest
 
 from services.collector.follow import ALIVE_SECONDS, LATE_SECONDS, PATIENCE_SECONDS, QUIET_SECONDS, Follow
 from services.contract import ledger
+from services.contract.fields import utc_us
 from tests.unit.collector.books_factory import (
     RUN,
     Files,
@@ -25,6 +26,7 @@ from tests.unit.collector.books_factory import (
     opening,
     write,
 )
+from tests.unit.collector.reconcile import heard_factory
 from tests.unit.collector.reconcile.heard_factory import UNTIL_US, heard
 from tests.unit.collector.reconcile.heard_factory import log as heard_log
 
@@ -312,3 +314,16 @@ def test_tails_are_told_once(tmp_path: Path) -> None:
 
     assert follow.snapshot((), final=True).summary == follow.snapshot((), final=True).summary
     assert ["torn"] == [fault.kind for fault in follow.snapshot((), final=True).summary.faults]
+
+
+def test_a_run_of_an_external_feed_counts_from_its_first_record(tmp_path: Path) -> None:
+    """Without a ledger the time begins with the first record that any client logged; with one, when it was due."""
+    first, second = heard_factory.heard(range(1, 6)), heard_factory.heard(range(1, 11))
+    follow = followed(tmp_path, {**heard_factory.log("a", first[2:]), **heard_factory.log("b", second)})
+
+    assert utc_us(second[0].received_at) == follow.elapsed_from_us
+
+    follow = followed(tmp_path / "ours", good_run())
+
+    assert follow.books.ledger.start_us is not None
+    assert follow.books.ledger.start_us == follow.elapsed_from_us
