@@ -18,7 +18,7 @@ from services.contract.summary import EXIT_ABORTED
 from services.local.output import Output
 from services.local.runs import Runs
 from services.local.service import Service
-from services.local.verdict import verdicts
+from services.local.verdict import stopped, verdicts
 from services.runtime import invocation, lifecycle, streams
 from services.runtime.errors import BadSettings
 from services.runtime.settings import is_foreign, read
@@ -113,7 +113,7 @@ async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -
     system = System(environment, clients, output, in_place=sys.stdout.isatty())
     until = [asyncio.create_task(event.wait()) for event in (stop, lost)]
     try:
-        code = await _run(system, environment, count, output, until)
+        code = await _run(system, environment, count, output, until, lost)
     finally:
         for task in until:
             task.cancel()
@@ -126,7 +126,12 @@ async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -
 
 
 async def _run(
-    system: System, environment: dict[str, str], count: int, output: Output, until: Sequence[asyncio.Task[bool]]
+    system: System,
+    environment: dict[str, str],
+    count: int,
+    output: Output,
+    until: Sequence[asyncio.Task[bool]],
+    lost: asyncio.Event,
 ) -> int:
     running = [asyncio.create_task(service.run()) for service in system.first]
     beside: list[asyncio.Task[None]] = []
@@ -141,14 +146,19 @@ async def _run(
             await asyncio.wait([verdict, *until, *running], return_when=asyncio.FIRST_COMPLETED)
             if environment.get("KEEP", "") not in ("", "0") and verdict.done():
                 await asyncio.wait([*until, *running], return_when=asyncio.FIRST_COMPLETED)
-        code = verdict.result() if verdict is not None and verdict.done() else EXIT_ABORTED
+        code = verdict.result() if verdict is not None and verdict.done() else None
         failed = [task.result() for task in running if task.done()]
     finally:
         for task in (*beside, *([verdict] if verdict is not None else [])):
             task.cancel()
         await system.stop()
         await asyncio.gather(*running, *beside, *([verdict] if verdict is not None else []), return_exceptions=True)
-    return failed[0] if failed else code
+    if failed:
+        return failed[0]
+    if code is not None:
+        return code
+    # What nobody could read any more has not been shown.
+    return EXIT_ABORTED if lost.is_set() else stopped(Path(environment["VOLUMES"]), system.runs, count)
 
 
 async def _is_ready(system: System, until: Sequence[asyncio.Task[object]]) -> bool:

@@ -141,6 +141,21 @@ def test_two_invocations_beside_each_other_have_a_run_each(feed: Feed, tmp_path:
         assert sum(block.count for block in volumes.heard(client, first)) >= 6 * RATE
 
 
+def test_a_run_that_ends_when_it_is_stopped_is_judged(feed: Feed, tmp_path: Path) -> None:
+    """FEED_SECONDS=0 has no other end: the verdict that Ctrl-C brings about is printed, and is the exit code."""
+    volumes = Volumes(tmp_path)
+    with invoke(feed, tmp_path, FEED_SECONDS=0, BLOCK_SECONDS=0.2) as run:
+        poll_until(
+            lambda: volumes.runs() and all(len(volumes.heard(f"client-{number}")) > 5 for number in (1, 2)),
+            "both clients have logged",
+            30,
+        )
+        run.signal(signal.SIGINT)
+        code = run.wait(20)
+    (verdict,) = headlines(run)
+    assert EXIT_CODES[verdict] == code, run.text
+
+
 def test_what_is_no_run_of_this_invocation_is_passed_over(feed: Feed, tmp_path: Path) -> None:
     """Folders and files that only look like runs, of the past and of the future, and notes that lie."""
     logs = tmp_path / "logs"
