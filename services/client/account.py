@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -36,13 +37,17 @@ class Account:
         conditions: Conditions,
         clock: Clock,
         on_durable: Callable[[wire.Receipt], None],
+        attempted_us: int | None = None,
     ) -> None:
         """Claim a session by creating its first file, empty; read what earlier ones hold.
+
+        ``attempted_us`` is when this process first tried to connect, epoch microseconds of its own clock.
 
         Raises:
             OSError: the folder refuses.
         """
         self.client, self.run, self.total, self._conditions, self._clock = client, run, total, conditions, clock
+        self._attempted_us = attempted_us
         self.folder = conditions.logs / run / client
         make_folder(self.folder)
         self._claimed, self.session = history.claim(self.folder)
@@ -90,6 +95,10 @@ class Account:
         self._writer.abandon()
         self._claimed.path.unlink(missing_ok=True)
         self._claimed.close()
+        # Not when there is anything in them: then another process logs there.
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+            self.folder.parent.rmdir()
 
     def subscribed(self, fence: int, receipted: int) -> list[wire.Receipt]:
         """Begin the log, if it has none yet; return the receipts that the server lacks, oldest first.
@@ -99,10 +108,9 @@ class Account:
         """
         if not self.begun:
             self._look_again(receipted)
-            for tail in self._history.tails:
-                history.cut_off(tail)
-            tails, now_us = self._history.tails, self._clock.now_us()
-            opening = entries.opening(self._place, fence, self.after, self._conditions, tails, now_us)
+            tails, now_us = history.cut_all(self._history.tails), self._clock.now_us()
+            given, attempted_us = self._conditions, self._attempted_us
+            opening = entries.opening(self._place, fence, self.after, given, tails, now_us, attempted_us)
             self._writer.begin(BlockLog(self._claimed, opening, self._clock, self._strain))
         if receipted < self._recorded_through:
             # The server has lost what it had recorded: the logs know all of it.

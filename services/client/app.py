@@ -110,6 +110,11 @@ async def main(settings: ClientSettings, stop: asyncio.Event) -> int:
 
 
 async def _forget_old_runs(logs: Path, keep: int) -> None:
+    sparingly = Sparingly(60)
     while keep:
-        await asyncio.to_thread(forget_old_runs, logs, keep, time.time())
+        try:
+            await asyncio.to_thread(forget_old_runs, logs, keep, time.time())
+        except OSError as problem:
+            if sparingly.due(time.monotonic()):
+                log.warning("old runs not removed", extra={"path": str(logs), "why": str(problem)})
         await asyncio.sleep(_TIDY_SECONDS)

@@ -88,9 +88,19 @@ def records_digest(cut: Cut[Arrived]) -> str:
 
 
 def opening(
-    place: Place, fence: int, after: int, conditions: Conditions, tails: Sequence[Tail], now_us: int
+    place: Place,
+    fence: int,
+    after: int,
+    conditions: Conditions,
+    tails: Sequence[Tail],
+    now_us: int,
+    attempted_us: int | None = None,
 ) -> blocklog.Open:
-    """Return the first line of a session's first file."""
+    """Return the first line of a session's first file.
+
+    ``attempted_us`` is when the process first tried to connect, epoch microseconds of its own clock; None when that is
+    not known.
+    """
     return blocklog.Open(
         run=place.run,
         client=place.client,
@@ -106,6 +116,7 @@ def opening(
         software=SOFTWARE,
         opened_at=utc_text(now_us),
         torn=[blocklog.Torn(tail.path.name, tail.torn) for tail in tails],
+        attempted_at=None if attempted_us is None else utc_text(attempted_us),
     )
 
 

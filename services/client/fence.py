@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from pathlib import Path
 
 from services.contract import blocklog
 from services.contract.errors import LineError
+from services.runtime.lines import InTheWay, open_regular
 
 _LOOK_SECONDS = 0.02
 _LOOKS = 150
 """Of 20 ms each: longer than the server takes to judge two processes with one name. Counted rather than timed, for a
 process that is frozen meanwhile has not waited."""
+
+_MOST_BYTES = 1024 * 1024
+"""Of a first line, which is short; a longer one is none."""
 
 
 class Superseded(OSError):
@@ -56,7 +61,8 @@ class Fence:
         self._decided = max((name[0] for name in self._later()), default=self._decided)
 
     def _later(self) -> dict[tuple[int, int], str]:
-        return {name: path for name, path in self._sessions().items() if name[0] > self._decided}
+        later = {name: path for name, path in self._sessions().items() if name[0] > self._decided}
+        return {name: path for name, path in later.items() if _is_file(path)}
 
     def _sessions(self) -> dict[tuple[int, int], str]:
         # Not by Path: this is asked before every write.
@@ -64,10 +70,18 @@ class Fence:
         return {name: os.path.join(self._folder, text) for name, text in named if name is not None}
 
 
+def _is_file(path: str) -> bool:
+    """Tell whether a claim stands there: a pipe, a link or a folder with its name is none."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except FileNotFoundError:  # withdrawn just now: the next look decides
+        return True
+
+
 def _opening(path: str) -> blocklog.Open | None:
     try:
-        with open(path, "rb") as file:
-            entry = blocklog.codec.decode(file.readline())[1]
-    except (FileNotFoundError, LineError):  # withdrawn just now, or not yet written
+        with open_regular(path) as file:
+            entry = blocklog.codec.decode(file.readline(_MOST_BYTES))[1]
+    except (FileNotFoundError, InTheWay, LineError):  # withdrawn just now, no claim, or not yet written
         return None
     return entry if isinstance(entry, blocklog.Open) else None

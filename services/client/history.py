@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import os
+import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from services.contract import blocklog, wire
 from services.contract.errors import LineError
+from services.contract.fields import MAX_INTEGER
 from services.contract.ranges import Ranges
 from services.runtime.files import LineFile
+from services.runtime.jsonlogs import Once
+from services.runtime.lines import InTheWay, in_the_way, lines, open_regular
+
+log = logging.getLogger(__name__)
+
+MAX_LINE = 64 * 1024 * 1024
+"""Bytes of a line that is read back; a longer one is taken for damage. With the largest blocks that the settings allow
+a line has half of that."""
+
+MAX_FILE = 4 * blocklog.SEGMENT_BYTES
+"""Bytes of a file that are read back. A segment of ours ends with the line that reaches a quarter of that."""
+
+_PIECE = 256 * 1024
+_MOST_CLAIMED = MAX_INTEGER - 1_000_000
+_told = Once()
 
 
 @dataclass
@@ -59,7 +80,8 @@ def read(folder: Path, *, doubt: bool = True) -> History:
     """Read all logs in a client's folder; one that does not exist is an empty history.
 
     What is read is forced to disk: it will be receipted, and the process that wrote it may have crashed before it
-    came to that. A damaged line is no history: what it held is the collector's to report.
+    came to that. A damaged line is no history: what it held is the collector's to report. What is no file of ours,
+    a link or a pipe, is passed over, and logged once.
 
     Args:
         folder: the client's, in one run.
@@ -70,20 +92,18 @@ def read(folder: Path, *, doubt: bool = True) -> History:
     Raises:
         OSError: the disk refuses.
     """
-    files = _files(folder)
-    history = History(sizes={name: len(data) for name, data in files.items()})
-    broken_off = max((name for name, data in files.items() if data), default=None)
-    for name, data in files.items():
-        good = data.rfind(b"\n") + 1
-        entries, damaged = _entries(data[:good])
-        sealed = bool(entries) and isinstance(entries[-1][1], blocklog.End)
-        if doubt and name == broken_off and damaged is not None and not sealed:
-            history.doubted, good = True, damaged
-        if good < len(data):
-            history.tails.append(Tail(folder / blocklog.file_name(*name), good, len(data) - good))
-        for at, entry in entries:
-            if at < good and isinstance(entry, blocklog.Block):
-                _take(history, entry)
+    history, files = History(), dict(_files(folder))
+    history.sizes = {name: read.size for name, read in files.items()}
+    broken_off = max((name for name, read in files.items() if read.size), default=None)
+    for name, read_file in files.items():
+        good = read_file.good
+        if doubt and name == broken_off and read_file.damaged is not None and not read_file.sealed:
+            history.doubted, good = True, read_file.damaged
+        if good < read_file.size and read_file.whole:
+            history.tails.append(Tail(folder / blocklog.file_name(*name), good, read_file.size - good))
+        for at, receipt in read_file.blocks:
+            if at < good:
+                _take(history, receipt)
     return history
 
 
@@ -95,57 +115,117 @@ def torn_tails(folder: Path) -> list[Tail]:
     """
     tails = []
     for _, path in _paths(folder):
-        with contextlib.suppress(FileNotFoundError):
-            data = path.read_bytes()
-            good = data.rfind(b"\n") + 1
-            if good < len(data):
-                tails.append(Tail(path, good, len(data) - good))
+        with _passing_over(path), open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            good = _after_last_newline(file, size)
+            if good is None:
+                raise InTheWay(errno.EFBIG, f"no line ends in its last {MAX_LINE} bytes", str(path))
+            if good < size:
+                tails.append(Tail(path, good, size - good))
     return tails
 
 
 def sizes(folder: Path) -> dict[tuple[int, int], int]:
     """Return the sizes of all log files, by session and segment."""
-    return {name: path.stat().st_size for name, path in _paths(folder) if path.exists()}
+    found = {}
+    for name, path in _paths(folder):
+        with contextlib.suppress(FileNotFoundError):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                found[name] = status.st_size
+    return found
 
 
 def _paths(folder: Path) -> list[tuple[tuple[int, int], Path]]:
     named = ((blocklog.parse_file_name(path.name), path) for path in folder.glob("*.jsonl"))
-    return sorted((name, path) for name, path in named if name is not None)
+    return sorted((name, path) for name, path in named if name is not None and max(name) <= MAX_INTEGER)
 
 
-def _files(folder: Path) -> dict[tuple[int, int], bytes]:
-    """Return the bytes of all log files by session and segment, in the order in which they were written."""
-    found = {}
+@contextlib.contextmanager
+def _passing_over(path: Path) -> Iterator[None]:
+    """Pass over what is no file of ours, and say so once; what vanishes meanwhile was claimed and given back."""
+    try:
+        yield
+    except FileNotFoundError:
+        pass
+    except OSError as problem:
+        if not in_the_way(problem):
+            raise
+        if _told.due(str(path)):
+            log.warning("file passed over", extra={"path": str(path), "why": problem.strerror or str(problem)})
+
+
+def _after_last_newline(file: BinaryIO, size: int) -> int | None:
+    """Return the offset behind the last newline, 0 without one; None when a line's length was searched in vain."""
+    end = size
+    while end > 0 and size - end <= MAX_LINE:
+        start = max(end - _PIECE, 0)
+        file.seek(start)
+        if (place := file.read(end - start).rfind(b"\n")) >= 0:
+            return start + place + 1
+        end = start
+    return 0 if end <= 0 else None
+
+
+@dataclass
+class _File:
+    """What one file says. Places are offsets in bytes; ``whole`` is whether all of it was looked at."""
+
+    size: int = 0
+    good: int = 0
+    damaged: int | None = None
+    sealed: bool = False
+    whole: bool = True
+    blocks: list[tuple[int, wire.Receipt]] = field(default_factory=list)
+
+
+def _files(folder: Path) -> Iterator[tuple[tuple[int, int], _File]]:
+    """Yield what all log files say, by session and segment, in the order in which they were written."""
     for name, path in _paths(folder):
-        # What another process claimed and gave back meanwhile held nothing.
-        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-            found[name] = file.read()
+        with _passing_over(path), open_regular(path) as file:
+            read_file = _read(file)
             os.fsync(file.fileno())
-    return found
+            if not read_file.whole and _told.due(str(path)):
+                log.warning("file is no log of ours, its end is passed over", extra={"path": str(path)})
+            yield name, read_file
 
 
-def _entries(data: bytes) -> tuple[list[tuple[int, blocklog.Entry]], int | None]:
-    """Return the good lines, each with its place in the file, and the place of the first damaged one."""
-    entries: list[tuple[int, blocklog.Entry]] = []
-    damaged, at = None, 0
-    for line in data.split(b"\n")[:-1]:
+def _read(file: BinaryIO) -> _File:
+    """Read one file, a line at a time."""
+    said = _File()
+    for line in lines(file, MAX_LINE, MAX_FILE):
+        said.size = line.at + line.size
+        if not line.ended:
+            break
+        said.good = said.size
         try:
-            entries.append((at, blocklog.codec.decode(line + b"\n")[1]))
+            entry = blocklog.codec.decode(line.data)[1] if line.data is not None else None
         except LineError:
-            damaged = at if damaged is None else damaged
-        at += len(line) + 1
-    return entries, damaged
+            entry = None
+        if entry is None:
+            said.damaged = line.at if said.damaged is None else said.damaged
+            continue
+        said.sealed = isinstance(entry, blocklog.End)
+        if isinstance(entry, blocklog.Block):
+            said.blocks.append((line.at, receipt_of(entry)))
+    status = os.fstat(file.fileno())
+    if said.size >= MAX_FILE and status.st_size > said.size:
+        said.size, said.whole = status.st_size, False
+    return said
 
 
-def _take(history: History, block: blocklog.Block) -> None:
-    for first, last in Ranges([(block.first, block.last)]) - Ranges(block.missing):
+def _take(history: History, receipt: wire.Receipt) -> None:
+    for first, last in Ranges([(receipt.first, receipt.last)]) - Ranges(receipt.missing):
         history.held.add(first, last)
-    history.receipts.append(receipt_of(block))
+    history.receipts.append(receipt)
 
 
 def last_session(folder: Path) -> int:
-    """Return the highest session number that was claimed in a client's folder, 0 for none."""
-    return max((session for (session, _), _ in _paths(folder)), default=0)
+    """Return the highest session number that was claimed in a client's folder, 0 for none.
+
+    Numbers that leave no room for those that follow are nobody's.
+    """
+    return max((session for (session, _), _ in _paths(folder) if session <= _MOST_CLAIMED), default=0)
 
 
 def claim(folder: Path) -> tuple[LineFile, int]:
@@ -164,10 +244,28 @@ def claim(folder: Path) -> tuple[LineFile, int]:
 
 
 def cut_off(tail: Tail) -> None:
-    """Cut a torn tail off: the one change that is ever made to a file of an earlier session."""
-    fd = os.open(tail.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    """Cut a torn tail off: the one change that is ever made to a file of an earlier session.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    fd = os.open(tail.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         os.ftruncate(fd, tail.good)
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def cut_all(tails: Iterable[Tail]) -> list[Tail]:
+    """Cut torn tails off; return those that are off. One that this process may not cut is left, and said once.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    cut = []
+    for tail in tails:
+        with _passing_over(tail.path):
+            cut_off(tail)
+            cut.append(tail)
+    return cut

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import secrets
 import socket
-import struct
 import time
 from pathlib import Path
 
-_POINTER, _INTERNET = 12, 1
-_PORT = 53
+from services.runtime import dns
+from services.runtime.dns import DOCKER, name_server
 
-
-DOCKER = "127.0.0.11"
-"""The name server in every container of a network of the user's own. It knows all of them."""
+_PORT = dns.PORT
 
 INSIST_SECONDS = 30.0
 """How long Docker's name server is asked. A container that took another name would be a client of its own, with a log
@@ -60,54 +57,11 @@ def _ask(server: str, timeout_seconds: float) -> str | None:
         return answer(number, asking.recv(4096))
 
 
-def name_server(path: Path) -> str | None:
-    """Return the first IPv4 name server of a ``resolv.conf``."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    servers = [line.split()[1] for line in lines if line.startswith("nameserver") and len(line.split()) > 1]
-    return next((server for server in servers if "." in server), None)
-
-
 def question(number: int, address: str) -> bytes:
     """Return the DNS message that asks for an IPv4 address's pointer record."""
-    labels = [*reversed(address.split(".")), "in-addr", "arpa"]
-    name = b"".join(bytes([len(label)]) + label.encode() for label in labels) + b"\0"
-    return struct.pack("!6H", number, 0x0100, 1, 0, 0, 0) + name + struct.pack("!2H", _POINTER, _INTERNET)
+    return dns.question(number, dns.reverse(address), dns.POINTER)
 
 
 def answer(number: int, message: bytes) -> str | None:
     """Return the name in a DNS answer, None when it has none or answers something else."""
-    try:
-        said, _, _, answers, _, _ = struct.unpack_from("!6H", message)
-        if said != number or not answers:
-            return None
-        _, at = _name(message, 12)
-        at += 4
-        for _ in range(answers):
-            _, at = _name(message, at)
-            kind, _, _, length = struct.unpack_from("!2HIH", message, at)
-            if kind == _POINTER:
-                return _name(message, at + 10)[0]
-            at += 10 + length
-    except (struct.error, IndexError, UnicodeDecodeError):
-        pass
-    return None
-
-
-def _name(message: bytes, at: int) -> tuple[str, int]:
-    labels: list[str] = []
-    end = 0
-    # Names may point back into the message; a bound on the jumps keeps a hostile one finite.
-    for _ in range(64):
-        length = message[at]
-        if length >= 0xC0:
-            end = end or at + 2
-            at = ((length & 0x3F) << 8) | message[at + 1]
-        elif length:
-            labels.append(message[at + 1 : at + 1 + length].decode("ascii"))
-            at += 1 + length
-        else:
-            return ".".join(labels), end or at + 1
-    raise IndexError("a name without end")
+    return next(iter(dns.answers(number, message, dns.POINTER)), None)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from services.client.foreign.settings import FeedSettings, read_feed
+from services.contract import foreign, wire
+from services.contract.blocklog import MAX_LINE, longest_line
 from services.contract.fields import is_name
 from services.runtime.errors import BadSettings
 from services.runtime.settings import read
@@ -45,4 +47,23 @@ class ClientSettings:
         longest = f"{values['client_id']}.{values['connections']}"
         if values["client_id"] and values["connections"] > 1 and not is_name(longest):
             raise BadSettings([f"CLIENT_ID={values['client_id']!r}: too long for CONNECTIONS={values['connections']}"])
+        _refuse_long_lines(values["block_sizes"], values["block_bytes"], feed)
         return cls(**{**values, "volumes": Path(values["volumes"]), "feed": feed})
+
+
+def _refuse_long_lines(sizes: tuple[int, ...], size: int, feed: FeedSettings | None) -> None:
+    """Refuse settings under which a block could be longer than a line that a reader takes.
+
+    Raises:
+        BadSettings: with the settings to lower.
+    """
+    if feed is None:
+        longest, names = longest_line(max(sizes), size, wire.MAX_RECORD), "BLOCK_SIZES or BLOCK_BYTES"
+    else:
+        beside = foreign.BESIDE_RECORD + (foreign.BESIDE_KEY if feed.reading.key else 0)
+        longest = longest_line(max(sizes), size, foreign.ESCAPED * feed.reach.max_bytes, beside)
+        names = "BLOCK_SIZES, BLOCK_BYTES or FEED_MAX_BYTES"
+    if longest > MAX_LINE:
+        raise BadSettings(
+            [f"{names}: a block could have {longest:,} bytes, and a line has at most {MAX_LINE:,}: lower it"]
+        )

@@ -13,11 +13,12 @@ from services.client.account import Account
 from services.client.answers import UNHEARD_SECONDS
 from services.client.backoff import Backoff
 from services.client.connection import StampedConnection, connect_to
-from services.client.entries import Conditions
+from services.client.entries import Conditions, Place, request
 from services.client.lookup import Lookup
 from services.client.pings import Pings
 from services.contract import wire
 from services.contract.errors import PeerError
+from services.runtime.allowance import Allowance
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import Sparingly
 
@@ -27,19 +28,31 @@ log = logging.getLogger(__name__)
 SILENCE_SECONDS = 3.0
 _PING_SECONDS = 1.0
 
+RENAMES_AT_ONCE, RENAMES_PER_SECOND = 8, 1 / 30
+"""How often this client takes a name that the server suggests: each is a folder."""
+
+RUNS_AT_ONCE, RUNS_PER_SECOND = 16, 1.0
+"""How often a server may turn to another run: each is a folder too. Runs of a single record are three seconds apart."""
+
 
 class Subscriber:
     """Receives every run of a feed under one name, until stopped."""
 
     def __init__(self, name: str, url: str, conditions: Conditions, clock: Clock, sparingly: Sparingly) -> None:
-        self.name, self._url, self._conditions, self._clock = name, url, conditions, clock
+        self.name = self._first_name = name
+        self._url, self._conditions, self._clock = url, conditions, clock
         self._pings, self._backoff, self._lookup, self._sparingly = Pings(clock), Backoff(), Lookup(), sparingly
         self._account: Account | None = None
         self._connection: StampedConnection | None = None
         self._asked = self._granted = self._superseded = self._stopping = False
+        self._attempted_us: int | None = None
         # Listening: with nothing that waits for the disk, or without a connection.
         self._heard, self._listening = 0.0, True
         self._sealing: set[asyncio.Task[None]] = set()
+        self._late_for = ""
+        now = time.monotonic()
+        self._renames = Allowance(RENAMES_AT_ONCE, RENAMES_PER_SECOND, now)
+        self._runs = Allowance(RUNS_AT_ONCE, RUNS_PER_SECOND, now)
 
     @property
     def connected(self) -> bool:
@@ -48,6 +61,8 @@ class Subscriber:
 
     async def run(self) -> None:
         """Connect, converse, and connect again, until cancelled or superseded."""
+        # Of every run of this process it is the first attempt that counts: who has been there has nothing to catch up.
+        self._attempted_us = self._clock.now_us()
         while not self._done():
             try:
                 patience = self._backoff.patience_seconds
@@ -142,7 +157,9 @@ class Subscriber:
             case wire.Error():
                 self._refused(frame)
             case wire.Bye():
-                self._backoff.wish((frame.retry_ms or 0) / 1000)
+                # Who asked in vain for a run that is over comes back at once: the next run must not begin without it.
+                if self._account is not None or frame.reason != "ended":
+                    self._backoff.wish((frame.retry_ms or 0) / 1000)
                 self._superseded |= frame.reason == "superseded"
 
     def _welcome(self, welcome: wire.Welcome) -> None:
@@ -152,18 +169,31 @@ class Subscriber:
         self._asked = self._granted = False
         self._pings.begin(same_kernel=welcome.boot == self._conditions.boot)
         if self._account is not None and self._account.run != welcome.run:
-            self._account.close_block("end")
-            self._seal(self._account)
+            if not self._runs.take(now := time.monotonic()):
+                self._backoff.not_before(self._runs.seconds(now) + 1 / RENAMES_PER_SECOND)
+                raise PeerError("run after run, faster than any can be played")
+            if self._account.begun:
+                self._account.close_block("end")
+                self._seal(self._account)
+            else:
+                self._account.release()
             self._account = None
         if self._account is None:
             # Nobody new is admitted to a run that is over; who has logs of it may be served the rest.
             if welcome.state == "ended" and not (self._conditions.logs / welcome.run / self.name).is_dir():
-                log.info("run is over, waiting for the next", extra={"client": self.name, "run": welcome.run})
+                self._come_late(welcome.run)
                 return
             self._open_account(welcome.run, welcome.total)
         elif self._account.settled:
             return
         self._say(*self._pings.first())
+
+    def _come_late(self, run: str) -> None:
+        """Ask, once, to take part in a run that has ended: the server enters a client that came just too late."""
+        if self._late_for != run:
+            self._late_for = run
+            log.info("run is over, waiting for the next", extra={"client": self.name, "run": run})
+            self._say(request(Place(run, self.name, 0), self._conditions, 0))
 
     def _open_account(self, run: str, total: int) -> None:
         def durable(receipt: wire.Receipt) -> None:
@@ -171,7 +201,9 @@ class Subscriber:
             if self._granted and self._account is account:
                 self._say(receipt)
 
-        account = self._account = Account(self.name, run, total, self._conditions, self._clock, durable)
+        account = self._account = Account(
+            self.name, run, total, self._conditions, self._clock, durable, self._attempted_us
+        )
 
     def _seal(self, account: Account, reason: Literal["finished", "superseded"] = "finished") -> None:
         # Beside the conversation: a disk that refuses must not make this client deaf.
@@ -193,18 +225,34 @@ class Subscriber:
 
     def _refused(self, error: wire.Error) -> None:
         if error.code == "name_taken" and error.suggest and (account := self._account) is not None:
+            if not self._renames.take(now := time.monotonic()):
+                self._give_up_names(account, self._renames.seconds(now))
+                return
             log.warning("name is taken", extra={"client": self.name, "suggest": error.suggest})
-            if account.begun:
-                # Another process took the name while this one was away: what was written under it stays.
-                account.close_block("shutdown")
-                self._seal(account, "superseded")
-            else:
-                account.release()
+            self._leave(account)
             self.name, self._asked = error.suggest, False
             self._open_account(account.run, account.total)
             self._subscribe()
         else:
             log.warning("refused", extra={"client": self.name, "code": error.code, "detail": error.detail})
+
+    def _leave(self, account: Account) -> None:
+        """Give up a name that another process has."""
+        if account.begun:
+            # It was taken while this one was away: what was written under it stays.
+            account.close_block("shutdown")
+            self._seal(account, "superseded")
+        else:
+            account.release()
+
+    def _give_up_names(self, account: Account, seconds: float) -> None:
+        """Hang up on a server that suggests name after name, and come back later under the first one."""
+        log.warning("too many names are taken", extra={"client": self.name, "retry_s": round(seconds, 1)})
+        self._leave(account)
+        self._account, self.name = None, self._first_name
+        self._backoff.not_before(seconds)
+        if self._connection is not None:
+            self._connection.transport.abort()
 
     def _say(self, *frames: wire.Frame) -> None:
         if self._connection is not None:

@@ -23,8 +23,19 @@ from services.runtime.clock import Clock
 from services.runtime.files import LineFile
 from services.runtime.strain import Window
 
-Written = TypeVar("Written", blocklog.BlockHeader, foreign.HeardHeader)
-"""Blocks of our own feed, or of somebody else's."""
+Written = TypeVar("Written", blocklog.BlockHeader, foreign.HeardHeader | foreign.Connection)
+"""Blocks of our own feed; or blocks of an external feed, and what became of the connections to it."""
+_BLOCKS = (blocklog.BlockHeader, foreign.HeardHeader)
+
+
+def messages_in(entry: blocklog.BlockHeader | foreign.HeardHeader | foreign.Connection) -> int:
+    """Return how many messages a line holds; a line that is no block holds none."""
+    return 0 if isinstance(entry, foreign.Connection) else entry.count
+
+
+def _begins_after(entry: blocklog.BlockHeader | foreign.HeardHeader | foreign.Connection, seq: int) -> bool:
+    # A line that is no block holds nothing that another process could have asked for.
+    return isinstance(entry, foreign.Connection) or entry.begins_after(seq)
 
 
 class BlockLog(Generic[Written]):
@@ -78,8 +89,8 @@ class BlockLog(Generic[Written]):
                 self._logger.info(fields(self._waiting[0]))
                 block = self._waiting.popleft()
                 self._unsynced.append(block)
-                self._blocks += 1
-                self._messages += block.count
+                self._blocks += isinstance(block, _BLOCKS)
+                self._messages += messages_in(block)
         except OSError:
             self._give_up()
             raise
@@ -97,7 +108,7 @@ class BlockLog(Generic[Written]):
             self._fence.hold()
         except Superseded as other:
             # Frozen on the way to the disk: the other process asked for whatever it did not find there.
-            if all(block.begins_after(other.after) for block in self._unsynced):
+            if all(_begins_after(block, other.after) for block in self._unsynced):
                 self._give_up()
             raise
 
@@ -212,9 +223,8 @@ class BlockLog(Generic[Written]):
         if file is None:
             return
         size, self._formatter.prev = self._good
-        lost = len(self._unsynced)
-        self._blocks -= lost
-        self._messages -= sum(block.count for block in self._unsynced)
+        self._blocks -= sum(isinstance(block, _BLOCKS) for block in self._unsynced)
+        self._messages -= sum(map(messages_in, self._unsynced))
         self._waiting.extendleft(reversed(self._unsynced))
         self._unsynced.clear()
         self._handler.file = None

@@ -9,7 +9,7 @@ from typing import Generic
 
 from services.client.entries import Conditions
 from services.client.fence import Superseded
-from services.client.write import BlockLog, Written
+from services.client.write import BlockLog, Written, messages_in
 from services.contract import blocklog
 from services.contract.fields import Span
 
@@ -18,6 +18,11 @@ log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
 _INTERVAL_SECONDS = 0.2
 _SHARED_SYNC_MESSAGES = 4096
+
+
+def _weight(block: Written) -> int:
+    # A line without messages must be waited for as well.
+    return max(1, messages_in(block))
 
 
 class Writer(Generic[Written]):
@@ -51,7 +56,7 @@ class Writer(Generic[Written]):
         if self._log is None:
             raise RuntimeError("records before a subscription")
         self._log.put(block)
-        self._waiting_messages += block.count
+        self._waiting_messages += _weight(block)
         self._work.set()
 
     @property
@@ -103,7 +108,7 @@ class Writer(Generic[Written]):
                 await asyncio.sleep(_INTERVAL_SECONDS)
                 durable += await self._until_it_takes(sync=True)
             for block in durable:
-                self._waiting_messages -= block.count
+                self._waiting_messages -= _weight(block)
                 self._on_durable(block)
             self._room.set()
 

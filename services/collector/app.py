@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from services.collector.complaints import Complaints
 from services.collector.control import Control
+from services.collector.follow import LATE_SECONDS
 from services.collector.publish import store, wishes
 from services.collector.publish.board import Board
 from services.collector.publish.cost import Meter, resident_bytes
 from services.collector.publish.own import of_invocation
 from services.collector.publish.page import Page
 from services.collector.publish.speaker import Speaker
-from services.collector.rounds import Collector
+from services.collector.rounds import POLL_SECONDS, Collector
 from services.collector.settings import CollectorSettings
 from services.runtime import lifeline
 from services.runtime.clock import Clock
@@ -23,6 +28,17 @@ from services.runtime.files import probe
 from services.runtime.heartbeat import beat
 
 log = logging.getLogger(__name__)
+
+
+async def _see_the_end(collector: Collector) -> None:
+    """Follow a run that ended just now for as long as its server may enter clients that came too late.
+
+    The last round closes it, and a verdict that was printed must not be changed by such a line.
+    """
+    until = time.monotonic() + LATE_SECONDS
+    while time.monotonic() < until and collector.newest is not None and collector.newest.summary.state == "ended":
+        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.to_thread(collector.round)
 
 
 async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
@@ -35,6 +51,7 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     speaker.listen()
     spoken = of_invocation(speaker, lifeline.attached())
     collector, meter = Collector(settings, Clock(), spoken), Meter()
+    asyncio.get_running_loop().set_exception_handler(partial(_complain, collector.complaints))
 
     def show() -> None:
         newest, now = collector.newest, time.monotonic()
@@ -53,6 +70,7 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
             pause = 0.0 if behind else collector.pause_seconds(time.process_time() - began)
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), pause)
+        await _see_the_end(collector)
         await asyncio.to_thread(collector.round, last=True)
         show()
     finally:
@@ -62,3 +80,12 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     return 0
+
+
+def _complain(complaints: Complaints, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say what went wrong in the event loop; a refused connection is said once, however many there are."""
+    problem = context.get("exception")
+    if isinstance(problem, OSError) and problem.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+        complaints.say("cannot accept a connection to the page", "", problem)
+    else:
+        loop.default_exception_handler(context)

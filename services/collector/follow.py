@@ -11,14 +11,32 @@ from services.collector.reconcile.books import RunBooks, unhurried
 from services.collector.reconcile.durations import Durations, measured
 from services.collector.reconcile.snapshot import Snapshot, snapshot
 from services.collector.reconcile.thresholds import Limit
-from services.collector.scan import Rewritten, RunFiles
+from services.collector.scan import Rewritten, RunFiles, Source
 
 QUIET_SECONDS = 0.3
 """So long nothing new may have come of sealed logs before the run is closed."""
 PATIENCE_SECONDS = 5.0
 """So long a client has to seal its log after the run ended."""
+LATE_SECONDS = 1.5
+"""A run is closed this long after its end was seen, at the earliest: within 1 s after the end the server enters the
+clients that came too late, and a verdict that was printed must not be changed by such a line."""
+ALIVE_SECONDS = 6.0
+"""A server touches its ledger every 2 s: one whose ledger has no end and was not touched for so long is gone."""
 WINDOW_SECONDS = 3.0
 """Over this long the rate of a progress line is taken: blocks arrive in lumps."""
+
+
+Touch = tuple[int, int]
+"""Of a file: when it was last touched, in ns by the file system's clock, and its size in bytes."""
+
+
+def touch_of(path: Path) -> Touch | None:
+    """Return when a file was last touched and how large it is, None when that cannot be read."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 class Follow:
@@ -36,6 +54,8 @@ class Follow:
         self.durations: Durations | None = None
         self._volumes = volumes
         self._ended_at: float | None = None
+        self._settled_at: float | None = None
+        self._touches: dict[Source, tuple[Touch | None, float]] = {}
         self._logged: deque[tuple[float, int]] = deque()
         self._begin()
 
@@ -67,8 +87,7 @@ class Follow:
         self.books.take_sources(self._files.sources())
         if found:
             self.changed_at = now
-        if self._ended_at is None and self.has_ended:
-            self._ended_at = now
+        self._note_end(now)
         self._note_rate(now)
         return found
 
@@ -95,16 +114,48 @@ class Follow:
 
     @property
     def elapsed_from_us(self) -> int | None:
-        """When the first record was due."""
+        """When the first record was due, or in a run without a server of ours logged, in epoch microseconds."""
+        if self.books.is_one_sided:
+            return min((log.times.first_us for log in self.books.logs.values() if log.times.first_us), default=None)
         return self.books.ledger.start_us
 
     @property
     def has_ended(self) -> bool:
-        """Whether the ledger, or without a server of ours every client's log, says that the run is over."""
-        return self.books.state == "ended"
+        """Whether the ledger, or without a server of ours every client's log, says that the run is over.
+
+        Of several servers all have ended then, or are gone.
+        """
+        return self._settled_at is not None and self.books.state == "ended"
+
+    def _note_end(self, now: float) -> None:
+        """Note since when the run has been over: it has an end, and no server is left that may still play it."""
+        if self.books.state != "ended":
+            return
+        self._ended_at = now if self._ended_at is None else self._ended_at
+        if self._has_living_server(now):
+            self._settled_at = None
+        elif self._settled_at is None:
+            self._settled_at = now
+
+    def _has_living_server(self, now: float) -> bool:
+        """Tell whether a ledger without an end, that no later one continues, was touched lately.
+
+        Seen by the collector's own monotonic clock: what the file's time says is only held against what it said.
+        """
+        alive = False
+        for file in self.books.ledger.files:
+            if file.is_ended:
+                continue
+            touch, seen_at = self._touches.get(file.source, (None, now))
+            found = touch_of(self._volumes / file.source.path)
+            if found != touch:
+                seen_at = now
+            self._touches[file.source] = found, seen_at
+            alive |= now - seen_at < ALIVE_SECONDS
+        return alive
 
     def is_over(self, now: float, *, followed: bool = False, wall_us: int | None = None) -> bool:
-        """Tell whether the summary can be final: all logs are sealed and quiet, or their time is up.
+        """Tell whether the summary can be final: no server plays any more, all logs are sealed, or their time is up.
 
         ``followed`` says that there is a newer run. One without a ledger then never gets one: its server has gone on.
         ``wall_us`` is the time of day, by which a run without a server of ours is over, whoever has not sealed its log.
@@ -119,7 +170,9 @@ class Follow:
             followed = False
         if self._ended_at is None or not self.books.is_finished:
             return followed and not self.books.ledger.opens and now - self.changed_at >= PATIENCE_SECONDS
-        if now - self._ended_at >= PATIENCE_SECONDS:
+        if self._settled_at is None or (not self.books.is_one_sided and now - self._ended_at < LATE_SECONDS):
+            return False
+        if now - self._settled_at >= PATIENCE_SECONDS:
             return True
         return now - self.changed_at >= QUIET_SECONDS and not self._awaited()
 
@@ -137,7 +190,7 @@ class Follow:
         return (last - first) / (last_at - first_at) if last_at > first_at else None
 
     def _awaited(self) -> bool:
-        for account in accounts(self.books):
+        for account in accounts(self.books, final=False):
             fences = account.ledger.subscriptions
             is_connected = bool(fences) and max(fences) not in account.ledger.leaves
             if (is_connected or account.state == "finished") and not self.books.is_sealed(account.client):

@@ -6,9 +6,11 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from services.collector import keep
 from services.collector.complaints import Complaints
+from services.collector.due import Due
 from services.collector.follow import Follow
 from services.collector.modest import Rest
 from services.collector.publish import store
@@ -29,17 +31,8 @@ IDLE_AFTER_SECONDS = 10.0
 SLICE_SECONDS = 0.5
 """So long one round may read, so that a backlog does not silence the page and the terminal."""
 LAST_SLICE_SECONDS = 5.0
-PUBLISH_SECONDS = 0.2
-"""A block is in the summary this long after its newline, and 0.1 s for a poll: if the machine has room."""
-PUBLISH_SHARE = 10
-"""Making summaries takes at most one part in so many of the time."""
-RECHECK_SLICE_SECONDS = 0.05
-"""So long one round may read again what was read, which may be gigabytes."""
-RECHECK_SECONDS = 2.0
-"""How often what was read of an open run is held to what is there."""
-RECHECK_SHARE = 10
-IDLE_RECHECK_SHARE = 100
-"""… which takes one part in so many of the time at most, less where nothing comes any more."""
+RECHECK_SLICE_SECONDS, MOST_RECHECK_SLICE_SECONDS = 0.05, 0.25
+"""So much processor time, and so long, one round may read again what was read, which may be gigabytes."""
 PRUNE_SECONDS = 10.0
 STUCK_SECONDS = 30.0
 """A round that takes longer hangs on its disk: the heartbeat stops until it comes back."""
@@ -50,17 +43,24 @@ log = logging.getLogger(__name__)
 class Followed:
     """One run that is followed: its books, what was published of it, what was said."""
 
-    def __init__(self, follow: Follow) -> None:
+    def __init__(self, follow: Follow, now: float) -> None:
         self.follow = follow
         self.voice = Voice()
         self.published: Snapshot | None = None
-        self.due_at = self.recheck_at = self.recheck_took = 0.0
-        self.dirty = True
+        self.due = Due(now)
         self.told = False
 
 
 class Collector:
-    """The service without its page. `round` may run in a thread, one at a time."""
+    """The service without its page. `round` may run in a thread, one at a time.
+
+    Args:
+        settings: what the operator chose.
+        clock: the time of day.
+        speaker: says how runs go.
+        now: monotonic seconds.
+        used: the processor time of the thread that calls, in seconds.
+    """
 
     def __init__(
         self,
@@ -68,13 +68,15 @@ class Collector:
         clock: Clock,
         speaker: Speaker,
         now: Callable[[], float] = time.monotonic,
+        used: Callable[[], float] = time.thread_time,
     ) -> None:
         self.newest: Snapshot | None = None
         self.durations: Durations | None = None
         self.changed_at = self._round_at = now()
         self.effort = Effort(0, 0, self.changed_at)
-        self._settings, self._clock, self._speaker, self._now = settings, clock, speaker, now
-        self._rest = Rest()
+        self._settings, self._clock, self._speaker, self._now, self._used = settings, clock, speaker, now, used
+        self._rest = Rest(is_late=self._is_late)
+        self._runs: list[str] = []
         self._followed: dict[str, Followed] = {}
         self._closed: set[str] = set()
         self.complaints = Complaints(log)
@@ -87,26 +89,36 @@ class Collector:
     def _note_life(self) -> None:
         self._round_at = self._now()
 
+    def _is_late(self) -> bool:
+        now = self._now()
+        return any(one.due.is_late(now) for one in self._followed.values())
+
     def round(self, *, last: bool = False) -> bool:
         """Look once at everything that is not closed; return whether more is waiting to be read."""
         self._note_life()
-        runs = self._discover()
-        self._prune()
-        started, is_hindered = self._now(), False
+        is_hindered = not self._tried("cannot look for runs", "", self._discover)
+        is_hindered |= not self._tried("cannot remove old summaries", "", self._prune)
+        started = self._now()
         limit = started + (LAST_SLICE_SECONDS if last else SLICE_SECONDS)
         for run in sorted(self._followed, key=run_order):
-            try:
-                self._look(self._followed[run], newest=run == runs[-1], limit=limit, last=last)
-            except OSError as problem:
-                is_hindered = True
-                self.complaints.say("cannot read or publish a run", run, problem)
+            look = partial(self._look, self._followed[run], newest=run == self._runs[-1], limit=limit, last=last)
+            is_hindered |= not self._tried("cannot read or publish a run", run, look)
         behind = any(one.follow.behind for one in self._followed.values())
         if not behind and not is_hindered:
             self.effort = replace(self.effort, caught_up_at=started)
         return behind
 
-    def _discover(self) -> list[str]:
-        runs = find_runs(self._settings.volumes)
+    def _tried(self, what: str, run: str, step: Callable[[], None]) -> bool:
+        """Do one step; return whether it succeeded. What one run's files cause must not end the others' following."""
+        try:
+            step()
+        except Exception as problem:  # noqa: BLE001
+            self.complaints.say(what, run, problem)
+            return False
+        return True
+
+    def _discover(self) -> None:
+        runs = self._runs = find_runs(self._settings.volumes)
         for run in runs:
             if run in self._followed or run in self._closed:
                 continue
@@ -116,55 +128,57 @@ class Collector:
                 if run == runs[-1]:
                     self.newest, self.durations = known, None
             else:
-                self._followed[run] = Followed(Follow(self._settings.volumes, run, self._now(), self._rest))
+                now = self._now()
+                self._followed[run] = Followed(Follow(self._settings.volumes, run, now, self._rest), now)
         for run in set(self._followed) - set(runs):
             del self._followed[run]
-        return runs
 
     def _look(self, one: Followed, *, newest: bool, limit: float, last: bool) -> None:
         follow = one.follow
         state, lines, size, was_behind = follow.books.state, follow.lines, follow.bytes, follow.behind
 
         def enough() -> bool:
-            # Who is behind has no time for rests.
+            # One that is behind has no time for rests.
             if not was_behind:
                 self._rest()
             return self._now() > limit
 
         if follow.read(self._now(), enough):
-            self.changed_at, one.dirty = self._now(), True
+            self.changed_at = self._now()
+            one.due.news(self.changed_at)
         self.effort = self.effort.more(follow.lines - lines, follow.bytes - size)
         now = self._now()
         final = follow.is_over(now, followed=not newest, wall_us=self._clock.now_us()) or (
             last and follow.has_ended and not follow.behind
         )
-        if not follow.behind and (final or now >= one.recheck_at):
+        if not follow.behind and (final or one.due.must_recheck(now)):
             self._recheck(one, now, final=final)
         if follow.rereading:
             return
         turned = state != follow.books.state
-        if final or last or turned or (one.dirty and now >= one.due_at):
+        if final or last or turned or one.due.must_publish(now):
             self._publish(one, newest=newest, final=final)
         if one.published is not None and not final:
             self._speak(one, now, last=last)
 
     def _recheck(self, one: Followed, now: float, *, final: bool) -> None:
+        began = self._used()
+
         def enough() -> bool:
             self._note_life()
             # Before a run is closed all of it is held to what is there then.
-            if not final:
-                self._rest()
-            return not final and self._now() - now > RECHECK_SLICE_SECONDS
+            if final:
+                return False
+            self._rest()
+            used, took = self._used() - began, self._now() - now
+            return used > RECHECK_SLICE_SECONDS or took > MOST_RECHECK_SLICE_SECONDS
 
         done = one.follow.recheck(enough, anew=final)
-        one.recheck_took += self._now() - now
-        if done:
-            share = IDLE_RECHECK_SHARE if now - one.follow.changed_at > IDLE_AFTER_SECONDS else RECHECK_SHARE
-            one.recheck_at = self._now() + max(RECHECK_SECONDS, share * one.recheck_took)
-            one.recheck_took = 0.0
+        idle = now - one.follow.changed_at > IDLE_AFTER_SECONDS
+        one.due.rechecked(self._now(), self._used() - began, done=done, idle=idle)
 
     def _publish(self, one: Followed, *, newest: bool, final: bool) -> None:
-        started = self._now()
+        began = self._used()
         made = one.follow.snapshot(self._settings.limits, final=final)
         # The files of a closed run are a function of its books, so it is dated by its end.
         closed = made.summary.state == "closed"
@@ -177,9 +191,8 @@ class Collector:
             one.told = True
         if one.published is None or made.summary != one.published.summary:
             store.store(self._settings.volumes, dated, newest=newest)
-        one.published, one.dirty = made, False
-        finished = self._now()
-        one.due_at = finished + max(PUBLISH_SECONDS - POLL_SECONDS / 4, PUBLISH_SHARE * (finished - started))
+        one.published = made
+        one.due.published(self._now(), self._used() - began)
         if final:
             self._closed.add(one.follow.run)
             del self._followed[one.follow.run]
@@ -206,6 +219,8 @@ class Collector:
 
     def pause_seconds(self, took: float) -> float:
         """Return how long to wait for the next round; the last one ``took`` so many seconds of processor time."""
+        if self._is_late():
+            return 0.0
         if not self._followed or self._now() - self.changed_at > IDLE_AFTER_SECONDS:
             return min(max(IDLE_POLL_SECONDS, 100 * took), MOST_IDLE_POLL_SECONDS)
         return min(max(POLL_SECONDS, 10 * took), MOST_POLL_SECONDS)

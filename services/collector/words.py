@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 
 from services.contract.ranges import Ranges
@@ -17,6 +18,22 @@ CAUSE_WORDS = {
     "foreign": "another's line in its place",
     "not_seen": "seen by no client",
 }
+
+UNREADABLE = "unreadable"
+"""What a number is called that was not found where a record stands that cannot be read."""
+
+
+def displayable(text: str) -> str:
+    r"""Return a path or name so that it can be shown anywhere: in JSON, in a log line, on a terminal.
+
+    Bytes that are no UTF-8, control characters, line separators and characters that turn the direction of writing
+    become escapes (``\xff``, ``\u202e``), by the rule of `str.isprintable`; all else stays as it is.
+    """
+    if text.isprintable():
+        return text
+    valid = os.fsencode(text).decode("utf-8", "backslashreplace")
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in valid)
+
 
 MARKS = {True: "✓", False: "✗", None: "-"}
 """The answer to a check: yes, no, not known."""
@@ -110,4 +127,4 @@ def moment(at: str) -> str:
 def fault(found: Fault) -> str:
     """Return a fault as ``file:line  kind  client  seq a-b  detail``."""
     seqs = f"seq {found.missing[0]}-{found.missing[1]}" if found.missing else "seq -"
-    return f"{found.file}:{found.line}  {found.kind}  {found.client or '-'}  {seqs}  {found.detail}"
+    return f"{displayable(found.file)}:{found.line}  {found.kind}  {found.client or '-'}  {seqs}  {found.detail}"

@@ -16,6 +16,11 @@ from services.contract.line import Kinds, LineStruct
 VERSION = 1
 MAX_BLOCK = 100_000
 """Messages in a block, at most."""
+MAX_LINE = 32 * 1024 * 1024
+"""Bytes in a line, at most; a longer one is damage, so that no file exhausts a reader's memory.
+
+A client does not start with settings that could make a longer one: `longest_line`.
+"""
 SEGMENT_BYTES = 64 * 1024 * 1024
 """A segment is closed when it has reached this size, and the next begun."""
 
@@ -143,6 +148,18 @@ def parse_file_name(name: str) -> tuple[int, int] | None:
     """Return session and segment of a block log's file name, or nothing when it is none."""
     found = _FILE.fullmatch(name)
     return (int(found[1]), int(found[2])) if found else None
+
+
+def longest_line(count: int, size: int, record: int, beside: int = 212) -> int:
+    """Return how many bytes the line of a block can have at most.
+
+    Args:
+        count: messages in a block, at most.
+        size: bytes of records at which a block closes.
+        record: bytes of the longest record, by which a block may go beyond ``size``.
+        beside: bytes in the line for each message beside its record: its numbers and times, and a gap before it.
+    """
+    return 4096 + size + record + count * beside
 
 
 def messages_text(

@@ -24,12 +24,21 @@ BigNumber = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{15,19}\Z")]
 """A number from 2^53 on, as the digits of a text: a JSON reader may not keep a larger integer exact."""
 SeqText = Integer | BigNumber
 """A sequence number as it stands in a line."""
+SeqSpan = tuple[SeqText, SeqText]
+"""An inclusive range of sequence numbers as it stands in a line."""
+BESIDE_RECORD, BESIDE_KEY, ESCAPED = 220, 730, 6
+"""Bytes in a line, at most: for a message beside its record and its key; for a key; for a byte of text as JSON."""
 ConnectionEvent = Literal["opened", "closed", "refused", "ended", "sealed"]
 
 
 def seq_text(number: int) -> int | str:
     """Return a sequence number as it stands in a line: an integer below 2^53, a text of digits from there on."""
     return number if number <= MAX_INTEGER else str(number)
+
+
+def span_text(span: tuple[int, int]) -> SeqSpan:
+    """Return a range of sequence numbers as it stands in a line."""
+    return seq_text(span[0]), seq_text(span[1])
 
 
 def _number(text: SeqText | None) -> int | None:

@@ -142,8 +142,11 @@ class Histogram:
 
     def merge(self, other: Histogram) -> None:
         """Add another histogram's counts to this one's."""
-        if other.min is not None and other.max is not None:
-            self.add(Counted(other._counts, other.count, other.min, other.max))
+        self.add(other.counted())
+
+    def counted(self) -> Counted:
+        """Return what was recorded, to be added elsewhere."""
+        return Counted(self._counts, self.count, self.min or 0, self.max or 0)
 
     def copy(self) -> Histogram:
         """Return another one with the same counts."""

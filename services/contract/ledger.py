@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from services.contract.fields import Count, Digest, Integer, Name, Positive, Rate, Run, Span
+from services.contract.fields import Count, Digest, Integer, Name, Positive, Rate, Run, Span, check_rate
 from services.contract.line import Kinds, LineStruct
 
 VERSION = 1
@@ -62,6 +62,10 @@ class Pace(LineStruct, tag="pace", frozen=True, kw_only=True):
     due_us: Integer
     rate: Rate | None
     stage: Positive | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a rate of which no schedule can be made."""
+        check_rate(self.rate)
 
 
 class Subscribe(LineStruct, tag="subscribe", frozen=True, kw_only=True):
@@ -126,10 +130,14 @@ class Control(LineStruct, tag="control", frozen=True, kw_only=True):
 
     at: str
     wish: str
-    value: float | None = None
+    value: Rate | None = None
     client: str | None = None
     peer: str
     via: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a rate of which no schedule can be made."""
+        check_rate(self.value)
 
 
 class End(LineStruct, tag="end", frozen=True, kw_only=True):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
+MOST = 2**63 - 1
+"""``len`` can return no more than this."""
+
 
 class Ranges:
     """A set of integers as sorted, disjoint, non-adjacent inclusive ranges."""
@@ -46,8 +49,8 @@ class Ranges:
         return list(iter(self))
 
     def __len__(self) -> int:
-        """Return how many integers the set holds."""
-        return sum(self._lasts) - sum(self._firsts) + len(self._firsts)
+        """Return how many integers the set holds, at most `MOST`."""
+        return min(sum(self._lasts) - sum(self._firsts) + len(self._firsts), MOST)
 
     def __bool__(self) -> bool:
         return bool(self._firsts)

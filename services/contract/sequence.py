@@ -20,13 +20,21 @@ class Sequence:
         held: the numbers that came since the last restart.
         start: the lowest of them that the client can answer for, None before the first.
         past: how many different numbers came before the last restart.
+        restarts: how often the sequence began again, ``restarts_by_connection`` of these with a new connection.
+        gaps_before: the ranges that were missing at each restart, of the numbers before it.
     """
 
     def __init__(self) -> None:
         self.held = Ranges()
         self.start: int | None = None
-        self.past = self.duplicates = self.reordered = self.restarts = 0
+        self.past = self.duplicates = self.reordered = self.restarts = self.restarts_by_connection = 0
+        self.gaps_before: list[tuple[int, int]] = []
         self._beginnings: dict[int, int] = {}
+        self._reconnected = False
+
+    def reconnected(self) -> None:
+        """Say that the next number comes over a new connection, with which the numbers may begin again."""
+        self._reconnected = True
 
     def accept(self, seq: int, digest: int) -> bool:
         """Take in the next number that came, and the digest of its record; return whether it is a new one."""
@@ -34,10 +42,13 @@ class Sequence:
             self.start = seq
         elif self._begins_again(seq, digest):
             self.restarts += 1
+            self.restarts_by_connection += self._reconnected
             self.past += len(self.held)
+            self.gaps_before += self.missing()
             self.held, self.start = Ranges(), seq
             self._beginnings.clear()
         elif seq in self.held:
+            self._reconnected = False
             self.duplicates += 1
             return False
         elif seq < self.held.last:
@@ -45,12 +56,14 @@ class Sequence:
             self.start = min(self.start, seq)
         if seq in FIRSTS:
             self._beginnings[seq] = digest
+        self._reconnected = False
         self.held.add(seq, seq)
         return True
 
     def accept_run(self, first: int, last: int, digest: int) -> None:
         """Take in consecutive numbers; ``digest`` is of the first one's record. Only that may be a beginning."""
         if self.start is not None and first > self.held.last and first not in FIRSTS:
+            self._reconnected = False
             self.held.add(first, last)
             return
         self.accept(first, digest)
@@ -66,7 +79,8 @@ class Sequence:
         if seq in self._beginnings:
             # The same record again is a duplicate; another one under its number is another sequence.
             return self._beginnings[seq] != digest
-        return self.held.last - seq > SPARE
+        # Over a new connection nothing comes late, so there any fall to a beginning is a new sequence.
+        return self.held.last - seq > (0 if self._reconnected else SPARE)
 
     def missing(self, after: int | None = None) -> Ranges:
         """Return the numbers that have not come: from behind ``after``, or from the first that came, to the last."""

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from services.contract.fields import Span
+from services.contract.foreign import SeqSpan
 from services.contract.histogram import Histogram
 
 VERSION: Final = 1
@@ -100,7 +101,11 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums over all clients. ``bytes`` are of records; rates are over ``duration_ns``, first to last receipt."""
+    """Sums over all clients. ``bytes`` are of records; rates are over ``duration_ns``, first to last receipt.
+
+    ``unreadable`` counts the numbers of an external feed in whose places records stand that cannot be read.
+    ``catch_up`` are received messages that were due before their client first tried to take part in the run.
+    """
 
     expected: int | None = 0
     received: int = 0
@@ -114,6 +119,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     logged_not_receipted: int | None = 0
     restarts: int | None = None
     unsequenced: int | None = None
+    unreadable: int | None = None
+    catch_up: int | None = None
     duration_ns: int | None = None
     messages_per_second: float | None = None
     bytes_per_second: float | None = None
@@ -136,14 +143,17 @@ class ClientSummary(msgspec.Struct, frozen=True, kw_only=True):
     residual: int | None
     bytes: int
     logged_not_receipted: int | None
-    missing_ranges: list[Span]
+    missing_ranges: list[SeqSpan]
     missing_by_cause: Causes
     torn: int
     clock_offset_us: int | None
     clock_error_us: int | None
     restarts: int | None = None
     unsequenced: int | None = None
+    unreadable: int | None = None
+    catch_up: int | None = None
     latency_ns: Quantiles
+    catch_up_ns: Quantiles = Quantiles()
     transit_ns: Quantiles
     block_duration_ns: Quantiles
     silence_ns: int | None = None
@@ -165,6 +175,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: list[Threshold]
     totals: Totals
     latency_ns: Quantiles
+    catch_up_ns: Quantiles = Quantiles()
     transit_ns: Quantiles
     block_duration_ns: Quantiles
     spread_ns: Quantiles

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from services.contract.fields import Span
+from services.contract.foreign import SeqSpan
 
 VERSION: Final = 1
 MOST_SLOTS = 600
@@ -57,7 +57,7 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
     """Seqs that a client does not hold, and between which two receipts they should have come (null: unknown)."""
 
-    seqs: Span
+    seqs: SeqSpan
     cause: str
     from_us: int | None
     to_us: int | None

@@ -11,7 +11,22 @@ from typing import Any, Literal
 import msgspec
 
 from services.contract.errors import FrameTooBig, MalformedFrame
-from services.contract.fields import Count, Digest, Integer, Name, Positive, Rate, Run, Span, digest, digest_text
+from services.contract.fields import (
+    LEAST_RATE,
+    Count,
+    Digest,
+    Integer,
+    Mark,
+    Name,
+    Positive,
+    Rate,
+    Run,
+    RunOrNone,
+    Span,
+    check_rate,
+    digest,
+    digest_text,
+)
 
 VERSION = 1
 SUBPROTOCOL = "streamgauge.v1"
@@ -27,6 +42,9 @@ CLOSE_PROTOCOL = 4400
 CLOSE_UNAUTHORIZED = 4401
 CLOSE_SLOW = 4408
 CLOSE_SUPERSEDED = 4409
+
+TOO_MANY = "too_many"
+"""The code of an `Error` for a peer that goes beyond a limit."""
 
 State = Literal["opened", "waiting", "running", "paused", "ended"]
 
@@ -57,11 +75,11 @@ class Subscribe(Frame, tag="subscribe", frozen=True, kw_only=True):
 
     client: Name
     session: Count = 0
-    instance: str = ""
+    instance: Mark = ""
     block_size: Count = 0
-    boot: str = ""
+    boot: Mark = ""
     after: Count = 0
-    run: str = ""
+    run: RunOrNone = ""
     observe: bool = False
 
 
@@ -143,6 +161,10 @@ class Control(Frame, tag="control", frozen=True, kw_only=True):
     client: Name | None = None
     via: Name | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a rate of which no schedule can be made."""
+        check_rate(self.set.get("rate") if self.set else None)
+
 
 class Controlled(Frame, tag="controlled", frozen=True, kw_only=True):
     """Server: done, and how the run stands now."""
@@ -206,6 +228,9 @@ def decode_from_server(data: bytes) -> tuple[FromServer, bytes]:
     """
     head, _, body = data.partition(b"\n")
     frame = _decode(_from_server, head, data)
+    if isinstance(frame, Records) and 0 < frame.rate < LEAST_RATE:
+        # Here and not in the struct: the server makes one of these for every client and send.
+        raise MalformedFrame(f"rate {frame.rate} is no pace", data)
     if isinstance(frame, Records) and frame.head is not None:
         found = digest_text(digest(head[: head.rfind(_HEAD)]))
         if found != frame.head:

@@ -5,7 +5,8 @@
     OperatorError
     ├── BadSettings        settings that cannot be used, all of them in one report
     ├── UnwritableFolder   a folder that this process must write to refuses it
-    └── PortInUse          another process listens where this one has to
+    ├── PortInUse          another process listens where this one has to
+    └── AnotherServer      another server plays in the folder that this one was given
 """
 
 from __future__ import annotations
@@ -52,3 +53,14 @@ class PortInUse(OperatorError):
     def __init__(self, setting: str, port: int) -> None:
         super().__init__(f"port {port} is in use by another process; stop that one or set {setting} to a free port")
         self.port = port
+
+
+class AnotherServer(OperatorError):
+    """Another server plays in the folder that this one was given."""
+
+    def __init__(self, run: str, folder: str) -> None:
+        super().__init__(
+            f"another server is playing run {run} in {folder}: several servers are not supported yet;"
+            " stop it, or give this one another VOLUMES"
+        )
+        self.run = run

@@ -10,11 +10,14 @@ import stat
 import uuid
 from pathlib import Path
 
-from services.contract.fields import run_order
+from services.contract.fields import is_run, run_order, utc_text
 from services.runtime.errors import UnwritableFolder
 
 SETTLED_SECONDS = 10.0
 """So long after a run's last line its collector has surely closed it."""
+
+AHEAD_SECONDS = 86_400.0
+"""A folder named as a run that is opened later than so long from now is no run of ours."""
 
 
 class LineFile:
@@ -216,18 +219,55 @@ def _file_system(folder: Path) -> str:
     return ""
 
 
+def run_folders(root: Path) -> list[str]:
+    """Return the names of the folders that are named as runs are; links and all other names are passed over.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    if not root.is_dir():
+        return []
+    with os.scandir(root) as found:
+        return [entry.name for entry in found if is_run(entry.name) and entry.is_dir(follow_symlinks=False)]
+
+
 def forget_old_runs(root: Path, keep: int, now_s: float) -> None:
     """Remove what this process's side wrote about runs beyond the newest ``keep`` (0 keeps all).
 
-    A run that was written to in the last `SETTLED_SECONDS` stays for now: the collector may not have closed it.
+    Only folders that are named as runs are, and not after a time to come, are looked at. One without a file of lines
+    counts for nothing, and is removed when it is older than those that are kept. A run that was written to in the last
+    `SETTLED_SECONDS` stays for now: the collector may not have closed it.
 
     Args:
         root: the folder with one folder per run.
         keep: how many runs stay.
         now_s: epoch seconds.
+
+    Raises:
+        OSError: the folder cannot be read.
     """
-    runs = sorted((path for path in root.iterdir() if path.is_dir()), key=lambda path: run_order(path.name))
-    for run in runs[:-keep] if keep else []:
-        written_s = max((path.stat().st_mtime for path in run.rglob("*.jsonl")), default=0.0)
-        if now_s - written_s > SETTLED_SECONDS:
-            shutil.rmtree(run, ignore_errors=True)
+    latest = run_order(_run_at(now_s + AHEAD_SECONDS))
+    names = sorted((name for name in run_folders(root) if run_order(name) <= latest), key=run_order)
+    written = {name: _written_s(root / name) for name in names}
+    kept = [name for name in names if written[name] is not None][-keep:] if keep else names
+    for name in names:
+        if kept and run_order(name) < run_order(kept[0]) and now_s - (written[name] or 0.0) > SETTLED_SECONDS:
+            shutil.rmtree(root / name, ignore_errors=True)
+
+
+def _run_at(epoch_s: float) -> str:
+    """Return the name of a run that is opened at a time."""
+    return utc_text(int(epoch_s) * 1_000_000)[:19].replace("-", "").replace(":", "") + "Z"
+
+
+def _written_s(run: Path) -> float | None:
+    """Return when a run's files of lines were last written to, epoch seconds; None when it has none."""
+    latest: float | None = None
+    for folder, _, names in os.walk(run):
+        for name in names:
+            if name.endswith(".jsonl"):
+                with contextlib.suppress(OSError):
+                    status = os.lstat(os.path.join(folder, name))
+                    if stat.S_ISREG(status.st_mode):
+                        latest = max(latest or 0.0, status.st_mtime)
+    return latest

@@ -6,6 +6,7 @@ effect, so it may be run by hand; it imports nothing outside the standard librar
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -34,8 +35,10 @@ async def beat(path: Path | None = None, alive: Callable[[], bool] = lambda: Tru
         try:
             if alive():
                 path.touch()
-        except OSError:
-            return
+        except OSError as problem:
+            # A process that is out of files may have some again the next time.
+            if problem.errno not in (errno.EMFILE, errno.ENFILE):
+                return
         await asyncio.sleep(1.0)
 
 

@@ -36,15 +36,37 @@ class _Stdout(logging.StreamHandler[TextIO]):
         super().emit(record)
 
 
+_MOST_KINDS = 100
+"""Kinds of an event that are told apart, so that they need bounded memory."""
+
+
 class Sparingly:
     """Lets an event that repeats be logged once a second at most, however many meet it."""
 
     def __init__(self, seconds: float = 1.0) -> None:
-        self._seconds, self._last = seconds, float("-inf")
+        self._seconds = seconds
+        self._last: dict[str, float] = {}
 
-    def due(self, now: float) -> bool:
-        """Tell whether to log at ``now`` (monotonic seconds)."""
-        if now - self._last < self._seconds:
+    def due(self, now: float, kind: str = "") -> bool:
+        """Tell whether to log an event of this kind at ``now`` (monotonic seconds)."""
+        if now - self._last.get(kind, float("-inf")) < self._seconds:
             return False
-        self._last = now
+        if len(self._last) >= _MOST_KINDS:
+            self._last.clear()
+        self._last[kind] = now
+        return True
+
+
+class Once:
+    """Lets what is wrong with a thing be logged once, for as many things as are remembered."""
+
+    def __init__(self, most: int = 1000) -> None:
+        self._most = most
+        self._said: set[str] = set()
+
+    def due(self, key: str) -> bool:
+        """Tell whether nothing was logged about this thing yet; beyond the most of them nothing is logged any more."""
+        if key in self._said or len(self._said) >= self._most:
+            return False
+        self._said.add(key)
         return True

@@ -6,6 +6,8 @@ import math
 import re
 from typing import NamedTuple
 
+from services.contract.fields import LEAST_RATE
+
 HIGHEST = 1_000_000
 """Records per second."""
 
@@ -96,6 +98,8 @@ def _number(text: str) -> float | None:
         value = math.nan
     if not 0 <= value <= HIGHEST:
         return None
+    if 0 < value < LEAST_RATE:
+        raise ValueError(f"a rate of 0, or of at least {LEAST_RATE:.6f} records per second")
     return int(value) if value.is_integer() else value
 
 

@@ -7,6 +7,7 @@ environment; an empty value counts as not set; all mistakes are reported togethe
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +18,9 @@ from services.contract.blocklog import MAX_BLOCK
 from services.contract.fields import is_name
 from services.runtime.errors import BadSettings
 from services.runtime.plan import read_plan
+
+ALL_INTERFACES = "*"
+"""The value of ``HOST`` for every interface of this machine, IPv4 and IPv6."""
 
 
 class Setting(NamedTuple):
@@ -49,6 +53,10 @@ def _number(low: float, high: float) -> Callable[[str], float]:
         return int(value) if value.is_integer() else value
 
     return read
+
+
+def _optional(read: Callable[[str], float]) -> Callable[[str], float | None]:
+    return lambda text: read(text) if text else None
 
 
 def _choice(*choices: str) -> Callable[[str], str]:
@@ -85,10 +93,33 @@ def _url(text: str) -> str:
     return text
 
 
+def _hosts(text: str) -> tuple[str, ...]:
+    hosts = tuple(part.strip().removeprefix("[").removesuffix("]") for part in text.split(","))
+    if hosts == (ALL_INTERFACES,):
+        return hosts
+    try:
+        for host in hosts:
+            ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError("a list of addresses like 127.0.0.1,::1, or * for all interfaces") from None
+    return tuple(dict.fromkeys(hosts))
+
+
+def _clients(text: str) -> int:
+    return _integer(1, 100_000)(text) if text else 0
+
+
+def _service(text: str) -> str:
+    # What is asked of a name server: the labels of a domain name.
+    if len(text) > 253 or not re.fullmatch(r"([A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*)?", text):
+        raise ValueError("a name that a name server knows, such as client")
+    return text
+
+
 def _token(text: str) -> str:
     # It travels in a header of HTTP.
-    if not re.fullmatch(r"[!-~]*", text):
-        raise ValueError("a token of ASCII characters without spaces")
+    if not re.fullmatch(r"[!-~]{0,512}", text):
+        raise ValueError("a token of at most 512 ASCII characters without spaces")
     return text
 
 
@@ -112,13 +143,27 @@ SETTINGS = (
     Setting(
         "SCHEMA", "person", "server", _text, "the shape of a record: person, order, sensor, or a file schemas/mine.toml"
     ),
-    Setting("CLIENTS", "1", "server", _integer(1, 100_000), "the run starts when so many clients have subscribed"),
+    Setting(
+        "CLIENTS",
+        "",
+        "server",
+        _clients,
+        "the run starts when so many clients have subscribed; empty = all that compose started, elsewhere 1",
+    ),
+    Setting("CLIENT_SERVICE", "", "server", _service, "the name whose addresses are the clients'; compose sets it"),
     Setting(
         "GRACE_SECONDS", "15", "server", _number(0, 3600), "how long after the last record a run waits for receipts"
     ),
     Setting("RESUME_SECONDS", "600", "server", _number(0, 10**6), "an interrupted run is continued within this time"),
     Setting("SEND_SECONDS", "10", "server", _number(0.1, 3600), "a client that takes no byte for this long is cut"),
     Setting("PORT", "8765", "server", _integer(1, 65535), "where clients connect"),
+    Setting(
+        "HOST",
+        "127.0.0.1",
+        "server",
+        _hosts,
+        "the addresses the server listens on, * = all interfaces; the image and compose set that",
+    ),
     Setting(
         "CONTROL_TOKEN",
         "",
@@ -130,7 +175,7 @@ SETTINGS = (
         "BLOCK_SIZES", "10,25,50,100,250", "client", _block_sizes, "messages per block, taken by the client's number"
     ),
     Setting("BLOCK_SECONDS", "5", "client", _number(0.01, 3600), "a block closes after this long even if not full"),
-    Setting("BLOCK_BYTES", "1048576", "client", _integer(1024, 2**30), "a block closes at this many bytes of records"),
+    Setting("BLOCK_BYTES", "1048576", "client", _integer(1024, 2**24), "a block closes at this many bytes of records"),
     Setting(
         "FSYNC",
         "block",
@@ -139,7 +184,11 @@ SETTINGS = (
         "forced to disk: every block, every interval (200 ms), or none",
     ),
     Setting(
-        "CONNECTIONS", "1", "client", _integer(1, 10_000), "clients run by one process, each with a log of its own"
+        "CONNECTIONS",
+        "1",
+        "client, server",
+        _integer(1, 10_000),
+        "clients run by one process, each with a log of its own",
     ),
     Setting("CLIENT_ID", "", "client", _client_id, "the client's name; empty = the container's"),
     Setting("SERVER_URL", "ws://server:8765", "client, collector", _url, "the feed"),
@@ -180,6 +229,14 @@ FOREIGN = (
     Setting(
         "FEED_SECONDS", "60", "client", _number(0, 10**7), "how long a run lasts; 0 = until the clients are stopped"
     ),
+    Setting(
+        "FEED_SILENCE",
+        "",
+        "client",
+        _optional(_number(0.01, 10**7)),
+        "seconds without a record that are too many; empty = by the feed's own rhythm",
+    ),
+    Setting("FEED_END", "", "client", _text, "how the feed says that it is over, a condition a line: close 1000"),
     Setting("FEED_MAX_BYTES", "1048576", "client", _integer(128, 2**28), "a longer message is refused"),
     Setting(
         "FEED_CONNECTS", "5", "client", _number(0.01, 1000), "connections begun per second, by one process, at most"

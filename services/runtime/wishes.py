@@ -68,7 +68,7 @@ def _wish(verb: str, object_: str, via: str) -> wire.Control:
     try:
         return msgspec.convert(said, wire.Control)
     except msgspec.ValidationError:
-        expected = "a number from 0 to 10,000,000" if verb == "rate" else "the name of a client"
+        expected = "0 or a number from 0.000001 to 10,000,000" if verb == "rate" else "the name of a client"
         raise NoWish(f"{verb} {object_!r}: expected {expected}") from None
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from websockets.exceptions import ConnectionClosed
 
 from services.contract import ledger, wire
+from services.contract.fields import utc_us
 from services.server.connection import FeedConnection
 from services.server.session import Session
 from services.server.stream import Stream
@@ -19,6 +22,15 @@ HOLDER_SECONDS = 2.0
 
 ASKED_SECONDS = 1.0
 """… but so long it has for an answer in any case. A newcomer waits meanwhile, and its records with it."""
+
+LATE_SECONDS = 1.0
+"""Within so long of a run's end a client that asks to take part is entered as late. The collector closes a run later
+than that, so that a verdict never changes after it was printed; a client that asks later belongs to the next run."""
+MOST_NAMES = 20_000
+"""How many names a run may have; four times as many as it waits for, if that is more."""
+
+MOST_RIVALS = 16
+"""How many may wait for one name at a time: each takes a second or two."""
 
 GHOST_SECONDS = 0.2
 """For the goodbye to a holder that nobody hears any more."""
@@ -32,12 +44,19 @@ class Refused(Exception):
         self.frame, self.code = frame, code
 
 
+class _Settling:
+    """How many wait for one name, and whose turn it is."""
+
+    def __init__(self) -> None:
+        self.lock, self.rivals = asyncio.Lock(), 0
+
+
 class Admission:
     """Admits clients to the current run of a stream."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._settling: dict[str, asyncio.Lock] = {}
+        self._settling: dict[str, _Settling] = {}
 
     async def admit(self, connection: FeedConnection, request: wire.Subscribe) -> Session:
         """Grant a subscription and enter it into the ledger.
@@ -48,9 +67,10 @@ class Admission:
         if request.observe:
             return self._observe(connection, request)
         # Two newcomers with one name are judged one after the other.
-        async with self._settling.setdefault(request.client, asyncio.Lock()):
+        async with self._turn(request.client):
             self._refuse_impossible(request)
             self._refuse_former(request)
+            self._refuse_one_too_many(request.client)
             run, holder = self._stream.run, self._stream.sessions.get(request.client)
             if holder is not None and holder.open:
                 await self._settle(holder, request)
@@ -59,13 +79,43 @@ class Admission:
                 raise Refused(wire.Bye(reason="next run", retry_ms=0), wire.CLOSE_LATER)
             return self._subscribe(connection, request)
 
+    @asynccontextmanager
+    async def _turn(self, name: str) -> AsyncIterator[None]:
+        settling = self._settling.setdefault(name, _Settling())
+        if settling.rivals >= MOST_RIVALS:
+            raise self._name_taken(name, f"{MOST_RIVALS} others wait to be {name}")
+        settling.rivals += 1
+        try:
+            async with settling.lock:
+                yield
+        finally:
+            settling.rivals -= 1
+            if not settling.rivals:
+                self._settling.pop(name, None)
+
+    def _refuse_one_too_many(self, name: str) -> None:
+        run = self._stream.run
+        most = max(MOST_NAMES, 4 * run.settings.clients)
+        if name not in run.book.clients and len(run.book.clients) >= most:
+            detail = f"run {run.name} has had {most} names, and takes no other"
+            raise Refused(wire.Error(code=wire.TOO_MANY, detail=detail), wire.CLOSE_LATER)
+
     def _refuse_impossible(self, request: wire.Subscribe) -> None:
         run = self._stream.run
         if request.after > run.book.total:
             detail = f"after {request.after} is beyond the run's {run.book.total} records"
             raise Refused(wire.Error(code="bad_after", detail=detail), wire.CLOSE_PROTOCOL)
         if run.state == "ended" and request.client not in run.book.clients:
+            self._enter_late(request)
             raise Refused(wire.Bye(reason="ended", retry_ms=2000), wire.CLOSE_LATER)
+
+    def _enter_late(self, request: wire.Subscribe) -> None:
+        run = self._stream.run
+        now_us, book = run.clock.now_us(), run.book
+        is_in_time = book.end is not None and now_us - utc_us(book.end.at) <= LATE_SECONDS * 1_000_000
+        if is_in_time and request.client not in book.late:
+            run.enter(ledger.Late(at=run.at(), client=request.client, instance=request.instance))
+            log.warning("client came after the run", extra={"client": request.client, "run": run.name})
 
     def _refuse_former(self, request: wire.Subscribe) -> None:
         # What the other process has logged since, this one does not know of: it would log it twice.
@@ -77,7 +127,7 @@ class Admission:
         if not request.instance or request.instance != holder.instance:
             if await self._answers(holder):
                 raise self._name_taken(request.client, f"another process answers as {request.client}")
-            log.warning("silent client superseded", extra={"client": request.client})
+            self._stream.refusals.note("stalled", "silent client superseded", client=request.client)
         holder.cause = "superseded"
         holder.leave()
         holder.connection.say(wire.Bye(reason="superseded", retry_ms=0))
@@ -95,7 +145,7 @@ class Admission:
 
     def _name_taken(self, name: str, detail: str) -> Refused:
         suggest = self._free_name(name)
-        log.warning("name taken", extra={"client": name, "suggest": suggest})
+        self._stream.refusals.note("later", "name taken", client=name, suggest=suggest)
         return Refused(wire.Error(code="name_taken", detail=detail, suggest=suggest), None)
 
     def _free_name(self, name: str) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
+import socket
 import time
 import uuid
 from collections.abc import Sequence
-from pathlib import Path
-from urllib.parse import urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
@@ -19,23 +17,26 @@ from websockets.typing import Subprotocol
 from services.contract import wire
 from services.runtime import heartbeat, token
 from services.runtime.clock import Clock, boot_id
-from services.runtime.errors import PortInUse
 from services.runtime.files import forget_old_runs, probe
+from services.runtime.jsonlogs import Sparingly
 from services.runtime.strain import Strain
-from services.server import garbage
+from services.server import another, garbage, names
 from services.server.admit import Admission
+from services.server.another import Look
+from services.server.bind import BACKLOG, bound, listen
 from services.server.connection import WRITE_LIMIT, FeedConnection, connection_of
 from services.server.converse import Conversation
+from services.server.expected import Expected
 from services.server.generate import Feed
 from services.server.lifecycle import Lifecycle
 from services.server.metrics import CONTENT_TYPE, ServerMetrics
 from services.server.runs import Runs
 from services.server.settings import ServerSettings
 from services.server.stream import Stream
+from services.server.wishes import may_control
 
 log = logging.getLogger(__name__)
 
-_BACKLOG = 1024
 _SYNC_SECONDS = 0.2
 _STEP_SECONDS = 0.05
 _LOOK_SECONDS = 0.25
@@ -46,65 +47,72 @@ _ALIVE_SECONDS = 5.0
 """How often it is looked for peers that have been quiet."""
 _BETWEEN_RUNS_SECONDS = 2.0
 """After the end of a run: time for clients to seal, and for the collector to close."""
+_COUNT_SECONDS = 0.3
+"""Between two questions how many containers of clients have been started, while a run waits for them."""
 
 
 class App:
-    """Everything that lives as long as the process."""
+    """Everything that lives as long as the process.
 
-    def __init__(self, settings: ServerSettings) -> None:
+    Args:
+        settings: what the operator chose.
+        feed: what is played, when it has been made already.
+        seen: what `another.watch` returned, when the folder was watched already.
+
+    Raises:
+        AnotherServer: another server plays in this folder.
+        UnwritableFolder: the folder of the ledgers refuses.
+    """
+
+    def __init__(self, settings: ServerSettings, feed: Feed | None = None, seen: Look | None = None) -> None:
         self.settings = settings
         self.clock = Clock()
         self.root = settings.volumes / "ledger"
-        feed = Feed(settings.schema, settings.locale, settings.seed)
+        feed = feed or Feed(settings.schema, settings.locale, settings.seed)
         self.strain = Strain()
         instance = uuid.uuid4().hex[:12]
         self.runs = Runs(self.root, feed, settings, self.clock, self.strain, boot=boot_id(), instance=instance)
         self.played = 1
-        self.stream = Stream(self.runs.begin(), self.clock)
-        self.lifecycle = Lifecycle(self.stream.run, asyncio.get_running_loop().time())
+        probe(self.root)
+        self.stream = Stream(self.runs.begin(seen), self.clock)
+        self.expected = Expected(settings.client_service, settings.connections)
+        self.lifecycle = Lifecycle(self.stream.run, asyncio.get_running_loop().time(), self.expected)
         self.admission = Admission(self.stream)
         self.metrics = ServerMetrics(self.stream)
         self.conversations: set[Conversation] = set()
         self.token = settings.control_token
         self.draining = False
+        self._tidying = Sparingly(60)
 
-    async def listen(self) -> Server:
-        """Start to listen.
-
-        Raises:
-            PortInUse: another process does already.
-        """
-        try:
-            return await serve(
-                self._converse,
-                None,
-                self.settings.port,
-                create_connection=connection_of(self.clock),
-                process_request=self._answer_plain,
-                select_subprotocol=_subprotocol,
-                subprotocols=[Subprotocol(wire.SUBPROTOCOL)],
-                # A page in somebody's browser says its origin; clients of a feed have none.
-                origins=[None],
-                compression=None,
-                max_size=wire.MAX_CLIENT_FRAME,
-                open_timeout=5,
-                write_limit=WRITE_LIMIT,
-                # It would have a task for every connection: see keep_alive.
-                ping_interval=None,
-                server_header=None,
-                # When all come at once, as after a restart, whoever finds no place here asks again a second later.
-                backlog=_BACKLOG,
-            )
-        except OSError as problem:
-            if problem.errno == errno.EADDRINUSE:
-                raise PortInUse("PORT", self.settings.port) from problem
-            raise
+    async def accept(self, listener: socket.socket) -> Server:
+        """Accept connections of a socket that listens."""
+        return await serve(
+            self._converse,
+            sock=listener,
+            create_connection=connection_of(self.clock, self.stream.refusals, self.settings.send_seconds),
+            process_request=self._answer_plain,
+            select_subprotocol=_subprotocol,
+            subprotocols=[Subprotocol(wire.SUBPROTOCOL)],
+            # A page in somebody's browser says its origin; clients of a feed have none.
+            origins=[None],
+            compression=None,
+            max_size=wire.MAX_CLIENT_FRAME,
+            # What a client sends is answered at once; frames wait only while one is being answered.
+            max_queue=4,
+            open_timeout=5,
+            write_limit=WRITE_LIMIT,
+            # It would have a task for every connection: see keep_alive.
+            ping_interval=None,
+            server_header=None,
+            backlog=BACKLOG,
+        )
 
     async def _converse(self, connection: ServerConnection) -> None:
         if not isinstance(connection, FeedConnection):
             raise TypeError(f"connections are made by listen(), not {type(connection)}")
+        connection.operator = may_control(connection.authority(), self.token, local=connection.local)
         connection.forget_handshake()
-        conversation = Conversation(connection, self.stream, self.admission, self.token)
+        conversation = Conversation(connection, self.stream, self.admission)
         self.conversations.add(conversation)
         try:
             await conversation.run()
@@ -112,7 +120,8 @@ class App:
             self.conversations.discard(conversation)
 
     def _answer_plain(self, connection: ServerConnection, request: Request) -> Response | None:
-        path = urlsplit(request.path).path
+        # As it stands: what is no address at all is none of the two.
+        path = request.path.partition("?")[0]
         if path == "/healthz":
             return connection.respond(200, f"{self.stream.run.state}\n")
         if path == "/metrics":
@@ -131,12 +140,14 @@ class App:
             if not writer.writable:
                 writer.flush()
                 self.stream.wake()
+            if now - touched > _TOUCH_SECONDS:
+                # Of an ended run too, and on a disk that refuses what is written: another server sees that this lives.
+                with contextlib.suppress(OSError):
+                    writer.touch()
+                touched = now
             # The ledger says itself what is wrong, once.
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(writer.sync)
-                if now - touched > _TOUCH_SECONDS:
-                    writer.touch()
-                    touched = now
 
     async def keep_time(self) -> None:
         """Start, resume and end runs; cut off who does not read; play the next run."""
@@ -157,12 +168,21 @@ class App:
                 except OSError as problem:
                     log.warning("next run not opened, trying again", extra={"why": str(problem)})
 
-    async def keep_alive(self, server: Server) -> None:
+    async def keep_count(self) -> None:
+        """Find out, while a run waits, how many clients have been started, where a name server tells."""
+        loop, chosen = asyncio.get_running_loop(), self.settings
+        while chosen.client_service and not chosen.clients:
+            if self.stream.run.state == "waiting":
+                addresses = await asyncio.to_thread(names.count, chosen.client_service)
+                self.expected.note(loop.time(), addresses)
+            await asyncio.sleep(_COUNT_SECONDS)
+
+    async def keep_alive(self, servers: Sequence[Server]) -> None:
         """Find the connections whose peer is gone without a word."""
         while True:
             await asyncio.sleep(_ALIVE_SECONDS)
             now = asyncio.get_running_loop().time()
-            for connection in server.connections:
+            for connection in [connection for server in servers for connection in server.connections]:
                 if isinstance(connection, FeedConnection):
                     connection.keep_alive(now)
 
@@ -177,20 +197,25 @@ class App:
         self.played += 1
         self.stream.begin(run)
         garbage.look_at_all()
-        self.lifecycle = Lifecycle(run, asyncio.get_running_loop().time())
+        self.lifecycle = Lifecycle(run, asyncio.get_running_loop().time(), self.expected)
         for conversation in self.conversations:
             conversation.welcome()
 
     async def forget_old_runs(self) -> None:
         """Remove old ledgers, as far as the operator wants that."""
         while self.settings.keep_runs:
-            await asyncio.to_thread(forget_old_runs, self.root, self.settings.keep_runs, time.time())
+            try:
+                await asyncio.to_thread(forget_old_runs, self.root, self.settings.keep_runs, time.time())
+            except OSError as problem:
+                if self._tidying.due(time.monotonic()):
+                    log.warning("old runs not removed", extra={"path": str(self.root), "why": str(problem)})
             await asyncio.sleep(_TIDY_SECONDS)
 
-    async def drain(self, server: Server) -> None:
+    async def drain(self, servers: Sequence[Server]) -> None:
         """Stop in good order: pause the run, say goodbye, leave a ledger that tells all."""
         self.draining = True
-        server.close(close_connections=False)
+        for server in servers:
+            server.close(close_connections=False)
         run = self.stream.run
         if run.book.goes:
             run.pace(None)
@@ -204,20 +229,32 @@ def _subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprot
 
 
 async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
-    """Serve until told to stop."""
-    probe(Path(settings.volumes) / "ledger")
-    app = App(settings)
-    server = await app.listen()
-    with garbage.settled(), token.handed_on(app.root, settings.control_token) as app.token:
-        log.info("listening", extra={"port": settings.port, "run": app.stream.run.name})
-        await _serve(app, server, stop)
+    """Serve until told to stop.
+
+    Nothing is written before it is certain that this server may play: a refused start changes nothing.
+
+    Raises:
+        OperatorError: the address, the port or the folder cannot be used, or another server plays in the folder.
+    """
+    with bound(settings.host, settings.port) as sockets:
+        feed = Feed(settings.schema, settings.locale, settings.seed)
+        try:
+            seen = await asyncio.to_thread(another.watch, settings.volumes / "ledger", stop.is_set)
+        except another.Stopped:
+            return 0
+        listen(sockets, settings.port)
+        app = App(settings, feed, seen)
+        servers = [await app.accept(listener) for listener in sockets]
+        with garbage.settled(), token.handed_on(app.root, settings.control_token) as app.token:
+            log.info("listening", extra={"host": settings.host, "port": settings.port, "run": app.stream.run.name})
+            await _serve(app, servers, stop)
     # Last, when nobody syncs any more; what is wrong with a disk that refuses has been said.
     with contextlib.suppress(OSError):
         app.stream.run.ledger.close()
     return 0
 
 
-async def _serve(app: App, server: Server, stop: asyncio.Event) -> None:
+async def _serve(app: App, servers: Sequence[Server], stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(work)
@@ -225,13 +262,14 @@ async def _serve(app: App, server: Server, stop: asyncio.Event) -> None:
                 app.stream.play(),
                 app.keep_ledger(),
                 app.keep_time(),
-                app.keep_alive(server),
+                app.keep_alive(servers),
+                app.keep_count(),
                 app.forget_old_runs(),
                 app.strain.watch(),
                 heartbeat.beat(),
             )
         ]
         await stop.wait()
-        await app.drain(server)
+        await app.drain(servers)
         for task in tasks:
             task.cancel()

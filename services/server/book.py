@@ -5,31 +5,39 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from services.contract import ledger
+from services.contract.fields import MAX_INTEGER
 from services.contract.ranges import Ranges
 from services.contract.wire import State
 from services.server.progress import Progress
 from services.server.schedule import Schedule, Stretch
 
+MOST_FORMER = 16
+"""How many processes that had a name before are remembered."""
 
-@dataclass
+_MOST_INSTANCE = 64
+
+
+@dataclass(slots=True)
 class ClientBook:
     """What the ledger says of one client."""
 
     fence: int = 0
     session: int = 0
     instance: str = ""
-    former: frozenset[str] = frozenset()
-    """The processes that had the name before: another took it over, so none of them has it again."""
+    former: tuple[str, ...] = ()
+    """The last processes that had the name before: another took it over, so none of them has it again."""
     sent: int = 0
     receipted: int = 0
     receipts: dict[int, Ranges] = field(default_factory=dict)
-    mismatched: frozenset[tuple[int, int]] = frozenset()
+    entered: int = 0
+    """How many receipts the ledger holds."""
+    mismatched: set[tuple[int, int]] = field(default_factory=set)
     left: ledger.Cause | None = None
 
     def follow(self, former: str, instance: str) -> None:
         """Remember a process that had the name before another one."""
         if former not in ("", instance):
-            self.former |= {former}
+            self.former = (*(it for it in self.former if it != former), former)[-MOST_FORMER:]
 
     def has_receipt(self, session: int, block: int) -> bool:
         """Tell whether the ledger holds the receipt of this block."""
@@ -39,8 +47,9 @@ class ClientBook:
         """Take in a receipt; one that was there already changes nothing."""
         self.receipted = max(self.receipted, entry.last)
         self.receipts.setdefault(entry.session, Ranges()).add(entry.block, entry.block)
+        self.entered += 1
         if not entry.match:
-            self.mismatched |= {(entry.session, entry.block)}
+            self.mismatched.add((entry.session, entry.block))
 
 
 class RunBook:
@@ -57,6 +66,8 @@ class RunBook:
         """Records per second, as last set; it stays through a pause. None while nobody has set it."""
         self.held = False
         """An operator paused the run, so a server that starts does not resume it by itself."""
+        self.late: set[str] = set()
+        """Who asked to take part after the run had ended."""
 
     @property
     def state(self) -> State:
@@ -93,13 +104,12 @@ class RunBook:
                 client = self.clients[entry.client]
                 if entry.fence == client.fence:
                     client.left = entry.cause
-            case ledger.Control(wish="pause" | "resume"):
-                self.held = entry.wish == "pause"
-            case ledger.Control(wish="rate"):
-                self.rate = entry.value
-                self.progress.end()
+            case ledger.Control():
+                self._control(entry)
             case ledger.End():
                 self.end = entry
+            case ledger.Late():
+                self.late.add(entry.client)
             case _:
                 pass
 
@@ -108,17 +118,31 @@ class RunBook:
         self.progress.apply(entry)
         self.rate = self.rate if entry.rate is None else entry.rate
 
+    def _control(self, entry: ledger.Control) -> None:
+        if entry.wish in ("pause", "resume"):
+            self.held = entry.wish == "pause"
+        elif entry.wish == "rate":
+            self.rate = entry.value
+            self.progress.end()
+
     def _subscribe(self, entry: ledger.Subscribe) -> None:
         self.fence = max(self.fence, entry.fence)
         if entry.observe:
             return
         client = self.clients.setdefault(entry.client, ClientBook())
+        # A longer one was never granted by a server that knows this bound, so nothing will be compared with it.
+        instance = entry.instance if len(entry.instance) <= _MOST_INSTANCE else ""
         if entry.fence < client.fence:
-            client.follow(entry.instance, client.instance)
+            client.follow(instance, client.instance)
             return
-        client.follow(client.instance, entry.instance)
+        client.follow(client.instance, instance)
         client.fence, client.session, client.left = entry.fence, entry.session, None
-        client.instance = entry.instance
+        client.instance = instance
+
+    @property
+    def playable(self) -> bool:
+        """Whether a server can go on from here: with every record in a stretch, and a fence that can still rise."""
+        return self.schedule.whole and self.fence < MAX_INTEGER // 2
 
     def awaited(self) -> list[str]:
         """Return the clients that have not receipted the last seq and have not left on purpose."""

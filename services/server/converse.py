@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 
 from websockets.exceptions import ConnectionClosed
 
@@ -11,22 +10,34 @@ from services.contract import ledger, wire
 from services.contract.blocklog import MAX_BLOCK
 from services.contract.errors import PeerError
 from services.contract.ranges import Ranges
+from services.runtime.allowance import Allowance
 from services.server import wishes
 from services.server.admit import Admission, Refused
 from services.server.connection import FeedConnection, nothing
+from services.server.refusals import Cause
 from services.server.session import Session
 from services.server.stream import Stream
 
-log = logging.getLogger(__name__)
+SUBSCRIPTIONS_AT_ONCE, SUBSCRIPTIONS_PER_SECOND = 10, 1 / 6
+"""On one connection, in one run: each is a line of the ledger. A client needs one, and one for each suggested name."""
+
+MORE_RECEIPTS = 1000
+"""How many receipts a client may send beyond two for each record that it was sent; a block holds at least one record,
+and only what a crash took may be logged and receipted again."""
+
+CLOSE_FAULT = 1011
+_FAULT_SECONDS = 1.0
+_MOST_SAID = 300
 
 
 class Conversation:
     """Answers the frames of one client, in the order in which they came."""
 
-    def __init__(self, connection: FeedConnection, stream: Stream, admission: Admission, token: str) -> None:
-        self._connection, self._stream, self._admission, self._token = connection, stream, admission, token
+    def __init__(self, connection: FeedConnection, stream: Stream, admission: Admission) -> None:
+        self._connection, self._stream, self._admission = connection, stream, admission
         self.session: Session | None = None
         self.welcomed = False
+        self._subscriptions = Allowance(SUBSCRIPTIONS_AT_ONCE, SUBSCRIPTIONS_PER_SECOND, connection.heard)
 
     async def run(self) -> None:
         """Converse until the connection ends, whoever ends it."""
@@ -43,6 +54,10 @@ class Conversation:
             await self._refuse(wire.Error(code=code, detail=problem.detail[:300]), wire.CLOSE_PROTOCOL)
         except Refused as refusal:
             await self._refuse(refusal.frame, refusal.code or wire.CLOSE_PROTOCOL)
+        except Exception as problem:  # noqa: BLE001
+            # Of this one connection: the others go on.
+            self._stream.refusals.note("fault", "connection failed", problem, peer=self._connection.peer)
+            await self._connection.end(CLOSE_FAULT, "internal error", _FAULT_SECONDS)
         finally:
             self.forget()
 
@@ -50,6 +65,7 @@ class Conversation:
         """Tell the client which run is on; an older subscription is over with its run."""
         self.session = None
         self.welcomed = True
+        self._subscriptions = Allowance(SUBSCRIPTIONS_AT_ONCE, SUBSCRIPTIONS_PER_SECOND, self._connection.heard)
         self._connection.say(self._stream.run.welcome())
 
     def forget(self) -> None:
@@ -76,11 +92,16 @@ class Conversation:
     async def _refuse(self, frame: wire.Frame, code: int) -> None:
         if self.session is not None and self.session.cause == "lost":
             self.session.cause = "protocol"
-        log.warning("peer refused", extra={"peer": str(self._connection.remote_address), "why": str(frame)})
+        later = code == wire.CLOSE_LATER
+        limited = isinstance(frame, wire.Error) and frame.code == wire.TOO_MANY
+        cause: Cause = "too_many" if limited else "later" if later else "protocol"
+        self._stream.refusals.note(cause, "peer refused", peer=self._connection.peer, why=str(frame)[:_MOST_SAID])
         self._connection.say(frame)
         await self._connection.end(code, "protocol" if isinstance(frame, wire.Error) else "try again later")
 
     async def _answer(self, frame: wire.FromClient, arrived_us: int) -> None:
+        if not isinstance(frame, wire.Receipt) and not self._connection.allowed():
+            raise Refused(wire.Error(code=wire.TOO_MANY, detail="too many messages per second"), wire.CLOSE_PROTOCOL)
         match frame:
             case wire.Ping():
                 now_us = self._stream.run.clock.now_us()
@@ -105,6 +126,11 @@ class Conversation:
         if request.run not in ("", self._stream.run.name):
             # It crossed the welcome of the next run on its way: the client will ask again for that one.
             return
+        if not self._subscriptions.take(self._connection.heard):
+            detail = "too many subscriptions on one connection"
+            raise Refused(wire.Error(code=wire.TOO_MANY, detail=detail), wire.CLOSE_PROTOCOL)
+        # Until this is decided, for seconds at times, what else the peer sends is not taken into memory.
+        self._connection.hold_reading()
         try:
             session = await self._admission.admit(self._connection, request)
         except Refused as refusal:
@@ -112,6 +138,8 @@ class Conversation:
                 raise
             self._connection.say(refusal.frame)
             return
+        finally:
+            self._connection.go_on_reading()
         self.session = session
         client = session.run.book.clients.get(session.name)
         self._connection.say(
@@ -131,14 +159,18 @@ class Conversation:
             detail = "a receipt needs a subscription" if session is None else "an observer sends no receipts"
             raise Refused(wire.Error(code="not_subscribed", detail=detail), wire.CLOSE_PROTOCOL)
         run, book = session.run, session.run.book
-        self._refuse_impossible(receipt, max(book.clients[session.name].sent, session.sent), session.number)
         client = book.clients[session.name]
+        sent = max(client.sent, session.sent)
+        self._refuse_impossible(receipt, sent, session.number)
         if client.has_receipt(receipt.session, receipt.block):
             agreed = (receipt.session, receipt.block) not in client.mismatched
             again = wire.Recorded(session=receipt.session, block=receipt.block, match=agreed)
             # Its line may still wait for the disk.
             run.ledger.follow(lambda: self._connection.say(again))
             return
+        if client.entered >= 2 * sent + MORE_RECEIPTS:
+            detail = f"{client.entered} receipts for {sent} records"
+            raise Refused(wire.Error(code=wire.TOO_MANY, detail=detail), wire.CLOSE_PROTOCOL)
         match = self._agrees(receipt)
         entry = ledger.Receipt(
             at=run.at(),
@@ -155,7 +187,7 @@ class Conversation:
         )
         if not match:
             extra = {"client": session.name, "block": receipt.block, "first": receipt.first, "last": receipt.last}
-            log.warning("receipt does not match", extra=extra)
+            self._stream.refusals.note("receipt", "receipt does not match", **extra)
         answer = wire.Recorded(session=receipt.session, block=receipt.block, match=match)
         run.enter(entry, then=lambda: self._connection.say(answer))
 
@@ -176,11 +208,11 @@ class Conversation:
             raise Refused(wire.Error(code="bad_receipt", detail=detail), wire.CLOSE_PROTOCOL)
 
     def _control(self, control: wire.Control) -> None:
-        if not wishes.may_control(self._connection, self._token):
+        if not self._connection.operator:
             detail = "control is for loopback or the holder of the token"
             raise Refused(wire.Error(code="unauthorized", detail=detail), wire.CLOSE_UNAUTHORIZED)
         try:
-            answer: wire.Frame = wishes.grant(control, self._stream, str(self._connection.remote_address[0]))
+            answer: wire.Frame = wishes.grant(control, self._stream, self._connection.peer)
         except wishes.Declined as declined:
             # A slip of the operator's hand is no breach of the protocol: the connection stays.
             answer = declined.frame

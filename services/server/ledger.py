@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from operator import itemgetter
 from pathlib import Path
 
 from services.contract import ledger
-from services.contract.errors import LineError
+from services.contract.errors import LineError, MalformedLine, TornLine, UnsupportedVersion
+from services.contract.fields import MAX_INTEGER, utc_us
 from services.contract.histogram import Histogram
 from services.contract.line import FIRST
 from services.runtime.files import LineFile, make_folder
+from services.runtime.lines import InTheWay, Line, lines, open_regular
 
 log = logging.getLogger(__name__)
 
 Then = Callable[[], None]
+
+MAX_LINE = 1024 * 1024
+"""Bytes of a line that is read back. The longest ones are receipts, made of frames of 64 KiB."""
+
+_PIECE = 256 * 1024
+_MOST_SAID = 300
 
 
 class LedgerWriter:
@@ -145,20 +155,69 @@ class LedgerWriter:
             self._file.close()
 
 
-def read(folder: Path) -> list[ledger.Entry]:
-    """Return the good lines of all ledgers of a run, in the order of their times.
+def entries(folder: Path) -> Iterator[ledger.Entry | None]:
+    """Yield the lines of all ledgers of a run in the order of their times, a piece of each file in memory at a time.
 
-    Torn tails are a crash's, damaged lines the collector's to report: both are passed over here.
+    Torn tails are a crash's, damaged lines the collector's to report: both are passed over here. For a line that is
+    whole and not of the format, so that nobody knows what it did to the run, None comes instead.
     """
-    entries: list[ledger.Entry] = []
-    for path in sorted(folder.glob("*.jsonl")):
-        for line in path.read_bytes().splitlines(keepends=True):
-            try:
-                entries.append(ledger.codec.decode(line)[1])
-            except LineError as problem:
-                log.warning("ledger line passed over", extra={"path": str(path), "why": str(problem)})
-    # Stable: lines of one file with one time keep their order.
-    return sorted(entries, key=lambda entry: entry.at)
+    # Stable: lines of one file keep their order, whatever their times.
+    timed = heapq.merge(*(_timed(path) for path in sorted(folder.glob("*.jsonl"))), key=itemgetter(0))
+    return (entry for _, entry in timed)
+
+
+def _timed(path: Path) -> Iterator[tuple[str, ledger.Entry | None]]:
+    """Yield the lines of one ledger, each with its time, which never goes back."""
+    at, passed_over, why = "", 0, ""
+    for line in _lines(path):
+        entry: ledger.Entry | None = None
+        try:
+            if line.data is None:
+                raise (MalformedLine if line.ended else TornLine)(
+                    f"{line.size} bytes; a line of a ledger has at most {MAX_LINE}"
+                )
+            entry = ledger.codec.decode(line.data)[1]
+            at = max(at, _checked(entry.at))
+            yield at, entry
+        except LineError as problem:
+            passed_over, why = passed_over + 1, why or f"at byte {line.at}: {problem}"[:_MOST_SAID]
+            if isinstance(problem, (MalformedLine, UnsupportedVersion)):
+                yield at, None
+    if passed_over:
+        log.warning("ledger lines passed over", extra={"path": str(path), "lines": passed_over, "why": why})
+
+
+def _lines(path: Path) -> Iterator[Line]:
+    """Yield the lines of a file that is not held open between pieces: a run may have more ledgers than descriptors."""
+    at, more = 0, True
+    while more:
+        piece, began, more = list[Line](), at, False
+        try:
+            with open_regular(path) as file:
+                file.seek(at)
+                for line in lines(file, MAX_LINE, MAX_INTEGER):
+                    piece.append(line)
+                    at = line.at + line.size
+                    if more := at - began >= _PIECE:
+                        break
+        except InTheWay as problem:
+            log.warning("not a ledger", extra={"path": str(path), "why": str(problem)})
+        yield from piece
+
+
+def _checked(at: str) -> str:
+    """Return the time of a line.
+
+    Raises:
+        MalformedLine: it is none, or none that can be counted in our integers.
+    """
+    try:
+        good = 0 <= utc_us(at) <= MAX_INTEGER
+    except (ValueError, OverflowError):
+        good = False
+    if not good:
+        raise MalformedLine(f"{at[:40]!r} is no time")
+    return at
 
 
 def last_alive_us(folder: Path) -> int:

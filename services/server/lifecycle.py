@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from services.contract import ledger
+from services.server.expected import Expected
 from services.server.run import Run
 
 JOIN_QUIET_SECONDS = 1.0
-"""Containers of one ``up`` come within moments of each other, and nobody tells how many there are: unless ``CLIENTS``
-does, the clock starts when no more of them come …"""
+"""Containers of one ``up`` come within moments of each other: unless ``CLIENTS`` says how many there are, the clock
+starts when no more of them come, and, where the name server tells how many have been started, when these are there …"""
 
 FIRST_QUIET_SECONDS = 1.5
 """… a little longer after the first one, on whose heels the others are …"""
 
 JOIN_AT_MOST_SECONDS = 10.0
-"""… but it does not wait for ever."""
+"""… but it does not wait for ever (nor where the number is known: `expected.AT_MOST_SECONDS`)."""
 
 RETURN_SECONDS = 1.0
 """How long a paused run waits, when its server is back, for its clients to be back too."""
@@ -22,8 +23,8 @@ RETURN_SECONDS = 1.0
 class Lifecycle:
     """Moves one run through its states. Times are monotonic seconds unless they end in ``_us``."""
 
-    def __init__(self, run: Run, now: float) -> None:
-        self.run = run
+    def __init__(self, run: Run, now: float, expected: Expected | None = None) -> None:
+        self.run, self._number = run, expected or Expected()
         self._fence, self._joined, self._enough_since = run.book.fence, now, None if run.book.fence == 0 else now
         self._began = now
         self._progress, self._progressed = (0, 0), now
@@ -41,6 +42,9 @@ class Lifecycle:
         if self._fence != book.fence:
             self._fence, self._joined = book.fence, now
         if book.state == "waiting" and self._all_here(now, connected):
+            if self._is_told(now):
+                number = self._number
+                self.run.enter(ledger.Expect(at=self.run.at(), clients=number.clients, source=number.source))
             self.run.start()
         elif self._resume and book.halted and not book.held:
             if self._expected <= connected or now - self._began > RETURN_SECONDS:
@@ -50,7 +54,7 @@ class Lifecycle:
             self.run.finish(reason)
 
     def _all_here(self, now: float, connected: set[str]) -> bool:
-        if len(connected) < self.run.settings.clients:
+        if len(connected) < self.run.settings.least_clients:
             self._enough_since = None
             return False
         if self._enough_since is None:
@@ -58,7 +62,14 @@ class Lifecycle:
         if self.run.settings.clients > 1:
             return True
         quiet = JOIN_QUIET_SECONDS if len(connected) > 1 else FIRST_QUIET_SECONDS
-        return now - self._joined >= quiet or now - self._enough_since >= JOIN_AT_MOST_SECONDS
+        is_quiet = now - self._joined >= quiet or now - self._enough_since >= JOIN_AT_MOST_SECONDS
+        if self._is_told(now):
+            return is_quiet and self._number.may_start(now, len(connected), self._enough_since)
+        return is_quiet
+
+    def _is_told(self, now: float) -> bool:
+        # What the operator said comes first, even when it is 1.
+        return not self.run.settings.clients and self._number.is_known(now)
 
     def _over(self, now: float, delivered: int) -> ledger.EndReason | None:
         book = self.run.book

@@ -81,6 +81,10 @@ class ServerMetrics(Collector):
         buffered = sum(session.connection.buffered for session in open_ones)
         yield _gauge("clients", "Clients that are subscribed.", len(open_ones))
         yield _gauge("observers", "Observers that are subscribed.", len(stream.observers))
+        yield _labelled(
+            CounterMetricFamily("streamgauge_refusals", "Peers, or what they sent, refused.", labels=["cause"]),
+            stream.refusals.counts,
+        )
         yield _gauge("lag_records", "How far the client that is most behind is behind what is due.", lag)
         yield _gauge("buffered_bytes", "Bytes that wait in this process for clients to read.", buffered)
         yield _counter("sent_records", "Records handed to clients.", stream.delivered)

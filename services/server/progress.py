@@ -62,4 +62,4 @@ class Progress:
         if self._number is None:
             return None
         number = self._number + 1 if self.on else self._number
-        return number, plan.stages[number - 1]
+        return (number, plan.stages[number - 1]) if number <= len(plan.stages) else None

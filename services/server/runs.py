@@ -7,13 +7,16 @@ import logging
 from pathlib import Path
 
 from services.contract import ledger
-from services.contract.fields import utc_text, utc_us
+from services.contract.fields import utc_text
 from services.runtime.clock import STEP_NS, Clock
 from services.runtime.strain import Strain
 from services.runtime.version import SOFTWARE
+from services.server import another, process
+from services.server.another import Look
 from services.server.book import RunBook
 from services.server.generate import FAKER_VERSION, Feed
-from services.server.ledger import LedgerWriter, last_alive_us, read
+from services.server.ledger import LedgerWriter, entries, last_alive_us
+from services.server.past import Past
 from services.server.pools import POOL
 from services.server.run import Run
 from services.server.settings import ServerSettings
@@ -37,30 +40,48 @@ class Runs:
     ) -> None:
         self.root, self.feed, self.settings, self.clock, self.strain = root, feed, settings, clock, strain
         self.boot, self.instance = boot, instance
+        self._process = process.own()
 
-    def begin(self) -> Run:
-        """Continue the newest run when it was interrupted and can be continued; otherwise open a new one."""
-        newest = max(self._names(), default=None)
-        if newest is not None:
-            entries = read(self.root / newest)
-            self._never_back(entries)
-            opening = next((entry for entry in entries if isinstance(entry, ledger.Open)), None)
-            if opening is not None and not any(isinstance(entry, ledger.End) for entry in entries):
+    def begin(self, seen: Look | None = None) -> Run:
+        """Continue the newest run when it was interrupted and can be continued; otherwise open a new one.
+
+        Args:
+            seen: what `another.watch` returned, when the folder was watched already.
+
+        Raises:
+            AnotherServer: another server plays in this folder.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        seen = another.watch(self.root) if seen is None else seen
+        while True:
+            with another.turn(self.root):
+                if not another.look(self.root).has_changed_since(seen):
+                    return self._begin()
+            # Another server that starts at the same time was first. Watched without the lock: others wait for it.
+            seen = another.watch(self.root)
+
+    def _begin(self) -> Run:
+        if newest := another.newest_run(self.root):
+            past = Past(entries(self.root / newest))
+            self._never_back(past.last_us)
+            if past.opening is not None and not past.ended:
                 outage_us = self.clock.now_us() - last_alive_us(self.root / newest)
-                run = self._continued(newest, opening, entries)
-                if self._same(opening) and outage_us <= self.settings.resume_seconds * 1_000_000:
+                run = self._run(newest, past.book)
+                if past.obstacle is not None:
+                    log.warning("run cannot be continued", extra={"run": newest, "why": past.obstacle})
+                elif self._same(past.opening) and outage_us <= self.settings.resume_seconds * 1_000_000:
                     log.info("run continued", extra={"run": run.name, "state": run.state})
                     return run
                 run.finish("abandoned")
                 run.ledger.close()
         return self.open()
 
-    def _never_back(self, entries: list[ledger.Entry]) -> None:
+    def _never_back(self, last_us: int) -> None:
         """Go on from the ledger's own time when somebody set the wall clock back while no server was there.
 
         Else what was sent would be due again, and runs would not be told apart by their age.
         """
-        moved_us = self.clock.not_before(max((utc_us(entry.at) for entry in entries), default=0))
+        moved_us = self.clock.not_before(last_us)
         if moved_us > STEP_NS // 1000:
             log.warning("wall clock is behind the ledger", extra={"seconds": moved_us / 1_000_000})
 
@@ -86,15 +107,6 @@ class Runs:
         log.info("run opened", extra={"run": name, "total": self.settings.records, "rate": run.rate})
         return run
 
-    def _names(self) -> list[str]:
-        return [path.name for path in self.root.iterdir() if path.is_dir()] if self.root.is_dir() else []
-
-    def _continued(self, name: str, opening: ledger.Open, entries: list[ledger.Entry]) -> Run:
-        book = RunBook(opening.total)
-        for entry in entries:
-            book.apply(entry)
-        return self._run(name, book)
-
     def _same(self, opening: ledger.Open) -> bool:
         plan = self.settings.rate
         wanted = (self.feed.identity, self.settings.records, plan.rate, plan.text)
@@ -118,8 +130,9 @@ class Runs:
                 pool=POOL,
                 total=book.total,
                 rate=run.plan.rate,
-                clients=self.settings.clients,
+                clients=self.settings.least_clients,
                 plan=run.plan.text,
+                process=None if self._process is None else str(self._process),
             )
         )
         # A disk that refuses now is asked again by whoever keeps the ledger.

@@ -43,6 +43,11 @@ class Schedule:
         """Whether the clock stands still for the feed."""
         return bool(self.stretches) and self.stretches[-1].rate is None
 
+    @property
+    def whole(self) -> bool:
+        """Whether every record is in a stretch: false when what came first is missing."""
+        return not self.stretches or self.stretches[0].first == 1
+
     def head(self, now_us: int) -> int:
         """Return the last seq that is due, 0 for none."""
         if not self.stretches:

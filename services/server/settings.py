@@ -16,14 +16,14 @@ from services.server.pools import check
 from services.server.schema import NAMED, BadSchema, load
 
 NAMES = (
-    "RATE", "RECORDS", "RUNS", "KEEP_RUNS", "SEED", "LOCALE", "SCHEMA", "CLIENTS",
-    "GRACE_SECONDS", "RESUME_SECONDS", "SEND_SECONDS", "PORT", "CONTROL_TOKEN", "VOLUMES",
+    "RATE", "RECORDS", "RUNS", "KEEP_RUNS", "SEED", "LOCALE", "SCHEMA", "CLIENTS", "CLIENT_SERVICE", "CONNECTIONS",
+    "GRACE_SECONDS", "RESUME_SECONDS", "SEND_SECONDS", "PORT", "HOST", "CONTROL_TOKEN", "VOLUMES",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What the operator chose; meanings in ``services.runtime.settings.SETTINGS``."""
+    """What the operator chose; meanings in ``services.runtime.settings.SETTINGS``. ``clients`` is 0 when not set."""
 
     rate: Plan
     records: int
@@ -33,12 +33,20 @@ class ServerSettings:
     locale: str
     schema: str
     clients: int
+    client_service: str
+    connections: int
     grace_seconds: float
     resume_seconds: float
     send_seconds: float
     port: int
+    host: tuple[str, ...]
     control_token: str
     volumes: Path
+
+    @property
+    def least_clients(self) -> int:
+        """How many clients a run needs to start: one when nothing is said."""
+        return max(self.clients, 1)
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> ServerSettings:

@@ -6,15 +6,13 @@ There is no queue and no task per client: a client is a cursor, and a slow, late
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 
 from services.runtime.clock import Clock
 from services.server.batches import Batches
+from services.server.refusals import Refusals
 from services.server.run import Run
 from services.server.session import Session
-
-log = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 1.0
 _LEAST_REST_SECONDS, _MOST_REST_SECONDS = 0.0002, 0.005
@@ -33,6 +31,7 @@ class Stream:
         self._wake = asyncio.Event()
         self._turn_at = 0.0
         self._called: set[Session] = set()
+        self.refusals = Refusals()
         self.delivered = 0
         self.sent_bytes = 0
         self.begin(run)
@@ -139,6 +138,6 @@ class Stream:
         """Cut off every client that has taken no byte for longer than the limit; it may come back and resume."""
         for session in [*self.sessions.values(), *self.observers]:
             if session.open and session.stalled_seconds(now) > limit_seconds:
-                log.warning("slow client cut", extra={"client": session.name, "sent": session.sent})
+                self.refusals.note("stalled", "slow client cut", client=session.name, sent=session.sent)
                 session.cause = "slow"
                 session.connection.transport.abort()

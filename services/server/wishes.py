@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
+from collections.abc import Collection
 
 from services.contract import ledger, wire
-from services.server.connection import FeedConnection
 from services.server.stream import Stream
+
+_MOST_NAMES_BYTES = 192 * 1024
+"""Of the names in one answer: a frame holds them, whatever the number of clients."""
 
 
 class Declined(Exception):
@@ -18,14 +20,20 @@ class Declined(Exception):
         self.frame = wire.Error(code=code, detail=detail)
 
 
-def may_control(connection: FeedConnection, token: str) -> bool:
-    """Tell whether a peer may control the run: it is on this machine's loopback, or holds the token."""
-    address = connection.remote_address
-    if address and ipaddress.ip_address(address[0]).is_loopback:
+def may_control(authority: Collection[str], token: str, *, local: bool) -> bool:
+    """Tell whether a peer may control the run: it is on this machine's loopback, or holds the token.
+
+    Args:
+        authority: the values of ``Authorization`` in its opening request; more than one is as good as none.
+        token: what it has to hold; empty when there is none.
+        local: whether it is on loopback.
+    """
+    if local:
         return True
-    request = connection.request
-    said = request.headers.get("Authorization", "") if request is not None else ""
-    return bool(token) and hmac.compare_digest(said.encode(), f"Bearer {token}".encode())
+    if not token or len(authority) != 1:
+        return False
+    (said,) = authority
+    return hmac.compare_digest(said.encode(errors="replace"), f"Bearer {token}".encode())
 
 
 def grant(control: wire.Control, stream: Stream, peer: str) -> wire.Controlled:
@@ -88,5 +96,15 @@ def _standing(stream: Stream) -> wire.Controlled:
         state=run.state,
         rate=None if run.state == "paused" else run.rate,
         head=run.head(),
-        clients=sorted(here),
+        clients=_fitting(sorted(here)),
     )
+
+
+def _fitting(names: list[str]) -> list[str]:
+    """Return as many names as go into a frame."""
+    room = _MOST_NAMES_BYTES
+    for place, name in enumerate(names):
+        room -= len(name) + 3
+        if room < 0:
+            return names[:place]
+    return names

@@ -86,7 +86,7 @@ def _named(made: Summary) -> Iterator[str]:
         yield f"`{fault.kind}` at {where.strip()}" + (f", line {fault.line}" if fault.line else "")
     for client in made.clients:
         causes = [name for name in Causes.__struct_fields__ if getattr(client.missing_by_cause, name)]
-        spans = ", ".join(f"{first}–{last}" if first < last else f"{first}" for first, last in client.missing_ranges)
+        spans = ", ".join(f"{first}–{last}" if first != last else f"{first}" for first, last in client.missing_ranges)
         if spans:
             yield f"{client.client} misses {spans}: {', '.join(f'`{cause}`' for cause in causes)}"
         for what in ("duplicates", "reordered", "residual"):

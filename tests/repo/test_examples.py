@@ -80,11 +80,21 @@ def test_block_log_example_holds() -> None:
 
 
 def test_ledger_example_holds() -> None:
-    """The ledger in the document is a whole file, chained, with a line of every kind."""
+    """The ledger in the document is a whole file, chained, with a line of every kind that a run that passes has."""
     found = [ledger.codec.decode(line) for line in examples.ledger_file().splitlines(keepends=True)]
 
     assert [FIRST, *(sealed.crc for sealed, _ in found[:-1])] == [sealed.prev for sealed, _ in found]
-    assert set(ledger.Entry.__args__) == {type(entry) for _, entry in found}
+    assert {*ledger.Entry.__args__} - {ledger.Late} == {type(entry) for _, entry in found}
+
+
+def test_a_late_client_has_an_example_of_its_own() -> None:
+    """The line that no passing run has is shown where it is described, as the one after the end of that file."""
+    (example,) = fences(section_of(text("docs/ledger.md"), "late"), "json")
+    sealed, entry = ledger.codec.decode(example.text.encode())
+    whole = [ledger.codec.decode(line) for line in examples.ledger_file().splitlines(keepends=True)]
+
+    assert [sealed.prev] == [end.crc for end, entry in whole if isinstance(entry, ledger.End)]
+    assert isinstance(entry, ledger.Late)
 
 
 def test_summary_example_is_made_of_the_others(tmp_path: Path) -> None:

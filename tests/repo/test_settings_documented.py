@@ -21,6 +21,8 @@ NOT_IN_COMPOSE = {
 
 FIXED_IN_COMPOSE = {
     "VOLUMES": "/volumes",  # of the container; the variable names the folder of the host that is mounted there
+    "HOST": "*",
+    "CLIENT_SERVICE": "client",
     "PAGE_HOST": "0.0.0.0",
     "PAGE_PORT": "8766",  # of the container; the variable names the port of the host
 }

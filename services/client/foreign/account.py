@@ -7,10 +7,13 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 
+import msgspec
+
 from services.client import entries, history
 from services.client.cut import Cut, Cutter
 from services.client.entries import Conditions
 from services.client.foreign.batch import HeardBatch
+from services.client.foreign.connections import Connections
 from services.client.foreign.join import Opened
 from services.client.foreign.read import Heard
 from services.client.write import BlockLog
@@ -39,6 +42,11 @@ class Sequences:
         if heard.seq is not None:
             sequence = self.by_key.setdefault(heard.key, Sequence())
             sequence.accept(heard.seq, zlib.crc32(heard.record))
+
+    def reconnected(self) -> None:
+        """Say that what follows comes over a new connection, with which the numbers may begin again."""
+        for one in self.by_key.values():
+            one.reconnected()
 
     def last(self) -> Iterator[tuple[str | None, int]]:
         """Return the last number of every sequence."""
@@ -69,10 +77,9 @@ class ForeignAccount:
         claimed, self.session = history.claim(folder)
         self._place = entries.Place(run.run, client, self.session)
         tails = [tail for tail in history.torn_tails(folder) if tail.path != claimed.path]
-        for tail in tails:
-            history.cut_off(tail)
+        tails = history.cut_all(tails)
         self.sequences = Sequences()
-        self.connections = 1
+        self.connections = Connections(self._place)
         self._cutter = Cutter[HeardBatch](
             conditions.block_size, conditions.block_bytes, conditions.block_seconds, before=0
         )
@@ -80,12 +87,17 @@ class ForeignAccount:
         self._before: int | None = None
         self._told: set[str] = set()
         self.sealed = False
-        self._writer = Writer[foreign.HeardHeader](client, conditions, lambda _block: None)
+        self._writer = Writer[foreign.HeardHeader | foreign.Connection](client, conditions, lambda _line: None)
         native = entries.opening(self._place, 0, 0, conditions, tails, clock.now_us())
         opening = foreign.Open(
             **{name: getattr(native, name) for name in native.__struct_fields__}, foreign=feed, until=run.until
         )
         self._writer.begin(BlockLog(claimed, opening, clock, conditions.strain.window()))
+
+    @property
+    def received(self) -> int:
+        """How many records this session has received."""
+        return self._heard
 
     async def receive(self, heard: list[Heard], received_ns: int) -> None:
         """Take in the records of a frame, cut them into blocks, have them written; waits while the disk is behind."""
@@ -108,11 +120,31 @@ class ForeignAccount:
         for cut in self._cutter.close(closed_by):
             await self._put(cut)
 
+    async def opened(self) -> None:
+        """Note that the client is connected."""
+        await self._close_connection_block()
+        self.sequences.reconnected()
+        self._writer.put(self.connections.opened(self._clock.now_us()))
+
+    def refused(self, code: int | None, reason: str) -> None:
+        """Note that an attempt to connect failed."""
+        self._writer.put(self.connections.refused(self._clock.now_us(), code, reason))
+
+    async def closed(self, code: int, reason: str) -> None:
+        """Note that the connection ended; no block spans two of them, so the open one is closed first."""
+        await self._close_connection_block()
+        self._writer.put(self.connections.closed(self._clock.now_us(), code, reason))
+
+    def ended(self, condition: str) -> None:
+        """Note that the feed is over, by a condition of ``FEED_END``."""
+        self._writer.put(self.connections.ended(self._clock.now_us(), condition))
+
     async def seal(self, reason: blocklog.EndReason) -> None:
-        """Wait until all blocks are durable, then write the last line and close. Never again after the first time."""
+        """Wait until all lines are durable, then write the last line and close. Never again after the first time."""
         if self.sealed:
             return
         self.sealed = True
+        self._writer.put(self.connections.sealed(self._clock.now_us()))
         await self._writer.drain()
         counts = self.sequences.take_counts()
         await self._writer.end(reason, (counts["duplicates"], counts["reordered"], []))
@@ -127,11 +159,16 @@ class ForeignAccount:
             return
         self._told.add(kind)
         extra = {"client": self.client, "why": one.trouble, "record": one.record[:120].decode("utf-8", "replace")}
-        log.warning("a record's number cannot be used" if one.seq is None else "a record's number is odd", extra=extra)
+        log.warning("a record's number cannot be used" if one.seq is None else "a record is odd", extra=extra)
 
     async def _put(self, cut: Cut[HeardBatch]) -> None:
         self._writer.put(self._block(cut))
         await self._writer.room()
+
+    async def _close_connection_block(self) -> None:
+        for cut in self._cutter.close("end"):
+            self._writer.put(msgspec.structs.replace(self._block(cut), closed_by="connection"))
+            await self._writer.room()
 
     def _block(self, cut: Cut[HeardBatch]) -> foreign.WrittenHeard:
         seqs = [one.seq for part in cut.parts for one in part.heard if one.seq is not None]
@@ -147,11 +184,11 @@ class ForeignAccount:
             session=self._place.session,
             block=cut.number,
             heard=(cut.first, cut.last),
-            first=None if keyed else min(seqs, default=None),
-            last=None if keyed else max(seqs, default=None),
+            first=foreign.seq_text(min(seqs)) if seqs and not keyed else None,
+            last=foreign.seq_text(max(seqs)) if seqs and not keyed else None,
             count=cut.count,
             missing=[(foreign.seq_text(begin), foreign.seq_text(end)) for begin, end in missing],
-            connection=self.connections,
+            connection=max(1, self.connections.count),
             closed_by=cut.closed_by,
             started_at=utc_text(cut.started_ns // 1000),
             ended_at=utc_text(cut.ended_ns // 1000),

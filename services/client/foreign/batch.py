@@ -8,6 +8,7 @@ import msgspec
 
 from services.client.foreign.read import Heard
 from services.contract.fields import utc_text
+from services.contract.foreign import seq_text
 
 
 class HeardBatch(NamedTuple):
@@ -47,9 +48,14 @@ class HeardBatch(NamedTuple):
 
     def _message(self, one: Heard, at: bytes) -> bytes:
         latency = b"null" if one.sent_ns is None else b"%d" % (self.received_ns - one.sent_ns)
-        seq = b"null" if one.seq is None else b"%d" % one.seq
+        seq = b"null" if one.seq is None else _number(one.seq)
         key = b"" if one.key is None else b'"key":%b,' % msgspec.json.encode(one.key)
         form = b"" if one.form is None else b'"form":"%b",' % one.form.encode()
         return b'{"seq":%b,"received_at":"%b","latency_ns":%b,"transit_ns":null,%b%b"record":%b},' % (
             seq, at, latency, key, form, one.record,
         )  # fmt: skip
+
+
+def _number(seq: int) -> bytes:
+    text = seq_text(seq)
+    return b"%d" % text if isinstance(text, int) else b'"%b"' % text.encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import ssl
 from pathlib import Path
@@ -23,18 +24,35 @@ _FRAMES_QUEUED = 64
 
 
 class Gate:
-    """Lets attempts through one after the other, so many a second."""
+    """Lets the attempts of a process through one after the other, so many a second; none while the server refuses."""
 
     def __init__(self, per_second: float) -> None:
         self._pause = 1 / per_second
-        self._next = 0.0
+        self._next = self._held = 0.0
 
-    async def pass_through(self) -> None:
-        """Wait until it is this attempt's turn."""
-        now = asyncio.get_running_loop().time()
-        at = max(now, self._next)
-        self._next = at + self._pause
-        await asyncio.sleep(at - now)
+    def hold(self, seconds: float) -> None:
+        """Let no attempt through for so long: the server refuses all clients of this process alike."""
+        self._held = max(self._held, asyncio.get_running_loop().time() + seconds)
+
+    async def pass_through(self, given_up: asyncio.Event | None = None) -> None:
+        """Wait until it is this attempt's turn, or until it is given up."""
+        clock = asyncio.get_running_loop().time
+        while given_up is None or not given_up.is_set():
+            at = max(clock(), self._next, self._held)
+            self._next = at + self._pause
+            await pause(at - clock(), given_up)
+            # Another attempt may have been refused meanwhile.
+            if self._held <= clock():
+                return
+
+
+async def pause(seconds: float, given_up: asyncio.Event | None = None) -> None:
+    """Wait, at most until what is waited for is given up."""
+    if given_up is None or seconds <= 0:
+        await asyncio.sleep(seconds)
+        return
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(given_up.wait(), seconds)
 
 
 def tls_context(reach: Reach) -> ssl.SSLContext | None:

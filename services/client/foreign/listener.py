@@ -9,25 +9,30 @@ import ssl
 import time
 from typing import Literal
 
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
-from websockets.frames import CloseCode
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.protocol import State
 
 from services.client.backoff import Backoff
 from services.client.connection import StampedConnection
 from services.client.entries import Conditions
-from services.client.foreign import speech
+from services.client.foreign import refusal, speech
 from services.client.foreign.account import ForeignAccount
-from services.client.foreign.connect import Gate, connect_to
+from services.client.foreign.connect import Gate, authorization, connect_to, pause
 from services.client.foreign.join import Opened
+from services.client.foreign.refusal import Refusal
 from services.client.foreign.settings import FeedSettings
 from services.contract.fields import utc_us
 from services.runtime.clock import Clock
+from services.runtime.errors import BadSettings
 from services.runtime.jsonlogs import Sparingly
 
 log = logging.getLogger(__name__)
 
 _MOST_BACKOFF_SECONDS = 15.0
 """Longer than with a server of our own, whose rush of clients is what it is made for."""
+_PROVED_SECONDS = 2.0
+"""A server that does not want a client says so within a round trip of the handshake, in records too; one that sent a
+record and kept the connection for this long wants it, and a client that it cuts off may come back at once."""
 
 
 class Listener:
@@ -51,7 +56,8 @@ class Listener:
         self._backoff = Backoff(_MOST_BACKOFF_SECONDS)
         self._connection: StampedConnection | None = None
         self._account: ForeignAccount | None = None
-        self._connections = 0
+        self._opened_at, self._is_useful = 0.0, False
+        self._condition: str | None = None
         self._taking = asyncio.Lock()
         self._ended = asyncio.Event()
 
@@ -77,78 +83,130 @@ class Listener:
         tending = asyncio.create_task(self._tend())
         try:
             while not self._over:
-                why = await self._attempt()
-                if why:
-                    await self._wait(why)
+                refused = await self._attempt()
+                if refused is not None and not self._over:
+                    await self._wait(refused)
             await tending
         finally:
             tending.cancel()
         log.info("run is over", extra={"client": self.name, "run": self._run.run})
 
-    async def _wait(self, why: str) -> None:
+    async def _wait(self, refused: Refusal) -> None:
+        if refused.firm:
+            self._backoff.longest()
+        if refused.retry_after_s is not None:
+            self._backoff.not_before(refused.retry_after_s)
         delay = self._backoff.next_seconds()
-        if self._sparingly.due(time.monotonic()) and not self._over:
-            extra = {"client": self.name, "server": self._settings.reach.shown, "why": why, "retry_s": round(delay, 2)}
-            log.warning("not connected", extra=extra)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), delay)
+        if not self._is_useful and (refused.firm or refused.retry_after_s is not None):
+            # The other clients of this process would be refused for the same reason.
+            self._gate.hold(delay)
+        # Told apart by what is wrong: a refusal right after a cut is what the operator has to know.
+        if self._sparingly.due(time.monotonic(), str(refused.code)):
+            extra = {"client": self.name, "server": self._settings.reach.shown, "why": refused.why}
+            log.warning("not connected", extra={**extra, "retry_s": round(delay, 2)})
+        await pause(delay, self._ended)
 
-    async def _attempt(self) -> str:
-        """Connect once and listen; return why that ended, nothing when the run is over."""
-        await self._gate.pass_through()
+    async def _attempt(self) -> Refusal | None:
+        """Connect once and listen; return why that ended, None when the run is over."""
+        await self._gate.pass_through(self._ended)
+        if self._over:
+            return None
+        self._is_useful = False
         try:
             connection = await connect_to(self._settings.reach, self._clock, self._tls)
-        except InvalidStatus as refusal:
-            return f"the server answered HTTP {refusal.response.status_code}"
-        except (OSError, WebSocketException) as problem:
-            return f"{type(problem).__name__}: {problem}"
-        self._connection = connection
+        except (OSError, WebSocketException, BadSettings) as problem:
+            refused = refusal.of_attempt(problem, self._secrets(), self._clock.now_us())
+            await self._enter_refused(refused)
+            return refused
+        self._connection, self._opened_at = connection, time.monotonic()
         try:
-            return await self._listen(connection)
-        except ConnectionClosed as closed:
-            return self._why(closed)
+            await self._listen(connection)
+        except ConnectionClosed:
+            return await self._lost(connection)
         finally:
             self._connection = None
             connection.transport.abort()
+        return None
 
-    def _why(self, closed: ConnectionClosed) -> str:
-        if closed.sent is not None and closed.sent.code == CloseCode.MESSAGE_TOO_BIG:
-            return f"a message is longer than FEED_MAX_BYTES={self._settings.reach.max_bytes}"
-        return f"the connection was closed: {closed}"
-
-    async def _listen(self, connection: StampedConnection) -> str:
-        self._connections += 1
+    async def _listen(self, connection: StampedConnection) -> None:
+        async with self._taking:
+            if self._account is not None and not self._account.sealed:
+                await self._account.opened()
         for said in self._greeting():
             await connection.send(said)
         while not self._over:
             frame = await connection.recv()
             received_ns = connection.stamps.take_ns()
-            self._backoff.succeeded()
             await self._take(connection, frame, received_ns)
-        return ""
+
+    async def _lost(self, connection: StampedConnection) -> Refusal:
+        """Note the end of a connection, and the end of the run where that is what it means; return why it ended."""
+        async with self._taking:
+            refused = await self._enter_closed(connection)
+        if self._is_useful and time.monotonic() - self._opened_at >= _PROVED_SECONDS:
+            self._backoff.succeeded()
+        if not self._over and refused.code is not None:
+            self._condition = self._settings.ending.by_close(refused.code)
+            if self._condition is not None:
+                await self._finish("finished")
+        return refused
+
+    async def _enter_refused(self, refused: Refusal) -> None:
+        async with self._taking:
+            if self._account is not None and not self._account.sealed:
+                self._account.refused(refused.code, refused.reason)
+
+    async def _enter_closed(self, connection: StampedConnection) -> Refusal:
+        """Enter the end of a connection that this client did not end, once; to be called while nothing is taken."""
+        refused = refusal.of_close(connection.protocol, self._settings.reach.max_bytes, self._secrets())
+        account = self._account
+        if account is not None and account.connections.connected and not account.sealed:
+            await account.closed(refused.code or 0, refused.reason)
+        return refused
+
+    def _secrets(self) -> list[str]:
+        reach, header = self._settings.reach, ""
+        with contextlib.suppress(BadSettings):
+            header = authorization(reach).get("Authorization", "")
+        texts = [*self._settings.hello.lines, *self._settings.resume.lines]
+        return refusal.secrets_of([reach.url, reach.proxy], header, texts)
 
     def _greeting(self) -> list[str | bytes]:
         account, settings = self._account, self._settings
         if account is not None:
-            account.connections = self._connections
             last = list(account.sequences.last())
-            if settings.resume.lines and (last or (self._connections > 1 and settings.reading.seq is None)):
+            if settings.resume.lines and (last or (account.connections.count > 1 and settings.reading.seq is None)):
                 return speech.resumption(settings.resume, self.name, last)
         return settings.hello.said(client=self.name)
 
     async def _take(self, connection: StampedConnection, frame: str | bytes, received_ns: int) -> None:
         manners, data = self._settings.manners, frame.encode() if isinstance(frame, str) else frame
+        condition = self._settings.ending.by_message(data)
         answer = manners.answer(data)
-        if answer is not None:
-            if answer:
-                await connection.send(answer)
-            return
-        if manners.passes_over(data):
-            return
+        if answer:
+            await connection.send(answer)
+        elif answer is None and not manners.passes_over(data):
+            condition = await self._receive(data, received_ns, condition, binary=isinstance(frame, bytes))
+        if condition is not None and not self._over and not self._past(received_ns // 1000):
+            self._condition = condition
+            await self._finish("finished")
+
+    async def _receive(self, data: bytes, received_ns: int, condition: str | None, *, binary: bool) -> str | None:
+        """Take in the records of a message; return the condition of ``FEED_END`` that is met, None for none.
+
+        A message that meets ``condition`` is only taken in where it is a record as well.
+        """
+        reading = self._settings.reading
         async with self._taking:
-            if self._account is not None and not self._account.sealed and not self._past(received_ns // 1000):
-                heard = self._settings.reading.read(data, binary=isinstance(frame, bytes))
-                await self._account.receive(heard, received_ns)
+            if self._account is None or self._account.sealed or self._past(received_ns // 1000):
+                return condition
+            heard = reading.read(data, binary=binary)
+            seqs = [one.seq for one in heard if one.seq is not None]
+            if condition is not None and not seqs and reading.seq is not None:
+                return condition
+            self._is_useful = self._is_useful or bool(seqs) or reading.seq is None
+            await self._account.receive(heard, received_ns)
+            return condition or self._settings.ending.by_records(self._account.received, max(seqs, default=None))
 
     def _past(self, at_us: int) -> bool:
         return self._until_us is not None and at_us >= self._until_us
@@ -176,7 +234,17 @@ class Listener:
         self._ended.set()
         async with self._taking:
             if self._account is not None and not self._account.sealed:
-                await self._account.close_block("end" if reason == "finished" else "shutdown")
-                await self._account.seal(reason)
+                await self._seal(self._account, reason)
         if self._connection is not None:
             await self._connection.end()
+
+    async def _seal(self, account: ForeignAccount, reason: Literal["finished", "shutdown"]) -> None:
+        if self._connection is not None and self._connection.state is not State.OPEN:
+            # The server has ended it, and what it said before is still to be read.
+            refused = await self._enter_closed(self._connection)
+            self._condition = self._condition or self._settings.ending.by_close(refused.code or 0)
+        await account.close_block("end" if reason == "finished" else "shutdown")
+        if self._condition is not None:
+            log.info("the feed has ended", extra={"client": self.name, "condition": self._condition})
+            account.ended(self._condition)
+        await account.seal(reason)

@@ -8,6 +8,7 @@ from typing import Any
 from services.contract.fields import utc_us
 
 UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+_MOST = 10**19
 # An epoch time of these days has 10, 13, 16 or 19 digits before the point, so its size tells its unit.
 _BY_SIZE = ((10**17, 1), (10**14, 1_000), (10**11, 1_000_000), (0, 1_000_000_000))
 
@@ -24,7 +25,8 @@ def epoch_ns(value: Any, unit: str | None = None) -> int | None:
             value = int(value) if value.strip("-").isdecimal() else float(value)
         except ValueError:
             return _of_text(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+    # Bounded first: an integer may be too large to be compared as a float.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _MOST or math.isnan(value):
         return None
     size = UNITS[unit] if unit else next(size for least, size in _BY_SIZE if value >= least)
     found = value * size if isinstance(value, int) else round(value * size)

@@ -1,6 +1,7 @@
 """Reads what a foreign server sent: which records a frame holds, and of each its number, its time and its key. Pure.
 
 Nothing that came is dropped: what is not JSON becomes a record that says so, and what has no number is logged without.
+A record that is not strict JSON is logged as a text, with the facts that a lenient reader finds in it.
 """
 
 from __future__ import annotations
@@ -8,19 +9,29 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from services.client.foreign import lenient
 from services.client.foreign.moment import epoch_ns
-from services.client.foreign.path import ABSENT, Path
-from services.contract.fields import MAX_INTEGER
+from services.client.foreign.number import sequence_number, text_of
 from services.contract.foreign import Form
+from services.contract.path import ABSENT, Path
 
 MAX_KEY = 120
 """Characters of a key that are kept: it stands in every message."""
 _NEWLINES = bytes.maketrans(b"\r\n", b"  ")
 """Outside of its strings, where none can be, a newline in JSON is as good as a space."""
+_MOST_DEPTH = 100
+"""JSON that is nested more deeply is no strict JSON: readers of logs give up at depths from 256 on."""
+
+
+class _NotStrict:
+    pass
+
+
+_NOT_STRICT: Final = _NotStrict()
 
 
 class Heard(NamedTuple):
@@ -66,18 +77,35 @@ class Reading:
         return any((self.seq, self.time, self.key, self.records))
 
     def _texts(self, text: bytes, *, binary: bool) -> list[Heard]:
+        value = strict = _strict(text)
+        raws: list[bytes] = []
         try:
-            value = msgspec.json.decode(text)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            if value is _NOT_STRICT:
+                value = lenient.decode(text)
+            rows = value if self.records is None else self.records.find(value)
+            if isinstance(rows, list):
+                raws = self._rows(text) if strict is not _NOT_STRICT else self._lenient_rows(text, len(rows))
+        except ValueError:
             return [_opaque(text, binary=binary, trouble="not JSON" if self._wants_json else None)]
         if self.records is None and not isinstance(value, list):
-            return [self._record(value, text)]
-        rows = value if self.records is None else self.records.find(value)
-        if not isinstance(rows, list) or not rows:
+            return [self._logged(value, text, binary=binary, is_strict=strict is not _NOT_STRICT)]
+        if not raws:
             what = "an empty list" if isinstance(rows, list) else "no list"
             where = "" if self.records is None else f" at {self.records.text}"
-            return [Heard(text.translate(_NEWLINES), trouble=what + where)]
-        return [self._record(row, raw) for row, raw in zip(rows, self._rows(text), strict=True)]
+            made = Heard(text.translate(_NEWLINES)) if strict is not _NOT_STRICT else _opaque(text, binary=binary)
+            return [made._replace(trouble=what + where)]
+        if strict is not _NOT_STRICT:
+            return [self._record(row, raw) for row, raw in zip(rows, raws, strict=True)]
+        return [
+            self._logged(row, raw, binary=binary, is_strict=_strict(raw) is not _NOT_STRICT)
+            for row, raw in zip(rows, raws, strict=True)
+        ]
+
+    def _lenient_rows(self, text: bytes, count: int) -> list[bytes]:
+        found = lenient.rows(text, self.records.steps if self.records else ())
+        if len(found) != count:
+            raise ValueError("the list cannot be taken apart")
+        return found
 
     def _rows(self, text: bytes) -> list[bytes]:
         raw = msgspec.Raw(text)
@@ -87,6 +115,15 @@ class Reading:
             else:
                 raw = msgspec.json.decode(raw, type=list[msgspec.Raw])[step]
         return [bytes(row) for row in msgspec.json.decode(raw, type=list[msgspec.Raw])]
+
+    def _logged(self, value: Any, text: bytes, *, binary: bool, is_strict: bool) -> Heard:
+        """Return a record with its facts, as JSON if it is strict JSON, else as a text."""
+        found = self._record(value, text)
+        if is_strict:
+            return found
+        shown = _opaque(text, binary=binary)
+        trouble = found.trouble or ("not strict JSON" if self._wants_json else None)
+        return found._replace(record=shown.record, form=shown.form, trouble=trouble)
 
     def _record(self, value: Any, text: bytes) -> Heard:
         seq, trouble = self._number(value)
@@ -106,19 +143,30 @@ class Reading:
         found = self.seq.find(value)
         if found is ABSENT:
             return None, f"nothing at {self.seq.text}"
-        trouble = None
-        if isinstance(found, str) and re.fullmatch(r"[0-9]{1,16}", found):
-            found, trouble = int(found), "a number written as a text"
-        if isinstance(found, float) and found.is_integer():
-            found = int(found)
-        if isinstance(found, bool) or not isinstance(found, int):
-            return None, f"{_shown(found)} at {self.seq.text} is no whole number"
-        if not 0 <= found <= MAX_INTEGER:
-            return None, f"{found} at {self.seq.text} is no number from 0 to 2^53 - 1"
-        return found, trouble
+        return sequence_number(found, self.seq.text)
 
 
-def _opaque(data: bytes, *, binary: bool, trouble: str | None) -> Heard:
+def _strict(text: bytes) -> Any:
+    """Return the value of a text that every reader takes for JSON, `_NOT_STRICT` for another."""
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _NOT_STRICT
+    is_deep = text.count(b"[") + text.count(b"{") > _MOST_DEPTH and _is_deeper(value, _MOST_DEPTH)
+    return _NOT_STRICT if is_deep else value
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth):
+        within = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [inner for every in within for inner in every if isinstance(inner, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _opaque(data: bytes, *, binary: bool, trouble: str | None = None) -> Heard:
     try:
         text = None if binary else data.decode()
     except UnicodeDecodeError:
@@ -131,8 +179,6 @@ def _opaque(data: bytes, *, binary: bool, trouble: str | None) -> Heard:
 def _key(found: Any) -> str | None:
     if found is None or found is ABSENT:
         return None
-    return (found if isinstance(found, str) else msgspec.json.encode(found).decode())[:MAX_KEY]
-
-
-def _shown(found: Any) -> str:
-    return msgspec.json.encode(found).decode()[:40]
+    # Half a surrogate pair, which lenient reading lets in, cannot stand in UTF-8.
+    text = found.encode("utf-8", "backslashreplace").decode() if isinstance(found, str) else text_of(found)
+    return text[:MAX_KEY]

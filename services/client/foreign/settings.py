@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+from services.client.foreign.ending import NEVER, Ending
 from services.client.foreign.moment import UNITS
-from services.client.foreign.path import Path
 from services.client.foreign.read import Reading
 from services.client.foreign.speech import Manners, Template
 from services.contract.foreign import Feed
+from services.contract.path import Path
 from services.runtime.errors import BadSettings
 from services.runtime.settings import FOREIGN, is_foreign, read
 
@@ -53,7 +54,13 @@ class Reach:
 
 @dataclass(frozen=True)
 class FeedSettings:
-    """Everything an operator says of a foreign feed; ``seconds`` is how long a run lasts, 0 for until stopped."""
+    """Everything an operator says of a foreign feed.
+
+    Attributes:
+        seconds: how long a run lasts, 0 for until stopped.
+        ending: how the feed itself says that it is over.
+        silence_s: the longest time without a record that is no fault, in seconds; None: by the feed's own rhythm.
+    """
 
     reach: Reach
     reading: Reading
@@ -61,6 +68,8 @@ class FeedSettings:
     hello: Template
     resume: Template
     seconds: float
+    ending: Ending = NEVER
+    silence_s: float | None = None
 
     @property
     def feed(self) -> Feed:
@@ -73,6 +82,8 @@ class FeedSettings:
             key=reading.key.text if reading.key else None,
             records=reading.records.text if reading.records else None,
             match=reading.match.pattern.decode() if reading.match else None,
+            silence_s=self.silence_s,
+            end=self.ending.text or None,
         )
 
 
@@ -108,7 +119,8 @@ def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
         match=parsed("FEED_MATCH", _with_group),
     )
     manners = Manners(parsed("FEED_PING", _pattern), values["feed_pong"], parsed("FEED_IGNORE", _pattern))
-    problems += _contradictions(values)
+    ending = parsed("FEED_END", Ending.of) or NEVER
+    problems += [*_contradictions(values), *_unending(ending, values)]
     if problems:
         raise BadSettings(problems)
     return FeedSettings(
@@ -118,6 +130,8 @@ def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
         hello=Template.of(values["feed_hello"]),
         resume=Template.of(values["feed_resume"]),
         seconds=values["feed_seconds"],
+        ending=ending,
+        silence_s=values["feed_silence"],
     )
 
 
@@ -145,6 +159,16 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
     if "{key}" in values["feed_resume"] and not values["feed_key"]:
         found.append("FEED_RESUME: without FEED_KEY there is no {key}")
     return found
+
+
+def _unending(ending: Ending, values: Mapping[str, Any]) -> list[str]:
+    if ending.last is None:
+        return []
+    if not values["feed_seq"]:
+        return ["FEED_END: without FEED_SEQ there is no last number"]
+    return ["FEED_END: with FEED_KEY there are several sequences, and none of them has the last number"] * bool(
+        values["feed_key"]
+    )
 
 
 def _time(text: str) -> tuple[Path, str | None]:

@@ -38,6 +38,11 @@ class _Link(NamedTuple):
         return line, _Link(sealed.crc, crc)
 
 
+def _order(kept: Kept) -> tuple[int, bool, tuple[int, int, int, str]]:
+    """Return the key by which the lines of a segment are sorted: connection lines stand behind their block."""
+    return kept.block, kept.messages is None, kept.order
+
+
 class CleanCopy:
     """The copy of one client's log."""
 
@@ -54,24 +59,27 @@ class CleanCopy:
             # A block that stood elsewhere goes to where the one before it is.
             at = max(at, kept.segment)
             segments.setdefault(at, []).append(kept)
+        for kept in session.connections.values():
+            segments.setdefault(max(kept.segment, 1), []).append(kept)
         link = _Link(FIRST, FIRST)
         for segment in sorted(segments):
-            link = self._segment(number, segment, session, segments[segment], link)
+            link = self._segment(number, segment, session, sorted(segments[segment], key=_order), link)
 
-    def _segment(self, number: int, segment: int, session: Session, blocks: list[Kept], link: _Link) -> _Link:
+    def _segment(self, number: int, segment: int, session: Session, lines: list[Kept], link: _Link) -> _Link:
         source = Source(self._survey.run, self._client, blocklog.file_name(number, segment))
-        path = self._out / source.path
+        path = self._out / source.place
         path.parent.mkdir(parents=True, exist_ok=True)
         self.files += 1
         sha, size = hashlib.sha256(), 0
         with path.open("xb") as file:
-            for text, mend in self._texts(number, segment, session, blocks, source):
+            for text, mend in self._texts(number, segment, session, lines, source):
                 line, link = link.chained(text, mend=mend)
                 file.write(line)
                 sha.update(line)
                 size += len(line)
+            blocks = [kept.messages for kept in lines if kept.messages is not None]
+            messages = sum(blocks)
             self.blocks += len(blocks)
-            messages = sum(kept.messages for kept in blocks)
             self.messages += messages
             if segment in session.ends and size:
                 line, link = self._end(session.ends[segment], (len(blocks), messages, size, sha.hexdigest()), link)
@@ -79,22 +87,24 @@ class CleanCopy:
         return link
 
     def _texts(
-        self, number: int, segment: int, session: Session, blocks: list[Kept], source: Source
+        self, number: int, segment: int, session: Session, lines: list[Kept], source: Source
     ) -> Iterator[tuple[bytes, bool]]:
         """Yield the lines before the end line, and whether the chain may be mended before each."""
         if segment in session.opens:
             yield self._survey.line(session.opens[segment]), False
-        elif blocks:
+        elif lines:
             self.remade.append(source.path)
-            yield self._opening(number, segment, session, blocks[0].place), True
-        for kept in blocks:
+            yield self._opening(number, segment, session, lines), True
+        for kept in lines:
             yield self._survey.line(kept.place), kept.place.after_gap
 
-    def _opening(self, number: int, segment: int, session: Session, first: Place) -> bytes:
+    def _opening(self, number: int, segment: int, session: Session, lines: list[Kept]) -> bytes:
         """Make an open line anew, of what another segment's says, else of what the ledger or another client says."""
-        _, block = foreign.EitherFeed.decode(self._survey.line(first))
-        assert isinstance(block, blocklog.Block | foreign.HeardBlock)  # noqa: S101 - the survey found it to be one
-        after = block.first - 1 if isinstance(block, blocklog.Block) else 0
+        _, line = foreign.EitherFeed.decode(self._survey.line(lines[0].place))
+        assert isinstance(line, blocklog.Block | foreign.HeardBlock | foreign.Connection)  # noqa: S101 - by the survey
+        after = line.first - 1 if isinstance(line, blocklog.Block) else 0
+        began = line.at if isinstance(line, foreign.Connection) else line.started_at
+        size = next((kept.messages for kept in lines if kept.messages), 1)
         for place in session.opens.values():
             _, other = foreign.EitherFeed.decode(self._survey.line(place))
             if isinstance(other, blocklog.Open):
@@ -110,16 +120,16 @@ class CleanCopy:
             segment=segment,
             instance=subscribed.instance if subscribed else _UNKNOWN,
             fence=subscribed.fence if subscribed else 0,
-            block_size=(subscribed.block_size if subscribed else 0) or len(block.messages),
+            block_size=(subscribed.block_size if subscribed else 0) or size,
             # Which was in force nobody knows any more: the one that promises least.
             fsync="none",
             after=subscribed.first - 1 if subscribed else after,
             boot=_UNKNOWN,
             host=_UNKNOWN,
             software=f"{SOFTWARE} salvage",
-            opened_at=block.started_at,
+            opened_at=began,
         )
-        if isinstance(block, foreign.HeardBlock):
+        if isinstance(line, foreign.HeardBlock | foreign.Connection):
             entry = self._of_the_same_feed(entry)
         return blocklog.codec.encode(entry, FIRST)[0]
 

@@ -178,10 +178,10 @@ def _names(said: str, named: str) -> bool:
 def _write(files: Run, damaged: Damaged, folder: Path) -> None:
     for source in (*files.ledger, *files.logs):
         lines = damaged.files.get(source, ())
-        path = folder / source.path
+        path = folder / source.place
         path.parent.mkdir(parents=True, exist_ok=True)
         if lines == ():
-            shutil.copyfile(files.volumes / source.path, path)
+            shutil.copyfile(files.volumes / source.place, path)
         elif lines is not None:
             path.write_bytes(b"".join(lines))
 

@@ -84,7 +84,7 @@ def salvage(volumes: Path, books: RunBooks, faults: list[Fault], out: Path) -> S
 def _ledger(volumes: Path, run: str, out: Path) -> Iterator[LeftOut]:
     for source in ledger_sources(volumes, run):
         seen: set[str] = set()
-        path = out / source.path
+        path = out / source.place
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
             for number, line in enumerate(read_file(volumes, source), 1):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from services.collector.reconcile import attendance
 from services.collector.reconcile.blocks import examine
 from services.collector.scan import Source, log_clients, log_sources, read_file
 from services.contract import blocklog, foreign
@@ -47,11 +48,17 @@ class LeftOut(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A good block: where it stands, in which segment (0 where nobody can tell), and how many messages it holds."""
+    """A good block: where it stands, in which segment (0 where nobody can tell), and how many messages it holds.
+
+    ``block`` is its number. A line of another kind that belongs between blocks is kept in the same way: ``messages`` is
+    null then, ``block`` the number of the block before it in its file, 0 for none, and ``order`` its place among such.
+    """
 
     place: Place
     segment: int
-    messages: int
+    messages: int | None
+    block: int
+    order: tuple[int, int, int, str] = (0, 0, 0, "")
 
 
 @dataclass
@@ -61,12 +68,14 @@ class Session:
     Attributes:
         opens: the open line of each segment.
         blocks: by their numbers, and by what they say.
+        connections: the lines of what became of the connections to an external feed, by what they say.
         ends: the end line of each segment.
         segments: of which there are files, empty ones too.
     """
 
     opens: dict[int, Place] = field(default_factory=dict)
     blocks: dict[tuple[int, int], Kept] = field(default_factory=dict)
+    connections: dict[tuple[int, int], Kept] = field(default_factory=dict)
     ends: dict[int, Place] = field(default_factory=dict)
     segments: set[int] = field(default_factory=set)
 
@@ -102,7 +111,7 @@ class Survey:
         Raises:
             OSError: its file can no longer be read.
         """
-        descriptor = os.open(self.volumes / place.source.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(self.volumes / place.source.place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             return os.pread(descriptor, place.size, place.offset)
         finally:
@@ -124,6 +133,7 @@ class _File:
         self._named = _Whose(str(source.client), *named) if named else None
         self._whose: _Whose | None = None
         self._gap = False
+        self._block = 0
         self._digests: dict[str, _Whose | None] = {}
         """Whose each line is, by its digest as far as it can be read: and so the end line that continues it."""
         self._ends: list[tuple[Sealed, Place]] = []
@@ -163,8 +173,6 @@ class _File:
         self._survey.left_out.append(LeftOut(self._source, line, why))
 
     def _enter(self, sealed: Sealed, entry: foreign.AnyEntry, place: Place) -> str | None:
-        if isinstance(entry, foreign.Connection):
-            return None
         if isinstance(entry, blocklog.End):
             # What it continues may stand after it.
             self._ends.append((sealed, place))
@@ -174,9 +182,10 @@ class _File:
         session = self._survey.clients[entry.client][entry.session]
         if isinstance(entry, blocklog.Open):
             self._whose = _Whose(entry.client, entry.session, entry.segment)
+            self._block = 0
             known = session.opens.setdefault(entry.segment, place)
             return self._again(known, place, sealed)
-        problem = _problem(entry)
+        problem = None if isinstance(entry, foreign.Connection) else _problem(entry)
         if problem:
             return problem
         if self._whose is None or self._whose[:2] != (entry.client, entry.session):
@@ -185,8 +194,19 @@ class _File:
         segment = self._whose.segment if self._whose else 0
         if self._whose != self._named:
             self._survey.moved[sealed.crc] = entry.client, entry.session
-        key = entry.block, digest(memoryview(sealed.text)[CHAINED:-1])
-        kept = session.blocks.setdefault(key, Kept(place, segment, len(entry.messages)))
+        said = digest(memoryview(sealed.text)[CHAINED:-1])
+        if isinstance(entry, foreign.Connection):
+            order = (entry.connection, attendance.ORDER[entry.event], entry.attempts, entry.at)
+            here = Kept(place, segment, None, self._block, order)
+            kept = session.connections.setdefault((entry.connection, said), here)
+            if (kept.segment, kept.block) < (segment, self._block):
+                # The copy that was met first begins behind the block that stands before it here.
+                session.connections[entry.connection, said] = here
+        else:
+            self._block = entry.block
+            kept = session.blocks.setdefault(
+                (entry.block, said), Kept(place, segment, len(entry.messages), entry.block)
+            )
         return self._again(kept.place, place, sealed)
 
     def _again(self, known: Place, place: Place, sealed: Sealed) -> str | None:

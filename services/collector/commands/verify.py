@@ -12,9 +12,10 @@ import msgspec
 from services.collector import words
 from services.collector.commands import command, salvage
 from services.collector.commands.folder import NoVolumes, books_of, new_folder, runs_of
-from services.collector.reconcile.accounts import accounts
+from services.collector.reconcile.account import Account
 from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.summarise import reconcile
+from services.collector.reconcile.onesided import HeardAccount
+from services.collector.reconcile.summarise import Judged, judged
 from services.collector.reconcile.thresholds import Limit
 from services.collector.settings import CollectorSettings, read_limits
 from services.contract.summary import EXIT_CODES, Summary
@@ -51,13 +52,14 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     limits = CollectorSettings.read(environment).limits if given is None else read_limits("--thresholds", given)
     out = None if chosen.salvage is None else new_folder("--salvage", _outside(chosen.folder, chosen.salvage))
     salvaged = []
-    for made, books in check(chosen.folder, limits, chosen.run):
-        sys.stdout.write(json_line(made) if chosen.json else text(made, books))
+    for found in check(chosen.folder, limits, chosen.run):
+        made = found.summary
+        sys.stdout.write(json_line(made) if chosen.json else text(found))
         verdicts.append(made.verdict)
         if out is not None:
-            salvaged.append(_salvaged(chosen.folder, made, books, out))
-            ((copy, _),) = check(out, limits, made.run)
-            sys.stdout.write("" if chosen.json else salvage.text(salvaged[-1], copy))
+            salvaged.append(_salvaged(chosen.folder, made, found.evidence.books, out))
+            (copy,) = check(out, limits, made.run)
+            sys.stdout.write("" if chosen.json else salvage.text(salvaged[-1], copy.summary))
     if out is not None:
         (out / salvage.NAME).write_bytes(msgspec.json.format(msgspec.json.encode(salvaged)) + b"\n")
     if not verdicts:
@@ -79,7 +81,7 @@ def _salvaged(volumes: Path, made: Summary, books: RunBooks, out: Path) -> salva
         raise UnwritableFolder(str(out), why, "fix: make space, or name another folder for --salvage") from problem
 
 
-def check(volumes: Path, limits: Sequence[Limit] = (), run: str | None = None) -> Iterator[tuple[Summary, RunBooks]]:
+def check(volumes: Path, limits: Sequence[Limit] = (), run: str | None = None) -> Iterator[Judged]:
     """Read every run of a folder, or one, and judge it as it stands.
 
     Raises:
@@ -87,7 +89,7 @@ def check(volumes: Path, limits: Sequence[Limit] = (), run: str | None = None) -
     """
     for name in runs_of(volumes, run):
         books = books_of(volumes, name)
-        yield reconcile(books, limits, final=True, made_at=books.ended_at), books
+        yield judged(books, limits, final=True, made_at=books.ended_at)
 
 
 def exit_code(verdicts: Sequence[str | None]) -> int:
@@ -96,18 +98,27 @@ def exit_code(verdicts: Sequence[str | None]) -> int:
     return max(codes)
 
 
-def text(made: Summary, books: RunBooks) -> str:
+def text(found: Judged) -> str:
     """Return what there is to say of one run."""
+    made = found.summary
     lines = [f"{made.run}  {made.verdict}  {made.headline}"]
     lines += [f"  {words.fault(fault)}" for fault in made.faults]
-    for account in accounts(books):
-        for cause, seqs in account.causes.items():
-            for first, last in seqs:
-                lines.append(f"  {account.client}  missing seq {first}-{last}  {words.CAUSE_WORDS[cause]}")
+    lines += [line for account in found.evidence.accounts for line in _missing(account)]
     lines += [f"  {reason}" for reason in made.reasons[1:]]
     lines += [f"  {words.MARKS[limit.ok]} {limit.expression}  {limit.detail}" for limit in made.thresholds]
     lines.append(f"  residual {words.count(made.totals.residual)}")
     return "\n".join(lines) + "\n"
+
+
+def _missing(account: Account) -> Iterator[str]:
+    for cause, seqs in account.causes.items():
+        for first, last in seqs:
+            yield f"  {account.client}  missing seq {first}-{last}  {words.CAUSE_WORDS[cause]}"
+    if isinstance(account, HeardAccount):
+        for key, numbers in account.unreadable.items():
+            for first, last in numbers:
+                which = f"{first}-{last}" if key is None else f"{key} {first}-{last}"
+                yield f"  {account.client}  seq {which}  {words.UNREADABLE}"
 
 
 def json_line(made: Summary) -> str:

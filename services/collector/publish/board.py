@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from time import monotonic
+from time import monotonic, thread_time
 
 import msgspec
 
@@ -19,7 +19,7 @@ PING_SECONDS = 2.0
 DRAWING_SECONDS = 1.0
 """Charts are the greater part of an event, and nobody sees them change more often."""
 SHARE = 10
-"""Making events takes at most one part in so many of the time."""
+"""Making events takes at most one part in so many of a processor."""
 RETRY_MS = 500
 
 
@@ -67,11 +67,14 @@ class Board:
                 return False
         return True
 
-    async def events(self, now: Callable[[], float] = monotonic) -> AsyncIterator[bytes]:
+    async def events(
+        self, now: Callable[[], float] = monotonic, used: Callable[[], float] = thread_time
+    ) -> AsyncIterator[bytes]:
         """Yield the events of one listener, what is shown now first, until the board is closed.
 
         An event without a name is an object of ``view``, ``tool`` and, once a second at most, ``drawing``; between
         them one named ``tool`` tells that the page lives. Who is slow to read misses what was replaced meanwhile.
+        ``used`` is the processor time of the thread that calls, in seconds.
         """
         yield b"retry: %d\n\n" % RETRY_MS
         seen = drawn = -1
@@ -87,13 +90,13 @@ class Board:
             if self.snapshot is None or (not changed and drawn == seen):
                 yield b"event: tool\ndata: %b\n\n" % msgspec.json.encode(self.cost)
                 continue
-            parts, began = [b'"tool":' + msgspec.json.encode(self.cost)], now()
+            parts, began = [b'"tool":' + msgspec.json.encode(self.cost)], used()
             if changed:
                 parts.append(b'"view":' + self._view(self.snapshot))
             if drawn != seen and now() >= drawn_at + DRAWING_SECONDS:
                 parts.append(b'"drawing":' + self._drawing(self.snapshot))
                 drawn, drawn_at = seen, now()
-            self._due_at = max(self._due_at, now() + SHARE * (now() - began))
+            self._due_at = max(self._due_at, now() + SHARE * (used() - began))
             yield b"data: {%b}\n\n" % b",".join(parts)
 
     def _view(self, snapshot: Snapshot) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.collector import words
 from services.collector.publish import lanes
 from services.collector.publish.table import Cell, Column, Table, Tone
-from services.contract.summary import ClientSummary, Summary
+from services.contract.summary import ClientSummary, Quantiles, Summary
 from services.contract.timeline import Timeline
 
 COLUMNS = (
@@ -20,6 +20,7 @@ COLUMNS = (
     Column(key="duplicates", label="duplicates", hint="Messages that it received again."),
     Column(key="reordered", label="reordered", hint="Messages that it received out of order."),
     Column(key="corrupt", label="corrupt", hint="Messages that failed their checksum in flight."),
+    Column(key="catch_up", label="caught up", hint="Messages due before it first tried to take part: no latency."),
     Column(key="bytes", label="bytes", hint="Bytes of the records it logged."),
     Column(key="block_p50", label="block p50", hint="Median time to receive a block, first message to last."),
     Column(key="latency_p50", label="latency p50", hint="Median, {from}."),
@@ -69,7 +70,18 @@ def latency_from(summary: Summary) -> str:
     """Return from when latency counts in this run: nothing is due at rate 0."""
     if summary.books == "one-sided":
         return "from the sender's time"
-    return "from when a record was sent" if summary.latency_ns.max is None else "from when a record was due"
+    return "from when a record was due" if timed(summary) is summary.latency_ns else "from when a record was sent"
+
+
+def timed(made: Summary | ClientSummary) -> Quantiles:
+    """Return the latency of a run or a client: from the due time, or where nothing was ever due from the send time."""
+    # Who caught up with everything has no latency, though all of it was due.
+    was_due = made.latency_ns.max is not None or bool(_caught_up(made))
+    return made.latency_ns if was_due else made.transit_ns
+
+
+def _caught_up(made: Summary | ClientSummary) -> int | None:
+    return made.totals.catch_up if isinstance(made, Summary) else made.catch_up
 
 
 def _counts(client: ClientSummary) -> dict[str, Cell]:
@@ -80,12 +92,13 @@ def _counts(client: ClientSummary) -> dict[str, Cell]:
         "client": _text(client.client),
         "state": _text(client.state, lost),
         "bytes": Cell(text=words.size(client.bytes), value=client.bytes),
+        "catch_up": _count(client.catch_up or None, bad=False),
         **{name: _count(getattr(client, name), bad=name in against) for name in names},
     }
 
 
 def _times(client: ClientSummary) -> dict[str, Cell]:
-    latency = client.latency_ns if client.latency_ns.max is not None else client.transit_ns
+    latency = timed(client)
     return {
         "block_p50": duration(client.block_duration_ns.p50),
         "latency_p50": duration(latency.p50),
@@ -104,7 +117,7 @@ def _note(client: ClientSummary, *, is_slowest: bool) -> Cell:
 def _slowest(summary: Summary) -> ClientSummary | None:
     known = []
     for client in summary.clients:
-        latency = client.latency_ns if client.latency_ns.max is not None else client.transit_ns
+        latency = timed(client)
         if latency.p99 is not None and latency.max is not None:
             known.append(((latency.p99, latency.max), client))
     known.sort(key=lambda one: one[0], reverse=True)

@@ -31,6 +31,7 @@ CLIENTS = (
     Shown("duplicates", "dup", 7, exception=True),
     Shown("reordered", "reordered", 7, exception=True),
     Shown("corrupt", "corrupt", 7, exception=True),
+    Shown("catch_up", "caught up", 6),
     Shown("block_p50", "block p50", 5),
     Shown("latency_p99", "p99 lat.", 8),
     Shown("silence", "silence", 2),

@@ -38,6 +38,7 @@ _COUNTERS = {
     "logged_blocks": ("blocks", "Blocks that clients logged."),
     "duplicate_messages": ("duplicates", "Messages that a client received again."),
     "reordered_messages": ("reordered", "Messages that a client received after a later one."),
+    "caught_up_messages": ("catch_up", "Messages that were due before their client first tried to take part."),
     "corrupt_messages": ("corrupt", "Messages in batches that failed their digest in flight."),
 }
 _GAUGES = {

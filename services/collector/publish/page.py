@@ -7,7 +7,7 @@ import errno
 import json
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,10 +22,18 @@ from services.collector.publish import assets, block, metrics
 from services.collector.publish.board import Board
 from services.collector.publish.guard import HOSTS, Guard
 from services.collector.publish.html import report
+from services.collector.publish.limits import MAX_HEAD, Limited
+from services.collector.publish.sending import MOST_AT_ONCE, InTurn, Once, Pieces
 from services.contract import summary
 from services.runtime.errors import BadSettings, PortInUse
 
 STOP_SECONDS = 1.0
+BACKLOG = 32
+"""Connections that wait to be accepted: so many are accepted at most before there is a look at the bound on them."""
+MOST_LISTENERS = 64
+"""Connections that listen to the events; the others are for requests that are answered and over."""
+REPORT_SECONDS = 1.0
+"""While a run goes on its report is made again after this long at the earliest."""
 FOR_EVER = "public, max-age=31536000, immutable"
 """Of what changes its address when it changes."""
 
@@ -35,22 +43,11 @@ def make_app(board: Board, volumes: Path, page_host: str = "", more: Sequence[Ro
 
     It answers at ``more`` addresses, too.
     """
-
-    async def summary_json(_request: Request) -> Response:
-        if board.snapshot is None:
-            return PlainTextResponse("no run yet\n", status_code=404)
-        return Response(summary.encode(board.snapshot.summary), media_type="application/json")
-
-    async def report_html(_request: Request) -> Response:
-        if board.snapshot is None:
-            return PlainTextResponse("no run yet\n", status_code=404)
-        return Response(await asyncio.to_thread(report, board.snapshot), media_type="text/html")
-
-    async def events(_request: Request) -> Response:
-        return StreamingResponse(board.events(), media_type="text/event-stream")
+    shown, reading = _Shown(board), asyncio.Semaphore(1)
 
     async def messages(request: Request) -> Response:
-        found = await asyncio.to_thread(block.answer, volumes, request.query_params)
+        async with reading:
+            found = await asyncio.to_thread(block.answer, volumes, request.query_params)
         return Response(found.text, status_code=found.status, media_type="application/json")
 
     async def healthz(_request: Request) -> Response:
@@ -64,9 +61,9 @@ def make_app(board: Board, volumes: Path, page_host: str = "", more: Sequence[Ro
 
     routes = [
         *_files(),
-        Route("/summary.json", summary_json),
-        Route("/report.html", report_html),
-        Route("/events", events),
+        Route("/summary.json", shown.summary),
+        Route("/report.html", shown.report),
+        Route("/events", shown.events),
         Route("/messages", messages),
         Route("/healthz", healthz),
         Route("/metrics", expose),
@@ -76,25 +73,75 @@ def make_app(board: Board, volumes: Path, page_host: str = "", more: Sequence[Ro
     return Guard(Starlette(routes=routes), allowed)
 
 
+class _Shown:
+    """Answers with what is on the board: made once for all that ask, and sent to a bounded number of them."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
+        self._reports, self._summaries = Once(REPORT_SECONDS), Once()
+        self._listeners = 0
+
+    async def summary(self, _request: Request) -> Response:
+        """Answer with the summary."""
+        made, version = self._board.snapshot, self._board.version
+        if made is None:
+            return PlainTextResponse("no run yet\n", status_code=404)
+
+        async def encoded() -> bytes:
+            return summary.encode(made.summary)
+
+        return Pieces(await self._summaries.get(None, version, encoded), media_type="application/json")
+
+    async def report(self, _request: Request) -> Response:
+        """Answer with the report."""
+        made = self._board.snapshot
+        if made is None:
+            return PlainTextResponse("no run yet\n", status_code=404)
+
+        async def current() -> bytes:
+            newest, version = self._board.snapshot or made, self._board.version
+            of = newest.summary.run, newest.summary.state
+            return await self._reports.get(of, version, lambda: asyncio.to_thread(report, newest))
+
+        return InTurn(self._turns, current, "text/html")
+
+    async def events(self, _request: Request) -> Response:
+        """Answer with the events, as long as the peer listens."""
+        if self._listeners >= MOST_LISTENERS:
+            return PlainTextResponse("too many listeners\n", status_code=503, headers={"retry-after": "5"})
+        return StreamingResponse(self._listened(), media_type="text/event-stream")
+
+    async def _listened(self) -> AsyncIterator[bytes]:
+        self._listeners += 1
+        try:
+            async for event in self._board.events():
+                yield event
+        finally:
+            self._listeners -= 1
+
+
 def _files() -> Iterator[Route]:
     yield _file("/", assets.page(), "text/html")
     yield _file(f"/{assets.STYLE}", assets.file(assets.STYLE), "text/css")
     for name in assets.SCRIPTS:
         yield _file(f"/{name}", assets.file(name), "text/javascript")
 
+    packed = Once()
+
     async def charts(request: Request) -> Response:
         headers = {"cache-control": FOR_EVER, "vary": "accept-encoding"}
         if "gzip" not in request.headers.get("accept-encoding", ""):
-            return Response(assets.charts().script, headers=headers, media_type="text/javascript")
-        packed = await asyncio.to_thread(assets.packed_charts)
-        return Response(packed, headers={**headers, "content-encoding": "gzip"}, media_type="text/javascript")
+            return Pieces(assets.charts().script, headers=headers, media_type="text/javascript")
+        script = await packed.get(None, 0, lambda: asyncio.to_thread(assets.packed_charts))
+        return Pieces(script, headers={**headers, "content-encoding": "gzip"}, media_type="text/javascript")
 
     yield Route(assets.charts().path, charts)
 
 
 def _file(path: str, text: bytes, kind: str) -> Route:
     async def answer(_request: Request) -> Response:
-        return Response(text, media_type=kind)
+        return Pieces(text, media_type=kind)
 
     return Route(path, answer)
 
@@ -127,10 +174,12 @@ class Page:
             uvicorn.Config(
                 make_app(board, volumes, host, more),
                 access_log=False,
-                http="h11",
+                backlog=BACKLOG,
+                http=Limited,
+                h11_max_incomplete_event_size=MAX_HEAD,
                 lifespan="off",
                 log_config=None,
-                log_level="warning",
+                log_level="error",  # what a peer does wrong is no fault of ours,
                 server_header=False,
                 timeout_graceful_shutdown=1,
                 ws="none",
@@ -155,7 +204,7 @@ class Page:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=128)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as problem:
         if problem.errno == errno.EADDRINUSE:
             raise PortInUse("PAGE_PORT", port) from problem

@@ -21,6 +21,7 @@ TONES: dict[str | None, Tone] = {"PASS": "good", "FAIL": "bad", "INVALID": "doub
 QUANTILES = {"min": "min", "p50": "p50", "p90": "p90", "p95": "p95", "p99": "p99", "p99_9": "p99.9", "max": "max"}
 TIMES = {
     "latency_ns": "latency from due time",
+    "catch_up_ns": "catch-up",
     "transit_ns": "latency from send time",
     "spread_ns": "spread first→last client",
     "block_duration_ns": "time to receive a block",
@@ -122,7 +123,7 @@ def _expected(summary: Summary) -> int | None:
 def _tiles(summary: Summary) -> Iterator[Tile]:
     totals, expected = summary.totals, _expected(summary)
     lost = sum(client.state == "lost" for client in summary.clients)
-    p99 = summary.latency_ns.p99 if summary.latency_ns.p99 is not None else summary.transit_ns.p99
+    p99 = clients.timed(summary).p99
     yield Tile(
         key="verdict", label="verdict", text=summary.verdict or summary.state,
         hint=f"run {summary.run}", tone=TONES.get(summary.verdict, ""),
@@ -137,7 +138,7 @@ def _tiles(summary: Summary) -> Iterator[Tile]:
     untimed = summary.books == "one-sided" and p99 is None and totals.received > 0
     yield Tile(
         key="p99", label="latency p99", text="not known" if untimed else words.duration(p99),
-        hint="no sender's time" if untimed else clients.latency_from(summary),
+        hint=_latency_hint(summary, untimed=untimed),
     )  # fmt: skip
     yield Tile(
         key="missing", label="missing", text=words.count(totals.missing), tone="bad" if totals.missing else "",
@@ -150,6 +151,13 @@ def _tiles(summary: Summary) -> Iterator[Tile]:
     )  # fmt: skip
     longest, *whose = _silence(summary) or ["-"]
     yield Tile(key="silence", label="longest silence", text=longest, hint=" ".join(whose))
+
+
+def _latency_hint(summary: Summary, *, untimed: bool) -> str:
+    if untimed:
+        return "no sender's time"
+    caught_up = f"; {summary.totals.catch_up:,} caught up" if summary.totals.catch_up else ""
+    return clients.latency_from(summary) + caught_up
 
 
 def _silence(summary: Summary) -> list[str]:
@@ -210,8 +218,13 @@ def _delivery(summary: Summary) -> Iterator[Row]:
     yield _messages("residual", totals.residual, against="doubt")
     if _silence(summary):
         yield Row(label="longest silence", texts=_silence(summary))
+    if totals.catch_up:
+        texts = [words.several(totals.catch_up, "message"), "due before their client first tried to take part"]
+        yield Row(label="caught up", texts=texts)
     if summary.books == "one-sided":
         yield _messages("without a number", totals.unsequenced, against="")
+        if totals.unreadable:
+            yield _messages(words.UNREADABLE, totals.unreadable, against="doubt")
 
 
 def _messages(label: str, count: int | None, *, inner: bool = False, against: Tone = "bad") -> Row:

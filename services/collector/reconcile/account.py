@@ -96,6 +96,7 @@ class Account:
 
 def two_sided_accounts(books: RunBooks) -> list[Account]:
     """Return the account of every client that either side knows, by name and number."""
+    books.settle()
     known = {name for name, client in books.ledger.clients.items() if client.is_client}
     logging = {name for name, log in books.logs.items() if not log.is_empty}
     return [_account(books, name) for name in sorted(known | logging, key=client_order)]

@@ -9,7 +9,7 @@ from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.onesided import one_sided_accounts
 
 
-def accounts(books: RunBooks, *, final: bool = False) -> Sequence[Account]:
+def accounts(books: RunBooks, *, final: bool) -> Sequence[Account]:
     """Return the account of every client that either side knows, by name and number.
 
     ``final`` says that nothing more will be logged: a client of a foreign feed whose log is open is lost then.

@@ -52,6 +52,14 @@ class RunBooks:
             else:
                 self._torn(file, tail.size)
 
+    def settle(self) -> None:
+        """Tell catch-up from latency by all that is known now; to be called before either is asked for."""
+        for name, log in self.logs.items():
+            if log.times.catch_up.is_open:
+                client = self.ledger.clients.get(name)
+                if client is not None and (first := client.first_session) is not None:
+                    log.times.catch_up.granted(*first)
+
     @property
     def ended_at(self) -> str | None:
         """When the run ended by its ledger, None while it has not; without one of ours, when the last record came."""

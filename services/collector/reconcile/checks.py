@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from services.collector import words
-from services.collector.reconcile import closing, onesided_checks, strain
+from services.collector.reconcile import closing, onesided_checks, servers, strain
 from services.collector.reconcile.account import CAUSES, Account
 from services.collector.reconcile.case import DAMAGE, Answer, Case
 from services.contract.summary import Check
@@ -20,14 +20,24 @@ UNHEARD = "sent_not_logged"
 
 
 def _present(case: Case) -> Answer:
-    opened = case.books.ledger.open
-    wanted = opened.clients if opened else 1
+    ledger = case.books.ledger
     finished = [account for account in case.accounts if account.state == "finished"]
     lost = [account.client for account in case.accounts if account.state == "lost"]
-    detail = f"{words.several(len(finished), 'client')} finished, {wanted:,} expected"
-    if len(finished) >= wanted:
-        return Answer(True, f"{words.several(len(finished), 'client')} finished")
-    return Answer(False, detail, (detail + (f"; lost: {words.names(lost)}" if lost else ""),))
+    detail, reasons = f"{words.several(len(finished), 'client')} finished", []
+    if len(finished) < ledger.wanted:
+        source = f" ({ledger.expected.source})" if ledger.expected else ""
+        detail += f", {ledger.wanted:,} expected{source}"
+        reasons.append(detail + (f"; lost: {words.names(lost)}" if lost else ""))
+    if ledger.late:
+        detail += f", {len(ledger.late):,} came too late"
+        reasons.append(late_sentence(ledger.late))
+    return Answer(not reasons, detail, tuple(reasons))
+
+
+def late_sentence(late: Sequence[str]) -> str:
+    """Return in words which clients asked to take part after the run had ended."""
+    who = "it" if len(late) == 1 else "they"
+    return f"{words.names(late)} came too late: {who} asked to take part after the run had ended"
 
 
 def _complete(case: Case) -> Answer:
@@ -114,18 +124,29 @@ def _agrees(account: Account, key: tuple[int, int]) -> bool:
 
 
 def _on_time(case: Case) -> Answer:
-    end = case.books.ledger.end
-    if end is None or end.late_p99_ns is None:
-        return Answer(True, "no schedule") if case.books.ledger.rate == 0 else Answer(None, "not measured")
-    detail = f"p99 {words.duration(end.late_p99_ns)} late, at most {words.duration(end.late_max_ns)}"
-    if end.late_p99_ns <= ON_TIME_NS:
-        return Answer(True, detail)
-    return Answer(False, detail, (f"the server did not keep its schedule: {detail}",))
+    ledger = case.books.ledger
+    ends = ledger.ends.values()
+    p99_ns = max((end.late_p99_ns for end in ends if end.late_p99_ns is not None), default=None)
+    if p99_ns is None:
+        return Answer(True, "no schedule") if ledger.rate == 0 else Answer(None, "not measured")
+    max_ns = max((end.late_max_ns for end in ends if end.late_max_ns is not None), default=None)
+    detail = f"p99 {words.duration(p99_ns)} late, at most {words.duration(max_ns)}"
+    detail += ", the worst of several servers" if len(ends) > 1 else ""
+    if p99_ns > ON_TIME_NS:
+        return Answer(False, detail, (f"the server did not keep its schedule: {detail}",))
+    unknown = [server.open.instance for server in servers.unmeasured(ledger.servers.values())]
+    # Why that keeps the run from passing is said by "books closed": such a ledger lacks its end.
+    return Answer(None, f"{detail}; not known of server {words.names(unknown)}") if unknown else Answer(True, detail)
 
 
 def _fit(case: Case) -> Answer:
-    end = case.books.ledger.end
-    processes = [] if end is None else [("the server", strain.Evidence.of(end))]
+    ledger = case.books.ledger
+    instances = {crc: server.open.instance for server in ledger.servers.values() for crc in server.ends}
+    several = len(ledger.ends) > 1
+    processes = [
+        (f"server {instances.get(crc, '')}".rstrip() if several else "the server", strain.Evidence.of(end))
+        for crc, end in ledger.ends.items()
+    ]
     processes += [(account.client, account.log.strain.total()) for account in case.accounts]
     found = strain.judge(processes, case.totals.duration_ns)
     return Answer(found.ok, found.detail, found.reasons)
@@ -165,16 +186,30 @@ CHECKS: dict[str, Callable[[Case], Answer]] = {
     "clocks": _clocks,
     "books closed": _closed,
 }
-FAILING = ("complete", "present", "intact", "once", "in order", "receipts match")
+FAILING = ("complete", "present", "connected", "intact", "once", "in order", "receipts match")
 """What is wrong with the delivery, worst first."""
-INVALIDATING = ("books closed", "generator on time", "instrument on time", "clocks")
+INVALIDATING = ("books closed", "receiving", "generator on time", "instrument on time", "clocks")
 """What is wrong with the measurement, worst first."""
 
 
-def ask(case: Case | None) -> tuple[list[Check], dict[str, Answer]]:
+def ask(case: Case | None, *, is_one_sided: bool) -> tuple[list[Check], dict[str, Answer]]:
     """Ask every question; of a run that is not over (None) no answer is known yet."""
+    asked = _one_sided() if is_one_sided else CHECKS
     if case is None:
-        return [Check(name=name, ok=None, detail="") for name in CHECKS], {}
-    asked = {**CHECKS, **onesided_checks.CHECKS} if case.books.is_one_sided else CHECKS
+        return [Check(name=name, ok=None, detail="") for name in asked], {}
     answers = {name: question(case) for name, question in asked.items()}
     return [Check(name=name, ok=answer.ok, detail=answer.detail) for name, answer in answers.items()], answers
+
+
+def doubts(answers: Mapping[str, Answer]) -> list[str]:
+    """Return why the measurement cannot be trusted: what a check refutes, or why one could not be answered."""
+    found = [answers[name] for name in FAILING if name in answers and answers[name].ok is None]
+    found += [answers[name] for name in INVALIDATING if name in answers and answers[name].ok is not True]
+    return [reason for answer in found for reason in answer.reasons]
+
+
+def _one_sided() -> dict[str, Callable[[Case], Answer]]:
+    """Return the questions that a run of an external feed is asked, what concerns the clients' presence first."""
+    asked = {**CHECKS, **onesided_checks.CHECKS}
+    first = ("present", "complete", "connected", "receiving")
+    return {name: asked[name] for name in (*first, *(name for name in asked if name not in first))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from services.collector import words
+from services.collector.reconcile import servers
 from services.collector.reconcile.account import Account
 from services.collector.reconcile.books import RunBooks
 from services.contract.fields import Span
@@ -36,7 +37,8 @@ def problems(
         faults: of all files.
         elsewhere: kinds of fault in a log that another check reports.
     """
-    found = [*residuals(accounts), *without_end(books), *fault_sentences(faults, elsewhere)]
+    found = [*residuals(accounts), *without_end(books), *several_servers(books, accounts)]
+    found += fault_sentences(faults, elsewhere)
     found += _of_ledger(books)
     for account in accounts:
         found += [f"{account.client}: {problem}" for problem in _of_client(books, account)]
@@ -70,7 +72,27 @@ def without_end(books: RunBooks) -> list[str]:
     return ["the ledger has no end: the run is open, was interrupted, or its last lines are gone"]
 
 
+def several_servers(books: RunBooks, accounts: Iterable[Account]) -> list[str]:
+    """Return why the books of servers that played side by side are not those of one run, in words."""
+    found = []
+    differing = servers.conflict(books.ledger.servers.values())
+    if differing is not None:
+        one, other, record = differing
+        found.append(
+            f"its servers played different schedules in one run: {one.open.instance} and {other.open.instance}"
+            f" differ from record {record:,} on"
+        )
+    for account in accounts:
+        found += [f"{account.client}: fence {fence:,} was given twice" for fence in sorted(account.ledger.twice)]
+    return found
+
+
 def _of_ledger(books: RunBooks) -> Iterable[str]:
+    for server in servers.unmeasured(books.ledger.servers.values()):
+        yield (
+            f"server {server.open.instance}: its ledger has no end, and no later server continued it:"
+            " whether it was on time is not known"
+        )
     opens = books.ledger.opens.values()
     if len({(entry.feed, entry.total) for entry in opens}) > 1:
         yield f"ledger/{books.run}: its servers played different feeds in one run"

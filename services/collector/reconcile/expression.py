@@ -6,11 +6,11 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from services.collector.reconcile.measures import CLIENTS, COUNTS, DURATIONS, LONGEST, OF_THE_RUN, RATE
+from services.collector.reconcile.measures import CATCH_UP, CLIENTS, COUNTS, DURATIONS, LONGEST, OF_THE_RUN, RATE
 from services.collector.reconcile.thresholds import EVERY, OPERATORS, Limit
 from services.contract.fields import is_name
 
-METRICS = (*DURATIONS, *LONGEST, *COUNTS, CLIENTS, RATE)
+METRICS = (*DURATIONS, *LONGEST, *COUNTS, CATCH_UP, CLIENTS, RATE)
 STATISTICS = ("min", "avg", "med", "max")
 UNITS = {
     "ns": 1,
@@ -131,14 +131,15 @@ def _limit(cursor: _Cursor) -> Limit:
     start = cursor.position
     metric = cursor.choose(_WORD, METRICS, f"one of {', '.join(METRICS)}")
     client = _client(cursor, metric) if cursor.next() == "{" else None
-    statistic = _statistic(cursor, metric) if metric in DURATIONS else None
+    is_duration = metric in DURATIONS or (metric == CATCH_UP and cursor.next() == ".")
+    statistic = _statistic(cursor, metric) if is_duration else None
     relation = cursor.choose(_RELATION, OPERATORS, f"one of {' '.join(OPERATORS)}")
     number = cursor.match(_NUMBER)
     if number is None:
         raise cursor.wrong("a number")
     cursor.position = number.end()
     bound = float(number[0])
-    if metric in (*DURATIONS, *LONGEST):
+    if is_duration or metric in LONGEST:
         bound *= UNITS[cursor.choose(_UNIT, UNITS, "a unit: ns, us, ms, s, m or h")]
     expression = "".join(cursor.text[start : cursor.position].split())
     return Limit(expression, metric, client, statistic, relation, int(bound) if bound.is_integer() else bound)

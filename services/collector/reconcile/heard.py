@@ -7,11 +7,15 @@ which the client received them.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
+from services.collector.reconcile.unreadable import Unreadable
+from services.contract.fields import Span
 from services.contract.foreign import HeardBlock, HeardMessage
+from services.contract.ranges import Ranges
 from services.contract.sequence import FIRSTS
 from services.contract.sequence import Sequence as Numbers
 
@@ -20,21 +24,53 @@ Name = str | None
 
 
 class Run(NamedTuple):
-    """Consecutive numbers of one sequence, as they came; ``digest`` is of the record where it is a beginning's."""
+    """Consecutive numbers of one sequence, as they came; ``digest`` is of the record where it is a beginning's.
+
+    ``unreadable`` says how many records of the block without a readable number came before the first and the last one.
+    """
 
     key: Name
     first: int
     last: int
     digest: int = 0
+    unreadable: tuple[int, int] = (0, 0)
+
+
+class Arrivals(NamedTuple):
+    """When the records of a block came, epoch microseconds: records of one moment are one arrival.
+
+    ``longest_us`` is the longest interval between two of them.
+    """
+
+    first_us: int
+    last_us: int
+    longest_us: int
+    moments: int
+
+    @classmethod
+    def of(cls, moments: Iterable[int]) -> Arrivals | None:
+        """Return the arrivals at some moments, in any order; None for none."""
+        every = sorted(set(moments))
+        if not every:
+            return None
+        longest_us = max((later - earlier for earlier, later in pairwise(every)), default=0)
+        return cls(every[0], every[-1], longest_us, len(every))
 
 
 @dataclass(frozen=True, slots=True)
 class HeardNote:
-    """What is kept of a block: the places of its messages, when it ended, epoch microseconds, and its numbers."""
+    """What is kept of a block: the places of its messages, when it ended, epoch microseconds, and its numbers.
+
+    ``connection`` is its session and the number of the connection in it; ``unreadable`` counts its records whose number
+    cannot be read; ``arrivals`` is null where no time of it can be read.
+    """
 
     heard: tuple[int, int]
     ended_us: int
     runs: tuple[Run, ...]
+    connection: tuple[int, int] = (1, 1)
+    unreadable: int = 0
+    arrivals: Arrivals | None = None
 
 
 class HeardBook:
@@ -45,12 +81,18 @@ class HeardBook:
         self._notes: dict[tuple[int, int, str], HeardNote] = {}
         self._new: list[tuple[int, int, str]] = []
         self._judged: dict[Name, Numbers] = {}
+        self._unreadable = Unreadable()
+        self._connection: tuple[int, int] | None = None
+        self._gaps_before: dict[Name, list[Span]] = {}
         self._through: tuple[int, int, str] = (0, 0, "")
 
-    def enter(self, block: HeardBlock, crc: str, ended_us: int) -> None:
+    def enter(self, block: HeardBlock, crc: str, ended_us: int, arrivals: Arrivals | None = None) -> None:
         """Enter a block whose line has the digest ``crc``, and which was not entered before."""
         place = (block.session, block.block, crc)
-        self._notes[place] = HeardNote(block.heard, ended_us, tuple(_runs(block.messages)))
+        unreadable = sum(is_unreadable(message) for message in block.messages)
+        connection = (block.session, block.connection)
+        runs = tuple(_runs(block.messages))
+        self._notes[place] = HeardNote(block.heard, ended_us, runs, connection, unreadable, arrivals)
         self._new.append(place)
         self.unsequenced += sum(message.seq is None for message in block.messages)
 
@@ -59,12 +101,45 @@ class HeardBook:
         if self._new and min(self._new) < self._through:
             # Something came that belongs before what was judged already.
             self._judged, self._new = {}, list(self._notes)
+            self._unreadable, self._connection, self._gaps_before = Unreadable(), None, {}
         for place in sorted(self._new):
-            for run in self._notes[place].runs:
-                self._judged.setdefault(run.key, Numbers()).accept_run(run.first, run.last, run.digest)
+            self._judge(self._notes[place])
         self._through = max([self._through, *self._new])
         self._new = []
         return self._judged
+
+    def _judge(self, note: HeardNote) -> None:
+        if note.connection != self._connection:
+            self._connection = note.connection
+            for numbers in self._judged.values():
+                numbers.reconnected()
+        for run in note.runs:
+            numbers = self._judged.setdefault(run.key, Numbers())
+            restarts, gaps = numbers.restarts, len(numbers.gaps_before)
+            numbers.accept_run(run.first, run.last, run.digest)
+            self._unreadable.follow(run.key, run.first, run.last, run.unreadable)
+            if numbers.restarts > restarts:
+                missing = Ranges(numbers.gaps_before[gaps:]) - self._unreadable.forget(run.key)
+                self._gaps_before.setdefault(run.key, []).extend(missing)
+        self._unreadable.count += note.unreadable
+
+    def unreadable(self, missing: Mapping[Name, Ranges]) -> dict[Name, Ranges]:
+        """Return which missing numbers of each sequence stand where records are that cannot be read."""
+        self.sequences()
+        return self._unreadable.among(missing)
+
+    def gaps_before(self) -> dict[Name, list[Span]]:
+        """Return the numbers that were missing whenever a sequence began again, of those before it."""
+        self.sequences()
+        return {key: spans for key, spans in self._gaps_before.items() if spans}
+
+    def productive(self) -> set[tuple[int, int]]:
+        """Return session and number of the connections over which records came."""
+        return {note.connection for note in self._notes.values()}
+
+    def notes(self) -> list[HeardNote]:
+        """Return what is kept of every block, in the order in which the client received them."""
+        return [self._notes[place] for place in sorted(self._notes)]
 
     def last_before(self, key: Name, at_us: int) -> int | None:
         """Return the highest number of a sequence in the newest block that had ended by a time, None for none."""
@@ -94,6 +169,11 @@ class HeardBook:
         return max(below, default=None), min(above, default=None)
 
 
+def is_unreadable(message: HeardMessage) -> bool:
+    """Tell whether a message is logged as what came, for it could not be read, and so has no number."""
+    return message.seq is None and message.form is not None
+
+
 def runs_of(messages: Sequence[HeardMessage]) -> Iterator[tuple[int, int, HeardMessage, HeardMessage]]:
     """Return the runs of numbers of a feed without keys, each with its first and last number and message."""
     opened: tuple[int, int, HeardMessage, HeardMessage] | None = None
@@ -113,15 +193,18 @@ def runs_of(messages: Sequence[HeardMessage]) -> Iterator[tuple[int, int, HeardM
 
 def _runs(messages: Iterable[HeardMessage]) -> Iterator[Run]:
     opened: dict[Name, Run] = {}
+    unreadable = 0
     for message in messages:
         seq, key = message.number, message.key
         if seq is None:
+            unreadable += is_unreadable(message)
             continue
         run = opened.get(key)
         if run is not None and seq == run.last + 1 and seq not in FIRSTS:
-            opened[key] = run._replace(last=seq)
+            opened[key] = run._replace(last=seq, unreadable=(run.unreadable[0], unreadable))
             continue
         if run is not None:
             yield run
-        opened[key] = Run(key, seq, seq, zlib.crc32(message.record) if seq in FIRSTS else 0)
+        digest = zlib.crc32(message.record) if seq in FIRSTS else 0
+        opened[key] = Run(key, seq, seq, digest, (unreadable, unreadable))
     yield from opened.values()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
 
 from services.collector.reconcile.blocks import number
 from services.collector.reconcile.chain import FileChain
 from services.collector.reconcile.moments import bounded, moment
 from services.collector.reconcile.notes import Note, Notes
+from services.collector.reconcile.servers import Server, ServerPace
 from services.collector.scan import Source
 from services.contract import ledger
 from services.contract.line import Sealed
@@ -17,7 +21,10 @@ from services.contract.summary import RunState
 
 @dataclass
 class ClientLedger:
-    """What the ledger says of one client: subscriptions and departures by fence, receipts by session and block."""
+    """What the ledger says of one client: subscriptions and departures by fence, receipts by session and block.
+
+    ``twice`` are the fences under which two different subscriptions stand: two servers granted them.
+    """
 
     subscriptions: dict[int, ledger.Subscribe] = field(default_factory=dict)
     leaves: dict[int, ledger.Leave] = field(default_factory=dict)
@@ -25,6 +32,25 @@ class ClientLedger:
     receipts: Notes = field(default_factory=Notes)
     receipted: Ranges = field(default_factory=Ranges)
     receipt_fences: set[int] = field(default_factory=set)
+    twice: set[int] = field(default_factory=set)
+    _lines: dict[int, str] = field(default_factory=dict)
+
+    def subscribe(self, entry: ledger.Subscribe, crc: str) -> None:
+        """Enter a subscription; of two lines with one fence the later counts, whichever is read first."""
+        if self._lines.setdefault(entry.fence, crc) != crc:
+            self.twice.add(entry.fence)
+        self.subscriptions[entry.fence] = _later(self.subscriptions.get(entry.fence, entry), entry)
+
+    def leave(self, entry: ledger.Leave) -> None:
+        """Enter a departure; of two lines with one fence the later counts, whichever is read first."""
+        self.leaves[entry.fence] = _later(self.leaves.get(entry.fence, entry), entry)
+
+    @property
+    def first_session(self) -> tuple[int, int] | None:
+        """The fence and the session of the first subscription that was granted, None when there was none."""
+        return min(
+            ((fence, entry.session) for fence, entry in self.subscriptions.items() if not entry.observe), default=None
+        )
 
     @property
     def through(self) -> int:
@@ -46,6 +72,18 @@ class ClientLedger:
         return self.leaves[fence].cause == "bye" and fence >= max(self.subscriptions, default=0)
 
 
+Dated = TypeVar("Dated", ledger.Subscribe, ledger.Leave)
+
+
+def _order(entry: ledger.Entry) -> tuple[str, bytes]:
+    """Return the key by which lines are put in order that may have the same time."""
+    return entry.at, msgspec.json.encode(entry)
+
+
+def _later(one: Dated, other: Dated) -> Dated:
+    return one if one == other else max(one, other, key=_order)
+
+
 class LedgerBook:
     """Everything the servers entered in one run."""
 
@@ -54,7 +92,11 @@ class LedgerBook:
         self.clients: dict[str, ClientLedger] = {}
         self.ends: dict[str, ledger.End] = {}
         self.controls: dict[str, ledger.Control] = {}
-        self._paces: dict[tuple[int, str, int], ledger.Pace] = {}
+        self.servers: dict[str, Server] = {}
+        """By the digest of the open line: copies of one ledger are one server."""
+        self._expects: dict[str, ledger.Expect] = {}
+        self._late: set[str] = set()
+        self._paces: dict[str, ServerPace] = {}
         self._files: dict[Source, LedgerFile] = {}
 
     def take(self, source: Source, line: bytes) -> None:
@@ -79,29 +121,48 @@ class LedgerBook:
 
     @property
     def end(self) -> ledger.End | None:
-        """The line that ended the run."""
-        return min(self.ends.values(), key=lambda entry: entry.at, default=None)
+        """The line that ended the run; of several servers that of the last one, for then the run was over."""
+        if len(self.ends) == 1:
+            return next(iter(self.ends.values()))
+        return max(self.ends.values(), key=_order, default=None)
+
+    @property
+    def expected(self) -> ledger.Expect | None:
+        """How many clients the run waited for at last, and where the number came from; None without such a line."""
+        return max(self._expects.values(), key=_order, default=None)
+
+    @property
+    def wanted(self) -> int:
+        """How many clients are to take part, at least."""
+        if self.expected is not None:
+            return self.expected.clients
+        return self.open.clients if self.open else 1
+
+    @property
+    def late(self) -> list[str]:
+        """The clients that asked to take part when the run had ended, and took no part in it, by name."""
+        return sorted(name for name in self._late if self.clients.get(name, ClientLedger()).first_session is None)
 
     @property
     def paces(self) -> list[ledger.Pace]:
-        """Every change of the schedule, in the order of the feed."""
-        return [self._paces[key] for key in sorted(self._paces)]
+        """Every change of the schedule, in the order of the feed; of equal ``first`` the last line counts."""
+        return [one.pace for one in sorted(self._paces.values(), key=ServerPace.order)]
 
     @property
     def bounds_us(self) -> list[int]:
         """The moments at which the run began and ended, as far as it did, by every line that tells of it."""
-        began = [bounded(pace.due_us) for pace in self._paces.values() if pace.first == 1]
+        began = [bounded(one.pace.due_us) for one in self._paces.values() if one.pace.first == 1]
         return began + [at_us for entry in self.ends.values() if (at_us := moment(entry.at)) is not None]
 
     @property
     def pace(self) -> ledger.Pace | None:
         """The schedule that is on: of equal ``first`` the last line counts."""
-        return self._paces[max(self._paces)] if self._paces else None
+        return max(self._paces.values(), key=ServerPace.order).pace if self._paces else None
 
     @property
     def start_us(self) -> int | None:
         """When the first record was due."""
-        return self._paces[min(self._paces)].due_us if self._paces else None
+        return min(self._paces.values(), key=ServerPace.order).pace.due_us if self._paces else None
 
     @property
     def rate(self) -> float | int | None:
@@ -130,20 +191,32 @@ class LedgerBook:
             case ledger.Open():
                 self.opens[sealed.crc] = entry
             case ledger.Pace():
-                self._paces[entry.first, entry.at, number] = entry
+                known = self._paces.get(sealed.crc)
+                number = number if known is None else min(number, known.number)
+                self._paces[sealed.crc] = ServerPace(entry, number, sealed.crc)
             case ledger.Subscribe():
-                self.client(entry.client).subscriptions[entry.fence] = entry
+                self.client(entry.client).subscribe(entry, sealed.crc)
             case ledger.Sent():
                 sent = self.client(entry.client).sent
                 sent[entry.fence] = max(entry.through, sent.get(entry.fence, 0))
             case ledger.Receipt():
                 self._receipt(entry)
             case ledger.Leave():
-                self.client(entry.client).leaves[entry.fence] = entry
+                self.client(entry.client).leave(entry)
             case ledger.End():
                 self.ends[sealed.crc] = entry
+            case ledger.Control() | ledger.Expect() | ledger.Late():
+                self._enter_aside(sealed, entry)
+
+    def _enter_aside(self, sealed: Sealed, entry: ledger.Control | ledger.Expect | ledger.Late) -> None:
+        """Enter what is not about a subscription or the schedule."""
+        match entry:
             case ledger.Control():
                 self.controls[sealed.crc] = entry
+            case ledger.Expect():
+                self._expects[sealed.crc] = entry
+            case ledger.Late():
+                self._late.add(entry.client)
 
     def _receipt(self, entry: ledger.Receipt) -> None:
         client = self.client(entry.client)
@@ -165,6 +238,13 @@ class LedgerFile:
         self.source = source
         self.chain: FileChain[ledger.Entry] = FileChain(source, ledger.codec)
         self.is_well_named = False
+        self.servers: list[Server] = []
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether nothing more is to come of the servers whose lines stand here: they ended, or were continued."""
+        every = self.book.servers.values()
+        return bool(self.servers) and all(one.ends or one.is_continued(every) for one in self.servers)
 
     def take(self, line: bytes) -> None:
         """Enter the next line."""
@@ -185,3 +265,7 @@ class LedgerFile:
             self.chain.note("misplaced", "an open line inside the file")
         if self.chain.link(sealed):
             self.book.enter(sealed, entry, self.chain.number)
+            if isinstance(entry, ledger.Open):
+                self.servers.append(self.book.servers.setdefault(sealed.crc, Server(entry, entry.at)))
+            if self.servers:
+                self.servers[-1].enter(entry, self.chain.number, sealed.crc)

@@ -9,7 +9,7 @@ import hashlib
 
 from services.collector.reconcile.blocks import Content, OpenNote, examine, number
 from services.collector.reconcile.chain import FileChain
-from services.collector.reconcile.heard import HeardBook
+from services.collector.reconcile.heard import Arrivals, HeardBook
 from services.collector.reconcile.moments import Stamps, moment
 from services.collector.reconcile.notes import Note, Notes
 from services.collector.reconcile.strain import Sessions
@@ -39,6 +39,7 @@ class LogBook:
         self.duplicates = self.reordered = 0
         self.strain = Sessions()
         self.times = ClientTimes(client, times)
+        self._comparison = times.comparison
         self.clock_error_us: int | None = None
         self.torn: dict[str, int] = {}
         self.heard = HeardBook()
@@ -73,6 +74,11 @@ class LogBook:
         return not self.opens and not self.blocks and not any(file.chain.damages for file in self.files)
 
     @property
+    def silence_s(self) -> float | None:
+        """How long an external feed may be silent, in seconds, as the operator says; None for: by its own rhythm."""
+        return self.feed.silence_s if self.feed else None
+
+    @property
     def clock_offset_us(self) -> int | None:
         """The offset that the last block was corrected by."""
         return self._offset[3] if self._offset else None
@@ -82,6 +88,8 @@ class LogBook:
         note = OpenNote(entry.fence, entry.block_size, source)
         self.opens.setdefault((entry.session, entry.segment), {}).setdefault(sealed.crc, note)
         self.sessions.add(entry.session)
+        attempted_us = moment(entry.attempted_at) if entry.attempted_at else None
+        self.times.catch_up.opened(entry.fence, entry.session, attempted_us)
         if isinstance(entry, foreign.Open):
             self.is_heard, self.feed = True, entry.foreign
             self.until_us = moment(entry.until) if entry.until else None
@@ -103,16 +111,22 @@ class LogBook:
         content: Content,
         stamps: dict[str, int],
         heard: foreign.HeardBlock | None = None,
+        feed: foreign.Feed | None = None,
     ) -> None:
         """Enter a block and what its messages say; ``stamps`` are their times as epoch microseconds.
 
-        One of a feed that is not ours comes in two forms: as it was ``heard``, and numbered by place.
+        One of a feed that is not ours comes in two forms: as it was ``heard``, and numbered by place. ``feed`` is how
+        the file that it stands in says that it was read, None where the file's open line is missing.
         """
         note = Note(block.first, block.last, block.count, number(block.digest), number(sealed.crc))
-        if not self.blocks.add((block.session, block.block), note):
+        is_new = self.blocks.add((block.session, block.block), note)
+        if heard is not None:
+            self._comparison.enter(self.client, sealed.crc, heard, feed, stamps, is_new=is_new)
+        if not is_new:
             return
         if heard is not None:
-            self.heard.enter(heard, sealed.crc, max(stamps.values(), default=0))
+            arrivals = Arrivals.of(stamps.values())
+            self.heard.enter(heard, sealed.crc, arrivals.last_us if arrivals else 0, arrivals)
             self.is_heard = True
         self._declare(block)
         self.times.lasted(block.duration_ns)
@@ -153,6 +167,7 @@ class LogFile:
         self._messages = 0
         self._stamps = Stamps()
         self._stranger: str | None = None
+        self._feed: foreign.Feed | None = None
         self.ended = False
 
     @property
@@ -216,11 +231,13 @@ class LogFile:
             self._block(sealed, entry)
         elif isinstance(entry, foreign.Connection):
             self.book.connections[sealed.crc] = entry
+            self.book.is_heard = True
         else:
             self._end(sealed, entry)
 
     def _open(self, sealed: Sealed, entry: blocklog.Open) -> None:
         self.segment = (entry.session, entry.segment)
+        self._feed = entry.foreign if isinstance(entry, foreign.Open) else None
         self.book.enter_open(sealed, entry, self.source)
 
     def _block(self, sealed: Sealed, entry: blocklog.Block | foreign.HeardBlock) -> None:
@@ -236,7 +253,8 @@ class LogFile:
         except ValueError as bad_time:
             stamps = {}
             self.chain.note("inconsistent", f"block {block.block}: received_at: {bad_time}")
-        self.book.enter_block(sealed, block, content, stamps, entry if isinstance(entry, foreign.HeardBlock) else None)
+        heard = entry if isinstance(entry, foreign.HeardBlock) else None
+        self.book.enter_block(sealed, block, content, stamps, heard, self._feed)
 
     def _end(self, sealed: Sealed, entry: blocklog.End) -> None:
         said = (entry.block_count, entry.message_count, entry.sha256)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.collector.reconcile.account import Account
+from services.collector.reconcile.sums import catch_up
 from services.collector.reconcile.unknown import unknown_figures
 from services.contract.histogram import Histogram
 from services.contract.summary import Totals
@@ -14,6 +15,8 @@ DURATIONS = ("latency", "transit", "block", "spread")
 """Of these there are many, so a threshold says which: ``latency.p99``."""
 LONGEST = ("silence",)
 """Durations of which each client has one, so nothing is left to say."""
+CATCH_UP = "catch_up"
+"""A figure, how many messages were caught up; and with a statistic a duration, how late these were."""
 COUNTS = ("missing", "duplicates", "reordered", "corrupt", "residual", "received", "blocks")
 CLIENTS = "clients"
 RATE = "rate"
@@ -26,7 +29,7 @@ class Measures:
     """What was measured, by name of metric; what does not apply is absent or None.
 
     Attributes:
-        durations: of each of `DURATIONS`.
+        durations: of each of `DURATIONS`, and of `CATCH_UP`.
         figures: counts, and the rate in messages per second.
     """
 
@@ -37,8 +40,10 @@ class Measures:
 def of_run(every: Sequence[Account], totals: Totals, durations: Mapping[str, Histogram]) -> Measures:
     """Return the measures of a run as a whole."""
     figures: dict[str, float | int | None] = {name: getattr(totals, name) for name in COUNTS}
-    figures |= {CLIENTS: len(every), RATE: totals.messages_per_second}
+    figures |= {CATCH_UP: totals.catch_up, CLIENTS: len(every), RATE: totals.messages_per_second}
     figures["silence"] = max((account.silence.ns for account in every if account.silence), default=None)
+    if totals.catch_up is None:
+        durations = {name: some for name, some in durations.items() if name != CATCH_UP}
     return Measures(durations, figures | dict.fromkeys(unknown_figures(every) & figures.keys()))
 
 
@@ -48,6 +53,9 @@ def of_client(account: Account, *, scheduled: bool) -> Measures:
     durations = {"transit": log.times.transit, "block": log.times.durations}
     if scheduled:
         durations["latency"] = log.times.latency
+    caught_up = catch_up(account, scheduled=scheduled)
+    if caught_up is not None:
+        durations[CATCH_UP] = log.times.catch_up.histogram if caught_up else Histogram()
     figures: dict[str, float | int | None] = {
         "missing": account.missing_count,
         "duplicates": account.duplicates,
@@ -56,6 +64,7 @@ def of_client(account: Account, *, scheduled: bool) -> Measures:
         "residual": account.residual,
         "received": account.received,
         "blocks": log.blocks.count,
+        CATCH_UP: caught_up,
         RATE: _rate(account),
         "silence": account.silence.ns if account.silence else None,
     }

@@ -9,12 +9,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from services.collector.reconcile.account import Account, client_order, file_faults
+from services.collector.reconcile.attendance import Attendance, attendance
 from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.comparable import Groups
 from services.collector.reconcile.heard import Name
 from services.collector.reconcile.ledgerside import ClientLedger
 from services.collector.reconcile.logside import LogBook
-from services.collector.reconcile.silence import longest
-from services.contract.fields import Span
+from services.collector.reconcile.rhythm import rhythm
+from services.collector.reconcile.silence import Silence, longest
+from services.contract.fields import MAX_INTEGER, Span
 from services.contract.ranges import Ranges
 from services.contract.sequence import Sequence as Numbers
 from services.contract.summary import ClientState
@@ -32,6 +35,10 @@ class HeardAccount(Account):
     Attributes:
         keyed: the missing numbers of each sequence; empty when no message had a number, and so nothing is expected.
         by_cause: how many are missing by which cause, all sequences together.
+        before: the numbers of each sequence that were missing when it began again, of those before it.
+        unreadable: the numbers in whose places records stand that cannot be read: not received, and not missing.
+        attendance: when it was connected.
+        renumbered: how often a sequence began again with a new connection.
         again: numbers received again.
         late: numbers that came after a higher one.
         restarts: how often a sequence began again.
@@ -40,6 +47,10 @@ class HeardAccount(Account):
 
     keyed: dict[Name, Ranges] = field(default_factory=dict)
     by_cause: dict[str, int] = field(default_factory=dict)
+    before: dict[Name, list[Span]] = field(default_factory=dict)
+    unreadable: dict[Name, Ranges] = field(default_factory=dict)
+    attendance: Attendance = field(default_factory=Attendance)
+    renumbered: int = 0
     again: int = 0
     late: int = 0
     restarts: int = 0
@@ -53,7 +64,12 @@ class HeardAccount(Account):
     @property
     def missing_count(self) -> int:
         """How many numbers did not come, all sequences together."""
-        return sum(map(len, self.keyed.values()))
+        return min(sum(self.by_cause.values()), MAX_INTEGER)
+
+    @property
+    def unreadable_count(self) -> int:
+        """How many numbers stand where records cannot be read."""
+        return sum(map(len, self.unreadable.values()))
 
     @property
     def residual(self) -> int:
@@ -82,60 +98,111 @@ def one_sided_accounts(books: RunBooks, *, final: bool) -> list[HeardAccount]:
     ``final`` says that nothing more will be logged.
     """
     names = sorted((name for name, log in books.logs.items() if not log.is_empty), key=client_order)
-    union = _union(books, names)
-    return [_account(books, name, union, final=final) for name in names]
+    groups = comparable(books, names)
+    union = _union(books, names, groups)
+    return [_account(books, name, union, groups, final=final) for name in names]
 
 
-def _union(books: RunBooks, names: Iterable[str]) -> dict[Name, Ranges]:
-    """Return what any client received of each sequence that did not begin again: others cannot be compared."""
-    held: dict[Name, Ranges] = {}
+def comparable(books: RunBooks, names: Iterable[str]) -> Groups:
+    """Return which clients may be held against each other, in sequences that did not begin again."""
+    every = {name: books.logs[name].heard.sequences() for name in names}
+    restarted = {key for known in every.values() for key, numbers in known.items() if numbers.restarts}
+    keys = {key for known in every.values() for key in known} - restarted
+    starts = {
+        name: {key: numbers.start for key, numbers in known.items() if numbers.start is not None}
+        for name, known in every.items()
+    }
+    return books.times.comparison.groups(starts, keys)
+
+
+def _union(books: RunBooks, names: Iterable[str], groups: Groups) -> dict[tuple[Name, int], Ranges]:
+    """Return what any client of a group received of each sequence that did not begin again: others are not compared."""
+    held: dict[tuple[Name, int], Ranges] = {}
     restarted: set[Name] = set()
     for name in names:
         for key, numbers in books.logs[name].heard.sequences().items():
             if numbers.restarts:
                 restarted.add(key)
             for first, last in numbers.held:
-                held.setdefault(key, Ranges()).add(first, last)
-    return {key: seqs for key, seqs in held.items() if key not in restarted}
+                held.setdefault((key, groups.group(key, name)), Ranges()).add(first, last)
+    return {known: seqs for known, seqs in held.items() if known[0] not in restarted}
 
 
-def _account(books: RunBooks, name: str, union: dict[Name, Ranges], *, final: bool) -> HeardAccount:
+def _account(
+    books: RunBooks, name: str, every: dict[tuple[Name, int], Ranges], groups: Groups, *, final: bool
+) -> HeardAccount:
     books.rest()
     log = books.logs[name]
     state = _state(books, log, final=final)
     sequences = log.heard.sequences()
-    ends = {key: _end(books, name, key, numbers, state, union) for key, numbers in sequences.items()}
-    keyed = {key: _missing(numbers, ends[key]) for key, numbers in sequences.items()}
+    attended = attendance(log, state, log.heard.productive())
+    until_us = _until(books, log, state, attended)
+    known = {key: every.get((key, groups.group(key, name))) for key in sequences}
+    union = {key: seqs for key, seqs in known.items() if seqs is not None}
+    ends = {key: _end(books, name, key, numbers, until_us, union, groups) for key, numbers in sequences.items()}
+    absent = {key: _missing(numbers, ends[key]) for key, numbers in sequences.items()}
+    unreadable = log.heard.unreadable(absent)
+    keyed = {key: missing - unreadable[key] for key, missing in absent.items()}
     causes = {key: _causes(log, key, missing, union.get(key, Ranges())) for key, missing in keyed.items()}
-    by_cause = {cause: sum(len(one[cause]) for one in causes.values()) for cause in CAUSES}
+    before = log.heard.gaps_before()
+    by_cause = _counts(causes.values(), before.values())
     only = keyed.get(None, Ranges()) if set(keyed) <= {None} else Ranges()
     received = sum(numbers.past + len(numbers.held) for numbers in sequences.values())
+    expected = received + sum(by_cause.values()) + sum(map(len, unreadable.values()))
     return HeardAccount(
         client=name,
         state=state,
         log=log,
         ledger=ClientLedger(),
-        expected=received + sum(map(len, keyed.values())),
+        expected=min(expected, MAX_INTEGER),
         received=received if sequences else log.messages,
         missing=only,
         causes=causes[None] if only else {cause: Ranges() for cause in CAUSES},
         never_sent=0,
         faults=file_faults(log, Ranges()),
-        # Who stayed to the end heard nothing more from its last message on; "lost" has that counted.
-        silence=longest(
-            log.times.silences,
-            ClientLedger(),
-            "running" if state == "left" else "lost",
-            None,
-            log.until_us if final else None,
-        ),
+        silence=_silence(log, state, attended, final=final),
         keyed=keyed,
         by_cause=by_cause,
+        before=before,
+        unreadable=unreadable,
+        attendance=attended,
+        renumbered=sum(numbers.restarts_by_connection for numbers in sequences.values()),
         again=sum(numbers.duplicates for numbers in sequences.values()),
         late=sum(numbers.reordered for numbers in sequences.values()),
         restarts=sum(numbers.restarts for numbers in sequences.values()),
         unsequenced=log.heard.unsequenced,
     )
+
+
+def _counts(causes: Iterable[dict[str, Ranges]], before: Iterable[list[Span]]) -> dict[str, int]:
+    """Return how many numbers are missing by each cause; of those before a restart no client can be asked."""
+    every = list(causes)
+    counts = {cause: min(sum(len(one[cause]) for one in every), MAX_INTEGER) for cause in CAUSES}
+    counts["not_seen"] += sum(last - first + 1 for spans in before for first, last in spans)
+    return counts
+
+
+def _silence(log: LogBook, state: ClientState, attended: Attendance, *, final: bool) -> Silence | None:
+    end_us = attended.end_us if attended.end_us is not None else log.until_us if final else None
+    # A client that stayed to its end received nothing more from its last message on; "lost" has that counted.
+    judged: ClientState = "running" if state == "left" and attended.end_us is None else "lost"
+    return longest(log.times.silences, ClientLedger(), judged, None, end_us)
+
+
+def _until(books: RunBooks, log: LogBook, state: ClientState, attended: Attendance) -> int | None:
+    """Return up to when a client answers for what others received; None where only its own numbers count."""
+    if attended.end_us is None:
+        return log.until_us if state in ("finished", "lost") else None
+    if attended.is_connected is not False and not attended.is_ended and _is_silent(log, attended.end_us):
+        # The run is doubtful already; when the whole feed stops, what others had last was in flight.
+        lasts = [other.times.last_us for other in books.logs.values() if other.times.last_us is not None]
+        return min([attended.end_us, *([max(lasts)] if lasts else [])])
+    return attended.end_us
+
+
+def _is_silent(log: LogBook, end_us: int) -> bool:
+    found = rhythm(log.heard.notes())
+    return found.last_us is not None and found.is_silent(end_us - found.last_us, log.silence_s)
 
 
 def _state(books: RunBooks, log: LogBook, *, final: bool) -> ClientState:
@@ -147,13 +214,25 @@ def _state(books: RunBooks, log: LogBook, *, final: bool) -> ClientState:
     return "lost" if final else "running"
 
 
-def _end(books: RunBooks, name: str, key: Name, numbers: Numbers, state: ClientState, union: dict[Name, Ranges]) -> int:
-    """Return up to which number of a sequence a client answers."""
+def _end(
+    books: RunBooks,
+    name: str,
+    key: Name,
+    numbers: Numbers,
+    until_us: int | None,
+    union: dict[Name, Ranges],
+    groups: Groups,
+) -> int:
+    """Return up to which number of a sequence a client answers whose run ended at ``until_us``."""
     log = books.logs[name]
-    if key not in union or state not in ("finished", "lost") or log.until_us is None:
+    if key not in union or until_us is None:
         return numbers.held.last
-    others = (other.heard for other in books.logs.values() if other is not log)
-    ahead = [other.last_before(key, log.until_us - BEHIND_US) for other in others]
+    others = (
+        other.heard
+        for other in books.logs.values()
+        if other is not log and not groups.are_apart(key, name, other.client)
+    )
+    ahead = [other.last_before(key, until_us - BEHIND_US) for other in others]
     return max([numbers.held.last, *(last for last in ahead if last is not None)])
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from services.collector import words
-from services.collector.reconcile import closing
+from services.collector.reconcile import closing, differing, feed_end
 from services.collector.reconcile.case import DAMAGE, Answer, Case
-from services.collector.reconcile.onesided import HeardAccount
+from services.collector.reconcile.comparable import Groups
+from services.collector.reconcile.onesided import HeardAccount, comparable
 
 NO_NUMBERS = "the feed has no sequence numbers"
 
 
 def _heard(case: Case) -> list[HeardAccount]:
     return [account for account in case.accounts if isinstance(account, HeardAccount)]
+
+
+def _groups(case: Case) -> Groups:
+    return comparable(case.books, [account.client for account in _heard(case)])
 
 
 def unfound_numbers(case: Case) -> list[str]:
@@ -49,9 +54,17 @@ def _complete(case: Case) -> Answer:
     detail = f"{case.totals.received:,} of {case.totals.expected:,} delivered, by the feed's own numbers"
     odd = sum(account.unsequenced for account in every)
     detail += f"; {words.several(odd, 'message')} without a number" if odd else ""
+    apart = differing.not_compared(_groups(case))
+    detail += f"; {apart}" if apart else ""
     worst = sorted(every, key=lambda account: -account.missing_count)
     reasons = tuple(missing_sentence(account) for account in worst if account.missing_count)
-    return Answer(not missing, f"{missing:,} missing; {detail}" if missing else detail, reasons)
+    unreadable = tuple(unreadable_sentence(account) for account in every if account.unreadable_count)
+    away = feed_end.away(case)
+    if missing:
+        return Answer(False, f"{missing:,} missing; {detail}", reasons + unreadable + away)
+    if away or unreadable:
+        return Answer(None, f"not claimed: {(away or unreadable)[0]}; {detail}", away + unreadable)
+    return Answer(True, detail)
 
 
 def missing_sentence(account: HeardAccount) -> str:
@@ -62,8 +75,24 @@ def missing_sentence(account: HeardAccount) -> str:
         if missing
     ]
     shown = "; ".join(parts[:3]) + (f" and {len(parts) - 3:,} more sequences" if len(parts) > 3 else "")
+    before = [span for spans in account.before.values() for span in spans]
+    again = f"{words.ranges(before)} before the numbers began again" if before else ""
+    shown = "; ".join(filter(None, (shown, again)))
     causes = ", ".join(f"{count:,} {words.CAUSE_WORDS[cause]}" for cause, count in account.by_cause.items() if count)
     return f"{account.client}: {words.several(account.missing_count, 'message')} missing, {shown} ({causes})"
+
+
+def unreadable_sentence(account: HeardAccount) -> str:
+    """Return in words which numbers of a client stand where records are that cannot be read."""
+    shown = "; ".join(
+        words.ranges(numbers) if key is None else f"{key} {words.ranges(numbers)}"
+        for key, numbers in sorted(account.unreadable.items(), key=lambda one: -len(one[1]))[:3]
+        if numbers
+    )
+    count = words.several(account.unreadable_count, "number")
+    return (
+        f"{account.client}: {count} ({shown}) not found, where records stand that cannot be read: not known to be lost"
+    )
 
 
 def _in_order(case: Case) -> Answer:
@@ -86,7 +115,10 @@ def _once(case: Case) -> Answer:
 
 def _intact(case: Case) -> Answer:
     damaged = [closing.fault_sentence(fault) for fault in case.faults if fault.kind in DAMAGE]
-    return Answer(not damaged, words.several(len(damaged), "damaged line"), tuple(damaged))
+    count, conflicts = differing.conflict_sentences(case.books.times.comparison, _groups(case))
+    detail = words.several(len(damaged), "damaged line")
+    detail += f", {words.several(count, 'number')} with different records" if count else ""
+    return Answer(not damaged and not count, detail, (*damaged, *conflicts))
 
 
 def _receipts(_case: Case) -> Answer:
@@ -116,12 +148,14 @@ def _closed(case: Case) -> Answer:
 CHECKS: dict[str, Callable[[Case], Answer]] = {
     "present": _present,
     "complete": _complete,
+    "connected": feed_end.connected,
     "in order": _in_order,
     "once": _once,
     "intact": _intact,
     "receipts match": _receipts,
     "generator on time": _on_time,
     "clocks": _clocks,
+    "receiving": feed_end.receiving,
     "books closed": _closed,
 }
-"""In place of the questions of the same name."""
+"""In place of the questions of the same name, and two that only these runs are asked: `connected` and `receiving`."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from services.collector.reconcile.accounts import accounts
 from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.durations import Durations
-from services.collector.reconcile.summarise import reconcile
+from services.collector.reconcile.summarise import judged
 from services.collector.reconcile.thresholds import Limit
 from services.collector.reconcile.timeline import draw
 from services.contract.summary import Summary
@@ -31,9 +30,8 @@ def snapshot(
     taken: Durations | None = None,
 ) -> Snapshot:
     """Return a run as it stands; the arguments are those of `reconcile`."""
-    every = accounts(books, final=final)
-    made = reconcile(books, limits, final=final, made_at=made_at, taken=taken, every=every)
-    return Snapshot(made, draw(books, every))
+    made = judged(books, limits, final=final, made_at=made_at, taken=taken)
+    return Snapshot(made.summary, draw(books, made.evidence.accounts))
 
 
 def empty(run: str) -> Timeline:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import NamedTuple
 
 from services.collector import words
-from services.collector.reconcile import checks, closing, measures, onesided_checks, sums, unknown
+from services.collector.reconcile import checks, closing, feed_end, measures, onesided_checks, sums, unknown
 from services.collector.reconcile.account import Account, fault_order
 from services.collector.reconcile.accounts import accounts
 from services.collector.reconcile.books import RunBooks
@@ -25,6 +26,34 @@ from services.contract.summary import (
 )
 
 
+class Evidence(NamedTuple):
+    """What a summary was made of: whatever else is said of the run is made of the same accounts."""
+
+    books: RunBooks
+    accounts: Sequence[Account]
+
+
+class Judged(NamedTuple):
+    """A run with its summary."""
+
+    summary: Summary
+    evidence: Evidence
+
+
+def judged(
+    books: RunBooks,
+    limits: Sequence[Limit] = (),
+    *,
+    final: bool,
+    made_at: str | None = None,
+    taken: Durations | None = None,
+) -> Judged:
+    """Return the summary of a run with what it was made of; the arguments are those of `reconcile`."""
+    every = accounts(books, final=final)
+    made = _summary(books, every, limits, final=final, made_at=made_at, taken=taken)
+    return Judged(made, Evidence(books, every))
+
+
 def reconcile(
     books: RunBooks,
     limits: Sequence[Limit] = (),
@@ -32,7 +61,6 @@ def reconcile(
     final: bool,
     made_at: str | None = None,
     taken: Durations | None = None,
-    every: Sequence[Account] | None = None,
 ) -> Summary:
     """Return the summary of a run.
 
@@ -41,17 +69,27 @@ def reconcile(
         limits: the operator's thresholds.
         final: nothing will be added any more, so there is a verdict.
         made_at: the one field that is not a function of the books.
-        taken: what `measured` finds in these books, for whoever has asked it already.
-        every: what `accounts` finds in them, likewise.
+        taken: what `measured` finds in these books, for a caller that has asked it already.
     """
-    every = accounts(books, final=final) if every is None else every
+    return judged(books, limits, final=final, made_at=made_at, taken=taken).summary
+
+
+def _summary(
+    books: RunBooks,
+    every: Sequence[Account],
+    limits: Sequence[Limit],
+    *,
+    final: bool,
+    made_at: str | None,
+    taken: Durations | None,
+) -> Summary:
     scheduled = books.ledger.rate != 0
-    totals = sums.totals(every)
+    totals = sums.totals(every, scheduled=scheduled)
     histograms = (taken or measured(books)).by_name()
     durations = {name: Quantiles.of(histogram) for name, histogram in histograms.items()}
     faults = sorted([*chain(*(account.faults for account in every)), *ledger_faults(books)], key=fault_order)
     case = Case(books, every, totals, durations["latency"], durations["transit"], faults) if final else None
-    asked, answers = checks.ask(case)
+    asked, answers = checks.ask(case, is_one_sided=books.is_one_sided)
     thresholds = judge(
         limits,
         measures.of_run(every, totals, histograms),
@@ -65,12 +103,13 @@ def reconcile(
         feed=ledger.open.feed if ledger.open else None,
         state=_state(books, final=final),
         verdict=verdict,
-        headline=reasons[0] if reasons else _headline(books, every, totals, durations),
+        headline=_with_late(reasons[0] if reasons else _headline(books, every, totals, durations), ledger.late),
         reasons=reasons,
         checks=asked,
         thresholds=thresholds,
         totals=totals,
         latency_ns=durations["latency"],
+        catch_up_ns=durations["catch_up"],
         transit_ns=durations["transit"],
         block_duration_ns=durations["block"],
         spread_ns=durations["spread"],
@@ -121,9 +160,14 @@ def _state(books: RunBooks, *, final: bool) -> RunState:
 
 def _judge(case: Case, answers: dict[str, Answer], thresholds: Sequence[Threshold]) -> tuple[Verdict, list[str]]:
     worst = _untrustworthy(case)
-    failed = [reason for name in checks.FAILING if answers[name].ok is False for reason in answers[name].reasons]
+    failed = [
+        reason
+        for name in checks.FAILING
+        if name in answers and answers[name].ok is False
+        for reason in answers[name].reasons
+    ]
     failed += [_broken(threshold) for threshold in thresholds if not threshold.ok]
-    doubts = [reason for name in checks.INVALIDATING if answers[name].ok is False for reason in answers[name].reasons]
+    doubts = checks.doubts(answers)
     verdict: Verdict = "INVALID" if worst else "FAIL" if failed else "INVALID" if doubts else "PASS"
     reasons = [*worst, *failed, *doubts]
     return verdict, list(dict.fromkeys(reasons))
@@ -135,11 +179,12 @@ def _untrustworthy(case: Case) -> list[str]:
     if not ledger.opens and not case.books.is_one_sided:
         found.append(closing.NO_LEDGER)
     found += closing.residuals(case.accounts)
+    found += closing.several_servers(case.books, case.accounts)
     if not any(account.log.messages for account in case.accounts):
-        found.append("nothing was measured: no client logged a message")
+        found.append(f"nothing was measured: no client logged a message{feed_end.last_reasons(case)}")
     found += onesided_checks.unfound_numbers(case)
     found += closing.without_end(case.books)
-    if ledger.end is not None and ledger.end.reason == "abandoned":
+    if any(end.reason == "abandoned" for end in ledger.ends.values()):
         found.append("the run was abandoned: it was interrupted and not continued")
     return found
 
@@ -154,11 +199,13 @@ def _headline(books: RunBooks, every: Sequence[Account], totals: Totals, duratio
     if books.is_one_sided:
         return unknown.headline(every, totals, durations["latency"].p99)
     if books.ledger.state in ("opened", "waiting"):
-        wanted = books.ledger.open.clients if books.ledger.open else 1
+        wanted = books.ledger.wanted
         # The run may be waiting for more than are wanted: nobody says how many will come.
         some = "" if len(every) >= wanted else f"{len(every):,} of "
         return f"waiting: {some}{words.several(max(wanted, len(every)), 'client')}"
-    p99 = durations["latency"].p99 if durations["latency"].p99 is not None else durations["transit"].p99
+    # Where all was caught up there is a schedule, and no latency that could be told.
+    timed = durations["latency"].p99 is not None or bool(totals.catch_up)
+    p99 = durations["latency" if timed else "transit"].p99
     expected = totals.expected if books.ledger.ends else len(every) * _total(books)
     parts = [
         words.several(len(every), "client"),
@@ -166,9 +213,16 @@ def _headline(books: RunBooks, every: Sequence[Account], totals: Totals, duratio
         f"{totals.received:,} of {expected:,} delivered",
         f"p99 {words.duration(p99)}",
     ]
+    parts += [f"{totals.catch_up:,} caught up"] if totals.catch_up else []
     left = [account.client for account in every if account.state == "left"]
     text = " · ".join(parts)
     return text + (f", {len(left):,} left: {words.names(left)}" if left else "")
+
+
+def _with_late(headline: str, late: Sequence[str]) -> str:
+    """Return a headline that names the clients that came too late, whatever else it is about."""
+    sentence = checks.late_sentence(late) if late else ""
+    return headline if sentence in headline else f"{headline}; {sentence}"
 
 
 def _total(books: RunBooks) -> int:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from services.collector.reconcile.account import Account
-from services.contract.fields import utc_text
+from services.contract.fields import MAX_INTEGER, utc_text
+from services.contract.foreign import span_text
 from services.contract.summary import Causes, ClientSummary, Quantiles, Silence, Totals
 
 
-def totals(every: Sequence[Account]) -> Totals:
-    """Return what all clients come to."""
+def totals(every: Sequence[Account], *, scheduled: bool = True) -> Totals:
+    """Return what all clients come to; without a schedule nothing is due, so nothing is caught up."""
     firsts = [account.log.times.first_us for account in every if account.log.times.first_us is not None]
     lasts = [account.log.times.last_us for account in every if account.log.times.last_us is not None]
     duration_ns = (max(lasts) - min(firsts)) * 1000 if firsts and lasts else None
     received = sum(account.received for account in every)
     total_bytes = sum(account.log.bytes for account in every)
     return Totals(
-        expected=sum(account.expected for account in every),
+        # The numbers of an external feed may have 64 bits, and so gaps that no reader of JSON could count.
+        expected=min(sum(account.expected for account in every), MAX_INTEGER),
         received=received,
-        missing=sum(account.missing_count for account in every),
+        missing=min(sum(account.missing_count for account in every), MAX_INTEGER),
         duplicates=sum(account.duplicates for account in every),
         reordered=sum(account.reordered for account in every),
         corrupt=sum(len(account.log.corrupt) for account in every),
@@ -27,10 +29,23 @@ def totals(every: Sequence[Account]) -> Totals:
         blocks=sum(account.log.blocks.count for account in every),
         bytes=total_bytes,
         logged_not_receipted=sum(account.logged_not_receipted for account in every),
+        catch_up=_sum(catch_up(account, scheduled=scheduled) for account in every),
         duration_ns=duration_ns,
         messages_per_second=received * 1e9 / duration_ns if duration_ns else None,
         bytes_per_second=total_bytes * 1e9 / duration_ns if duration_ns else None,
     )
+
+
+def catch_up(account: Account, *, scheduled: bool) -> int | None:
+    """Return how many messages a client caught up; None for a feed that is not ours, of which that is not known."""
+    if account.log.is_heard:
+        return None
+    return account.log.times.catch_up.histogram.count if scheduled else 0
+
+
+def _sum(every: Iterable[int | None]) -> int | None:
+    known = list(every)
+    return None if None in known else sum(one for one in known if one is not None)
 
 
 def causes(every: Sequence[Account]) -> Causes:
@@ -67,12 +82,14 @@ def client(account: Account, *, scheduled: bool) -> ClientSummary:
         residual=account.residual,
         bytes=log.bytes,
         logged_not_receipted=account.logged_not_receipted,
-        missing_ranges=account.missing.spans(),
+        missing_ranges=[span_text(span) for span in account.missing],
         missing_by_cause=causes([account]),
         torn=sum(log.torn.values()),
         clock_offset_us=log.clock_offset_us,
         clock_error_us=log.clock_error_us,
+        catch_up=catch_up(account, scheduled=scheduled),
         latency_ns=Quantiles.of(log.times.latency) if scheduled else Quantiles(),
+        catch_up_ns=Quantiles.of(log.times.catch_up.histogram) if scheduled else Quantiles(),
         transit_ns=Quantiles.of(log.times.transit),
         block_duration_ns=Quantiles.of(log.times.durations),
         silence_ns=account.silence.ns if account.silence else None,

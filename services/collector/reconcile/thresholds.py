@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.collector import words
-from services.collector.reconcile.measures import DURATIONS, LONGEST, RATE, Measures
+from services.collector.reconcile.measures import CATCH_UP, LONGEST, RATE, Measures
 from services.contract.summary import Threshold
 
 EVERY = "*"
@@ -79,6 +79,9 @@ class Limit:
         histogram = measures.durations.get(self.metric)
         if histogram is None:
             return None
+        if self.metric == CATCH_UP and not histogram.count:
+            # Nothing was caught up, so nothing was caught up later than any limit says.
+            return 0
         if isinstance(self.statistic, float):
             return histogram.percentile(self.statistic)
         return {"min": histogram.min, "avg": histogram.mean(), "max": histogram.max}[self.statistic]
@@ -101,6 +104,6 @@ class Limit:
         return f"not measured: there is no {client} in this run" + (f"; did you mean {near[0]}?" if near else "")
 
     def _text(self, value: float) -> str:
-        if self.metric in (*DURATIONS, *LONGEST):
+        if self.statistic is not None or self.metric in LONGEST:
             return words.duration(value)
         return words.rate(value) if self.metric == RATE else words.number(value)

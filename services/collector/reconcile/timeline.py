@@ -8,6 +8,7 @@ from services.collector.reconcile.account import Account
 from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.marks import marks
 from services.collector.reconcile.moments import bounded, moment
+from services.contract.foreign import span_text
 from services.contract.timeline import MOST_GAPS, MOST_LANES, Gap, Lane, Timeline
 
 
@@ -72,4 +73,4 @@ def _gaps(account: Account) -> list[Gap]:
 
 def _gap(account: Account, first: int, last: int, cause: str) -> Gap:
     from_us, to_us = account.around(first)
-    return Gap(seqs=(first, last), cause=cause, from_us=from_us, to_us=to_us)
+    return Gap(seqs=span_text((first, last)), cause=cause, from_us=from_us, to_us=to_us)

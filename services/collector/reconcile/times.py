@@ -8,6 +8,8 @@ from itertools import groupby
 
 from services.collector.reconcile.bars import Bars, Room
 from services.collector.reconcile.blocks import Content
+from services.collector.reconcile.catchup import ALWAYS_THERE, CatchUp
+from services.collector.reconcile.comparable import Comparison
 from services.collector.reconcile.edges import Edges
 from services.collector.reconcile.heard import runs_of
 from services.collector.reconcile.heardspread import HeardSpread
@@ -29,6 +31,7 @@ class RunTimes:
     def __init__(self) -> None:
         self.spread = Spread()
         self.heard_spread = HeardSpread()
+        self.comparison = Comparison()
         self.slots = TimeSlots()
         self.room = Room()
 
@@ -43,15 +46,22 @@ class ClientTimes:
         self.bars = Bars(run.room)
         self.edges = Edges()
         self.silences = Silences()
+        self.catch_up = CatchUp(self._turn_out_late)
         self._run = run
         self._latency, self._transit, self._durations = Histogram(), Histogram(), Histogram()
         self._lasted = array("q")
 
     @property
     def latency(self) -> Histogram:
-        """From due to received, of all messages."""
+        """From due to received, of all messages but those that were caught up."""
         self._run.slots.settle()
-        return self._latency
+        undecided = self.catch_up.undecided()
+        if not undecided:
+            return self._latency
+        total = self._latency.copy()
+        for some in undecided.values():
+            total.merge(some)
+        return total
 
     @property
     def transit(self) -> Histogram:
@@ -134,8 +144,12 @@ class ClientTimes:
         slots = self._run.slots
         slots.cover(earliest, latest)
         step_us = slots.step_us
+        catches_up = heard is None and self._may_catch_up(block, content, moments)
         if earliest // step_us == latest // step_us:
-            slots.take(self, earliest // step_us, *_durations(block.messages, heard), block.count, content.size)
+            durations = _durations(block.messages, heard)
+            if catches_up:
+                durations = self._without_catch_up(block, block.messages, moments), durations[1]
+            slots.take(self, earliest // step_us, *durations, block.count, content.size)
             return
         places, begin, left = [moments[message.received_at] // step_us for message in block.messages], 0, content.size
         for at, some in groupby(places):
@@ -143,7 +157,28 @@ class ClientTimes:
             begin += len(messages)
             size = len(b"".join([message.record for message in messages])) if begin < len(places) else left
             left -= size
-            slots.take(self, at, *_durations(messages, heard), len(messages), size)
+            durations = _durations(messages, heard)
+            if catches_up:
+                durations = self._without_catch_up(block, messages, moments), durations[1]
+            slots.take(self, at, *durations, len(messages), size)
+
+    def _may_catch_up(self, block: Block, content: Content, moments: Mapping[str, int]) -> bool:
+        """Tell whether a record of a block may have been due before the client first tried to take part."""
+        attempt_us = self.catch_up.attempt_us(block.session)
+        if attempt_us is None or not content.in_line:
+            return attempt_us != ALWAYS_THERE
+        # In the order of the feed the first one was due first: of nearly all blocks no more is looked at.
+        first = block.messages[0]
+        return moments[first.received_at] - first.latency_ns // 1000 - block.clock_offset_us < attempt_us
+
+    def _without_catch_up(self, block: Block, messages: Sequence[Message], moments: Mapping[str, int]) -> list[int]:
+        came_us = [moments[message.received_at] for message in messages]
+        late_ns = [message.latency_ns for message in messages]
+        self._run.slots.undecided[self] = self.catch_up.undecided
+        return self.catch_up.take(block.session, came_us, late_ns, block.clock_offset_us)
+
+    def _turn_out_late(self, at_us: int, latency: Counted) -> None:
+        self._run.slots.take_late(self, at_us, latency)
 
 
 def _durations(messages: Sequence[Message], heard: HeardBlock | None) -> tuple[list[int], list[int]]:

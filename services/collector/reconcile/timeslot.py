@@ -53,7 +53,7 @@ class TimeSlot:
         self.worst = (array("f"), array("f"))
         """The longest latency and the longest transit by number of client, negative where it received nothing."""
         self._waiting = Gathered(), Gathered()
-        self._made: tuple[tuple[int, int, bool], Slot] | None = None
+        self._made: tuple[tuple[int, int, int, bool], Slot] | None = None
 
     def add(self, latency: Counted, transit: Counted) -> None:
         """Count durations."""
@@ -75,11 +75,15 @@ class TimeSlot:
     def note(self, number: int, part: Part) -> None:
         """Note what a client received: how much, and how long it took at worst."""
         self.messages, self.bytes = self.messages + part.messages, self.bytes + part.bytes
-        for worst, some in zip(self.worst, (part.latency, part.transit), strict=True):
-            if number >= len(worst):
-                worst.extend([NOTHING] * (number + 1 - len(worst)))
-            if some.buckets:
-                worst[number] = max(worst[number], some.max, 0)
+        for which, some in enumerate((part.latency, part.transit)):
+            self.note_worst(number, which, max(some.max, 0) if some.buckets else NOTHING)
+
+    def note_worst(self, number: int, which: int, duration_ns: float) -> None:
+        """Note a duration of a client: 0 for a latency, 1 for a transit."""
+        worst = self.worst[which]
+        if number >= len(worst):
+            worst.extend([NOTHING] * (number + 1 - len(worst)))
+        worst[number] = max(worst[number], duration_ns)
 
     def merge(self, other: TimeSlot) -> None:
         """Count what was received within another slot."""
@@ -92,7 +96,7 @@ class TimeSlot:
     def slot(self, at_us: int, *, scheduled: bool) -> Slot:
         """Return what is told of the slot that begins at ``at_us``; without a schedule nothing is late."""
         # Nearly all slots are over: nothing of them changes from one telling to the next.
-        key = (at_us, self.messages, scheduled)
+        key = (at_us, self.messages, self.latency.count, scheduled)
         if self._made is None or self._made[0] != key:
             told = Slot(
                 at_us=at_us,

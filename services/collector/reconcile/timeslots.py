@@ -7,7 +7,7 @@ whatever the order in which clients and blocks are read, the same slots remain.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from services.collector.reconcile.timeslot import NOTHING, Part, Receiver, TimeSlot
 from services.contract.histogram import Counted, Histogram
@@ -19,6 +19,7 @@ GATHERED = 8192
 """So many messages of one client and slot are taken together, at most."""
 MANY = 2048
 """So many are counted once, and their counts added to client, slot and run; of fewer, adding costs more."""
+NONE = Counted({}, 0, 0, 0)
 MOST_WAITING = 262_144
 """So many messages, of which there are few of each client and slot, wait to be counted slot by slot."""
 
@@ -35,13 +36,22 @@ class TimeSlots:
         self._part: Part | None = None
         self._place = self._count = 0
         self._waiting: dict[int, TimeSlot] = {}
+        self.undecided: dict[Receiver, Callable[[], Mapping[int, Histogram]]] = {}
+        """By client: what gives the latencies, by the moment of receipt, that are added only when they are asked for:
+        one day they may turn out to be none."""
         self._latency, self._transit = Histogram(), Histogram()
 
     @property
     def latency(self) -> Histogram:
         """From due to received, of all messages of all clients."""
         self.settle()
-        return self._latency
+        undecided = list(self._undecided())
+        if not undecided:
+            return self._latency
+        total = self._latency.copy()
+        for _, _, some in undecided:
+            total.merge(some)
+        return total
 
     @property
     def transit(self) -> Histogram:
@@ -104,6 +114,16 @@ class TimeSlots:
         self._latency.gather(part.latency)
         self._transit.gather(part.transit)
 
+    def take_late(self, who: Receiver, at_us: int, latency: Counted) -> None:
+        """Take latencies of messages that were taken without them, measured at a moment that is covered."""
+        self._enter_late(self._slot(at_us // self.step_us), who, latency)
+        who.add(latency, NONE)
+        self._add(latency, NONE)
+
+    def _enter_late(self, slot: TimeSlot, who: Receiver, latency: Counted) -> None:
+        slot.note_worst(self._numbers.setdefault(who, len(self._numbers)), 0, max(latency.max, 0))
+        slot.add(latency, NONE)
+
     def settle(self) -> None:
         """Count what was taken and not counted yet."""
         self._close()
@@ -115,9 +135,7 @@ class TimeSlots:
         part, self._part = self._part, None
         if part is None:
             return
-        slot = self._slots.get(self._place)
-        if slot is None:
-            slot = self._slots[self._place] = TimeSlot()
+        slot = self._slot(self._place)
         slot.note(self._numbers.setdefault(part.who, len(self._numbers)), part)
         if part.messages >= MANY:
             latency, transit = part.latency.counted(), part.transit.counted()
@@ -131,6 +149,12 @@ class TimeSlots:
         self._count += part.messages
         if self._count >= MOST_WAITING:
             self.settle()
+
+    def _slot(self, place: int) -> TimeSlot:
+        slot = self._slots.get(place)
+        if slot is None:
+            slot = self._slots[place] = TimeSlot()
+        return slot
 
     def _add(self, latency: Counted, transit: Counted) -> None:
         self._latency.add(latency)
@@ -162,4 +186,20 @@ class TimeSlots:
         if self._first_us is None:
             return []
         first, last = self._first_us // self.step_us, self._last_us // self.step_us
-        return [(place, self._slots.get(place)) for place in range(first, last + 1)]
+        slots = self._with_undecided()
+        return [(place, slots.get(place)) for place in range(first, last + 1)]
+
+    def _undecided(self) -> Iterator[tuple[Receiver, int, Histogram]]:
+        for who, ask in self.undecided.items():
+            for at_us, some in ask().items():
+                yield who, at_us, some
+
+    def _with_undecided(self) -> Mapping[int, TimeSlot]:
+        changed: dict[int, TimeSlot] = {}
+        for who, at_us, some in self._undecided():
+            place = at_us // self.step_us
+            if place not in changed:
+                changed[place] = TimeSlot()
+                changed[place].merge(self._slot(place))
+            self._enter_late(changed[place], who, some.counted())
+        return {**self._slots, **changed} if changed else self._slots

@@ -11,6 +11,7 @@ from services.collector import words
 from services.collector.reconcile.account import Account
 from services.collector.reconcile.books import RunBooks
 from services.collector.reconcile.onesided import CAUSES, HeardAccount
+from services.contract.fields import MAX_INTEGER
 from services.contract.summary import Causes, ClientSummary, Summary, Totals
 
 
@@ -49,6 +50,7 @@ def without_the_unknown(made: Summary, books: RunBooks, every: Sequence[Account]
             **(_UNKNOWN if numbered else _UNNUMBERED),
             restarts=sum(account.restarts for account in heard) if numbered else None,
             unsequenced=sum(account.unsequenced for account in heard),
+            unreadable=sum(account.unreadable_count for account in heard) if numbered else None,
         ),
         clients=clients,
         missing_by_cause=_known_causes(heard),
@@ -72,11 +74,13 @@ def _known_of(one: ClientSummary, account: HeardAccount) -> ClientSummary:
         missing_by_cause=_known_causes([account]),
         restarts=account.restarts if account.is_numbered else None,
         unsequenced=account.unsequenced,
+        unreadable=account.unreadable_count if account.is_numbered else None,
     )
 
 
 def _known_causes(heard: Sequence[HeardAccount]) -> Causes:
     numbered = any(account.is_numbered for account in heard)
-    found = {cause: sum(account.by_cause.get(cause, 0) for account in heard) if numbered else None for cause in CAUSES}
+    counts = {cause: sum(account.by_cause.get(cause, 0) for account in heard) for cause in CAUSES}
+    found = {cause: min(count, MAX_INTEGER) if numbered else None for cause, count in counts.items()}
     unknown = dict.fromkeys(("never_sent", "corrupt_in_flight", "receipted_not_logged", "foreign"))
     return Causes(**unknown, **found)

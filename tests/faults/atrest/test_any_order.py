@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,21 @@ def _two_servers() -> Volume:
     return {**volumes.volume(), first: b"".join(lines[:-1]), factory.ledger_source("ff"): b"".join(writer.lines)}
 
 
+def _caught_up(lines: Mapping[int, bytes] | None = None) -> Volume:
+    """Return a volume whose clients came when the run went on already; with some lines of a first log changed."""
+    made = reference.sessions(volumes.TOTAL, volumes.SIZE)[1:]
+    for session, seqs in zip(made, (3, 20, 6, 18), strict=True):
+        session.attempted_us = factory.START_US + seqs * 1000
+    files = reference.books(made, volumes.TOTAL)
+    # A block of the first session stands in a file of the second one, too.
+    one, other = factory.log_source("client-2"), factory.log_source("client-2", 2)
+    if lines is None:
+        return reference.texts(files)
+    files[other].insert(1, files[one][1])
+    files[one] = [lines.get(number, line) for number, line in enumerate(files[one])]
+    return reference.texts(files)
+
+
 def _counted() -> Volume:
     """Return a volume whose client counted duplicates, reordered and corrupt records, and logged one block twice."""
     changes: dict[int, dict[str, Any]] = {
@@ -74,6 +89,9 @@ def kinds_of_volume() -> dict[str, Volume]:
         "sound": volumes.volume(),
         "two servers": _two_servers(),
         "counted": _counted(),
+        "caught up": _caught_up(),
+        "caught up, and mixed up": _caught_up({}),
+        "caught up, headless": _caught_up({0: b"?\n"}),
         "flipped": _with(one, 2, line[:90] + bytes([line[90] ^ 1]) + line[91:]),
         "dropped": _with(one, 2),
         "headless": _with(one, 0, b"?\n"),

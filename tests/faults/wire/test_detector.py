@@ -54,7 +54,7 @@ def unnamed(book: Damage, client: ClientSummary) -> int:
     """Return how many of a client's injuries its summary does not name."""
     kind = book.plan.kind
     if kind in GONE:
-        told = Ranges((first, last) for first, last in client.missing_ranges)
+        told = Ranges((int(first), int(last)) for first, last in client.missing_ranges)
         return sum(bool(Ranges([(one.first, one.last)]) - told) for one in book.touched)
     # Of these there is a number alone: each injury takes its records out of it.
     left = known(client.duplicates) if kind == "duplicate" else known(client.reordered)

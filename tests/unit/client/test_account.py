@@ -194,11 +194,16 @@ async def test_a_session_is_claimed(tmp_path: Path) -> None:
 
 
 async def test_a_name_is_given_back(tmp_path: Path) -> None:
-    """A session whose name turned out to be another's leaves no file."""
+    """A session whose name turned out to be another's leaves no file, and no folder that holds nothing else."""
     async with books(tmp_path) as opened:
         opened.account.release()
 
-        assert [] == list(folder(tmp_path).iterdir())
+        assert not folder(tmp_path).exists()
+    async with books(tmp_path) as opened:
+        (folder(tmp_path) / "0009-0001.jsonl").touch()
+        opened.account.release()
+
+        assert ["0009-0001.jsonl"] == [path.name for path in folder(tmp_path).iterdir()]
 
 
 async def test_resumes_after_a_crash(tmp_path: Path) -> None:

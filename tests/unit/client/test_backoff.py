@@ -53,3 +53,42 @@ def test_patience_grows_with_silence() -> None:
     backoff.succeeded()
 
     assert PATIENCE_SECONDS == backoff.patience_seconds
+
+
+def test_a_firm_refusal_is_waited_out() -> None:
+    """After a refusal that time alone does not mend the next attempt comes after about the longest time; once."""
+    backoff, delays = Backoff(15), []
+    for _ in range(200):
+        backoff.longest()
+        delays.append(backoff.next_seconds())
+
+    assert 10 <= min(delays)
+    assert max(delays) <= 15
+
+    backoff.succeeded()
+
+    assert backoff.next_seconds() <= 0.2
+
+
+def test_what_the_server_asks_for_is_kept() -> None:
+    """The next attempt comes not before the time that the server names, though that is beyond the longest; once."""
+    backoff, delays = Backoff(15), []
+    for _ in range(200):
+        backoff.not_before(20)
+        delays.append(backoff.next_seconds())
+    backoff.succeeded()
+
+    assert 20 <= min(delays)
+    assert max(delays) <= 22
+    assert backoff.next_seconds() <= 0.2
+
+
+def test_a_short_time_that_the_server_asks_for_does_not_hurry() -> None:
+    """A server that always asks for no time at all is left alone ever longer."""
+    backoff = Backoff(15)
+    delays = []
+    for _ in range(20):
+        backoff.not_before(0)
+        delays.append(backoff.next_seconds())
+
+    assert delays[-1] >= 5

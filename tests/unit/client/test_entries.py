@@ -78,3 +78,6 @@ def test_the_first_line_tells_the_conditions(tmp_path: Path) -> None:
     )
     assert [blocklog.Torn("0001-0001.jsonl", 7)] == opening.torn
     assert "2026-11-22T07:30:00.000000Z" == opening.opened_at
+    assert opening.attempted_at is None
+    tried = entries.opening(PLACE, 4, 50, conditions(tmp_path), tails, START_US + 9, START_US)
+    assert "2026-11-22T07:30:00.000000Z" == tried.attempted_at

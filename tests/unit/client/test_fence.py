@@ -123,3 +123,23 @@ def test_a_number_may_be_claimed_again(tmp_path: Path) -> None:
 
     with pytest.raises(Superseded):
         stands.hold()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder", "giant"])
+def test_what_is_no_claim_holds_nothing_up(tmp_path: Path, looks: list[float], kind: str) -> None:
+    """A pipe, a link or a folder with a later session's name is no claim; a giant one is not read into memory."""
+    earlier, later = tmp_path / file_name(1, 1), tmp_path / file_name(9, 1)
+    for path in (earlier, later):
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "link":
+            path.symlink_to("/dev/zero")
+        elif kind == "folder":
+            path.mkdir()
+        else:
+            path.touch()
+            os.truncate(path, 3 * 2**30)
+    stands = Fence(tmp_path, 2)
+    stands.hold()
+
+    assert (fence._LOOKS if kind == "giant" else 0) == len(looks)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from services.client.received import Received
 from services.client.write import BlockLog
 from services.contract import blocklog
 from services.runtime.files import LineFile
+from services.runtime.jsonlogs import Once
 from tests.unit.client.stand import EXACT, RUN, START_US, StoppedClock, arrived, conditions
 
 
@@ -35,6 +38,12 @@ def session(folder: Path, number: int, blocks: list[list[int]], *, ended: bool =
     else:
         made.abandon()
     return written
+
+
+@pytest.fixture(autouse=True)
+def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test be the first to find something."""
+    monkeypatch.setattr(history, "_told", Once())
 
 
 def test_no_folder_no_history(tmp_path: Path) -> None:
@@ -133,3 +142,81 @@ def test_what_is_read_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("os.fsync", refuse)
     with pytest.raises(OSError, match="Input/output"):
         history.read(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder", "dangling", "loop", "unnamed"])
+def test_what_is_no_file_of_ours_is_passed_over(tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A pipe, a link or a folder with a log's name hangs nothing and hides nothing; it is said once."""
+    session(tmp_path, 1, [[1, 2]])
+    before = os.listdir(tmp_path)
+    path = tmp_path / "0009-0001.jsonl"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "unnamed":
+        path = tmp_path / os.fsdecode(b"\xff.jsonl")
+        path.write_text("junk\n")
+    else:
+        path.symlink_to({"link": tmp_path / before[0], "dangling": tmp_path / "x", "loop": path}[kind])
+    for _ in range(3):
+        assert [(1, 2)] == list(history.read(tmp_path).held)
+        assert [] == history.torn_tails(tmp_path) == history.read(tmp_path).tails
+    taken = [name for name in os.listdir(tmp_path) if name not in before]
+    file, number = history.claim(tmp_path)
+    file.close()
+
+    assert {(1, 1)} == set(history.read(tmp_path).sizes) - {(number, 1)}
+    assert (2 if kind == "unnamed" else 10) == number
+    assert ([] if kind == "unnamed" else ["file passed over"]) == caplog.messages
+    assert taken == [path.name]
+
+
+def test_a_giant_is_read_in_little_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What stands in front of 3 GB of nothing counts; the rest is neither held in memory nor cut off."""
+    session(tmp_path, 1, [[1, 2]])
+    session(tmp_path, 2, [[3, 4]], ended=False)
+    giant = tmp_path / "0002-0001.jsonl"
+    os.truncate(giant, 3 * 2**30)
+    tracemalloc.start()
+    try:
+        found, tails = history.read(tmp_path), history.torn_tails(tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert ([(1, 4)], [], []) == (list(found.held), found.tails, tails)
+    assert history.sizes(tmp_path) == found.sizes
+    assert peak < 3 * history.MAX_LINE
+    assert ["file is no log of ours, its end is passed over"] == caplog.messages
+
+
+def test_a_long_tail_is_found_from_its_end(tmp_path: Path) -> None:
+    """A torn tail is found behind the last newline, however many pieces that is away."""
+    path = tmp_path / "0001-0001.jsonl"
+    path.write_bytes(b"one\n" + b"x" * 700_000)
+
+    assert [history.Tail(path, 4, 700_000)] == history.torn_tails(tmp_path)
+    assert [history.Tail(path, 4, 700_000)] == history.read(tmp_path, doubt=False).tails
+
+
+def test_a_tail_that_may_not_be_cut_is_left(tmp_path: Path) -> None:
+    """Of two tails the one that is a link by now is left, and the other is cut off and returned."""
+    for name in ("0001-0001.jsonl", "0002-0001.jsonl"):
+        (tmp_path / name).write_bytes(b"torn")
+    first, second = history.torn_tails(tmp_path)
+    first.path.unlink()
+    first.path.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").write_bytes(b"kept")
+
+    assert [second] == history.cut_all([first, second])
+    assert (b"kept", b"") == ((tmp_path / "elsewhere").read_bytes(), second.path.read_bytes())
+
+
+def test_numbers_without_room_are_nobodys(tmp_path: Path) -> None:
+    """A file that is numbered beyond what a frame can carry is passed over, and takes no number away."""
+    session(tmp_path, 1, [[1, 2]])
+    for number in (history._MOST_CLAIMED + 1, 10**30):
+        (tmp_path / f"{number}-0001.jsonl").write_text("junk\n")
+
+    assert 1 == history.last_session(tmp_path)

@@ -6,14 +6,13 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.client import pointer
-from services.client.pointer import answer, name_server, pointer_name, question
+from services.client.pointer import answer, pointer_name, question
 
 QUESTION = (
     b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x012\x010\x0218\x03172\x07in-addr\x04arpa\x00\x00\x0c\x00\x01"
@@ -81,28 +80,6 @@ def test_damaged_answers_say_nothing_bad(at: int, byte: int) -> None:
 def test_a_circle_of_pointers_ends() -> None:
     """A name that points at itself is none."""
     assert answer(0x1234, ANSWER[: len(QUESTION)] + b"\xc0" + bytes([len(QUESTION)])) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "server"),
-    [
-        ("nameserver 127.0.0.11\noptions ndots:0\n", "127.0.0.11"),
-        ("# a comment\nsearch lan\nnameserver ::1\nnameserver 10.0.0.1\nnameserver 10.0.0.2\n", "10.0.0.1"),
-        ("nameserver\n", None),
-        ("", None),
-    ],
-)
-def test_name_server(tmp_path: Path, text: str, server: str | None) -> None:
-    """The first IPv4 name server is asked."""
-    path = tmp_path / "resolv.conf"
-    path.write_text(text)
-
-    assert server == name_server(path)
-
-
-def test_no_configuration_no_server(tmp_path: Path) -> None:
-    """A host without the file has no name server, and so no pointer."""
-    assert name_server(tmp_path / "missing") is None
 
 
 def test_asks_the_name_server(monkeypatch: pytest.MonkeyPatch) -> None:

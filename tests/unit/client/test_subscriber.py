@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from services.client import subscriber, writer
 from services.client.backoff import Backoff
 from services.client.subscriber import Subscriber
 from services.contract import blocklog, wire
+from services.contract.fields import utc_us
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import Sparingly
 from tests.unit.client.stand import (
@@ -83,6 +85,17 @@ class Peer:
         await self.say(wire.Subscribed(client=asked.client, first=asked.after + 1, receipted=receipted, fence=fence))
         return asked
 
+    async def suggest_without_end(self, asked: list[str]) -> None:
+        """Refuse name after name, and note them; each time another one is suggested."""
+        while True:
+            asked.append((await self.expect(wire.Subscribe)).client)
+            await self.say(wire.Error(code="name_taken", detail="taken", suggest=f"other-{len(asked) - 1}"))
+
+    async def open_without_end(self) -> None:
+        """Announce run after run."""
+        for second in range(100_000):
+            await self.welcome(f"20261122T{second:06}Z")
+
     async def receipts(self, count: int) -> list[wire.Receipt]:
         """Return the next receipts, each of them recorded."""
         found = []
@@ -90,6 +103,11 @@ class Peer:
             found.append(await self.expect(wire.Receipt))
             await self.say(wire.Recorded(session=found[-1].session, block=found[-1].block, match=True))
         return found
+
+
+def folders(root: Path) -> list[str]:
+    """Return the names of all folders below one."""
+    return [path.name for path in root.rglob("*") if path.is_dir()]
 
 
 class Stage:
@@ -247,7 +265,7 @@ async def test_a_close_code_alone_supersedes(tmp_path: Path) -> None:
 
 
 async def test_a_taken_name_is_changed(tmp_path: Path) -> None:
-    """Told that its name is another's, a client takes the suggested one, with its own folder, and leaves no file."""
+    """Told that its name is another's, a client takes the suggested one, with its own folder; nothing else stays."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.welcome()
@@ -256,7 +274,7 @@ async def test_a_taken_name_is_changed(tmp_path: Path) -> None:
         asked = await peer.expect(wire.Subscribe)
 
         assert ("client-1~2", 0, 1) == (asked.client, asked.after, asked.session)
-        assert [] == list(it.folder().iterdir())
+        assert not it.folder().exists()
         assert ["0001-0001.jsonl"] == [path.name for path in it.folder("client-1~2").iterdir()]
 
 
@@ -301,11 +319,66 @@ async def test_an_ended_run_is_not_joined(tmp_path: Path) -> None:
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.welcome(state="ended")
+        late = await peer.expect(wire.Subscribe)
         await peer.expect(wire.Ping)
         assert not it.folder().exists()
         asked = await peer.grant(run=NEXT_RUN)
 
-    assert (0, 1) == (asked.after, asked.session)
+    assert (0, 0, RUN) == (late.after, late.session, late.run)
+    assert (0, 1, NEXT_RUN) == (asked.after, asked.session, asked.run)
+
+
+async def test_a_client_asks_once_to_join_a_run_that_has_ended(tmp_path: Path) -> None:
+    """Refused, it comes back and waits, connected, for the next run: the server is not asked again and again."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.welcome(state="ended")
+        await peer.expect(wire.Subscribe)
+        await peer.say(wire.Bye(reason="ended", retry_ms=2000))
+        await peer.connection.close(wire.CLOSE_LATER)
+        again = await it.peer()
+        await again.welcome(state="ended")
+        asked = await again.grant(run=NEXT_RUN)
+
+    assert NEXT_RUN == asked.run
+
+
+async def test_a_client_asks_once_for_a_run_that_is_over(tmp_path: Path) -> None:
+    """The server is told that it came too late; refused, it is back at once and waits for the next run in silence."""
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.welcome(state="ended")
+        asked = await peer.expect(wire.Subscribe)
+        assert ("client-1", 0, 0, RUN) == (asked.client, asked.session, asked.after, asked.run)
+        await peer.say(wire.Bye(reason="ended", retry_ms=60_000))
+        await peer.connection.close(wire.CLOSE_LATER)
+        peer = await it.peer()
+        await peer.welcome(state="ended")
+        asked = await peer.grant(run=NEXT_RUN)
+
+        assert ("client-1", 1, NEXT_RUN) == (asked.client, asked.session, asked.run)
+        assert not it.folder().exists()
+
+
+async def test_the_log_tells_since_when_its_process_has_tried(tmp_path: Path) -> None:
+    """In every run and every session of the process it is the first attempt, whatever became of that."""
+    began_us = Clock().now_us()
+    async with stage(tmp_path) as it:
+        await (await it.peer()).connection.close()
+        tried_us = Clock().now_us()
+        peer = await it.peer()
+        await peer.grant(total=10)
+        await peer.send_records(1, 10)
+        await peer.receipts(1)
+        await peer.say(wire.End(last=10, count=10))
+        await peer.grant(run=NEXT_RUN, total=20)
+        await peer.send_records(1, 10)
+        await peer.receipts(1)
+        found = [entries(it.folder(run=run))[0] for run in (RUN, NEXT_RUN)]
+
+    attempts = {utc_us(one.attempted_at or "") for one in found if isinstance(one, blocklog.Open)}
+    assert 1 == len(attempts)
+    assert began_us <= attempts.pop() <= tried_us
 
 
 @pytest.mark.parametrize(
@@ -462,3 +535,38 @@ async def test_blocks_close_for_their_age(tmp_path: Path) -> None:
 
         assert [(1, 3)] == [(receipt.first, receipt.last) for receipt in await peer.receipts(1)]
         assert ["time"] == [block.closed_by for block in blocks(it.folder())]
+
+
+async def test_a_server_that_suggests_name_after_name_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a few suggestions the client hangs up, leaves no folder, and comes back later under its first name."""
+    monkeypatch.setattr(subscriber, "RENAMES_PER_SECOND", 5.0)
+    monkeypatch.setattr(subscriber, "RENAMES_AT_ONCE", 3)
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        await peer.welcome()
+        began, asked = time.monotonic(), list[str]()
+        with pytest.raises(ConnectionClosed):
+            await peer.suggest_without_end(asked)
+        left = folders(tmp_path)
+        peer = await it.peer()
+        waited = time.monotonic() - began
+        await peer.grant()
+
+    assert ["client-1", "other-0", "other-1", "other-2"] == asked
+    assert [] == left
+    assert waited >= 0.1
+    assert 1 == caplog.messages.count("too many names are taken")
+    assert [RUN, "client-1"] == folders(tmp_path)
+
+
+async def test_a_server_that_opens_run_after_run_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs faster than any can be played end the connection, and leave no folder but one."""
+    monkeypatch.setattr(subscriber, "RUNS_AT_ONCE", 3)
+    async with stage(tmp_path) as it:
+        peer = await it.peer()
+        with pytest.raises(ConnectionClosed):
+            await peer.open_without_end()
+
+        assert len(folders(tmp_path)) <= 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator
@@ -21,7 +22,9 @@ from services.client.fence import Superseded
 from services.client.history import Tail
 from services.client.received import Received
 from services.client.write import BlockLog
-from services.contract import blocklog
+from services.contract import blocklog, foreign
+from services.contract.fields import utc_text
+from services.contract.line import FIRST
 from services.runtime.files import LineFile
 from services.runtime.strain import Strain
 from tests.poll import poll_until
@@ -85,7 +88,7 @@ def write_all(
     return durable
 
 
-def end_well(log: BlockLog[blocklog.BlockHeader]) -> None:
+def end_well(log: BlockLog[blocklog.BlockHeader] | BlockLog[foreign.HeardHeader | foreign.Connection]) -> None:
     """End the log, however often the disk refuses."""
     for _ in range(60):
         try:
@@ -159,7 +162,7 @@ def check_ends(folder: Path) -> None:
     """Assert that what every last line says of its file is so."""
     for path in folder.glob("*.jsonl"):
         *before, last = path.read_bytes().splitlines(keepends=True) or [b""]
-        entry = blocklog.codec.decode(last)[1] if last else None
+        entry = foreign.EitherFeed.decode(last)[1] if last else None
         if isinstance(entry, blocklog.End):
             counts = [it["count"] for it in map(json.loads, before) if it["kind"] == "block"]
             text = b"".join(before)
@@ -358,3 +361,80 @@ def test_nothing_is_written_beside_another_process(tmp_path: Path, monkeypatch: 
 
     assert [] == blocks(tmp_path)
     assert log.waiting
+
+
+def foreign_lines(count: int = COUNT) -> Iterator[foreign.WrittenHeard | foreign.Connection]:
+    """Yield lines of an external feed: every block of three messages stands between two lines of its connection."""
+    for number in range(1, count + 1):
+        yield connection_line(number, "opened")
+        messages = [foreign.HeardMessage(seq, "", None, msgspec.Raw(b"{}")) for seq in range(3)]
+        yield foreign.WrittenHeard(
+            run=RUN, client="client-1", session=1, block=number, heard=(3 * number - 2, 3 * number), first=0, last=2,
+            count=3, connection=number, closed_by="connection", started_at="", ended_at="", duration_ns=0, idle_ns=0,
+            digest=foreign.messages_digest(messages), messages=msgspec.Raw(msgspec.json.encode(messages)),
+        )  # fmt: skip
+        yield connection_line(number, "closed")
+
+
+def connection_line(number: int, event: foreign.ConnectionEvent) -> foreign.Connection:
+    """Return a line that tells of a connection."""
+    return foreign.Connection(
+        run=RUN, client="client-1", session=1, connection=number, event=event, at=utc_text(START_US), connected=True
+    )
+
+
+def check_foreign_refusals(refuses: set[int], fsync: Fsync, segment: int) -> None:
+    """Write lines of an external feed through these refusals; assert that every line stands once and in its place."""
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patched:
+        folder = Path(name)
+        patched.setattr("os.fsync", lambda _: None)
+        patched.setattr("os.fdatasync", lambda _: None)
+        patched.setattr(blocklog, "SEGMENT_BYTES", segment)
+        native = opening(PLACE, 0, 0, conditions(folder, fsync=fsync), [], START_US)
+        given = {field: getattr(native, field) for field in native.__struct_fields__}
+        first = foreign.Open(**given, foreign=foreign.Feed(url="ws://feed"))
+        log = BlockLog[foreign.HeardHeader | foreign.Connection](
+            LineFile(folder / blocklog.file_name(1, 1)), first, StoppedClock(), Strain().window()
+        )
+        disk, durable = Disk(refuses).put_under(patched), []
+        for place, made in enumerate(foreign_lines()):
+            log.put(made)
+            for call in (log.push, log.sync)[: place % 3]:
+                with contextlib.suppress(OSError):
+                    durable += call()
+        for call in [log.push, log.sync] * 60:
+            with contextlib.suppress(OSError):
+                durable += call()
+        disk.refuses = set()
+        end_well(log)
+        log.abandon()
+
+        expected = [line_of(made) for made in foreign_lines()]
+        assert expected == [line_of(made) for made in durable]
+        assert expected == [line_of(entry) for entry in foreign_entries(folder)]
+        check_ends(folder)
+
+
+def line_of(entry: object) -> tuple[object, ...]:
+    """Return which line it is."""
+    return tuple(getattr(entry, name, None) for name in ("connection", "block", "event"))
+
+
+def foreign_entries(folder: Path) -> list[foreign.HeardBlock | foreign.Connection]:
+    """Return blocks and lines of connections in order, after checking the chain."""
+    found, prev = [], FIRST
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in path.read_bytes().splitlines(keepends=True):
+            sealed, entry = foreign.codec.decode(line)
+            assert prev == sealed.prev
+            prev = sealed.crc
+            if isinstance(entry, foreign.HeardBlock | foreign.Connection):
+                found.append(entry)
+    return found
+
+
+@pytest.mark.parametrize("fsync", ["block", "interval", "none"])
+@given(refuses=st.sets(st.integers(1, 60)), segment=st.sampled_from([700, 1500, 2**26]))
+def test_lines_between_blocks_are_written_like_them(fsync: Fsync, refuses: set[int], segment: int) -> None:
+    """Whatever the disk refuses, lines of connections stand once, in order with the blocks; ends count blocks alone."""
+    check_foreign_refusals(refuses, fsync, segment)

@@ -69,6 +69,7 @@ class Session:
     reason: blocklog.EndReason | None = "finished"
     changes: dict[int, dict[str, Any]] = field(default_factory=dict)
     later_us: int = 0
+    attempted_us: int | None = None
     ends: dict[str, Any] = field(default_factory=dict)
 
 
@@ -99,6 +100,7 @@ def log_files(session: Session, torn: list[blocklog.Torn] | None = None) -> File
                 run=RUN, client=session.client, session=session.number, segment=segment, instance="i",
                 fence=session.fence, block_size=session.block_size, fsync="block", after=session.after, boot="b",
                 host="h", software="s", opened_at=at(0), torn=torn or [] if segment == 1 else [],
+                attempted_at=None if session.attempted_us is None else utc_text(session.attempted_us),
             )
         )  # fmt: skip
         for index in range(start, stop):

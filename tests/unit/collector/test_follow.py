@@ -1,14 +1,19 @@
 """Tests of services/collector/follow.py."""
 
+import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from services.collector.follow import PATIENCE_SECONDS, QUIET_SECONDS, Follow
+from services.collector.follow import ALIVE_SECONDS, LATE_SECONDS, PATIENCE_SECONDS, QUIET_SECONDS, Follow
+from services.contract import ledger
 from tests.unit.collector.books_factory import (
     RUN,
     Files,
     Session,
+    Writer,
+    at,
     end,
     good_ledger,
     good_run,
@@ -17,10 +22,13 @@ from tests.unit.collector.books_factory import (
     ledger_source,
     log_files,
     log_source,
+    opening,
     write,
 )
 from tests.unit.collector.reconcile.heard_factory import UNTIL_US, heard
 from tests.unit.collector.reconcile.heard_factory import log as heard_log
+
+OTHER = "bbbbbbbbbbbb"
 
 
 def followed(volumes: Path, files: Files, now: float = 0.0) -> Follow:
@@ -32,11 +40,12 @@ def followed(volumes: Path, files: Files, now: float = 0.0) -> Follow:
 
 
 def test_a_sealed_run_is_over_when_it_is_quiet(tmp_path: Path) -> None:
-    """With the end in the ledger and all logs sealed, a short silence is enough."""
+    """With the end in the ledger and all logs sealed, it is only waited for clients that come too late."""
     follow = followed(tmp_path, good_run())
 
-    assert not follow.is_over(QUIET_SECONDS / 2)
-    assert follow.is_over(QUIET_SECONDS)
+    assert QUIET_SECONDS < LATE_SECONDS
+    assert not follow.is_over(LATE_SECONDS - 0.1)
+    assert follow.is_over(LATE_SECONDS)
     assert "PASS" == follow.snapshot((), final=True).summary.verdict
 
 
@@ -52,8 +61,9 @@ def test_an_unsealed_log_is_waited_for_but_not_for_ever(tmp_path: Path) -> None:
     with (tmp_path / log_source("client-1", 1, 2).path).open("ab") as file:
         file.write(sealing)
 
-    assert follow.read(1.0, lambda: False)
-    assert follow.is_over(1.0 + QUIET_SECONDS)
+    assert follow.read(2.0, lambda: False)
+    assert not follow.is_over(2.0 + QUIET_SECONDS / 2)
+    assert follow.is_over(2.1 + QUIET_SECONDS)
 
 
 def test_a_client_that_is_gone_is_not_waited_for(tmp_path: Path) -> None:
@@ -66,7 +76,94 @@ def test_a_client_that_is_gone_is_not_waited_for(tmp_path: Path) -> None:
     for session in sessions:
         files.update(log_files(session))
 
-    assert followed(tmp_path, files).is_over(QUIET_SECONDS)
+    assert followed(tmp_path, files).is_over(LATE_SECONDS)
+
+
+def two_servers() -> tuple[Files, Path]:
+    """Return a run of which a second server wrote a ledger that has no end, and the path of that ledger."""
+    writer = Writer(ledger.codec)
+    writer.put(msgspec.structs.replace(opening(60, 2), instance=OTHER))
+    return {**good_run(), ledger_source(OTHER): writer.lines}, Path(ledger_source(OTHER).path)
+
+
+def touched(path: Path, seconds: int) -> None:
+    """Give a file another time; which one does not matter."""
+    os.utime(path, (seconds, seconds))
+
+
+def test_a_run_is_not_over_while_a_server_without_an_end_lives(tmp_path: Path) -> None:
+    """It touches its ledger: the first end in any ledger ended the run for the clients of that server alone."""
+    files, path = two_servers()
+    follow = followed(tmp_path, files)
+    now = 0.0
+    for _ in range(20):
+        now += 2.0
+        # The file's own time may say what it likes, even go back.
+        touched(tmp_path / path, 1_000_000 - int(now))
+        follow.read(now, lambda: False)
+        assert (False, False) == (follow.is_over(now), follow.has_ended)
+
+    follow.read(now + ALIVE_SECONDS - 0.1, lambda: False)
+    assert not follow.is_over(now + ALIVE_SECONDS - 0.1)
+
+    follow.read(now + ALIVE_SECONDS, lambda: False)
+    assert (True, True) == (follow.is_over(now + ALIVE_SECONDS), follow.has_ended)
+
+
+def test_the_clients_of_the_slower_server_have_time_to_seal(tmp_path: Path) -> None:
+    """The patience with a client that has not sealed its log begins when the last server has ended."""
+    files, path = two_servers()
+    sealing = files[log_source("client-1", 1, 2)].pop()
+    follow = followed(tmp_path, files)
+    writer = Writer(ledger.codec, ledger.codec.decode(files[ledger_source(OTHER)][0])[0].crc)
+    writer.put(end(60, at=at(80)))
+    touched(tmp_path / path, 1)
+    follow.read(9.0, lambda: False)
+    with (tmp_path / path).open("ab") as file:
+        file.writelines(writer.lines)
+    follow.read(10.0, lambda: False)
+
+    assert not follow.is_over(10.0 + PATIENCE_SECONDS - 0.1)
+
+    with (tmp_path / log_source("client-1", 1, 2).path).open("ab") as file:
+        file.write(sealing)
+    follow.read(12.0, lambda: False)
+
+    assert follow.is_over(12.1 + QUIET_SECONDS)
+    assert "PASS" == follow.snapshot((), final=True).summary.verdict
+
+
+def test_a_server_that_lives_on_after_its_end_is_not_waited_for(tmp_path: Path) -> None:
+    """Nor is one whose run a later server continued: nothing more comes of either."""
+    files = good_run()
+    before = Writer(ledger.codec)
+    before.put(msgspec.structs.replace(opening(60, 2), instance=OTHER, at=at(-10)))
+    follow = followed(tmp_path, {**files, ledger_source(OTHER): before.lines})
+    for name in (ledger_source(), ledger_source(OTHER)):
+        touched(tmp_path / name.path, 1)
+    follow.read(LATE_SECONDS, lambda: False)
+
+    assert follow.is_over(LATE_SECONDS)
+
+
+def test_a_client_that_came_too_late_is_in_the_verdict(tmp_path: Path) -> None:
+    """Its line may come when the run has ended and all logs are sealed and quiet."""
+    files = good_run()
+    late = Writer(ledger.codec, ledger.codec.decode(files[ledger_source()][-1])[0].crc)
+    late.put(ledger.Late(at=at(1000), client="client-3", instance="i"))
+    follow = followed(tmp_path, files)
+
+    assert not follow.is_over(1.0)
+
+    with (tmp_path / ledger_source().path).open("ab") as file:
+        file.writelines(late.lines)
+    follow.read(1.1, lambda: False)
+
+    assert follow.is_over(LATE_SECONDS)
+    assert ("FAIL", True) == (
+        (made := follow.snapshot((), final=True).summary).verdict,
+        "client-3" in made.headline,
+    )
 
 
 def test_an_open_run_is_never_over(tmp_path: Path) -> None:

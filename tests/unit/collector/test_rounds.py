@@ -33,9 +33,9 @@ class Rig:
 
     def __init__(self, volumes: Path, **environment: str) -> None:
         (volumes / "summary").mkdir(exist_ok=True)
-        self.volumes, self.time, self.said = volumes, Time(), list[str]()
+        self.volumes, self.time, self.used, self.said = volumes, Time(), Time(), list[str]()
         settings = CollectorSettings.read({"VOLUMES": str(volumes), **environment})
-        self.collector = Collector(settings, Clock(), Speaker(volumes, self.said.append), self.time)
+        self.collector = Collector(settings, Clock(), Speaker(volumes, self.said.append), self.time, self.used)
 
     def rounds(self, count: int, seconds: float = 0.2) -> None:
         """Let so many rounds pass."""
@@ -67,7 +67,7 @@ def test_a_run_is_followed_from_line_to_verdict(tmp_path: Path) -> None:
     assert 2 == len(rig.said)
 
     write(good_run(), tmp_path)
-    rig.rounds(5)
+    rig.rounds(10)
 
     assert "closed" == rig.state
     assert 3 == len(rig.said)
@@ -131,11 +131,11 @@ def test_nothing_is_said_of_a_run_that_stands_still(tmp_path: Path) -> None:
 def test_a_closed_run_is_not_read_again(tmp_path: Path) -> None:
     """After a restart the closed run is known from its summary, which the page shows."""
     write(good_run(), tmp_path)
-    Rig(tmp_path).rounds(5)
+    Rig(tmp_path).rounds(10)
     before = store.summary_path(tmp_path, RUN).stat().st_mtime_ns
     (tmp_path / log_source("client-1").path).write_bytes(b"changed later\n")
     rig = Rig(tmp_path)
-    rig.rounds(5)
+    rig.rounds(10)
 
     assert [] == rig.said
     assert before == store.summary_path(tmp_path, RUN).stat().st_mtime_ns
@@ -187,13 +187,14 @@ def test_reading_is_done_with_rests_unless_there_is_too_much(tmp_path: Path, mon
     assert 1 == len(rests)
 
 
-def test_rechecks_take_their_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rechecks_take_their_share_of_a_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that takes a second to read again is read again for a tenth of the time, an idle one for a hundredth."""
     rig, rechecks = Rig(tmp_path), list[float]()
 
     def recheck(*_: object, **__: object) -> bool:
         rechecks.append(rig.time.now)
         rig.time.now += 1.0
+        rig.used.now += 1.0
         return True
 
     monkeypatch.setattr("services.collector.follow.Follow.recheck", recheck)
@@ -243,7 +244,7 @@ def test_only_the_last_summary_waits_for_the_disk(tmp_path: Path, monkeypatch: p
     assert (1, folder_made) == (len(made.faults), len(synced))
 
     write(good_run(), tmp_path)
-    rig.rounds(5)
+    rig.rounds(10)
 
     assert "closed" == rig.state
     assert folder_made < len(synced)
@@ -289,7 +290,7 @@ def test_a_refused_summary_does_not_silence_the_verdict(
     assert (None, 1, 1) == (rig.state, len(rig.said), len(caplog.records))
 
     full = False
-    rig.rounds(5)
+    rig.rounds(10)
 
     assert ("closed", 1) == (rig.state, len(rig.said))
 
@@ -311,7 +312,7 @@ def test_a_run_that_was_removed_is_forgotten(tmp_path: Path) -> None:
 def test_old_runs_are_removed(tmp_path: Path) -> None:
     """KEEP_RUNS=1 leaves the summary of the newest closed run, and of those whose books are still there."""
     write(good_run(), tmp_path)
-    Rig(tmp_path).rounds(5)
+    Rig(tmp_path).rounds(10)
     later = "20271122T073000Z"
     for side in ("logs", "ledger", "summary"):
         (tmp_path / side / RUN).rename(tmp_path / side / "20251122T073000Z")
@@ -334,7 +335,7 @@ def test_old_runs_are_removed(tmp_path: Path) -> None:
 def test_published_json_is_indented(tmp_path: Path) -> None:
     """People read the file too."""
     write(good_run(), tmp_path)
-    Rig(tmp_path).rounds(5)
+    Rig(tmp_path).rounds(10)
     text = store.summary_path(tmp_path, RUN).read_text(encoding="utf-8")
 
     assert text.startswith('{\n  "v": 1,')

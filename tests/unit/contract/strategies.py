@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from msgspec import inspect
 
-from services.contract.fields import MAX_INTEGER
+from services.contract.fields import LEAST_RATE, MAX_INTEGER
 
 Values = SearchStrategy[Any]
 
@@ -65,6 +65,9 @@ def _integers(kind: inspect.IntType) -> Values:
 
 
 def _floats(kind: inspect.FloatType) -> Values:
+    if kind.ge == 0 and kind.le is not None:
+        # A rate, which is 0 or large enough for a schedule: no bound of its type says so.
+        return st.just(0.0) | st.floats(LEAST_RATE, kind.le)
     return st.floats(kind.ge, kind.le, allow_nan=False, allow_infinity=False)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.contract.ranges import Ranges
+from services.contract.ranges import MOST, Ranges
 
 seqs = st.integers(0, 40)
 spans = st.lists(st.tuples(seqs, seqs), max_size=12)
@@ -125,3 +125,8 @@ def test_has_no_hash() -> None:
     """A set that can grow is no key."""
     with pytest.raises(TypeError, match="unhashable"):
         hash(Ranges())
+
+
+def test_a_length_is_never_more_than_len_can_return() -> None:
+    """Numbers of 64 bits leave gaps that no ``len`` can count: those have the greatest length there is."""
+    assert MOST == len(Ranges([(1, 2**64)]))

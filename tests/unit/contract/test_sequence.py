@@ -75,11 +75,47 @@ def test_falling_back_far_is_a_restart() -> None:
     assert (0, 1) == ((near := heard([SPARE + 1, 1])).restarts, near.reordered)
 
 
+def test_a_small_fall_over_a_new_connection_is_a_restart() -> None:
+    """Over a new connection nothing comes late: a fall to a beginning is a restart, unless it is the same record."""
+    for first, count in ((5, 1), (0, 1), (1, 0)):
+        sequence = heard([first, first + 1, first + 2])
+        sequence.reconnected()
+        sequence.accept(0 if first == 0 else 1, 99 if count else 1)
+
+        assert (count, count) == (sequence.restarts, sequence.restarts_by_connection)
+        assert 1 - count == sequence.duplicates + sequence.reordered
+
+
+def test_a_new_connection_concerns_the_next_number_alone() -> None:
+    """Once a number has come over it, what falls back is late again; a restart then is the feed's own."""
+    for first, last in ((8, 8), (8, 9), (5, 5)):
+        sequence = heard([5, 6, 7])
+        sequence.reconnected()
+        sequence.accept_run(first, last, first)
+        sequence.accept(1, 1)
+
+        assert (0, 1) == (sequence.restarts, sequence.reordered)
+    own = heard([1, 2])
+    own.accept(1, 99)
+    assert (1, 0) == (own.restarts, own.restarts_by_connection)
+
+
+def test_what_was_missing_at_a_restart_stays_known() -> None:
+    """A gap is not forgotten because the sequence begins again behind it."""
+    sequence = heard([1, 2, 4, 7])
+    sequence.accept(1, 99)
+
+    assert ([(3, 3), (5, 6)], []) == (sequence.gaps_before, sequence.missing().spans())
+
+
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)), max_size=30))
 def test_a_run_is_its_numbers(runs: list[tuple[int, int]]) -> None:
-    """Taking in a run gives what taking in each of its numbers gives."""
+    """Taking in a run gives what taking in each of its numbers gives, over however many connections."""
     together, apart = Sequence(), Sequence()
     for first, more in runs:
+        if more == 0:
+            together.reconnected()
+            apart.reconnected()
         seqs = [first] if first in (0, 1) else list(range(first, first + more + 1))
         together.accept_run(seqs[0], seqs[-1], first)
         for seq in seqs:

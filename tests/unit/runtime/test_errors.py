@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.runtime.errors import BadSettings, OperatorError, PortInUse, UnwritableFolder
+from services.runtime.errors import AnotherServer, BadSettings, OperatorError, PortInUse, UnwritableFolder
 
 
 def test_settings_report_one_line_each() -> None:
@@ -39,7 +39,19 @@ def test_port_names_its_setting() -> None:
     assert str(fault.port) in expected
 
 
+def test_another_server_says_what_to_do() -> None:
+    """A server that would be the second one names the run, the folder and both ways out, on one line."""
+    fault = AnotherServer("20261122T073000Z", "/volumes/ledger")
+    expected = (
+        "error: another server is playing run 20261122T073000Z in /volumes/ledger: several servers are not supported"
+        " yet; stop it, or give this one another VOLUMES\n"
+    )
+
+    assert expected == fault.report()
+    assert not fault.mended()
+
+
 def test_all_are_the_operators() -> None:
     """Whoever catches the base catches all that the operator can mend."""
-    for leaf in (BadSettings, UnwritableFolder, PortInUse):
+    for leaf in (BadSettings, UnwritableFolder, PortInUse, AnotherServer):
         assert issubclass(leaf, OperatorError)

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -382,6 +383,8 @@ def test_old_runs_are_forgotten(tmp_path: Path) -> None:
     names = ["20261122T073000Z", "20261122T073000Z-2", "20261122T073000Z-10", "20261122T073200Z"]
     for name in names:
         (tmp_path / name / "client-1").mkdir(parents=True)
+    for name in names[2:]:
+        (tmp_path / name / "client-1" / "0001-0001.jsonl").touch()
     written = tmp_path / names[0] / "client-1" / "0001-0001.jsonl"
     written.touch()
     now_s = written.stat().st_mtime
@@ -396,3 +399,35 @@ def test_old_runs_are_forgotten(tmp_path: Path) -> None:
     files.forget_old_runs(tmp_path, 2, now_s + files.SETTLED_SECONDS + 1)
 
     assert set(names[2:]) == {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "name", ["my-backup", "notes", "20261122T073000Z-old", "20261122T073000Z-", "99991231T235959Z", b"\xff-run"]
+)
+def test_only_runs_are_forgotten(tmp_path: Path, name: str | bytes) -> None:
+    """A folder that is named as no run of ours neither takes a run's place nor is removed, whatever it holds."""
+    run, odd = "20261122T073000Z", os.fsdecode(name)
+    for folder in (run, odd):
+        (tmp_path / folder / "client-1").mkdir(parents=True)
+        (tmp_path / folder / "client-1" / "0001-0001.jsonl").touch()
+    files.forget_old_runs(tmp_path, 1, time.time() + 100)
+
+    assert {run, odd} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_an_empty_folder_takes_no_runs_place(tmp_path: Path) -> None:
+    """A folder without a log counts for nothing, a link to a log does not make it count, and no link is followed."""
+    run, empty, linked = "20261122T073000Z", "20261122T073001Z", "20261122T073002Z"
+    log = tmp_path / run / "client-1" / "0001-0001.jsonl"
+    log.parent.mkdir(parents=True)
+    log.touch()
+    (tmp_path / empty).mkdir()
+    (tmp_path / empty / "0001-0001.jsonl").symlink_to(log)
+    (tmp_path / empty / "gone.jsonl").symlink_to(tmp_path / "nowhere")
+    (tmp_path / linked).symlink_to(tmp_path / run)
+    files.forget_old_runs(tmp_path, 1, time.time() + 100)
+
+    assert log.exists()
+    assert {run, empty, linked} == {path.name for path in tmp_path.iterdir()}
+    assert {run, empty} == set(files.run_folders(tmp_path))
+    assert [] == files.run_folders(tmp_path / "nowhere")

@@ -104,3 +104,12 @@ def test_a_repeating_event_is_logged_sparingly() -> None:
     times = [0.0, 0.1, 0.9, 1.0, 1.5, 1.9, 5.0]
 
     assert [now for now in times if sparingly.due(now)] == [0.0, 1.0, 5.0]
+
+
+def test_kinds_of_an_event_are_told_apart() -> None:
+    """An event of another kind is logged though one was logged just before, and kinds are bounded in number."""
+    sparingly = jsonlogs.Sparingly()
+
+    assert [True, True, False] == [sparingly.due(0.0, kind) for kind in ("503", "1006", "503")]
+    assert all(sparingly.due(0.1, str(number)) for number in range(500, 1500) if number != 503)
+    assert len(sparingly._last) <= 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,11 +61,24 @@ class FakeConnection:
         self.closed: int | None = None
         self.answers, self.heard = True, 0.0
         self.remote_address = (address, 50_000)
-        self.request = SimpleNamespace(headers={})
+        self.peer, self.operator = address, ipaddress.ip_address(address).is_loopback
         self.transport = SimpleNamespace(abort=self._abort)
+        self.reading = self.allows = True
 
     def _abort(self) -> None:
         self.aborted = True
+
+    def allowed(self) -> bool:
+        """Tell whether what it sends is within the limits."""
+        return self.allows
+
+    def hold_reading(self) -> None:
+        """Stop reading."""
+        self.reading = False
+
+    def go_on_reading(self) -> None:
+        """Read again."""
+        self.reading = True
 
     def hand_over(self, *pieces: bytes) -> None:
         """Take a frame."""
@@ -195,10 +209,10 @@ def refuse(run: Run) -> Refusing:
     return disk  # type: ignore[no-any-return]  # typed as any file for the ledger
 
 
-def conversation(stream: Stream, connection: FakeConnection, token: str = "") -> Conversation:
+def conversation(stream: Stream, connection: FakeConnection) -> Conversation:
     """Return a conversation over a fake connection."""
     peer: Any = connection
-    return Conversation(peer, stream, Admission(stream), token)
+    return Conversation(peer, stream, Admission(stream))
 
 
 def lines_of(run: Run) -> list[ledger.Entry]:

@@ -10,7 +10,7 @@ import pytest
 
 from services.contract import ledger, wire
 from services.server import admit
-from services.server.admit import Admission, Refused
+from services.server.admit import LATE_SECONDS, Admission, Refused
 from services.server.session import Session
 from services.server.stream import Stream
 from tests.unit.server.stand import FakeConnection, StoppedClock, kinds_of, lines_of, new_run, subscribe
@@ -184,6 +184,47 @@ async def test_after_the_end_only_those_who_were_there(stream: Stream, admission
     assert (await ask(admission, after=3))[0].open
 
 
+def late(stream: Stream) -> list[tuple[str, str]]:
+    """Return who the ledger says came too late, with the process of each."""
+    return [(entry.client, entry.instance) for entry in lines_of(stream.run) if isinstance(entry, ledger.Late)]
+
+
+async def test_who_comes_just_too_late_is_entered_once(stream: Stream, admission: Admission) -> None:
+    """A client that asks to take part within a second after the end is refused, and entered once per name."""
+    await ask(admission)
+    stream.run.finish("complete")
+    for name, instance in (("client-2", "two"), ("client-2", "again"), ("client-3", "three")):
+        with pytest.raises(Refused):
+            await ask(admission, name, instance=instance)
+
+    assert [("client-2", "two"), ("client-3", "three")] == late(stream)
+    assert {"client-1"} == stream.run.book.clients.keys()
+
+
+async def test_the_window_of_the_late_is_fixed(tmp_path: Path) -> None:
+    """To the microsecond: who asks a second after the end is late, and who asks later than that is of the next run."""
+    clock = StoppedClock()
+    stream = Stream(new_run(tmp_path, clock), clock)
+    admission = Admission(stream)
+    stream.run.finish("complete")
+    for name, seconds in (("client-1", LATE_SECONDS), ("client-2", 0.000_001)):
+        clock.pass_seconds(seconds)
+        with pytest.raises(Refused):
+            await ask(admission, name)
+
+    assert [("client-1", "one")] == late(stream)
+
+
+async def test_only_who_wants_to_take_part_is_late(stream: Stream, admission: Admission) -> None:
+    """An observer that comes after the end is no client, and one that returns has been there."""
+    await ask(admission)
+    stream.run.finish("complete")
+    await ask(admission, "watcher", observe=True)
+    await ask(admission, after=3)
+
+    assert [] == late(stream)
+
+
 async def test_a_run_may_end_while_a_name_is_settled(
     stream: Stream, admission: Admission, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,3 +249,39 @@ async def test_observers_stand_outside_the_books(stream: Stream, admission: Admi
 
     assert ([session], 0) == (stream.observers, session.fence)
     assert ["open", "subscribe"] == kinds_of(stream.run)
+
+
+async def test_a_run_takes_so_many_names(stream: Stream, admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the most names a new one is told to come later; one that the run knows comes back as before."""
+    monkeypatch.setattr(admit, "MOST_NAMES", 4)
+    for number in range(4):
+        await ask(admission, f"client-{number}")
+    with pytest.raises(Refused) as refusal:
+        await ask(admission, "client-4")
+    frame = refusal.value.frame
+
+    assert isinstance(frame, wire.Error)
+    assert ("too_many", wire.CLOSE_LATER) == (frame.code, refusal.value.code)
+    await ask(admission, "client-1")
+    await ask(admission, "watcher", observe=True)
+    assert 4 == len(stream.run.book.clients)
+
+
+async def test_nothing_is_kept_of_a_name_that_is_settled(admission: Admission) -> None:
+    """A name that was judged, granted or refused leaves nothing behind."""
+    await ask(admission)
+    with pytest.raises(Refused):
+        await ask(admission, "client-2", after=10**9)
+
+    assert {} == admission._settling
+
+
+async def test_so_many_wait_for_a_name(admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While as many as may wait for a name do, the next one is told a free name at once."""
+    monkeypatch.setattr(admit, "MOST_RIVALS", 1)
+    async with admission._turn("client-1"):
+        with pytest.raises(Refused) as refusal:
+            await ask(admission)
+
+    assert isinstance(refusal.value.frame, wire.Error)
+    assert ("name_taken", None) == (refusal.value.frame.code, refusal.value.code)

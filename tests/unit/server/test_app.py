@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from services.contract import wire
 from services.runtime import token
+from services.runtime.clock import Clock
 from services.runtime.errors import PortInUse
 from services.server import app
+from services.server.another import Look
 from services.server.run import Run
-from tests.unit.server.stand import feed, settings
+from tests.unit.server.stand import feed, new_run, settings
 
 _OPENING = b"""\
 GET / HTTP/1.1
@@ -146,6 +150,130 @@ async def test_a_port_in_use_is_said(tmp_path: Path, port: int) -> None:
         other.listen()
         with pytest.raises(PortInUse, match=f"port {port} is in use"):
             await app.main(settings(tmp_path, port=port), asyncio.Event())
+
+
+def tree(folder: Path) -> dict[str, tuple[float, bytes]]:
+    """Return everything in a folder, with the time of its last change and its content."""
+    return {
+        str(path): (path.stat().st_mtime, path.read_bytes() if path.is_file() else b"")
+        for path in sorted([folder, *folder.rglob("*")])
+    }
+
+
+@pytest.mark.parametrize("has_run", [False, True])
+async def test_a_refused_start_changes_nothing(tmp_path: Path, port: int, *, has_run: bool) -> None:
+    """When the port is in use the volumes stay as they were: no run is opened, and none that was interrupted ended."""
+    if has_run:
+        new_run(tmp_path, Clock(), records=5).ledger.close()
+    before = tree(tmp_path)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        with pytest.raises(PortInUse):
+            await app.main(settings(tmp_path, port=port), asyncio.Event())
+
+    assert before == tree(tmp_path)
+
+
+async def test_nothing_is_said_before_the_run_is_open(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another server is looked for connections are refused: nobody waits for a server that may not come."""
+    looking, go_on = threading.Event(), threading.Event()
+
+    def watch(*_: object) -> Look:
+        looking.set()
+        assert go_on.wait(20)
+        return Look("", {})
+
+    monkeypatch.setattr("services.server.another.watch", watch)
+    stop = asyncio.Event()
+    task = asyncio.create_task(app.main(settings(tmp_path, port=port), stop))
+    async with asyncio.timeout(30):
+        assert await asyncio.to_thread(looking.wait, 20)
+        with pytest.raises(OSError, match="Connect call failed"):
+            await asyncio.open_connection("127.0.0.1", port)
+        assert not (tmp_path / "ledger").exists()
+        go_on.set()
+        await listening(port)
+        stop.set()
+
+        assert 0 == await task
+
+
+async def test_a_stop_ends_the_watching(tmp_path: Path, port: int) -> None:
+    """A server that is told to stop while it watches another one's ledger ends at once, and opens nothing."""
+    new_run(tmp_path, Clock()).ledger.close()
+    ledger = next((tmp_path / "ledger").glob("*/*.jsonl"))
+    line = ledger.read_bytes()
+    ledger.write_bytes(line.replace(b'"process":"', b'"process":"elsewhere '))
+    stop = asyncio.Event()
+    task = asyncio.create_task(app.main(settings(tmp_path, port=port), stop))
+    await asyncio.sleep(0.2)
+    assert not task.done()
+    stop.set()
+    async with asyncio.timeout(3):
+        assert 0 == await task
+
+    assert [ledger] == list((tmp_path / "ledger").glob("*/*"))
+
+
+async def test_it_shows_that_it_lives_when_the_run_has_ended_and_the_disk_refuses(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger is touched as long as the server lives, whatever becomes of the run and of what is written."""
+    monkeypatch.setattr(app, "_TOUCH_SECONDS", 0.01)
+    monkeypatch.setattr(app, "_SYNC_SECONDS", 0.01)
+    made = app.App(settings(tmp_path, port=port))
+    run = made.stream.run
+    run.finish("complete")
+
+    def refuse() -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(run.ledger, "sync", refuse)
+    os.utime(run.ledger.path, (1, 1))
+    task = asyncio.create_task(made.keep_ledger())
+    async with asyncio.timeout(10):
+        while run.ledger.path.stat().st_mtime == 1:
+            assert not task.done()
+            await asyncio.sleep(0.01)
+    task.cancel()
+    monkeypatch.undo()
+    run.ledger.close()
+
+
+async def test_it_asks_for_its_clients_while_a_run_waits(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a name for its clients the server counts their containers until the run begins; with ``CLIENTS`` never."""
+    asked: list[str] = []
+    twice = threading.Event()
+
+    def count(service: str) -> int:
+        asked.append(service)
+        if len(asked) == 2:
+            twice.set()
+        return 3
+
+    monkeypatch.setattr("services.server.names.count", count)
+    monkeypatch.setattr(app, "_COUNT_SECONDS", 0.01)
+    made = app.App(settings(tmp_path, port=port, client_service="client"))
+    task = asyncio.create_task(made.keep_count())
+    async with asyncio.timeout(10):
+        assert await asyncio.to_thread(twice.wait, 9)
+        assert (3, True) == (made.expected.clients, made.expected.is_known(asyncio.get_running_loop().time()))
+        made.stream.run.start()
+        await asyncio.sleep(0.05)
+        asked.clear()
+        await asyncio.sleep(0.05)
+        assert [] == asked
+    task.cancel()
+    chosen = settings(tmp_path, port=port, client_service="client", clients=1)
+    await app.App(chosen).keep_count()
+
+    assert [] == asked
+    made.stream.run.ledger.close()
 
 
 async def test_a_peer_that_is_gone_without_a_word_is_found(

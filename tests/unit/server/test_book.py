@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contract import ledger
-from services.server.book import RunBook
+from services.server.book import MOST_FORMER, RunBook
 
 AT = "2026-11-22T07:30:00.000000Z"
 
@@ -81,9 +81,9 @@ def test_who_had_a_name_before_is_remembered() -> None:
     lines = [subscribe(1), subscribe(2), subscribe(3, instance="two"), subscribe(4, instance="two")]
     for order in (lines, lines[::-1]):
         client = book(*order).clients["client-1"]
-        assert ("two", frozenset({"one"})) == (client.instance, client.former)
+        assert ("two", ("one",)) == (client.instance, client.former)
 
-    assert frozenset() == book(subscribe(1, instance=""), subscribe(2)).clients["client-1"].former
+    assert () == book(subscribe(1, instance=""), subscribe(2)).clients["client-1"].former
 
 
 def test_leaving_counts_for_the_fence_it_names() -> None:
@@ -131,7 +131,7 @@ def test_mismatches_are_remembered() -> None:
     """A receipt that did not match is known by session and block."""
     made = book(receipt(1, 10), receipt(2, 20, match=False))
 
-    assert frozenset({(1, 2)}) == made.clients["client-1"].mismatched
+    assert {(1, 2)} == made.clients["client-1"].mismatched
 
 
 def test_awaited_are_those_who_lack_something() -> None:
@@ -160,3 +160,11 @@ def test_an_operators_pause_is_held() -> None:
     assert book(control("pause")).held
     assert not book(control("pause"), control("resume")).held
     assert book(control("pause"), control("rate")).held
+
+
+def test_former_processes_are_bounded() -> None:
+    """Of those that had a name before the last ones are remembered, and a text that is too long is none."""
+    lines = [subscribe(number, instance=f"i{number}") for number in range(1, 100)]
+    client = book(*lines, subscribe(100, instance="x" * 65)).clients["client-1"]
+
+    assert (MOST_FORMER, "i99", "") == (len(client.former), client.former[-1], client.instance)

@@ -13,14 +13,22 @@ from contextlib import asynccontextmanager
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidStatus
 from websockets.protocol import State
 
 from services.contract import wire
+from services.runtime.allowance import Allowance
 from services.runtime.clock import Clock
 from services.server.connection import QUIET_SECONDS, WRITE_LIMIT, FeedConnection, connection_of
+from services.server.refusals import Refusals
 
 FRAME = wire.Idle(next=1, now_us=2)
+PING = b"\x89\xfd\0\0\0\0" + b"p" * 125
+"""As a client sends it, with a mask that changes nothing."""
+OPENING = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
 @asynccontextmanager
@@ -197,15 +205,17 @@ async def test_a_blocked_peer_is_not_asked() -> None:
         assert (waiting, False) == (server.buffered, server.transport.is_closing())
 
 
-async def test_of_the_handshake_authority_stays() -> None:
-    """Once the handshake is over its request says who the peer may be, and nothing else of it is kept."""
+async def test_of_the_handshake_nothing_stays() -> None:
+    """Once the handshake is over nothing of its request is kept: who may control the run is decided by then."""
     async with pair(Clock()) as (server, _):
         assert server.request is not None
         server.request.headers["Authorization"] = "Bearer one"
+        server.request.headers["Authorization"] = "Bearer two"
+        assert ["Bearer one", "Bearer two"] == list(server.authority())
         server.forget_handshake()
 
-        assert [("Authorization", "Bearer one")] == list(server.request.headers.raw_items())
-        assert server.response is None
+        assert [] == list(server.request.headers.raw_items())
+        assert ("", None, []) == (server.request.path, server.response, list(server.authority()))
 
 
 @pytest.mark.parametrize("cut", [True, False], ids=["cut", "closed"])
@@ -242,3 +252,118 @@ async def test_a_lost_connection_is_forgotten_at_once(cut: bool) -> None:
             assert [None, None, None] == [end() for end in ends]
     finally:
         gc.enable()
+
+
+class Deaf:
+    """A peer that is connected by a plain socket and reads nothing, and the server's end of it."""
+
+    def __init__(self, server: FeedConnection, peer: socket.socket) -> None:
+        self.server, self._peer = server, peer
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes until they are sent or the server has cut the peer off."""
+        with contextlib.suppress(OSError):
+            await asyncio.get_running_loop().sock_sendall(self._peer, data)
+
+
+@asynccontextmanager
+async def deaf(connections: type[FeedConnection]) -> AsyncIterator[Deaf]:
+    """Connect a peer that reads no byte, not even of the handshake."""
+    connected: asyncio.Future[FeedConnection] = asyncio.get_running_loop().create_future()
+
+    async def hold(connection: ServerConnection) -> None:
+        assert isinstance(connection, FeedConnection)
+        connected.set_result(connection)
+        await connection.wait_closed()
+
+    async with serve(
+        *(hold, "127.0.0.1", 0),
+        create_connection=connections,
+        compression=None,
+        write_limit=WRITE_LIMIT,
+        ping_interval=None,
+        close_timeout=0.2,
+    ) as server:
+        with socket.socket() as peer:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            peer.connect(server.sockets[0].getsockname())
+            peer.setblocking(False)
+            peer.send(OPENING)
+            yield Deaf(await connected, peer)
+
+
+async def test_pings_of_a_peer_that_does_not_read_are_bounded() -> None:
+    """What the library answers of itself piles up for nobody, whatever the number of pings."""
+    refusals = Refusals()
+    async with asyncio.timeout(20), deaf(connection_of(Clock(), refusals, 60.0)) as peer:
+        peer.server.allowance = Allowance(10**9, 1.0, 0.0)
+        most = 0
+        while not peer.server.transport.is_closing():
+            most = max(most, peer.server.buffered)
+            await peer.send(PING * 1000)
+
+    assert 0 < most < 2.2 * 2**20
+    assert 1 == refusals.counts["stalled"]
+
+
+async def test_a_flood_of_pings_is_cut() -> None:
+    """A peer that sends more control frames than any client needs is cut off, and one that sends a few is not."""
+    refusals = Refusals()
+    async with asyncio.timeout(20), deaf(connection_of(Clock(), refusals)) as peer:
+        await peer.send(PING * 100)
+        await asyncio.sleep(0.05)
+        assert not peer.server.transport.is_closing()
+        await peer.send(PING * 1000)
+        await peer.server.wait_closed()
+
+    assert 1 == refusals.counts["too_many"]
+
+
+@pytest.mark.parametrize("subscribed", [False, True])
+async def test_who_reads_nothing_and_never_subscribed_is_cut(*, subscribed: bool) -> None:
+    """A blocked peer without a subscription is cut off after so long; one with a subscription is its stream's."""
+    refusals = Refusals()
+    async with asyncio.timeout(20), deaf(connection_of(Clock(), refusals, 0.1)) as peer:
+        if subscribed:
+            peer.server.on_unblocked = lambda: None
+        while not peer.server.blocked:
+            peer.server.hand_over(b"x" * 50_000)
+        await asyncio.sleep(0.35)
+
+        assert subscribed is not peer.server.transport.is_closing()
+        assert (0 if subscribed else 1) == refusals.counts["stalled"]
+
+
+async def test_there_are_so_many_places() -> None:
+    """A connection too many is answered 503 and closed; when a place is free again, the next one is welcome."""
+    refusals = Refusals()
+    made = connection_of(Clock(), refusals, most=lambda: 2)
+    held: list[ServerConnection] = []
+
+    async def hold(connection: ServerConnection) -> None:
+        held.append(connection)
+        await connection.wait_closed()
+
+    async with asyncio.timeout(20), serve(hold, "127.0.0.1", 0, create_connection=made, ping_interval=None) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        first, _ = await connect(url, proxy=None), await connect(url, proxy=None)
+        for _ in range(5):
+            with pytest.raises(InvalidStatus, match="503"):
+                await connect(url, proxy=None)
+        await first.close()
+        await held[0].wait_closed()
+        await asyncio.sleep(0)
+        await connect(url, proxy=None)
+
+    assert (5, 0) == (refusals.counts["full"], made.places.taken)
+
+
+async def test_pongs_go_out_together() -> None:
+    """Many pings that come together are answered by one write, in their order, and a close goes out behind them."""
+    async with asyncio.timeout(20), pair(Clock()) as (server, client):
+        waiting = [await client.ping(bytes([number])) for number in range(50)]
+        await asyncio.gather(*waiting)
+        await server.close(4400, "over")
+        await client.wait_closed()
+
+        assert 4400 == client.close_code

@@ -10,7 +10,8 @@ from websockets.exceptions import ConnectionClosedOK
 
 from services.contract import ledger, wire
 from services.runtime.stamps import Stamps
-from services.server.converse import Conversation
+from services.server import wishes
+from services.server.converse import SUBSCRIPTIONS_AT_ONCE, Conversation
 from services.server.stream import Stream
 from tests.unit.server.stand import (
     START_US,
@@ -54,13 +55,11 @@ class Peer(FakeConnection):
         return said if isinstance(said, bytes) else wire.encode(said)
 
 
-async def talk(stream: Stream, clock: StoppedClock, *script: Any, address: str = "127.0.0.1", **more: Any) -> Peer:
+async def talk(stream: Stream, clock: StoppedClock, *script: Any, address: str = "127.0.0.1") -> Peer:
     """Hold a whole conversation; return the peer with what it was told."""
     peer = Peer(clock, address)
     peer.script = list(script)
-    if "authorization" in more:
-        peer.request.headers["Authorization"] = more.pop("authorization")
-    await conversation(stream, peer, **more).run()
+    await conversation(stream, peer).run()
     return peer
 
 
@@ -249,27 +248,15 @@ async def test_a_next_run_is_welcomed(stream: Stream, clock: StoppedClock, tmp_p
     assert [("Subscribed", None), ("Welcome", stream.run.name), ("Subscribed", None)] == names
 
 
-@pytest.mark.parametrize(
-    ("address", "token", "authorization", "allowed"),
-    [
-        ("127.0.0.1", "", "", True),
-        ("::1", "", "", True),
-        ("10.0.0.7", "", "", False),
-        ("10.0.0.7", "", "Bearer ", False),
-        ("10.0.0.7", "secret", "Bearer guess", False),
-        ("10.0.0.7", "secret", "Bearer sécret", False),
-        ("10.0.0.7", "secret", "secret", False),
-        ("10.0.0.7", "secret", "Bearer secret", True),
-    ],
-)
-async def test_who_may_control(
-    stream: Stream, clock: StoppedClock, address: str, token: str, authorization: str, *, allowed: bool
-) -> None:
-    """Control is for this machine and for who holds the token; without a token set nobody holds it."""
-    peer = await talk(stream, clock, CONTROL, address=address, token=token, authorization=authorization)
+@pytest.mark.parametrize("operator", [True, False])
+async def test_only_an_operator_controls(stream: Stream, clock: StoppedClock, *, operator: bool) -> None:
+    """Whether a peer may control the run was decided when it connected; who may not is closed with 4401."""
+    peer = Peer(clock)
+    peer.operator, peer.script = operator, [CONTROL]
+    await conversation(stream, peer).run()
 
-    assert (None if allowed else wire.CLOSE_UNAUTHORIZED) == peer.closed
-    assert ["Welcome", "Controlled" if allowed else "Error"] == [type(frame).__name__ for frame in peer.said()]
+    assert (None if operator else wire.CLOSE_UNAUTHORIZED) == peer.closed
+    assert ["Welcome", "Controlled" if operator else "Error"] == [type(frame).__name__ for frame in peer.said()]
 
 
 async def test_a_wish_is_granted(stream: Stream, clock: StoppedClock) -> None:
@@ -287,3 +274,62 @@ async def test_a_slip_of_the_hand_costs_no_connection(stream: Stream, clock: Sto
 
     assert ["Welcome", "Error", "Controlled"] == [type(frame).__name__ for frame in peer.said()]
     assert peer.closed is None
+
+
+async def test_a_fault_ends_its_own_connection(
+    stream: Stream, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What this server fails on is counted, logged with its traceback, and closes that one connection with 1011."""
+    monkeypatch.setattr(wishes, "grant", lambda *_: 1 // 0)
+    peer = await talk(stream, clock, CONTROL)
+
+    assert (1011, 1) == (peer.closed, stream.refusals.counts["fault"])
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_subscriptions_on_one_connection_are_bounded(stream: Stream, clock: StoppedClock) -> None:
+    """Who subscribes and leaves over and over is closed before the ledger has many lines of it."""
+    script = [frame for _ in range(50) for frame in (subscribe(), wire.Bye())]
+    peer = await talk(stream, clock, *script)
+
+    assert [("too_many", wire.CLOSE_PROTOCOL)] == errors(peer)
+    assert SUBSCRIPTIONS_AT_ONCE == kinds_of(stream.run).count("subscribe")
+    assert peer.reading
+
+
+async def test_messages_are_bounded(stream: Stream, clock: StoppedClock) -> None:
+    """A peer that sends more than its share is told so and closed."""
+    peer = Peer(clock)
+    peer.allows, peer.script = False, [wire.Ping(t1_us=1)]
+    await conversation(stream, peer).run()
+
+    assert [("too_many", wire.CLOSE_PROTOCOL)] == errors(peer)
+    assert 1 == stream.refusals.counts["too_many"]
+
+
+async def test_receipts_are_bounded(stream: Stream, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No client has more receipts in the ledger than its records can need."""
+    monkeypatch.setattr("services.server.converse.MORE_RECEIPTS", -10)
+    script = [receipt(1, 10, block=number) for number in range(1, 50)]
+    peer = await talk(stream, clock, subscribe(after=10), *script)
+
+    assert [("too_many", wire.CLOSE_PROTOCOL)] == errors(peer)
+    assert 10 == len(receipts(stream))
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        '"instance":"' + "x" * 65 + '"',
+        '"instance":"a b"',
+        '"boot":"' + "x" * 65 + '"',
+        '"run":"yesterday"',
+        '"run":"' + "2" * 60_000 + '"',
+    ],
+)
+async def test_texts_of_a_subscription_are_bounded(stream: Stream, clock: StoppedClock, field: str) -> None:
+    """A text that is longer than any process needs, or of other characters, is malformed and in no ledger."""
+    peer = await talk(stream, clock, f'{{"type":"subscribe","client":"client-1",{field}}}'.encode())
+
+    assert [("malformed", wire.CLOSE_PROTOCOL)] == errors(peer)
+    assert "subscribe" not in kinds_of(stream.run)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.contract import ledger
-from services.server.ledger import LedgerWriter, last_alive_us, read
+from services.contract.line import FIRST
+from services.server.ledger import MAX_LINE, LedgerWriter, entries, last_alive_us
 from tests.unit.server.stand import Refusing
 
 AT = "2026-11-22T07:30:00.00000{}Z"
@@ -194,7 +197,7 @@ def test_reads_all_files_by_time(writer: LedgerWriter) -> None:
     other.enter(sent(2, at=2))
     other.enter(sent(4, at=3))
 
-    assert [1, 2, 3, 4] == [entry.through for entry in read(writer.path.parent) if isinstance(entry, ledger.Sent)]
+    assert [1, 2, 3, 4] == [entry.through for entry in entries(writer.path.parent) if isinstance(entry, ledger.Sent)]
 
 
 def test_bad_lines_are_passed_over(writer: LedgerWriter) -> None:
@@ -204,7 +207,7 @@ def test_bad_lines_are_passed_over(writer: LedgerWriter) -> None:
     lines = writer.path.read_bytes().splitlines(keepends=True)
     writer.path.write_bytes(lines[0] + lines[1].replace(b"client-1", b"client-9") + lines[2] + lines[0][:40])
 
-    assert [1, 3] == [entry.through for entry in read(writer.path.parent) if isinstance(entry, ledger.Sent)]
+    assert [1, 3] == [entry.through for entry in entries(writer.path.parent) if isinstance(entry, ledger.Sent)]
 
 
 def test_a_touch_shows_life(writer: LedgerWriter) -> None:
@@ -215,3 +218,39 @@ def test_a_touch_shows_life(writer: LedgerWriter) -> None:
 
     assert last_alive_us(writer.path.parent) > 1000_000_000
     assert 0 == last_alive_us(writer.path.parent.parent)
+
+
+def test_what_is_no_ledger_is_passed_over(writer: LedgerWriter, caplog: pytest.LogCaptureFixture) -> None:
+    """A pipe, a link and a folder are named and passed over; of bad lines a file says once how many there were."""
+    writer.enter(sent(1))
+    folder = writer.path.parent
+    os.mkfifo(folder / "b.jsonl")
+    (folder / "c.jsonl").symlink_to("/dev/zero")
+    (folder / "d.jsonl").mkdir()
+    (folder / "e.jsonl").write_bytes(b"junk\n" * 1000)
+
+    assert [1] == [entry.through for entry in entries(folder) if isinstance(entry, ledger.Sent)]
+    assert ["ledger lines passed over", *["not a ledger"] * 3] == sorted(caplog.messages)
+
+
+def test_a_large_ledger_is_read_in_little_memory(writer: LedgerWriter) -> None:
+    """Neither the size of a ledger, nor the length of its lines, nor how many files there are takes memory."""
+    line = b"x" * (MAX_LINE - 2) + b"\n"
+    with writer.path.with_name("0.jsonl").open("wb") as file:
+        for _ in range(50):
+            file.write(line)
+    os.truncate(writer.path.with_name("0.jsonl"), 2**31)
+    for number in range(300):
+        writer.path.with_name(f"b{number}.jsonl").write_bytes(ledger.codec.encode(sent(number), FIRST)[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    tracemalloc.start()
+    try:
+        found = sum(1 for _ in entries(writer.path.parent))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert 300 == found
+    assert peak < 20 * 2**20

@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 
 from services.contract import ledger
-from services.server.ledger import read
-from services.server.lifecycle import JOIN_AT_MOST_SECONDS, JOIN_QUIET_SECONDS, RETURN_SECONDS, Lifecycle
+from services.server.expected import AT_MOST_SECONDS, KNOWN_SECONDS, Expected
+from services.server.ledger import entries
+from services.server.lifecycle import (
+    FIRST_QUIET_SECONDS,
+    JOIN_AT_MOST_SECONDS,
+    JOIN_QUIET_SECONDS,
+    RETURN_SECONDS,
+    Lifecycle,
+)
 from services.server.run import Run
 from tests.unit.server.stand import StoppedClock, new_run, runs
 
@@ -99,6 +106,96 @@ def test_one_that_goes_before_the_start_is_waited_for(tmp_path: Path, clock: Sto
     assert "waiting" == run.state
 
 
+def waited(run: Run, clients: int, *, told: int | None, until: float, connections: int = 1) -> float | None:
+    """Have clients come a second apart while the name server tells a number; return when the run started."""
+    expected = Expected("client", connections)
+    life, now = Lifecycle(run, 0, expected), 0.0
+    connected: set[str] = set()
+    while now < until and run.state == "waiting":
+        if len(connected) < min(clients, int(now)):
+            connected.add(f"client-{len(connected) + 1}")
+            join(run, f"client-{len(connected)}")
+        expected.note(now, told)
+        life.step(now, connected, 0)
+        now = round(now + 0.1, 1)
+    return None if run.state == "waiting" else now
+
+
+def expects(run: Run) -> list[tuple[int, str]]:
+    """Return what the ledger says of whom the run waits for, and that it says it before the clock starts."""
+    lines = [entry for entry in entries(run.ledger.path.parent) if isinstance(entry, (ledger.Expect, ledger.Pace))]
+    assert isinstance(lines[-1], ledger.Pace)
+    return [(entry.clients, entry.source) for entry in lines if isinstance(entry, ledger.Expect)]
+
+
+def test_waits_for_all_that_were_started(tmp_path: Path, clock: StoppedClock) -> None:
+    """When the name server knows the clients' containers, they are waited for and entered, however slowly they come."""
+    run = new_run(tmp_path, clock)
+    life = Lifecycle(run, 0, expected := Expected("client", 2))
+    join(run)
+    for now in (1.0, 3.0, 4.5, 6.0, 9.0, 12.0):
+        expected.note(now, 2)
+        life.step(now, {"client-1.1", "client-1.2", "client-2.1"}, 0)
+        assert not run.book.schedule.started
+    life.step(12.1, {"client-1.1", "client-1.2", "client-2.1", "client-2.2"}, 0)
+
+    assert "running" == run.state
+    assert [(4, "addresses of client: 2, CONNECTIONS: 2")] == expects(run)
+
+
+def test_starts_without_one_that_does_not_come(tmp_path: Path, clock: StoppedClock) -> None:
+    """A container whose client never subscribes holds up the start for its time; that it was expected is entered."""
+    run = new_run(tmp_path, clock)
+
+    assert pytest.approx(1 + AT_MOST_SECONDS, abs=0.2) == waited(run, 9, told=10, until=60)
+    assert [10] == [clients for clients, _ in expects(run)]
+
+
+@pytest.mark.parametrize("told", [None, 0])
+def test_without_a_number_the_start_is_not_delayed(told: int | None, tmp_path: Path, clock: StoppedClock) -> None:
+    """Where the name server says nothing, the clock starts when no more clients come, as it does without one."""
+    run = new_run(tmp_path, clock)
+
+    assert pytest.approx(1 + FIRST_QUIET_SECONDS, abs=0.2) == waited(run, 1, told=told, until=60)
+    assert [] == expects(run)
+
+
+def test_a_name_server_that_falls_silent_does_not_hold_up_the_start(tmp_path: Path, clock: StoppedClock) -> None:
+    """What it said once counts for some seconds, then the clock starts when no more clients come."""
+    run = new_run(tmp_path, clock)
+    life = Lifecycle(run, 0, expected := Expected("client"))
+    join(run)
+    expected.note(0.5, 3)
+    life.step(1, {"client-1"}, 0)
+    life.step(0.5 + KNOWN_SECONDS, {"client-1"}, 0)
+    assert not run.book.schedule.started
+    life.step(0.6 + KNOWN_SECONDS, {"client-1"}, 0)
+
+    assert "running" == run.state
+    assert [] == expects(run)
+
+
+@pytest.mark.parametrize("clients", [1, 2])
+def test_what_the_operator_says_comes_first(clients: int, tmp_path: Path, clock: StoppedClock) -> None:
+    """When ``CLIENTS`` is set, be it to 1, the number of containers means nothing, and the open line has the number."""
+    run = new_run(tmp_path, clock, clients=clients)
+
+    assert waited(run, clients, told=10, until=20) is not None
+    assert [] == expects(run)
+
+
+def test_later_clients_are_no_reason_to_wait(tmp_path: Path, clock: StoppedClock) -> None:
+    """A run that has begun is not held up by containers that were started since."""
+    run = new_run(tmp_path, clock)
+    expected = Expected("client")
+    assert waited(run, 1, told=1, until=20) is not None
+    expected.note(30, 5)
+    Lifecycle(run, 30, expected).step(31, {"client-1"}, 0)
+
+    assert "running" == run.state
+    assert [1] == [clients for clients, _ in expects(run)]
+
+
 def drained(tmp_path: Path, clock: StoppedClock) -> Run:
     """Return a run that a server's stop interrupted, as the next server finds it."""
     first = new_run(tmp_path, clock, rate=10, records=100)
@@ -162,7 +259,7 @@ def test_ends_when_all_have_all(tmp_path: Path, clock: StoppedClock) -> None:
     life.step(1, set(), 20)
 
     assert "complete" == end_reason(run)
-    assert isinstance(read(run.ledger.path.parent)[-1], ledger.End)
+    assert isinstance(list(entries(run.ledger.path.parent))[-1], ledger.End)
 
 
 def test_who_left_is_not_waited_for(tmp_path: Path, clock: StoppedClock) -> None:

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from services.contract import ledger
 from services.contract.wire import State
 from services.server.metrics import ServerMetrics
+from services.server.refusals import Cause
 from services.server.stream import Stream
 from tests.unit.server.stand import StoppedClock, admitted, feed, new_run, refuse
 
@@ -60,6 +61,7 @@ def test_metrics_follow_the_state(tmp_path: Path) -> None:
         "lateness_seconds_count": 1,
         "clients": 3,
         "observers": 1,
+        **{f"refusals_total:{cause}": 0 for cause in get_args(Cause)},
         "lag_records": 10,
         "buffered_bytes": 700,
         "sent_records_total": 20,

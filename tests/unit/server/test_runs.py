@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import threading
+import time
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from services.contract import ledger
+from services.contract.line import seal
+from services.runtime.clock import Clock
+from services.runtime.errors import AnotherServer
 from services.server.generate import FAKER_VERSION
-from services.server.ledger import read
+from services.server.ledger import entries
 from services.server.pools import POOL
+from services.server.process import own, parsed
 from services.server.run import Run
 from tests.unit.server.stand import START_US, StoppedClock, feed, lines_of, new_run, runs
 
@@ -111,7 +121,7 @@ def test_otherwise_it_is_abandoned(tmp_path: Path, clock: StoppedClock, outage: 
     crashed(first, clock)
     clock.pass_seconds(outage)
     second = runs(tmp_path, clock, "b", **changed).begin()
-    ends = [entry for entry in read(tmp_path / "ledger" / first.name) if isinstance(entry, ledger.End)]
+    ends = [entry for entry in entries(tmp_path / "ledger" / first.name) if isinstance(entry, ledger.End)]
 
     assert first.name != second.name
     assert "waiting" == second.state
@@ -125,6 +135,81 @@ def test_an_ended_run_is_followed(tmp_path: Path, clock: StoppedClock) -> None:
     first.ledger.close()
 
     assert f"{first.name}-2" == runs(tmp_path, clock, "b").begin().name
+
+
+def test_a_ledger_names_its_process(tmp_path: Path, clock: StoppedClock) -> None:
+    """The first line of a ledger tells which process writes it."""
+    opening = lines_of(new_run(tmp_path, clock))[0]
+
+    assert isinstance(opening, ledger.Open)
+    assert own() == parsed(opening.process)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("changed", [{}, {"rate": 500}])
+def test_a_live_run_is_left_alone(
+    tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch, changed: dict[str, int], *, ended: bool
+) -> None:
+    """A run whose ledger is touched meanwhile is neither continued nor abandoned nor followed by another."""
+    first = runs(tmp_path, clock)
+    first._process = None
+    run = first.begin()
+    if ended:
+        run.finish("complete")
+    before = run.ledger.path.read_bytes()
+    over = threading.Event()
+
+    def touch() -> None:
+        while not over.wait(0.1):
+            run.ledger.touch()
+
+    thread = threading.Thread(target=touch)
+    thread.start()
+    try:
+        with pytest.raises(AnotherServer, match=run.name):
+            runs(tmp_path, clock, "b", **changed).begin()
+    finally:
+        over.set()
+        thread.join()
+
+    assert [run.ledger.path] == list((tmp_path / "ledger").glob("*/*"))
+    assert before == run.ledger.path.read_bytes()
+    run.ledger.close()
+
+
+def _begin(ready: Barrier, told: Queue[str], done: Barrier, folder: Path, number: int) -> None:
+    made = runs(folder, Clock(), f"i{number}")
+    ready.wait(30)
+    try:
+        run = made.begin()
+    except AnotherServer as refused:
+        told.put(f"refused: {refused.run}")
+    else:
+        # As a live server does, until all others have been refused.
+        told.put(run.name)
+        while done.n_waiting < 3:
+            run.ledger.touch()
+            time.sleep(0.05)
+    done.wait(30)
+
+
+def test_of_four_that_start_at_once_one_plays(tmp_path: Path) -> None:
+    """Four processes that find an empty folder at one moment open one run; the others are refused and leave nothing."""
+    feed()
+    context = multiprocessing.get_context("fork")
+    ready, done, told = context.Barrier(4), context.Barrier(4), context.Queue()
+    processes = [
+        context.Process(target=_begin, args=(ready, told, done, tmp_path, number), daemon=True) for number in range(4)
+    ]
+    for process in processes:
+        process.start()
+    said = [told.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join(30)
+    (path,) = (tmp_path / "ledger").glob("*/*")
+
+    assert [0] * 4 == [process.exitcode for process in processes]
+    assert sorted([path.parent.name, *[f"refused: {path.parent.name}"] * 3]) == sorted(said)
 
 
 def test_a_run_without_a_good_line_is_followed(tmp_path: Path, clock: StoppedClock) -> None:
@@ -166,3 +251,45 @@ def test_another_plan_is_another_run(tmp_path: Path, clock: StoppedClock) -> Non
 
     assert first.name == again.name
     assert first.name != runs(tmp_path, clock, "c", rate="10").begin().name
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"kind": "pace", "first": 1, "due_us": START_US, "rate": 5e-324},
+        {"kind": "pace", "first": 1, "due_us": START_US, "rate": -1},
+        {"kind": "pace", "first": 7, "due_us": START_US, "rate": 10},
+        {"kind": "control", "wish": "rate", "value": 5e-324, "peer": "127.0.0.1"},
+        {"kind": "control", "wish": "pause", "peer": "127.0.0.1", "at": "tomorrow"},
+        {"kind": "control", "wish": "pause", "peer": "127.0.0.1", "at": "9999-12-31T23:59:59.000000Z"},
+    ],
+)
+def test_a_run_that_cannot_be_played_is_abandoned(
+    tmp_path: Path, clock: StoppedClock, line: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A ledger on disk that holds what no server can play ends that run, said once, and no server."""
+    first = new_run(tmp_path, clock, rate=10)
+    content = msgspec.json.encode({"v": 1, "at": first.at(), **line})
+    crashed(first, clock)
+    with first.ledger.path.open("ab") as file:
+        file.write(seal(content, first.ledger._prev)[0])
+    os.utime(first.ledger.path, (clock.us / 1e6, clock.us / 1e6))
+    second = runs(tmp_path, clock, "b", rate=10).begin()
+
+    assert (True, "waiting") == (first.name != second.name, second.state)
+    assert second.name.startswith("20261122")
+    assert 1 == caplog.messages.count("run cannot be continued")
+    assert "abandoned" == next(it.reason for it in entries(first.ledger.path.parent) if isinstance(it, ledger.End))
+
+
+def test_folders_of_other_names_are_no_runs(tmp_path: Path, clock: StoppedClock) -> None:
+    """A copy, a link and a note beside the runs are passed over; the tenth run of a second is newer than the second."""
+    opened = [new_run(tmp_path, clock, rate=10) for _ in range(10)]
+    for run in opened:
+        crashed(run, clock)
+    root = tmp_path / "ledger"
+    (root / f"{opened[0].name}-old").mkdir()
+    (root / "notes").mkdir()
+    (root / "20991231T235959Z").symlink_to(root / "notes")
+
+    assert opened[-1].name == runs(tmp_path, clock, "b", rate=10).begin().name

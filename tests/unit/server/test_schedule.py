@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.contract import ledger, wire
+from services.contract.errors import MalformedFrame
+from services.contract.fields import LEAST_RATE, MAX_INTEGER
+from services.contract.line import FIRST
 from services.server.schedule import Schedule, Stretch
 
 START = 1_000_000_000
+instances_of_rate = st.just(0) | st.integers(1, 10**7) | st.floats(LEAST_RATE, 10**7)
 rates = st.one_of(st.integers(1, 1_000_000), st.floats(0.01, 1_000_000))
 
 
@@ -116,3 +121,52 @@ def test_stretches_end_where_the_next_begins() -> None:
 
     assert (first, 10) == made.stretch_of(10)
     assert (second, 1000) == made.stretch_of(11)
+
+
+starts = st.integers(-MAX_INTEGER, MAX_INTEGER)
+paces = st.none() | instances_of_rate
+
+
+@given(
+    pieces=st.lists(st.tuples(st.integers(1, MAX_INTEGER), starts, paces), min_size=1, max_size=5),
+    total=st.integers(1, 10**12),
+    now_us=st.integers(0, MAX_INTEGER),
+)
+def test_nothing_that_the_contract_takes_breaks_it(
+    pieces: list[tuple[int, int, float | None]], total: int, now_us: int
+) -> None:
+    """Whatever lines of pace a ledger may hold, every question is answered and no due time overflows."""
+    made = Schedule(total)
+    for first, due, rate in pieces:
+        line, _ = ledger.codec.encode(ledger.Pace(at="", first=first, due_us=due, rate=rate), FIRST)
+        entry = ledger.codec.decode(line)[1]
+        assert isinstance(entry, ledger.Pace)
+        made.enter(Stretch(entry.first, entry.due_us, entry.rate))
+    head = made.head(now_us)
+
+    assert 0 <= head <= total
+    assert made.whole is (made.stretches[0].first == 1)
+    for seq in {made.stretches[0].first, head + 1, total} if made.whole else ():
+        due_us = made.due_us(seq)
+        assert due_us is None or abs(due_us) < 10**30
+
+
+@given(offset=st.integers(0, MAX_INTEGER), rate=instances_of_rate)
+def test_every_offset_has_a_due_time(offset: int, rate: float) -> None:
+    """No rate that the contract takes makes a due time overflow."""
+    assert 0 <= wire.due_us(0, offset, rate) <= offset * 10**12
+
+
+@pytest.mark.parametrize("rate", [5e-324, 1e-300, 9.9e-7])
+def test_a_rate_without_a_schedule_is_taken_from_nobody(rate: float) -> None:
+    """Neither an operator's request, nor a line at rest, nor a server's batch carries such a rate."""
+    for text in (f'{{"type":"control","set":{{"rate":{rate}}}}}',):
+        with pytest.raises(MalformedFrame, match="rate of 0 or from 1e-06 on"):
+            wire.decode_from_client(text.encode())
+    with pytest.raises(ValueError, match="rate of 0"):
+        ledger.Pace(at="", first=1, due_us=0, rate=rate)
+    with pytest.raises(ValueError, match="rate of 0"):
+        ledger.Control(at="", wish="rate", value=rate, peer="127.0.0.1")
+    header = wire.Records(first=1, count=1, due_us=0, rate=rate, sent_us=0, crc="x00000000")
+    with pytest.raises(MalformedFrame, match="no pace"):
+        wire.decode_from_server(wire.encode(header) + b"\n{}\n")

@@ -63,7 +63,7 @@ const gauge = {
   /** Return the time of day of an epoch time in microseconds, as the logs write it: `07:04:21.350`. */
   moment: (us) => (us === null ? "not known" : new Date(us / 1000).toISOString().slice(11, 23)),
 
-  seqs: (ends) => [...new Set(ends)].map((seq) => seq.toLocaleString("en")).join("–"),
+  seqs: (ends) => [...new Set(ends)].map((seq) => BigInt(seq).toLocaleString("en")).join("–"),
 
   cause: (name) => name.replaceAll("_", " "),
 };

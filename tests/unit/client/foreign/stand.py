@@ -87,3 +87,20 @@ def reason(folder: Path) -> str | None:
     """Return how the last file of a client's log was closed, None when it was not."""
     last = entries(folder)[-1]
     return last.reason if isinstance(last, blocklog.End) else None
+
+
+def told(folder: Path) -> list[str]:
+    """Return blocks and lines of connections in order: ``opened 1``, ``1-3 by connection`` …."""
+    found = []
+    for entry in entries(folder):
+        if isinstance(entry, foreign.Connection):
+            code = "" if entry.code is None else f" {entry.code}"
+            found.append(f"{entry.event} {entry.connection}{code}")
+        elif isinstance(entry, foreign.HeardBlock):
+            found.append(f"{entry.first}-{entry.last} by {entry.closed_by}")
+    return found
+
+
+def connection_lines(folder: Path) -> list[foreign.Connection]:
+    """Return what a client's log tells of its connections."""
+    return [entry for entry in entries(folder) if isinstance(entry, foreign.Connection)]

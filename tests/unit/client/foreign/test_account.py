@@ -13,7 +13,16 @@ import pytest
 
 from services.client.foreign.account import ForeignAccount
 from services.client.foreign.read import Heard
-from tests.unit.client.foreign.stand import OPENED, blocks, entries, feed_settings, logged, reason
+from tests.unit.client.foreign.stand import (
+    OPENED,
+    blocks,
+    connection_lines,
+    entries,
+    feed_settings,
+    logged,
+    reason,
+    told,
+)
 from tests.unit.client.stand import RUN, START_NS, Disk, StoppedClock, conditions, until
 
 
@@ -132,3 +141,58 @@ async def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.Mon
         await opened.seal("finished")
 
     assert [*range(10)] == logged(tmp_path / RUN / "client-1")
+
+
+async def test_what_becomes_of_connections_stands_between_the_blocks(tmp_path: Path) -> None:
+    """Every event has its line, in order with the blocks, none of which spans two connections."""
+    async with account(tmp_path) as opened:
+        opened.refused(503, "later")
+        await opened.opened()
+        await opened.receive(heard(*range(12)), START_NS)
+        await opened.closed(1006, "cut")
+        opened.refused(None, "no route")
+        await opened.opened()
+        await opened.receive(heard(13, 14), START_NS)
+        await opened.close_block("end")
+        await opened.seal("finished")
+
+    folder = tmp_path / RUN / "client-1"
+    assert [
+        "refused 0 503", "opened 1", "0-9 by count", "10-11 by connection", "closed 1 1006", "refused 1", "opened 2",
+        "13-14 by end", "sealed 2",
+    ] == told(folder)  # fmt: skip
+    assert [1, 1, 2] == [block.connection for block in blocks(folder)]
+    assert (3, 14) == (entries(folder)[-1].block_count, entries(folder)[-1].message_count)  # type: ignore[union-attr]
+
+
+async def test_lines_of_connections_wait_for_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the disk refuses, lines of connections wait like blocks, and a log is sealed only when they are written."""
+    monkeypatch.setattr("services.client.writer._RETRY_SECONDS", 0.01)
+    async with account(tmp_path) as opened:
+        await opened.opened()
+        await until(lambda: bool(connection_lines(tmp_path / RUN / "client-1")))
+        disk = Disk().put_under(monkeypatch)
+        disk.full = True
+        await opened.closed(1001, "going away")
+        sealing = asyncio.create_task(opened.seal("finished"))
+        await until(lambda: disk.calls > 3)
+        assert not sealing.done()
+        disk.full = False
+        await sealing
+
+    assert ["opened 1", "closed 1 1001", "sealed 1 1001"] == told(tmp_path / RUN / "client-1")
+    assert "finished" == reason(tmp_path / RUN / "client-1")
+
+
+async def test_numbers_from_2_to_the_53rd_on_are_texts(tmp_path: Path) -> None:
+    """Bounds and gaps of a block are texts where a reader might not keep the integer, and their numbers are right."""
+    high = 2**63
+    async with account(tmp_path) as opened:
+        await opened.receive(heard(high + 1, high + 2, high + 5, 2**64 - 1), START_NS)
+        await opened.close_block("end")
+        await opened.seal("finished")
+
+    [block] = blocks(tmp_path / RUN / "client-1")
+    assert (str(high + 1), str(2**64 - 1)) == (block.first, block.last)
+    assert [(str(high + 3), str(high + 4)), (str(high + 6), str(2**64 - 2))] == block.missing
+    assert [high + 1, high + 2, high + 5, 2**64 - 1] == logged(tmp_path / RUN / "client-1")

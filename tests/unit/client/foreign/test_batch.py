@@ -34,3 +34,13 @@ def test_parts_keep_their_places() -> None:
     assert (12, 13) == (part.first, part.last)
     assert b'"what?"\n{"seq":4}\n' == part.lines()
     assert 16 == part.size
+
+
+def test_a_number_that_readers_may_not_keep_is_a_text() -> None:
+    """From 2^53 on a number stands as its digits, and is the same number for a reader."""
+    seqs = [2**53 - 1, 2**53, 2**64 - 1]
+    text = HeardBatch(1, [Heard(b"{}", None, seq) for seq in seqs], START_NS).text()
+    read = msgspec.json.decode(b"[" + text[:-1] + b"]", type=list[HeardMessage])
+
+    assert [2**53 - 1, "9007199254740992", "18446744073709551615"] == [one.seq for one in read]
+    assert seqs == [one.number for one in read]

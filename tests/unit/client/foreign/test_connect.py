@@ -137,3 +137,28 @@ async def test_attempts_are_spaced() -> None:
     await asyncio.gather(*(gate.pass_through() for _ in range(11)))
 
     assert 10 / 200 <= loop.time() - began
+
+
+async def test_a_gate_that_is_held_lets_no_attempt_through() -> None:
+    """While the server refuses this process, no client of it tries, also one that was waiting already."""
+    gate, loop = Gate(20), asyncio.get_running_loop()
+    await gate.pass_through()
+    waiting = asyncio.create_task(gate.pass_through())
+    await asyncio.sleep(0)
+    began = loop.time()
+    gate.hold(0.2)
+    await asyncio.gather(waiting, gate.pass_through())
+
+    assert 0.2 + 1 / 20 <= loop.time() - began + 0.001
+
+
+async def test_a_wait_at_the_gate_can_be_given_up() -> None:
+    """A client whose run is over does not wait on for a server that refuses."""
+    gate, over = Gate(20), asyncio.Event()
+    gate.hold(600)
+    waiting = asyncio.create_task(gate.pass_through(over))
+    await asyncio.sleep(0)
+    over.set()
+
+    async with asyncio.timeout(5):
+        await waiting

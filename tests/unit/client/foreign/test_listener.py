@@ -23,7 +23,18 @@ from services.client.foreign.listener import Listener
 from services.contract.fields import utc_text
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import Sparingly
-from tests.unit.client.foreign.stand import OPENED, Script, blocks, feed_settings, foreign_server, logged, reason, sends
+from tests.unit.client.foreign.stand import (
+    OPENED,
+    Script,
+    blocks,
+    connection_lines,
+    feed_settings,
+    foreign_server,
+    logged,
+    reason,
+    sends,
+    told,
+)
 from tests.unit.client.stand import RUN, conditions, until
 
 
@@ -162,4 +173,226 @@ async def test_a_refusal_is_told_in_its_words(tmp_path: Path, caplog: pytest.Log
         async with listener(tmp_path, sends(1), served={"process_request": refuse}) as made:
             await until(lambda: heard(made) == 1)
 
-    assert ["the server answered HTTP 401"] == [record.why for record in caplog.records if hasattr(record, "why")]
+    assert ["the server answered HTTP 401: no"] == [record.why for record in caplog.records if hasattr(record, "why")]
+
+
+def is_sealed(logs: Path) -> bool:
+    """Tell whether the client's log was closed."""
+    return (folder(logs) / "0001-0001.jsonl").exists() and bool(told(folder(logs))) and reason(folder(logs)) is not None
+
+
+def leaves(*seqs: int, code: int = 1000, reason: str = "") -> Script:
+    """Return a script that sends records of these numbers and then closes."""
+
+    async def script(connection: ServerConnection) -> None:
+        for seq in seqs:
+            await connection.send(json.dumps({"seq": seq}))
+        await connection.close(code, reason)
+
+    return script
+
+
+async def test_every_event_of_a_connection_is_logged(tmp_path: Path) -> None:
+    """Attempts that fail, connections that open and end, and the seal stand in order with the blocks."""
+    asked = 0
+
+    def refuse(connection: ServerConnection, _request: Request) -> Response | None:
+        nonlocal asked
+        asked += 1
+        return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "busy\n") if asked == 1 else None
+
+    scripts = leaves(1, 2, code=1001, reason="going away"), sends(3)
+    async with listener(tmp_path, *scripts, served={"process_request": refuse}) as made:
+        await until(lambda: heard(made) == 3)
+
+    lines = connection_lines(folder(tmp_path))
+    assert [
+        "refused 0 503", "opened 1", "1-2 by connection", "closed 1 1001", "opened 2", "3-3 by shutdown", "sealed 2"
+    ] == told(folder(tmp_path))  # fmt: skip
+    assert "the server answered HTTP 503: busy" == lines[0].reason
+    assert [False, True, False, True, True] == [line.connected for line in lines]
+    assert "going away" == lines[2].reason
+
+
+async def test_a_client_that_is_away_at_the_end_says_so(tmp_path: Path) -> None:
+    """The last line of a client that the server has left has the last reason and how often it tried since."""
+
+    def refuse(connection: ServerConnection, _request: Request) -> Response | None:
+        gone = len(connection_lines(folder(tmp_path))) > 1
+        return connection.respond(HTTPStatus.FORBIDDEN, "gone\n") if gone else None
+
+    async with listener(tmp_path, leaves(1), served={"process_request": refuse}) as made:
+        await until(lambda: any(line.event == "refused" for line in connection_lines(folder(tmp_path))))
+        assert not made.connected
+
+    last = connection_lines(folder(tmp_path))[-1]
+    assert ("sealed", False, 403, "the server answered HTTP 403: gone") == (
+        last.event, last.connected, last.code, last.reason
+    )  # fmt: skip
+    assert last.attempts >= 1
+
+
+async def test_a_close_of_our_own_has_its_code(tmp_path: Path) -> None:
+    """A connection that the client has to close for a message that is too long ended with 1009."""
+
+    async def long(connection: ServerConnection) -> None:
+        await connection.send("x" * 300)
+        await connection.wait_closed()
+
+    async with listener(tmp_path, long, sends(1), FEED_MAX_BYTES="128") as made:
+        await until(lambda: heard(made) == 1)
+
+    assert (1009, "a message is longer than FEED_MAX_BYTES=128") == next(
+        (line.code, line.reason) for line in connection_lines(folder(tmp_path)) if line.event == "closed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("end", "frames", "records", "condition"),
+    [
+        ("close 1000,1001", [1, 2], [1, 2], "close 1000"),
+        ('message "end"', [1, "end", 2], [1], 'message "end"'),
+        ("message 2", [1, 2, 3], [1, 2], "message 2"),
+        ("messages 2", [1, 2, 3], [1, 2], "messages 2"),
+        ("last 5", [1, 6, 7], [1, 6], "last 5"),
+    ],
+)
+async def test_a_named_end_ends_the_run(
+    tmp_path: Path, end: str, frames: list[object], records: list[int], condition: str
+) -> None:
+    """What FEED_END names seals the log as finished, and the client is well and idle until it is stopped."""
+
+    async def script(connection: ServerConnection) -> None:
+        for frame in frames:
+            await connection.send(json.dumps({"seq": frame} if isinstance(frame, int) else {"type": frame}))
+        if end.startswith("close"):
+            await connection.close()
+        await connection.wait_closed()
+
+    async with listener(tmp_path, script, FEED_END=end) as made:
+        await until(lambda: is_sealed(tmp_path))
+        assert made.connected
+
+    *_, ended, sealed = connection_lines(folder(tmp_path))
+    assert records == logged(folder(tmp_path))
+    assert "finished" == reason(folder(tmp_path))
+    assert ("ended", condition, "sealed") == (ended.event, ended.reason, sealed.event)
+    assert ["opened", "ended", "sealed"] == [
+        line.event for line in connection_lines(folder(tmp_path)) if line.event != "closed"
+    ]
+
+
+async def test_an_end_that_is_ignored_as_a_record_is_an_end(tmp_path: Path) -> None:
+    """A message that FEED_IGNORE passes over can be the end all the same."""
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.send(json.dumps({"seq": 1}))
+        await connection.send("bye")
+        await connection.wait_closed()
+
+    async with listener(tmp_path, script, FEED_END="message bye", FEED_IGNORE="^bye") as made:
+        await until(lambda: is_sealed(tmp_path))
+        assert made._over
+
+    assert [1] == logged(folder(tmp_path))
+
+
+async def test_without_a_named_end_a_close_is_none(tmp_path: Path) -> None:
+    """A server that closes well is connected to again: whether it was at its end is unknown."""
+    async with listener(tmp_path, leaves(1), sends(2), FEED_END="close 1001") as made:
+        await until(lambda: heard(made) == 2)
+
+    assert ["opened 1", "1-1 by connection", "closed 1 1000", "opened 2", "2-2 by shutdown", "sealed 2"] == told(
+        folder(tmp_path)
+    )
+
+
+class Recorder(Backoff):
+    """Notes what a listener makes of its connections, and never waits long."""
+
+    def __init__(self) -> None:
+        super().__init__(0.02)
+        self.noted: list[str] = []
+
+    def succeeded(self) -> None:
+        """Note that the back-off began again."""
+        self.noted.append("again")
+
+    def longest(self) -> None:
+        """Note that a refusal was firm."""
+        self.noted.append("firm")
+
+    def not_before(self, seconds: float) -> None:
+        """Note what the server asked for."""
+        self.noted.append(f"not before {seconds:g} s")
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """Have listeners use a back-off that notes what they ask of it."""
+    made = Recorder()
+    monkeypatch.setattr(listening, "Backoff", lambda _most: made)
+    return made
+
+
+async def test_a_message_is_no_proof_of_a_connection(tmp_path: Path, recorder: Recorder) -> None:
+    """A server that says why it does not want the client, and closes, does not make the back-off begin again."""
+
+    async def refuse(connection: ServerConnection) -> None:
+        await connection.send(json.dumps({"type": "error", "code": 4401}))
+        await connection.close(4401, "token expired")
+
+    async with listener(tmp_path, refuse, sends(1)) as made:
+        await until(lambda: heard(made) == 2)
+
+    assert ["firm"] == recorder.noted
+
+
+async def test_a_record_proves_a_connection_that_lasts(
+    tmp_path: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that brought a record and lasted for a while may be made again at once; a short one may not."""
+    async with listener(tmp_path, leaves(1), sends(2)) as made:
+        await until(lambda: heard(made) == 2)
+    assert [] == recorder.noted
+
+    monkeypatch.setattr(listening, "_PROVED_SECONDS", 0)
+    async with listener(tmp_path / "lasting", leaves(1), sends(2)) as made:
+        await until(lambda: heard(made) == 2)
+        assert ["again"] == recorder.noted
+
+
+async def test_retry_after_is_kept(tmp_path: Path, recorder: Recorder) -> None:
+    """When the server says when to come again, that is when, for all clients of the process."""
+    asked = 0
+
+    def refuse(connection: ServerConnection, _request: Request) -> Response | None:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            return None
+        response = connection.respond(HTTPStatus.TOO_MANY_REQUESTS, "slow down\n")
+        response.headers["Retry-After"] = "20"
+        return response
+
+    async with listener(tmp_path, sends(1), served={"process_request": refuse}) as made:
+        await until(lambda: heard(made) == 1)
+
+    assert ["firm", "not before 20 s"] == recorder.noted
+
+
+async def test_an_authorization_file_that_is_gone_is_an_attempt_that_failed(tmp_path: Path) -> None:
+    """A file that is replaced during the run does not stop the client: it tries again."""
+    secret = tmp_path / "authorization"
+    secret.write_text("Bearer abc")
+
+    async def once(connection: ServerConnection) -> None:
+        secret.unlink()
+        await connection.close()
+
+    async with listener(tmp_path, once, sends(1), FEED_AUTHORIZATION_FILE=str(secret)) as made:
+        await until(lambda: any(line.event == "refused" for line in connection_lines(folder(tmp_path))))
+        secret.write_text("Bearer abc")
+        await until(lambda: heard(made) == 1)
+
+    assert [1] == logged(folder(tmp_path))

@@ -39,7 +39,23 @@ def test_a_unit_that_is_named_counts(seconds: int, unit: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, True, [], {}, "soon", "2026-11-22T07:30:00", -1, 0, float("nan"), float("inf"), 10**30, ""]
+    "value",
+    [
+        None,
+        True,
+        [],
+        {},
+        "soon",
+        "2026-11-22T07:30:00",
+        -1,
+        0,
+        float("nan"),
+        float("inf"),
+        10**30,
+        "",
+        10**400,
+        "9" * 400,
+    ],
 )
 def test_what_is_no_time_gives_none(value: object) -> None:
     """Whatever is no moment is none, and no error."""

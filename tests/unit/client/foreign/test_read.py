@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import math
 import re
 
 import msgspec
@@ -10,9 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.foreign.path import Path
 from services.client.foreign.read import Heard, Reading
-from services.contract.fields import MAX_INTEGER
+from services.contract.path import Path
 
 PLAIN = Reading(seq=Path("$.seq"), time=Path("$.ts"), key=Path("$.k"))
 
@@ -68,8 +69,10 @@ def test_frames_of_other_protocols_are_matched() -> None:
         ('{"seq":"x"}', None, '"x" at $.seq is no whole number'),
         ('{"seq":true}', None, "true at $.seq is no whole number"),
         ('{"seq":null}', None, "null at $.seq is no whole number"),
-        ('{"seq":-1}', None, "-1 at $.seq is no number from 0 to 2^53 - 1"),
-        (f'{{"seq":{MAX_INTEGER + 1}}}', None, f"{MAX_INTEGER + 1} at $.seq is no number from 0 to 2^53 - 1"),
+        ('{"seq":-1}', None, "-1 at $.seq is no number from 0 to 2^64 - 1"),
+        (f'{{"seq":{2**53}}}', 2**53, None),
+        (f'{{"seq":"{2**64 - 1}"}}', 2**64 - 1, "a number written as a text"),
+        (f'{{"seq":{2**64}}}', None, f"{2**64} at $.seq is no number from 0 to 2^64 - 1"),
         ('{"n":1}', None, "nothing at $.seq"),
         ("5", None, "nothing at $.seq"),
         ("[]", None, "an empty list"),
@@ -127,5 +130,99 @@ def test_nothing_that_comes_is_lost(data: bytes, binary: bool) -> None:
 
     assert found
     for heard in found:
-        msgspec.json.decode(heard.record)
-        assert b"\n" not in heard.record
+        check_strict(heard.record)
+
+
+@pytest.mark.parametrize(
+    ("text", "binary", "form"),
+    [
+        ('{"seq":5,"k":"a","ts":1795332600,"x":NaN}', False, "text"),
+        ('{"seq":5,"k":"a","ts":1795332600,"x":"\\ud83d"}', False, "text"),
+        ('{"seq":5,"k":"a","ts":1795332600,"x":[1e400]}', False, "text"),
+        ('\ufeff{"seq":5,"k":"a","ts":1795332600}', False, "text"),
+        ('\ufeff{"seq":5,"k":"a","ts":1795332600}', True, "binary"),
+        ('{"seq":5,"k":"a","ts":1795332600}\0', False, "text"),
+        ('{"seq":5,"k":"a","ts":1795332600,"x":%s}' % ("[" * 101 + "]" * 101), False, "text"),
+    ],
+)
+def test_a_record_that_is_no_strict_json_has_its_facts(text: str, binary: bool, form: str) -> None:
+    """Such a record is logged as a text of what came, with number, key and time."""
+    [heard] = read(text, binary=binary)
+
+    assert (form, 5, "a", 1_795_332_600 * 10**9, "not strict JSON") == heard[1:]
+    shown = json.loads(heard.record)
+    assert text.encode() == (base64.b64decode(shown) if binary else shown.encode())
+    check_strict(heard.record)
+
+
+def test_json_that_is_strict_is_logged_as_it_came() -> None:
+    """Numbers that only Python keeps exact, equal names and deep nesting up to a bound are JSON for every reader."""
+    for text in (
+        '{"seq":1,"x":-0,"y":%s}' % ("9" * 100),
+        '{"seq":1,"seq":1}',
+        '{"seq":1,"x":%s}' % ("[" * 99 + "]" * 99),
+    ):
+        assert [Heard(text.encode(), None, 1)] == read(text)
+
+
+def test_in_a_list_only_the_odd_records_are_texts() -> None:
+    """A list that is no strict JSON is taken apart all the same, and its other records stay JSON."""
+    found = read('[{"seq":1}, {"seq":2,"x":Infinity}, {"seq":3,"x":"\\udc00"},\n{"seq":4}]')
+    within = read(
+        '{"rows":[{"seq":8,"x":NaN},{"seq":9}]}\0', Reading(seq=Path("$.seq"), records=Path("$.rows")), binary=True
+    )
+
+    assert [(None, 1), ("text", 2), ("text", 3), (None, 4)] == [(one.form, one.seq) for one in found]
+    assert b'{"seq":4}' == found[3].record
+    assert [("binary", 8), (None, 9)] == [(one.form, one.seq) for one in within]
+
+
+def test_an_unreadable_record_has_a_form_and_no_number() -> None:
+    """What not even a lenient reader understands is logged as a text without a number."""
+    for text in ('{"seq":5', '{"seq":5}{"seq":6}', "[" * 5000):
+        [heard] = read(text)
+
+        assert ("text", None, "not JSON") == (heard.form, heard.seq, heard.trouble)
+
+
+def test_half_a_surrogate_pair_in_a_key_can_be_written() -> None:
+    """A key that UTF-8 cannot hold is known by its escape."""
+    [heard] = read('{"seq":5,"k":"x\\ud83d"}')
+
+    assert "x\\ud83d" == heard.key
+
+
+ODD = st.recursive(
+    st.none()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(codec=None, min_codepoint=0, max_codepoint=0x11000), max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(ODD, st.integers(0, 2**64 - 1), st.booleans(), st.sampled_from(["", "\ufeff", "\0", " "]))
+def test_whatever_a_record_holds_its_number_is_read(value: object, seq: int, binary: bool, around: str) -> None:
+    """A record with anything in it that Python writes as JSON has its number, and stands as strict JSON."""
+    for text in (json.dumps({"x": value, "seq": seq}), json.dumps([{"seq": seq, "x": value}])):
+        [heard] = read(around + text + around, Reading(seq=Path("$.seq")), binary=binary)
+
+        assert seq == heard.seq
+        check_strict(heard.record)
+
+
+def check_strict(record: bytes) -> None:
+    """Assert that a record is JSON on one line for the strictest reader."""
+
+    def refuse(what: str) -> float:
+        raise ValueError(what)
+
+    def finite(digits: str) -> float:
+        value = float(digits)
+        assert math.isfinite(value)
+        return value
+
+    assert b"\n" not in record
+    value = json.loads(record.decode("utf-8"), parse_constant=refuse, parse_float=finite)
+    json.dumps(value, ensure_ascii=False).encode("utf-8")

@@ -54,6 +54,11 @@ def test_time_may_name_its_unit(text: str, unit: str | None) -> None:
         ({"FEED_RESUME": "{key}", "FEED_SEQ": "$.s"}, "FEED_RESUME: without FEED_KEY"),
         ({"FEED": "streamgauge", "FEED_SEQ": "$.s"}, "FEED=streamgauge: FEED_SEQ are for a foreign feed"),
         ({"FEED": "ours"}, "FEED='ours': expected one of"),
+        ({"FEED_END": "stop"}, "FEED_END='stop': expected one condition a line, each like close 1000"),
+        ({"FEED_END": "last 9"}, "FEED_END: without FEED_SEQ"),
+        ({"FEED_END": "last 9", "FEED_SEQ": "$.s", "FEED_KEY": "$.k"}, "FEED_END: with FEED_KEY"),
+        ({"FEED_SILENCE": "0"}, "FEED_SILENCE='0': expected a number from 0.01"),
+        ({"FEED_SILENCE": "long"}, "FEED_SILENCE='long': expected a number"),
     ],
 )
 def test_mistakes_are_told(environment: dict[str, str], problem: str) -> None:
@@ -68,3 +73,14 @@ def test_all_mistakes_are_told_together() -> None:
         read_feed({"FEED_SEQ": "x", "FEED_RECORDS": "y", "FEED_PONG": "z"})
 
     assert 3 == len(refused.value.problems)
+
+
+def test_silence_and_end_are_told_in_the_log() -> None:
+    """What the operator says of a feed's silence and of its end is in the first line of every log."""
+    settings = read_feed({"FEED_SEQ": "$.s", "FEED_SILENCE": "2.5", "FEED_END": "close:1000\nlast=99"})
+    silent = read_feed({"FEED_SEQ": "$.s"})
+
+    assert settings is not None
+    assert silent is not None
+    assert (2.5, "close 1000\nlast 99") == (settings.feed.silence_s, settings.feed.end)
+    assert (None, None) == (silent.feed.silence_s, silent.feed.end)

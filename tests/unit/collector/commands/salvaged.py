@@ -13,8 +13,8 @@ from tests.unit.collector.books_factory import Files, write
 
 def check(volumes: Path) -> tuple[Summary, RunBooks]:
     """Return what is said of a folder's one run."""
-    ((made, books),) = verify.check(volumes)
-    return made, books
+    ((made, found),) = verify.check(volumes)
+    return made, found.books
 
 
 def saved(volumes: Path, files: Files) -> tuple[Salvage, Summary, Path]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from services.collector.commands.salvage import text
+from services.collector.scan import Source
 from services.contract import blocklog, foreign
 from services.contract.fields import utc_text
 from tests.unit.collector.books_factory import good_run, log_source
-from tests.unit.collector.commands.salvaged import saved
+from tests.unit.collector.commands.salvaged import check, saved, texts
 from tests.unit.collector.reconcile.heard_factory import UNTIL_US, heard, log
 
 FIRST = log_source("client-1")
@@ -95,7 +97,7 @@ def test_an_open_line_of_a_foreign_feed_is_made_anew(tmp_path: Path) -> None:
 
     assert [first.path] == found.clients[0].remade
     assert isinstance(entry, foreign.Open)
-    assert (foreign.Feed(url="ws://feed", seq="$.n"), utc_text(UNTIL_US)) == (entry.foreign, entry.until)
+    assert (foreign.Feed(url="ws://feed", seq="$.n", silence_s=60), utc_text(UNTIL_US)) == (entry.foreign, entry.until)
     assert [4, 0] == [client.missing for client in made.clients]
 
 
@@ -106,3 +108,59 @@ def test_without_any_open_line_the_feed_is_unknown(tmp_path: Path) -> None:
 
     assert 2 == found.clients[0].messages
     assert b'"foreign":{"url":"unknown"' in (out / source.path).read_bytes()
+
+
+COURSE: list[Any] = [
+    ("refused", 0.1, 503, "gone"), ("refused", 0.3, 503, "gone"), ("opened", 0.4), heard(range(1, 13)),
+    ("closed", 0.8, 1006, ""), ("opened", 1.0), heard(range(13, 16)), ("sealed", 2.0),
+]  # fmt: skip
+
+
+def test_connection_lines_are_copied(tmp_path: Path) -> None:
+    """What became of the connections to an external feed stands in the copy where it stood, byte for byte."""
+    files = {**log("client-1", course=COURSE), **log("client-1", course=COURSE, session=2)}
+    found, made, out = saved(tmp_path, files)
+
+    assert texts(tmp_path / "source") == texts(out)
+    assert ([], 0, 8, 30) == (found.left_out, found.copies, found.clients[0].blocks, found.clients[0].messages)
+    assert made == check(tmp_path / "source")[0]
+
+
+def test_copies_of_connection_lines_are_there_once(tmp_path: Path) -> None:
+    """A copy of a part of a file adds nothing, wherever it begins."""
+    ((source, lines),) = log("client-1", course=COURSE).items()
+    for begin in range(1, len(lines) - 1):
+        copy = Source(source.run, "client-1", "0000-copy.jsonl")
+        found, made, out = saved(tmp_path / str(begin), {source: lines, copy: lines[begin:-1]})
+
+        assert b"".join(lines) == (out / source.path).read_bytes()
+        assert (len(lines) - 1 - begin, []) == (found.copies, found.left_out)
+        assert "PASS" == made.verdict
+
+
+def test_a_lost_connection_line_leaves_no_pass(tmp_path: Path) -> None:
+    """Whichever line of a connection is damaged, neither the books nor their copy pass."""
+    ((source, lines),) = log("client-1", course=COURSE).items()
+    is_connection = [b'"kind":"connection"' in line for line in lines]
+    for at, line in enumerate(lines):
+        if not is_connection[at]:
+            continue
+        damaged = {source: [*lines[:at], line.replace(b'"connection"', b'"connecti0n"', 1), *lines[at + 1 :]]}
+        gone = {source: [*lines[:at], *lines[at + 1 :]]}
+        for number, files in enumerate((damaged, gone)):
+            _, made, _ = saved(tmp_path / f"{at}-{number}", files)
+
+            assert check(tmp_path / f"{at}-{number}" / "source")[0].verdict in ("FAIL", "INVALID")
+            assert made.verdict != "PASS" or b'"refused"' in line
+
+
+def test_an_open_line_before_connection_lines_is_made_anew(tmp_path: Path) -> None:
+    """Of a file that begins with what became of its connections the copy has an open line all the same."""
+    ((source, lines),) = log("client-1", course=COURSE).items()
+    found, made, out = saved(tmp_path, {source: [b"?\n", *lines[1:]]})
+    _, entry = foreign.codec.decode((out / source.path).read_bytes().splitlines(keepends=True)[0])
+
+    assert isinstance(entry, foreign.Open)
+    assert (5, "2026") == (entry.block_size, entry.opened_at[:4])
+    assert (15, [source.path]) == (found.clients[0].messages, found.clients[0].remade)
+    assert made.totals.received == 15

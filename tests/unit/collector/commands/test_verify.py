@@ -1,13 +1,23 @@
 """Tests of services/collector/commands/verify.py."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from services.collector.__main__ import main
 from services.collector.commands import verify
 from services.collector.commands.folder import NoVolumes
+from services.collector.follow import Follow
 from services.contract import summary
-from tests.unit.collector.books_factory import RUN, good_run, ledger_source, log_source, write
+from services.contract.fields import MAX_INTEGER
+from services.contract.ranges import Ranges
+from services.contract.summary import EXIT_CODES
+from tests.unit.collector.books_factory import RUN, START_US, Files, good_run, ledger_source, log_source, write
+from tests.unit.collector.reconcile.heard_factory import Happened, heard, log, message
 
 
 def test_a_good_folder_passes(tmp_path: Path) -> None:
@@ -22,10 +32,10 @@ def test_every_fault_is_named_with_its_place(tmp_path: Path) -> None:
     files = good_run()
     files[log_source("client-1")][1] = b"garbage\n"
     write(files, tmp_path)
-    ((made, books),) = verify.check(tmp_path)
-    text = verify.text(made, books)
+    (found,) = verify.check(tmp_path)
+    text = verify.text(found)
 
-    assert "FAIL" == made.verdict
+    assert "FAIL" == found.summary.verdict
     assert f"  {log_source('client-1').path}:2  corrupt_block  client-1  seq 1-10  " in text
     assert "  client-1  missing seq 1-10  damaged line in the log\n" in text
     assert text.endswith("  residual 0\n")
@@ -82,3 +92,85 @@ def test_json_is_the_summary(tmp_path: Path) -> None:
 
     assert 1 == line.count("\n")
     assert made == summary.decode(line.encode())
+
+
+OPENED: Happened = ("opened", 0.0)
+SEALED: Happened = ("sealed", 8.0)
+GONE: Happened = ("closed", 0.5, 1006, "")
+WHOLE = heard(range(1, 801))
+AGAIN = [
+    msgspec.structs.replace(message(seq, 100 + seq), record=msgspec.Raw(b'{"again":%d}' % seq)) for seq in range(1, 9)
+]
+
+
+def external(*course: Any, **more: Any) -> Files:
+    """Return the log of one client of an external feed beside one that received everything."""
+    until_us = START_US + 8_000_000
+    return {
+        **log("client-1", until_us=until_us, course=course, **more),
+        **log("client-2", until_us=until_us, course=[OPENED, WHOLE, SEALED]),
+    }
+
+
+BOOKS: dict[str, Callable[[], Files]] = {
+    "two-sided": good_run,
+    "whole": lambda: external(OPENED, WHOLE, SEALED),
+    "lost, and behind the others": lambda: external(OPENED, WHOLE[:50], reason=None),
+    "lost, and its last line torn": lambda: torn(external(OPENED, WHOLE[:50], reason=None)),
+    "named end": lambda: external(OPENED, WHOLE[:50], ("ended", 0.5), SEALED),
+    "named end long after its last record": lambda: external(OPENED, WHOLE[:50], ("ended", 6.0), SEALED),
+    "not connected": lambda: external(OPENED, WHOLE[:50], GONE, SEALED),
+    "never connected": lambda: external(("refused", 1.0, 503, "gone"), SEALED),
+    "silent": lambda: external(OPENED, WHOLE[:50], SEALED, silence_s=None),
+    "stopped": lambda: external(OPENED, WHOLE[:50], ("sealed", 4.0), reason="shutdown"),
+    "numbers begun again": lambda: external(OPENED, WHOLE[:50], GONE, ("opened", 1.0), AGAIN, SEALED),
+    "gap and unreadable": lambda: external(
+        OPENED, [*WHOLE[:50], message(51, 51, unreadable=True), *WHOLE[51:60], *WHOLE[62:]], SEALED
+    ),
+    "numbers from 2^53 on": lambda: external(OPENED, heard([2**53 - 2, 2**53 + 3, 2**64 - 1]), SEALED),
+    "damaged": lambda: garbled(external(OPENED, WHOLE, SEALED)),
+}
+
+
+def torn(files: Files) -> Files:
+    """Return files the first of which ends in the middle of a line."""
+    first = min(files, key=lambda source: source.path)
+    return {**files, first: [*files[first], b'{"crc":']}
+
+
+def garbled(files: Files) -> Files:
+    """Return files with a damaged line in the first."""
+    first = min(files, key=lambda source: source.path)
+    return {**files, first: [*files[first][:3], b"garbage\n", *files[first][4:]]}
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_verify_report_and_what_is_published_say_the_same(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One run has one verdict, one headline and the same missing ranges, whoever is asked."""
+    write(BOOKS[name](), tmp_path)
+    follow = Follow(tmp_path, RUN, 0.0)
+    follow.read(0.0, lambda: False)
+    published = follow.snapshot((), final=True).summary
+    (found,) = verify.check(tmp_path)
+    assert published == msgspec.structs.replace(found.summary, made_at=None)
+
+    assert EXIT_CODES[published.verdict] == main(["verify", str(tmp_path), "--json"])
+    assert published == msgspec.structs.replace(summary.decode(capsys.readouterr().out.encode()), made_at=None)
+    assert EXIT_CODES[published.verdict] == main(["report", str(tmp_path), "--json"])
+    assert published == msgspec.structs.replace(summary.decode(capsys.readouterr().out.encode()), made_at=None)
+
+    text = verify.text(found)
+    assert text.startswith(f"{RUN}  {published.verdict}  {published.headline}\n")
+    told: dict[str, Ranges] = {}
+    for client, first, last in re.findall(r"^  (\S+)  missing seq (\d+)-(\d+)  ", text, re.MULTILINE):
+        told.setdefault(client, Ranges()).add(int(first), int(last))
+    assert told == {
+        client.client: Ranges((int(first), int(last)) for first, last in client.missing_ranges)
+        for client in published.clients
+        if client.missing_ranges
+    }
+    assert [client.missing or 0 for client in published.clients] == [
+        min(len(told.get(client.client, ())), MAX_INTEGER) for client in published.clients
+    ]

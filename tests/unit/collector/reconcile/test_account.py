@@ -56,7 +56,7 @@ def account(
     files: Files = {ledger_source(): writer.lines, **log_files(session)}
     for line, data in (damage or {}).items():
         files[log_source("a")][line - 1] = data
-    (made,) = accounts(fold(files))
+    (made,) = accounts(fold(files), final=True)
     return made
 
 
@@ -160,7 +160,7 @@ def test_a_moved_line_is_not_missing() -> None:
     files = log_files(session)
     lines = files[log_source("a")]
     lines[1], lines[2] = lines[2], lines[1]
-    (made,) = accounts(fold(files))
+    (made,) = accounts(fold(files), final=True)
 
     assert {"moved"} == {fault.kind for fault in made.faults}
 
@@ -170,7 +170,7 @@ def test_a_copy_of_a_damaged_file_is_told_once() -> None:
     files = log_files(Session("a", 1, 1, 0, BLOCKS))
     files[log_source("a")][2] = b"garbage\n"
     copy = Source(log_source("a").run, "a", "0001-0001 (copy).jsonl")
-    (made,) = accounts(fold({copy: files[log_source("a")], **files}))
+    (made,) = accounts(fold({copy: files[log_source("a")], **files}), final=True)
 
     assert [log_source("a").path] == [fault.file for fault in made.faults]
 
@@ -183,8 +183,8 @@ def test_a_part_copy_of_a_file_damaged_twice_changes_nothing() -> None:
     writer = good_ledger([session], 30)
     writer.put(end(30))
     whole: Files = {ledger_source(): writer.lines, log_source("a"): lines}
-    (expected,) = accounts(fold(whole))
-    (made,) = accounts(fold({**whole, Source(log_source("a").run, "a", "copy.jsonl"): lines[:2]}))
+    (expected,) = accounts(fold(whole), final=True)
+    (made,) = accounts(fold({**whole, Source(log_source("a").run, "a", "copy.jsonl"): lines[:2]}), final=True)
 
     assert ([(1, 10)], [(21, 30)]) == (
         expected.causes["corrupt_block"].spans(),
@@ -209,7 +209,7 @@ def test_observers_and_claimed_folders_have_no_account() -> None:
     writer.put(opening(30, 1))
     writer.put(subscription(Session("eye", 0, 1, 0, []), observe=True))
 
-    assert [] == accounts(fold({ledger_source(): writer.lines, log_source("b"): []}))
+    assert [] == accounts(fold({ledger_source(): writer.lines, log_source("b"): []}), final=True)
 
 
 def test_clients_are_sorted_by_their_number() -> None:
@@ -224,5 +224,7 @@ def test_a_copy_of_a_file_without_its_beginning_tells_its_faults_once() -> None:
         files: Files = {log_source("a"): lines, Source(log_source("a").run, "a", "copy.jsonl"): lines}
 
         assert [("0001-0001.jsonl", 1)] == [
-            (fault.file.rsplit("/")[-1], fault.line) for one in accounts(fold(files)) for fault in one.faults
+            (fault.file.rsplit("/")[-1], fault.line)
+            for one in accounts(fold(files), final=True)
+            for fault in one.faults
         ]

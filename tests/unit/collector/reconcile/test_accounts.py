@@ -11,5 +11,5 @@ from tests.unit.collector.reconcile.heard_factory import books, heard, log
 
 def test_the_logs_say_whose_feed_it_is() -> None:
     """Logs of a foreign feed give accounts with one side, all others with both."""
-    assert [HeardAccount] == [type(one) for one in accounts(books(log("client-1", heard([1]))))]
-    assert {Account} == {type(one) for one in accounts(fold(good_run()))}
+    assert [HeardAccount] == [type(one) for one in accounts(books(log("client-1", heard([1]))), final=True)]
+    assert {Account} == {type(one) for one in accounts(fold(good_run()), final=True)}

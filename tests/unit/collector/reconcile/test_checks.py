@@ -4,10 +4,13 @@ from typing import Any
 
 import msgspec
 
+from services.collector.reconcile import onesided_checks
 from services.collector.reconcile.accounts import accounts
 from services.collector.reconcile.checks import CHECKS, FAILING, INVALIDATING, ask, missing_sentence
+from services.collector.reconcile.summarise import reconcile
 from services.contract import blocklog, ledger
 from tests.unit.collector.books_factory import (
+    Files,
     Session,
     Writer,
     at,
@@ -19,6 +22,7 @@ from tests.unit.collector.books_factory import (
     judged,
     ledger_source,
     log_files,
+    opening,
     receipt,
     record,
 )
@@ -26,13 +30,81 @@ from tests.unit.collector.books_factory import (
 
 def test_every_check_is_ranked() -> None:
     """Each question either fails the run or makes it invalid."""
-    assert set(CHECKS) == {*FAILING, *INVALIDATING}
+    assert {*CHECKS, *onesided_checks.CHECKS} == {*FAILING, *INVALIDATING}
     assert "present" == next(iter(CHECKS))
+
+
+def with_lines(*entries: ledger.Entry, clients: int = 2) -> Files:
+    """Return a good run of two clients with some more lines in its ledger, behind the end."""
+    sessions = good_sessions()
+    writer = good_ledger(sessions, clients=clients)
+    for entry in (end(60), *entries):
+        writer.put(entry)
+    files: Files = {ledger_source(): writer.lines}
+    for session in sessions:
+        files.update(log_files(session))
+    return files
+
+
+def expect(clients: int, at_ms: int = 0) -> ledger.Expect:
+    """Return the line that says how many clients the run waits for."""
+    return ledger.Expect(at=at(at_ms), clients=clients, source="the started containers of service client")
+
+
+def late(client: str) -> ledger.Late:
+    """Return the line of a client that asked to take part after the run had ended."""
+    return ledger.Late(at=at(100), client=client, instance="i")
+
+
+def test_fewer_clients_than_expected_are_told_with_the_source_of_the_number() -> None:
+    """The number in the ledger's own line replaces that of the open line, whichever is larger; the last one counts."""
+    made = judged(with_lines(expect(3), clients=1))
+
+    assert "FAIL" == made.verdict
+    assert "2 clients finished, 3 expected (the started containers of service client)" == made.headline
+    assert "PASS" == judged(with_lines(expect(3), expect(2, at_ms=1), clients=9)).verdict
+    assert "FAIL" == judged(with_lines(clients=9)).verdict
+
+
+def test_the_headline_of_a_run_that_waits_tells_how_many_are_expected() -> None:
+    """The number in the ledger's own line replaces that of the open line."""
+    writer = Writer(ledger.codec)
+    writer.put(opening(60, 1))
+    writer.put(expect(10))
+
+    assert "waiting: 0 of 10 clients" == reconcile(fold({ledger_source(): writer.lines}), final=False).headline
+
+
+def test_a_client_that_came_too_late_fails_the_run() -> None:
+    """It is named in the headline; there is no account of it."""
+    made = judged(with_lines(late("client-10")))
+
+    assert "FAIL" == made.verdict
+    assert "client-10 came too late: it asked to take part after the run had ended" == made.headline
+    assert ["client-1", "client-2"] == [client.client for client in made.clients]
+    assert "2 clients finished, 1 came too late" == made.checks[0].detail
+
+
+def test_a_client_that_came_too_late_is_named_behind_what_is_worse() -> None:
+    """Of two both are named, once each, whatever the headline is about."""
+    made = judged({**with_lines(late("client-4"), late("client-3"), late("client-4"), end(60, count=1))})
+
+    assert made.headline.startswith("client-3, client-4 came too late: they asked")
+    files = with_lines(late("client-3"), end(60, reason="abandoned"))
+    made = judged(files)
+    assert "INVALID" == made.verdict
+    assert made.headline.startswith("the run was abandoned")
+    assert made.headline.endswith("; client-3 came too late: it asked to take part after the run had ended")
+
+
+def test_a_client_that_took_part_did_not_come_too_late() -> None:
+    """It asked again when its connection broke after the end."""
+    assert "PASS" == judged(with_lines(late("client-1"))).verdict
 
 
 def test_an_open_run_is_not_asked() -> None:
     """While a run is open all answers are null, in the same order."""
-    checks, answers = ask(None)
+    checks, answers = ask(None, is_one_sided=False)
 
     assert list(CHECKS) == [check.name for check in checks]
     assert {} == answers
@@ -46,7 +118,7 @@ def test_a_missing_sentence_tells_ranges_and_causes_in_order() -> None:
         writer.put(ledger.codec.decode(line)[1])
     writer.put(ledger.Sent(at="", client="a", fence=1, through=20))
     writer.put(end(60))
-    (account,) = accounts(fold({ledger_source(): writer.lines, **log_files(session)}))
+    (account,) = accounts(fold({ledger_source(): writer.lines, **log_files(session)}), final=True)
 
     assert "a is lost: 50 messages missing, 11–20 (sent, not logged); 21–60 (never sent)" == missing_sentence(account)
 
@@ -56,7 +128,7 @@ def sentence(*blocks: tuple[int, int], **of_the_second: Any) -> str:
     session = Session("a", 1, 1, 0, list(blocks), changes={2: of_the_second})
     writer = good_ledger([session], blocks[-1][1])
     writer.put(end(blocks[-1][1]))
-    (account,) = accounts(fold({ledger_source(): writer.lines, **log_files(session)}))
+    (account,) = accounts(fold({ledger_source(): writer.lines, **log_files(session)}), final=True)
     return missing_sentence(account)
 
 

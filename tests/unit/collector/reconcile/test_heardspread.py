@@ -7,6 +7,7 @@ import random
 import pytest
 
 from services.collector.reconcile import heardspread
+from services.collector.reconcile.comparable import Groups
 from services.collector.reconcile.heardspread import HeardSpread
 from tests.unit.collector.reconcile.heard_factory import heard
 
@@ -48,3 +49,15 @@ def test_the_same_records_are_kept_in_any_order(monkeypatch: pytest.MonkeyPatch)
 
     assert 20 == found[0].count
     assert 1 == len({(one.min, one.max, one.percentile(50)) for one in found})
+
+
+def test_equal_records_of_clients_that_are_apart_are_not_one_record() -> None:
+    """The time between two clients whose numbers are of their own connections is no spread."""
+    spread, messages = HeardSpread(), [*heard([5]), *heard([5], key="a")]
+    for client, late_us in (("client-1", 0), ("client-2", 700), ("client-3", 900)):
+        spread.take(client, messages, moments(list(messages), late_us))
+    found = spread.histogram(Groups({None: {"client-1": 0, "client-2": 1, "client-3": 0}}))
+
+    assert [900_000, 900_000] == [found.min, found.max]
+    assert 2 == found.count
+    assert 1 == spread.histogram(Groups({None: {}, "a": {"client-1": 0, "client-2": 1, "client-3": 2}})).count

@@ -9,7 +9,7 @@ from services.contract.histogram import Histogram
 from tests.unit.collector.books_factory import fold, good_run, judged
 from tests.unit.collector.reconcile.heard_factory import books, heard, log
 
-EVERY = accounts(fold(good_run()))
+EVERY = accounts(fold(good_run()), final=True)
 MADE = judged(good_run())
 
 

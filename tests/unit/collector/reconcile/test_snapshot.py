@@ -15,7 +15,7 @@ def test_a_snapshot_holds_all_that_the_books_give() -> None:
     made = snapshot(books, final=True)
 
     assert reconcile(books, final=True) == made.summary
-    assert draw(books, accounts(books)) == made.timeline
+    assert draw(books, accounts(books, final=True)) == made.timeline
 
 
 def test_of_an_unknown_run_nothing_is_drawn() -> None:

@@ -19,7 +19,7 @@ def holed() -> Files:
 
 def test_the_whole_is_the_sum_of_the_clients() -> None:
     """Every count of the totals is the sum of the clients' own, and each cause's as well."""
-    every = accounts(fold(holed()))
+    every = accounts(fold(holed()), final=True)
     clients = [sums.client(account, scheduled=True) for account in every]
     totals = sums.totals(every)
 
@@ -31,7 +31,7 @@ def test_the_whole_is_the_sum_of_the_clients() -> None:
 
 def test_without_a_schedule_a_client_is_not_late() -> None:
     """How long messages were on their way is told all the same."""
-    (account, _) = accounts(fold(good_run()))
+    (account, _) = accounts(fold(good_run()), final=True)
     client = sums.client(account, scheduled=False)
 
     assert Quantiles() == client.latency_ns

@@ -30,7 +30,7 @@ from tests.unit.collector.books_factory import (
 def drawn(files: Files) -> Timeline:
     """Return the timeline of these files."""
     books = fold(files)
-    return draw(books, accounts(books))
+    return draw(books, accounts(books, final=True))
 
 
 def run_of(sessions: list[Session], total: int, rate: float = 1000) -> Files:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from services.collector.publish.faces import faces
+from services.collector.reconcile.snapshot import snapshot
 from services.collector.reconcile.summarise import reconcile
 from services.contract import summary
+from services.contract.fields import MAX_INTEGER
 from services.contract.summary import Summary
 from tests.unit.collector.reconcile.heard_factory import books, heard, log
 
@@ -59,6 +64,33 @@ def test_a_sequence_that_began_again_is_in_the_headline() -> None:
 
     assert ("PASS", 1) == (told.verdict, told.totals.restarts)
     assert "sequences begun again: 1" in told.headline
+
+
+def test_numbers_from_2_53_on_are_texts_and_counts_stay_below() -> None:
+    """A reader of JSON keeps no larger integer exact, so none is written, to whatever file."""
+    logs = [log(f"client-{number}", heard([2**53 - 2, 2**53 + 3, 2**64 - 1])) for number in (1, 2)]
+    shown = snapshot(books(*logs), final=True)
+    told = shown.summary
+    ranges = [(2**53 - 1, f"{2**53 + 2}"), (f"{2**53 + 4}", f"{2**64 - 2}")]
+
+    assert ranges == told.clients[0].missing_ranges
+    assert (MAX_INTEGER, MAX_INTEGER) == (told.totals.missing, told.totals.expected)
+    assert f"{2**53 - 1:,}–{2**53 + 2:,}, {2**53 + 4:,}–{2**64 - 2:,}" in told.headline
+    assert told == summary.decode(summary.encode(told))
+    for name, data in faces(shown).items():
+        if name.endswith(".json"):
+            found = json.loads(data, parse_int=int)
+            assert all(number <= MAX_INTEGER for number in _integers(found)), name
+    assert f"{2**53 + 4}-{2**64 - 2}" in faces(shown)["clients.csv"].decode()
+
+
+def _integers(found: object) -> Iterator[int]:
+    if isinstance(found, dict):
+        yield from (number for one in found.values() for number in _integers(one))
+    elif isinstance(found, list):
+        yield from (number for one in found for number in _integers(one))
+    elif isinstance(found, int):
+        yield found
 
 
 def test_a_summary_survives_its_json() -> None:

@@ -1,0 +1,141 @@
+"""Why an attempt failed or a connection ended: a code, a short text without secrets, and what it asks of us. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+from websockets.exceptions import InvalidProxyStatus, InvalidStatus
+from websockets.frames import CloseCode
+from websockets.http11 import Response
+from websockets.protocol import Protocol
+
+MOST_REASON = 200
+"""Characters of a reason."""
+MOST_RETRY_AFTER_SECONDS = 600.0
+_MOST_BODY = 4096
+_LEAST_SECRET, _LEAST_VALUE = 4, 8
+"""Shorter ones would blot out words: of passwords and credentials, and of the values in a query."""
+_WANTED_NO_MORE = (401, 403, 429)
+_PRIVATE_CODES = range(4000, 5000)
+_QUERY = re.compile(r"(\w+://[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
+_USER = re.compile(r"(\w+://)[^\s/@]*@")
+_TAG = re.compile(r"<(?:script|style).*?</(?:script|style)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+
+
+class Refusal(NamedTuple):
+    """What is known of an attempt that failed, or of the end of a connection.
+
+    Attributes:
+        code: HTTP status or close code, None where there is none.
+        reason: why, in the server's own words where it has any, at most `MOST_REASON` characters.
+        why: the same as a whole sentence, for the service's own log.
+        firm: the server does not want this client now: another attempt soon would be refused as well.
+        retry_after_s: for how long the server asks to be left alone, None when it says nothing.
+    """
+
+    code: int | None
+    reason: str
+    why: str
+    firm: bool = False
+    retry_after_s: float | None = None
+
+
+def of_attempt(problem: Exception, secrets: Iterable[str], now_us: int) -> Refusal:
+    """Return why an attempt to connect failed."""
+    if not isinstance(problem, InvalidStatus | InvalidProxyStatus):
+        why = brief(f"{type(problem).__name__}: {problem}", secrets)
+        return Refusal(None, why, why)
+    response, who = problem.response, "server" if isinstance(problem, InvalidStatus) else "proxy"
+    said = _first_line(response)
+    why = brief(f"the {who} answered HTTP {response.status_code}" + (f": {said}" if said else ""), secrets)
+    return Refusal(
+        response.status_code,
+        why,
+        why,
+        response.status_code in _WANTED_NO_MORE,
+        _retry_after(response, now_us),
+    )
+
+
+def of_close(connection: Protocol, max_bytes: int, secrets: Iterable[str]) -> Refusal:
+    """Return why a connection ended: by the frame of the side that closed it; 1006 where there was none."""
+    received, sent = connection.close_rcvd, connection.close_sent
+    by_us = sent is not None and (received is None or connection.close_rcvd_then_sent is False)
+    close = sent if by_us else received
+    if close is None:
+        cut = "the connection was cut without a close frame"
+        return Refusal(int(CloseCode.ABNORMAL_CLOSURE), cut, cut)
+    reason = brief(close.reason, secrets)
+    why = brief(f"the connection was closed: {'sent' if by_us else 'received'} {close}", secrets)
+    if by_us and close.code == CloseCode.MESSAGE_TOO_BIG:
+        reason = why = f"a message is longer than FEED_MAX_BYTES={max_bytes}"
+    is_firm = not by_us and (close.code == CloseCode.POLICY_VIOLATION or close.code in _PRIVATE_CODES)
+    return Refusal(int(close.code), reason, why, is_firm)
+
+
+def brief(text: str, secrets: Iterable[str]) -> str:
+    """Return a text as a log may hold it: one line of printable characters, without secrets and query strings."""
+    text = _USER.sub(r"\1", _QUERY.sub(r"\1", text))
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(text.split())[:MOST_REASON]
+
+
+def secrets_of(urls: Iterable[str], authorization: str, texts: Iterable[str]) -> list[str]:
+    """Return what no reason may show.
+
+    Args:
+        urls: whose passwords and queries are secret.
+        authorization: the value of the header, empty for none.
+        texts: what is sent, in which long tokens are secret.
+    """
+    found, values = set(authorization.split()), set[str]()
+    for url in urls:
+        parts = urlsplit(url)
+        found |= {parts.query, parts.fragment, parts.netloc.rpartition("@")[0], parts.password or ""}
+        values |= {value for _, value in parse_qsl(parts.query)}
+    for text in texts:
+        # A token is long, and has no spaces; the names of most channels are shorter.
+        found |= set(re.findall(r"[A-Za-z0-9._~+/=-]{24,}", text))
+    return [one for one in found if len(one) >= _LEAST_SECRET] + [one for one in values if len(one) >= _LEAST_VALUE]
+
+
+def _first_line(response: Response) -> str:
+    """Return the first line of a response's body, without the tags of HTML; its status in words where it has none."""
+    try:
+        cut = "ignore" if len(response.body) > _MOST_BODY else "strict"
+        body = bytes(response.body[:_MOST_BODY]).decode("utf-8", cut)
+    except UnicodeDecodeError:
+        body = ""
+    if body.lstrip().startswith("<"):
+        body = _TAG.sub("\n", body)
+    return next((line.strip() for line in body.splitlines() if line.strip()), response.reason_phrase)
+
+
+def _retry_after(response: Response, now_us: int) -> float | None:
+    """Return what ``Retry-After`` asks for: seconds, or a date, which counts from the ``Date`` beside it."""
+    text = ", ".join(response.headers.get_all("Retry-After")[:1]).strip()
+    if not text:
+        return None
+    if re.fullmatch(r"[0-9]+(?:\.[0-9]*)?", text):
+        return min(float(text), MOST_RETRY_AFTER_SECONDS)
+    until = _date(text)
+    if until is None:
+        return None
+    said = _date(", ".join(response.headers.get_all("Date")[:1]))
+    now = said if said is not None else datetime.fromtimestamp(now_us / 1_000_000, UTC)
+    return min(max((until - now).total_seconds(), 0), MOST_RETRY_AFTER_SECONDS)
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

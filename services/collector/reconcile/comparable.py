@@ -1,0 +1,198 @@
+"""Which clients of an external feed received the same sequence, so that one may be held against the other.
+
+Where the same number carries different content on two clients, or where every connection counts for itself, nothing is
+compared between these clients. A few different records among many equal ones are conflicts and are reported as such.
+"""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from services.collector.reconcile.contents import Contents, conflicts
+from services.collector.reconcile.grouping import Facts, Starts, grouped
+from services.collector.reconcile.heard import Name
+from services.collector.reconcile.likeness import Fact, differ
+from services.collector.reconcile.masked import Mask
+from services.collector.reconcile.sample import Number, Sample
+from services.contract.foreign import Feed, HeardBlock, HeardMessage
+from services.contract.ranges import Ranges
+
+OWN_FACTS = 8
+"""A sequence with fewer sampled numbers is judged together with the others of its feed."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Clients by the sequence that they received. Clients of one group are compared, those of two are not.
+
+    Attributes:
+        of: by key the group of every client, numbered from 0.
+        own: clients whose numbers are known to be of their own connections.
+    """
+
+    of: Mapping[Name, Mapping[str, int]] = field(default_factory=dict)
+    own: frozenset[str] = frozenset()
+
+    def group(self, key: Name, client: str) -> int:
+        """Return the group of a client in a sequence; one of which nothing is known is compared with the first."""
+        return self.of.get(key, {}).get(client, 0)
+
+    def are_apart(self, key: Name, one: str, other: str) -> bool:
+        """Tell whether nothing is compared between two clients in a sequence."""
+        return self.group(key, one) != self.group(key, other)
+
+    @cached_property
+    def divided(self) -> frozenset[Name]:
+        """The sequences in which any two clients are apart."""
+        # Most sequences of a feed with many share one mapping.
+        seen = {id(groups): len(set(groups.values())) > 1 for groups in self.of.values()}
+        return frozenset(key for key, groups in self.of.items() if seen[id(groups)])
+
+    def members(self, key: Name) -> list[list[str]]:
+        """Return the clients of every group of a sequence, in their order."""
+        found: dict[int, list[str]] = {}
+        for client, group in self.of.get(key, {}).items():
+            found.setdefault(group, []).append(client)
+        return list(found.values())
+
+
+class Comparison:
+    """What the clients of one run received under the same numbers."""
+
+    def __init__(self) -> None:
+        self._masks: dict[str | None, Mask] = {}
+        self._contents: dict[str, Contents] = {}
+        self._sample = Sample()
+        self._unread: set[tuple[str, int, int, str]] = set()
+        self._asked: tuple[int, Starts, Collection[Name]] | None = None
+        self._groups = Groups()
+
+    def enter(
+        self,
+        client: str,
+        crc: str,
+        block: HeardBlock,
+        feed: Feed | None,
+        moments: Mapping[str, int],
+        *,
+        is_new: bool,
+    ) -> None:
+        """Enter a block.
+
+        Args:
+            client: that logged it.
+            crc: of its line.
+            block: as it stands there.
+            feed: how it was read; None where the open line of its file is missing. Then it is not known where in a
+                record the time of sending is, and the block is compared only if a copy of it has an open line.
+            moments: epoch microseconds of every ``received_at``, none when one of them is no time.
+            is_new: whether the same line was not entered before.
+        """
+        place = (client, block.session, block.block, crc)
+        if feed is None:
+            self._unread |= {place} if is_new else set()
+        elif moments and (is_new or place in self._unread):
+            self._unread.discard(place)
+            self._enter(client, block.messages, feed.time, moments)
+
+    def _enter(
+        self, client: str, messages: Sequence[HeardMessage], time: str | None, moments: Mapping[str, int]
+    ) -> None:
+        mask = self._masks.get(time) or self._masks.setdefault(time, Mask(time))
+        texts = mask.texts([message.record for message in messages])
+        # The lower half of each: an array of 32 bits, read as one of 16.
+        digests = memoryview(array("I", map(zlib.crc32, texts))).cast("B").cast("H")[::2].tolist()
+        contents = self._contents.get(client)
+        if contents is None:
+            contents = self._contents[client] = Contents()
+        for key, first, places in _runs(messages):
+            whole = len(places) == len(messages)
+            contents.add(key, first, digests if whole else [digests[place] for place in places])
+            self._sample.take(client, key, first, places, messages, texts, moments)
+
+    def groups(self, starts: Starts, keys: Collection[Name]) -> Groups:
+        """Return which clients received the same sequences.
+
+        Args:
+            starts: of the clients that are asked for, in their order.
+            keys: the sequences that can be compared, those that did not begin again.
+        """
+        asked = (self._sample.version, {client: dict(firsts) for client, firsts in starts.items()}, set(keys))
+        if self._asked != asked:
+            self._asked, self._groups = asked, self._judged(starts, set(keys)) if len(starts) > 1 else Groups()
+        return self._groups
+
+    def _judged(self, starts: Starts, keys: Collection[Name]) -> Groups:
+        facts = self._sample.facts(keys)
+        if not facts:
+            return Groups()
+        together, own = grouped(facts, starts)
+        of: dict[Name, Mapping[str, int]] = dict.fromkeys(keys, together)
+        if len(keys) > 1:
+            for key, some in _by_key(facts).items():
+                if max(map(len, some.values())) >= OWN_FACTS:
+                    having = {client: {key: firsts[key]} for client, firsts in starts.items() if key in firsts}
+                    of[key], counted = grouped(some, having)
+                    own |= counted
+        return Groups(of, own)
+
+    def conflicts(self, groups: Groups) -> dict[tuple[Name, str, str], Ranges]:
+        """Return under which numbers two clients of one group hold different records, by key and the two clients.
+
+        Records that differ in times alone are no conflict. Only of sampled records that is known: where all sampled
+        ones of two clients differ in times alone, so do the others.
+        """
+        found: dict[tuple[Name, str, str], Ranges] = {}
+        for key in groups.of:
+            for members in groups.members(key):
+                held = {client: self._contents[client] for client in members if client in self._contents}
+                for number, one, other in conflicts(held, key) if len(held) > 1 else ():
+                    found.setdefault((key, one, other), Ranges()).add(number, number)
+        facts = self._sample.facts({key for key, _, _ in found}) if found else {}
+        real = {pair: _without_times(differing, pair, facts) for pair, differing in found.items()}
+        return {pair: differing for pair, differing in real.items() if differing}
+
+
+def _without_times(differing: Ranges, pair: tuple[Name, str, str], facts: Facts) -> Ranges:
+    """Return the numbers of a conflict without those under which the records differ in times alone."""
+    key, one, other = pair
+    mine, theirs = facts.get(one, {}), facts.get(other, {})
+    sampled = [number for of, number in mine if of == key and number in differing and (key, number) in theirs]
+    timed = [number for number in sampled if not differ(mine[key, number], theirs[key, number])]
+    return Ranges() if sampled and len(timed) == len(sampled) else differing - Ranges((one, one) for one in timed)
+
+
+def _runs(messages: Sequence[HeardMessage]) -> Iterator[tuple[Name, int, Sequence[int]]]:
+    """Return runs of consecutive numbers of one sequence: its key, the first number, and the places of the messages."""
+    seqs, first = [message.seq for message in messages], messages[0].seq if messages else None
+    keys = {message.key for message in messages}
+    if len(keys) == 1 and isinstance(first, int) and seqs == list(range(first, first + len(seqs))):
+        yield keys.pop(), first, range(len(messages))
+        return
+    opened: dict[Name, tuple[int, list[int]]] = {}
+    for place, message in enumerate(messages):
+        number, key = message.seq, message.key
+        if number is None:
+            continue
+        number = int(number)
+        run = opened.get(key)
+        if run is not None and number == run[0] + len(run[1]):
+            run[1].append(place)
+            continue
+        if run is not None:
+            yield key, *run
+        opened[key] = (number, [place])
+    for key, run in opened.items():
+        yield key, *run
+
+
+def _by_key(facts: Facts) -> dict[Name, dict[str, dict[Number, Fact]]]:
+    found: dict[Name, dict[str, dict[Number, Fact]]] = {}
+    for client, mine in facts.items():
+        for number, fact in mine.items():
+            found.setdefault(number[0], {}).setdefault(client, {})[number] = fact
+    return found

@@ -1,0 +1,162 @@
+"""Whether clients of an external feed were connected when their run ended, and whether records still came then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.collector import words
+from services.collector.reconcile.attendance import reconnects
+from services.collector.reconcile.case import Answer, Case
+from services.collector.reconcile.onesided import BEHIND_US, HeardAccount
+from services.collector.reconcile.rhythm import Rhythm, rhythm
+
+SETTING = "FEED_SILENCE"
+NOT_KNOWN = "not known: the logs do not say when their clients were connected"
+
+
+def judged(case: Case) -> list[HeardAccount]:
+    """Return the clients whose logs were closed well; of a lost one the check `present` tells."""
+    return [
+        account for account in case.accounts if isinstance(account, HeardAccount) and account.state in _CLOSED_STATES
+    ]
+
+
+_CLOSED_STATES = ("finished", "left")
+
+
+def connected(case: Case) -> Answer:
+    """Answer whether every client was connected when its run ended."""
+    every = [account for account in judged(case) if not account.attendance.is_ended]
+    away = [_not_connected(account) for account in every if account.attendance.is_connected is False]
+    detail = _reconnects(judged(case))
+    if away:
+        return Answer(False, f"{words.several(len(away), 'client')} not connected at the end{detail}", tuple(away))
+    silent = [account for account in every if account.attendance.is_connected is None]
+    untold = tuple(
+        f"{account.client}: its log does not say whether it was connected when its run ended"
+        for account in silent
+        if account.attendance.is_known
+    )
+    if silent:
+        return Answer(None, NOT_KNOWN, untold)
+    if not judged(case):
+        return Answer(None, "no client closed its log")
+    ended = len(judged(case)) - len(every)
+    named = f"; {words.several(ended, 'client')} ended as FEED_END says" if ended else ""
+    return Answer(True, f"every client was connected to its end{named}{detail}")
+
+
+def _reconnects(every: Sequence[HeardAccount]) -> str:
+    count, longest_us = reconnects([account.attendance for account in every])
+    return f"; {words.several(count, 'reconnect')}, at most {words.duration(longest_us * 1000)} away" if count else ""
+
+
+def _not_connected(account: HeardAccount) -> str:
+    attended = account.attendance
+    trouble = f", {attended.trouble}" if attended.trouble else ""
+    if attended.since_us is None:
+        return f"{account.client} was never connected, for {words.duration((attended.away_us or 0) * 1000)}{trouble}"
+    return (
+        f"{account.client} was not connected when {_end_words(account)}:"
+        f" away for {words.duration((attended.away_us or 0) * 1000)}{trouble}"
+    )
+
+
+def _end_words(account: HeardAccount) -> str:
+    stopped = account.state == "left" or account.log.until_us is None
+    return "it was stopped" if stopped else "the run ended"
+
+
+def receiving(case: Case) -> Answer:
+    """Answer whether records came to every connected client for as long as the feed's rhythm lets one expect."""
+    every = [account for account in judged(case) if account.attendance.end_us is not None]
+    reasons, quiet_us = [], []
+    for account in every:
+        if account.attendance.is_connected is False and not account.attendance.is_ended:
+            continue
+        found = rhythm(account.log.heard.notes())
+        reasons += _silent(case, account, found)
+        if found.last_us is not None and not account.attendance.is_ended:
+            quiet_us.append(max(0, (account.attendance.end_us or 0) - found.last_us))
+    unknown = "" if any(account.attendance.is_known for account in every) else f"; connections are {words.NOT_KNOWN}"
+    if reasons:
+        return Answer(
+            False, f"{words.several(len(reasons), 'client')} without records at the end{unknown}", (*reasons,)
+        )
+    if not quiet_us:
+        return Answer(None, "no end is known up to which records were to come")
+    return Answer(True, f"the last records came {words.duration(max(quiet_us) * 1000)} before the end{unknown}")
+
+
+def _silent(case: Case, account: HeardAccount, found: Rhythm) -> list[str]:
+    """Return the sentence for a client that received nothing for too long before its end; none where it did."""
+    end_us = account.attendance.end_us
+    if end_us is None:
+        return []
+    if found.last_us is None:
+        return _unserved(case, account, end_us)
+    return [] if account.attendance.is_ended else _quiet(account, found, end_us - found.last_us)
+
+
+def _quiet(account: HeardAccount, found: Rhythm, quiet_us: int) -> list[str]:
+    allowed_s, quiet = account.log.silence_s, words.duration(quiet_us * 1000)
+    if not found.is_silent(quiet_us, allowed_s):
+        return []
+    said = f"{account.client} received no record for the last {quiet}: more than"
+    if allowed_s is not None:
+        return [f"{said} the {words.duration(allowed_s * 1e9)} that {SETTING} allows"]
+    if not found.is_known:
+        moments = f"its records came at {words.several(found.intervals + 1, 'moment')} only"
+        unknown = f"so the feed's rhythm is not known, nor whether the last {quiet} are silence"
+        return [f"{account.client}: {moments}, {unknown}: set {SETTING}"]
+    limit = f"{words.duration(found.limit_us * 1000)}, {found.limit_text}"
+    return [f"{said} {limit}; {SETTING} sets another limit"]
+
+
+def _unserved(case: Case, account: HeardAccount, end_us: int) -> list[str]:
+    """Return the sentence for a client without any record, where others had some or it waited for too long."""
+    allowed_s, since_us = account.log.silence_s, account.attendance.since_us
+    others = [
+        other.client
+        for other in case.accounts
+        if other.log.times.last_us is not None
+        and other.log.times.last_us > (since_us or 0)
+        and (other.log.times.first_us or 0) <= end_us - BEHIND_US
+    ]
+    if others:
+        return [f"{account.client} received no record at all, though {words.names(others)} did while it was there"]
+    if account.attendance.is_ended:
+        return []
+    waited_us = None if since_us is None else end_us - since_us
+    if allowed_s is not None and waited_us is not None:
+        waited = words.duration(waited_us * 1000)
+        return [f"{account.client} received no record at all in {waited}"] if waited_us > allowed_s * 1e6 else []
+    return [f"{account.client} received no record at all, so the feed's rhythm is not known: set {SETTING}"]
+
+
+def away(case: Case) -> tuple[str, ...]:
+    """Return who was away in mid-run on a feed whose numbers begin again with each connection, in words."""
+    return tuple(
+        f"{account.client} was away in mid-run{_away_for(account)}, and the feed's numbers begin again with each"
+        " connection: whether records were sent meanwhile is not known"
+        for account in case.accounts
+        if isinstance(account, HeardAccount) and account.renumbered
+    )
+
+
+def _away_for(account: HeardAccount) -> str:
+    absences = account.attendance.absences
+    if not absences:
+        return ""
+    total_us = sum(absence.until_us - absence.from_us for absence in absences)
+    times = f", {len(absences):,} times" if len(absences) > 1 else ""
+    return f" for {words.duration(total_us * 1000)}{times}"
+
+
+def last_reasons(case: Case) -> str:
+    """Return why clients that logged no message got none, in words to be put behind a headline; empty for unknown."""
+    said: dict[str, list[str]] = {}
+    for account in case.accounts:
+        if isinstance(account, HeardAccount) and account.attendance.is_known:
+            said.setdefault(account.attendance.trouble or "connected, and no record came", []).append(account.client)
+    return "".join(f"; {words.names(clients)}: {why}" for why, clients in said.items())

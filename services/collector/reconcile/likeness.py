@@ -1,0 +1,123 @@
+"""Whether two clients of an external feed received one sequence, or each a sequence of its own with the same numbers.
+
+A server that counts per connection gives the number 17 to another record on every connection. What two clients received
+under the same numbers shows which it is: other contents, or the same contents at times that are apart by as much as
+their connections are, from the first shared number to the last. A stream that both receive live is never apart for
+long: the times of sending of a record are equal, or those of two sends in a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Literal, NamedTuple
+
+from services.collector.reconcile.masked import timeless
+
+Relation = Literal["equal", "alike", "own", "different", "unknown"]
+"""What two clients hold under the same numbers.
+
+``equal``: the same records, sent at the same times. ``alike``: the same records, and nothing speaks against one
+sequence. ``own``: the same records, always apart by the same time: numbers of a connection. ``different``: other
+records under most numbers. ``unknown``: no number of the sample is on both.
+"""
+Begin = Literal["first", "same", "other"]
+"""Where both sequences begin: with the same 0 or 1, with the same other number, or with different numbers."""
+
+ENOUGH = 4
+"""Of fewer records under the same numbers the times say nothing."""
+STAMP_US = 2
+"""Times of sending that differ by no more are the same: they are known to a microsecond, from two roundings."""
+SENT_US, CAME_US = 1_000, 3_000
+"""Sequences that both begin with 0 or 1 are apart when times of sending, or of arrival where there are none, differ by
+more than this in nearly every record. Sends of one record to two clients, and the scheduling of two processes, differ
+by less in at least a quarter of the records."""
+FAR_US = 100_000
+"""The same where the beginnings say less: both begin with the same number, which clients of one stream may do too."""
+DRIFT, DRIFT_US = 0.2, 20_000
+"""A steady difference changes by no more than this part of the time that passes, and these microseconds. Where a stream
+is replayed to one client and came live to the other, it changes by as much as time passes."""
+COARSE_US = 1_000_000
+"""Times of sending in whole seconds are too coarse to tell sequences apart."""
+
+
+class Fact(NamedTuple):
+    """One record as one client received it; times are epoch microseconds.
+
+    Attributes:
+        digest: of the record without its time of sending.
+        text: the record without its time of sending, or what stands for a long one.
+        sent_us: when it was sent, None for a feed that does not say so.
+        at_us: when it came.
+    """
+
+    digest: int
+    text: bytes
+    sent_us: int | None
+    at_us: int
+
+
+Pair = tuple[Fact, Fact]
+
+
+def relation(pairs: Sequence[Pair], begin: Begin) -> Relation:
+    """Return what two clients hold under the same numbers; ``pairs`` has both facts of every shared number."""
+    if not pairs:
+        return "unknown"
+    alike = [pair for pair in pairs if pair[0].digest == pair[1].digest]
+    if 2 * len(alike) < len(pairs):
+        return "different"
+    return _by_time(sorted(alike, key=lambda pair: pair[0].at_us), begin) if len(alike) >= ENOUGH else "alike"
+
+
+def differ(one: Fact, other: Fact) -> bool:
+    """Tell whether two records differ in more than times of these days."""
+    return one.digest != other.digest and timeless(one.text, one.at_us) != timeless(other.text, other.at_us)
+
+
+def _by_time(pairs: Sequence[Pair], begin: Begin) -> Relation:
+    sent = _sent(pairs)
+    came = [other.at_us - one.at_us for one, other in pairs]
+    if sent is not None and 2 * sum(abs(offset) <= STAMP_US for offset in sent) > len(sent):
+        return "equal"
+    limit = _limit(begin, is_sent=sent is not None)
+    if limit is None:
+        return "alike"
+    offsets = came if sent is None else sent
+    sign = 1 if median(offsets) >= 0 else -1
+    # Two servers whose clocks differ send one record at times that are apart, and it comes at one time.
+    if 2 * sign * median(came) <= limit:
+        return "alike"
+    parts = _parts(pairs, [sign * offset for offset in offsets])
+    is_apart = all(sorted(part)[len(part) // 4] > limit for part in parts)
+    span_us = min(pairs[-1][which].at_us - pairs[0][which].at_us for which in (0, 1))
+    drift_us = abs(median(parts[-1]) - median(parts[0]))
+    return "own" if is_apart and drift_us <= DRIFT * max(span_us, 0) + DRIFT_US else "alike"
+
+
+def _limit(begin: Begin, *, is_sent: bool) -> int | None:
+    if begin == "first":
+        return SENT_US if is_sent else CAME_US
+    # Of different beginnings only the server's stamps tell: a client that always lags receives the same stream.
+    return FAR_US if begin == "same" or is_sent else None
+
+
+def _sent(pairs: Sequence[Pair]) -> list[int] | None:
+    """Return by how much the times of sending differ, None where there are none that could tell."""
+    stamps = [(one.sent_us, other.sent_us) for one, other in pairs]
+    known = [(one, other) for one, other in stamps if one is not None and other is not None]
+    if len(known) < len(pairs) or all((one + STAMP_US) % COARSE_US <= 2 * STAMP_US for one, _ in known):
+        return None
+    return [other - one for one, other in known]
+
+
+def _parts(pairs: Sequence[Pair], offsets: Sequence[int]) -> list[Sequence[int]]:
+    """Return the offsets in parts, in the order of time: a stream that was replayed first is live in the last one."""
+    count = 4 if len(offsets) >= 4 * ENOUGH else 2
+    bounds = [len(offsets) * at // count for at in range(count + 1)]
+    parts = [offsets[bounds[at] : bounds[at + 1]] for at in range(count)]
+    begin_us, end_us = pairs[0][0].at_us, pairs[-1][0].at_us
+    late = [place for place, (one, _) in enumerate(pairs) if one.at_us > end_us - (end_us - begin_us) / 4]
+    if len(late) >= ENOUGH:
+        parts.append(offsets[late[0] :])
+    return parts

@@ -1,0 +1,85 @@
+"""How long a client of an external feed may go without a record before the feed counts as silent.
+
+Only records count: pings, heartbeats and frames that `FEED_IGNORE` passes over are not logged. The interval across a
+new connection, a new session or damage in the log is not the feed's rhythm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from services.collector import words
+from services.collector.reconcile.heard import HeardNote
+
+FLOOR_US = 5_000_000
+"""A feed may be silent for this long, however fast its rhythm."""
+FACTOR = 3
+"""… and for so many times the longest interval that it had before."""
+LEAST_INTERVALS = 3
+"""From fewer intervals no rhythm can be told."""
+
+
+class Rhythm(NamedTuple):
+    """What the arrivals of one client tell: the last one, how many intervals there are and the longest of them."""
+
+    last_us: int | None
+    intervals: int
+    longest_us: int
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there were intervals enough."""
+        return self.intervals >= LEAST_INTERVALS
+
+    @property
+    def limit_us(self) -> int:
+        """The longest silence that the rhythm explains, in microseconds."""
+        return max(FLOOR_US, FACTOR * self.longest_us)
+
+    def is_silent(self, quiet_us: int, allowed_s: float | None) -> bool:
+        """Tell whether nothing came for too long, or for a time of which that cannot be told.
+
+        Args:
+            quiet_us: the time since the last record, in microseconds.
+            allowed_s: the operator's limit in seconds, None for that of the rhythm.
+        """
+        if allowed_s is not None:
+            return quiet_us > allowed_s * 1e6
+        return not self.is_known or quiet_us > self.limit_us
+
+    @property
+    def limit_text(self) -> str:
+        """Where the limit comes from, in words."""
+        return (
+            f"the larger of {words.duration(FLOOR_US * 1000)} and {FACTOR} times the longest earlier interval"
+            f" between records, {words.duration(self.longest_us * 1000)}"
+        )
+
+
+def rhythm(notes: Iterable[HeardNote]) -> Rhythm:
+    """Return the rhythm of one client.
+
+    Args:
+        notes: of its blocks, in the order in which it received them.
+    """
+    last_us: int | None = None
+    intervals, longest_us, previous = 0, 0, None
+    for note in notes:
+        came = note.arrivals
+        if came is None:
+            previous = None
+            continue
+        intervals += came.moments - 1
+        longest_us = max(longest_us, came.longest_us)
+        if previous is not None and previous.arrivals is not None and _is_continued(previous, note):
+            between_us = came.first_us - previous.arrivals.last_us
+            intervals += between_us > 0
+            longest_us = max(longest_us, between_us)
+        last_us = came.last_us if last_us is None else max(last_us, came.last_us)
+        previous = note
+    return Rhythm(last_us, intervals, longest_us)
+
+
+def _is_continued(note: HeardNote, later: HeardNote) -> bool:
+    return note.connection == later.connection and note.heard[1] + 1 == later.heard[0]

@@ -1,0 +1,79 @@
+"""Which numbers are missing only because records that cannot be read stand in their places.
+
+A record whose number cannot be read is in the log, so a gap at its place is not evidence of a loss. Every such record
+accounts for one number at most, and only between the neighbours in the order of receipt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from services.contract.ranges import Ranges
+
+Name = str | None
+
+
+class _Last(NamedTuple):
+    """The number of a sequence that came last, and how many unreadable records the client had received by then."""
+
+    number: int
+    unreadable: int
+
+
+class Unreadable:
+    """The unreadable records of one client, counted from 1 in the order received, and the numbers they stand for."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._used = Ranges()
+        self._numbers: dict[Name, Ranges] = {}
+        self._lasts: dict[Name, _Last] = {}
+
+    def follow(self, key: Name, first: int, last: int, before: tuple[int, int]) -> None:
+        """Take in the next run of numbers of a sequence.
+
+        Args:
+            key: of the sequence.
+            first: the run's first number.
+            last: the run's last number.
+            before: how many unreadable records of the same block came before the first and before the last.
+        """
+        known = self._lasts.get(key)
+        if known is not None and first > known.number + 1:
+            found = _assigned((known.number + 1, first - 1), known.unreadable, self.count + before[0], self._used)
+            for span in found:
+                self._numbers.setdefault(key, Ranges()).add(*span)
+        self._lasts[key] = _Last(last, self.count + before[1])
+
+    def forget(self, key: Name) -> Ranges:
+        """Forget the numbers of a sequence, which has begun again; return them."""
+        return self._numbers.pop(key, Ranges())
+
+    def among(self, missing: Mapping[Name, Ranges]) -> dict[Name, Ranges]:
+        """Return which of the missing numbers unreadable records stand for, those behind the last number included."""
+        used, found = Ranges(self._used), {}
+        for key in sorted(missing, key=lambda key: key or ""):
+            numbers, known = missing[key] & self._numbers.get(key, Ranges()), self._lasts.get(key)
+            behind = missing[key].last
+            if known is not None and self.count > known.unreadable and behind > known.number:
+                tail = missing[key].within(known.number + 1, behind)
+                for span in tail:
+                    for assigned in _assigned(span, known.unreadable, self.count, used):
+                        numbers.add(*assigned)
+            found[key] = numbers
+        return found
+
+
+def _assigned(span: tuple[int, int], after: int, through: int, used: Ranges) -> list[tuple[int, int]]:
+    """Assign the lowest numbers of a gap to the unreadable records behind ``after``, which are used up by it."""
+    free = Ranges([(after + 1, through)]) - used
+    count = min(len(free), span[1] - span[0] + 1)
+    left = count
+    for first, last in free:
+        if not left:
+            break
+        taken = min(left, last - first + 1)
+        used.add(first, first + taken - 1)
+        left -= taken
+    return [(span[0], span[0] + count - 1)] if count else []

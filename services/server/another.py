@@ -1,0 +1,172 @@
+"""Whether another server plays in this ledger folder: several servers on one folder are not supported yet.
+
+A server touches its newest ledger every 2 s while it lives, also when the run has ended. So a ledger of the newest run
+that changes while a starting server watches is another server's, and the starting one is refused. It watches only when
+it must: not a ledger that was last changed long ago, nor one whose writer is proven to have ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from services.contract import ledger
+from services.contract.errors import LineError
+from services.contract.fields import RUN_PATTERN, run_order
+from services.runtime.errors import AnotherServer
+from services.server import process
+from services.server.process import Process
+
+WATCH_SECONDS = 6.0
+"""A ledger that has not changed for so long belongs to no live server: three times the interval of the touches."""
+LOOK_SECONDS = 0.1
+LOCK_SECONDS = 10.0
+"""How long to wait for another server that is opening its run; it writes and syncs a few lines."""
+
+_HEAD_BYTES = 16 * 1024
+_TAIL_BYTES = 64 * 1024
+
+Mark = tuple[int, int]
+"""When a file was last changed, in ns by the clock of its file system, and its size in bytes."""
+
+
+class Stopped(Exception):
+    """The process was told to stop while it watched."""
+
+
+class Look(NamedTuple):
+    """What was seen at one moment: the newest run, empty when there is none, and its ledgers by name."""
+
+    run: str
+    ledgers: Mapping[str, Mark]
+
+    def has_changed_since(self, before: Look) -> bool:
+        """Tell whether there is a ledger now that was not there before, or was changed."""
+        if run_order(self.run) < run_order(before.run):
+            # The newest run was removed meanwhile.
+            return False
+        known = before.ledgers if before.run == self.run else {}
+        return any(known.get(name) != mark for name, mark in self.ledgers.items())
+
+    def recent(self, now_ns: int | None) -> list[str]:
+        """Return the ledgers changed within `WATCH_SECONDS`; all of them when the file system's time is unknown.
+
+        One that was changed in the future, by a clock that was set back since, counts as recent.
+        """
+        limit = None if now_ns is None else now_ns - round(WATCH_SECONDS * 1e9)
+        return [name for name, (changed_ns, _) in self.ledgers.items() if limit is None or changed_ns >= limit]
+
+
+def newest_run(root: Path) -> str:
+    """Return the name of the newest run that has a folder here, empty when there is none."""
+    try:
+        names = [path.name for path in root.iterdir() if re.match(RUN_PATTERN, path.name) and path.is_dir()]
+    except OSError:
+        return ""
+    return max(names, key=run_order, default="")
+
+
+def look(root: Path) -> Look:
+    """Look at the ledgers of the newest run."""
+    run = newest_run(root)
+    ledgers: dict[str, Mark] = {}
+    for path in (root / run).glob("*.jsonl") if run else ():
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            if stat.S_ISREG(status.st_mode):
+                ledgers[path.name] = (status.st_mtime_ns, status.st_size)
+    return Look(run, ledgers)
+
+
+def watch(root: Path, stopped: Callable[[], bool] = lambda: False) -> Look:
+    """Make sure that no other server plays here; return what was seen. Takes up to `WATCH_SECONDS`, mostly no time.
+
+    Args:
+        root: the folder of the ledgers; nothing is left behind in it.
+        stopped: whether to give up.
+
+    Raises:
+        AnotherServer: a ledger of the newest run was changed meanwhile.
+        Stopped: it was told to give up.
+    """
+    seen, reader = look(root), process.own()
+    suspects = seen.recent(_file_system_ns(root)) if seen.ledgers else []
+    until = time.monotonic() + WATCH_SECONDS
+    while suspects := [name for name in suspects if not _is_over(root / seen.run / name, reader)]:
+        if stopped():
+            raise Stopped
+        time.sleep(LOOK_SECONDS)
+        now = look(root)
+        if now.has_changed_since(seen):
+            raise AnotherServer(now.run, str(root))
+        if time.monotonic() > until:
+            break
+    return seen
+
+
+@contextlib.contextmanager
+def turn(root: Path) -> Iterator[None]:
+    """Let one server at a time open a run in this folder, of those on this machine.
+
+    The lock is on the folder itself, so that no file is left, and ends with its process, however that ends. A file
+    system that knows no locks is no reason not to start.
+    """
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        until = time.monotonic() + LOCK_SECONDS
+        with contextlib.suppress(OSError):
+            while not _locked(descriptor) and time.monotonic() < until:
+                time.sleep(LOOK_SECONDS / 10)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _file_system_ns(root: Path) -> int | None:
+    """Return the time by the clock that stamps the files of this folder; None when it takes no file."""
+    try:
+        with tempfile.TemporaryFile(dir=root) as file:
+            return os.fstat(file.fileno()).st_mtime_ns
+    except OSError:
+        return None
+
+
+def _is_over(path: Path, reader: Process | None) -> bool:
+    """Tell whether a ledger's writer is this process, has ended, or was stopping when it wrote last."""
+    try:
+        with path.open("rb") as file:
+            first = _entry(file.readline(_HEAD_BYTES))
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - _TAIL_BYTES, 0))
+            lines = file.read(_TAIL_BYTES).splitlines(keepends=True)
+    except OSError:
+        return False
+    writer = process.parsed(first.process) if isinstance(first, ledger.Open) else None
+    if writer is not None and writer == reader:
+        return True
+    last = _entry(lines[-1]) if lines else None
+    is_stopping = isinstance(last, ledger.Leave) and last.cause == "draining"
+    return is_stopping or process.is_gone(writer, reader)
+
+
+def _entry(line: bytes) -> ledger.Entry | None:
+    try:
+        return ledger.codec.decode(line)[1]
+    except LineError:
+        return None

@@ -1,0 +1,104 @@
+"""In containers the server knows how many clients have been started, and one that is lacking is never a silent PASS."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from services.contract import ledger
+from tests.integration.stack import Stack
+from tests.poll import poll_until
+
+pytestmark = [pytest.mark.containers, pytest.mark.slow]
+
+
+def expects(stack: Stack) -> list[int]:
+    """Return how many clients the ledger says the run waits for."""
+    return [entry.clients for entry in stack.volumes.ledger() if isinstance(entry, ledger.Expect)]
+
+
+def started(stack: Stack) -> bool:
+    """Tell whether the clock of the run goes."""
+    return any(isinstance(entry, ledger.Pace) for entry in stack.volumes.ledger())
+
+
+def test_the_clients_that_were_started_are_waited_for(folder: Path, engine: None) -> None:
+    """Without ``CLIENTS`` the server learns that there are five containers, of two clients each, and waits for them."""
+    with Stack(folder, RECORDS=400, RATE=100, CONNECTIONS=2) as stack:
+        stack.up(clients=5)
+        code, text = stack.wait()
+        assert 0 == code, text
+        assert [10] == expects(stack)
+        entries = stack.volumes.ledger()
+        pace = next(number for number, entry in enumerate(entries) if isinstance(entry, ledger.Pace))
+        before = {entry.client for entry in entries[:pace] if isinstance(entry, ledger.Subscribe)}
+        assert {f"client-{number}.{part}" for number in range(1, 6) for part in (1, 2)} == before
+
+
+def test_a_tenth_client_with_a_name_too_long_for_dns_is_not_forgotten(folder: Path, engine: None) -> None:
+    """In a project of 54 characters the tenth container has no reverse name and comes late: no PASS with nine."""
+    with Stack(folder, RECORDS=200, RATE=100, GRACE_SECONDS=5) as stack:
+        stack.project = f"{stack.project}-{'x' * 53}"[:54]
+        stack.up(clients=10)
+        poll_until(lambda: started(stack), "the run begins", 90)
+        assert [10] == expects(stack)
+        code, text = stack.wait()
+        summary = stack.volumes.summary()
+        assert summary is not None
+        finished = [client.client for client in summary.clients if client.state == "finished"]
+        assert code != 0 or len(finished) == 10, text
+
+
+def test_what_the_operator_says_comes_first(folder: Path, engine: None) -> None:
+    """``CLIENTS=1`` is obeyed: nothing is expected of the other containers."""
+    with Stack(folder, RECORDS=200, RATE=100, CLIENTS=1) as stack:
+        stack.up(clients=3)
+        stack.wait()
+        assert [] == expects(stack)
+
+
+def alive(stack: Stack, index: int) -> bool:
+    """Tell whether a server's container listens."""
+    return '"listening"' in stack.logs("server", index)
+
+
+def test_of_three_servers_one_plays_and_all_clients_find_it(folder: Path, engine: None) -> None:
+    """``--scale server=3``: two are refused with one line, and the clients end up at the one that plays."""
+    with Stack(folder, RECORDS=400, RATE=100) as stack:
+        # Nothing waits for the two to be well, which they never are.
+        stack.compose("build", "--quiet", "server", "client", "collector", timeout=300)
+        stack.compose("up", "--detach", "--scale", "server=3", "--scale", "client=0", check=False, timeout=120)
+        poll_until(lambda: sum(alive(stack, number) for number in (1, 2, 3)) == 1, "one listens", 40)
+        poll_until(
+            lambda: sum("another server is playing run" in stack.logs("server", number) for number in (1, 2, 3)) == 2,
+            "two are refused",
+            40,
+        )
+        stack.compose("up", "--detach", "--no-deps", "--no-recreate", "--scale", "client=3", "client", timeout=120)
+        code, text = stack.wait()
+        assert 0 == code, text
+        assert 1 == len(stack.volumes.runs())
+        assert 1 == len(stack.volumes.ledger_files())
+        assert [3] == expects(stack)
+
+
+def test_a_killed_or_recreated_server_is_followed_at_once(folder: Path, engine: None) -> None:
+    """Neither a container that its engine starts again nor one that Compose recreates waits for its own former self."""
+    with Stack(folder, RECORDS=10_000, RATE=100) as stack:
+        stack.up(clients=1)
+        stack.receipted(100)
+        for strike in ("kill", "restart", "recreate"):
+            known = len(stack.volumes.ledger_files())
+            if strike == "kill":
+                stack.kill("server")
+            elif strike == "restart":
+                stack.restart("server")
+            else:
+                stack.compose("up", "--detach", "--no-deps", "--force-recreate", "server")
+            gone = time.monotonic()
+            poll_until(lambda known=known: len(stack.volumes.ledger_files()) > known, f"{strike}: it is back", 30, 0.02)  # type: ignore[misc]
+            assert time.monotonic() - gone < 5, strike
+            stack.receipted(stack.volumes.head("client-1") + 100)
+        assert 1 == len(stack.volumes.runs())

@@ -1,0 +1,201 @@
+"""Several servers are not supported yet: the second one on a folder says so, and a crashed one is followed at once."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+from services.contract import ledger, wire
+from tests.integration.processes import LocalRun, Process, System, free_port
+from tests.poll import poll_until
+
+BAD = 104
+AT_ONCE_SECONDS = 5.0
+"""Less than it is watched for, and enough for a process to start on a busy machine."""
+
+
+def ended(system: System) -> list[ledger.End]:
+    """Return the end of the newest run, if it has ended."""
+    return [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.End)]
+
+
+def errors(process: Process) -> list[str]:
+    """Return the lines that tell an operator what to mend."""
+    return [line for line in process.lines if line.startswith("error: ")]
+
+
+@pytest.mark.parametrize("changed", [{}, {"RATE": 500}, {"RUNS": 2}])
+def test_a_second_server_is_refused(changed: dict[str, int], tmp_path: Path) -> None:
+    """A server that starts beside a live one exits 104 with one line; the live run goes on as if nothing had been."""
+    with System(tmp_path, RECORDS=400, RATE=50) as system:
+        system.server()
+        system.client("client-1")
+        poll_until(lambda: system.volumes.head("client-1") > 0, "the run goes", 20)
+        second = system.start("server", PORT=free_port(), **changed)
+        assert BAD == second.wait(20)
+        assert [f"error: another server is playing run {system.volumes.newest()} in {tmp_path}/ledger"] == [
+            line.partition(": several servers are not supported yet")[0] for line in errors(second)
+        ]
+        assert "Traceback" not in second.text
+        assert '"listening"' not in second.text
+        assert 1 == len(system.volumes.runs())
+        assert 1 == len(system.volumes.ledger_files())
+        entries = system.volumes.ledger()
+        assert [50] == [entry.rate for entry in entries if isinstance(entry, ledger.Pace)]
+        assert not [entry for entry in entries if isinstance(entry, ledger.End)]
+
+
+def test_a_server_whose_run_has_ended_lives_too(tmp_path: Path) -> None:
+    """A server that waits, its run over, holds its folder: another one opens no run beside it."""
+    with System(tmp_path, RECORDS=20, RATE=0) as system:
+        system.server()
+        system.client("client-1")
+        poll_until(lambda: ended(system), "the run ends", 20)
+        since = time.monotonic()
+        poll_until(lambda: time.monotonic() - since > 7, "its last line is old", 10)
+        assert BAD == system.start("server", PORT=free_port()).wait(20)
+        assert 1 == len(system.volumes.runs())
+
+
+def test_a_killed_server_is_followed_at_once(tmp_path: Path) -> None:
+    """A server that was killed is no live one: the same settings continue its run without waiting."""
+    with System(tmp_path, RECORDS=10_000, RATE=50) as system:
+        first = system.server()
+        system.client("client-1")
+        poll_until(lambda: system.volumes.head("client-1") > 0, "the run goes", 20)
+        first.signal(signal.SIGKILL)
+        first.wait(10)
+        began = time.monotonic()
+        second = system.server()
+        assert time.monotonic() - began < AT_ONCE_SECONDS
+        assert "run continued" in second.text
+        assert 1 == len(system.volumes.runs())
+
+
+def test_a_stopped_server_is_followed_at_once(tmp_path: Path) -> None:
+    """A server that was told to stop has ended with its process."""
+    with System(tmp_path, RECORDS=10_000, RATE=50) as system:
+        system.server().stop()
+        began = time.monotonic()
+        assert "run continued" in system.server().text
+        assert time.monotonic() - began < AT_ONCE_SECONDS
+
+
+def test_a_server_that_stands_still_is_followed_after_the_watch(tmp_path: Path) -> None:
+    """A server that shows no life for six seconds, though its process is there, is not waited for."""
+    with System(tmp_path, RECORDS=10_000, RATE=50) as system:
+        first = system.server()
+        first.signal(signal.SIGSTOP)
+        second = system.start("server", PORT=free_port())
+        second.says("run continued", 25)
+        first.signal(signal.SIGKILL)
+        first.signal(signal.SIGCONT)
+
+
+def test_of_three_that_start_together_one_plays(tmp_path: Path) -> None:
+    """Of servers that start at one moment on an empty folder one opens a run, and the others are refused."""
+    with System(tmp_path) as system:
+        servers = [system.start("server", PORT=free_port()) for _ in range(3)]
+        poll_until(lambda: [BAD, BAD] == [it.code for it in servers if it.code is not None], "two are refused", 40)
+        (winner,) = (it for it in servers if it.code is None)
+        winner.says('"listening"')
+        assert 1 == len(system.volumes.runs())
+        assert 1 == len(system.volumes.ledger_files())
+        assert [1, 1] == [len(errors(it)) for it in servers if it is not winner]
+
+
+@pytest.mark.parametrize("taken", ["port", "host", "setting"])
+def test_a_refused_start_leaves_the_volumes_as_they_were(taken: str, tmp_path: Path) -> None:
+    """A port in use, an address of another machine and a bad address are one line each, and nothing is written."""
+    volumes = tmp_path / "volumes"
+    volumes.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        wrong: dict[str, object] = {
+            "port": {"PORT": other.getsockname()[1]},
+            "host": {"HOST": "192.0.2.1"},
+            "setting": {"HOST": "here"},
+        }[taken]
+        with Process("services.server", VOLUMES=volumes, **{"PORT": free_port(), **wrong}) as server:
+            assert BAD == server.wait()
+    assert 1 == len(errors(server)) == len(server.lines), server.text
+    assert [] == list(volumes.iterdir())
+
+
+def answers(host: str, port: int) -> bool:
+    """Tell whether a server can be reached at an address."""
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("host", "others"), [(None, False), ("*", True), ("127.0.0.1,127.0.0.2", True)])
+def test_a_server_listens_where_it_is_told(host: str | None, others: bool, tmp_path: Path) -> None:
+    """Outside containers the feed is on loopback alone, unless ``HOST`` says otherwise."""
+    with System(tmp_path, **({"HOST": host} if host else {})) as system:
+        system.server()
+
+        assert answers("127.0.0.1", system.port)
+        assert others == answers("127.0.0.2", system.port)
+
+
+def late(system: System) -> list[str]:
+    """Return the clients that the ledgers call late."""
+    return [entry.client for entry in system.volumes.ledger() if isinstance(entry, ledger.Late)]
+
+
+def test_a_client_that_comes_just_too_late_is_in_the_ledger(tmp_path: Path) -> None:
+    """Who subscribes right after the end is refused and entered, once; who comes later is not; a log has neither."""
+    with System(tmp_path, RECORDS=20, RATE=0) as system:
+        system.server()
+        system.client("client-1")
+        poll_until(
+            lambda: [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.End)], "it ends", 20, 0.02
+        )
+        for _ in range(2):
+            with connect(system.url, proxy=None) as feed:
+                json.loads(feed.recv())
+                feed.send(wire.encode(wire.Subscribe(client="client-2", instance="x")).decode())
+                assert {"type": "bye", "last": None, "reason": "ended", "retry_ms": 2000} == json.loads(feed.recv())
+        poll_until(lambda: late(system), "the late one is in the ledger", 5)
+        third = system.client("client-3")
+        third.says("waiting for the next")
+        time_of_refusal = time.monotonic()
+        poll_until(lambda: time.monotonic() - time_of_refusal > 2, "it has come back", 5)
+        assert third.code is None
+        assert 1 == len([line for line in third.lines if "waiting for the next" in line])
+        assert "client-2" == late(system)[0]
+        assert 1 == late(system).count("client-2")
+        assert ["client-1"] == system.volumes.clients()
+
+
+def test_a_late_client_takes_part_in_the_next_run(tmp_path: Path) -> None:
+    """With ``RUNS=2`` a client that came after the first run plays the second one, whole."""
+    with System(tmp_path, RECORDS=50, RATE=50, RUNS=2) as system:
+        system.server()
+        system.client("client-1")
+        poll_until(
+            lambda: [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.End)], "it ends", 20, 0.02
+        )
+        system.client("client-2")
+        poll_until(lambda: len(system.volumes.runs()) == 2, "the second run is opened", 20)
+        first, second = system.volumes.runs()
+        poll_until(lambda: ended(system), "the second run ends", 30)
+        assert ["client-1"] == system.volumes.clients(first)
+        assert ["client-1", "client-2"] == system.volumes.clients(second)
+        assert list(range(1, 51)) == [message.seq for message in system.volumes.messages("client-2", second)]
+
+
+def test_a_local_run_beside_a_local_run_is_refused(tmp_path: Path) -> None:
+    """The supervisor hands on the code of a server that is refused."""
+    with LocalRun(tmp_path, CLIENTS=1, RECORDS=2000, RATE=100) as first:
+        first.says("listening", 20)
+        with LocalRun(tmp_path, CLIENTS=1, RECORDS=2000, RATE=100) as second:
+            assert BAD == second.wait(30), second.text

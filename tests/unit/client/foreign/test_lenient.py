@@ -1,0 +1,99 @@
+"""Tests of reading texts that are nearly JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.client.foreign.lenient import decode, rows
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'\xef\xbb\xbf{"seq":5}', b'{"seq":5}\0', b'\0\xef\xbb\xbf \x1e{"seq":5}\x1e\0\0', b'{"seq":5}\n\xef\xbb\xbf',
+        b'{"seq":5,"a":NaN}', b'{"seq":5,"a":-Infinity}', b'{"seq":5,"a":[1e400,-1E+999]}', b'{"seq":5,"a":"\\ud83d"}',
+        b'{"seq":5,"a":"\x01\n"}', b'{"seq":5,"a":"\xe9"}', '{"seq":5}'.encode("utf-16"), '{"seq":5}'.encode("utf-32"),
+        b'{"seq":5,"a":nan,"b":-inf,"c":+1,"d":.5,"e":0x1F,"f":undefined}', b'{"seq":5,"a":"\\x41 \\\\ \\""}',
+        b'{"seq":5,}', b'{"seq":5,"a":[1,2, ],}', b"{'seq':5,'a':None,'b':True}", b"{seq:5}",
+        b'{"seq":5,"a":' + b"9" * 5000 + b"}",
+    ],
+)  # fmt: skip
+def test_the_number_of_an_odd_record_is_read(text: bytes) -> None:
+    """What most consumers forgive does not hide the facts of a record."""
+    assert 5 == decode(text)["seq"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"", b"\0", b"hello, world", b"\x00\xff", b'{"seq":5', b'{"seq":5}{"seq":6}', b'{"seq":5}\n{"seq":6}',
+        b'{"seq":5} tail', b'"cut', b"[" * 100_000, b'{"seq" 5}', b"\xff\xfe\x00",
+    ],
+)  # fmt: skip
+def test_what_says_nothing_for_certain_is_refused(text: bytes) -> None:
+    """Two records in one text, a record that was cut off and a text that is none are not read."""
+    with pytest.raises(ValueError, match=r"."):
+        decode(text)
+
+
+def test_numbers_beyond_a_float_are_infinite() -> None:
+    """The facts beside them are what counts."""
+    assert [math.inf, -math.inf] == decode(b"[1e400,-Infinity]")
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    """No bytes give another error than a refusal."""
+    try:
+        decode(data)
+    except ValueError:
+        return
+
+
+@pytest.mark.parametrize("piece", [b'"\\"', b"'\\'", b'["', b",  ", b'"', b"{'", b"\\", b'"\\\\', b"[ ,"])
+def test_no_text_takes_long(piece: bytes) -> None:
+    """The time for a text that is built to be scanned again and again grows with its length alone."""
+    began = time.process_time()
+    for text in (b'{"' + piece * (2**17 // len(piece)), b"[" + piece * (2**17 // len(piece))):
+        with pytest.raises(ValueError, match=r"."):
+            decode(text)
+        for path in ((), ("a", 0)):
+            try:
+                rows(text, path)
+            except ValueError:
+                continue
+
+    assert time.process_time() - began < 5
+
+
+def test_the_items_of_a_list_are_found_as_they_came() -> None:
+    """Every item is returned by its bytes, whatever stands in its strings, at the end of a path."""
+    text = b'\xef\xbb\xbf["event", {"rows":[0], "x":"[{,", "rows" : [ {"a":NaN} , "]\\",", [1,[2]],\n5, ]}, 7]\0'
+
+    assert [b'{"a":NaN}', b'"]\\","', b"[1,[2]]", b"5"] == rows(text, (1, "rows"))
+    assert [] == rows(b"[ ]", ())
+    with pytest.raises(ValueError, match="nothing at 'data'"):
+        rows(text, (1, "data"))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.lists(JSON, max_size=6), st.sampled_from([None, 2]), st.text(max_size=5))
+def test_items_are_those_of_the_list(items: list[object], indent: int | None, name: str) -> None:
+    """The texts of a list's items are as many as its items, and each means what the item does."""
+    text = json.dumps({"first": [1], name: [0, items]}, indent=indent).encode()
+    found = rows(text, (name, 1))
+
+    assert len(found) == len(items)
+    assert repr(items) == repr([json.loads(one) for one in found])

@@ -1,0 +1,127 @@
+"""Tests of why an attempt failed or a connection ended."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidProxyStatus, InvalidStatus
+from websockets.frames import Close
+from websockets.http11 import Response
+from websockets.protocol import Protocol, Side
+
+from services.client.foreign.refusal import MOST_REASON, brief, of_attempt, of_close, secrets_of
+from tests.unit.client.stand import START_US
+
+
+def answered(status: int, body: bytes = b"", phrase: str = "Phrase", **headers: str) -> InvalidStatus:
+    """Return what is raised when a server refuses the handshake."""
+    given = Headers({name.replace("_", "-"): value for name, value in headers.items()})
+    return InvalidStatus(Response(status, phrase, given, body))
+
+
+def ended(received: Close | None, sent: Close | None, *, received_first: bool | None = None) -> Protocol:
+    """Return a connection that ended with these close frames."""
+    made = Protocol(Side.CLIENT)
+    made.close_rcvd, made.close_sent, made.close_rcvd_then_sent = received, sent, received_first
+    return made
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"slow down\nplease", "the server answered HTTP 429: slow down"),
+        (b"", "the server answered HTTP 429: Phrase"),
+        (b"\n  \r\n", "the server answered HTTP 429: Phrase"),
+        (b"\x1f\x8b\x08\xff", "the server answered HTTP 429: Phrase"),
+        (
+            b"<html>\n<head><style>b{}</style><title>429 Too Many</title></head>\n<body>",
+            "the server answered HTTP 429: 429 Too Many",
+        ),
+        (("é" * 5000).encode(), "the server answered HTTP 429: " + "é" * (MOST_REASON - 30)),
+    ],
+)
+def test_a_refusal_is_told_by_status_and_first_line(body: bytes, reason: str) -> None:
+    """The reason has the status and the first line of what the server says about it, without tags."""
+    found = of_attempt(answered(429, body), [], START_US)
+
+    assert (429, reason) == (found.code, found.reason)
+
+
+@pytest.mark.parametrize(("status", "firm"), [(401, True), (403, True), (429, True), (404, False), (503, False)])
+def test_some_statuses_are_firm(status: int, firm: bool) -> None:
+    """Who is not let in will not be let in a moment later either; a server that is not there may be back."""
+    assert firm is of_attempt(answered(status), [], START_US).firm
+
+
+def test_a_proxy_that_refuses_is_named() -> None:
+    """The status of a proxy is not the server's."""
+    refused = InvalidProxyStatus(Response(407, "Proxy Authentication Required", Headers()))
+
+    assert (407, "the proxy answered HTTP 407: Proxy Authentication Required") == of_attempt(refused, [], START_US)[:2]
+
+
+def test_an_attempt_without_an_answer_has_no_code() -> None:
+    """What went wrong is told by its own words."""
+    found = of_attempt(ssl.SSLError(1, "certificate verify failed"), [], START_US)
+
+    assert (None, "SSLError: certificate verify failed") == (found.code, found.reason.replace("[Errno 1] ", ""))
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [
+        ("20", 20), ("0", 0), ("1.5", 1.5), ("86400", 600), ("soon", None), ("-5", None), ("", None),
+        ("Sun, 22 Nov 2026 07:30:20 GMT", 20), ("Sun, 22 Nov 2026 07:29:00 GMT", 0),
+        ("Mon, 22 Nov 2027 07:30:20 GMT", 600), ("Sun, 99 Nov 2026 07:30:20 GMT", None),
+    ],
+)  # fmt: skip
+def test_retry_after_is_kept(asked: str, seconds: float | None) -> None:
+    """A number of seconds or a date says when to come again, within ten minutes."""
+    assert seconds == of_attempt(answered(503, Retry_After=asked), [], START_US).retry_after_s
+
+
+def test_a_date_counts_from_the_servers_own_clock() -> None:
+    """Where the answer has a date of its own, a clock that differs does no harm."""
+    refused = answered(503, Retry_After="Sun, 22 Nov 2026 09:00:30 GMT", Date="Sun, 22 Nov 2026 09:00:00 GMT")
+
+    assert 30 == of_attempt(refused, [], START_US).retry_after_s
+
+
+@pytest.mark.parametrize(
+    ("received", "sent", "received_first", "code", "reason", "firm"),
+    [
+        (Close(4401, "token expired"), Close(4401, ""), True, 4401, "token expired", True),
+        (Close(1008, "policy"), Close(1008, ""), True, 1008, "policy", True),
+        (Close(1001, ""), Close(1001, ""), True, 1001, "", False),
+        (None, Close(1009, "frame exceeds limit"), None, 1009, "a message is longer than FEED_MAX_BYTES=200", False),
+        (Close(1000, ""), Close(1011, "keepalive ping timeout"), False, 1011, "keepalive ping timeout", False),
+        (None, None, None, 1006, "the connection was cut without a close frame", False),
+    ],
+)
+def test_an_end_is_told_by_the_side_that_closed(
+    received: Close | None, sent: Close | None, received_first: bool | None, code: int, reason: str, firm: bool
+) -> None:
+    """The code is that of the close frame that came first, 1006 where there was none."""
+    found = of_close(ended(received, sent, received_first=received_first), 200, [])
+
+    assert (code, reason, firm) == (found.code, found.reason, found.firm)
+
+
+def test_no_secret_is_shown() -> None:
+    """Neither passwords nor queries nor tokens that the settings hold stand in a reason, however they got there."""
+    token = "eyJhbGciOiJIUzI1NiJ9.e30.abc"
+    secrets = secrets_of(
+        ["wss://me:hunter2@feed/x?token=abcdefgh&v=1", ""], "Bearer s3cr3t-value", [f'{{"jwt":"{token}"}}']
+    )
+    said = f"wss://me:hunter2@feed/x?token=abcdefgh&v=1 no abcdefgh, s3cr3t-value, {token}; http://a/b?q#c me"
+    shown = brief(said, secrets)
+
+    assert "wss://feed/x no ***, ***, ***; http://a/b me" == shown
+
+
+def test_a_reason_is_one_short_line() -> None:
+    """Line ends and control characters become spaces, and it ends after 200 characters."""
+    assert "a b c" == brief("a\n\x00 b\u2028c", [])
+    assert MOST_REASON == len(brief("x" * 1000, []))

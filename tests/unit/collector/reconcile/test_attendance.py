@@ -1,0 +1,114 @@
+"""Tests of when a client of an external feed was connected."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.collector.reconcile.attendance import Absence, Attendance, attendance, reconnects
+from services.collector.reconcile.books import RunBooks
+from services.collector.scan import Source
+from services.contract.summary import ClientState
+from tests.unit.collector.books_factory import RUN, START_US
+from tests.unit.collector.reconcile.heard_factory import UNTIL_US, Happened, books, heard, log
+
+RECORDS = heard(range(1, 10))
+OPENED: Happened = ("opened", 0.0)
+
+
+def of(made: RunBooks, state: ClientState = "finished") -> Attendance:
+    """Return what is known of the first client."""
+    book = made.logs["client-1"]
+    return attendance(book, state, book.heard.productive())
+
+
+def after(seconds: float) -> int:
+    """Return the moment so many seconds after the start."""
+    return START_US + round(seconds * 1e6)
+
+
+def test_without_connection_lines_the_runs_end_is_all_that_is_known() -> None:
+    """An older log says when the run was to end, and that it was closed then."""
+    made = books(log("client-1", RECORDS))
+
+    assert Attendance(end_us=UNTIL_US) == of(made)
+    assert Attendance() == of(made, "left")
+    assert Attendance() == of(made, "lost")
+
+
+def test_a_seal_says_when_the_run_ended_and_whether_it_was_connected() -> None:
+    """The last session's counts; a session that was broken off has none."""
+    sealed = of(books(log("client-1", course=[OPENED, RECORDS, ("sealed", 3.0)])))
+    broken = of(books(log("client-1", course=[OPENED, RECORDS], reason=None)), "lost")
+
+    assert (after(3), True, None, after(0)) == (
+        sealed.end_us, sealed.is_connected, sealed.away_us, sealed.since_us,
+    )  # fmt: skip
+    assert (None, None, True) == (broken.end_us, broken.is_connected, broken.is_known)
+
+
+def test_a_named_end_comes_before_the_seal() -> None:
+    """What the feed named as its end is the client's end, whatever follows."""
+    found = of(
+        books(log("client-1", course=[OPENED, RECORDS, ("closed", 2.0, 1000, ""), ("ended", 2.0), ("sealed", 9.0)]))
+    )
+
+    assert (after(2), True) == (found.end_us, found.is_ended)
+
+
+@pytest.mark.parametrize(
+    ("course", "away_s", "trouble"),
+    [
+        ([OPENED, RECORDS, ("closed", 2.0, 1001, "going away")], 3.0, "last close 1001 going away"),
+        ([OPENED, RECORDS, ("closed", 2.0, None, "")], 3.0, "last close without a close code"),
+        ([("refused", 1.0, 404, "")], 4.0, "HTTP 404 (1 failed attempt)"),
+        ([("refused", 1.0, 1008, "policy")], 4.0, "close code 1008: policy (1 failed attempt)"),
+        ([("refused", 1.0, None, "")], 4.0, "refused (1 failed attempt)"),
+        ([OPENED, ("closed", 0.5, 1006, ""), ("opened", 2.0), ("closed", 2.5, 1006, "")], 5.0, "last close 1006"),
+    ],
+)
+def test_an_absence_at_the_end_is_told_with_its_last_reason(course: list[Any], away_s: float, trouble: str) -> None:
+    """How long it lasted, and the last close or error; connections that brought nothing do not shorten it."""
+    found = of(books(log("client-1", course=[*course, ("sealed", 5.0)])))
+
+    assert (False, round(away_s * 1e6), trouble) == (found.is_connected, found.away_us, found.trouble)
+
+
+def test_absences_in_mid_run_are_kept() -> None:
+    """Between two connections, and between two sessions, whether the first was closed well or broke off."""
+    course: list[Any] = [OPENED, RECORDS, ("closed", 1.0, 1006, ""), ("refused", 1.5), ("opened", 2.0), heard([20])]
+    later = log("client-1", course=[("opened", 6.0), heard([30]), ("sealed", 8.0)], session=2)
+    stopped = books(log("client-1", course=[*course, ("sealed", 4.0)], reason="shutdown"), later)
+    crashed = books(log("client-1", course=course, reason=None), later)
+
+    assert (Absence(after(1), after(2)), Absence(after(4), after(6))) == of(stopped).absences
+    assert (Absence(after(1), after(2)), Absence(after(2), after(6))) == of(crashed).absences
+    assert (2, 4_000_000) == reconnects([of(crashed), Attendance()])
+    assert (0, 0) == reconnects([])
+
+
+@pytest.mark.parametrize("gone", [1, 3, 4])
+def test_a_line_that_is_not_there_leaves_the_end_unknown(gone: int) -> None:
+    """Where a connection or its end is not told, the log does not say whether the client was connected."""
+    course: list[Any] = [OPENED, RECORDS, ("closed", 1.0, 1006, ""), ("opened", 2.0), heard([20]), ("sealed", 4.0)]
+    ((source, lines),) = log("client-1", course=course, size=50).items()
+
+    assert of(books({source: lines})).is_connected is True
+    assert of(books({source: [line for at, line in enumerate(lines) if at != gone]})).is_connected is None
+
+
+@given(st.permutations(range(2)), st.randoms(use_true_random=False))
+def test_neither_copies_nor_the_order_of_files_matter(order: list[int], dice: random.Random) -> None:
+    """Files are read in any order, and a copy says nothing new."""
+    course: list[Any] = [OPENED, RECORDS, ("closed", 1.0, 1006, ""), ("refused", 1.5), ("opened", 2.0), ("sealed", 4.0)]
+    files = [log("client-1", course=course, session=session) for session in (1, 2)]
+    ((source, lines),) = files[0].items()
+    copy = {Source(RUN, source.client, "copy.jsonl"): lines[: dice.randint(1, len(lines))]}
+    read = [*(files[at] for at in order), copy]
+    dice.shuffle(read)
+
+    assert of(books(*files)) == of(books(*read))

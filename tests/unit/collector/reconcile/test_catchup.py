@@ -1,0 +1,287 @@
+"""Tests of services/collector/reconcile/catchup.py."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.collector.publish import terminal
+from services.collector.publish.view import view
+from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.catchup import PLACE_US, CatchUp
+from services.collector.reconcile.expression import parse
+from services.collector.reconcile.snapshot import Snapshot, empty, snapshot
+from services.collector.reconcile.timeslots import FINEST_US
+from services.contract import summary
+from services.contract.histogram import Counted
+from services.contract.summary import Quantiles
+from services.contract.timeline import Timeline
+from tests.unit.collector.books_factory import (
+    RUN,
+    START_US,
+    Files,
+    Session,
+    blocks_of,
+    end,
+    fold,
+    good_ledger,
+    judged,
+    ledger_source,
+    log_files,
+    log_source,
+)
+
+TOTAL = 60
+"""Records, of which one is due every millisecond, from the run's start on; each is received a millisecond later."""
+
+
+def due_us(seq: int) -> int:
+    """Return when a record is due."""
+    return START_US + (seq - 1) * 1000
+
+
+def session(number: int = 1, fence: int = 1, first: int = 1, last: int = TOTAL, **changes: object) -> Session:
+    """Return a session of the one client."""
+    made = Session("client-1", number, fence, first - 1, blocks_of(first, last, 10))
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+def run_of(*sessions: Session, rate: float = 1000) -> Files:
+    """Return both sides of the books of a run with these sessions."""
+    writer = good_ledger(list(sessions), TOTAL, rate)
+    writer.put(end(TOTAL))
+    files: Files = {ledger_source(): writer.lines}
+    for one in sessions:
+        files.update(log_files(one))
+    return files
+
+
+def told(files: Files) -> tuple[int | None, int, int | None]:
+    """Return how many messages were caught up, how many latencies there are, and how late the worst was caught up."""
+    made = judged(files)
+    assert "PASS" == made.verdict
+    (client,) = made.clients
+    assert (client.catch_up, client.catch_up_ns, client.latency_ns) == (
+        made.totals.catch_up,
+        made.catch_up_ns,
+        made.latency_ns,
+    )
+    assert client.transit_ns.max is not None
+    count = snapshot_of(files).timeline
+    return made.totals.catch_up, latencies(count), made.catch_up_ns.max
+
+
+def snapshot_of(files: Files) -> Snapshot:
+    """Return the final snapshot of these files."""
+    return snapshot(fold(files), final=True)
+
+
+def latencies(made: Timeline) -> int:
+    """Return how many latencies the slots of a timeline hold."""
+    return sum(count for slot in made.slots for _, count in slot.heat)
+
+
+def test_what_was_due_before_the_first_attempt_is_caught_up() -> None:
+    """Record 26 was due when the client first tried to connect: with it latency begins, in the middle of a block."""
+    caught_up, late, worst = told(run_of(session(attempted_us=due_us(26))))
+
+    assert (25, TOTAL - 25, 1_000_025) == (caught_up, late, worst)
+
+
+def test_catch_up_is_in_the_headline_and_passes() -> None:
+    """It is no fault, and it is not hidden."""
+    made = judged(run_of(session(attempted_us=due_us(26))))
+
+    assert ("PASS", True) == (made.verdict, made.headline.endswith(" · p99 1.0 ms · 25 caught up"))
+    assert not judged(run_of(session())).headline.endswith("caught up")
+
+
+def test_a_server_that_is_slow_to_admit_is_late() -> None:
+    """The boundary is the attempt and not the grant: what was due between the two is latency."""
+    slow = session(attempted_us=due_us(1), later_us=5_000_000)
+
+    assert (0, TOTAL) == told(run_of(slow))[:2]
+
+
+def test_without_an_attempt_nothing_is_caught_up() -> None:
+    """A writer that does not say when it tried may have been there all the time."""
+    assert (0, TOTAL, None) == told(run_of(session()))
+
+
+def test_what_a_later_session_receives_is_latency() -> None:
+    """A client that was stopped and started again had been there: its own second attempt does not count."""
+    first = session(last=30, reason="shutdown", attempted_us=due_us(6))
+    again = session(2, 2, first=31, attempted_us=due_us(51))
+
+    assert (5, TOTAL - 5) == told(run_of(first, again))[:2]
+
+
+def test_a_session_that_logged_nothing_was_the_first_all_the_same() -> None:
+    """The ledger has its subscription: the process crashed before it wrote a line."""
+    files = run_of(session(1, 1, last=0, reason=None), session(2, 2, attempted_us=due_us(26)))
+    del files[log_source("client-1")]
+    books = fold({**files, log_source("client-1"): []})
+    made = snapshot(books, final=True)
+
+    assert (0, TOTAL) == (made.summary.totals.catch_up, latencies(made.timeline))
+
+
+def test_the_clocks_are_told_apart() -> None:
+    """The attempt is by the client's clock, which the offset of each block corrects."""
+    offset = {number: {"clock_offset_us": 10_000} for number in range(1, 7)}
+
+    assert 25 == told(run_of(session(attempted_us=due_us(26), changes=offset)))[0]
+
+
+def test_without_a_schedule_nothing_is_caught_up() -> None:
+    """At rate 0 nothing is due."""
+    made = judged(run_of(session(attempted_us=due_us(26)), rate=0))
+
+    assert (0, Quantiles(), Quantiles()) == (made.totals.catch_up, made.catch_up_ns, made.latency_ns)
+
+
+def test_a_client_that_caught_up_with_everything_has_no_latency() -> None:
+    """It came when all was due: its transit does not stand for a latency."""
+    made = judged(run_of(session(attempted_us=due_us(TOTAL + 1))))
+
+    assert (TOTAL, Quantiles()) == (made.totals.catch_up, made.latency_ns)
+    assert made.headline.endswith(f" · p99 - · {TOTAL} caught up")
+
+
+def test_the_timeline_has_no_catch_up() -> None:
+    """Slots tell latency without it, and a lane is blank where there was nothing else."""
+    files = run_of(session(attempted_us=due_us(TOTAL + 1)))
+    made = snapshot_of(files).timeline
+
+    assert TOTAL == sum(slot.messages for slot in made.slots)
+    assert all(slot.latency is None and slot.transit is not None for slot in made.slots if slot.messages)
+    assert {None} == set(made.lanes[0].worst)
+
+
+@pytest.mark.parametrize(
+    ("expression", "holds"),
+    [
+        ("catch_up==25", True),
+        ("catch_up==0", False),
+        ("catch_up{client:*}<=25", True),
+        ("catch_up.max<1.1ms", True),
+        ("catch_up.p99<1ms", False),
+        ("catch_up{client:client-1}.max<1ms", False),
+        ("latency.min>1.000025ms", True),
+    ],
+)
+def test_thresholds_can_name_it(expression: str, holds: bool) -> None:
+    """Its count, and with a statistic how late it was; latency is without it."""
+    (found,) = judged(run_of(session(attempted_us=due_us(26))), parse(expression)).thresholds
+
+    assert holds == found.ok, found.detail
+
+
+@pytest.mark.parametrize("expression", ["catch_up==0", "catch_up.p99<1ms", "catch_up{client:*}.max<=0ns"])
+def test_limits_on_catch_up_hold_where_there_is_none(expression: str) -> None:
+    """Nothing was caught up later than any limit says."""
+    (found,) = judged(run_of(session()), parse(expression)).thresholds
+
+    assert found.ok, found.detail
+
+
+def crooked() -> Files:
+    """Return a run in which a block of the first session also stands in the second one's file, before its own."""
+    first = session(last=30, reason="shutdown", attempted_us=due_us(16))
+    again = session(2, 2, first=31, attempted_us=due_us(51))
+    files = run_of(first, again)
+    files[log_source("client-1", 2)].insert(1, files[log_source("client-1")][1])
+    files[log_source("client-1", 7)] = files[log_source("client-1")][:2]
+    return files
+
+
+def test_the_order_of_reading_does_not_matter() -> None:
+    """Files that are read in any order, line by line or at once, with questions in between, give the same."""
+    files = crooked()
+    expected = snapshot_of(files)
+    assert 15 == expected.summary.totals.catch_up
+    assert TOTAL - 15 == latencies(expected.timeline)
+    for order in permutations(files):
+        assert expected == snapshot_of({source: files[source] for source in order})
+    for seed in range(50):
+        assert expected == read_by_turns(files, random.Random(seed))
+
+
+def read_by_turns(files: Files, dice: random.Random) -> Snapshot:
+    """Return the snapshot of files whose lines are read by turns."""
+    books = RunBooks(RUN)
+    books.take_sources(files)
+    waiting = {source: list(lines) for source, lines in files.items()}
+    while waiting:
+        source = dice.choice(list(waiting))
+        books.take(source, waiting[source].pop(0))
+        if dice.random() < 0.2:
+            snapshot(books, final=False)
+        if not waiting[source]:
+            del waiting[source]
+    return snapshot(books, final=True)
+
+
+class Kept:
+    """What turned out to be latency."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.catch_up = CatchUp(self.take)
+
+    def take(self, _at_us: int, some: Counted) -> None:
+        """Take latencies."""
+        self.count += some.total
+
+
+EVENTS = st.lists(st.tuples(st.integers(1, 3), st.lists(st.integers(0, 40), max_size=5)), min_size=1, max_size=12)
+
+
+@given(EVENTS, st.permutations([1, 2, 3]), st.randoms(use_true_random=False))
+def test_any_order_of_open_lines_and_blocks_gives_the_same(
+    events: list[tuple[int, list[int]]], fences: list[int], dice: random.Random
+) -> None:
+    """What is caught up is what the session with the lowest fence received of what was due before its attempt."""
+    attempts = {1: 10, 2: 20, 3: 30}
+    steps: Iterable[tuple[int, list[int] | None]] = [*events, *((number, None) for number in attempts)]
+    every = list(steps)
+    dice.shuffle(every)
+    kept, late = Kept(), 0
+    for number, dues in every:
+        if dues is None:
+            kept.catch_up.opened(fences[number - 1], number, attempts[number])
+        elif dues:
+            came = [due + 1000 for due in dues]
+            late += len(kept.catch_up.take(number, came, [1_000_000] * len(dues), 0))
+    first = fences.index(1) + 1
+    early = [due for number, dues in events if number == first for due in dues if due < attempts[first]]
+
+    assert len(early) == kept.catch_up.histogram.count
+    assert sum(len(dues) for _, dues in events) == late + kept.count + len(early)
+
+
+def test_it_is_kept_as_finely_as_time_is_told() -> None:
+    """What turns out to be latency can be entered into any slot."""
+    assert PLACE_US == FINEST_US
+
+
+def test_a_summary_without_the_fields_is_read() -> None:
+    """The closed runs of a collector that did not know of catch-up are shown, and say nothing of it."""
+    text = summary.encode(judged(run_of(session(attempted_us=due_us(26)))))
+    older = json.loads(text)
+    for place in (older, older["totals"], older["clients"][0]):
+        for name in ("catch_up", "catch_up_ns"):
+            place.pop(name, None)
+    made = summary.decode(json.dumps(older).encode())
+
+    assert (None, Quantiles()) == (made.totals.catch_up, made.catch_up_ns)
+    assert "caught up..." not in terminal.final(view(Snapshot(made, empty(RUN)), ""))
+    assert "caught up..." in terminal.final(view(Snapshot(summary.decode(text), empty(RUN)), ""))

@@ -1,0 +1,266 @@
+"""Tests of which clients of an external feed are held against each other."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.collector.reconcile import sample
+from services.collector.reconcile.books import RunBooks
+from services.collector.reconcile.onesided import comparable, one_sided_accounts
+from services.collector.reconcile.snapshot import snapshot
+from services.collector.reconcile.summarise import reconcile
+from services.contract import summary
+from services.contract.fields import utc_text
+from services.contract.foreign import HeardMessage
+from services.contract.summary import Summary
+from tests.unit.collector.books_factory import RUN, START_US
+from tests.unit.collector.reconcile.heard_factory import books
+from tests.unit.collector.reconcile.numbering_factory import client, own, plain, record, shared, without
+
+
+def logs_of(*received: list[HeardMessage]) -> list[Any]:
+    """Return the logs of clients that received these messages."""
+    return [client(f"client-{number}", messages) for number, messages in enumerate(received, 1)]
+
+
+def judged(*received: list[HeardMessage]) -> Summary:
+    """Return the final summary of clients that received these messages."""
+    return reconcile(books(*logs_of(*received)), final=True)
+
+
+def missing(*received: list[HeardMessage]) -> list[tuple[int, dict[str, int]]]:
+    """Return how many messages each client is missing, and by which cause."""
+    accounts = one_sided_accounts(books(*logs_of(*received)), final=True)
+    return [(one.missing_count, {cause: count for cause, count in one.by_cause.items() if count}) for one in accounts]
+
+
+def detail(told: Summary, name: str) -> str:
+    """Return what is said of one check."""
+    return next(check.detail for check in told.checks if check.name == name)
+
+
+def groups(*received: list[HeardMessage]) -> list[list[str]]:
+    """Return the groups of clients that received these messages of a feed without keys."""
+    made = books(*logs_of(*received))
+    return comparable(made, sorted(made.logs)).members(None)
+
+
+def beats(offset: int) -> Any:
+    """Return bodies of which every hundredth holds a time, as heartbeats do."""
+    return lambda seq: f"at {seq + offset}" if seq % 100 == 99 else plain(seq)
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+@pytest.mark.parametrize("begins_us", [(0, 2_500_000), tuple(range(0, 2_400_000, 200_000)), (0, 7_000)])
+def test_numbers_of_a_connection_are_not_compared(begins_us: tuple[int, ...], stamped: bool) -> None:
+    """A client that came later is at lower numbers, and lacks nothing; other contents now and then are no conflict."""
+    received = [own(at, 550 - at // 10_000, stamped=stamped, body=beats(at)) for at in begins_us]
+    told = judged(*received)
+
+    assert ("PASS", 0) == (told.verdict, told.totals.missing)
+    assert "are of their own connections: not compared" in detail(told, "complete")
+    assert told.spread_ns.max is None
+
+
+def test_what_is_not_compared_is_said() -> None:
+    """The detail of completeness names the clients."""
+    told = judged(own(0, 300), own(900_000, 200))
+
+    assert (
+        "500 of 500 delivered, by the feed's own numbers;"
+        " numbers of client-1 and client-2 are of their own connections: not compared"
+    ) == detail(told, "complete")
+
+
+def test_two_connections_begun_at_one_time_are_known_by_a_third() -> None:
+    """Times of two connections begun within a tenth of a millisecond say nothing; those of a third show the kind."""
+    assert [["client-1"], ["client-2"], ["client-3"]] == groups(
+        own(0, 300, body=beats(0)), own(100, 300, body=beats(100)), own(60_000, 294, body=beats(6))
+    )
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+def test_a_further_time_in_a_record_is_no_conflict(stamped: bool) -> None:
+    """Connections begun at one time are compared, and heartbeats that differ in a second time do not conflict."""
+
+    def beat(begins_us: int) -> Any:
+        return lambda seq: utc_text(START_US + begins_us + seq * 10_000) if seq % 100 == 99 else plain(seq)
+
+    told = judged(*(own(at, 3000, stamped=stamped, body=beat(at), jitter_us=300) for at in (0, 200)))
+
+    assert ("PASS", "0 damaged lines") == (told.verdict, detail(told, "intact"))
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+def test_a_greeting_shows_that_numbers_are_of_a_connection(stamped: bool) -> None:
+    """Connections begun at one time whose first records differ count for themselves."""
+
+    def greeted(begins_us: int) -> Any:
+        return lambda seq: plain(seq) if seq else f"connection {begins_us}"
+
+    received = [own(at, 3000, stamped=stamped, body=greeted(at)) for at in (0, 200)]
+
+    assert [["client-1"], ["client-2"]] == groups(*received)
+
+
+def test_a_clients_own_gaps_count() -> None:
+    """What is missing between its own first and last number is missing, and no other client can have seen it."""
+    assert [(2, {"not_seen": 2}), (0, {})] == missing(without(own(0, 300), 40, 41), own(900_000, 200))
+
+
+@pytest.mark.parametrize("stamp", ["send", "record", None])
+@pytest.mark.parametrize("first", [0, 1, 300])
+def test_a_shared_stream_is_compared(stamp: str | None, first: int) -> None:
+    """A stamp of every send may differ: what another client received of a stream is missing, also at its end."""
+    received = [shared(first, first + 900, stamp=stamp, seed=seed) for seed in range(3)]
+    received[1] = without(received[1], first + 40, *range(first + 500, first + 901))
+
+    assert [(0, {}), (402, {"sent_not_logged": 402}), (0, {})] == missing(*received)
+
+
+@pytest.mark.parametrize("stamp", ["send", "record", None])
+@pytest.mark.parametrize(("first", "second"), [(0, 2_500_000), (2_000_000, 4_500_000), (8_000_000, 8_400_000)])
+def test_a_stream_that_is_replayed_from_its_start_is_compared(stamp: str | None, first: int, second: int) -> None:
+    """Clients that are sent everything when they join, and go on live, received one stream."""
+    received = [shared(1, 1000, stamp=stamp, joins_us=at, seed=at) for at in (first, second)]
+    received[1] = without(received[1], 77)
+
+    assert [(0, {}), (1, {"sent_not_logged": 1})] == missing(*received)
+
+
+def test_a_stream_that_is_replayed_to_a_client_that_came_after_another_is_compared() -> None:
+    """One client has left before the other is sent the same records again."""
+    left = client("client-1", shared(1, 400), reason="shutdown")
+    made = books(left, client("client-2", without(shared(1, 1000, joins_us=9_000_000), 77)))
+
+    assert [0, 1] == [one.by_cause["sent_not_logged"] for one in one_sided_accounts(made, final=True)]
+
+
+@pytest.mark.parametrize("stamp", ["send", "record", None])
+def test_clients_of_two_servers_are_compared_among_themselves(stamp: str | None) -> None:
+    """Two servers that count for themselves make two groups; within each a loss is known by the other client."""
+    one, other = (lambda seq: f"one {seq}"), (lambda seq: f"other {seq}")
+    received = [shared(5, 400, body=body, stamp=stamp, seed=seed) for seed, body in enumerate((one, other, one, other))]
+    received[3] = without(received[3], 9)
+    told = judged(*received)
+
+    assert [["client-1", "client-3"], ["client-2", "client-4"]] == groups(*received)
+    assert [0, 0, 0, 1] == [one.missing for one in told.clients]
+    assert 1 == told.missing_by_cause.sent_not_logged
+    assert (
+        "(client-1, client-3) and (client-2, client-4) have other records under the same numbers:"
+        " not compared with each other"
+    ) in detail(told, "complete")
+
+
+@pytest.mark.parametrize("stamp", ["send", "record", None])
+@pytest.mark.parametrize("first", [0, 700])
+def test_a_few_different_records_prevent_a_pass(stamp: str | None, first: int) -> None:
+    """Three conflicts among two thousand equal records are reported with their numbers, and nothing is missing."""
+    wrong = {first + 17, first + 18, first + 1999}
+    told = judged(
+        shared(first, first + 1999, stamp=stamp, seed=1),
+        shared(first, first + 1999, stamp=stamp, seed=2, body=lambda seq: "wrong" if seq in wrong else plain(seq)),
+    )
+    numbers = f"{first + 17:,}–{first + 18:,}, {first + 1999:,}"
+
+    assert ("FAIL", 0) == (told.verdict, told.totals.missing)
+    assert [f"client-1 and client-2 have different records under 3 numbers: {numbers}"] == told.reasons
+    assert "0 damaged lines, 3 numbers with different records" == detail(told, "intact")
+
+
+def test_the_client_that_differs_is_named() -> None:
+    """Of three clients the one that holds something else than the two others is named."""
+    wrong = shared(5, 100, body=lambda seq: "wrong" if seq == 50 else plain(seq))
+
+    assert ["client-2 and client-1 have different records under 1 number: 50"] == judged(
+        wrong, shared(5, 100), shared(5, 100)
+    ).reasons
+
+
+def test_most_records_must_differ() -> None:
+    """Clients whose records differ under most numbers are not compared; under fewer than half, these are conflicts."""
+    few, most = (
+        judged(shared(5, 400), shared(5, 400, body=lambda seq, part=part: f"{seq % 10 < part} {seq}"))  # type: ignore[misc]
+        for part in (0, 10)
+    )
+
+    assert ("PASS", "PASS") == (few.verdict, most.verdict)
+    some = judged(
+        shared(5, 404, body=lambda seq: f"{seq % 10 < 3} {seq}"), shared(5, 404, body=lambda seq: f"False {seq}")
+    )
+
+    assert "client-1 and client-2 have different records under 120 numbers" in some.headline
+
+
+def test_sequences_of_a_feed_with_keys_are_judged_one_by_one() -> None:
+    """Where one sequence counts per connection and another one is shared, only the first is not compared."""
+
+    def received(begins_us: int, *lost: int) -> list[HeardMessage]:
+        a = [record(seq, START_US + begins_us + seq * 10_000, key="a") for seq in range(300)]
+        b = [record(seq, START_US + seq * 10_000, key="b") for seq in range(500, 900) if seq not in lost]
+        return sorted([*a, *b], key=lambda one: one.received_at)
+
+    told = judged(received(0), received(1_500_000, 600))
+
+    assert [0, 1] == [one.missing for one in told.clients]
+    assert 1 == told.missing_by_cause.sent_not_logged
+    assert "not compared in 1 of 2 sequences" in detail(told, "complete")
+
+
+def test_thousands_of_clients_are_grouped() -> None:
+    """Clients that each count for themselves are told apart though each is compared with a few others."""
+    assert 300 == len(groups(*(own(at * 5_000, 20) for at in range(300))))
+
+
+def test_without_its_open_line_no_record_of_a_file_is_compared() -> None:
+    """A file without its first line does not say where the time is; a copy that does is compared, read in any order."""
+    wrong = shared(5, 104, seed=2, body=lambda seq: "wrong" if seq == 9 else plain(seq))
+    whole, other = logs_of(shared(5, 104), wrong)
+    (source,) = other
+    headless = {source: other[source][1:]}
+    copy = {type(source)(RUN, source.client, "copy.jsonl"): other[source]}
+
+    assert b"different records" not in told(books(whole, headless))
+    both = {told(books(whole, *parts)) for parts in ((headless, copy), (copy, headless))}
+    assert 1 == len(both)
+    assert b"different records under 1 number: 9" in both.pop()
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.tuples(st.sampled_from(["own", "shared"]), st.integers(0, 40), st.integers(0, 3)), max_size=4),
+    st.randoms(use_true_random=False),
+)
+def test_the_order_of_reading_does_not_matter(kinds: Any, chance: random.Random) -> None:
+    """Lines of files in any order, asked meanwhile, with a sample that is full: the same summary."""
+    received = [
+        own(delay * 1000, 60, body=beats(wrong)) if kind == "own" else shared(wrong, 60, seed=delay)
+        for kind, delay, wrong in kinds
+    ]
+    logs = logs_of(*received)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample, "CLUSTERS", 3)
+        patch.setattr(sample, "ENTRIES", 40)
+        patch.setattr(sample, "LEAST", 1)
+        expected = told(books(*logs))
+        waiting = [(source, list(lines)) for one in logs for source, lines in one.items()]
+        made = RunBooks(RUN)
+        while waiting:
+            source, lines = chance.choice(waiting)
+            made.take(source, lines.pop(0))
+            if chance.random() < 0.3:
+                snapshot(made, final=False)
+            waiting = [one for one in waiting if one[1]]
+
+        assert expected == told(made)
+
+
+def told(made: RunBooks) -> bytes:
+    """Return all that is told of a run."""
+    return summary.encode(reconcile(made, final=True))

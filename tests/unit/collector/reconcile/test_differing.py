@@ -1,0 +1,57 @@
+"""Tests of what is said of clients that received different records under the same numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.collector.reconcile.comparable import Groups
+from services.collector.reconcile.differing import conflict_sentences, not_compared
+from services.collector.reconcile.onesided import comparable
+from tests.unit.collector.reconcile.heard_factory import books
+from tests.unit.collector.reconcile.numbering_factory import client, plain, shared
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        (Groups(), ""),
+        (Groups({None: {"a": 0, "b": 0}}), ""),
+        (
+            Groups({None: {"a": 0, "b": 1}}, frozenset({"a", "b"})),
+            "numbers of a and b are of their own connections: not compared",
+        ),
+        (
+            Groups({None: {"a": 0, "b": 1, "c": 2}}, frozenset({"a", "b", "c"})),
+            "numbers of a, b, c are of their own connections: not compared",
+        ),
+        (Groups({None: {"a": 0, "b": 1}}), "a and b have other records under the same numbers: not compared"),
+        (
+            Groups({None: {"a": 0, "b": 1, "c": 0}}),
+            "(a, c) and (b) have other records under the same numbers: not compared with each other",
+        ),
+        (
+            Groups({"x": {"a": 0, "b": 1}, "y": {"a": 0, "b": 0}}),
+            "a and b have other records under the same numbers: not compared in 1 of 2 sequences",
+        ),
+    ],
+)
+def test_what_is_not_compared_is_said_with_its_reason(groups: Groups, expected: str) -> None:
+    """Clients that count per connection, and groups of clients, are named; nothing is said where all are compared."""
+    assert expected == not_compared(groups)
+
+
+def test_conflicts_are_counted_once_a_number() -> None:
+    """Two clients that differ from a third under one number make two sentences and one number."""
+    made = books(
+        client("a", shared(5, 90)),
+        client("b", shared(5, 90, body=lambda seq: "b" if seq == 9 else plain(seq))),
+        client("c", shared(5, 90, body=lambda seq: "c" if seq in (9, 11) else plain(seq))),
+    )
+
+    assert (
+        2,
+        (
+            "a and c have different records under 2 numbers: 9, 11",
+            "a and b have different records under 1 number: 9",
+        ),
+    ) == conflict_sentences(made.times.comparison, comparable(made, sorted(made.logs)))

@@ -1,0 +1,79 @@
+"""Tests of how long a feed may go without a record."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.collector.reconcile.heard import Arrivals, HeardNote
+from services.collector.reconcile.rhythm import FACTOR, FLOOR_US, Rhythm, rhythm
+from tests.unit.collector.reconcile.heard_factory import books, log, message
+
+
+def note(place: int, moments: list[int], connection: tuple[int, int] = (1, 1)) -> HeardNote:
+    """Return what is kept of a block whose messages came at these moments."""
+    heard = (place, place + len(moments) - 1)
+    return HeardNote(heard, max(moments), (), connection, arrivals=Arrivals.of(moments))
+
+
+def test_intervals_within_and_between_blocks_count() -> None:
+    """Records of one moment are one arrival, and the longest interval may lie between two blocks."""
+    assert Rhythm(60, 3, 40) == rhythm([note(1, [0, 0, 10]), note(4, [50, 60])])
+    assert Rhythm(50, 2, 40) == rhythm([note(1, [0, 10]), note(3, [10, 50, 50]), note(6, [50])])
+
+
+def test_an_absence_is_no_interval() -> None:
+    """What lies between two connections, two sessions or around damage is not the feed's rhythm."""
+    for later in (note(3, [900, 910], (1, 2)), note(1, [900, 910], (2, 1)), note(5, [900, 910])):
+        assert Rhythm(910, 2, 10) == rhythm([note(1, [0, 10]), later])
+
+
+def test_without_a_time_there_is_no_arrival() -> None:
+    """A block whose times cannot be read says nothing, and nothing is said across it."""
+    undated = HeardNote((3, 3), 0, ())
+
+    assert Rhythm(90, 0, 0) == rhythm([note(1, [0, 0]), undated, note(4, [90])])
+    assert Rhythm(None, 0, 0) == rhythm([])
+    assert Arrivals.of([]) is None
+
+
+def test_the_limit_has_a_floor() -> None:
+    """Three times the longest interval, and never less than five seconds; from three intervals on."""
+    assert FLOOR_US == Rhythm(0, 3, 10).limit_us
+    assert FACTOR * 4_000_000 == Rhythm(0, 3, 4_000_000).limit_us
+    assert (False, True) == (Rhythm(0, 2, 1).is_known, Rhythm(0, 3, 1).is_known)
+
+
+def test_silence_is_more_than_the_limit() -> None:
+    """The operator's limit comes first; without one an unknown rhythm is as doubtful as a silence."""
+    known, unknown = Rhythm(0, 3, 10), Rhythm(0, 2, 10)
+
+    assert [False, True] == [known.is_silent(quiet, None) for quiet in (FLOOR_US, FLOOR_US + 1)]
+    assert [False, True] == [unknown.is_silent(quiet, 1) for quiet in (1_000_000, 1_000_001)]
+    assert unknown.is_silent(0, None)
+
+
+@given(
+    st.lists(st.integers(0, 50), min_size=1, max_size=40), st.integers(1, 9), st.integers(1, 9),
+    st.randoms(use_true_random=False),
+)  # fmt: skip
+def test_neither_blocks_nor_the_order_of_reading_matter(
+    places: list[int], size: int, other_size: int, dice: random.Random
+) -> None:
+    """However the records are cut into blocks, and in whatever order the lines are read, the rhythm is the same."""
+    records = [message(None, place) for place in sorted(places)]
+    moments = sorted(set(places))
+    longest = max((later - earlier for earlier, later in pairwise(moments)), default=0)
+    found = []
+    for parts in (size, other_size):
+        ((source, lines),) = log("client-1", records, size=parts).items()
+        blocks = lines[1:-1]
+        dice.shuffle(blocks)
+        made = books({source: [lines[0], *blocks, lines[-1]]})
+        found.append(rhythm(made.logs["client-1"].heard.notes()))
+
+    assert found[0] == found[1]
+    assert (len(moments) - 1, longest * 10_000) == (found[0].intervals, found[0].longest_us)

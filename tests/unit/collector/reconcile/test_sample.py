@@ -1,0 +1,128 @@
+"""Tests of the sample of what clients received under the same numbers."""
+
+from __future__ import annotations
+
+import random
+from zlib import crc32
+
+import pytest
+
+from services.collector.reconcile import sample
+from services.collector.reconcile.sample import CLUSTER, CLUSTERS, Sample
+from services.contract.foreign import HeardMessage
+from tests.unit.collector.reconcile.heard_factory import heard
+
+
+def take(made: Sample, client: str, seqs: list[int], key: str | None = None) -> None:
+    """Enter messages of consecutive numbers, which came a millisecond after the start of their sequence."""
+    messages = heard(seqs, key=key)
+    texts = [b"%d" % seq for seq in seqs]
+    moments = {one.received_at: 1000 + seqs[0] for one in messages}
+    made.take(client, key, seqs[0], range(len(seqs)), messages, texts, moments)
+
+
+def test_a_short_run_is_kept_whole() -> None:
+    """Of every number there is the digest, the time of sending and the time of arrival."""
+    made = Sample()
+    take(made, "client-1", [3, 4])
+
+    assert {
+        "client-1": {(None, 3): (crc32(b"3"), b"3", 3, 1003), (None, 4): (crc32(b"4"), b"4", 3, 1003)}
+    } == made.facts([None])
+
+
+def test_a_number_that_came_twice_says_nothing() -> None:
+    """When a client received a number twice, neither of the two is compared."""
+    made = Sample()
+    take(made, "client-1", [3, 4])
+    take(made, "client-1", [4, 5])
+
+    assert [(None, 3), (None, 5)] == sorted(made.facts([None])["client-1"])
+
+
+def test_sequences_are_asked_for_by_key() -> None:
+    """A feed without keys and one with an empty key are two sequences."""
+    made = Sample()
+    take(made, "client-1", [3])
+    take(made, "client-1", [3], key="")
+
+    assert [("", 3)] == list(made.facts([""])["client-1"])
+
+
+def test_memory_is_bounded() -> None:
+    """All clients keep the same few numbers of a long run."""
+    made = Sample()
+    for first in range(0, 100_000, 100):
+        for client in ("client-1", "client-2"):
+            take(made, client, list(range(first, first + 100)))
+    facts = made.facts([None])
+
+    assert facts["client-1"].keys() == facts["client-2"].keys()
+    assert CLUSTERS * CLUSTER - CLUSTER <= len(facts["client-1"]) <= CLUSTERS * CLUSTER
+
+
+def test_many_clients_keep_fewer_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Facts of all clients together are bounded, down to a few clusters that are always kept."""
+    monkeypatch.setattr(sample, "ENTRIES", 500)
+    made = Sample()
+    for client in range(20):
+        take(made, f"client-{client}", list(range(800)))
+
+    assert {sample.LEAST * CLUSTER} == {len(facts) for facts in made.facts([None]).values()}
+
+
+def test_the_same_numbers_are_kept_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which numbers are kept depends on what was received alone."""
+    monkeypatch.setattr(sample, "CLUSTERS", 5)
+    monkeypatch.setattr(sample, "ENTRIES", 60)
+    parts: list[tuple[str, list[int], str | None]] = [
+        (client, list(range(first, first + 10)), key)
+        for client in ("client-1", "client-2", "client-3")
+        for first in range(0, 300, 10)
+        for key in (None, "a")
+    ]
+    found = []
+    for seed in range(5):
+        made = Sample()
+        random.Random(seed).shuffle(parts)
+        for place, (client, seqs, key) in enumerate(parts):
+            take(made, client, seqs, key)
+            if place % 40 == seed:
+                made.facts([None])
+        found.append(made.facts([None, "a"]))
+
+    assert [found[0]] * 5 == found
+
+
+def test_the_version_rises_with_what_is_sampled() -> None:
+    """Who has judged a sample judges it again only after something was entered."""
+    made = Sample()
+    take(made, "client-1", [3])
+    version = made.version
+    made.facts([None])
+
+    assert version == made.version
+    take(made, "client-1", [4])
+    assert version < made.version
+
+
+def test_a_message_without_a_time_of_sending_has_none() -> None:
+    """Of a feed that does not stamp its records only arrival is known."""
+    made = Sample()
+    message = HeardMessage(3, "x", None, heard([3])[0].record)
+    made.take("client-1", None, 3, [0], [message], [b"y"], {"x": 5})
+
+    assert {(None, 3): (crc32(b"y"), b"y", None, 5)} == made.facts([None])["client-1"]
+
+
+def test_of_a_long_record_a_digest_is_kept() -> None:
+    """Two long records that differ in a time alone have one, and others have not."""
+    at_us, found = 1_795_332_600_000_000, []
+    for text in (b"2026-11-22T07:30:00Z", b"2026-11-22T07:31:00Z", b"else"):
+        made = Sample()
+        message = HeardMessage(3, "x", None, heard([3])[0].record)
+        made.take("client-1", None, 3, [0], [message], [text + b"." * 2000], {"x": at_us})
+        found.append(made.facts([None])["client-1"][None, 3].text)
+
+    assert found[0] == found[1] != found[2]
+    assert 8 == len(found[0])

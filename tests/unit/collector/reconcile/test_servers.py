@@ -1,0 +1,239 @@
+"""Tests of services/collector/reconcile/servers.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import permutations
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.contract import ledger
+from services.contract.summary import Summary
+from tests.unit.collector.books_factory import (
+    RUN,
+    START_US,
+    Files,
+    Session,
+    Writer,
+    at,
+    blocks_of,
+    end,
+    fold,
+    judged,
+    leave,
+    ledger_source,
+    log_files,
+    opening,
+    receipt,
+    subscription,
+)
+
+A, B, C = "aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc"
+TOTAL = 60
+ONE = Session("client-1", 1, 1, 0, blocks_of(1, TOTAL, 10))
+OTHER = Session("client-2", 1, 2, 0, blocks_of(1, TOTAL, 10))
+
+
+def opened(instance: str, at_ms: int = 0) -> ledger.Open:
+    """Return the open line of a server that was started so many milliseconds after the run began."""
+    return msgspec.structs.replace(opening(TOTAL, 1), at=at(at_ms), instance=instance)
+
+
+def pace(at_ms: int = 0, first: int = 1, due_ms: int = 0, rate: float | None = 1000) -> ledger.Pace:
+    """Return a change of the schedule."""
+    return ledger.Pace(at=at(at_ms), first=first, due_us=START_US + due_ms * 1000, rate=rate)
+
+
+def played(instance: str, *sessions: Session, paces: tuple[ledger.Pace, ...] = (pace(),), **ends: Any) -> Writer:
+    """Return the ledger of a server that served some clients to the end."""
+    writer = Writer(ledger.codec)
+    for entry in (opened(instance), *paces):
+        writer.put(entry)
+    for session in sessions:
+        writer.put(subscription(session))
+        writer.put(ledger.Sent(at=at(0), client=session.client, fence=session.fence, through=TOTAL))
+        for index, (first, last) in enumerate(session.blocks):
+            writer.put(receipt(session, index + 1, first, last))
+    writer.put(end(TOTAL, **ends))
+    return writer
+
+
+def books(ledgers: dict[str, Writer], *sessions: Session) -> Files:
+    """Return both sides of the books of a run with several ledgers."""
+    files: Files = {ledger_source(name): writer.lines for name, writer in ledgers.items()}
+    for session in sessions:
+        files.update(log_files(session))
+    return files
+
+
+def stopped(instance: str, session: Session, through: int, *more: ledger.Entry) -> Writer:
+    """Return the ledger of a server that was killed when it had sent so much to a client."""
+    writer = Writer(ledger.codec)
+    opening_lines: list[ledger.Entry] = [opened(instance), pace(), subscription(session)]
+    for entry in opening_lines:
+        writer.put(entry)
+    writer.put(ledger.Sent(at=at(0), client=session.client, fence=session.fence, through=TOTAL))
+    for index, (first, last) in enumerate(session.blocks):
+        if last <= through:
+            writer.put(receipt(session, index + 1, first, last))
+    for entry in more:
+        writer.put(entry)
+    return writer
+
+
+def continued(instance: str, session: Session, after: int, at_ms: int, *paces: ledger.Pace, **ends: Any) -> Writer:
+    """Return the ledger of a server that was started after another one and served a client to the end."""
+    again = msgspec.structs.replace(subscription(session), at=at(at_ms), fence=session.fence + 10, first=after + 1)
+    writer = Writer(ledger.codec)
+    for entry in (opened(instance, at_ms), *paces, again):
+        writer.put(entry)
+    writer.put(ledger.Sent(at=at(at_ms), client=session.client, fence=again.fence, through=TOTAL))
+    for index, (first, last) in enumerate(session.blocks):
+        if last > after:
+            writer.put(receipt(session, index + 1, first, last, fence=again.fence))
+    writer.put(end(TOTAL, **ends))
+    return writer
+
+
+def same_in_any_order(files: Files) -> Summary:
+    """Return the summary of files, which is the same in whatever order they are read."""
+    made = [judged({source: files[source] for source in order}) for order in permutations(files)]
+
+    assert all(one == made[0] for one in made)
+    return made[0]
+
+
+def test_servers_with_one_schedule_pass() -> None:
+    """What each of them entered of it agrees, so it was one run."""
+    made = same_in_any_order(books({A: played(A, ONE), B: played(B, OTHER)}, ONE, OTHER))
+
+    assert ("PASS", []) == (made.verdict, made.reasons)
+
+
+@pytest.mark.parametrize(
+    ("paces", "record"),
+    [
+        ((pace(due_ms=800),), 1),
+        ((pace(rate=500),), 1),
+        ((pace(), pace(at_ms=30, first=31, rate=None), pace(at_ms=40, first=31, due_ms=3000)), 31),
+        ((pace(), pace(at_ms=30, first=31, rate=None)), 31),
+        ((), 1),
+    ],
+)
+def test_different_schedules_side_by_side_are_invalid(paces: tuple[ledger.Pace, ...], record: int) -> None:
+    """Whatever was delivered, it was not one run that was measured; the sentence names servers and record."""
+    made = same_in_any_order(books({A: played(A, ONE), B: played(B, OTHER, paces=paces)}, ONE, OTHER))
+    told = f"its servers played different schedules in one run: {A} and {B} differ from record {record} on"
+
+    assert ("INVALID", told) == (made.verdict, made.headline)
+
+
+def test_different_schedules_come_before_a_client_that_is_lost() -> None:
+    """What was not one run cannot fail, either."""
+    lost = Session("client-2", 1, 2, 0, blocks_of(1, 30, 10), reason=None)
+    made = judged(books({A: played(A, ONE), B: played(B, lost, paces=(pace(due_ms=800),))}, ONE, lost))
+
+    assert "INVALID" == made.verdict
+    assert "different schedules" in made.headline
+    assert any(reason.startswith("client-2 is lost") for reason in made.reasons)
+
+
+@pytest.mark.parametrize(
+    "paces",
+    [
+        (),
+        (pace(at_ms=45, first=31, due_ms=45),),
+        (pace(at_ms=45, first=31, rate=None), pace(at_ms=47, first=31, due_ms=47)),
+        (pace(at_ms=45, first=1, due_ms=45),),
+    ],
+)
+def test_a_run_that_was_continued_passes(paces: tuple[ledger.Pace, ...]) -> None:
+    """A server that is started after the last line of the one before may go on as it likes; that one lacks its end."""
+    files = books({A: stopped(A, ONE, 30), B: continued(B, ONE, 30, 40, *paces)}, ONE)
+    made = same_in_any_order(files)
+
+    assert ("PASS", []) == (made.verdict, made.reasons)
+
+
+def test_a_server_that_is_started_at_the_time_of_the_last_line_continues_it() -> None:
+    """Its clock never goes back behind the ledger, so after a clock that was set back the times are equal."""
+    files = books({A: stopped(A, ONE, 30), B: continued(B, ONE, 30, 30, pace(at_ms=30, first=31, due_ms=45))}, ONE)
+
+    assert "PASS" == judged(files).verdict
+
+
+def test_a_server_that_lived_on_when_its_run_was_continued_is_told() -> None:
+    """It was frozen, and woke: a line of its own is later than the other's first."""
+    frozen = stopped(A, ONE, 30, leave(ONE, 50, "lost"))
+    files = books({A: frozen, B: continued(B, ONE, 30, 40, pace(at_ms=40, first=31, due_ms=45))}, ONE)
+    made = same_in_any_order(files)
+
+    assert "INVALID" == made.verdict
+    assert f"{A} and {B} differ from record 31 on" in made.headline
+    assert any(reason.startswith(f"server {A}: its ledger has no end") for reason in made.reasons)
+
+
+def test_a_server_without_an_end_is_told() -> None:
+    """How late it was nobody measured; that the others were on time does not say."""
+    ending = played(B, OTHER)
+    ending.lines.pop()
+    made = same_in_any_order(books({A: played(A, ONE), B: ending}, ONE, OTHER))
+    on_time = next(check for check in made.checks if check.name == "generator on time")
+
+    assert ("INVALID", None) == (made.verdict, on_time.ok)
+    assert made.headline.startswith(f"server {B}: its ledger has no end, and no later server continued it")
+    assert on_time.detail.endswith(f"not known of server {B}")
+
+
+def test_a_server_that_took_no_part_does_not_count() -> None:
+    """It was started and refused: it sent nothing, so nothing of it is to be known."""
+    idle = Writer(ledger.codec)
+    idle.put(opened(B, 20))
+
+    assert "PASS" == judged(books({A: played(A, ONE), B: idle}, ONE)).verdict
+
+
+def test_a_copy_of_a_ledger_is_no_other_server() -> None:
+    """Neither whole nor cut short: a server is known by its open line."""
+    whole = played(A, ONE)
+    short = Writer(ledger.codec)
+    short.lines = whole.lines[:-1]
+    made = same_in_any_order(books({A: whole, "copy": whole, "short": short}, ONE))
+
+    assert ("PASS", []) == (made.verdict, made.reasons)
+
+
+def test_the_worst_server_counts() -> None:
+    """One that was late does not hide behind one that was not, whichever ended first."""
+    late: dict[str, Any] = {"late_p99_ns": 300_000_000, "late_max_ns": 900_000_000, "at": at(TOTAL + 5)}
+    lagging: dict[str, Any] = {"loop_lag_p99_ns": 400_000_000, "loop_lag_max_ns": 500_000_000, "at": at(TOTAL + 20)}
+    made = same_in_any_order(
+        books({A: played(A, ONE), B: played(B, OTHER, **late), C: played(C, **lagging)}, ONE, OTHER)
+    )
+
+    assert "INVALID" == made.verdict
+    assert {
+        "the server did not keep its schedule: p99 300.0 ms late, at most 900.0 ms, the worst of several servers",
+        f"server {C}'s event loop was 400.0 ms late (p99)",
+    } == set(made.reasons)
+
+
+def test_a_fence_that_was_given_twice_is_told() -> None:
+    """Two subscriptions of one client with one fence were granted by servers that did not know of each other."""
+    again = replace(ONE, number=2, after=30)
+    made = same_in_any_order(books({A: played(A, ONE), B: played(B, again)}, ONE))
+
+    assert ("INVALID", "client-1: fence 1 was given twice") == (made.verdict, made.headline)
+
+
+def test_the_run_is_over_when_the_last_server_has_ended() -> None:
+    """The summary is dated by it; one that abandoned the run before is told all the same."""
+    files = books({A: played(A, ONE), B: played(B, OTHER, at=at(90), reason="abandoned")}, ONE, OTHER)
+
+    assert at(90) == fold(files).ended_at
+    for moment in (20, 90):
+        files = books({A: played(A, ONE), B: played(B, OTHER, at=at(moment), reason="abandoned")}, ONE, OTHER)
+        assert any("abandoned" in reason for reason in judged(files).reasons)
+    assert RUN == judged(files).run

@@ -1,0 +1,124 @@
+"""Tests of the numbers in whose places records stand that cannot be read."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.collector.reconcile.onesided import HeardAccount, one_sided_accounts
+from services.collector.reconcile.summarise import reconcile
+from services.collector.reconcile.unreadable import Unreadable
+from services.contract.foreign import HeardMessage
+from services.contract.ranges import Ranges
+from tests.unit.collector.reconcile.heard_factory import books, heard, log, message
+
+
+def came(*seqs: int | str) -> list[HeardMessage]:
+    """Return messages of these numbers, one after the other; ``?`` stands for one that cannot be read."""
+    return [
+        message(None if isinstance(seq, str) else seq, place, unreadable=isinstance(seq, str))
+        for place, seq in enumerate(seqs)
+    ]
+
+
+def account(*logs: Any) -> HeardAccount:
+    """Return the first client's account."""
+    return one_sided_accounts(books(*logs), final=True)[0]
+
+
+def figures(found: HeardAccount) -> tuple[int, int, int, int]:
+    """Return expected, received, missing and unreadable numbers."""
+    return found.expected, found.received, found.missing_count, found.unreadable_count
+
+
+def test_what_cannot_be_read_is_not_missing() -> None:
+    """A number is not missing where a record stands that cannot be read, whatever another client received."""
+    found = account(log("client-1", came(1, 2, "?", 4, "?", "?", 7)), log("client-2", heard(range(1, 8))))
+
+    assert (7, 4, 0, 3) == figures(found)
+    assert {None: [(3, 3), (5, 6)]} == {key: numbers.spans() for key, numbers in found.unreadable.items()}
+
+
+def test_no_more_than_there_are() -> None:
+    """An unreadable record stands for one number at most, and only between its neighbours."""
+    assert (9, 4, 4, 1) == figures(account(log("client-1", came(1, "?", 5, 8, 9, "?"))))
+    assert (9, 6, 3, 0) == figures(account(log("client-1", came(1, 2, "?", 3, 4, 8, 9))))
+
+
+def test_a_block_between_them_changes_nothing() -> None:
+    """Holes over the edge of a block are found as well as those within one."""
+    for size in range(1, 8):
+        assert (7, 4, 0, 3) == figures(account(log("client-1", came(1, 2, "?", 4, "?", "?", 7), size=size)))
+
+
+def test_behind_the_last_number_as_well() -> None:
+    """Where others received more, unreadable records at the end stand for that."""
+    files = log("client-1", came(1, 2, "?", "?")), log("client-2", heard(range(1, 6)))
+
+    assert (5, 2, 1, 2) == figures(account(*files))
+
+
+def test_sequences_share_their_unreadable_records() -> None:
+    """Of one unreadable record only one sequence can say that it was its own."""
+    messages = [
+        message(seq, place, key=key, unreadable=seq is None)
+        for place, (seq, key) in enumerate([(1, "a"), (1, "b"), (None, None), (3, "a"), (3, "b")])
+    ]
+    found = account(log("client-1", messages))
+
+    assert (6, 4, 1, 1) == figures(found)
+
+
+def test_a_record_without_a_number_is_not_unreadable() -> None:
+    """A record that could be read, and in which no number stands, does not explain a hole."""
+    assert (3, 2, 1, 0) == figures(account(log("client-1", heard([1, None, 3]))))
+
+
+def test_a_sequence_that_begins_again_forgets_them() -> None:
+    """An unreadable record before a restart does not excuse the same number behind it."""
+    again = [
+        msgspec.structs.replace(message(seq, 10 + seq), record=msgspec.Raw(b'{"again":%d}' % seq)) for seq in (1, 2, 4)
+    ]
+    found = account(log("client-1", [*came(1, 2, "?", 4), *again]))
+
+    assert (1, 1, 0) == (found.restarts, found.missing_count, found.unreadable_count)
+
+
+def test_the_run_is_invalid_and_says_so() -> None:
+    """Neither lost nor received: no PASS, and no accusation either."""
+    made = reconcile(books(log("client-1", came(1, 2, "?", 4, 5))), final=True)
+
+    assert ("INVALID", None) == (made.verdict, next(one.ok for one in made.checks if one.name == "complete"))
+    assert (
+        "client-1: 1 number (3) not found, where records stand that cannot be read: not known to be lost"
+        == made.headline
+    )
+    assert (1, 1, 0) == (made.totals.unreadable, made.clients[0].unreadable, made.totals.missing)
+    assert "PASS" == reconcile(books(log("client-1", came(1, 2, "?", 3, 4))), final=True).verdict
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(1, 6), st.randoms(use_true_random=False))
+def test_the_order_of_reading_does_not_matter(readable: list[bool], size: int, dice: random.Random) -> None:
+    """Of numbers that all came, exactly the unreadable ones in the middle are told, and none is missing."""
+    every = [True, *readable, True]
+    messages = [message(seq, seq, unreadable=not is_good) for seq, is_good in enumerate(every, 5)]
+    ((source, lines),) = log("client-1", messages, size=size).items()
+    blocks = lines[1:-1]
+    dice.shuffle(blocks)
+    found = account({source: [lines[0], *blocks, lines[-1]]})
+
+    assert (len(every), sum(every), 0, len(every) - sum(every)) == figures(found)
+
+
+def test_asking_uses_nothing_up() -> None:
+    """The same question has the same answer again."""
+    kept = Unreadable()
+    kept.follow(None, 1, 1, (0, 0))
+    kept.count = 1
+    missing: dict[str | None, Ranges] = {None: Ranges([(2, 3)])}
+
+    assert kept.among(missing) == kept.among(missing) == {None: Ranges([(2, 2)])}

@@ -1,0 +1,28 @@
+"""Tests of how many connections the server holds."""
+
+from __future__ import annotations
+
+import resource
+
+import pytest
+
+from services.server.places import RESERVED, Places, most_connections
+
+
+def test_places_are_taken_and_given_back() -> None:
+    """There is no place beyond the most, and one again when one is given back."""
+    places = Places(lambda: 2)
+
+    assert [True, True, False] == [places.take() for _ in range(3)]
+    places.leave()
+    assert [True, False] == [places.take() for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("soft", "most"), [(256, 256 - RESERVED), (20_000, 20_000 - RESERVED), (40, 16), (resource.RLIM_INFINITY, 10**6)]
+)
+def test_connections_leave_descriptors_to_others(soft: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The most is what the limit of open files leaves beside what the server itself needs."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, soft))
+
+    assert most == most_connections()

@@ -1,0 +1,133 @@
+"""Tests of telling whether the process that wrote a ledger has ended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.server import process
+from services.server.process import Process, is_gone, own, parsed, start_of
+from tests.poll import poll_until
+
+CONTAINER = "0123456789ab"
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A process of this machine that runs until it is killed."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        yield child
+        child.kill()
+
+
+def of(child: subprocess.Popen[bytes]) -> Process:
+    """Return a child as it would name itself."""
+    me, start = own(), start_of(child.pid)
+    assert me is not None
+    assert start is not None
+    return me._replace(pid=child.pid, start=start)
+
+
+def test_a_process_is_one_text() -> None:
+    """What is written into a ledger is read back as the same process."""
+    me = own()
+
+    assert me is not None
+    assert me == parsed(str(me))
+    assert os.getpid() == me.pid
+
+
+@pytest.mark.parametrize("text", [None, "", "one", "boot host ns 1 2 3", "boot host ns x 5", "boot host ns -1 5"])
+def test_another_text_is_no_process(text: str | None) -> None:
+    """A ledger that names no process, or in another way, proves nothing."""
+    me = own()
+
+    assert parsed(text) is None
+    assert not is_gone(parsed(text), me)
+    assert not is_gone(me, None)
+
+
+def test_a_process_that_runs_is_not_gone(sleeper: subprocess.Popen[bytes]) -> None:
+    """Neither this process nor another one that runs is taken for gone."""
+    me = own()
+
+    assert not is_gone(me, me)
+    assert not is_gone(of(sleeper), me)
+
+
+def test_a_killed_process_is_gone_even_before_its_parent_looks(sleeper: subprocess.Popen[bytes]) -> None:
+    """A process that was killed has ended, whether or not its parent has waited for it."""
+    writer, me = of(sleeper), own()
+    sleeper.kill()
+    poll_until(lambda: is_gone(writer, me), "the killed process is gone", 10, 0.01)
+    assert sleeper.returncode is None
+    sleeper.wait()
+
+    assert is_gone(writer, me)
+
+
+def test_a_stopped_process_is_not_gone(sleeper: subprocess.Popen[bytes]) -> None:
+    """A process that was stopped by a signal may go on."""
+    writer, me = of(sleeper), own()
+    sleeper.send_signal(19)
+    stat = Path(f"/proc/{sleeper.pid}/stat")
+    poll_until(lambda: ") T " in stat.read_text(), "the process is stopped", 10, 0.01)
+
+    assert not is_gone(writer, me)
+
+
+def test_a_pid_that_was_used_again_is_gone() -> None:
+    """The process of a pid is the same only if it started at the same time."""
+    me = own()
+    assert me is not None
+
+    assert is_gone(me._replace(start="1"), me)
+
+
+def test_a_container_that_was_started_again_has_no_former_processes() -> None:
+    """The same container with another pid namespace was restarted; another host of this kind says nothing."""
+    me = own()
+    assert me is not None
+    inside = me._replace(host=CONTAINER)
+
+    assert is_gone(inside._replace(namespace="1"), inside)
+    assert not is_gone(me._replace(namespace="1"), me)
+    assert not is_gone(inside, inside._replace(host="ba9876543210"))
+    assert not is_gone(inside._replace(boot="another"), inside)
+
+
+def test_a_process_that_proc_hides_is_not_gone(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where /proc does not show a process of another user, a signal that may not be sent tells that it is there."""
+    writer, me = of(sleeper), own()
+
+    def refuse(_pid: int, number: int) -> None:
+        assert number == 0
+        raise PermissionError
+
+    monkeypatch.setattr(process, "PROC", tmp_path)
+    monkeypatch.setattr(os, "kill", refuse)
+
+    assert not is_gone(writer, me)
+
+
+def test_without_proc_there_is_no_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A system that does not tell about its processes has none to name."""
+    monkeypatch.setattr(process, "PROC", tmp_path)
+
+    assert own() is None
+
+
+def test_a_name_with_brackets_is_read_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The name of a process may hold spaces and brackets."""
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/stat").write_text(f"7 (a) S (b 1) R {' '.join(str(number) for number in range(4, 30))}")
+    monkeypatch.setattr(process, "PROC", tmp_path)
+
+    assert "22" == start_of(7)

@@ -1,0 +1,32 @@
+"""Tests of what is counted and logged of refusals."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from services.runtime.jsonlogs import Sparingly
+from services.server.refusals import Refusals
+
+
+def test_all_are_counted_and_few_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A flood of refusals is counted whole, and logged once a second, each line with how many were left out."""
+    refusals = Refusals()
+    for _ in range(1000):
+        refusals.note("protocol", "peer refused", peer="10.0.0.7")
+    refusals.note("full", "connection refused")
+
+    assert (1000, 1, 0) == tuple(refusals.counts[cause] for cause in ("protocol", "full", "fault"))
+    assert ["peer refused", "connection refused"] == caplog.messages
+    refusals._sparingly["peer refused"] = Sparingly()
+    refusals.note("protocol", "peer refused", peer="10.0.0.7")
+
+    assert 999 == vars(caplog.records[-1])["unsaid"]
+
+
+def test_an_unexpected_fault_has_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    """What this server failed on is an error with a traceback."""
+    Refusals().note("fault", "connection failed", ZeroDivisionError("by nothing"))
+
+    assert (logging.ERROR, True) == (caplog.records[0].levelno, "ZeroDivisionError: by nothing" in caplog.text)
