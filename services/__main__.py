@@ -18,10 +18,10 @@ from services.contract.summary import EXIT_ABORTED
 from services.local.output import Output
 from services.local.runs import Runs
 from services.local.service import Service
-from services.local.verdict import verdicts
+from services.local.verdict import stopped, verdicts
 from services.runtime import invocation, lifecycle, streams
 from services.runtime.errors import BadSettings
-from services.runtime.settings import is_foreign, read
+from services.runtime.settings import ALL_INTERFACES, is_foreign, read
 
 _STOP_SECONDS = 8.0
 _STOP_ALL_SECONDS = 9.5
@@ -86,10 +86,10 @@ def environment_of(given: dict[str, str]) -> tuple[dict[str, str], int, int]:
     Raises:
         BadSettings: with what is wrong with the settings that are read here.
     """
-    given = {"CLIENTS": "5", **{name: value for name, value in given.items() if value}}
-    values = read(given, ("CLIENTS", "CONNECTIONS", "PORT", "RUNS"))
+    given = {"CLIENTS": "5", **{name: value for name, value in given.items() if value.strip()}}
+    values = read(given, ("CLIENTS", "CONNECTIONS", "HOST", "PORT", "RUNS"))
     given.setdefault("VOLUMES", str(Path.cwd() / "volumes"))
-    given.setdefault("SERVER_URL", f"ws://127.0.0.1:{values['port']}")
+    given.setdefault("SERVER_URL", f"ws://{_within_reach(values['host'])}:{values['port']}")
     # The runs' logs are told apart by client, so one name for all would not do.
     if given.pop("CLIENT_ID", None):
         raise BadSettings(["CLIENT_ID: names one client; the clients of a local run are client-1, client-2 …"])
@@ -98,6 +98,14 @@ def environment_of(given: dict[str, str]) -> tuple[dict[str, str], int, int]:
     given[invocation.VARIABLE] = invocation.draw(time.time_ns() // 1000)
     # Nobody but our own server plays several runs.
     return given, values["clients"], 1 if is_foreign(given) else values["runs"]
+
+
+def _within_reach(hosts: Sequence[str]) -> str:
+    """Return an address at which the clients on this machine reach a server that listens on these, as a URL has it."""
+    loopback = {ALL_INTERFACES: "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+    near = [host for host in ("127.0.0.1", "::1") if host in hosts]
+    host = near[0] if near else loopback.get(hosts[0], hosts[0])
+    return f"[{host}]" if ":" in host else host
 
 
 async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -> int:
@@ -113,7 +121,7 @@ async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -
     system = System(environment, clients, output, in_place=sys.stdout.isatty())
     until = [asyncio.create_task(event.wait()) for event in (stop, lost)]
     try:
-        code = await _run(system, environment, count, output, until)
+        code = await _run(system, environment, count, output, until, lost)
     finally:
         for task in until:
             task.cancel()
@@ -126,7 +134,12 @@ async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -
 
 
 async def _run(
-    system: System, environment: dict[str, str], count: int, output: Output, until: Sequence[asyncio.Task[bool]]
+    system: System,
+    environment: dict[str, str],
+    count: int,
+    output: Output,
+    until: Sequence[asyncio.Task[bool]],
+    lost: asyncio.Event,
 ) -> int:
     running = [asyncio.create_task(service.run()) for service in system.first]
     beside: list[asyncio.Task[None]] = []
@@ -141,14 +154,19 @@ async def _run(
             await asyncio.wait([verdict, *until, *running], return_when=asyncio.FIRST_COMPLETED)
             if environment.get("KEEP", "") not in ("", "0") and verdict.done():
                 await asyncio.wait([*until, *running], return_when=asyncio.FIRST_COMPLETED)
-        code = verdict.result() if verdict is not None and verdict.done() else EXIT_ABORTED
+        code = verdict.result() if verdict is not None and verdict.done() else None
         failed = [task.result() for task in running if task.done()]
     finally:
         for task in (*beside, *([verdict] if verdict is not None else [])):
             task.cancel()
         await system.stop()
         await asyncio.gather(*running, *beside, *([verdict] if verdict is not None else []), return_exceptions=True)
-    return failed[0] if failed else code
+    if failed:
+        return failed[0]
+    if code is not None:
+        return code
+    # What nobody could read any more has not been shown.
+    return EXIT_ABORTED if lost.is_set() else stopped(Path(environment["VOLUMES"]), system.runs, count)
 
 
 async def _is_ready(system: System, until: Sequence[asyncio.Task[object]]) -> bool:

@@ -131,3 +131,11 @@ def request(place: Place, conditions: Conditions, after: int) -> wire.Subscribe:
         after=after,
         run=place.run,
     )
+
+
+def late_request(run: str, client: str, conditions: Conditions) -> wire.Subscribe:
+    """Return the frame that asks to take part in a run that is over: by a client that has no log of it, session 0.
+
+    It is refused; but the server enters into its ledger that this client came too late.
+    """
+    return request(Place(run, client, 0), conditions, 0)

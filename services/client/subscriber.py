@@ -9,11 +9,12 @@ from typing import Literal
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from services.client import entries
 from services.client.account import Account
 from services.client.answers import UNHEARD_SECONDS
 from services.client.backoff import Backoff
 from services.client.connection import StampedConnection, connect_to
-from services.client.entries import Conditions, Place, request
+from services.client.entries import Conditions
 from services.client.lookup import Lookup
 from services.client.pings import Pings
 from services.contract import wire
@@ -49,7 +50,7 @@ class Subscriber:
         # Listening: with nothing that waits for the disk, or without a connection.
         self._heard, self._listening = 0.0, True
         self._sealing: set[asyncio.Task[None]] = set()
-        self._late_for = ""
+        self._came_late = ""
         now = time.monotonic()
         self._renames = Allowance(RENAMES_AT_ONCE, RENAMES_PER_SECOND, now)
         self._runs = Allowance(RUNS_AT_ONCE, RUNS_PER_SECOND, now)
@@ -181,19 +182,19 @@ class Subscriber:
         if self._account is None:
             # Nobody new is admitted to a run that is over; who has logs of it may be served the rest.
             if welcome.state == "ended" and not (self._conditions.logs / welcome.run / self.name).is_dir():
-                self._come_late(welcome.run)
+                self._ask_late(welcome.run)
                 return
             self._open_account(welcome.run, welcome.total)
         elif self._account.settled:
             return
         self._say(*self._pings.first())
 
-    def _come_late(self, run: str) -> None:
-        """Ask, once, to take part in a run that has ended: the server enters a client that came just too late."""
-        if self._late_for != run:
-            self._late_for = run
+    def _ask_late(self, run: str) -> None:
+        """Ask, once, to take part in a run that has ended: it is refused, and entered as too late by the server."""
+        if self._came_late != run:
+            self._came_late = run
             log.info("run is over, waiting for the next", extra={"client": self.name, "run": run})
-            self._say(request(Place(run, self.name, 0), self._conditions, 0))
+            self._say(entries.late_request(run, self.name, self._conditions))
 
     def _open_account(self, run: str, total: int) -> None:
         def durable(receipt: wire.Receipt) -> None:

@@ -41,19 +41,20 @@ class Runs:
         note: takes the name of each run once, as soon as it is known.
 
     Attributes:
+        names: of the runs that are known.
         listening: set when the server can be connected to.
     """
 
     def __init__(self, note: Callable[[str], None]) -> None:
         self._note = note
-        self._names: list[str] = []
+        self.names: list[str] = []
         self._more = asyncio.Event()
         self.listening = asyncio.Event()
 
     def add(self, run: str) -> None:
         """Note that a run is played; a server that is restarted continues a run that is known."""
-        if run not in self._names:
-            self._names.append(run)
+        if run not in self.names:
+            self.names.append(run)
             self._note(run)
             self._more.set()
 
@@ -76,7 +77,7 @@ class Runs:
 
     async def nth(self, number: int) -> str:
         """Wait for a run, counted from 0, and return its name."""
-        while len(self._names) <= number:
+        while len(self.names) <= number:
             self._more.clear()
             await self._more.wait()
-        return self._names[number]
+        return self.names[number]

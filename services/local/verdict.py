@@ -6,7 +6,11 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
+import msgspec
+
+from services.contract import summary
 from services.contract.summary import EXIT_ABORTED, EXIT_BAD_SETTINGS, EXIT_CODES
 from services.local import child
 from services.local.runs import Runs
@@ -39,6 +43,25 @@ async def verdicts(environment: dict[str, str], runs: Runs, count: int, say: Cal
         worst, number = worst or code, number + 1
         if number == count or code == EXIT_ABORTED:
             return worst
+
+
+def stopped(volumes: Path, runs: Runs, count: int) -> int:
+    """Return the exit code of an invocation that the operator stopped, once all of its processes have ended.
+
+    A run may end by that, as one of an external feed without an end does: then its verdict has been shown and counts.
+    """
+    codes = [_closed(volumes, run) for run in runs.names]
+    if len(codes) != count or EXIT_ABORTED in codes:
+        return EXIT_ABORTED
+    return next((code for code in codes if code), 0)
+
+
+def _closed(volumes: Path, run: str) -> int:
+    try:
+        made = summary.decode((volumes / "summary" / run / "summary.json").read_bytes())
+    except (OSError, msgspec.MsgspecError):
+        return EXIT_ABORTED
+    return EXIT_CODES[made.verdict] if made.state == "closed" and made.verdict else EXIT_ABORTED
 
 
 async def verdict(environment: dict[str, str], run: str, say: Callable[[str], None]) -> int:

@@ -1,4 +1,4 @@
-"""Questions and answers of DNS (RFC 1035), as far as a container needs them to learn who is on its network.
+"""Questions and answers of DNS (RFC 1035), as far as a container needs them to learn which others are on its network.
 
 The C library would answer from ``/etc/hosts`` first, where a container finds only its own id, and would wait for a
 silent name server for longer than a service may.

@@ -31,6 +31,8 @@ LOOK_SECONDS = 0.1
 LOCK_SECONDS = 10.0
 """How long to wait for another server that is opening its run; it writes and syncs a few lines."""
 
+_MOST_EMPTY = 10
+"""So many runs without a ledger are passed over, which crashes may have left."""
 _HEAD_BYTES = 16 * 1024
 _TAIL_BYTES = 64 * 1024
 
@@ -39,7 +41,7 @@ Mark = tuple[int, int]
 
 
 class Stopped(Exception):
-    """The process was told to stop while it watched."""
+    """The process was asked to stop while it watched."""
 
 
 class Look(NamedTuple):
@@ -67,23 +69,33 @@ class Look(NamedTuple):
 
 def newest_run(root: Path) -> str:
     """Return the name of the newest run that has a folder here, empty when there is none."""
-    try:
-        names = run_folders(root)
-    except OSError:
-        return ""
-    return max(names, key=run_order, default="")
+    return next(iter(_runs(root)), "")
 
 
 def look(root: Path) -> Look:
-    """Look at the ledgers of the newest run."""
-    run = newest_run(root)
-    ledgers: dict[str, Mark] = {}
-    for path in (root / run).glob("*.jsonl") if run else ():
+    """Look at the ledgers of the newest run that has any: a server that opens a run makes its folder first."""
+    for run in _runs(root)[:_MOST_EMPTY]:
+        if ledgers := _ledgers(root / run):
+            return Look(run, ledgers)
+    return Look("", {})
+
+
+def _runs(root: Path) -> list[str]:
+    """Return the names of the runs that have a folder here, newest first."""
+    try:
+        return sorted(run_folders(root), key=run_order, reverse=True)
+    except OSError:
+        return []
+
+
+def _ledgers(folder: Path) -> dict[str, Mark]:
+    found: dict[str, Mark] = {}
+    for path in folder.glob("*.jsonl"):
         with contextlib.suppress(OSError):
             status = path.stat()
             if stat.S_ISREG(status.st_mode):
-                ledgers[path.name] = (status.st_mtime_ns, status.st_size)
-    return Look(run, ledgers)
+                found[path.name] = (status.st_mtime_ns, status.st_size)
+    return found
 
 
 def watch(root: Path, stopped: Callable[[], bool] = lambda: False) -> Look:
@@ -91,11 +103,11 @@ def watch(root: Path, stopped: Callable[[], bool] = lambda: False) -> Look:
 
     Args:
         root: the folder of the ledgers; nothing is left behind in it.
-        stopped: whether to give up.
+        stopped: whether the process was asked to stop.
 
     Raises:
         AnotherServer: a ledger of the newest run was changed meanwhile.
-        Stopped: it was told to give up.
+        Stopped: it was asked to stop.
     """
     seen, reader = look(root), process.own()
     suspects = seen.recent(_file_system_ns(root)) if seen.ledgers else []

@@ -67,7 +67,7 @@ class RunBook:
         self.held = False
         """An operator paused the run, so a server that starts does not resume it by itself."""
         self.late: set[str] = set()
-        """Who asked to take part after the run had ended."""
+        """The clients that asked to take part after the run had ended."""
 
     @property
     def state(self) -> State:

@@ -42,7 +42,7 @@ class Lifecycle:
         if self._fence != book.fence:
             self._fence, self._joined = book.fence, now
         if book.state == "waiting" and self._all_here(now, connected):
-            if self._is_told(now):
+            if self._is_number_known(now):
                 number = self._number
                 self.run.enter(ledger.Expect(at=self.run.at(), clients=number.clients, source=number.source))
             self.run.start()
@@ -63,11 +63,11 @@ class Lifecycle:
             return True
         quiet = JOIN_QUIET_SECONDS if len(connected) > 1 else FIRST_QUIET_SECONDS
         is_quiet = now - self._joined >= quiet or now - self._enough_since >= JOIN_AT_MOST_SECONDS
-        if self._is_told(now):
+        if self._is_number_known(now):
             return is_quiet and self._number.may_start(now, len(connected), self._enough_since)
         return is_quiet
 
-    def _is_told(self, now: float) -> bool:
+    def _is_number_known(self, now: float) -> bool:
         # What the operator said comes first, even when it is 1.
         return not self.run.settings.clients and self._number.is_known(now)
 

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from tests import measured
-from tests.bench import containers, fanout, generator, report, system
+from tests.bench import busy, containers, fanout, generator, report, system
 from tests.bench.measure import BooksOpen, Figures, Sizes
 from tests.bench.peers import fanout as peers
 from tests.bench.peers import naive
@@ -56,6 +56,8 @@ def main() -> int:
             figures = measure(Sizes.quick() if quick else Sizes.full(), Path(folder))
             much = scale_sizes.Sizes.quick() if quick else scale_sizes.Sizes.full()
             scale.measure(figures, Path(folder), much)
+            sizes = Sizes.quick() if quick else Sizes.full()
+            busy.measure(figures, Path(folder) / "busy", sizes.busy, containers=sizes.containers)
             cut = _profile(Path(folder), quick=quick)
         except BooksOpen as problem:
             print(f"error: {problem}", file=sys.stderr)

@@ -51,7 +51,9 @@ class Sizes(NamedTuple):
     subscribers: tuple[int, ...]
     all_peers: bool
     containers: bool
-    """Whether the latency is measured through containers too."""
+    """Whether the latency, and the age of the published numbers, are measured through containers too."""
+    busy: int = 4_000
+    """Records that are played beside busy loops, 200 a second."""
 
     @classmethod
     def full(cls) -> Sizes:
@@ -85,6 +87,7 @@ class Sizes(NamedTuple):
             subscribers=(5, 200),
             all_peers=False,
             containers=False,
+            busy=2_000,
         )
 
 

@@ -47,6 +47,13 @@ def children(run: HasPid) -> dict[str, list[int]]:
     return found
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127/8 on its loopback interface")
+def test_clients_find_a_server_that_listens_elsewhere(tmp_path: Path) -> None:
+    """HOST says where the server listens, and the clients of a local run connect there."""
+    with LocalRun(tmp_path, HOST="127.0.0.2", CLIENTS=1, RECORDS=100) as run:
+        assert 0 == run.wait(), run.text
+
+
 def test_what_crashes_is_restarted(tmp_path: Path) -> None:
     """A client and the collector that are killed come back, nothing is lost, and KEEP=1 keeps the page up."""
     with LocalRun(tmp_path, CLIENTS=2, RECORDS=800, RATE=400, KEEP=1) as run:

@@ -79,7 +79,7 @@ def test_a_killed_server_is_followed_at_once(tmp_path: Path) -> None:
 
 
 def test_a_stopped_server_is_followed_at_once(tmp_path: Path) -> None:
-    """A server that was told to stop has ended with its process."""
+    """A server that was asked to stop has ended with its process."""
     with System(tmp_path, RECORDS=10_000, RATE=50) as system:
         system.server().stop()
         began = time.monotonic()
@@ -152,7 +152,7 @@ def late(system: System) -> list[str]:
 
 
 def test_a_client_that_comes_just_too_late_is_in_the_ledger(tmp_path: Path) -> None:
-    """Who subscribes right after the end is refused and entered, once; who comes later is not; a log has neither."""
+    """A client that subscribes right after the end is refused and entered once; it has no log."""
     with System(tmp_path, RECORDS=20, RATE=0) as system:
         system.server()
         system.client("client-1")

@@ -35,6 +35,13 @@ def longest_line() -> int:
     return int(BY_NAME["BLOCK_BYTES"].default) + wire.MAX_RECORD + beside_records
 
 
+def test_the_bound_on_a_line_holds() -> None:
+    """What the contract says of the longest line of our defaults is no less than what a block can be."""
+    said = blocklog.longest_line(blocklog.MAX_BLOCK, int(BY_NAME["BLOCK_BYTES"].default), wire.MAX_RECORD)
+
+    assert longest_line() < said < blocklog.MAX_LINE
+
+
 def limit_of(name: str) -> int:
     """Return the longest line that a file's settings let through, in bytes."""
     (found,) = re.findall(rf'\b{LIMITS[name]}[:=] ?"?(\d+)([A-Za-z]*)', text(f"{SHIPPING}/{name}"))

@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from services.client.connection import StampedConnection
+from services.client.foreign.refusal import Refusal
 from services.client.foreign.settings import Reach
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
@@ -28,15 +29,31 @@ class Gate:
 
     def __init__(self, per_second: float) -> None:
         self._pause = 1 / per_second
-        self._next = self._held = 0.0
+        self._next = self._next_wanted = self._held = 0.0
+        self._refused: Refusal | None = None
 
-    def hold(self, seconds: float) -> None:
+    def hold(self, seconds: float, refused: Refusal) -> None:
         """Let no attempt through for so long: the server refuses all clients of this process alike."""
-        self._held = max(self._held, asyncio.get_running_loop().time() + seconds)
+        self._held, self._refused = max(self._held, asyncio.get_running_loop().time() + seconds), refused
 
-    async def pass_through(self, given_up: asyncio.Event | None = None) -> None:
-        """Wait until it is this attempt's turn, or until it is given up."""
+    @property
+    def held_for(self) -> Refusal | None:
+        """Why no attempt is let through now; None when attempts are."""
+        return self._refused if self._held > asyncio.get_running_loop().time() else None
+
+    async def pass_through(self, given_up: asyncio.Event | None = None, *, is_wanted: bool = False) -> None:
+        """Wait until it is this attempt's turn, or until it is given up.
+
+        Args:
+            given_up: set when the attempt is not needed any more.
+            is_wanted: the server has just had this client, so that it refuses others does not hold this one up.
+        """
         clock = asyncio.get_running_loop().time
+        if is_wanted and self._held > clock():
+            at = max(clock(), self._next_wanted)
+            self._next_wanted = at + self._pause
+            await pause(at - clock(), given_up)
+            return
         while given_up is None or not given_up.is_set():
             at = max(clock(), self._next, self._held)
             self._next = at + self._pause

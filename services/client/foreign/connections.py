@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.client.entries import Place
+from services.client.foreign.refusal import MOST_REASON
 from services.contract import foreign
 from services.contract.fields import utc_text
 
@@ -44,6 +45,11 @@ class Connections:
         """Note that a condition of ``FEED_END`` is met."""
         code = None if self.connected else self._code
         return self._line("ended", at_us, code, condition)
+
+    def held_back(self, code: int | None, reason: str) -> None:
+        """Note why this client makes no attempt, where nothing else is known: another client was refused."""
+        if not self.connected and self._code is None and not self._reason:
+            self._code, self._reason = code, f"held back, since another client was refused: {reason}"[:MOST_REASON]
 
     def sealed(self, at_us: int) -> foreign.Connection:
         """Note that the session is over; the code and the reason are the last ones, unless it is connected."""

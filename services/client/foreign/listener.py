@@ -56,7 +56,7 @@ class Listener:
         self._backoff = Backoff(_MOST_BACKOFF_SECONDS)
         self._connection: StampedConnection | None = None
         self._account: ForeignAccount | None = None
-        self._opened_at, self._is_useful = 0.0, False
+        self._opened_at, self._is_useful, self._is_wanted = 0.0, False, False
         self._condition: str | None = None
         self._taking = asyncio.Lock()
         self._ended = asyncio.Event()
@@ -99,7 +99,7 @@ class Listener:
         delay = self._backoff.next_seconds()
         if not self._is_useful and (refused.firm or refused.retry_after_s is not None):
             # The other clients of this process would be refused for the same reason.
-            self._gate.hold(delay)
+            self._gate.hold(delay, refused)
         # Told apart by what is wrong: a refusal right after a cut is what the operator has to know.
         if self._sparingly.due(time.monotonic(), str(refused.code)):
             extra = {"client": self.name, "server": self._settings.reach.shown, "why": refused.why}
@@ -108,16 +108,15 @@ class Listener:
 
     async def _attempt(self) -> Refusal | None:
         """Connect once and listen; return why that ended, None when the run is over."""
-        await self._gate.pass_through(self._ended)
+        await self._gate.pass_through(self._ended, is_wanted=self._is_wanted)
         if self._over:
             return None
-        self._is_useful = False
+        self._is_useful = self._is_wanted = False
         try:
             connection = await connect_to(self._settings.reach, self._clock, self._tls)
-        except (OSError, WebSocketException, BadSettings) as problem:
-            refused = refusal.of_attempt(problem, self._secrets(), self._clock.now_us())
-            await self._enter_refused(refused)
-            return refused
+        except (OSError, WebSocketException, BadSettings, ValueError) as problem:
+            # ValueError: a redirect to an address that is none.
+            return await self._failed(problem)
         self._connection, self._opened_at = connection, time.monotonic()
         try:
             await self._listen(connection)
@@ -145,16 +144,19 @@ class Listener:
             refused = await self._enter_closed(connection)
         if self._is_useful and time.monotonic() - self._opened_at >= _PROVED_SECONDS:
             self._backoff.succeeded()
-        if not self._over and refused.code is not None:
-            self._condition = self._settings.ending.by_close(refused.code)
-            if self._condition is not None:
-                await self._finish("finished")
+            self._is_wanted = not refused.firm
+        condition = self._settings.ending.by_close(refused.code or 0)
+        if condition is not None and not self._over:
+            self._condition = condition
+            await self._finish("finished")
         return refused
 
-    async def _enter_refused(self, refused: Refusal) -> None:
+    async def _failed(self, problem: Exception) -> Refusal:
+        refused = refusal.of_attempt(problem, self._secrets(), self._clock.now_us())
         async with self._taking:
             if self._account is not None and not self._account.sealed:
                 self._account.refused(refused.code, refused.reason)
+        return refused
 
     async def _enter_closed(self, connection: StampedConnection) -> Refusal:
         """Enter the end of a connection that this client did not end, once; to be called while nothing is taken."""
@@ -183,7 +185,7 @@ class Listener:
         manners, data = self._settings.manners, frame.encode() if isinstance(frame, str) else frame
         condition = self._settings.ending.by_message(data)
         answer = manners.answer(data)
-        if answer:
+        if answer and condition is None:
             await connection.send(answer)
         elif answer is None and not manners.passes_over(data):
             condition = await self._receive(data, received_ns, condition, binary=isinstance(frame, bytes))
@@ -243,6 +245,8 @@ class Listener:
             # The server has ended it, and what it said before is still to be read.
             refused = await self._enter_closed(self._connection)
             self._condition = self._condition or self._settings.ending.by_close(refused.code or 0)
+        if (held_for := self._gate.held_for) is not None:
+            account.connections.held_back(held_for.code, held_for.reason)
         await account.close_block("end" if reason == "finished" else "shutdown")
         if self._condition is not None:
             log.info("the feed has ended", extra={"client": self.name, "condition": self._condition})

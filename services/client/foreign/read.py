@@ -77,7 +77,7 @@ class Reading:
         return any((self.seq, self.time, self.key, self.records))
 
     def _texts(self, text: bytes, *, binary: bool) -> list[Heard]:
-        value = strict = _strict(text)
+        value = strict = _decoded(text)
         raws: list[bytes] = []
         try:
             if value is _NOT_STRICT:
@@ -85,19 +85,18 @@ class Reading:
             rows = value if self.records is None else self.records.find(value)
             if isinstance(rows, list):
                 raws = self._rows(text) if strict is not _NOT_STRICT else self._lenient_rows(text, len(rows))
-        except ValueError:
+        except (ValueError, RecursionError):
             return [_opaque(text, binary=binary, trouble="not JSON" if self._wants_json else None)]
         if self.records is None and not isinstance(value, list):
-            return [self._logged(value, text, binary=binary, is_strict=strict is not _NOT_STRICT)]
+            return [self._logged(value, text, binary=binary, is_json=strict is not _NOT_STRICT)]
         if not raws:
             what = "an empty list" if isinstance(rows, list) else "no list"
             where = "" if self.records is None else f" at {self.records.text}"
-            made = Heard(text.translate(_NEWLINES)) if strict is not _NOT_STRICT else _opaque(text, binary=binary)
+            is_strict = strict is not _NOT_STRICT and not _is_deep(value, text)
+            made = Heard(text.translate(_NEWLINES)) if is_strict else _opaque(text, binary=binary)
             return [made._replace(trouble=what + where)]
-        if strict is not _NOT_STRICT:
-            return [self._record(row, raw) for row, raw in zip(rows, raws, strict=True)]
         return [
-            self._logged(row, raw, binary=binary, is_strict=_strict(raw) is not _NOT_STRICT)
+            self._logged(row, raw, binary=binary, is_json=strict is not _NOT_STRICT or _decoded(raw) is not _NOT_STRICT)
             for row, raw in zip(rows, raws, strict=True)
         ]
 
@@ -116,10 +115,10 @@ class Reading:
                 raw = msgspec.json.decode(raw, type=list[msgspec.Raw])[step]
         return [bytes(row) for row in msgspec.json.decode(raw, type=list[msgspec.Raw])]
 
-    def _logged(self, value: Any, text: bytes, *, binary: bool, is_strict: bool) -> Heard:
-        """Return a record with its facts, as JSON if it is strict JSON, else as a text."""
+    def _logged(self, value: Any, text: bytes, *, binary: bool, is_json: bool) -> Heard:
+        """Return a record with its facts, as JSON if that is strict JSON, else as a text."""
         found = self._record(value, text)
-        if is_strict:
+        if is_json and not _is_deep(value, text):
             return found
         shown = _opaque(text, binary=binary)
         trouble = found.trouble or ("not strict JSON" if self._wants_json else None)
@@ -146,19 +145,20 @@ class Reading:
         return sequence_number(found, self.seq.text)
 
 
-def _strict(text: bytes) -> Any:
-    """Return the value of a text that every reader takes for JSON, `_NOT_STRICT` for another."""
+def _decoded(text: bytes) -> Any:
+    """Return the value of JSON, `_NOT_STRICT` for a text that is none by the letter."""
     try:
-        value = msgspec.json.decode(text)
+        return msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _NOT_STRICT
-    is_deep = text.count(b"[") + text.count(b"{") > _MOST_DEPTH and _is_deeper(value, _MOST_DEPTH)
-    return _NOT_STRICT if is_deep else value
 
 
-def _is_deeper(value: Any, depth: int) -> bool:
+def _is_deep(value: Any, text: bytes) -> bool:
+    """Tell whether JSON is nested so deeply that some readers give up."""
+    if text.count(b"[") + text.count(b"{") <= _MOST_DEPTH:
+        return False
     level = [value]
-    for _ in range(depth):
+    for _ in range(_MOST_DEPTH):
         within = (one.values() if isinstance(one, dict) else one for one in level)
         level = [inner for every in within for inner in every if isinstance(inner, dict | list)]
         if not level:

@@ -18,6 +18,7 @@ from services.contract.sequence import FIRSTS
 PAIRS = 8192
 """Shared numbers that are compared for all clients of a run together, at least `FEWEST_PAIRS` for each of them."""
 FEWEST_PAIRS = 64
+BRIEF_PAIRS = 16
 CANDIDATES = 8
 """Leaders that a client is compared with, those first that hold most of the same records."""
 Starts = Mapping[str, Mapping[Name, int]]
@@ -27,11 +28,12 @@ Facts = Mapping[str, dict[Number, Fact]]
 
 def grouped(facts: Facts, starts: Starts) -> tuple[dict[str, int], frozenset[str]]:
     """Return the group of every client, and which of them count for themselves."""
-    found, own = _Grouping(facts, starts, is_own=False).found()
-    if own:
-        # The feed counts per connection: two clients that came at nearly the same time cannot be told by their times.
-        found, own = _Grouping(facts, starts, is_own=True).found()
-    return found, own
+    shared = _Grouping(facts, starts, is_own=False)
+    if (found := shared.found()) is not None:
+        return found, frozenset()
+    # The feed counts per connection: two clients that came at nearly the same time cannot be told by their times.
+    own = _Grouping(facts, starts, is_own=True)
+    return own.found() or {}, frozenset(own.own)
 
 
 class _Grouping:
@@ -44,11 +46,17 @@ class _Grouping:
         self._leaders: list[tuple[str, int]] = []
         self._covered: set[Number] = set()
         self._known: dict[tuple[Number, int], array[int]] = {}
-        self._own: set[str] = set()
+        self.own: set[str] = set()
+        """Clients whose numbers are of their own connections."""
 
-    def found(self) -> tuple[dict[str, int], frozenset[str]]:
-        """Return the group of every client, and which of them count for themselves."""
-        return {client: self._place(client) for client in self._starts}, frozenset(self._own)
+    def found(self) -> dict[str, int] | None:
+        """Return the group of every client, None as soon as two of them show that the feed counts per connection."""
+        groups = {}
+        for client in self._starts:
+            groups[client] = self._place(client)
+            if self.own and not self._is_own:
+                return None
+        return groups
 
     def _place(self, client: str) -> int:
         mine = self._facts.get(client, {})
@@ -67,7 +75,7 @@ class _Grouping:
             if found in ("equal", "alike"):
                 return group
             if found == "own":
-                self._own |= {leader, client}
+                self.own |= {leader, client}
         # With no number of the sample on another client nothing speaks against comparing them.
         return None if not self._groups or any(number in self._covered for number in mine) else 0
 
@@ -80,8 +88,10 @@ class _Grouping:
 
     def _relation(self, leader: str, client: str) -> Relation:
         mine, theirs = self._facts[client], self._facts[leader]
-        shared = islice(((theirs[number], fact) for number, fact in mine.items() if number in theirs), self._most)
         begin = _begin(self._starts[leader], self._starts[client])
+        # Where only equal times of sending make one sequence of two, a few records show it.
+        most = BRIEF_PAIRS if self._is_own and begin == "first" else self._most
+        shared = islice(((theirs[number], fact) for number, fact in mine.items() if number in theirs), most)
         found = relation(list(shared), begin)
         is_own = found == "alike" and begin == "first" and (self._is_own or self._are_greeted(leader, client))
         return "own" if is_own else found
@@ -105,6 +115,6 @@ class _Grouping:
 
 def _begin(one: Mapping[Name, int], other: Mapping[Name, int]) -> Begin:
     pairs = [(one[key], other[key]) for key in one.keys() & other.keys()]
-    if not pairs or any(first != second for first, second in pairs):
-        return "other"
-    return "first" if all(first in FIRSTS for first, _ in pairs) else "same"
+    if pairs and all(first in FIRSTS and second in FIRSTS for first, second in pairs):
+        return "first"
+    return "same" if pairs and all(first == second for first, second in pairs) else "other"

@@ -239,12 +239,15 @@ class LedgerFile:
         self.chain: FileChain[ledger.Entry] = FileChain(source, ledger.codec)
         self.is_well_named = False
         self.servers: list[Server] = []
+        self.has_end = False
 
     @property
     def is_ended(self) -> bool:
         """Whether nothing more is to come of the servers whose lines stand here: they ended, or were continued."""
         every = self.book.servers.values()
-        return bool(self.servers) and all(one.ends or one.is_continued(every) for one in self.servers)
+        if not self.servers:
+            return self.has_end
+        return all(one.ends or one.is_continued(every) for one in self.servers)
 
     def take(self, line: bytes) -> None:
         """Enter the next line."""
@@ -267,5 +270,6 @@ class LedgerFile:
             self.book.enter(sealed, entry, self.chain.number)
             if isinstance(entry, ledger.Open):
                 self.servers.append(self.book.servers.setdefault(sealed.crc, Server(entry, entry.at)))
+            self.has_end |= isinstance(entry, ledger.End)
             if self.servers:
                 self.servers[-1].enter(entry, self.chain.number, sealed.crc)

@@ -22,7 +22,7 @@ sequence. ``own``: the same records, always apart by the same time: numbers of a
 records under most numbers. ``unknown``: no number of the sample is on both.
 """
 Begin = Literal["first", "same", "other"]
-"""Where both sequences begin: with the same 0 or 1, with the same other number, or with different numbers."""
+"""Where both sequences begin: each with 0 or 1, both with the same other number, or with different numbers."""
 
 ENOUGH = 4
 """Of fewer records under the same numbers the times say nothing."""

@@ -41,8 +41,7 @@ class Sample:
         self._entries, self._room = 0, ENTRIES
         self._limit = 2**32
         self._seeds: dict[Name, int] = {}
-        self.version = 0
-        """Rises whenever something was entered into the sample or left it."""
+        self._version = 0
 
     def take(
         self,
@@ -87,9 +86,15 @@ class Sample:
                     text = bytes(texts[place])
                     facts[number] = Fact(zlib.crc32(text), _short(text, at_us), sent_us, at_us)
             self._entries += len(facts) - before
-            self.version += 1
+            self._version += 1
         if len(self._kept) > 2 * CLUSTERS or self._entries > 2 * self._room:
             self._thin()
+
+    @property
+    def version(self) -> int:
+        """A number that rises whenever something was entered into the sample or left it."""
+        self._thin()
+        return self._version
 
     def facts(self, keys: Iterable[Name]) -> dict[str, dict[Number, Fact]]:
         """Return what every client received of some sequences, in the order of the hashes."""
@@ -112,8 +117,8 @@ class Sample:
             if clusters > CLUSTERS or (entries > ENTRIES and clusters > LEAST):
                 # Those with the same hash go together: which of them came first must not matter.
                 self._limit = cluster[0]
+                self._version += 1
                 break
-        self.version += 1
         self._kept = {one: facts for one, facts in self._kept.items() if one[0] < self._limit}
         self._entries = sum(len(facts) for clients in self._kept.values() for facts in clients.values())
         self._room = max(ENTRIES, self._entries)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.client.settings import NAMES, ClientSettings
+from services.contract.blocklog import MAX_BLOCK, MAX_LINE
 from services.runtime.errors import BadSettings
 
 
@@ -41,3 +42,26 @@ def test_names_with_numbers_have_to_fit() -> None:
 
     with pytest.raises(BadSettings, match="too long for CONNECTIONS=2"):
         ClientSettings.read({"CLIENT_ID": "c" * 63, "CONNECTIONS": "2"})
+
+
+def test_settings_that_make_no_line_too_long_are_taken() -> None:
+    """The defaults and the largest blocks of small records are; so is a feed that is not ours with its defaults."""
+    ClientSettings.read({"BLOCK_SIZES": str(MAX_BLOCK)})
+    ClientSettings.read({"BLOCK_BYTES": str(16 * 2**20)})
+    ClientSettings.read({"FEED_SEQ": "$.seq", "BLOCK_SIZES": str(MAX_BLOCK)})
+    ClientSettings.read({"FEED_SEQ": "$.seq", "FEED_KEY": "$.key", "FEED_MAX_BYTES": str(4 * 2**20)})
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"BLOCK_BYTES": str(2**30)},
+        {"BLOCK_BYTES": str(16 * 2**20), "BLOCK_SIZES": str(MAX_BLOCK)},
+        {"FEED_SEQ": "$.seq", "FEED_MAX_BYTES": str(2**28)},
+        {"FEED_SEQ": "$.seq", "FEED_KEY": "$.key", "BLOCK_SIZES": str(MAX_BLOCK)},
+    ],
+)
+def test_settings_that_could_make_a_line_too_long_are_refused(environment: dict[str, str]) -> None:
+    """The collector would take the line of such a block for damage."""
+    with pytest.raises(BadSettings, match=f"a line has at most {MAX_LINE:,}: lower"):
+        ClientSettings.read(environment)

@@ -319,28 +319,11 @@ async def test_an_ended_run_is_not_joined(tmp_path: Path) -> None:
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.welcome(state="ended")
-        late = await peer.expect(wire.Subscribe)
         await peer.expect(wire.Ping)
         assert not it.folder().exists()
         asked = await peer.grant(run=NEXT_RUN)
 
-    assert (0, 0, RUN) == (late.after, late.session, late.run)
-    assert (0, 1, NEXT_RUN) == (asked.after, asked.session, asked.run)
-
-
-async def test_a_client_asks_once_to_join_a_run_that_has_ended(tmp_path: Path) -> None:
-    """Refused, it comes back and waits, connected, for the next run: the server is not asked again and again."""
-    async with stage(tmp_path) as it:
-        peer = await it.peer()
-        await peer.welcome(state="ended")
-        await peer.expect(wire.Subscribe)
-        await peer.say(wire.Bye(reason="ended", retry_ms=2000))
-        await peer.connection.close(wire.CLOSE_LATER)
-        again = await it.peer()
-        await again.welcome(state="ended")
-        asked = await again.grant(run=NEXT_RUN)
-
-    assert NEXT_RUN == asked.run
+    assert (0, 1) == (asked.after, asked.session)
 
 
 async def test_a_client_asks_once_for_a_run_that_is_over(tmp_path: Path) -> None:

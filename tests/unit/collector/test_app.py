@@ -1,15 +1,19 @@
 """Tests of services/collector/app.py."""
 
 import asyncio
+import errno
+import logging
 import socket
 from pathlib import Path
 
 import pytest
 
 from services.collector import app
+from services.collector.publish import store
 from services.collector.settings import CollectorSettings
+from services.contract import ledger
 from services.runtime.errors import PortInUse, UnwritableFolder
-from tests.unit.collector.books_factory import good_run, write
+from tests.unit.collector.books_factory import RUN, Writer, at, good_run, ledger_source, write
 
 
 async def test_the_service_serves_and_stops(tmp_path: Path) -> None:
@@ -28,6 +32,28 @@ async def test_the_service_serves_and_stops(tmp_path: Path) -> None:
 
     assert 0 == await asyncio.wait_for(service, 3)
     assert b"" == await get(port, "/healthz")
+
+
+async def test_a_run_that_ended_just_now_is_followed_to_its_close(tmp_path: Path) -> None:
+    """Told to stop right after the end, the collector still takes in who came too late, and gives one verdict."""
+    files = good_run()
+    write(files, tmp_path)
+    settings = CollectorSettings.read({"VOLUMES": str(tmp_path), "PAGE_PORT": "0"})
+    stop = asyncio.Event()
+    service = asyncio.create_task(app.main(settings, stop))
+    while (made := store.load(tmp_path, RUN)) is None:  # noqa: ASYNC110 - what is waited for has no event of its own
+        await asyncio.sleep(0.01)
+    stop.set()
+    late = Writer(ledger.codec, ledger.codec.decode(files[ledger_source()][-1])[0].crc)
+    late.put(ledger.Late(at=at(1000), client="client-3", instance="i"))
+    with (tmp_path / ledger_source().path).open("ab") as file:
+        file.writelines(late.lines)
+
+    assert "ended" == made.state
+    assert 0 == await asyncio.wait_for(service, 10)
+    made = store.load(tmp_path, RUN)
+    assert made is not None
+    assert ("closed", "FAIL", True) == (made.state, made.verdict, "client-3" in made.headline)
 
 
 async def get(port: int, path: str) -> bytes:
@@ -56,3 +82,26 @@ async def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
     settings = CollectorSettings.read({"VOLUMES": str(tmp_path), "PAGE_PORT": "0"})
     with pytest.raises(UnwritableFolder, match="fix:"):
         await app.main(settings, asyncio.Event())
+
+
+async def test_connections_that_cannot_be_accepted_are_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Out of file descriptors the event loop refuses a connection again and again: that is one complaint."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = CollectorSettings.read({"VOLUMES": str(tmp_path), "PAGE_PORT": str(port)})
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    service = asyncio.create_task(app.main(settings, stop))
+    answer = b""
+    while b"200 OK" not in answer:
+        await asyncio.sleep(0.05)
+        answer = await get(port, "/healthz")
+    for _ in range(1000):
+        loop.call_exception_handler({"message": "refused", "exception": OSError(errno.EMFILE, "too many open files")})
+    loop.call_exception_handler({"message": "else", "exception": ValueError("else")})
+    stop.set()
+    await asyncio.wait_for(service, 5)
+
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert ["cannot accept a connection to the page", "else"] == said

@@ -8,6 +8,7 @@ import pytest
 
 from services.collector.follow import ALIVE_SECONDS, LATE_SECONDS, PATIENCE_SECONDS, QUIET_SECONDS, Follow
 from services.contract import ledger
+from services.contract.fields import utc_us
 from tests.unit.collector.books_factory import (
     RUN,
     Files,
@@ -25,6 +26,7 @@ from tests.unit.collector.books_factory import (
     opening,
     write,
 )
+from tests.unit.collector.reconcile import heard_factory
 from tests.unit.collector.reconcile.heard_factory import UNTIL_US, heard
 from tests.unit.collector.reconcile.heard_factory import log as heard_log
 
@@ -144,6 +146,14 @@ def test_a_server_that_lives_on_after_its_end_is_not_waited_for(tmp_path: Path) 
     follow.read(LATE_SECONDS, lambda: False)
 
     assert follow.is_over(LATE_SECONDS)
+
+
+def test_a_ledger_without_its_open_line_ends_with_its_end(tmp_path: Path) -> None:
+    """Whose it is nobody knows any more, but that it has ended."""
+    files = good_run()
+    files[ledger_source()][0] = b"?\n"
+
+    assert followed(tmp_path, files).is_over(LATE_SECONDS)
 
 
 def test_a_client_that_came_too_late_is_in_the_verdict(tmp_path: Path) -> None:
@@ -304,3 +314,16 @@ def test_tails_are_told_once(tmp_path: Path) -> None:
 
     assert follow.snapshot((), final=True).summary == follow.snapshot((), final=True).summary
     assert ["torn"] == [fault.kind for fault in follow.snapshot((), final=True).summary.faults]
+
+
+def test_a_run_of_an_external_feed_counts_from_its_first_record(tmp_path: Path) -> None:
+    """Without a ledger the time begins with the first record that any client logged; with one, when it was due."""
+    first, second = heard_factory.heard(range(1, 6)), heard_factory.heard(range(1, 11))
+    follow = followed(tmp_path, {**heard_factory.log("a", first[2:]), **heard_factory.log("b", second)})
+
+    assert utc_us(second[0].received_at) == follow.elapsed_from_us
+
+    follow = followed(tmp_path / "ours", good_run())
+
+    assert follow.books.ledger.start_us is not None
+    assert follow.books.ledger.start_us == follow.elapsed_from_us

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.modest import NICE, REST_SECONDS, WORK_SECONDS, Rest
+from services.collector.modest import MOST_WORK_SECONDS, NICE, REST_SECONDS, WORK_SECONDS, Rest
 
 SAYS = """
 import os
@@ -53,3 +53,37 @@ def test_the_collector_gives_way(own_session: bool) -> None:
         assert str(NICE) == found[-1]
     elif found[1:]:
         assert Path("/proc/self/autogroup").read_text(encoding="ascii").split()[-1] == found[-1]
+
+
+def test_what_is_late_is_done_without_rests() -> None:
+    """While something waits for this work no rest is taken."""
+    used, rests, late = 0.0, list[float](), True
+    rest = Rest(lambda: used, rests.append, is_late=lambda: late)
+    for _ in range(100):
+        used += WORK_SECONDS
+        rest()
+
+    assert [] == rests
+
+    late = False
+    rest()
+
+    assert [REST_SECONDS] == rests
+
+
+@pytest.mark.parametrize(("took", "work"), [(REST_SECONDS, 0.0), (0.003, 0.015), (1.0, MOST_WORK_SECONDS)])
+def test_a_rest_that_others_made_long_counts_for_several(took: float, work: float) -> None:
+    """On a busy machine a rest lasts long: so much more is done before the next, and no more than a bound."""
+    used, now, rests = 0.0, 0.0, list[float]()
+
+    def sleep(_: float) -> None:
+        nonlocal now
+        now += took
+        rests.append(used)
+
+    rest = Rest(lambda: used, sleep, now=lambda: now)
+    while len(rests) < 2:
+        used += WORK_SECONDS / 10
+        rest()
+
+    assert pytest.approx(work + WORK_SECONDS, rel=0.15) == rests[1] - rests[0]

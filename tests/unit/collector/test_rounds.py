@@ -1,16 +1,21 @@
 """Tests of services/collector/rounds.py."""
 
+import errno
 import json
 import logging
+import os
 import shutil
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from services.collector import rounds
+from services.collector.follow import Follow
 from services.collector.publish import store
 from services.collector.publish.speaker import Speaker
+from services.collector.reconcile.snapshot import Snapshot
 from services.collector.rounds import IDLE_AFTER_SECONDS, POLL_SECONDS, Collector
 from services.collector.settings import CollectorSettings
 from services.runtime.clock import Clock
@@ -340,3 +345,107 @@ def test_published_json_is_indented(tmp_path: Path) -> None:
 
     assert text.startswith('{\n  "v": 1,')
     assert "PASS" == json.loads(text)["verdict"]
+
+
+OTHER = "20251122T073000Z"
+
+
+def two_runs(volumes: Path) -> None:
+    """Write a good run, and a copy of its files under another run's name."""
+    write(good_run(), volumes)
+    for side in ("logs", "ledger"):
+        shutil.copytree(volumes / side / RUN, volumes / side / OTHER)
+
+
+def test_an_error_in_one_run_does_not_end_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the files of a run cause, it is said once and counted, and the other run gets its verdict."""
+    taken = Follow.read
+
+    def refuse(follow: Follow, *arguments: Any) -> bool:
+        if follow.run == OTHER:
+            raise UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed")
+        return taken(follow, *arguments)
+
+    monkeypatch.setattr(Follow, "read", refuse)
+    two_runs(tmp_path)
+    rig = Rig(tmp_path)
+    rig.rounds(10)
+
+    assert "closed" == rig.state
+    assert 1 == rig.collector.complaints.count == len(caplog.records)
+
+
+def test_a_process_that_is_out_of_files_goes_on_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While no folder can be listed the collector says so once; afterwards it goes on by itself."""
+    rig = Rig(tmp_path)
+    write(open_run(), tmp_path)
+    rig.rounds(2)
+    with monkeypatch.context() as patched:
+
+        def refuse(_: object) -> list[str]:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        patched.setattr(rounds, "find_runs", refuse)
+        rig.rounds(5)
+    write(good_run(), tmp_path)
+    rig.rounds(5)
+
+    assert "closed" == rig.state
+    assert ["cannot look for runs"] == [record.message for record in caplog.records]
+
+
+def test_a_file_with_a_name_that_is_no_text_is_named(tmp_path: Path) -> None:
+    """A file whose name is no UTF-8 and holds control characters is read, and named in the summary by escapes."""
+    rig = Rig(tmp_path)
+    write(open_run(), tmp_path)
+    folder = os.fsencode((tmp_path / log_source("client-1").path).parent)
+    Path(os.fsdecode(folder + b"/\xff\n\x1b[31m.jsonl")).write_bytes(b"no line of ours\n")
+    rig.rounds(3)
+    made = store.load(tmp_path, RUN)
+
+    assert made is not None
+    assert [rf"logs/{RUN}/client-1/\xff\n\x1b[31m.jsonl"] == [fault.file for fault in made.faults]
+
+
+def test_on_a_busy_machine_the_published_number_is_at_most_two_seconds_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the work lasts thirty times as long as it uses a processor, every summary follows the one before soon."""
+    rig, stored = Rig(tmp_path), list[float]()
+
+    def busy(used: float) -> None:
+        rig.used.now += used
+        rig.time.now += 30 * used
+
+    taken, kept = Follow.snapshot, store.store
+
+    def snapshot(follow: Follow, *arguments: Any, **options: Any) -> Snapshot:
+        busy(0.01)
+        return taken(follow, *arguments, **options)
+
+    def keep(*arguments: Any, **options: Any) -> None:
+        stored.append(rig.time.now)
+        kept(*arguments, **options)
+
+    def recheck(*_: object, **__: object) -> bool:
+        busy(0.005)
+        return True
+
+    monkeypatch.setattr(Follow, "snapshot", snapshot)
+    monkeypatch.setattr(Follow, "recheck", recheck)
+    monkeypatch.setattr(store, "store", keep)
+    files, source = open_run(), log_source("client-1", 1, 1)
+    for number in range(1, 200):
+        files[source] = [*files[source], b"news\n"]
+        write(files, tmp_path)
+        rig.collector.round()
+        rig.time.now += rig.collector.pause_seconds(0.01)
+        if number == 1:
+            stored.clear()
+
+    assert 50 < len(stored)
+    assert 2.0 >= max(later - earlier for earlier, later in pairwise(stored))

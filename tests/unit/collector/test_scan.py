@@ -2,6 +2,7 @@
 
 import errno
 import os
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -237,3 +238,147 @@ def test_one_file_is_read_by_itself(tmp_path: Path) -> None:
     assert ["i.jsonl"] == [source.name for source in scan.ledger_sources(tmp_path, RUN)]
     assert ["1.jsonl", "2.jsonl"] == [first.name, second.name]
     assert [b"one\n", b"tw"] == list(scan.read_file(tmp_path, second))
+
+
+def test_a_name_of_any_bytes_is_read_and_shown(tmp_path: Path) -> None:
+    """The file is opened by its own name; its path, as it is shown, is plain text."""
+    put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n")
+    name = os.fsdecode(b"\xff\x1b.jsonl")
+    (tmp_path / "logs" / RUN / "a" / name).write_bytes(b"odd\n")
+
+    found = dict(texts(RunFiles(tmp_path, RUN)))
+
+    assert {f"logs/{RUN}/a/f.jsonl": b"one\n", rf"logs/{RUN}/a/\xff\x1b.jsonl": b"odd\n"} == found
+
+
+class Counted:
+    """Counts the bytes that are read of a volumes folder's files."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bytes = 0
+        counted = self
+
+        class Counting(FileIO):
+            def read(self, size: int | None = -1, /) -> bytes:
+                piece = super().read(size)
+                counted.bytes += len(piece)
+                return piece
+
+        monkeypatch.setattr(scan, "open", lambda file, *_, **__: Counting(file), raising=False)
+
+    def taken(self) -> int:
+        """Return how many since the last time."""
+        taken, self.bytes = self.bytes, 0
+        return taken
+
+
+def test_of_a_sparse_file_nothing_behind_the_hole_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of gigabytes that takes no disk is damage at once, costs nothing to read, and hides no other file."""
+    counted = Counted(monkeypatch)
+    sparse = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\ntwo")
+    os.truncate(sparse, 2**40)
+    put(tmp_path, f"logs/{RUN}/b/f.jsonl", b"other\n")
+    files = RunFiles(tmp_path, RUN)
+    lines = [line for _, line in texts(files)]
+
+    assert [b"one\n", b"other\n"] == [line for line in lines if line.endswith(b"\n")]
+    (damaged,) = [line for line in lines if not line.endswith(b"\n")]
+    assert b"two" == damaged.rstrip(b"\0")
+    assert 100_000 > counted.taken()
+    assert [] == list(files.tails())
+
+    os.truncate(sparse, 2**41)
+
+    assert [] == texts(files)
+    assert 0 == counted.taken()
+
+    os.truncate(sparse, 4)
+    with pytest.raises(Rewritten):
+        texts(files)
+
+
+def test_a_short_hole_is_read_as_zeros(tmp_path: Path) -> None:
+    """A power cut may leave zeros at the end of a file; what follows them counts."""
+    file = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n")
+    os.truncate(file, 1024 * 1024)
+    with file.open("ab") as appending:
+        appending.write(b"\ntwo\n")
+
+    assert [b"one\n", bytes(1024 * 1024 - 4) + b"\n", b"two\n"] == [line for _, line in texts(RunFiles(tmp_path, RUN))]
+
+
+def test_a_long_tail_that_grows_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each round costs what was added; when the newline comes the line is whole."""
+    counted, size = Counted(monkeypatch), 4 * scan.LONG_TAIL
+    file = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n" + b"x" * size)
+    files = RunFiles(tmp_path, RUN)
+    texts(files)
+    counted.taken()
+    with file.open("ab", buffering=0) as appending:
+        for _ in range(10):
+            appending.write(b"y")
+            assert [] == texts(files)
+        assert 10 * (scan.SAMPLE + 1) >= counted.taken()
+        assert [size + 10] == [tail.size for tail in files.tails()]
+        appending.write(b"\ntwo\n")
+
+    assert [b"x" * size + b"y" * 10 + b"\n", b"two\n"] == [line for _, line in texts(files)]
+
+
+def test_a_long_tail_that_was_replaced_is_read_again(tmp_path: Path) -> None:
+    """Where a torn line was cut off and longer ones were appended meanwhile, none of these is passed over."""
+    file = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n" + b"x" * 2 * scan.LONG_TAIL)
+    files = RunFiles(tmp_path, RUN)
+    texts(files)
+    second = b"y" * scan.LONG_TAIL + b"\n"
+    file.write_bytes(b"one\n" + second + b"z" * 2 * scan.LONG_TAIL)
+
+    assert [second] == [line for _, line in texts(files)]
+
+
+@pytest.mark.parametrize("linked", [f"logs/{RUN}", f"logs/{RUN}/a", f"ledger/{RUN}"])
+def test_a_folder_that_is_a_link_is_not_followed(tmp_path: Path, linked: str) -> None:
+    """What lies elsewhere is no part of the run, whatever links there."""
+    put(tmp_path, "elsewhere/a/f.jsonl", b"one\n")
+    put(tmp_path, "elsewhere/f.jsonl", b"one\n")
+    for side in ("logs", "ledger"):
+        (tmp_path / side).mkdir()
+    (tmp_path / linked).parent.mkdir(exist_ok=True)
+    (tmp_path / linked).symlink_to(tmp_path / "elsewhere")
+
+    assert [] == texts(RunFiles(tmp_path, RUN))
+    assert [] == scan.ledger_sources(tmp_path, RUN) + scan.log_sources(tmp_path, RUN, "a") or "logs" in linked
+
+
+def test_a_clients_folder_that_is_closed_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that cannot be listed is among the tails, with the reason; the other clients are read."""
+    put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n")
+    put(tmp_path, f"logs/{RUN}/b/f.jsonl", b"two\n")
+    listed = scan._regular
+
+    def refuse(folder: Path) -> list[tuple[str, int]]:
+        if folder.name == "a":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(scan, "_regular", refuse)
+    files = RunFiles(tmp_path, RUN)
+
+    assert [b"two\n"] == [line for _, line in texts(files)]
+    assert [(f"logs/{RUN}/a/", "Permission denied")] == [(tail.source.path, tail.refused) for tail in files.tails()]
+
+
+def test_a_run_that_cannot_be_listed_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder among the logs that is closed is no run."""
+    put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n")
+    (tmp_path / "logs" / "99991231T235959Z").mkdir()
+    listed = scan._folders
+
+    def refuse(folder: Path) -> list[str]:
+        if folder.name.startswith("9999"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(scan, "_folders", refuse)
+
+    assert [RUN] == find_runs(tmp_path)

@@ -1,6 +1,10 @@
 """Tests of services/collector/words.py."""
 
+import os
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.collector import words
 from services.contract.summary import Fault
@@ -83,3 +87,29 @@ def test_a_fault_is_one_line() -> None:
 def test_machines_read_seconds() -> None:
     """A plain decimal, without thousands."""
     assert ("4321.001", "0.000") == (words.plain_seconds(4_321_000_900_000), words.plain_seconds(None))
+
+
+@given(st.binary(min_size=1).filter(lambda name: b"\0" not in name))
+def test_any_name_can_be_shown(name: bytes) -> None:
+    """Whatever bytes a file's name has, what is shown of it is text without control characters, on one line."""
+    shown = words.displayable(os.fsdecode(name))
+
+    assert shown.isprintable()
+    assert shown == shown.encode().decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("0001-0001 (copy).jsonl", "0001-0001 (copy).jsonl"),
+        ("größer.jsonl", "größer.jsonl"),
+        ("a\n20261128T000000Z  PASS", r"a\n20261128T000000Z  PASS"),
+        ("\udcff", r"\xff"),
+        ("\x1b]0;x\x07", r"\x1b]0;x\x07"),
+        ("\x9b31m", r"\x9b31m"),
+        ("a\u202eb\u2028", r"a\u202eb\u2028"),
+    ],
+)
+def test_what_would_not_be_shown_as_it_is_becomes_an_escape(name: str, shown: str) -> None:
+    """Ordinary names stay as they are; controls, line separators, turns of direction and raw bytes do not."""
+    assert shown == words.displayable(name)

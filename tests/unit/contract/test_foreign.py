@@ -40,3 +40,16 @@ def test_whether_a_block_is_new_is_only_said_where_it_is_certain() -> None:
     assert not BLOCK.begins_after(0)
     assert msgspec.structs.replace(BLOCK, first=7).begins_after(6)
     assert not msgspec.structs.replace(BLOCK, first=None).begins_after(6)
+
+
+@pytest.mark.parametrize(("key", "beside"), [(None, 0), ("\x00" * 120, foreign.BESIDE_KEY)])
+def test_the_bound_on_a_line_holds(key: str | None, beside: int) -> None:
+    """No message takes more bytes beside its record than the contract says, with a gap before each of them."""
+    count, at = 1_000, "2026-11-22T07:30:00.000000Z"
+    message = foreign.HeardMessage("1" + "9" * 19, at, -(2**63), msgspec.Raw(b""), key, "binary")
+    gap = "1" + "9" * 19, "1" + "9" * 19
+    message_size = len(msgspec.json.encode(message).replace(b'"record":', b'"transit_ns":null,"record":')) + 1
+    gap_size = len(msgspec.json.encode(gap)) + 1
+
+    assert message_size + gap_size <= foreign.BESIDE_RECORD + beside
+    assert count * (message_size + gap_size) < blocklog.longest_line(count, 0, 0, foreign.BESIDE_RECORD + beside)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
+import msgspec
 import pytest
 
+from services.collector.reconcile.snapshot import snapshot
+from services.contract import summary
 from services.local import verdict
 from services.local.runs import Runs
+from tests.unit.collector.books_factory import fold, good_run
 
 
 def runs_of(*names: str) -> Runs:
@@ -69,3 +74,37 @@ async def test_a_run_that_is_never_opened_is_not_waited_for_for_ever(answers: li
 
     assert 105 == await verdict.verdicts({}, runs_of(), 1, said.append)
     assert "none has been opened" in said[0]
+
+
+def closed(volumes: Path, run: str, verdict: str | None) -> None:
+    """Store the summary of a run, closed with a verdict or still running."""
+    made = snapshot(fold(good_run()), final=True).summary
+    changed = msgspec.structs.replace(made, run=run, verdict=verdict, state="closed" if verdict else "running")
+    (volumes / "summary" / run).mkdir(parents=True)
+    (volumes / "summary" / run / "summary.json").write_bytes(summary.encode(changed))
+
+
+@pytest.mark.parametrize(
+    ("found", "count", "code"),
+    [
+        (["PASS"], 1, 0),
+        (["FAIL"], 1, 99),
+        (["PASS", "INVALID", "FAIL"], 3, 98),
+        ([None], 1, 105),
+        (["PASS", None], 2, 105),
+        (["PASS"], 2, 105),
+        (["PASS"], 0, 105),
+        ([], 1, 105),
+    ],
+    ids=str,
+)
+def test_a_verdict_that_a_stop_brings_about_counts(
+    tmp_path: Path, found: list[str | None], count: int, code: int
+) -> None:
+    """Where all runs are closed the verdict has been shown, and is the exit code; else the invocation was aborted."""
+    names = [f"20261122T07300{number}Z" for number in range(len(found))]
+    for name, one in zip(names, found, strict=True):
+        closed(tmp_path, name, one)
+
+    assert code == verdict.stopped(tmp_path, runs_of(*names), count)
+    assert 105 == verdict.stopped(tmp_path, runs_of("20261122T080000Z"), 1)

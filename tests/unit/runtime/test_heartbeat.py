@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import subprocess
 import sys
@@ -83,6 +84,27 @@ async def test_needs_no_folder(tmp_path: Path) -> None:
     await heartbeat.beat(nowhere)
 
     assert heartbeat.age_seconds(nowhere) is None
+
+
+async def test_a_process_that_is_out_of_files_beats_again_later(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What refuses for the moment does not end the heartbeat."""
+    touch, refused = Path.touch, [errno.EMFILE, errno.ENFILE]
+
+    def scarce(self: Path) -> None:
+        if refused:
+            raise OSError(refused.pop(), "too many open files")
+        touch(self)
+
+    slept = asyncio.sleep
+    monkeypatch.setattr(asyncio, "sleep", lambda _: slept(0))
+    monkeypatch.setattr(Path, "touch", scarce)
+    beating = asyncio.create_task(heartbeat.beat(path))
+    for _ in range(10):
+        await slept(0)
+    beating.cancel()
+
+    assert not refused
+    assert heartbeat.age_seconds(path) is not None
 
 
 def test_age_counts_from_the_last_beat(path: Path) -> None:

@@ -185,11 +185,11 @@ async def test_after_the_end_only_those_who_were_there(stream: Stream, admission
 
 
 def late(stream: Stream) -> list[tuple[str, str]]:
-    """Return who the ledger says came too late, with the process of each."""
+    """Return the clients that the ledger calls late, with the process of each."""
     return [(entry.client, entry.instance) for entry in lines_of(stream.run) if isinstance(entry, ledger.Late)]
 
 
-async def test_who_comes_just_too_late_is_entered_once(stream: Stream, admission: Admission) -> None:
+async def test_a_client_that_comes_just_too_late_is_entered_once(stream: Stream, admission: Admission) -> None:
     """A client that asks to take part within a second after the end is refused, and entered once per name."""
     await ask(admission)
     stream.run.finish("complete")
@@ -202,7 +202,7 @@ async def test_who_comes_just_too_late_is_entered_once(stream: Stream, admission
 
 
 async def test_the_window_of_the_late_is_fixed(tmp_path: Path) -> None:
-    """To the microsecond: who asks a second after the end is late, and who asks later than that is of the next run."""
+    """A client that asks a second after the end is late, and one that asks a microsecond later is not."""
     clock = StoppedClock()
     stream = Stream(new_run(tmp_path, clock), clock)
     admission = Admission(stream)
@@ -215,7 +215,7 @@ async def test_the_window_of_the_late_is_fixed(tmp_path: Path) -> None:
     assert [("client-1", "one")] == late(stream)
 
 
-async def test_only_who_wants_to_take_part_is_late(stream: Stream, admission: Admission) -> None:
+async def test_neither_observers_nor_returning_clients_are_late(stream: Stream, admission: Admission) -> None:
     """An observer that comes after the end is no client, and one that returns has been there."""
     await ask(admission)
     stream.run.finish("complete")

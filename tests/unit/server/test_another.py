@@ -92,7 +92,7 @@ def test_a_live_server_is_found(root: Path) -> None:
 
 
 def test_a_quiet_ledger_is_watched_once_and_then_taken_over(root: Path) -> None:
-    """A ledger whose writer may live and that does not change for the whole time is nobody's."""
+    """A ledger whose writer may live and that does not change for the whole time is not another server's."""
     seconds = took(lambda: watch(root))
 
     assert 0.6 <= seconds < 3
@@ -105,6 +105,16 @@ def test_a_next_run_of_the_other_is_found(root: Path, tmp_path: Path, clock: Sto
     with pytest.raises(AnotherServer, match="20261122T073000Z-2"):
         watch(root)
     timer.join()
+
+
+def test_a_run_that_is_being_opened_hides_no_live_server(root: Path) -> None:
+    """Of a run whose folder has no ledger yet nothing can be seen: the ledger of the run before it is looked at."""
+    (root / "20261122T073500Z").mkdir()
+
+    assert "20261122T073500Z" == newest_run(root)
+    assert ("20261122T073000Z", ["a.jsonl"]) == (look(root).run, list(look(root).ledgers))
+    with touched(the_ledger(root)), pytest.raises(AnotherServer, match="20261122T073000Z"):
+        watch(root)
 
 
 def test_an_old_ledger_is_not_watched(root: Path) -> None:
@@ -173,7 +183,7 @@ def test_a_server_that_was_stopping_is_not_watched(tmp_path: Path, clock: Stoppe
 
 
 def test_watching_can_be_given_up(root: Path) -> None:
-    """A process that is told to stop does not watch to the end."""
+    """A process that is asked to stop does not watch to the end."""
     asked: list[bool] = []
 
     def after_two() -> bool:
@@ -249,7 +259,7 @@ def test_recent_is_by_the_file_systems_clock(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who opens a run has the folder alone, for as long as that takes, and leaves nothing in it."""
+    """A server that opens a run has the folder alone, for as long as that takes, and leaves nothing in it."""
     monkeypatch.setattr(another, "LOCK_SECONDS", 30.0)
     inside, most = 0, 0
 
@@ -273,7 +283,7 @@ def test_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_file_system_without_locks_is_no_reason_not_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the folder cannot be locked, or somebody holds it for too long, the server goes on."""
+    """Where the folder cannot be locked, or another process holds it for too long, the server goes on."""
 
     def refuse(*_: object) -> None:
         raise OSError(95, "Operation not supported")

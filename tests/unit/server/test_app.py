@@ -178,7 +178,7 @@ async def test_a_refused_start_changes_nothing(tmp_path: Path, port: int, *, has
 async def test_nothing_is_said_before_the_run_is_open(
     tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While another server is looked for connections are refused: nobody waits for a server that may not come."""
+    """While the server looks for another one connections are refused: no client waits for one that may not come."""
     looking, go_on = threading.Event(), threading.Event()
 
     def watch(*_: object) -> Look:
@@ -202,7 +202,7 @@ async def test_nothing_is_said_before_the_run_is_open(
 
 
 async def test_a_stop_ends_the_watching(tmp_path: Path, port: int) -> None:
-    """A server that is told to stop while it watches another one's ledger ends at once, and opens nothing."""
+    """A server that is asked to stop while it watches another one's ledger ends at once, and opens nothing."""
     new_run(tmp_path, Clock()).ledger.close()
     ledger = next((tmp_path / "ledger").glob("*/*.jsonl"))
     line = ledger.read_bytes()

@@ -106,7 +106,7 @@ def test_one_that_goes_before_the_start_is_waited_for(tmp_path: Path, clock: Sto
     assert "waiting" == run.state
 
 
-def waited(run: Run, clients: int, *, told: int | None, until: float, connections: int = 1) -> float | None:
+def waited(run: Run, clients: int, *, answer: int | None, until: float, connections: int = 1) -> float | None:
     """Have clients come a second apart while the name server tells a number; return when the run started."""
     expected = Expected("client", connections)
     life, now = Lifecycle(run, 0, expected), 0.0
@@ -115,7 +115,7 @@ def waited(run: Run, clients: int, *, told: int | None, until: float, connection
         if len(connected) < min(clients, int(now)):
             connected.add(f"client-{len(connected) + 1}")
             join(run, f"client-{len(connected)}")
-        expected.note(now, told)
+        expected.note(now, answer)
         life.step(now, connected, 0)
         now = round(now + 0.1, 1)
     return None if run.state == "waiting" else now
@@ -147,16 +147,16 @@ def test_starts_without_one_that_does_not_come(tmp_path: Path, clock: StoppedClo
     """A container whose client never subscribes holds up the start for its time; that it was expected is entered."""
     run = new_run(tmp_path, clock)
 
-    assert pytest.approx(1 + AT_MOST_SECONDS, abs=0.2) == waited(run, 9, told=10, until=60)
+    assert pytest.approx(1 + AT_MOST_SECONDS, abs=0.2) == waited(run, 9, answer=10, until=60)
     assert [10] == [clients for clients, _ in expects(run)]
 
 
-@pytest.mark.parametrize("told", [None, 0])
-def test_without_a_number_the_start_is_not_delayed(told: int | None, tmp_path: Path, clock: StoppedClock) -> None:
+@pytest.mark.parametrize("answer", [None, 0])
+def test_without_a_number_the_start_is_not_delayed(answer: int | None, tmp_path: Path, clock: StoppedClock) -> None:
     """Where the name server says nothing, the clock starts when no more clients come, as it does without one."""
     run = new_run(tmp_path, clock)
 
-    assert pytest.approx(1 + FIRST_QUIET_SECONDS, abs=0.2) == waited(run, 1, told=told, until=60)
+    assert pytest.approx(1 + FIRST_QUIET_SECONDS, abs=0.2) == waited(run, 1, answer=answer, until=60)
     assert [] == expects(run)
 
 
@@ -180,7 +180,7 @@ def test_what_the_operator_says_comes_first(clients: int, tmp_path: Path, clock:
     """When ``CLIENTS`` is set, be it to 1, the number of containers means nothing, and the open line has the number."""
     run = new_run(tmp_path, clock, clients=clients)
 
-    assert waited(run, clients, told=10, until=20) is not None
+    assert waited(run, clients, answer=10, until=20) is not None
     assert [] == expects(run)
 
 
@@ -188,7 +188,7 @@ def test_later_clients_are_no_reason_to_wait(tmp_path: Path, clock: StoppedClock
     """A run that has begun is not held up by containers that were started since."""
     run = new_run(tmp_path, clock)
     expected = Expected("client")
-    assert waited(run, 1, told=1, until=20) is not None
+    assert waited(run, 1, answer=1, until=20) is not None
     expected.note(30, 5)
     Lifecycle(run, 30, expected).step(31, {"client-1"}, 0)
 

@@ -177,16 +177,16 @@ def test_a_live_run_is_left_alone(
     run.ledger.close()
 
 
-def _begin(ready: Barrier, told: Queue[str], done: Barrier, folder: Path, number: int) -> None:
+def _begin(ready: Barrier, results: Queue[str], done: Barrier, folder: Path, number: int) -> None:
     made = runs(folder, Clock(), f"i{number}")
     ready.wait(30)
     try:
         run = made.begin()
     except AnotherServer as refused:
-        told.put(f"refused: {refused.run}")
+        results.put(f"refused: {refused.run}")
     else:
         # As a live server does, until all others have been refused.
-        told.put(run.name)
+        results.put(run.name)
         while done.n_waiting < 3:
             run.ledger.touch()
             time.sleep(0.05)
@@ -197,13 +197,14 @@ def test_of_four_that_start_at_once_one_plays(tmp_path: Path) -> None:
     """Four processes that find an empty folder at one moment open one run; the others are refused and leave nothing."""
     feed()
     context = multiprocessing.get_context("fork")
-    ready, done, told = context.Barrier(4), context.Barrier(4), context.Queue()
+    ready, done, results = context.Barrier(4), context.Barrier(4), context.Queue()
     processes = [
-        context.Process(target=_begin, args=(ready, told, done, tmp_path, number), daemon=True) for number in range(4)
+        context.Process(target=_begin, args=(ready, results, done, tmp_path, number), daemon=True)
+        for number in range(4)
     ]
     for process in processes:
         process.start()
-    said = [told.get(timeout=60) for _ in processes]
+    said = [results.get(timeout=60) for _ in processes]
     for process in processes:
         process.join(30)
     (path,) = (tmp_path / "ledger").glob("*/*")

@@ -13,9 +13,12 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from services.client.foreign.connect import Gate, authorization, connect_to, tls_context
+from services.client.foreign.refusal import Refusal
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
 from tests.unit.client.foreign.stand import feed_settings, foreign_server
+
+REFUSED = Refusal(429, "slow down", "slow down", True)
 
 
 async def echo_header(connection: ServerConnection) -> None:
@@ -146,19 +149,32 @@ async def test_a_gate_that_is_held_lets_no_attempt_through() -> None:
     waiting = asyncio.create_task(gate.pass_through())
     await asyncio.sleep(0)
     began = loop.time()
-    gate.hold(0.2)
+    gate.hold(0.2, REFUSED)
+    reason = gate.held_for
     await asyncio.gather(waiting, gate.pass_through())
 
+    assert [REFUSED, None] == [reason, gate.held_for]
     assert 0.2 + 1 / 20 <= loop.time() - began + 0.001
 
 
 async def test_a_wait_at_the_gate_can_be_given_up() -> None:
     """A client whose run is over does not wait on for a server that refuses."""
     gate, over = Gate(20), asyncio.Event()
-    gate.hold(600)
+    gate.hold(600, REFUSED)
     waiting = asyncio.create_task(gate.pass_through(over))
     await asyncio.sleep(0)
     over.set()
 
     async with asyncio.timeout(5):
         await waiting
+
+
+async def test_a_client_that_the_server_just_had_is_not_held() -> None:
+    """The refusal of one client does not hold up another that was cut off, and such attempts are spaced, too."""
+    gate, loop = Gate(50), asyncio.get_running_loop()
+    gate.hold(600, REFUSED)
+    began = loop.time()
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(gate.pass_through(is_wanted=True) for _ in range(3)))
+
+    assert 2 / 50 <= loop.time() - began + 0.001

@@ -59,3 +59,17 @@ def test_a_line_is_what_a_reader_decodes() -> None:
 
     assert made == foreign.codec.decode(line)[1]
     assert "2026-11-22T07:30:00.000000Z" == made.at
+
+
+def test_a_client_that_was_held_back_says_for_whom() -> None:
+    """A client that made no attempt has the reason of the client for which it waited; one with its own keeps that."""
+    waiting, cut = connections(), connections()
+    waiting.held_back(429, "x" * 300)
+    cut.opened(START_US)
+    cut.closed(START_US, 1006, "cut")
+    cut.held_back(429, "slow down")
+
+    line = waiting.sealed(START_US)
+    assert (429, 200, 0) == (line.code, len(line.reason), line.attempts)
+    assert line.reason.startswith("held back, since another client was refused: xxx")
+    assert ("sealed", 1, False, 1006, "cut", 0) == told(cut.sealed(START_US))

@@ -396,3 +396,23 @@ async def test_an_authorization_file_that_is_gone_is_an_attempt_that_failed(tmp_
         await until(lambda: heard(made) == 1)
 
     assert [1] == logged(folder(tmp_path))
+
+
+@pytest.mark.parametrize("location", ["ws://a..b/", "ws://[", "http://localhost:99999/", "ws://" + "a" * 70])
+async def test_a_redirect_to_nowhere_is_an_attempt_that_failed(tmp_path: Path, location: str) -> None:
+    """An address that a server makes up does not stop the client: it tries again."""
+    asked = 0
+
+    def redirect(connection: ServerConnection, _request: Request) -> Response | None:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            return None
+        response = connection.respond(HTTPStatus.FOUND, "\n")
+        response.headers["Location"] = location
+        return response
+
+    async with listener(tmp_path, sends(1), served={"process_request": redirect}) as made:
+        await until(lambda: heard(made) == 1)
+
+    assert ["refused", "opened", "sealed"] == [line.event for line in connection_lines(folder(tmp_path))]

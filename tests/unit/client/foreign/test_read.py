@@ -12,8 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.client.foreign.batch import HeardBatch
 from services.client.foreign.read import Heard, Reading
+from services.contract.foreign import HeardMessage
 from services.contract.path import Path
+from tests.unit.client.stand import START_NS
 
 PLAIN = Reading(seq=Path("$.seq"), time=Path("$.ts"), key=Path("$.k"))
 
@@ -210,6 +213,21 @@ def test_whatever_a_record_holds_its_number_is_read(value: object, seq: int, bin
 
         assert seq == heard.seq
         check_strict(heard.record)
+
+
+@given(
+    ODD | st.integers(-(10**400), 10**400),
+    ODD | st.integers(-(10**400), 10**400) | st.from_regex(r"[0-9:TZ.+-]{1,30}"),
+    ODD,
+)
+def test_whatever_stands_for_facts_is_no_error(seq: object, ts: object, key: object) -> None:
+    """Any values at the places of number, time and key give a message that a reader decodes."""
+    found = read(json.dumps({"seq": seq, "ts": ts, "k": key}))
+    text = HeardBatch(1, found, START_NS).text()
+    [message] = msgspec.json.decode(b"[" + text[:-1] + b"]", type=list[HeardMessage])
+
+    assert found[0].seq == message.number
+    assert found[0].key == message.key
 
 
 def check_strict(record: bytes) -> None:

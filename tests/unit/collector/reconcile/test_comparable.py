@@ -213,8 +213,8 @@ def test_sequences_of_a_feed_with_keys_are_judged_one_by_one() -> None:
     assert "not compared in 1 of 2 sequences" in detail(told, "complete")
 
 
-def test_thousands_of_clients_are_grouped() -> None:
-    """Clients that each count for themselves are told apart though each is compared with a few others."""
+def test_hundreds_of_connections_are_told_apart() -> None:
+    """Clients that each count for themselves are groups of one, though each is compared with a few others."""
     assert 300 == len(groups(*(own(at * 5_000, 20) for at in range(300))))
 
 
