@@ -81,6 +81,7 @@ def test_numbers_are_the_protocols() -> None:
     """Sizes and close codes are those that other programs were written against."""
     codes = {name: value for name, value in vars(wire).items() if name.startswith("CLOSE_")}
     expected = {
+        "CLOSE_FAULT": 1011,
         "CLOSE_DRAINING": 1012,
         "CLOSE_LATER": 1013,
         "CLOSE_PROTOCOL": 4400,
