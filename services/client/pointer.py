@@ -16,7 +16,7 @@ from services.runtime.dns import DOCKER, name_server
 
 _PORT = dns.PORT
 
-INSIST_SECONDS = 30.0
+INSIST_SECONDS = 20.0
 """How long Docker's name server is asked. A container that took another name would be a client of its own, with a log
 of its own; and when many containers start on a busy machine, their names are known seconds after they run."""
 

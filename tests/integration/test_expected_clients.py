@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.contract import ledger
-from tests.integration.stack import Stack
+from tests.integration.stack import Stack, docker
 from tests.poll import poll_until
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
@@ -99,3 +99,42 @@ def test_a_killed_or_recreated_server_is_followed_at_once(folder: Path, engine: 
             assert time.monotonic() - gone < 5, strike
             stack.receipted(stack.volumes.head("client-1") + 100)
         assert 1 == len(stack.volumes.runs())
+
+
+class SharedStack(Stack):
+    """The real containers, whose feed is on a network of the operator's that other projects use too."""
+
+    def __init__(self, folder: Path, network: str, **settings: object) -> None:
+        super().__init__(folder, **settings)
+        self.settings["SERVER_URL"] = f"ws://{self.project}-server-1:8765"
+        self._override = folder.parent / f"{self.project}.yml"
+        self._override.write_text(
+            f"networks: {{wire: {{name: {network}, external: true, internal: !reset null}}}}\n", encoding="utf-8"
+        )
+
+    def _command(self, *arguments: str) -> list[str]:
+        plain = super()._command(*arguments)
+        at = plain.index("--project-name")
+        return [*plain[:at], "--file", "docker-compose.yml", "--file", str(self._override), *plain[at:]]
+
+
+def test_containers_of_another_project_are_not_waited_for(folder: Path, tmp_path: Path, engine: None) -> None:
+    """On a network that two projects share the clients' name has the addresses of both; each counts its own."""
+    network = docker("network", "create", "--internal", f"sgtest-{folder.parent.name[-40:].strip('-_')}")
+    name = docker("network", "inspect", "--format", "{{.Name}}", network)
+    other = tmp_path / "other" / "volumes"
+    other.mkdir(parents=True)
+    try:
+        with (
+            SharedStack(other, name, RECORDS=100_000, RATE=10) as theirs,
+            SharedStack(folder, name, RECORDS=200, RATE=100) as ours,
+        ):
+            theirs.up(clients=3)
+            poll_until(lambda: started(theirs), "the other project's run goes", 60)
+            ours.up(clients=2)
+            code, text = ours.wait()
+            assert 0 == code, text
+            assert [3] == expects(theirs)
+            assert [2] == expects(ours)
+    finally:
+        docker("network", "rm", network, check=False)

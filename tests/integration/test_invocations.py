@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from services.contract.summary import EXIT_CODES
 from services.runtime import invocation
@@ -45,10 +46,11 @@ class Feed:
 
     async def _send(self, connection: ServerConnection) -> None:
         number = int((time.monotonic() - self._began) * RATE)
-        while True:
-            number += 1
-            await asyncio.sleep(self._began + number / RATE - time.monotonic())
-            await connection.send(json.dumps({"seq": number, "id": number}))
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                number += 1
+                await asyncio.sleep(self._began + number / RATE - time.monotonic())
+                await connection.send(json.dumps({"seq": number, "id": number}))
 
     def close(self) -> None:
         """End it."""
@@ -111,7 +113,7 @@ def test_an_open_run_of_a_killed_invocation_is_neither_joined_nor_judged(feed: F
     """Its clients may come back for a minute; the next invocation reads the feed by another number, in its own run."""
     volumes = Volumes(tmp_path)
     with invoke(feed, tmp_path, FEED_SEQ="$.id", FEED_SECONDS=60) as killed:
-        poll_until(lambda: volumes.runs() and volumes.clients(), "the first run is on", 20)
+        poll_until(lambda: volumes.runs() and len(volumes.clients()) == 2, "both clients are in the first run", 20)
         killed.signal(signal.SIGKILL)
         killed.wait()
     (old,) = volumes.runs()

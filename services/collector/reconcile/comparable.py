@@ -143,8 +143,8 @@ class Comparison:
     def conflicts(self, groups: Groups) -> dict[tuple[Name, str, str], Ranges]:
         """Return under which numbers two clients of one group hold different records, by key and the two clients.
 
-        Records that differ in times alone are no conflict. Only of sampled records that is known: where all sampled
-        ones of two clients differ in times alone, so do the others.
+        Records that differ in times alone are no conflict. Only of sampled records that is known: where most sampled
+        ones of two clients differ in times alone, the others are taken to do so too.
         """
         found: dict[tuple[Name, str, str], Ranges] = {}
         for key in groups.of:
@@ -163,7 +163,9 @@ def _without_times(differing: Ranges, pair: tuple[Name, str, str], facts: Facts)
     mine, theirs = facts.get(one, {}), facts.get(other, {})
     sampled = [number for of, number in mine if of == key and number in differing and (key, number) in theirs]
     timed = [number for number in sampled if not differ(mine[key, number], theirs[key, number])]
-    return Ranges() if sampled and len(timed) == len(sampled) else differing - Ranges((one, one) for one in timed)
+    if 2 * len(timed) > len(sampled):
+        return Ranges((number, number) for number in set(sampled) - set(timed))
+    return differing - Ranges((number, number) for number in timed)
 
 
 def _runs(messages: Sequence[HeardMessage]) -> Iterator[tuple[Name, int, Sequence[int]]]:

@@ -28,17 +28,21 @@ class Contents:
         if bins is None:
             bins = self._bins[key] = {}
         done, count = 0, len(digests)
+        if count == 1:
+            # Of a feed with many keys nearly every record is a run of its own.
+            held = bins.get(first // BIN)
+            if held is None:
+                held = bins[first // BIN] = _EMPTY[:]
+            held[first % BIN] = _merged(held[first % BIN], digests[0])
+            return
         while done < count:
             at, place = divmod(first + done, BIN)
             some = min(BIN - place, count - done)
             held = bins.get(at)
             if held is None:
                 held = bins[at] = _EMPTY[:]
-            if some == 1:
-                held[place] = _merged(held[place], digests[done])
-            else:
-                old, new = held[place : place + some], array("H", digests[done : done + some])
-                held[place : place + some] = new if old == _EMPTY[:some] else array("H", map(_merged, old, new))
+            old, new = held[place : place + some], array("H", digests[done : done + some])
+            held[place : place + some] = new if old == _EMPTY[:some] else array("H", map(_merged, old, new))
             done += some
 
     def bins(self, key: Name) -> Mapping[int, array[int]]:

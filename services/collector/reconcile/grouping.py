@@ -46,6 +46,7 @@ class _Grouping:
         self._leaders: list[tuple[str, int]] = []
         self._covered: set[Number] = set()
         self._known: dict[tuple[Number, int], array[int]] = {}
+        self._having: dict[Number, array[int]] = {}
         self.own: set[str] = set()
         """Clients whose numbers are of their own connections."""
 
@@ -81,8 +82,12 @@ class _Grouping:
 
     def _candidates(self, mine: Mapping[Number, Fact]) -> list[tuple[str, int]]:
         alike = Counter[int]()
-        for number in islice((number for number in mine if number in self._covered), FEWEST_PAIRS):
+        covered = list(islice((number for number in mine if number in self._covered), FEWEST_PAIRS))
+        for number in covered:
             alike.update(self._known.get((number, mine[number].digest), ()))
+        if not alike:
+            # Every record may hold the time at which it was sent to this client.
+            alike.update(leader for number in covered[:1] for leader in self._having[number])
         best = sorted(alike.items(), key=lambda one: (-one[1], one[0]))[:CANDIDATES]
         return [self._leaders[leader] for leader, _ in best]
 
@@ -108,9 +113,10 @@ class _Grouping:
         self._covered.update(numbers)
         self._leaders.append((client, group))
         for number in numbers:
-            leaders = self._known.setdefault((number, self._facts[client][number].digest), array("I"))
-            if len(leaders) < CANDIDATES:
-                leaders.append(len(self._leaders) - 1)
+            alike = self._known.setdefault((number, self._facts[client][number].digest), array("I"))
+            for leaders in (alike, self._having.setdefault(number, array("I"))):
+                if len(leaders) < CANDIDATES:
+                    leaders.append(len(self._leaders) - 1)
 
 
 def _begin(one: Mapping[Name, int], other: Mapping[Name, int]) -> Begin:

@@ -18,10 +18,10 @@ from services.contract.foreign import HeardMessage
 
 CLUSTER = 8
 """Numbers in a row that are sampled together: records often alternate, and a stride would see one kind of them."""
-CLUSTERS = 128
+CLUSTERS = 256
 """Clusters that are kept, all sequences together."""
 ENTRIES = 65_536
-"""Facts that are kept, all clients together: with more than 64 clients each has fewer."""
+"""Facts that are kept, all clients together: with more than 32 clients each has fewer."""
 SHORT = 512
 """Bytes of a text that are kept; of a longer one the digest is, without any time."""
 LEAST = 4

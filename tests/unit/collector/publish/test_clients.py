@@ -92,3 +92,12 @@ def test_without_latency_nobody_looks_silent() -> None:
     made = clients.table(_summary(_client("client-1", None)), _timeline([None, None]))
 
     assert [""] == [cell.text for cell in made.column("over_time")]
+
+
+def test_who_caught_up_with_everything_has_no_latency() -> None:
+    """Its transit does not take the place of what was due and not measured; others show that they caught up nothing."""
+    late = msgspec.structs.replace(_client("client-2", None), latency_ns=Quantiles(), catch_up=60)
+    made = clients.table(_summary(_client("client-1", 9), late), _timeline())
+
+    assert [("-", None), ("60", 60)] == [(cell.text, cell.value) for cell in made.column("catch_up")]
+    assert [9, None] == [cell.value for cell in made.column("latency_p99")]

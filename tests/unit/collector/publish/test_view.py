@@ -8,7 +8,7 @@ from services.collector.reconcile.expression import parse
 from services.collector.reconcile.snapshot import Snapshot, snapshot
 from services.contract.summary import Causes, Fault, Quantiles, Silence, Summary, Totals
 from services.contract.timeline import Timeline
-from tests.unit.collector.books_factory import RUN, Files, fold, good_run, ledger_source, log_source
+from tests.unit.collector.books_factory import RUN, Files, fold, good_run, judged, ledger_source, log_source
 from tests.unit.collector.reconcile.heard_factory import books, log, message
 
 EMPTY = Timeline(run=RUN, start_us=None, end_us=None, step_us=50_000, slots=[], lanes=[], marks=[])
@@ -139,3 +139,15 @@ def test_what_nobody_knows_of_a_foreign_feed_is_said_so() -> None:
     assert ("not known", "") == told["missing"]
     assert ("not known", "no sender's time") == told["p99"]
     assert ("0", "that the collector found in their one side") == told["faults"]
+
+
+def test_catch_up_is_shown_where_there_is_any() -> None:
+    """Among the facts of delivery, the times, and beside the latency that is told without it."""
+    quantiles = Quantiles(min=1, p50=2, p90=3, p95=4, p99=5, p99_9=6, max=7_000_000)
+    totals = msgspec.structs.replace(judged(good_run()).totals, catch_up=1250)
+    made = _changed(totals=totals, catch_up_ns=quantiles)
+
+    assert "catch-up" in [cell.text for cell in made.times.column("of")]
+    assert ["1,250 messages", "due before their client first tried to take part"] == made.delivery[-1].texts
+    assert "from when a record was due; 1,250 caught up" == made.tile("p99").hint
+    assert "caught up" not in [row.label for row in _view().delivery]

@@ -123,6 +123,32 @@ def test_a_shared_stream_is_compared(stamp: str | None, first: int) -> None:
     assert [(0, {}), (402, {"sent_not_logged": 402}), (0, {})] == missing(*received)
 
 
+def stamps(late_us: int, *wrong: int) -> Any:
+    """Return bodies with the time of sending, which the operator has not named, but for some that are wrong."""
+    return lambda seq: f"{utc_text(START_US + late_us + seq * 10_000)} {'wrong' if seq in wrong else plain(seq)}"
+
+
+@pytest.mark.parametrize("first", [0, 300])
+def test_a_stream_whose_stamp_is_not_named_is_compared(first: int) -> None:
+    """Where FEED_TIME is not set records of one stream may differ in their time of sending, each of them."""
+    received = [shared(first, first + 1500, stamp=None, seed=at, body=stamps(at)) for at in (0, 130, 270)]
+    received[1] = without(received[1], first + 40, *range(first + 500, first + 1501))
+    received[2] = shared(first, first + 1500, stamp=None, seed=9, body=stamps(270, first + 30, first + 60))
+    told = judged(*received)
+
+    assert [0, 1002, 0] == [one.missing for one in told.clients]
+    assert 1002 == told.missing_by_cause.sent_not_logged
+    assert f"client-1 and client-3 have different records under 2 numbers: {first + 30}, {first + 60}" in told.reasons
+
+
+@pytest.mark.parametrize("begins_us", [(0, 2_500_000), (0, 7_000), (0, 100)])
+def test_numbers_of_a_connection_whose_stamp_is_not_named_are_not_compared(begins_us: tuple[int, ...]) -> None:
+    """Connections that count for themselves pass where FEED_TIME is not set, too."""
+    told = judged(*(own(at, 550 - at // 10_000, stamped=False, body=stamps(at)) for at in begins_us))
+
+    assert ("PASS", 0) == (told.verdict, told.totals.missing)
+
+
 @pytest.mark.parametrize("stamp", ["send", "record", None])
 @pytest.mark.parametrize(("first", "second"), [(0, 2_500_000), (2_000_000, 4_500_000), (8_000_000, 8_400_000)])
 def test_a_stream_that_is_replayed_from_its_start_is_compared(stamp: str | None, first: int, second: int) -> None:

@@ -27,8 +27,8 @@ def pairs(
         sent, again = number * TICK_US + jitter(), number * TICK_US + apart_us + jitter()
         stamps = (sent, again + clocks_us) if stamped else (None, None)
         digest = number if number >= differing else -number - 1
-        one = Fact(number, b"", stamps[0], sent + 90 + jitter())
-        other = Fact(digest, b"", stamps[1], again + 90 + jitter())
+        one = Fact(number, b"%d" % number, stamps[0], sent + 90 + jitter())
+        other = Fact(digest, b"%d" % digest, stamps[1], again + 90 + jitter())
         made.append((one, other))
     return made
 
@@ -117,3 +117,22 @@ def test_records_that_differ_in_times_alone_do_not_differ() -> None:
     )
 
     assert (False, True, False) == (differ(one, other), differ(one, third), differ(one, one))
+
+
+def test_records_with_their_time_of_sending_are_alike() -> None:
+    """Where every record differs in a time alone, the clients hold the same; arrival says whether these are apart."""
+
+    def timed(apart_us: int) -> list[Pair]:
+        return [
+            (
+                one._replace(digest=2 * place, text=b"%d a" % (1_795_332_600_000 + place), at_us=at_us + one.at_us),
+                two._replace(digest=2 * place + 1, text=b"%d a" % (1_795_332_600_001 + place), at_us=at_us + two.at_us),
+            )
+            for place, (one, two) in enumerate(pairs(apart_us, stamped=False))
+        ]
+
+    at_us = 1_795_332_600_000_000
+
+    assert ["alike", "own", "alike"] == [
+        relation(timed(0), "first"), relation(timed(2_500_000), "first"), relation(timed(2_500_000), "other")
+    ]  # fmt: skip
