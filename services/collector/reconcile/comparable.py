@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 
 from services.collector.reconcile.contents import Contents, conflicts
 from services.collector.reconcile.grouping import Facts, Starts, grouped
@@ -65,7 +66,7 @@ class Comparison:
 
     def __init__(self) -> None:
         self._masks: dict[str | None, Mask] = {}
-        self._contents: dict[str, Contents] = {}
+        self._contents: dict[tuple[str, bool], Contents] = {}
         self._sample = Sample()
         self._unread: set[tuple[str, int, int, str]] = set()
         self._asked: tuple[int, Starts, Collection[Name]] | None = None
@@ -97,18 +98,29 @@ class Comparison:
             self._unread |= {place} if is_new else set()
         elif moments and (is_new or place in self._unread):
             self._unread.discard(place)
-            self._enter(client, block.messages, feed.time, moments)
+            # A text that is no strict JSON is not held against a record that is: only their numbers are known to agree.
+            odd = [message for message in block.messages if message.form is not None]
+            plain = [message for message in block.messages if message.form is None] if odd else block.messages
+            for some, is_odd in ((plain, False), (odd, True)):
+                if some:
+                    self._enter(client, some, feed.time, moments, is_odd=is_odd)
 
     def _enter(
-        self, client: str, messages: Sequence[HeardMessage], time: str | None, moments: Mapping[str, int]
+        self,
+        client: str,
+        messages: Sequence[HeardMessage],
+        time: str | None,
+        moments: Mapping[str, int],
+        *,
+        is_odd: bool,
     ) -> None:
         mask = self._masks.get(time) or self._masks.setdefault(time, Mask(time))
         texts = mask.texts([message.record for message in messages])
         # The lower half of each: an array of 32 bits, read as one of 16.
         digests = memoryview(array("I", map(zlib.crc32, texts))).cast("B").cast("H")[::2].tolist()
-        contents = self._contents.get(client)
+        contents = self._contents.get((client, is_odd))
         if contents is None:
-            contents = self._contents[client] = Contents()
+            contents = self._contents[client, is_odd] = Contents()
         for key, first, places in _runs(messages):
             whole = len(places) == len(messages)
             contents.add(key, first, digests if whole else [digests[place] for place in places])
@@ -148,8 +160,9 @@ class Comparison:
         """
         found: dict[tuple[Name, str, str], Ranges] = {}
         for key in groups.of:
-            for members in groups.members(key):
-                held = {client: self._contents[client] for client in members if client in self._contents}
+            for members, is_odd in product(groups.members(key), (False, True)):
+                every = {client: self._contents.get((client, is_odd)) for client in members}
+                held = {client: contents for client, contents in every.items() if contents is not None}
                 for number, one, other in conflicts(held, key) if len(held) > 1 else ():
                     found.setdefault((key, one, other), Ranges()).add(number, number)
         facts = self._sample.facts({key for key, _, _ in found}) if found else {}

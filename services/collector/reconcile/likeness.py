@@ -30,12 +30,10 @@ STAMP_US = 2
 """Times of sending that differ by no more are the same: they are known to a microsecond, from two roundings."""
 FIRST_LOOK, LOOK = 8, 64
 """So many records are compared without the times in them: it costs some microseconds each."""
-SENT_US, CAME_US = 1_000, 3_000
-"""Sequences that both begin with 0 or 1 are apart when times of sending, or of arrival where there are none, differ by
-more than this in nearly every record. Sends of one record to two clients, and the scheduling of two processes, differ
-by less in at least a quarter of the records."""
-FAR_US = 100_000
-"""The same where the beginnings say less: both begin with the same number, which clients of one stream may do too."""
+APART_US = 100_000
+"""Sequences are apart when the times of sending, or of arrival where there are none, differ by more than this in nearly
+every record. A server that sends one stream to many clients, and the scheduling of their processes, make less of it.
+Connections that begin closer together are compared: a client that is so little behind lacks nothing at its end."""
 DRIFT, DRIFT_US = 0.2, 20_000
 """A steady difference changes by no more than this part of the time that passes, and these microseconds. Where a stream
 is replayed to one client and came live to the other, it changes by as much as time passes."""
@@ -112,10 +110,8 @@ def _by_time(pairs: Sequence[Pair], begin: Begin) -> Relation:
 
 
 def _limit(begin: Begin, *, is_sent: bool) -> int | None:
-    if begin == "first":
-        return SENT_US if is_sent else CAME_US
     # Of different beginnings only the server's stamps tell: a client that always lags receives the same stream.
-    return FAR_US if begin == "same" or is_sent else None
+    return APART_US if begin != "other" or is_sent else None
 
 
 def _sent(pairs: Sequence[Pair]) -> list[int] | None:
