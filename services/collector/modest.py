@@ -12,8 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-NICE = 10
-"""A tenth of the processor at most, wherever server and clients want all of it."""
+NICE = 5
+"""A quarter of a processor at most, wherever server and clients want all of it: with less, damage is named too late."""
 WORK_SECONDS, REST_SECONDS = 0.0005, 0.0001
 """So long it has a processor in a row, and so long it rests then."""
 LONG_REST_SECONDS, MOST_WORK_SECONDS = 0.002, 0.02
