@@ -61,7 +61,7 @@ def _refuse_long_lines(sizes: tuple[int, ...], size: int, feed: FeedSettings | N
         longest, names = longest_line(max(sizes), size, wire.MAX_RECORD), "BLOCK_SIZES or BLOCK_BYTES"
     else:
         beside = foreign.BESIDE_RECORD + (foreign.BESIDE_KEY if feed.reading.key else 0)
-        longest = longest_line(max(sizes), size, foreign.ESCAPED * feed.reach.max_bytes, beside)
+        longest = longest_line(max(sizes), size, foreign.longest_record(feed.reach.max_bytes), beside)
         names = "BLOCK_SIZES, BLOCK_BYTES or FEED_MAX_BYTES"
     if longest > MAX_LINE:
         raise BadSettings(

@@ -26,8 +26,18 @@ SeqText = Integer | BigNumber
 """A sequence number as it stands in a line."""
 SeqSpan = tuple[SeqText, SeqText]
 """An inclusive range of sequence numbers as it stands in a line."""
-BESIDE_RECORD, BESIDE_KEY, ESCAPED = 220, 730, 6
-"""Bytes in a line, at most: for a message beside its record and its key; for a key; for a byte of text as JSON."""
+BESIDE_RECORD, BESIDE_KEY = 220, 730
+"""Bytes in a line, at most: for a message beside its record and its key; for a key."""
+
+
+def longest_record(size: int) -> int:
+    """Return how many bytes a message of ``size`` bytes can have as a record: those of its base64 as a JSON text.
+
+    A text that would have more, since most of its characters are escaped, is logged as base64, too.
+    """
+    return 4 * -(-size // 3) + 2
+
+
 ConnectionEvent = Literal["opened", "closed", "refused", "ended", "sealed"]
 
 

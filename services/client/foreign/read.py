@@ -16,11 +16,13 @@ import msgspec
 from services.client.foreign import lenient
 from services.client.foreign.moment import epoch_ns
 from services.client.foreign.number import sequence_number, text_of
-from services.contract.foreign import Form
+from services.contract.foreign import Form, longest_record
 from services.contract.path import ABSENT, Path
 
 MAX_KEY = 120
 """Characters of a key that are kept: it stands in every message."""
+_ESCAPED_BYTES = 64 * 1024
+"""A shorter record is logged as text however much of it is escaped."""
 _NEWLINES = bytes.maketrans(b"\r\n", b"  ")
 """Outside of its strings, where none can be, a newline in JSON is as good as a space."""
 _MOST_DEPTH = 100
@@ -172,8 +174,16 @@ def _opaque(data: bytes, *, binary: bool, trouble: str | None = None) -> Heard:
     except UnicodeDecodeError:
         text = None
     if text is None:
-        return Heard(b'"%b"' % base64.b64encode(data), form="binary", trouble=trouble)
-    return Heard(msgspec.json.encode(text), form="text", trouble=trouble)
+        return _binary(data, trouble)
+    record = msgspec.json.encode(text)
+    # A text of control characters alone would be six times as long, and the line longer than a reader takes.
+    if len(record) > _ESCAPED_BYTES and len(record) > longest_record(len(data)):
+        return _binary(data, trouble)
+    return Heard(record, form="text", trouble=trouble)
+
+
+def _binary(data: bytes, trouble: str | None) -> Heard:
+    return Heard(b'"%b"' % base64.b64encode(data), form="binary", trouble=trouble)
 
 
 def _key(found: Any) -> str | None:

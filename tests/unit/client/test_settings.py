@@ -49,7 +49,7 @@ def test_settings_that_make_no_line_too_long_are_taken() -> None:
     ClientSettings.read({"BLOCK_SIZES": str(MAX_BLOCK)})
     ClientSettings.read({"BLOCK_BYTES": str(16 * 2**20)})
     ClientSettings.read({"FEED_SEQ": "$.seq", "BLOCK_SIZES": str(MAX_BLOCK)})
-    ClientSettings.read({"FEED_SEQ": "$.seq", "FEED_KEY": "$.key", "FEED_MAX_BYTES": str(4 * 2**20)})
+    ClientSettings.read({"FEED_SEQ": "$.seq", "FEED_KEY": "$.key", "FEED_MAX_BYTES": str(16 * 2**20)})
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from services.client.foreign.batch import HeardBatch
 from services.client.foreign.read import Heard, Reading
-from services.contract.foreign import HeardMessage
+from services.contract.foreign import HeardMessage, longest_record
 from services.contract.path import Path
 from tests.unit.client.stand import START_NS
 
@@ -244,3 +244,12 @@ def check_strict(record: bytes) -> None:
     assert b"\n" not in record
     value = json.loads(record.decode("utf-8"), parse_constant=refuse, parse_float=finite)
     json.dumps(value, ensure_ascii=False).encode("utf-8")
+
+
+def test_a_long_text_of_escapes_is_logged_as_base64() -> None:
+    """A text that would be far longer as a JSON text is logged as base64, so that its line is never too long."""
+    long, short = b"\x01" * 100_000, b"\x01" * 10_000
+    found = [Reading().read(data, binary=False)[0] for data in (long, short)]
+
+    assert ["binary", "text"] == [one.form for one in found]
+    assert len(found[0].record) == longest_record(len(long)) < 6 * len(long)
