@@ -59,7 +59,8 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     """How the feed was read: the address without its secrets, and where in a message the facts were sought.
 
     ``silence_s`` is the longest time without a record, in seconds, that the operator allows (``FEED_SILENCE``), null
-    when it is to be derived from the feed's own rhythm; ``end`` is how the feed says that it is over (``FEED_END``).
+    when it is to be derived from the feed's own rhythm; ``end`` is how the feed says that it is over (``FEED_END``);
+    ``clients`` is how many clients take part in the run (``CLIENTS``), null when the operator did not say.
     """
 
     url: str
@@ -70,6 +71,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     match: str | None = None
     silence_s: float | None = None
     end: str | None = None
+    clients: Positive | None = None
 
 
 class HeardMessage(msgspec.Struct, frozen=True, gc=False):

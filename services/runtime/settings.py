@@ -146,7 +146,7 @@ SETTINGS = (
     Setting(
         "CLIENTS",
         "",
-        "server",
+        "server, client",
         _clients,
         "the run starts when so many clients have subscribed; empty = all that compose started, elsewhere 1",
     ),

@@ -60,6 +60,7 @@ class FeedSettings:
         seconds: how long a run lasts, 0 for until stopped.
         ending: how the feed itself says that it is over.
         silence_s: the longest time without a record that is no fault, in seconds; None: by the feed's own rhythm.
+        clients: how many clients take part in the run, None when the operator does not say.
     """
 
     reach: Reach
@@ -70,6 +71,7 @@ class FeedSettings:
     seconds: float
     ending: Ending = NEVER
     silence_s: float | None = None
+    clients: int | None = None
 
     @property
     def feed(self) -> Feed:
@@ -84,6 +86,7 @@ class FeedSettings:
             match=reading.match.pattern.decode() if reading.match else None,
             silence_s=self.silence_s,
             end=self.ending.text or None,
+            clients=self.clients,
         )
 
 
@@ -98,7 +101,7 @@ def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
         if said:
             raise BadSettings([f"FEED=streamgauge: {', '.join(said)} are for a foreign feed"])
         return None
-    values = read(environment, ("SERVER_URL", *NAMES))
+    values = read(environment, ("SERVER_URL", "CLIENTS", *NAMES))
     problems: list[str] = []
 
     def parsed(name: str, parse: Callable[[str], Value]) -> Value | None:
@@ -132,6 +135,7 @@ def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
         seconds=values["feed_seconds"],
         ending=ending,
         silence_s=values["feed_silence"],
+        clients=values["clients"] or None,
     )
 
 

@@ -40,10 +40,17 @@ def _no_numbers(case: Case) -> str | None:
 
 def _present(case: Case) -> Answer:
     lost = [account.client for account in case.accounts if account.state == "lost"]
+    wanted = max((account.log.feed.clients or 0 for account in case.accounts if account.log.feed), default=0)
     there = words.several(len(case.accounts) - len(lost), "client")
-    if lost:
-        return Answer(False, f"{there}, {len(lost):,} lost", (f"lost without a word: {words.names(lost)}",))
-    return Answer(True, f"{there}; nobody says how many there should be")
+    fewer = f"{words.several(len(case.accounts), 'client')} took part, {wanted:,} expected"
+    absent = [fewer] if len(case.accounts) < wanted else []
+    if lost or absent:
+        reasons = [*absent, *([f"lost without a word: {words.names(lost)}"] if lost else [])]
+        detail = ", ".join(
+            [there, *([f"{len(lost):,} lost"] if lost else []), *([f"{wanted:,} expected"] * len(absent))]
+        )
+        return Answer(False, detail, tuple(reasons))
+    return Answer(True, there if wanted else f"{there}; CLIENTS does not say how many there should be")
 
 
 def _complete(case: Case) -> Answer:

@@ -59,6 +59,7 @@ def log(
     until_us: int | None = UNTIL_US,
     seq: str | None = None,
     silence_s: float | None = 60,
+    clients: int | None = None,
     session: int = 1,
     course: Sequence[Happened | Iterable[foreign.HeardMessage]] | None = None,
     time: str | None = None,
@@ -73,7 +74,7 @@ def log(
         foreign.Open(
             run=RUN, client=client, session=session, segment=1, instance="i", fence=0, block_size=size, fsync="block",
             after=0, boot="b", host="h", software="s", opened_at=utc_text(START_US),
-            foreign=foreign.Feed(url="ws://feed", seq=seq, time=time, silence_s=silence_s),
+            foreign=foreign.Feed(url="ws://feed", seq=seq, time=time, silence_s=silence_s, clients=clients),
             until=utc_text(until_us) if until_us else None,
         )
     )  # fmt: skip

@@ -110,3 +110,12 @@ def test_a_restart_is_mentioned() -> None:
     told = check("in order", log("client-1", heard([5000, 1, 2])))
 
     assert (True, "0 out of order, sequences begun again: 1") == (told.ok, told.detail)
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [(2, "PASS"), (3, "FAIL"), (None, "PASS")])
+def test_fewer_clients_than_the_operator_said_fail_the_run(wanted: int | None, expected: str) -> None:
+    """A client that never logged anything is noticed where the logs say how many clients take part."""
+    result, headline = verdict(*(log(name, heard([1, 2, 3]), clients=wanted) for name in ("client-1", "client-2")))
+
+    assert expected == result
+    assert ("2 clients took part, 3 expected" == headline) is (expected == "FAIL")
