@@ -16,7 +16,7 @@ from services.runtime.settings import read
 
 NAMES = (
     "BLOCK_SIZES", "BLOCK_SECONDS", "BLOCK_BYTES", "FSYNC", "CONNECTIONS", "CLIENT_ID", "SERVER_URL",
-    "KEEP_RUNS", "VOLUMES",
+    "KEEP_RUNS", "VOLUMES", "CLIENTS",
 )  # fmt: skip
 
 
@@ -33,6 +33,7 @@ class ClientSettings:
     server_url: str
     keep_runs: int
     volumes: Path
+    clients: int
     feed: FeedSettings | None = None
 
     @classmethod
