@@ -117,8 +117,13 @@ class Admission:
     def _refuse_impossible(self, request: wire.Subscribe) -> None:
         run = self._stream.run
         self._refuse_beyond_the_end(request)
-        if run.state == "ended" and request.client not in run.book.clients:
+        if run.state != "ended":
+            return
+        known = run.book.clients.get(request.client)
+        if known is None:
             self._enter_late(request)
+        if known is None or (known.session and not request.session):
+            # With a session of its own a client comes back for the rest; without one it has no log of this run.
             raise Refused(wire.Bye(reason="ended", retry_ms=2000), wire.CLOSE_LATER)
 
     def _enter_late(self, request: wire.Subscribe) -> None:

@@ -201,6 +201,19 @@ async def test_a_client_that_comes_just_too_late_is_entered_once(stream: Stream,
     assert {"client-1"} == stream.run.book.clients.keys()
 
 
+async def test_after_the_end_a_name_without_logs_does_not_come_back(stream: Stream, admission: Admission) -> None:
+    """A client that has no session in a run that is over is refused, also under the name of one that took part."""
+    session, _ = await ask(admission, session=1)
+    session.leave()
+    stream.run.finish("complete")
+    with pytest.raises(Refused) as refusal:
+        await ask(admission, session=0)
+
+    assert wire.Bye(reason="ended", retry_ms=2000) == refusal.value.frame
+    assert [] == late(stream)
+    assert (await ask(admission, session=2))[0].open
+
+
 async def test_the_window_of_the_late_is_fixed(tmp_path: Path) -> None:
     """A client that asks a second after the end is late, and one that asks a microsecond later is not."""
     clock = StoppedClock()
