@@ -23,8 +23,11 @@ def _present(case: Case) -> Answer:
     ledger = case.books.ledger
     finished = [account for account in case.accounts if account.state == "finished"]
     lost = [account.client for account in case.accounts if account.state == "lost"]
+    left = [account.client for account in case.accounts if account.state == "left"]
     detail, reasons = f"{words.several(len(finished), 'client')} finished", []
-    if len(finished) < ledger.wanted:
+    # A number that the server found is that of the clients at the start: one that took part and left was among them.
+    there = len(finished) + (len(left) if ledger.expected and finished else 0)
+    if there < ledger.wanted:
         source = f" ({ledger.expected.source})" if ledger.expected else ""
         detail += f", {ledger.wanted:,} expected{source}"
         reasons.append(detail + (f"; lost: {words.names(lost)}" if lost else ""))

@@ -34,9 +34,9 @@ def test_every_check_is_ranked() -> None:
     assert "present" == next(iter(CHECKS))
 
 
-def with_lines(*entries: ledger.Entry, clients: int = 2) -> Files:
-    """Return a good run of two clients with some more lines in its ledger, behind the end."""
-    sessions = good_sessions()
+def with_lines(*entries: ledger.Entry, clients: int = 2, sessions: list[Session] | None = None) -> Files:
+    """Return a run, a good one of two clients unless others are given, with more lines behind the end of its ledger."""
+    sessions = good_sessions() if sessions is None else sessions
     writer = good_ledger(sessions, clients=clients)
     for entry in (end(60), *entries):
         writer.put(entry)
@@ -64,6 +64,16 @@ def test_fewer_clients_than_expected_are_told_with_the_source_of_the_number() ->
     assert "2 clients finished, 3 expected (the started containers of service client)" == made.headline
     assert "PASS" == judged(with_lines(expect(3), expect(2, at_ms=1), clients=9)).verdict
     assert "FAIL" == judged(with_lines(clients=9)).verdict
+
+
+def test_a_client_that_left_was_there() -> None:
+    """Of the number that the server found a client that was stopped in mid-run is one; of ``CLIENTS`` it is not."""
+    gone = Session("client-2", 1, 2, 0, [(1, 10)], reason="shutdown")
+    sessions = [good_sessions()[0], gone]
+
+    assert "PASS" == judged(with_lines(expect(2), clients=1, sessions=sessions)).verdict
+    assert "FAIL" == judged(with_lines(expect(3), clients=1, sessions=sessions)).verdict
+    assert "FAIL" == judged(with_lines(clients=2, sessions=sessions)).verdict
 
 
 def test_the_headline_of_a_run_that_waits_tells_how_many_are_expected() -> None:
