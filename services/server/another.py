@@ -13,7 +13,7 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -172,9 +172,21 @@ def _is_over(path: Path, reader: Process | None) -> bool:
     writer = process.parsed(first.process) if isinstance(first, ledger.Open) else None
     if writer is not None and writer == reader:
         return True
-    last = _entry(lines[-1]) if lines else None
-    is_stopping = isinstance(last, ledger.Leave) and last.cause == "draining"
-    return is_stopping or process.is_gone(writer, reader)
+    return _is_stopping(lines) or process.is_gone(writer, reader)
+
+
+def _is_stopping(lines: Sequence[bytes]) -> bool:
+    """Tell by the last lines of a ledger whether its server has sent its clients away and admitted none since.
+
+    Receipts that were on their way then are entered behind that.
+    """
+    for line in reversed(lines):
+        entry = _entry(line)
+        if isinstance(entry, ledger.Leave) and entry.cause == "draining":
+            return True
+        if isinstance(entry, ledger.Subscribe | ledger.Sent | ledger.Open | ledger.End):
+            return False
+    return False
 
 
 def _entry(line: bytes) -> ledger.Entry | None:

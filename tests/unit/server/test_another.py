@@ -170,14 +170,16 @@ def test_own_ledgers_are_no_other_servers(tmp_path: Path, clock: StoppedClock) -
 
 
 def test_a_server_that_was_stopping_is_not_watched(tmp_path: Path, clock: StoppedClock) -> None:
-    """A ledger that ends with a goodbye for draining is of a server that was stopped."""
+    """A ledger in which nothing but a receipt follows a goodbye for draining is of a server that was stopped."""
     root = written(tmp_path, clock, "boot far-away 1 2 3")
-    entry = ledger.Leave(
-        at="2026-11-22T07:30:01.000000Z", client="client-1", fence=1, sent=0, receipted=0, cause="draining"
+    at = "2026-11-22T07:30:01.000000Z"
+    goodbye = ledger.Leave(at=at, client="client-1", fence=1, sent=0, receipted=0, cause="draining")
+    receipt = ledger.Receipt(
+        at=at, client="client-1", session=1, fence=1, block=1, first=1, last=1, count=1, digest="x00000000", match=True
     )
-    line, _ = ledger.codec.encode(entry, "x00000000")
     with the_ledger(root).open("ab") as file:
-        file.write(line)
+        for entry in (goodbye, receipt):
+            file.write(ledger.codec.encode(entry, "x00000000")[0])
 
     assert took(lambda: watch(root)) < 0.5
 
