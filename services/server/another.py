@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from services.contract import ledger
 from services.contract.errors import LineError
-from services.contract.fields import run_order
+from services.contract.fields import run_order, utc_us
 from services.runtime.errors import AnotherServer
 from services.runtime.files import run_folders
 from services.server import process
@@ -110,7 +110,7 @@ def watch(root: Path, stopped: Callable[[], bool] = lambda: False) -> Look:
         Stopped: it was asked to stop.
     """
     seen, reader = look(root), process.own()
-    suspects = seen.recent(_file_system_ns(root)) if seen.ledgers else []
+    suspects = _not_continued(root / seen.run, seen, seen.recent(_file_system_ns(root))) if seen.ledgers else []
     until = time.monotonic() + WATCH_SECONDS
     while suspects := [name for name in suspects if not _is_over(root / seen.run / name, reader)]:
         if stopped():
@@ -157,6 +157,29 @@ def _file_system_ns(root: Path) -> int | None:
             return os.fstat(file.fileno()).st_mtime_ns
     except OSError:
         return None
+
+
+def _not_continued(folder: Path, seen: Look, names: Sequence[str]) -> list[str]:
+    """Return the ledgers of these that were touched after every other one was opened.
+
+    The server that opened a later one has watched an earlier one, and found that its server was gone.
+    """
+    opened_us = {name: _opened_us(folder / name) for name in seen.ledgers} if names else {}
+    return [
+        name
+        for name in names
+        if not any(at_us * 1000 >= seen.ledgers[name][0] for other, at_us in opened_us.items() if other != name)
+    ]
+
+
+def _opened_us(path: Path) -> int:
+    """Return when a ledger was opened, epoch microseconds by its server's clock; 0 when it does not say."""
+    try:
+        with path.open("rb") as file:
+            first = _entry(file.readline(_HEAD_BYTES))
+        return utc_us(first.at) if isinstance(first, ledger.Open) else 0
+    except (OSError, ValueError, OverflowError):
+        return 0
 
 
 def _is_over(path: Path, reader: Process | None) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from services.contract import ledger
+from services.contract.fields import utc_text
 from services.runtime.errors import AnotherServer
 from services.server import another
 from services.server.another import Look, Stopped, look, newest_run, turn, watch
@@ -182,6 +183,24 @@ def test_a_server_that_was_stopping_is_not_watched(tmp_path: Path, clock: Stoppe
             file.write(ledger.codec.encode(entry, "x00000000")[0])
 
     assert took(lambda: watch(root)) < 0.5
+
+
+def test_a_ledger_that_was_continued_is_not_watched(tmp_path: Path, clock: StoppedClock) -> None:
+    """A killed server's ledger, untouched since a later server opened its own, needs no watching; touched, it does."""
+    root = written(tmp_path, clock, "boot far-away 1 2 3")
+    first = the_ledger(root)
+    later = first.with_name("b.jsonl")
+    _, entry = ledger.codec.decode(first.read_bytes())
+    assert isinstance(entry, ledger.Open)
+    fields = {name: getattr(entry, name) for name in entry.__struct_fields__} | {"at": utc_text(time.time_ns() // 1000)}
+    later.write_bytes(ledger.codec.encode(ledger.Open(**fields), "x00000000")[0])
+    os.utime(later, (1, 1))
+
+    assert took(lambda: watch(root)) < 0.5
+
+    os.utime(first, ns=(time.time_ns() + SECOND, time.time_ns() + SECOND))
+
+    assert took(lambda: watch(root)) >= 0.5
 
 
 def test_watching_can_be_given_up(root: Path) -> None:
