@@ -144,7 +144,7 @@ class Admission:
         if not request.instance or request.instance != holder.instance:
             if await self._answers(holder):
                 raise self._name_taken(request.client, f"another process answers as {request.client}")
-            self._stream.refusals.note("stalled", "silent client superseded", client=request.client)
+            self._stream.refusals.conflict("stalled", "silent client superseded", client=request.client)
         holder.cause = "superseded"
         holder.leave()
         holder.connection.say(wire.Bye(reason="superseded", retry_ms=0))
@@ -162,7 +162,7 @@ class Admission:
 
     def _name_taken(self, name: str, detail: str) -> Refused:
         suggest = self._free_name(name)
-        self._stream.refusals.note("later", "name taken", client=name, suggest=suggest)
+        self._stream.refusals.conflict("later", "name taken", client=name, suggest=suggest)
         return Refused(wire.Error(code="name_taken", detail=detail, suggest=suggest), None)
 
     def _free_name(self, name: str) -> str:

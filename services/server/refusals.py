@@ -7,6 +7,7 @@ import time
 from collections import Counter, defaultdict
 from typing import Literal, get_args
 
+from services.runtime.allowance import Allowance
 from services.runtime.jsonlogs import Sparingly
 
 log = logging.getLogger(__name__)
@@ -20,12 +21,17 @@ server failed on it.
 """
 
 
+CONFLICTS_AT_ONCE, CONFLICTS_PER_SECOND = 200, 5.0
+"""How many conflicts about a name are logged: an operator wants each of them, and a flood must not fill the disk."""
+
+
 class Refusals:
     """Counts of one server process."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter(dict.fromkeys(get_args(Cause), 0))
         self._sparingly: defaultdict[str, Sparingly] = defaultdict(Sparingly)
+        self._conflicts = Allowance(CONFLICTS_AT_ONCE, CONFLICTS_PER_SECOND, time.monotonic())
         self._unsaid: Counter[str] = Counter()
 
     def note(self, cause: Cause, event: str, problem: Exception | None = None, /, **extra: object) -> None:
@@ -38,7 +44,15 @@ class Refusals:
             extra: further fields of the log line; ``unsaid`` is added when earlier ones were not logged.
         """
         self.counts[cause] += 1
-        if not self._sparingly[event].due(time.monotonic()):
+        self._log(event, problem, extra, due=self._sparingly[event].due(time.monotonic()))
+
+    def conflict(self, cause: Cause, event: str, /, **extra: object) -> None:
+        """Count a conflict of two processes about one name, and log it unless there is a flood of them."""
+        self.counts[cause] += 1
+        self._log(event, None, extra, due=self._conflicts.take(time.monotonic()))
+
+    def _log(self, event: str, problem: Exception | None, extra: dict[str, object], *, due: bool) -> None:
+        if not due:
             self._unsaid[event] += 1
             return
         if unsaid := self._unsaid.pop(event, 0):

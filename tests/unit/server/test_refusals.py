@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from services.runtime.jsonlogs import Sparingly
-from services.server.refusals import Refusals
+from services.server.refusals import CONFLICTS_AT_ONCE, Refusals
 
 
 def test_all_are_counted_and_few_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -30,3 +30,13 @@ def test_an_unexpected_fault_has_its_traceback(caplog: pytest.LogCaptureFixture)
     Refusals().note("fault", "connection failed", ZeroDivisionError("by nothing"))
 
     assert (logging.ERROR, True) == (caplog.records[0].levelno, "ZeroDivisionError: by nothing" in caplog.text)
+
+
+def test_conflicts_about_names_are_logged_unless_they_are_many(caplog: pytest.LogCaptureFixture) -> None:
+    """Each conflict has its line; of a flood as many have one as the log may take."""
+    refusals = Refusals()
+    for number in range(2 * CONFLICTS_AT_ONCE):
+        refusals.conflict("later", "name taken", client=f"client-{number}")
+
+    assert CONFLICTS_AT_ONCE <= len(caplog.messages) < CONFLICTS_AT_ONCE + 10
+    assert 2 * CONFLICTS_AT_ONCE == refusals.counts["later"]
