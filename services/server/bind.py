@@ -63,7 +63,9 @@ class _NoSuchAddress(Exception):
 def _bound(host: str, port: int) -> socket.socket:
     is_v6 = ip_address(host).version == 6
     try:
-        made = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_STREAM)
+        family = socket.AF_INET6 if is_v6 else socket.AF_INET
+        # Only of sockets that name their protocol asyncio knows that small frames must not wait (TCP_NODELAY).
+        made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except OSError as problem:
         raise _NoSuchAddress(_text(problem)) from problem
     try:

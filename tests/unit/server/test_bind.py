@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 
@@ -139,3 +140,21 @@ def test_another_refusal_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(socket, "socket", Forbidden)
     with pytest.raises(BadSettings, match="PORT=80: cannot listen there: permission denied"), bound(("127.0.0.1",), 80):
         pass
+
+
+async def test_small_frames_do_not_wait() -> None:
+    """What a server writes to a connection goes out at once, however little it is and whatever was acknowledged."""
+    port, accepted = free_port(), asyncio.Queue[socket.socket]()
+
+    def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.put_nowait(writer.get_extra_info("socket"))
+
+    with bound(["127.0.0.1"], port) as sockets:
+        server = await asyncio.start_server(accept, sock=sockets[0])
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        made = await asyncio.wait_for(accepted.get(), 5)
+
+        assert 1 == made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+        writer.close()
+        server.close()
