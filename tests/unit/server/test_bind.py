@@ -144,17 +144,16 @@ def test_another_refusal_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> Non
 
 async def test_small_frames_do_not_wait() -> None:
     """What a server writes to a connection goes out at once, however little it is and whatever was acknowledged."""
-    port, accepted = free_port(), asyncio.Queue[socket.socket]()
-
-    def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        accepted.put_nowait(writer.get_extra_info("socket"))
-
+    port, accepted = free_port(), asyncio.Queue[asyncio.StreamWriter]()
     with bound(["127.0.0.1"], port) as sockets:
-        server = await asyncio.start_server(accept, sock=sockets[0])
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        server = await asyncio.start_server(lambda _, writer: accepted.put_nowait(writer), sock=sockets[0])
+        _, client = await asyncio.open_connection("127.0.0.1", port)
         made = await asyncio.wait_for(accepted.get(), 5)
 
-        assert 1 == made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert 1 == made.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
-        writer.close()
+        for writer in (made, client):
+            writer.close()
+            await writer.wait_closed()
         server.close()
+        await server.wait_closed()
