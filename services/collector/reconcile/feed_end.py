@@ -84,7 +84,13 @@ def receiving(case: Case) -> Answer:
             False, f"{words.several(len(reasons), 'client')} without records at the end{unknown}", (*reasons,)
         )
     if not quiet_us:
-        return Answer(None, "no end is known up to which records were to come")
+        away = any(account.attendance.is_connected is False for account in every)
+        why = (
+            "not asked of clients that were not connected"
+            if away
+            else "no end is known up to which records were to come"
+        )
+        return Answer(None, why)
     return Answer(True, f"the last records came {words.duration(max(quiet_us) * 1000)} before the end{unknown}")
 
 
