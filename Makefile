@@ -47,16 +47,16 @@ check: $(VENV)/.dev ## lint, format, types, imports, sizes
 	@$(BIN)/python -m pytest --quiet tests/repo/test_sizes.py
 
 faults: $(VENV)/.dev ## inject faults into everything, print what was lost (nothing): make faults ARGS='--json faults.json'
-	@env -u MAKEFLAGS -u MAKELEVEL $(if $(SOAK),SOAK=$(SOAK)) $(BIN)/python -m tests.faults $(ARGS)
+	@env -u MAKEFLAGS -u MAKELEVEL $(if $(SOAK),SOAK=$(SOAK)) $(BIN)/python -m chaos $(ARGS)
 
 foreign: $(VENV)/.dev ## judge servers that nobody here wrote, as they are and harmed; they go into .bench/
-	@env -u MAKEFLAGS -u MAKELEVEL $(BIN)/python -m tests.foreign $(ARGS)
+	@env -u MAKEFLAGS -u MAKELEVEL $(BIN)/python -m chaos.external $(ARGS)
 
 bench: $(VENV)/.dev ## measure how fast it is, beside others, which it puts into .bench/
-	@$(BIN)/python -m tests.bench $(ARGS)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 screenshots: $(VENV)/.dev ## take the pictures in docs/pictures anew, of real runs; needs a Chromium
-	@env -u MAKEFLAGS -u MAKELEVEL $(BIN)/python -m tests.pictures
+	@env -u MAKEFLAGS -u MAKELEVEL $(BIN)/python -m tools.screenshots
 
 # The tools decide first and the images follow, so that what is tested is what is shipped.
 requirements: $(BIN)/python ## pin pyproject.toml's groups again: make requirements ARGS=--upgrade

@@ -1,1 +1,1 @@
-"""How fast it is: `python -m tests.bench`, or `make bench`. Figures go to `docs/performance.md`."""
+"""How fast it is: `python -m benchmarks`, or `make bench`. Figures go to `docs/performance.md`."""

@@ -1,4 +1,4 @@
-"""``python -m tests.bench``: measure, print the table, and end with 1 when the books of any run did not close.
+"""``python -m benchmarks``: measure, print the table, and end with 1 when the books of any run did not close.
 
 ``QUICK=1`` takes one round of smaller runs, and leaves ``docs/performance.md`` alone.
 """
@@ -12,15 +12,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import busy, containers, fanout, generator, report, system
+from benchmarks.measure import BooksOpen, Figures, Sizes
+from benchmarks.peers import fanout as peers
+from benchmarks.peers import naive
+from benchmarks.profile import report as profile_report
+from benchmarks.profile import suite as profile
+from benchmarks.scale import sizes as scale_sizes
+from benchmarks.scale import suite as scale
 from tests import measured
-from tests.bench import busy, containers, fanout, generator, report, system
-from tests.bench.measure import BooksOpen, Figures, Sizes
-from tests.bench.peers import fanout as peers
-from tests.bench.peers import naive
-from tests.bench.profile import report as profile_report
-from tests.bench.profile import suite as profile
-from tests.bench.scale import sizes as scale_sizes
-from tests.bench.scale import suite as scale
 
 DOCUMENT = Path("docs/performance.md")
 
@@ -46,7 +46,7 @@ def measure(sizes: Sizes, folder: Path) -> Figures:
 
 def main() -> int:
     """Measure and report; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures of every round to this file")
     parser.add_argument("--no-document", action="store_true", help=f"leave {DOCUMENT} alone")
     chosen = parser.parse_args()

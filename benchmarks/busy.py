@@ -4,7 +4,7 @@ At any moment the age of a published number is the time since the first message 
 number. What is logged is counted by reading the logs themselves, every `_LOOK_SECONDS`; what is published is
 `summary.json`, once in the volumes folder and once as the page answers with it.
 
-``python -m tests.bench.busy`` takes these figures alone: ``--records`` and ``--no-containers`` make it shorter.
+``python -m benchmarks.busy`` takes these figures alone: ``--records`` and ``--no-containers`` make it shorter.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks import report
+from benchmarks.measure import BooksOpen, Figures, Metric, environment, free_port
 from services.contract import summary
 from services.contract.summary import Summary
-from tests.bench import report
-from tests.bench.measure import BooksOpen, Figures, Metric, environment, free_port
 from tests.integration.stack import Stack, engine_answers
 
 CLIENTS, RATE = 5, 200
@@ -226,7 +226,7 @@ def _received(folder: Path) -> int:
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.busy", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.busy", description=__doc__)
     parser.add_argument("--records", type=int, default=6000, help="records to play, 200 a second")
     parser.add_argument("--no-containers", action="store_true", help="as processes alone")
     chosen = parser.parse_args()

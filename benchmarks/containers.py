@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.bench.measure import BooksOpen, Figures, Metric
-from tests.bench.system import CLIENTS, PACED
+from benchmarks.measure import BooksOpen, Figures, Metric
+from benchmarks.system import CLIENTS, PACED
 from tests.integration.stack import Stack, engine_answers
 
 P50 = Metric(f"{PACED}, through containers: p50", "ms", "less")

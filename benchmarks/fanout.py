@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench.measure import BooksOpen, Figures, Metric, cpu_seconds, environment, free_port
+from benchmarks.measure import BooksOpen, Figures, Metric, cpu_seconds, environment, free_port
 
 PEERS = 5
 FAN_OUT = Metric(f"raw fan-out to {PEERS} counting peers: per server CPU second", "deliveries", "more")
@@ -71,7 +71,7 @@ def measure(figures: Figures, folder: Path, records: int) -> None:
         server = subprocess.Popen([sys.executable, "-m", "services.server"], env=given, stdout=output, stderr=output)
     try:
         counting = subprocess.run(
-            [sys.executable, "-m", "tests.bench.fanout", str(port), str(server.pid)],
+            [sys.executable, "-m", "benchmarks.fanout", str(port), str(server.pid)],
             env=given,
             capture_output=True,
             check=False,

@@ -10,8 +10,8 @@ import subprocess
 import sys
 import time
 
-from services.server.generate import CHUNK, Feed
-from tests.bench.measure import Figures, Metric
+from benchmarks.measure import Figures, Metric
+from services.server.feed.generator import CHUNK, Feed
 
 RECORDS = Metric("generator, new process, chunks never made before", "records/s", "more", 700_000)
 START = Metric("generator, start (filling the pools)", "s", "less", 1.5)
@@ -19,7 +19,7 @@ START = Metric("generator, start (filling the pools)", "s", "less", 1.5)
 
 def measure(figures: Figures, records: int) -> None:
     """Have a new process make pools and then records; note what both took."""
-    command = [sys.executable, "-m", "tests.bench.generator", str(records)]
+    command = [sys.executable, "-m", "benchmarks.generator", str(records)]
     start, rate = map(float, subprocess.run(command, capture_output=True, check=True, timeout=300).stdout.split())
     figures.add(START, start)
     figures.add(RECORDS, rate)

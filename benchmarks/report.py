@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from benchmarks.measure import Figures, Metric
 from tests import measured
-from tests.bench.measure import Figures, Metric
 
 
 def say(figures: Figures, json_file: Path | None, **more: object) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.measure import BooksOpen, Figures, Metric, children, cpu_seconds, environment, free_port
 from services.contract import ledger, summary
 from services.contract.errors import LineError
-from services.contract.fields import utc_us
-from tests.bench.measure import BooksOpen, Figures, Metric, children, cpu_seconds, environment, free_port
+from services.contract.scalars import utc_us
 
 CLIENTS = 5
 LOAD = f"{CLIENTS} clients, RATE=0 BLOCK_SIZES=1000 FSYNC=block"

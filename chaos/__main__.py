@@ -1,7 +1,7 @@
 """``make faults``: all fault tests, side by side in lanes; then the table, and the totals as JSON.
 
 ``FAULT_TIER=smoke`` is quick, ``SOAK=60`` keeps injecting for so many minutes, ``FAULT_SEED`` chooses another schedule.
-With paths it runs these alone: ``make faults ARGS=tests/faults/wire``. It ends with 0 when nothing was lost, twice or
+With paths it runs these alone: ``make faults ARGS=chaos/wire``. It ends with 0 when nothing was lost, twice or
 undetected, and every test passed; with 1 otherwise.
 """
 
@@ -17,15 +17,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos import report
 from tests import measured
-from tests.faults import report
 
-HERE = Path("tests/faults")
+HERE = Path("chaos")
 DOCUMENT = Path("docs/reliability.md")
-FIRST = ("tests/faults/clean",)
+FIRST = ("chaos/clean",)
 """Alone, since what is wrong with a run in which nothing is wrong may not be put down to the neighbours."""
 
-FIRE = "tests/faults/containers/test_faults.py"
+FIRE = "chaos/containers/test_faults.py"
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def play(stage: Sequence[Lane], folder: Path) -> list[str]:
 
 def main() -> int:
     """Run what is asked for, report, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("paths", nargs="*", help="tests to run alone, instead of all lanes")
     parser.add_argument("--json", type=Path, help="write the totals and every fault to this file")
     parser.add_argument("--no-document", action="store_true", help=f"leave {DOCUMENT} alone")

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from tests.faults.tally import Tally
+from chaos.tally import Tally
 from tests.integration.conftest import engine, folder
 
 __all__ = ["engine", "folder", "seed", "tally"]

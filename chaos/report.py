@@ -19,7 +19,7 @@ COUNTS = ("checked", "lost", "duplicated", "undetected", "alarms")
 
 @dataclass(frozen=True)
 class Results:
-    """The tallies of all tests (see ``tests.faults.tally``), and how long it took to have them."""
+    """The tallies of all tests (see ``chaos.tally``), and how long it took to have them."""
 
     tests: list[dict[str, Any]]
     seconds: float

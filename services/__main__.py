@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from services.contract.summary import EXIT_ABORTED
-from services.local.output import Output
-from services.local.runs import Runs
+from services.local.invocation_runs import Runs
 from services.local.service import Service
+from services.local.stdout_writer import Output
 from services.local.verdict import stopped, verdicts
-from services.runtime import invocation, lifecycle, streams
+from services.runtime import invocation, lifecycle, standard_streams
 from services.runtime.errors import BadSettings
 from services.runtime.settings import ALL_INTERFACES, is_foreign, read
 
@@ -194,5 +194,5 @@ async def _written(output: Output, stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    streams.settle()
+    standard_streams.settle()
     sys.exit(lifecycle.run(lambda: environment_of(dict(os.environ)), main))

@@ -1,4 +1,4 @@
-"""``python -m tests.bench.peers``: the comparisons alone, with the run of ours that the naive form is set against.
+"""``python -m benchmarks.peers``: the comparisons alone, with the run of ours that the naive form is set against.
 
 Prints the table and leaves ``docs/performance.md`` alone; ``QUICK=1`` as for the whole.
 """
@@ -11,14 +11,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import report, system
-from tests.bench.measure import BooksOpen, Figures, Sizes
-from tests.bench.peers import fanout, naive
+from benchmarks import report, system
+from benchmarks.measure import BooksOpen, Figures, Sizes
+from benchmarks.peers import fanout, naive
 
 
 def main() -> int:
     """Compare and report; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.peers", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures of every round to this file")
     parser.add_argument("--rounds", type=int, help="so many rounds instead of the usual number")
     chosen = parser.parse_args()

@@ -12,11 +12,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench.measure import BooksOpen, Figures, Metric, Sizes, environment, free_port
-from tests.bench.peers import pool
-from tests.bench.peers.install import NotHere
-from tests.bench.peers.load import Counted
-from tests.bench.peers.servers import ENTRANTS, Run, Server, ours
+from benchmarks.measure import BooksOpen, Figures, Metric, Sizes, environment, free_port
+from benchmarks.peers import pool
+from benchmarks.peers.install import NotHere
+from benchmarks.peers.load import Counted
+from benchmarks.peers.servers import ENTRANTS, Run, Server, ours
 
 TARGETS: dict[int, dict[str, float]] = {
     1: {"redis-server": 1, "nats-server": 1, "npm ws": 15, "websockets.broadcast": 15},
@@ -111,7 +111,7 @@ def _count(server: Server, run: Run, pid: int) -> Counted:
     warm_up = 0 if server.dialect == "ours" else max(run.messages // _WARM_UP, 1)
     told = (server.dialect, run.pool, run.port, pid, run.subscribers, run.per_message, warm_up, run.messages)
     counting = subprocess.run(
-        [sys.executable, "-m", "tests.bench.peers.load", *map(str, told)],
+        [sys.executable, "-m", "benchmarks.peers.load", *map(str, told)],
         env=environment(),
         capture_output=True,
         text=True,

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-CACHE = Path(__file__).resolve().parents[3] / ".bench"
+CACHE = Path(__file__).resolve().parents[2] / ".bench"
 _SECONDS = 120
 _SYSTEM = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"))
 

@@ -1,6 +1,6 @@
 """The other side of every server: plain sockets in one process that subscribe, count records, and do nothing else.
 
-``python -m tests.bench.peers.load`` prints what they counted, or ends with 1 when a single one is a record short or
+``python -m benchmarks.peers.load`` prints what they counted, or ends with 1 when a single one is a record short or
 over.
 """
 
@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench.measure import BooksOpen, cpu_clock
-from tests.bench.peers import pool
-from tests.bench.peers.dialects import DIALECTS
-from tests.bench.peers.publisher import Publisher
+from benchmarks.measure import BooksOpen, cpu_clock
+from benchmarks.peers import pool
+from benchmarks.peers.dialects import DIALECTS
+from benchmarks.peers.publisher import Publisher
 
 _RECORD = b'{"id":'
 _CARRIED = len(_RECORD) - 1
@@ -136,7 +136,7 @@ def _connected(port: int) -> socket.socket:
 
 def main() -> int:
     """Count, and print what was counted as JSON; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.peers.load", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers.load", description=__doc__)
     parser.add_argument("dialect", choices=DIALECTS)
     parser.add_argument("pool", type=Path)
     for name in ("port", "server", "subscribers", "per_message", "warm_up", "messages"):

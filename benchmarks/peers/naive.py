@@ -7,9 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench.measure import BooksOpen, Figures, Metric, environment, free_port
-from tests.bench.peers import pool
-from tests.bench.system import CLIENTS, VERIFIED
+from benchmarks.measure import BooksOpen, Figures, Metric, environment, free_port
+from benchmarks.peers import pool
+from benchmarks.system import CLIENTS, VERIFIED
 
 NAIVE = Metric(
     f"end to end, {CLIENTS} clients, naive form: json.dumps, send and a log call per record, no sync, no receipts",
@@ -56,5 +56,5 @@ def _play(folder: Path, made: Path, records: int) -> float:
 
 
 def _start(module: str, *told: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", f"tests.bench.peers.{module}", *map(str, told)]
+    command = [sys.executable, "-m", f"benchmarks.peers.{module}", *map(str, told)]
     return subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True)

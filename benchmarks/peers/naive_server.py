@@ -13,7 +13,7 @@ from pathlib import Path
 
 from websockets.asyncio.server import ServerConnection, serve
 
-from tests.bench.peers import pool
+from benchmarks.peers import pool
 
 
 async def main() -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import WSMsgType, web
 
-from tests.bench.peers import pool
+from benchmarks.peers import pool
 
 
 async def feed(connections: list[web.WebSocketResponse], messages: list[bytes], count: int) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
-from tests.bench.peers import pool
+from benchmarks.peers import pool
 
 
 async def feed(transports: list[WSTransport], messages: list[bytes], count: int) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 
-from tests.bench.peers import pool
+from benchmarks.peers import pool
 
 
 async def feed(server: Server, messages: list[bytes], count: int) -> None:

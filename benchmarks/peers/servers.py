@@ -8,8 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench.measure import environment
-from tests.bench.peers import install, pool
+from benchmarks.measure import environment
+from benchmarks.peers import install, pool
 
 _HERE = Path(__file__).parent
 
@@ -143,9 +143,7 @@ def _socketio() -> Server:
 
 def _python(name: str, script: str, program: install.Program) -> Server:
     def start(run: Run) -> Started:
-        return _started(
-            program, "-m", f"tests.bench.peers.{script}", str(run.port), str(run.pool), str(run.per_message)
-        )
+        return _started(program, "-m", f"benchmarks.peers.{script}", str(run.port), str(run.pool), str(run.per_message))
 
     return Server(name, program.version, "websocket", 2, start)
 

@@ -1,4 +1,4 @@
-"""``python -m tests.bench.profile``: this alone; ends with 1 when a delivery is in no class or in two.
+"""``python -m benchmarks.profile``: this alone; ends with 1 when a delivery is in no class or in two.
 
 10,000 clients, as published: ``--clients 10000``. ``QUICK=1`` takes a minute and a half.
 """
@@ -12,18 +12,18 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.measure import BooksOpen
+from benchmarks.profile import report
+from benchmarks.profile.entrants import ENTRANTS
+from benchmarks.profile.suite import FULL, QUICK, SEED, measure
 from tests import measured
-from tests.bench.measure import BooksOpen
-from tests.bench.profile import report
-from tests.bench.profile.entrants import ENTRANTS
-from tests.bench.profile.suite import FULL, QUICK, SEED, measure
 
 DOCUMENT = Path("docs/performance.md")
 
 
 def main() -> int:
     """Measure and report; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.profile", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
     parser.add_argument("--clients", type=int, help="how many clients")
     parser.add_argument("--seed", type=int, default=SEED, help="what decides when each client is cut")
     parser.add_argument("--only", choices=ENTRANTS, action="append", help="this server alone; may be repeated")

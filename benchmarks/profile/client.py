@@ -7,11 +7,11 @@ import socket
 import struct
 from functools import partial
 
+from benchmarks.profile.deliveries import Arrival, Connection, Log
+from benchmarks.profile.speech import Speaker
+from benchmarks.scale.reach import reached
+from benchmarks.scale.websocket import CLOSE, PING, PONG, TEXT, Frames, framed
 from services.runtime.clock import Clock
-from tests.bench.profile.deliveries import Arrival, Connection, Log
-from tests.bench.profile.speech import Speaker
-from tests.bench.scale.reach import reached
-from tests.bench.scale.websocket import CLOSE, PING, PONG, TEXT, Frames, framed
 
 _AGAIN_SECONDS = 1.0
 _RESET = struct.pack("ii", 1, 0)

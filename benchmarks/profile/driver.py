@@ -1,4 +1,4 @@
-"""A process of clients: ``python -m tests.bench.profile.driver PORT SPEECH SEED PROFILE BEGIN END FILE``.
+"""A process of clients: ``python -m benchmarks.profile.driver PORT SPEECH SEED PROFILE BEGIN END FILE``.
 
 It says so when the server has confirmed its clients, and again, when a line has come, with the one that was held back.
 Then it reads when publishing starts. When everything has come that comes, it writes the clients' logs to the file, a
@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from benchmarks.profile.client import Client, Tally
+from benchmarks.profile.plan import cuts
+from benchmarks.profile.speech import SPEAKERS
+from benchmarks.scale.serving import many_files
+from benchmarks.scale.sizes import Profile
 from services.runtime.clock import Clock
-from services.runtime.loop import exact_loop
-from tests.bench.profile.client import Client, Tally
-from tests.bench.profile.plan import cuts
-from tests.bench.profile.speech import SPEAKERS
-from tests.bench.scale.serving import many_files
-from tests.bench.scale.sizes import Profile
+from services.runtime.eventloop import exact_loop
 
 _AT_ONCE = 50
 """Connections that are being made at a time."""

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from tests.bench.measure import BooksOpen, environment
-from tests.bench.profile.deliveries import Log
-from tests.bench.profile.driver import Met
-from tests.bench.scale.sizes import Profile
+from benchmarks.measure import BooksOpen, environment
+from benchmarks.profile.deliveries import Log
+from benchmarks.profile.driver import Met
+from benchmarks.scale.sizes import Profile
 
 _PROCESSES = 2
 
@@ -85,7 +85,7 @@ def driven(port: int, speech: str, folder: Path, profile: Profile, seed: int) ->
             written, complaints = folder / f"{begin}.logs", folder / f"{begin}.complaints"
             told = (port, speech, seed, msgspec.json.encode(profile).decode(), begin, end, written)
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.bench.profile.driver", *map(str, told)],
+                [sys.executable, "-m", "benchmarks.profile.driver", *map(str, told)],
                 env=environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -10,13 +10,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.measure import BooksOpen, environment, free_port
+from benchmarks.peers import install, pool
+from benchmarks.profile.deliveries import Published
+from benchmarks.scale.serving import Served, served
+from benchmarks.scale.sizes import Profile
 from services.contract import ledger, wire
 from services.runtime.clock import Clock
-from tests.bench.measure import BooksOpen, environment, free_port
-from tests.bench.peers import install, pool
-from tests.bench.profile.deliveries import Published
-from tests.bench.scale.serving import Served, served
-from tests.bench.scale.sizes import Profile
 
 _HERE = Path(__file__).parent
 _GRACE_SECONDS = 60

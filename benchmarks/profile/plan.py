@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from tests.bench.scale.sizes import Profile
+from benchmarks.scale.sizes import Profile
 
 _JITTER = 0.2
 """The time from one cut to the next differs from ``every`` by as much of it, at most."""

@@ -6,14 +6,14 @@ from array import array
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.measure import BooksOpen, cpu_seconds
+from benchmarks.profile.deliveries import Classes, Log, Published, classes, contradictions, is_replay
+from benchmarks.profile.driver import Met
+from benchmarks.profile.drivers import driven
+from benchmarks.profile.entrants import Entrant
+from benchmarks.scale.serving import many_files, resident_bytes
+from benchmarks.scale.sizes import Profile
 from services.contract.histogram import Histogram
-from tests.bench.measure import BooksOpen, cpu_seconds
-from tests.bench.profile.deliveries import Classes, Log, Published, classes, contradictions, is_replay
-from tests.bench.profile.driver import Met
-from tests.bench.profile.drivers import driven
-from tests.bench.profile.entrants import Entrant
-from tests.bench.scale.serving import many_files, resident_bytes
-from tests.bench.scale.sizes import Profile
 
 _MOST_TOLD = 5
 

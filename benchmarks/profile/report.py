@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from benchmarks.profile.deliveries import Classes
+from benchmarks.profile.play import Outcome, Spread
+from benchmarks.profile.suite import Results
 from tests import measured
-from tests.bench.profile.deliveries import Classes
-from tests.bench.profile.play import Outcome, Spread
-from tests.bench.profile.suite import Results
 
 MARK = "profile"
 """The marks in the document that the table is put between."""

@@ -7,9 +7,9 @@ from typing import ClassVar, NamedTuple
 
 import msgspec
 
+from benchmarks.scale.taker import BLOCK, Taker
+from benchmarks.scale.websocket import opening
 from services.contract import wire
-from tests.bench.scale.taker import BLOCK, Taker
-from tests.bench.scale.websocket import opening
 
 
 class Heard(NamedTuple):

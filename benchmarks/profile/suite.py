@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench.peers.install import NotHere
-from tests.bench.profile.entrants import ENTRANTS
-from tests.bench.profile.play import Outcome, play
-from tests.bench.scale.sizes import Profile
+from benchmarks.peers.install import NotHere
+from benchmarks.profile.entrants import ENTRANTS
+from benchmarks.profile.play import Outcome, play
+from benchmarks.scale.sizes import Profile
 
 SEED = 42
 FULL = Profile(1_000, 2, 120, 15, 2)

@@ -1,4 +1,4 @@
-"""``python -m tests.bench.scale``: measure this alone and print the table; ``--only cuts`` takes one benchmark."""
+"""``python -m benchmarks.scale``: measure this alone and print the table; ``--only cuts`` takes one benchmark."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import report
-from tests.bench.measure import BooksOpen, Figures
-from tests.bench.scale.sizes import Sizes
-from tests.bench.scale.suite import BENCHMARKS, measure
+from benchmarks import report
+from benchmarks.measure import BooksOpen, Figures
+from benchmarks.scale.sizes import Sizes
+from benchmarks.scale.suite import BENCHMARKS, measure
 
 
 def main() -> int:
     """Measure and report; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.scale", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parser.add_argument("--only", choices=BENCHMARKS, action="append", help="this benchmark alone; may be repeated")
     parser.add_argument("--rounds", type=int, help="how many rounds")
     parser.add_argument("--clients", type=int, help="how many connections are cut")

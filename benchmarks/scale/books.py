@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from services.contract import blocklog, ledger
-from services.contract.fields import utc_text
-from services.contract.line import FIRST, Kinds, LineStruct
+from services.contract.jsonl import FIRST, Kinds, LineStruct
+from services.contract.scalars import utc_text
 
 RUN = "20261122T073000Z"
 START_US = 1_795_332_600_000_000

@@ -6,11 +6,11 @@ import asyncio
 from array import array
 from collections.abc import Callable
 
+from benchmarks.scale.reach import reached
+from benchmarks.scale.taker import BLOCK, Taker
+from benchmarks.scale.websocket import PING, PONG, TEXT, Frames, framed, opening
 from services.contract import wire
 from services.runtime.clock import Clock
-from tests.bench.scale.reach import reached
-from tests.bench.scale.taker import BLOCK, Taker
-from tests.bench.scale.websocket import PING, PONG, TEXT, Frames, framed, opening
 
 _AGAIN_SECONDS = 1.0
 _OPENING = opening(subprotocol=wire.SUBPROTOCOL)

@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from benchmarks.measure import BooksOpen, Figures, Metric, environment
+from benchmarks.scale.driver import Met, first_half
+from benchmarks.scale.serving import Served, kernel_bytes, most_files, served
+from benchmarks.scale.sizes import Profile
 from services.contract import ledger
-from services.contract.ranges import Ranges
-from tests.bench.measure import BooksOpen, Figures, Metric, environment
-from tests.bench.scale.driver import Met, first_half
-from tests.bench.scale.serving import Served, kernel_bytes, most_files, served
-from tests.bench.scale.sizes import Profile
+from services.contract.rangeset import Ranges
 
 SEED = 42
 _SETTLE_SECONDS = 1.0
@@ -91,7 +91,7 @@ def _measure(figures: Figures, folder: Path, profile: Profile) -> None:
     with served(folder, GRACE_SECONDS=_GRACE_SECONDS, **settings) as server:
         driver = subprocess.Popen(
             [
-                *(sys.executable, "-m", "tests.bench.scale.driver", str(server.port), str(SEED)),
+                *(sys.executable, "-m", "benchmarks.scale.driver", str(server.port), str(SEED)),
                 msgspec.json.encode(profile).decode(),
             ],
             env=environment(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from tests.bench.scale.sizes import Profile
+from benchmarks.scale.sizes import Profile
 
 _QUIET_SECONDS = 5.0
 """Nobody is cut before, and the time between two cuts varies by as much."""

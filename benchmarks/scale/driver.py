@@ -1,4 +1,4 @@
-"""The process of the clients: ``python -m tests.bench.scale.driver PORT SEED PROFILE``, started by `cuts`.
+"""The process of the clients: ``python -m benchmarks.scale.driver PORT SEED PROFILE``, started by `cuts`.
 
 It says so when the first half of the clients is subscribed, and again when all but one are; each time it goes on when
 a line comes. The last client starts the run. When every one of them holds the end and all its receipts were answered,
@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from benchmarks.scale.clients import Client, Tally
+from benchmarks.scale.cutting import cuts
+from benchmarks.scale.serving import many_files
+from benchmarks.scale.sizes import Profile
+from benchmarks.scale.taker import Books, Taker
 from services.contract.histogram import Histogram
 from services.runtime.clock import Clock
-from tests.bench.scale.clients import Client, Tally
-from tests.bench.scale.cutting import cuts
-from tests.bench.scale.serving import many_files
-from tests.bench.scale.sizes import Profile
-from tests.bench.scale.taker import Books, Taker
 
 _AT_ONCE = 50
 """Connections that are being made at a time."""

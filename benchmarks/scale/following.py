@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from services.collector.publish.store import load, summary_path
+from benchmarks.measure import BooksOpen, Figures, Metric, cpu_seconds, environment, free_port
+from benchmarks.scale.books import RUN, Ledger, Log, batch
+from services.collector.publish.files.run_files import load, summary_path
 from services.contract.summary import Summary
-from services.server.generate import Feed
-from tests.bench.measure import BooksOpen, Figures, Metric, cpu_seconds, environment, free_port
-from tests.bench.scale.books import RUN, Ledger, Log, batch
+from services.server.feed.generator import Feed
 
 P50 = Metric("collector that follows: from a block's newline until it is in the summary, p50", "ms", "less")
 P99 = Metric("collector that follows: from a block's newline until it is in the summary, p99", "ms", "less", 300)

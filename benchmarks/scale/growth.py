@@ -16,9 +16,9 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.request import urlopen
 
-from tests.bench.fanout import Peer
-from tests.bench.measure import BooksOpen, Figures, Metric, cpu_seconds, environment
-from tests.bench.scale.serving import many_files, served
+from benchmarks.fanout import Peer
+from benchmarks.measure import BooksOpen, Figures, Metric, cpu_seconds, environment
+from benchmarks.scale.serving import many_files, served
 
 _MANY = "cost of a delivery with more connections / with fewer, the worst of these steps"
 GROWTH = Metric(_MANY, "times", "less", 2, rounds=3)
@@ -48,7 +48,7 @@ def measure(figures: Figures, folder: Path, sizes: tuple[tuple[int, int], ...]) 
 def _played(folder: Path, connections: int, records: int) -> float:
     with served(folder, RATE=0, RECORDS=records, CLIENTS=connections, GRACE_SECONDS=60) as server:
         counting = subprocess.run(
-            [sys.executable, "-m", "tests.bench.scale.growth", str(server.port), str(server.pid), str(connections)],
+            [sys.executable, "-m", "benchmarks.scale.growth", str(server.port), str(server.pid), str(connections)],
             env=environment(),
             capture_output=True,
             check=False,

@@ -14,9 +14,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from benchmarks.measure import BooksOpen, Figures, Metric, environment, free_port
+from benchmarks.scale.websocket import framed, opening
 from services.contract import summary, wire
-from tests.bench.measure import BooksOpen, Figures, Metric, environment, free_port
-from tests.bench.scale.websocket import framed, opening
 
 CLIENTS = 5
 RATE = 1000

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from tests.bench.measure import BooksOpen, cpu_seconds, environment, free_port
+from benchmarks.measure import BooksOpen, cpu_seconds, environment, free_port
 
 _PAGE = resource.getpagesize()
 _SLABS = ("TCP", "TCPv6", "sock_inode_cache", "filp", "eventpoll_epi")

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench.measure import Figures
-from tests.bench.scale import cuts, following, growth, neighbours, verifying
-from tests.bench.scale.sizes import Sizes
+from benchmarks.measure import Figures
+from benchmarks.scale import cuts, following, growth, neighbours, verifying
+from benchmarks.scale.sizes import Sizes
 
 Benchmark = Callable[[Figures, Path, Sizes], None]
 

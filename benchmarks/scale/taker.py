@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from services.contract import wire
-from services.contract.fields import digest, digest_text
-from services.contract.ranges import Ranges
+from services.contract.rangeset import Ranges
+from services.contract.scalars import digest, digest_text
 
 BLOCK = 10
 """Records after which a block is receipted."""

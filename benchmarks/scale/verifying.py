@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.measure import BooksOpen, Figures, Metric, children, cpu_seconds, environment
+from benchmarks.scale.books import Ledger, Log, batch
 from services.contract import blocklog
-from services.server.generate import Feed
-from tests.bench.measure import BooksOpen, Figures, Metric, children, cpu_seconds, environment
-from tests.bench.scale.books import Ledger, Log, batch
+from services.server.feed.generator import Feed
 
 CLIENTS = 5
 BLOCK = 1000
@@ -68,7 +68,7 @@ def measure(figures: Figures, folder: Path, sizes: tuple[int, ...]) -> None:
             print(f"verify of {megabytes:,} MB left out: no room on the disk", file=sys.stderr, flush=True)
             continue
         subprocess.run(
-            [sys.executable, "-m", "tests.bench.scale.verifying", str(place), str(megabytes)],
+            [sys.executable, "-m", "benchmarks.scale.verifying", str(place), str(megabytes)],
             env=environment(),
             check=True,
             timeout=_DEADLINE_SECONDS,

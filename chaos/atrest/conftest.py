@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.faults.tally import Tally
+from chaos.tally import Tally
 
 Count = Callable[..., None]
 """``count(kind)`` or ``count(kind, cases)``."""

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from services.collector.follow import Follow
-from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.snapshot import Snapshot, snapshot
+from chaos.atrest import reference, volumes
+from chaos.atrest.conftest import Count
+from services.collector.evidence.run_evidence import RunBooks
+from services.collector.open_run import Follow
 from services.collector.scan import Source, Tail
+from services.collector.verdict.snapshot import Snapshot, snapshot
 from services.contract import ledger, summary, timeline
-from tests.faults.atrest import reference, volumes
-from tests.faults.atrest.conftest import Count
 from tests.unit.collector import books_factory as factory
-from tests.unit.collector.reconcile import heard_factory
+from tests.unit.collector import heard_factory
 
 HISTORIES = 800
 """Random histories of each volume: more than ten thousand together."""

@@ -7,11 +7,11 @@ from collections import Counter
 
 import pytest
 
+from chaos.atrest import reference, volumes
+from chaos.atrest.conftest import Count
+from chaos.atrest.volumes import held, judged, kinds, logs, sound
 from services.collector.scan import Source
 from services.contract.summary import Causes, Summary
-from tests.faults.atrest import reference, volumes
-from tests.faults.atrest.conftest import Count
-from tests.faults.atrest.volumes import held, judged, kinds, logs, sound
 
 CASES: Counter[str] = Counter()
 """How many damaged volumes each test looked at."""

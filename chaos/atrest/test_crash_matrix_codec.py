@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from chaos.atrest import reference
+from chaos.atrest.conftest import Count
 from services.contract import blocklog, ledger
 from services.contract.errors import ChecksumMismatch, LineError, TornLine
-from services.contract.line import Kinds, unseal
-from tests.faults.atrest import reference
-from tests.faults.atrest.conftest import Count
+from services.contract.jsonl import Kinds, unseal
 from tests.unit.collector.books_factory import Files
 
 CASES: Counter[str] = Counter()

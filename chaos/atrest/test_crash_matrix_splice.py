@@ -8,14 +8,14 @@ from itertools import product
 import msgspec
 import pytest
 
-from services.collector.reconcile.summarise import reconcile
+from chaos.atrest import reference, volumes
+from chaos.atrest.conftest import Count
+from chaos.atrest.volumes import held, judged, kinds, logs, sound
 from services.collector.scan import Source
+from services.collector.verdict.summary import reconcile
 from services.contract import blocklog, ledger
-from services.contract.line import seal
+from services.contract.jsonl import seal
 from services.contract.summary import Causes
-from tests.faults.atrest import reference, volumes
-from tests.faults.atrest.conftest import Count
-from tests.faults.atrest.volumes import held, judged, kinds, logs, sound
 from tests.unit.collector import books_factory as factory
 
 FILES = pytest.mark.parametrize("source", logs(), ids=lambda source: f"{source.client}/{source.name}")

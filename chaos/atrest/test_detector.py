@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from chaos.atrest import reference
+from chaos.tally import Tally
 from services.contract.summary import Causes, Summary
-from tests.faults.atrest import reference
-from tests.faults.tally import Tally
 from tests.integration.processes import Process, System
 from tests.integration.volumes import Volumes, is_sealed
 from tests.poll import poll_until

@@ -12,15 +12,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from services.client import history
-from services.client.entries import Place, opening
-from services.client.write import BlockLog
+from chaos.atrest.reference import SECTOR, split
+from chaos.tally import Tally
+from services.client import recovery
+from services.client.block_encoder import Place, opening
+from services.client.block_log import BlockLog
 from services.contract import blocklog
 from services.contract.errors import LineError
 from services.runtime import files
-from services.runtime.strain import Strain
-from tests.faults.atrest.reference import SECTOR, split
-from tests.faults.tally import Tally
+from services.runtime.saturation import Strain
 from tests.unit.client.stand import RUN, START_US, StoppedClock, conditions
 from tests.unit.collector import books_factory as factory
 
@@ -81,7 +81,7 @@ class PowerCuts(RuleBasedStateMachine):
         self.temporary = TemporaryDirectory()
         self.folder = Path(self.temporary.name).resolve()
         self.disk = FakeDisk()
-        patches: list[Any] = [patch.object(module, "os", self.disk) for module in (files, history)]
+        patches: list[Any] = [patch.object(module, "os", self.disk) for module in (files, recovery)]
         self.patches = [*patches, patch.object(blocklog, "SEGMENT_BYTES", 3000)]
         for one in self.patches:
             one.start()
@@ -91,13 +91,13 @@ class PowerCuts(RuleBasedStateMachine):
 
     def begin(self) -> None:
         """Claim a session, read back what is there, cut off torn tails: as the client's account does."""
-        self.session = history.last_session(self.folder) + 1
+        self.session = recovery.last_session(self.folder) + 1
         claimed = files.LineFile(self.folder / blocklog.file_name(self.session, 1))
-        held = history.read(self.folder)
+        held = recovery.read(self.folder)
         # What is read back is receipted, if it never was.
         self.receipted |= {(receipt.session, receipt.block) for receipt in held.receipts}
         for tail in held.tails:
-            history.cut_off(tail)
+            recovery.cut_off(tail)
         # Nothing is behind a hole: what lay there comes again, and nobody would ask for the hole.
         assert held.held.spans() in ([], [(1, held.held.last)])
         self.after, self.number = held.held.last, 0

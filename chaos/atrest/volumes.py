@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
-from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.summarise import reconcile
+from chaos.atrest import reference
+from services.collector.evidence.run_evidence import RunBooks
 from services.collector.scan import Source, Tail
+from services.collector.verdict.summary import reconcile
 from services.contract import blocklog
-from services.contract.ranges import Ranges
+from services.contract.rangeset import Ranges
 from services.contract.summary import Causes, ClientSummary, Summary
-from tests.faults.atrest import reference
 from tests.known import known
 from tests.unit.collector import books_factory as factory
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from chaos.tally import Tally
 from services.contract.summary import Summary
-from tests.faults.tally import Tally
 from tests.integration.processes import LocalRun
 from tests.integration.stack import Stack
 from tests.integration.volumes import Volumes

@@ -6,7 +6,7 @@ import threading
 from collections import defaultdict
 from dataclasses import dataclass
 
-from tests.faults.containers.plan import Strike
+from chaos.containers.plan import Strike
 
 
 @dataclass

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.contract.ledger import Receipt
-from services.contract.ranges import Ranges
+from services.contract.rangeset import Ranges
 from services.contract.summary import Summary
-from services.server.book import RunBook
-from services.server.generate import Feed
+from services.server.feed.generator import Feed
+from services.server.runs.run_state import RunBook
 from tests.integration.volumes import Volumes, record_of
 from tests.known import known
 from tests.poll import poll_until

@@ -11,7 +11,7 @@ from typing import Self
 
 from services.contract.ledger import Receipt
 from services.contract.ledger import codec as ledger_codec
-from services.server.book import RunBook
+from services.server.runs.run_state import RunBook
 from tests.integration.volumes import Volumes
 
 POLL_SECONDS = 0.1

@@ -7,14 +7,14 @@ import random
 import threading
 import time
 
-from tests.faults.containers import recovery
-from tests.faults.containers.board import Board
-from tests.faults.containers.faults import fault
-from tests.faults.containers.follow import Follower
-from tests.faults.containers.places import COLLECTOR, SERVER, Containers, Place, clients_of
-from tests.faults.containers.plan import Game, Lane, Strike, Turn
-from tests.faults.containers.said import said
-from tests.faults.tally import Tally
+from chaos.containers import recovery
+from chaos.containers.board import Board
+from chaos.containers.faults import fault
+from chaos.containers.follow import Follower
+from chaos.containers.places import COLLECTOR, SERVER, Containers, Place, clients_of
+from chaos.containers.plan import Game, Lane, Strike, Turn
+from chaos.containers.said import said
+from chaos.tally import Tally
 from tests.integration.stack import Stack
 from tests.poll import poll_until
 

@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.containers.books import Held, assert_all_held, held
+from chaos.containers.follow import Follower
+from chaos.containers.lanes import Lanes
+from chaos.containers.memory import Memory
+from chaos.containers.places import COLLECTOR, SERVER, clients_of
+from chaos.containers.plan import Game
+from chaos.tally import Tally
 from services.contract.summary import Summary
-from tests.faults.containers.books import Held, assert_all_held, held
-from tests.faults.containers.follow import Follower
-from tests.faults.containers.lanes import Lanes
-from tests.faults.containers.memory import Memory
-from tests.faults.containers.places import COLLECTOR, SERVER, clients_of
-from tests.faults.containers.plan import Game
-from tests.faults.tally import Tally
 from tests.integration.stack import UP_SECONDS, Stack
 from tests.poll import poll_until
 

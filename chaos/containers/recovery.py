@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tests.faults.containers.board import Board
-from tests.faults.containers.follow import Follower
-from tests.faults.containers.places import Place
+from chaos.containers.board import Board
+from chaos.containers.follow import Follower
+from chaos.containers.places import Place
 from tests.integration.volumes import Volumes
 from tests.poll import poll_until
 

@@ -7,8 +7,8 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 
-from tests.faults.containers.play import Outcome
-from tests.faults.tally import Tally
+from chaos.containers.play import Outcome
+from chaos.tally import Tally
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from chaos.containers.books import assert_delivered, assert_receipted_is_on_disk, held, recovery_seconds
+from chaos.containers.faketime import FakedStack, set_clock, shows
+from chaos.containers.hurry import hurry
+from chaos.containers.places import COLLECTOR, SERVER, Containers, Place
+from chaos.tally import Tally
 from services.contract.summary import Summary
-from services.server.generate import Feed
-from tests.faults.containers.books import assert_delivered, assert_receipted_is_on_disk, held, recovery_seconds
-from tests.faults.containers.faketime import FakedStack, set_clock, shows
-from tests.faults.containers.hurry import hurry
-from tests.faults.containers.places import COLLECTOR, SERVER, Containers, Place
-from tests.faults.tally import Tally
+from services.server.feed.generator import Feed
 from tests.integration.stack import Stack
 from tests.poll import poll_until
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from chaos.containers.books import assert_all_held, held
+from chaos.containers.hurry import hurry
+from chaos.containers.places import COLLECTOR, Containers
+from chaos.containers.trace import attached, need_strace
+from chaos.tally import Tally
 from services.collector.commands.verify import check
-from services.collector.publish.faces import CLIENTS, JUNIT, MARKDOWN, REPORT, SUMMARY, TIMELINE
+from services.collector.publish.files.faces import CLIENTS, JUNIT, MARKDOWN, REPORT, SUMMARY, TIMELINE
 from services.contract.summary import decode
-from tests.faults.containers.books import assert_all_held, held
-from tests.faults.containers.hurry import hurry
-from tests.faults.containers.places import COLLECTOR, Containers
-from tests.faults.containers.trace import attached, need_strace
-from tests.faults.tally import Tally
 from tests.integration.stack import Stack
 from tests.integration.volumes import undated
 from tests.poll import poll_until

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.containers.books import assert_all_held, held, recovery_seconds
-from tests.faults.containers.hurry import hurry
-from tests.faults.containers.places import clients_of
-from tests.faults.containers.tmpfs import Tmpfs
-from tests.faults.tally import Tally
+from chaos.containers.books import assert_all_held, held, recovery_seconds
+from chaos.containers.hurry import hurry
+from chaos.containers.places import clients_of
+from chaos.containers.tmpfs import Tmpfs
+from chaos.tally import Tally
 from tests.integration.stack import Stack
 from tests.poll import poll_until
 

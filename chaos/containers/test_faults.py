@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.containers import plan
-from tests.faults.containers.play import play_all
-from tests.faults.containers.report import counts, table, totals
-from tests.faults.tally import Tally
+from chaos.containers import plan
+from chaos.containers.play import play_all
+from chaos.containers.report import counts, table, totals
+from chaos.tally import Tally
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 

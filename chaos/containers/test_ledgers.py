@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.reconcile.closing import NO_LEDGER
+from chaos.containers.books import assert_all_held, assert_delivered, held, recovery_seconds
+from chaos.containers.hurry import hurry
+from chaos.containers.places import SERVER
+from chaos.tally import Tally
+from services.collector.verdict.consistency import NO_LEDGER
 from services.contract.summary import Summary
-from services.server.generate import Feed
-from tests.faults.containers.books import assert_all_held, assert_delivered, held, recovery_seconds
-from tests.faults.containers.hurry import hurry
-from tests.faults.containers.places import SERVER
-from tests.faults.tally import Tally
+from services.server.feed.generator import Feed
 from tests.integration.stack import Stack
 from tests.poll import poll_until
 

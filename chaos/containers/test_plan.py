@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
-from tests.faults.containers import plan
-from tests.faults.containers.places import Place
-from tests.faults.containers.test_faults import FAULTS, OF_EACH_KIND
+from chaos.containers import plan
+from chaos.containers.places import Place
+from chaos.containers.test_faults import FAULTS, OF_EACH_KIND
 
 SEEDS = range(20)
 

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import pytest
 
+from chaos.containers.books import assert_all_held, held, recovery_seconds
+from chaos.containers.hurry import hurry
+from chaos.containers.places import SERVER, Containers, Place
+from chaos.containers.trace import fail_once, need_strace
+from chaos.tally import Tally
 from services.contract import blocklog
-from tests.faults.containers.books import assert_all_held, held, recovery_seconds
-from tests.faults.containers.hurry import hurry
-from tests.faults.containers.places import SERVER, Containers, Place
-from tests.faults.containers.trace import fail_once, need_strace
-from tests.faults.tally import Tally
 from tests.integration.stack import Stack
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]

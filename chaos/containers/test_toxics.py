@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.containers.books import assert_all_held, head_at, recovery_seconds
-from tests.faults.containers.places import Place
-from tests.faults.containers.toxics import KILLED_BEFORE, TOKEN, TOXICS, Round, ToxicNetwork, rounds_of, running
-from tests.faults.tally import Tally
+from chaos.containers.books import assert_all_held, head_at, recovery_seconds
+from chaos.containers.places import Place
+from chaos.containers.toxics import KILLED_BEFORE, TOKEN, TOXICS, Round, ToxicNetwork, rounds_of, running
+from chaos.tally import Tally
 from tests.integration.stack import Stack
 from tests.known import known
 from tests.poll import poll_until

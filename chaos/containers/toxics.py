@@ -10,9 +10,9 @@ from typing import Self
 
 from websockets.sync.client import connect
 
+from chaos.containers.places import Place
+from chaos.wire.tcp import TcpProxy, Toxic
 from services.contract import wire
-from tests.faults.containers.places import Place
-from tests.faults.wire.tcp import TcpProxy, Toxic
 from tests.integration.stack import Stack, docker
 from tests.poll import poll_until
 

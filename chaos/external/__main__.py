@@ -9,9 +9,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tests.bench.peers.install import NotHere
-from tests.foreign.judge import Judged, judge
-from tests.foreign.servers import EVERY, Foreign
+from benchmarks.peers.install import NotHere
+from chaos.external.judge import Judged, judge
+from chaos.external.servers import EVERY, Foreign
 
 HEADS = ("server", "run", "fault", "injected", "reported", "verdict")
 FORM = "{:<22}{:<10}{:<14}{:>9}{:>10}  {}"
@@ -21,7 +21,7 @@ FAULTS = ("dropped", "doubled", "swapped")
 def main(arguments: Sequence[str]) -> int:
     """Judge the servers that are named, all when none is; return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.foreign", description=__doc__.partition("\n")[0] if __doc__ else ""
+        prog="python -m chaos.external", description=__doc__.partition("\n")[0] if __doc__ else ""
     )
     parser.add_argument("servers", nargs="*", help=f"of {', '.join(one.name for one in EVERY)}; all when none is named")
     chosen = parser.parse_args(arguments).servers

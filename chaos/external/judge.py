@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chaos.external.harm import MARK, Done, Plan, harmed
+from chaos.external.servers import Foreign, Play, Playing
 from services.runtime import invocation
 from services.runtime.settings import BY_NAME
-from tests.foreign.harm import MARK, Done, Plan, harmed
-from tests.foreign.servers import Foreign, Play, Playing
 from tests.integration.processes import ROOT
 from tests.poll import poll_until
 

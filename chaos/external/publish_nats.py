@@ -7,7 +7,7 @@ import json
 import sys
 import urllib.request
 
-from tests.foreign.feed import records
+from chaos.external.feed import records
 
 
 def subscriptions(monitor: int) -> int:

@@ -7,7 +7,7 @@ import sys
 
 from aiohttp import web
 
-from tests.foreign.feed import records
+from chaos.external.feed import records
 
 
 def main(port: int, clients: int, count: int, rate: float) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench.peers import install
+from benchmarks.peers import install
 from tests.integration.processes import ROOT, free_port
 from tests.poll import poll_until
 

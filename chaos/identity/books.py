@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from chaos.identity.names import Done
+from chaos.tally import Tally
 from services.contract.ledger import Entry, Pace, Receipt, Subscribe
 from services.contract.summary import Summary
-from services.server.generate import Feed
-from services.server.schedule import Schedule, Stretch
-from tests.faults.identity.names import Done
-from tests.faults.tally import Tally
+from services.server.feed.generator import Feed
+from services.server.feed.schedule import Schedule, Stretch
 from tests.integration.volumes import Volumes, record_of
 from tests.known import known
 

@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.faults.identity.books import EVERY
-from tests.faults.identity.names import ANSWER_SECONDS, NAMED_SECONDS, Done
+from chaos.identity.books import EVERY
+from chaos.identity.names import ANSWER_SECONDS, NAMED_SECONDS, Done
 from tests.integration.stack import Stack, docker
 from tests.poll import poll_until
 

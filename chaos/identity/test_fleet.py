@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.containers.hurry import hurry
-from tests.faults.identity.books import assert_no_flapping, hold, recoveries
-from tests.faults.identity.fleet import LOGS, Fleet, Said, services_of
-from tests.faults.identity.writers import Watch, assert_one_writer_each
-from tests.faults.tally import Tally
+from chaos.containers.hurry import hurry
+from chaos.identity.books import assert_no_flapping, hold, recoveries
+from chaos.identity.fleet import LOGS, Fleet, Said, services_of
+from chaos.identity.writers import Watch, assert_one_writer_each
+from chaos.tally import Tally
 from tests.integration.stack import Stack
 from tests.poll import poll_until
 

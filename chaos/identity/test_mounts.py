@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.identity.mounts import FIX, Cell, cells
-from tests.faults.tally import Tally
+from chaos.identity.mounts import FIX, Cell, cells
+from chaos.tally import Tally
 from tests.integration.stack import Stack, docker
 from tests.poll import poll_until
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from chaos.identity.books import assert_no_flapping, at, hold, recoveries
+from chaos.identity.names import Claimants
+from chaos.identity.nursery import Client, Nursery
+from chaos.identity.writers import Watch, assert_one_writer_each
+from chaos.tally import Tally
 from services.contract import wire
 from services.contract.ledger import Subscribe
-from tests.faults.identity.books import assert_no_flapping, at, hold, recoveries
-from tests.faults.identity.names import Claimants
-from tests.faults.identity.nursery import Client, Nursery
-from tests.faults.identity.writers import Watch, assert_one_writer_each
-from tests.faults.tally import Tally
 from tests.integration.processes import Process, System
 from tests.integration.volumes import Volumes
 from tests.poll import poll_until

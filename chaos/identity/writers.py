@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from services.contract import blocklog
-from services.contract.line import FIRST
+from services.contract.jsonl import FIRST
 from tests.integration.volumes import Volumes, lines_of
 
 LOOK_SECONDS = 0.05

@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from chaos.containers.books import only_late
+from chaos.powercut import books
+from chaos.powercut.fleet import Cut, Launcher, Machine, strike
+from chaos.tally import Tally
 from services.contract.summary import Summary
-from services.server.generate import Feed
-from tests.faults.containers.books import only_late
-from tests.faults.powercut import books
-from tests.faults.powercut.fleet import Cut, Launcher, Machine, strike
-from tests.faults.tally import Tally
+from services.server.feed.generator import Feed
 from tests.integration.processes import Process, System
 from tests.known import known
 from tests.poll import poll_until

@@ -9,9 +9,9 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chaos.atrest.reference import SECTOR
 from services.contract import blocklog
 from services.contract.errors import LineError
-from tests.faults.atrest.reference import SECTOR
 
 HOWS = ("torn", "zeros", "hole", "holes", "noise")
 """Of the unsynced part: only shorter; longer than what was written of it; one sector gone; some; most."""

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.faults.powercut import books
-from tests.faults.powercut.disk import Disk, Left
+from chaos.powercut import books
+from chaos.powercut.disk import Disk, Left
 from tests.integration.processes import ROOT, environment
 from tests.poll import poll_until
 
@@ -28,7 +28,7 @@ class Launcher:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.powercut.launcher"],
+            [sys.executable, "-m", "chaos.powercut.launcher"],
             cwd=ROOT,
             env=environment({}),
             stdin=subprocess.PIPE,

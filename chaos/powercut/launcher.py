@@ -1,4 +1,4 @@
-"""Starts clients by forking a process that has imported everything: ``python -m tests.faults.powercut.launcher``.
+"""Starts clients by forking a process that has imported everything: ``python -m chaos.powercut.launcher``.
 
 Each child runs ``services.client`` as ``python -m`` does, on sockets and files of its own. One JSON line in, one out:
 ``{"start": {…}}`` gives a pid, ``{"kill": pid}`` and ``{"stop": pid}`` give the status of the process when it is gone.
@@ -20,8 +20,8 @@ from typing import Any, NoReturn
 # Imported once, before any thread or loop exists, and inherited by all.
 import services.client.app
 import services.runtime.lifecycle  # noqa: F401
+from chaos.powercut.journal import Recorder
 from services.contract import blocklog
-from tests.faults.powercut.journal import Recorder
 
 SEGMENT_BYTES = 100_000
 """Small, so that power is cut around the change of a segment too."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.powercut.campaign import assert_nothing_lost, campaign, conclude
-from tests.faults.tally import Tally
+from chaos.powercut.campaign import assert_nothing_lost, campaign, conclude
+from chaos.tally import Tally
 
 pytestmark = pytest.mark.slow
 

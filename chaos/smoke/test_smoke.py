@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.containers import plan
-from tests.faults.containers.play import play_all
-from tests.faults.containers.report import table, totals
-from tests.faults.powercut.campaign import assert_nothing_lost, campaign, conclude
-from tests.faults.tally import Tally
+from chaos.containers import plan
+from chaos.containers.play import play_all
+from chaos.containers.report import table, totals
+from chaos.powercut.campaign import assert_nothing_lost, campaign, conclude
+from chaos.tally import Tally
 
 
 @pytest.mark.containers

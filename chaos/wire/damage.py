@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from services.contract import wire
-from services.contract.ranges import Ranges
-from services.server.batches import STEP
+from services.contract.rangeset import Ranges
+from services.server.feed.batch_cache import STEP
 
 Kind = Literal["drop", "duplicate", "swap", "corrupt", "header"]
 """``corrupt`` is a bit of the records, ``header`` a digit of the numbers of the line before them."""

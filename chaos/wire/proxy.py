@@ -12,9 +12,9 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from chaos.wire.background import Background
+from chaos.wire.damage import Damage, Feed, Plan
 from services.contract import wire
-from tests.faults.wire.background import Background
-from tests.faults.wire.damage import Damage, Feed, Plan
 from tests.integration.processes import free_port
 
 _SPOKEN = [Subprotocol(wire.SUBPROTOCOL)]

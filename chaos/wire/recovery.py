@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from chaos.containers.books import head_at
 from services.contract.ledger import Receipt
-from tests.faults.containers.books import head_at
 from tests.integration.volumes import Volumes
 
 

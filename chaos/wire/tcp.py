@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
-from tests.faults.wire.background import Background
+from chaos.wire.background import Background
 from tests.integration.processes import free_port
 
 Direction = Literal["up", "down"]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from services.contract.ranges import Ranges
+from chaos.tally import Tally
+from chaos.wire.damage import SPAN, Damage, Kind, Place, Plan
+from chaos.wire.proxy import Proxy
+from services.contract.rangeset import Ranges
 from services.contract.summary import Causes, ClientSummary, Summary
-from tests.faults.tally import Tally
-from tests.faults.wire.damage import SPAN, Damage, Kind, Place, Plan
-from tests.faults.wire.proxy import Proxy
 from tests.integration.processes import System
 from tests.known import known
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from chaos.tally import Tally
+from chaos.wire.recovery import p99
 from services.contract import wire
-from services.contract.fields import utc_us
 from services.contract.ledger import Leave, Pace
-from tests.faults.tally import Tally
-from tests.faults.wire.recovery import p99
+from services.contract.scalars import utc_us
 from tests.integration.processes import System
 from tests.known import known
 from tests.poll import poll_until

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from chaos.tally import Tally
+from chaos.wire.recovery import heads, p99, recoveries
 from services.contract.ledger import Subscribe
-from tests.faults.tally import Tally
-from tests.faults.wire.recovery import heads, p99, recoveries
 from tests.integration.processes import System
 from tests.known import known
 from tests.poll import poll_until

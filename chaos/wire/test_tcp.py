@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
+from chaos.containers.books import assert_nothing_missing, head_at
+from chaos.tally import Tally
+from chaos.wire.recovery import heads, p99, recoveries
+from chaos.wire.tcp import TcpProxy, Toxic
 from services.contract import wire
 from services.contract.summary import Summary
-from tests.faults.containers.books import assert_nothing_missing, head_at
-from tests.faults.tally import Tally
-from tests.faults.wire.recovery import heads, p99, recoveries
-from tests.faults.wire.tcp import TcpProxy, Toxic
 from tests.integration.processes import System
 from tests.known import known
 from tests.poll import poll_until

@@ -11,8 +11,9 @@ from services.client.app import main as receive
 from services.client.lookup import give_up_early
 from services.client.settings import ClientSettings
 from services.contract.summary import EXIT_BAD_SETTINGS
-from services.runtime import command, console, jsonlogs, lifecycle, streams
-from services.runtime.control import Line
+from services.runtime import cli, jsonlogs, lifecycle, standard_streams
+from services.runtime.control import console
+from services.runtime.control.client import Line
 from services.runtime.errors import OperatorError
 from services.runtime.version import SOFTWARE
 
@@ -29,14 +30,14 @@ EXAMPLES = {
 
 def main(arguments: Sequence[str]) -> int:
     """Do what the command line says; return the exit code."""
-    streams.settle()
-    parser, commands = command.parser(PROGRAM, "Receives the feed and logs it in blocks.", EXITS)
+    standard_streams.settle()
+    parser, commands = cli.parser(PROGRAM, "Receives the feed and logs it in blocks.", EXITS)
     parser.add_argument("--version", action="version", version=SOFTWARE)
     parser.set_defaults(command=_serve)
     does = "control the run that is on, or watch it: a prompt, or commands as arguments or lines of standard input"
-    console.add_arguments(command.add(commands, PROGRAM, "console", does, _console, EXAMPLES, console.EXITS))
+    console.add_arguments(cli.add(commands, PROGRAM, "console", does, _console, EXAMPLES, console.EXITS))
     chosen = parser.parse_args(arguments)
-    run: command.Run = chosen.command
+    run: cli.Run = chosen.command
     try:
         return run(chosen, os.environ)
     except OperatorError as problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.client.offset import Offset
+from services.client.clock_sync import Offset
 from services.contract import wire
 
 UNHEARD_SECONDS = 3.0

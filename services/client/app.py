@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from services.client.entries import Conditions
-from services.client.foreign.app import listeners
+from services.client.block_encoder import Conditions
+from services.client.external.app import listeners
 from services.client.identity import base_name, identities
-from services.client.pointer import pointer_name
+from services.client.reverse_dns import pointer_name
 from services.client.settings import ClientSettings
 from services.client.subscriber import Subscriber
 from services.runtime import heartbeat
 from services.runtime.clock import Clock, boot_id
 from services.runtime.files import forget_old_runs, probe
 from services.runtime.jsonlogs import Sparingly
-from services.runtime.strain import Strain
+from services.runtime.saturation import Strain
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from itertools import accumulate
 from typing import Generic, Protocol, Self, TypeVar
 
 from services.contract.blocklog import ClosedBy
-from services.contract.fields import MAX_INTEGER, Span
-from services.contract.ranges import Ranges
+from services.contract.rangeset import Ranges
+from services.contract.scalars import MAX_INTEGER, Span
 
 
 class Part(Protocol):

@@ -10,13 +10,13 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from services.client.cut import Arrived, Cut
-from services.client.history import Tail
-from services.client.offset import Estimate
+from services.client.block_builder import Arrived, Cut
+from services.client.clock_sync import Estimate
 from services.client.received import Received
+from services.client.recovery import Tail
 from services.contract import blocklog, wire
-from services.contract.fields import Span, digest, digest_text, utc_text
-from services.runtime.strain import Strain
+from services.contract.scalars import Span, digest, digest_text, utc_text
+from services.runtime.saturation import Strain
 from services.runtime.version import SOFTWARE
 
 

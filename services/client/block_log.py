@@ -16,26 +16,28 @@ import msgspec
 
 from services.client.fence import Fence, Superseded
 from services.client.handler import DurableHandler, LineFormatter
-from services.contract import blocklog, foreign
-from services.contract.fields import Span, utc_text
-from services.contract.line import FIRST, fields
+from services.contract import blocklog, external_blocklog
+from services.contract.jsonl import FIRST, fields
+from services.contract.scalars import Span, utc_text
 from services.runtime.clock import Clock
 from services.runtime.files import LineFile
-from services.runtime.strain import Window
+from services.runtime.saturation import Window
 
-Written = TypeVar("Written", blocklog.BlockHeader, foreign.HeardHeader | foreign.Connection)
+Written = TypeVar("Written", blocklog.BlockHeader, external_blocklog.HeardHeader | external_blocklog.Connection)
 """Blocks of our own feed; or blocks of an external feed, and what became of the connections to it."""
-_BLOCKS = (blocklog.BlockHeader, foreign.HeardHeader)
+_BLOCKS = (blocklog.BlockHeader, external_blocklog.HeardHeader)
 
 
-def messages_in(entry: blocklog.BlockHeader | foreign.HeardHeader | foreign.Connection) -> int:
+def messages_in(entry: blocklog.BlockHeader | external_blocklog.HeardHeader | external_blocklog.Connection) -> int:
     """Return how many messages a line holds; a line that is no block holds none."""
-    return 0 if isinstance(entry, foreign.Connection) else entry.count
+    return 0 if isinstance(entry, external_blocklog.Connection) else entry.count
 
 
-def _begins_after(entry: blocklog.BlockHeader | foreign.HeardHeader | foreign.Connection, seq: int) -> bool:
+def _begins_after(
+    entry: blocklog.BlockHeader | external_blocklog.HeardHeader | external_blocklog.Connection, seq: int
+) -> bool:
     # A line that is no block holds nothing that another process could have asked for.
-    return isinstance(entry, foreign.Connection) or entry.begins_after(seq)
+    return isinstance(entry, external_blocklog.Connection) or entry.begins_after(seq)
 
 
 class BlockLog(Generic[Written]):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from services.contract import blocklog
 from services.contract.errors import LineError
-from services.runtime.lines import InTheWay, open_regular
+from services.runtime.regular_files import InTheWay, open_regular
 
 _LOOK_SECONDS = 0.02
 _LOOKS = 150

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from pythonjsonlogger.core import BaseJsonFormatter
 
-from services.contract.line import FIRST, seal
+from services.contract.jsonl import FIRST, seal
 from services.runtime.files import LineFile
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from services.contract.fields import is_name
+from services.contract.scalars import is_name
 
 
 class Identity(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.client.answers import Answers
-from services.client.offset import Estimate, Offset
+from services.client.clock_sync import Estimate, Offset
 from services.contract import wire
 from services.runtime.clock import Clock
 

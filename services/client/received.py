@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from services.contract import blocklog, wire
-from services.contract.fields import utc_text
+from services.contract.scalars import utc_text
 from services.contract.wire import due_us
 
 

@@ -14,11 +14,11 @@ from typing import BinaryIO
 
 from services.contract import blocklog, wire
 from services.contract.errors import LineError
-from services.contract.fields import MAX_INTEGER
-from services.contract.ranges import Ranges
+from services.contract.rangeset import Ranges
+from services.contract.scalars import MAX_INTEGER
 from services.runtime.files import LineFile
 from services.runtime.jsonlogs import Once
-from services.runtime.lines import InTheWay, in_the_way, lines, open_regular
+from services.runtime.regular_files import InTheWay, in_the_way, lines, open_regular
 
 log = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.contract.fields import Span
-from services.contract.ranges import Ranges
+from services.contract.rangeset import Ranges
+from services.contract.scalars import Span
 
 
 class Checker:

@@ -6,14 +6,14 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from services.client import entries, history, received
-from services.client.check import Checker
-from services.client.cut import Cut, Cutter
-from services.client.entries import Conditions
-from services.client.offset import Estimate
+from services.client import block_encoder, received, recovery
+from services.client.block_builder import Cut, Cutter
+from services.client.block_encoder import Conditions
+from services.client.block_log import BlockLog
+from services.client.clock_sync import Estimate
 from services.client.received import Received
-from services.client.write import BlockLog
-from services.client.writer import Writer
+from services.client.sequence_check import Checker
+from services.client.write_queue import Writer
 from services.contract import blocklog, wire
 from services.contract.errors import PeerError
 from services.runtime.clock import Clock
@@ -50,10 +50,10 @@ class Account:
         self._attempted_us = attempted_us
         self.folder = conditions.logs / run / client
         make_folder(self.folder)
-        self._claimed, self.session = history.claim(self.folder)
-        self._place = entries.Place(run, client, self.session)
+        self._claimed, self.session = recovery.claim(self.folder)
+        self._place = block_encoder.Place(run, client, self.session)
         try:
-            self._remember(history.read(self.folder))
+            self._remember(recovery.read(self.folder))
         except OSError:
             self._claimed.close()
             raise
@@ -63,7 +63,7 @@ class Account:
         self._on_durable = on_durable
         self._writer = Writer[blocklog.BlockHeader](client, conditions, self._durable)
 
-    def _remember(self, past: history.History) -> None:
+    def _remember(self, past: recovery.History) -> None:
         """Begin where earlier sessions broke off."""
         given = self._conditions
         self._history, self.checker = past, Checker(past.held)
@@ -83,7 +83,7 @@ class Account:
 
     def request(self) -> wire.Subscribe:
         """Return the frame that asks for what this client does not hold yet."""
-        return entries.request(self._place, self._conditions, self.after)
+        return block_encoder.request(self._place, self._conditions, self.after)
 
     @property
     def begun(self) -> bool:
@@ -108,13 +108,13 @@ class Account:
         """
         if not self.begun:
             self._look_again(receipted)
-            tails, now_us = history.cut_all(self._history.tails), self._clock.now_us()
+            tails, now_us = recovery.cut_all(self._history.tails), self._clock.now_us()
             given, attempted_us = self._conditions, self._attempted_us
-            opening = entries.opening(self._place, fence, self.after, given, tails, now_us, attempted_us)
+            opening = block_encoder.opening(self._place, fence, self.after, given, tails, now_us, attempted_us)
             self._writer.begin(BlockLog(self._claimed, opening, self._clock, self._strain))
         if receipted < self._recorded_through:
             # The server has lost what it had recorded: the logs know all of it.
-            for receipt in history.read(self.folder, doubt=False).receipts:
+            for receipt in recovery.read(self.folder, doubt=False).receipts:
                 # A block of this session may be written and not yet durable.
                 if receipt.session != self.session or receipt.block <= self._durable_block:
                     self._receipts.setdefault((receipt.session, receipt.block), receipt)
@@ -130,8 +130,8 @@ class Account:
         had the name until now may have written since its folder was read.
         """
         said, doubt = self.after, receipted <= self.after
-        if (self._history.doubted and not doubt) or self._history.sizes != history.sizes(self.folder):
-            self._remember(history.read(self.folder, doubt=doubt))
+        if (self._history.doubted and not doubt) or self._history.sizes != recovery.sizes(self.folder):
+            self._remember(recovery.read(self.folder, doubt=doubt))
         if self.after != said:
             raise HoldsMore(f"held through {self.after}, not {said}")
 
@@ -209,10 +209,10 @@ class Account:
         self._writer.abandon()
 
     def _put(self, cut: Cut[Received]) -> None:
-        self._writer.put(entries.block(self._place, cut, self.checker.take_counts(), self._estimate))
+        self._writer.put(block_encoder.block(self._place, cut, self.checker.take_counts(), self._estimate))
 
     def _durable(self, block: blocklog.BlockHeader) -> None:
-        receipt = history.receipt_of(block)
+        receipt = recovery.receipt_of(block)
         self._receipts[receipt.session, receipt.block] = receipt
         self._durable_block = block.block
         self.durable_through = max(self.durable_through, block.last)

@@ -9,19 +9,19 @@ from typing import Literal
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from services.client import entries
-from services.client.account import Account
+from services.client import block_encoder
 from services.client.answers import UNHEARD_SECONDS
 from services.client.backoff import Backoff
+from services.client.block_encoder import Conditions
 from services.client.connection import StampedConnection, connect_to
-from services.client.entries import Conditions
 from services.client.lookup import Lookup
 from services.client.pings import Pings
+from services.client.session import Account
 from services.contract import wire
 from services.contract.errors import PeerError
-from services.runtime.allowance import Allowance
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import Sparingly
+from services.runtime.rate_limit import Allowance
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +194,7 @@ class Subscriber:
         if self._came_late != run:
             self._came_late = run
             log.info("run is over, waiting for the next", extra={"client": self.name, "run": run})
-            self._say(entries.late_request(run, self.name, self._conditions))
+            self._say(block_encoder.late_request(run, self.name, self._conditions))
 
     def _open_account(self, run: str, total: int) -> None:
         def durable(receipt: wire.Receipt) -> None:

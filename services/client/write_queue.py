@@ -7,11 +7,11 @@ import logging
 from collections.abc import Callable
 from typing import Generic
 
-from services.client.entries import Conditions
+from services.client.block_encoder import Conditions
+from services.client.block_log import BlockLog, Written, messages_in
 from services.client.fence import Superseded
-from services.client.write import BlockLog, Written, messages_in
 from services.contract import blocklog
-from services.contract.fields import Span
+from services.contract.scalars import Span
 
 log = logging.getLogger(__name__)
 

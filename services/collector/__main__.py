@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from services.collector import modest
+from services.collector import cpu_yield
 from services.collector.commands import command
 from services.collector.settings import CollectorSettings
 from services.contract.summary import EXIT_ABORTED, EXIT_BAD_SETTINGS
-from services.runtime import streams
+from services.runtime import standard_streams
 from services.runtime.errors import OperatorError
 from services.runtime.memory import keep_freed
 from services.runtime.version import SOFTWARE
@@ -28,7 +28,7 @@ COMMANDS = ("wait", "report", "verify", "compare", "messages", "prove", "control
 def main(arguments: Sequence[str]) -> int:
     """Do what the command line says; return the exit code."""
     keep_freed()
-    streams.settle()
+    standard_streams.settle()
     parser, commands = command.parser()
     parser.add_argument("--version", action="version", version=SOFTWARE)
     parser.set_defaults(command=_serve)
@@ -64,7 +64,7 @@ def _serve(_chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
     async def modestly(read: CollectorSettings, stop: asyncio.Event) -> int:
         # Before the first thread is begun: each inherits it.
-        modest.give_way()
+        cpu_yield.give_way()
         return await app.main(read, stop)
 
     jsonlogs.configure("collector")

@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from services.collector.complaints import Complaints
-from services.collector.control import Control
-from services.collector.follow import LATE_SECONDS
-from services.collector.publish import store, wishes
-from services.collector.publish.board import Board
-from services.collector.publish.cost import Meter, resident_bytes
-from services.collector.publish.own import of_invocation
-from services.collector.publish.page import Page
-from services.collector.publish.speaker import Speaker
-from services.collector.rounds import POLL_SECONDS, Collector
+from services.collector.open_run import LATE_SECONDS
+from services.collector.poller import POLL_SECONDS, Collector
+from services.collector.publish.files import run_files
+from services.collector.publish.terminal.own import of_invocation
+from services.collector.publish.terminal.printer import Speaker
+from services.collector.publish.web import control
+from services.collector.publish.web.control_proxy import Control
+from services.collector.publish.web.events import Board
+from services.collector.publish.web.self_metrics import Meter, resident_bytes
+from services.collector.publish.web.server import Page
 from services.collector.settings import CollectorSettings
-from services.runtime import lifeline
+from services.runtime import parent_pipe
 from services.runtime.clock import Clock
 from services.runtime.files import probe
 from services.runtime.heartbeat import beat
@@ -45,11 +46,11 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     """Run the service until it is told to stop."""
     probe(settings.volumes / "summary")
     board = Board()
-    more = wishes.routes(Control(settings).ask)
+    more = control.routes(Control(settings).ask)
     page = Page(settings.page_host, settings.page_port, board, settings.volumes, more)
     speaker = Speaker.on_stdout(settings.volumes, colour=settings.colour)
     speaker.listen()
-    spoken = of_invocation(speaker, lifeline.attached())
+    spoken = of_invocation(speaker, parent_pipe.attached())
     collector, meter = Collector(settings, Clock(), spoken), Meter()
     asyncio.get_running_loop().set_exception_handler(partial(_complain, collector.complaints))
 
@@ -57,7 +58,7 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
         newest, now = collector.newest, time.monotonic()
         meter.note(now, time.process_time())
         board.tell(collector.effort, meter.tiles(collector.effort, collector.complaints.count, resident_bytes(), now))
-        places = store.places(settings.volumes, newest.summary.run) if newest else ""
+        places = run_files.places(settings.volumes, newest.summary.run) if newest else ""
         board.show(newest, places, collector.durations)
 
     tasks = [asyncio.create_task(beat(alive=collector.is_alive)), asyncio.create_task(page.serve())]

@@ -32,7 +32,7 @@ def give_way() -> None:
 
 def _doze(seconds: float) -> None:
     # Not by time.sleep, which waits for a moment: a library that is preloaded to set a process's clock, as in
-    # tests/faults, takes that for one of the clock it has set, and sleeps for an hour.
+    # chaos, takes that for one of the clock it has set, and sleeps for an hour.
     select.select((), (), (), seconds)
 
 

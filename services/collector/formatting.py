@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterable
 
-from services.contract.ranges import Ranges
+from services.contract.rangeset import Ranges
 from services.contract.summary import Fault
 
 CAUSE_WORDS = {

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from services.collector.reconcile.account import client_order
+from services.collector.results.client_result import client_order
 from services.collector.scan import Source, log_clients, log_sources, read_file
-from services.contract import blocklog, foreign
+from services.contract import blocklog, external_blocklog
 from services.contract.errors import LineError, TornLine
-from services.contract.line import unseal
-from services.contract.ranges import Ranges
+from services.contract.jsonl import unseal
+from services.contract.rangeset import Ranges
 
 HEADER_BYTES = 400
 """Where our writer's blocks say what they hold; a line of another writer is decoded to know."""
@@ -27,9 +27,9 @@ _HEADER = re.compile(
     rb'(?:"heard":\[\d+,\d+\],)?"first":(\d+|"\d+"|null),"last":(\d+|"\d+"|null),'
 )
 
-Message = blocklog.Message | foreign.HeardMessage
+Message = blocklog.Message | external_blocklog.HeardMessage
 """Of a feed that is not ours a message may have no seq, and no latency."""
-Block = blocklog.Block | foreign.HeardBlock
+Block = blocklog.Block | external_blocklog.HeardBlock
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Wanted:
 
     def has(self, message: Message) -> bool:
         """Tell whether a message of such a block is wanted."""
-        seq = message.number if isinstance(message, foreign.HeardMessage) else message.seq
+        seq = message.number if isinstance(message, external_blocklog.HeardMessage) else message.seq
         late_ns = message.latency_ns
         return (
             (self.first is None or (seq is not None and self.first <= seq))
@@ -156,10 +156,10 @@ class _Reader:
         header = _HEADER.search(line, 0, HEADER_BYTES)
         if header is not None and not self._wanted.has_block(*_said(header)):
             return None
-        _, entry = foreign.EitherFeed.decode(line)
+        _, entry = external_blocklog.EitherFeed.decode(line)
         if not isinstance(entry, Block):
             return None
-        bounds = entry.bounds if isinstance(entry, foreign.HeardBlock) else (entry.first, entry.last)
+        bounds = entry.bounds if isinstance(entry, external_blocklog.HeardBlock) else (entry.first, entry.last)
         is_wanted = self._wanted.has_block(entry.session, entry.block, *bounds)
         return entry if is_wanted else None
 

@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from services.collector.reconcile.accounts import accounts
-from services.collector.reconcile.books import RunBooks, unhurried
-from services.collector.reconcile.durations import Durations, measured
-from services.collector.reconcile.snapshot import Snapshot, snapshot
-from services.collector.reconcile.thresholds import Limit
+from services.collector.evidence.run_evidence import RunBooks, unhurried
+from services.collector.results.accounts import accounts
+from services.collector.results.run_durations import Durations, measured
 from services.collector.scan import Rewritten, RunFiles, Source
+from services.collector.verdict.snapshot import Snapshot, snapshot
+from services.collector.verdict.thresholds import Limit
 
 QUIET_SECONDS = 0.3
 """So long nothing new may have come of sealed logs before the run is closed."""

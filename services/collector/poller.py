@@ -8,20 +8,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from services.collector import keep
+from services.collector import retention
 from services.collector.complaints import Complaints
-from services.collector.due import Due
-from services.collector.follow import Follow
-from services.collector.modest import Rest
-from services.collector.publish import store
-from services.collector.publish.metrics import Effort
-from services.collector.publish.speaker import Speaker
-from services.collector.publish.voice import Voice
-from services.collector.reconcile.durations import Durations
-from services.collector.reconcile.snapshot import Snapshot
+from services.collector.cpu_yield import Rest
+from services.collector.open_run import Follow
+from services.collector.publish.files import run_files
+from services.collector.publish.terminal.printer import Speaker
+from services.collector.publish.terminal.voice import Voice
+from services.collector.publish.web.prometheus import Effort
+from services.collector.publish_times import Due
+from services.collector.results.run_durations import Durations
 from services.collector.scan import find_runs
 from services.collector.settings import CollectorSettings
-from services.contract.fields import run_order, utc_text
+from services.collector.verdict.snapshot import Snapshot
+from services.contract.scalars import run_order, utc_text
 from services.runtime.clock import Clock
 
 POLL_SECONDS, MOST_POLL_SECONDS = 0.1, 0.2
@@ -122,7 +122,7 @@ class Collector:
         for run in runs:
             if run in self._followed or run in self._closed:
                 continue
-            known = store.load_snapshot(self._settings.volumes, run)
+            known = run_files.load_snapshot(self._settings.volumes, run)
             if known is not None and known.summary.state == "closed":
                 self._closed.add(run)
                 if run == runs[-1]:
@@ -182,7 +182,7 @@ class Collector:
         made = one.follow.snapshot(self._settings.limits, final=final)
         # The files of a closed run are a function of its books, so it is dated by its end.
         closed = made.summary.state == "closed"
-        dated = store.dated(made, one.follow.books.ended_at if closed else utc_text(self._clock.now_us()))
+        dated = run_files.dated(made, one.follow.books.ended_at if closed else utc_text(self._clock.now_us()))
         if newest:
             self.newest, self.durations = dated, one.follow.durations
         if final and not one.told:
@@ -190,7 +190,7 @@ class Collector:
             self._speaker.final(made)
             one.told = True
         if one.published is None or made.summary != one.published.summary:
-            store.store(self._settings.volumes, dated, newest=newest)
+            run_files.store(self._settings.volumes, dated, newest=newest)
         one.published = made
         one.due.published(self._now(), self._used() - began)
         if final:
@@ -214,8 +214,8 @@ class Collector:
             return
         self._prune_at = self._now() + PRUNE_SECONDS
         # A summary whose books are gone belongs to a closed run as well.
-        closed = self._closed | (keep.summed_up(self._settings.volumes) - set(self._followed))
-        self._closed -= keep.prune(self._settings.volumes, closed, self._settings.keep_runs, self.complaints)
+        closed = self._closed | (retention.summed_up(self._settings.volumes) - set(self._followed))
+        self._closed -= retention.prune(self._settings.volumes, closed, self._settings.keep_runs, self.complaints)
 
     def pause_seconds(self, took: float) -> float:
         """Return how long to wait for the next round; the last one ``took`` so many seconds of processor time."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from services.collector.complaints import Complaints
-from services.contract.fields import RUN_PATTERN, run_order
+from services.contract.scalars import RUN_PATTERN, run_order
 
 
 def surplus(closed: Iterable[str], keep: int) -> list[str]:

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from services.collector.words import displayable
+from services.collector.formatting import displayable
 from services.contract.blocklog import MAX_LINE
-from services.contract.fields import RUN_PATTERN, is_name, run_order
+from services.contract.scalars import RUN_PATTERN, is_name, run_order
 
 PIECE = 512 * 1024
 """Bytes read at a time: more do not fit into a processor's cache, and every line is looked at several times."""

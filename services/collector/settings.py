@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.collector.reconcile import expression
-from services.collector.reconcile.thresholds import Limit
+from services.collector.verdict import threshold_parser
+from services.collector.verdict.thresholds import Limit
 from services.runtime.errors import BadSettings
 from services.runtime.settings import is_foreign, read
 
@@ -79,6 +79,6 @@ def read_limits(name: str, text: str) -> tuple[Limit, ...]:
         BadSettings: pointing at the first character that is wrong.
     """
     try:
-        return expression.parse(text)
-    except expression.MalformedThreshold as problem:
+        return threshold_parser.parse(text)
+    except threshold_parser.MalformedThreshold as problem:
         raise BadSettings([f"{name}: {problem}"]) from problem

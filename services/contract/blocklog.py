@@ -10,8 +10,8 @@ from typing import Literal
 
 import msgspec
 
-from services.contract.fields import Count, Digest, Integer, Name, Positive, Run, Span, digest, digest_text
-from services.contract.line import Kinds, LineStruct
+from services.contract.jsonl import Kinds, LineStruct
+from services.contract.scalars import Count, Digest, Integer, Name, Positive, Run, Span, digest, digest_text
 
 VERSION = 1
 MAX_BLOCK = 100_000

@@ -16,8 +16,8 @@ import msgspec
 from services.contract import blocklog
 from services.contract.blocklog import ClosedBy, End
 from services.contract.errors import LineError, MalformedLine
-from services.contract.fields import MAX_INTEGER, Count, Digest, Integer, Name, Positive, Run, Span
-from services.contract.line import Kinds, LineStruct, Sealed
+from services.contract.jsonl import Kinds, LineStruct, Sealed
+from services.contract.scalars import MAX_INTEGER, Count, Digest, Integer, Name, Positive, Run, Span
 
 Form = Literal["text", "binary"]
 BigNumber = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{15,19}\Z")]

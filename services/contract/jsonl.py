@@ -17,7 +17,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from services.contract.errors import ChecksumMismatch, MalformedLine, TornLine, UnsupportedVersion
-from services.contract.fields import digest, digest_text
+from services.contract.scalars import digest, digest_text
 
 VERSION = 1
 FIRST = "x00000000"

@@ -9,8 +9,8 @@ from typing import Literal
 
 import msgspec
 
-from services.contract.fields import Count, Digest, Integer, Name, Positive, Rate, Run, Span, check_rate
-from services.contract.line import Kinds, LineStruct
+from services.contract.jsonl import Kinds, LineStruct
+from services.contract.scalars import Count, Digest, Integer, Name, Positive, Rate, Run, Span, check_rate
 
 VERSION = 1
 

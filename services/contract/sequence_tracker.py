@@ -5,7 +5,7 @@ Unlike a client of our own feed nobody knows here where the feed begins: the fir
 
 from __future__ import annotations
 
-from services.contract.ranges import Ranges
+from services.contract.rangeset import Ranges
 
 FIRSTS = (0, 1)
 """With one of these a feed begins, and begins again."""

@@ -6,9 +6,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from services.contract.fields import Span
-from services.contract.foreign import SeqSpan
+from services.contract.external_blocklog import SeqSpan
 from services.contract.histogram import Histogram
+from services.contract.scalars import Span
 
 VERSION: Final = 1
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from services.contract.errors import FrameTooBig, MalformedFrame
-from services.contract.fields import (
+from services.contract.scalars import (
     LEAST_RATE,
     Count,
     Digest,

@@ -9,14 +9,14 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import AsyncIterator, Sequence
 
-from services.runtime import lifeline
+from services.runtime import parent_pipe
 
 MOST_LINE_BYTES = 1024 * 1024
 """A longer line is handed out in parts."""
 
 
 class Child:
-    """A process with a pipe that only the supervisor holds the write end of; see `services.runtime.lifeline`."""
+    """A process with a pipe that only the supervisor holds the write end of; see `services.runtime.parent_pipe`."""
 
     def __init__(self, process: asyncio.subprocess.Process, parent_end: int) -> None:
         self.process, self._parent_end = process, parent_end
@@ -63,7 +63,7 @@ async def start(arguments: Sequence[str], environment: dict[str, str], *, in_pla
     """
     child_end, parent_end = os.pipe()
     os.set_blocking(parent_end, False)
-    given = {**environment, lifeline.VARIABLE: str(child_end)}
+    given = {**environment, parent_pipe.VARIABLE: str(child_end)}
     if not in_place:
         # What is read here is decoded as UTF-8, whatever the locale.
         given["PYTHONIOENCODING"] = "utf-8"

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from services.contract.fields import RUN_PATTERN
+from services.contract.scalars import RUN_PATTERN
 from services.runtime.invocation import own_run
 
 BEGUN = ("run opened", "run continued")

@@ -8,8 +8,8 @@ import signal
 from collections import deque
 from collections.abc import Callable
 
-from services.local import child
-from services.local.child import Child
+from services.local import child_process
+from services.local.child_process import Child
 
 EXIT_BAD_SETTINGS = 104
 SHOW_CURSOR = "\x1b[?25h"
@@ -60,7 +60,7 @@ class Service:
         return self._stopping
 
     async def _once(self) -> int:
-        self._child = await child.start(("-m", self._module), self._environment, in_place=self._has_terminal)
+        self._child = await child_process.start(("-m", self._module), self._environment, in_place=self._has_terminal)
         for note in self._notes:
             self._child.tell(note)
         if self._over():

@@ -12,8 +12,8 @@ import msgspec
 
 from services.contract import summary
 from services.contract.summary import EXIT_ABORTED, EXIT_BAD_SETTINGS, EXIT_CODES
-from services.local import child
-from services.local.runs import Runs
+from services.local import child_process
+from services.local.invocation_runs import Runs
 
 OPEN_SECONDS = 60.0
 """A run that is not even opened after this long is not waited for any more."""
@@ -80,7 +80,7 @@ async def verdict(environment: dict[str, str], run: str, say: Callable[[str], No
 
 
 async def _wait(environment: dict[str, str], run: str) -> tuple[int, str]:
-    waiting = await child.start(("-m", "services.collector", "wait", "--run", run), environment)
+    waiting = await child_process.start(("-m", "services.collector", "wait", "--run", run), environment)
     last = deque[str](maxlen=1)
     try:
         async for line in waiting.lines():

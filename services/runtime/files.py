@@ -10,7 +10,7 @@ import stat
 import uuid
 from pathlib import Path
 
-from services.contract.fields import is_run, run_order, utc_text
+from services.contract.scalars import is_run, run_order, utc_text
 from services.runtime.errors import UnwritableFolder
 
 SETTLED_SECONDS = 10.0

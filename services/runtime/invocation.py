@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
 
-from services.contract.fields import RUN_PATTERN, utc_text
+from services.contract.scalars import RUN_PATTERN, utc_text
 
 VARIABLE = "STREAMGAUGE_INVOCATION"
 NOTE = "feed.json"

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from services.contract.summary import EXIT_BAD_SETTINGS
-from services.runtime import lifeline
+from services.runtime import parent_pipe
 from services.runtime.errors import OperatorError
 from services.runtime.memory import keep_freed
 
@@ -37,7 +37,7 @@ def run(
     # Group-writable: the host's user, in whose group the volumes are, deletes logs without sudo.
     os.umask(0o002)
     keep_freed()
-    lifeline.attached()
+    parent_pipe.attached()
     while True:
         try:
             settings = read_settings()

@@ -11,7 +11,7 @@ import stat
 import sys
 from pathlib import Path
 
-from services.runtime import token
+from services.runtime.control import token
 
 FOLDERS = ("logs", "ledger", "summary")
 WRITER = 10001

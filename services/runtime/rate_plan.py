@@ -6,7 +6,7 @@ import math
 import re
 from typing import NamedTuple
 
-from services.contract.fields import LEAST_RATE
+from services.contract.scalars import LEAST_RATE
 
 HIGHEST = 1_000_000
 """Records per second."""

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from services.contract.blocklog import MAX_BLOCK
-from services.contract.fields import is_name
+from services.contract.scalars import is_name
 from services.runtime.errors import BadSettings
-from services.runtime.plan import read_plan
+from services.runtime.rate_plan import read_plan
 
 ALL_INTERFACES = "*"
 """The value of ``HOST`` for every interface of this machine, IPv4 and IPv6."""

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from services.contract.summary import EXIT_BAD_SETTINGS
-from services.runtime import command, jsonlogs, lifecycle, streams
+from services.runtime import cli, jsonlogs, lifecycle, standard_streams
 from services.runtime.errors import OperatorError
-from services.runtime.loop import exact_loop
+from services.runtime.eventloop import exact_loop
 from services.runtime.version import SOFTWARE
-from services.server import app, preview
+from services.server import app
+from services.server.feed import preview
 from services.server.settings import ServerSettings
 
 EXITS = "exit codes: 0 stopped, 104 bad configuration; settings come from the environment, as README.md lists them"
@@ -20,13 +21,13 @@ EXITS = "exit codes: 0 stopped, 104 bad configuration; settings come from the en
 
 def main(arguments: Sequence[str]) -> int:
     """Do what the command line says; return the exit code."""
-    streams.settle()
-    parser, commands = command.parser(preview.PROGRAM, "Makes records and streams them to its clients.", EXITS)
+    standard_streams.settle()
+    parser, commands = cli.parser(preview.PROGRAM, "Makes records and streams them to its clients.", EXITS)
     parser.add_argument("--version", action="version", version=SOFTWARE)
     parser.set_defaults(command=_serve)
     preview.add(commands)
     chosen = parser.parse_args(arguments)
-    run: command.Run = chosen.command
+    run: cli.Run = chosen.command
     try:
         return run(chosen, os.environ)
     except OperatorError as problem:

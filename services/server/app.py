@@ -15,25 +15,27 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from services.contract import wire
-from services.runtime import heartbeat, token
+from services.runtime import heartbeat
 from services.runtime.clock import Clock, boot_id
+from services.runtime.control import token
 from services.runtime.files import forget_old_runs, probe
 from services.runtime.jsonlogs import Sparingly
-from services.runtime.strain import Strain
-from services.server import another, garbage, names
-from services.server.admit import Admission
-from services.server.another import Look
-from services.server.bind import BACKLOG, bound, listen
-from services.server.connection import WRITE_LIMIT, FeedConnection, connection_of
-from services.server.converse import Conversation
-from services.server.expected import Expected
-from services.server.generate import Feed
-from services.server.lifecycle import Lifecycle
+from services.runtime.saturation import Strain
+from services.server import garbage
+from services.server.connections.admission import Admission
+from services.server.connections.connection import WRITE_LIMIT, FeedConnection, connection_of
+from services.server.connections.connection_handler import Conversation
+from services.server.connections.control import may_control
+from services.server.connections.listen_sockets import BACKLOG, bound, listen
+from services.server.feed.generator import Feed
 from services.server.metrics import CONTENT_TYPE, ServerMetrics
-from services.server.runs import Runs
+from services.server.runs import names, other_servers
+from services.server.runs.expected_clients import Expected
+from services.server.runs.other_servers import Look
+from services.server.runs.run_lifecycle import Lifecycle
+from services.server.runs.run_store import Runs
 from services.server.settings import ServerSettings
 from services.server.stream import Stream
-from services.server.wishes import may_control
 
 log = logging.getLogger(__name__)
 
@@ -261,8 +263,8 @@ async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
     with bound(settings.host, settings.port) as sockets:
         feed = Feed(settings.schema, settings.locale, settings.seed)
         try:
-            seen = await asyncio.to_thread(another.watch, settings.volumes / "ledger", stop.is_set)
-        except another.Stopped:
+            seen = await asyncio.to_thread(other_servers.watch, settings.volumes / "ledger", stop.is_set)
+        except other_servers.Stopped:
             return 0
         listen(sockets, settings.port)
         app = App(settings, feed, seen)

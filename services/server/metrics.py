@@ -23,8 +23,8 @@ from services.contract import ledger
 from services.contract.histogram import BOUNDS_NS, Histogram
 from services.contract.wire import State
 from services.runtime.version import SOFTWARE
-from services.server.generate import FAKER_VERSION
-from services.server.run import Run
+from services.server.feed.generator import FAKER_VERSION
+from services.server.runs.run import Run
 from services.server.stream import Stream
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

@@ -10,10 +10,10 @@ from typing import Any
 from faker.config import AVAILABLE_LOCALES
 
 from services.runtime.errors import BadSettings
-from services.runtime.plan import Plan
+from services.runtime.rate_plan import Plan
 from services.runtime.settings import BY_NAME, read
-from services.server.pools import check
-from services.server.schema import NAMED, BadSchema, load
+from services.server.feed.faker_pools import check
+from services.server.feed.record_schema import NAMED, BadSchema, load
 
 NAMES = (
     "RATE", "RECORDS", "RUNS", "KEEP_RUNS", "SEED", "LOCALE", "SCHEMA", "CLIENTS", "CLIENT_SERVICE", "CONNECTIONS",

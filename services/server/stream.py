@@ -9,10 +9,10 @@ import asyncio
 import math
 
 from services.runtime.clock import Clock
-from services.server.batches import Batches
-from services.server.refusals import Refusals
-from services.server.run import Run
-from services.server.session import Session
+from services.server.connections.refusals import Refusals
+from services.server.connections.subscription import Session
+from services.server.feed.batch_cache import Batches
+from services.server.runs.run import Run
 
 _IDLE_SECONDS = 1.0
 _LEAST_REST_SECONDS, _MOST_REST_SECONDS = 0.0002, 0.005

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from services.contract import blocklog, ledger
-from services.contract.fields import Span, utc_text, utc_us
-from services.contract.line import FIRST
+from services.contract.jsonl import FIRST
+from services.contract.scalars import Span, utc_text, utc_us
 from services.contract.wire import due_us
 from tests.unit.collector.books_factory import Writer
 

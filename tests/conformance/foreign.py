@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.contract import blocklog, foreign
-from services.contract.fields import utc_text, utc_us
+from services.contract import blocklog, external_blocklog
+from services.contract.scalars import utc_text, utc_us
 from tests.conformance.books import BOOT, RUN, Files, spans
 from tests.unit.collector.books_factory import Writer
 
@@ -16,9 +16,9 @@ _OPENED_US = utc_us("2026-11-22T07:30:00Z")
 _STEP_US = 10_000
 
 
-def _messages(seqs: Sequence[int | None]) -> list[foreign.HeardMessage]:
+def _messages(seqs: Sequence[int | None]) -> list[external_blocklog.HeardMessage]:
     return [
-        foreign.HeardMessage(
+        external_blocklog.HeardMessage(
             seq, utc_text(_OPENED_US + place * _STEP_US + 2_500 + 30 * (place % 4)),
             2_500_000 + 30_000 * (place % 4) if seq is not None else None,
             msgspec.Raw(b'{"text":"tick %d"}' % place if seq is None else b'{"seq":%d,"ts":%d}' % (seq, place)),
@@ -29,12 +29,12 @@ def _messages(seqs: Sequence[int | None]) -> list[foreign.HeardMessage]:
 
 def _log(client: str, *blocks: tuple[Sequence[int | None], dict[str, int]]) -> Files:
     """Return the file of a client that received these blocks, with what each says of its messages."""
-    writer, numbered = Writer(foreign.codec), any(seq is not None for seqs, _ in blocks for seq in seqs)
+    writer, numbered = Writer(external_blocklog.codec), any(seq is not None for seqs, _ in blocks for seq in seqs)
     writer.put(
-        foreign.Open(
+        external_blocklog.Open(
             run=RUN, client=client, session=1, segment=1, instance=f"{client}.1", fence=0, block_size=3, fsync="block",
             after=0, boot=BOOT, host="example", software="example/1", opened_at=utc_text(_OPENED_US),
-            foreign=foreign.Feed(url="wss://feed.example/stream", seq="$.seq" if numbered else None),
+            foreign=external_blocklog.Feed(url="wss://feed.example/stream", seq="$.seq" if numbered else None),
             until=utc_text(_OPENED_US + 1_000_000),
         )
     )  # fmt: skip
@@ -54,17 +54,22 @@ def _log(client: str, *blocks: tuple[Sequence[int | None], dict[str, int]]) -> F
 
 
 def _block(
-    client: str, number: int, messages: Sequence[foreign.HeardMessage], place: int, highest: int, said: dict[str, int]
-) -> foreign.HeardBlock:
+    client: str,
+    number: int,
+    messages: Sequence[external_blocklog.HeardMessage],
+    place: int,
+    highest: int,
+    said: dict[str, int],
+) -> external_blocklog.HeardBlock:
     seqs = [seq for message in messages if (seq := message.number) is not None]
     came = range(highest + 1 if highest else min(seqs, default=1), max(seqs, default=0) + 1)
     stamps = [utc_us(message.received_at) for message in messages]
-    made = foreign.HeardBlock(
+    made = external_blocklog.HeardBlock(
         run=RUN, client=client, session=1, block=number, heard=(place, place + len(messages) - 1),
         first=min(seqs, default=None), last=max(seqs, default=None), count=len(messages),
         missing=[*spans(set(came) - set(seqs))], closed_by="count", started_at=messages[0].received_at,
         ended_at=messages[-1].received_at, duration_ns=(stamps[-1] - stamps[0]) * 1000,
-        idle_ns=_STEP_US * 1000 if number > 1 else 0, digest=foreign.messages_digest(messages),
+        idle_ns=_STEP_US * 1000 if number > 1 else 0, digest=external_blocklog.messages_digest(messages),
         messages=list(messages), unsequenced=len(messages) - len(seqs),
     )  # fmt: skip
     return msgspec.structs.replace(made, **said)

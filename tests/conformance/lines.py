@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 
-from services.contract.line import FIRST, seal
+from services.contract.jsonl import FIRST, seal
 
 _CHAINED = len('{"crc":"x00000000","prev":"x00000000",')
 _COUNT = re.compile(rb'"byte_count":\d+')

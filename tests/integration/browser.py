@@ -16,14 +16,14 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
-from services.collector.publish import wishes
-from services.collector.publish.board import Board
-from services.collector.publish.cost import Meter
-from services.collector.publish.metrics import Effort
-from services.collector.publish.page import Page as Server
-from services.collector.reconcile.snapshot import Snapshot
+from services.collector.publish.web import control
+from services.collector.publish.web.events import Board
+from services.collector.publish.web.prometheus import Effort
+from services.collector.publish.web.self_metrics import Meter
+from services.collector.publish.web.server import Page as Server
+from services.collector.verdict.snapshot import Snapshot
 from services.contract import wire
-from services.runtime.wishes import Unreachable
+from services.runtime.control.commands import Unreachable
 from tests.poll import poll_until
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -63,7 +63,7 @@ class Served:
 
     async def _serve(self) -> None:
         self._loop, self._board = asyncio.get_running_loop(), Board()
-        self._server = Server("127.0.0.1", self._port, self._board, Path("nowhere"), wishes.routes(_nobody))
+        self._server = Server("127.0.0.1", self._port, self._board, Path("nowhere"), control.routes(_nobody))
         self.address = self._server.address
         self._put(self._shown)
         self._ready.set()

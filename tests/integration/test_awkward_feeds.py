@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from services.contract.foreign import HeardMessage
+from services.contract.external_blocklog import HeardMessage
 from services.contract.summary import Summary, decode
 from tests.integration.processes import Process
 from tests.integration.volumes import Volumes
 from tests.poll import poll_until
 from tests.repo.markdown import plain, rows, sections
 from tests.repo.repository import text
-from tests.unit.client.foreign.stand import Script, foreign_server
+from tests.unit.client.external.stand import Script, foreign_server
 
 DOCUMENT = rows(sections(text("docs/foreign-feeds.md"))["When a feed is awkward"])
 """What comes, the client's one line about it, and what the summary makes of it."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from services.contract import ledger
-from services.runtime import token
+from services.runtime.control import token
 from tests.integration.processes import ROOT, Process, System, environment
 from tests.integration.test_two_way import own_address
 from tests.poll import poll_until

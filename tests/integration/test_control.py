@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from services.contract import ledger, wire
-from services.runtime import token
+from services.runtime.control import token
 from tests.integration.stack import Stack
 from tests.poll import poll_until
 

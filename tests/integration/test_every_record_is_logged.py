@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.server.generate import Feed
+from services.server.feed.generator import Feed
 from tests.integration.conftest import CLIENTS, RECORDS, GoodRun, GoodStack
 from tests.integration.processes import play
 from tests.integration.stack import Stack

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.measure import Figures
+from benchmarks.scale import cuts
+from benchmarks.scale.sizes import Profile
+from benchmarks.scale.taker import Books, Taker
+from benchmarks.scale.websocket import Frames
 from services.contract import wire
-from services.contract.fields import digest, digest_text
-from tests.bench.measure import Figures
-from tests.bench.scale import cuts
-from tests.bench.scale.sizes import Profile
-from tests.bench.scale.taker import Books, Taker
-from tests.bench.scale.websocket import Frames
+from services.contract.scalars import digest, digest_text
 
 TOTAL = 30
 

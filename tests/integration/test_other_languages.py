@@ -14,14 +14,14 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
+from benchmarks.peers import install
+from chaos.wire.damage import Kind, Plan
+from chaos.wire.proxy import Proxy
+from chaos.wire.tcp import TcpProxy
 from services.collector.commands.verify import check
 from services.contract import blocklog, ledger
-from services.contract.ranges import Ranges
+from services.contract.rangeset import Ranges
 from services.contract.summary import Summary
-from tests.bench.peers import install
-from tests.faults.wire.damage import Kind, Plan
-from tests.faults.wire.proxy import Proxy
-from tests.faults.wire.tcp import TcpProxy
 from tests.integration.processes import ROOT, Process, Program, System, free_port
 from tests.integration.programs import program
 from tests.integration.volumes import Volumes, is_sealed

@@ -13,10 +13,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from services.collector.publish import store
-from services.collector.publish.html import report
-from services.collector.publish.view import View, view
-from services.collector.reconcile.snapshot import Snapshot, empty
+from services.collector.publish.files import run_files
+from services.collector.publish.files.html_report import report
+from services.collector.publish.view_model import View, view
+from services.collector.verdict.snapshot import Snapshot, empty
 from tests.integration.browser import PLACES, WHY, Served, Watched, browsing, find_browser
 from tests.integration.processes import LocalRun
 from tests.unit.collector.books_factory import RUN, good_run, judged
@@ -115,8 +115,8 @@ def test_the_numbers_are_the_summarys(look: Open, played: LocalRun) -> None:
     watched = look(address(played))
     watched.wait("document.getElementById('verdict').textContent === 'PASS'")
     run = played.volumes.newest()
-    made = store.load_snapshot(played.volumes.root, run)
-    written = json.loads(store.summary_path(played.volumes.root, run).read_bytes())
+    made = run_files.load_snapshot(played.volumes.root, run)
+    written = json.loads(run_files.summary_path(played.volumes.root, run).read_bytes())
 
     assert made is not None
     assert f"{written['totals']['received']:,}" in watched.texts("#tiles dd")[0]

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.profile import plan, report
+from benchmarks.profile.deliveries import Arrival, Classes, Connection, Log, Published, classes, contradictions
+from benchmarks.profile.entrants import Entrant, ours, told
+from benchmarks.profile.play import Outcome, Spread, play
+from benchmarks.profile.speech import Heard, Ours, SocketIo, WebSocket
+from benchmarks.profile.suite import Results
+from benchmarks.scale.sizes import Profile
 from services.contract import wire
-from services.contract.fields import digest, digest_text
-from tests.bench.profile import plan, report
-from tests.bench.profile.deliveries import Arrival, Classes, Connection, Log, Published, classes, contradictions
-from tests.bench.profile.entrants import Entrant, ours, told
-from tests.bench.profile.play import Outcome, Spread, play
-from tests.bench.profile.speech import Heard, Ours, SocketIo, WebSocket
-from tests.bench.profile.suite import Results
-from tests.bench.scale.sizes import Profile
+from services.contract.scalars import digest, digest_text
 
 MESSAGES = 8
 PROFILE = Profile(20, 10, 30, 1.2, 0.5)

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import duckdb
 import pytest
 
-from services.contract.fields import utc_us
 from services.contract.ledger import Leave, Receipt, Subscribe
+from services.contract.scalars import utc_us
 from tests.integration.conftest import CLIENTS, RECORDS, GoodRun
 from tests.integration.processes import ROOT
 from tests.integration.programs import program

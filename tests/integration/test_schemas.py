@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.server.generate import Feed
+from services.server.feed.generator import Feed
 from tests.integration.processes import ROOT, environment, play
 from tests.integration.stack import Stack
 from tests.integration.volumes import Volumes, record_of

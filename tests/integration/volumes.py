@@ -7,12 +7,12 @@ from pathlib import Path
 
 import msgspec
 
-from services.contract import blocklog, foreign
+from services.contract import blocklog, external_blocklog
 from services.contract.errors import TornLine
 from services.contract.ledger import Entry as LedgerEntry
 from services.contract.ledger import Receipt
 from services.contract.ledger import codec as ledger_codec
-from services.contract.ranges import Ranges
+from services.contract.rangeset import Ranges
 from services.contract.summary import Summary, decode
 
 
@@ -54,10 +54,14 @@ class Volumes:
         """Return the messages of a client, in the order in which they were logged."""
         return [message for block in self.blocks(client, run) for message in block.messages]
 
-    def heard(self, client: str, run: str | None = None) -> list[foreign.HeardBlock]:
+    def heard(self, client: str, run: str | None = None) -> list[external_blocklog.HeardBlock]:
         """Return the blocks of a client of a feed that is not ours."""
         lines = [line for path in self.files(client, run) for line in lines_of(path)]
-        return [entry for _, entry in map(foreign.codec.decode, lines) if isinstance(entry, foreign.HeardBlock)]
+        return [
+            entry
+            for _, entry in map(external_blocklog.codec.decode, lines)
+            if isinstance(entry, external_blocklog.HeardBlock)
+        ]
 
     def held(self, client: str, run: str | None = None) -> Ranges:
         """Return the seqs that a client has logged."""

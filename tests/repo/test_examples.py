@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from websockets.sync.server import ServerConnection, serve
 
 from services.contract import blocklog, ledger, summary, wire
-from services.contract.line import FIRST
+from services.contract.jsonl import FIRST
 from tests.repo import examples
 from tests.repo.markdown import Fence, fences, section_of
 from tests.repo.repository import text

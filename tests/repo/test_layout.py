@@ -55,7 +55,11 @@ def test_exemptions_are_needed() -> None:
     assert not NO_UNIT_TEST.keys() - used
 
 
-@pytest.mark.parametrize("path", [*modules("services"), *modules("tests")], ids=relative)
+@pytest.mark.parametrize(
+    "path",
+    [*modules("services"), *modules("tests"), *modules("chaos"), *modules("benchmarks"), *modules("tools")],
+    ids=relative,
+)
 def test_names_say_what_is_inside(path: Path) -> None:
     """No module is named after having no name, for such a module attracts everything."""
     assert path.stem.removeprefix("test_") not in SAYS_NOTHING
@@ -80,7 +84,9 @@ def test_import_root_is_services(path: Path) -> None:
     assert not {name for name in imported if name.split(".")[0] in ours | {"", "tests"}}
 
 
-@pytest.mark.parametrize("test", [path for path in modules("tests") if path.name.startswith("test_")], ids=relative)
+@pytest.mark.parametrize(
+    "test", [path for path in [*modules("tests"), *modules("chaos")] if path.name.startswith("test_")], ids=relative
+)
 def test_every_test_says_what_it_shows(test: Path) -> None:
     """Every test has a sentence of its own, in the present tense, that ends like one."""
     tree = ast.parse(test.read_text(encoding="utf-8"))

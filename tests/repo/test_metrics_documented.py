@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.collector.publish import metrics
-from services.collector.publish.metrics import Effort
-from services.collector.reconcile.durations import measured
-from services.collector.reconcile.expression import parse
+from services.collector.publish.web import prometheus
+from services.collector.publish.web.prometheus import Effort
+from services.collector.results.run_durations import measured
+from services.collector.verdict.threshold_parser import parse
 from services.server.metrics import ServerMetrics
 from services.server.stream import Stream
 from tests.repo.markdown import plain, rows, section_of
@@ -28,7 +28,7 @@ Told = tuple[str, str, tuple[str, ...]]
 def by_collector() -> bytes:
     """Return what the collector tells of a run that was measured in full."""
     made = judged(good_run(), parse("missing==0"))
-    return metrics.expose(made, measured(fold(good_run())), Effort(1, 1, 0.0), 0.0)
+    return prometheus.expose(made, measured(fold(good_run())), Effort(1, 1, 0.0), 0.0)
 
 
 def told(exposed: bytes) -> Iterator[Told]:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from services.contract import blocklog, wire
-from services.contract.fields import MAX_INTEGER
+from services.contract.scalars import MAX_INTEGER
 from services.runtime.settings import BY_NAME
 from tests.repo.markdown import plain, rows
 from tests.repo.repository import ROOT, text

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from services.collector.reconcile.expression import METRICS, STATISTICS, UNITS, MalformedThreshold, parse
-from services.collector.reconcile.thresholds import OPERATORS
+from services.collector.verdict.threshold_parser import METRICS, STATISTICS, UNITS, MalformedThreshold, parse
+from services.collector.verdict.thresholds import OPERATORS
 from tests.repo.markdown import fences, rows, sections
 from tests.repo.repository import text
 

@@ -1,1 +1,1 @@
-"""Unit tests, one file to a module: `tests/unit/contract/test_line.py` tests `services/contract/line.py`."""
+"""Unit tests, one file to a module: `tests/unit/contract/test_line.py` tests `services/contract/jsonl.py`."""

@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
 
-from services.collector.publish import ink, store, terminal
-from services.collector.publish.view import view
+from services.collector.publish.files import run_files
+from services.collector.publish.terminal import ink, summary_text
+from services.collector.publish.view_model import view
 from tests.integration.browser import browsing, find_browser
 from tests.integration.processes import LocalRun, System
 from tests.poll import poll_until
@@ -134,11 +135,11 @@ def take_lanes(page: Page, name: str) -> None:
 
 def take_terminal(browser: Browser, folder: Path, run: str) -> None:
     """Take the summary as a terminal shows it."""
-    made = store.load_snapshot(folder, run)
+    made = run_files.load_snapshot(folder, run)
     assert made is not None
     console = Console(record=True, width=ink.WIDTH, file=io.StringIO(), color_system="truecolor")
-    shown = view(made, store.places(Path("volumes"), run))
-    console.print(Text.from_ansi(terminal.final(shown, colour=True).strip("\n")))
+    shown = view(made, run_files.places(Path("volumes"), run))
+    console.print(Text.from_ansi(summary_text.final(shown, colour=True).strip("\n")))
     page = browser.new_page(viewport={"width": 1100, "height": 800}, device_scale_factor=1.25)
     page.set_content(console.export_html(theme=SVG_EXPORT_THEME, code_format=TERMINAL, inline_styles=True))
     page.locator("pre").screenshot(path=FOLDER / "terminal.png")

@@ -7,12 +7,12 @@ import logging
 import os
 from collections.abc import Iterable
 
-from services.client.entries import Conditions
-from services.client.foreign.agreement import settings_of
-from services.client.foreign.connect import Gate, authorization, tls_context
-from services.client.foreign.join import join
-from services.client.foreign.listener import Listener
-from services.client.foreign.settings import FeedSettings
+from services.client.block_encoder import Conditions
+from services.client.external.agreement import settings_of
+from services.client.external.connection import Gate, authorization, tls_context
+from services.client.external.rendezvous import join
+from services.client.external.settings import FeedSettings
+from services.client.external.subscriber import Listener
 from services.runtime import invocation
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import Sparingly

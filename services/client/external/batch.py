@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.client.foreign.read import Heard
-from services.contract.fields import utc_text
-from services.contract.foreign import seq_text
+from services.client.external.decoder import Heard
+from services.contract.external_blocklog import seq_text
+from services.contract.scalars import utc_text
 
 
 class HeardBatch(NamedTuple):

@@ -13,8 +13,8 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from services.client.connection import StampedConnection
-from services.client.foreign.refusal import Refusal
-from services.client.foreign.settings import Reach
+from services.client.external.connection_failure import Refusal
+from services.client.external.settings import Reach
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
 

@@ -13,11 +13,11 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from services.client.foreign import lenient
-from services.client.foreign.moment import epoch_ns
-from services.client.foreign.number import sequence_number, text_of
-from services.contract.foreign import Form, longest_record
-from services.contract.path import ABSENT, Path
+from services.client.external import lenient_json
+from services.client.external.number import sequence_number, text_of
+from services.client.external.record_values import epoch_ns
+from services.contract.external_blocklog import Form, longest_record
+from services.contract.json_path import ABSENT, Path
 
 MAX_KEY = 120
 """Characters of a key that are kept: it stands in every message."""
@@ -83,7 +83,7 @@ class Reading:
         raws: list[bytes] = []
         try:
             if value is _NOT_STRICT:
-                value = lenient.decode(text)
+                value = lenient_json.decode(text)
             rows = value if self.records is None else self.records.find(value)
             if isinstance(rows, list):
                 raws = self._rows(text) if strict is not _NOT_STRICT else self._lenient_rows(text, len(rows))
@@ -103,7 +103,7 @@ class Reading:
         ]
 
     def _lenient_rows(self, text: bytes, count: int) -> list[bytes]:
-        found = lenient.rows(text, self.records.steps if self.records else ())
+        found = lenient_json.rows(text, self.records.steps if self.records else ())
         if len(found) != count:
             raise ValueError("the list cannot be taken apart")
         return found

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from services.contract.fields import MAX_INTEGER
+from services.contract.scalars import MAX_INTEGER
 
 MAX_NUMBER = 2**64 - 1
 """The highest number that is used: what an unsigned counter of 64 bits holds."""

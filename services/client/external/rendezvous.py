@@ -18,8 +18,8 @@ from pathlib import Path
 
 import msgspec
 
-from services.client.foreign import agreement
-from services.contract.fields import RUN_PATTERN, run_order, utc_text, utc_us
+from services.client.external import agreement
+from services.contract.scalars import RUN_PATTERN, run_order, utc_text, utc_us
 from services.runtime import files, invocation
 from services.runtime.invocation import NOTE
 

@@ -9,18 +9,18 @@ from collections.abc import Iterator
 
 import msgspec
 
-from services.client import entries, history
-from services.client.cut import Cut, Cutter
-from services.client.entries import Conditions
-from services.client.foreign.batch import HeardBatch
-from services.client.foreign.connections import Connections
-from services.client.foreign.join import Opened
-from services.client.foreign.read import Heard
-from services.client.write import BlockLog
-from services.client.writer import Writer
-from services.contract import blocklog, foreign
-from services.contract.fields import utc_text
-from services.contract.sequence import Sequence
+from services.client import block_encoder, recovery
+from services.client.block_builder import Cut, Cutter
+from services.client.block_encoder import Conditions
+from services.client.block_log import BlockLog
+from services.client.external.batch import HeardBatch
+from services.client.external.connection_lines import Connections
+from services.client.external.decoder import Heard
+from services.client.external.rendezvous import Opened
+from services.client.write_queue import Writer
+from services.contract import blocklog, external_blocklog
+from services.contract.scalars import utc_text
+from services.contract.sequence_tracker import Sequence
 from services.runtime.clock import Clock
 from services.runtime.files import make_folder
 
@@ -65,7 +65,9 @@ class Sequences:
 class ForeignAccount:
     """The session of one client in one run of a foreign feed: one process's files, whatever becomes of connections."""
 
-    def __init__(self, client: str, run: Opened, feed: foreign.Feed, conditions: Conditions, clock: Clock) -> None:
+    def __init__(
+        self, client: str, run: Opened, feed: external_blocklog.Feed, conditions: Conditions, clock: Clock
+    ) -> None:
         """Claim a session by creating its first file, and begin its log.
 
         Raises:
@@ -74,10 +76,10 @@ class ForeignAccount:
         self.client, self.run, self._conditions, self._clock = client, run.run, conditions, clock
         folder = conditions.logs / run.run / client
         make_folder(folder)
-        claimed, self.session = history.claim(folder)
-        self._place = entries.Place(run.run, client, self.session)
-        tails = [tail for tail in history.torn_tails(folder) if tail.path != claimed.path]
-        tails = history.cut_all(tails)
+        claimed, self.session = recovery.claim(folder)
+        self._place = block_encoder.Place(run.run, client, self.session)
+        tails = [tail for tail in recovery.torn_tails(folder) if tail.path != claimed.path]
+        tails = recovery.cut_all(tails)
         self.sequences = Sequences()
         self.connections = Connections(self._place)
         self._cutter = Cutter[HeardBatch](
@@ -87,9 +89,11 @@ class ForeignAccount:
         self._before: int | None = None
         self._told: set[str] = set()
         self.sealed = False
-        self._writer = Writer[foreign.HeardHeader | foreign.Connection](client, conditions, lambda _line: None)
-        native = entries.opening(self._place, 0, 0, conditions, tails, clock.now_us())
-        opening = foreign.Open(
+        self._writer = Writer[external_blocklog.HeardHeader | external_blocklog.Connection](
+            client, conditions, lambda _line: None
+        )
+        native = block_encoder.opening(self._place, 0, 0, conditions, tails, clock.now_us())
+        opening = external_blocklog.Open(
             **{name: getattr(native, name) for name in native.__struct_fields__}, foreign=feed, until=run.until
         )
         self._writer.begin(BlockLog(claimed, opening, clock, conditions.strain.window()))
@@ -170,7 +174,7 @@ class ForeignAccount:
             self._writer.put(msgspec.structs.replace(self._block(cut), closed_by="connection"))
             await self._writer.room()
 
-    def _block(self, cut: Cut[HeardBatch]) -> foreign.WrittenHeard:
+    def _block(self, cut: Cut[HeardBatch]) -> external_blocklog.WrittenHeard:
         seqs = [one.seq for part in cut.parts for one in part.heard if one.seq is not None]
         only = self.sequences.by_key.get(None) if len(self.sequences.by_key) == 1 else None
         keyed = only is None
@@ -178,24 +182,24 @@ class ForeignAccount:
         if only is not None:
             self._before = only.held.last
         counts = self.sequences.take_counts()
-        return foreign.WrittenHeard(
+        return external_blocklog.WrittenHeard(
             run=self._place.run,
             client=self._place.client,
             session=self._place.session,
             block=cut.number,
             heard=(cut.first, cut.last),
-            first=foreign.seq_text(min(seqs)) if seqs and not keyed else None,
-            last=foreign.seq_text(max(seqs)) if seqs and not keyed else None,
+            first=external_blocklog.seq_text(min(seqs)) if seqs and not keyed else None,
+            last=external_blocklog.seq_text(max(seqs)) if seqs and not keyed else None,
             count=cut.count,
-            missing=[(foreign.seq_text(begin), foreign.seq_text(end)) for begin, end in missing],
+            missing=[(external_blocklog.seq_text(begin), external_blocklog.seq_text(end)) for begin, end in missing],
             connection=max(1, self.connections.count),
             closed_by=cut.closed_by,
             started_at=utc_text(cut.started_ns // 1000),
             ended_at=utc_text(cut.ended_ns // 1000),
             duration_ns=cut.ended_ns - cut.started_ns,
             idle_ns=cut.idle_ns,
-            digest=entries.records_digest(cut),
-            messages=entries.messages(cut),
+            digest=block_encoder.records_digest(cut),
+            messages=block_encoder.messages(cut),
             duplicates=counts["duplicates"],
             reordered=counts["reordered"],
             restarts=counts["restarts"],

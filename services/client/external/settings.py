@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from services.client.foreign.ending import NEVER, Ending
-from services.client.foreign.moment import UNITS
-from services.client.foreign.read import Reading
-from services.client.foreign.speech import Manners, Template
-from services.contract.foreign import Feed
-from services.contract.path import Path
+from services.client.external.decoder import Reading
+from services.client.external.feed_end import NEVER, Ending
+from services.client.external.record_values import UNITS
+from services.client.external.templates import Manners, Template
+from services.contract.external_blocklog import Feed
+from services.contract.json_path import Path
 from services.runtime.errors import BadSettings
 from services.runtime.settings import FOREIGN, is_foreign, read
 

@@ -13,15 +13,15 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.protocol import State
 
 from services.client.backoff import Backoff
+from services.client.block_encoder import Conditions
 from services.client.connection import StampedConnection
-from services.client.entries import Conditions
-from services.client.foreign import refusal, speech
-from services.client.foreign.account import ForeignAccount
-from services.client.foreign.connect import Gate, authorization, connect_to, pause
-from services.client.foreign.join import Opened
-from services.client.foreign.refusal import Refusal
-from services.client.foreign.settings import FeedSettings
-from services.contract.fields import utc_us
+from services.client.external import connection_failure, templates
+from services.client.external.connection import Gate, authorization, connect_to, pause
+from services.client.external.connection_failure import Refusal
+from services.client.external.rendezvous import Opened
+from services.client.external.session import ForeignAccount
+from services.client.external.settings import FeedSettings
+from services.contract.scalars import utc_us
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
 from services.runtime.jsonlogs import Sparingly
@@ -152,7 +152,7 @@ class Listener:
         return refused
 
     async def _failed(self, problem: Exception) -> Refusal:
-        refused = refusal.of_attempt(problem, self._secrets(), self._clock.now_us())
+        refused = connection_failure.of_attempt(problem, self._secrets(), self._clock.now_us())
         async with self._taking:
             if self._account is not None and not self._account.sealed:
                 self._account.refused(refused.code, refused.reason)
@@ -160,7 +160,7 @@ class Listener:
 
     async def _enter_closed(self, connection: StampedConnection) -> Refusal:
         """Enter the end of a connection that this client did not end, once; to be called while nothing is taken."""
-        refused = refusal.of_close(connection.protocol, self._settings.reach.max_bytes, self._secrets())
+        refused = connection_failure.of_close(connection.protocol, self._settings.reach.max_bytes, self._secrets())
         account = self._account
         if account is not None and account.connections.connected and not account.sealed:
             await account.closed(refused.code or 0, refused.reason)
@@ -171,14 +171,14 @@ class Listener:
         with contextlib.suppress(BadSettings):
             header = authorization(reach).get("Authorization", "")
         texts = [*self._settings.hello.lines, *self._settings.resume.lines]
-        return refusal.secrets_of([reach.url, reach.proxy], header, texts)
+        return connection_failure.secrets_of([reach.url, reach.proxy], header, texts)
 
     def _greeting(self) -> list[str | bytes]:
         account, settings = self._account, self._settings
         if account is not None:
             last = list(account.sequences.last())
             if settings.resume.lines and (last or (account.connections.count > 1 and settings.reading.seq is None)):
-                return speech.resumption(settings.resume, self.name, last)
+                return templates.resumption(settings.resume, self.name, last)
         return settings.hello.said(client=self.name)
 
     async def _take(self, connection: StampedConnection, frame: str | bytes, received_ns: int) -> None:

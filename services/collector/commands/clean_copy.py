@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.collector.commands.survey import CHAINED, Kept, Place, Session, Survey
-from services.collector.reconcile.books import RunBooks
+from services.collector.commands.log_survey import CHAINED, Kept, Place, Session, Survey
+from services.collector.evidence.run_evidence import RunBooks
 from services.collector.scan import Source
-from services.contract import blocklog, foreign
-from services.contract.line import FIRST, seal, unseal
+from services.contract import blocklog, external_blocklog
+from services.contract.jsonl import FIRST, seal, unseal
 from services.runtime.version import SOFTWARE
 
 _UNKNOWN = "unknown"
@@ -100,13 +100,13 @@ class CleanCopy:
 
     def _opening(self, number: int, segment: int, session: Session, lines: list[Kept]) -> bytes:
         """Make an open line anew, of what another segment's says, else of what the ledger or another client says."""
-        _, line = foreign.EitherFeed.decode(self._survey.line(lines[0].place))
-        assert isinstance(line, blocklog.Block | foreign.HeardBlock | foreign.Connection)  # noqa: S101 - by the survey
+        _, line = external_blocklog.EitherFeed.decode(self._survey.line(lines[0].place))
+        assert isinstance(line, blocklog.Block | external_blocklog.HeardBlock | external_blocklog.Connection)  # noqa: S101 - by the survey
         after = line.first - 1 if isinstance(line, blocklog.Block) else 0
-        began = line.at if isinstance(line, foreign.Connection) else line.started_at
+        began = line.at if isinstance(line, external_blocklog.Connection) else line.started_at
         size = next((kept.messages for kept in lines if kept.messages), 1)
         for place in session.opens.values():
-            _, other = foreign.EitherFeed.decode(self._survey.line(place))
+            _, other = external_blocklog.EitherFeed.decode(self._survey.line(place))
             if isinstance(other, blocklog.Open):
                 entry = msgspec.structs.replace(other, segment=segment, after=after, torn=[])
                 return blocklog.codec.encode(entry, FIRST)[0]
@@ -129,19 +129,19 @@ class CleanCopy:
             software=f"{SOFTWARE} salvage",
             opened_at=began,
         )
-        if isinstance(line, foreign.HeardBlock | foreign.Connection):
+        if isinstance(line, external_blocklog.HeardBlock | external_blocklog.Connection):
             entry = self._of_the_same_feed(entry)
         return blocklog.codec.encode(entry, FIRST)[0]
 
-    def _of_the_same_feed(self, entry: blocklog.Open) -> foreign.Open:
+    def _of_the_same_feed(self, entry: blocklog.Open) -> external_blocklog.Open:
         """Return an open line of a feed that is not ours: which, and until when, the other clients of the run say."""
         native = {name: getattr(entry, name) for name in entry.__struct_fields__}
         every = (session for client in self._survey.clients.values() for session in client.values())
         for place in (place for session in every for place in session.opens.values()):
-            _, other = foreign.EitherFeed.decode(self._survey.line(place))
-            if isinstance(other, foreign.Open):
-                return foreign.Open(**native, foreign=other.foreign, until=other.until)
-        return foreign.Open(**native, foreign=foreign.Feed(url=_UNKNOWN))
+            _, other = external_blocklog.EitherFeed.decode(self._survey.line(place))
+            if isinstance(other, external_blocklog.Open):
+                return external_blocklog.Open(**native, foreign=other.foreign, until=other.until)
+        return external_blocklog.Open(**native, foreign=external_blocklog.Feed(url=_UNKNOWN))
 
     def _end(self, place: Place, found: tuple[int, int, int, str], link: _Link) -> tuple[bytes, _Link]:
         line = self._survey.line(place)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from services.runtime import command
-from services.runtime.command import Commands, Parser, Run
+from services.runtime import cli
+from services.runtime.cli import Commands, Parser, Run
 
 __all__ = ["EXITS", "PROGRAM", "Commands", "Parser", "Run", "add", "parser"]
 
@@ -17,7 +17,7 @@ EXITS = (
 
 def parser() -> tuple[Parser, Commands]:
     """Return the parser of the whole command line, and where commands are added to it."""
-    return command.parser(PROGRAM, "Reconciles what was sent with what was logged.", EXITS)
+    return cli.parser(PROGRAM, "Reconciles what was sent with what was logged.", EXITS)
 
 
 def add(commands: Commands, name: str, does: str, run: Run, examples: Mapping[str, str], exits: str = EXITS) -> Parser:
@@ -31,4 +31,4 @@ def add(commands: Commands, name: str, does: str, run: Run, examples: Mapping[st
         examples: command lines, without the program, and what each is good for.
         exits: the exit codes, if they mean something else here.
     """
-    return command.add(commands, PROGRAM, name, does, run, examples, exits)
+    return cli.add(commands, PROGRAM, name, does, run, examples, exits)

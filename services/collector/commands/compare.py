@@ -10,11 +10,11 @@ from pathlib import Path
 
 import msgspec
 
-from services.collector import words
-from services.collector.commands import command, significance
+from services.collector import formatting
+from services.collector.commands import command, mann_whitney
 from services.collector.commands.comparison import Change, apart, compare
 from services.collector.commands.sides import Side, differences, side
-from services.collector.publish.markdown import escaped
+from services.collector.publish.files.markdown import escaped
 from services.contract.summary import EXIT_CODES
 from services.runtime.errors import OperatorError
 
@@ -123,20 +123,24 @@ def _few(a: Side, b: Side) -> Iterator[str]:
     counts = len(a.runs), len(b.runs)
     if 1 in counts:
         yield f"{_counted(counts)}: nobody knows the noise, so only counts are judged; {_ADVICE}"
-    elif not significance.can_tell(*counts):
+    elif not mann_whitney.can_tell(*counts):
         yield f"{_counted(counts)}: too few to tell any change from noise; {_ADVICE}"
 
 
 def _counted(counts: tuple[int, int]) -> str:
     one, other = counts
-    return f"{words.several(one, 'run')} a side" if one == other else f"{words.several(one, 'run')} and {other:,}"
+    return (
+        f"{formatting.several(one, 'run')} a side"
+        if one == other
+        else f"{formatting.several(one, 'run')} and {other:,}"
+    )
 
 
 def text(found: Comparison) -> Iterator[str]:
     """Yield the lines of a comparison for the terminal."""
     width = max(len(found.a), len(found.b))
     for label, name, runs in (("A", found.a, found.a_runs), ("B", found.b, found.b_runs)):
-        yield f"{label}  {name:<{width}}  {words.several(len(runs), 'run')}, {_span(runs)}"
+        yield f"{label}  {name:<{width}}  {formatting.several(len(runs), 'run')}, {_span(runs)}"
     yield f"   {found.workload}"
     yield ""
     rows = [HEADS, *map(_cells, found.changes)]
@@ -164,7 +168,7 @@ def markdown(found: Comparison) -> Iterator[str]:
         *cells, outcome = _cells(change)
         yield f"| {' | '.join([*cells, f'**{outcome}**' if outcome == 'worse' else outcome])} |"
     yield ""
-    yield f"{words.several(len(found.a_runs), 'run')} and {len(found.b_runs):,} · {escaped(found.workload)}"
+    yield f"{formatting.several(len(found.a_runs), 'run')} and {len(found.b_runs):,} · {escaped(found.workload)}"
     for note in [*(KEY if any(change.chance is not None for change in found.changes) else ()), *found.notes]:
         yield f"\n{escaped(note)}"
 
@@ -187,7 +191,7 @@ def _cells(change: Change) -> tuple[str, ...]:
 
 
 def _value(change: Change, value: float, values: Sequence[float]) -> str:
-    shown = {"ns": words.duration, "msg/s": words.rate}.get(change.unit, words.number)(value)
+    shown = {"ns": formatting.duration, "msg/s": formatting.rate}.get(change.unit, formatting.number)(value)
     farthest = apart(values) if change.unit else None
     return shown if farthest is None else f"{shown} ±{math.ceil(100 * farthest):>3} %"
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from services.collector.commands import significance
+from services.collector.commands import mann_whitney
 from services.contract.summary import Summary
 
 Outcome = Literal["same", "noise", "unknown", "better", "worse", "changed"]
@@ -104,12 +104,12 @@ def _measure(metric: Metric, a: list[float], b: list[float], bearable: float) ->
     middle_a, middle_b = median(a), median(b)
     if len(a) == 1 or len(b) == 1:
         return _change(metric, a, b, middle_a, middle_b, None, "unknown")
-    chance = significance.chance(a, b)
+    chance = mann_whitney.chance(a, b)
     return _change(metric, a, b, middle_a, middle_b, chance, _outcome(metric, middle_a, middle_b, chance, bearable))
 
 
 def _outcome(metric: Metric, a: float, b: float, chance: float, bearable: float) -> Outcome:
-    if chance >= significance.ALPHA or a == b:
+    if chance >= mann_whitney.ALPHA or a == b:
         return "noise"
     difference = math.copysign(math.inf, b - a) if a == 0 else (b - a) / a
     if (difference > 0) is (metric.more_is == "better"):

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 
 from services.collector.commands import command
-from services.runtime import console
+from services.runtime.control import console
 
 
 def add(commands: command.Commands) -> None:
@@ -30,6 +30,6 @@ def add(commands: command.Commands) -> None:
 def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Do what was asked; return the exit code."""
     # Here, so that commands that read the books alone do not load what speaks on the wire.
-    from services.collector.control import line_to  # noqa: PLC0415
+    from services.collector.publish.web.control_proxy import line_to  # noqa: PLC0415
 
     return console.run(chosen, environment, line_to)

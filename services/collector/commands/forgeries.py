@@ -6,10 +6,10 @@ import hashlib
 import re
 from random import Random
 
-from services.collector.commands.damages import Damaged, NotPossible, Run, indexes, place, replaced
+from services.collector.commands.mutations import Damaged, NotPossible, Run, indexes, place, replaced
 from services.collector.scan import Source
 from services.contract import blocklog
-from services.contract.line import seal, unseal
+from services.contract.jsonl import seal, unseal
 
 _LATENCY = re.compile(rb'"latency_ns":([1-9][0-9]*)')
 _LETTER = re.compile(rb'(?<=[A-Za-z])[a-z](?=[a-z]*[ "])')

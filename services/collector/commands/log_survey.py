@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from services.collector.reconcile import attendance
-from services.collector.reconcile.blocks import examine
+from services.collector.evidence.block_check import examine
+from services.collector.results import connection_history
 from services.collector.scan import Source, log_clients, log_sources, read_file
-from services.contract import blocklog, foreign
+from services.contract import blocklog, external_blocklog
 from services.contract.errors import LineError
-from services.contract.fields import digest, utc_us
-from services.contract.line import Sealed
+from services.contract.jsonl import Sealed
+from services.contract.scalars import digest, utc_us
 
 CHAINED = len(b'{"crc":"x00000000","prev":"x00000000",')
 """Bytes before what a line says: the two digests by which it hangs on the others."""
@@ -160,7 +160,7 @@ class _File:
 
     def _line(self, place: Place, line: bytes) -> None:
         try:
-            sealed, entry = foreign.EitherFeed.decode(line)
+            sealed, entry = external_blocklog.EitherFeed.decode(line)
             why = self._enter(sealed, entry, place)
         except LineError as problem:
             why = problem.detail
@@ -172,7 +172,7 @@ class _File:
     def _leave_out(self, line: int, why: str) -> None:
         self._survey.left_out.append(LeftOut(self._source, line, why))
 
-    def _enter(self, sealed: Sealed, entry: foreign.AnyEntry, place: Place) -> str | None:
+    def _enter(self, sealed: Sealed, entry: external_blocklog.AnyEntry, place: Place) -> str | None:
         if isinstance(entry, blocklog.End):
             # What it continues may stand after it.
             self._ends.append((sealed, place))
@@ -185,7 +185,7 @@ class _File:
             self._block = 0
             known = session.opens.setdefault(entry.segment, place)
             return self._again(known, place, sealed)
-        problem = None if isinstance(entry, foreign.Connection) else _problem(entry)
+        problem = None if isinstance(entry, external_blocklog.Connection) else _problem(entry)
         if problem:
             return problem
         if self._whose is None or self._whose[:2] != (entry.client, entry.session):
@@ -195,8 +195,8 @@ class _File:
         if self._whose != self._named:
             self._survey.moved[sealed.crc] = entry.client, entry.session
         said = digest(memoryview(sealed.text)[CHAINED:-1])
-        if isinstance(entry, foreign.Connection):
-            order = (entry.connection, attendance.ORDER[entry.event], entry.attempts, entry.at)
+        if isinstance(entry, external_blocklog.Connection):
+            order = (entry.connection, connection_history.ORDER[entry.event], entry.attempts, entry.at)
             here = Kept(place, segment, None, self._block, order)
             kept = session.connections.setdefault((entry.connection, said), here)
             if (kept.segment, kept.block) < (segment, self._block):
@@ -228,8 +228,10 @@ class _File:
         return True
 
 
-def _problem(block: blocklog.Block | foreign.HeardBlock) -> str | None:
-    problem = examine(foreign.as_block(block) if isinstance(block, foreign.HeardBlock) else block).problem
+def _problem(block: blocklog.Block | external_blocklog.HeardBlock) -> str | None:
+    problem = examine(
+        external_blocklog.as_block(block) if isinstance(block, external_blocklog.HeardBlock) else block
+    ).problem
     if problem:
         return f"block {block.block}: {problem}"
     try:

@@ -15,14 +15,14 @@ from typing import IO
 
 import msgspec
 
-from services.collector import words
+from services.collector import formatting
 from services.collector.commands import command
-from services.collector.commands.folder import NoVolumes, runs_of
-from services.collector.messages import Logged, Passed, Wanted, messages
-from services.collector.reconcile.account import client_order
-from services.collector.reconcile.expression import nanoseconds
+from services.collector.commands.run_loader import NoVolumes, runs_of
+from services.collector.log_reader import Logged, Passed, Wanted, messages
+from services.collector.results.client_result import client_order
 from services.collector.scan import log_clients
-from services.contract.foreign import HeardMessage
+from services.collector.verdict.threshold_parser import nanoseconds
+from services.contract.external_blocklog import HeardMessage
 from services.contract.summary import EXIT_CODES
 from services.runtime.errors import BadSettings
 
@@ -117,7 +117,7 @@ class _Told:
 
     def rest(self) -> None:
         if self._more > 0:
-            print(f"{self._file}: and {words.several(self._more, 'more line')}", file=self._stream)
+            print(f"{self._file}: and {formatting.several(self._more, 'more line')}", file=self._stream)
         self._more = 0
 
 
@@ -159,7 +159,8 @@ def _columns(found: Iterable[Logged], clients: Iterable[str]) -> Iterator[bytes]
         seq = " ".join(str(part) for part in (one.key, one.seq) if part is not None) or "-"
         text = (
             f"{logged.client:<{width}}  {f'{logged.session}/{logged.block}':>9}  {seq:>9}  "
-            f"{one.received_at[11:26]}  {words.duration(one.latency_ns):>9}  {words.duration(one.transit_ns):>9}  "
+            f"{one.received_at[11:26]}  {formatting.duration(one.latency_ns):>9}  "
+            f"{formatting.duration(one.transit_ns):>9}  "
             f"{bytes(one.record).decode(errors='replace')}"
         )
         yield text[:screen].encode(errors="replace") + b"\n"
@@ -171,7 +172,7 @@ def _clients(volumes: Path, run: str, names: list[str]) -> list[str]:
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {words.names(known) or 'none'}"
+            hint = f"did you mean {near[0]}?" if near else f"there are: {formatting.names(known) or 'none'}"
             problems.append(f"--client {name}: no such client in run {run}; {hint}")
     if problems:
         raise BadSettings(problems)

@@ -15,14 +15,14 @@ from random import Random
 
 import msgspec
 
-from services.collector import words
-from services.collector.commands import command, damages, forgeries
-from services.collector.commands.damages import Damaged, NotPossible, Run
-from services.collector.commands.folder import NoVolumes, books_of, new_folder, runs_of
-from services.collector.reconcile import closing
-from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.summarise import reconcile
+from services.collector import formatting
+from services.collector.commands import command, forgeries, mutations
+from services.collector.commands.mutations import Damaged, NotPossible, Run
+from services.collector.commands.run_loader import NoVolumes, books_of, new_folder, runs_of
+from services.collector.evidence.run_evidence import RunBooks
 from services.collector.scan import Tail
+from services.collector.verdict import consistency
+from services.collector.verdict.summary import reconcile
 from services.contract.summary import EXIT_CODES, Summary, Verdict
 from services.runtime.errors import OperatorError
 
@@ -31,18 +31,18 @@ EXITS = (
 )
 WIDTH = 100
 DAMAGES: dict[str, Callable[[Run], Damaged]] = {
-    "a bit flipped in a record": functools.partial(damages.bit_flipped, header=False),
-    "a bit flipped in a block's header": functools.partial(damages.bit_flipped, header=True),
-    "a line removed": damages.line_removed,
-    "a file removed": damages.file_removed,
-    "two lines swapped": damages.lines_swapped,
-    "a line written twice": damages.line_repeated,
-    "a file cut short": damages.tail_cut,
-    "a line of another client in its place": damages.line_of_another,
+    "a bit flipped in a record": functools.partial(mutations.bit_flipped, header=False),
+    "a bit flipped in a block's header": functools.partial(mutations.bit_flipped, header=True),
+    "a line removed": mutations.line_removed,
+    "a file removed": mutations.file_removed,
+    "two lines swapped": mutations.lines_swapped,
+    "a line written twice": mutations.line_repeated,
+    "a file cut short": mutations.tail_cut,
+    "a line of another client in its place": mutations.line_of_another,
     "a latency changed, the crc made anew": forgeries.latency_forged,
     "a record changed, all that hangs on it made anew": forgeries.record_forged,
-    "a receipt removed from the ledger": damages.receipt_removed,
-    "the end removed from the ledger": damages.end_removed,
+    "a receipt removed from the ledger": mutations.receipt_removed,
+    "the end removed from the ledger": mutations.end_removed,
 }
 
 
@@ -165,7 +165,7 @@ def _fold(sound: RunBooks, files: Run, damaged: Damaged) -> RunBooks:
 def _sentence(found: Summary, damaged: Damaged) -> str | None:
     if found.verdict == "PASS":
         return None
-    sentences = [*map(closing.fault_sentence, found.faults), *found.reasons]
+    sentences = [*map(consistency.fault_sentence, found.faults), *found.reasons]
     return next((said for named in damaged.named for said in sentences if _names(said, named)), None)
 
 
@@ -190,7 +190,7 @@ def _text(caught: Caught, run: str) -> str:
     def short(text: str) -> str:
         return text.replace(f"logs/{run}/", "").replace(f"ledger/{run}/", "ledger ")
 
-    head = f"  {words.MARKS[caught.caught]} {caught.number:>2}  {caught.damage}"
+    head = f"  {formatting.MARKS[caught.caught]} {caught.number:>2}  {caught.damage}"
     if caught.caught is None:
         return f"{head}: not possible, {caught.where}"
     said = textwrap.fill(

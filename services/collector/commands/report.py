@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from services.collector.commands import command, verify
-from services.collector.commands.folder import NoVolumes, books_of, runs_of
-from services.collector.publish import store, terminal
-from services.collector.publish.faces import faces
-from services.collector.publish.view import view
-from services.collector.reconcile.snapshot import Snapshot, snapshot
+from services.collector.commands.run_loader import NoVolumes, books_of, runs_of
+from services.collector.publish.files import run_files
+from services.collector.publish.files.faces import faces
+from services.collector.publish.terminal import summary_text
+from services.collector.publish.view_model import view
 from services.collector.settings import CollectorSettings, read_limits
+from services.collector.verdict.snapshot import Snapshot, snapshot
 from services.contract.summary import EXIT_CODES
 from services.runtime import files
 from services.runtime.errors import UnwritableFolder
@@ -54,8 +55,8 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     if chosen.json:
         sys.stdout.write(verify.json_line(made.summary))
     else:
-        places = store.places(volumes, name) if chosen.out is None else f"files in {chosen.out}"
-        print(terminal.final(view(made, places), colour=settings.colour and sys.stdout.isatty()))
+        places = run_files.places(volumes, name) if chosen.out is None else f"files in {chosen.out}"
+        print(summary_text.final(view(made, places), colour=settings.colour and sys.stdout.isatty()))
     if chosen.out is None and made.summary.state != "closed":
         # Its own collector may be at work on them.
         print(f"run {name} has no end: its files were not written; --out writes them elsewhere", file=sys.stderr)
@@ -65,10 +66,10 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 
 def _write(made: Snapshot, volumes: Path, out: Path | None, *, newest: bool) -> None:
-    folder = out or store.summary_path(volumes, made.summary.run).parent
+    folder = out or run_files.summary_path(volumes, made.summary.run).parent
     try:
         if out is None:
-            store.store(volumes, made, newest=newest)
+            run_files.store(volumes, made, newest=newest)
             return
         out.mkdir(parents=True, exist_ok=True)
         for name, data in faces(made).items():

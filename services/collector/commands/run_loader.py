@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.collector import words
-from services.collector.reconcile.books import RunBooks
+from services.collector import formatting
+from services.collector.evidence.run_evidence import RunBooks
 from services.collector.scan import Rewritten, RunFiles, find_runs
 from services.runtime.errors import OperatorError, UnwritableFolder
 
@@ -31,7 +31,7 @@ def runs_of(volumes: Path, run: str | None = None) -> list[str]:
         raise NoVolumes(f"{volumes}: no volumes folder: it has neither ledger/ nor logs/")
     runs = find_runs(volumes)
     if run is not None and run not in runs:
-        raise NoVolumes(f"{volumes}: no run {run}; there are: {words.names(runs) or 'none'}")
+        raise NoVolumes(f"{volumes}: no run {run}; there are: {formatting.names(runs) or 'none'}")
     return runs if run is None else [run]
 
 

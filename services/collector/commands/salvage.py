@@ -12,15 +12,15 @@ from pathlib import Path
 
 import msgspec
 
-from services.collector import words
+from services.collector import formatting
 from services.collector.commands.clean_copy import CleanCopy
-from services.collector.commands.survey import LeftOut, Survey
-from services.collector.reconcile.account import client_order
-from services.collector.reconcile.books import RunBooks
+from services.collector.commands.log_survey import LeftOut, Survey
+from services.collector.evidence.run_evidence import RunBooks
+from services.collector.results.client_result import client_order
 from services.collector.scan import ledger_sources, read_file
 from services.contract import ledger
 from services.contract.errors import LineError
-from services.contract.fields import Span
+from services.contract.scalars import Span
 from services.contract.summary import Fault, Summary
 
 NAME = "salvage.json"
@@ -112,9 +112,9 @@ def text(salvaged: Salvage, made: Summary) -> str:
     """Return in words what came of one run, and what ``verify`` says of the copy."""
     blocks, messages = (sum(getattr(one, name) for one in salvaged.clients) for name in ("blocks", "messages"))
     saved = [
-        words.several(len(salvaged.clients), "client"),
-        words.several(blocks, "block"),
-        words.several(messages, "message"),
+        formatting.several(len(salvaged.clients), "client"),
+        formatting.several(blocks, "block"),
+        formatting.several(messages, "message"),
     ]
     lines = [f"{salvaged.run}  salvaged  {', '.join(saved)}"]
     for lost in salvaged.left_out:
@@ -122,6 +122,6 @@ def text(salvaged: Salvage, made: Summary) -> str:
         lines.append(f"  {lost.file}:{lost.line}  left out  {seqs}  {lost.why}")
     lines += [f"  {file}  its open line made anew" for client in salvaged.clients for file in client.remade]
     if salvaged.copies:
-        lines.append(f"  {words.several(salvaged.copies, 'line')} of copies, there once")
+        lines.append(f"  {formatting.several(salvaged.copies, 'line')} of copies, there once")
     lines.append(f"  the copy is {made.verdict}: {made.headline}")
     return "\n".join(lines) + "\n"

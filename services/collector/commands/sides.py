@@ -7,14 +7,14 @@ from pathlib import Path
 
 import msgspec
 
-from services.collector import keep, words
-from services.collector.commands.folder import books_of
-from services.collector.publish import store
-from services.collector.reconcile.summarise import reconcile
+from services.collector import formatting, retention
+from services.collector.commands.run_loader import books_of
+from services.collector.publish.files import run_files
 from services.collector.scan import find_runs, ledger_sources, read_file
+from services.collector.verdict.summary import reconcile
 from services.contract import ledger, summary
 from services.contract.errors import LineError
-from services.contract.fields import run_order
+from services.contract.scalars import run_order
 from services.contract.summary import Summary
 from services.runtime.errors import OperatorError
 
@@ -74,9 +74,9 @@ def workload(made: Summary, opened: ledger.Open | None) -> Workload:
     sizes = sorted(client.block_size or 0 for client in made.clients)
     return Workload(
         feed=made.feed or "-",
-        records=words.several(made.total or 0, "record"),
-        rate=opened.plan if opened and opened.plan else f"{words.number(rate)}/s" if rate else "full speed",
-        clients=words.several(len(made.clients), "client"),
+        records=formatting.several(made.total or 0, "record"),
+        rate=opened.plan if opened and opened.plan else f"{formatting.number(rate)}/s" if rate else "full speed",
+        clients=formatting.several(len(made.clients), "client"),
         blocks=f"blocks of {', '.join(str(size) if size else '-' for size in sizes)}",
     )
 
@@ -99,12 +99,12 @@ def _single(place: Path) -> list[Summary]:
 
 
 def _runs(volumes: Path) -> list[tuple[Summary, ledger.Open | None]]:
-    names = sorted({*find_runs(volumes), *keep.summed_up(volumes)}, key=run_order)
+    names = sorted({*find_runs(volumes), *retention.summed_up(volumes)}, key=run_order)
     return [(_made(volumes, name), _opened(volumes, name)) for name in names]
 
 
 def _made(volumes: Path, run: str) -> Summary:
-    published = store.load(volumes, run)
+    published = run_files.load(volumes, run)
     if published is not None and published.state == "closed":
         return published
     return reconcile(books_of(volumes, run), final=True)

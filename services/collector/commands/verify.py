@@ -9,15 +9,15 @@ from pathlib import Path
 
 import msgspec
 
-from services.collector import words
+from services.collector import formatting
 from services.collector.commands import command, salvage
-from services.collector.commands.folder import NoVolumes, books_of, new_folder, runs_of
-from services.collector.reconcile.account import Account
-from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.onesided import HeardAccount
-from services.collector.reconcile.summarise import Judged, judged
-from services.collector.reconcile.thresholds import Limit
+from services.collector.commands.run_loader import NoVolumes, books_of, new_folder, runs_of
+from services.collector.evidence.run_evidence import RunBooks
+from services.collector.results.client_result import Account
+from services.collector.results.client_result_external import HeardAccount
 from services.collector.settings import CollectorSettings, read_limits
+from services.collector.verdict.summary import Judged, judged
+from services.collector.verdict.thresholds import Limit
 from services.contract.summary import EXIT_CODES, Summary
 from services.runtime.errors import UnwritableFolder
 
@@ -102,23 +102,23 @@ def text(found: Judged) -> str:
     """Return what there is to say of one run."""
     made = found.summary
     lines = [f"{made.run}  {made.verdict}  {made.headline}"]
-    lines += [f"  {words.fault(fault)}" for fault in made.faults]
+    lines += [f"  {formatting.fault(fault)}" for fault in made.faults]
     lines += [line for account in found.evidence.accounts for line in _missing(account)]
     lines += [f"  {reason}" for reason in made.reasons[1:]]
-    lines += [f"  {words.MARKS[limit.ok]} {limit.expression}  {limit.detail}" for limit in made.thresholds]
-    lines.append(f"  residual {words.count(made.totals.residual)}")
+    lines += [f"  {formatting.MARKS[limit.ok]} {limit.expression}  {limit.detail}" for limit in made.thresholds]
+    lines.append(f"  residual {formatting.count(made.totals.residual)}")
     return "\n".join(lines) + "\n"
 
 
 def _missing(account: Account) -> Iterator[str]:
     for cause, seqs in account.causes.items():
         for first, last in seqs:
-            yield f"  {account.client}  missing seq {first}-{last}  {words.CAUSE_WORDS[cause]}"
+            yield f"  {account.client}  missing seq {first}-{last}  {formatting.CAUSE_WORDS[cause]}"
     if isinstance(account, HeardAccount):
         for key, numbers in account.unreadable.items():
             for first, last in numbers:
                 which = f"{first}-{last}" if key is None else f"{key} {first}-{last}"
-                yield f"  {account.client}  seq {which}  {words.UNREADABLE}"
+                yield f"  {account.client}  seq {which}  {formatting.UNREADABLE}"
 
 
 def json_line(made: Summary) -> str:

@@ -17,12 +17,12 @@ from pathlib import Path
 import msgspec
 
 from services.collector.commands import command
-from services.collector.publish import store
-from services.collector.publish.speaker import Speaker
-from services.collector.reconcile.snapshot import Snapshot, empty
+from services.collector.publish.files import run_files
+from services.collector.publish.terminal.printer import Speaker
 from services.collector.scan import find_runs
 from services.collector.settings import CollectorSettings
-from services.contract.fields import run_order
+from services.collector.verdict.snapshot import Snapshot, empty
+from services.contract.scalars import run_order
 from services.contract.summary import EXIT_ABORTED, EXIT_CODES, Summary
 from services.runtime import lifecycle
 
@@ -139,12 +139,12 @@ class Eyes:
         if self._run is None:
             return Sight(None)
         if self._settled_at is None:
-            known = store.load(self._volumes, self._run)
+            known = run_files.load(self._volumes, self._run)
             closed = known is not None and known.state == "closed"
             self._settled_at = now + RESTART_SECONDS if closed else now
         if self._weighed_at is None or now - self._weighed_at >= WEIGH_SECONDS:
             self._log_bytes, self._weighed_at = _weight(self._volumes / "logs" / self._run, "*/*.jsonl"), now
-        made = store.load(self._volumes, self._run)
+        made = run_files.load(self._volumes, self._run)
         return Sight(
             self._run,
             msgspec.structs.replace(made, made_at=None) if made else None,
@@ -194,7 +194,7 @@ async def wait(
         sight = eyes.look(now())
         made = sight.summary
         if made is not None and made.state == "closed" and eyes.is_settled(now()):
-            speaker.final(store.load_snapshot(volumes, made.run) or Snapshot(made, empty(made.run)))
+            speaker.final(run_files.load_snapshot(volumes, made.run) or Snapshot(made, empty(made.run)))
             return EXIT_CODES[made.verdict]
         reason = patience.look(sight, now())
         if reason is not None:

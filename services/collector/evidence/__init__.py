@@ -1,1 +1,1 @@
-"""From lines of both books to the summary of a run. Pure: no file is opened here."""
+"""Evidence: what ledger and block logs say about a run, read line by line. Pure: no file is opened here."""

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 
-from services.collector.reconcile.contents import Contents, conflicts
-from services.collector.reconcile.grouping import Facts, Starts, grouped
-from services.collector.reconcile.heard import Name
-from services.collector.reconcile.likeness import Fact, differ
-from services.collector.reconcile.masked import Mask
-from services.collector.reconcile.sample import Number, Sample
-from services.contract.foreign import Feed, HeardBlock, HeardMessage
-from services.contract.ranges import Ranges
+from services.collector.evidence.content_fingerprints import Contents, conflicts
+from services.collector.evidence.external_evidence import Name
+from services.collector.evidence.grouping import Facts, Starts, grouped
+from services.collector.evidence.masked import Mask
+from services.collector.evidence.record_likeness import Fact, differ
+from services.collector.evidence.record_sample import Number, Sample
+from services.contract.external_blocklog import Feed, HeardBlock, HeardMessage
+from services.contract.rangeset import Ranges
 
 OWN_FACTS = 8
 """A sequence with fewer sampled numbers is judged together with the others of its feed."""

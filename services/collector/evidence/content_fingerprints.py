@@ -6,7 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from services.collector.reconcile.heard import Name
+from services.collector.evidence.external_evidence import Name
 
 BIN = 64
 """Numbers that are kept together."""

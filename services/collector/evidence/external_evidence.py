@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from services.collector.reconcile.unreadable import Unreadable
-from services.contract.fields import Span
-from services.contract.foreign import HeardBlock, HeardMessage
-from services.contract.ranges import Ranges
-from services.contract.sequence import FIRSTS
-from services.contract.sequence import Sequence as Numbers
+from services.collector.evidence.unreadable_records import Unreadable
+from services.contract.external_blocklog import HeardBlock, HeardMessage
+from services.contract.rangeset import Ranges
+from services.contract.scalars import Span
+from services.contract.sequence_tracker import FIRSTS
+from services.contract.sequence_tracker import Sequence as Numbers
 
 Name = str | None
 """A sequence's key, None for the one of a feed without keys."""

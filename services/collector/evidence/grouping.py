@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from itertools import islice
 
-from services.collector.reconcile.heard import Name
-from services.collector.reconcile.likeness import Begin, Fact, Relation, differ, relation
-from services.collector.reconcile.sample import Number
-from services.contract.sequence import FIRSTS
+from services.collector.evidence.external_evidence import Name
+from services.collector.evidence.record_likeness import Begin, Fact, Relation, differ, relation
+from services.collector.evidence.record_sample import Number
+from services.contract.sequence_tracker import FIRSTS
 
 PAIRS = 8192
 """Shared numbers that are compared for all clients of a run together, at least `FEWEST_PAIRS` for each of them."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Mapping
 
-from services.collector.reconcile.comparable import Groups
-from services.collector.reconcile.heard import Name
-from services.contract.foreign import HeardMessage
+from services.collector.evidence.client_groups import Groups
+from services.collector.evidence.external_evidence import Name
+from services.contract.external_blocklog import HeardMessage
 from services.contract.histogram import Histogram
 
 MOST = 2048

@@ -7,15 +7,15 @@ from typing import TypeVar
 
 import msgspec
 
-from services.collector.reconcile.blocks import number
-from services.collector.reconcile.chain import FileChain
-from services.collector.reconcile.moments import bounded, moment
-from services.collector.reconcile.notes import Note, Notes
-from services.collector.reconcile.servers import Server, ServerPace
+from services.collector.evidence.block_check import number
+from services.collector.evidence.compact_index import Note, Notes
+from services.collector.evidence.line_chain import FileChain
+from services.collector.evidence.server_processes import Server, ServerPace
+from services.collector.evidence.timestamps import bounded, moment
 from services.collector.scan import Source
 from services.contract import ledger
-from services.contract.line import Sealed
-from services.contract.ranges import Ranges
+from services.contract.jsonl import Sealed
+from services.contract.rangeset import Ranges
 from services.contract.summary import RunState
 
 

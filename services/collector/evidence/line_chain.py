@@ -8,8 +8,8 @@ from typing import Generic, Protocol, TypeVar
 
 from services.collector.scan import Source
 from services.contract.errors import LineError
-from services.contract.fields import digest, digest_text
-from services.contract.line import FIRST, LineStruct, Sealed
+from services.contract.jsonl import FIRST, LineStruct, Sealed
+from services.contract.scalars import digest, digest_text
 
 MOST = 100
 """Faults told apart in one file; what follows is counted in the last, so that garbage cannot fill the memory."""

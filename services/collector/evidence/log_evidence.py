@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import hashlib
 
-from services.collector.reconcile.blocks import Content, OpenNote, examine, number
-from services.collector.reconcile.chain import FileChain
-from services.collector.reconcile.heard import Arrivals, HeardBook
-from services.collector.reconcile.moments import Stamps, moment
-from services.collector.reconcile.notes import Note, Notes
-from services.collector.reconcile.strain import Sessions
-from services.collector.reconcile.times import ClientTimes, RunTimes
+from services.collector.evidence.block_check import Content, OpenNote, examine, number
+from services.collector.evidence.compact_index import Note, Notes
+from services.collector.evidence.external_evidence import Arrivals, HeardBook
+from services.collector.evidence.line_chain import FileChain
+from services.collector.evidence.saturation import Sessions
+from services.collector.evidence.timestamps import Stamps, moment
+from services.collector.evidence.timing import ClientTimes, RunTimes
 from services.collector.scan import Source
-from services.contract import blocklog, foreign
-from services.contract.line import Sealed
-from services.contract.ranges import Ranges
+from services.contract import blocklog, external_blocklog
+from services.contract.jsonl import Sealed
+from services.contract.rangeset import Ranges
 
 Segment = tuple[int, int]
 """Session and segment: what a file of the block log is, whatever its name."""
@@ -44,9 +44,9 @@ class LogBook:
         self.torn: dict[str, int] = {}
         self.heard = HeardBook()
         self.is_heard = False
-        self.feed: foreign.Feed | None = None
+        self.feed: external_blocklog.Feed | None = None
         self.until_us: int | None = None
-        self.connections: dict[str, foreign.Connection] = {}
+        self.connections: dict[str, external_blocklog.Connection] = {}
         self._offset: tuple[int, int, str, int] | None = None
         self._files: dict[Source, LogFile] = {}
 
@@ -90,7 +90,7 @@ class LogBook:
         self.sessions.add(entry.session)
         attempted_us = moment(entry.attempted_at) if entry.attempted_at else None
         self.times.catch_up.opened(entry.fence, entry.session, attempted_us)
-        if isinstance(entry, foreign.Open):
+        if isinstance(entry, external_blocklog.Open):
             self.is_heard, self.feed = True, entry.foreign
             self.until_us = moment(entry.until) if entry.until else None
         for torn in entry.torn:
@@ -110,8 +110,8 @@ class LogBook:
         block: blocklog.Block,
         content: Content,
         stamps: dict[str, int],
-        heard: foreign.HeardBlock | None = None,
-        feed: foreign.Feed | None = None,
+        heard: external_blocklog.HeardBlock | None = None,
+        feed: external_blocklog.Feed | None = None,
     ) -> None:
         """Enter a block and what its messages say; ``stamps`` are their times as epoch microseconds.
 
@@ -160,14 +160,14 @@ class LogFile:
     def __init__(self, book: LogBook, source: Source) -> None:
         self.book = book
         self.source = source
-        self.chain: FileChain[foreign.AnyEntry] = FileChain(source, foreign.EitherFeed)
+        self.chain: FileChain[external_blocklog.AnyEntry] = FileChain(source, external_blocklog.EitherFeed)
         self.segment: Segment | None = None
         self._sha = hashlib.sha256()
         self._blocks = 0
         self._messages = 0
         self._stamps = Stamps()
         self._stranger: str | None = None
-        self._feed: foreign.Feed | None = None
+        self._feed: external_blocklog.Feed | None = None
         self.ended = False
 
     @property
@@ -179,14 +179,14 @@ class LogFile:
         """Enter the next line."""
         found = self.chain.read(line)
         if found is not None:
-            foreign = self._foreign(*found)
-            if foreign:
-                self._note_foreign(*found, foreign)
+            misfiled = self._foreign(*found)
+            if misfiled:
+                self._note_foreign(*found, misfiled)
             else:
                 self._enter(*found)
         self._sha.update(line)
 
-    def _foreign(self, sealed: Sealed, entry: foreign.AnyEntry) -> str | None:
+    def _foreign(self, sealed: Sealed, entry: external_blocklog.AnyEntry) -> str | None:
         if isinstance(entry, blocklog.End):
             # It names nobody: it is whose the lines before it are, and of damaged ones nobody knows.
             others = sealed.prev == self._stranger or (self._stranger and self.segment is None)
@@ -199,16 +199,16 @@ class LogFile:
             return f"the line belongs to session {entry.session}, the file to session {self.segment[0]}"
         return None
 
-    def _note_foreign(self, sealed: Sealed, entry: foreign.AnyEntry, why: str) -> None:
+    def _note_foreign(self, sealed: Sealed, entry: external_blocklog.AnyEntry, why: str) -> None:
         self._stranger = sealed.crc
         self.chain.note_foreign(why)
         # Whichever file of this client a block stands in, it was received.
-        if isinstance(entry, blocklog.Block | foreign.HeardBlock) and (
+        if isinstance(entry, blocklog.Block | external_blocklog.HeardBlock) and (
             (entry.run, entry.client) == (self.source.run, self.source.client)
         ):
             self._block(sealed, entry)
 
-    def _enter(self, sealed: Sealed, entry: foreign.AnyEntry) -> None:
+    def _enter(self, sealed: Sealed, entry: external_blocklog.AnyEntry) -> None:
         chain = self.chain
         begins = isinstance(entry, blocklog.Open)
         if begins and chain.number > 1:
@@ -224,12 +224,12 @@ class LogFile:
             return
         if isinstance(entry, blocklog.Open):
             self._open(sealed, entry)
-        elif isinstance(entry, blocklog.Block | foreign.HeardBlock):
+        elif isinstance(entry, blocklog.Block | external_blocklog.HeardBlock):
             self.segment = self.segment or (entry.session, self._named()[1])
-            places = entry.heard if isinstance(entry, foreign.HeardBlock) else (entry.first, entry.last)
+            places = entry.heard if isinstance(entry, external_blocklog.HeardBlock) else (entry.first, entry.last)
             self.chain.pass_seqs(*places)
             self._block(sealed, entry)
-        elif isinstance(entry, foreign.Connection):
+        elif isinstance(entry, external_blocklog.Connection):
             self.book.connections[sealed.crc] = entry
             self.book.is_heard = True
         else:
@@ -237,11 +237,11 @@ class LogFile:
 
     def _open(self, sealed: Sealed, entry: blocklog.Open) -> None:
         self.segment = (entry.session, entry.segment)
-        self._feed = entry.foreign if isinstance(entry, foreign.Open) else None
+        self._feed = entry.foreign if isinstance(entry, external_blocklog.Open) else None
         self.book.enter_open(sealed, entry, self.source)
 
-    def _block(self, sealed: Sealed, entry: blocklog.Block | foreign.HeardBlock) -> None:
-        block = foreign.as_block(entry) if isinstance(entry, foreign.HeardBlock) else entry
+    def _block(self, sealed: Sealed, entry: blocklog.Block | external_blocklog.HeardBlock) -> None:
+        block = external_blocklog.as_block(entry) if isinstance(entry, external_blocklog.HeardBlock) else entry
         self._blocks += 1
         self._messages += len(block.messages)
         content = examine(block)
@@ -253,7 +253,7 @@ class LogFile:
         except ValueError as bad_time:
             stamps = {}
             self.chain.note("inconsistent", f"block {block.block}: received_at: {bad_time}")
-        heard = entry if isinstance(entry, foreign.HeardBlock) else None
+        heard = entry if isinstance(entry, external_blocklog.HeardBlock) else None
         self.book.enter_block(sealed, block, content, stamps, heard, self._feed)
 
     def _end(self, sealed: Sealed, entry: blocklog.End) -> None:

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import msgspec
 
-from services.contract.path import MalformedPath, Path
+from services.contract.json_path import MalformedPath, Path
 
 _VALUE = rb'"\s*:\s*(?:"(?:[^"\\]|\\.)*"|-?[0-9][-+.0-9eE]*)'
 """What follows a member's name: a text or a number, the only two forms that a time can have."""

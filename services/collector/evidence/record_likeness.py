@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Literal, NamedTuple
 
-from services.collector.reconcile.masked import timeless
+from services.collector.evidence.masked import timeless
 
 Relation = Literal["equal", "alike", "own", "different", "unknown"]
 """What two clients hold under the same numbers.

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Raw
 
-from services.collector.reconcile.heard import Name
-from services.collector.reconcile.likeness import Fact
-from services.collector.reconcile.masked import timeless
-from services.contract.foreign import HeardMessage
+from services.collector.evidence.external_evidence import Name
+from services.collector.evidence.masked import timeless
+from services.collector.evidence.record_likeness import Fact
+from services.contract.external_blocklog import HeardMessage
 
 CLUSTER = 8
 """Numbers in a row that are sampled together: records often alternate, and a stride would see one kind of them."""

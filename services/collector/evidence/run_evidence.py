@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from services.collector.reconcile.chain import Damage
-from services.collector.reconcile.ledgerside import LedgerBook, LedgerFile
-from services.collector.reconcile.logside import LogBook, LogFile
-from services.collector.reconcile.times import RunTimes
+from services.collector.evidence.ledger_evidence import LedgerBook, LedgerFile
+from services.collector.evidence.line_chain import Damage
+from services.collector.evidence.log_evidence import LogBook, LogFile
+from services.collector.evidence.timing import RunTimes
 from services.collector.scan import Source, Tail
 from services.contract import blocklog
-from services.contract.fields import utc_text
+from services.contract.scalars import utc_text
 from services.contract.summary import RunState
 
 

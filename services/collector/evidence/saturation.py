@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from services.collector import words
+from services.collector import formatting
 from services.contract import blocklog, ledger
 
 LATE_NS = 250_000_000
@@ -92,7 +92,7 @@ def judge(processes: Sequence[tuple[str, Evidence]], run_ns: int | None) -> Find
     stopped = [(evidence.throttled_ns or 0, who) for evidence, who in found]
     most = THROTTLED_SHARE * run_ns if run_ns else float("inf")
     reasons = (
-        *_worst(stopped, most, f"{{who}} was throttled for {{took}} of {words.duration(run_ns)} by its CPU limit"),
+        *_worst(stopped, most, f"{{who}} was throttled for {{took}} of {formatting.duration(run_ns)} by its CPU limit"),
         *_worst(late, LATE_NS, "{who}'s event loop was {took} late (p99)"),
     )
     # Without a percentile, for want of time: what was never late was not late in a hundred times either.
@@ -104,7 +104,7 @@ def judge(processes: Sequence[tuple[str, Evidence]], run_ns: int | None) -> Find
 def _worst(every: Iterable[tuple[int, str]], most: float, sentence: str) -> Iterator[str]:
     found = sorted(((took, who) for took, who in every if took > most), reverse=True)
     for took, who in found[:_MOST]:
-        yield sentence.format(who=who, took=words.duration(took))
+        yield sentence.format(who=who, took=formatting.duration(took))
     if len(found) > _MOST:
         yield f"{len(found) - _MOST:,} more were not fit either"
 
@@ -112,11 +112,13 @@ def _worst(every: Iterable[tuple[int, str]], most: float, sentence: str) -> Iter
 def _detail(worst: Evidence) -> str:
     said = []
     if worst.p99_ns is not None:
-        said.append(f"p99 {words.duration(worst.p99_ns)} late, at most {words.duration(worst.max_ns)}")
+        said.append(f"p99 {formatting.duration(worst.p99_ns)} late, at most {formatting.duration(worst.max_ns)}")
     elif worst.max_ns is not None:
-        said.append(f"at most {words.duration(worst.max_ns)} late")
+        said.append(f"at most {formatting.duration(worst.max_ns)} late")
     if worst.throttled_ns is not None:
-        said.append(f"throttled for {words.duration(worst.throttled_ns)}" if worst.throttled_ns else "never throttled")
+        said.append(
+            f"throttled for {formatting.duration(worst.throttled_ns)}" if worst.throttled_ns else "never throttled"
+        )
     return "; ".join(said) or "not measured"
 
 

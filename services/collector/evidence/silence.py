@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from operator import sub
 from typing import NamedTuple
 
-from services.collector.reconcile.ledgerside import ClientLedger
-from services.collector.reconcile.moments import bounded, moment
+from services.collector.evidence.ledger_evidence import ClientLedger
+from services.collector.evidence.timestamps import bounded, moment
 from services.contract.blocklog import Block
-from services.contract.fields import MAX_INTEGER
+from services.contract.scalars import MAX_INTEGER
 from services.contract.summary import ClientState
 
 

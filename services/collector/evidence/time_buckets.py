@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from services.collector.reconcile.timeslot import NOTHING, Part, Receiver, TimeSlot
+from services.collector.evidence.timeslot import NOTHING, Part, Receiver, TimeSlot
 from services.contract.histogram import Counted, Histogram
 from services.contract.timeline import MOST_SLOTS, Slot
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Protocol
 
-from services.collector.reconcile.tally import Tally
+from services.collector.evidence.bucket_histogram import Tally
 from services.contract.histogram import Counted, Gathered
 from services.contract.timeline import Slot
 

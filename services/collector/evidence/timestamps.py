@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from services.contract.fields import MAX_INTEGER, utc_us
+from services.contract.scalars import MAX_INTEGER, utc_us
 
 
 def bounded(at_us: int) -> int:

@@ -6,19 +6,19 @@ from array import array
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from services.collector.reconcile.bars import Bars, Room
-from services.collector.reconcile.blocks import Content
-from services.collector.reconcile.catchup import ALWAYS_THERE, CatchUp
-from services.collector.reconcile.comparable import Comparison
-from services.collector.reconcile.edges import Edges
-from services.collector.reconcile.heard import runs_of
-from services.collector.reconcile.heardspread import HeardSpread
-from services.collector.reconcile.moments import corrected
-from services.collector.reconcile.silence import Silences
-from services.collector.reconcile.spread import Spread
-from services.collector.reconcile.timeslots import TimeSlots
+from services.collector.evidence.bars import Bars, Room
+from services.collector.evidence.block_check import Content
+from services.collector.evidence.catch_up import ALWAYS_THERE, CatchUp
+from services.collector.evidence.client_groups import Comparison
+from services.collector.evidence.edges import Edges
+from services.collector.evidence.external_evidence import runs_of
+from services.collector.evidence.heardspread import HeardSpread
+from services.collector.evidence.sampling import Spread
+from services.collector.evidence.silence import Silences
+from services.collector.evidence.time_buckets import TimeSlots
+from services.collector.evidence.timestamps import corrected
 from services.contract.blocklog import Block, Message
-from services.contract.foreign import HeardBlock
+from services.contract.external_blocklog import HeardBlock
 from services.contract.histogram import Counted, Gathered, Histogram
 
 GATHERED = 256

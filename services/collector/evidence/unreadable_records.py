@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from services.contract.ranges import Ranges
+from services.contract.rangeset import Ranges
 
 Name = str | None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.collector import words
+from services.collector import formatting
 from services.collector.publish import lanes
 from services.collector.publish.table import Cell, Column, Table, Tone
 from services.contract.summary import ClientSummary, Quantiles, Summary
@@ -42,7 +42,7 @@ def table(summary: Summary, timeline: Timeline) -> Table:
     highest, slowest = lanes.top(timeline.lanes), _slowest(summary)
     values = {
         "from": latency_from(summary),
-        "top": words.duration(highest) if highest else "the highest",
+        "top": formatting.duration(highest) if highest else "the highest",
     }
     # Without the sender's time nobody was silent for having no latency.
     is_measured = any(value is not None for lane in timeline.lanes for value in lane.worst)
@@ -91,7 +91,7 @@ def _counts(client: ClientSummary) -> dict[str, Cell]:
     return {
         "client": _text(client.client),
         "state": _text(client.state, lost),
-        "bytes": Cell(text=words.size(client.bytes), value=client.bytes),
+        "bytes": Cell(text=formatting.size(client.bytes), value=client.bytes),
         "catch_up": _count(client.catch_up or None, bad=False),
         **{name: _count(getattr(client, name), bad=name in against) for name in names},
     }
@@ -127,7 +127,7 @@ def _slowest(summary: Summary) -> ClientSummary | None:
 
 def duration(value_ns: int | None) -> Cell:
     """Return a cell for a duration, null when nothing was measured."""
-    return Cell(text=words.duration(value_ns), value=value_ns)
+    return Cell(text=formatting.duration(value_ns), value=value_ns)
 
 
 def _count(count: int | None, *, bad: bool) -> Cell:

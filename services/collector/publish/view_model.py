@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 import msgspec
 
-from services.collector import words
-from services.collector.publish import clients
+from services.collector import formatting
+from services.collector.publish import clients_table
 from services.collector.publish.table import Cell, Column, Table, Tone
-from services.collector.reconcile.case import DAMAGE
-from services.collector.reconcile.snapshot import Snapshot
+from services.collector.verdict.check_types import DAMAGE
+from services.collector.verdict.snapshot import Snapshot
 from services.contract.summary import RunState, Summary, Verdict
 
 TONES: dict[str | None, Tone] = {"PASS": "good", "FAIL": "bad", "INVALID": "doubt"}
@@ -104,7 +104,7 @@ def view(snapshot: Snapshot, places: str) -> View:
         thresholds=[Answer(ok=limit.ok, name=limit.expression, detail=limit.detail) for limit in summary.thresholds],
         delivery=list(_delivery(summary)),
         times=_times(summary),
-        clients=clients.table(summary, snapshot.timeline),
+        clients=clients_table.table(summary, snapshot.timeline),
         places=places,
     )
 
@@ -123,28 +123,30 @@ def _expected(summary: Summary) -> int | None:
 def _tiles(summary: Summary) -> Iterator[Tile]:
     totals, expected = summary.totals, _expected(summary)
     lost = sum(client.state == "lost" for client in summary.clients)
-    p99 = clients.timed(summary).p99
+    p99 = clients_table.timed(summary).p99
     yield Tile(
         key="verdict", label="verdict", text=summary.verdict or summary.state,
         hint=f"run {summary.run}", tone=TONES.get(summary.verdict, ""),
     )  # fmt: skip
     yield Tile(
         key="delivered", label="delivered", text=_of(totals.received, expected),
-        hint=words.percent(totals.received, expected) if expected is not None else "",
+        hint=formatting.percent(totals.received, expected) if expected is not None else "",
     )  # fmt: skip
     rate, *bytes_rate = _rates(summary) or ["-"]
     yield Tile(key="rate", label="rate", text=rate, hint=" ".join(bytes_rate))
     none = "" if totals.missing is None else "no message"
     untimed = summary.books == "one-sided" and p99 is None and totals.received > 0
     yield Tile(
-        key="p99", label="latency p99", text="not known" if untimed else words.duration(p99),
+        key="p99", label="latency p99", text="not known" if untimed else formatting.duration(p99),
         hint=_latency_hint(summary, untimed=untimed),
     )  # fmt: skip
     yield Tile(
-        key="missing", label="missing", text=words.count(totals.missing), tone="bad" if totals.missing else "",
+        key="missing", label="missing", text=formatting.count(totals.missing), tone="bad" if totals.missing else "",
         hint=", ".join(f"{count:,} {label}" for label, count in _causes(summary)) or none,
     )  # fmt: skip
-    yield Tile(key="blocks", label="blocks", text=f"{totals.blocks:,}", hint=f"{words.size(totals.bytes)} of records")
+    yield Tile(
+        key="blocks", label="blocks", text=f"{totals.blocks:,}", hint=f"{formatting.size(totals.bytes)} of records"
+    )
     yield Tile(
         key="clients", label="clients", text=f"{len(summary.clients):,}", hint=f"{lost:,} lost" if lost else "",
         tone="bad" if lost else "",
@@ -157,14 +159,14 @@ def _latency_hint(summary: Summary, *, untimed: bool) -> str:
     if untimed:
         return "no sender's time"
     caught_up = f"; {summary.totals.catch_up:,} caught up" if summary.totals.catch_up else ""
-    return clients.latency_from(summary) + caught_up
+    return clients_table.latency_from(summary) + caught_up
 
 
 def _silence(summary: Summary) -> list[str]:
     longest = summary.silence
     if longest is None:
         return []
-    return [words.duration(longest.duration_ns), f"{longest.client}, from {words.moment(longest.at)}"]
+    return [formatting.duration(longest.duration_ns), f"{longest.client}, from {formatting.moment(longest.at)}"]
 
 
 def _own(summary: Summary) -> Iterator[Tile]:
@@ -192,7 +194,7 @@ def _of(received: int, expected: int | None) -> str:
 
 
 def _causes(summary: Summary) -> list[tuple[str, int]]:
-    found = ((label, getattr(summary.missing_by_cause, cause)) for cause, label in words.CAUSE_WORDS.items())
+    found = ((label, getattr(summary.missing_by_cause, cause)) for cause, label in formatting.CAUSE_WORDS.items())
     return [(label, count) for label, count in found if count]
 
 
@@ -200,14 +202,17 @@ def _rates(summary: Summary) -> list[str]:
     totals = summary.totals
     if totals.messages_per_second is None:
         return []
-    return [words.rate(totals.messages_per_second), f"{words.size(totals.bytes_per_second)}/s"]
+    return [formatting.rate(totals.messages_per_second), f"{formatting.size(totals.bytes_per_second)}/s"]
 
 
 def _delivery(summary: Summary) -> Iterator[Row]:
     totals = summary.totals
     of = f"{_of(totals.received, _expected(summary))} messages"
     yield Row(label="received", texts=[of, *_rates(summary)])
-    yield Row(label="logged", texts=[words.several(totals.blocks, "block"), f"{words.size(totals.bytes)} of records"])
+    yield Row(
+        label="logged",
+        texts=[formatting.several(totals.blocks, "block"), f"{formatting.size(totals.bytes)} of records"],
+    )
     yield _messages("missing", totals.missing)
     for label, count in _causes(summary):
         yield _messages(label, count, inner=True)
@@ -219,16 +224,16 @@ def _delivery(summary: Summary) -> Iterator[Row]:
     if _silence(summary):
         yield Row(label="longest silence", texts=_silence(summary))
     if totals.catch_up:
-        texts = [words.several(totals.catch_up, "message"), "due before their client first tried to take part"]
+        texts = [formatting.several(totals.catch_up, "message"), "due before their client first tried to take part"]
         yield Row(label="caught up", texts=texts)
     if summary.books == "one-sided":
         yield _messages("without a number", totals.unsequenced, against="")
         if totals.unreadable:
-            yield _messages(words.UNREADABLE, totals.unreadable, against="doubt")
+            yield _messages(formatting.UNREADABLE, totals.unreadable, against="doubt")
 
 
 def _messages(label: str, count: int | None, *, inner: bool = False, against: Tone = "bad") -> Row:
-    text = words.several(count, "message") if count is not None else words.NOT_KNOWN
+    text = formatting.several(count, "message") if count is not None else formatting.NOT_KNOWN
     return Row(label=label, texts=[text], inner=inner, tone=against if count else "")
 
 
@@ -238,7 +243,7 @@ def _times(summary: Summary) -> Table:
     named = {**TIMES, "latency_ns": "latency from sender's time"} if summary.books == "one-sided" else TIMES
     measured = [(label, getattr(summary, key)) for key, label in named.items()]
     rows = [
-        [Cell(text=label, value=label), *(clients.duration(getattr(quantiles, key)) for key in QUANTILES)]
+        [Cell(text=label, value=label), *(clients_table.duration(getattr(quantiles, key)) for key in QUANTILES)]
         for label, quantiles in measured
         if quantiles.max is not None
     ]

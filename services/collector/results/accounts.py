@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.collector.reconcile.account import Account, two_sided_accounts
-from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.onesided import one_sided_accounts
+from services.collector.evidence.run_evidence import RunBooks
+from services.collector.results.client_result import Account, two_sided_accounts
+from services.collector.results.client_result_external import one_sided_accounts
 
 
 def accounts(books: RunBooks, *, final: bool) -> Sequence[Account]:

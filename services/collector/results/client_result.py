@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.chain import Damage
-from services.collector.reconcile.ledgerside import ClientLedger
-from services.collector.reconcile.logside import LogBook, LogFile
-from services.collector.reconcile.moments import moment
-from services.collector.reconcile.silence import Silence, longest
-from services.contract.ranges import Ranges
+from services.collector.evidence.ledger_evidence import ClientLedger
+from services.collector.evidence.line_chain import Damage
+from services.collector.evidence.log_evidence import LogBook, LogFile
+from services.collector.evidence.run_evidence import RunBooks
+from services.collector.evidence.silence import Silence, longest
+from services.collector.evidence.timestamps import moment
+from services.contract.rangeset import Ranges
 from services.contract.summary import ClientState, Fault
 
 CAUSES = (

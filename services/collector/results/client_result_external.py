@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from services.collector.reconcile.account import Account, client_order, file_faults
-from services.collector.reconcile.attendance import Attendance, attendance
-from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.comparable import Groups
-from services.collector.reconcile.heard import Name
-from services.collector.reconcile.ledgerside import ClientLedger
-from services.collector.reconcile.logside import LogBook
-from services.collector.reconcile.rhythm import rhythm
-from services.collector.reconcile.silence import Silence, longest
-from services.contract.fields import MAX_INTEGER, Span
-from services.contract.ranges import Ranges
-from services.contract.sequence import Sequence as Numbers
+from services.collector.evidence.client_groups import Groups
+from services.collector.evidence.external_evidence import Name
+from services.collector.evidence.ledger_evidence import ClientLedger
+from services.collector.evidence.log_evidence import LogBook
+from services.collector.evidence.run_evidence import RunBooks
+from services.collector.evidence.silence import Silence, longest
+from services.collector.results.client_result import Account, client_order, file_faults
+from services.collector.results.connection_history import Attendance, attendance
+from services.collector.results.silence_limit import rhythm
+from services.contract.rangeset import Ranges
+from services.contract.scalars import MAX_INTEGER, Span
+from services.contract.sequence_tracker import Sequence as Numbers
 from services.contract.summary import ClientState
 
 CAUSES = ("corrupt_block", "sent_not_logged", "not_seen")

@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from services.collector.reconcile.logside import LogBook
-from services.collector.reconcile.moments import moment
-from services.contract.foreign import Connection
+from services.collector.evidence.log_evidence import LogBook
+from services.collector.evidence.timestamps import moment
+from services.contract.external_blocklog import Connection
 from services.contract.summary import ClientState
 
 ORDER = {"opened": 0, "closed": 1, "refused": 2, "ended": 3, "sealed": 4}

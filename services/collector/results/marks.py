@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from services.collector import words
-from services.collector.reconcile.ledgerside import LedgerBook
-from services.collector.reconcile.moments import bounded, moment
+from services.collector import formatting
+from services.collector.evidence.ledger_evidence import LedgerBook
+from services.collector.evidence.timestamps import bounded, moment
 from services.contract import ledger
 from services.contract.timeline import MOST_MARKS, Mark, MarkKind
 
@@ -48,7 +48,7 @@ def _paces(book: LedgerBook) -> Iterator[Mark]:
         else:
             kind = "rate" if pace.rate != rate else None
         if kind is not None:
-            detail = [words.pace(pace.rate), "planned" if kind != "start" and pace.stage is not None else ""]
+            detail = [formatting.pace(pace.rate), "planned" if kind != "start" and pace.stage is not None else ""]
             yield Mark(at_us=bounded(pace.due_us), kind=kind, detail=", ".join(filter(None, detail)))
         before, rate = pace, pace.rate if pace.rate is not None else rate
 

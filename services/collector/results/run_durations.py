@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.collector.reconcile.account import client_order
-from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.onesided import comparable
+from services.collector.evidence.run_evidence import RunBooks
+from services.collector.results.client_result import client_order
+from services.collector.results.client_result_external import comparable
 from services.contract.histogram import Histogram
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from services.collector import words
-from services.collector.reconcile.heard import HeardNote
+from services.collector import formatting
+from services.collector.evidence.external_evidence import HeardNote
 
 FLOOR_US = 5_000_000
 """A feed may be silent for this long, however fast its rhythm."""
@@ -52,8 +52,8 @@ class Rhythm(NamedTuple):
     def limit_text(self) -> str:
         """Where the limit comes from, in words."""
         return (
-            f"the larger of {words.duration(FLOOR_US * 1000)} and {FACTOR} times the longest earlier interval"
-            f" between records, {words.duration(self.longest_us * 1000)}"
+            f"the larger of {formatting.duration(FLOOR_US * 1000)} and {FACTOR} times the longest earlier interval"
+            f" between records, {formatting.duration(self.longest_us * 1000)}"
         )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.collector.reconcile.account import Account
-from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.marks import marks
-from services.collector.reconcile.moments import bounded, moment
-from services.contract.foreign import span_text
+from services.collector.evidence.run_evidence import RunBooks
+from services.collector.evidence.timestamps import bounded, moment
+from services.collector.results.client_result import Account
+from services.collector.results.marks import marks
+from services.contract.external_blocklog import span_text
 from services.contract.timeline import MOST_GAPS, MOST_LANES, Gap, Lane, Timeline
 
 

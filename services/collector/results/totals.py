@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from services.collector.reconcile.account import Account
-from services.contract.fields import MAX_INTEGER, utc_text
-from services.contract.foreign import span_text
+from services.collector.results.client_result import Account
+from services.contract.external_blocklog import span_text
+from services.contract.scalars import MAX_INTEGER, utc_text
 from services.contract.summary import Causes, ClientSummary, Quantiles, Silence, Totals
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.collector.reconcile.account import Account
-from services.collector.reconcile.books import RunBooks
+from services.collector.evidence.run_evidence import RunBooks
+from services.collector.results.client_result import Account
 from services.contract.summary import Fault, Quantiles, Totals
 
 DAMAGE = frozenset({"corrupt_block", "inconsistent", "unreadable"})

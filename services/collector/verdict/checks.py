@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from services.collector import words
-from services.collector.reconcile import closing, onesided_checks, servers, strain
-from services.collector.reconcile.account import CAUSES, Account
-from services.collector.reconcile.case import DAMAGE, Answer, Case
+from services.collector import formatting
+from services.collector.evidence import saturation, server_processes
+from services.collector.results.client_result import CAUSES, Account
+from services.collector.verdict import checks_external, consistency
+from services.collector.verdict.check_types import DAMAGE, Answer, Case
 from services.contract.summary import Check
 
 ON_TIME_NS = 250_000_000
@@ -24,13 +25,13 @@ def _present(case: Case) -> Answer:
     finished = [account for account in case.accounts if account.state == "finished"]
     lost = [account.client for account in case.accounts if account.state == "lost"]
     left = [account.client for account in case.accounts if account.state == "left"]
-    detail, reasons = f"{words.several(len(finished), 'client')} finished", []
+    detail, reasons = f"{formatting.several(len(finished), 'client')} finished", []
     # A number that the server found is that of the clients at the start: one that took part and left was among them.
     there = len(finished) + (len(left) if ledger.expected and finished else 0)
     if there < ledger.wanted:
         source = f" ({ledger.expected.source})" if ledger.expected else ""
         detail += f", {ledger.wanted:,} expected{source}"
-        reasons.append(detail + (f"; lost: {words.names(lost)}" if lost else ""))
+        reasons.append(detail + (f"; lost: {formatting.names(lost)}" if lost else ""))
     if ledger.late:
         detail += f", {len(ledger.late):,} came too late"
         reasons.append(late_sentence(ledger.late))
@@ -40,7 +41,7 @@ def _present(case: Case) -> Answer:
 def late_sentence(late: Sequence[str]) -> str:
     """Return in words which clients asked to take part after the run had ended."""
     who = "it" if len(late) == 1 else "they"
-    return f"{words.names(late)} came too late: {who} asked to take part after the run had ended"
+    return f"{formatting.names(late)} came too late: {who} asked to take part after the run had ended"
 
 
 def _complete(case: Case) -> Answer:
@@ -56,11 +57,12 @@ def missing_sentence(account: Account) -> str:
     causes = [(cause, account.causes[cause]) for cause in CAUSES if account.causes[cause]]
     causes.sort(key=lambda pair: next(iter(pair[1])))
     parts = "; ".join(
-        f"{words.ranges(missing)} ({words.CAUSE_WORDS[cause]})" + (_unheard(account) if cause == UNHEARD else "")
+        f"{formatting.ranges(missing)} ({formatting.CAUSE_WORDS[cause]})"
+        + (_unheard(account) if cause == UNHEARD else "")
         for cause, missing in causes
     )
     lost = " is lost" if account.state == "lost" else ""
-    return f"{account.client}{lost}: {words.several(len(account.missing), 'message')} missing, {parts}"
+    return f"{account.client}{lost}: {formatting.several(len(account.missing), 'message')} missing, {parts}"
 
 
 def _unheard(account: Account) -> str:
@@ -71,12 +73,12 @@ def _unheard(account: Account) -> str:
     # Out of order others may have come meanwhile.
     if account.log.reordered or not any(known):
         return ""
-    return f", during {'up to ' if len(gaps) > 1 else ''}{words.duration(max(known))} of silence"
+    return f", during {'up to ' if len(gaps) > 1 else ''}{formatting.duration(max(known))} of silence"
 
 
 def _in_order(case: Case) -> Answer:
     reasons = [
-        f"{account.client}: {words.several(account.log.reordered, 'message')} out of order"
+        f"{account.client}: {formatting.several(account.log.reordered, 'message')} out of order"
         for account in case.accounts
         if account.log.reordered
     ]
@@ -88,21 +90,21 @@ def _once(case: Case) -> Answer:
     for account in case.accounts:
         if account.duplicates:
             twice = account.log.twice
-            where = f", {words.ranges(twice)} in more than one block" if twice else ""
-            reasons.append(f"{account.client}: {words.several(account.duplicates, 'duplicate')}{where}")
+            where = f", {formatting.ranges(twice)} in more than one block" if twice else ""
+            reasons.append(f"{account.client}: {formatting.several(account.duplicates, 'duplicate')}{where}")
     return Answer(not reasons, f"{case.totals.duplicates:,} duplicates", tuple(reasons))
 
 
 def _intact(case: Case) -> Answer:
     reasons = [
-        f"{account.client}: {words.several(len(account.log.corrupt), 'message')} corrupt in flight,"
-        f" {words.ranges(account.log.corrupt)}"
+        f"{account.client}: {formatting.several(len(account.log.corrupt), 'message')} corrupt in flight,"
+        f" {formatting.ranges(account.log.corrupt)}"
         for account in case.accounts
         if account.log.corrupt
     ]
     damaged = [fault for fault in case.faults if fault.client is not None and fault.kind in DAMAGE]
-    reasons += [closing.fault_sentence(fault) for fault in damaged]
-    detail = f"{case.totals.corrupt:,} corrupt in flight, {words.several(len(damaged), 'damaged line')}"
+    reasons += [consistency.fault_sentence(fault) for fault in damaged]
+    detail = f"{case.totals.corrupt:,} corrupt in flight, {formatting.several(len(damaged), 'damaged line')}"
     return Answer(not reasons, detail, tuple(reasons))
 
 
@@ -112,12 +114,12 @@ def _receipts_match(case: Case) -> Answer:
         count += len(account.ledger.receipts)
         wrong = [key for key in account.ledger.receipts if not _agrees(account, key)]
         if wrong:
-            which = words.names(f"session {session} block {block}" for session, block in wrong)
+            which = formatting.names(f"session {session} block {block}" for session, block in wrong)
             reasons.append(
-                f"{account.client}: {words.several(len(wrong), 'receipt')} {'differs' if len(wrong) == 1 else 'differ'}"
-                f" from the feed or the log: {which}"
+                f"{account.client}: {formatting.several(len(wrong), 'receipt')} "
+                f"{'differs' if len(wrong) == 1 else 'differ'} from the feed or the log: {which}"
             )
-    return Answer(not reasons, words.several(count, "receipt"), tuple(reasons))
+    return Answer(not reasons, formatting.several(count, "receipt"), tuple(reasons))
 
 
 def _agrees(account: Account, key: tuple[int, int]) -> bool:
@@ -133,13 +135,15 @@ def _on_time(case: Case) -> Answer:
     if p99_ns is None:
         return Answer(True, "no schedule") if ledger.rate == 0 else Answer(None, "not measured")
     max_ns = max((end.late_max_ns for end in ends if end.late_max_ns is not None), default=None)
-    detail = f"p99 {words.duration(p99_ns)} late, at most {words.duration(max_ns)}"
+    detail = f"p99 {formatting.duration(p99_ns)} late, at most {formatting.duration(max_ns)}"
     detail += ", the worst of several servers" if len(ends) > 1 else ""
     if p99_ns > ON_TIME_NS:
         return Answer(False, detail, (f"the server did not keep its schedule: {detail}",))
-    unknown = [server.open.instance for server in servers.unmeasured(ledger.servers.values())]
+    unknown = [server.open.instance for server in server_processes.unmeasured(ledger.servers.values())]
     # Why that keeps the run from passing is said by "books closed": such a ledger lacks its end.
-    return Answer(None, f"{detail}; not known of server {words.names(unknown)}") if unknown else Answer(True, detail)
+    return (
+        Answer(None, f"{detail}; not known of server {formatting.names(unknown)}") if unknown else Answer(True, detail)
+    )
 
 
 def _fit(case: Case) -> Answer:
@@ -147,11 +151,11 @@ def _fit(case: Case) -> Answer:
     instances = {crc: server.open.instance for server in ledger.servers.values() for crc in server.ends}
     several = len(ledger.ends) > 1
     processes = [
-        (f"server {instances.get(crc, '')}".rstrip() if several else "the server", strain.Evidence.of(end))
+        (f"server {instances.get(crc, '')}".rstrip() if several else "the server", saturation.Evidence.of(end))
         for crc, end in ledger.ends.items()
     ]
     processes += [(account.client, account.log.strain.total()) for account in case.accounts]
-    found = strain.judge(processes, case.totals.duration_ns)
+    found = saturation.judge(processes, case.totals.duration_ns)
     return Answer(found.ok, found.detail, found.reasons)
 
 
@@ -162,18 +166,18 @@ def _clocks(case: Case) -> Answer:
         return Answer(None, "not measured")
     error, client = max(known)
     p99 = case.latency.p99 if case.latency.p99 is not None else case.transit.p99
-    detail = f"error at most {words.duration(error)}" if error else "one clock"
+    detail = f"error at most {formatting.duration(error)}" if error else "one clock"
     if error <= max(CLOCK_FLOOR_NS, p99 or 0):
         return Answer(True, detail)
-    why = f"{client}: its clock is only known within {words.duration(error)}, which is more than latency's p99"
+    why = f"{client}: its clock is only known within {formatting.duration(error)}, which is more than latency's p99"
     return Answer(False, detail, (why,))
 
 
 def _closed(case: Case) -> Answer:
-    reasons = closing.problems(case.books, case.accounts, case.faults, DAMAGE)
+    reasons = consistency.problems(case.books, case.accounts, case.faults, DAMAGE)
     detail = f"residual {case.totals.residual:,}"
     if reasons:
-        detail += f", {words.several(len(reasons), 'problem')}"
+        detail += f", {formatting.several(len(reasons), 'problem')}"
     return Answer(not reasons, detail, tuple(reasons))
 
 
@@ -213,6 +217,6 @@ def doubts(answers: Mapping[str, Answer]) -> list[str]:
 
 def _one_sided() -> dict[str, Callable[[Case], Answer]]:
     """Return the questions that a run of an external feed is asked, what concerns the clients' presence first."""
-    asked = {**CHECKS, **onesided_checks.CHECKS}
+    asked = {**CHECKS, **checks_external.CHECKS}
     first = ("present", "complete", "connected", "receiving")
     return {name: asked[name] for name in (*first, *(name for name in asked if name not in first))}

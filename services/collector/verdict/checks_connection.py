@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.collector import words
-from services.collector.reconcile.attendance import reconnects
-from services.collector.reconcile.case import Answer, Case
-from services.collector.reconcile.onesided import BEHIND_US, HeardAccount
-from services.collector.reconcile.rhythm import Rhythm, rhythm
+from services.collector import formatting
+from services.collector.results.client_result_external import BEHIND_US, HeardAccount
+from services.collector.results.connection_history import reconnects
+from services.collector.results.silence_limit import Rhythm, rhythm
+from services.collector.verdict.check_types import Answer, Case
 
 SETTING = "FEED_SILENCE"
 NOT_KNOWN = "not known: the logs do not say when their clients were connected"
@@ -30,7 +30,7 @@ def connected(case: Case) -> Answer:
     away = [_not_connected(account) for account in every if account.attendance.is_connected is False]
     detail = _reconnects(judged(case))
     if away:
-        return Answer(False, f"{words.several(len(away), 'client')} not connected at the end{detail}", tuple(away))
+        return Answer(False, f"{formatting.several(len(away), 'client')} not connected at the end{detail}", tuple(away))
     silent = [account for account in every if account.attendance.is_connected is None]
     untold = tuple(
         f"{account.client}: its log does not say whether it was connected when its run ended"
@@ -42,23 +42,29 @@ def connected(case: Case) -> Answer:
     if not judged(case):
         return Answer(None, "no client closed its log")
     ended = len(judged(case)) - len(every)
-    named = f"; {words.several(ended, 'client')} ended as FEED_END says" if ended else ""
+    named = f"; {formatting.several(ended, 'client')} ended as FEED_END says" if ended else ""
     return Answer(True, f"every client was connected to its end{named}{detail}")
 
 
 def _reconnects(every: Sequence[HeardAccount]) -> str:
     count, longest_us = reconnects([account.attendance for account in every])
-    return f"; {words.several(count, 'reconnect')}, at most {words.duration(longest_us * 1000)} away" if count else ""
+    return (
+        f"; {formatting.several(count, 'reconnect')}, at most {formatting.duration(longest_us * 1000)} away"
+        if count
+        else ""
+    )
 
 
 def _not_connected(account: HeardAccount) -> str:
     attended = account.attendance
     trouble = f", {attended.trouble}" if attended.trouble else ""
     if attended.since_us is None:
-        return f"{account.client} was never connected, for {words.duration((attended.away_us or 0) * 1000)}{trouble}"
+        return (
+            f"{account.client} was never connected, for {formatting.duration((attended.away_us or 0) * 1000)}{trouble}"
+        )
     return (
         f"{account.client} was not connected when {_end_words(account)}:"
-        f" away for {words.duration((attended.away_us or 0) * 1000)}{trouble}"
+        f" away for {formatting.duration((attended.away_us or 0) * 1000)}{trouble}"
     )
 
 
@@ -78,10 +84,12 @@ def receiving(case: Case) -> Answer:
         reasons += _silent(case, account, found)
         if found.last_us is not None and not account.attendance.is_ended:
             quiet_us.append(max(0, (account.attendance.end_us or 0) - found.last_us))
-    unknown = "" if any(account.attendance.is_known for account in every) else f"; connections are {words.NOT_KNOWN}"
+    unknown = (
+        "" if any(account.attendance.is_known for account in every) else f"; connections are {formatting.NOT_KNOWN}"
+    )
     if reasons:
         return Answer(
-            False, f"{words.several(len(reasons), 'client')} without records at the end{unknown}", (*reasons,)
+            False, f"{formatting.several(len(reasons), 'client')} without records at the end{unknown}", (*reasons,)
         )
     if not quiet_us:
         away = any(account.attendance.is_connected is False for account in every)
@@ -91,7 +99,7 @@ def receiving(case: Case) -> Answer:
             else "no end is known up to which records were to come"
         )
         return Answer(None, why)
-    return Answer(True, f"the last records came {words.duration(max(quiet_us) * 1000)} before the end{unknown}")
+    return Answer(True, f"the last records came {formatting.duration(max(quiet_us) * 1000)} before the end{unknown}")
 
 
 def _silent(case: Case, account: HeardAccount, found: Rhythm) -> list[str]:
@@ -105,17 +113,17 @@ def _silent(case: Case, account: HeardAccount, found: Rhythm) -> list[str]:
 
 
 def _quiet(account: HeardAccount, found: Rhythm, quiet_us: int) -> list[str]:
-    allowed_s, quiet = account.log.silence_s, words.duration(quiet_us * 1000)
+    allowed_s, quiet = account.log.silence_s, formatting.duration(quiet_us * 1000)
     if not found.is_silent(quiet_us, allowed_s):
         return []
     said = f"{account.client} received no record for the last {quiet}: more than"
     if allowed_s is not None:
-        return [f"{said} the {words.duration(allowed_s * 1e9)} that {SETTING} allows"]
+        return [f"{said} the {formatting.duration(allowed_s * 1e9)} that {SETTING} allows"]
     if not found.is_known:
-        moments = f"its records came at {words.several(found.intervals + 1, 'moment')} only"
+        moments = f"its records came at {formatting.several(found.intervals + 1, 'moment')} only"
         unknown = f"so the feed's rhythm is not known, nor whether the last {quiet} are silence"
         return [f"{account.client}: {moments}, {unknown}: set {SETTING}"]
-    limit = f"{words.duration(found.limit_us * 1000)}, {found.limit_text}"
+    limit = f"{formatting.duration(found.limit_us * 1000)}, {found.limit_text}"
     return [f"{said} {limit}; {SETTING} sets another limit"]
 
 
@@ -130,12 +138,12 @@ def _unserved(case: Case, account: HeardAccount, end_us: int) -> list[str]:
         and (other.log.times.first_us or 0) <= end_us - BEHIND_US
     ]
     if others:
-        return [f"{account.client} received no record at all, though {words.names(others)} did while it was there"]
+        return [f"{account.client} received no record at all, though {formatting.names(others)} did while it was there"]
     if account.attendance.is_ended:
         return []
     waited_us = None if since_us is None else end_us - since_us
     if allowed_s is not None and waited_us is not None:
-        waited = words.duration(waited_us * 1000)
+        waited = formatting.duration(waited_us * 1000)
         return [f"{account.client} received no record at all in {waited}"] if waited_us > allowed_s * 1e6 else []
     return [f"{account.client} received no record at all, so the feed's rhythm is not known: set {SETTING}"]
 
@@ -156,7 +164,7 @@ def _away_for(account: HeardAccount) -> str:
         return ""
     total_us = sum(absence.until_us - absence.from_us for absence in absences)
     times = f", {len(absences):,} times" if len(absences) > 1 else ""
-    return f" for {words.duration(total_us * 1000)}{times}"
+    return f" for {formatting.duration(total_us * 1000)}{times}"
 
 
 def last_reasons(case: Case) -> str:
@@ -165,4 +173,4 @@ def last_reasons(case: Case) -> str:
     for account in case.accounts:
         if isinstance(account, HeardAccount) and account.attendance.is_known:
             said.setdefault(account.attendance.trouble or "connected, and no record came", []).append(account.client)
-    return "".join(f"; {words.names(clients)}: {why}" for why, clients in said.items())
+    return "".join(f"; {formatting.names(clients)}: {why}" for why, clients in said.items())

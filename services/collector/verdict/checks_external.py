@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from services.collector import words
-from services.collector.reconcile import closing, differing, feed_end
-from services.collector.reconcile.case import DAMAGE, Answer, Case
-from services.collector.reconcile.comparable import Groups
-from services.collector.reconcile.onesided import HeardAccount, comparable
+from services.collector import formatting
+from services.collector.evidence.client_groups import Groups
+from services.collector.results.client_result_external import HeardAccount, comparable
+from services.collector.verdict import checks_connection, consistency, differing_records
+from services.collector.verdict.check_types import DAMAGE, Answer, Case
 
 NO_NUMBERS = "the feed has no sequence numbers"
 
@@ -24,7 +24,7 @@ def _groups(case: Case) -> Groups:
 def unfound_numbers(case: Case) -> list[str]:
     """Return whose messages all lack the number that its feed was said to have, in words."""
     return [
-        f"{account.client}: none of its {words.several(account.log.messages, 'message')} has a number at"
+        f"{account.client}: none of its {formatting.several(account.log.messages, 'message')} has a number at"
         f" {account.log.feed.seq} that can be used"
         for account in _heard(case)
         if account.log.feed and account.log.feed.seq and account.log.messages and not account.is_numbered
@@ -41,11 +41,11 @@ def _no_numbers(case: Case) -> str | None:
 def _present(case: Case) -> Answer:
     lost = [account.client for account in case.accounts if account.state == "lost"]
     wanted = max((account.log.feed.clients or 0 for account in case.accounts if account.log.feed), default=0)
-    there = words.several(len(case.accounts) - len(lost), "client")
-    fewer = f"{words.several(len(case.accounts), 'client')} took part, {wanted:,} expected"
+    there = formatting.several(len(case.accounts) - len(lost), "client")
+    fewer = f"{formatting.several(len(case.accounts), 'client')} took part, {wanted:,} expected"
     absent = [fewer] if len(case.accounts) < wanted else []
     if lost or absent:
-        reasons = [*absent, *([f"lost without a word: {words.names(lost)}"] if lost else [])]
+        reasons = [*absent, *([f"lost without a word: {formatting.names(lost)}"] if lost else [])]
         detail = ", ".join(
             [there, *([f"{len(lost):,} lost"] if lost else []), *([f"{wanted:,} expected"] * len(absent))]
         )
@@ -60,13 +60,13 @@ def _complete(case: Case) -> Answer:
     missing = sum(account.missing_count for account in every)
     detail = f"{case.totals.received:,} of {case.totals.expected:,} delivered, by the feed's own numbers"
     odd = sum(account.unsequenced for account in every)
-    detail += f"; {words.several(odd, 'message')} without a number" if odd else ""
-    apart = differing.not_compared(_groups(case))
+    detail += f"; {formatting.several(odd, 'message')} without a number" if odd else ""
+    apart = differing_records.not_compared(_groups(case))
     detail += f"; {apart}" if apart else ""
     worst = sorted(every, key=lambda account: -account.missing_count)
     reasons = tuple(missing_sentence(account) for account in worst if account.missing_count)
     unreadable = tuple(unreadable_sentence(account) for account in every if account.unreadable_count)
-    away = feed_end.away(case)
+    away = checks_connection.away(case)
     if missing:
         return Answer(False, f"{missing:,} missing; {detail}", reasons + unreadable + away)
     if away or unreadable:
@@ -77,26 +77,28 @@ def _complete(case: Case) -> Answer:
 def missing_sentence(account: HeardAccount) -> str:
     """Return in words what one client is missing: of a feed with keys by key, of another one by cause."""
     parts = [
-        f"{words.ranges(missing)}" if key is None else f"{key} {words.ranges(missing)}"
+        f"{formatting.ranges(missing)}" if key is None else f"{key} {formatting.ranges(missing)}"
         for key, missing in sorted(account.keyed.items(), key=lambda one: -len(one[1]))
         if missing
     ]
     shown = "; ".join(parts[:3]) + (f" and {len(parts) - 3:,} more sequences" if len(parts) > 3 else "")
     before = [span for spans in account.before.values() for span in spans]
-    again = f"{words.ranges(before)} before the numbers began again" if before else ""
+    again = f"{formatting.ranges(before)} before the numbers began again" if before else ""
     shown = "; ".join(filter(None, (shown, again)))
-    causes = ", ".join(f"{count:,} {words.CAUSE_WORDS[cause]}" for cause, count in account.by_cause.items() if count)
-    return f"{account.client}: {words.several(account.missing_count, 'message')} missing, {shown} ({causes})"
+    causes = ", ".join(
+        f"{count:,} {formatting.CAUSE_WORDS[cause]}" for cause, count in account.by_cause.items() if count
+    )
+    return f"{account.client}: {formatting.several(account.missing_count, 'message')} missing, {shown} ({causes})"
 
 
 def unreadable_sentence(account: HeardAccount) -> str:
     """Return in words which numbers of a client stand where records are that cannot be read."""
     shown = "; ".join(
-        words.ranges(numbers) if key is None else f"{key} {words.ranges(numbers)}"
+        formatting.ranges(numbers) if key is None else f"{key} {formatting.ranges(numbers)}"
         for key, numbers in sorted(account.unreadable.items(), key=lambda one: -len(one[1]))[:3]
         if numbers
     )
-    count = words.several(account.unreadable_count, "number")
+    count = formatting.several(account.unreadable_count, "number")
     return (
         f"{account.client}: {count} ({shown}) not found, where records stand that cannot be read: not known to be lost"
     )
@@ -106,7 +108,7 @@ def _in_order(case: Case) -> Answer:
     every = _heard(case)
     if unknown := _no_numbers(case):
         return Answer(None, unknown)
-    reasons = [f"{one.client}: {words.several(one.late, 'message')} out of order" for one in every if one.late]
+    reasons = [f"{one.client}: {formatting.several(one.late, 'message')} out of order" for one in every if one.late]
     restarts = sum(account.restarts for account in every)
     began = f", sequences begun again: {restarts:,}" if restarts else ""
     return Answer(not reasons, f"{sum(one.late for one in every):,} out of order{began}", tuple(reasons))
@@ -116,15 +118,15 @@ def _once(case: Case) -> Answer:
     every = _heard(case)
     if unknown := _no_numbers(case):
         return Answer(None, unknown)
-    reasons = [f"{one.client}: {words.several(one.again, 'duplicate')}" for one in every if one.again]
+    reasons = [f"{one.client}: {formatting.several(one.again, 'duplicate')}" for one in every if one.again]
     return Answer(not reasons, f"{sum(one.again for one in every):,} duplicates", tuple(reasons))
 
 
 def _intact(case: Case) -> Answer:
-    damaged = [closing.fault_sentence(fault) for fault in case.faults if fault.kind in DAMAGE]
-    count, conflicts = differing.conflict_sentences(case.books.times.comparison, _groups(case))
-    detail = words.several(len(damaged), "damaged line")
-    detail += f", {words.several(count, 'number')} with different records" if count else ""
+    damaged = [consistency.fault_sentence(fault) for fault in case.faults if fault.kind in DAMAGE]
+    count, conflicts = differing_records.conflict_sentences(case.books.times.comparison, _groups(case))
+    detail = formatting.several(len(damaged), "damaged line")
+    detail += f", {formatting.several(count, 'number')} with different records" if count else ""
     return Answer(not damaged and not count, detail, (*damaged, *conflicts))
 
 
@@ -141,28 +143,30 @@ def _clocks(case: Case) -> Answer:
         return Answer(None, "no sender's time")
     if case.latency.min >= 0:
         return Answer(None, "not known how far the sender's clock is off")
-    ahead = words.duration(-case.latency.min)
+    ahead = formatting.duration(-case.latency.min)
     why = f"the sender's clock is ahead: records came up to {ahead} before they were sent"
     return Answer(False, f"the sender's is ahead by {ahead} at least", (why,))
 
 
 def _closed(case: Case) -> Answer:
-    reasons = closing.fault_sentences(case.faults, DAMAGE)
-    detail = "one-sided: what the clients logged" + (f", {words.several(len(reasons), 'problem')}" if reasons else "")
+    reasons = consistency.fault_sentences(case.faults, DAMAGE)
+    detail = "one-sided: what the clients logged" + (
+        f", {formatting.several(len(reasons), 'problem')}" if reasons else ""
+    )
     return Answer(not reasons, detail, tuple(reasons))
 
 
 CHECKS: dict[str, Callable[[Case], Answer]] = {
     "present": _present,
     "complete": _complete,
-    "connected": feed_end.connected,
+    "connected": checks_connection.connected,
     "in order": _in_order,
     "once": _once,
     "intact": _intact,
     "receipts match": _receipts,
     "generator on time": _on_time,
     "clocks": _clocks,
-    "receiving": feed_end.receiving,
+    "receiving": checks_connection.receiving,
     "books closed": _closed,
 }
 """In place of the questions of the same name, and two that only these runs are asked: `connected` and `receiving`."""

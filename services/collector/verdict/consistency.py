@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from services.collector import words
-from services.collector.reconcile import servers
-from services.collector.reconcile.account import Account
-from services.collector.reconcile.books import RunBooks
-from services.contract.fields import Span
+from services.collector import formatting
+from services.collector.evidence import server_processes
+from services.collector.evidence.run_evidence import RunBooks
+from services.collector.results.client_result import Account
+from services.contract.scalars import Span
 from services.contract.summary import Fault
 
 HARMLESS = frozenset({"torn"})
@@ -23,7 +23,7 @@ def fault_sentence(fault: Fault) -> str:
 
 
 def _hides(missing: Span | None) -> str:
-    return f"; seq {words.span(*missing)} missing there" if missing else ""
+    return f"; seq {formatting.span(*missing)} missing there" if missing else ""
 
 
 def problems(
@@ -75,7 +75,7 @@ def without_end(books: RunBooks) -> list[str]:
 def several_servers(books: RunBooks, accounts: Iterable[Account]) -> list[str]:
     """Return why the books of servers that played side by side are not those of one run, in words."""
     found = []
-    differing = servers.conflict(books.ledger.servers.values())
+    differing = server_processes.conflict(books.ledger.servers.values())
     if differing is not None:
         one, other, record = differing
         found.append(
@@ -88,7 +88,7 @@ def several_servers(books: RunBooks, accounts: Iterable[Account]) -> list[str]:
 
 
 def _of_ledger(books: RunBooks) -> Iterable[str]:
-    for server in servers.unmeasured(books.ledger.servers.values()):
+    for server in server_processes.unmeasured(books.ledger.servers.values()):
         yield (
             f"server {server.open.instance}: its ledger has no end, and no later server continued it:"
             " whether it was on time is not known"
@@ -130,7 +130,7 @@ def _sessions(account: Account) -> Iterable[str]:
     subscribed = {entry.session for entry in account.ledger.subscriptions.values() if entry.session}
     gone = sorted(subscribed - account.log.sessions)
     if gone:
-        yield f"subscribed as session {words.names(map(str, gone))}, of which the log has no file"
+        yield f"subscribed as session {formatting.names(map(str, gone))}, of which the log has no file"
 
 
 def _fences(account: Account) -> Iterable[str]:
@@ -138,7 +138,7 @@ def _fences(account: Account) -> Iterable[str]:
     opened = {note.fence for notes in log.opens.values() for note in notes.values()}
     unknown = (opened | ledger.receipt_fences | set(ledger.sent) | set(ledger.leaves)) - set(ledger.subscriptions)
     if unknown:
-        fences = words.names(map(str, sorted(unknown)))
+        fences = formatting.names(map(str, sorted(unknown)))
         yield f"the ledger lacks the subscription with fence {fences}"
 
 
@@ -157,4 +157,4 @@ def _unreceipted(account: Account) -> Iterable[str]:
     log, receipted = account.log, account.ledger.receipted
     holes = (log.logged - receipted).within(1, receipted.last)
     if holes:
-        yield f"logged but without a receipt, though later ones have one: {words.ranges(holes)}"
+        yield f"logged but without a receipt, though later ones have one: {formatting.ranges(holes)}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.collector import words
-from services.collector.reconcile.comparable import Comparison, Groups
-from services.collector.reconcile.heard import Name
-from services.contract.ranges import Ranges
+from services.collector import formatting
+from services.collector.evidence.client_groups import Comparison, Groups
+from services.collector.evidence.external_evidence import Name
+from services.contract.rangeset import Ranges
 
 
 def not_compared(groups: Groups) -> str:
@@ -24,7 +24,7 @@ def not_compared(groups: Groups) -> str:
         return f"numbers of {_names(alone)} are of their own connections: not compared{where}"
     if len(alone) == len(members):
         return f"{_names(alone)} have other records under the same numbers: not compared{where}"
-    parts = [f"({words.names(one)})" for one in members]
+    parts = [f"({formatting.names(one)})" for one in members]
     return f"{_names(parts)} have other records under the same numbers: not compared with each other{where}"
 
 
@@ -39,9 +39,9 @@ def conflict_sentences(comparison: Comparison, groups: Groups) -> tuple[int, tup
 
 
 def _sentence(key: Name, one: str, other: str, differing: Ranges) -> str:
-    which = f"{words.several(len(differing), 'number')}{'' if key is None else f' of {key}'}"
-    return f"{one} and {other} have different records under {which}: {words.ranges(differing)}"
+    which = f"{formatting.several(len(differing), 'number')}{'' if key is None else f' of {key}'}"
+    return f"{one} and {other} have different records under {which}: {formatting.ranges(differing)}"
 
 
 def _names(every: Sequence[str]) -> str:
-    return " and ".join(every) if len(every) == 2 else words.names(every)
+    return " and ".join(every) if len(every) == 2 else formatting.names(every)

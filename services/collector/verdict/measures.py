@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.collector.reconcile.account import Account
-from services.collector.reconcile.sums import catch_up
-from services.collector.reconcile.unknown import unknown_figures
+from services.collector.results.client_result import Account
+from services.collector.results.totals import catch_up
+from services.collector.verdict.unknown import unknown_figures
 from services.contract.histogram import Histogram
 from services.contract.summary import Totals
 

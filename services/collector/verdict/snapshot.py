@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.durations import Durations
-from services.collector.reconcile.summarise import judged
-from services.collector.reconcile.thresholds import Limit
-from services.collector.reconcile.timeline import draw
+from services.collector.evidence.run_evidence import RunBooks
+from services.collector.results.run_durations import Durations
+from services.collector.results.timeline import draw
+from services.collector.verdict.summary import judged
+from services.collector.verdict.thresholds import Limit
 from services.contract.summary import Summary
 from services.contract.timeline import Timeline
 

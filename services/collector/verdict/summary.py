@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from services.collector import words
-from services.collector.reconcile import checks, closing, feed_end, measures, onesided_checks, sums, unknown
-from services.collector.reconcile.account import Account, fault_order
-from services.collector.reconcile.accounts import accounts
-from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.case import Answer, Case
-from services.collector.reconcile.durations import Durations, measured
-from services.collector.reconcile.thresholds import Limit, judge
+from services.collector import formatting
+from services.collector.evidence.run_evidence import RunBooks
+from services.collector.results import totals as totals_of
+from services.collector.results.accounts import accounts
+from services.collector.results.client_result import Account, fault_order
+from services.collector.results.run_durations import Durations, measured
+from services.collector.verdict import checks, checks_connection, checks_external, consistency, measures, unknown
+from services.collector.verdict.check_types import Answer, Case
+from services.collector.verdict.thresholds import Limit, judge
 from services.contract.summary import (
     ClientSummary,
     Fault,
@@ -84,7 +85,7 @@ def _summary(
     taken: Durations | None,
 ) -> Summary:
     scheduled = books.ledger.rate != 0
-    totals = sums.totals(every, scheduled=scheduled)
+    totals = totals_of.totals(every, scheduled=scheduled)
     histograms = (taken or measured(books)).by_name()
     durations = {name: Quantiles.of(histogram) for name, histogram in histograms.items()}
     faults = sorted([*chain(*(account.faults for account in every)), *ledger_faults(books)], key=fault_order)
@@ -113,9 +114,9 @@ def _summary(
         transit_ns=durations["transit"],
         block_duration_ns=durations["block"],
         spread_ns=durations["spread"],
-        silence=sums.silence(every),
+        silence=totals_of.silence(every),
         clients=_clients(books, every, scheduled=scheduled),
-        missing_by_cause=sums.causes(every),
+        missing_by_cause=totals_of.causes(every),
         faults=faults,
         total=ledger.end.last if ledger.end else ledger.open.total if ledger.open else None,
         rate=ledger.rate,
@@ -128,7 +129,7 @@ def _clients(books: RunBooks, every: Sequence[Account], *, scheduled: bool) -> l
     made = []
     for account in every:
         books.rest()
-        made.append(sums.client(account, scheduled=scheduled))
+        made.append(totals_of.client(account, scheduled=scheduled))
     return made
 
 
@@ -136,7 +137,9 @@ def ledger_faults(books: RunBooks) -> list[Fault]:
     """Return what is wrong with the ledger's files. A copy has the same faults: told of the original."""
     if books.lacks_ledger:
         where = f"ledger/{books.run}"
-        return [Fault(file=where, line=0, kind="ledger_missing", client=None, missing=None, detail=closing.NO_LEDGER)]
+        return [
+            Fault(file=where, line=0, kind="ledger_missing", client=None, missing=None, detail=consistency.NO_LEDGER)
+        ]
     told: dict[tuple[object, ...], Fault] = {}
     for file in sorted(
         books.ledger.files, key=lambda file: (not file.is_well_named, len(file.source.name), file.source.name)
@@ -177,13 +180,13 @@ def _untrustworthy(case: Case) -> list[str]:
     ledger = case.books.ledger
     found = []
     if not ledger.opens and not case.books.is_one_sided:
-        found.append(closing.NO_LEDGER)
-    found += closing.residuals(case.accounts)
-    found += closing.several_servers(case.books, case.accounts)
+        found.append(consistency.NO_LEDGER)
+    found += consistency.residuals(case.accounts)
+    found += consistency.several_servers(case.books, case.accounts)
     if not any(account.log.messages for account in case.accounts):
-        found.append(f"nothing was measured: no client logged a message{feed_end.last_reasons(case)}")
-    found += onesided_checks.unfound_numbers(case)
-    found += closing.without_end(case.books)
+        found.append(f"nothing was measured: no client logged a message{checks_connection.last_reasons(case)}")
+    found += checks_external.unfound_numbers(case)
+    found += consistency.without_end(case.books)
     if any(end.reason == "abandoned" for end in ledger.ends.values()):
         found.append("the run was abandoned: it was interrupted and not continued")
     return found
@@ -195,28 +198,28 @@ def _broken(threshold: Threshold) -> str:
 
 def _headline(books: RunBooks, every: Sequence[Account], totals: Totals, durations: dict[str, Quantiles]) -> str:
     if books.lacks_ledger:
-        return closing.NO_LEDGER
+        return consistency.NO_LEDGER
     if books.is_one_sided:
         return unknown.headline(every, totals, durations["latency"].p99)
     if books.ledger.state in ("opened", "waiting"):
         wanted = books.ledger.wanted
         # The run may be waiting for more than are wanted: nobody says how many will come.
         some = "" if len(every) >= wanted else f"{len(every):,} of "
-        return f"waiting: {some}{words.several(max(wanted, len(every)), 'client')}"
+        return f"waiting: {some}{formatting.several(max(wanted, len(every)), 'client')}"
     # Where all was caught up there is a schedule, and no latency that could be told.
     timed = durations["latency"].p99 is not None or bool(totals.catch_up)
     p99 = durations["latency" if timed else "transit"].p99
     expected = totals.expected if books.ledger.ends else len(every) * _total(books)
     parts = [
-        words.several(len(every), "client"),
-        words.duration(totals.duration_ns),
+        formatting.several(len(every), "client"),
+        formatting.duration(totals.duration_ns),
         f"{totals.received:,} of {expected:,} delivered",
-        f"p99 {words.duration(p99)}",
+        f"p99 {formatting.duration(p99)}",
     ]
     parts += [f"{totals.catch_up:,} caught up"] if totals.catch_up else []
     left = [account.client for account in every if account.state == "left"]
     text = " · ".join(parts)
-    return text + (f", {len(left):,} left: {words.names(left)}" if left else "")
+    return text + (f", {len(left):,} left: {formatting.names(left)}" if left else "")
 
 
 def _with_late(headline: str, late: Sequence[str]) -> str:

@@ -6,9 +6,9 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from services.collector.reconcile.measures import CATCH_UP, CLIENTS, COUNTS, DURATIONS, LONGEST, OF_THE_RUN, RATE
-from services.collector.reconcile.thresholds import EVERY, OPERATORS, Limit
-from services.contract.fields import is_name
+from services.collector.verdict.measures import CATCH_UP, CLIENTS, COUNTS, DURATIONS, LONGEST, OF_THE_RUN, RATE
+from services.collector.verdict.thresholds import EVERY, OPERATORS, Limit
+from services.contract.scalars import is_name
 
 METRICS = (*DURATIONS, *LONGEST, *COUNTS, CATCH_UP, CLIENTS, RATE)
 STATISTICS = ("min", "avg", "med", "max")

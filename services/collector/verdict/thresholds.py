@@ -7,8 +7,8 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.collector import words
-from services.collector.reconcile.measures import CATCH_UP, LONGEST, RATE, Measures
+from services.collector import formatting
+from services.collector.verdict.measures import CATCH_UP, LONGEST, RATE, Measures
 from services.contract.summary import Threshold
 
 EVERY = "*"
@@ -105,5 +105,5 @@ class Limit:
 
     def _text(self, value: float) -> str:
         if self.statistic is not None or self.metric in LONGEST:
-            return words.duration(value)
-        return words.rate(value) if self.metric == RATE else words.number(value)
+            return formatting.duration(value)
+        return formatting.rate(value) if self.metric == RATE else formatting.number(value)

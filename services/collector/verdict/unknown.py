@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from services.collector import words
-from services.collector.reconcile.account import Account
-from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.onesided import CAUSES, HeardAccount
-from services.contract.fields import MAX_INTEGER
+from services.collector import formatting
+from services.collector.evidence.run_evidence import RunBooks
+from services.collector.results.client_result import Account
+from services.collector.results.client_result_external import CAUSES, HeardAccount
+from services.contract.scalars import MAX_INTEGER
 from services.contract.summary import Causes, ClientSummary, Summary, Totals
 
 
@@ -19,8 +19,8 @@ def headline(every: Sequence[Account], totals: Totals, p99_ns: int | None) -> st
     """Return the headline of a run in which nothing is wrong."""
     numbered = any(isinstance(account, HeardAccount) and account.is_numbered for account in every)
     received = f"{totals.received:,} of {totals.expected:,}" if numbered else f"{totals.received:,} messages"
-    parts = [words.several(len(every), "client"), words.duration(totals.duration_ns), f"{received} received"]
-    parts += [f"p99 {words.duration(p99_ns)} from the sender's time"] if p99_ns is not None else []
+    parts = [formatting.several(len(every), "client"), formatting.duration(totals.duration_ns), f"{received} received"]
+    parts += [f"p99 {formatting.duration(p99_ns)} from the sender's time"] if p99_ns is not None else []
     restarts = sum(account.restarts for account in every if isinstance(account, HeardAccount))
     parts += [f"sequences begun again: {restarts:,}"] if restarts else []
     parts.append("the feed is not ours" + ("" if numbered else ": without numbers nothing is said to be complete"))

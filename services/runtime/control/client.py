@@ -16,7 +16,7 @@ from websockets.typing import Subprotocol
 
 from services.contract import wire
 from services.contract.errors import PeerError
-from services.runtime.wishes import Declined, Unreachable
+from services.runtime.control.commands import Declined, Unreachable
 
 _CLOSE_SECONDS = 0.5
 

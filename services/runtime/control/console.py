@@ -14,11 +14,11 @@ from typing import Protocol
 
 from services.contract import wire
 from services.contract.summary import EXIT_ABORTED, EXIT_BAD_SETTINGS
-from services.runtime import token
+from services.runtime.control import token
+from services.runtime.control.commands import COMMANDS, NOT_OURS, Declined, NoWish, Unreachable, parse, standing
+from services.runtime.control.typed import Typed
 from services.runtime.errors import BadSettings
 from services.runtime.settings import BY_NAME, is_foreign, read
-from services.runtime.typed import Typed
-from services.runtime.wishes import COMMANDS, NOT_OURS, Declined, NoWish, Unreachable, parse, standing
 
 ANSWER_SECONDS = 5.0
 LOOK_SECONDS = 1.0
@@ -102,7 +102,7 @@ def _set(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class Line(Protocol):
-    """A line to the server: `services.runtime.control.Line`."""
+    """A line to the server: `services.runtime.control.client.Line`."""
 
     welcome: wire.Welcome | None
     unasked: Callable[[wire.FromServer], None]

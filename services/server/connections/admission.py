@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from websockets.exceptions import ConnectionClosed
 
 from services.contract import ledger, wire
-from services.contract.fields import utc_us
-from services.server.connection import FeedConnection
-from services.server.session import Session
+from services.contract.scalars import utc_us
+from services.server.connections.connection import FeedConnection
+from services.server.connections.subscription import Session
 from services.server.stream import Stream
 
 log = logging.getLogger(__name__)

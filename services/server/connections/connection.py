@@ -17,12 +17,12 @@ from websockets.frames import Frame as WebSocketFrame
 from websockets.protocol import State
 
 from services.contract import wire
-from services.runtime.allowance import Allowance
 from services.runtime.clock import Clock
+from services.runtime.rate_limit import Allowance
 from services.runtime.reading import SharedReads
-from services.runtime.stamps import Stamps
-from services.server.places import Places, most_connections
-from services.server.refusals import Refusals
+from services.runtime.websocket_io import Stamps
+from services.server.connections.connection_limit import Places, most_connections
+from services.server.connections.refusals import Refusals
 
 WRITE_LIMIT = (256 * 1024, 64 * 1024)
 """Bytes buffered in this process above which a peer is sent nothing more, and below which it is again."""

@@ -9,13 +9,13 @@ from websockets.exceptions import ConnectionClosed
 from services.contract import ledger, wire
 from services.contract.blocklog import MAX_BLOCK
 from services.contract.errors import PeerError
-from services.contract.ranges import Ranges
-from services.runtime.allowance import Allowance
-from services.server import wishes
-from services.server.admit import Admission, Refused
-from services.server.connection import FeedConnection, nothing
-from services.server.refusals import Cause
-from services.server.session import Session
+from services.contract.rangeset import Ranges
+from services.runtime.rate_limit import Allowance
+from services.server.connections import control as operator_control
+from services.server.connections.admission import Admission, Refused
+from services.server.connections.connection import FeedConnection, nothing
+from services.server.connections.refusals import Cause
+from services.server.connections.subscription import Session
 from services.server.stream import Stream
 
 SUBSCRIPTIONS_AT_ONCE, SUBSCRIPTIONS_PER_SECOND = 10, 1 / 6
@@ -207,8 +207,8 @@ class Conversation:
             detail = "control is for loopback or the holder of the token"
             raise Refused(wire.Error(code="unauthorized", detail=detail), wire.CLOSE_UNAUTHORIZED)
         try:
-            answer: wire.Frame = wishes.grant(control, self._stream, self._connection.peer)
-        except wishes.Declined as declined:
+            answer: wire.Frame = operator_control.grant(control, self._stream, self._connection.peer)
+        except operator_control.Declined as declined:
             # A slip of the operator's hand is no breach of the protocol: the connection stays.
             answer = declined.frame
         self._connection.say(answer)

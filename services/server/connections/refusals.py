@@ -7,8 +7,8 @@ import time
 from collections import Counter, defaultdict
 from typing import Literal, get_args
 
-from services.runtime.allowance import Allowance
 from services.runtime.jsonlogs import Sparingly
+from services.runtime.rate_limit import Allowance
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from services.contract import ledger, wire
-from services.server.batches import Batch
-from services.server.connection import FeedConnection
-from services.server.run import Run
+from services.server.connections.connection import FeedConnection
+from services.server.feed.batch_cache import Batch
+from services.server.runs.run import Run
 
 _STRIDE_AT_LEAST = 32
 _STRIDE_FLAT_OUT = 65_536

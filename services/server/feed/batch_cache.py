@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
-from services.contract.fields import digest, digest_text
+from services.contract.scalars import digest, digest_text
 from services.contract.wire import MAX_FRAME
-from services.server.generate import Feed
-from services.server.schedule import Schedule, Stretch
+from services.server.feed.generator import Feed
+from services.server.feed.schedule import Schedule, Stretch
 
 STEP = 768
 """A client that lags gets batches that end at multiples of this, so that others who lag share them."""

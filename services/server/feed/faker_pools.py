@@ -16,7 +16,7 @@ from faker import Faker
 from faker.exceptions import BaseFakerException
 
 from services.contract.wire import MAX_RECORD
-from services.server.schema import BadSchema, Field, Schema
+from services.server.feed.record_schema import BadSchema, Field, Schema
 
 POOL = 1024
 """Values in a pool. A power of two, so that a place in it is so many bits of a random number."""

@@ -19,11 +19,11 @@ from typing import NamedTuple
 
 import faker
 
-from services.contract.fields import Span, digest, digest_text
-from services.contract.ranges import Ranges
+from services.contract.rangeset import Ranges
+from services.contract.scalars import Span, digest, digest_text
 from services.contract.wire import MAX_RECORD
-from services.server.pools import POOL, fill
-from services.server.schema import PAD, BadSchema, Schema, load
+from services.server.feed.faker_pools import POOL, fill
+from services.server.feed.record_schema import PAD, BadSchema, Schema, load
 
 CHUNK = 1024
 FAKER_VERSION = str(faker.VERSION)

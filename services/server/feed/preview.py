@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.runtime import command
+from services.runtime import cli
 from services.runtime.settings import BY_NAME
-from services.server.generate import CHUNK, FAKER_VERSION, Feed
+from services.server.feed.generator import CHUNK, FAKER_VERSION, Feed
 from services.server.settings import ServerSettings
 
 PROGRAM = "python -m services.server"
@@ -45,9 +45,9 @@ class Speed(NamedTuple):
     bytes: float
 
 
-def add(commands: command.Commands) -> None:
+def add(commands: cli.Commands) -> None:
     """Add the command."""
-    parser = command.add(
+    parser = cli.add(
         commands,
         PROGRAM,
         "preview",

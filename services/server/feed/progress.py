@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from services.contract import ledger
-from services.runtime.plan import Plan, Stage
+from services.runtime.rate_plan import Plan, Stage
 
 
 class Turn(NamedTuple):

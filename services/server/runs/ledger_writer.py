@@ -13,11 +13,11 @@ from pathlib import Path
 
 from services.contract import ledger
 from services.contract.errors import LineError, MalformedLine, TornLine, UnsupportedVersion
-from services.contract.fields import MAX_INTEGER, utc_us
 from services.contract.histogram import Histogram
-from services.contract.line import FIRST
+from services.contract.jsonl import FIRST
+from services.contract.scalars import MAX_INTEGER, utc_us
 from services.runtime.files import LineFile, make_folder
-from services.runtime.lines import InTheWay, Line, lines, open_regular
+from services.runtime.regular_files import InTheWay, Line, lines, open_regular
 
 log = logging.getLogger(__name__)
 

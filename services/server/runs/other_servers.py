@@ -19,11 +19,11 @@ from typing import NamedTuple
 
 from services.contract import ledger
 from services.contract.errors import LineError
-from services.contract.fields import run_order, utc_us
+from services.contract.scalars import run_order, utc_us
 from services.runtime.errors import AnotherServer
 from services.runtime.files import run_folders
-from services.server import process
-from services.server.process import Process
+from services.server.runs import process_identity
+from services.server.runs.process_identity import Process
 
 WATCH_SECONDS = 6.0
 """A ledger that has not changed for so long belongs to no live server: three times the interval of the touches."""
@@ -109,7 +109,7 @@ def watch(root: Path, stopped: Callable[[], bool] = lambda: False) -> Look:
         AnotherServer: a ledger of the newest run was changed meanwhile.
         Stopped: it was asked to stop.
     """
-    seen, reader = look(root), process.own()
+    seen, reader = look(root), process_identity.own()
     suspects = _not_continued(root / seen.run, seen, seen.recent(_file_system_ns(root))) if seen.ledgers else []
     until = time.monotonic() + WATCH_SECONDS
     while suspects := [name for name in suspects if not _is_over(root / seen.run / name, reader)]:
@@ -192,10 +192,10 @@ def _is_over(path: Path, reader: Process | None) -> bool:
             lines = file.read(_TAIL_BYTES).splitlines(keepends=True)
     except OSError:
         return False
-    writer = process.parsed(first.process) if isinstance(first, ledger.Open) else None
+    writer = process_identity.parsed(first.process) if isinstance(first, ledger.Open) else None
     if writer is not None and writer == reader:
         return True
-    return _is_stopping(lines) or process.is_gone(writer, reader)
+    return _is_stopping(lines) or process_identity.is_gone(writer, reader)
 
 
 def _is_stopping(lines: Sequence[bytes]) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from services.contract import ledger
-from services.contract.fields import utc_us
-from services.server.book import RunBook
+from services.contract.scalars import utc_us
+from services.server.runs.run_state import RunBook
 
 _UNREADABLE = "a line of its ledger is whole and cannot be understood"
 _UNPLAYABLE = "its ledger holds a schedule that cannot be played"

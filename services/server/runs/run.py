@@ -7,13 +7,13 @@ import logging
 from collections.abc import Callable
 
 from services.contract import ledger, wire
-from services.contract.fields import utc_text
 from services.contract.histogram import Histogram
+from services.contract.scalars import utc_text
 from services.runtime.clock import Clock
-from services.runtime.strain import Window
-from services.server.book import RunBook
-from services.server.generate import Feed
-from services.server.ledger import LedgerWriter, Then
+from services.runtime.saturation import Window
+from services.server.feed.generator import Feed
+from services.server.runs.ledger_writer import LedgerWriter, Then
+from services.server.runs.run_state import RunBook
 from services.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)

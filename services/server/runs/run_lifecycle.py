@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from services.contract import ledger
-from services.server.expected import Expected
-from services.server.run import Run
+from services.server.runs.expected_clients import Expected
+from services.server.runs.run import Run
 
 JOIN_QUIET_SECONDS = 1.0
 """Containers of one ``up`` come within moments of each other: unless ``CLIENTS`` says how many there are, the clock

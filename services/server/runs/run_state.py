@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from services.contract import ledger
-from services.contract.fields import MAX_INTEGER
-from services.contract.ranges import Ranges
+from services.contract.rangeset import Ranges
+from services.contract.scalars import MAX_INTEGER
 from services.contract.wire import State
-from services.server.progress import Progress
-from services.server.schedule import Schedule, Stretch
+from services.server.feed.progress import Progress
+from services.server.feed.schedule import Schedule, Stretch
 
 MOST_FORMER = 16
 """How many processes that had a name before are remembered."""

@@ -7,18 +7,18 @@ import logging
 from pathlib import Path
 
 from services.contract import ledger
-from services.contract.fields import utc_text
+from services.contract.scalars import utc_text
 from services.runtime.clock import STEP_NS, Clock
-from services.runtime.strain import Strain
+from services.runtime.saturation import Strain
 from services.runtime.version import SOFTWARE
-from services.server import another, process
-from services.server.another import Look
-from services.server.book import RunBook
-from services.server.generate import FAKER_VERSION, Feed
-from services.server.ledger import LedgerWriter, entries, last_alive_us
-from services.server.past import Past
-from services.server.pools import POOL
-from services.server.run import Run
+from services.server.feed.faker_pools import POOL
+from services.server.feed.generator import FAKER_VERSION, Feed
+from services.server.runs import other_servers, process_identity
+from services.server.runs.ledger_writer import LedgerWriter, entries, last_alive_us
+from services.server.runs.other_servers import Look
+from services.server.runs.past import Past
+from services.server.runs.run import Run
+from services.server.runs.run_state import RunBook
 from services.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Runs:
     ) -> None:
         self.root, self.feed, self.settings, self.clock, self.strain = root, feed, settings, clock, strain
         self.boot, self.instance = boot, instance
-        self._process = process.own()
+        self._process = process_identity.own()
 
     def begin(self, seen: Look | None = None) -> Run:
         """Continue the newest run when it was interrupted and can be continued; otherwise open a new one.
@@ -52,16 +52,16 @@ class Runs:
             AnotherServer: another server plays in this folder.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        seen = another.watch(self.root) if seen is None else seen
+        seen = other_servers.watch(self.root) if seen is None else seen
         while True:
-            with another.turn(self.root):
-                if not another.look(self.root).has_changed_since(seen):
+            with other_servers.turn(self.root):
+                if not other_servers.look(self.root).has_changed_since(seen):
                     return self._begin()
             # Another server that starts at the same time was first. Watched without the lock: others wait for it.
-            seen = another.watch(self.root)
+            seen = other_servers.watch(self.root)
 
     def _begin(self) -> Run:
-        if newest := another.newest_run(self.root):
+        if newest := other_servers.newest_run(self.root):
             past = Past(entries(self.root / newest))
             self._never_back(past.last_us)
             if past.opening is not None and not past.ended:

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from services.client.entries import Conditions
-from services.client.offset import Estimate
+from services.client.block_encoder import Conditions
+from services.client.clock_sync import Estimate
 from services.client.received import Received
 from services.contract import blocklog, wire
-from services.contract.fields import digest, digest_text
-from services.contract.line import FIRST
+from services.contract.jsonl import FIRST
+from services.contract.scalars import digest, digest_text
 from services.runtime.clock import Clock
 from services.runtime.files import LineFile
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.client.answers import Answers
-from services.client.offset import Offset
+from services.client.clock_sync import Offset
 from services.contract import wire
 from tests.unit.client.stand import batch
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from services.client import app
-from services.client.foreign.listener import Listener
+from services.client.external.subscriber import Listener
 from services.client.settings import ClientSettings
 from services.client.subscriber import Subscriber
 from services.runtime.errors import UnwritableFolder
-from services.runtime.strain import Strain
+from services.runtime.saturation import Strain
 
 
 def settings(volumes: Path, **environment: str) -> ClientSettings:

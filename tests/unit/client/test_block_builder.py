@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.cut import Cut, Cutter
+from services.client.block_builder import Cut, Cutter
 from services.client.received import Received
 from tests.unit.client.stand import arrived, record, runs_of
 

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import msgspec
 
-from services.client import entries
-from services.client.cut import Cut, Cutter
-from services.client.history import Tail
-from services.client.offset import Estimate
+from services.client import block_encoder
+from services.client.block_builder import Cut, Cutter
+from services.client.clock_sync import Estimate
 from services.client.received import Received
+from services.client.recovery import Tail
 from services.contract import blocklog
-from services.contract.fields import utc_us
-from services.contract.line import FIRST, fields, seal
+from services.contract.jsonl import FIRST, fields, seal
+from services.contract.scalars import utc_us
 from tests.unit.client.stand import RUN, START_NS, START_US, arrived, conditions, record
 
-PLACE = entries.Place(RUN, "client-1", 3)
+PLACE = block_encoder.Place(RUN, "client-1", 3)
 
 
 def test_a_block_tells_what_was_received() -> None:
@@ -25,7 +25,7 @@ def test_a_block_tells_what_was_received() -> None:
     cutter = Cutter[Received](3, 2**20, 5, 0)
     list(cutter.add(arrived(2)))
     (cut,) = cutter.add(arrived(4, 5, at_ns=START_NS + 2_500_000))
-    block = entries.block(PLACE, replace(cut, number=9, idle_ns=77), (1, 2, [(7, 8)]), Estimate(-5, 6))
+    block = block_encoder.block(PLACE, replace(cut, number=9, idle_ns=77), (1, 2, [(7, 8)]), Estimate(-5, 6))
 
     assert (RUN, "client-1", 3, 9, 2, 5, 3, [(1, 1), (3, 3)], 1, 2, [(7, 8)], "count") == (
         *(block.run, block.client, block.session, block.block, block.first, block.last, block.count),
@@ -45,7 +45,7 @@ def test_digest_is_in_the_order_of_seq() -> None:
         cutter = Cutter[Received](3, 2**20, 5, 0)
         for seq in order:
             cuts += cutter.add(arrived(seq))
-    digests = {entries.block(PLACE, cut, (0, 0, []), Estimate(0, 0)).digest for cut in cuts}
+    digests = {block_encoder.block(PLACE, cut, (0, 0, []), Estimate(0, 0)).digest for cut in cuts}
 
     assert {blocklog.records_digest([record(seq) for seq in (1, 2, 3)])} == digests
 
@@ -55,7 +55,7 @@ def test_messages_stand_in_the_order_received() -> None:
     cutter = Cutter[Received](4, 2**20, 5, 0)
     list(cutter.add(arrived(7, 8)))
     (cut,) = cutter.add(arrived(3, 4, at_ns=START_NS + 1_000))
-    made = entries.block(PLACE, cut, (0, 0, []), Estimate(0, 0))
+    made = block_encoder.block(PLACE, cut, (0, 0, []), Estimate(0, 0))
     line, _ = seal(msgspec.json.encode(fields(made)), FIRST)
     _, block = blocklog.codec.decode(line)
 
@@ -70,7 +70,7 @@ def test_messages_stand_in_the_order_received() -> None:
 def test_the_first_line_tells_the_conditions(tmp_path: Path) -> None:
     """The first line says whose log it is, where it resumes, how it syncs, and what earlier sessions left."""
     tails = [Tail(tmp_path / "0001-0001.jsonl", 100, 7)]
-    opening = entries.opening(PLACE, 4, 50, conditions(tmp_path), tails, START_US)
+    opening = block_encoder.opening(PLACE, 4, 50, conditions(tmp_path), tails, START_US)
 
     assert (RUN, "client-1", 3, 1, "one", 4, 10, "block", 50, "boot", "host") == (
         *(opening.run, opening.client, opening.session, opening.segment, opening.instance, opening.fence),
@@ -79,5 +79,5 @@ def test_the_first_line_tells_the_conditions(tmp_path: Path) -> None:
     assert [blocklog.Torn("0001-0001.jsonl", 7)] == opening.torn
     assert "2026-11-22T07:30:00.000000Z" == opening.opened_at
     assert opening.attempted_at is None
-    tried = entries.opening(PLACE, 4, 50, conditions(tmp_path), tails, START_US + 9, START_US)
+    tried = block_encoder.opening(PLACE, 4, 50, conditions(tmp_path), tails, START_US + 9, START_US)
     assert "2026-11-22T07:30:00.000000Z" == tried.attempted_at

@@ -16,17 +16,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.cut import Cutter
-from services.client.entries import Place, block, opening
+from services.client.block_builder import Cutter
+from services.client.block_encoder import Place, block, opening
+from services.client.block_log import BlockLog
 from services.client.fence import Superseded
-from services.client.history import Tail
 from services.client.received import Received
-from services.client.write import BlockLog
-from services.contract import blocklog, foreign
-from services.contract.fields import utc_text
-from services.contract.line import FIRST
+from services.client.recovery import Tail
+from services.contract import blocklog, external_blocklog
+from services.contract.jsonl import FIRST
+from services.contract.scalars import utc_text
 from services.runtime.files import LineFile
-from services.runtime.strain import Strain
+from services.runtime.saturation import Strain
 from tests.poll import poll_until
 from tests.unit.client.stand import (
     EXACT,
@@ -88,7 +88,9 @@ def write_all(
     return durable
 
 
-def end_well(log: BlockLog[blocklog.BlockHeader] | BlockLog[foreign.HeardHeader | foreign.Connection]) -> None:
+def end_well(
+    log: BlockLog[blocklog.BlockHeader] | BlockLog[external_blocklog.HeardHeader | external_blocklog.Connection],
+) -> None:
     """End the log, however often the disk refuses."""
     for _ in range(60):
         try:
@@ -162,7 +164,7 @@ def check_ends(folder: Path) -> None:
     """Assert that what every last line says of its file is so."""
     for path in folder.glob("*.jsonl"):
         *before, last = path.read_bytes().splitlines(keepends=True) or [b""]
-        entry = foreign.EitherFeed.decode(last)[1] if last else None
+        entry = external_blocklog.EitherFeed.decode(last)[1] if last else None
         if isinstance(entry, blocklog.End):
             counts = [it["count"] for it in map(json.loads, before) if it["kind"] == "block"]
             text = b"".join(before)
@@ -363,22 +365,22 @@ def test_nothing_is_written_beside_another_process(tmp_path: Path, monkeypatch: 
     assert log.waiting
 
 
-def foreign_lines(count: int = COUNT) -> Iterator[foreign.WrittenHeard | foreign.Connection]:
+def foreign_lines(count: int = COUNT) -> Iterator[external_blocklog.WrittenHeard | external_blocklog.Connection]:
     """Yield lines of an external feed: every block of three messages stands between two lines of its connection."""
     for number in range(1, count + 1):
         yield connection_line(number, "opened")
-        messages = [foreign.HeardMessage(seq, "", None, msgspec.Raw(b"{}")) for seq in range(3)]
-        yield foreign.WrittenHeard(
+        messages = [external_blocklog.HeardMessage(seq, "", None, msgspec.Raw(b"{}")) for seq in range(3)]
+        yield external_blocklog.WrittenHeard(
             run=RUN, client="client-1", session=1, block=number, heard=(3 * number - 2, 3 * number), first=0, last=2,
             count=3, connection=number, closed_by="connection", started_at="", ended_at="", duration_ns=0, idle_ns=0,
-            digest=foreign.messages_digest(messages), messages=msgspec.Raw(msgspec.json.encode(messages)),
+            digest=external_blocklog.messages_digest(messages), messages=msgspec.Raw(msgspec.json.encode(messages)),
         )  # fmt: skip
         yield connection_line(number, "closed")
 
 
-def connection_line(number: int, event: foreign.ConnectionEvent) -> foreign.Connection:
+def connection_line(number: int, event: external_blocklog.ConnectionEvent) -> external_blocklog.Connection:
     """Return a line that tells of a connection."""
-    return foreign.Connection(
+    return external_blocklog.Connection(
         run=RUN, client="client-1", session=1, connection=number, event=event, at=utc_text(START_US), connected=True
     )
 
@@ -392,8 +394,8 @@ def check_foreign_refusals(refuses: set[int], fsync: Fsync, segment: int) -> Non
         patched.setattr(blocklog, "SEGMENT_BYTES", segment)
         native = opening(PLACE, 0, 0, conditions(folder, fsync=fsync), [], START_US)
         given = {field: getattr(native, field) for field in native.__struct_fields__}
-        first = foreign.Open(**given, foreign=foreign.Feed(url="ws://feed"))
-        log = BlockLog[foreign.HeardHeader | foreign.Connection](
+        first = external_blocklog.Open(**given, foreign=external_blocklog.Feed(url="ws://feed"))
+        log = BlockLog[external_blocklog.HeardHeader | external_blocklog.Connection](
             LineFile(folder / blocklog.file_name(1, 1)), first, StoppedClock(), Strain().window()
         )
         disk, durable = Disk(refuses).put_under(patched), []
@@ -420,15 +422,15 @@ def line_of(entry: object) -> tuple[object, ...]:
     return tuple(getattr(entry, name, None) for name in ("connection", "block", "event"))
 
 
-def foreign_entries(folder: Path) -> list[foreign.HeardBlock | foreign.Connection]:
+def foreign_entries(folder: Path) -> list[external_blocklog.HeardBlock | external_blocklog.Connection]:
     """Return blocks and lines of connections in order, after checking the chain."""
     found, prev = [], FIRST
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_bytes().splitlines(keepends=True):
-            sealed, entry = foreign.codec.decode(line)
+            sealed, entry = external_blocklog.codec.decode(line)
             assert prev == sealed.prev
             prev = sealed.crc
-            if isinstance(entry, foreign.HeardBlock | foreign.Connection):
+            if isinstance(entry, external_blocklog.HeardBlock | external_blocklog.Connection):
                 found.append(entry)
     return found
 

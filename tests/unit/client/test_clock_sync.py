@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.offset import _KEPT, Estimate, Offset
+from services.client.clock_sync import _KEPT, Estimate, Offset
 
 delays = st.integers(0, 5_000_000)
 exchanges = st.lists(st.tuples(delays, delays, delays), min_size=1, max_size=40)

@@ -8,10 +8,10 @@ import socket
 import pytest
 from websockets.asyncio.server import serve
 
-from services.client import reach as module
+from services.client import dial as module
 from services.client.connection import connect_to
+from services.client.dial import reach
 from services.client.lookup import Lookup
-from services.client.reach import reach
 from services.runtime.clock import Clock
 
 

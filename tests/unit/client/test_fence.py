@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from services.client import fence
-from services.client.entries import Place, opening
+from services.client.block_encoder import Place, opening
 from services.client.fence import Fence, Superseded
 from services.contract import blocklog
 from services.contract.blocklog import file_name
-from services.contract.line import FIRST
+from services.contract.jsonl import FIRST
 from tests.unit.client.stand import RUN, START_US, conditions
 
 

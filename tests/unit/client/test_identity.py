@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.client.identity import base_name, identities
-from services.contract.fields import is_name
+from services.contract.scalars import is_name
 
 SIZES = (10, 25, 50)
 

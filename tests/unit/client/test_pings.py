@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.client.offset import Estimate
+from services.client.clock_sync import Estimate
 from services.client.pings import FIRST_PINGS, Pings
 from services.contract import wire
 from tests.unit.client.stand import START_NS, START_US, StoppedClock

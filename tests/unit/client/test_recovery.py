@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from services.client import history
-from services.client.cut import Cutter
-from services.client.entries import Place, block, opening
+from services.client import recovery
+from services.client.block_builder import Cutter
+from services.client.block_encoder import Place, block, opening
+from services.client.block_log import BlockLog
 from services.client.received import Received
-from services.client.write import BlockLog
 from services.contract import blocklog
 from services.runtime.files import LineFile
 from services.runtime.jsonlogs import Once
@@ -43,28 +43,28 @@ def session(folder: Path, number: int, blocks: list[list[int]], *, ended: bool =
 @pytest.fixture(autouse=True)
 def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each test be the first to find something."""
-    monkeypatch.setattr(history, "_told", Once())
+    monkeypatch.setattr(recovery, "_told", Once())
 
 
 def test_no_folder_no_history(tmp_path: Path) -> None:
     """A client that never logged holds nothing."""
-    found = history.read(tmp_path / "missing")
+    found = recovery.read(tmp_path / "missing")
 
     assert ([], [], []) == (list(found.held), found.receipts, found.tails)
-    assert 0 == history.last_session(tmp_path / "missing")
+    assert 0 == recovery.last_session(tmp_path / "missing")
 
 
 def test_all_sessions_are_read(tmp_path: Path) -> None:
     """What is held is what all sessions' blocks hold, gaps left out, with a receipt for each block."""
     blocks = session(tmp_path, 1, [[1, 2, 3], [5, 6]]) + session(tmp_path, 2, [[8, 9]])
-    found = history.read(tmp_path)
+    found = recovery.read(tmp_path)
 
     assert [(1, 3), (5, 6), (8, 9)] == list(found.held)
-    assert [history.receipt_of(it) for it in blocks] == found.receipts
+    assert [recovery.receipt_of(it) for it in blocks] == found.receipts
     assert [(1, 1, 1, 3, 3), (1, 2, 5, 6, 2), (2, 1, 8, 9, 2)] == [
         (it.session, it.block, it.first, it.last, it.count) for it in found.receipts
     ]
-    assert 2 == history.last_session(tmp_path)
+    assert 2 == recovery.last_session(tmp_path)
 
 
 @pytest.mark.parametrize("kept", range(1, 400, 37))
@@ -74,20 +74,20 @@ def test_a_torn_tail_is_found(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "0001-0001.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[1] + lines[2][:kept])
-    found = history.read(tmp_path)
+    found = recovery.read(tmp_path)
 
     assert [(1, 2)] == list(found.held)
-    assert [history.Tail(path, len(lines[0] + lines[1]), kept)] == found.tails
-    history.cut_off(found.tails[0])
+    assert [recovery.Tail(path, len(lines[0] + lines[1]), kept)] == found.tails
+    recovery.cut_off(found.tails[0])
     assert lines[0] + lines[1] == path.read_bytes()
-    assert [] == history.read(tmp_path).tails
+    assert [] == recovery.read(tmp_path).tails
 
 
 def test_an_empty_file_is_valid(tmp_path: Path) -> None:
     """A file that was only claimed has no history, no tail, and takes its number."""
     (tmp_path / "0003-0001.jsonl").touch()
 
-    assert ([], 3) == (history.read(tmp_path).tails, history.last_session(tmp_path))
+    assert ([], 3) == (recovery.read(tmp_path).tails, recovery.last_session(tmp_path))
 
 
 def test_a_file_without_a_newline_is_all_tail(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_file_without_a_newline_is_all_tail(tmp_path: Path) -> None:
     path = tmp_path / "0001-0001.jsonl"
     path.write_bytes(b'{"crc":"x')
 
-    assert [history.Tail(path, 0, 9)] == history.read(tmp_path).tails
+    assert [recovery.Tail(path, 0, 9)] == recovery.read(tmp_path).tails
 
 
 def test_a_damaged_line_is_no_history(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_damaged_line_is_no_history(tmp_path: Path) -> None:
     path = tmp_path / "0001-0001.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"id":3', b'"id":4'))
 
-    assert [(1, 2), (5, 6)] == list(history.read(tmp_path).held)
+    assert [(1, 2), (5, 6)] == list(recovery.read(tmp_path).held)
 
 
 def test_what_stands_behind_damage_is_doubted(tmp_path: Path) -> None:
@@ -116,10 +116,10 @@ def test_what_stands_behind_damage_is_doubted(tmp_path: Path) -> None:
         damaged.write_bytes(damaged.read_bytes().replace(hidden, bytes(6)))
     path = tmp_path / "0002-0001.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
-    doubted, whole = history.read(tmp_path), history.read(tmp_path, doubt=False)
+    doubted, whole = recovery.read(tmp_path), recovery.read(tmp_path, doubt=False)
 
     assert ([(3, 4)], True) == (list(doubted.held), doubted.doubted)
-    assert [history.Tail(path, len(lines[0] + lines[1]), len(lines[2] + lines[3]))] == doubted.tails
+    assert [recovery.Tail(path, len(lines[0] + lines[1]), len(lines[2] + lines[3]))] == doubted.tails
     assert ([(3, 4), (7, 8)], [], False) == (list(whole.held), whole.tails, whole.doubted)
 
 
@@ -129,7 +129,7 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.jsonl").write_text("mine\n")
     (tmp_path / "0009-0001.jsonl.bak").write_text("old\n")
 
-    assert ([(1, 2)], 1) == (list(history.read(tmp_path).held), history.last_session(tmp_path))
+    assert ([(1, 2)], 1) == (list(recovery.read(tmp_path).held), recovery.last_session(tmp_path))
 
 
 def test_what_is_read_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def test_what_is_read_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("os.fsync", refuse)
     with pytest.raises(OSError, match="Input/output"):
-        history.read(tmp_path)
+        recovery.read(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link", "folder", "dangling", "loop", "unnamed"])
@@ -160,13 +160,13 @@ def test_what_is_no_file_of_ours_is_passed_over(tmp_path: Path, kind: str, caplo
     else:
         path.symlink_to({"link": tmp_path / before[0], "dangling": tmp_path / "x", "loop": path}[kind])
     for _ in range(3):
-        assert [(1, 2)] == list(history.read(tmp_path).held)
-        assert [] == history.torn_tails(tmp_path) == history.read(tmp_path).tails
+        assert [(1, 2)] == list(recovery.read(tmp_path).held)
+        assert [] == recovery.torn_tails(tmp_path) == recovery.read(tmp_path).tails
     taken = [name for name in os.listdir(tmp_path) if name not in before]
-    file, number = history.claim(tmp_path)
+    file, number = recovery.claim(tmp_path)
     file.close()
 
-    assert {(1, 1)} == set(history.read(tmp_path).sizes) - {(number, 1)}
+    assert {(1, 1)} == set(recovery.read(tmp_path).sizes) - {(number, 1)}
     assert (2 if kind == "unnamed" else 10) == number
     assert ([] if kind == "unnamed" else ["file passed over"]) == caplog.messages
     assert taken == [path.name]
@@ -180,13 +180,13 @@ def test_a_giant_is_read_in_little_memory(tmp_path: Path, caplog: pytest.LogCapt
     os.truncate(giant, 3 * 2**30)
     tracemalloc.start()
     try:
-        found, tails = history.read(tmp_path), history.torn_tails(tmp_path)
+        found, tails = recovery.read(tmp_path), recovery.torn_tails(tmp_path)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
 
     assert ([(1, 4)], [], []) == (list(found.held), found.tails, tails)
-    assert history.sizes(tmp_path) == found.sizes
+    assert recovery.sizes(tmp_path) == found.sizes
     assert peak < 3 * blocklog.MAX_LINE
     assert ["file is no log of ours, its end is passed over"] == caplog.messages
 
@@ -196,27 +196,27 @@ def test_a_long_tail_is_found_from_its_end(tmp_path: Path) -> None:
     path = tmp_path / "0001-0001.jsonl"
     path.write_bytes(b"one\n" + b"x" * 700_000)
 
-    assert [history.Tail(path, 4, 700_000)] == history.torn_tails(tmp_path)
-    assert [history.Tail(path, 4, 700_000)] == history.read(tmp_path, doubt=False).tails
+    assert [recovery.Tail(path, 4, 700_000)] == recovery.torn_tails(tmp_path)
+    assert [recovery.Tail(path, 4, 700_000)] == recovery.read(tmp_path, doubt=False).tails
 
 
 def test_a_tail_that_may_not_be_cut_is_left(tmp_path: Path) -> None:
     """Of two tails the one that is a link by now is left, and the other is cut off and returned."""
     for name in ("0001-0001.jsonl", "0002-0001.jsonl"):
         (tmp_path / name).write_bytes(b"torn")
-    first, second = history.torn_tails(tmp_path)
+    first, second = recovery.torn_tails(tmp_path)
     first.path.unlink()
     first.path.symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").write_bytes(b"kept")
 
-    assert [second] == history.cut_all([first, second])
+    assert [second] == recovery.cut_all([first, second])
     assert (b"kept", b"") == ((tmp_path / "elsewhere").read_bytes(), second.path.read_bytes())
 
 
 def test_numbers_without_room_are_nobodys(tmp_path: Path) -> None:
     """A file that is numbered beyond what a frame can carry is passed over, and takes no number away."""
     session(tmp_path, 1, [[1, 2]])
-    for number in (history._MOST_CLAIMED + 1, 10**30):
+    for number in (recovery._MOST_CLAIMED + 1, 10**30):
         (tmp_path / f"{number}-0001.jsonl").write_text("junk\n")
 
-    assert 1 == history.last_session(tmp_path)
+    assert 1 == recovery.last_session(tmp_path)

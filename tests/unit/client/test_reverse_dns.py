@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client import pointer
-from services.client.pointer import answer, pointer_name, question
+from services.client import reverse_dns
+from services.client.reverse_dns import answer, pointer_name, question
 
 QUESTION = (
     b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x012\x010\x0218\x03172\x07in-addr\x04arpa\x00\x00\x0c\x00\x01"
@@ -96,8 +96,8 @@ def test_asks_the_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
                 server.sendto(data[:2] + ANSWER[2:], peer)
                 return super().recv(4096)
 
-        monkeypatch.setattr(pointer, "_PORT", server.getsockname()[1])
-        monkeypatch.setattr(pointer, "name_server", lambda _: "127.0.0.1")
+        monkeypatch.setattr(reverse_dns, "_PORT", server.getsockname()[1])
+        monkeypatch.setattr(reverse_dns, "name_server", lambda _: "127.0.0.1")
         monkeypatch.setattr(socket, "gethostbyname", lambda _: "172.18.0.2")
         monkeypatch.setattr(socket, "socket", Asking)
 
@@ -118,10 +118,10 @@ def answering(monkeypatch: pytest.MonkeyPatch, replies: list[bytes], *, docker: 
                 server.sendto(data[:2] + replies.pop(0), peer)
                 return super().recv(4096)
 
-        monkeypatch.setattr(pointer, "_PORT", server.getsockname()[1])
-        monkeypatch.setattr(pointer, "_AGAIN_SECONDS", 0.001)
-        monkeypatch.setattr(pointer, "name_server", lambda _: "127.0.0.1")
-        monkeypatch.setattr(pointer, "DOCKER", "127.0.0.1" if docker else "127.0.0.11")
+        monkeypatch.setattr(reverse_dns, "_PORT", server.getsockname()[1])
+        monkeypatch.setattr(reverse_dns, "_AGAIN_SECONDS", 0.001)
+        monkeypatch.setattr(reverse_dns, "name_server", lambda _: "127.0.0.1")
+        monkeypatch.setattr(reverse_dns, "DOCKER", "127.0.0.1" if docker else "127.0.0.11")
         monkeypatch.setattr(socket, "gethostbyname", lambda _: "172.18.0.2")
         monkeypatch.setattr(socket, "socket", Asking)
         yield
@@ -154,13 +154,13 @@ def test_a_container_waits_for_its_name_server(monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_silent_name_server_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a name server, and when none answers in time, there is no pointer."""
-    monkeypatch.setattr(pointer, "ASK_SECONDS", 0.05)
+    monkeypatch.setattr(reverse_dns, "ASK_SECONDS", 0.05)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
-        monkeypatch.setattr(pointer, "_PORT", silent.getsockname()[1])
-        monkeypatch.setattr(pointer, "name_server", lambda _: "127.0.0.1")
+        monkeypatch.setattr(reverse_dns, "_PORT", silent.getsockname()[1])
+        monkeypatch.setattr(reverse_dns, "name_server", lambda _: "127.0.0.1")
         assert pointer_name(0.01) is None
-    monkeypatch.setattr(pointer, "name_server", lambda _: None)
+    monkeypatch.setattr(reverse_dns, "name_server", lambda _: None)
 
     assert pointer_name(0.01) is None
 

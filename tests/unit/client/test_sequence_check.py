@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.check import Checker
-from services.contract.ranges import Ranges
+from services.client.sequence_check import Checker
+from services.contract.rangeset import Ranges
 
 batches = st.lists(st.tuples(st.integers(1, 60), st.integers(1, 20)), max_size=30)
 spans = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 10)).map(lambda it: (it[0], it[0] + it[1])), max_size=4)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from services.client import writer
-from services.client.account import Account, HoldsMore
-from services.client.offset import Estimate
+from services.client import write_queue
+from services.client.clock_sync import Estimate
+from services.client.session import Account, HoldsMore
 from services.contract import blocklog, wire
 from services.runtime.files import LineFile
 from tests.unit.client.stand import (
@@ -301,7 +301,7 @@ async def test_receipts_are_sent_again(tmp_path: Path, receipted: int, again: li
 
 async def test_a_block_without_its_sync_is_not_receipted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A block that is written and waits for its sync is not among the receipts that are sent again."""
-    monkeypatch.setattr(writer, "_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(write_queue, "_RETRY_SECONDS", 0.001)
     async with books(tmp_path, fsync="interval") as opened:
         opened.account.subscribed(1, 0)
         await opened.receive(1, 10)
@@ -315,7 +315,7 @@ async def test_a_block_without_its_sync_is_not_receipted(tmp_path: Path, monkeyp
 
 async def test_reading_stops_while_the_disk_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that refuses holds the reader up, in bounded memory; nothing is receipted, and nothing lost in the end."""
-    monkeypatch.setattr(writer, "_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(write_queue, "_RETRY_SECONDS", 0.001)
     async with books(tmp_path, block_size=1000) as opened:
         opened.account.subscribed(1, 0)
         await opened.receive(1, 1000)
@@ -343,7 +343,7 @@ async def test_reading_stops_while_the_disk_refuses(tmp_path: Path, monkeypatch:
 
 async def test_sealing_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that refuses the last line is asked again: the log ends well once it accepts."""
-    monkeypatch.setattr(writer, "_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(write_queue, "_RETRY_SECONDS", 0.001)
     async with books(tmp_path) as opened:
         opened.account.subscribed(1, 0)
         await opened.receive(1, 10)

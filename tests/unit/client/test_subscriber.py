@@ -14,11 +14,11 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from services.client import subscriber, writer
+from services.client import subscriber, write_queue
 from services.client.backoff import Backoff
 from services.client.subscriber import Subscriber
 from services.contract import blocklog, wire
-from services.contract.fields import utc_us
+from services.contract.scalars import utc_us
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import Sparingly
 from tests.unit.client.stand import (
@@ -43,7 +43,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten what a test would wait for."""
     monkeypatch.setattr(subscriber, "Backoff", lambda: Backoff(0.02))
     monkeypatch.setattr(subscriber, "_PING_SECONDS", 0.05)
-    monkeypatch.setattr(writer, "_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(write_queue, "_RETRY_SECONDS", 0.001)
 
 
 class Peer:
@@ -395,7 +395,7 @@ async def test_a_corrupt_batch_is_said_in_the_log(tmp_path: Path) -> None:
 
 async def test_reading_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the disk refuses only so much is taken from the connection; later all is there, in its order."""
-    monkeypatch.setattr(writer, "_SHARED_SYNC_MESSAGES", 20)
+    monkeypatch.setattr(write_queue, "_SHARED_SYNC_MESSAGES", 20)
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.grant()

@@ -1,4 +1,4 @@
-"""Tests of services/client/writer.py, over real files."""
+"""Tests of services/client/write_queue.py, over real files."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from services.client import writer
-from services.client.cut import Cutter
-from services.client.entries import Place, block, opening
+from services.client import write_queue
+from services.client.block_builder import Cutter
+from services.client.block_encoder import Place, block, opening
+from services.client.block_log import BlockLog
 from services.client.fence import Superseded
 from services.client.received import Received
-from services.client.write import BlockLog
-from services.client.writer import Writer
+from services.client.write_queue import Writer
 from services.contract import blocklog
 from services.runtime.files import LineFile
 from tests.unit.client.stand import (
@@ -107,8 +107,8 @@ async def test_blocks_are_durable_in_their_order(tmp_path: Path, fsync: str) -> 
 
 async def test_reading_waits_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the disk refuses only so much is kept; when it accepts again, nothing is lacking."""
-    monkeypatch.setattr(writer, "_RETRY_SECONDS", 0.001)
-    monkeypatch.setattr(writer, "_SHARED_SYNC_MESSAGES", 20)
+    monkeypatch.setattr(write_queue, "_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(write_queue, "_SHARED_SYNC_MESSAGES", 20)
     async with rig(tmp_path, block_size=10) as it:
         it.writer.begin(it.log)
         await until(lambda: len(entries(tmp_path)) == 1)
@@ -131,7 +131,7 @@ async def test_who_lost_the_name_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A process that another one has taken over from tells that, and not that the disk is full."""
-    monkeypatch.setattr(writer, "_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(write_queue, "_RETRY_SECONDS", 0.001)
 
     def fenced(_: BlockLog[blocklog.BlockHeader]) -> list[blocklog.Block]:
         raise Superseded(tmp_path, 7)

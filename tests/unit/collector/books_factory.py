@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
-from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.summarise import reconcile
-from services.collector.reconcile.thresholds import Limit
+from services.collector.evidence.run_evidence import RunBooks
 from services.collector.scan import Source
+from services.collector.verdict.summary import reconcile
+from services.collector.verdict.thresholds import Limit
 from services.contract import blocklog, ledger
-from services.contract.fields import utc_text
-from services.contract.line import FIRST, Kinds, LineStruct
+from services.contract.jsonl import FIRST, Kinds, LineStruct
+from services.contract.scalars import utc_text
 from services.contract.summary import Summary
 
 RUN = "20261122T073000Z"

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from services.collector.scan import Source
-from services.contract.fields import utc_text
-from services.contract.foreign import HeardMessage
+from services.contract.external_blocklog import HeardMessage
+from services.contract.scalars import utc_text
 from tests.unit.collector.books_factory import START_US
-from tests.unit.collector.reconcile.heard_factory import log
+from tests.unit.collector.heard_factory import log
 
 TICK_US = 10_000
 """Feeds here send a hundred records a second."""

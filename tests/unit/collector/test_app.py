@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.collector import app
-from services.collector.publish import store
+from services.collector.publish.files import run_files
 from services.collector.settings import CollectorSettings
 from services.contract import ledger
 from services.runtime.errors import PortInUse, UnwritableFolder
@@ -41,7 +41,7 @@ async def test_a_run_that_ended_just_now_is_followed_to_its_close(tmp_path: Path
     settings = CollectorSettings.read({"VOLUMES": str(tmp_path), "PAGE_PORT": "0"})
     stop = asyncio.Event()
     service = asyncio.create_task(app.main(settings, stop))
-    while (made := store.load(tmp_path, RUN)) is None:  # noqa: ASYNC110 - what is waited for has no event of its own
+    while (made := run_files.load(tmp_path, RUN)) is None:  # noqa: ASYNC110 - what is waited for has no event of its own
         await asyncio.sleep(0.01)
     stop.set()
     late = Writer(ledger.codec, ledger.codec.decode(files[ledger_source()][-1])[0].crc)
@@ -51,7 +51,7 @@ async def test_a_run_that_ended_just_now_is_followed_to_its_close(tmp_path: Path
 
     assert "ended" == made.state
     assert 0 == await asyncio.wait_for(service, 10)
-    made = store.load(tmp_path, RUN)
+    made = run_files.load(tmp_path, RUN)
     assert made is not None
     assert ("closed", "FAIL", True) == (made.state, made.verdict, "client-3" in made.headline)
 

@@ -1,4 +1,4 @@
-"""Tests of services/collector/modest.py."""
+"""Tests of services/collector/cpu_yield.py."""
 
 import os
 import subprocess
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.modest import MOST_WORK_SECONDS, NICE, REST_SECONDS, WORK_SECONDS, Rest
+from services.collector.cpu_yield import MOST_WORK_SECONDS, NICE, REST_SECONDS, WORK_SECONDS, Rest
 
 SAYS = """
 import os
-from services.collector.modest import give_way
+from services.collector.cpu_yield import give_way
 give_way()
 give_way()
 print(os.nice(0), open("/proc/self/autogroup").read() if os.path.exists("/proc/self/autogroup") else "")

@@ -1,4 +1,4 @@
-"""Tests of services/collector/words.py."""
+"""Tests of services/collector/formatting.py."""
 
 import os
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector import words
+from services.collector import formatting
 from services.contract.summary import Fault
 
 
@@ -18,7 +18,7 @@ from services.contract.summary import Fault
 )  # fmt: skip
 def test_durations_are_told_in_their_unit(value: int | None, text: str) -> None:
     """A duration has the unit that suits it."""
-    assert text == words.duration(value)
+    assert text == formatting.duration(value)
 
 
 @pytest.mark.parametrize(
@@ -27,27 +27,27 @@ def test_durations_are_told_in_their_unit(value: int | None, text: str) -> None:
 )
 def test_sizes_are_told_in_their_unit(value: int | None, text: str) -> None:
     """An amount of bytes has the unit that suits it."""
-    assert text == words.size(value)
+    assert text == formatting.size(value)
 
 
 @pytest.mark.parametrize(("value", "text"), [(30_000, "30,000"), (0.5, "0.5"), (1234.56, "1,235"), (7.0, "7")])
 def test_numbers_have_their_thousands_marked(value: float, text: str) -> None:
     """Large numbers are whole, small ones keep a decimal if they have one."""
-    assert text == words.number(value)
+    assert text == formatting.number(value)
 
 
 def test_ranges_are_cut_after_a_few() -> None:
     """The first three ranges are told and the others counted."""
     spans = [(1, 1), (3, 4), (6, 6), (8, 9), (11, 12)]
 
-    assert "1, 3–4, 6 and 2 more ranges" == words.ranges(spans)
-    assert "4,102–4,115" == words.ranges([(4102, 4115)])
+    assert "1, 3–4, 6 and 2 more ranges" == formatting.ranges(spans)
+    assert "4,102–4,115" == formatting.ranges([(4102, 4115)])
 
 
 def test_names_are_cut_after_a_few() -> None:
     """The first names are told and the others counted."""
-    assert "a, b and 1 more" == words.names(["a", "b", "c"], most=2)
-    assert "1 client, 2 clients" == f"{words.several(1, 'client')}, {words.several(2, 'client')}"
+    assert "a, b and 1 more" == formatting.names(["a", "b", "c"], most=2)
+    assert "1 client, 2 clients" == f"{formatting.several(1, 'client')}, {formatting.several(2, 'client')}"
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def test_names_are_cut_after_a_few() -> None:
 )
 def test_a_share_is_never_rounded_up(part: int, whole: int, text: str) -> None:
     """Only what is whole is 100 %."""
-    assert text == words.percent(part, whole)
+    assert text == formatting.percent(part, whole)
 
 
 @pytest.mark.parametrize(("rate", "text"), [(None, "-"), (0.5, "0.5 msg/s"), (1234.6, "1,235 msg/s")])
 def test_a_rate_has_its_unit(rate: float | None, text: str) -> None:
     """Small rates keep a decimal."""
-    assert text == words.rate(rate)
+    assert text == formatting.rate(rate)
 
 
 @pytest.mark.parametrize(
@@ -69,30 +69,30 @@ def test_a_rate_has_its_unit(rate: float | None, text: str) -> None:
 )
 def test_a_pace_is_told(rate: float | None, text: str) -> None:
     """Without a schedule it has no number, in a pause there is none."""
-    assert text == words.pace(rate)
+    assert text == formatting.pace(rate)
 
 
 def test_a_moment_is_a_time_of_day() -> None:
     """To the millisecond, in UTC, and says so."""
-    assert "07:30:00.250 UTC" == words.moment("2026-11-22T07:30:00.250999Z")
+    assert "07:30:00.250 UTC" == formatting.moment("2026-11-22T07:30:00.250999Z")
 
 
 def test_a_fault_is_one_line() -> None:
     """File and line, kind, client, seqs, detail."""
     found = Fault(file="f", line=3, kind="k", client=None, missing=(1, 2), detail="d")
 
-    assert "f:3  k  -  seq 1-2  d" == words.fault(found)
+    assert "f:3  k  -  seq 1-2  d" == formatting.fault(found)
 
 
 def test_machines_read_seconds() -> None:
     """A plain decimal, without thousands."""
-    assert ("4321.001", "0.000") == (words.plain_seconds(4_321_000_900_000), words.plain_seconds(None))
+    assert ("4321.001", "0.000") == (formatting.plain_seconds(4_321_000_900_000), formatting.plain_seconds(None))
 
 
 @given(st.binary(min_size=1).filter(lambda name: b"\0" not in name))
 def test_any_name_can_be_shown(name: bytes) -> None:
     """Whatever bytes a file's name has, what is shown of it is text without control characters, on one line."""
-    shown = words.displayable(os.fsdecode(name))
+    shown = formatting.displayable(os.fsdecode(name))
 
     assert shown.isprintable()
     assert shown == shown.encode().decode()
@@ -112,4 +112,4 @@ def test_any_name_can_be_shown(name: bytes) -> None:
 )
 def test_what_would_not_be_shown_as_it_is_becomes_an_escape(name: str, shown: str) -> None:
     """Ordinary names stay as they are; controls, line separators, turns of direction and raw bytes do not."""
-    assert shown == words.displayable(name)
+    assert shown == formatting.displayable(name)

@@ -1,4 +1,4 @@
-"""Tests of services/collector/messages.py."""
+"""Tests of services/collector/log_reader.py."""
 
 import errno
 import json
@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.messages import Logged, Passed, Wanted, messages
+from services.collector.log_reader import Logged, Passed, Wanted, messages
 from services.collector.scan import Source
 from services.contract import blocklog
-from services.contract.line import FIRST as FIRST_PREV
-from services.contract.line import seal
+from services.contract.jsonl import FIRST as FIRST_PREV
+from services.contract.jsonl import seal
 from tests.unit.collector.books_factory import RUN, good_run, log_source, record, write
 
 FIRST = log_source("client-1")
@@ -112,7 +112,7 @@ def test_a_file_that_cannot_be_read_is_told(volumes: Path, monkeypatch: pytest.M
     def refuse(_: Path, source: Source) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("services.collector.messages.read_file", refuse)
+    monkeypatch.setattr("services.collector.log_reader.read_file", refuse)
 
     assert Passed(FIRST.path, 0, "the file cannot be read: Permission denied") == read(volumes)[1][0]
 
@@ -125,7 +125,7 @@ def test_one_block_is_read_without_the_other_files(volumes: Path, monkeypatch: p
         opened.append(source.path)
         return (folder / source.path).read_bytes().splitlines(keepends=True)
 
-    monkeypatch.setattr("services.collector.messages.read_file", opening)
+    monkeypatch.setattr("services.collector.log_reader.read_file", opening)
     read(volumes, Wanted(clients=("client-2",), session=2, block=2))
 
     assert [log_source("client-2", 2).path] == opened

@@ -1,4 +1,4 @@
-"""Tests of services/collector/follow.py."""
+"""Tests of services/collector/open_run.py."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.collector.follow import ALIVE_SECONDS, LATE_SECONDS, PATIENCE_SECONDS, QUIET_SECONDS, Follow
+from services.collector.open_run import ALIVE_SECONDS, LATE_SECONDS, PATIENCE_SECONDS, QUIET_SECONDS, Follow
 from services.contract import ledger
-from services.contract.fields import utc_us
+from services.contract.scalars import utc_us
+from tests.unit.collector import heard_factory
 from tests.unit.collector.books_factory import (
     RUN,
     Files,
@@ -26,9 +27,8 @@ from tests.unit.collector.books_factory import (
     opening,
     write,
 )
-from tests.unit.collector.reconcile import heard_factory
-from tests.unit.collector.reconcile.heard_factory import UNTIL_US, heard
-from tests.unit.collector.reconcile.heard_factory import log as heard_log
+from tests.unit.collector.heard_factory import UNTIL_US, heard
+from tests.unit.collector.heard_factory import log as heard_log
 
 OTHER = "bbbbbbbbbbbb"
 

@@ -1,4 +1,4 @@
-"""Tests of services/collector/rounds.py."""
+"""Tests of services/collector/poller.py."""
 
 import errno
 import json
@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from services.collector import rounds
-from services.collector.follow import Follow
-from services.collector.publish import store
-from services.collector.publish.speaker import Speaker
-from services.collector.reconcile.snapshot import Snapshot
-from services.collector.rounds import IDLE_AFTER_SECONDS, POLL_SECONDS, Collector
+from services.collector import poller
+from services.collector.open_run import Follow
+from services.collector.poller import IDLE_AFTER_SECONDS, POLL_SECONDS, Collector
+from services.collector.publish.files import run_files
+from services.collector.publish.terminal.printer import Speaker
 from services.collector.settings import CollectorSettings
+from services.collector.verdict.snapshot import Snapshot
 from services.runtime.clock import Clock
 from tests.unit.collector.books_factory import RUN, Files, good_run, ledger_source, log_source, write
 
@@ -51,7 +51,7 @@ class Rig:
     @property
     def state(self) -> str | None:
         """The state that is published."""
-        made = store.load(self.volumes, RUN)
+        made = run_files.load(self.volumes, RUN)
         return made.state if made else None
 
 
@@ -95,7 +95,7 @@ def test_damage_behind_the_reader_is_noticed(tmp_path: Path, ended: bool) -> Non
         ledger = tmp_path / ledger_source().path
         ledger.write_bytes(b"".join(good_run()[ledger_source()]))
     rig.rounds(30)
-    made = store.load(tmp_path, RUN)
+    made = run_files.load(tmp_path, RUN)
 
     assert made is not None
     assert ["corrupt_block"] == [fault.kind for fault in made.faults]
@@ -137,13 +137,13 @@ def test_a_closed_run_is_not_read_again(tmp_path: Path) -> None:
     """After a restart the closed run is known from its summary, which the page shows."""
     write(good_run(), tmp_path)
     Rig(tmp_path).rounds(10)
-    before = store.summary_path(tmp_path, RUN).stat().st_mtime_ns
+    before = run_files.summary_path(tmp_path, RUN).stat().st_mtime_ns
     (tmp_path / log_source("client-1").path).write_bytes(b"changed later\n")
     rig = Rig(tmp_path)
     rig.rounds(10)
 
     assert [] == rig.said
-    assert before == store.summary_path(tmp_path, RUN).stat().st_mtime_ns
+    assert before == run_files.summary_path(tmp_path, RUN).stat().st_mtime_ns
     assert rig.collector.newest is not None
     assert "closed" == rig.collector.newest.summary.state
 
@@ -153,10 +153,10 @@ def test_a_summary_is_only_written_when_it_changed(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     write(open_run(), tmp_path)
     rig.rounds(3)
-    before = store.summary_path(tmp_path, RUN).stat().st_mtime_ns
+    before = run_files.summary_path(tmp_path, RUN).stat().st_mtime_ns
     rig.rounds(20)
 
-    assert before == store.summary_path(tmp_path, RUN).stat().st_mtime_ns
+    assert before == run_files.summary_path(tmp_path, RUN).stat().st_mtime_ns
 
 
 def test_a_block_is_published_soon(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_block_is_published_soon(tmp_path: Path) -> None:
     source = log_source("client-1", 1, 1)
     write({**files, source: files[source][:2]}, tmp_path)
     rig.rounds(20, POLL_SECONDS)
-    path = store.summary_path(tmp_path, RUN)
+    path = run_files.summary_path(tmp_path, RUN)
     for number in range(3, len(files[source]) + 1):
         before = path.read_bytes()
         write({source: files[source][:number]}, tmp_path)
@@ -186,7 +186,7 @@ def test_reading_is_done_with_rests_unless_there_is_too_much(tmp_path: Path, mon
     rig = Rig(tmp_path)
     monkeypatch.setattr(rig.collector, "_rest", lambda: rests.append(rig.time.now))
     write(open_run(), tmp_path)
-    monkeypatch.setattr(rounds, "SLICE_SECONDS", -1.0)
+    monkeypatch.setattr(poller, "SLICE_SECONDS", -1.0)
     rig.rounds(2)
 
     assert 1 == len(rests)
@@ -202,7 +202,7 @@ def test_rechecks_take_their_share_of_a_processor(tmp_path: Path, monkeypatch: p
         rig.used.now += 1.0
         return True
 
-    monkeypatch.setattr("services.collector.follow.Follow.recheck", recheck)
+    monkeypatch.setattr("services.collector.open_run.Follow.recheck", recheck)
     write(open_run(), tmp_path)
     rig.rounds(1000, seconds=1.0)
     pauses = [later - earlier for earlier, later in pairwise(rechecks)]
@@ -243,7 +243,7 @@ def test_only_the_last_summary_waits_for_the_disk(tmp_path: Path, monkeypatch: p
     files[log_source("client-1")].append(b"?\n")
     write(files, tmp_path)
     rig.rounds(3)
-    made = store.load(tmp_path, RUN)
+    made = run_files.load(tmp_path, RUN)
 
     assert made is not None
     assert (1, folder_made) == (len(made.faults), len(synced))
@@ -280,14 +280,14 @@ def test_a_refused_summary_does_not_silence_the_verdict(
 ) -> None:
     """With a full disk the verdict is said once, told once in the log, and stored when there is space."""
     rig, full = Rig(tmp_path), True
-    stored = store.store
+    stored = run_files.store
 
     def refuse(*args: object, **options: object) -> None:
         if full:
             raise OSError(28, "No space left on device")
         stored(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(store, "store", refuse)
+    monkeypatch.setattr(run_files, "store", refuse)
     write(good_run(), tmp_path)
     with caplog.at_level(logging.WARNING):
         rig.rounds(20)
@@ -322,26 +322,28 @@ def test_old_runs_are_removed(tmp_path: Path) -> None:
     for side in ("logs", "ledger", "summary"):
         (tmp_path / side / RUN).rename(tmp_path / side / "20251122T073000Z")
         (tmp_path / side / later).mkdir()
-    made = store.load(tmp_path, "20251122T073000Z")
+    made = run_files.load(tmp_path, "20251122T073000Z")
     assert made is not None
-    store.summary_path(tmp_path, later).write_bytes(store.summary_path(tmp_path, "20251122T073000Z").read_bytes())
+    run_files.summary_path(tmp_path, later).write_bytes(
+        run_files.summary_path(tmp_path, "20251122T073000Z").read_bytes()
+    )
     Rig(tmp_path, KEEP_RUNS="1").rounds(2)
 
-    assert store.load(tmp_path, "20251122T073000Z") is not None
+    assert run_files.load(tmp_path, "20251122T073000Z") is not None
 
     for side in ("logs", "ledger"):
         shutil.rmtree(tmp_path / side / "20251122T073000Z")
     Rig(tmp_path, KEEP_RUNS="1").rounds(2)
 
-    assert store.load(tmp_path, "20251122T073000Z") is None
-    assert store.load(tmp_path, later) is not None
+    assert run_files.load(tmp_path, "20251122T073000Z") is None
+    assert run_files.load(tmp_path, later) is not None
 
 
 def test_published_json_is_indented(tmp_path: Path) -> None:
     """People read the file too."""
     write(good_run(), tmp_path)
     Rig(tmp_path).rounds(10)
-    text = store.summary_path(tmp_path, RUN).read_text(encoding="utf-8")
+    text = run_files.summary_path(tmp_path, RUN).read_text(encoding="utf-8")
 
     assert text.startswith('{\n  "v": 1,')
     assert "PASS" == json.loads(text)["verdict"]
@@ -389,7 +391,7 @@ def test_a_process_that_is_out_of_files_goes_on_later(
         def refuse(_: object) -> list[str]:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-        patched.setattr(rounds, "find_runs", refuse)
+        patched.setattr(poller, "find_runs", refuse)
         rig.rounds(5)
     write(good_run(), tmp_path)
     rig.rounds(20)
@@ -405,7 +407,7 @@ def test_a_file_with_a_name_that_is_no_text_is_named(tmp_path: Path) -> None:
     folder = os.fsencode((tmp_path / log_source("client-1").path).parent)
     Path(os.fsdecode(folder + b"/\xff\n\x1b[31m.jsonl")).write_bytes(b"no line of ours\n")
     rig.rounds(3)
-    made = store.load(tmp_path, RUN)
+    made = run_files.load(tmp_path, RUN)
 
     assert made is not None
     assert [rf"logs/{RUN}/client-1/\xff\n\x1b[31m.jsonl"] == [fault.file for fault in made.faults]
@@ -421,7 +423,7 @@ def test_on_a_busy_machine_the_published_number_is_at_most_two_seconds_old(
         rig.used.now += used
         rig.time.now += 30 * used
 
-    taken, kept = Follow.snapshot, store.store
+    taken, kept = Follow.snapshot, run_files.store
 
     def snapshot(follow: Follow, *arguments: Any, **options: Any) -> Snapshot:
         busy(0.01)
@@ -437,7 +439,7 @@ def test_on_a_busy_machine_the_published_number_is_at_most_two_seconds_old(
 
     monkeypatch.setattr(Follow, "snapshot", snapshot)
     monkeypatch.setattr(Follow, "recheck", recheck)
-    monkeypatch.setattr(store, "store", keep)
+    monkeypatch.setattr(run_files, "store", keep)
     files, source = open_run(), log_source("client-1", 1, 1)
     for number in range(1, 200):
         files[source] = [*files[source], b"news\n"]

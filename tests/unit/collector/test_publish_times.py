@@ -1,9 +1,9 @@
-"""Tests of services/collector/due.py."""
+"""Tests of services/collector/publish_times.py."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.due import (
+from services.collector.publish_times import (
     EARLY_SECONDS,
     IDLE_RECHECK_SHARE,
     LATE_SECONDS,

@@ -1,11 +1,11 @@
-"""Tests of services/collector/keep.py."""
+"""Tests of services/collector/retention.py."""
 
 import logging
 from pathlib import Path
 
 import pytest
 
-from services.collector import keep
+from services.collector import retention
 from services.collector.complaints import Complaints
 from tests.unit.collector.books_factory import RUN
 
@@ -19,7 +19,7 @@ def folders(volumes: Path) -> None:
 @pytest.mark.parametrize(("count", "expected"), [(0, []), (1, ["a-1", "a-2"]), (2, ["a-1"]), (9, [])])
 def test_the_oldest_are_too_many(count: int, expected: list[str]) -> None:
     """The newest runs stay; 0 keeps all."""
-    assert expected == keep.surplus({"a-2", "a-10", "a-1"}, count)
+    assert expected == retention.surplus({"a-2", "a-10", "a-1"}, count)
 
 
 @pytest.mark.parametrize("side", ["logs", "ledger"])
@@ -29,12 +29,12 @@ def test_the_summary_stays_while_the_books_do(tmp_path: Path, side: str) -> None
     other = {"logs", "ledger"} - {side}
     (tmp_path / other.pop() / RUN).rmdir()
 
-    assert not keep.remove(tmp_path, RUN)
+    assert not retention.remove(tmp_path, RUN)
     assert (tmp_path / "summary" / RUN).is_dir()
 
     (tmp_path / side / RUN).rmdir()
 
-    assert keep.remove(tmp_path, RUN)
+    assert retention.remove(tmp_path, RUN)
     assert not (tmp_path / "summary" / RUN).is_dir()
 
 
@@ -43,18 +43,18 @@ def test_runs_with_a_summary_are_found(tmp_path: Path) -> None:
     folders(tmp_path)
     (tmp_path / "summary" / "summary.json").touch()
 
-    assert set() == keep.summed_up(tmp_path)
+    assert set() == retention.summed_up(tmp_path)
 
     (tmp_path / "summary" / RUN / "summary.json").touch()
 
-    assert {RUN} == keep.summed_up(tmp_path)
+    assert {RUN} == retention.summed_up(tmp_path)
 
 
 def test_what_cannot_be_removed_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A summary that is not there can not be removed: that is said, and the others are removed all the same."""
     (tmp_path / "summary" / "20251122T073000Z").mkdir(parents=True)
     complaints = Complaints(logging.getLogger("test"))
-    removed = keep.prune(tmp_path, ["20241122T073000Z", "20251122T073000Z", RUN], 1, complaints)
+    removed = retention.prune(tmp_path, ["20241122T073000Z", "20251122T073000Z", RUN], 1, complaints)
 
     assert {"20251122T073000Z"} == removed
     assert ["cannot remove an old summary"] == [record.message for record in caplog.records]

@@ -9,7 +9,7 @@ import pytest
 
 from services.collector import scan
 from services.collector.scan import Rewritten, RunFiles, find_runs
-from services.contract.fields import run_order
+from services.contract.scalars import run_order
 from tests.unit.collector.books_factory import RUN
 
 

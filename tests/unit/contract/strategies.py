@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from msgspec import inspect
 
-from services.contract.fields import LEAST_RATE, MAX_INTEGER
+from services.contract.scalars import LEAST_RATE, MAX_INTEGER
 
 Values = SearchStrategy[Any]
 

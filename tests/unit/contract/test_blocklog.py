@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from services.contract import blocklog
 from services.contract.blocklog import Block, Message, block_digest, file_name, parse_file_name, records_digest
 from services.contract.errors import LineError, MalformedLine, UnsupportedVersion
-from services.contract.line import FIRST, LineStruct, fields, seal
+from services.contract.jsonl import FIRST, LineStruct, fields, seal
 from tests.unit.contract.strategies import flipped, instances, kinds, records, required
 
 KINDS = kinds(blocklog.Entry)

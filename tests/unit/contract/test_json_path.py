@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.contract.path import ABSENT, MalformedPath, Path
+from services.contract.json_path import ABSENT, MalformedPath, Path
 
 VALUE = {"seq": 7, "data": [{"ts": 1.5, "a b": None}], "it's": {"x-y": True}}
 

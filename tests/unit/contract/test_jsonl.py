@@ -15,7 +15,7 @@ from services.contract.errors import (
     TornLine,
     UnsupportedVersion,
 )
-from services.contract.line import FIRST, Kinds, LineStruct, fields, seal, unseal
+from services.contract.jsonl import FIRST, Kinds, LineStruct, fields, seal, unseal
 from tests.unit.contract.strategies import flipped, single_bit_flips
 
 

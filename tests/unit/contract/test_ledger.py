@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.contract import ledger
 from services.contract.errors import LineError, MalformedLine, UnsupportedVersion
-from services.contract.line import FIRST, LineStruct, fields, seal
+from services.contract.jsonl import FIRST, LineStruct, fields, seal
 from tests.unit.contract.strategies import flipped, instances, kinds, required
 
 KINDS = kinds(ledger.Entry)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.contract.ranges import MOST, Ranges
+from services.contract.rangeset import MOST, Ranges
 
 seqs = st.integers(0, 40)
 spans = st.lists(st.tuples(seqs, seqs), max_size=12)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.contract import fields
-from services.contract.fields import MAX_INTEGER, digest, digest_text, is_name, utc_text, utc_us
+from services.contract import scalars
+from services.contract.scalars import MAX_INTEGER, digest, digest_text, is_name, utc_text, utc_us
 
 LAST_US = 253_402_300_799_999_999
 """The end of the year 9999, the last that RFC 3339 can write."""
@@ -95,30 +95,30 @@ def test_digest_continues(one: bytes, other: bytes) -> None:
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        (fields.Name, "client-1\n"),
-        (fields.Run, "20261122T073000Z\n"),
-        (fields.Run, "20261122T073000Z-"),
-        (fields.Run, "2026-11-22"),
-        (fields.Run, "../20261122T073000Z"),
-        (fields.Digest, "xABCDEF01"),
-        (fields.Digest, "00000000"),
-        (fields.Digest, "x0000000"),
-        (fields.Digest, "x00000000\n"),
-        (fields.Count, -1),
-        (fields.Count, MAX_INTEGER + 1),
-        (fields.Positive, 0),
-        (fields.Positive, MAX_INTEGER + 1),
-        (fields.Integer, MAX_INTEGER + 1),
-        (fields.Integer, -MAX_INTEGER - 1),
-        (fields.Integer, 10**300),
-        (fields.Rate, -1),
-        (fields.Rate, -0.5),
-        (fields.Rate, 10_000_000.5),
-        (fields.Count, 9_007_199_254_740_992),
-        (fields.Rate, 10_000_001),
-        (fields.Span, [1]),
-        (fields.Span, [1, 2, 3]),
-        (fields.Span, [-1, 2]),
+        (scalars.Name, "client-1\n"),
+        (scalars.Run, "20261122T073000Z\n"),
+        (scalars.Run, "20261122T073000Z-"),
+        (scalars.Run, "2026-11-22"),
+        (scalars.Run, "../20261122T073000Z"),
+        (scalars.Digest, "xABCDEF01"),
+        (scalars.Digest, "00000000"),
+        (scalars.Digest, "x0000000"),
+        (scalars.Digest, "x00000000\n"),
+        (scalars.Count, -1),
+        (scalars.Count, MAX_INTEGER + 1),
+        (scalars.Positive, 0),
+        (scalars.Positive, MAX_INTEGER + 1),
+        (scalars.Integer, MAX_INTEGER + 1),
+        (scalars.Integer, -MAX_INTEGER - 1),
+        (scalars.Integer, 10**300),
+        (scalars.Rate, -1),
+        (scalars.Rate, -0.5),
+        (scalars.Rate, 10_000_000.5),
+        (scalars.Count, 9_007_199_254_740_992),
+        (scalars.Rate, 10_000_001),
+        (scalars.Span, [1]),
+        (scalars.Span, [1, 2, 3]),
+        (scalars.Span, [-1, 2]),
     ],
 )
 def test_types_refuse(kind: Any, value: Any) -> None:
@@ -130,20 +130,20 @@ def test_types_refuse(kind: Any, value: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        (fields.Count, 0),
-        (fields.Count, 9_007_199_254_740_991),
-        (fields.Positive, 1),
-        (fields.Positive, 9_007_199_254_740_991),
-        (fields.Integer, 9_007_199_254_740_991),
-        (fields.Integer, -9_007_199_254_740_991),
-        (fields.Rate, 0),
-        (fields.Rate, 0.0),
-        (fields.Rate, 0.5),
-        (fields.Rate, 10_000_000),
-        (fields.Rate, 10_000_000.0),
-        (fields.Span, (0, 0)),
-        (fields.Name, "a"),
-        (fields.Digest, "x0123abcf"),
+        (scalars.Count, 0),
+        (scalars.Count, 9_007_199_254_740_991),
+        (scalars.Positive, 1),
+        (scalars.Positive, 9_007_199_254_740_991),
+        (scalars.Integer, 9_007_199_254_740_991),
+        (scalars.Integer, -9_007_199_254_740_991),
+        (scalars.Rate, 0),
+        (scalars.Rate, 0.0),
+        (scalars.Rate, 0.5),
+        (scalars.Rate, 10_000_000),
+        (scalars.Rate, 10_000_000.0),
+        (scalars.Span, (0, 0)),
+        (scalars.Name, "a"),
+        (scalars.Digest, "x0123abcf"),
     ],
 )
 def test_types_accept(kind: Any, value: Any) -> None:
@@ -155,11 +155,11 @@ def test_runs_are_ordered_by_their_opening() -> None:
     """Runs sort by when they were opened, the tenth of one second after the second."""
     runs = ["20251231T235959Z", "20261122T073000Z", "20261122T073000Z-2", "20261122T073000Z-10", "20261122T073001Z"]
 
-    assert runs == sorted({*runs}, key=fields.run_order)
-    assert ("20261122T073000Z", 1) == fields.run_order(runs[1])
+    assert runs == sorted({*runs}, key=scalars.run_order)
+    assert ("20261122T073000Z", 1) == scalars.run_order(runs[1])
 
 
 @pytest.mark.parametrize("run", ["20261122T073000Z", "20261122T073000Z-2", "20261122T073000Z-10"])
 def test_run_names(run: str) -> None:
     """A run is named by its opening time, with a number when that is taken."""
-    assert run == msgspec.convert(run, fields.Run)
+    assert run == msgspec.convert(run, scalars.Run)

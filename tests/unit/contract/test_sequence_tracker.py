@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.contract.sequence import SPARE, Sequence
+from services.contract.sequence_tracker import SPARE, Sequence
 
 
 def heard(seqs: Iterable[int], content: int = 0) -> Sequence:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from services.contract import wire
 from services.contract.errors import FrameTooBig, MalformedFrame, PeerError
-from services.contract.fields import digest, digest_text
+from services.contract.scalars import digest, digest_text
 from tests.unit.contract.strategies import flipped, instances, kinds, records, required, single_bit_flips
 
 FROM_SERVER = kinds(wire.FromServer)

@@ -1,4 +1,4 @@
-"""Tests of services/local/child.py."""
+"""Tests of services/local/child_process.py."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.local import child
-from services.runtime.lifeline import VARIABLE
+from services.local import child_process
+from services.runtime.parent_pipe import VARIABLE
 
 ENVIRONMENT = dict(os.environ)
 
@@ -21,7 +21,7 @@ def open_files() -> int:
 
 async def output_of(program: str) -> tuple[int, list[str]]:
     """Run a program as a child; return its exit code and its lines."""
-    started = await child.start(("-c", program), ENVIRONMENT)
+    started = await child_process.start(("-c", program), ENVIRONMENT)
     lines = [line async for line in started.lines()]
     return await started.wait(), lines
 
@@ -35,7 +35,7 @@ async def test_its_lines_and_its_code_are_known() -> None:
 
 async def test_a_line_of_any_length_is_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line that is too long comes in parts, and does not end the one who reads."""
-    monkeypatch.setattr(child, "MOST_LINE_BYTES", 100_000)
+    monkeypatch.setattr(child_process, "MOST_LINE_BYTES", 100_000)
     code, lines = await output_of("print('x' * 1_000_000); print('y')")
 
     assert 0 == code
@@ -55,8 +55,8 @@ while piece := os.read(fd, 100):
         break
 print(data.decode().split())
 """
-    others = await child.start(("-c", "input()"), ENVIRONMENT)
-    started = await child.start(("-c", program), ENVIRONMENT)
+    others = await child_process.start(("-c", "input()"), ENVIRONMENT)
+    started = await child_process.start(("-c", program), ENVIRONMENT)
     started.tell("first")
     started.tell("end")
 
@@ -71,6 +71,6 @@ async def test_what_cannot_be_started_leaves_no_pipe(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     before = open_files()
     with pytest.raises(OSError, match="/nowhere/python"):
-        await child.start(("-c", ""), ENVIRONMENT)
+        await child_process.start(("-c", ""), ENVIRONMENT)
 
     assert before == open_files()

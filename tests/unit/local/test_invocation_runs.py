@@ -1,4 +1,4 @@
-"""Tests of services/local/runs.py."""
+"""Tests of services/local/invocation_runs.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.local.runs import Runs, event_of
+from services.local.invocation_runs import Runs, event_of
 from services.runtime import invocation
 
 FIRST, SECOND = "20261122T073000Z", "20261122T073000Z-2"

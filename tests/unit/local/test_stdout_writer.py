@@ -1,4 +1,4 @@
-"""Tests of services/local/output.py."""
+"""Tests of services/local/stdout_writer.py."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from services.local import output
-from services.local.output import Output
+from services.local import stdout_writer
+from services.local.stdout_writer import Output
 from tests.poll import poll_until
 
 
@@ -37,7 +37,7 @@ def test_lines_are_written_in_their_order(lost: threading.Event) -> None:
 
 def test_a_reader_that_does_not_read_holds_nothing_up(monkeypatch: pytest.MonkeyPatch, lost: threading.Event) -> None:
     """What does not fit is dropped, the oldest first, and it is said how much."""
-    monkeypatch.setattr(output, "MOST_BYTES", 1000)
+    monkeypatch.setattr(stdout_writer, "MOST_BYTES", 1000)
     read, write = os.pipe()
     out = Output(write, "utf-8", lost.set)
     for number in range(10_000):

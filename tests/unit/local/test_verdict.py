@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.collector.reconcile.snapshot import snapshot
+from services.collector.verdict.snapshot import snapshot
 from services.contract import summary
 from services.local import verdict
-from services.local.runs import Runs
+from services.local.invocation_runs import Runs
 from tests.unit.collector.books_factory import fold, good_run
 
 

@@ -1,20 +1,20 @@
-"""Tests of services/runtime/command.py."""
+"""Tests of services/runtime/cli.py."""
 
 import argparse
 from collections.abc import Mapping
 
 import pytest
 
-from services.runtime import command
+from services.runtime import cli
 
 
 def _nothing(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     return 7
 
 
-def _parser() -> command.Parser:
-    whole, commands = command.parser("prog", "Tends trees.", "exit codes: 0 green")
-    command.add(
+def _parser() -> cli.Parser:
+    whole, commands = cli.parser("prog", "Tends trees.", "exit codes: 0 green")
+    cli.add(
         commands,
         "prog",
         "prune",

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from services.runtime.loop import ACCEPTED_AT_ONCE, exact_loop
+from services.runtime.eventloop import ACCEPTED_AT_ONCE, exact_loop
 
 SLACK = Path("/proc/self/timerslack_ns")
 SAYS_SLACK = f"""
-from services.runtime.loop import exact_loop
+from services.runtime.eventloop import exact_loop
 exact_loop().close()
 print(open("{SLACK}").read())
 """

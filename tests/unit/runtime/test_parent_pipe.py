@@ -1,4 +1,4 @@
-"""Tests of services/runtime/lifeline.py."""
+"""Tests of services/runtime/parent_pipe.py."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.runtime import lifeline
-from services.runtime.lifeline import VARIABLE, Lifeline
+from services.runtime import parent_pipe
+from services.runtime.parent_pipe import VARIABLE, Lifeline
 from tests.poll import poll_until
 
 CHILD = """
 import asyncio, os, sys
-from services.runtime import lifecycle, lifeline
+from services.runtime import lifecycle, parent_pipe
 
 async def service(settings, stop):
-    assert lifeline.VARIABLE not in os.environ
+    assert parent_pipe.VARIABLE not in os.environ
     print("started", flush=True)
     if "stuck" in sys.argv:
         import time
@@ -30,7 +30,7 @@ async def service(settings, stop):
     return 7
 
 if "stuck" in sys.argv:
-    lifeline.END_SECONDS = 0.5
+    parent_pipe.END_SECONDS = 0.5
 sys.exit(lifecycle.run(lambda: None, service))
 """
 
@@ -80,7 +80,7 @@ def test_only_a_pipe_is_taken(monkeypatch: pytest.MonkeyPatch, text: str) -> Non
     """A variable that means nothing here attaches the process to nothing."""
     monkeypatch.setenv(VARIABLE, text)
 
-    assert lifeline.attached.__wrapped__() is None
+    assert parent_pipe.attached.__wrapped__() is None
     assert VARIABLE not in os.environ
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from services.runtime import token
+from services.runtime.control import token
 from services.runtime.prepare import BAD_CONFIGURATION, FOLDERS, WRITER, main
 
 OWNER, GROUP = 12345, 23456

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runtime.allowance import Allowance
+from services.runtime.rate_limit import Allowance
 
 
 def test_so_many_at_once_and_then_so_many_per_second() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runtime.plan import HIGHEST, Plan, Stage, read_plan, steady
+from services.runtime.rate_plan import HIGHEST, Plan, Stage, read_plan, steady
 
 
 @pytest.mark.parametrize(("text", "rate"), [("200", 200), ("0", 0), ("0.5", 0.5), ("1e3", 1000), ("1000000", HIGHEST)])

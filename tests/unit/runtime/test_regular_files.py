@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runtime.lines import InTheWay, Line, in_the_way, lines, open_regular
+from services.runtime.regular_files import InTheWay, Line, in_the_way, lines, open_regular
 
 
 def test_a_file_is_opened(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runtime.strain import ASIDE_TICKS, ENOUGH_TICKS, Reading, Strain, file_text, throttled_ns
+from services.runtime.saturation import ASIDE_TICKS, ENOUGH_TICKS, Reading, Strain, file_text, throttled_ns
 from tests.poll import poll_until
 
 MS = 1_000_000

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.runtime.errors import BadSettings
-from services.runtime.plan import steady
+from services.runtime.rate_plan import steady
 from services.runtime.settings import BY_NAME, FOREIGN, SETTINGS, is_foreign, read
 
 NAMES = [setting.name for setting in SETTINGS]

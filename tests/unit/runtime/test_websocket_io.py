@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from services.runtime.clock import Clock
-from services.runtime.stamps import Stamps
+from services.runtime.websocket_io import Stamps
 
 TEXT, BINARY, CONTINUED, CLOSE, PING = 1, 2, 0, 8, 9
 

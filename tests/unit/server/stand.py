@@ -10,14 +10,14 @@ from typing import Any
 
 from services.contract import ledger, wire
 from services.runtime.clock import Clock
-from services.runtime.plan import read_plan
-from services.runtime.strain import Strain
-from services.server.admit import Admission
-from services.server.converse import Conversation
-from services.server.generate import Feed
-from services.server.run import Run
-from services.server.runs import Runs
-from services.server.session import Session
+from services.runtime.rate_plan import read_plan
+from services.runtime.saturation import Strain
+from services.server.connections.admission import Admission
+from services.server.connections.connection_handler import Conversation
+from services.server.connections.subscription import Session
+from services.server.feed.generator import Feed
+from services.server.runs.run import Run
+from services.server.runs.run_store import Runs
 from services.server.settings import ServerSettings
 from services.server.stream import Stream
 

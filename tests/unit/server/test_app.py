@@ -15,12 +15,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from services.contract import wire
-from services.runtime import token
 from services.runtime.clock import Clock
+from services.runtime.control import token
 from services.runtime.errors import PortInUse
 from services.server import app
-from services.server.another import Look
-from services.server.run import Run
+from services.server.runs.other_servers import Look
+from services.server.runs.run import Run
 from tests.unit.server.stand import feed, new_run, settings
 
 _OPENING = b"""\
@@ -186,7 +186,7 @@ async def test_nothing_is_said_before_the_run_is_open(
         assert go_on.wait(20)
         return Look("", {})
 
-    monkeypatch.setattr("services.server.another.watch", watch)
+    monkeypatch.setattr("services.server.runs.other_servers.watch", watch)
     stop = asyncio.Event()
     task = asyncio.create_task(app.main(settings(tmp_path, port=port), stop))
     async with asyncio.timeout(30):
@@ -256,7 +256,7 @@ async def test_it_asks_for_its_clients_while_a_run_waits(
             twice.set()
         return 3
 
-    monkeypatch.setattr("services.server.names.count", count)
+    monkeypatch.setattr("services.server.runs.names.count", count)
     monkeypatch.setattr(app, "_COUNT_SECONDS", 0.01)
     made = app.App(settings(tmp_path, port=port, client_service="client"))
     task = asyncio.create_task(made.keep_count())
@@ -281,7 +281,7 @@ async def test_a_peer_that_is_gone_without_a_word_is_found(
 ) -> None:
     """A peer that says nothing is asked whether it is there, and cut off when it does not answer."""
     monkeypatch.setattr(app, "_ALIVE_SECONDS", 0.02)
-    monkeypatch.setattr("services.server.connection.QUIET_SECONDS", 0.1)
+    monkeypatch.setattr("services.server.connections.connection.QUIET_SECONDS", 0.1)
     stop = asyncio.Event()
     task = await serving(stop, tmp_path, port)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -11,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from services.contract import ledger
 from services.contract.wire import State
+from services.server.connections.refusals import Cause
 from services.server.metrics import ServerMetrics
-from services.server.refusals import Cause
 from services.server.stream import Stream
 from tests.unit.server.stand import StoppedClock, admitted, feed, new_run, refuse
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contract import wire
-from services.runtime.plan import Plan, Stage
-from services.server.batches import STEP
+from services.runtime.rate_plan import Plan, Stage
+from services.server.feed.batch_cache import STEP
 from services.server.stream import _BATCHES_A_TURN, _LEAST_REST_SECONDS, Stream
 from tests.unit.server.stand import StoppedClock, admitted, feed, new_run, refuse
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from services.collector.publish.html import report
-from services.collector.publish.junit import junit
-from services.collector.publish.markdown import markdown
-from services.collector.publish.sheet import sheet
-from services.collector.publish.view import view
-from services.collector.reconcile.snapshot import Snapshot
+from services.collector.publish.files.csv_export import sheet
+from services.collector.publish.files.html_report import report
+from services.collector.publish.files.junit import junit
+from services.collector.publish.files.markdown import markdown
+from services.collector.publish.view_model import view
+from services.collector.verdict.snapshot import Snapshot
 from services.contract import summary, timeline
 
 SUMMARY = "summary.json"

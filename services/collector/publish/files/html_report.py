@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from services.collector.publish import assets
-from services.collector.publish.drawing import drawing
-from services.collector.publish.view import view
-from services.collector.reconcile.snapshot import Snapshot
+from services.collector.publish.files import page_assets
+from services.collector.publish.files.chart_data import drawing
+from services.collector.publish.view_model import view
+from services.collector.verdict.snapshot import Snapshot
 
 MOST_BARS = 20_000
 """A file is read once and not sent every second: it may show more blocks than the live page."""
@@ -15,7 +15,7 @@ MOST_BARS = 20_000
 
 def report(snapshot: Snapshot) -> bytes:
     """Return the report of a run, of any state and length, the same bytes for the same snapshot."""
-    return assets.report(
+    return page_assets.report(
         msgspec.json.encode(
             {
                 "view": view(snapshot, ""),

@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
-from services.collector import words
-from services.collector.publish import terminal
-from services.collector.publish.view import Answer, View
-from services.collector.reconcile.checks import INVALIDATING
+from services.collector import formatting
+from services.collector.publish.terminal import summary_text
+from services.collector.publish.view_model import Answer, View
+from services.collector.verdict.checks import INVALIDATING
 
 NAME = "streamgauge"
 
@@ -33,7 +33,7 @@ def junit(view: View) -> bytes:
     suite = ET.SubElement(root, "testsuite", _head(view, cases))
     ET.SubElement(suite, "properties")
     suite.extend(cases)
-    ET.SubElement(suite, "system-out").text = _clean(terminal.final(view))
+    ET.SubElement(suite, "system-out").text = _clean(summary_text.final(view))
     ET.SubElement(suite, "system-err")
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'.encode()
@@ -53,7 +53,7 @@ def _head(view: View, cases: list[ET.Element]) -> dict[str, str]:
         "failures": f"{counts['failure']}",
         "errors": f"{counts['error']}",
         "skipped": f"{counts['skipped']}",
-        "time": words.plain_seconds(view.duration_ns),
+        "time": formatting.plain_seconds(view.duration_ns),
     }
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from services.collector import words
-from services.collector.publish.columns import CLIENTS, worth_showing
+from services.collector import formatting
 from services.collector.publish.lanes import SILENCE
 from services.collector.publish.table import Cell, Table
-from services.collector.publish.view import Answer, View
+from services.collector.publish.terminal.text_table import CLIENTS, worth_showing
+from services.collector.publish.view_model import Answer, View
 
 MOST_ROWS = 50
 MOST_REASONS = 50
@@ -57,7 +57,7 @@ def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
 
 def _answers(answers: Sequence[Answer]) -> Iterator[list[str]]:
     for answer in answers:
-        yield [words.MARKS[answer.ok], answer.name, answer.detail]
+        yield [formatting.MARKS[answer.ok], answer.name, answer.detail]
 
 
 def _clients(table: Table) -> Iterator[str]:

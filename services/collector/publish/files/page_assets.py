@@ -46,7 +46,7 @@ def packed_charts() -> bytes:
 
 def file(name: str) -> bytes:
     """Return one of the page's own files."""
-    return resources.files("services.collector.publish").joinpath("static", name).read_bytes()
+    return resources.files("services.collector.publish.web").joinpath("static", name).read_bytes()
 
 
 def page() -> bytes:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from services.collector.publish.faces import REPORT, SUMMARY, TIMELINE, faces
-from services.collector.reconcile.snapshot import Snapshot, empty
+from services.collector.publish.files.faces import REPORT, SUMMARY, TIMELINE, faces
+from services.collector.verdict.snapshot import Snapshot, empty
 from services.contract import summary, timeline
 from services.contract.summary import Summary
 from services.runtime import files

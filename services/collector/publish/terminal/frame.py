@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from services.collector import words
-from services.collector.publish.columns import CLIENTS, GAP, Layout, worth_showing
-from services.collector.publish.ink import WIDTH, Span, cut
-from services.collector.publish.progress import clock
-from services.collector.publish.view import Tile, View
+from services.collector import formatting
+from services.collector.publish.terminal.ink import WIDTH, Span, cut
+from services.collector.publish.terminal.progress import clock
+from services.collector.publish.terminal.text_table import CLIENTS, GAP, Layout, worth_showing
+from services.collector.publish.view_model import Tile, View
 
 MOST_ROWS = 20
 BAR = 36
@@ -47,7 +47,7 @@ def _numbers(view: View, width: int, rate: float | None) -> list[Span]:
     line: list[Span] = []
     for key in TILES:
         tile = view.tile(key)
-        text = words.rate(round(rate)) if key == "rate" and rate is not None else tile.text
+        text = formatting.rate(round(rate)) if key == "rate" and rate is not None else tile.text
         spans = _tile(tile, text)
         if text == "-":
             continue

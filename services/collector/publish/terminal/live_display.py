@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from services.collector.publish.frame import frame
-from services.collector.publish.ink import Style
-from services.collector.publish.view import View
+from services.collector.publish.terminal.frame import frame
+from services.collector.publish.terminal.ink import Style
+from services.collector.publish.view_model import View
 
 _STYLES: dict[Style, str] = {
     "good": "green", "bad": "red", "doubt": "yellow", "title": "bold", "value": "cyan", "faint": "dim", "": "",

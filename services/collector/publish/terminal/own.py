@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 
-from services.collector.publish.speaker import Speaker
-from services.collector.reconcile.snapshot import Snapshot
-from services.runtime.lifeline import Lifeline
+from services.collector.publish.terminal.printer import Speaker
+from services.collector.verdict.snapshot import Snapshot
+from services.runtime.parent_pipe import Lifeline
 
 log = logging.getLogger(__name__)
 

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.collector.publish import store, terminal
-from services.collector.publish.progress import progress
-from services.collector.publish.view import view
-from services.collector.reconcile.snapshot import Snapshot
+from services.collector.publish.files import run_files
+from services.collector.publish.terminal import summary_text
+from services.collector.publish.terminal.progress import progress
+from services.collector.publish.view_model import view
+from services.collector.verdict.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from services.collector.publish.screen import Screen
+    from services.collector.publish.terminal.live_display import Screen
 
 
 class Speaker:
@@ -41,7 +42,7 @@ class Speaker:
         if not sys.stdout.isatty():
             return cls(volumes, _print)
         # Where there is no terminal nothing else needs it.
-        from services.collector.publish.screen import Screen  # noqa: PLC0415
+        from services.collector.publish.terminal.live_display import Screen  # noqa: PLC0415
 
         screen = Screen(sys.stdout, colour=colour)
         return cls(volumes, screen.end, screen, colour=colour)
@@ -61,8 +62,8 @@ class Speaker:
 
     def final(self, made: Snapshot) -> None:
         """Tell the summary of a run."""
-        shown = view(made, store.places(self._volumes, made.summary.run))
-        self._say(terminal.final(shown, colour=self._colour))
+        shown = view(made, run_files.places(self._volumes, made.summary.run))
+        self._say(summary_text.final(shown, colour=self._colour))
 
     def end(self) -> None:
         """Leave the terminal as it was."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.collector import words
-from services.collector.publish.ink import WIDTH
-from services.collector.publish.view import tiles
+from services.collector import formatting
+from services.collector.publish.terminal.ink import WIDTH
+from services.collector.publish.view_model import tiles
 from services.contract.summary import Summary
 
 GAP = "  "
@@ -33,10 +33,10 @@ def progress(summary: Summary, elapsed_s: float | None, rate: float | None) -> s
     done, _, expected = of["delivered"].text.partition(" of ")
     parts = [
         f"{clock(elapsed_s)}  {of['verdict'].text:<7}",
-        words.several(len(summary.clients), "client"),
+        formatting.several(len(summary.clients), "client"),
         f"{done:>{len(expected)}} of {expected}",
         f"{of['delivered'].hint:>7}",
-        f"{words.rate(None if rate is None else round(rate)):>13}",
+        f"{formatting.rate(None if rate is None else round(rate)):>13}",
         f"p99 {of['p99'].text:>8}",
         f"missing {of['missing'].text}",
     ]

@@ -8,12 +8,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from services.collector import words
-from services.collector.publish import columns
-from services.collector.publish.columns import Layout, worth_showing
-from services.collector.publish.ink import WIDTH, Span, Style, cut, line
+from services.collector import formatting
 from services.collector.publish.table import Table
-from services.collector.publish.view import Answer, Row, View
+from services.collector.publish.terminal import text_table
+from services.collector.publish.terminal.ink import WIDTH, Span, Style, cut, line
+from services.collector.publish.terminal.text_table import Layout, worth_showing
+from services.collector.publish.view_model import Answer, Row, View
 
 MOST_ROWS = 60
 MOST_REASONS = 12
@@ -80,7 +80,7 @@ def _answers(answers: Sequence[Answer]) -> Iterator[Sequence[Span]]:
         first, *rest = textwrap.wrap(answer.detail, WIDTH - 6 - name) or [""]
         yield (
             ("    ", ""),
-            (f"{words.MARKS[answer.ok]} ", _STYLES[answer.ok]),
+            (f"{formatting.MARKS[answer.ok]} ", _STYLES[answer.ok]),
             (f"{cut(answer.name, name - 2):<{name}}", ""),
             (first, "faint"),
         )
@@ -103,7 +103,7 @@ def _times(table: Table) -> Iterator[Sequence[Span]]:
     if not table.rows:
         return
     label = 4 + LEADER + 1
-    layout = Layout(table, columns.TIMES, WIDTH - label)
+    layout = Layout(table, text_table.TIMES, WIDTH - label)
     yield ()
     yield (f"{'  █ TIMES':<{label}}", "title"), *layout.heads()
     for row in table.rows:
@@ -113,7 +113,7 @@ def _times(table: Table) -> Iterator[Sequence[Span]]:
 def _clients(table: Table) -> Iterator[Sequence[Span]]:
     if not table.rows:
         return
-    layout = Layout(table, columns.CLIENTS, WIDTH - 2)
+    layout = Layout(table, text_table.CLIENTS, WIDTH - 2)
     yield from _title("CLIENTS")
     yield ("  ", ""), *layout.heads()
     for row in worth_showing(table.rows, MOST_ROWS):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from services.collector.publish.ink import Span, Style, cut
 from services.collector.publish.table import Cell, Table
+from services.collector.publish.terminal.ink import Span, Style, cut
 
 GAP = "  "
 MOST_NAME = 30

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.collector import words
-from services.collector.messages import Message, Passed, Wanted, messages
+from services.collector import formatting
+from services.collector.log_reader import Message, Passed, Wanted, messages
 from services.collector.scan import find_runs, log_clients
-from services.contract.foreign import HeardMessage
+from services.contract.external_blocklog import HeardMessage
 
 MOST_MESSAGES, MOST_BYTES, MOST_PASSED = 1_000, 1024 * 1024, 3
 """A block may hold a hundred thousand messages; nobody reads that many in a browser."""
@@ -48,7 +48,7 @@ def answer(volumes: Path, query: Mapping[str, str]) -> Answer:
     if not rows:
         left = "".join(f"; {one.file}:{one.line}: {one.detail}" for one in passed[:MOST_PASSED])
         return _error(404, f"the log of {client} holds no block {number} of session {session}{left}")
-    note = f"{words.several(len(rows), 'message')}, as the log has them, in the order in which they came"
+    note = f"{formatting.several(len(rows), 'message')}, as the log has them, in the order in which they came"
     return Answer(200, msgspec.json.encode({"note": f"the first {note}" if is_cut else note, "messages": rows}))
 
 
@@ -72,7 +72,7 @@ def _row(message: Message) -> list[str]:
     return [
         "-" if seq is None else f"{seq:,}",
         message.received_at[11:].rstrip("Z"),
-        words.duration(message.latency_ns),
-        words.duration(None if isinstance(message, HeardMessage) else message.transit_ns),
+        formatting.duration(message.latency_ns),
+        formatting.duration(None if isinstance(message, HeardMessage) else message.transit_ns),
         bytes(message.record).decode(errors="replace"),
     ]

@@ -16,8 +16,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from services.contract import wire
-from services.contract.fields import Name, Rate
-from services.runtime.wishes import Declined, Unreachable
+from services.contract.scalars import Name, Rate
+from services.runtime.control.commands import Declined, Unreachable
 
 Ask: TypeAlias = Callable[[wire.Control], Awaitable[wire.Controlled]]
 """Says a wish to the server. Raises Declined and Unreachable."""

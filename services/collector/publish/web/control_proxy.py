@@ -11,9 +11,9 @@ from contextlib import suppress
 
 from services.collector.settings import CollectorSettings
 from services.contract import wire
-from services.runtime import token
-from services.runtime.control import Line
-from services.runtime.wishes import NOT_OURS, Unreachable
+from services.runtime.control import token
+from services.runtime.control.client import Line
+from services.runtime.control.commands import NOT_OURS, Unreachable
 
 ANSWER_SECONDS = 2.0
 

@@ -8,11 +8,11 @@ from time import monotonic, thread_time
 
 import msgspec
 
-from services.collector.publish.drawing import drawing
-from services.collector.publish.metrics import Effort
-from services.collector.publish.view import Tile, view
-from services.collector.reconcile.durations import Durations
-from services.collector.reconcile.snapshot import Snapshot
+from services.collector.publish.files.chart_data import drawing
+from services.collector.publish.view_model import Tile, view
+from services.collector.publish.web.prometheus import Effort
+from services.collector.results.run_durations import Durations
+from services.collector.verdict.snapshot import Snapshot
 
 PING_SECONDS = 2.0
 """So long a listener hears nothing at most; after a few times that it takes the connection for lost."""

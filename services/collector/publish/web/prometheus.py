@@ -22,8 +22,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from services.collector.reconcile.case import DAMAGE
-from services.collector.reconcile.durations import Durations
+from services.collector.results.run_durations import Durations
+from services.collector.verdict.check_types import DAMAGE
 from services.contract.histogram import BOUNDS_NS, Histogram
 from services.contract.summary import ClientState, ClientSummary, Quantiles, RunState, Summary, Verdict
 

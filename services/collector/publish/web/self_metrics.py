@@ -8,9 +8,9 @@ import sys
 from collections import deque
 from pathlib import Path
 
-from services.collector import words
-from services.collector.publish.metrics import Effort
-from services.collector.publish.view import Tile
+from services.collector import formatting
+from services.collector.publish.view_model import Tile
+from services.collector.publish.web.prometheus import Effort
 
 WINDOW_SECONDS = 5.0
 MUCH_CPU, LONG_BEHIND_SECONDS = 0.5, 2.0
@@ -54,12 +54,12 @@ class Meter:
                 key="cpu", label="processor", text=f"{100 * self.cpu:.1f} %", tone="doubt" if strained else "",
                 hint=f"of one, over {WINDOW_SECONDS:.0f} s",
             ),
-            Tile(key="memory", label="memory", text=words.size(resident), hint="resident"),
+            Tile(key="memory", label="memory", text=formatting.size(resident), hint="resident"),
             Tile(
                 key="behind", label="behind", text=f"{behind:.1f} s", hint="since all that lay there had been read",
                 tone="doubt" if behind > LONG_BEHIND_SECONDS else "",
             ),
-            Tile(key="lines", label="lines read", text=f"{effort.lines:,}", hint=words.size(effort.bytes)),
+            Tile(key="lines", label="lines read", text=f"{effort.lines:,}", hint=formatting.size(effort.bytes)),
             Tile(
                 key="complaints", label="complaints", text=f"{complaints:,}", tone="bad" if complaints else "",
                 hint="what it could not do; its log has them",

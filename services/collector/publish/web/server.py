@@ -18,12 +18,13 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from services.collector.publish import assets, block, metrics
-from services.collector.publish.board import Board
-from services.collector.publish.guard import HOSTS, Guard
-from services.collector.publish.html import report
-from services.collector.publish.limits import MAX_HEAD, Limited
-from services.collector.publish.sending import MOST_AT_ONCE, InTurn, Once, Pieces
+from services.collector.publish.files import page_assets
+from services.collector.publish.files.html_report import report
+from services.collector.publish.web import block_messages, prometheus
+from services.collector.publish.web.events import Board
+from services.collector.publish.web.guard import HOSTS, Guard
+from services.collector.publish.web.large_responses import MOST_AT_ONCE, InTurn, Once, Pieces
+from services.collector.publish.web.request_limits import MAX_HEAD, Limited
 from services.contract import summary
 from services.runtime.errors import BadSettings, PortInUse
 
@@ -47,7 +48,7 @@ def make_app(board: Board, volumes: Path, page_host: str = "", more: Sequence[Ro
 
     async def messages(request: Request) -> Response:
         async with reading:
-            found = await asyncio.to_thread(block.answer, volumes, request.query_params)
+            found = await asyncio.to_thread(block_messages.answer, volumes, request.query_params)
         return Response(found.text, status_code=found.status, media_type="application/json")
 
     async def healthz(_request: Request) -> Response:
@@ -56,8 +57,8 @@ def make_app(board: Board, volumes: Path, page_host: str = "", more: Sequence[Ro
 
     async def expose(_request: Request) -> Response:
         made = board.snapshot.summary if board.snapshot else None
-        told = metrics.expose(made, board.durations, board.effort, time.monotonic())
-        return Response(told, headers={"content-type": metrics.CONTENT_TYPE})
+        told = prometheus.expose(made, board.durations, board.effort, time.monotonic())
+        return Response(told, headers={"content-type": prometheus.CONTENT_TYPE})
 
     routes = [
         *_files(),
@@ -122,21 +123,21 @@ class _Shown:
 
 
 def _files() -> Iterator[Route]:
-    yield _file("/", assets.page(), "text/html")
-    yield _file(f"/{assets.STYLE}", assets.file(assets.STYLE), "text/css")
-    for name in assets.SCRIPTS:
-        yield _file(f"/{name}", assets.file(name), "text/javascript")
+    yield _file("/", page_assets.page(), "text/html")
+    yield _file(f"/{page_assets.STYLE}", page_assets.file(page_assets.STYLE), "text/css")
+    for name in page_assets.SCRIPTS:
+        yield _file(f"/{name}", page_assets.file(name), "text/javascript")
 
     packed = Once()
 
     async def charts(request: Request) -> Response:
         headers = {"cache-control": FOR_EVER, "vary": "accept-encoding"}
         if "gzip" not in request.headers.get("accept-encoding", ""):
-            return Pieces(assets.charts().script, headers=headers, media_type="text/javascript")
-        script = await packed.get(None, 0, lambda: asyncio.to_thread(assets.packed_charts))
+            return Pieces(page_assets.charts().script, headers=headers, media_type="text/javascript")
+        script = await packed.get(None, 0, lambda: asyncio.to_thread(page_assets.packed_charts))
         return Pieces(script, headers={**headers, "content-encoding": "gzip"}, media_type="text/javascript")
 
-    yield Route(assets.charts().path, charts)
+    yield Route(page_assets.charts().path, charts)
 
 
 def _file(path: str, text: bytes, kind: str) -> Route:

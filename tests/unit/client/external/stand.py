@@ -10,10 +10,10 @@ from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
 
-from services.client.foreign.join import Opened
-from services.client.foreign.settings import FeedSettings, read_feed
-from services.contract import blocklog, foreign
-from services.contract.line import FIRST
+from services.client.external.rendezvous import Opened
+from services.client.external.settings import FeedSettings, read_feed
+from services.contract import blocklog, external_blocklog
+from services.contract.jsonl import FIRST
 from tests.unit.client.stand import RUN
 
 Script = Callable[[ServerConnection], Awaitable[None]]
@@ -54,14 +54,14 @@ def sends(*seqs: int) -> Script:
     return script
 
 
-def entries(folder: Path) -> list[foreign.Entry]:
+def entries(folder: Path) -> list[external_blocklog.Entry]:
     """Return the lines of a client's log in order, after checking digests and chain."""
-    found: list[foreign.Entry] = []
+    found: list[external_blocklog.Entry] = []
     prev = FIRST
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_bytes().splitlines(keepends=True):
-            sealed, entry = foreign.codec.decode(line)
-            if isinstance(entry, foreign.Open) and entry.segment == 1:
+            sealed, entry = external_blocklog.codec.decode(line)
+            if isinstance(entry, external_blocklog.Open) and entry.segment == 1:
                 prev = FIRST
             assert prev == sealed.prev
             prev = sealed.crc
@@ -69,12 +69,12 @@ def entries(folder: Path) -> list[foreign.Entry]:
     return found
 
 
-def blocks(folder: Path) -> list[foreign.HeardBlock]:
+def blocks(folder: Path) -> list[external_blocklog.HeardBlock]:
     """Return the blocks of a client's log, checked against their own digests."""
-    found = [entry for entry in entries(folder) if isinstance(entry, foreign.HeardBlock)]
+    found = [entry for entry in entries(folder) if isinstance(entry, external_blocklog.HeardBlock)]
     for block in found:
         assert len(block.messages) == block.count == block.heard[1] - block.heard[0] + 1
-        assert block.digest == foreign.messages_digest(block.messages)
+        assert block.digest == external_blocklog.messages_digest(block.messages)
     return found
 
 
@@ -93,14 +93,14 @@ def told(folder: Path) -> list[str]:
     """Return blocks and lines of connections in order: ``opened 1``, ``1-3 by connection`` …."""
     found = []
     for entry in entries(folder):
-        if isinstance(entry, foreign.Connection):
+        if isinstance(entry, external_blocklog.Connection):
             code = "" if entry.code is None else f" {entry.code}"
             found.append(f"{entry.event} {entry.connection}{code}")
-        elif isinstance(entry, foreign.HeardBlock):
+        elif isinstance(entry, external_blocklog.HeardBlock):
             found.append(f"{entry.first}-{entry.last} by {entry.closed_by}")
     return found
 
 
-def connection_lines(folder: Path) -> list[foreign.Connection]:
+def connection_lines(folder: Path) -> list[external_blocklog.Connection]:
     """Return what a client's log tells of its connections."""
-    return [entry for entry in entries(folder) if isinstance(entry, foreign.Connection)]
+    return [entry for entry in entries(folder) if isinstance(entry, external_blocklog.Connection)]

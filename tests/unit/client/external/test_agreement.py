@@ -1,11 +1,11 @@
-"""Tests of services/client/foreign/agreement.py."""
+"""Tests of services/client/external/agreement.py."""
 
 from __future__ import annotations
 
 import pytest
 
-from services.client.foreign import agreement
-from services.client.foreign.agreement import digest, is_of, settings_of
+from services.client.external import agreement
+from services.client.external.agreement import digest, is_of, settings_of
 from services.runtime.settings import FOREIGN
 
 URL = "ws://feed/path"

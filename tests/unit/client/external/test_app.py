@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from services.client.foreign.app import listeners
+from services.client.external.app import listeners
 from services.runtime import invocation
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
 from services.runtime.jsonlogs import Sparingly
 from tests.poll import poll_until
-from tests.unit.client.foreign.stand import feed_settings
+from tests.unit.client.external.stand import feed_settings
 from tests.unit.client.stand import conditions
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from services.client.foreign.batch import HeardBatch
-from services.client.foreign.read import Heard
-from services.contract.foreign import HeardMessage
+from services.client.external.batch import HeardBatch
+from services.client.external.decoder import Heard
+from services.contract.external_blocklog import HeardMessage
 from tests.unit.client.stand import START_NS
 
 BATCH = HeardBatch(

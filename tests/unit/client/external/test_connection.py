@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from services.client.foreign.connect import Gate, authorization, connect_to, tls_context
-from services.client.foreign.refusal import Refusal
+from services.client.external.connection import Gate, authorization, connect_to, tls_context
+from services.client.external.connection_failure import Refusal
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
-from tests.unit.client.foreign.stand import feed_settings, foreign_server
+from tests.unit.client.external.stand import feed_settings, foreign_server
 
 REFUSED = Refusal(429, "slow down", "slow down", True)
 

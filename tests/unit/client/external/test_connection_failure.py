@@ -11,7 +11,7 @@ from websockets.frames import Close
 from websockets.http11 import Response
 from websockets.protocol import Protocol, Side
 
-from services.client.foreign.refusal import MOST_REASON, brief, of_attempt, of_close, secrets_of
+from services.client.external.connection_failure import MOST_REASON, brief, of_attempt, of_close, secrets_of
 from tests.unit.client.stand import START_US
 
 

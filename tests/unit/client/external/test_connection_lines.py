@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from services.client.entries import Place
-from services.client.foreign.connections import Connections
-from services.contract import foreign
-from services.contract.line import FIRST
+from services.client.block_encoder import Place
+from services.client.external.connection_lines import Connections
+from services.contract import external_blocklog
+from services.contract.jsonl import FIRST
 from tests.unit.client.stand import RUN, START_US
 
 
@@ -14,7 +14,7 @@ def connections() -> Connections:
     return Connections(Place(RUN, "client-1", 2))
 
 
-def told(line: foreign.Connection) -> tuple[str, int, bool, int | None, str, int]:
+def told(line: external_blocklog.Connection) -> tuple[str, int, bool, int | None, str, int]:
     """Return what a line says of an event."""
     return line.event, line.connection, line.connected, line.code, line.reason, line.attempts
 
@@ -55,9 +55,9 @@ def test_a_named_end_is_told_with_its_condition() -> None:
 def test_a_line_is_what_a_reader_decodes() -> None:
     """A line goes through the codec unchanged, its time with six digits."""
     made = connections().refused(START_US, 401, "the server answered HTTP 401: no")
-    line, _ = foreign.codec.encode(made, FIRST)
+    line, _ = external_blocklog.codec.encode(made, FIRST)
 
-    assert made == foreign.codec.decode(line)[1]
+    assert made == external_blocklog.codec.decode(line)[1]
     assert "2026-11-22T07:30:00.000000Z" == made.at
 
 

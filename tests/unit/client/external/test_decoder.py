@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.foreign.batch import HeardBatch
-from services.client.foreign.read import Heard, Reading
-from services.contract.foreign import HeardMessage, longest_record
-from services.contract.path import Path
+from services.client.external.batch import HeardBatch
+from services.client.external.decoder import Heard, Reading
+from services.contract.external_blocklog import HeardMessage, longest_record
+from services.contract.json_path import Path
 from tests.unit.client.stand import START_NS
 
 PLAIN = Reading(seq=Path("$.seq"), time=Path("$.ts"), key=Path("$.k"))

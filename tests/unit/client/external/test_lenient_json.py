@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.foreign.lenient import decode, rows
+from services.client.external.lenient_json import decode, rows
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.foreign.number import MAX_NUMBER, sequence_number, text_of
+from services.client.external.number import MAX_NUMBER, sequence_number, text_of
 
 
 @pytest.mark.parametrize(

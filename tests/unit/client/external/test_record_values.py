@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.foreign.moment import UNITS, epoch_ns
+from services.client.external.record_values import UNITS, epoch_ns
 
 NS = 1_795_332_600_123_456_000
 

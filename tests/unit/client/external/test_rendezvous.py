@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.client.foreign import agreement
-from services.client.foreign import join as joining
-from services.client.foreign.join import Opened, join
+from services.client.external import agreement
+from services.client.external import rendezvous as joining
+from services.client.external.rendezvous import Opened, join
 from services.runtime import invocation
 from services.runtime.invocation import NOTE
 from tests.unit.client.stand import RUN, START_US

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from services.client.foreign.account import ForeignAccount
-from services.client.foreign.read import Heard
-from tests.unit.client.foreign.stand import (
+from services.client.external.decoder import Heard
+from services.client.external.session import ForeignAccount
+from tests.unit.client.external.stand import (
     OPENED,
     blocks,
     connection_lines,
@@ -131,7 +131,7 @@ async def test_a_crash_costs_its_torn_tail_alone(tmp_path: Path) -> None:
 
 async def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the disk refuses, blocks wait; when it takes them again, all are there."""
-    monkeypatch.setattr("services.client.writer._RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("services.client.write_queue._RETRY_SECONDS", 0.01)
     async with account(tmp_path) as opened:
         disk = Disk().put_under(monkeypatch)
         disk.full = True
@@ -167,7 +167,7 @@ async def test_what_becomes_of_connections_stands_between_the_blocks(tmp_path: P
 
 async def test_lines_of_connections_wait_for_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the disk refuses, lines of connections wait like blocks, and a log is sealed only when they are written."""
-    monkeypatch.setattr("services.client.writer._RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("services.client.write_queue._RETRY_SECONDS", 0.01)
     async with account(tmp_path) as opened:
         await opened.opened()
         await until(lambda: bool(connection_lines(tmp_path / RUN / "client-1")))

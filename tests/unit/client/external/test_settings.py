@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.client.foreign.settings import read_feed
+from services.client.external.settings import read_feed
 from services.runtime.errors import BadSettings
 
 

@@ -17,13 +17,13 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
 from services.client.backoff import Backoff
-from services.client.foreign import listener as listening
-from services.client.foreign.connect import Gate
-from services.client.foreign.listener import Listener
-from services.contract.fields import utc_text
+from services.client.external import subscriber as listening
+from services.client.external.connection import Gate
+from services.client.external.subscriber import Listener
+from services.contract.scalars import utc_text
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import Sparingly
-from tests.unit.client.foreign.stand import (
+from tests.unit.client.external.stand import (
     OPENED,
     Script,
     blocks,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from services.client.foreign.speech import Manners, Template, resumption
+from services.client.external.templates import Manners, Template, resumption
 
 
 def test_a_template_has_a_message_a_line() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from services.collector.commands import verify
 from services.collector.commands.salvage import Salvage, salvage
-from services.collector.reconcile.books import RunBooks
+from services.collector.evidence.run_evidence import RunBooks
 from services.contract.summary import Summary
 from tests.unit.collector.books_factory import Files, write
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from services.collector.commands.salvage import text
 from services.collector.scan import Source
-from services.contract import blocklog, foreign
-from services.contract.fields import utc_text
+from services.contract import blocklog, external_blocklog
+from services.contract.scalars import utc_text
 from tests.unit.collector.books_factory import good_run, log_source
 from tests.unit.collector.commands.salvaged import check, saved, texts
-from tests.unit.collector.reconcile.heard_factory import UNTIL_US, heard, log
+from tests.unit.collector.heard_factory import UNTIL_US, heard, log
 
 FIRST = log_source("client-1")
 SECOND = log_source("client-1", 1, 2)
@@ -93,11 +93,14 @@ def test_an_open_line_of_a_foreign_feed_is_made_anew(tmp_path: Path) -> None:
     (first,) = (source for source in files if source.client == "client-1")
     files[first] = [b"?\n", *files[first][1:]]
     found, made, out = saved(tmp_path, files)
-    _, entry = foreign.codec.decode((out / first.path).read_bytes().splitlines(keepends=True)[0])
+    _, entry = external_blocklog.codec.decode((out / first.path).read_bytes().splitlines(keepends=True)[0])
 
     assert [first.path] == found.clients[0].remade
-    assert isinstance(entry, foreign.Open)
-    assert (foreign.Feed(url="ws://feed", seq="$.n", silence_s=60), utc_text(UNTIL_US)) == (entry.foreign, entry.until)
+    assert isinstance(entry, external_blocklog.Open)
+    assert (external_blocklog.Feed(url="ws://feed", seq="$.n", silence_s=60), utc_text(UNTIL_US)) == (
+        entry.foreign,
+        entry.until,
+    )
     assert [4, 0] == [client.missing for client in made.clients]
 
 
@@ -158,9 +161,9 @@ def test_an_open_line_before_connection_lines_is_made_anew(tmp_path: Path) -> No
     """Of a file that begins with what became of its connections the copy has an open line all the same."""
     ((source, lines),) = log("client-1", course=COURSE).items()
     found, made, out = saved(tmp_path, {source: [b"?\n", *lines[1:]]})
-    _, entry = foreign.codec.decode((out / source.path).read_bytes().splitlines(keepends=True)[0])
+    _, entry = external_blocklog.codec.decode((out / source.path).read_bytes().splitlines(keepends=True)[0])
 
-    assert isinstance(entry, foreign.Open)
+    assert isinstance(entry, external_blocklog.Open)
     assert (5, "2026") == (entry.block_size, entry.opened_at[:4])
     assert (15, [source.path]) == (found.clients[0].messages, found.clients[0].remade)
     assert made.totals.received == 15

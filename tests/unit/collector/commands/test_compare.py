@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from services.collector.__main__ import main
-from services.collector.publish import store
+from services.collector.publish.files import run_files
 from services.contract import summary
 from services.contract.summary import Summary
 from tests.unit.collector.books_factory import good_run, judged
@@ -28,7 +28,7 @@ def made(number: int, p99: int, missing: int = 0, total: int = 60) -> Summary:
 
 def publish(volumes: Path, published: Summary) -> None:
     """Publish a summary, as the collector does."""
-    path = store.summary_path(volumes, published.run)
+    path = run_files.summary_path(volumes, published.run)
     path.parent.mkdir(parents=True)
     path.write_bytes(summary.encode(published))
 

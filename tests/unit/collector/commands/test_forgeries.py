@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from services.collector.commands import forgeries
-from services.collector.commands.damages import NotPossible, Run
+from services.collector.commands.mutations import NotPossible, Run
 from services.contract import blocklog
 from tests.unit.collector.books_factory import RUN, Files, Session, good_run, judged, log_files, write
 

@@ -1,10 +1,10 @@
-"""Tests of services/collector/commands/survey.py."""
+"""Tests of services/collector/commands/log_survey.py."""
 
 from pathlib import Path
 
 import pytest
 
-from services.collector.commands.survey import LeftOut, Survey
+from services.collector.commands.log_survey import LeftOut, Survey
 from services.collector.scan import Source
 from services.contract import blocklog
 from tests.unit.collector.books_factory import (
@@ -159,7 +159,7 @@ def test_a_file_that_cannot_be_read_is_left_out(tmp_path: Path, monkeypatch: pyt
     def refuse(_: Path, source: Source) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("services.collector.commands.survey.read_file", refuse)
+    monkeypatch.setattr("services.collector.commands.log_survey.read_file", refuse)
     found = survey(tmp_path, good_run())
 
     assert LeftOut(FIRST, 0, "the file cannot be read: Permission denied") == found.left_out[0]

@@ -1,4 +1,4 @@
-"""Tests of services/collector/commands/significance.py: held to published tables, and to counting by hand."""
+"""Tests of services/collector/commands/mann_whitney.py: held to published tables, and to counting by hand."""
 
 from itertools import combinations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.commands.significance import ALPHA, can_tell, chance
+from services.collector.commands.mann_whitney import ALPHA, can_tell, chance
 
 # Of the two-sided test at 5 %: the greatest U that is significant, by the two sizes (Mann and Whitney's table).
 CRITICAL = {

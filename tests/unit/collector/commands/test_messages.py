@@ -10,7 +10,7 @@ import pytest
 
 from services.collector.__main__ import main
 from tests.unit.collector.books_factory import RUN, good_run, log_source, record, write
-from tests.unit.collector.reconcile.heard_factory import heard, log, message
+from tests.unit.collector.heard_factory import heard, log, message
 
 ROOT = Path(__file__).parents[4]
 

@@ -1,15 +1,15 @@
-"""Tests of services/collector/commands/damages.py."""
+"""Tests of services/collector/commands/mutations.py."""
 
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from services.collector.commands import damages
-from services.collector.commands.damages import Damaged, NotPossible, Run
+from services.collector.commands import mutations
+from services.collector.commands.mutations import Damaged, NotPossible, Run
 from services.collector.scan import Source
 from services.contract.errors import LineError
-from services.contract.line import unseal
+from services.contract.jsonl import unseal
 from tests.unit.collector.books_factory import RUN, Files, good_run, ledger_source, log_files, log_source, write
 from tests.unit.collector.books_factory import Session as Logged
 
@@ -32,7 +32,7 @@ def changed(damaged: Damaged) -> tuple[Source, list[bytes], list[bytes]]:
 @pytest.mark.parametrize("seed", range(10))
 def test_one_bit_is_flipped(tmp_path: Path, header: bool, seed: int) -> None:
     """Of one line one bit differs, before the messages or among them, and the line is refused."""
-    damaged = damages.bit_flipped(run(tmp_path, seed=seed), header=header)
+    damaged = mutations.bit_flipped(run(tmp_path, seed=seed), header=header)
     source, before, after = changed(damaged)
     ((at, old, new),) = [
         (at, old, new) for at, (old, new) in enumerate(zip(before, after, strict=True)) if old != new
@@ -41,14 +41,14 @@ def test_one_bit_is_flipped(tmp_path: Path, header: bool, seed: int) -> None:
 
     assert 1 == bits.bit_count()
     assert header is (byte < old.index(b'"messages":['))
-    assert (damages.place(source, at),) == damaged.named
+    assert (mutations.place(source, at),) == damaged.named
     with pytest.raises(LineError):
         unseal(new)
 
 
 def test_a_line_is_removed(tmp_path: Path) -> None:
     """One line is gone, and the one that follows it is named."""
-    damaged = damages.line_removed(run(tmp_path))
+    damaged = mutations.line_removed(run(tmp_path))
     source, before, after = changed(damaged)
     at = int(damaged.where.rpartition(":")[2]) - 1
 
@@ -58,7 +58,7 @@ def test_a_line_is_removed(tmp_path: Path) -> None:
 
 def test_a_file_is_removed(tmp_path: Path) -> None:
     """A log's file is gone, and its client is to be named."""
-    damaged = damages.file_removed(run(tmp_path))
+    damaged = mutations.file_removed(run(tmp_path))
     ((source, lines),) = damaged.files.items()
 
     assert None is lines
@@ -67,7 +67,7 @@ def test_a_file_is_removed(tmp_path: Path) -> None:
 
 def test_two_lines_are_swapped(tmp_path: Path) -> None:
     """The same lines stand there, two that follow each other in the other order."""
-    _, before, after = changed(damages.lines_swapped(run(tmp_path)))
+    _, before, after = changed(mutations.lines_swapped(run(tmp_path)))
     at = next(at for at, (old, new) in enumerate(zip(before, after, strict=True)) if old != new)
 
     assert [*before[:at], before[at + 1], before[at], *before[at + 2 :]] == after
@@ -75,7 +75,7 @@ def test_two_lines_are_swapped(tmp_path: Path) -> None:
 
 def test_a_line_stands_twice(tmp_path: Path) -> None:
     """A line is followed by itself."""
-    _, before, after = changed(damages.line_repeated(run(tmp_path)))
+    _, before, after = changed(mutations.line_repeated(run(tmp_path)))
 
     assert len(before) + 1 == len(after)
     assert set(before) == set(after)
@@ -83,24 +83,24 @@ def test_a_line_stands_twice(tmp_path: Path) -> None:
 
 def test_a_file_is_cut_within_its_last_block(tmp_path: Path) -> None:
     """What is left ends with a part of the last block."""
-    _, before, after = changed(damages.tail_cut(run(tmp_path)))
+    _, before, after = changed(mutations.tail_cut(run(tmp_path)))
 
     assert before[: len(after) - 1] == after[:-1]
     assert before[len(after) - 1].startswith(after[-1])
     assert not after[-1].endswith(b"\n")
-    assert damages.indexes(before, "block")[-1] == len(after) - 1
+    assert mutations.indexes(before, "block")[-1] == len(after) - 1
 
 
 def test_a_line_is_another_clients(tmp_path: Path) -> None:
     """In the place of a line stands one out of another client's log."""
-    source, before, after = changed(damages.line_of_another(run(tmp_path)))
+    source, before, after = changed(mutations.line_of_another(run(tmp_path)))
     ((line,),) = ([new for old, new in zip(before, after, strict=True) if old != new],)
 
     assert line in [one for other, lines in GOOD.items() if other.client != source.client for one in lines]
 
 
 @pytest.mark.parametrize(
-    ("damage", "kind"), [(damages.receipt_removed, b'"receipt"'), (damages.end_removed, b'"kind":"end"')]
+    ("damage", "kind"), [(mutations.receipt_removed, b'"receipt"'), (mutations.end_removed, b'"kind":"end"')]
 )
 def test_a_line_of_the_ledger_is_removed(tmp_path: Path, damage: type, kind: bytes) -> None:
     """One line of that kind is gone from the ledger."""
@@ -115,8 +115,8 @@ def test_a_line_of_the_ledger_is_removed(tmp_path: Path, damage: type, kind: byt
 @pytest.mark.parametrize(
     "damage",
     [
-        damages.line_removed, damages.lines_swapped, damages.tail_cut, damages.receipt_removed, damages.end_removed,
-        damages.line_of_another,
+        mutations.line_removed, mutations.lines_swapped, mutations.tail_cut, mutations.receipt_removed,
+        mutations.end_removed, mutations.line_of_another,
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_not_damaged(tmp_path: Path, damage: type) -> None:
@@ -132,16 +132,16 @@ def test_a_single_client_has_no_other(tmp_path: Path) -> None:
     files = {source: lines for source, lines in GOOD.items() if source.client in (None, "client-1")}
 
     with pytest.raises(NotPossible, match="no other client"):
-        damages.line_of_another(run(tmp_path, files))
+        mutations.line_of_another(run(tmp_path, files))
 
 
 def test_the_same_seed_chooses_the_same_place(tmp_path: Path) -> None:
     """Dice of one seed damage the same bit, those of another one another."""
-    places = [damages.bit_flipped(run(tmp_path, seed=seed), header=False).where for seed in (1, 1, 2)]
+    places = [mutations.bit_flipped(run(tmp_path, seed=seed), header=False).where for seed in (1, 1, 2)]
 
     assert places[0] == places[1] != places[2]
 
 
 def test_a_place_is_counted_from_one() -> None:
     """As the reports count lines."""
-    assert f"{log_source('a').path}:1" == damages.place(log_source("a"), 0)
+    assert f"{log_source('a').path}:1" == mutations.place(log_source("a"), 0)

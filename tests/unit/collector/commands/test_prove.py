@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from services.collector.__main__ import main
 from services.collector.commands import verify
-from services.collector.commands.damages import Damaged
-from services.collector.commands.folder import books_of
+from services.collector.commands.mutations import Damaged
 from services.collector.commands.prove import DAMAGES, Caught, prove
-from services.collector.reconcile import closing
+from services.collector.commands.run_loader import books_of
+from services.collector.verdict import consistency
 from tests.unit.collector.books_factory import RUN, good_run, ledger_source, write
-from tests.unit.collector.reconcile.heard_factory import heard, log
+from tests.unit.collector.heard_factory import heard, log
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_verdict_is_the_one_that_verify_gives(volumes: Path, tmp_path: Path) -
         ((made, _),) = verify.check(tmp_path / "proof" / f"{one.number:02d}")
 
         assert one.verdict == made.verdict
-        assert one.said in [*map(closing.fault_sentence, made.faults), *made.reasons]
+        assert one.said in [*map(consistency.fault_sentence, made.faults), *made.reasons]
 
 
 def test_nothing_is_changed(volumes: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from services.collector.__main__ import main
-from services.collector.publish import store
-from services.collector.publish.speaker import Speaker
-from services.collector.rounds import Collector
+from services.collector.poller import Collector
+from services.collector.publish.files import run_files
+from services.collector.publish.terminal.printer import Speaker
 from services.collector.settings import CollectorSettings
 from services.runtime.clock import Clock
 from tests.unit.collector.books_factory import RUN, Files, good_run, ledger_source, log_source, write
@@ -34,7 +34,7 @@ def collected(files: Files, volumes: Path, **environment: str) -> dict[str, byte
     (volumes / "summary").mkdir()
     settings = CollectorSettings.read({"VOLUMES": str(volumes), **environment})
     Collector(settings, Clock(), Speaker(volumes, lambda text: None)).round(last=True)
-    return written(store.summary_path(volumes, RUN).parent)
+    return written(run_files.summary_path(volumes, RUN).parent)
 
 
 @pytest.mark.parametrize("is_good", [True, False])
@@ -71,7 +71,7 @@ def test_the_summary_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
     line = capsys.readouterr().out
     assert 1 == line.count("\n")
-    assert json.loads(store.summary_path(tmp_path, RUN).read_bytes()) == json.loads(line)
+    assert json.loads(run_files.summary_path(tmp_path, RUN).read_bytes()) == json.loads(line)
 
 
 def test_the_newest_run_is_meant(tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
-"""Tests of services/collector/commands/folder.py."""
+"""Tests of services/collector/commands/run_loader.py."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from services.collector.commands.folder import NoVolumes, books_of, runs_of
+from services.collector.commands.run_loader import NoVolumes, books_of, runs_of
 from services.collector.scan import Rewritten, RunFiles, Source
 from tests.unit.collector.books_factory import RUN, good_run, ledger_source, write
 

@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.collector.commands import prove
-from services.collector.commands.damages import Damaged, Run
+from services.collector.commands.mutations import Damaged, Run
 from services.collector.commands.salvage import salvage, text
-from services.collector.reconcile.account import DAMAGED
+from services.collector.results.client_result import DAMAGED
 from services.contract import blocklog, ledger
 from services.contract.errors import LineError
 from tests.unit.collector.books_factory import RUN, good_run, ledger_source, log_source, opening, write
 from tests.unit.collector.commands.salvaged import check, saved, texts
-from tests.unit.collector.reconcile.heard_factory import heard, log
+from tests.unit.collector.heard_factory import heard, log
 
 FIRST = log_source("client-1")
 REPAIRED = {"two lines swapped", "a line written twice"}

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from services.collector.commands.sides import NoRuns, Workload, differences, side, workload
-from services.collector.publish import store
+from services.collector.publish.files import run_files
 from services.contract import ledger, summary
 from services.contract.summary import Summary
 from tests.unit.collector.books_factory import RUN, Writer, good_run, judged, ledger_source, opening, write
@@ -17,7 +17,7 @@ WORK = Workload("f", "60 records", "1,000/s", "2 clients", "blocks of 10, 10")
 
 def publish(volumes: Path, published: Summary) -> None:
     """Publish a summary, as the collector does."""
-    path = store.summary_path(volumes, published.run)
+    path = run_files.summary_path(volumes, published.run)
     path.parent.mkdir(parents=True)
     path.write_bytes(summary.encode(published))
 

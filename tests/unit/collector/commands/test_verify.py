@@ -10,14 +10,14 @@ import pytest
 
 from services.collector.__main__ import main
 from services.collector.commands import verify
-from services.collector.commands.folder import NoVolumes
-from services.collector.follow import Follow
+from services.collector.commands.run_loader import NoVolumes
+from services.collector.open_run import Follow
 from services.contract import summary
-from services.contract.fields import MAX_INTEGER
-from services.contract.ranges import Ranges
+from services.contract.rangeset import Ranges
+from services.contract.scalars import MAX_INTEGER
 from services.contract.summary import EXIT_CODES
 from tests.unit.collector.books_factory import RUN, START_US, Files, good_run, ledger_source, log_source, write
-from tests.unit.collector.reconcile.heard_factory import Happened, heard, log, message
+from tests.unit.collector.heard_factory import Happened, heard, log, message
 
 
 def test_a_good_folder_passes(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from services.collector.commands.wait import PATIENCE_SECONDS, Eyes, Patience, Sight, wait
-from services.collector.publish import store
-from services.collector.publish.speaker import Speaker
-from services.collector.reconcile.snapshot import Snapshot, empty
+from services.collector.publish.files import run_files
+from services.collector.publish.terminal.printer import Speaker
+from services.collector.verdict.snapshot import Snapshot, empty
 from services.contract.summary import RunState, Summary, Verdict
 from tests.unit.collector.books_factory import RUN, good_run, judged, ledger_source, write
 
@@ -19,7 +19,7 @@ MADE = judged(good_run())
 def stored(volumes: Path, made: Summary) -> None:
     """Publish a summary."""
     (volumes / "summary").mkdir(exist_ok=True)
-    store.store(volumes, Snapshot(made, empty(made.run)), newest=True)
+    run_files.store(volumes, Snapshot(made, empty(made.run)), newest=True)
 
 
 class Waiting:

@@ -1,1 +1,1 @@
-"""Tests of services/collector/reconcile, one module for each of its own."""
+"""Unit tests of ``services/collector/evidence``."""

@@ -1,11 +1,11 @@
-"""Tests of services/collector/reconcile/bars.py."""
+"""Tests of services/collector/evidence/bars.py."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile.bars import LEAST_BLOCKS, Bars, Room
+from services.collector.evidence.bars import LEAST_BLOCKS, Bars, Room
 from services.contract.timeline import MOST_BARS, MOST_BLOCKS, Bar
 from tests.unit.collector.books_factory import START_US, Session, block
 

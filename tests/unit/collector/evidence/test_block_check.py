@@ -1,9 +1,9 @@
-"""Tests of services/collector/reconcile/blocks.py."""
+"""Tests of services/collector/evidence/block_check.py."""
 
 import msgspec
 import pytest
 
-from services.collector.reconcile.blocks import examine, number, spans
+from services.collector.evidence.block_check import examine, number, spans
 from services.contract import blocklog
 from tests.unit.collector.books_factory import Session, block
 

@@ -1,11 +1,11 @@
-"""Tests of services/collector/reconcile/tally.py."""
+"""Tests of services/collector/evidence/bucket_histogram.py."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile.tally import Tally
+from services.collector.evidence.bucket_histogram import Tally
 from services.contract.histogram import LONGEST_NS, Counted, Gathered
 from services.contract.timeline import heat_row
 

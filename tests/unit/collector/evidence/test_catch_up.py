@@ -1,4 +1,4 @@
-"""Tests of services/collector/reconcile/catchup.py."""
+"""Tests of services/collector/evidence/catch_up.py."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.publish import terminal
-from services.collector.publish.view import view
-from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.catchup import PLACE_US, CatchUp
-from services.collector.reconcile.expression import parse
-from services.collector.reconcile.snapshot import Snapshot, empty, snapshot
-from services.collector.reconcile.timeslots import FINEST_US
+from services.collector.evidence.catch_up import PLACE_US, CatchUp
+from services.collector.evidence.run_evidence import RunBooks
+from services.collector.evidence.time_buckets import FINEST_US
+from services.collector.publish.terminal import summary_text
+from services.collector.publish.view_model import view
+from services.collector.verdict.snapshot import Snapshot, empty, snapshot
+from services.collector.verdict.threshold_parser import parse
 from services.contract import summary
 from services.contract.histogram import Counted
 from services.contract.summary import Quantiles
@@ -283,5 +283,5 @@ def test_a_summary_without_the_fields_is_read() -> None:
     made = summary.decode(json.dumps(older).encode())
 
     assert (None, Quantiles()) == (made.totals.catch_up, made.catch_up_ns)
-    assert "caught up..." not in terminal.final(view(Snapshot(made, empty(RUN)), ""))
-    assert "caught up..." in terminal.final(view(Snapshot(summary.decode(text), empty(RUN)), ""))
+    assert "caught up..." not in summary_text.final(view(Snapshot(made, empty(RUN)), ""))
+    assert "caught up..." in summary_text.final(view(Snapshot(summary.decode(text), empty(RUN)), ""))

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.collector.reconcile import sample
-from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.onesided import comparable, one_sided_accounts
-from services.collector.reconcile.snapshot import snapshot
-from services.collector.reconcile.summarise import reconcile
+from services.collector.evidence import record_sample
+from services.collector.evidence.run_evidence import RunBooks
+from services.collector.results.client_result_external import comparable, one_sided_accounts
+from services.collector.verdict.snapshot import snapshot
+from services.collector.verdict.summary import reconcile
 from services.contract import summary
-from services.contract.fields import utc_text
-from services.contract.foreign import HeardMessage
+from services.contract.external_blocklog import HeardMessage
+from services.contract.scalars import utc_text
 from services.contract.summary import Summary
 from tests.unit.collector.books_factory import RUN, START_US
-from tests.unit.collector.reconcile.heard_factory import books
-from tests.unit.collector.reconcile.numbering_factory import client, own, plain, record, shared, without
+from tests.unit.collector.heard_factory import books
+from tests.unit.collector.numbering_factory import client, own, plain, record, shared, without
 
 
 def logs_of(*received: list[HeardMessage]) -> list[Any]:
@@ -272,9 +272,9 @@ def test_the_order_of_reading_does_not_matter(kinds: Any, chance: random.Random)
     ]
     logs = logs_of(*received)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample, "CLUSTERS", 3)
-        patch.setattr(sample, "ENTRIES", 40)
-        patch.setattr(sample, "LEAST", 1)
+        patch.setattr(record_sample, "CLUSTERS", 3)
+        patch.setattr(record_sample, "ENTRIES", 40)
+        patch.setattr(record_sample, "LEAST", 1)
         expected = told(books(*logs))
         waiting = [(source, list(lines)) for one in logs for source, lines in one.items()]
         made = RunBooks(RUN)

@@ -1,4 +1,4 @@
-"""Tests of services/collector/reconcile/notes.py."""
+"""Tests of services/collector/evidence/compact_index.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile.notes import Note, Notes
+from services.collector.evidence.compact_index import Note, Notes
 
 numbers = st.integers(1, 2**53 - 1)
 digests = st.integers(0, 2**32 - 1)

@@ -1,4 +1,4 @@
-"""Tests of services/collector/reconcile/edges.py."""
+"""Tests of services/collector/evidence/edges.py."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile.edges import Edges
-from services.contract.ranges import Ranges
+from services.collector.evidence.edges import Edges
+from services.contract.rangeset import Ranges
 
 spans = st.tuples(st.integers(1, 60), st.integers(0, 8)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 

@@ -6,8 +6,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile.heard import HeardBook, Run, _runs
-from services.contract.foreign import HeardBlock, HeardMessage
+from services.collector.evidence.external_evidence import HeardBook, Run, _runs
+from services.contract.external_blocklog import HeardBlock, HeardMessage
 
 AT = "2026-11-22T07:30:00.000000Z"
 SIZE = 5

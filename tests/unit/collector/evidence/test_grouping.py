@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from services.collector.reconcile import grouping
-from services.collector.reconcile.grouping import Starts, grouped
-from services.collector.reconcile.likeness import Fact
-from services.collector.reconcile.sample import Number
+from services.collector.evidence import grouping
+from services.collector.evidence.grouping import Starts, grouped
+from services.collector.evidence.record_likeness import Fact
+from services.collector.evidence.record_sample import Number
 
 Facts = dict[Number, Fact]
 

@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from services.collector.reconcile import heardspread
-from services.collector.reconcile.comparable import Groups
-from services.collector.reconcile.heardspread import HeardSpread
-from tests.unit.collector.reconcile.heard_factory import heard
+from services.collector.evidence import heardspread
+from services.collector.evidence.client_groups import Groups
+from services.collector.evidence.heardspread import HeardSpread
+from tests.unit.collector.heard_factory import heard
 
 
 def moments(messages: list[object], late_us: int) -> dict[str, int]:

@@ -1,10 +1,10 @@
-"""Tests of services/collector/reconcile/ledgerside.py."""
+"""Tests of services/collector/evidence/ledger_evidence.py."""
 
 import pytest
 
-from services.collector.reconcile.ledgerside import LedgerBook
+from services.collector.evidence.ledger_evidence import LedgerBook
 from services.contract import ledger
-from services.contract.line import LineStruct
+from services.contract.jsonl import LineStruct
 from tests.unit.collector.books_factory import (
     START_US,
     Session,

@@ -1,6 +1,6 @@
-"""Tests of services/collector/reconcile/chain.py."""
+"""Tests of services/collector/evidence/line_chain.py."""
 
-from services.collector.reconcile.chain import MOST, FileChain
+from services.collector.evidence.line_chain import MOST, FileChain
 from services.contract import ledger
 from tests.unit.collector.books_factory import Writer, at, ledger_source
 

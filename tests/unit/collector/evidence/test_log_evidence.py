@@ -1,10 +1,10 @@
-"""Tests of services/collector/reconcile/logside.py."""
+"""Tests of services/collector/evidence/log_evidence.py."""
 
 import msgspec
 
-from services.collector.reconcile.logside import LogBook
+from services.collector.evidence.log_evidence import LogBook
 from services.contract import blocklog
-from services.contract.ranges import Ranges
+from services.contract.rangeset import Ranges
 from tests.unit.collector.books_factory import (
     START_US,
     Files,

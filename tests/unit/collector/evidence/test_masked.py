@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile.masked import Mask, timeless
+from services.collector.evidence.masked import Mask, timeless
 
 
 def texts(time: str | None, *records: Any) -> list[bytes]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile.likeness import Begin, Fact, Pair, differ, relation
+from services.collector.evidence.record_likeness import Begin, Fact, Pair, differ, relation
 
 TICK_US = 10_000
 

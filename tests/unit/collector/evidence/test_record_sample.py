@@ -7,10 +7,10 @@ from zlib import crc32
 
 import pytest
 
-from services.collector.reconcile import sample
-from services.collector.reconcile.sample import CLUSTER, CLUSTERS, Sample
-from services.contract.foreign import HeardMessage
-from tests.unit.collector.reconcile.heard_factory import heard
+from services.collector.evidence import record_sample
+from services.collector.evidence.record_sample import CLUSTER, CLUSTERS, Sample
+from services.contract.external_blocklog import HeardMessage
+from tests.unit.collector.heard_factory import heard
 
 
 def take(made: Sample, client: str, seqs: list[int], key: str | None = None) -> None:
@@ -63,18 +63,18 @@ def test_memory_is_bounded() -> None:
 
 def test_many_clients_keep_fewer_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Facts of all clients together are bounded, down to a few clusters that are always kept."""
-    monkeypatch.setattr(sample, "ENTRIES", 500)
+    monkeypatch.setattr(record_sample, "ENTRIES", 500)
     made = Sample()
     for client in range(20):
         take(made, f"client-{client}", list(range(800)))
 
-    assert {sample.LEAST * CLUSTER} == {len(facts) for facts in made.facts([None]).values()}
+    assert {record_sample.LEAST * CLUSTER} == {len(facts) for facts in made.facts([None]).values()}
 
 
 def test_the_same_numbers_are_kept_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which numbers are kept depends on what was received alone."""
-    monkeypatch.setattr(sample, "CLUSTERS", 5)
-    monkeypatch.setattr(sample, "ENTRIES", 60)
+    monkeypatch.setattr(record_sample, "CLUSTERS", 5)
+    monkeypatch.setattr(record_sample, "ENTRIES", 60)
     parts: list[tuple[str, list[int], str | None]] = [
         (client, list(range(first, first + 10)), key)
         for client in ("client-1", "client-2", "client-3")

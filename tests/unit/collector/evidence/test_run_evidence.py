@@ -1,6 +1,6 @@
-"""Tests of services/collector/reconcile/books.py."""
+"""Tests of services/collector/evidence/run_evidence.py."""
 
-from services.collector.reconcile.books import RunBooks
+from services.collector.evidence.run_evidence import RunBooks
 from services.collector.scan import Tail
 from services.contract import blocklog
 from tests.unit.collector.books_factory import (

@@ -1,9 +1,9 @@
-"""Tests of services/collector/reconcile/spread.py."""
+"""Tests of services/collector/evidence/sampling.py."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile.spread import MOST, Spread
+from services.collector.evidence.sampling import MOST, Spread
 
 
 def take(spread: Spread, client: str, times: dict[int, int]) -> None:

@@ -1,10 +1,10 @@
-"""Tests of services/collector/reconcile/strain.py."""
+"""Tests of services/collector/evidence/saturation.py."""
 
 from __future__ import annotations
 
 import pytest
 
-from services.collector.reconcile.strain import LATE_NS, Evidence, Sessions, judge
+from services.collector.evidence.saturation import LATE_NS, Evidence, Sessions, judge
 from services.contract import blocklog, ledger
 
 MS, S = 1_000_000, 1_000_000_000

@@ -1,4 +1,4 @@
-"""Tests of services/collector/reconcile/servers.py."""
+"""Tests of services/collector/evidence/server_processes.py."""
 
 from __future__ import annotations
 

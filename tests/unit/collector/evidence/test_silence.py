@@ -1,4 +1,4 @@
-"""Tests of services/collector/reconcile/silence.py."""
+"""Tests of services/collector/evidence/silence.py."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile.ledgerside import ClientLedger
-from services.collector.reconcile.silence import Silence, Silences, longest
+from services.collector.evidence.ledger_evidence import ClientLedger
+from services.collector.evidence.silence import Silence, Silences, longest
 from services.contract import ledger
-from services.contract.fields import utc_text
+from services.contract.scalars import utc_text
 from services.contract.summary import ClientState
 from tests.unit.collector.books_factory import START_US, Session, block, leave, subscription
 

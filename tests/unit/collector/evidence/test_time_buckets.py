@@ -1,4 +1,4 @@
-"""Tests of services/collector/reconcile/timeslots.py."""
+"""Tests of services/collector/evidence/time_buckets.py."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile import timeslots
-from services.collector.reconcile.timeslots import FINEST_US, TimeSlots
-from services.contract.fields import MAX_INTEGER
+from services.collector.evidence import time_buckets
+from services.collector.evidence.time_buckets import FINEST_US, TimeSlots
 from services.contract.histogram import Counted, Gathered, Histogram
+from services.contract.scalars import MAX_INTEGER
 from services.contract.timeline import MOST_SLOTS, Slot
 
 
@@ -136,9 +136,9 @@ def test_how_many_are_counted_at_once_does_not_matter(orders: tuple[list[Came], 
     expected = told(orders[0])
     for gathered, many, waiting in ((1, 1, 1), (4, 2, 3), (4, 9, 3), (9, 9, 9)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(timeslots, "GATHERED", gathered)
-            patch.setattr(timeslots, "MANY", many)
-            patch.setattr(timeslots, "MOST_WAITING", waiting)
+            patch.setattr(time_buckets, "GATHERED", gathered)
+            patch.setattr(time_buckets, "MANY", many)
+            patch.setattr(time_buckets, "MOST_WAITING", waiting)
 
             assert expected == told(orders[1])
 

@@ -1,8 +1,8 @@
-"""Tests of services/collector/reconcile/timeslot.py."""
+"""Tests of services/collector/evidence/timeslot.py."""
 
 from __future__ import annotations
 
-from services.collector.reconcile.timeslot import NOTHING, Part, TimeSlot
+from services.collector.evidence.timeslot import NOTHING, Part, TimeSlot
 from services.contract.histogram import Counted, Gathered
 
 

@@ -1,11 +1,11 @@
-"""Tests of services/collector/reconcile/moments.py."""
+"""Tests of services/collector/evidence/timestamps.py."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile.moments import Stamps, bounded, corrected, moment
-from services.contract.fields import MAX_INTEGER, utc_text, utc_us
+from services.collector.evidence.timestamps import Stamps, bounded, corrected, moment
+from services.contract.scalars import MAX_INTEGER, utc_text, utc_us
 
 
 def test_a_moment_is_read() -> None:

@@ -1,4 +1,4 @@
-"""Tests of services/collector/reconcile/times.py."""
+"""Tests of services/collector/evidence/timing.py."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from services.collector.reconcile.blocks import examine
-from services.collector.reconcile.times import ClientTimes, RunTimes
+from services.collector.evidence.block_check import examine
+from services.collector.evidence.timing import ClientTimes, RunTimes
 from services.contract.blocklog import Block
-from services.contract.fields import utc_us
+from services.contract.scalars import utc_us
 from tests.unit.collector.books_factory import START_US, Session, block
 
 SESSION = Session("a", 1, 1, 0, [])

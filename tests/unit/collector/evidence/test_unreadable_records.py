@@ -9,12 +9,12 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile.onesided import HeardAccount, one_sided_accounts
-from services.collector.reconcile.summarise import reconcile
-from services.collector.reconcile.unreadable import Unreadable
-from services.contract.foreign import HeardMessage
-from services.contract.ranges import Ranges
-from tests.unit.collector.reconcile.heard_factory import books, heard, log, message
+from services.collector.evidence.unreadable_records import Unreadable
+from services.collector.results.client_result_external import HeardAccount, one_sided_accounts
+from services.collector.verdict.summary import reconcile
+from services.contract.external_blocklog import HeardMessage
+from services.contract.rangeset import Ranges
+from tests.unit.collector.heard_factory import books, heard, log, message
 
 
 def came(*seqs: int | str) -> list[HeardMessage]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from services.collector.reconcile.snapshot import Snapshot
+from services.collector.verdict.snapshot import Snapshot
 from services.contract.summary import Causes, ClientSummary, Quantiles, Summary
 from services.contract.timeline import Bar, Gap, Lane, Mark, Slot, Timeline
 from tests.known import known

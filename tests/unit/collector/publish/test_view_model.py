@@ -1,15 +1,15 @@
-"""Tests of services/collector/publish/view.py."""
+"""Tests of services/collector/publish/view_model.py."""
 
 import msgspec
 import pytest
 
-from services.collector.publish.view import View, view
-from services.collector.reconcile.expression import parse
-from services.collector.reconcile.snapshot import Snapshot, snapshot
+from services.collector.publish.view_model import View, view
+from services.collector.verdict.snapshot import Snapshot, snapshot
+from services.collector.verdict.threshold_parser import parse
 from services.contract.summary import Causes, Fault, Quantiles, Silence, Summary, Totals
 from services.contract.timeline import Timeline
 from tests.unit.collector.books_factory import RUN, Files, fold, good_run, judged, ledger_source, log_source
-from tests.unit.collector.reconcile.heard_factory import books, log, message
+from tests.unit.collector.heard_factory import books, log, message
 
 EMPTY = Timeline(run=RUN, start_us=None, end_us=None, step_us=50_000, slots=[], lanes=[], marks=[])
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from services.collector.reconcile.account import Account
-from services.collector.reconcile.accounts import accounts
-from services.collector.reconcile.onesided import HeardAccount
+from services.collector.results.accounts import accounts
+from services.collector.results.client_result import Account
+from services.collector.results.client_result_external import HeardAccount
 from tests.unit.collector.books_factory import fold, good_run
-from tests.unit.collector.reconcile.heard_factory import books, heard, log
+from tests.unit.collector.heard_factory import books, heard, log
 
 
 def test_the_logs_say_whose_feed_it_is() -> None:

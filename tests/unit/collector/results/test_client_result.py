@@ -1,11 +1,11 @@
-"""Tests of services/collector/reconcile/account.py."""
+"""Tests of services/collector/results/client_result.py."""
 
 from typing import Any
 
 import pytest
 
-from services.collector.reconcile.account import CAUSES, Account, client_order
-from services.collector.reconcile.accounts import accounts
+from services.collector.results.accounts import accounts
+from services.collector.results.client_result import CAUSES, Account, client_order
 from services.collector.scan import Source
 from services.contract import ledger
 from tests.unit.collector.books_factory import (

@@ -10,14 +10,14 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.onesided import HeardAccount, one_sided_accounts
-from services.collector.reconcile.snapshot import snapshot
+from services.collector.evidence.run_evidence import RunBooks
+from services.collector.results.client_result_external import HeardAccount, one_sided_accounts
 from services.collector.scan import Source
+from services.collector.verdict.snapshot import snapshot
 from services.contract import summary, timeline
-from services.contract.foreign import HeardMessage
+from services.contract.external_blocklog import HeardMessage
 from tests.unit.collector.books_factory import RUN, START_US
-from tests.unit.collector.reconcile.heard_factory import STEP_US, books, heard, log, message
+from tests.unit.collector.heard_factory import STEP_US, books, heard, log, message
 
 
 def accounts(*logs: Any, final: bool = True) -> list[HeardAccount]:

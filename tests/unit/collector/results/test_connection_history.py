@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile.attendance import Absence, Attendance, attendance, reconnects
-from services.collector.reconcile.books import RunBooks
+from services.collector.evidence.run_evidence import RunBooks
+from services.collector.results.connection_history import Absence, Attendance, attendance, reconnects
 from services.collector.scan import Source
 from services.contract.summary import ClientState
 from tests.unit.collector.books_factory import RUN, START_US
-from tests.unit.collector.reconcile.heard_factory import UNTIL_US, Happened, books, heard, log
+from tests.unit.collector.heard_factory import UNTIL_US, Happened, books, heard, log
 
 RECORDS = heard(range(1, 10))
 OPENED: Happened = ("opened", 0.0)

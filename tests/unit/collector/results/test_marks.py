@@ -1,15 +1,15 @@
-"""Tests of services/collector/reconcile/marks.py."""
+"""Tests of services/collector/results/marks.py."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
 
-from services.collector.reconcile.ledgerside import LedgerBook
-from services.collector.reconcile.marks import evenly, marks
+from services.collector.evidence.ledger_evidence import LedgerBook
+from services.collector.results.marks import evenly, marks
 from services.contract import ledger
-from services.contract.fields import utc_text
-from services.contract.line import LineStruct
+from services.contract.jsonl import LineStruct
+from services.contract.scalars import utc_text
 from services.contract.timeline import Mark
 from tests.unit.collector.books_factory import START_US, Session, Writer, leave, ledger_source, opening, subscription
 

@@ -1,9 +1,9 @@
-"""Tests of services/collector/reconcile/durations.py."""
+"""Tests of services/collector/results/run_durations.py."""
 
 from __future__ import annotations
 
-from services.collector.reconcile.durations import measured
-from services.collector.reconcile.summarise import reconcile
+from services.collector.results.run_durations import measured
+from services.collector.verdict.summary import reconcile
 from services.contract.summary import Quantiles
 from tests.unit.collector.books_factory import Files, fold, good_ledger, good_run, good_sessions, ledger_source
 

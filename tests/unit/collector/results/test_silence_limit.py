@@ -8,9 +8,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile.heard import Arrivals, HeardNote
-from services.collector.reconcile.rhythm import FACTOR, FLOOR_US, Rhythm, rhythm
-from tests.unit.collector.reconcile.heard_factory import books, log, message
+from services.collector.evidence.external_evidence import Arrivals, HeardNote
+from services.collector.results.silence_limit import FACTOR, FLOOR_US, Rhythm, rhythm
+from tests.unit.collector.heard_factory import books, log, message
 
 
 def note(place: int, moments: list[int], connection: tuple[int, int] = (1, 1)) -> HeardNote:

@@ -1,4 +1,4 @@
-"""Tests of services/collector/reconcile/timeline.py."""
+"""Tests of services/collector/results/timeline.py."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from services.collector.reconcile.accounts import accounts
-from services.collector.reconcile.timeline import draw
+from services.collector.results.accounts import accounts
+from services.collector.results.timeline import draw
 from services.contract import blocklog, ledger
 from services.contract.timeline import MOST_GAPS, MOST_LANES, Gap, Timeline
 from tests.unit.collector.books_factory import (

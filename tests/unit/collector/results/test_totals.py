@@ -1,9 +1,9 @@
-"""Tests of services/collector/reconcile/sums.py."""
+"""Tests of services/collector/results/totals.py."""
 
 from __future__ import annotations
 
-from services.collector.reconcile import sums
-from services.collector.reconcile.accounts import accounts
+from services.collector.results import totals as totals_of
+from services.collector.results.accounts import accounts
 from services.contract.summary import Causes, Quantiles
 from tests.unit.collector.books_factory import Files, fold, good_run, log_source
 
@@ -20,19 +20,19 @@ def holed() -> Files:
 def test_the_whole_is_the_sum_of_the_clients() -> None:
     """Every count of the totals is the sum of the clients' own, and each cause's as well."""
     every = accounts(fold(holed()), final=True)
-    clients = [sums.client(account, scheduled=True) for account in every]
-    totals = sums.totals(every)
+    clients = [totals_of.client(account, scheduled=True) for account in every]
+    totals = totals_of.totals(every)
 
     assert totals.missing
     assert [getattr(totals, name) for name in SUMMED] == [sum(getattr(one, name) for one in clients) for name in SUMMED]
-    assert Causes(receipted_not_logged=totals.missing) == sums.causes(every)
-    assert [Causes(), sums.causes(every)] == [one.missing_by_cause for one in clients]
+    assert Causes(receipted_not_logged=totals.missing) == totals_of.causes(every)
+    assert [Causes(), totals_of.causes(every)] == [one.missing_by_cause for one in clients]
 
 
 def test_without_a_schedule_a_client_is_not_late() -> None:
     """How long messages were on their way is told all the same."""
     (account, _) = accounts(fold(good_run()), final=True)
-    client = sums.client(account, scheduled=False)
+    client = totals_of.client(account, scheduled=False)
 
     assert Quantiles() == client.latency_ns
     assert client.transit_ns.p50 is not None
@@ -41,9 +41,9 @@ def test_without_a_schedule_a_client_is_not_late() -> None:
 def test_the_longest_silence_is_one_clients() -> None:
     """It is the longest of any, and names whose it is."""
     every = accounts(fold(good_run()), final=True)
-    found = sums.silence(every)
+    found = totals_of.silence(every)
     known = {account.client: account.silence.ns for account in every if account.silence}
 
     assert found is not None
     assert max(known.values()) == found.duration_ns == known[found.client]
-    assert sums.silence([]) is None
+    assert totals_of.silence([]) is None

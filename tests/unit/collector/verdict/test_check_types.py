@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from services.collector.reconcile.case import DAMAGE
-from services.collector.reconcile.checks import CHECKS, FAILING
-from services.collector.reconcile.closing import HARMLESS
+from services.collector.verdict.check_types import DAMAGE
+from services.collector.verdict.checks import CHECKS, FAILING
+from services.collector.verdict.consistency import HARMLESS
 
 
 def test_damage_is_never_harmless() -> None:

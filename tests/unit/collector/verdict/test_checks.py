@@ -1,13 +1,13 @@
-"""Tests of services/collector/reconcile/checks.py; what each check makes of a run is shown in test_reconcile.py."""
+"""Tests of services/collector/verdict/checks.py; what each check makes of a run is shown in test_reconcile.py."""
 
 from typing import Any
 
 import msgspec
 
-from services.collector.reconcile import onesided_checks
-from services.collector.reconcile.accounts import accounts
-from services.collector.reconcile.checks import CHECKS, FAILING, INVALIDATING, ask, missing_sentence
-from services.collector.reconcile.summarise import reconcile
+from services.collector.results.accounts import accounts
+from services.collector.verdict import checks_external
+from services.collector.verdict.checks import CHECKS, FAILING, INVALIDATING, ask, missing_sentence
+from services.collector.verdict.summary import reconcile
 from services.contract import blocklog, ledger
 from tests.unit.collector.books_factory import (
     Files,
@@ -30,7 +30,7 @@ from tests.unit.collector.books_factory import (
 
 def test_every_check_is_ranked() -> None:
     """Each question either fails the run or makes it invalid."""
-    assert {*CHECKS, *onesided_checks.CHECKS} == {*FAILING, *INVALIDATING}
+    assert {*CHECKS, *checks_external.CHECKS} == {*FAILING, *INVALIDATING}
     assert "present" == next(iter(CHECKS))
 
 

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.collector.reconcile.feed_end import SETTING
-from services.collector.reconcile.summarise import reconcile
 from services.collector.scan import Source
-from services.contract.foreign import HeardMessage
+from services.collector.verdict.checks_connection import SETTING
+from services.collector.verdict.summary import reconcile
+from services.contract.external_blocklog import HeardMessage
 from services.contract.summary import Check, Summary
 from tests.unit.collector.books_factory import START_US, good_run, judged
-from tests.unit.collector.reconcile.heard_factory import Happened, books, log, message
+from tests.unit.collector.heard_factory import Happened, books, log, message
 
 OPENED: Happened = ("opened", 0.0)
 GONE: Happened = ("closed", 2.0, 1006, "no close frame received")

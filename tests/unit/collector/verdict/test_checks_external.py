@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from services.collector.reconcile.summarise import reconcile
-from services.contract.foreign import HeardMessage
+from services.collector.verdict.summary import reconcile
+from services.contract.external_blocklog import HeardMessage
 from services.contract.summary import Check
-from tests.unit.collector.reconcile.heard_factory import books, heard, log, message
+from tests.unit.collector.heard_factory import books, heard, log, message
 
 GOOD = heard(range(1, 11))
 

@@ -1,8 +1,8 @@
-"""Tests of services/collector/reconcile/closing.py."""
+"""Tests of services/collector/verdict/consistency.py."""
 
 import pytest
 
-from services.collector.reconcile.closing import fault_sentence
+from services.collector.verdict.consistency import fault_sentence
 from services.contract import ledger
 from services.contract.summary import Fault, Summary
 from tests.unit.collector.books_factory import (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from services.collector.reconcile.comparable import Groups
-from services.collector.reconcile.differing import conflict_sentences, not_compared
-from services.collector.reconcile.onesided import comparable
-from tests.unit.collector.reconcile.heard_factory import books
-from tests.unit.collector.reconcile.numbering_factory import client, plain, shared
+from services.collector.evidence.client_groups import Groups
+from services.collector.results.client_result_external import comparable
+from services.collector.verdict.differing_records import conflict_sentences, not_compared
+from tests.unit.collector.heard_factory import books
+from tests.unit.collector.numbering_factory import client, plain, shared
 
 
 @pytest.mark.parametrize(

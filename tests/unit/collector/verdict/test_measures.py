@@ -1,13 +1,13 @@
-"""Tests of services/collector/reconcile/measures.py."""
+"""Tests of services/collector/verdict/measures.py."""
 
 import pytest
 
-from services.collector.reconcile.accounts import accounts
-from services.collector.reconcile.expression import METRICS
-from services.collector.reconcile.measures import COUNTS, DURATIONS, LONGEST, OF_THE_RUN, of_client, of_run
+from services.collector.results.accounts import accounts
+from services.collector.verdict.measures import COUNTS, DURATIONS, LONGEST, OF_THE_RUN, of_client, of_run
+from services.collector.verdict.threshold_parser import METRICS
 from services.contract.histogram import Histogram
 from tests.unit.collector.books_factory import fold, good_run, judged
-from tests.unit.collector.reconcile.heard_factory import books, heard, log
+from tests.unit.collector.heard_factory import books, heard, log
 
 EVERY = accounts(fold(good_run()), final=True)
 MADE = judged(good_run())

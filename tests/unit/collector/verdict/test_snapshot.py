@@ -1,11 +1,11 @@
-"""Tests of services/collector/reconcile/snapshot.py."""
+"""Tests of services/collector/verdict/snapshot.py."""
 
 from __future__ import annotations
 
-from services.collector.reconcile.accounts import accounts
-from services.collector.reconcile.snapshot import empty, snapshot
-from services.collector.reconcile.summarise import reconcile
-from services.collector.reconcile.timeline import draw
+from services.collector.results.accounts import accounts
+from services.collector.results.timeline import draw
+from services.collector.verdict.snapshot import empty, snapshot
+from services.collector.verdict.summary import reconcile
 from tests.unit.collector.books_factory import RUN, fold, good_run
 
 

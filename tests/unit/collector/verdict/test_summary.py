@@ -1,4 +1,4 @@
-"""Tests of services/collector/reconcile/summarise.py: the summary as a function of the lines."""
+"""Tests of services/collector/verdict/summary.py: the summary as a function of the lines."""
 
 import json
 from typing import Any
@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile.books import RunBooks
-from services.collector.reconcile.expression import parse
-from services.collector.reconcile.summarise import reconcile
+from services.collector.evidence.run_evidence import RunBooks
 from services.collector.scan import Source
+from services.collector.verdict.summary import reconcile
+from services.collector.verdict.threshold_parser import parse
 from services.contract import ledger, summary
-from services.contract.line import FIRST
+from services.contract.jsonl import FIRST
 from services.contract.summary import Quantiles, Silence, Summary
 from tests.unit.collector.books_factory import (
     FIT,

@@ -1,11 +1,11 @@
-"""Tests of services/collector/reconcile/expression.py."""
+"""Tests of services/collector/verdict/threshold_parser.py."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.reconcile.expression import METRICS, MalformedThreshold, nanoseconds, parse
-from services.collector.reconcile.measures import DURATIONS, LONGEST
+from services.collector.verdict.measures import DURATIONS, LONGEST
+from services.collector.verdict.threshold_parser import METRICS, MalformedThreshold, nanoseconds, parse
 
 
 def test_nothing_is_no_threshold() -> None:

@@ -1,10 +1,10 @@
-"""Tests of services/collector/reconcile/thresholds.py."""
+"""Tests of services/collector/verdict/thresholds.py."""
 
 import pytest
 
-from services.collector.reconcile.expression import parse
-from services.collector.reconcile.measures import Measures
-from services.collector.reconcile.thresholds import judge
+from services.collector.verdict.measures import Measures
+from services.collector.verdict.threshold_parser import parse
+from services.collector.verdict.thresholds import judge
 from services.contract.histogram import Histogram
 from services.contract.summary import Threshold
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
-from services.collector.publish.faces import faces
-from services.collector.reconcile.snapshot import snapshot
-from services.collector.reconcile.summarise import reconcile
+from services.collector.publish.files.faces import faces
+from services.collector.verdict.snapshot import snapshot
+from services.collector.verdict.summary import reconcile
 from services.contract import summary
-from services.contract.fields import MAX_INTEGER
+from services.contract.scalars import MAX_INTEGER
 from services.contract.summary import Summary
-from tests.unit.collector.reconcile.heard_factory import books, heard, log
+from tests.unit.collector.heard_factory import books, heard, log
 
 
 def made(*logs: Any) -> Summary:

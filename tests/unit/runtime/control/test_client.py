@@ -11,8 +11,8 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from services.contract import wire
-from services.runtime.control import Line
-from services.runtime.wishes import Declined, Unreachable
+from services.runtime.control.client import Line
+from services.runtime.control.commands import Declined, Unreachable
 
 STATUS = wire.Control(do="status")
 STANDING = wire.Controlled(run="20261122T073000Z", state="running", rate=200, head=7, clients=["client-1"])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contract import wire
-from services.runtime.wishes import COMMANDS, NoWish, parse, standing
+from services.runtime.control.commands import COMMANDS, NoWish, parse, standing
 
 
 def wish(**said: Any) -> wire.Control:

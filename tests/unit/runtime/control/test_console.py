@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from services.contract import wire
-from services.runtime import console, token
-from services.runtime.console import Console, Screen
+from services.runtime.control import console, token
+from services.runtime.control.commands import Declined, Unreachable
+from services.runtime.control.console import Console, Screen
 from services.runtime.errors import BadSettings
-from services.runtime.wishes import Declined, Unreachable
 
 RUN, NEXT = "20261122T073000Z", "20261122T073500Z"
 PAUSED = f"{RUN} paused: 7 of 100 due; 1 client: client-1\n"

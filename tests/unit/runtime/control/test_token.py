@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime import token
+from services.runtime.control import token
 
 
 def test_is_handed_on_by_a_file(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.typed import Typed
+from services.runtime.control.typed import Typed
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from services.contract import ledger, wire
-from services.server import admit
-from services.server.admit import LATE_SECONDS, Admission, Refused
-from services.server.session import Session
+from services.server.connections import admission as module
+from services.server.connections.admission import LATE_SECONDS, Admission, Refused
+from services.server.connections.subscription import Session
 from services.server.stream import Stream
 from tests.unit.server.stand import FakeConnection, StoppedClock, kinds_of, lines_of, new_run, subscribe
 
@@ -106,8 +106,8 @@ async def test_a_longest_name_has_a_suggestion_too(admission: Admission) -> None
 @pytest.mark.parametrize("silent", [False, True])
 async def test_a_holder_has_a_deadline(silent: bool, admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
     """A holder whose answer never comes is silent after the deadline; who was silent before has a shorter one."""
-    monkeypatch.setattr(admit, "HOLDER_SECONDS", 0.01 if not silent else 60.0)
-    monkeypatch.setattr(admit, "ASKED_SECONDS", 0.01)
+    monkeypatch.setattr(module, "HOLDER_SECONDS", 0.01 if not silent else 60.0)
+    monkeypatch.setattr(module, "ASKED_SECONDS", 0.01)
     _, connection = await ask(admission)
     connection.heard = asyncio.get_running_loop().time() - (120 if silent else 0)
 
@@ -266,7 +266,7 @@ async def test_observers_stand_outside_the_books(stream: Stream, admission: Admi
 
 async def test_a_run_takes_so_many_names(stream: Stream, admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the most names a new one is told to come later; one that the run knows comes back as before."""
-    monkeypatch.setattr(admit, "MOST_NAMES", 4)
+    monkeypatch.setattr(module, "MOST_NAMES", 4)
     for number in range(4):
         await ask(admission, f"client-{number}")
     with pytest.raises(Refused) as refusal:
@@ -291,7 +291,7 @@ async def test_nothing_is_kept_of_a_name_that_is_settled(admission: Admission) -
 
 async def test_so_many_wait_for_a_name(admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
     """While as many as may wait for a name do, the next one is told a free name at once."""
-    monkeypatch.setattr(admit, "MOST_RIVALS", 1)
+    monkeypatch.setattr(module, "MOST_RIVALS", 1)
     first: Any = FakeConnection()
     async with admission._turn(first, "client-1"):
         assert first.reading

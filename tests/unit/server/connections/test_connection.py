@@ -17,10 +17,10 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidS
 from websockets.protocol import State
 
 from services.contract import wire
-from services.runtime.allowance import Allowance
 from services.runtime.clock import Clock
-from services.server.connection import QUIET_SECONDS, WRITE_LIMIT, FeedConnection, connection_of
-from services.server.refusals import Refusals
+from services.runtime.rate_limit import Allowance
+from services.server.connections.connection import QUIET_SECONDS, WRITE_LIMIT, FeedConnection, connection_of
+from services.server.connections.refusals import Refusals
 
 FRAME = wire.Idle(next=1, now_us=2)
 PING = b"\x89\xfd\0\0\0\0" + b"p" * 125

@@ -9,9 +9,9 @@ import pytest
 from websockets.exceptions import ConnectionClosedOK
 
 from services.contract import ledger, wire
-from services.runtime.stamps import Stamps
-from services.server import wishes
-from services.server.converse import SUBSCRIPTIONS_AT_ONCE, Conversation
+from services.runtime.websocket_io import Stamps
+from services.server.connections import control as operator_control
+from services.server.connections.connection_handler import SUBSCRIPTIONS_AT_ONCE, Conversation
 from services.server.stream import Stream
 from tests.unit.server.stand import (
     START_US,
@@ -264,8 +264,8 @@ async def test_a_wish_is_granted(stream: Stream, clock: StoppedClock) -> None:
     peer = await talk(stream, clock, wire.Control(do="pause"), CONTROL)
 
     assert ["paused", "paused"] == [frame.state for frame in peer.said() if isinstance(frame, wire.Controlled)]
-    wishes = [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.Control)]
-    assert [("pause", "127.0.0.1")] == [(entry.wish, entry.peer) for entry in wishes]
+    control = [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.Control)]
+    assert [("pause", "127.0.0.1")] == [(entry.wish, entry.peer) for entry in control]
 
 
 async def test_a_slip_of_the_hand_costs_no_connection(stream: Stream, clock: StoppedClock) -> None:
@@ -280,7 +280,7 @@ async def test_a_fault_ends_its_own_connection(
     stream: Stream, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What this server fails on is counted, logged with its traceback, and closes that one connection with 1011."""
-    monkeypatch.setattr(wishes, "grant", lambda *_: 1 // 0)
+    monkeypatch.setattr(operator_control, "grant", lambda *_: 1 // 0)
     peer = await talk(stream, clock, CONTROL)
 
     assert (1011, 1) == (peer.closed, stream.refusals.counts["fault"])
@@ -309,7 +309,7 @@ async def test_messages_are_bounded(stream: Stream, clock: StoppedClock) -> None
 
 async def test_receipts_are_bounded(stream: Stream, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """No client has more receipts in the ledger than its records can need."""
-    monkeypatch.setattr("services.server.converse.MORE_RECEIPTS", -10)
+    monkeypatch.setattr("services.server.connections.connection_handler.MORE_RECEIPTS", -10)
     script = [receipt(1, 10, block=number) for number in range(1, 50)]
     peer = await talk(stream, clock, subscribe(after=10), *script)
 

@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from services.server.places import RESERVED, SPARE, Places, most_connections
+from services.server.connections.connection_limit import RESERVED, SPARE, Places, most_connections
 
 
 def test_places_are_taken_and_given_back() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from services.contract import ledger, wire
-from services.server.lifecycle import Lifecycle
+from services.server.connections.control import Declined, grant, may_control
+from services.server.runs.run_lifecycle import Lifecycle
 from services.server.stream import Stream
-from services.server.wishes import Declined, grant, may_control
 from tests.unit.server.stand import StoppedClock, admitted, lines_of, new_run, runs
 
 PAUSE, RESUME, STATUS = (wire.Control(do=verb) for verb in ("pause", "resume", "status"))

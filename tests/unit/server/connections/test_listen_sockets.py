@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from services.runtime.errors import BadSettings, PortInUse
-from services.server.bind import bound, listen
+from services.server.connections.listen_sockets import bound, listen
 
 
 def free_port() -> int:

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from services.runtime.jsonlogs import Sparingly
-from services.server.refusals import CONFLICTS_AT_ONCE, Refusals
+from services.server.connections.refusals import CONFLICTS_AT_ONCE, Refusals
 
 
 def test_all_are_counted_and_few_logged(caplog: pytest.LogCaptureFixture) -> None:

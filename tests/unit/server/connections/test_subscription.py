@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contract import ledger, wire
-from services.server.batches import Batches
-from services.server.session import _STRIDE_AT_LEAST, _STRIDE_FLAT_OUT, Session
+from services.server.connections.subscription import _STRIDE_AT_LEAST, _STRIDE_FLAT_OUT, Session
+from services.server.feed.batch_cache import Batches
 from services.server.stream import Stream
 from tests.unit.server.stand import (
     START_US,

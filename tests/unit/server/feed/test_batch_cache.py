@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contract import wire
-from services.contract.fields import digest, digest_text
-from services.server import batches
-from services.server.batches import MAX_BODY, STEP, Batch, Batches
-from services.server.generate import Feed
-from services.server.schedule import Schedule, Stretch
+from services.contract.scalars import digest, digest_text
+from services.server.feed import batch_cache
+from services.server.feed.batch_cache import MAX_BODY, STEP, Batch, Batches
+from services.server.feed.generator import Feed
+from services.server.feed.schedule import Schedule, Stretch
 from tests.unit.server.stand import feed
 
 START = 1_000_000_000
@@ -70,7 +70,7 @@ def test_old_batches_are_forgotten() -> None:
     for first in range(1, 500):
         maker.batch(first, first, made)
 
-    assert batches._KEPT == len(maker._kept)
+    assert batch_cache._KEPT == len(maker._kept)
 
 
 def test_a_batch_fits_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from services.server.pools import POOL, check, fill
-from services.server.schema import NAMED, BadSchema, Field, Schema, load
+from services.server.feed.faker_pools import POOL, check, fill
+from services.server.feed.record_schema import NAMED, BadSchema, Field, Schema, load
 from tests.repo.repository import ROOT
 
 

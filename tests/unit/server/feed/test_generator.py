@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contract.blocklog import records_digest
-from services.server.generate import CHUNK, Feed, RecordTooBig
-from services.server.pools import POOL
+from services.server.feed.faker_pools import POOL
+from services.server.feed.generator import CHUNK, Feed, RecordTooBig
 from tests.repo.repository import ROOT
 from tests.unit.server.stand import feed
 

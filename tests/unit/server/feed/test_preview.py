@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runtime import command
+from services.runtime import cli
 from services.runtime.errors import BadSettings
-from services.server import preview
-from services.server.generate import CHUNK, FAKER_VERSION, Feed
-from services.server.preview import MOST_BARS, MOST_SHOWN, SAMPLE, Speed, as_text, sizes_of, speed_of
+from services.server.feed import preview
+from services.server.feed.generator import CHUNK, FAKER_VERSION, Feed
+from services.server.feed.preview import MOST_BARS, MOST_SHOWN, SAMPLE, Speed, as_text, sizes_of, speed_of
 from tests.unit.server.stand import feed
 
 Show = Callable[..., str]
@@ -26,7 +26,7 @@ def show(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(preview, "speed_of", lambda _: Speed(2_000_000, 566_000_000))
 
     def shown(*arguments: str, **environment: str) -> str:
-        parser, commands = command.parser(preview.PROGRAM, "Serves.", preview.EXITS)
+        parser, commands = cli.parser(preview.PROGRAM, "Serves.", preview.EXITS)
         preview.add(commands)
         chosen = parser.parse_args(["preview", *arguments])
         assert 0 == chosen.command(chosen, environment)

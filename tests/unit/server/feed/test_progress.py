@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from services.contract import ledger
-from services.runtime.plan import Stage, read_plan
-from services.server.progress import Progress, Turn
+from services.runtime.rate_plan import Stage, read_plan
+from services.server.feed.progress import Progress, Turn
 
 AT = "2026-11-22T07:30:00.000000Z"
 SECOND = 1_000_000

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.server.schema import NAMED, BadSchema, Field, load
+from services.server.feed.record_schema import NAMED, BadSchema, Field, load
 
 Write = Callable[[str], str]
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from services.contract import ledger, wire
 from services.contract.errors import MalformedFrame
-from services.contract.fields import LEAST_RATE, MAX_INTEGER
-from services.contract.line import FIRST
-from services.server.schedule import Schedule, Stretch
+from services.contract.jsonl import FIRST
+from services.contract.scalars import LEAST_RATE, MAX_INTEGER
+from services.server.feed.schedule import Schedule, Stretch
 
 START = 1_000_000_000
 instances_of_rate = st.just(0) | st.integers(1, 10**7) | st.floats(LEAST_RATE, 10**7)

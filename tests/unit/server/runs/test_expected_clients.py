@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.server.expected import AT_MOST_SECONDS, KNOWN_SECONDS, UNCHANGED_SECONDS, Expected
+from services.server.runs.expected_clients import AT_MOST_SECONDS, KNOWN_SECONDS, UNCHANGED_SECONDS, Expected
 
 
 def after(*answers: tuple[float, int | None], connections: int = 1) -> Expected:

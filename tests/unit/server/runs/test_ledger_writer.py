@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from services.contract import ledger
-from services.contract.line import FIRST
-from services.server.ledger import MAX_LINE, LedgerWriter, entries, last_alive_us
+from services.contract.jsonl import FIRST
+from services.server.runs.ledger_writer import MAX_LINE, LedgerWriter, entries, last_alive_us
 from tests.unit.server.stand import Refusing
 
 AT = "2026-11-22T07:30:00.00000{}Z"

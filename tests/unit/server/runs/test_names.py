@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from services.runtime.dns import ADDRESS, reverse
-from services.server import names
-from services.server.names import count, of_this_project
+from services.server.runs import names
+from services.server.runs.names import count, of_this_project
 
 SERVER = "shop-server-1.shared"
 CLIENTS = {"10.0.0.1": "shop-client-1.shared", "10.0.0.2": "shop-client-2.shared"}

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from services.contract import ledger
-from services.contract.fields import utc_text
+from services.contract.scalars import utc_text
 from services.runtime.errors import AnotherServer
-from services.server import another
-from services.server.another import Look, Stopped, look, newest_run, turn, watch
-from services.server.process import own, start_of
+from services.server.runs import other_servers
+from services.server.runs.other_servers import Look, Stopped, look, newest_run, turn, watch
+from services.server.runs.process_identity import own, start_of
 from tests.poll import poll_until
 from tests.unit.server.stand import StoppedClock, new_run, runs
 
@@ -28,8 +28,8 @@ SECOND = 1_000_000_000
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is watched for long, and often."""
-    monkeypatch.setattr(another, "WATCH_SECONDS", 0.6)
-    monkeypatch.setattr(another, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(other_servers, "WATCH_SECONDS", 0.6)
+    monkeypatch.setattr(other_servers, "LOOK_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_a_process_that_ends_while_it_is_watched_is_waited_for_no_longer(
     tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As soon as the writer is proven to be gone the watch is over."""
-    monkeypatch.setattr(another, "WATCH_SECONDS", 60.0)
+    monkeypatch.setattr(other_servers, "WATCH_SECONDS", 60.0)
     me = own()
     assert me is not None
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
@@ -272,7 +272,7 @@ def test_what_counts_as_a_change(now: Look, *, changed: bool) -> None:
 
 def test_recent_is_by_the_file_systems_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ledgers changed within the time of the watch are recent, and all of them when the time is not known."""
-    monkeypatch.setattr(another, "WATCH_SECONDS", 6.0)
+    monkeypatch.setattr(other_servers, "WATCH_SECONDS", 6.0)
     seen = Look("20261122T073000Z", {"old": (93 * SECOND, 1), "new": (95 * SECOND, 1), "later": (200 * SECOND, 1)})
 
     assert ["new", "later"] == seen.recent(100 * SECOND)
@@ -281,7 +281,7 @@ def test_recent_is_by_the_file_systems_clock(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that opens a run has the folder alone, for as long as that takes, and leaves nothing in it."""
-    monkeypatch.setattr(another, "LOCK_SECONDS", 30.0)
+    monkeypatch.setattr(other_servers, "LOCK_SECONDS", 30.0)
     inside, most = 0, 0
 
     def take() -> None:
@@ -313,6 +313,6 @@ def test_a_file_system_without_locks_is_no_reason_not_to_start(tmp_path: Path, m
     with turn(tmp_path):
         pass
     monkeypatch.undo()
-    monkeypatch.setattr(another, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(other_servers, "LOCK_SECONDS", 0.05)
     with turn(tmp_path), turn(tmp_path):
         pass

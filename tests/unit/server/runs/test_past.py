@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from services.contract import ledger
-from services.contract.fields import MAX_INTEGER, utc_text
-from services.server.past import Past
+from services.contract.scalars import MAX_INTEGER, utc_text
+from services.server.runs.past import Past
 from tests.unit.server.stand import START_US
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from services.server import process
-from services.server.process import Process, is_gone, own, parsed, start_of
+from services.server.runs import process_identity
+from services.server.runs.process_identity import Process, is_gone, own, parsed, start_of
 from tests.poll import poll_until
 
 CONTAINER = "0123456789ab"
@@ -111,7 +111,7 @@ def test_a_process_that_proc_hides_is_not_gone(
         assert number == 0
         raise PermissionError
 
-    monkeypatch.setattr(process, "PROC", tmp_path)
+    monkeypatch.setattr(process_identity, "PROC", tmp_path)
     monkeypatch.setattr(os, "kill", refuse)
 
     assert not is_gone(writer, me)
@@ -119,7 +119,7 @@ def test_a_process_that_proc_hides_is_not_gone(
 
 def test_without_proc_there_is_no_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A system that does not tell about its processes has none to name."""
-    monkeypatch.setattr(process, "PROC", tmp_path)
+    monkeypatch.setattr(process_identity, "PROC", tmp_path)
 
     assert own() is None
 
@@ -128,6 +128,6 @@ def test_a_name_with_brackets_is_read_over(monkeypatch: pytest.MonkeyPatch, tmp_
     """The name of a process may hold spaces and brackets."""
     (tmp_path / "7").mkdir()
     (tmp_path / "7/stat").write_text(f"7 (a) S (b 1) R {' '.join(str(number) for number in range(4, 30))}")
-    monkeypatch.setattr(process, "PROC", tmp_path)
+    monkeypatch.setattr(process_identity, "PROC", tmp_path)
 
     assert "22" == start_of(7)

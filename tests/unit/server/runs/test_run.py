@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from services.contract import ledger
-from services.runtime.strain import Strain
-from services.server.run import Run
+from services.runtime.saturation import Strain
+from services.server.runs.run import Run
 from tests.poll import poll_until
 from tests.unit.server.stand import START_US, StoppedClock, feed, kinds_of, lines_of, new_run, refuse, runs
 

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from services.contract import ledger
-from services.server.expected import AT_MOST_SECONDS, KNOWN_SECONDS, Expected
-from services.server.ledger import entries
-from services.server.lifecycle import (
+from services.server.runs.expected_clients import AT_MOST_SECONDS, KNOWN_SECONDS, Expected
+from services.server.runs.ledger_writer import entries
+from services.server.runs.run import Run
+from services.server.runs.run_lifecycle import (
     FIRST_QUIET_SECONDS,
     JOIN_AT_MOST_SECONDS,
     JOIN_QUIET_SECONDS,
     RETURN_SECONDS,
     Lifecycle,
 )
-from services.server.run import Run
 from tests.unit.server.stand import StoppedClock, new_run, runs
 
 AT = "2026-11-22T07:30:00.000000Z"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contract import ledger
-from services.server.book import MOST_FORMER, RunBook
+from services.server.runs.run_state import MOST_FORMER, RunBook
 
 AT = "2026-11-22T07:30:00.000000Z"
 

@@ -14,14 +14,14 @@ import msgspec
 import pytest
 
 from services.contract import ledger
-from services.contract.line import seal
+from services.contract.jsonl import seal
 from services.runtime.clock import Clock
 from services.runtime.errors import AnotherServer
-from services.server.generate import FAKER_VERSION
-from services.server.ledger import entries
-from services.server.pools import POOL
-from services.server.process import own, parsed
-from services.server.run import Run
+from services.server.feed.faker_pools import POOL
+from services.server.feed.generator import FAKER_VERSION
+from services.server.runs.ledger_writer import entries
+from services.server.runs.process_identity import own, parsed
+from services.server.runs.run import Run
 from tests.unit.server.stand import START_US, StoppedClock, feed, lines_of, new_run, runs
 
 PLAN = "10:2s,1000:1s,pause:4s,5"
@@ -107,7 +107,7 @@ def test_a_run_that_cannot_be_opened_leaves_nothing(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("services.server.runs.LedgerWriter", full)
+    monkeypatch.setattr("services.server.runs.run_store.LedgerWriter", full)
     with pytest.raises(OSError, match="No space"):
         runs(tmp_path, clock).begin()
 

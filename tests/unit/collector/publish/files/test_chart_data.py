@@ -1,10 +1,10 @@
-"""Tests of services/collector/publish/drawing.py."""
+"""Tests of services/collector/publish/files/chart_data.py."""
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.publish.drawing import MOST_BARS, MOST_POINTS_OF_ONE, drawing
+from services.collector.publish.files.chart_data import MOST_BARS, MOST_POINTS_OF_ONE, drawing
 from services.contract.timeline import Gap
 from tests.unit.collector.publish.example import SLOTS, example, timeline
 

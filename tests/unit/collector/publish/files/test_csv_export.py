@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/sheet.py."""
+"""Tests of services/collector/publish/files/csv_export.py."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ import io
 import msgspec
 import pandas as pd
 
-from services.collector.publish.sheet import columns, sheet
+from services.collector.publish.files.csv_export import columns, sheet
 from services.contract.summary import Causes, Quantiles
 from tests.unit.collector.books_factory import RUN, good_run, judged
 

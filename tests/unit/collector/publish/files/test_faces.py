@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/faces.py: the faces of a run agree to the last digit."""
+"""Tests of services/collector/publish/files/faces.py: the faces of a run agree to the last digit."""
 
 import csv
 import io
@@ -10,13 +10,13 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector import words
-from services.collector.publish import terminal
-from services.collector.publish.faces import faces
-from services.collector.publish.markdown import escaped
-from services.collector.publish.view import view
-from services.collector.reconcile.expression import parse
-from services.collector.reconcile.snapshot import Snapshot, snapshot
+from services.collector import formatting
+from services.collector.publish.files.faces import faces
+from services.collector.publish.files.markdown import escaped
+from services.collector.publish.terminal import summary_text
+from services.collector.publish.view_model import view
+from services.collector.verdict.snapshot import Snapshot, snapshot
+from services.collector.verdict.threshold_parser import parse
 from services.contract.summary import Quantiles
 from tests.unit.collector.books_factory import fold, good_run, log_source
 
@@ -65,7 +65,7 @@ class Told:
     def __init__(self, made: Snapshot) -> None:
         written = faces(made)
         self.json = json.loads(written["summary.json"])
-        self.terminal = terminal.final(view(made, "files: here")).splitlines()
+        self.terminal = summary_text.final(view(made, "files: here")).splitlines()
         self.markdown = [
             [cell.strip(" |") for cell in line.split(" | ")] for line in written["summary.md"].decode().splitlines()
         ]
@@ -91,7 +91,7 @@ def test_the_totals_agree_to_the_last_digit(made: Snapshot) -> None:
     assert told.line("received.").partition(": ")[2].startswith(received)
     assert received == told.row("received")[1]
     for label, name in {"missing": "missing", "duplicates": "duplicates", "residual": "residual"}.items():
-        count = words.several(totals[name], "message")
+        count = formatting.several(totals[name], "message")
         assert (count, count) == (told.line(f"{label}.").partition(": ")[2], told.row(label)[1])
 
 
@@ -99,7 +99,7 @@ def test_the_totals_agree_to_the_last_digit(made: Snapshot) -> None:
 def test_the_times_agree_to_the_last_digit(made: Snapshot) -> None:
     """Every quantile of the JSON is in the Markdown; the terminal shows those that it has room for, in their order."""
     told = Told(made)
-    late = [words.duration(value) for value in told.json["latency_ns"].values()]
+    late = [formatting.duration(value) for value in told.json["latency_ns"].values()]
     shown = re.split(r"  +", told.line("latency from due time.").partition(":")[2].strip())
     rest = iter(late)
 
@@ -114,7 +114,7 @@ def test_the_clients_agree_to_the_last_digit(made: Snapshot) -> None:
     told = Told(made)
     for client, row in zip(told.json["clients"], told.sheet, strict=True):
         p99, name = client["latency_ns"]["p99"], client["client"]
-        texts = {f"{client['received']:,}", f"{client['missing']:,}", words.duration(p99)}
+        texts = {f"{client['received']:,}", f"{client['missing']:,}", formatting.duration(p99)}
 
         assert (f"{client['received']}", f"{p99}") == (row["received"], row["latency_ns_p99"])
         assert texts <= set(told.row(name))
@@ -133,10 +133,10 @@ def test_the_answers_agree(made: Snapshot) -> None:
     for name, answer in answers.items():
         assert answer["ok"] is (blamed[name] is None)
         assert re.fullmatch(
-            rf" +{words.MARKS[answer['ok']]} {re.escape(name)} +{answer['detail']}",
-            told.line(f"{words.MARKS[answer['ok']]} {name} "),
+            rf" +{formatting.MARKS[answer['ok']]} {re.escape(name)} +{answer['detail']}",
+            told.line(f"{formatting.MARKS[answer['ok']]} {name} "),
         )
-        assert [words.MARKS[answer["ok"]], answer["detail"]] == next(
+        assert [formatting.MARKS[answer["ok"]], answer["detail"]] == next(
             row[::2] for row in told.markdown if row[1:2] == [escaped(name)]
         )
     assert told.terminal[:-1] == (told.panel.findtext("testsuite/system-out") or "").splitlines()[:-1]

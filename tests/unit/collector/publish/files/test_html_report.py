@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/html.py."""
+"""Tests of services/collector/publish/files/html_report.py."""
 
 import json
 import re
@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.collector.publish.html import report
-from services.collector.publish.view import view
-from services.collector.reconcile.snapshot import Snapshot, empty
+from services.collector.publish.files.html_report import report
+from services.collector.publish.view_model import view
+from services.collector.verdict.snapshot import Snapshot, empty
 from tests.unit.collector.books_factory import RUN, good_run, judged
 from tests.unit.collector.publish.example import example, named
 

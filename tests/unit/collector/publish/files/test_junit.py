@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/junit.py."""
+"""Tests of services/collector/publish/files/junit.py."""
 
 import re
 from xml.etree import ElementTree as ET
@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.publish import terminal
-from services.collector.publish.junit import junit
-from services.collector.publish.view import View, view
-from services.collector.reconcile.expression import parse
-from services.collector.reconcile.snapshot import Snapshot, snapshot
+from services.collector.publish.files.junit import junit
+from services.collector.publish.terminal import summary_text
+from services.collector.publish.view_model import View, view
+from services.collector.verdict.snapshot import Snapshot, snapshot
+from services.collector.verdict.threshold_parser import parse
 from services.contract.summary import Check
 from tests.unit.collector.books_factory import Files, fold, good_run, ledger_source, log_source
 
@@ -93,7 +93,7 @@ def test_the_output_is_the_terminals() -> None:
     """A panel that shows what was written shows the whole summary."""
     shown = _view()
 
-    assert terminal.final(shown) == ET.fromstring(junit(shown)).findtext("testsuite/system-out")
+    assert summary_text.final(shown) == ET.fromstring(junit(shown)).findtext("testsuite/system-out")
 
 
 @given(st.text(), st.lists(st.text(), min_size=1))

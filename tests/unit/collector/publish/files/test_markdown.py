@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/markdown.py."""
+"""Tests of services/collector/publish/files/markdown.py."""
 
 import re
 
@@ -6,13 +6,13 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.publish.markdown import escaped, markdown
-from services.collector.publish.view import View, view
-from services.collector.reconcile.expression import parse
-from services.collector.reconcile.snapshot import Snapshot, snapshot
+from services.collector.publish.files.markdown import escaped, markdown
+from services.collector.publish.view_model import View, view
+from services.collector.verdict.snapshot import Snapshot, snapshot
+from services.collector.verdict.threshold_parser import parse
 from services.contract.timeline import Lane, Slot
 from tests.unit.collector.books_factory import RUN, Files, fold, good_run, log_source
-from tests.unit.collector.reconcile.heard_factory import books, log, message
+from tests.unit.collector.heard_factory import books, log, message
 
 GOOD = snapshot(fold(good_run()), final=True)
 

@@ -1,10 +1,10 @@
-"""Tests of services/collector/publish/store.py."""
+"""Tests of services/collector/publish/files/run_files.py."""
 
 from pathlib import Path
 
-from services.collector.publish import store
-from services.collector.publish.faces import faces
-from services.collector.reconcile.snapshot import empty, snapshot
+from services.collector.publish.files import run_files
+from services.collector.publish.files.faces import faces
+from services.collector.verdict.snapshot import empty, snapshot
 from tests.unit.collector.books_factory import RUN, fold, good_run
 
 MADE = snapshot(fold(good_run()), final=True)
@@ -14,45 +14,45 @@ OPEN = snapshot(fold(good_run()), final=False)
 def test_a_summary_is_stored_and_loaded(tmp_path: Path) -> None:
     """What was stored is loaded again, from the run's folder and from the copy."""
     (tmp_path / "summary").mkdir()
-    store.store(tmp_path, MADE, newest=True)
+    run_files.store(tmp_path, MADE, newest=True)
 
-    assert MADE.summary == store.load(tmp_path, RUN)
-    assert MADE == store.load_snapshot(tmp_path, RUN)
-    copies = [store.summary_path(tmp_path, RUN), tmp_path / "summary" / "summary.json"]
+    assert MADE.summary == run_files.load(tmp_path, RUN)
+    assert MADE == run_files.load_snapshot(tmp_path, RUN)
+    copies = [run_files.summary_path(tmp_path, RUN), tmp_path / "summary" / "summary.json"]
     assert 1 == len({path.read_bytes() for path in copies})
 
 
 def test_an_older_run_leaves_the_copy_alone(tmp_path: Path) -> None:
     """The copy beside the runs is of the newest run only."""
     (tmp_path / "summary").mkdir()
-    store.store(tmp_path, MADE, newest=False)
+    run_files.store(tmp_path, MADE, newest=False)
 
     assert [RUN] == [path.name for path in (tmp_path / "summary").iterdir()]
 
 
 def test_what_is_no_summary_is_none(tmp_path: Path) -> None:
     """A missing, empty or foreign file is not taken for a summary."""
-    assert store.load(tmp_path, RUN) is None
+    assert run_files.load(tmp_path, RUN) is None
 
-    path = store.summary_path(tmp_path, RUN)
+    path = run_files.summary_path(tmp_path, RUN)
     path.parent.mkdir(parents=True)
     for text in (b"", b"{}", b"\xff"):
         path.write_bytes(text)
 
-        assert store.load(tmp_path, RUN) is None
-        assert store.load_snapshot(tmp_path, RUN) is None
+        assert run_files.load(tmp_path, RUN) is None
+        assert run_files.load_snapshot(tmp_path, RUN) is None
 
 
 def test_only_the_date_is_changed() -> None:
     """A dated summary without its date is the summary."""
-    assert "now" == store.dated(MADE, "now").summary.made_at
-    assert MADE == store.dated(store.dated(MADE, "now"), None)
+    assert "now" == run_files.dated(MADE, "now").summary.made_at
+    assert MADE == run_files.dated(run_files.dated(MADE, "now"), None)
 
 
 def test_a_closed_run_has_all_its_files(tmp_path: Path) -> None:
     """The bytes of every face, the summary written last; no temporary file is left."""
-    store.store(tmp_path, MADE, newest=True)
-    folder = store.summary_path(tmp_path, RUN).parent
+    run_files.store(tmp_path, MADE, newest=True)
+    folder = run_files.summary_path(tmp_path, RUN).parent
 
     assert faces(MADE) == {path.name: path.read_bytes() for path in folder.iterdir()}
     assert "summary.json" == list(faces(MADE))[-1]
@@ -60,16 +60,16 @@ def test_a_closed_run_has_all_its_files(tmp_path: Path) -> None:
 
 def test_an_open_run_has_its_summary_alone(tmp_path: Path) -> None:
     """What is not over yet has no verdict to write down."""
-    store.store(tmp_path, OPEN, newest=True)
+    run_files.store(tmp_path, OPEN, newest=True)
 
-    assert ["summary.json"] == [path.name for path in store.summary_path(tmp_path, RUN).parent.iterdir()]
+    assert ["summary.json"] == [path.name for path in run_files.summary_path(tmp_path, RUN).parent.iterdir()]
 
 
 def test_a_timeline_that_is_gone_is_not_missed(tmp_path: Path) -> None:
     """The numbers are shown without it."""
-    store.store(tmp_path, MADE, newest=True)
-    store.summary_path(tmp_path, RUN).with_name("timeline.json").unlink()
-    found = store.load_snapshot(tmp_path, RUN)
+    run_files.store(tmp_path, MADE, newest=True)
+    run_files.summary_path(tmp_path, RUN).with_name("timeline.json").unlink()
+    found = run_files.load_snapshot(tmp_path, RUN)
 
     assert found is not None
     assert (MADE.summary, empty(RUN)) == (found.summary, found.timeline)

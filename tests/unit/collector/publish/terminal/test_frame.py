@@ -1,13 +1,13 @@
-"""Tests of services/collector/publish/frame.py."""
+"""Tests of services/collector/publish/terminal/frame.py."""
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.publish.frame import frame
-from services.collector.publish.ink import Span
-from services.collector.publish.view import View, view
-from services.collector.reconcile.snapshot import Snapshot, snapshot
+from services.collector.publish.terminal.frame import frame
+from services.collector.publish.terminal.ink import Span
+from services.collector.publish.view_model import View, view
+from services.collector.verdict.snapshot import Snapshot, snapshot
 from tests.unit.collector.books_factory import fold, good_run, ledger_source
 
 OPEN = snapshot(fold({**good_run(), ledger_source(): good_run()[ledger_source()][:-1]}), final=False)

@@ -1,11 +1,11 @@
-"""Tests of services/collector/publish/ink.py."""
+"""Tests of services/collector/publish/terminal/ink.py."""
 
 import re
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.publish import ink
+from services.collector.publish.terminal import ink
 
 STYLES: list[ink.Style] = ["good", "bad", "doubt", "title", "value", "faint", ""]
 lines = st.lists(st.tuples(st.text(st.characters(categories=["L", "N", "Zs"])), st.sampled_from(STYLES)))

@@ -1,13 +1,13 @@
-"""Tests of services/collector/publish/screen.py."""
+"""Tests of services/collector/publish/terminal/live_display.py."""
 
 import io
 import os
 
 import pytest
 
-from services.collector.publish.screen import Screen
-from services.collector.publish.view import view
-from services.collector.reconcile.snapshot import snapshot
+from services.collector.publish.terminal.live_display import Screen
+from services.collector.publish.view_model import view
+from services.collector.verdict.snapshot import snapshot
 from tests.unit.collector.books_factory import fold, good_run, ledger_source
 
 OPEN = view(snapshot(fold({**good_run(), ledger_source(): good_run()[ledger_source()][:-1]}), final=False), "")

@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/own.py."""
+"""Tests of services/collector/publish/terminal/own.py."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.publish.own import OwnRuns, of_invocation
-from services.collector.publish.speaker import Speaker
-from services.collector.reconcile.snapshot import snapshot
-from services.runtime.lifeline import Lifeline
+from services.collector.publish.terminal.own import OwnRuns, of_invocation
+from services.collector.publish.terminal.printer import Speaker
+from services.collector.verdict.snapshot import snapshot
+from services.runtime.parent_pipe import Lifeline
 from tests.poll import poll_until
 from tests.unit.collector.books_factory import RUN, fold, good_run
 

@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/speaker.py."""
+"""Tests of services/collector/publish/terminal/printer.py."""
 
 import io
 import sys
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.publish.screen import Screen
-from services.collector.publish.speaker import Speaker
-from services.collector.reconcile.snapshot import snapshot
+from services.collector.publish.terminal.live_display import Screen
+from services.collector.publish.terminal.printer import Speaker
+from services.collector.verdict.snapshot import snapshot
 from tests.unit.collector.books_factory import fold, good_run, ledger_source
 
 OPEN = snapshot(fold({**good_run(), ledger_source(): good_run()[ledger_source()][:-1]}), final=False)

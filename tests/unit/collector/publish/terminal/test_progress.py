@@ -1,13 +1,13 @@
-"""Tests of services/collector/publish/progress.py."""
+"""Tests of services/collector/publish/terminal/progress.py."""
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.publish import progress as module
-from services.collector.publish.progress import progress
-from services.collector.reconcile.summarise import reconcile
+from services.collector.publish.terminal import progress as module
+from services.collector.publish.terminal.progress import progress
+from services.collector.verdict.summary import reconcile
 from services.contract.summary import Quantiles, Summary, Totals
 from tests.unit.collector.books_factory import fold, good_run, ledger_source
 

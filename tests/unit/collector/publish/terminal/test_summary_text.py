@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/terminal.py."""
+"""Tests of services/collector/publish/terminal/summary_text.py."""
 
 import re
 
@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.publish import terminal
-from services.collector.publish.view import View, view
-from services.collector.reconcile.expression import parse
-from services.collector.reconcile.snapshot import Snapshot, snapshot
+from services.collector.publish.terminal import summary_text
+from services.collector.publish.view_model import View, view
+from services.collector.verdict.snapshot import Snapshot, snapshot
+from services.collector.verdict.threshold_parser import parse
 from services.contract.summary import Causes, ClientSummary, Quantiles, Threshold, Totals
 from services.contract.timeline import Lane, Slot, Timeline
 from tests.unit.collector.books_factory import RUN, Files, fold, good_run, log_source
@@ -33,7 +33,7 @@ def _plain(text: str) -> str:
 
 def test_the_summary_begins_with_the_verdict() -> None:
     """The verdict comes first, every section has its title, the files come last."""
-    lines = terminal.final(_view(limits="latency.p99<5ms")).splitlines()
+    lines = summary_text.final(_view(limits="latency.p99<5ms")).splitlines()
 
     assert "  PASS   2 clients · 59.3 ms · 120 of 120 delivered · p99 1.0 ms" == lines[1]
     assert ["CHECKS", "THRESHOLDS", "DELIVERY", "TIMES", "CLIENTS"] == [
@@ -44,7 +44,7 @@ def test_the_summary_begins_with_the_verdict() -> None:
 
 def test_a_threshold_stands_with_its_rule_and_the_measured_value() -> None:
     """What was asked and what was found are one line."""
-    lines = terminal.final(_view(limits="latency.p99<5ms, missing>0")).splitlines()
+    lines = summary_text.final(_view(limits="latency.p99<5ms, missing>0")).splitlines()
 
     assert "    ✓ latency.p99<5ms     measured 1.0 ms" in lines
     assert "    ✗ missing>0           measured 0" in lines
@@ -52,7 +52,7 @@ def test_a_threshold_stands_with_its_rule_and_the_measured_value() -> None:
 
 def test_all_colons_line_up() -> None:
     """Every leader of dots, at least three of them, ends below the one above."""
-    lines = terminal.final(_changed(missing_by_cause=Causes(foreign=3))).splitlines()
+    lines = summary_text.final(_changed(missing_by_cause=Causes(foreign=3))).splitlines()
     led = [line for line in lines if re.match(r" +[^.:]+\.\.\.+:", line)]
 
     assert 13 == len(led)
@@ -63,20 +63,20 @@ def test_colour_changes_nothing_but_the_colour() -> None:
     """A terminal gets the same text, the verdict, marks and values in their tones."""
     files = good_run()
     del files[log_source("client-1")][1]
-    coloured = terminal.final(_view(files), colour=True)
+    coloured = summary_text.final(_view(files), colour=True)
 
-    assert terminal.final(_view(files)) == _plain(coloured)
+    assert summary_text.final(_view(files)) == _plain(coloured)
     assert "\x1b[1;31mFAIL\x1b[0m" in coloured
     assert "\x1b[32m✓ \x1b[0m" in coloured
     assert "\x1b[31m10 messages\x1b[0m" in coloured
-    assert "\x1b" not in terminal.final(_view(files))
+    assert "\x1b" not in summary_text.final(_view(files))
 
 
 def test_a_failure_tells_its_reasons() -> None:
     """What a FAIL is about stands first, all reasons below, wrapped."""
     files = good_run()
     del files[log_source("client-1")][1]
-    lines = terminal.final(_view(files)).splitlines()
+    lines = summary_text.final(_view(files)).splitlines()
 
     assert lines[1].startswith("  FAIL   client-1: 10 messages missing, 1–10 (receipted, not logged)")
     assert "  █ REASONS" in lines
@@ -86,7 +86,7 @@ def test_a_failure_tells_its_reasons() -> None:
 def test_a_run_that_is_not_over_has_no_checks() -> None:
     """Its state stands where the verdict would."""
     made = snapshot(fold(good_run()), final=False)
-    text = terminal.final(view(made, "files: here"))
+    text = summary_text.final(view(made, "files: here"))
 
     assert text.startswith("\n  ENDED   ")
     assert "CHECKS" not in text
@@ -95,7 +95,7 @@ def test_a_run_that_is_not_over_has_no_checks() -> None:
 def test_long_lists_are_cut() -> None:
     """Many reasons and many clients are counted instead of filling the terminal."""
     client = GOOD.summary.clients[0]
-    text = terminal.final(_changed(reasons=["why"] * 50, clients=[client] * 500))
+    text = summary_text.final(_changed(reasons=["why"] * 50, clients=[client] * 500))
 
     assert "and 38 more in summary.json" in text
     assert "and 440 more in clients.csv" in text
@@ -103,7 +103,7 @@ def test_long_lists_are_cut() -> None:
 
 def test_a_run_of_nothing_is_told() -> None:
     """Without clients and records there is a verdict, and no empty table."""
-    text = terminal.final(_changed(clients=[], totals=Totals(), **_unmeasured()))
+    text = summary_text.final(_changed(clients=[], totals=Totals(), **_unmeasured()))
 
     assert "received...................: 0 of 0 messages" in text
     assert "TIMES" not in text
@@ -120,7 +120,7 @@ def test_the_sparklines_are_explained() -> None:
     slots = [Slot(at_us=at, messages=1, bytes=1, latency=None, transit=None, heat=[]) for at in range(2)]
     lanes = [Lane(client="client-1", stride=1, bars=[], gaps=[], worst=[1_000_000, 2_000_000])]
     timeline = Timeline(run=RUN, start_us=0, end_us=2, step_us=1, slots=slots, lanes=lanes, marks=[])
-    lines = terminal.final(view(Snapshot(made.summary, timeline), "")).splitlines()
+    lines = summary_text.final(view(Snapshot(made.summary, timeline), "")).splitlines()
 
     assert [line for line in lines if "client-1" in line and line.endswith("▄█")]
     assert any("█ is 2.0 ms for every client, blank is silence" in line for line in lines)
@@ -158,6 +158,6 @@ def test_no_line_is_longer_than_a_terminal(
     made = _changed(
         clients=clients, headline=headline, reasons=reasons, totals=totals, latency_ns=durations, thresholds=limits
     )
-    lines = terminal.final(made).split("\n")
+    lines = summary_text.final(made).split("\n")
 
     assert max(map(len, lines)) <= 100

@@ -1,8 +1,8 @@
-"""Tests of services/collector/publish/voice.py."""
+"""Tests of services/collector/publish/terminal/voice.py."""
 
 from msgspec.structs import replace
 
-from services.collector.publish.voice import SILENT_AFTER_SECONDS, Voice
+from services.collector.publish.terminal.voice import SILENT_AFTER_SECONDS, Voice
 from tests.unit.collector.books_factory import good_run, judged
 
 RUNNING = replace(judged(good_run()), state="running")

@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/block.py."""
+"""Tests of services/collector/publish/web/block_messages.py."""
 
 import json
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.collector.publish import block
+from services.collector.publish.web import block_messages
 from tests.unit.collector.books_factory import RUN, good_run, log_source, record, write
-from tests.unit.collector.reconcile.heard_factory import log, message
+from tests.unit.collector.heard_factory import log, message
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def volumes(tmp_path: Path) -> Path:
 
 def ask(volumes: Path, **query: str) -> tuple[int, dict[str, Any]]:
     """Return status and content of the answer to a query, by default for the third block of client-1."""
-    found = block.answer(volumes, {"run": RUN, "client": "client-1", "session": "1", "block": "3", **query})
+    found = block_messages.answer(volumes, {"run": RUN, "client": "client-1", "session": "1", "block": "3", **query})
     return found.status, json.loads(found.text)
 
 
@@ -37,7 +37,7 @@ def test_a_block_is_shown_with_its_records(volumes: Path) -> None:
 
 def test_a_great_block_is_cut(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than a reader can take in is not sent, and that is said."""
-    monkeypatch.setattr(block, "MOST_MESSAGES", 4)
+    monkeypatch.setattr(block_messages, "MOST_MESSAGES", 4)
     shown = ask(volumes)[1]
 
     assert 4 == len(shown["messages"])
@@ -46,7 +46,7 @@ def test_a_great_block_is_cut(volumes: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_great_records_are_cut(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer is bounded in bytes as well."""
-    monkeypatch.setattr(block, "MOST_BYTES", 1)
+    monkeypatch.setattr(block_messages, "MOST_BYTES", 1)
 
     assert 1 == len(ask(volumes)[1]["messages"])
 

@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/wishes.py."""
+"""Tests of services/collector/publish/web/control.py."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from services.collector.publish import wishes
-from services.collector.publish.board import Board
-from services.collector.publish.page import make_app
+from services.collector.publish.web import control
+from services.collector.publish.web.events import Board
+from services.collector.publish.web.server import make_app
 from services.contract import wire
-from services.runtime.wishes import Declined, Unreachable
+from services.runtime.control.commands import Declined, Unreachable
 
 STANDING = wire.Controlled(run="20261122T073000Z", state="running", rate=500, head=7, clients=["client-1"])
 SAID = {"run": "20261122T073000Z", "state": "running", "rate": 500, "head": 7, "clients": ["client-1"]}
@@ -61,7 +61,7 @@ async def request(
         "headers": [(name.encode(), value.encode()) for name, value in headers.items() if value is not None],
         "http_version": "1.1", "scheme": "http", "root_path": "",
     }  # fmt: skip
-    await make_app(Board(), Path("nowhere"), more=wishes.routes(server.ask))(scope, receive, send)
+    await make_app(Board(), Path("nowhere"), more=control.routes(server.ask))(scope, receive, send)
     return messages[0]["status"], json.loads(b"".join(message.get("body", b"") for message in messages[1:]))
 
 
@@ -139,7 +139,7 @@ async def test_what_is_no_wish_is_refused(body: object) -> None:
 async def test_a_long_body_is_not_read() -> None:
     """No wish has more than a kilobyte."""
     server = Server()
-    status, said = await request(server, b" " * (wishes.MAX_BODY + 1))
+    status, said = await request(server, b" " * (control.MAX_BODY + 1))
 
     assert (413, "a wish has at most 1024 bytes") == (status, said["error"])
 
@@ -170,6 +170,6 @@ async def test_whether_there_is_control_is_told() -> None:
 
 async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who opens a request and says nothing is let go."""
-    monkeypatch.setattr(wishes, "BODY_SECONDS", 0.01)
+    monkeypatch.setattr(control, "BODY_SECONDS", 0.01)
 
     assert 408 == (await request(Server()))[0]

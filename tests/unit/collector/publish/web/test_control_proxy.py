@@ -1,4 +1,4 @@
-"""Tests of services/collector/control.py."""
+"""Tests of services/collector/publish/web/control_proxy.py."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from services.collector.control import Control
+from services.collector.publish.web.control_proxy import Control
 from services.collector.settings import CollectorSettings
 from services.contract import wire
-from services.runtime import token
-from services.runtime.wishes import Unreachable
+from services.runtime.control import token
+from services.runtime.control.commands import Unreachable
 
 STATUS = wire.Control(do="status")
 STANDING = wire.Controlled(run="20261122T073000Z", state="running", rate=200, head=7, clients=["client-1"])

@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/board.py."""
+"""Tests of services/collector/publish/web/events.py."""
 
 import asyncio
 import json
@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.collector.publish import board as module
-from services.collector.publish.board import Board
-from services.collector.publish.cost import Meter
-from services.collector.publish.metrics import Effort
-from services.collector.publish.view import View, view
-from services.collector.reconcile.snapshot import Snapshot
+from services.collector.publish.view_model import View, view
+from services.collector.publish.web import events as module
+from services.collector.publish.web.events import Board
+from services.collector.publish.web.prometheus import Effort
+from services.collector.publish.web.self_metrics import Meter
+from services.collector.verdict.snapshot import Snapshot
 from tests.unit.collector.publish.example import example
 
 MADE = example()

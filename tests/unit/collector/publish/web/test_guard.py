@@ -1,11 +1,11 @@
-"""Tests of services/collector/publish/guard.py."""
+"""Tests of services/collector/publish/web/guard.py."""
 
 import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from services.collector.publish.guard import HEADERS, HOSTS, Guard
+from services.collector.publish.web.guard import HEADERS, HOSTS, Guard
 from tests.unit.collector.publish.asking import ask
 
 

@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/sending.py."""
+"""Tests of services/collector/publish/web/large_responses.py."""
 
 import asyncio
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from services.collector.publish import sending
-from services.collector.publish.sending import PIECE, InTurn, Once, Pieces
+from services.collector.publish.web import large_responses
+from services.collector.publish.web.large_responses import PIECE, InTurn, Once, Pieces
 
 BODY = bytes(range(256)) * 1024
 
@@ -77,8 +77,8 @@ async def test_what_changes_all_the_time_is_not_made_all_the_time() -> None:
 
 async def test_a_few_have_their_turn_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Peers that do not read hold the turns for a bounded time; one that waits too long is told to come back."""
-    monkeypatch.setattr(sending, "WAIT_SECONDS", 0.05)
-    monkeypatch.setattr(sending, "SEND_SECONDS", 0.2)
+    monkeypatch.setattr(large_responses, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(large_responses, "SEND_SECONDS", 0.2)
     turns, deaf, late, later = asyncio.Semaphore(1), Peer(), Peer(), Peer()
     deaf.reads.clear()
 

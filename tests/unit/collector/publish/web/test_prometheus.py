@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/metrics.py."""
+"""Tests of services/collector/publish/web/prometheus.py."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import pytest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.collector.publish import metrics
-from services.collector.publish.metrics import Effort
-from services.collector.reconcile.durations import measured
-from services.collector.reconcile.expression import parse
+from services.collector.publish.web import prometheus
+from services.collector.publish.web.prometheus import Effort
+from services.collector.results.run_durations import measured
+from services.collector.verdict.threshold_parser import parse
 from services.contract.summary import Fault, Quantiles, Summary
 from tests.unit.collector.books_factory import fold, good_run, judged
 
@@ -21,7 +21,7 @@ EFFORT = Effort(lines=7, bytes=70, caught_up_at=100.0)
 
 def told(made: Summary | None = MADE, now: float = 100.5) -> dict[str, Metric]:
     """Return what is told of a summary, by the names of the metrics."""
-    text = metrics.expose(made, measured(BOOKS), EFFORT, now).decode()
+    text = prometheus.expose(made, measured(BOOKS), EFFORT, now).decode()
     return {family.name: family for family in text_string_to_metric_families(text)}
 
 
@@ -93,7 +93,7 @@ def test_what_was_not_measured_is_not_told() -> None:
 
 def test_a_run_from_before_has_no_buckets() -> None:
     """Of a run whose books were not read again only the summary's own numbers are told."""
-    text = metrics.expose(MADE, None, EFFORT, 0.0)
+    text = prometheus.expose(MADE, None, EFFORT, 0.0)
 
     assert b"streamgauge_latency_percentile_seconds{" in text
     assert b"_bucket" not in text
@@ -101,7 +101,9 @@ def test_a_run_from_before_has_no_buckets() -> None:
 
 def test_no_run_has_no_metrics() -> None:
     """Before the first run there is nothing to tell but what the process needs."""
-    names = {line.split()[2] for line in metrics.expose(None, None, None, 0.0).decode().splitlines() if line[0] == "#"}
+    names = {
+        line.split()[2] for line in prometheus.expose(None, None, None, 0.0).decode().splitlines() if line[0] == "#"
+    }
 
     assert "process_cpu_seconds_total" in names
     assert all(name.startswith("process_") for name in names)
@@ -124,4 +126,4 @@ def test_labels_are_bounded() -> None:
     received, latency = values(families, "client_received_messages"), values(families, "client_latency_p99_seconds")
 
     assert 201 == len(received) == len(latency)
-    assert (300 * 60, 1.0) == (received[metrics.OTHER], latency[metrics.OTHER])
+    assert (300 * 60, 1.0) == (received[prometheus.OTHER], latency[prometheus.OTHER])

@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/limits.py."""
+"""Tests of services/collector/publish/web/request_limits.py."""
 
 import asyncio
 import socket
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.publish import limits
-from services.collector.publish.board import Board
-from services.collector.publish.page import Page
+from services.collector.publish.web import request_limits
+from services.collector.publish.web.events import Board
+from services.collector.publish.web.server import Page
 from tests.unit.collector.publish.example import example
 
 ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -43,7 +43,7 @@ async def is_cut(reader: asyncio.StreamReader) -> bool:
 @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: loc", ASK + b"GET / HT"])
 async def test_a_request_has_a_deadline(port: int, monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
     """A connection on which no whole request comes is cut, after an answered one too; a byte now and then is none."""
-    monkeypatch.setattr(limits, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(request_limits, "HEAD_SECONDS", 0.3)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(said)
 
@@ -61,8 +61,8 @@ async def test_a_request_has_a_deadline(port: int, monkeypatch: pytest.MonkeyPat
 
 async def test_a_peer_that_does_not_read_is_cut(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that is not taken is dropped after a while; one that listens to events stays as long as it reads."""
-    monkeypatch.setattr(limits, "SEND_SECONDS", 0.3)
-    monkeypatch.setattr(limits, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(request_limits, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(request_limits, "HEAD_SECONDS", 0.3)
     listening, listener = await asyncio.open_connection("127.0.0.1", port)
     listener.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     with socket.socket() as deaf:
@@ -84,7 +84,7 @@ async def test_a_peer_that_does_not_read_is_cut(port: int, monkeypatch: pytest.M
 
 async def test_idle_connections_make_room(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many connections idle, one more request is answered; the longest idle are cut for it."""
-    monkeypatch.setattr(limits, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(request_limits, "MOST_CONNECTIONS", 3)
     idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(10)]
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(ASK)
@@ -97,7 +97,7 @@ async def test_idle_connections_make_room(port: int, monkeypatch: pytest.MonkeyP
 
 async def test_where_all_are_answered_the_newest_is_cut(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that listens is not cut for another one."""
-    monkeypatch.setattr(limits, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(request_limits, "MOST_CONNECTIONS", 2)
     listening = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
     for reader, writer in listening:
         writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -111,7 +111,7 @@ async def test_where_all_are_answered_the_newest_is_cut(port: int, monkeypatch: 
 
 def test_a_process_with_few_files_takes_fewer_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections take a quarter of the files that a process may have open."""
-    for files, most in ((64, 16), (1_000_000, limits.MOST_CONNECTIONS), (-1, limits.MOST_CONNECTIONS)):
+    for files, most in ((64, 16), (1_000_000, request_limits.MOST_CONNECTIONS), (-1, request_limits.MOST_CONNECTIONS)):
         monkeypatch.setattr("resource.getrlimit", lambda _, files=files: (files, files))
 
-        assert most == limits.most_connections()
+        assert most == request_limits.most_connections()

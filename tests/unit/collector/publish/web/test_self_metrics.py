@@ -1,8 +1,8 @@
-"""Tests of services/collector/publish/cost.py."""
+"""Tests of services/collector/publish/web/self_metrics.py."""
 
-from services.collector.publish.cost import LONG_BEHIND_SECONDS, WINDOW_SECONDS, Meter, resident_bytes
-from services.collector.publish.metrics import Effort
-from services.collector.publish.view import Tile
+from services.collector.publish.view_model import Tile
+from services.collector.publish.web.prometheus import Effort
+from services.collector.publish.web.self_metrics import LONG_BEHIND_SECONDS, WINDOW_SECONDS, Meter, resident_bytes
 
 
 def tiles(meter: Meter, caught_up_at: float = 100.0, complaints: int = 0) -> dict[str, Tile]:

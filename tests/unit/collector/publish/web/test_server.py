@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/page.py."""
+"""Tests of services/collector/publish/web/server.py."""
 
 import asyncio
 import gzip
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.publish import assets
-from services.collector.publish.board import Board
-from services.collector.publish.page import Page, make_app
+from services.collector.publish.files import page_assets
+from services.collector.publish.web.events import Board
+from services.collector.publish.web.server import Page, make_app
 from services.runtime.errors import BadSettings
 from tests.unit.collector.books_factory import RUN, good_run, write
 from tests.unit.collector.publish.asking import ask
@@ -79,11 +79,11 @@ async def test_the_page_loads_nothing_from_elsewhere() -> None:
 async def test_the_charts_script_is_kept_and_small() -> None:
     """A browser fetches it once, compressed if it can take that."""
     app = make_app(Board(), NOWHERE)
-    packed = await ask(app, assets.charts().path, accept_encoding="gzip, br")
-    plain = await ask(app, assets.charts().path)
+    packed = await ask(app, page_assets.charts().path, accept_encoding="gzip, br")
+    plain = await ask(app, page_assets.charts().path)
 
     assert "gzip" == packed.headers["content-encoding"]
-    assert plain.body == gzip.decompress(packed.body) == assets.charts().script
+    assert plain.body == gzip.decompress(packed.body) == page_assets.charts().script
     assert "public, max-age=31536000, immutable" == packed.headers["cache-control"] == plain.headers["cache-control"]
 
 

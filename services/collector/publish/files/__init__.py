@@ -1,0 +1,1 @@
+"""The files of a run: summary, timeline, report, JUnit, Markdown, CSV."""

@@ -1,0 +1,1 @@
+"""The page, its live events and /metrics, on one port."""

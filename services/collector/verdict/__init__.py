@@ -1,0 +1,1 @@
+"""From results to the verdict: checks, thresholds and the summary."""

@@ -1,0 +1,1 @@
+"""Connections from clients: listening, admission, the protocol, subscriptions, control requests."""
