@@ -17,7 +17,7 @@ from chaos.containers.places import COLLECTOR, Containers
 from chaos.containers.trace import attached, need_strace
 from chaos.tally import Tally
 from services.collector.commands.verify import check
-from services.collector.publish.files.faces import CLIENTS, JUNIT, MARKDOWN, REPORT, SUMMARY, TIMELINE
+from services.collector.publish.files.run_files import CLIENTS, JUNIT, MARKDOWN, REPORT, SUMMARY, TIMELINE
 from services.contract.summary import decode
 from tests.integration.stack import Stack
 from tests.integration.volumes import undated

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from services.client.app import main as receive
-from services.client.lookup import give_up_early
+from services.client.dial import give_up_early
 from services.client.settings import ClientSettings
 from services.contract.summary import EXIT_BAD_SETTINGS
 from services.runtime import cli, jsonlogs, lifecycle, standard_streams

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from services.client.block_encoder import Conditions
-from services.client.external.app import listeners
+from services.client.external.subscriber import listeners
 from services.client.identity import base_name, identities
 from services.client.reverse_dns import pointer_name
 from services.client.settings import ClientSettings

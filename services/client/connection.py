@@ -14,12 +14,10 @@ from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
 from websockets.typing import Subprotocol
 
-from services.client.dial import reach
-from services.client.lookup import Lookup
+from services.client.dial import Lookup, reach
 from services.contract import wire
 from services.runtime.clock import Clock
-from services.runtime.reading import SharedReads
-from services.runtime.websocket_io import Stamps
+from services.runtime.websocket_io import SharedReads, Stamps
 
 # For the server to take note of the goodbye: a connection that is left earlier is reset, and takes it along.
 _CLOSE_SECONDS = 3.0

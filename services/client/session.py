@@ -6,12 +6,11 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from services.client import block_encoder, received, recovery
+from services.client import block_encoder, recovery
 from services.client.block_builder import Cut, Cutter
-from services.client.block_encoder import Conditions
+from services.client.block_encoder import Conditions, Received
 from services.client.block_log import BlockLog
 from services.client.clock_sync import Estimate
-from services.client.received import Received
 from services.client.sequence_check import Checker
 from services.client.write_queue import Writer
 from services.contract import blocklog, wire
@@ -165,9 +164,9 @@ class Account:
             if self._cutter.number == 0:
                 # While a client waits for the first record nothing strains it: that time would make it look rested.
                 self._strain.begin()
-        arrived = received.batch(header, records, received_ns, self._estimate.offset_us)
+        arrived = block_encoder.batch(header, records, received_ns, self._estimate.offset_us)
         places = self.checker.accept(header.first, header.count)
-        for part in [arrived] if places is None else received.only(arrived, places):
+        for part in [arrived] if places is None else block_encoder.only(arrived, places):
             for cut in self._cutter.add(part):
                 self._put(cut)
         if self.checker.after >= self.total:

@@ -10,12 +10,11 @@ from typing import Literal
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from services.client import block_encoder
-from services.client.answers import UNHEARD_SECONDS
 from services.client.backoff import Backoff
 from services.client.block_encoder import Conditions
+from services.client.clock_sync import UNHEARD_SECONDS, Pings
 from services.client.connection import StampedConnection, connect_to
-from services.client.lookup import Lookup
-from services.client.pings import Pings
+from services.client.dial import Lookup
 from services.client.session import Account
 from services.contract import wire
 from services.contract.errors import PeerError

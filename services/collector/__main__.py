@@ -10,12 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from services.collector import cpu_yield
-from services.collector.commands import command
+from services.collector.commands import run_loader
 from services.collector.settings import CollectorSettings
 from services.contract.summary import EXIT_ABORTED, EXIT_BAD_SETTINGS
 from services.runtime import standard_streams
 from services.runtime.errors import OperatorError
-from services.runtime.memory import keep_freed
+from services.runtime.malloc import keep_freed
 from services.runtime.version import SOFTWARE
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ def main(arguments: Sequence[str]) -> int:
     """Do what the command line says; return the exit code."""
     keep_freed()
     standard_streams.settle()
-    parser, commands = command.parser()
+    parser, commands = run_loader.parser()
     parser.add_argument("--version", action="version", version=SOFTWARE)
     parser.set_defaults(command=_serve)
     for name in _wanted(arguments):
         import_module(f"services.collector.commands.{name}").add(commands)
     chosen = parser.parse_args(arguments)
-    run: command.Run = chosen.command
+    run: run_loader.Run = chosen.command
     try:
         code = run(chosen, os.environ)
         sys.stdout.flush()

@@ -11,14 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from services.collector.complaints import Complaints
 from services.collector.open_run import LATE_SECONDS
 from services.collector.poller import POLL_SECONDS, Collector
 from services.collector.publish.files import run_files
-from services.collector.publish.terminal.own import of_invocation
-from services.collector.publish.terminal.printer import Speaker
+from services.collector.publish.terminal.printer import Speaker, of_invocation
 from services.collector.publish.web import control
-from services.collector.publish.web.control_proxy import Control
+from services.collector.publish.web.control import Control
 from services.collector.publish.web.events import Board
 from services.collector.publish.web.self_metrics import Meter, resident_bytes
 from services.collector.publish.web.server import Page
@@ -27,6 +25,7 @@ from services.runtime import parent_pipe
 from services.runtime.clock import Clock
 from services.runtime.files import probe
 from services.runtime.heartbeat import beat
+from services.runtime.jsonlogs import Complaints
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from services.collector.evidence.run_evidence import RunBooks, unhurried
-from services.collector.results.accounts import accounts
+from services.collector.results.client_result_external import accounts
 from services.collector.results.run_durations import Durations, measured
 from services.collector.scan import Rewritten, RunFiles, Source
 from services.collector.verdict.snapshot import Snapshot, snapshot

@@ -9,12 +9,10 @@ from dataclasses import replace
 from functools import partial
 
 from services.collector import retention
-from services.collector.complaints import Complaints
 from services.collector.cpu_yield import Rest
 from services.collector.open_run import Follow
 from services.collector.publish.files import run_files
-from services.collector.publish.terminal.printer import Speaker
-from services.collector.publish.terminal.voice import Voice
+from services.collector.publish.terminal.printer import Speaker, Voice
 from services.collector.publish.web.prometheus import Effort
 from services.collector.publish_times import Due
 from services.collector.results.run_durations import Durations
@@ -23,6 +21,7 @@ from services.collector.settings import CollectorSettings
 from services.collector.verdict.snapshot import Snapshot
 from services.contract.scalars import run_order, utc_text
 from services.runtime.clock import Clock
+from services.runtime.jsonlogs import Complaints
 
 POLL_SECONDS, MOST_POLL_SECONDS = 0.1, 0.2
 """The more there is to look at, the longer the pause: looking takes a tenth of the time, a hundredth when idle."""

@@ -11,8 +11,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from services.collector.complaints import Complaints
 from services.contract.scalars import RUN_PATTERN, run_order
+from services.runtime.jsonlogs import Complaints
 
 
 def surplus(closed: Iterable[str], keep: int) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from services.contract.summary import EXIT_BAD_SETTINGS
 from services.runtime import parent_pipe
 from services.runtime.errors import OperatorError
-from services.runtime.memory import keep_freed
+from services.runtime.malloc import keep_freed
 
 Settings = TypeVar("Settings")
 

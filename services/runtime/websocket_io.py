@@ -6,7 +6,8 @@ this process's latency, so it must not be lost from it.
 
 from __future__ import annotations
 
-from typing import Protocol
+import asyncio
+from typing import Any, Protocol
 
 from services.runtime.clock import Clock
 
@@ -50,3 +51,26 @@ class Stamps:
     def take_ns(self) -> int:
         """Return the arrival time of the message that was just handed over, epoch nanoseconds."""
         return self._waiting.pop(0) if self._waiting else self._clock.now_ns()
+
+
+_SIZE = 256 * 1024
+_memory = memoryview(bytearray(_SIZE))
+
+
+class SharedReads(asyncio.BufferedProtocol):
+    """Gives a protocol of one loop its bytes without a copy of their own; it must not keep them."""
+
+    __slots__ = ()
+
+    def data_received(self, data: Any) -> None:
+        """Take bytes that have come; they are others by the next call."""
+        raise NotImplementedError
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the next bytes go."""
+        del sizehint
+        return _memory
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Hand over so many bytes that are there."""
+        self.data_received(_memory[:nbytes])

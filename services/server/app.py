@@ -15,13 +15,12 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from services.contract import wire
-from services.runtime import heartbeat
+from services.runtime import eventloop, heartbeat
 from services.runtime.clock import Clock, boot_id
 from services.runtime.control import token
 from services.runtime.files import forget_old_runs, probe
 from services.runtime.jsonlogs import Sparingly
 from services.runtime.saturation import Strain
-from services.server import garbage
 from services.server.connections.admission import Admission
 from services.server.connections.connection import WRITE_LIMIT, FeedConnection, connection_of
 from services.server.connections.connection_handler import Conversation
@@ -29,7 +28,7 @@ from services.server.connections.control import may_control
 from services.server.connections.listen_sockets import BACKLOG, bound, listen
 from services.server.feed.generator import Feed
 from services.server.metrics import CONTENT_TYPE, ServerMetrics
-from services.server.runs import names, other_servers
+from services.server.runs import expected_clients, other_servers
 from services.server.runs.expected_clients import Expected
 from services.server.runs.other_servers import Look
 from services.server.runs.run_lifecycle import Lifecycle
@@ -197,7 +196,7 @@ class App:
         loop, chosen = asyncio.get_running_loop(), self.settings
         while chosen.client_service and not chosen.clients:
             if self.stream.run.state == "waiting":
-                addresses = await asyncio.to_thread(names.count, chosen.client_service)
+                addresses = await asyncio.to_thread(expected_clients.count, chosen.client_service)
                 self.expected.note(loop.time(), addresses)
             await asyncio.sleep(_COUNT_SECONDS)
 
@@ -220,7 +219,7 @@ class App:
         self.stream.run.ledger.close()
         self.played += 1
         self.stream.begin(run)
-        garbage.look_at_all()
+        eventloop.look_at_all()
         self.lifecycle = Lifecycle(run, asyncio.get_running_loop().time(), self.expected)
         for conversation in self.conversations:
             conversation.welcome()
@@ -269,7 +268,7 @@ async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
         listen(sockets, settings.port)
         app = App(settings, feed, seen)
         servers = [await app.accept(listener) for listener in sockets]
-        with garbage.settled(), token.handed_on(app.root, settings.control_token) as app.token:
+        with eventloop.settled(), token.handed_on(app.root, settings.control_token) as app.token:
             log.info("listening", extra={"host": settings.host, "port": settings.port, "run": app.stream.run.name})
             await _serve(app, servers, stop)
     # Last, when nobody syncs any more; what is wrong with a disk that refuses has been said.

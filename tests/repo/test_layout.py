@@ -22,10 +22,11 @@ SAYS_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "base", 
 REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
 
 
-def mirrors(module: Path) -> Path:
-    """Return where the unit test of a module is, or would be."""
+def unit_tests(module: Path) -> list[Path]:
+    """Return the unit tests of a module: ``test_<module>.py``, or ``test_<module>_<topic>.py`` of several topics."""
     below = module.relative_to(ROOT / "services")
-    return ROOT / "tests" / "unit" / below.with_name(f"test_{below.name}")
+    folder = ROOT / "tests" / "unit" / below.parent
+    return sorted([*folder.glob(f"test_{below.stem}.py"), *folder.glob(f"test_{below.stem}_*.py")])
 
 
 def needs_a_test(module: Path) -> bool:
@@ -36,7 +37,7 @@ def needs_a_test(module: Path) -> bool:
 @pytest.mark.parametrize("module", [path for path in modules("services") if needs_a_test(path)], ids=relative)
 def test_every_module_has_its_unit_test(module: Path) -> None:
     """A module is tested by the file of the same name at the same place below tests/unit."""
-    assert mirrors(module).is_file(), f"{relative(module)} has no {relative(mirrors(module))}"
+    assert unit_tests(module), f"{relative(module)} has no unit test"
 
 
 @pytest.mark.parametrize(
@@ -44,13 +45,13 @@ def test_every_module_has_its_unit_test(module: Path) -> None:
 )
 def test_every_unit_test_has_its_module(test: Path) -> None:
     """A unit test stands where its module stands; one that outlived its module is removed with it."""
-    assert test in {mirrors(module) for module in modules("services")}
+    assert test in {test for module in modules("services") for test in unit_tests(module)}
 
 
 def test_exemptions_are_needed() -> None:
     """An exemption is of a module that exists and has no unit test."""
     exempt = [module for module in modules("services") if not needs_a_test(module)]
-    used = {key for module in exempt if not mirrors(module).is_file() for key in (module.name, relative(module))}
+    used = {key for module in exempt if not unit_tests(module) for key in (module.name, relative(module))}
 
     assert not NO_UNIT_TEST.keys() - used
 

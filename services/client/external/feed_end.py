@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from services.client.external.number import MAX_NUMBER
+from services.client.external.record_values import MAX_NUMBER
 
 _KINDS = {
     "close": "close", "code": "close", "message": "message", "match": "message",

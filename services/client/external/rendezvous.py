@@ -9,19 +9,62 @@ folder, which only one process can.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
+import json
 import os
 import re
 import shutil
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from services.client.external import agreement
 from services.contract.scalars import RUN_PATTERN, run_order, utc_text, utc_us
 from services.runtime import files, invocation
 from services.runtime.invocation import NOTE
+from services.runtime.settings import BY_NAME, FOREIGN
+
+_ITERATIONS = 100_000
+"""Some hundredths of a second of processor time for each comparison."""
+_SALT_BYTES = 16
+_FORM = re.compile(r"pbkdf2-sha256\.[0-9a-f]{32}\.[0-9a-f]{64}\Z")
+
+
+def settings_of(environment: Mapping[str, str]) -> bytes:
+    """Return the canonical text of all settings that decide which feed is received and how it is read and judged."""
+    # FEED itself says only that the feed is an external one, as any other of these settings does.
+    names = ["SERVER_URL", *(setting.name for setting in FOREIGN if setting.name != "FEED")]
+    said = {name: environment.get(name, "").strip() or BY_NAME[name].default for name in names}
+    return json.dumps({name: _without_password(text) for name, text in said.items()}, sort_keys=True).encode()
+
+
+def digest(settings: bytes, salt: bytes | None = None) -> str:
+    """Return a digest of settings: its function, its salt and its value; the salt is random unless one is given."""
+    salt = os.urandom(_SALT_BYTES) if salt is None else salt
+    return f"pbkdf2-sha256.{salt.hex()}.{hashlib.pbkdf2_hmac('sha256', settings, salt, _ITERATIONS).hex()}"
+
+
+def is_of(found: str, settings: bytes) -> bool:
+    """Tell whether a digest is of these settings; a malformed one is of none."""
+    if not _FORM.match(found):
+        return False
+    return hmac.compare_digest(found, digest(settings, bytes.fromhex(found.split(".")[1])))
+
+
+def _without_password(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return text
+    user, at, host = parts.netloc.rpartition("@")
+    if not at or not parts.scheme:
+        return text
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}@{host}"))
+
 
 _SETTLE_SECONDS = 0.5
 """Who opened a run looks once more after this long: another process may have opened one at the same time."""
@@ -66,7 +109,7 @@ def join(
         url: the feed, as it may be shown.
         seconds: how long a run lasts, 0 for as long as its clients.
         now_us: epoch microseconds.
-        settings: all that decides how the feed is read and judged, as `agreement.settings_of` gives it.
+        settings: all that decides how the feed is read and judged, as `settings_of` gives it.
         invoked_by: the invocation that this process belongs to, None for a container.
 
     Raises:
@@ -75,11 +118,11 @@ def join(
     until = utc_text(now_us + round(seconds * 1_000_000)) if seconds else None
     new = Opened(run="", url=url, opened_at=utc_text(now_us), until=until, invocation=invoked_by)
     if invoked_by is not None:
-        return _join_invoked(logs, msgspec.structs.replace(new, settings=agreement.digest(settings)), invoked_by)
+        return _join_invoked(logs, msgspec.structs.replace(new, settings=digest(settings)), invoked_by)
     found = _on(logs, url, now_us, settings)
     if found:
         return found[0]
-    mine = _open(logs, msgspec.structs.replace(new, settings=agreement.digest(settings)), now_us)
+    mine = _open(logs, msgspec.structs.replace(new, settings=digest(settings)), now_us)
     time.sleep(_SETTLE_SECONDS)
     for _ in range(_LOOKS):
         if not _unsaid(logs, mine):
@@ -137,7 +180,7 @@ def _on(logs: Path, url: str, now_us: int, settings: bytes) -> list[Opened]:
     found = (_load(logs, run) for run in sorted(_names(logs), key=run_order))
     alike = [one for one in found if one and one.invocation is None and one.url == url and one.is_on(now_us)]
     # Last, for it takes some hundredths of a second.
-    return [one for one in alike if agreement.is_of(one.settings, settings)]
+    return [one for one in alike if is_of(one.settings, settings)]
 
 
 def _names(logs: Path) -> list[str]:

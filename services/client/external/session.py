@@ -13,9 +13,8 @@ from services.client import block_encoder, recovery
 from services.client.block_builder import Cut, Cutter
 from services.client.block_encoder import Conditions
 from services.client.block_log import BlockLog
-from services.client.external.batch import HeardBatch
 from services.client.external.connection_lines import Connections
-from services.client.external.decoder import Heard
+from services.client.external.decoder import Heard, HeardBatch
 from services.client.external.rendezvous import Opened
 from services.client.write_queue import Writer
 from services.contract import blocklog, external_blocklog

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import ssl
 import time
+from collections.abc import Iterable
 from typing import Literal
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -16,12 +18,13 @@ from services.client.backoff import Backoff
 from services.client.block_encoder import Conditions
 from services.client.connection import StampedConnection
 from services.client.external import connection_failure, templates
-from services.client.external.connection import Gate, authorization, connect_to, pause
+from services.client.external.connection import Gate, authorization, connect_to, pause, tls_context
 from services.client.external.connection_failure import Refusal
-from services.client.external.rendezvous import Opened
+from services.client.external.rendezvous import Opened, join, settings_of
 from services.client.external.session import ForeignAccount
 from services.client.external.settings import FeedSettings
 from services.contract.scalars import utc_us
+from services.runtime import invocation
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
 from services.runtime.jsonlogs import Sparingly
@@ -252,3 +255,28 @@ class Listener:
             log.info("the feed has ended", extra={"client": self.name, "condition": self._condition})
             account.ended(self._condition)
         await account.seal(reason)
+
+
+async def listeners(
+    settings: FeedSettings, clients: Iterable[tuple[str, Conditions]], clock: Clock, sparingly: Sparingly
+) -> list[Listener]:
+    """Return the listeners of this process, after the run has been joined or opened.
+
+    Raises:
+        BadSettings: a file that they name cannot be used.
+        OSError: the folder of the logs refuses.
+    """
+    tls = tls_context(settings.reach)
+    authorization(settings.reach)
+    every = list(clients)
+    logs = every[0][1].logs
+    shared, invoked_by = settings_of(os.environ), invocation.current(os.environ)
+    run = await asyncio.to_thread(
+        join, logs, settings.reach.shown, settings.seconds, clock.now_us(), shared, invoked_by
+    )
+    if not run.is_on(clock.now_us()):
+        # What crashed and was not back in time stays as it is, which is lost; who never came leaves a log that says so.
+        every = [(name, conditions) for name, conditions in every if not (logs / run.run / name).exists()]
+        log.warning("the run is over", extra={"run": run.run, "too_late": [name for name, _ in every]})
+    gate = Gate(settings.reach.connects_per_second)
+    return [Listener(name, settings, run, conditions, clock, gate, sparingly, tls) for name, conditions in every]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
-from services.collector.commands import command
+from services.collector.commands import run_loader
 from services.runtime.control import console
 
 
-def add(commands: command.Commands) -> None:
+def add(commands: run_loader.Commands) -> None:
     """Add the command."""
-    parser = command.add(
+    parser = run_loader.add(
         commands,
         "control",
         "control the run that is on, or watch it: a console, or commands as arguments or lines of standard input",
@@ -30,6 +30,6 @@ def add(commands: command.Commands) -> None:
 def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Do what was asked; return the exit code."""
     # Here, so that commands that read the books alone do not load what speaks on the wire.
-    from services.collector.publish.web.control_proxy import line_to  # noqa: PLC0415
+    from services.collector.publish.web.control import line_to  # noqa: PLC0415
 
     return console.run(chosen, environment, line_to)

@@ -16,7 +16,7 @@ from typing import IO
 import msgspec
 
 from services.collector import formatting
-from services.collector.commands import command
+from services.collector.commands import run_loader
 from services.collector.commands.run_loader import NoVolumes, runs_of
 from services.collector.log_reader import Logged, Passed, Wanted, messages
 from services.collector.results.client_result import client_order
@@ -50,9 +50,9 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     form: str | None = None
 
 
-def add(commands: command.Commands) -> None:
+def add(commands: run_loader.Commands) -> None:
     """Add the command."""
-    parser = command.add(
+    parser = run_loader.add(
         commands,
         "messages",
         "show logged messages, one to a line",

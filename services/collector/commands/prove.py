@@ -16,7 +16,7 @@ from random import Random
 import msgspec
 
 from services.collector import formatting
-from services.collector.commands import command, forgeries, mutations
+from services.collector.commands import mutations, run_loader
 from services.collector.commands.mutations import Damaged, NotPossible, Run
 from services.collector.commands.run_loader import NoVolumes, books_of, new_folder, runs_of
 from services.collector.evidence.run_evidence import RunBooks
@@ -39,8 +39,8 @@ DAMAGES: dict[str, Callable[[Run], Damaged]] = {
     "a line written twice": mutations.line_repeated,
     "a file cut short": mutations.tail_cut,
     "a line of another client in its place": mutations.line_of_another,
-    "a latency changed, the crc made anew": forgeries.latency_forged,
-    "a record changed, all that hangs on it made anew": forgeries.record_forged,
+    "a latency changed, the crc made anew": mutations.latency_forged,
+    "a record changed, all that hangs on it made anew": mutations.record_forged,
     "a receipt removed from the ledger": mutations.receipt_removed,
     "the end removed from the ledger": mutations.end_removed,
 }
@@ -65,9 +65,9 @@ class Caught(msgspec.Struct, frozen=True):
     caught: bool | None
 
 
-def add(commands: command.Commands) -> None:
+def add(commands: run_loader.Commands) -> None:
     """Add the command."""
-    parser = command.add(
+    parser = run_loader.add(
         commands,
         "prove",
         "damage a copy of a run in twelve ways and show that each is caught",

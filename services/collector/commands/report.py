@@ -8,10 +8,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from services.collector.commands import command, verify
+from services.collector.commands import run_loader, verify
 from services.collector.commands.run_loader import NoVolumes, books_of, runs_of
 from services.collector.publish.files import run_files
-from services.collector.publish.files.faces import faces
+from services.collector.publish.files.run_files import faces
 from services.collector.publish.terminal import summary_text
 from services.collector.publish.view_model import view
 from services.collector.settings import CollectorSettings, read_limits
@@ -21,9 +21,9 @@ from services.runtime import files
 from services.runtime.errors import UnwritableFolder
 
 
-def add(commands: command.Commands) -> None:
+def add(commands: run_loader.Commands) -> None:
     """Add the command."""
-    parser = command.add(
+    parser = run_loader.add(
         commands,
         "report",
         "make the files of a run again, from its logs and its ledger alone",

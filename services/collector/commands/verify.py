@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from services.collector import formatting
-from services.collector.commands import command, salvage
+from services.collector.commands import run_loader, salvage
 from services.collector.commands.run_loader import NoVolumes, books_of, new_folder, runs_of
 from services.collector.evidence.run_evidence import RunBooks
 from services.collector.results.client_result import Account
@@ -22,9 +22,9 @@ from services.contract.summary import EXIT_CODES, Summary
 from services.runtime.errors import UnwritableFolder
 
 
-def add(commands: command.Commands) -> None:
+def add(commands: run_loader.Commands) -> None:
     """Add the command."""
-    parser = command.add(
+    parser = run_loader.add(
         commands,
         "verify",
         "check a volumes folder offline: every fault with file, line and seq",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.collector.commands import command
+from services.collector.commands import run_loader
 from services.collector.publish.files import run_files
 from services.collector.publish.terminal.printer import Speaker
 from services.collector.scan import find_runs
@@ -34,9 +34,9 @@ RESTART_SECONDS = 3.0
 """A run that was closed before anybody waited may be about to be followed: a server needs a moment to start again."""
 
 
-def add(commands: command.Commands) -> None:
+def add(commands: run_loader.Commands) -> None:
     """Add the command."""
-    parser = command.add(
+    parser = run_loader.add(
         commands,
         "wait",
         "wait for the newest run's verdict, print its summary",

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Raw
 
 from services.collector.evidence.external_evidence import Name
-from services.collector.evidence.masked import timeless
-from services.collector.evidence.record_likeness import Fact
+from services.collector.evidence.record_likeness import Fact, timeless
 from services.contract.external_blocklog import HeardMessage
 
 CLUSTER = 8

@@ -6,20 +6,42 @@ from array import array
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from services.collector.evidence.bars import Bars, Room
 from services.collector.evidence.block_check import Content
 from services.collector.evidence.catch_up import ALWAYS_THERE, CatchUp
 from services.collector.evidence.client_groups import Comparison
-from services.collector.evidence.edges import Edges
 from services.collector.evidence.external_evidence import runs_of
-from services.collector.evidence.heardspread import HeardSpread
-from services.collector.evidence.sampling import Spread
+from services.collector.evidence.sampling import Bars, HeardSpread, Room, Spread
 from services.collector.evidence.silence import Silences
 from services.collector.evidence.time_buckets import TimeSlots
 from services.collector.evidence.timestamps import corrected
 from services.contract.blocklog import Block, Message
 from services.contract.external_blocklog import HeardBlock
 from services.contract.histogram import Counted, Gathered, Histogram
+
+
+class Edges:
+    """The moments of the first and the last message of every range of seqs that one client logged.
+
+    What is logged later can only join ranges: so a seq that is at an edge in the end was there from the beginning,
+    in whatever order the blocks are read.
+    """
+
+    def __init__(self) -> None:
+        self._firsts: dict[int, int] = {}
+        self._lasts: dict[int, int] = {}
+
+    def add(self, first: int, last: int, first_us: int, last_us: int) -> None:
+        """Note a range of seqs, and when its first and last message came. Of several moments the earliest counts."""
+        firsts, lasts = self._firsts, self._lasts
+        if lasts.pop(first - 1, None) is None:
+            firsts[first] = min(first_us, firsts.get(first, first_us))
+        if firsts.pop(last + 1, None) is None:
+            lasts[last] = min(last_us, lasts.get(last, last_us))
+
+    def around(self, first: int, last: int) -> tuple[int | None, int | None]:
+        """Return when the message before a gap came and when the one after it, None where that is not known."""
+        return self._lasts.get(first - 1), self._firsts.get(last + 1)
+
 
 GATHERED = 256
 """So many blocks' durations are counted at once."""

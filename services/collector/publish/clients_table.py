@@ -2,11 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Literal, TypeAlias
+
+import msgspec
+
 from services.collector import formatting
-from services.collector.publish import lanes
-from services.collector.publish.table import Cell, Column, Table, Tone
 from services.contract.summary import ClientSummary, Quantiles, Summary
-from services.contract.timeline import Timeline
+from services.contract.timeline import Lane, Timeline
+
+Tone: TypeAlias = Literal["good", "bad", "doubt", ""]
+"""How a reader should take something: as it should be, a fact against the run, a doubt, or neither."""
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """One column: a short ``label``, a sentence of ``hint``; numbers stand to the right."""
+
+    key: str
+    label: str
+    hint: str = ""
+    numeric: bool = True
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """One cell: its ``text``, and the number or text that it is made from, null when nothing was measured."""
+
+    text: str
+    value: int | float | str | None
+    tone: Tone = ""
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of cells, one for each column."""
+
+    columns: list[Column]
+    rows: list[list[Cell]]
+
+    def column(self, key: str) -> list[Cell]:
+        """Return the cells of a column, from top to bottom."""
+        at = [column.key for column in self.columns].index(key)
+        return [row[at] for row in self.rows]
+
+    def hint(self, key: str) -> str:
+        """Return the hint of a column."""
+        return next(column.hint for column in self.columns if column.key == key)
+
+
+MOST_CHARACTERS = 16
+LEVELS = "▁▂▃▄▅▆▇█"
+SILENCE = " "
+
+
+def coarse(worst: Sequence[int | None], most: int = MOST_CHARACTERS) -> list[int | None]:
+    """Return at most so many values, each the greatest of as many neighbours, null where all of them are."""
+    parts = min(most, len(worst))
+    bounds = [at * len(worst) // parts for at in range(parts + 1)] if parts else [0]
+    pieces = (worst[low:high] for low, high in pairwise(bounds))
+    return [max((value for value in piece if value is not None), default=None) for piece in pieces]
+
+
+def top(lanes: Iterable[Lane]) -> int:
+    """Return what the highest character stands for: the worst of all clients, so that they can be compared."""
+    return max((value for lane in lanes for value in lane.worst if value is not None), default=0)
+
+
+def sparkline(worst: Sequence[int | None], highest: int) -> str:
+    """Return a lane as at most `MOST_CHARACTERS` characters, ``▁`` to ``█`` from 0 to ``highest``; blank: silence."""
+    return "".join(SILENCE if value is None else _level(value, highest) for value in coarse(worst))
+
+
+def _level(value: int, highest: int) -> str:
+    # Rounded up: only the worst of all is as high as can be, and nothing that was received looks like silence.
+    steps = -(-value * len(LEVELS) // highest) if highest > 0 else 1
+    return LEVELS[max(1, min(steps, len(LEVELS))) - 1]
+
 
 COLUMNS = (
     Column(key="client", label="client", hint="Its name.", numeric=False),
@@ -39,7 +109,7 @@ COLUMNS = (
 
 def table(summary: Summary, timeline: Timeline) -> Table:
     """Return the clients of a run, in the order of the summary."""
-    highest, slowest = lanes.top(timeline.lanes), _slowest(summary)
+    highest, slowest = top(timeline.lanes), _slowest(summary)
     values = {
         "from": latency_from(summary),
         "top": formatting.duration(highest) if highest else "the highest",
@@ -53,7 +123,7 @@ def table(summary: Summary, timeline: Timeline) -> Table:
         cells = {
             **_counts(client),
             **_times(client),
-            "over_time": _text(lanes.sparkline(lane.worst, highest) if lane and is_measured else ""),
+            "over_time": _text(sparkline(lane.worst, highest) if lane and is_measured else ""),
             "note": _note(client, is_slowest=client is slowest),
         }
         if client is slowest:

@@ -12,7 +12,7 @@ import msgspec
 
 from services.collector import formatting
 from services.collector.publish import clients_table
-from services.collector.publish.table import Cell, Column, Table, Tone
+from services.collector.publish.clients_table import Cell, Column, Table, Tone
 from services.collector.verdict.check_types import DAMAGE
 from services.collector.verdict.snapshot import Snapshot
 from services.contract.summary import RunState, Summary, Verdict

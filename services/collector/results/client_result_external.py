@@ -5,7 +5,7 @@ What one client holds is what can be held against another: a number that some ot
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from services.collector.evidence.client_groups import Groups
@@ -14,7 +14,7 @@ from services.collector.evidence.ledger_evidence import ClientLedger
 from services.collector.evidence.log_evidence import LogBook
 from services.collector.evidence.run_evidence import RunBooks
 from services.collector.evidence.silence import Silence, longest
-from services.collector.results.client_result import Account, client_order, file_faults
+from services.collector.results.client_result import Account, client_order, file_faults, two_sided_accounts
 from services.collector.results.connection_history import Attendance, attendance
 from services.collector.results.silence_limit import rhythm
 from services.contract.rangeset import Ranges
@@ -260,3 +260,11 @@ def _causes(log: LogBook, key: Name, missing: Ranges, seen: Ranges) -> dict[str,
         causes[cause] = left & evidence[cause]
         left -= evidence[cause]
     return causes
+
+
+def accounts(books: RunBooks, *, final: bool) -> Sequence[Account]:
+    """Return the account of every client that either side knows, by name and number.
+
+    ``final`` says that nothing more will be logged: a client of a foreign feed whose log is open is lost then.
+    """
+    return one_sided_accounts(books, final=final) if books.is_one_sided else two_sided_accounts(books)

@@ -9,12 +9,12 @@ from typing import NamedTuple
 from services.collector import formatting
 from services.collector.evidence.run_evidence import RunBooks
 from services.collector.results import totals as totals_of
-from services.collector.results.accounts import accounts
 from services.collector.results.client_result import Account, fault_order
+from services.collector.results.client_result_external import accounts
 from services.collector.results.run_durations import Durations, measured
-from services.collector.verdict import checks, checks_connection, checks_external, consistency, measures, unknown
+from services.collector.verdict import checks, checks_connection, checks_external, consistency, unknown
 from services.collector.verdict.check_types import Answer, Case
-from services.collector.verdict.thresholds import Limit, judge
+from services.collector.verdict.thresholds import Limit, judge, of_client, of_run
 from services.contract.summary import (
     ClientSummary,
     Fault,
@@ -93,8 +93,8 @@ def _summary(
     asked, answers = checks.ask(case, is_one_sided=books.is_one_sided)
     thresholds = judge(
         limits,
-        measures.of_run(every, totals, histograms),
-        {account.client: measures.of_client(account, scheduled=scheduled) for account in every if limits},
+        of_run(every, totals, histograms),
+        {account.client: of_client(account, scheduled=scheduled) for account in every if limits},
         final=final,
     )
     verdict, reasons = _judge(case, answers, thresholds) if case else (None, [])

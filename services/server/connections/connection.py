@@ -19,8 +19,7 @@ from websockets.protocol import State
 from services.contract import wire
 from services.runtime.clock import Clock
 from services.runtime.rate_limit import Allowance
-from services.runtime.reading import SharedReads
-from services.runtime.websocket_io import Stamps
+from services.runtime.websocket_io import SharedReads, Stamps
 from services.server.connections.connection_limit import Places, most_connections
 from services.server.connections.refusals import Refusals
 

@@ -8,8 +8,7 @@ from services.contract import ledger
 from services.contract.rangeset import Ranges
 from services.contract.scalars import MAX_INTEGER
 from services.contract.wire import State
-from services.server.feed.progress import Progress
-from services.server.feed.schedule import Schedule, Stretch
+from services.server.feed.schedule import Progress, Schedule, Stretch
 
 MOST_FORMER = 16
 """How many processes that had a name before are remembered."""

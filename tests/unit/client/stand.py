@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from services.client.block_encoder import Conditions
+from services.client.block_encoder import Conditions, Received
 from services.client.clock_sync import Estimate
-from services.client.received import Received
 from services.contract import blocklog, wire
 from services.contract.jsonl import FIRST
 from services.contract.scalars import digest, digest_text

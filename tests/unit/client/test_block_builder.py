@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.client.block_builder import Cut, Cutter
-from services.client.received import Received
+from services.client.block_encoder import Received
 from tests.unit.client.stand import arrived, record, runs_of
 
 SECOND = 1_000_000_000

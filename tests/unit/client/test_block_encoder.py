@@ -9,8 +9,8 @@ import msgspec
 
 from services.client import block_encoder
 from services.client.block_builder import Cut, Cutter
+from services.client.block_encoder import Received
 from services.client.clock_sync import Estimate
-from services.client.received import Received
 from services.client.recovery import Tail
 from services.contract import blocklog
 from services.contract.jsonl import FIRST, fields, seal

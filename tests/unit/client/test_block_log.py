@@ -17,10 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.client.block_builder import Cutter
-from services.client.block_encoder import Place, block, opening
+from services.client.block_encoder import Place, Received, block, opening
 from services.client.block_log import BlockLog
 from services.client.fence import Superseded
-from services.client.received import Received
 from services.client.recovery import Tail
 from services.contract import blocklog, external_blocklog
 from services.contract.jsonl import FIRST

@@ -11,7 +11,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 
 from services.client.connection import StampedConnection, connect_to
-from services.client.lookup import Lookup
+from services.client.dial import Lookup
 from services.contract import wire
 from services.runtime.clock import Clock
 

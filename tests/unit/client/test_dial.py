@@ -10,8 +10,7 @@ from websockets.asyncio.server import serve
 
 from services.client import dial as module
 from services.client.connection import connect_to
-from services.client.dial import reach
-from services.client.lookup import Lookup
+from services.client.dial import Lookup, reach
 from services.runtime.clock import Clock
 
 

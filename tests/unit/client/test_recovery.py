@@ -11,9 +11,8 @@ import pytest
 
 from services.client import recovery
 from services.client.block_builder import Cutter
-from services.client.block_encoder import Place, block, opening
+from services.client.block_encoder import Place, Received, block, opening
 from services.client.block_log import BlockLog
-from services.client.received import Received
 from services.contract import blocklog
 from services.runtime.files import LineFile
 from services.runtime.jsonlogs import Once

@@ -14,10 +14,9 @@ import pytest
 
 from services.client import write_queue
 from services.client.block_builder import Cutter
-from services.client.block_encoder import Place, block, opening
+from services.client.block_encoder import Place, Received, block, opening
 from services.client.block_log import BlockLog
 from services.client.fence import Superseded
-from services.client.received import Received
 from services.client.write_queue import Writer
 from services.contract import blocklog
 from services.runtime.files import LineFile

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.collector import retention
-from services.collector.complaints import Complaints
+from services.runtime.jsonlogs import Complaints
 from tests.unit.collector.books_factory import RUN
 
 

@@ -256,7 +256,7 @@ async def test_it_asks_for_its_clients_while_a_run_waits(
             twice.set()
         return 3
 
-    monkeypatch.setattr("services.server.runs.names.count", count)
+    monkeypatch.setattr("services.server.runs.expected_clients.count", count)
     monkeypatch.setattr(app, "_COUNT_SECONDS", 0.01)
     made = app.App(settings(tmp_path, port=port, client_service="client"))
     task = asyncio.create_task(made.keep_count())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from services.collector.publish.lanes import coarse
+from services.collector.publish.clients_table import coarse
 from services.contract.timeline import Bar, Gap, Lane, Mark, Slot, Timeline
 
 MOST_BARS, MOST_GAPS, MOST_POINTS = 4_000, 1_000, 8_000

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from services.collector import formatting
-from services.collector.publish.lanes import SILENCE
-from services.collector.publish.table import Cell, Table
+from services.collector.publish.clients_table import SILENCE, Cell, Table
 from services.collector.publish.terminal.text_table import CLIENTS, worth_showing
 from services.collector.publish.view_model import Answer, View
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from services.collector.publish.terminal.frame import frame
-from services.collector.publish.terminal.ink import Style
+from services.collector.publish.terminal.progress import frame
+from services.collector.publish.terminal.text_table import Style
 from services.collector.publish.view_model import View
 
 _STYLES: dict[Style, str] = {

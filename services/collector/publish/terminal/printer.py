@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import sys
@@ -15,6 +16,8 @@ from services.collector.publish.terminal import summary_text
 from services.collector.publish.terminal.progress import progress
 from services.collector.publish.view_model import view
 from services.collector.verdict.snapshot import Snapshot
+from services.contract.summary import Summary
+from services.runtime.parent_pipe import Lifeline
 
 if TYPE_CHECKING:
     from services.collector.publish.terminal.live_display import Screen
@@ -73,3 +76,87 @@ class Speaker:
 
 def _print(text: str) -> None:
     print(text, flush=True)
+
+
+SPEAK_SECONDS = 1.0
+SPEAK_RARELY_SECONDS = 10.0
+SILENT_AFTER_SECONDS = 60.0
+EARLY_SECONDS = 0.025
+"""A line may be so early, a quarter of a poll, else every one would come a poll later than the one before."""
+
+
+class Voice:
+    """What is said of one run on the terminal, and when it was said last."""
+
+    def __init__(self) -> None:
+        self.has_spoken = False
+        self._said_at: float | None = None
+        self._state = ""
+
+    def is_due(self, summary: Summary, now: float, quiet_for: float) -> bool:
+        """Tell whether a line is due: every second while records flow, seldom while not, never when idle."""
+        told = f"{summary.state} {summary.headline if summary.state in ('opened', 'waiting') else ''}"
+        pause = SPEAK_SECONDS if summary.state == "running" and quiet_for < 5 else SPEAK_RARELY_SECONDS
+        if quiet_for > SILENT_AFTER_SECONDS:
+            return False
+        if summary.state == "running" and not summary.totals.received and quiet_for < SPEAK_SECONDS:
+            # It has just begun: a line without a number would put off the one with the first.
+            return False
+        if told == self._state and self._said_at is not None and now - self._said_at < pause - EARLY_SECONDS:
+            return False
+        self._state, self._said_at, self.has_spoken = told, now, True
+        return True
+
+
+log = logging.getLogger(__name__)
+
+
+class OwnRuns(Speaker):
+    """Hands on to a speaker what concerns the runs that the parent names.
+
+    Args:
+        speaker: takes it.
+        lifeline: the parent's pipe, on which it writes the names.
+    """
+
+    def __init__(self, speaker: Speaker, lifeline: Lifeline) -> None:
+        self.screen = speaker.screen
+        self._speaker = speaker
+        self._lock = threading.Lock()
+        self._own: set[str] = set()
+        self._held: dict[str, Snapshot] = {}
+        lifeline.listen(self._take)
+
+    def _take(self, run: str) -> None:
+        with self._lock:
+            self._own.add(run)
+            held = self._held.pop(run, None)
+        if held is not None:
+            self._speaker.final(held)
+
+    def progress(self, made: Snapshot, elapsed_s: float | None = None, rate: float | None = None) -> None:
+        """Tell how far a run is, if it is one of the invocation's."""
+        if made.summary.run in self._own:
+            self._speaker.progress(made, elapsed_s, rate)
+
+    def final(self, made: Snapshot) -> None:
+        """Tell the summary of a run; of another run only that there is one."""
+        run = made.summary.run
+        with self._lock:
+            is_own = run in self._own
+            if not is_own:
+                # The parent's word may still be on its way.
+                self._held[run] = made
+        if is_own:
+            self._speaker.final(made)
+        else:
+            log.info("summary of a run that is not of this invocation", extra={"of": run})
+
+    def end(self) -> None:
+        """Leave the terminal as it was."""
+        self._speaker.end()
+
+
+def of_invocation(speaker: Speaker, lifeline: Lifeline | None) -> Speaker:
+    """Return what speaks of the runs of this process's invocation; of all runs if it belongs to none."""
+    return speaker if lifeline is None else OwnRuns(speaker, lifeline)

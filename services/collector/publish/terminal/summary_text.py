@@ -9,10 +9,9 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from services.collector import formatting
-from services.collector.publish.table import Table
+from services.collector.publish.clients_table import Table
 from services.collector.publish.terminal import text_table
-from services.collector.publish.terminal.ink import WIDTH, Span, Style, cut, line
-from services.collector.publish.terminal.text_table import Layout, worth_showing
+from services.collector.publish.terminal.text_table import WIDTH, Layout, Span, Style, cut, line, worth_showing
 from services.collector.publish.view_model import Answer, Row, View
 
 MOST_ROWS = 60

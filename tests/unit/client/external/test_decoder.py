@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.external.batch import HeardBatch
-from services.client.external.decoder import Heard, Reading
+from services.client.external.decoder import Heard, HeardBatch, Reading
 from services.contract.external_blocklog import HeardMessage, longest_record
 from services.contract.json_path import Path
 from tests.unit.client.stand import START_NS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.client.external.feed_end import NEVER, Ending
-from services.client.external.number import MAX_NUMBER
+from services.client.external.record_values import MAX_NUMBER
 
 
 @pytest.mark.parametrize("text", ["close 1000,1001", "close:1000, 1001", "code = 1001,1000", "CLOSE 1000\nclose 1001"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.client.external import agreement
+from services.client.external import rendezvous
 from services.client.external import rendezvous as joining
 from services.client.external.rendezvous import Opened, join
 from services.runtime import invocation
@@ -25,7 +25,7 @@ OTHER = f"{RUN}.ba9876543210"
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten what a test would wait for."""
     monkeypatch.setattr(joining, "_SETTLE_SECONDS", 0.05)
-    monkeypatch.setattr(agreement, "_ITERATIONS", 2)
+    monkeypatch.setattr(rendezvous, "_ITERATIONS", 2)
 
 
 def test_the_first_opens_a_run(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_the_first_opens_a_run(tmp_path: Path) -> None:
     expected = Opened(run=RUN, url=URL, opened_at="2026-11-22T07:30:00.000000Z", until="2026-11-22T07:31:00.000000Z")
 
     assert expected == msgspec.structs.replace(opened, settings="")
-    assert agreement.is_of(opened.settings, b"")
+    assert rendezvous.is_of(opened.settings, b"")
     assert opened == msgspec.json.decode((tmp_path / RUN / NOTE).read_bytes(), type=Opened)
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from services.collector.results.accounts import accounts
 from services.collector.results.client_result import CAUSES, Account, client_order
+from services.collector.results.client_result_external import accounts
 from services.collector.scan import Source
 from services.contract import ledger
 from tests.unit.collector.books_factory import (

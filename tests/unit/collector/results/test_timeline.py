@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from services.collector.results.accounts import accounts
+from services.collector.results.client_result_external import accounts
 from services.collector.results.timeline import draw
 from services.contract import blocklog, ledger
 from services.contract.timeline import MOST_GAPS, MOST_LANES, Gap, Timeline

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from services.collector.results.accounts import accounts
+from services.collector.results.client_result_external import accounts
 from services.collector.verdict import checks_external
 from services.collector.verdict.checks import CHECKS, FAILING, INVALIDATING, ask, missing_sentence
 from services.collector.verdict.summary import reconcile

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.collector.results.accounts import accounts
+from services.collector.results.client_result_external import accounts
 from services.collector.results.timeline import draw
 from services.collector.verdict.snapshot import empty, snapshot
 from services.collector.verdict.summary import reconcile

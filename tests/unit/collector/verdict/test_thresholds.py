@@ -2,9 +2,8 @@
 
 import pytest
 
-from services.collector.verdict.measures import Measures
 from services.collector.verdict.threshold_parser import parse
-from services.collector.verdict.thresholds import judge
+from services.collector.verdict.thresholds import Measures, judge
 from services.contract.histogram import Histogram
 from services.contract.summary import Threshold
 

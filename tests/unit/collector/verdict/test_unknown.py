@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from services.collector.publish.files.faces import faces
+from services.collector.publish.files.run_files import faces
 from services.collector.verdict.snapshot import snapshot
 from services.collector.verdict.summary import reconcile
 from services.contract import summary

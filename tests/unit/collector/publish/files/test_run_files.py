@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from services.collector.publish.files import run_files
-from services.collector.publish.files.faces import faces
+from services.collector.publish.files.run_files import faces
 from services.collector.verdict.snapshot import empty, snapshot
 from tests.unit.collector.books_factory import RUN, fold, good_run
 

@@ -1,6 +1,6 @@
 """Tests of services/collector/publish/terminal/text_table.py."""
 
-from services.collector.publish.table import Cell, Column, Table, Tone
+from services.collector.publish.clients_table import Cell, Column, Table, Tone
 from services.collector.publish.terminal.text_table import Layout, Shown, worth_showing
 
 NAMES = (Shown("client", "client", 3), Shown("count", "n", 2), Shown("dup", "dup", 1, exception=True))

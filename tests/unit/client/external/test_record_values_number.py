@@ -1,0 +1,61 @@
+"""Tests of reading a record's sequence number."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.client.external.record_values import MAX_NUMBER, sequence_number, text_of
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (0, 0), (2**53, 2**53), (MAX_NUMBER, MAX_NUMBER), (4.0, 4), (float(2**53 - 1), 2**53 - 1),
+        ("17", 17), ("00000000000004000001", 4_000_001), (str(MAX_NUMBER), MAX_NUMBER),
+    ],
+)  # fmt: skip
+def test_the_usual_forms_are_numbers(found: object, expected: int) -> None:
+    """An integer of 64 bits is one, also as a text with zeros in front, and so is a float that is exact."""
+    assert expected == sequence_number(found, "$.seq")[0]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        -1, MAX_NUMBER + 1, str(MAX_NUMBER + 1), "0" * 21, "x", "", "-1", " 1", "１", True, None, 4.5,
+        float(2**53), 1.7e18, float("nan"), float("inf"), [1], {"a": 1}, "\ud83d",
+    ],
+)  # fmt: skip
+def test_what_is_no_number_is_told_with_its_place(found: object) -> None:
+    """Whatever else stands there is no number; the line about it is short and can be written."""
+    seq, trouble = sequence_number(found, "$.seq")
+
+    assert seq is None
+    assert trouble is not None
+    assert " at $.seq is no " in trouble
+    assert len(trouble.encode()) < 200
+
+
+@given(st.integers(0, MAX_NUMBER))
+def test_a_number_and_its_text_are_the_same(number: int) -> None:
+    """A number is read the same whether its record has it as a number or as a text."""
+    assert (number, None) == sequence_number(number, "$.seq")
+    assert number == sequence_number(str(number), "$.seq")[0]
+
+
+def test_a_value_nested_too_deeply_is_shown_by_its_kind() -> None:
+    """A value that cannot be written out is no error."""
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+
+    assert "something too long (list)" == text_of(deep)
+
+
+def test_a_number_of_too_many_digits_is_shown_by_its_kind() -> None:
+    """An integer that Python does not write out is no error."""
+    assert (None, "something too long (int) at $.seq is no number from 0 to 2^64 - 1") == sequence_number(
+        10**5000, "$.seq"
+    )

@@ -1,0 +1,69 @@
+"""Tests of services/client/external/rendezvous.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.client.external import rendezvous
+from services.client.external.rendezvous import digest, is_of, settings_of
+from services.runtime.settings import FOREIGN
+
+URL = "ws://feed/path"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten what takes long on purpose."""
+    monkeypatch.setattr(rendezvous, "_ITERATIONS", 2)
+
+
+@pytest.mark.parametrize("name", [setting.name for setting in FOREIGN if setting.name != "FEED"])
+def test_every_setting_of_the_feed_counts(name: str) -> None:
+    """Two clients that differ in any one of them are not set up alike; a default that is said is the default."""
+    default = next(setting.default for setting in FOREIGN if setting.name == name)
+    alone = settings_of({"SERVER_URL": URL})
+
+    assert alone == settings_of({"SERVER_URL": URL, name: f" {default} "})
+    assert alone != settings_of({"SERVER_URL": URL, name: "7"})
+
+
+@pytest.mark.parametrize(
+    ("other", "alike"),
+    [
+        ("ws://me:one@feed/path?a=1", True),
+        ("ws://me:two@feed/path?a=1", True),
+        ("ws://you:one@feed/path?a=1", False),
+        ("ws://me:one@feed/path?a=2", False),
+        ("ws://me:one@feed/path", False),
+        ("ws://me:one@other/path?a=1", False),
+    ],
+)
+def test_of_an_address_all_but_the_password_counts(other: str, *, alike: bool) -> None:
+    """A query may choose what is received; a password is short, and could be found from a digest."""
+    own = settings_of({"SERVER_URL": "ws://me:one@feed/path?a=1"})
+
+    assert alike == (own == settings_of({"SERVER_URL": other}))
+    assert b"one" not in own
+
+
+def test_other_settings_do_not_count() -> None:
+    """Clients of one run may have names and block sizes of their own."""
+    assert settings_of({"SERVER_URL": URL}) == settings_of({"SERVER_URL": URL, "CLIENT_ID": "a", "BLOCK_SIZES": "7"})
+
+
+def test_a_digest_is_of_its_settings_alone() -> None:
+    """The same settings are recognised under every salt, and others are not."""
+    settings = settings_of({"SERVER_URL": URL, "FEED_HELLO": '{"token":"s3cret"}'})
+    first, second = digest(settings), digest(settings)
+
+    assert first != second
+    assert is_of(first, settings)
+    assert is_of(second, settings)
+    assert not is_of(first, settings_of({"SERVER_URL": URL}))
+    assert "s3cret" not in first
+
+
+@pytest.mark.parametrize("found", ["", "x", "sha256.00.00", "pbkdf2-sha256.zz.zz", "pbkdf2-sha256..", "a.b.c.d"])
+def test_a_malformed_digest_is_of_none(found: str) -> None:
+    """What was damaged or written by other software is like no settings."""
+    assert not is_of(found, b"")

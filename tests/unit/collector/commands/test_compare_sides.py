@@ -1,0 +1,118 @@
+"""Tests of services/collector/commands/compare.py."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from services.collector.commands.compare import NoRuns, Workload, differences, side, workload
+from services.collector.publish.files import run_files
+from services.contract import ledger, summary
+from services.contract.summary import Summary
+from tests.unit.collector.books_factory import RUN, Writer, good_run, judged, ledger_source, opening, write
+
+MADE = judged(good_run())
+WORK = Workload("f", "60 records", "1,000/s", "2 clients", "blocks of 10, 10")
+
+
+def publish(volumes: Path, published: Summary) -> None:
+    """Publish a summary, as the collector does."""
+    path = run_files.summary_path(volumes, published.run)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(summary.encode(published))
+
+
+def test_the_runs_of_a_folder_are_read(tmp_path: Path) -> None:
+    """From the books, where the collector has published nothing."""
+    write(good_run(), tmp_path)
+    found = side(tmp_path)
+
+    assert (str(tmp_path), [RUN], [], [WORK]) == (
+        found.name, [made.run for made in found.runs], found.left_out, found.workloads
+    )  # fmt: skip
+
+
+def test_a_published_summary_is_taken(tmp_path: Path) -> None:
+    """What the collector said when it closed the run need not be worked out again."""
+    write(good_run(), tmp_path)
+    publish(tmp_path, msgspec.structs.replace(MADE, headline="as published"))
+
+    assert ["as published"] == [made.headline for made in side(tmp_path).runs]
+
+
+def test_an_open_runs_summary_is_not(tmp_path: Path) -> None:
+    """A summary that was not final says nothing: the books do."""
+    write(good_run(), tmp_path)
+    publish(tmp_path, msgspec.structs.replace(MADE, headline="half", state="running", verdict=None))
+
+    assert [MADE.headline] == [made.headline for made in side(tmp_path).runs]
+
+
+def test_a_summary_alone_is_a_side(tmp_path: Path) -> None:
+    """A file that was kept of an earlier run is enough, and so are published summaries whose books are gone."""
+    file = tmp_path / "main.json"
+    file.write_bytes(summary.encode(MADE))
+    publish(tmp_path / "volumes", MADE)
+
+    assert [MADE] == side(file).runs == side(tmp_path / "volumes").runs
+    assert [WORK] == side(file).workloads
+
+
+def test_what_cannot_be_trusted_is_left_out(tmp_path: Path) -> None:
+    """An INVALID run measures nothing, and it is said which one."""
+    files = good_run()
+    del files[ledger_source()][-1]
+    write(files, tmp_path)
+    with pytest.raises(NoRuns, match=f"run {RUN} is INVALID and left out: the ledger has no end"):
+        side(tmp_path)
+
+    publish(tmp_path, msgspec.structs.replace(MADE, run="20271122T073000Z"))
+    found = side(tmp_path)
+
+    assert ["20271122T073000Z"] == [made.run for made in found.runs]
+    assert 1 == len(found.left_out)
+
+
+@pytest.mark.parametrize("name", ["none", "no.json", "."])
+def test_what_holds_no_run_is_refused(tmp_path: Path, name: str) -> None:
+    """A folder without runs, one that is not there, and a file that is no summary."""
+    (tmp_path / "no.json").write_text("{}")
+
+    with pytest.raises(NoRuns, match="no summary"):
+        side(tmp_path / name)
+
+
+def test_a_plan_is_the_rate(tmp_path: Path) -> None:
+    """Two runs whose last pace is the same may have had different plans: the ledger's open line says which."""
+    files = good_run()
+    writer = Writer(ledger.codec)
+    writer.put(msgspec.structs.replace(opening(60, 2), plan="200:20s,1000"))
+    write({**files, ledger_source("other"): writer.lines}, tmp_path)
+    (tmp_path / ledger_source().path).rename(tmp_path / ledger_source("zzz").path)
+
+    assert ["200:20s,1000"] == [work.rate for work in side(tmp_path).workloads]
+
+
+def test_a_damaged_ledger_tells_no_plan(tmp_path: Path) -> None:
+    """What cannot be read is passed over: the summary's rate is left."""
+    write(good_run(), tmp_path)
+    publish(tmp_path, MADE)
+    (tmp_path / ledger_source().path).write_bytes(b"garbage\n")
+
+    assert ["1,000/s"] == [work.rate for work in side(tmp_path).workloads]
+
+
+def test_full_speed_is_said() -> None:
+    """RATE=0 is no rate."""
+    assert "full speed" == workload(msgspec.structs.replace(MADE, rate=0), None).rate
+
+
+def test_differences_are_named() -> None:
+    """Each respect in which workloads differ, with what they had."""
+    other = Workload("f", "60 records", "500/s", "2 clients", "blocks of 10, 25")
+
+    assert [] == differences([WORK, WORK])
+    assert ["rate: 1,000/s and 500/s", "blocks: blocks of 10, 10 and blocks of 10, 25"] == differences(
+        [WORK, other, WORK]
+    )
+    assert "60 records at 1,000/s · 2 clients, blocks of 10, 10 · feed f" == str(WORK)

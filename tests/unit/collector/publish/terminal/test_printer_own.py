@@ -1,0 +1,62 @@
+"""Tests of services/collector/publish/terminal/printer.py."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.collector.publish.terminal.printer import OwnRuns, Speaker, of_invocation
+from services.collector.verdict.snapshot import snapshot
+from services.runtime.parent_pipe import Lifeline
+from tests.poll import poll_until
+from tests.unit.collector.books_factory import RUN, fold, good_run
+
+OVER = snapshot(fold(good_run()), final=True)
+
+
+@pytest.fixture
+def parent() -> Iterator[tuple[Lifeline, int]]:
+    """Return the pipe from a parent, and the end that the parent writes to."""
+    read, write = os.pipe()
+    yield Lifeline(read, lambda: None), write
+    os.close(write)
+
+
+def speaker(said: list[str]) -> Speaker:
+    """Return a speaker whose texts are kept."""
+    return Speaker(Path("/volumes"), said.append)
+
+
+def test_only_the_runs_that_the_parent_names_are_told(parent: tuple[Lifeline, int]) -> None:
+    """Neither progress nor the verdict of another run stands beside the verdict that the exit code is of."""
+    said: list[str] = []
+    own = of_invocation(speaker(said), parent[0])
+    os.write(parent[1], b"20200101T000000Z\n")
+    own.progress(OVER, 1.0, 1.0)
+    own.final(OVER)
+    own.end()
+
+    assert not said
+
+
+def test_a_summary_waits_for_the_parents_word(parent: tuple[Lifeline, int]) -> None:
+    """A run that is closed before its name has come is told of when it comes, once."""
+    said: list[str] = []
+    own = OwnRuns(speaker(said), parent[0])
+    own.final(OVER)
+    os.write(parent[1], f"{RUN}\n".encode())
+    poll_until(lambda: said, "the summary is told", 10, 0.01)
+    own.progress(OVER, 1.0, 1.0)
+
+    assert said[0].startswith("\n  PASS   ")
+    assert 2 == len(said)
+
+
+def test_without_a_parent_every_run_is_told() -> None:
+    """In a container nothing is held back."""
+    plain = speaker([])
+
+    assert plain is of_invocation(plain, None)
