@@ -11,7 +11,7 @@ import sys
 import time
 
 from benchmarks.measure import Figures, Metric
-from services.server.feed.generator import CHUNK, Feed
+from services.server.feed.generator import CHUNK, FeedGenerator
 
 RECORDS = Metric("generator, new process, chunks never made before", "records/s", "more", 700_000)
 START = Metric("generator, start (filling the pools)", "s", "less", 1.5)
@@ -28,7 +28,7 @@ def measure(figures: Figures, records: int) -> None:
 def make(records: int) -> tuple[float, float]:
     """Return the seconds it takes to make the pools, and the records per second after that."""
     began = time.perf_counter()
-    feed = Feed("person", "en_US", 42)
+    feed = FeedGenerator("person", "en_US", 42)
     start, chunks = time.perf_counter() - began, records // CHUNK
     began = time.perf_counter()
     for number in range(chunks):

@@ -46,8 +46,8 @@ def flat_out(figures: Figures, folder: Path, records: int) -> None:
     """Play as fast as it goes, then verify what was written."""
     played = _play(folder, RATE=0, RECORDS=records, BLOCK_SIZES=1000, FSYNC="block")
     entries = list(_ledger(played))
-    began = min(entry.due_us for entry in entries if isinstance(entry, ledger.Pace))
-    receipted = max(utc_us(entry.at) for entry in entries if isinstance(entry, ledger.Receipt))
+    began = min(entry.due_us for entry in entries if isinstance(entry, ledger.PaceEntry))
+    receipted = max(utc_us(entry.at) for entry in entries if isinstance(entry, ledger.ReceiptEntry))
     received = max(_last_received_us(path) for path in (folder / "logs").glob("*/*/*.jsonl"))
     deliveries, logged = played.summary.totals.received, _size(folder / "logs")
     figures.add(VERIFIED, deliveries / (receipted - began) * 1e6)

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from services.contract.summary import EXIT_ABORTED
-from services.local.invocation_runs import Runs
-from services.local.service import Service
-from services.local.stdout_writer import Output
+from services.local.invocation_runs import InvocationRuns
+from services.local.service import SupervisedService
+from services.local.stdout_writer import StdoutWriter
 from services.local.verdict import stopped, verdicts
 from services.runtime import invocation, lifecycle, standard_streams
 from services.runtime.errors import BadSettings
@@ -29,7 +29,7 @@ _DRAIN_SECONDS = 2.0
 """So long a stopped invocation waits for a reader that does not read."""
 
 
-class System:
+class Supervisor:
     """The services of one invocation.
 
     Args:
@@ -39,20 +39,22 @@ class System:
         in_place: the collector gets the terminal.
     """
 
-    def __init__(self, environment: dict[str, str], clients: int, output: Output, *, in_place: bool) -> None:
+    def __init__(self, environment: dict[str, str], clients: int, output: StdoutWriter, *, in_place: bool) -> None:
         names = [f"client-{number}" for number in range(1, clients + 1)]
         self._width = max(map(len, ["collector", *names]))
         self._output = output
         shown = None if in_place else self._shown("collector", output.say)
-        self.collector = Service("collector", "services.collector", environment, output.write, shown)
+        self.collector = SupervisedService("collector", "services.collector", environment, output.write, shown)
         say = self.collector.tell if in_place else output.say
-        self.runs = Runs(self.collector.note)
-        self.server: Service | None = None
+        self.runs = InvocationRuns(self.collector.note)
+        self.server: SupervisedService | None = None
         if not is_foreign(environment):
             show = self._shown("server", say)
-            self.server = Service("server", "services.server", environment, output.write, self._read(show))
+            self.server = SupervisedService("server", "services.server", environment, output.write, self._read(show))
         self.clients = [
-            Service(name, "services.client", {**environment, "CLIENT_ID": name}, output.write, self._shown(name, say))
+            SupervisedService(
+                name, "services.client", {**environment, "CLIENT_ID": name}, output.write, self._shown(name, say)
+            )
             for name in names
         ]
 
@@ -67,7 +69,7 @@ class System:
         return take
 
     @property
-    def first(self) -> list[Service]:
+    def first(self) -> list[SupervisedService]:
         """The services that clients depend on, in the order in which they start; an external feed has no server."""
         return [self.collector] if self.server is None else [self.collector, self.server]
 
@@ -117,8 +119,8 @@ async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -
         with contextlib.suppress(RuntimeError):  # the loop has ended already
             loop.call_soon_threadsafe(lost.set)
 
-    output = Output(sys.stdout.fileno(), sys.stdout.encoding, note_loss)
-    system = System(environment, clients, output, in_place=sys.stdout.isatty())
+    output = StdoutWriter(sys.stdout.fileno(), sys.stdout.encoding, note_loss)
+    system = Supervisor(environment, clients, output, in_place=sys.stdout.isatty())
     until = [asyncio.create_task(event.wait()) for event in (stop, lost)]
     try:
         code = await _run(system, environment, count, output, until, lost)
@@ -134,10 +136,10 @@ async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -
 
 
 async def _run(
-    system: System,
+    system: Supervisor,
     environment: dict[str, str],
     count: int,
-    output: Output,
+    output: StdoutWriter,
     until: Sequence[asyncio.Task[bool]],
     lost: asyncio.Event,
 ) -> int:
@@ -169,7 +171,7 @@ async def _run(
     return EXIT_ABORTED if lost.is_set() else stopped(Path(environment["VOLUMES"]), system.runs, count)
 
 
-async def _is_ready(system: System, until: Sequence[asyncio.Task[object]]) -> bool:
+async def _is_ready(system: Supervisor, until: Sequence[asyncio.Task[object]]) -> bool:
     """Wait until clients can be started; tell whether they can, or something ended before."""
     if system.server is None:
         return not any(task.done() for task in until)
@@ -181,7 +183,7 @@ async def _is_ready(system: System, until: Sequence[asyncio.Task[object]]) -> bo
         listening.cancel()
 
 
-async def _written(output: Output, stop: asyncio.Event) -> None:
+async def _written(output: StdoutWriter, stop: asyncio.Event) -> None:
     """Wait until everything is written: for as long as the reader likes, or shortly if the operator has stopped it."""
     since: float | None = None
     loop = asyncio.get_running_loop()

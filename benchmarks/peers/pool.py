@@ -26,9 +26,9 @@ MOST_BUFFERED = 256 * 1024
 def write(path: Path, records: int = POOL) -> None:
     """Write the pool: so many first records of the feed, one a line."""
     # Imported here, for the servers that read the file have no services beside them, nor need they.
-    from services.server.feed.generator import Feed  # noqa: PLC0415
+    from services.server.feed.generator import FeedGenerator  # noqa: PLC0415
 
-    path.write_bytes(Feed("person", "en_US", 42).lines(1, records))
+    path.write_bytes(FeedGenerator("person", "en_US", 42).lines(1, records))
 
 
 def read(path: Path, per_message: int) -> list[bytes]:

@@ -110,10 +110,10 @@ def _serve_ours(folder: Path, profile: Profile) -> Iterator[Serving]:
         yield Serving(server.port, server.pid, lambda: _pace(server).due_us, lambda: _entered(server), server.said)
 
 
-def _pace(server: Served) -> ledger.Pace:
+def _pace(server: Served) -> ledger.PaceEntry:
     """Return the run's schedule, which begins by itself when all clients have come."""
     server.wait_for(("running", "ended"), _START_SECONDS)
-    paces = [entry for entry in _ledger(server) if isinstance(entry, ledger.Pace)]
+    paces = [entry for entry in _ledger(server) if isinstance(entry, ledger.PaceEntry)]
     if len(paces) != 1 or not paces[0].rate:
         raise BooksOpen(f"there is no one schedule: {paces}")
     return paces[0]
@@ -124,9 +124,9 @@ def _entered(server: Served) -> tuple[Published, int]:
     server.wait_for(("ended",), _GRACE_SECONDS + 10)
     pace, last, receipted = _pace(server), 0, 0
     for entry in _ledger(server):
-        if isinstance(entry, ledger.End):
+        if isinstance(entry, ledger.EndEntry):
             last = entry.last
-        elif isinstance(entry, ledger.Receipt) and entry.match:
+        elif isinstance(entry, ledger.ReceiptEntry) and entry.match:
             receipted += entry.count
     records = range(pace.first, last + 1)
     return [(seq, wire.due_us(pace.due_us, seq - pace.first, pace.rate or 0)) for seq in records], receipted

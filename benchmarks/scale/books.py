@@ -59,7 +59,7 @@ class Log:
         self._segment = self._block = self._blocks = self._messages = 0
         self._lines = self._begun(FIRST)
 
-    def put(self, messages: list[blocklog.Message]) -> ledger.Receipt:
+    def put(self, messages: list[blocklog.Message]) -> ledger.ReceiptEntry:
         """Append a block of consecutive messages, and return its receipt."""
         if self._lines.size >= blocklog.SEGMENT_BYTES:
             self._end("rotated")
@@ -77,7 +77,7 @@ class Log:
                 digest=digest, messages=messages,
             )
         )  # fmt: skip
-        return ledger.Receipt(
+        return ledger.ReceiptEntry(
             at=last.received_at, client=self.client, session=1, fence=self.fence, block=self._block,
             first=first.seq, last=last.seq, count=len(messages), digest=digest, match=True,
         )  # fmt: skip
@@ -91,7 +91,7 @@ class Log:
         self._blocks = self._messages = 0
         lines = _Lines(self._folder / blocklog.file_name(1, self._segment), blocklog.codec, prev)
         lines.put(
-            blocklog.Open(
+            blocklog.OpenLine(
                 run=RUN, client=self.client, session=1, segment=self._segment, instance=self.client, fence=self.fence,
                 block_size=self._block_size, fsync="none", after=0, boot="b", host="h", software="s",
                 opened_at=utc_text(START_US),
@@ -99,9 +99,9 @@ class Log:
         )  # fmt: skip
         return lines
 
-    def _end(self, reason: blocklog.EndReason) -> None:
+    def _end(self, reason: blocklog.FileEndReason) -> None:
         self._lines.put(
-            blocklog.End(
+            blocklog.EndLine(
                 reason=reason, block_count=self._blocks, message_count=self._messages, byte_count=self._lines.size,
                 sha256=self._lines.sha256.hexdigest(),
             )
@@ -117,23 +117,23 @@ class Ledger:
         self._lines = _Lines(volumes / "ledger" / RUN / "0123456789ab.jsonl", ledger.codec)
         at = utc_text(START_US)
         self._lines.put(
-            ledger.Open(
+            ledger.OpenEntry(
                 at=at, run=RUN, instance="0123456789ab", boot="b", software="s", feed="f", seed=42, schema="person",
                 locale="en_US", faker="f", pool=1024, total=total, rate=RATE, clients=len(logs),
             )
         )  # fmt: skip
         for log in logs:
             self._lines.put(
-                ledger.Subscribe(
+                ledger.SubscribeEntry(
                     at=at, client=log.client, session=1, instance=log.client, fence=log.fence, first=1,
                     block_size=block_size,
                 )
             )  # fmt: skip
-        self._lines.put(ledger.Pace(at=at, first=1, due_us=START_US, rate=RATE))
+        self._lines.put(ledger.PaceEntry(at=at, first=1, due_us=START_US, rate=RATE))
         for log in logs:
-            self._lines.put(ledger.Sent(at=at, client=log.client, fence=log.fence, through=total))
+            self._lines.put(ledger.SentEntry(at=at, client=log.client, fence=log.fence, through=total))
 
-    def put(self, receipt: ledger.Receipt) -> None:
+    def put(self, receipt: ledger.ReceiptEntry) -> None:
         """Enter a receipt."""
         self._lines.put(receipt)
 
@@ -142,10 +142,10 @@ class Ledger:
         at, total = utc_text(START_US + self._total * 1_000_000 // RATE + 1_000_000), self._total
         late_ns = 1_000_000
         self._lines.put(
-            ledger.End(at=at, last=total, count=total, reason="complete", late_p99_ns=late_ns, late_max_ns=late_ns)
+            ledger.EndEntry(at=at, last=total, count=total, reason="complete", late_p99_ns=late_ns, late_max_ns=late_ns)
         )
         for log in self._logs:
             self._lines.put(
-                ledger.Leave(at=at, client=log.client, fence=log.fence, sent=total, receipted=total, cause="bye")
+                ledger.LeaveEntry(at=at, client=log.client, fence=log.fence, sent=total, receipted=total, cause="bye")
             )
         self._lines.close()

@@ -21,7 +21,7 @@ from benchmarks.scale.driver import Met, first_half
 from benchmarks.scale.serving import Served, kernel_bytes, most_files, served
 from benchmarks.scale.sizes import Profile
 from services.contract import ledger
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 
 SEED = 42
 _SETTLE_SECONDS = 1.0
@@ -159,15 +159,15 @@ def _hold_to_ledger(folder: Path, met: Met, profile: Profile) -> None:
     """
     if met.books.residual or met.books.expected != profile.clients * profile.records:
         raise BooksOpen(f"the clients' books do not close: {met.books}")
-    receipted: dict[str, Ranges] = {}
+    receipted: dict[str, RangeSet] = {}
     ended, wrong = "no end", 0
     for path in (folder / "ledger").glob("*/*.jsonl"):
         for line in path.read_bytes().splitlines(keepends=True):
             match ledger.codec.decode(line)[1]:
-                case ledger.Receipt() as entry:
-                    receipted.setdefault(entry.client, Ranges()).add(entry.first, entry.last)
+                case ledger.ReceiptEntry() as entry:
+                    receipted.setdefault(entry.client, RangeSet()).add(entry.first, entry.last)
                     wrong += not entry.match
-                case ledger.End() as entry:
+                case ledger.EndEntry() as entry:
                     ended = entry.reason
                 case _:
                     pass

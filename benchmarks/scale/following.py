@@ -21,7 +21,7 @@ from benchmarks.measure import BooksOpen, Figures, Metric, cpu_seconds, environm
 from benchmarks.scale.books import RUN, Ledger, Log, batch
 from services.collector.publish.files.run_files import load, summary_path
 from services.contract.summary import Summary
-from services.server.feed.generator import Feed
+from services.server.feed.generator import FeedGenerator
 
 P50 = Metric("collector that follows: from a block's newline until it is in the summary, p50", "ms", "less")
 P99 = Metric("collector that follows: from a block's newline until it is in the summary, p99", "ms", "less", 300)
@@ -93,7 +93,7 @@ def measure(figures: Figures, folder: Path, blocks: int, idle: float) -> None:
 
 def _followed(watch: Watch, log: Log, books: Ledger, blocks: int) -> Iterator[float]:
     """Append the blocks, and yield the time that each took to be in the summary."""
-    feed, dice = Feed("person", "en_US", 42), random.Random(SEED)
+    feed, dice = FeedGenerator("person", "en_US", 42), random.Random(SEED)
     waiting: list[Appended] = []
     written, due = 0, time.monotonic()
     while written < blocks or waiting:

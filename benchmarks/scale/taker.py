@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from services.contract import wire
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 from services.contract.scalars import digest, digest_text
 
 BLOCK = 10
@@ -48,7 +48,7 @@ class Taker:
         self.received = self.duplicates = 0
         self.unanswered: dict[int, bytes] = {}
         """The receipts that were not answered yet, by block: they are sent again after a cut."""
-        self._gaps, self._damaged = Ranges(), Ranges()
+        self._gaps, self._damaged = RangeSet(), RangeSet()
         self._block = self._first = self._count = self._digest = 0
 
     def take(self, header: wire.Records, body: bytes) -> int:
@@ -88,7 +88,7 @@ class Taker:
 
     def books(self) -> Books:
         """Return the classes, from three sources: what was counted as it came, the gaps, and what was damaged."""
-        lost = Ranges(self._gaps)
+        lost = RangeSet(self._gaps)
         lost.add(self.after + 1, self.total)
         corrupt = len(lost & self._damaged)
         return Books(self.total, self.received, corrupt, len(lost) - corrupt, self.duplicates)
@@ -109,7 +109,7 @@ class Taker:
             self._hold(header.first, header.count, body)
             return header.count
         again = min(self.after, header.first + header.count - 1)
-        late = Ranges([(header.first, again)]) & self._gaps
+        late = RangeSet([(header.first, again)]) & self._gaps
         self._gaps = self._gaps - late
         self.received += len(late)
         self.duplicates += again - header.first + 1 - len(late)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from benchmarks.measure import BooksOpen, Figures, Metric, children, cpu_seconds, environment
 from benchmarks.scale.books import Ledger, Log, batch
 from services.contract import blocklog
-from services.server.feed.generator import Feed
+from services.server.feed.generator import FeedGenerator
 
 CLIENTS = 5
 BLOCK = 1000
@@ -120,7 +120,7 @@ def _size(folder: Path) -> int:
 
 def write(volumes: Path, size: int) -> None:
     """Write the books of a run whose logs have about ``size`` bytes."""
-    feed = Feed("person", "en_US", 42)
+    feed = FeedGenerator("person", "en_US", 42)
     logs = [Log(volumes, f"client-{number}", number, BLOCK) for number in range(1, CLIENTS + 1)]
     first = messages_of(feed, 1)
     measured = sum(len(bytes(message.record)) + 110 for message in first)
@@ -135,7 +135,7 @@ def write(volumes: Path, size: int) -> None:
     ledger.finish()
 
 
-def messages_of(feed: Feed, first: int) -> list[blocklog.Message]:
+def messages_of(feed: FeedGenerator, first: int) -> list[blocklog.Message]:
     """Return the messages of the block that begins at ``first``."""
     records = feed.records(first, BLOCK)
     return [

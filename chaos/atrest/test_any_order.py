@@ -12,9 +12,9 @@ import pytest
 
 from chaos.atrest import reference, volumes
 from chaos.atrest.conftest import Count
-from services.collector.evidence.run_evidence import RunBooks
-from services.collector.open_run import Follow
-from services.collector.scan import Source, Tail
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.open_run import OpenRun
+from services.collector.scan import FileTail, Source
 from services.collector.verdict.snapshot import Snapshot, snapshot
 from services.contract import ledger, summary, timeline
 from tests.unit.collector import books_factory as factory
@@ -159,11 +159,11 @@ def read(files: Volume, dice: random.Random) -> bytes:
     lines = list(interleaved(files, dice))
     if dice.random() < 0.1:
         # It read this much, told it, was killed, and began again.
-        books = RunBooks(factory.RUN)
+        books = RunEvidence(factory.RUN)
         for source, line in lines[: dice.randint(0, len(lines))]:
             books.take(source, line)
         snapshot(books, final=False)
-    books = RunBooks(factory.RUN)
+    books = RunEvidence(factory.RUN)
     asked = dice.randrange(4 * len(lines))
     for index, (source, line) in enumerate(lines):
         books.take(source, line)
@@ -171,7 +171,7 @@ def read(files: Volume, dice: random.Random) -> bytes:
             books.take_sources(files)
             snapshot(books, final=False)
     books.take_sources(files)
-    books.take_tails(Tail(source, tail) for source, data in files.items() if (tail := reference.split(data)[1]))
+    books.take_tails(FileTail(source, tail) for source, data in files.items() if (tail := reference.split(data)[1]))
     return told(snapshot(books, final=True))
 
 
@@ -204,9 +204,9 @@ def test_any_history_of_real_files_gives_the_same_bytes(kind: str, tmp_path: Pat
         count("any order of real files")
 
 
-def grow(files: Volume, folder: Path, dice: random.Random) -> Follow:
+def grow(files: Volume, folder: Path, dice: random.Random) -> OpenRun:
     """Write the files by pieces, reading between them; return the collector that is there in the end."""
-    follow, rest = Follow(folder, factory.RUN, 0), {source: data for source, data in files.items() if data}
+    follow, rest = OpenRun(folder, factory.RUN, 0), {source: data for source, data in files.items() if data}
     while rest:
         source = dice.choice(list(rest))
         piece = dice.choice((1, 100, 1000, 10_000))
@@ -220,5 +220,5 @@ def grow(files: Volume, folder: Path, dice: random.Random) -> Follow:
         if dice.random() < 0.3:
             follow.read(0, lambda: dice.random() < 0.05)
         if dice.random() < 0.03:
-            follow = Follow(folder, factory.RUN, 0)
+            follow = OpenRun(folder, factory.RUN, 0)
     return follow

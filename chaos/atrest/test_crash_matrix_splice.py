@@ -166,7 +166,7 @@ def test_a_rewritten_receipt_does_not_match(count: Count) -> None:
     lines = sound()[LEDGER]
     for index, line in enumerate(lines):
         sealed, entry = ledger.codec.decode(line)
-        if isinstance(entry, ledger.Receipt):
+        if isinstance(entry, ledger.ReceiptEntry):
             forged = ledger.codec.encode(msgspec.structs.replace(entry, digest="x00000000"), sealed.prev)[0]
             summary = judged(LEDGER, b"".join([*lines[:index], forged, *lines[index + 1 :]]))
             assert ("FAIL", {"line_missing"}) == (summary.verdict, kinds(summary, LEDGER))

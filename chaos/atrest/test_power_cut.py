@@ -15,12 +15,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from chaos.atrest.reference import SECTOR, split
 from chaos.tally import Tally
 from services.client import recovery
-from services.client.block_encoder import Place, opening
+from services.client.block_encoder import SessionKey, opening
 from services.client.block_log import BlockLog
 from services.contract import blocklog
 from services.contract.errors import LineError
 from services.runtime import files
-from services.runtime.saturation import Strain
+from services.runtime.saturation import SaturationMonitor
 from tests.unit.client.stand import RUN, START_US, StoppedClock, conditions
 from tests.unit.collector import books_factory as factory
 
@@ -101,9 +101,9 @@ class PowerCuts(RuleBasedStateMachine):
         # Nothing is behind a hole: what lay there comes again, and nobody would ask for the hole.
         assert held.held.spans() in ([], [(1, held.held.last)])
         self.after, self.number = held.held.last, 0
-        place = Place(RUN, "client-1", self.session)
+        place = SessionKey(RUN, "client-1", self.session)
         first = opening(place, 1, self.after, conditions(self.folder, fsync=self.fsync), held.tails, START_US)
-        self.log = BlockLog(claimed, first, StoppedClock(), Strain().window())
+        self.log = BlockLog(claimed, first, StoppedClock(), SaturationMonitor().window())
 
     @rule(count=st.integers(1, 8))
     def put(self, count: int) -> None:

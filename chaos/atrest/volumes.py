@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
 from chaos.atrest import reference
-from services.collector.evidence.run_evidence import RunBooks
-from services.collector.scan import Source, Tail
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.scan import FileTail, Source
 from services.collector.verdict.summary import reconcile
 from services.contract import blocklog
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 from services.contract.summary import Causes, ClientSummary, Summary
 from tests.known import known
 from tests.unit.collector import books_factory as factory
@@ -44,16 +44,16 @@ def block_of(line: bytes) -> blocklog.Block | None:
     return entry if isinstance(entry, blocklog.Block) else None
 
 
-def fold(files: Volume) -> RunBooks:
+def fold(files: Volume) -> RunEvidence:
     """Return the books of these files, taken as the collector takes what its scan hands out."""
-    books, tails = RunBooks(factory.RUN), []
+    books, tails = RunEvidence(factory.RUN), []
     books.take_sources(files)
     for source, data in files.items():
         lines, tail = reference.split(data)
         for line in lines:
             books.take(source, line)
         if tail:
-            tails.append(Tail(source, tail))
+            tails.append(FileTail(source, tail))
     books.take_tails(tails)
     return books
 
@@ -73,14 +73,14 @@ def judged(changed: Source, data: bytes) -> Summary:
 
 def conserved(client: ClientSummary, files: Volume) -> None:
     """Hold what one client is said to have to the original lines that still stand in its folder: no more, no less."""
-    standing = Ranges()
+    standing = RangeSet()
     for source, data in files.items():
         if source.client == client.client:
             for line in reference.split(data)[0]:
                 block = block_of(line) if line in originals(client.client) else None
                 if block is not None:
                     standing.add(block.first, block.last)
-    missing = Ranges([(1, known(client.expected))]) - standing
+    missing = RangeSet([(1, known(client.expected))]) - standing
     assert missing.spans() == client.missing_ranges, (client.client, standing)
     assert known(client.expected) - len(missing) == client.received
 

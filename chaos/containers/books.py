@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.contract.ledger import Receipt
-from services.contract.rangeset import Ranges
+from services.contract.ledger import ReceiptEntry
+from services.contract.rangeset import RangeSet
 from services.contract.summary import Summary
-from services.server.feed.generator import Feed
-from services.server.runs.run_state import RunBook
+from services.server.feed.generator import FeedGenerator
+from services.server.runs.run_state import RecordedRun
 from tests.integration.volumes import Volumes, record_of
 from tests.known import known
 from tests.poll import poll_until
@@ -39,7 +39,7 @@ class Held:
 
 def head_at(volumes: Volumes, total: int, now_s: float) -> int:
     """Return the last seq that was due at a time, as the ledger of the newest run has it."""
-    book = RunBook(total)
+    book = RecordedRun(total)
     for entry in volumes.ledger():
         book.apply(entry)
     return book.schedule.head(int(now_s * 1_000_000))
@@ -53,7 +53,7 @@ def recovery_seconds(volumes: Volumes, total: int, names: Sequence[str], deadlin
 
     def all_fresh() -> bool:
         for entry in volumes.ledger():
-            if isinstance(entry, Receipt) and entry.last > head and entry.client in names:
+            if isinstance(entry, ReceiptEntry) and entry.last > head and entry.client in names:
                 at.setdefault(entry.client, datetime.fromisoformat(entry.at).timestamp())
         return len(at) == len(names)
 
@@ -92,10 +92,10 @@ def assert_delivered(volumes: Volumes, name: str, expected: list[bytes], run: st
 
 def assert_receipted_is_on_disk(volumes: Volumes, run: str | None = None) -> None:
     """Hold every receipt to the logs."""
-    receipts = [entry for entry in volumes.ledger(run) if isinstance(entry, Receipt)]
+    receipts = [entry for entry in volumes.ledger(run) if isinstance(entry, ReceiptEntry)]
     on_disk = {name: volumes.held(name, run) for name in {entry.client for entry in receipts}}
     for entry in receipts:
-        said = Ranges([(entry.first, entry.last)]) - Ranges(entry.missing)
+        said = RangeSet([(entry.first, entry.last)]) - RangeSet(entry.missing)
         assert not said - on_disk[entry.client], entry
         assert entry.match, entry
 
@@ -119,7 +119,7 @@ def assert_all_held(volumes: Volumes, total: int, names: Sequence[str]) -> Summa
     found = poll_until(volumes.verdict, "the verdict is on disk", 30)
     assert found is not None
     assert_nothing_missing(found)
-    expected = Feed("person", "en_US", 42).records(1, total)
+    expected = FeedGenerator("person", "en_US", 42).records(1, total)
     by_name = {client.client: client for client in found.clients}
     assert set(names) <= set(by_name)
     for name, client in by_name.items():

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from services.contract.ledger import Receipt
+from services.contract.ledger import ReceiptEntry
 from services.contract.ledger import codec as ledger_codec
-from services.server.runs.run_state import RunBook
+from services.server.runs.run_state import RecordedRun
 from tests.integration.volumes import Volumes
 
 POLL_SECONDS = 0.1
@@ -21,7 +21,7 @@ class Follower:
     """Tails the ledger of the only run of some volumes. Times are epoch seconds."""
 
     def __init__(self, volumes: Volumes, total: int) -> None:
-        self._volumes, self._book = volumes, RunBook(total)
+        self._volumes, self._book = volumes, RecordedRun(total)
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._offsets: dict[Path, int] = {}
         self._receipts: dict[str, list[tuple[float, int]]] = {}
@@ -83,6 +83,6 @@ class Follower:
     def _take(self, line: bytes) -> None:
         _, entry = ledger_codec.decode(line)
         self._book.apply(entry)
-        if isinstance(entry, Receipt):
+        if isinstance(entry, ReceiptEntry):
             at = datetime.fromisoformat(entry.at).timestamp()
             self._receipts.setdefault(entry.client, []).append((at, entry.last))

@@ -14,7 +14,7 @@ from chaos.containers.hurry import hurry
 from chaos.containers.places import COLLECTOR, SERVER, Containers, Place
 from chaos.tally import Tally
 from services.contract.summary import Summary
-from services.server.feed.generator import Feed
+from services.server.feed.generator import FeedGenerator
 from tests.integration.stack import Stack
 from tests.poll import poll_until
 
@@ -65,7 +65,7 @@ def finish(stack: Stack, tally: Tally) -> Summary:
     found = poll_until(stack.volumes.verdict, "the verdict is on disk", 30)
     assert found is not None
     tally.held(counted.checked, lost=counted.lost, duplicated=counted.duplicated, undetected=counted.undetected)
-    expected = Feed("person", "en_US", 42).records(1, RECORDS)
+    expected = FeedGenerator("person", "en_US", 42).records(1, RECORDS)
     for name in NAMES:
         assert_delivered(stack.volumes, name, expected)
         for block in stack.volumes.blocks(name):

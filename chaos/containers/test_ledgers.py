@@ -15,7 +15,7 @@ from chaos.containers.places import SERVER
 from chaos.tally import Tally
 from services.collector.verdict.consistency import NO_LEDGER
 from services.contract.summary import Summary
-from services.server.feed.generator import Feed
+from services.server.feed.generator import FeedGenerator
 from tests.integration.stack import Stack
 from tests.poll import poll_until
 
@@ -141,4 +141,4 @@ def assert_logs_are_whole(stack: Stack, run: str) -> None:
     for name in NAMES:
         count = len(stack.volumes.messages(name, run))
         assert count >= RATE // 2
-        assert_delivered(stack.volumes, name, Feed("person", "en_US", 42).records(1, count), run)
+        assert_delivered(stack.volumes, name, FeedGenerator("person", "en_US", 42).records(1, count), run)

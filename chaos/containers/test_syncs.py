@@ -102,9 +102,9 @@ def test_a_log_that_is_refused_once_goes_on_elsewhere(
         assert len(NAMES) == reasons.count("finished")
 
 
-def ends(stack: Stack, name: str) -> list[blocklog.End]:
+def ends(stack: Stack, name: str) -> list[blocklog.EndLine]:
     """Return the last lines of all files of a client."""
-    return [entry for entry in stack.volumes.log(name) if isinstance(entry, blocklog.End)]
+    return [entry for entry in stack.volumes.log(name) if isinstance(entry, blocklog.EndLine)]
 
 
 def test_a_ledger_that_is_refused_once_is_made_whole(

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from chaos.identity.names import Done
 from chaos.tally import Tally
-from services.contract.ledger import Entry, Pace, Receipt, Subscribe
+from services.contract.ledger import Entry, PaceEntry, ReceiptEntry, SubscribeEntry
 from services.contract.summary import Summary
-from services.server.feed.generator import Feed
-from services.server.feed.schedule import Schedule, Stretch
+from services.server.feed.generator import FeedGenerator
+from services.server.feed.schedule import RateSegment, Schedule
 from tests.integration.volumes import Volumes, record_of
 from tests.known import known
 
@@ -28,7 +28,7 @@ def hold(volumes: Volumes, found: Summary, total: int, endings: Callable[[str], 
         endings: what may have become of a name.
         tally: where that is noted, before anything is asserted.
     """
-    feed = Feed("person", "en_US", 42).records(1, total)
+    feed = FeedGenerator("person", "en_US", 42).records(1, total)
     books = {client.client: client for client in found.clients}
     checked, lost, duplicated, wrong = 0, 0, 0, []
     for name in volumes.clients():
@@ -60,7 +60,7 @@ def recoveries(entries: Sequence[Entry], total: int, done: Sequence[Done]) -> li
     """
     receipts: dict[str, list[tuple[float, int]]] = {}
     for entry in entries:
-        if isinstance(entry, Receipt):
+        if isinstance(entry, ReceiptEntry):
             receipts.setdefault(entry.client, []).append((at(entry), entry.last))
     took: list[float | None] = []
     for one in done:
@@ -76,8 +76,8 @@ def head_at(entries: Sequence[Entry], total: int, now_s: float) -> int:
     """Return the last seq that was due at a time (epoch seconds), by the pace that was set then."""
     schedule = Schedule(total)
     for entry in entries:
-        if isinstance(entry, Pace) and at(entry) <= now_s:
-            schedule.enter(Stretch(entry.first, entry.due_us, entry.rate))
+        if isinstance(entry, PaceEntry) and at(entry) <= now_s:
+            schedule.enter(RateSegment(entry.first, entry.due_us, entry.rate))
     return schedule.head(int(now_s * 1e6))
 
 
@@ -90,7 +90,7 @@ def assert_no_flapping(volumes: Volumes) -> None:
     """Hold the ledger to this: who has had a name and lost it never has it again."""
     holders: dict[str, list[str]] = {}
     for entry in volumes.ledger():
-        if isinstance(entry, Subscribe):
+        if isinstance(entry, SubscribeEntry):
             had = holders.setdefault(entry.client, [])
             if had[-1:] != [entry.instance]:
                 assert entry.instance not in had, f"{entry.client} went back to a process that had lost it"

@@ -19,7 +19,7 @@ from chaos.identity.nursery import Client, Nursery
 from chaos.identity.writers import Watch, assert_one_writer_each
 from chaos.tally import Tally
 from services.contract import wire
-from services.contract.ledger import Subscribe
+from services.contract.ledger import SubscribeEntry
 from tests.integration.processes import Process, System
 from tests.integration.volumes import Volumes
 from tests.poll import poll_until
@@ -120,7 +120,7 @@ def slowest(tally: Tally) -> str:
 
 def last_grants(volumes: Volumes) -> dict[str, float]:
     """Return when each name was granted for the last time, in epoch seconds."""
-    return {entry.client: at(entry) for entry in volumes.ledger() if isinstance(entry, Subscribe)}
+    return {entry.client: at(entry) for entry in volumes.ledger() if isinstance(entry, SubscribeEntry)}
 
 
 def endings_of(grants: dict[str, float], clients: list[Client], finished: list[Client], name: str) -> set[str]:

@@ -96,7 +96,7 @@ def assert_one_writer_each(volumes: Volumes) -> int:
                 session = name, path.name[:4]
                 assert ends.get(session, FIRST) == sealed.prev, f"{path}: the chain is broken"
                 ends[session] = sealed.crc
-            opens = [entry for _, entry in said if isinstance(entry, blocklog.Open)]
+            opens = [entry for _, entry in said if isinstance(entry, blocklog.OpenLine)]
             assert len(opens) == min(1, len(said)), f"{path}: {len(opens)} open lines"
             for entry in opens:
                 assert (name, path.name) == (entry.client, blocklog.file_name(entry.session, entry.segment)), path

@@ -16,7 +16,7 @@ class Ledger:
     """The ledgers of all runs in a folder, followed as they grow."""
 
     def __init__(self, folder: Path) -> None:
-        self.receipts: dict[tuple[str, str], list[ledger.Receipt]] = defaultdict(list)
+        self.receipts: dict[tuple[str, str], list[ledger.ReceiptEntry]] = defaultdict(list)
         self.ended: list[str] = []
         self.runs: list[str] = []
         self._begun: set[str] = set()
@@ -39,17 +39,17 @@ class Ledger:
 
     def _take(self, run: str, entry: ledger.Entry) -> None:
         match entry:
-            case ledger.Open():
+            case ledger.OpenEntry():
                 self.runs.append(run)
-            case ledger.Pace():
+            case ledger.PaceEntry():
                 self._begun.add(run)
-            case ledger.Subscribe():
+            case ledger.SubscribeEntry():
                 self._connected[run, entry.client].add(entry.fence)
-            case ledger.Leave():
+            case ledger.LeaveEntry():
                 self._connected[run, entry.client].discard(entry.fence)
-            case ledger.Receipt():
+            case ledger.ReceiptEntry():
                 self.receipts[run, entry.client].append(entry)
-            case ledger.End():
+            case ledger.EndEntry():
                 self.ended.append(run)
             case _:
                 pass
@@ -97,7 +97,7 @@ class Note(NamedTuple):
     digest: str
 
     @classmethod
-    def of(cls, said: blocklog.Block | ledger.Receipt) -> Self:
+    def of(cls, said: blocklog.Block | ledger.ReceiptEntry) -> Self:
         """Return what a block or a receipt says."""
         return cls(said.session, said.block, said.first, said.last, said.count, said.digest)
 
@@ -115,7 +115,7 @@ def blocks_in(data: bytes) -> list[blocklog.Block]:
     return found
 
 
-def not_on_disk(receipts: list[ledger.Receipt], blocks: dict[tuple[int, int], Note]) -> list[ledger.Receipt]:
+def not_on_disk(receipts: list[ledger.ReceiptEntry], blocks: dict[tuple[int, int], Note]) -> list[ledger.ReceiptEntry]:
     """Return the receipts whose block is not there, or not what was receipted."""
     return [one for one in receipts if blocks.get((one.session, one.block)) != Note.of(one)]
 

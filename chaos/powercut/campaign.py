@@ -16,7 +16,7 @@ from chaos.powercut import books
 from chaos.powercut.fleet import Cut, Launcher, Machine, strike
 from chaos.tally import Tally
 from services.contract.summary import Summary
-from services.server.feed.generator import Feed
+from services.server.feed.generator import FeedGenerator
 from tests.integration.processes import Process, System
 from tests.known import known
 from tests.poll import poll_until
@@ -101,7 +101,7 @@ def await_end(ledger: books.Ledger) -> None:
 
 def look(found: Found, volumes: Path, ledger: books.Ledger) -> None:
     """Hold every run that has ended to the feed, byte for byte, and have the real collector judge it."""
-    expected = Feed("person", "en_US", 42).records(1, found.total)
+    expected = FeedGenerator("person", "en_US", 42).records(1, found.total)
     with Process("services.collector", "verify", str(volumes), "--json") as audit:
         audit.wait(120)
         made = [msgspec.json.decode(line, type=Summary) for line in audit.lines if line.startswith("{")]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from services.contract import wire
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 from services.server.feed.batch_cache import STEP
 
 Kind = Literal["drop", "duplicate", "swap", "corrupt", "header"]
@@ -87,9 +87,9 @@ class Damage:
             return self._until_the_cut(feed)
         return self._one(feed, hit=self._is_due(feed.header))
 
-    def seqs(self) -> Ranges:
+    def seqs(self) -> RangeSet:
         """Return the records that were hit."""
-        return Ranges((touched.first, touched.last) for touched in self.touched)
+        return RangeSet((touched.first, touched.last) for touched in self.touched)
 
     @property
     def count(self) -> int:

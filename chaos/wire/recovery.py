@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from chaos.containers.books import head_at
-from services.contract.ledger import Receipt
+from services.contract.ledger import ReceiptEntry
 from tests.integration.volumes import Volumes
 
 
@@ -24,7 +24,7 @@ def recoveries(volumes: Volumes, total: int, healed: Mapping[str, float]) -> dic
     heads = {moment: head_at(volumes, total, moment) for moment in set(healed.values())}
     took: dict[str, float] = {}
     for entry in volumes.ledger():
-        if isinstance(entry, Receipt) and entry.client in healed and entry.last > heads[healed[entry.client]]:
+        if isinstance(entry, ReceiptEntry) and entry.client in healed and entry.last > heads[healed[entry.client]]:
             took.setdefault(entry.client, datetime.fromisoformat(entry.at).timestamp() - healed[entry.client])
     assert set(healed) == set(took), f"{sorted(set(healed) - set(took))} never recovered"
     return took
@@ -34,7 +34,7 @@ def heads(volumes: Volumes) -> dict[str, int]:
     """Return the last record that each client has receipted."""
     found: dict[str, int] = {}
     for entry in volumes.ledger():
-        if isinstance(entry, Receipt):
+        if isinstance(entry, ReceiptEntry):
             found[entry.client] = max(found.get(entry.client, 0), entry.last)
     return found
 

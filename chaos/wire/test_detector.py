@@ -10,7 +10,7 @@ import pytest
 from chaos.tally import Tally
 from chaos.wire.damage import SPAN, Damage, Kind, Place, Plan
 from chaos.wire.proxy import Proxy
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 from services.contract.summary import Causes, ClientSummary, Summary
 from tests.integration.processes import System
 from tests.known import known
@@ -54,8 +54,8 @@ def unnamed(book: Damage, client: ClientSummary) -> int:
     """Return how many of a client's injuries its summary does not name."""
     kind = book.plan.kind
     if kind in GONE:
-        told = Ranges((int(first), int(last)) for first, last in client.missing_ranges)
-        return sum(bool(Ranges([(one.first, one.last)]) - told) for one in book.touched)
+        told = RangeSet((int(first), int(last)) for first, last in client.missing_ranges)
+        return sum(bool(RangeSet([(one.first, one.last)]) - told) for one in book.touched)
     # Of these there is a number alone: each injury takes its records out of it.
     left = known(client.duplicates) if kind == "duplicate" else known(client.reordered)
     lacking = 0

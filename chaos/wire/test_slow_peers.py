@@ -18,7 +18,7 @@ import pytest
 from chaos.tally import Tally
 from chaos.wire.recovery import p99
 from services.contract import wire
-from services.contract.ledger import Leave, Pace
+from services.contract.ledger import LeaveEntry, PaceEntry
 from services.contract.scalars import utc_us
 from tests.integration.processes import System
 from tests.known import known
@@ -66,9 +66,9 @@ def resident_kib(pid: int) -> int:
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
 
 
-def leaves(system: System, name: str) -> list[Leave]:
+def leaves(system: System, name: str) -> list[LeaveEntry]:
     """Return the ends of a client's subscriptions, from the ledger."""
-    return [entry for entry in system.volumes.ledger() if isinstance(entry, Leave) and entry.client == name]
+    return [entry for entry in system.volumes.ledger() if isinstance(entry, LeaveEntry) and entry.client == name]
 
 
 def stalled_seconds(system: System, name: str, joined: float) -> float:
@@ -77,7 +77,7 @@ def stalled_seconds(system: System, name: str, joined: float) -> float:
     That was when the last record it was sent was due, or when it joined (epoch seconds), if that was later.
     """
     (leave,) = leaves(system, name)
-    pace = next(entry for entry in system.volumes.ledger() if isinstance(entry, Pace))
+    pace = next(entry for entry in system.volumes.ledger() if isinstance(entry, PaceEntry))
     due = (pace.due_us + (leave.sent - pace.first) * 1e6 / RATE) / 1e6
     return utc_us(leave.at) / 1e6 - max(due, joined)
 
@@ -136,7 +136,7 @@ def test_slow_peers_are_cut_and_nobody_else_notices(tally: Tally, tmp_path: Path
         def all_cut() -> bool:
             nonlocal most
             most = max(most, resident_kib(server.pid))
-            return {entry.client for entry in system.volumes.ledger() if isinstance(entry, Leave)} >= set(SLOW)
+            return {entry.client for entry in system.volumes.ledger() if isinstance(entry, LeaveEntry)} >= set(SLOW)
 
         poll_until(all_cut, "all slow peers are cut", 20, 0.1)
         ended = time.time()

@@ -10,7 +10,7 @@ import pytest
 
 from chaos.tally import Tally
 from chaos.wire.recovery import heads, p99, recoveries
-from services.contract.ledger import Subscribe
+from services.contract.ledger import SubscribeEntry
 from tests.integration.processes import System
 from tests.known import known
 from tests.poll import poll_until
@@ -52,6 +52,6 @@ def test_a_hundred_clients_resume_after_a_restart(number: signal.Signals, tally:
         assert len(NAMES) * RECORDS == totals.received
         assert (0, 0, 0, 0) == (totals.missing, totals.duplicates, totals.reordered, totals.residual)
         assert ([], {1}) == (summary.faults, {client.sessions for client in summary.clients})
-        subscribed = [entry.client for entry in system.volumes.ledger() if isinstance(entry, Subscribe)]
+        subscribed = [entry.client for entry in system.volumes.ledger() if isinstance(entry, SubscribeEntry)]
         assert set(NAMES) == {name for name in subscribed if subscribed.count(name) >= 2}
         assert max(took.values()) <= RESUME_SECONDS

@@ -13,7 +13,7 @@ from services.client.settings import ClientSettings
 from services.contract.summary import EXIT_BAD_SETTINGS
 from services.runtime import cli, jsonlogs, lifecycle, standard_streams
 from services.runtime.control import console
-from services.runtime.control.client import Line
+from services.runtime.control.client import ControlClient
 from services.runtime.errors import OperatorError
 from services.runtime.version import SOFTWARE
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     does = "control the run that is on, or watch it: a prompt, or commands as arguments or lines of standard input"
     console.add_arguments(cli.add(commands, PROGRAM, "console", does, _console, EXAMPLES, console.EXITS))
     chosen = parser.parse_args(arguments)
-    run: cli.Run = chosen.command
+    run: cli.RunCommand = chosen.command
     try:
         return run(chosen, os.environ)
     except OperatorError as problem:
@@ -53,7 +53,7 @@ def _serve(_: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 
 def _console(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    return console.run(chosen, environment, Line)
+    return console.run(chosen, environment, ControlClient)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from services.client.block_encoder import Conditions
+from services.client.block_encoder import ClientConditions
 from services.client.external.subscriber import listeners
 from services.client.identity import base_name, identities
 from services.client.reverse_dns import pointer_name
@@ -20,8 +20,8 @@ from services.client.subscriber import Subscriber
 from services.runtime import heartbeat
 from services.runtime.clock import Clock, boot_id
 from services.runtime.files import forget_old_runs, probe
-from services.runtime.jsonlogs import Sparingly
-from services.runtime.saturation import Strain
+from services.runtime.jsonlogs import RateLimitedLog
+from services.runtime.saturation import SaturationMonitor
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _STOP_SECONDS = 7.0
 _TIDY_SECONDS = 5.0
 
 
-class Receiver(Protocol):
+class AnySubscriber(Protocol):
     """A client of this process: a `Subscriber` of our own feed, or a `Listener` to somebody else's."""
 
     @property
@@ -48,7 +48,9 @@ class Receiver(Protocol):
         """Leave without sealing."""
 
 
-async def receivers(settings: ClientSettings, pointer: str | None, strain: Strain) -> Sequence[Receiver]:
+async def receivers(
+    settings: ClientSettings, pointer: str | None, strain: SaturationMonitor
+) -> Sequence[AnySubscriber]:
     """Return the clients that this process runs.
 
     Raises:
@@ -57,10 +59,10 @@ async def receivers(settings: ClientSettings, pointer: str | None, strain: Strai
     """
     hostname = socket.gethostname()
     base, source = base_name(settings.client_id, hostname, pointer)
-    clock, boot, instance, sparingly = Clock(), boot_id(), uuid.uuid4().hex[:12], Sparingly()
-    made: list[tuple[str, Conditions]] = []
+    clock, boot, instance, sparingly = Clock(), boot_id(), uuid.uuid4().hex[:12], RateLimitedLog()
+    made: list[tuple[str, ClientConditions]] = []
     for identity in identities(base, source, settings.connections, settings.block_sizes):
-        conditions = Conditions(
+        conditions = ClientConditions(
             logs=settings.volumes / "logs",
             block_size=identity.block_size,
             block_bytes=settings.block_bytes,
@@ -82,7 +84,7 @@ async def main(settings: ClientSettings, stop: asyncio.Event) -> int:
     """Receive until told to stop; then seal."""
     logs = Path(settings.volumes) / "logs"
     probe(logs)
-    pointer, strain = await asyncio.to_thread(pointer_name) if not settings.client_id else None, Strain()
+    pointer, strain = await asyncio.to_thread(pointer_name) if not settings.client_id else None, SaturationMonitor()
     clients = await receivers(settings, pointer, strain)
     tasks = [asyncio.create_task(client.run()) for client in clients]
     # Healthy only while the server is there: a client that cannot receive does not do its work.
@@ -110,7 +112,7 @@ async def main(settings: ClientSettings, stop: asyncio.Event) -> int:
 
 
 async def _forget_old_runs(logs: Path, keep: int) -> None:
-    sparingly = Sparingly(60)
+    sparingly = RateLimitedLog(60)
     while keep:
         try:
             await asyncio.to_thread(forget_old_runs, logs, keep, time.time())

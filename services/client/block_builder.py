@@ -8,11 +8,11 @@ from itertools import accumulate
 from typing import Generic, Protocol, Self, TypeVar
 
 from services.contract.blocklog import ClosedBy
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 from services.contract.scalars import MAX_INTEGER, Span
 
 
-class Part(Protocol):
+class RecordRun(Protocol):
     """Records that arrived together, numbered one after the other."""
 
     @property
@@ -45,11 +45,11 @@ class Part(Protocol):
         """Return the messages as they stand in a block, each followed by a comma."""
 
 
-Arrived = TypeVar("Arrived", bound=Part)
+Arrived = TypeVar("Arrived", bound=RecordRun)
 
 
 @dataclass
-class Cut(Generic[Arrived]):
+class BlockCut(Generic[Arrived]):
     """What one block will hold: times are epoch nanoseconds.
 
     Attributes:
@@ -83,17 +83,17 @@ class Cut(Generic[Arrived]):
         begin = min(self.first, self.before + 1)
         if self.last - begin + 1 == self.count:
             return []
-        return (Ranges([(begin, self.last)]) - Ranges((part.first, part.last) for part in self.parts)).spans()
+        return (RangeSet([(begin, self.last)]) - RangeSet((part.first, part.last) for part in self.parts)).spans()
 
 
-class Cutter(Generic[Arrived]):
+class BlockBuilder(Generic[Arrived]):
     """Collects records and closes a block when it has its count, its bytes or its time."""
 
     def __init__(self, block_size: int, block_bytes: int, block_seconds: float, before: int) -> None:
         self._count, self._bytes = block_size, block_bytes
         self._ns = int(block_seconds * 1_000_000_000)
         self._before = before
-        self._open: Cut[Arrived] | None = None
+        self._open: BlockCut[Arrived] | None = None
         self._previous_end_ns: int | None = None
         self.number = 0
         """Of the last block that was closed, 0 for none."""
@@ -103,12 +103,12 @@ class Cutter(Generic[Arrived]):
         """When the open block closes for its age, epoch nanoseconds; None when no block is open."""
         return self._open.started_ns + self._ns if self._open is not None else None
 
-    def add(self, arrived: Arrived) -> Iterator[Cut[Arrived]]:
+    def add(self, arrived: Arrived) -> Iterator[BlockCut[Arrived]]:
         """Add records that arrived together; yield the blocks they fill."""
         yield from self.close_old(arrived.received_ns)
         start = 0
         while start < len(arrived.records):
-            cut = self._open = self._open or Cut(self._before, arrived.received_ns)
+            cut = self._open = self._open or BlockCut(self._before, arrived.received_ns)
             part = arrived.part(start, start + self._count - cut.count)
             size = part.size
             if cut.size + size >= self._bytes:
@@ -120,7 +120,7 @@ class Cutter(Generic[Arrived]):
             elif cut.size >= self._bytes:
                 yield from self.close("bytes")
 
-    def close(self, closed_by: ClosedBy) -> Iterator[Cut[Arrived]]:
+    def close(self, closed_by: ClosedBy) -> Iterator[BlockCut[Arrived]]:
         """Close the open block, if there is one."""
         cut, self._open = self._open, None
         if cut is not None and cut.count:
@@ -130,7 +130,7 @@ class Cutter(Generic[Arrived]):
             self._before, self._previous_end_ns = max(self._before, cut.last), cut.ended_ns
             yield cut
 
-    def close_old(self, now_ns: int) -> Iterator[Cut[Arrived]]:
+    def close_old(self, now_ns: int) -> Iterator[BlockCut[Arrived]]:
         """Close the open block if its time is over."""
         if self.deadline_ns is not None and now_ns >= self.deadline_ns:
             yield from self.close("time")

@@ -12,17 +12,17 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from services.client.block_builder import Arrived, Cut
+from services.client.block_builder import Arrived, BlockCut
 from services.client.clock_sync import Estimate
-from services.client.recovery import Tail
+from services.client.recovery import TornTail
 from services.contract import blocklog, wire
 from services.contract.scalars import Span, digest, digest_text, utc_text
 from services.contract.wire import due_us
-from services.runtime.saturation import Strain
+from services.runtime.saturation import SaturationMonitor
 from services.runtime.version import SOFTWARE
 
 
-class Received(NamedTuple):
+class ReceivedBatch(NamedTuple):
     """Consecutive records that arrived together.
 
     Attributes:
@@ -49,7 +49,7 @@ class Received(NamedTuple):
         """Bytes of the records."""
         return sum(map(len, self.records))
 
-    def part(self, start: int, stop: int) -> Received:
+    def part(self, start: int, stop: int) -> ReceivedBatch:
         """Return those from place ``start`` up to, not including, ``stop``."""
         if start == 0 and stop >= len(self.records):
             return self
@@ -70,11 +70,11 @@ class Received(NamedTuple):
         return blocklog.messages_text(self.first, self.records, at, self.latencies_ns, self.transit_ns)
 
 
-def batch(header: wire.Records, records: list[bytes], received_ns: int, offset_us: int) -> Received:
+def batch(header: wire.Records, records: list[bytes], received_ns: int, offset_us: int) -> ReceivedBatch:
     """Return a batch that arrived at ``received_ns``; ``offset_us`` is the server's clock minus this one's."""
     server_ns = received_ns + offset_us * 1000
     late_ns = server_ns - header.due_us * 1000
-    return Received(
+    return ReceivedBatch(
         first=header.first,
         records=records,
         received_ns=received_ns,
@@ -90,14 +90,14 @@ def _due_ns(rate: float, count: int) -> list[int]:
     return [due_us(0, place, rate) * 1000 for place in range(count)]
 
 
-def only(arrived: Received, places: Iterable[int]) -> list[Received]:
+def only(arrived: ReceivedBatch, places: Iterable[int]) -> list[ReceivedBatch]:
     """Return those at some ascending places of a batch, as consecutive ones."""
     rows = (list(row) for _, row in groupby(enumerate(places), lambda pair: pair[1] - pair[0]))
     return [arrived.part(row[0][1], row[-1][1] + 1) for row in rows]
 
 
 @dataclass(frozen=True)
-class Conditions:
+class ClientConditions:
     """What stays the same for a client in all its runs."""
 
     logs: Path
@@ -108,10 +108,10 @@ class Conditions:
     instance: str
     boot: str
     host: str
-    strain: Strain = field(default_factory=Strain)
+    strain: SaturationMonitor = field(default_factory=SaturationMonitor)
 
 
-class Place(NamedTuple):
+class SessionKey(NamedTuple):
     """Whose lines these are."""
 
     run: str
@@ -120,7 +120,7 @@ class Place(NamedTuple):
 
 
 def block(
-    place: Place, cut: Cut[Received], counts: tuple[int, int, list[Span]], clock: Estimate
+    place: SessionKey, cut: BlockCut[ReceivedBatch], counts: tuple[int, int, list[Span]], clock: Estimate
 ) -> blocklog.WrittenBlock:
     """Return the block of a cut; ``counts`` are duplicates, reordered and corrupt ranges since the one before."""
     duplicates, reordered, corrupt = counts
@@ -148,14 +148,14 @@ def block(
     )
 
 
-def messages(cut: Cut[Arrived]) -> msgspec.Raw:
+def messages(cut: BlockCut[Arrived]) -> msgspec.Raw:
     """Return the messages of a block as they stand in its line."""
     *texts, last = (part.text() for part in cut.parts)
     # Put together once, without the last comma: a block has hundreds of kilobytes, and every copy of it shows.
     return msgspec.Raw(b"".join((b"[", *texts, memoryview(last)[:-1], b"]")))
 
 
-def records_digest(cut: Cut[Arrived]) -> str:
+def records_digest(cut: BlockCut[Arrived]) -> str:
     """Return the digest of a block's records, in the order of their numbers."""
     value = 0
     for part in sorted(cut.parts, key=attrgetter("first")):
@@ -164,20 +164,20 @@ def records_digest(cut: Cut[Arrived]) -> str:
 
 
 def opening(
-    place: Place,
+    place: SessionKey,
     fence: int,
     after: int,
-    conditions: Conditions,
-    tails: Sequence[Tail],
+    conditions: ClientConditions,
+    tails: Sequence[TornTail],
     now_us: int,
     attempted_us: int | None = None,
-) -> blocklog.Open:
+) -> blocklog.OpenLine:
     """Return the first line of a session's first file.
 
     ``attempted_us`` is when the process first tried to connect, epoch microseconds of its own clock; None when that is
     not known.
     """
-    return blocklog.Open(
+    return blocklog.OpenLine(
         run=place.run,
         client=place.client,
         session=place.session,
@@ -196,7 +196,7 @@ def opening(
     )
 
 
-def request(place: Place, conditions: Conditions, after: int) -> wire.Subscribe:
+def request(place: SessionKey, conditions: ClientConditions, after: int) -> wire.Subscribe:
     """Return the frame that asks for everything after the seq that is held."""
     return wire.Subscribe(
         client=place.client,
@@ -209,9 +209,9 @@ def request(place: Place, conditions: Conditions, after: int) -> wire.Subscribe:
     )
 
 
-def late_request(run: str, client: str, conditions: Conditions) -> wire.Subscribe:
+def late_request(run: str, client: str, conditions: ClientConditions) -> wire.Subscribe:
     """Return the frame that asks to take part in a run that is over: by a client that has no log of it, session 0.
 
     It is refused; but the server enters into its ledger that this client came too late.
     """
-    return request(Place(run, client, 0), conditions, 0)
+    return request(SessionKey(run, client, 0), conditions, 0)

@@ -21,7 +21,7 @@ from services.contract.jsonl import FIRST, fields, seal
 from services.contract.scalars import Span, utc_text
 from services.runtime.clock import Clock
 from services.runtime.files import LineFile
-from services.runtime.saturation import Window
+from services.runtime.saturation import SaturationWindow
 
 
 class LineFormatter(BaseJsonFormatter):
@@ -78,21 +78,25 @@ class DurableHandler(logging.Handler):
         self.sha256.update(line)
 
 
-Written = TypeVar("Written", blocklog.BlockHeader, external_blocklog.HeardHeader | external_blocklog.Connection)
+Written = TypeVar(
+    "Written", blocklog.BlockHeader, external_blocklog.ExternalBlockHeader | external_blocklog.ConnectionLine
+)
 """Blocks of our own feed; or blocks of an external feed, and what became of the connections to it."""
-_BLOCKS = (blocklog.BlockHeader, external_blocklog.HeardHeader)
+_BLOCKS = (blocklog.BlockHeader, external_blocklog.ExternalBlockHeader)
 
 
-def messages_in(entry: blocklog.BlockHeader | external_blocklog.HeardHeader | external_blocklog.Connection) -> int:
+def messages_in(
+    entry: blocklog.BlockHeader | external_blocklog.ExternalBlockHeader | external_blocklog.ConnectionLine,
+) -> int:
     """Return how many messages a line holds; a line that is no block holds none."""
-    return 0 if isinstance(entry, external_blocklog.Connection) else entry.count
+    return 0 if isinstance(entry, external_blocklog.ConnectionLine) else entry.count
 
 
 def _begins_after(
-    entry: blocklog.BlockHeader | external_blocklog.HeardHeader | external_blocklog.Connection, seq: int
+    entry: blocklog.BlockHeader | external_blocklog.ExternalBlockHeader | external_blocklog.ConnectionLine, seq: int
 ) -> bool:
     # A line that is no block holds nothing that another process could have asked for.
-    return isinstance(entry, external_blocklog.Connection) or entry.begins_after(seq)
+    return isinstance(entry, external_blocklog.ConnectionLine) or entry.begins_after(seq)
 
 
 class BlockLog(Generic[Written]):
@@ -101,7 +105,7 @@ class BlockLog(Generic[Written]):
     Not for two threads at a time.
     """
 
-    def __init__(self, claimed: LineFile, opening: blocklog.Open, clock: Clock, strain: Window) -> None:
+    def __init__(self, claimed: LineFile, opening: blocklog.OpenLine, clock: Clock, strain: SaturationWindow) -> None:
         """Take over the session's first file, which was claimed empty; ``opening`` is its first line.
 
         Every file's last line says how much this process was strained in the window.
@@ -184,7 +188,7 @@ class BlockLog(Generic[Written]):
             raise
         return self._settle()
 
-    def end(self, reason: blocklog.EndReason, duplicates: int, reordered: int, corrupt: list[Span]) -> None:
+    def end(self, reason: blocklog.FileEndReason, duplicates: int, reordered: int, corrupt: list[Span]) -> None:
         """Close the current file well, with its last line.
 
         Raises:
@@ -195,7 +199,7 @@ class BlockLog(Generic[Written]):
         file = self._handler.file
         if file is None:
             return
-        entry = blocklog.End(
+        entry = blocklog.EndLine(
             reason=reason,
             block_count=self._blocks,
             message_count=self._messages,

@@ -19,7 +19,7 @@ class Estimate(NamedTuple):
     error_us: int
 
 
-class Offset:
+class OffsetEstimator:
     """Estimates the clock offset from ping exchanges.
 
     Processes on one kernel share a clock, so their offset is 0 without error, unless the exchange proves
@@ -58,7 +58,7 @@ class Offset:
 UNHEARD_SECONDS = 3.0
 
 
-class Answers:
+class PingWatch:
     """Watches one connection for pings that the server, who speaks, has passed over.
 
     What waits on the way to this client does not count: what the server said is held against when *it* said it.
@@ -74,7 +74,7 @@ class Answers:
         if self._answers and self._asked_us is None:
             self._asked_us = now_us
 
-    def passed_over(self, frame: wire.FromServer, offset: Offset) -> bool:
+    def passed_over(self, frame: wire.FromServer, offset: OffsetEstimator) -> bool:
         """Take in a frame; tell, once, whether the server said it long after a ping that it has not answered."""
         match frame:
             case wire.Pong():
@@ -95,15 +95,15 @@ FIRST_PINGS = 4
 """So many are sent before a subscription, for its first records need an offset too."""
 
 
-class Pings:
+class PingExchange:
     """Asks and answers, over one connection after the other."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock, self._offset, self._answers = clock, Offset(), Answers()
+        self._clock, self._offset, self._answers = clock, OffsetEstimator(), PingWatch()
 
     def connected(self) -> None:
         """Begin with a connection: what was asked over the one before is answered no more."""
-        self._answers = Answers()
+        self._answers = PingWatch()
 
     def begin(self, *, same_kernel: bool) -> None:
         """Begin with a server, whose clock may be another one."""

@@ -14,10 +14,10 @@ from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
 from websockets.typing import Subprotocol
 
-from services.client.dial import Lookup, reach
+from services.client.dial import AddressLookup, reach
 from services.contract import wire
 from services.runtime.clock import Clock
-from services.runtime.websocket_io import SharedReads, Stamps
+from services.runtime.websocket_io import ArrivalTimes, SharedReads
 
 # For the server to take note of the goodbye: a connection that is left earlier is reset, and takes it along.
 _CLOSE_SECONDS = 3.0
@@ -34,7 +34,7 @@ class StampedConnection(ClientConnection, SharedReads):
         super().__init__(*args, **options)
         self.at_once: Callable[[bytes, int], bool] = _nothing_at_once
         """Is given a message and its stamp when nothing waits before it; returns whether it has taken it."""
-        self.stamps = Stamps(self.clock)
+        self.stamps = ArrivalTimes(self.clock)
 
     def data_received(self, data: bytes) -> None:
         """Stamp the bytes before anything is made of them."""
@@ -68,14 +68,16 @@ def _nothing_at_once(_data: bytes, _received_ns: int) -> bool:
 class _Connect(connect):
     """Reaches the server's machine in bounded time, whatever the time it then has for its answer."""
 
-    lookup: Lookup
+    lookup: AddressLookup
 
     async def open_tcp_connection(self) -> ClientConnection:
         self.create_connection_kwargs["sock"] = await reach(self.lookup, self.ws_uri.host, self.ws_uri.port)
         return await super().open_tcp_connection()
 
 
-async def connect_to(url: str, process_clock: Clock, patience_seconds: float, lookup: Lookup) -> StampedConnection:
+async def connect_to(
+    url: str, process_clock: Clock, patience_seconds: float, lookup: AddressLookup
+) -> StampedConnection:
     """Connect to a server.
 
     Args:

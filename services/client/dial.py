@@ -25,7 +25,7 @@ def give_up_early() -> None:
     os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:1")
 
 
-class Lookup:
+class AddressLookup:
     """Asks for the addresses of one host, again and again, and takes whichever answer comes first."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ REACH_SECONDS = 1.25
 AGAIN_SECONDS = 0.3
 
 
-async def reach(lookup: Lookup, host: str, port: int) -> socket.socket:
+async def reach(lookup: AddressLookup, host: str, port: int) -> socket.socket:
     """Return a socket that is connected to the server's machine.
 
     Raises:
@@ -93,7 +93,7 @@ def _drop(one: asyncio.Task[socket.socket]) -> None:
         one.result().close()
 
 
-async def _first_of(lookup: Lookup, host: str, port: int) -> socket.socket:
+async def _first_of(lookup: AddressLookup, host: str, port: int) -> socket.socket:
     addresses = await lookup.addresses(host, port)
     for address in addresses[:-1]:
         with contextlib.suppress(OSError):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from services.contract import blocklog
 from services.contract.errors import LineError
-from services.runtime.regular_files import InTheWay, open_regular
+from services.runtime.regular_files import NotARegularFile, open_regular
 
 _LOOK_SECONDS = 0.02
 _LOOKS = 150
@@ -78,10 +78,10 @@ def _is_file(path: str) -> bool:
         return True
 
 
-def _opening(path: str) -> blocklog.Open | None:
+def _opening(path: str) -> blocklog.OpenLine | None:
     try:
         with open_regular(path) as file:
             entry = blocklog.codec.decode(file.readline(_MOST_BYTES))[1]
-    except (FileNotFoundError, InTheWay, LineError):  # withdrawn just now, no claim, or not yet written
+    except (FileNotFoundError, NotARegularFile, LineError):  # withdrawn just now, no claim, or not yet written
         return None
-    return entry if isinstance(entry, blocklog.Open) else None
+    return entry if isinstance(entry, blocklog.OpenLine) else None

@@ -14,11 +14,11 @@ from typing import BinaryIO
 
 from services.contract import blocklog, wire
 from services.contract.errors import LineError
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 from services.contract.scalars import MAX_INTEGER
 from services.runtime.files import LineFile
-from services.runtime.jsonlogs import Once
-from services.runtime.regular_files import InTheWay, in_the_way, lines, open_regular
+from services.runtime.jsonlogs import LogOnce
+from services.runtime.regular_files import NotARegularFile, in_the_way, lines, open_regular
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +27,11 @@ MAX_FILE = 4 * blocklog.SEGMENT_BYTES
 
 _PIECE = 256 * 1024
 _MOST_CLAIMED = MAX_INTEGER - 1_000_000
-_told = Once()
+_told = LogOnce()
 
 
 @dataclass
-class Tail:
+class TornTail:
     """A torn tail that a crash left: the file is good up to ``good`` bytes, ``torn`` more follow."""
 
     path: Path
@@ -40,7 +40,7 @@ class Tail:
 
 
 @dataclass
-class History:
+class OwnHistory:
     """A client's logs of one run, read back.
 
     Attributes:
@@ -51,9 +51,9 @@ class History:
         sizes: of the files, by session and segment, as they were read.
     """
 
-    held: Ranges = field(default_factory=Ranges)
+    held: RangeSet = field(default_factory=RangeSet)
     receipts: list[wire.Receipt] = field(default_factory=list)
-    tails: list[Tail] = field(default_factory=list)
+    tails: list[TornTail] = field(default_factory=list)
     doubted: bool = False
     sizes: dict[tuple[int, int], int] = field(default_factory=dict)
 
@@ -72,7 +72,7 @@ def receipt_of(block: blocklog.BlockHeader) -> wire.Receipt:
     )
 
 
-def read(folder: Path, *, doubt: bool = True) -> History:
+def read(folder: Path, *, doubt: bool = True) -> OwnHistory:
     """Read all logs in a client's folder; one that does not exist is an empty history.
 
     What is read is forced to disk: it will be receipted, and the process that wrote it may have crashed before it
@@ -88,7 +88,7 @@ def read(folder: Path, *, doubt: bool = True) -> History:
     Raises:
         OSError: the disk refuses.
     """
-    history, files = History(), dict(_files(folder))
+    history, files = OwnHistory(), dict(_files(folder))
     history.sizes = {name: read.size for name, read in files.items()}
     broken_off = max((name for name, read in files.items() if read.size), default=None)
     for name, read_file in files.items():
@@ -96,14 +96,14 @@ def read(folder: Path, *, doubt: bool = True) -> History:
         if doubt and name == broken_off and read_file.damaged is not None and not read_file.sealed:
             history.doubted, good = True, read_file.damaged
         if good < read_file.size and read_file.whole:
-            history.tails.append(Tail(folder / blocklog.file_name(*name), good, read_file.size - good))
+            history.tails.append(TornTail(folder / blocklog.file_name(*name), good, read_file.size - good))
         for at, receipt in read_file.blocks:
             if at < good:
                 _take(history, receipt)
     return history
 
 
-def torn_tails(folder: Path) -> list[Tail]:
+def torn_tails(folder: Path) -> list[TornTail]:
     """Return what crashes left behind the last newline of each file, whatever its lines say.
 
     Raises:
@@ -115,9 +115,9 @@ def torn_tails(folder: Path) -> list[Tail]:
             size = os.fstat(file.fileno()).st_size
             good = _after_last_newline(file, size)
             if good is None:
-                raise InTheWay(errno.EFBIG, f"no line ends in its last {blocklog.MAX_LINE} bytes", str(path))
+                raise NotARegularFile(errno.EFBIG, f"no line ends in its last {blocklog.MAX_LINE} bytes", str(path))
             if good < size:
-                tails.append(Tail(path, good, size - good))
+                tails.append(TornTail(path, good, size - good))
     return tails
 
 
@@ -201,7 +201,7 @@ def _read(file: BinaryIO) -> _File:
         if entry is None:
             said.damaged = line.at if said.damaged is None else said.damaged
             continue
-        said.sealed = isinstance(entry, blocklog.End)
+        said.sealed = isinstance(entry, blocklog.EndLine)
         if isinstance(entry, blocklog.Block):
             said.blocks.append((line.at, receipt_of(entry)))
     status = os.fstat(file.fileno())
@@ -210,8 +210,8 @@ def _read(file: BinaryIO) -> _File:
     return said
 
 
-def _take(history: History, receipt: wire.Receipt) -> None:
-    for first, last in Ranges([(receipt.first, receipt.last)]) - Ranges(receipt.missing):
+def _take(history: OwnHistory, receipt: wire.Receipt) -> None:
+    for first, last in RangeSet([(receipt.first, receipt.last)]) - RangeSet(receipt.missing):
         history.held.add(first, last)
     history.receipts.append(receipt)
 
@@ -239,7 +239,7 @@ def claim(folder: Path) -> tuple[LineFile, int]:
             continue
 
 
-def cut_off(tail: Tail) -> None:
+def cut_off(tail: TornTail) -> None:
     """Cut a torn tail off: the one change that is ever made to a file of an earlier session.
 
     Raises:
@@ -253,7 +253,7 @@ def cut_off(tail: Tail) -> None:
         os.close(fd)
 
 
-def cut_all(tails: Iterable[Tail]) -> list[Tail]:
+def cut_all(tails: Iterable[TornTail]) -> list[TornTail]:
     """Cut torn tails off; return those that are off. One that this process may not cut is left, and said once.
 
     Raises:

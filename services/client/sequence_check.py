@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
 
 
-class Checker:
+class SequenceChecker:
     """Remembers which records a client holds, and counts what is wrong with those that come.
 
     The counts are of what came since they were last taken: the next block carries them.
     """
 
-    def __init__(self, held: Ranges) -> None:
+    def __init__(self, held: RangeSet) -> None:
         self.held = held
         self.duplicates = 0
         self.reordered = 0

@@ -7,12 +7,12 @@ import logging
 from collections.abc import Callable
 
 from services.client import block_encoder, recovery
-from services.client.block_builder import Cut, Cutter
-from services.client.block_encoder import Conditions, Received
+from services.client.block_builder import BlockBuilder, BlockCut
+from services.client.block_encoder import ClientConditions, ReceivedBatch
 from services.client.block_log import BlockLog
 from services.client.clock_sync import Estimate
-from services.client.sequence_check import Checker
-from services.client.write_queue import Writer
+from services.client.sequence_check import SequenceChecker
+from services.client.write_queue import WriteQueue
 from services.contract import blocklog, wire
 from services.contract.errors import PeerError
 from services.runtime.clock import Clock
@@ -21,11 +21,11 @@ from services.runtime.files import make_folder
 log = logging.getLogger(__name__)
 
 
-class HoldsMore(ConnectionAbortedError):
+class LogsChanged(ConnectionAbortedError):
     """This client holds more than it said when it subscribed: it hangs up, and asks again."""
 
 
-class Account:
+class ClientSession:
     """The session of one client in one run: one process's files, whatever becomes of its connections."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Account:
         client: str,
         run: str,
         total: int,
-        conditions: Conditions,
+        conditions: ClientConditions,
         clock: Clock,
         on_durable: Callable[[wire.Receipt], None],
         attempted_us: int | None = None,
@@ -50,7 +50,7 @@ class Account:
         self.folder = conditions.logs / run / client
         make_folder(self.folder)
         self._claimed, self.session = recovery.claim(self.folder)
-        self._place = block_encoder.Place(run, client, self.session)
+        self._place = block_encoder.SessionKey(run, client, self.session)
         try:
             self._remember(recovery.read(self.folder))
         except OSError:
@@ -60,13 +60,13 @@ class Account:
         self._durable_block = self._recorded_through = 0
         self.sealed = False
         self._on_durable = on_durable
-        self._writer = Writer[blocklog.BlockHeader](client, conditions, self._durable)
+        self._writer = WriteQueue[blocklog.BlockHeader](client, conditions, self._durable)
 
-    def _remember(self, past: recovery.History) -> None:
+    def _remember(self, past: recovery.OwnHistory) -> None:
         """Begin where earlier sessions broke off."""
         given = self._conditions
-        self._history, self.checker = past, Checker(past.held)
-        self._cutter = Cutter[Received](given.block_size, given.block_bytes, given.block_seconds, self.after)
+        self._history, self.checker = past, SequenceChecker(past.held)
+        self._cutter = BlockBuilder[ReceivedBatch](given.block_size, given.block_bytes, given.block_seconds, self.after)
         self._receipts = {(receipt.session, receipt.block): receipt for receipt in past.receipts}
         self.durable_through = self.after
 
@@ -132,7 +132,7 @@ class Account:
         if (self._history.doubted and not doubt) or self._history.sizes != recovery.sizes(self.folder):
             self._remember(recovery.read(self.folder, doubt=doubt))
         if self.after != said:
-            raise HoldsMore(f"held through {self.after}, not {said}")
+            raise LogsChanged(f"held through {self.after}, not {said}")
 
     def recorded(self, answer: wire.Recorded) -> None:
         """Note that a receipt is in the ledger."""
@@ -192,7 +192,7 @@ class Account:
         for cut in self._cutter.close(closed_by):
             self._put(cut)
 
-    async def seal(self, reason: blocklog.EndReason) -> None:
+    async def seal(self, reason: blocklog.FileEndReason) -> None:
         """Wait until all blocks are durable, then write the last line and close. Never again after the first time."""
         if self.sealed:
             return
@@ -207,7 +207,7 @@ class Account:
         """Give up on a disk that refuses: what it lacks was never receipted."""
         self._writer.abandon()
 
-    def _put(self, cut: Cut[Received]) -> None:
+    def _put(self, cut: BlockCut[ReceivedBatch]) -> None:
         self._writer.put(block_encoder.block(self._place, cut, self.checker.take_counts(), self._estimate))
 
     def _durable(self, block: blocklog.BlockHeader) -> None:

@@ -11,16 +11,16 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from services.client import block_encoder
 from services.client.backoff import Backoff
-from services.client.block_encoder import Conditions
-from services.client.clock_sync import UNHEARD_SECONDS, Pings
+from services.client.block_encoder import ClientConditions
+from services.client.clock_sync import UNHEARD_SECONDS, PingExchange
 from services.client.connection import StampedConnection, connect_to
-from services.client.dial import Lookup
-from services.client.session import Account
+from services.client.dial import AddressLookup
+from services.client.session import ClientSession
 from services.contract import wire
 from services.contract.errors import PeerError
 from services.runtime.clock import Clock
-from services.runtime.jsonlogs import Sparingly
-from services.runtime.rate_limit import Allowance
+from services.runtime.jsonlogs import RateLimitedLog
+from services.runtime.rate_limit import TokenBucket
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +38,18 @@ RUNS_AT_ONCE, RUNS_PER_SECOND = 16, 1.0
 class Subscriber:
     """Receives every run of a feed under one name, until stopped."""
 
-    def __init__(self, name: str, url: str, conditions: Conditions, clock: Clock, sparingly: Sparingly) -> None:
+    def __init__(
+        self, name: str, url: str, conditions: ClientConditions, clock: Clock, sparingly: RateLimitedLog
+    ) -> None:
         self.name = self._first_name = name
         self._url, self._conditions, self._clock = url, conditions, clock
-        self._pings, self._backoff, self._lookup, self._sparingly = Pings(clock), Backoff(), Lookup(), sparingly
-        self._account: Account | None = None
+        self._pings, self._backoff, self._lookup, self._sparingly = (
+            PingExchange(clock),
+            Backoff(),
+            AddressLookup(),
+            sparingly,
+        )
+        self._account: ClientSession | None = None
         self._connection: StampedConnection | None = None
         self._asked = self._granted = self._superseded = self._stopping = False
         self._attempted_us: int | None = None
@@ -51,8 +58,8 @@ class Subscriber:
         self._sealing: set[asyncio.Task[None]] = set()
         self._came_late = ""
         now = time.monotonic()
-        self._renames = Allowance(RENAMES_AT_ONCE, RENAMES_PER_SECOND, now)
-        self._runs = Allowance(RUNS_AT_ONCE, RUNS_PER_SECOND, now)
+        self._renames = TokenBucket(RENAMES_AT_ONCE, RENAMES_PER_SECOND, now)
+        self._runs = TokenBucket(RUNS_AT_ONCE, RUNS_PER_SECOND, now)
 
     @property
     def connected(self) -> bool:
@@ -201,11 +208,11 @@ class Subscriber:
             if self._granted and self._account is account:
                 self._say(receipt)
 
-        account = self._account = Account(
+        account = self._account = ClientSession(
             self.name, run, total, self._conditions, self._clock, durable, self._attempted_us
         )
 
-    def _seal(self, account: Account, reason: Literal["finished", "superseded"] = "finished") -> None:
+    def _seal(self, account: ClientSession, reason: Literal["finished", "superseded"] = "finished") -> None:
         # Beside the conversation: a disk that refuses must not make this client deaf.
         task = asyncio.create_task(account.seal(reason))
         self._sealing.add(task)
@@ -216,7 +223,7 @@ class Subscriber:
             self._asked = True
             self._say(account.request())
 
-    def _begin(self, account: Account, granted: wire.Subscribed) -> None:
+    def _begin(self, account: ClientSession, granted: wire.Subscribed) -> None:
         lacking = account.subscribed(granted.fence, granted.receipted)
         self._granted = True
         self._say(*lacking)
@@ -236,7 +243,7 @@ class Subscriber:
         else:
             log.warning("refused", extra={"client": self.name, "code": error.code, "detail": error.detail})
 
-    def _leave(self, account: Account) -> None:
+    def _leave(self, account: ClientSession) -> None:
         """Give up a name that another process has."""
         if account.begun:
             # It was taken while this one was away: what was written under it stays.
@@ -245,7 +252,7 @@ class Subscriber:
         else:
             account.release()
 
-    def _give_up_names(self, account: Account, seconds: float) -> None:
+    def _give_up_names(self, account: ClientSession, seconds: float) -> None:
         """Hang up on a server that suggests name after name, and come back later under the first one."""
         log.warning("too many names are taken", extra={"client": self.name, "retry_s": round(seconds, 1)})
         self._leave(account)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Generic
 
-from services.client.block_encoder import Conditions
+from services.client.block_encoder import ClientConditions
 from services.client.block_log import BlockLog, Written, messages_in
 from services.client.fence import Superseded
 from services.contract import blocklog
@@ -25,10 +25,10 @@ def _weight(block: Written) -> int:
     return max(1, messages_in(block))
 
 
-class Writer(Generic[Written]):
+class WriteQueue(Generic[Written]):
     """Takes blocks, and calls ``on_durable`` with each once it is what ``FSYNC`` calls durable."""
 
-    def __init__(self, client: str, conditions: Conditions, on_durable: Callable[[Written], None]) -> None:
+    def __init__(self, client: str, conditions: ClientConditions, on_durable: Callable[[Written], None]) -> None:
         self._client = client
         self._on_durable: Callable[[Written], None] = on_durable
         self._interval = conditions.fsync == "interval"
@@ -74,7 +74,7 @@ class Writer(Generic[Written]):
         while self._waiting_messages:
             await self._wait_for_room()
 
-    async def end(self, reason: blocklog.EndReason, counts: tuple[int, int, list[Span]]) -> None:
+    async def end(self, reason: blocklog.FileEndReason, counts: tuple[int, int, list[Span]]) -> None:
         """Write the last line and close, however often the disk refuses."""
         async with self._disk:
             # With the disk in hand: no thread of the task's is at work in the log.

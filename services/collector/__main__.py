@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     for name in _wanted(arguments):
         import_module(f"services.collector.commands.{name}").add(commands)
     chosen = parser.parse_args(arguments)
-    run: run_loader.Run = chosen.command
+    run: run_loader.RunCommand = chosen.command
     try:
         code = run(chosen, os.environ)
         sys.stdout.flush()

@@ -12,25 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from services.collector.open_run import LATE_SECONDS
-from services.collector.poller import POLL_SECONDS, Collector
+from services.collector.poller import POLL_SECONDS, Poller
 from services.collector.publish.files import run_files
-from services.collector.publish.terminal.printer import Speaker, of_invocation
+from services.collector.publish.terminal.printer import TerminalPrinter, of_invocation
 from services.collector.publish.web import control
-from services.collector.publish.web.control import Control
-from services.collector.publish.web.events import Board
-from services.collector.publish.web.self_metrics import Meter, resident_bytes
-from services.collector.publish.web.server import Page
+from services.collector.publish.web.control import ControlProxy
+from services.collector.publish.web.events import SnapshotBoard
+from services.collector.publish.web.self_metrics import SelfMeter, resident_bytes
+from services.collector.publish.web.server import PageServer
 from services.collector.settings import CollectorSettings
 from services.runtime import parent_pipe
 from services.runtime.clock import Clock
 from services.runtime.files import probe
 from services.runtime.heartbeat import beat
-from services.runtime.jsonlogs import Complaints
+from services.runtime.jsonlogs import ErrorLog
 
 log = logging.getLogger(__name__)
 
 
-async def _see_the_end(collector: Collector) -> None:
+async def _see_the_end(collector: Poller) -> None:
     """Follow a run that ended just now for as long as its server may enter clients that came too late.
 
     The last round closes it, and a verdict that was printed must not be changed by such a line.
@@ -44,13 +44,13 @@ async def _see_the_end(collector: Collector) -> None:
 async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     """Run the service until it is told to stop."""
     probe(settings.volumes / "summary")
-    board = Board()
-    more = control.routes(Control(settings).ask)
-    page = Page(settings.page_host, settings.page_port, board, settings.volumes, more)
-    speaker = Speaker.on_stdout(settings.volumes, colour=settings.colour)
+    board = SnapshotBoard()
+    more = control.routes(ControlProxy(settings).ask)
+    page = PageServer(settings.page_host, settings.page_port, board, settings.volumes, more)
+    speaker = TerminalPrinter.on_stdout(settings.volumes, colour=settings.colour)
     speaker.listen()
     spoken = of_invocation(speaker, parent_pipe.attached())
-    collector, meter = Collector(settings, Clock(), spoken), Meter()
+    collector, meter = Poller(settings, Clock(), spoken), SelfMeter()
     asyncio.get_running_loop().set_exception_handler(partial(_complain, collector.complaints))
 
     def show() -> None:
@@ -82,7 +82,7 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     return 0
 
 
-def _complain(complaints: Complaints, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def _complain(complaints: ErrorLog, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Say what went wrong in the event loop; a refused connection is said once, however many there are."""
     problem = context.get("exception")
     if isinstance(problem, OSError) and problem.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):

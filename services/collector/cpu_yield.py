@@ -36,7 +36,7 @@ def _doze(seconds: float) -> None:
     select.select((), (), (), seconds)
 
 
-class Rest:
+class CpuYield:
     """Called again and again in the course of long work, rests now and then.
 
     Niceness alone does not do: Linux may leave whoever has a processor there until its next tick, milliseconds later,

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterable
 
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 from services.contract.summary import Fault
 
 CAUSE_WORDS = {
@@ -88,9 +88,9 @@ def span(first: int, last: int) -> str:
     return f"{first:,}" if first == last else f"{first:,}–{last:,}"
 
 
-def ranges(spans: Ranges | Iterable[tuple[int, int]], most: int = 3) -> str:
+def ranges(spans: RangeSet | Iterable[tuple[int, int]], most: int = 3) -> str:
     """Return the first few ranges, and how many more there are."""
-    every = spans.spans() if isinstance(spans, Ranges) else list(spans)
+    every = spans.spans() if isinstance(spans, RangeSet) else list(spans)
     text = ", ".join(span(*one) for one in every[:most])
     return text if len(every) <= most else f"{text} and {several(len(every) - most, 'more range')}"
 

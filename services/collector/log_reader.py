@@ -17,7 +17,7 @@ from services.collector.scan import Source, log_clients, log_sources, read_file
 from services.contract import blocklog, external_blocklog
 from services.contract.errors import LineError, TornLine
 from services.contract.jsonl import unseal
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 
 HEADER_BYTES = 400
 """Where our writer's blocks say what they hold; a line of another writer is decoded to know."""
@@ -27,13 +27,13 @@ _HEADER = re.compile(
     rb'(?:"heard":\[\d+,\d+\],)?"first":(\d+|"\d+"|null),"last":(\d+|"\d+"|null),'
 )
 
-Message = blocklog.Message | external_blocklog.HeardMessage
+Message = blocklog.Message | external_blocklog.ExternalMessage
 """Of a feed that is not ours a message may have no seq, and no latency."""
-Block = blocklog.Block | external_blocklog.HeardBlock
+Block = blocklog.Block | external_blocklog.ExternalBlock
 
 
 @dataclass(frozen=True)
-class Wanted:
+class MessageFilter:
     """Which messages are wanted. What is None, or no client, narrows nothing.
 
     Attributes:
@@ -62,7 +62,7 @@ class Wanted:
 
     def has(self, message: Message) -> bool:
         """Tell whether a message of such a block is wanted."""
-        seq = message.number if isinstance(message, external_blocklog.HeardMessage) else message.seq
+        seq = message.number if isinstance(message, external_blocklog.ExternalMessage) else message.seq
         late_ns = message.latency_ns
         return (
             (self.first is None or (seq is not None and self.first <= seq))
@@ -71,7 +71,7 @@ class Wanted:
         )
 
 
-class Logged(NamedTuple):
+class LoggedMessage(NamedTuple):
     """A message and where it was logged."""
 
     client: str
@@ -80,7 +80,7 @@ class Logged(NamedTuple):
     message: Message
 
 
-class Passed(NamedTuple):
+class SkippedLine(NamedTuple):
     """A line that was passed over, and why; 0 stands for the whole file."""
 
     file: str
@@ -88,7 +88,9 @@ class Passed(NamedTuple):
     detail: str
 
 
-def messages(volumes: Path, run: str, wanted: Wanted, tell: Callable[[Passed], object]) -> Iterator[Logged]:
+def messages(
+    volumes: Path, run: str, wanted: MessageFilter, tell: Callable[[SkippedLine], object]
+) -> Iterator[LoggedMessage]:
     """Return the wanted messages, client by client in the order in which each logged them, every block once.
 
     Args:
@@ -104,12 +106,14 @@ def messages(volumes: Path, run: str, wanted: Wanted, tell: Callable[[Passed], o
 class _Reader:
     """Reads the log of one client."""
 
-    def __init__(self, volumes: Path, run: str, client: str, wanted: Wanted, tell: Callable[[Passed], object]) -> None:
+    def __init__(
+        self, volumes: Path, run: str, client: str, wanted: MessageFilter, tell: Callable[[SkippedLine], object]
+    ) -> None:
         self._volumes, self._run, self._client = volumes, run, client
         self._wanted, self._tell = wanted, tell
-        self._seen: dict[int, Ranges] = {}
+        self._seen: dict[int, RangeSet] = {}
 
-    def read(self) -> Iterator[Logged]:
+    def read(self) -> Iterator[LoggedMessage]:
         wanted = self._wanted
         # A file's name is no proof, but a good guess where to look first: one block of one session is soon found.
         sources = sorted(log_sources(self._volumes, self._run, self._client), key=self._rank)
@@ -117,7 +121,7 @@ class _Reader:
             for block in self._blocks(source):
                 for message in block.messages:
                     if wanted.has(message):
-                        yield Logged(self._client, block.session, block.block, message)
+                        yield LoggedMessage(self._client, block.session, block.block, message)
                 if None not in (wanted.session, wanted.block):
                     return
 
@@ -132,23 +136,23 @@ class _Reader:
                 try:
                     block = self._block(line)
                 except TornLine as problem:
-                    self._tell(Passed(source.path, number, f"{problem.detail}: cut short, or still being written"))
+                    self._tell(SkippedLine(source.path, number, f"{problem.detail}: cut short, or still being written"))
                     continue
                 except LineError as problem:
-                    self._tell(Passed(source.path, number, problem.detail))
+                    self._tell(SkippedLine(source.path, number, problem.detail))
                     continue
                 if block is None:
                     continue
                 if (block.run, block.client) != (self._run, self._client):
-                    self._tell(Passed(source.path, number, f"it belongs to {block.client} in run {block.run}"))
-                elif self._seen.setdefault(block.session, Ranges()).add(block.block, block.block):
+                    self._tell(SkippedLine(source.path, number, f"it belongs to {block.client} in run {block.run}"))
+                elif self._seen.setdefault(block.session, RangeSet()).add(block.block, block.block):
                     yield block
                 else:
                     again += 1
         except OSError as problem:
-            self._tell(Passed(source.path, 0, f"the file cannot be read: {problem.strerror}"))
+            self._tell(SkippedLine(source.path, 0, f"the file cannot be read: {problem.strerror}"))
         if again:
-            self._tell(Passed(source.path, 0, f"repeats {again:,} of the blocks that were read before"))
+            self._tell(SkippedLine(source.path, 0, f"repeats {again:,} of the blocks that were read before"))
 
     def _block(self, line: bytes) -> Block | None:
         """Return the block of a line that may hold what is wanted, None for another line."""
@@ -159,7 +163,7 @@ class _Reader:
         _, entry = external_blocklog.EitherFeed.decode(line)
         if not isinstance(entry, Block):
             return None
-        bounds = entry.bounds if isinstance(entry, external_blocklog.HeardBlock) else (entry.first, entry.last)
+        bounds = entry.bounds if isinstance(entry, external_blocklog.ExternalBlock) else (entry.first, entry.last)
         is_wanted = self._wanted.has_block(entry.session, entry.block, *bounds)
         return entry if is_wanted else None
 

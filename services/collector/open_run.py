@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from services.collector.evidence.run_evidence import RunBooks, unhurried
+from services.collector.evidence.run_evidence import RunEvidence, unhurried
 from services.collector.results.client_result_external import accounts
-from services.collector.results.run_durations import Durations, measured
-from services.collector.scan import Rewritten, RunFiles, Source
+from services.collector.results.run_durations import RunDurations, measured
+from services.collector.scan import FileRewritten, RunFiles, Source
 from services.collector.verdict.snapshot import Snapshot, snapshot
-from services.collector.verdict.thresholds import Limit
+from services.collector.verdict.thresholds import ThresholdLimit
 
 QUIET_SECONDS = 0.3
 """So long nothing new may have come of sealed logs before the run is closed."""
@@ -39,7 +39,7 @@ def touch_of(path: Path) -> Touch | None:
     return status.st_mtime_ns, status.st_size
 
 
-class Follow:
+class OpenRun:
     """Reads one run, round by round. ``now`` is monotonic seconds in every method.
 
     ``lines`` and ``bytes`` count what was read, what was read again too; ``durations`` are those of the last snapshot.
@@ -51,7 +51,7 @@ class Follow:
         self.changed_at = now
         self.behind = self.rereading = False
         self.lines = self.bytes = 0
-        self.durations: Durations | None = None
+        self.durations: RunDurations | None = None
         self._volumes = volumes
         self._ended_at: float | None = None
         self._settled_at: float | None = None
@@ -61,7 +61,7 @@ class Follow:
 
     def _begin(self) -> None:
         self._files = RunFiles(self._volumes, self.run)
-        self.books = RunBooks(self.run, self._rest)
+        self.books = RunEvidence(self.run, self._rest)
         self._has_tails = False
         self._holding: Iterator[None] | None = None
 
@@ -79,7 +79,7 @@ class Follow:
                 if enough():
                     self.behind = True
                     break
-        except Rewritten:
+        except FileRewritten:
             self._again()
             is_anew = True
         found = is_anew or self.lines > lines
@@ -103,7 +103,7 @@ class Follow:
             for _ in self._holding:
                 if enough():
                     return False
-        except Rewritten:
+        except FileRewritten:
             self._again()
         self._holding = None
         return True
@@ -176,7 +176,7 @@ class Follow:
             return True
         return now - self.changed_at >= QUIET_SECONDS and not self._awaited()
 
-    def snapshot(self, limits: Sequence[Limit], *, final: bool, made_at: str | None = None) -> Snapshot:
+    def snapshot(self, limits: Sequence[ThresholdLimit], *, final: bool, made_at: str | None = None) -> Snapshot:
         """Return the run as it stands; after ``final`` nothing more is to be read."""
         if final and not self._has_tails:
             self._has_tails = True

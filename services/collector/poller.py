@@ -9,19 +9,19 @@ from dataclasses import replace
 from functools import partial
 
 from services.collector import retention
-from services.collector.cpu_yield import Rest
-from services.collector.open_run import Follow
+from services.collector.cpu_yield import CpuYield
+from services.collector.open_run import OpenRun
 from services.collector.publish.files import run_files
-from services.collector.publish.terminal.printer import Speaker, Voice
-from services.collector.publish.web.prometheus import Effort
-from services.collector.publish_times import Due
-from services.collector.results.run_durations import Durations
+from services.collector.publish.terminal.printer import ProgressTimer, TerminalPrinter
+from services.collector.publish.web.prometheus import CollectorEffort
+from services.collector.publish_times import PublishTimes
+from services.collector.results.run_durations import RunDurations
 from services.collector.scan import find_runs
 from services.collector.settings import CollectorSettings
 from services.collector.verdict.snapshot import Snapshot
 from services.contract.scalars import run_order, utc_text
 from services.runtime.clock import Clock
-from services.runtime.jsonlogs import Complaints
+from services.runtime.jsonlogs import ErrorLog
 
 POLL_SECONDS, MOST_POLL_SECONDS = 0.1, 0.2
 """The more there is to look at, the longer the pause: looking takes a tenth of the time, a hundredth when idle."""
@@ -39,18 +39,18 @@ STUCK_SECONDS = 30.0
 log = logging.getLogger(__name__)
 
 
-class Followed:
+class PolledRun:
     """One run that is followed: its books, what was published of it, what was said."""
 
-    def __init__(self, follow: Follow, now: float) -> None:
+    def __init__(self, follow: OpenRun, now: float) -> None:
         self.follow = follow
-        self.voice = Voice()
+        self.voice = ProgressTimer()
         self.published: Snapshot | None = None
-        self.due = Due(now)
+        self.due = PublishTimes(now)
         self.told = False
 
 
-class Collector:
+class Poller:
     """The service without its page. `round` may run in a thread, one at a time.
 
     Args:
@@ -65,20 +65,20 @@ class Collector:
         self,
         settings: CollectorSettings,
         clock: Clock,
-        speaker: Speaker,
+        speaker: TerminalPrinter,
         now: Callable[[], float] = time.monotonic,
         used: Callable[[], float] = time.thread_time,
     ) -> None:
         self.newest: Snapshot | None = None
-        self.durations: Durations | None = None
+        self.durations: RunDurations | None = None
         self.changed_at = self._round_at = now()
-        self.effort = Effort(0, 0, self.changed_at)
+        self.effort = CollectorEffort(0, 0, self.changed_at)
         self._settings, self._clock, self._speaker, self._now, self._used = settings, clock, speaker, now, used
-        self._rest = Rest(is_late=self._is_late)
+        self._rest = CpuYield(is_late=self._is_late)
         self._runs: list[str] = []
-        self._followed: dict[str, Followed] = {}
+        self._followed: dict[str, PolledRun] = {}
         self._closed: set[str] = set()
-        self.complaints = Complaints(log)
+        self.complaints = ErrorLog(log)
         self._prune_at = 0.0
 
     def is_alive(self) -> bool:
@@ -128,11 +128,11 @@ class Collector:
                     self.newest, self.durations = known, None
             else:
                 now = self._now()
-                self._followed[run] = Followed(Follow(self._settings.volumes, run, now, self._rest), now)
+                self._followed[run] = PolledRun(OpenRun(self._settings.volumes, run, now, self._rest), now)
         for run in set(self._followed) - set(runs):
             del self._followed[run]
 
-    def _look(self, one: Followed, *, newest: bool, limit: float, last: bool) -> None:
+    def _look(self, one: PolledRun, *, newest: bool, limit: float, last: bool) -> None:
         follow = one.follow
         state, lines, size, was_behind = follow.books.state, follow.lines, follow.bytes, follow.behind
 
@@ -160,7 +160,7 @@ class Collector:
         if one.published is not None and not final:
             self._speak(one, now, last=last)
 
-    def _recheck(self, one: Followed, now: float, *, final: bool) -> None:
+    def _recheck(self, one: PolledRun, now: float, *, final: bool) -> None:
         began = self._used()
 
         def enough() -> bool:
@@ -176,7 +176,7 @@ class Collector:
         idle = now - one.follow.changed_at > IDLE_AFTER_SECONDS
         one.due.rechecked(self._now(), self._used() - began, done=done, idle=idle)
 
-    def _publish(self, one: Followed, *, newest: bool, final: bool) -> None:
+    def _publish(self, one: PolledRun, *, newest: bool, final: bool) -> None:
         began = self._used()
         made = one.follow.snapshot(self._settings.limits, final=final)
         # The files of a closed run are a function of its books, so it is dated by its end.
@@ -196,7 +196,7 @@ class Collector:
             self._closed.add(one.follow.run)
             del self._followed[one.follow.run]
 
-    def _speak(self, one: Followed, now: float, *, last: bool) -> None:
+    def _speak(self, one: PolledRun, now: float, *, last: bool) -> None:
         made, follow = one.published, one.follow
         if made is None:
             return

@@ -20,7 +20,7 @@ RECHECK_SHARE, IDLE_RECHECK_SHARE = 10, 100
 """Comparing takes at most one part in so many of a processor, less where nothing comes any more."""
 
 
-class Due:
+class PublishTimes:
     """What is due of one run. ``now`` is monotonic seconds, ``used`` seconds of processor time."""
 
     def __init__(self, now: float) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from services.contract.scalars import RUN_PATTERN, run_order
-from services.runtime.jsonlogs import Complaints
+from services.runtime.jsonlogs import ErrorLog
 
 
 def surplus(closed: Iterable[str], keep: int) -> list[str]:
@@ -26,7 +26,7 @@ def summed_up(volumes: Path) -> set[str]:
     return {name for name in found if re.match(RUN_PATTERN, name)}
 
 
-def prune(volumes: Path, closed: Iterable[str], keep: int, complaints: Complaints) -> set[str]:
+def prune(volumes: Path, closed: Iterable[str], keep: int, complaints: ErrorLog) -> set[str]:
     """Remove the summaries of runs that are too many and whose books are gone; return which were removed."""
     removed = set()
     for run in surplus(closed, keep):

@@ -32,7 +32,7 @@ SAMPLE = 64
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class Rewritten(Exception):
+class FileRewritten(Exception):
     """A file lost bytes that had been read, or vanished: the run has to be read again from its beginning."""
 
 
@@ -61,7 +61,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Tail:
+class FileTail:
     """What was left of a file when reading it ended: bytes without a newline, or the reason why it was not read."""
 
     source: Source
@@ -156,13 +156,13 @@ class RunFiles:
             gone.discard(source)
             mark = self._marks.setdefault(source, _Mark())
             if size < (mark.size if mark.hole else mark.offset):
-                raise Rewritten(source.path)
+                raise FileRewritten(source.path)
             if size != mark.size and not mark.hole:
                 self._turn = source.client
                 yield from self._read(source, mark)
         self._turn = None
         if gone:
-            raise Rewritten(min(source.path for source in gone))
+            raise FileRewritten(min(source.path for source in gone))
 
     def hold(self) -> Iterator[None]:
         """Read again what was handed out, a piece at every step, and hold it to the digest of what it was then.
@@ -174,7 +174,7 @@ class RunFiles:
         """
         for source, size, crc in [(source, mark.offset, mark.crc) for source, mark in self._marks.items()]:
             if size and (yield from self._digest(source, size)) != crc:
-                raise Rewritten(source.path)
+                raise FileRewritten(source.path)
 
     def _digest(self, source: Source, size: int) -> Generator[None, None, int | None]:
         try:
@@ -188,13 +188,13 @@ class RunFiles:
                 yield
         return None if size else crc
 
-    def tails(self) -> Iterator[Tail]:
+    def tails(self) -> Iterator[FileTail]:
         """Return what could not be handed out, for a run that nobody writes any more."""
         for source, mark in self._marks.items():
             if (mark.size > mark.offset and not mark.hole) or mark.refused:
-                yield Tail(source, mark.size - mark.offset, mark.refused)
+                yield FileTail(source, mark.size - mark.offset, mark.refused)
         for source, why in self._refused.items():
-            yield Tail(source, 0, why)
+            yield FileTail(source, 0, why)
 
     def sources(self) -> list[Source]:
         """Return the files found so far, empty ones too."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from services.collector.verdict import threshold_parser
-from services.collector.verdict.thresholds import Limit
+from services.collector.verdict.thresholds import ThresholdLimit
 from services.runtime.errors import BadSettings
 from services.runtime.settings import is_foreign, read
 
@@ -31,7 +31,7 @@ class CollectorSettings:
     """
 
     volumes: Path
-    limits: tuple[Limit, ...]
+    limits: tuple[ThresholdLimit, ...]
     page_host: str
     page_port: int
     keep_runs: int
@@ -48,7 +48,7 @@ class CollectorSettings:
         """
         problems: list[str] = []
         values: dict[str, Any] = {}
-        limits: tuple[Limit, ...] = ()
+        limits: tuple[ThresholdLimit, ...] = ()
         try:
             limits = read_limits("THRESHOLDS", environment.get("THRESHOLDS", ""))
         except BadSettings as mistake:
@@ -72,7 +72,7 @@ class CollectorSettings:
         )
 
 
-def read_limits(name: str, text: str) -> tuple[Limit, ...]:
+def read_limits(name: str, text: str) -> tuple[ThresholdLimit, ...]:
     """Read thresholds that the operator gave under this name.
 
     Raises:

@@ -27,7 +27,7 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 _FILE = re.compile(r"([0-9]{4,})-([0-9]{4,})\.jsonl")
 
 ClosedBy = Literal["count", "time", "bytes", "end", "shutdown"]
-EndReason = Literal["finished", "shutdown", "rotated", "superseded", "error"]
+FileEndReason = Literal["finished", "shutdown", "rotated", "superseded", "error"]
 
 
 class Torn(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     record: msgspec.Raw
 
 
-class Open(LineStruct, tag="open", frozen=True, kw_only=True):
+class OpenLine(LineStruct, tag="open", frozen=True, kw_only=True):
     """First line of every file: whose it is and under which conditions it was written.
 
     ``attempted_at`` is when this process began to try to take part in the run, on its own clock: records that were due
@@ -115,13 +115,13 @@ class WrittenBlock(BlockHeader, tag="block", frozen=True, kw_only=True):
     messages: msgspec.Raw
 
 
-class End(LineStruct, tag="end", frozen=True, kw_only=True):
+class EndLine(LineStruct, tag="end", frozen=True, kw_only=True):
     """Last line of a file that was closed well. Counts are of this file; ``sha256`` is of all before this line.
 
     The last four are of the client's process, from the session's first record on: whether it was held up.
     """
 
-    reason: EndReason
+    reason: FileEndReason
     block_count: Count
     message_count: Count
     byte_count: Count
@@ -135,8 +135,8 @@ class End(LineStruct, tag="end", frozen=True, kw_only=True):
     throttled_ns: Count | None = None
 
 
-Entry = Open | Block | End
-codec: Kinds[Open | Block | End] = Kinds(Entry)
+LogLine = OpenLine | Block | EndLine
+codec: Kinds[OpenLine | Block | EndLine] = Kinds(LogLine)
 
 
 def file_name(session: int, segment: int) -> str:

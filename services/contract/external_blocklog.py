@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from services.contract import blocklog
-from services.contract.blocklog import ClosedBy, End
+from services.contract.blocklog import ClosedBy, EndLine
 from services.contract.errors import LineError, MalformedLine
 from services.contract.jsonl import Kinds, LineStruct, Sealed
 from services.contract.scalars import MAX_INTEGER, Count, Digest, Integer, Name, Positive, Run, Span
@@ -55,7 +55,7 @@ def _number(text: SeqText | None) -> int | None:
     return int(text) if isinstance(text, str) else text
 
 
-class Feed(msgspec.Struct, frozen=True, kw_only=True):
+class FeedDescription(msgspec.Struct, frozen=True, kw_only=True):
     """How the feed was read: the address without its secrets, and where in a message the facts were sought.
 
     ``silence_s`` is the longest time without a record, in seconds, that the operator allows (``FEED_SILENCE``), null
@@ -74,7 +74,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     clients: Positive | None = None
 
 
-class HeardMessage(msgspec.Struct, frozen=True, gc=False):
+class ExternalMessage(msgspec.Struct, frozen=True, gc=False):
     """One record as one client received it.
 
     ``seq`` is the feed's own number, null where there is none that can be used, and a text of digits from 2^53 on
@@ -97,14 +97,14 @@ class HeardMessage(msgspec.Struct, frozen=True, gc=False):
         return _number(self.seq)
 
 
-class Open(blocklog.Open, tag="open", frozen=True, kw_only=True):
+class ExternalOpenLine(blocklog.OpenLine, tag="open", frozen=True, kw_only=True):
     """First line of every file; ``until`` is when the run is to end, null for: when the clients are stopped."""
 
-    foreign: Feed
+    foreign: FeedDescription
     until: str | None = None
 
 
-class HeardHeader(LineStruct, tag="block", frozen=True, kw_only=True):
+class ExternalBlockHeader(LineStruct, tag="block", frozen=True, kw_only=True):
     """What a block says of its messages.
 
     ``heard`` counts the session's messages in the order received: ``[21, 30]`` are the 21st to the 30th. ``first`` and
@@ -147,19 +147,19 @@ class HeardHeader(LineStruct, tag="block", frozen=True, kw_only=True):
         return first is not None and first > seq
 
 
-class HeardBlock(HeardHeader, tag="block", frozen=True, kw_only=True):
+class ExternalBlock(ExternalBlockHeader, tag="block", frozen=True, kw_only=True):
     """The messages that a client logged together, as a reader has them."""
 
-    messages: list[HeardMessage]
+    messages: list[ExternalMessage]
 
 
-class WrittenHeard(HeardHeader, tag="block", frozen=True, kw_only=True):
+class WrittenExternalBlock(ExternalBlockHeader, tag="block", frozen=True, kw_only=True):
     """The same as its writer has them."""
 
     messages: msgspec.Raw
 
 
-class Connection(LineStruct, tag="connection", frozen=True, kw_only=True):
+class ConnectionLine(LineStruct, tag="connection", frozen=True, kw_only=True):
     """What became of the connection to the feed, entered when it happened.
 
     ``opened``: the handshake succeeded. ``refused``: an attempt failed. ``closed``: a connection ended that the client
@@ -187,9 +187,9 @@ class Connection(LineStruct, tag="connection", frozen=True, kw_only=True):
     attempts: Count = 0
 
 
-Entry = Open | HeardBlock | Connection | End
-codec: Kinds[Open | HeardBlock | Connection | End] = Kinds(Entry)
-AnyEntry = blocklog.Entry | Entry
+ExternalLogLine = ExternalOpenLine | ExternalBlock | ConnectionLine | EndLine
+codec: Kinds[ExternalOpenLine | ExternalBlock | ConnectionLine | EndLine] = Kinds(ExternalLogLine)
+AnyEntry = blocklog.LogLine | ExternalLogLine
 _HEAD = 400
 """Within so many bytes a line of our own writers says what it is."""
 
@@ -221,7 +221,7 @@ def _is_heard(line: bytes) -> bool:
     return b'"heard":[' in line[:_HEAD] or b'"kind":"connection"' in line[:_HEAD]
 
 
-def as_block(heard: HeardBlock) -> blocklog.Block:
+def as_block(heard: ExternalBlock) -> blocklog.Block:
     """Return a block whose messages are numbered by their places: what is known of it beside the feed's own numbers."""
     first, last = heard.heard
     return blocklog.Block(
@@ -247,6 +247,6 @@ def as_block(heard: HeardBlock) -> blocklog.Block:
     )
 
 
-def messages_digest(messages: Sequence[HeardMessage]) -> str:
+def messages_digest(messages: Sequence[ExternalMessage]) -> str:
     """Return the digest of a block's records, in the order received."""
     return blocklog.records_digest([message.record for message in messages])

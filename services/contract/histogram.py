@@ -43,7 +43,7 @@ def middle_ns(bucket: int) -> int:
     return (digits << shift) + (1 << shift >> 1)
 
 
-class Counted(NamedTuple):
+class CountedDurations(NamedTuple):
     """Durations that are counted: to be added wherever they belong, for less than recording them there anew.
 
     Attributes:
@@ -58,7 +58,7 @@ class Counted(NamedTuple):
     max: int
 
 
-class Gathered:
+class PendingDurations:
     """Durations that are yet to be counted, which costs little of many at once; each takes two bytes until then."""
 
     __slots__ = ("buckets", "max", "min")
@@ -76,14 +76,14 @@ class Gathered:
                 buckets(values_ns if sound else [min(max(one, 0), LONGEST_NS) for one in values_ns]), low, high
             )
 
-    def merge(self, other: Gathered) -> None:
+    def merge(self, other: PendingDurations) -> None:
         """Take what another one has gathered."""
         if other.buckets:
             self._extend(other.buckets, other.min, other.max)
 
-    def counted(self) -> Counted:
+    def counted(self) -> CountedDurations:
         """Count them."""
-        return Counted(Counter(self.buckets), len(self.buckets), self.min, self.max)
+        return CountedDurations(Counter(self.buckets), len(self.buckets), self.min, self.max)
 
     def _extend(self, some: array[int], low: int, high: int) -> None:
         if self.buckets:
@@ -120,7 +120,7 @@ class Histogram:
                 self._counts[bucket] += count
         self._extend(low, high, len(values_ns))
 
-    def add(self, some: Counted) -> None:
+    def add(self, some: CountedDurations) -> None:
         """Add durations that are counted."""
         if some.total:
             counts = self._counts
@@ -129,7 +129,7 @@ class Histogram:
                 counts[bucket] = known(bucket, 0) + count
             self._extend(some.min, some.max, some.total)
 
-    def gather(self, some: Gathered) -> None:
+    def gather(self, some: PendingDurations) -> None:
         """Count what was gathered, of which there are few."""
         if some.buckets:
             self._counts.update(some.buckets)
@@ -144,9 +144,9 @@ class Histogram:
         """Add another histogram's counts to this one's."""
         self.add(other.counted())
 
-    def counted(self) -> Counted:
+    def counted(self) -> CountedDurations:
         """Return what was recorded, to be added elsewhere."""
-        return Counted(self._counts, self.count, self.min or 0, self.max or 0)
+        return CountedDurations(self._counts, self.count, self.min or 0, self.max or 0)
 
     def copy(self) -> Histogram:
         """Return another one with the same counts."""

@@ -27,7 +27,7 @@ class MalformedPath(ValueError):
         self.at = position + 1
 
 
-class Path:
+class JsonPath:
     """One place in a JSON value. ``steps`` are the names and numbers that lead there, none for the value itself."""
 
     def __init__(self, text: str) -> None:

@@ -18,7 +18,7 @@ Cause = Literal["bye", "lost", "slow", "superseded", "draining", "dropped", "pro
 EndReason = Literal["complete", "grace", "abandoned"]
 
 
-class Open(LineStruct, tag="open", frozen=True, kw_only=True):
+class OpenEntry(LineStruct, tag="open", frozen=True, kw_only=True):
     """First line of every file: everything the feed is made of. ``plan`` is the plan of its pace, if it has one.
 
     ``process`` says which process of which host writes the file, so that a server that starts in its place can tell
@@ -43,7 +43,7 @@ class Open(LineStruct, tag="open", frozen=True, kw_only=True):
     process: str | None = None
 
 
-class Expect(LineStruct, tag="expect", frozen=True, kw_only=True):
+class ExpectEntry(LineStruct, tag="expect", frozen=True, kw_only=True):
     """How many clients the run waits for, and where the number comes from; it replaces that of the open line."""
 
     at: str
@@ -51,7 +51,7 @@ class Expect(LineStruct, tag="expect", frozen=True, kw_only=True):
     source: str
 
 
-class Pace(LineStruct, tag="pace", frozen=True, kw_only=True):
+class PaceEntry(LineStruct, tag="pace", frozen=True, kw_only=True):
     """From ``first`` on, records are due from ``due_us`` on at ``rate`` per second; null means paused.
 
     ``stage`` is the number of the plan's stage that it belongs to: null when somebody set it or stopped the clock.
@@ -68,7 +68,7 @@ class Pace(LineStruct, tag="pace", frozen=True, kw_only=True):
         check_rate(self.rate)
 
 
-class Subscribe(LineStruct, tag="subscribe", frozen=True, kw_only=True):
+class SubscribeEntry(LineStruct, tag="subscribe", frozen=True, kw_only=True):
     """A client was admitted, or came back. ``fence`` rises with every subscription of the run."""
 
     at: str
@@ -81,7 +81,7 @@ class Subscribe(LineStruct, tag="subscribe", frozen=True, kw_only=True):
     observe: bool = False
 
 
-class Late(LineStruct, tag="late", frozen=True, kw_only=True):
+class LateEntry(LineStruct, tag="late", frozen=True, kw_only=True):
     """A client asked to take part after the run had ended and before it was closed: it was refused."""
 
     at: str
@@ -89,7 +89,7 @@ class Late(LineStruct, tag="late", frozen=True, kw_only=True):
     instance: str
 
 
-class Sent(LineStruct, tag="sent", frozen=True, kw_only=True):
+class SentEntry(LineStruct, tag="sent", frozen=True, kw_only=True):
     """Everything through this seq *may* have been sent: written ahead, so that a crash leaves evidence."""
 
     at: str
@@ -98,7 +98,7 @@ class Sent(LineStruct, tag="sent", frozen=True, kw_only=True):
     through: Count
 
 
-class Receipt(LineStruct, tag="receipt", frozen=True, kw_only=True):
+class ReceiptEntry(LineStruct, tag="receipt", frozen=True, kw_only=True):
     """A client says that a block is on disk; ``match`` says whether the server's own digest agrees."""
 
     at: str
@@ -114,7 +114,7 @@ class Receipt(LineStruct, tag="receipt", frozen=True, kw_only=True):
     match: bool
 
 
-class Leave(LineStruct, tag="leave", frozen=True, kw_only=True):
+class LeaveEntry(LineStruct, tag="leave", frozen=True, kw_only=True):
     """A subscription ended: what it had been sent and had receipted, and why it ended."""
 
     at: str
@@ -125,7 +125,7 @@ class Leave(LineStruct, tag="leave", frozen=True, kw_only=True):
     cause: Cause
 
 
-class Control(LineStruct, tag="control", frozen=True, kw_only=True):
+class ControlEntry(LineStruct, tag="control", frozen=True, kw_only=True):
     """What an operator asked for, from where, and ``via`` what."""
 
     at: str
@@ -140,7 +140,7 @@ class Control(LineStruct, tag="control", frozen=True, kw_only=True):
         check_rate(self.value)
 
 
-class End(LineStruct, tag="end", frozen=True, kw_only=True):
+class EndEntry(LineStruct, tag="end", frozen=True, kw_only=True):
     """The run is over. ``late_ns`` is how late the server itself was: null when there was no schedule.
 
     The last four are of the server's process, from the run's start on: whether it was held up.
@@ -158,5 +158,27 @@ class End(LineStruct, tag="end", frozen=True, kw_only=True):
     throttled_ns: Count | None = None
 
 
-Entry = Open | Expect | Pace | Subscribe | Late | Sent | Receipt | Leave | Control | End
-codec: Kinds[Open | Expect | Pace | Subscribe | Late | Sent | Receipt | Leave | Control | End] = Kinds(Entry)
+Entry = (
+    OpenEntry
+    | ExpectEntry
+    | PaceEntry
+    | SubscribeEntry
+    | LateEntry
+    | SentEntry
+    | ReceiptEntry
+    | LeaveEntry
+    | ControlEntry
+    | EndEntry
+)
+codec: Kinds[
+    OpenEntry
+    | ExpectEntry
+    | PaceEntry
+    | SubscribeEntry
+    | LateEntry
+    | SentEntry
+    | ReceiptEntry
+    | LeaveEntry
+    | ControlEntry
+    | EndEntry
+] = Kinds(Entry)

@@ -9,7 +9,7 @@ MOST = 2**63 - 1
 """``len`` can return no more than this."""
 
 
-class Ranges:
+class RangeSet:
     """A set of integers as sorted, disjoint, non-adjacent inclusive ranges."""
 
     __slots__ = ("_firsts", "_lasts")
@@ -56,7 +56,7 @@ class Ranges:
         return bool(self._firsts)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Ranges) and (self._firsts, self._lasts) == (other._firsts, other._lasts)
+        return isinstance(other, RangeSet) and (self._firsts, self._lasts) == (other._firsts, other._lasts)
 
     __hash__ = None  # type: ignore[assignment]  # a mutable set
 
@@ -73,12 +73,12 @@ class Ranges:
         at = bisect_left(self._lasts, number)
         return (self._firsts[at], self._lasts[at]) if number in self else None
 
-    def within(self, first: int, last: int) -> Ranges:
+    def within(self, first: int, last: int) -> RangeSet:
         """Return those held between ``first`` and ``last`` inclusive."""
-        return self & Ranges([(first, last)])
+        return self & RangeSet([(first, last)])
 
-    def __and__(self, other: Ranges) -> Ranges:
-        result, mine, theirs = Ranges(), self.spans(), other.spans()
+    def __and__(self, other: RangeSet) -> RangeSet:
+        result, mine, theirs = RangeSet(), self.spans(), other.spans()
         i = j = 0
         while i < len(mine) and j < len(theirs):
             result.add(max(mine[i][0], theirs[j][0]), min(mine[i][1], theirs[j][1]))
@@ -88,14 +88,14 @@ class Ranges:
                 j += 1
         return result
 
-    def __or__(self, other: Ranges) -> Ranges:
-        result = Ranges(self)
+    def __or__(self, other: RangeSet) -> RangeSet:
+        result = RangeSet(self)
         for first, last in other:
             result.add(first, last)
         return result
 
-    def __sub__(self, other: Ranges) -> Ranges:
-        result, holes = Ranges(), other.spans()
+    def __sub__(self, other: RangeSet) -> RangeSet:
+        result, holes = RangeSet(), other.spans()
         j = 0
         for first, last in self:
             while j and holes[j - 1][1] >= first:

@@ -29,7 +29,7 @@ Digest = Annotated[str, Meta(pattern=DIGEST_PATTERN)]
 Integer = Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 Count = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 Positive = Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
-Mark = Annotated[str, Meta(pattern=MARK_PATTERN)]
+LineDigest = Annotated[str, Meta(pattern=MARK_PATTERN)]
 """What tells processes or kernels apart: drawn at random or given by the system, compared and never read."""
 Rate = Annotated[float, Meta(ge=0, le=10_000_000)] | Annotated[int, Meta(ge=0, le=10_000_000)]
 """Records per second: 0, or from `LEAST_RATE` on, which `check_rate` holds it to."""

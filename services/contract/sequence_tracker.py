@@ -5,7 +5,7 @@ Unlike a client of our own feed nobody knows here where the feed begins: the fir
 
 from __future__ import annotations
 
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 
 FIRSTS = (0, 1)
 """With one of these a feed begins, and begins again."""
@@ -13,7 +13,7 @@ SPARE = 1000
 """From further ahead nothing comes late: a sequence that falls back by more, to a beginning, has begun again."""
 
 
-class Sequence:
+class SequenceTracker:
     """The numbers of one sequence, as one client received them.
 
     Attributes:
@@ -25,7 +25,7 @@ class Sequence:
     """
 
     def __init__(self) -> None:
-        self.held = Ranges()
+        self.held = RangeSet()
         self.start: int | None = None
         self.past = self.duplicates = self.reordered = self.restarts = self.restarts_by_connection = 0
         self.gaps_before: list[tuple[int, int]] = []
@@ -45,7 +45,7 @@ class Sequence:
             self.restarts_by_connection += self._reconnected
             self.past += len(self.held)
             self.gaps_before += self.missing()
-            self.held, self.start = Ranges(), seq
+            self.held, self.start = RangeSet(), seq
             self._beginnings.clear()
         elif seq in self.held:
             self._reconnected = False
@@ -82,9 +82,9 @@ class Sequence:
         # Over a new connection nothing comes late, so there any fall to a beginning is a new sequence.
         return self.held.last - seq > (0 if self._reconnected else SPARE)
 
-    def missing(self, after: int | None = None) -> Ranges:
+    def missing(self, after: int | None = None) -> RangeSet:
         """Return the numbers that have not come: from behind ``after``, or from the first that came, to the last."""
         if self.start is None:
-            return Ranges()
+            return RangeSet()
         begin = self.start if after is None else max(self.start, after + 1)
-        return Ranges([(begin, self.held.last)]) - self.held
+        return RangeSet([(begin, self.held.last)]) - self.held

@@ -26,7 +26,7 @@ ROWS_PER_OCTAVE = 2
 MarkKind = Literal["start", "rate", "pause", "resume", "drop", "join", "reconnect", "leave", "end"]
 
 
-class Slot(msgspec.Struct, frozen=True, kw_only=True):
+class TimeSlot(msgspec.Struct, frozen=True, kw_only=True):
     """What all clients received within one slot of time, by the clients' own stamps (corrected by clock offset).
 
     ``latency`` is from the due time, ``transit`` from the send time, each as ``[p50, p99, max]`` in nanoseconds; null
@@ -63,7 +63,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     to_us: int | None
 
 
-class Lane(msgspec.Struct, frozen=True, kw_only=True):
+class ClientLane(msgspec.Struct, frozen=True, kw_only=True):
     """One client over time. ``stride`` n means that every n-th block of a session is in ``bars``, by block number.
 
     ``worst`` is the longest latency (transit where nothing is due) in nanoseconds per slot, in the order of
@@ -77,7 +77,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     worst: list[int | None]
 
 
-class Mark(msgspec.Struct, frozen=True, kw_only=True, order=True):
+class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """Something that happened at one moment: a change of pace, a control, a client that came, went or came back."""
 
     at_us: int
@@ -98,9 +98,9 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     start_us: int | None
     end_us: int | None
     step_us: int
-    slots: list[Slot]
-    lanes: list[Lane]
-    marks: list[Mark]
+    slots: list[TimeSlot]
+    lanes: list[ClientLane]
+    marks: list[TimelineEvent]
 
 
 def heat_row(duration_ns: int) -> int:

@@ -16,7 +16,7 @@ from services.contract.scalars import (
     Count,
     Digest,
     Integer,
-    Mark,
+    LineDigest,
     Name,
     Positive,
     Rate,
@@ -76,9 +76,9 @@ class Subscribe(Frame, tag="subscribe", frozen=True, kw_only=True):
 
     client: Name
     session: Count = 0
-    instance: Mark = ""
+    instance: LineDigest = ""
     block_size: Count = 0
-    boot: Mark = ""
+    boot: LineDigest = ""
     after: Count = 0
     run: RunOrNone = ""
     observe: bool = False

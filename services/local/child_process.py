@@ -15,7 +15,7 @@ MOST_LINE_BYTES = 1024 * 1024
 """A longer line is handed out in parts."""
 
 
-class Child:
+class ChildProcess:
     """A process with a pipe that only the supervisor holds the write end of; see `services.runtime.parent_pipe`."""
 
     def __init__(self, process: asyncio.subprocess.Process, parent_end: int) -> None:
@@ -49,7 +49,7 @@ class Child:
             yield rest.decode(errors="replace")
 
 
-async def start(arguments: Sequence[str], environment: dict[str, str], *, in_place: bool = False) -> Child:
+async def start(arguments: Sequence[str], environment: dict[str, str], *, in_place: bool = False) -> ChildProcess:
     """Start a Python program as a child.
 
     Args:
@@ -83,4 +83,4 @@ async def start(arguments: Sequence[str], environment: dict[str, str], *, in_pla
         raise
     finally:
         os.close(child_end)
-    return Child(process, parent_end)
+    return ChildProcess(process, parent_end)

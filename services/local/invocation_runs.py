@@ -34,7 +34,7 @@ def event_of(line: str) -> tuple[str, str | None]:
     return said["event"], run if isinstance(run, str) and re.match(RUN_PATTERN, run) else None
 
 
-class Runs:
+class InvocationRuns:
     """The runs of this invocation, the first one first.
 
     Args:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 from services.local import child_process
-from services.local.child_process import Child
+from services.local.child_process import ChildProcess
 
 EXIT_BAD_SETTINGS = 104
 SHOW_CURSOR = "\x1b[?25h"
@@ -21,7 +21,7 @@ _MOST_TOLD = 100
 Show = Callable[[str], None]
 
 
-class Service:
+class SupervisedService:
     """A service that runs until it is stopped, or until the operator has something to mend.
 
     Args:
@@ -38,7 +38,7 @@ class Service:
         self.name, self._module, self._environment, self._write = name, module, environment, write
         self._show = show or self.tell
         self._has_terminal = show is None
-        self._child: Child | None = None
+        self._child: ChildProcess | None = None
         self._notes: deque[str] = deque(maxlen=_MOST_TOLD)
         self._stopping = False
 

@@ -17,7 +17,7 @@ LOOK_SECONDS = 0.5
 """How often it is looked whether the reader is still there, when there is nothing to write."""
 
 
-class Output:
+class StdoutWriter:
     """Takes lines from any thread and writes them in their order.
 
     Args:

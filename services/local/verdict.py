@@ -13,7 +13,7 @@ import msgspec
 from services.contract import summary
 from services.contract.summary import EXIT_ABORTED, EXIT_BAD_SETTINGS, EXIT_CODES
 from services.local import child_process
-from services.local.invocation_runs import Runs
+from services.local.invocation_runs import InvocationRuns
 
 OPEN_SECONDS = 60.0
 """A run that is not even opened after this long is not waited for any more."""
@@ -22,7 +22,7 @@ AGAIN_SECONDS = 0.5
 _CODES = {*EXIT_CODES.values(), EXIT_BAD_SETTINGS, EXIT_ABORTED}
 
 
-async def verdicts(environment: dict[str, str], runs: Runs, count: int, say: Callable[[str], None]) -> int:
+async def verdicts(environment: dict[str, str], runs: InvocationRuns, count: int, say: Callable[[str], None]) -> int:
     """Wait for the verdict of every run, the first one first; return the first exit code that is not 0.
 
     Args:
@@ -45,7 +45,7 @@ async def verdicts(environment: dict[str, str], runs: Runs, count: int, say: Cal
             return worst
 
 
-def stopped(volumes: Path, runs: Runs, count: int) -> int:
+def stopped(volumes: Path, runs: InvocationRuns, count: int) -> int:
     """Return the exit code of an invocation that the operator stopped, once all of its processes have ended.
 
     A run may end by that, as one of an external feed without an end does: then its verdict has been shown and counts.

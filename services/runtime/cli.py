@@ -9,7 +9,7 @@ from typing import Any, NoReturn, Protocol, TypeAlias
 
 from services.contract.summary import EXIT_BAD_SETTINGS
 
-Run: TypeAlias = Callable[[argparse.Namespace, Mapping[str, str]], int]
+RunCommand: TypeAlias = Callable[[argparse.Namespace, Mapping[str, str]], int]
 """Does what was asked, in an environment; returns the exit code.
 
 Raises OperatorError for what the operator has to mend: it is told, and is exit code 104.
@@ -49,7 +49,7 @@ def parser(program: str, does: str, exits: str) -> tuple[Parser, Commands]:
 
 
 def add(
-    commands: Commands, program: str, name: str, does: str, run: Run, examples: Mapping[str, str], exits: str
+    commands: Commands, program: str, name: str, does: str, run: RunCommand, examples: Mapping[str, str], exits: str
 ) -> Parser:
     """Add a command; return its parser, which still needs its arguments.
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from services.runtime.jsonlogs import Sparingly
+from services.runtime.jsonlogs import RateLimitedLog
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
     def __init__(self, selector: selectors.BaseSelector) -> None:
         super().__init__(selector)
-        self._sparingly = Sparingly(_SAID_SECONDS)
+        self._sparingly = RateLimitedLog(_SAID_SECONDS)
 
     def _accept_connection(self, protocol_factory: Any, sock: Any, *arguments: Any, **options: Any) -> None:
         # Of asyncio; without it every connection that waits would be accepted at once, and nothing else would change.

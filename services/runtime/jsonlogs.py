@@ -40,7 +40,7 @@ _MOST_KINDS = 100
 """Kinds of an event that are told apart, so that they need bounded memory."""
 
 
-class Sparingly:
+class RateLimitedLog:
     """Lets an event that repeats be logged once a second at most, however many meet it."""
 
     def __init__(self, seconds: float = 1.0) -> None:
@@ -57,7 +57,7 @@ class Sparingly:
         return True
 
 
-class Once:
+class LogOnce:
     """Lets what is wrong with a thing be logged once, for as many things as are remembered."""
 
     def __init__(self, most: int = 1000) -> None:
@@ -72,7 +72,7 @@ class Once:
         return True
 
 
-class Complaints:
+class ErrorLog:
     """Says what went wrong with the files, each kind of trouble with each run once."""
 
     def __init__(self, log: logging.Logger) -> None:

@@ -25,7 +25,7 @@ END_SECONDS = 8.0
 _MOST_BYTES = 64 * 1024
 
 
-class Lifeline:
+class ParentPipe:
     """The read end of the pipe, watched by a thread, which needs no event loop that still turns.
 
     Args:
@@ -60,7 +60,7 @@ class Lifeline:
 
 
 @functools.cache
-def attached() -> Lifeline | None:
+def attached() -> ParentPipe | None:
     """Return the pipe from this process's parent, watched from now on; None when the parent gave none."""
     text = os.environ.pop(VARIABLE, "")
     try:
@@ -68,7 +68,7 @@ def attached() -> Lifeline | None:
         is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
     except (ValueError, OverflowError, OSError):
         return None
-    return Lifeline(descriptor, end_with_parent) if is_pipe else None
+    return ParentPipe(descriptor, end_with_parent) if is_pipe else None
 
 
 def end_with_parent() -> None:

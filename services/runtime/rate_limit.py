@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Allowance:
+class TokenBucket:
     """A token bucket that begins full. Times are monotonic seconds, passed in."""
 
     __slots__ = ("_at", "_burst", "_left", "_per_second")

@@ -14,11 +14,11 @@ _PIECE = 256 * 1024
 _NO_FILE = frozenset({errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENODEV, errno.EISDIR, errno.ENOTDIR})
 
 
-class InTheWay(OSError):
+class NotARegularFile(OSError):
     """What has a file's name is not a file that this process can read: a link, a pipe, a folder, another user's."""
 
 
-class Line(NamedTuple):
+class FileLine(NamedTuple):
     """A line of a file.
 
     Attributes:
@@ -36,7 +36,7 @@ class Line(NamedTuple):
 
 def in_the_way(problem: OSError) -> bool:
     """Tell whether an error says that something else than a file of ours has its name."""
-    return isinstance(problem, InTheWay) or problem.errno in _NO_FILE
+    return isinstance(problem, NotARegularFile) or problem.errno in _NO_FILE
 
 
 def open_regular(path: str | Path) -> BinaryIO:
@@ -50,15 +50,15 @@ def open_regular(path: str | Path) -> BinaryIO:
         descriptor = os.open(path, _FLAGS)
     except OSError as problem:
         if in_the_way(problem):
-            raise InTheWay(problem.errno, problem.strerror, str(path)) from problem
+            raise NotARegularFile(problem.errno, problem.strerror, str(path)) from problem
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise InTheWay(errno.EINVAL, "not a regular file", str(path))
+        raise NotARegularFile(errno.EINVAL, "not a regular file", str(path))
     return open(descriptor, "rb", buffering=_PIECE)
 
 
-def lines(file: BinaryIO, most: int, limit: int) -> Iterator[Line]:
+def lines(file: BinaryIO, most: int, limit: int) -> Iterator[FileLine]:
     """Yield the lines of a file from where it stands.
 
     Args:
@@ -69,7 +69,7 @@ def lines(file: BinaryIO, most: int, limit: int) -> Iterator[Line]:
     at = file.tell()
     end = at + limit
     while at < end and (data := file.readline(min(most, end - at))):
-        line = Line(at, len(data), data, ended=data.endswith(b"\n"))
+        line = FileLine(at, len(data), data, ended=data.endswith(b"\n"))
         if not line.ended and len(data) == most:
             del data
             line = _skipped(file, line, end)
@@ -77,9 +77,9 @@ def lines(file: BinaryIO, most: int, limit: int) -> Iterator[Line]:
         at += line.size
 
 
-def _skipped(file: BinaryIO, line: Line, end: int) -> Line:
+def _skipped(file: BinaryIO, line: FileLine, end: int) -> FileLine:
     """Pass over the rest of a line that is too long."""
     size, ended = line.size, False
     while not ended and line.at + size < end and (piece := file.readline(min(_PIECE, end - line.at - size))):
         size, ended = size + len(piece), piece.endswith(b"\n")
-    return Line(line.at, size, None, ended)
+    return FileLine(line.at, size, None, ended)

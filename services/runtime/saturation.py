@@ -30,7 +30,7 @@ _SHARED_NS = 10_000_000
 _CGROUPS = "/sys/fs/cgroup"
 
 
-class Reading(NamedTuple):
+class SaturationReading(NamedTuple):
     """What is known of some stretch of time, in nanoseconds; null is what is not known.
 
     ``loop_lag_p99_ns`` and ``loop_lag_max_ns`` are of a timer that should go off every 100 ms: how late it was.
@@ -57,7 +57,7 @@ def file_text(path: str) -> str | None:
         return None
 
 
-class Strain:
+class SaturationMonitor:
     """One process's strain, from its start on; see `window` for a part of that time."""
 
     def __init__(
@@ -81,12 +81,12 @@ class Strain:
         """Note how late a timer went off."""
         self._lags.record([max(late_ns, 0)])
 
-    def window(self) -> Window:
+    def window(self) -> SaturationWindow:
         """Return a window that begins now."""
-        return Window(self)
+        return SaturationWindow(self)
 
     def mark(self) -> _Mark:
-        """Return where things stand; for `Window`. May run in a thread beside `tick`."""
+        """Return where things stand; for `SaturationWindow`. May run in a thread beside `tick`."""
         now_ns, marked = self._now_ns(), self._marked
         if marked is None or now_ns - marked.at_ns > _SHARED_NS:
             throttled = throttled_ns(self._read)
@@ -94,10 +94,10 @@ class Strain:
         return marked
 
 
-class Window:
+class SaturationWindow:
     """A stretch of time whose end is open. `begin` lets it begin anew."""
 
-    def __init__(self, strain: Strain) -> None:
+    def __init__(self, strain: SaturationMonitor) -> None:
         self._strain = strain
         self.begin()
 
@@ -105,12 +105,12 @@ class Window:
         """Forget what was before."""
         self._began = self._strain.mark()
 
-    def reading(self) -> Reading:
+    def reading(self) -> SaturationReading:
         """Return what is known from the beginning until now."""
         began, now = self._began, self._strain.mark()
         lags = now.lags.since(began.lags)
         known = began.throttled_ns is not None and now.throttled_ns is not None
-        return Reading(
+        return SaturationReading(
             loop_lag_p99_ns=_p99(lags),
             loop_lag_max_ns=lags.max,
             cpu_ns=now.cpu_ns - began.cpu_ns,

@@ -23,7 +23,7 @@ class _WebSocketFrame(Protocol):
     def fin(self) -> bool: ...
 
 
-class Stamps:
+class ArrivalTimes:
     """The arrival times of the messages that have not been taken yet, oldest first."""
 
     __slots__ = ("_clock", "_waiting", "now_ns")

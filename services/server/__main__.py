@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.set_defaults(command=_serve)
     preview.add(commands)
     chosen = parser.parse_args(arguments)
-    run: cli.Run = chosen.command
+    run: cli.RunCommand = chosen.command
     try:
         return run(chosen, os.environ)
     except OperatorError as problem:

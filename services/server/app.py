@@ -19,20 +19,20 @@ from services.runtime import eventloop, heartbeat
 from services.runtime.clock import Clock, boot_id
 from services.runtime.control import token
 from services.runtime.files import forget_old_runs, probe
-from services.runtime.jsonlogs import Sparingly
-from services.runtime.saturation import Strain
+from services.runtime.jsonlogs import RateLimitedLog
+from services.runtime.saturation import SaturationMonitor
 from services.server.connections.admission import Admission
 from services.server.connections.connection import WRITE_LIMIT, FeedConnection, connection_of
-from services.server.connections.connection_handler import Conversation
+from services.server.connections.connection_handler import ConnectionHandler
 from services.server.connections.control import may_control
 from services.server.connections.listen_sockets import BACKLOG, bound, listen
-from services.server.feed.generator import Feed
+from services.server.feed.generator import FeedGenerator
 from services.server.metrics import CONTENT_TYPE, ServerMetrics
 from services.server.runs import expected_clients, other_servers
-from services.server.runs.expected_clients import Expected
-from services.server.runs.other_servers import Look
-from services.server.runs.run_lifecycle import Lifecycle
-from services.server.runs.run_store import Runs
+from services.server.runs.expected_clients import ExpectedClients
+from services.server.runs.other_servers import FolderLook
+from services.server.runs.run_lifecycle import RunLifecycle
+from services.server.runs.run_store import RunStore
 from services.server.settings import ServerSettings
 from services.server.stream import Stream
 
@@ -52,7 +52,7 @@ _COUNT_SECONDS = 0.3
 """Between two questions how many containers of clients have been started, while a run waits for them."""
 
 
-class App:
+class ServerApp:
     """Everything that lives as long as the process.
 
     Args:
@@ -65,25 +65,27 @@ class App:
         UnwritableFolder: the folder of the ledgers refuses.
     """
 
-    def __init__(self, settings: ServerSettings, feed: Feed | None = None, seen: Look | None = None) -> None:
+    def __init__(
+        self, settings: ServerSettings, feed: FeedGenerator | None = None, seen: FolderLook | None = None
+    ) -> None:
         self.settings = settings
         self.clock = Clock()
         self.root = settings.volumes / "ledger"
-        feed = feed or Feed(settings.schema, settings.locale, settings.seed)
-        self.strain = Strain()
+        feed = feed or FeedGenerator(settings.schema, settings.locale, settings.seed)
+        self.strain = SaturationMonitor()
         instance = uuid.uuid4().hex[:12]
-        self.runs = Runs(self.root, feed, settings, self.clock, self.strain, boot=boot_id(), instance=instance)
+        self.runs = RunStore(self.root, feed, settings, self.clock, self.strain, boot=boot_id(), instance=instance)
         self.played = 1
         probe(self.root)
         self.stream = Stream(self.runs.begin(seen), self.clock)
-        self.expected = Expected(settings.client_service, settings.connections)
-        self.lifecycle = Lifecycle(self.stream.run, asyncio.get_running_loop().time(), self.expected)
+        self.expected = ExpectedClients(settings.client_service, settings.connections)
+        self.lifecycle = RunLifecycle(self.stream.run, asyncio.get_running_loop().time(), self.expected)
         self.admission = Admission(self.stream)
         self.metrics = ServerMetrics(self.stream)
-        self.conversations: set[Conversation] = set()
+        self.conversations: set[ConnectionHandler] = set()
         self.token = settings.control_token
         self.draining = False
-        self._tidying = Sparingly(60)
+        self._tidying = RateLimitedLog(60)
         # One class for all sockets, which counts the connections of all.
         self._connections = connection_of(self.clock, self.stream.refusals, settings.send_seconds)
 
@@ -115,7 +117,7 @@ class App:
             raise TypeError(f"connections are made by listen(), not {type(connection)}")
         connection.operator = may_control(connection.authority(), self.token, local=connection.local)
         connection.forget_handshake()
-        conversation = Conversation(connection, self.stream, self.admission)
+        conversation = ConnectionHandler(connection, self.stream, self.admission)
         self.conversations.add(conversation)
         try:
             await conversation.run()
@@ -220,7 +222,7 @@ class App:
         self.played += 1
         self.stream.begin(run)
         eventloop.look_at_all()
-        self.lifecycle = Lifecycle(run, asyncio.get_running_loop().time(), self.expected)
+        self.lifecycle = RunLifecycle(run, asyncio.get_running_loop().time(), self.expected)
         for conversation in self.conversations:
             conversation.welcome()
 
@@ -260,13 +262,13 @@ async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
         OperatorError: the address, the port or the folder cannot be used, or another server plays in the folder.
     """
     with bound(settings.host, settings.port) as sockets:
-        feed = Feed(settings.schema, settings.locale, settings.seed)
+        feed = FeedGenerator(settings.schema, settings.locale, settings.seed)
         try:
             seen = await asyncio.to_thread(other_servers.watch, settings.volumes / "ledger", stop.is_set)
-        except other_servers.Stopped:
+        except other_servers.StoppedWhileWatching:
             return 0
         listen(sockets, settings.port)
-        app = App(settings, feed, seen)
+        app = ServerApp(settings, feed, seen)
         servers = [await app.accept(listener) for listener in sockets]
         with eventloop.settled(), token.handed_on(app.root, settings.control_token) as app.token:
             log.info("listening", extra={"host": settings.host, "port": settings.port, "run": app.stream.run.name})
@@ -277,7 +279,7 @@ async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
     return 0
 
 
-async def _serve(app: App, servers: Sequence[Server], stop: asyncio.Event) -> None:
+async def _serve(app: ServerApp, servers: Sequence[Server], stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(work)

@@ -9,9 +9,9 @@ import asyncio
 import math
 
 from services.runtime.clock import Clock
-from services.server.connections.refusals import Refusals
-from services.server.connections.subscription import Session
-from services.server.feed.batch_cache import Batches
+from services.server.connections.refusals import RefusalCounter
+from services.server.connections.subscription import Subscription
+from services.server.feed.batch_cache import BatchCache
 from services.server.runs.run import Run
 
 _IDLE_SECONDS = 1.0
@@ -30,8 +30,8 @@ class Stream:
         self._clock = clock
         self._wake = asyncio.Event()
         self._turn_at = 0.0
-        self._called: set[Session] = set()
-        self.refusals = Refusals()
+        self._called: set[Subscription] = set()
+        self.refusals = RefusalCounter()
         self.delivered = 0
         self.sent_bytes = 0
         self.begin(run)
@@ -39,10 +39,10 @@ class Stream:
     def begin(self, run: Run) -> None:
         """Turn to a run. Sessions of the one before are forgotten: their clients subscribe again."""
         self.run = run
-        self.sessions: dict[str, Session] = {}
-        self.observers: list[Session] = []
+        self.sessions: dict[str, Subscription] = {}
+        self.observers: list[Subscription] = []
         self._called.clear()
-        self._batches = Batches(run.feed)
+        self._batches = BatchCache(run.feed)
         self._frontier = run.head()
         run.on_change = self.wake
         self.wake()
@@ -52,7 +52,7 @@ class Stream:
         self._turn_at = 0.0
         self._wake.set()
 
-    def call(self, session: Session) -> None:
+    def call(self, session: Subscription) -> None:
         """Look again now at this one alone: a turn for each that comes or catches up is too much with thousands."""
         self._called.add(session)
         self._wake.set()
@@ -109,7 +109,7 @@ class Stream:
             return _IDLE_SECONDS / 2
         return min(max((next_us - now_us) / 1_000_000, _LEAST_REST_SECONDS), _IDLE_SECONDS / 2)
 
-    def _serve(self, session: Session, head: int, now: float) -> bool:
+    def _serve(self, session: Subscription, head: int, now: float) -> bool:
         """Send to one session; return whether it could take more at once."""
         for _ in range(_BATCHES_A_TURN):
             if session.cursor > head or not session.ready:

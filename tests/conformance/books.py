@@ -69,7 +69,7 @@ class Books:
     def serve(self, ms: int, instance: str = SERVER) -> None:
         """Begin the ledger of a server process."""
         self._servers.append((self.at_us(ms), instance))
-        opening = ledger.Open(
+        opening = ledger.OpenEntry(
             at="", run=self.run, instance=instance, boot=BOOT, software="example/1", feed="example-42", seed=42,
             schema="example", locale="en_US", faker="40.54.0", pool=7, total=self.total, rate=self.rate,
             clients=self._clients, plan=self._plan,
@@ -85,12 +85,12 @@ class Books:
     ) -> None:
         """Begin a schedule, or a pause."""
         self._paces.append((first, self.at_us(ms), rate))
-        entry = ledger.Pace(at="", first=first, due_us=self.at_us(ms), rate=rate, stage=stage)
+        entry = ledger.PaceEntry(at="", first=first, due_us=self.at_us(ms), rate=rate, stage=stage)
         self.enter(ms if at is None else at, entry)
 
     def control(self, ms: float, wish: str, **fields: Any) -> None:
         """Enter an operator's wish."""
-        self.enter(ms, ledger.Control(at="", wish=wish, peer="127.0.0.1", via="console", **fields))
+        self.enter(ms, ledger.ControlEntry(at="", wish=wish, peer="127.0.0.1", via="console", **fields))
 
     def due_us(self, seq: int) -> int:
         """Return when a record is due: without a schedule when it is sent."""
@@ -99,7 +99,7 @@ class Books:
 
     def end(self, ms: float | None = None, **changes: Any) -> None:
         """End the run, by default shortly after its last record was due."""
-        entry = ledger.End(
+        entry = ledger.EndEntry(
             at="", last=self.total, count=self.total, reason="complete",
             late_p99_ns=800_000 if self.rate else None, late_max_ns=900_000 if self.rate else None,
         )  # fmt: skip
@@ -149,20 +149,20 @@ class Session:
         books = self.books
         books.fence += 1
         self.fence, self._opened_at = books.fence, ms
-        entry = ledger.Subscribe(
+        entry = ledger.SubscribeEntry(
             at="", client=self.client, session=self.number, instance=f"{self.client}.{self.number}", fence=self.fence,
             first=after + 1, block_size=self.size,
         )  # fmt: skip
         books.enter(ms, entry)
         through = books.total if through is None else through
-        books.enter(max(ms, 981), ledger.Sent(at="", client=self.client, fence=self.fence, through=through))
+        books.enter(max(ms, 981), ledger.SentEntry(at="", client=self.client, fence=self.fence, through=through))
 
     def _begin(self) -> None:
         self._segment += 1
         self._lines = self.files[
             f"logs/{self.books.run}/{self.client}/{blocklog.file_name(self.number, self._segment)}"
         ] = []
-        opening = blocklog.Open(
+        opening = blocklog.OpenLine(
             run=self.books.run, client=self.client, session=self.number, segment=self._segment,
             instance=f"{self.client}.{self.number}", fence=self.fence, block_size=self.size, fsync="block",
             after=self.after, boot="c0ffee00" if self._own_boot else BOOT, host="example", software="example/1",
@@ -171,7 +171,7 @@ class Session:
         self._torn = []
         self._put(opening)
 
-    def _put(self, entry: blocklog.Entry) -> None:
+    def _put(self, entry: blocklog.LogLine) -> None:
         line, self._prev = blocklog.codec.encode(entry, self._prev)
         self._lines.append(line)
 
@@ -181,7 +181,7 @@ class Session:
         self._block, self._highest = block.block, max(self._highest, block.last)
         self._put(block)
         if receipted:
-            entry = ledger.Receipt(
+            entry = ledger.ReceiptEntry(
                 at="", client=self.client, session=self.number, fence=self.fence, block=block.block, first=block.first,
                 last=block.last, count=block.count, missing=block.missing, digest=block.digest, match=True,
             )  # fmt: skip
@@ -220,16 +220,16 @@ class Session:
         record = msgspec.Raw(self.books.feed(seq))
         return blocklog.Message(seq, utc_text(arrived_us), late_us * 1000, sent_us * 1000, record)
 
-    def rotate(self, reason: blocklog.EndReason = "rotated") -> None:
+    def rotate(self, reason: blocklog.FileEndReason = "rotated") -> None:
         """Close the file and go on in the next one."""
         self.end(reason)
         self._begin()
 
-    def end(self, reason: blocklog.EndReason = "finished", **changes: Any) -> None:
+    def end(self, reason: blocklog.FileEndReason = "finished", **changes: Any) -> None:
         """Close the file well."""
         text = b"".join(self._lines)
         blocks = [entry for _, entry in map(blocklog.codec.decode, self._lines) if isinstance(entry, blocklog.Block)]
-        entry = blocklog.End(
+        entry = blocklog.EndLine(
             reason=reason, block_count=len(blocks), message_count=sum(block.count for block in blocks),
             byte_count=len(text), sha256=hashlib.sha256(text).hexdigest(),
         )  # fmt: skip
@@ -238,7 +238,7 @@ class Session:
     def leave(self, ms: float, cause: ledger.Cause, sent: int | None = None) -> None:
         """Let the server enter that this subscription is over."""
         sent = self._highest if sent is None else sent
-        entry = ledger.Leave(
+        entry = ledger.LeaveEntry(
             at="", client=self.client, fence=self.fence, sent=sent, receipted=self._highest, cause=cause
         )
         self.books.enter(ms, entry)

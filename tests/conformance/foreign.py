@@ -16,9 +16,9 @@ _OPENED_US = utc_us("2026-11-22T07:30:00Z")
 _STEP_US = 10_000
 
 
-def _messages(seqs: Sequence[int | None]) -> list[external_blocklog.HeardMessage]:
+def _messages(seqs: Sequence[int | None]) -> list[external_blocklog.ExternalMessage]:
     return [
-        external_blocklog.HeardMessage(
+        external_blocklog.ExternalMessage(
             seq, utc_text(_OPENED_US + place * _STEP_US + 2_500 + 30 * (place % 4)),
             2_500_000 + 30_000 * (place % 4) if seq is not None else None,
             msgspec.Raw(b'{"text":"tick %d"}' % place if seq is None else b'{"seq":%d,"ts":%d}' % (seq, place)),
@@ -31,10 +31,12 @@ def _log(client: str, *blocks: tuple[Sequence[int | None], dict[str, int]]) -> F
     """Return the file of a client that received these blocks, with what each says of its messages."""
     writer, numbered = Writer(external_blocklog.codec), any(seq is not None for seqs, _ in blocks for seq in seqs)
     writer.put(
-        external_blocklog.Open(
+        external_blocklog.ExternalOpenLine(
             run=RUN, client=client, session=1, segment=1, instance=f"{client}.1", fence=0, block_size=3, fsync="block",
             after=0, boot=BOOT, host="example", software="example/1", opened_at=utc_text(_OPENED_US),
-            foreign=external_blocklog.Feed(url="wss://feed.example/stream", seq="$.seq" if numbered else None),
+            foreign=external_blocklog.FeedDescription(
+                url="wss://feed.example/stream", seq="$.seq" if numbered else None
+            ),
             until=utc_text(_OPENED_US + 1_000_000),
         )
     )  # fmt: skip
@@ -45,7 +47,7 @@ def _log(client: str, *blocks: tuple[Sequence[int | None], dict[str, int]]) -> F
         at, highest = at + len(seqs), max([highest, *(seq for seq in seqs if seq is not None)])
     text = b"".join(writer.lines)
     writer.put(
-        blocklog.End(
+        blocklog.EndLine(
             reason="finished", block_count=len(blocks), message_count=len(every), byte_count=len(text),
             sha256=hashlib.sha256(text).hexdigest(),
         )
@@ -56,15 +58,15 @@ def _log(client: str, *blocks: tuple[Sequence[int | None], dict[str, int]]) -> F
 def _block(
     client: str,
     number: int,
-    messages: Sequence[external_blocklog.HeardMessage],
+    messages: Sequence[external_blocklog.ExternalMessage],
     place: int,
     highest: int,
     said: dict[str, int],
-) -> external_blocklog.HeardBlock:
+) -> external_blocklog.ExternalBlock:
     seqs = [seq for message in messages if (seq := message.number) is not None]
     came = range(highest + 1 if highest else min(seqs, default=1), max(seqs, default=0) + 1)
     stamps = [utc_us(message.received_at) for message in messages]
-    made = external_blocklog.HeardBlock(
+    made = external_blocklog.ExternalBlock(
         run=RUN, client=client, session=1, block=number, heard=(place, place + len(messages) - 1),
         first=min(seqs, default=None), last=max(seqs, default=None), count=len(messages),
         missing=[*spans(set(came) - set(seqs))], closed_by="count", started_at=messages[0].received_at,

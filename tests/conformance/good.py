@@ -165,7 +165,7 @@ def observer() -> Files:
     """Somebody watched: an observer has no log and answers for nothing."""
     books = Books()
     all_of(Session(books))
-    watching = ledger.Subscribe(
+    watching = ledger.SubscribeEntry(
         at="", client="watcher", session=0, instance="", fence=2, first=1, block_size=0, observe=True
     )
     books.enter(300, watching)

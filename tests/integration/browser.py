@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from services.collector.publish.web import control
-from services.collector.publish.web.events import Board
-from services.collector.publish.web.prometheus import Effort
-from services.collector.publish.web.self_metrics import Meter
-from services.collector.publish.web.server import Page as Server
+from services.collector.publish.web.events import SnapshotBoard
+from services.collector.publish.web.prometheus import CollectorEffort
+from services.collector.publish.web.self_metrics import SelfMeter
+from services.collector.publish.web.server import PageServer as Server
 from services.collector.verdict.snapshot import Snapshot
 from services.contract import wire
-from services.runtime.control.commands import Unreachable
+from services.runtime.control.commands import ServerUnreachable
 from tests.poll import poll_until
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -50,7 +50,7 @@ def browsing() -> Iterator[Browser]:
 
 
 async def _nobody(_wish: wire.Control) -> wire.Controlled:
-    raise Unreachable(WHY)
+    raise ServerUnreachable(WHY)
 
 
 class Served:
@@ -62,7 +62,7 @@ class Served:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     async def _serve(self) -> None:
-        self._loop, self._board = asyncio.get_running_loop(), Board()
+        self._loop, self._board = asyncio.get_running_loop(), SnapshotBoard()
         self._server = Server("127.0.0.1", self._port, self._board, Path("nowhere"), control.routes(_nobody))
         self.address = self._server.address
         self._put(self._shown)
@@ -71,8 +71,8 @@ class Served:
         await self._stopped
 
     def _put(self, shown: Snapshot | None) -> None:
-        effort, now = Effort(12_345, 9_000_000, time.monotonic()), time.monotonic()
-        self._board.tell(effort, Meter().tiles(effort, 0, 71_000_000, now))
+        effort, now = CollectorEffort(12_345, 9_000_000, time.monotonic()), time.monotonic()
+        self._board.tell(effort, SelfMeter().tiles(effort, 0, 71_000_000, now))
         self._board.show(shown, PLACES)
 
     def _stop(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from services.contract.ledger import Subscribe
+from services.contract.ledger import SubscribeEntry
 from tests.integration.processes import ROOT, environment
 from tests.integration.volumes import Volumes
 from tests.poll import poll_until
@@ -170,7 +170,7 @@ class Stack:
 
         def all_here() -> bool:
             entries = self.volumes.ledger()
-            return len({entry.client for entry in entries if isinstance(entry, Subscribe)}) >= self._scale
+            return len({entry.client for entry in entries if isinstance(entry, SubscribeEntry)}) >= self._scale
 
         poll_until(all_here, f"{self._scale} clients have subscribed", timeout)
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from services.contract.external_blocklog import HeardMessage
+from services.contract.external_blocklog import ExternalMessage
 from services.contract.summary import Summary, decode
 from tests.integration.processes import Process
 from tests.integration.volumes import Volumes
@@ -61,7 +61,7 @@ class Judged(NamedTuple):
     """What clients said and logged, and the summary of it."""
 
     said: list[dict[str, Any]]
-    messages: list[HeardMessage]
+    messages: list[ExternalMessage]
     summary: Summary
 
     @property

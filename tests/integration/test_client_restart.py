@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.contract.blocklog import End, Open
+from services.contract.blocklog import EndLine, OpenLine
 from services.contract.summary import ClientSummary
 from tests.integration.stack import Stack, docker
 from tests.integration.volumes import Volumes, record_of
@@ -67,9 +67,9 @@ def assert_same_books(volumes: Volumes, name: str) -> None:
 def test_a_client_that_was_stopped_has_the_same_books(restarted: Volumes) -> None:
     """Stopped for five seconds in the middle, a client holds every record once: it sealed, and resumed after that."""
     assert_same_books(restarted, "client-2")
-    ends = [entry.reason for entry in restarted.log("client-2") if isinstance(entry, End)]
+    ends = [entry.reason for entry in restarted.log("client-2") if isinstance(entry, EndLine)]
     assert ["shutdown", "finished"] == ends
-    first, second = [entry for entry in restarted.log("client-2") if isinstance(entry, Open)]
+    first, second = [entry for entry in restarted.log("client-2") if isinstance(entry, OpenLine)]
     assert (0, 1, 2) == (first.after, first.session, second.session)
     assert 300 <= second.after
 
@@ -78,8 +78,8 @@ def test_a_client_that_was_killed_has_the_same_books(restarted: Volumes) -> None
     """Killed in the middle, a client resumes after its last durable record, and nothing is lost or logged twice."""
     assert_same_books(restarted, "client-3")
     # The killed session has no last line; only the second was closed well.
-    assert ["finished"] == [entry.reason for entry in restarted.log("client-3") if isinstance(entry, End)]
-    _, second = [entry for entry in restarted.log("client-3") if isinstance(entry, Open)]
+    assert ["finished"] == [entry.reason for entry in restarted.log("client-3") if isinstance(entry, EndLine)]
+    _, second = [entry for entry in restarted.log("client-3") if isinstance(entry, OpenLine)]
     assert (2, True) == (second.session, second.after >= 300)
 
 

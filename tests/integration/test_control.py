@@ -94,12 +94,14 @@ def test_the_page_controls_the_run(stack: Stack) -> None:
     assert 0 == code, text
     entries = stack.volumes.ledger()
     wishes = [
-        (entry.wish, entry.value or entry.client, entry.via) for entry in entries if isinstance(entry, ledger.Control)
+        (entry.wish, entry.value or entry.client, entry.via)
+        for entry in entries
+        if isinstance(entry, ledger.ControlEntry)
     ]
     by_page = [("rate", 500, "page"), ("pause", None, "page"), ("resume", None, "page"), ("drop", "client-2", "page")]
     assert [*by_page, ("rate", 600, "console")] == wishes
-    assert ["dropped"] == [entry.cause for entry in entries if isinstance(entry, ledger.Leave)][:1]
-    came = [entry.client for entry in entries if isinstance(entry, ledger.Subscribe)]
+    assert ["dropped"] == [entry.cause for entry in entries if isinstance(entry, ledger.LeaveEntry)][:1]
+    came = [entry.client for entry in entries if isinstance(entry, ledger.SubscribeEntry)]
     assert {"client-1": 1, "client-2": 2} == {name: came.count(name) for name in set(came)}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.server.feed.generator import Feed
+from services.server.feed.generator import FeedGenerator
 from tests.integration.conftest import CLIENTS, RECORDS, GoodRun, GoodStack
 from tests.integration.processes import play
 from tests.integration.stack import Stack
@@ -17,7 +17,7 @@ BLOCK_SIZES = [10, 25, 50, 100, 250]
 
 def assert_every_record_is_logged(volumes: Volumes, run: str, clients: int, records: int) -> None:
     """Hold a finished run to the whole promise."""
-    feed = Feed("person", "en_US", 42).records(1, records)
+    feed = FeedGenerator("person", "en_US", 42).records(1, records)
     names = [f"client-{number}" for number in range(1, clients + 1)]
     assert names == volumes.clients(run)
     for number, name in enumerate(names):

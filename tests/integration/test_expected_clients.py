@@ -16,12 +16,12 @@ pytestmark = [pytest.mark.containers, pytest.mark.slow]
 
 def expects(stack: Stack) -> list[int]:
     """Return how many clients the ledger says the run waits for."""
-    return [entry.clients for entry in stack.volumes.ledger() if isinstance(entry, ledger.Expect)]
+    return [entry.clients for entry in stack.volumes.ledger() if isinstance(entry, ledger.ExpectEntry)]
 
 
 def started(stack: Stack) -> bool:
     """Tell whether the clock of the run goes."""
-    return any(isinstance(entry, ledger.Pace) for entry in stack.volumes.ledger())
+    return any(isinstance(entry, ledger.PaceEntry) for entry in stack.volumes.ledger())
 
 
 def test_the_clients_that_were_started_are_waited_for(folder: Path, engine: None) -> None:
@@ -32,8 +32,8 @@ def test_the_clients_that_were_started_are_waited_for(folder: Path, engine: None
         assert 0 == code, text
         assert [10] == expects(stack)
         entries = stack.volumes.ledger()
-        pace = next(number for number, entry in enumerate(entries) if isinstance(entry, ledger.Pace))
-        before = {entry.client for entry in entries[:pace] if isinstance(entry, ledger.Subscribe)}
+        pace = next(number for number, entry in enumerate(entries) if isinstance(entry, ledger.PaceEntry))
+        before = {entry.client for entry in entries[:pace] if isinstance(entry, ledger.SubscribeEntry)}
         assert {f"client-{number}.{part}" for number in range(1, 6) for part in (1, 2)} == before
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from services.contract import summary
-from services.contract.ledger import Subscribe
+from services.contract.ledger import SubscribeEntry
 from tests.integration.conftest import CLIENTS, GoodStack
 
 pytestmark = pytest.mark.containers
@@ -30,7 +30,7 @@ def said_by_collector(good_stack: GoodStack) -> list[tuple[datetime, str]]:
 def test_a_line_of_numbers_comes_at_once(good_stack: GoodStack) -> None:
     """Within two seconds of the last client's subscription a line counts all five clients and their messages."""
     entries = good_stack.volumes.ledger(good_stack.run)
-    joined = max(datetime.fromisoformat(entry.at) for entry in entries if isinstance(entry, Subscribe))
+    joined = max(datetime.fromisoformat(entry.at) for entry in entries if isinstance(entry, SubscribeEntry))
     numbers = [(at, text) for at, text in said_by_collector(good_stack) if "msg/s" in text and at >= joined]
     first_at, first = numbers[0]
     assert f"{CLIENTS} clients" in first

@@ -18,5 +18,5 @@ def test_every_way_to_sync_passes(fsync: str, tmp_path: Path) -> None:
     summary = run.volumes.summary()
     assert summary is not None
     assert (2000, 0, 0) == (summary.totals.received, summary.totals.residual, summary.totals.logged_not_receipted)
-    openings = [entry for entry in run.volumes.log("client-1") if isinstance(entry, blocklog.Open)]
+    openings = [entry for entry in run.volumes.log("client-1") if isinstance(entry, blocklog.OpenLine)]
     assert [fsync] == [opening.fsync for opening in openings]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from services.contract import ledger
-from services.contract.blocklog import End
+from services.contract.blocklog import EndLine
 from tests.integration.stack import Stack, docker
 from tests.integration.volumes import Volumes, is_sealed
 from tests.poll import poll_until
@@ -53,7 +53,7 @@ def stopped(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         clients = [f"client-{number}" for number in range(1, CLIENTS + 1)]
         logs = [entry for client in clients for entry in stack.volumes.log(client)]
         found.sealed = tuple(is_sealed(path) for client in clients for path in stack.volumes.files(client))
-        found.reasons = tuple(entry.reason for entry in logs if isinstance(entry, End))
+        found.reasons = tuple(entry.reason for entry in logs if isinstance(entry, EndLine))
         found.entries = tuple(stack.volumes.ledger())
         found.last_words = stack.logs("collector")
         stack.up(clients=CLIENTS)
@@ -77,13 +77,13 @@ def test_ctrl_c_leaves_sealed_logs(stopped: Stopped) -> None:
 
 def test_ctrl_c_leaves_a_ledger_that_tells_all(stopped: Stopped) -> None:
     """Clients go first and say goodbye, then the server pauses the run: the ledger ends with a pause, not an end."""
-    leaves = [entry for entry in stopped.entries if isinstance(entry, ledger.Leave)]
+    leaves = [entry for entry in stopped.entries if isinstance(entry, ledger.LeaveEntry)]
     assert {f"client-{number}": "bye" for number in range(1, CLIENTS + 1)} == {
         leave.client: leave.cause for leave in leaves
     }
-    paces = [entry for entry in stopped.entries if isinstance(entry, ledger.Pace)]
+    paces = [entry for entry in stopped.entries if isinstance(entry, ledger.PaceEntry)]
     assert (300, None) == (paces[0].rate, paces[-1].rate)
-    assert not any(isinstance(entry, ledger.End) for entry in stopped.entries)
+    assert not any(isinstance(entry, ledger.EndEntry) for entry in stopped.entries)
 
 
 def test_ctrl_c_shows_how_far_it_came(stopped: Stopped) -> None:

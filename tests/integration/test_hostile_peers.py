@@ -13,7 +13,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from services.contract import wire
-from services.contract.ledger import Open, Pace
+from services.contract.ledger import OpenEntry, PaceEntry
 from tests.integration.processes import System
 
 
@@ -139,7 +139,9 @@ def test_a_browser_is_refused(system: System) -> None:
 def test_nobody_notices(system: System) -> None:
     """After all of them the server still waits for a real client, whose run is as good as any."""
     entries = system.volumes.ledger()
-    assert all(isinstance(entry, (Open, Pace)) or entry.__struct_config__.tag == "control" for entry in entries)
+    assert all(
+        isinstance(entry, (OpenEntry, PaceEntry)) or entry.__struct_config__.tag == "control" for entry in entries
+    )
     with opened(system) as connection:
         connection.send(wire.encode(wire.Subscribe(client="honest")).decode())
         frame, _ = wire.decode_from_server(connection.recv(timeout=5, decode=False))

@@ -148,7 +148,7 @@ def test_long_texts_and_endless_names_stay_out_of_the_ledger(system: System) -> 
                 asked = fields % number if b"%d" in fields else fields
                 peer.sendall(framed(b'{"type":"subscribe",' + asked + b"}") + framed(b'{"type":"bye"}'))
     poll_until(lambda: "too many subscriptions on one connection" in server.text, "it is refused", MANY_SECONDS)
-    subscribed = [entry.client for entry in system.volumes.ledger() if isinstance(entry, ledger.Subscribe)]
+    subscribed = [entry.client for entry in system.volumes.ledger() if isinstance(entry, ledger.SubscribeEntry)]
 
     assert [f"n{number}" for number in range(10)] == subscribed[:10]
     assert len(subscribed) <= 20

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from services.contract.blocklog import End
+from services.contract.blocklog import EndLine
 from tests.integration.processes import ROOT, LocalRun, environment, free_port
 from tests.integration.volumes import Volumes, is_sealed
 from tests.poll import poll_until
@@ -86,7 +86,7 @@ def test_ctrl_c_seals_and_the_next_start_continues(tmp_path: Path) -> None:
         assert [] == [pid for pid in pids if Path(f"/proc/{pid}").exists()]
         for client in ("client-1", "client-2"):
             assert all(is_sealed(path) for path in run.volumes.files(client))
-            assert ["shutdown"] == [entry.reason for entry in run.volumes.log(client) if isinstance(entry, End)]
+            assert ["shutdown"] == [entry.reason for entry in run.volumes.log(client) if isinstance(entry, EndLine)]
     with LocalRun(tmp_path, **settings) as again:
         assert 0 == again.wait(), again.text
         assert 1 == len(again.volumes.runs())

@@ -20,7 +20,7 @@ from chaos.wire.proxy import Proxy
 from chaos.wire.tcp import TcpProxy
 from services.collector.commands.verify import check
 from services.contract import blocklog, ledger
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 from services.contract.summary import Summary
 from tests.integration.processes import ROOT, Process, Program, System, free_port
 from tests.integration.programs import program
@@ -57,7 +57,7 @@ def node() -> Node:
 
 def ended(volumes: Volumes) -> bool:
     """Tell whether the run is over by its ledger."""
-    return any(isinstance(entry, ledger.End) for entry in volumes.ledger())
+    return any(isinstance(entry, ledger.EndEntry) for entry in volumes.ledger())
 
 
 def is_over(volumes: Volumes) -> None:
@@ -75,7 +75,7 @@ def reaches(volumes: Volumes, client: str, seq: int) -> None:
 def subscriptions(volumes: Volumes, client: str) -> list[int]:
     """Return with which seq each subscription of a client began."""
     entries = volumes.ledger()
-    return [entry.first for entry in entries if isinstance(entry, ledger.Subscribe) and entry.client == client]
+    return [entry.first for entry in entries if isinstance(entry, ledger.SubscribeEntry) and entry.client == client]
 
 
 def summary_of(folder: Path) -> Summary:
@@ -115,7 +115,7 @@ def test_our_server_and_their_clients(tmp_path: Path, node: Node) -> None:
         assert [True] * len(counts) == [
             entry.match
             for entry in system.volumes.ledger()
-            if isinstance(entry, ledger.Receipt) and entry.client == client
+            if isinstance(entry, ledger.ReceiptEntry) and entry.client == client
         ]
 
 
@@ -156,8 +156,8 @@ def test_they_among_themselves(tmp_path: Path, node: Node) -> None:
 
     states = {client.client: client.state for client in closed(volumes).clients}
     assert {"joins": "finished", "leaves": "left", "stays": "finished"} == states
-    assert [Ranges([(1, 2000)])] * 2 == [volumes.held(client) for client in ("stays", "joins")]
-    assert isinstance(end := volumes.log("leaves")[-1], blocklog.End)
+    assert [RangeSet([(1, 2000)])] * 2 == [volumes.held(client) for client in ("stays", "joins")]
+    assert isinstance(end := volumes.log("leaves")[-1], blocklog.EndLine)
     assert "shutdown" == end.reason
 
 
@@ -173,9 +173,9 @@ def test_their_server_pauses_the_run_when_it_is_stopped(tmp_path: Path, node: No
         assert client.code is None
         assert 0 == client.stop()
 
-    *_, pace = [entry for entry in volumes.ledger() if isinstance(entry, ledger.Pace)]
+    *_, pace = [entry for entry in volumes.ledger() if isinstance(entry, ledger.PaceEntry)]
     assert pace.rate is None
-    assert ["draining"] == [entry.cause for entry in volumes.ledger() if isinstance(entry, ledger.Leave)]
+    assert ["draining"] == [entry.cause for entry in volumes.ledger() if isinstance(entry, ledger.LeaveEntry)]
     made = summary_of(tmp_path)
     assert ("INVALID", 0) == (made.verdict, made.totals.residual)
     assert made.headline.startswith("the ledger has no end")
@@ -251,7 +251,7 @@ def test_their_client_sees_what_is_wrong(tmp_path: Path, node: Node) -> None:
 
     for kind in KINDS:
         book = proxy.books[kind]
-        touched = Ranges((one.first, one.last) for one in book.touched)
+        touched = RangeSet((one.first, one.last) for one in book.touched)
         assert (2, 0) == (len(book.touched), found[kind].residual)
         if kind in GONE:
             assert touched.spans() == found[kind].missing_ranges

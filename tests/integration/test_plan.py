@@ -18,9 +18,9 @@ STAGES = [(1, 1, 0.0), (2, 201, 2.0), (3, 1201, 3.0), (4, 1201, 4.0)]
 """Number, first record and beginning of each stage when nothing interrupts."""
 
 
-def paces(volumes: Volumes) -> list[ledger.Pace]:
+def paces(volumes: Volumes) -> list[ledger.PaceEntry]:
     """Return the pace lines of the run."""
-    return [entry for entry in volumes.ledger() if isinstance(entry, ledger.Pace)]
+    return [entry for entry in volumes.ledger() if isinstance(entry, ledger.PaceEntry)]
 
 
 def stages(volumes: Volumes) -> list[tuple[int | None, int, float]]:

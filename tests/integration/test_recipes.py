@@ -15,7 +15,7 @@ from typing import NamedTuple
 import duckdb
 import pytest
 
-from services.contract.ledger import Leave, Receipt, Subscribe
+from services.contract.ledger import LeaveEntry, ReceiptEntry, SubscribeEntry
 from services.contract.scalars import utc_us
 from tests.integration.conftest import CLIENTS, RECORDS, GoodRun
 from tests.integration.processes import ROOT
@@ -133,8 +133,8 @@ def check_closed_well(rows: list[Row], volumes: Volumes) -> None:
 
 def check_came_and_went(rows: list[Row], volumes: Volumes) -> None:
     """Every line of the ledger that says so, by time."""
-    lines = [line for line in volumes.ledger() if isinstance(line, Subscribe | Leave)]
-    told = [(line.at, "leave" if isinstance(line, Leave) else "subscribe", line.client) for line in lines]
+    lines = [line for line in volumes.ledger() if isinstance(line, SubscribeEntry | LeaveEntry)]
+    told = [(line.at, "leave" if isinstance(line, LeaveEntry) else "subscribe", line.client) for line in lines]
 
     assert sorted(told) == [row[:3] for row in rows]
 
@@ -163,7 +163,7 @@ def check_countries(rows: list[Row], volumes: Volumes) -> None:
 def check_receipts(rows: list[Row], volumes: Volumes) -> None:
     """The longest, from the last message of the block to the line in the ledger."""
     ended = {(client, one.session, one.block): one.ended_at for client in NAMES for one in volumes.blocks(client)}
-    receipts = [line for line in volumes.ledger() if isinstance(line, Receipt)]
+    receipts = [line for line in volumes.ledger() if isinstance(line, ReceiptEntry)]
     took = [utc_us(line.at) - utc_us(ended[line.client, line.session, line.block]) for line in receipts]
 
     assert [us / 1e3 for us in sorted(took, reverse=True)[:5]] == [row[3] for row in rows]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.contract.blocklog import End
+from services.contract.blocklog import EndLine
 from tests.integration.conftest import CLIENTS, GoodStack
 from tests.integration.stack import Stack
 from tests.integration.volumes import is_sealed
@@ -46,4 +46,4 @@ def test_five_become_two_and_the_run_passes(folder: Path, engine: None) -> None:
             assert (2400 if client.client in stay else len(seqs)) == len(seqs)
             assert all(is_sealed(path) for path in stack.volumes.files(client.client))
         for name in left:
-            assert ["shutdown"] == [entry.reason for entry in stack.volumes.log(name) if isinstance(entry, End)]
+            assert ["shutdown"] == [entry.reason for entry in stack.volumes.log(name) if isinstance(entry, EndLine)]

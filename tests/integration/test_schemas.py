@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.server.feed.generator import Feed
+from services.server.feed.generator import FeedGenerator
 from tests.integration.processes import ROOT, environment, play
 from tests.integration.stack import Stack
 from tests.integration.volumes import Volumes, record_of
@@ -20,7 +20,7 @@ SETTINGS = {"SCHEMA": EXAMPLE, "LOCALE": "de_DE", "RECORDS": 300, "RATE": 500}
 
 def assert_the_example_was_logged(volumes: Volumes) -> None:
     """Hold what two clients logged to what the file gives in this process."""
-    feed = Feed(str(ROOT / EXAMPLE), "de_DE", 42).records(1, 300)
+    feed = FeedGenerator(str(ROOT / EXAMPLE), "de_DE", 42).records(1, 300)
     for client in ("client-1", "client-2"):
         assert feed == [record_of(message) for message in volumes.messages(client)]
 
@@ -49,7 +49,7 @@ def test_a_preview(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "services.server", "preview", "--count", "3", "--json"]
     environ = environment({**SETTINGS, "VOLUMES": tmp_path})
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=True)
-    shown, expected = json.loads(done.stdout), Feed(str(ROOT / EXAMPLE), "de_DE", 42)
+    shown, expected = json.loads(done.stdout), FeedGenerator(str(ROOT / EXAMPLE), "de_DE", 42)
 
     assert (expected.identity, 512) == (shown["feed"], shown["sizes"]["max"])
     assert [json.loads(record) for record in expected.records(1, 3)] == shown["records"]

@@ -20,9 +20,9 @@ AT_ONCE_SECONDS = 5.0
 """Less than it is watched for, and enough for a process to start on a busy machine."""
 
 
-def ended(system: System) -> list[ledger.End]:
+def ended(system: System) -> list[ledger.EndEntry]:
     """Return the end of the newest run, if it has ended."""
-    return [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.End)]
+    return [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.EndEntry)]
 
 
 def errors(process: Process) -> list[str]:
@@ -47,8 +47,8 @@ def test_a_second_server_is_refused(changed: dict[str, int], tmp_path: Path) -> 
         assert 1 == len(system.volumes.runs())
         assert 1 == len(system.volumes.ledger_files())
         entries = system.volumes.ledger()
-        assert [50] == [entry.rate for entry in entries if isinstance(entry, ledger.Pace)]
-        assert not [entry for entry in entries if isinstance(entry, ledger.End)]
+        assert [50] == [entry.rate for entry in entries if isinstance(entry, ledger.PaceEntry)]
+        assert not [entry for entry in entries if isinstance(entry, ledger.EndEntry)]
 
 
 def test_a_server_whose_run_has_ended_lives_too(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_server_listens_where_it_is_told(host: str | None, others: bool, tmp_p
 
 def late(system: System) -> list[str]:
     """Return the clients that the ledgers call late."""
-    return [entry.client for entry in system.volumes.ledger() if isinstance(entry, ledger.Late)]
+    return [entry.client for entry in system.volumes.ledger() if isinstance(entry, ledger.LateEntry)]
 
 
 def test_a_client_that_comes_just_too_late_is_in_the_ledger(tmp_path: Path) -> None:
@@ -157,7 +157,10 @@ def test_a_client_that_comes_just_too_late_is_in_the_ledger(tmp_path: Path) -> N
         system.server()
         system.client("client-1")
         poll_until(
-            lambda: [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.End)], "it ends", 20, 0.02
+            lambda: [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.EndEntry)],
+            "it ends",
+            20,
+            0.02,
         )
         for _ in range(2):
             with connect(system.url, proxy=None) as feed:
@@ -182,7 +185,10 @@ def test_a_late_client_takes_part_in_the_next_run(tmp_path: Path) -> None:
         system.server()
         system.client("client-1")
         poll_until(
-            lambda: [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.End)], "it ends", 20, 0.02
+            lambda: [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.EndEntry)],
+            "it ends",
+            20,
+            0.02,
         )
         system.client("client-2")
         poll_until(lambda: len(system.volumes.runs()) == 2, "the second run is opened", 20)

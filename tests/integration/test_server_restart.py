@@ -29,7 +29,7 @@ def test_a_restarted_server_goes_on(folder: Path, engine: None) -> None:
         assert [first] == stack.volumes.runs()
         assert_all_is_there(stack, first)
         assert 2 == len(stack.volumes.ledger_files(first))
-        paces = [entry for entry in stack.volumes.ledger(first) if isinstance(entry, ledger.Pace)]
+        paces = [entry for entry in stack.volumes.ledger(first) if isinstance(entry, ledger.PaceEntry)]
         assert [250, None, 250] == [pace.rate for pace in paces]
         before = digests(stack, first)
 

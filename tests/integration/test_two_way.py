@@ -104,7 +104,7 @@ def test_a_receipt_is_recorded(system: System) -> None:
         told = [(answer.block, answer.match) for answer in answers if isinstance(answer, wire.Recorded)]
         assert [(1, True), (2, False), (1, True)] == told
         entries = system.volumes.ledger()
-        recorded = [(entry.block, entry.match) for entry in entries if isinstance(entry, ledger.Receipt)]
+        recorded = [(entry.block, entry.match) for entry in entries if isinstance(entry, ledger.ReceiptEntry)]
         assert [(1, True), (2, False)] == recorded
 
 
@@ -131,7 +131,9 @@ def test_an_operator_controls_the_run(system: System) -> None:
             return isinstance(records, wire.Records) and records.rate == 2000
 
         poll_until(faster, "records come at the new rate", 5)
-        wishes = [(entry.wish, entry.value) for entry in system.volumes.ledger() if isinstance(entry, ledger.Control)]
+        wishes = [
+            (entry.wish, entry.value) for entry in system.volumes.ledger() if isinstance(entry, ledger.ControlEntry)
+        ]
         assert [("pause", None), ("resume", None), ("rate", 2000)] == wishes
 
 
@@ -143,12 +145,12 @@ def test_an_operator_drops_a_client_which_comes_back(system: System) -> None:
         poll_until(lambda: system.volumes.head("client-1"), "it has receipted something", 10)
         operator.control(wire.Control(do="drop", client="client-1"))
 
-        def subscriptions() -> list[ledger.Subscribe]:
-            return [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.Subscribe)]
+        def subscriptions() -> list[ledger.SubscribeEntry]:
+            return [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.SubscribeEntry)]
 
         poll_until(lambda: len(subscriptions()) == 2, "it has subscribed again", 10)
         entries = system.volumes.ledger()
-        assert ["dropped"] == [entry.cause for entry in entries if isinstance(entry, ledger.Leave)]
+        assert ["dropped"] == [entry.cause for entry in entries if isinstance(entry, ledger.LeaveEntry)]
         first, again = subscriptions()
         assert (first.client, first.session, first.instance) == (again.client, again.session, again.instance)
         assert first.fence < again.fence
@@ -166,7 +168,7 @@ def test_an_operator_from_elsewhere_needs_the_token(system: System) -> None:
             assert wire.CLOSE_UNAUTHORIZED == stranger.closed_with()
     with peer(url, "sesame") as holder:
         assert "waiting" == holder.control(wire.Control(do="status")).state
-    assert [] == [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.Control)]
+    assert [] == [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.ControlEntry)]
 
 
 def own_address() -> str:

@@ -10,9 +10,9 @@ import msgspec
 from services.contract import blocklog, external_blocklog
 from services.contract.errors import TornLine
 from services.contract.ledger import Entry as LedgerEntry
-from services.contract.ledger import Receipt
+from services.contract.ledger import ReceiptEntry
 from services.contract.ledger import codec as ledger_codec
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 from services.contract.summary import Summary, decode
 
 
@@ -42,7 +42,7 @@ class Volumes:
         """Return a client's log files, in the order in which they were written."""
         return sorted((self.root / "logs" / (run or self.newest()) / client).glob("*.jsonl"))
 
-    def log(self, client: str, run: str | None = None) -> list[blocklog.Entry]:
+    def log(self, client: str, run: str | None = None) -> list[blocklog.LogLine]:
         """Return all complete lines of a client's log."""
         return [entry for path in self.files(client, run) for entry in entries_of(path)]
 
@@ -54,18 +54,18 @@ class Volumes:
         """Return the messages of a client, in the order in which they were logged."""
         return [message for block in self.blocks(client, run) for message in block.messages]
 
-    def heard(self, client: str, run: str | None = None) -> list[external_blocklog.HeardBlock]:
+    def heard(self, client: str, run: str | None = None) -> list[external_blocklog.ExternalBlock]:
         """Return the blocks of a client of a feed that is not ours."""
         lines = [line for path in self.files(client, run) for line in lines_of(path)]
         return [
             entry
             for _, entry in map(external_blocklog.codec.decode, lines)
-            if isinstance(entry, external_blocklog.HeardBlock)
+            if isinstance(entry, external_blocklog.ExternalBlock)
         ]
 
-    def held(self, client: str, run: str | None = None) -> Ranges:
+    def held(self, client: str, run: str | None = None) -> RangeSet:
         """Return the seqs that a client has logged."""
-        return Ranges((message.seq, message.seq) for message in self.messages(client, run))
+        return RangeSet((message.seq, message.seq) for message in self.messages(client, run))
 
     def ledger_files(self, run: str | None = None) -> list[Path]:
         """Return the files of a run's ledger."""
@@ -83,7 +83,7 @@ class Volumes:
     def head(self, client: str, run: str | None = None) -> int:
         """Return the last seq for which the ledger holds a receipt of a client."""
         entries = self.ledger(run)
-        return max((e.last for e in entries if isinstance(e, Receipt) and e.client == client), default=0)
+        return max((e.last for e in entries if isinstance(e, ReceiptEntry) and e.client == client), default=0)
 
     def summary(self, run: str | None = None) -> Summary | None:
         """Return the summary of a run, None while there is none."""
@@ -106,7 +106,7 @@ def lines_of(path: Path) -> list[bytes]:
     return lines[:-1] if lines and not lines[-1].endswith(b"\n") else lines
 
 
-def entries_of(path: Path) -> list[blocklog.Entry]:
+def entries_of(path: Path) -> list[blocklog.LogLine]:
     """Return the complete lines of one log file, each checked."""
     return [blocklog.codec.decode(line)[1] for line in lines_of(path)]
 
@@ -115,7 +115,7 @@ def is_sealed(path: Path) -> bool:
     """Tell whether a log file ends with an ``end`` line. An empty file was only claimed: nothing is open in it."""
     lines = path.read_bytes().splitlines(keepends=True)
     try:
-        return not lines or isinstance(blocklog.codec.decode(lines[-1])[1], blocklog.End)
+        return not lines or isinstance(blocklog.codec.decode(lines[-1])[1], blocklog.EndLine)
     except TornLine:
         return False
 

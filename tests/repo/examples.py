@@ -40,9 +40,9 @@ def shown_summary() -> bytes:
 def volumes(folder: Path) -> Path:
     """Make a volumes folder that holds what the documents show, and nothing else."""
     _, entry = ledger.codec.decode(ledger_file().splitlines(keepends=True)[0])
-    assert isinstance(entry, ledger.Open)
+    assert isinstance(entry, ledger.OpenEntry)
     _, opening = blocklog.codec.decode(block_log().splitlines(keepends=True)[0])
-    assert isinstance(opening, blocklog.Open)
+    assert isinstance(opening, blocklog.OpenLine)
     files = {
         f"ledger/{entry.run}/{entry.instance}.jsonl": ledger_file(),
         f"logs/{opening.run}/{opening.client}/{blocklog.file_name(opening.session, opening.segment)}": block_log(),

@@ -25,17 +25,17 @@ SUMMARY_PARTS = {
     "missing_by_cause": summary.Causes,
     "faults": summary.Fault,
     "timeline.json": timeline.Timeline,
-    "slots": timeline.Slot,
-    "lanes": timeline.Lane,
+    "slots": timeline.TimeSlot,
+    "lanes": timeline.ClientLane,
     "bars": timeline.Bar,
     "gaps": timeline.Gap,
-    "marks": timeline.Mark,
+    "marks": timeline.TimelineEvent,
 }
 
 DESCRIBED = [
     *(("docs/wire.md", frame.__struct_config__.tag, frame) for frame in FRAMES),
-    *(("docs/block-log.md", kind.__struct_config__.tag, kind) for kind in blocklog.Entry.__args__),
-    ("docs/foreign-feeds.md", "connection", external_blocklog.Connection),
+    *(("docs/block-log.md", kind.__struct_config__.tag, kind) for kind in blocklog.LogLine.__args__),
+    ("docs/foreign-feeds.md", "connection", external_blocklog.ConnectionLine),
     ("docs/block-log.md", "messages", blocklog.Message),
     ("docs/block-log.md", "torn", blocklog.Torn),
     *(("docs/ledger.md", kind.__struct_config__.tag, kind) for kind in ledger.Entry.__args__),

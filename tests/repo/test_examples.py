@@ -69,8 +69,8 @@ def test_block_log_example_holds() -> None:
     _, end = found[-1]
 
     assert [FIRST, *(sealed.crc for sealed, _ in found[:-1])] == [sealed.prev for sealed, _ in found]
-    assert isinstance(found[0][1], blocklog.Open)
-    assert isinstance(end, blocklog.End)
+    assert isinstance(found[0][1], blocklog.OpenLine)
+    assert isinstance(end, blocklog.EndLine)
     assert (len(blocks), sum(block.count for block in blocks)) == (end.block_count, end.message_count)
     assert (len(data) - len(lines[-1]), hashlib.sha256(data[: -len(lines[-1])]).hexdigest()) == (
         end.byte_count,
@@ -84,7 +84,7 @@ def test_ledger_example_holds() -> None:
     found = [ledger.codec.decode(line) for line in examples.ledger_file().splitlines(keepends=True)]
 
     assert [FIRST, *(sealed.crc for sealed, _ in found[:-1])] == [sealed.prev for sealed, _ in found]
-    assert {*ledger.Entry.__args__} - {ledger.Late} == {type(entry) for _, entry in found}
+    assert {*ledger.Entry.__args__} - {ledger.LateEntry} == {type(entry) for _, entry in found}
 
 
 def test_a_late_client_has_an_example_of_its_own() -> None:
@@ -93,8 +93,8 @@ def test_a_late_client_has_an_example_of_its_own() -> None:
     sealed, entry = ledger.codec.decode(example.text.encode())
     whole = [ledger.codec.decode(line) for line in examples.ledger_file().splitlines(keepends=True)]
 
-    assert [sealed.prev] == [end.crc for end, entry in whole if isinstance(entry, ledger.End)]
-    assert isinstance(entry, ledger.Late)
+    assert [sealed.prev] == [end.crc for end, entry in whole if isinstance(entry, ledger.EndEntry)]
+    assert isinstance(entry, ledger.LateEntry)
 
 
 def test_summary_example_is_made_of_the_others(tmp_path: Path) -> None:

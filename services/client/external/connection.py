@@ -13,8 +13,8 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from services.client.connection import StampedConnection
-from services.client.external.connection_failure import Refusal
-from services.client.external.settings import Reach
+from services.client.external.connection_failure import ConnectionFailure
+from services.client.external.settings import ConnectSettings
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
 
@@ -24,20 +24,20 @@ _PING_SECONDS = 10.0
 _FRAMES_QUEUED = 64
 
 
-class Gate:
+class ConnectRateLimit:
     """Lets the attempts of a process through one after the other, so many a second; none while the server refuses."""
 
     def __init__(self, per_second: float) -> None:
         self._pause = 1 / per_second
         self._next = self._next_wanted = self._held = 0.0
-        self._refused: Refusal | None = None
+        self._refused: ConnectionFailure | None = None
 
-    def hold(self, seconds: float, refused: Refusal) -> None:
+    def hold(self, seconds: float, refused: ConnectionFailure) -> None:
         """Let no attempt through for so long: the server refuses all clients of this process alike."""
         self._held, self._refused = max(self._held, asyncio.get_running_loop().time() + seconds), refused
 
     @property
-    def held_for(self) -> Refusal | None:
+    def held_for(self) -> ConnectionFailure | None:
         """Why no attempt is let through now; None when attempts are."""
         return self._refused if self._held > asyncio.get_running_loop().time() else None
 
@@ -72,7 +72,7 @@ async def pause(seconds: float, given_up: asyncio.Event | None = None) -> None:
         await asyncio.wait_for(given_up.wait(), seconds)
 
 
-def tls_context(reach: Reach) -> ssl.SSLContext | None:
+def tls_context(reach: ConnectSettings) -> ssl.SSLContext | None:
     """Return how the server's certificate is verified, None for a feed without TLS.
 
     Raises:
@@ -89,7 +89,7 @@ def tls_context(reach: Reach) -> ssl.SSLContext | None:
     return context
 
 
-def authorization(reach: Reach) -> dict[str, str]:
+def authorization(reach: ConnectSettings) -> dict[str, str]:
     """Return the header that lets us in, as its file says now; nothing without one.
 
     Raises:
@@ -112,7 +112,7 @@ def _refusal(problem: Exception) -> str:
     return f"{why}; uid {os.geteuid()} must be able to read it" if isinstance(problem, PermissionError) else why
 
 
-async def connect_to(reach: Reach, process_clock: Clock, tls: ssl.SSLContext | None) -> StampedConnection:
+async def connect_to(reach: ConnectSettings, process_clock: Clock, tls: ssl.SSLContext | None) -> StampedConnection:
     """Connect.
 
     Raises:

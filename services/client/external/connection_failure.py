@@ -27,7 +27,7 @@ _USER = re.compile(r"(\w+://)[^\s/@]*@")
 _TAG = re.compile(r"<(?:script|style).*?</(?:script|style)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
-class Refusal(NamedTuple):
+class ConnectionFailure(NamedTuple):
     """What is known of an attempt that failed, or of the end of a connection.
 
     Attributes:
@@ -45,15 +45,15 @@ class Refusal(NamedTuple):
     retry_after_s: float | None = None
 
 
-def of_attempt(problem: Exception, secrets: Iterable[str], now_us: int) -> Refusal:
+def of_attempt(problem: Exception, secrets: Iterable[str], now_us: int) -> ConnectionFailure:
     """Return why an attempt to connect failed."""
     if not isinstance(problem, InvalidStatus | InvalidProxyStatus):
         why = brief(f"{type(problem).__name__}: {problem}", secrets)
-        return Refusal(None, why, why)
+        return ConnectionFailure(None, why, why)
     response, who = problem.response, "server" if isinstance(problem, InvalidStatus) else "proxy"
     said = _first_line(response)
     why = brief(f"the {who} answered HTTP {response.status_code}" + (f": {said}" if said else ""), secrets)
-    return Refusal(
+    return ConnectionFailure(
         response.status_code,
         why,
         why,
@@ -62,20 +62,20 @@ def of_attempt(problem: Exception, secrets: Iterable[str], now_us: int) -> Refus
     )
 
 
-def of_close(connection: Protocol, max_bytes: int, secrets: Iterable[str]) -> Refusal:
+def of_close(connection: Protocol, max_bytes: int, secrets: Iterable[str]) -> ConnectionFailure:
     """Return why a connection ended: by the frame of the side that closed it; 1006 where there was none."""
     received, sent = connection.close_rcvd, connection.close_sent
     by_us = sent is not None and (received is None or connection.close_rcvd_then_sent is False)
     close = sent if by_us else received
     if close is None:
         cut = "the connection was cut without a close frame"
-        return Refusal(int(CloseCode.ABNORMAL_CLOSURE), cut, cut)
+        return ConnectionFailure(int(CloseCode.ABNORMAL_CLOSURE), cut, cut)
     reason = brief(close.reason, secrets)
     why = brief(f"the connection was closed: {'sent' if by_us else 'received'} {close}", secrets)
     if by_us and close.code == CloseCode.MESSAGE_TOO_BIG:
         reason = why = f"a message is longer than FEED_MAX_BYTES={max_bytes}"
     is_firm = not by_us and (close.code == CloseCode.POLICY_VIOLATION or close.code in _PRIVATE_CODES)
-    return Refusal(int(close.code), reason, why, is_firm)
+    return ConnectionFailure(int(close.code), reason, why, is_firm)
 
 
 def brief(text: str, secrets: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ import msgspec
 from services.client.external import lenient_json
 from services.client.external.record_values import epoch_ns, sequence_number, text_of
 from services.contract.external_blocklog import Form, longest_record, seq_text
-from services.contract.json_path import ABSENT, Path
+from services.contract.json_path import ABSENT, JsonPath
 from services.contract.scalars import utc_text
 
 MAX_KEY = 120
@@ -36,7 +36,7 @@ class _NotStrict:
 _NOT_STRICT: Final = _NotStrict()
 
 
-class Heard(NamedTuple):
+class DecodedRecord(NamedTuple):
     """One record: its JSON text, what came where that was none, its facts, and why its number cannot be used."""
 
     record: bytes
@@ -48,7 +48,7 @@ class Heard(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reading:
+class RecordPaths:
     """Where in a message the facts are. Without ``match`` a message is one JSON value, or a list of records.
 
     Attributes:
@@ -58,14 +58,14 @@ class Reading:
         match: finds the JSON texts in a frame: the group of each match is one.
     """
 
-    seq: Path | None = None
-    time: Path | None = None
+    seq: JsonPath | None = None
+    time: JsonPath | None = None
     unit: str | None = None
-    key: Path | None = None
-    records: Path | None = None
+    key: JsonPath | None = None
+    records: JsonPath | None = None
     match: re.Pattern[bytes] | None = None
 
-    def read(self, frame: bytes, *, binary: bool) -> list[Heard]:
+    def read(self, frame: bytes, *, binary: bool) -> list[DecodedRecord]:
         """Return the records of a frame, one at least: what it is not made for is a record of itself."""
         if self.match is None:
             return self._texts(frame, binary=binary)
@@ -78,7 +78,7 @@ class Reading:
     def _wants_json(self) -> bool:
         return any((self.seq, self.time, self.key, self.records))
 
-    def _texts(self, text: bytes, *, binary: bool) -> list[Heard]:
+    def _texts(self, text: bytes, *, binary: bool) -> list[DecodedRecord]:
         value = strict = _decoded(text)
         raws: list[bytes] = []
         try:
@@ -95,7 +95,7 @@ class Reading:
             what = "an empty list" if isinstance(rows, list) else "no list"
             where = "" if self.records is None else f" at {self.records.text}"
             is_strict = strict is not _NOT_STRICT and not _is_deep(value, text)
-            made = Heard(text.translate(_NEWLINES)) if is_strict else _opaque(text, binary=binary)
+            made = DecodedRecord(text.translate(_NEWLINES)) if is_strict else _opaque(text, binary=binary)
             return [made._replace(trouble=what + where)]
         return [
             self._logged(row, raw, binary=binary, is_json=strict is not _NOT_STRICT or _decoded(raw) is not _NOT_STRICT)
@@ -117,7 +117,7 @@ class Reading:
                 raw = msgspec.json.decode(raw, type=list[msgspec.Raw])[step]
         return [bytes(row) for row in msgspec.json.decode(raw, type=list[msgspec.Raw])]
 
-    def _logged(self, value: Any, text: bytes, *, binary: bool, is_json: bool) -> Heard:
+    def _logged(self, value: Any, text: bytes, *, binary: bool, is_json: bool) -> DecodedRecord:
         """Return a record with its facts, as JSON if that is strict JSON, else as a text."""
         found = self._record(value, text)
         if is_json and not _is_deep(value, text):
@@ -126,11 +126,11 @@ class Reading:
         trouble = found.trouble or ("not strict JSON" if self._wants_json else None)
         return found._replace(record=shown.record, form=shown.form, trouble=trouble)
 
-    def _record(self, value: Any, text: bytes) -> Heard:
+    def _record(self, value: Any, text: bytes) -> DecodedRecord:
         seq, trouble = self._number(value)
         found = self.key.find(value) if self.key is not None else None
         sent = self.time.find(value) if self.time is not None else None
-        return Heard(
+        return DecodedRecord(
             record=text.translate(_NEWLINES),
             seq=seq,
             key=_key(found),
@@ -168,7 +168,7 @@ def _is_deep(value: Any, text: bytes) -> bool:
     return True
 
 
-def _opaque(data: bytes, *, binary: bool, trouble: str | None = None) -> Heard:
+def _opaque(data: bytes, *, binary: bool, trouble: str | None = None) -> DecodedRecord:
     try:
         text = None if binary else data.decode()
     except UnicodeDecodeError:
@@ -179,11 +179,11 @@ def _opaque(data: bytes, *, binary: bool, trouble: str | None = None) -> Heard:
     # A text of control characters alone would be six times as long, and the line longer than a reader takes.
     if len(record) > _ESCAPED_BYTES and len(record) > longest_record(len(data)):
         return _binary(data, trouble)
-    return Heard(record, form="text", trouble=trouble)
+    return DecodedRecord(record, form="text", trouble=trouble)
 
 
-def _binary(data: bytes, trouble: str | None) -> Heard:
-    return Heard(b'"%b"' % base64.b64encode(data), form="binary", trouble=trouble)
+def _binary(data: bytes, trouble: str | None) -> DecodedRecord:
+    return DecodedRecord(b'"%b"' % base64.b64encode(data), form="binary", trouble=trouble)
 
 
 def _key(found: Any) -> str | None:
@@ -194,11 +194,11 @@ def _key(found: Any) -> str | None:
     return text[:MAX_KEY]
 
 
-class HeardBatch(NamedTuple):
+class ExternalBatch(NamedTuple):
     """Records that arrived together. ``first`` is the place of the first one among all that this session received."""
 
     first: int
-    heard: list[Heard]
+    heard: list[DecodedRecord]
     received_ns: int
 
     @property
@@ -216,7 +216,7 @@ class HeardBatch(NamedTuple):
         """Bytes of the records."""
         return sum(len(one.record) for one in self.heard)
 
-    def part(self, start: int, stop: int) -> HeardBatch:
+    def part(self, start: int, stop: int) -> ExternalBatch:
         """Return those from index ``start`` up to, not including, ``stop``."""
         return self._replace(first=self.first + start, heard=self.heard[start:stop])
 
@@ -229,7 +229,7 @@ class HeardBatch(NamedTuple):
         at = utc_text(self.received_ns // 1000).encode()
         return b"".join(self._message(one, at) for one in self.heard)
 
-    def _message(self, one: Heard, at: bytes) -> bytes:
+    def _message(self, one: DecodedRecord, at: bytes) -> bytes:
         latency = b"null" if one.sent_ns is None else b"%d" % (self.received_ns - one.sent_ns)
         seq = b"null" if one.seq is None else _number(one.seq)
         key = b"" if one.key is None else b'"key":%b,' % msgspec.json.encode(one.key)

@@ -20,7 +20,7 @@ _CODES = range(1000, 5000)
 
 
 @dataclass(frozen=True)
-class Ending:
+class EndConditions:
     """The conditions of which any one ends a client's run; without any, none does.
 
     Attributes:
@@ -38,7 +38,7 @@ class Ending:
     last: int | None = None
 
     @classmethod
-    def of(cls, text: str) -> Ending:
+    def of(cls, text: str) -> EndConditions:
         """Read conditions.
 
         Raises:
@@ -92,7 +92,7 @@ class Ending:
         return None
 
 
-NEVER = Ending()
+NEVER = EndConditions()
 
 
 def _whole(text: str, least: int, most: int, what: str) -> int:

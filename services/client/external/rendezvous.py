@@ -76,7 +76,7 @@ _LONGEST_US = 86_400_000_000
 """A run without an end is joined on the day that it was opened."""
 
 
-class Opened(msgspec.Struct, frozen=True, kw_only=True):
+class AgreedRun(msgspec.Struct, frozen=True, kw_only=True):
     """What ``feed.json`` says: times are RFC 3339, ``until`` is null for a run that ends when its clients do.
 
     ``settings`` is the digest of the settings that its clients share. ``invocation`` names the invocation of
@@ -99,7 +99,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
 def join(
     logs: Path, url: str, seconds: float, now_us: int, settings: bytes = b"", invoked_by: str | None = None
-) -> Opened:
+) -> AgreedRun:
     """Return the run that this process takes part in, opened by it when there was none.
 
     The run of an invocation may be over: then this process came, or came back, too late.
@@ -116,7 +116,7 @@ def join(
         OSError: the folder refuses.
     """
     until = utc_text(now_us + round(seconds * 1_000_000)) if seconds else None
-    new = Opened(run="", url=url, opened_at=utc_text(now_us), until=until, invocation=invoked_by)
+    new = AgreedRun(run="", url=url, opened_at=utc_text(now_us), until=until, invocation=invoked_by)
     if invoked_by is not None:
         return _join_invoked(logs, msgspec.structs.replace(new, settings=digest(settings)), invoked_by)
     found = _on(logs, url, now_us, settings)
@@ -137,7 +137,7 @@ def join(
     return mine
 
 
-def _join_invoked(logs: Path, new: Opened, invoked_by: str) -> Opened:
+def _join_invoked(logs: Path, new: AgreedRun, invoked_by: str) -> AgreedRun:
     """Return the run of an invocation: all of its clients try the same names, and one of them opens the run."""
     for name in invocation.run_names(invoked_by):
         while not _is_taken(logs, name):
@@ -154,7 +154,7 @@ def _is_taken(logs: Path, name: str) -> bool:
     return os.path.lexists(logs / name) or os.path.lexists(logs.parent / "ledger" / name)
 
 
-def _put_in_place(logs: Path, opened: Opened) -> Opened:
+def _put_in_place(logs: Path, opened: AgreedRun) -> AgreedRun:
     """Make the folder of a run with its note.
 
     Raises:
@@ -175,7 +175,7 @@ def _put_in_place(logs: Path, opened: Opened) -> Opened:
     return opened
 
 
-def _on(logs: Path, url: str, now_us: int, settings: bytes) -> list[Opened]:
+def _on(logs: Path, url: str, now_us: int, settings: bytes) -> list[AgreedRun]:
     """Return the runs of containers with these settings that are on, the oldest first."""
     found = (_load(logs, run) for run in sorted(_names(logs), key=run_order))
     alike = [one for one in found if one and one.invocation is None and one.url == url and one.is_on(now_us)]
@@ -188,17 +188,17 @@ def _names(logs: Path) -> list[str]:
     return [path.name for path in paths if re.match(RUN_PATTERN, path.name) and path.is_dir() and not path.is_symlink()]
 
 
-def _unsaid(logs: Path, mine: Opened) -> bool:
+def _unsaid(logs: Path, mine: AgreedRun) -> bool:
     """Tell whether there is a folder of about the same time that does not say yet of which feed it is."""
     since = invocation.run_name(utc_us(mine.opened_at) - _TOGETHER_US)
     earlier = [name for name in _names(logs) if run_order(since) < run_order(name) < run_order(mine.run)]
     return any(not (logs / name / NOTE).exists() for name in earlier)
 
 
-def _load(logs: Path, run: str) -> Opened | None:
+def _load(logs: Path, run: str) -> AgreedRun | None:
     """Return what a run's note says; None where there is none, or one that this software did not write for that run."""
     try:
-        said = msgspec.json.decode(invocation.read_note(logs / run) or b"", type=Opened)
+        said = msgspec.json.decode(invocation.read_note(logs / run) or b"", type=AgreedRun)
         utc_us(said.opened_at)
         utc_us(said.until or said.opened_at)
     except (msgspec.MsgspecError, ValueError, OverflowError):
@@ -207,7 +207,7 @@ def _load(logs: Path, run: str) -> Opened | None:
     return said if said.run == run else None
 
 
-def _open(logs: Path, new: Opened, now_us: int) -> Opened:
+def _open(logs: Path, new: AgreedRun, now_us: int) -> AgreedRun:
     stem = invocation.run_name(now_us)
     number = 1
     while True:
@@ -222,5 +222,5 @@ def _open(logs: Path, new: Opened, now_us: int) -> Opened:
     return opened
 
 
-def _text(opened: Opened) -> bytes:
+def _text(opened: AgreedRun) -> bytes:
     return msgspec.json.encode(opened) + b"\n"

@@ -10,16 +10,16 @@ from collections.abc import Iterator
 import msgspec
 
 from services.client import block_encoder, recovery
-from services.client.block_builder import Cut, Cutter
-from services.client.block_encoder import Conditions
+from services.client.block_builder import BlockBuilder, BlockCut
+from services.client.block_encoder import ClientConditions
 from services.client.block_log import BlockLog
-from services.client.external.connection_lines import Connections
-from services.client.external.decoder import Heard, HeardBatch
-from services.client.external.rendezvous import Opened
-from services.client.write_queue import Writer
+from services.client.external.connection_lines import ConnectionLog
+from services.client.external.decoder import DecodedRecord, ExternalBatch
+from services.client.external.rendezvous import AgreedRun
+from services.client.write_queue import WriteQueue
 from services.contract import blocklog, external_blocklog
 from services.contract.scalars import utc_text
-from services.contract.sequence_tracker import Sequence
+from services.contract.sequence_tracker import SequenceTracker
 from services.runtime.clock import Clock
 from services.runtime.files import make_folder
 
@@ -33,13 +33,13 @@ class Sequences:
     """What is known of the sequences of one client, by key, and what is wrong with what came since the last block."""
 
     def __init__(self) -> None:
-        self.by_key: dict[str | None, Sequence] = {}
+        self.by_key: dict[str | None, SequenceTracker] = {}
         self._counted: Counter[str] = Counter()
 
-    def accept(self, heard: Heard) -> None:
+    def accept(self, heard: DecodedRecord) -> None:
         """Take in a record that came."""
         if heard.seq is not None:
-            sequence = self.by_key.setdefault(heard.key, Sequence())
+            sequence = self.by_key.setdefault(heard.key, SequenceTracker())
             sequence.accept(heard.seq, zlib.crc32(heard.record))
 
     def reconnected(self) -> None:
@@ -61,11 +61,16 @@ class Sequences:
         return since
 
 
-class ForeignAccount:
+class ExternalSession:
     """The session of one client in one run of a foreign feed: one process's files, whatever becomes of connections."""
 
     def __init__(
-        self, client: str, run: Opened, feed: external_blocklog.Feed, conditions: Conditions, clock: Clock
+        self,
+        client: str,
+        run: AgreedRun,
+        feed: external_blocklog.FeedDescription,
+        conditions: ClientConditions,
+        clock: Clock,
     ) -> None:
         """Claim a session by creating its first file, and begin its log.
 
@@ -76,23 +81,23 @@ class ForeignAccount:
         folder = conditions.logs / run.run / client
         make_folder(folder)
         claimed, self.session = recovery.claim(folder)
-        self._place = block_encoder.Place(run.run, client, self.session)
+        self._place = block_encoder.SessionKey(run.run, client, self.session)
         tails = [tail for tail in recovery.torn_tails(folder) if tail.path != claimed.path]
         tails = recovery.cut_all(tails)
         self.sequences = Sequences()
-        self.connections = Connections(self._place)
-        self._cutter = Cutter[HeardBatch](
+        self.connections = ConnectionLog(self._place)
+        self._cutter = BlockBuilder[ExternalBatch](
             conditions.block_size, conditions.block_bytes, conditions.block_seconds, before=0
         )
         self._heard = 0
         self._before: int | None = None
         self._told: set[str] = set()
         self.sealed = False
-        self._writer = Writer[external_blocklog.HeardHeader | external_blocklog.Connection](
+        self._writer = WriteQueue[external_blocklog.ExternalBlockHeader | external_blocklog.ConnectionLine](
             client, conditions, lambda _line: None
         )
         native = block_encoder.opening(self._place, 0, 0, conditions, tails, clock.now_us())
-        opening = external_blocklog.Open(
+        opening = external_blocklog.ExternalOpenLine(
             **{name: getattr(native, name) for name in native.__struct_fields__}, foreign=feed, until=run.until
         )
         self._writer.begin(BlockLog(claimed, opening, clock, conditions.strain.window()))
@@ -102,13 +107,13 @@ class ForeignAccount:
         """How many records this session has received."""
         return self._heard
 
-    async def receive(self, heard: list[Heard], received_ns: int) -> None:
+    async def receive(self, heard: list[DecodedRecord], received_ns: int) -> None:
         """Take in the records of a frame, cut them into blocks, have them written; waits while the disk is behind."""
         for one in heard:
             self.sequences.accept(one)
             if one.trouble is not None:
                 self._tell(one)
-        batch = HeardBatch(self._heard + 1, heard, received_ns)
+        batch = ExternalBatch(self._heard + 1, heard, received_ns)
         self._heard += len(heard)
         for cut in self._cutter.add(batch):
             await self._put(cut)
@@ -142,7 +147,7 @@ class ForeignAccount:
         """Note that the feed is over, by a condition of ``FEED_END``."""
         self._writer.put(self.connections.ended(self._clock.now_us(), condition))
 
-    async def seal(self, reason: blocklog.EndReason) -> None:
+    async def seal(self, reason: blocklog.FileEndReason) -> None:
         """Wait until all lines are durable, then write the last line and close. Never again after the first time."""
         if self.sealed:
             return
@@ -156,7 +161,7 @@ class ForeignAccount:
         """Give up on a disk that refuses."""
         self._writer.abandon()
 
-    def _tell(self, one: Heard) -> None:
+    def _tell(self, one: DecodedRecord) -> None:
         kind = (one.trouble or "").split(" at ", 1)[-1] if one.seq is None else one.trouble or ""
         if kind in self._told or len(self._told) >= _TOLD:
             return
@@ -164,7 +169,7 @@ class ForeignAccount:
         extra = {"client": self.client, "why": one.trouble, "record": one.record[:120].decode("utf-8", "replace")}
         log.warning("a record's number cannot be used" if one.seq is None else "a record is odd", extra=extra)
 
-    async def _put(self, cut: Cut[HeardBatch]) -> None:
+    async def _put(self, cut: BlockCut[ExternalBatch]) -> None:
         self._writer.put(self._block(cut))
         await self._writer.room()
 
@@ -173,7 +178,7 @@ class ForeignAccount:
             self._writer.put(msgspec.structs.replace(self._block(cut), closed_by="connection"))
             await self._writer.room()
 
-    def _block(self, cut: Cut[HeardBatch]) -> external_blocklog.WrittenHeard:
+    def _block(self, cut: BlockCut[ExternalBatch]) -> external_blocklog.WrittenExternalBlock:
         seqs = [one.seq for part in cut.parts for one in part.heard if one.seq is not None]
         only = self.sequences.by_key.get(None) if len(self.sequences.by_key) == 1 else None
         keyed = only is None
@@ -181,7 +186,7 @@ class ForeignAccount:
         if only is not None:
             self._before = only.held.last
         counts = self.sequences.take_counts()
-        return external_blocklog.WrittenHeard(
+        return external_blocklog.WrittenExternalBlock(
             run=self._place.run,
             client=self._place.client,
             session=self._place.session,

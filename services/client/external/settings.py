@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from services.client.external.decoder import Reading
-from services.client.external.feed_end import NEVER, Ending
+from services.client.external.decoder import RecordPaths
+from services.client.external.feed_end import NEVER, EndConditions
 from services.client.external.record_values import UNITS
-from services.client.external.templates import Manners, Template
-from services.contract.external_blocklog import Feed
-from services.contract.json_path import Path
+from services.client.external.templates import PingPolicy, Template
+from services.contract.external_blocklog import FeedDescription
+from services.contract.json_path import JsonPath
 from services.runtime.errors import BadSettings
 from services.runtime.settings import FOREIGN, is_foreign, read
 
@@ -23,7 +23,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Reach:
+class ConnectSettings:
     """How the feed's server is reached.
 
     Attributes:
@@ -63,21 +63,21 @@ class FeedSettings:
         clients: how many clients take part in the run, None when the operator does not say.
     """
 
-    reach: Reach
-    reading: Reading
-    manners: Manners
+    reach: ConnectSettings
+    reading: RecordPaths
+    manners: PingPolicy
     hello: Template
     resume: Template
     seconds: float
-    ending: Ending = NEVER
+    ending: EndConditions = NEVER
     silence_s: float | None = None
     clients: int | None = None
 
     @property
-    def feed(self) -> Feed:
+    def feed(self) -> FeedDescription:
         """The feed as the logs tell of it."""
         reading = self.reading
-        return Feed(
+        return FeedDescription(
             url=self.reach.shown,
             seq=reading.seq.text if reading.seq else None,
             time=reading.time.text if reading.time else None,
@@ -113,16 +113,16 @@ def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
             return None
 
     time = parsed("FEED_TIME", _time)
-    reading = Reading(
-        seq=parsed("FEED_SEQ", Path),
+    reading = RecordPaths(
+        seq=parsed("FEED_SEQ", JsonPath),
         time=time[0] if time else None,
         unit=time[1] if time else None,
-        key=parsed("FEED_KEY", Path),
-        records=parsed("FEED_RECORDS", Path),
+        key=parsed("FEED_KEY", JsonPath),
+        records=parsed("FEED_RECORDS", JsonPath),
         match=parsed("FEED_MATCH", _with_group),
     )
-    manners = Manners(parsed("FEED_PING", _pattern), values["feed_pong"], parsed("FEED_IGNORE", _pattern))
-    ending = parsed("FEED_END", Ending.of) or NEVER
+    manners = PingPolicy(parsed("FEED_PING", _pattern), values["feed_pong"], parsed("FEED_IGNORE", _pattern))
+    ending = parsed("FEED_END", EndConditions.of) or NEVER
     problems += [*_contradictions(values), *_unending(ending, values)]
     if problems:
         raise BadSettings(problems)
@@ -139,8 +139,8 @@ def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
     )
 
 
-def _reach(values: Mapping[str, Any]) -> Reach:
-    return Reach(
+def _reach(values: Mapping[str, Any]) -> ConnectSettings:
+    return ConnectSettings(
         url=values["server_url"],
         subprotocol=values["feed_subprotocol"],
         max_bytes=values["feed_max_bytes"],
@@ -165,7 +165,7 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _unending(ending: Ending, values: Mapping[str, Any]) -> list[str]:
+def _unending(ending: EndConditions, values: Mapping[str, Any]) -> list[str]:
     if ending.last is None:
         return []
     if not values["feed_seq"]:
@@ -175,12 +175,12 @@ def _unending(ending: Ending, values: Mapping[str, Any]) -> list[str]:
     )
 
 
-def _time(text: str) -> tuple[Path, str | None]:
+def _time(text: str) -> tuple[JsonPath, str | None]:
     path, _, unit = text.partition(" ") if " " in text and not text.endswith("]") else (text, "", "")
     unit = unit.strip()
     if unit and unit not in UNITS:
         raise ValueError(f"a path and perhaps a unit ({', '.join(UNITS)}), like $.ts ms")
-    return Path(path), unit or None
+    return JsonPath(path), unit or None
 
 
 def _pattern(text: str) -> re.Pattern[bytes]:

@@ -15,19 +15,19 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.protocol import State
 
 from services.client.backoff import Backoff
-from services.client.block_encoder import Conditions
+from services.client.block_encoder import ClientConditions
 from services.client.connection import StampedConnection
 from services.client.external import connection_failure, templates
-from services.client.external.connection import Gate, authorization, connect_to, pause, tls_context
-from services.client.external.connection_failure import Refusal
-from services.client.external.rendezvous import Opened, join, settings_of
-from services.client.external.session import ForeignAccount
+from services.client.external.connection import ConnectRateLimit, authorization, connect_to, pause, tls_context
+from services.client.external.connection_failure import ConnectionFailure
+from services.client.external.rendezvous import AgreedRun, join, settings_of
+from services.client.external.session import ExternalSession
 from services.client.external.settings import FeedSettings
 from services.contract.scalars import utc_us
 from services.runtime import invocation
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
-from services.runtime.jsonlogs import Sparingly
+from services.runtime.jsonlogs import RateLimitedLog
 
 log = logging.getLogger(__name__)
 
@@ -38,18 +38,18 @@ _PROVED_SECONDS = 2.0
 record and kept the connection for this long wants it, and a client that it cuts off may come back at once."""
 
 
-class Listener:
+class ExternalSubscriber:
     """Receives one run of a foreign feed under one name, until it is over or stopped."""
 
     def __init__(
         self,
         name: str,
         settings: FeedSettings,
-        run: Opened,
-        conditions: Conditions,
+        run: AgreedRun,
+        conditions: ClientConditions,
         clock: Clock,
-        gate: Gate,
-        sparingly: Sparingly,
+        gate: ConnectRateLimit,
+        sparingly: RateLimitedLog,
         tls: ssl.SSLContext | None,
     ) -> None:
         self.name, self._settings, self._run, self._clock = name, settings, run, clock
@@ -58,7 +58,7 @@ class Listener:
         self._until_us = utc_us(run.until) if run.until else None
         self._backoff = Backoff(_MOST_BACKOFF_SECONDS)
         self._connection: StampedConnection | None = None
-        self._account: ForeignAccount | None = None
+        self._account: ExternalSession | None = None
         self._opened_at, self._is_useful, self._is_wanted = 0.0, False, False
         self._condition: str | None = None
         self._taking = asyncio.Lock()
@@ -75,7 +75,7 @@ class Listener:
 
     async def run(self) -> None:
         """Connect, listen, and connect again, until the run is over."""
-        self._account = ForeignAccount(self.name, self._run, self._settings.feed, self._conditions, self._clock)
+        self._account = ExternalSession(self.name, self._run, self._settings.feed, self._conditions, self._clock)
         extra = {
             "client": self.name,
             "run": self._run.run,
@@ -94,7 +94,7 @@ class Listener:
             tending.cancel()
         log.info("run is over", extra={"client": self.name, "run": self._run.run})
 
-    async def _wait(self, refused: Refusal) -> None:
+    async def _wait(self, refused: ConnectionFailure) -> None:
         if refused.firm:
             self._backoff.longest()
         if refused.retry_after_s is not None:
@@ -109,7 +109,7 @@ class Listener:
             log.warning("not connected", extra={**extra, "retry_s": round(delay, 2)})
         await pause(delay, self._ended)
 
-    async def _attempt(self) -> Refusal | None:
+    async def _attempt(self) -> ConnectionFailure | None:
         """Connect once and listen; return why that ended, None when the run is over."""
         await self._gate.pass_through(self._ended, is_wanted=self._is_wanted)
         if self._over:
@@ -141,7 +141,7 @@ class Listener:
             received_ns = connection.stamps.take_ns()
             await self._take(connection, frame, received_ns)
 
-    async def _lost(self, connection: StampedConnection) -> Refusal:
+    async def _lost(self, connection: StampedConnection) -> ConnectionFailure:
         """Note the end of a connection, and the end of the run where that is what it means; return why it ended."""
         async with self._taking:
             refused = await self._enter_closed(connection)
@@ -154,14 +154,14 @@ class Listener:
             await self._finish("finished")
         return refused
 
-    async def _failed(self, problem: Exception) -> Refusal:
+    async def _failed(self, problem: Exception) -> ConnectionFailure:
         refused = connection_failure.of_attempt(problem, self._secrets(), self._clock.now_us())
         async with self._taking:
             if self._account is not None and not self._account.sealed:
                 self._account.refused(refused.code, refused.reason)
         return refused
 
-    async def _enter_closed(self, connection: StampedConnection) -> Refusal:
+    async def _enter_closed(self, connection: StampedConnection) -> ConnectionFailure:
         """Enter the end of a connection that this client did not end, once; to be called while nothing is taken."""
         refused = connection_failure.of_close(connection.protocol, self._settings.reach.max_bytes, self._secrets())
         account = self._account
@@ -243,7 +243,7 @@ class Listener:
         if self._connection is not None:
             await self._connection.end()
 
-    async def _seal(self, account: ForeignAccount, reason: Literal["finished", "shutdown"]) -> None:
+    async def _seal(self, account: ExternalSession, reason: Literal["finished", "shutdown"]) -> None:
         if self._connection is not None and self._connection.state is not State.OPEN:
             # The server has ended it, and what it said before is still to be read.
             refused = await self._enter_closed(self._connection)
@@ -258,8 +258,8 @@ class Listener:
 
 
 async def listeners(
-    settings: FeedSettings, clients: Iterable[tuple[str, Conditions]], clock: Clock, sparingly: Sparingly
-) -> list[Listener]:
+    settings: FeedSettings, clients: Iterable[tuple[str, ClientConditions]], clock: Clock, sparingly: RateLimitedLog
+) -> list[ExternalSubscriber]:
     """Return the listeners of this process, after the run has been joined or opened.
 
     Raises:
@@ -278,5 +278,7 @@ async def listeners(
         # What crashed and was not back in time stays as it is, which is lost; who never came leaves a log that says so.
         every = [(name, conditions) for name, conditions in every if not (logs / run.run / name).exists()]
         log.warning("the run is over", extra={"run": run.run, "too_late": [name for name, _ in every]})
-    gate = Gate(settings.reach.connects_per_second)
-    return [Listener(name, settings, run, conditions, clock, gate, sparingly, tls) for name, conditions in every]
+    gate = ConnectRateLimit(settings.reach.connects_per_second)
+    return [
+        ExternalSubscriber(name, settings, run, conditions, clock, gate, sparingly, tls) for name, conditions in every
+    ]

@@ -50,7 +50,7 @@ def _from(last: int) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
-class Manners:
+class PingPolicy:
     r"""How a feed's own pings are answered, and which frames are none of its records.
 
     Attributes:

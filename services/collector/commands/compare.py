@@ -26,7 +26,7 @@ from services.contract.summary import EXIT_CODES, Summary
 from services.runtime.errors import OperatorError
 
 
-class NoRuns(OperatorError):
+class NoComparableRuns(OperatorError):
     """One side has no run that could be compared."""
 
 
@@ -45,7 +45,7 @@ class Workload:
 
 
 @dataclass(frozen=True)
-class Side:
+class RunSet:
     """What is compared: the runs that count, and the names of those that were left out, with the reason."""
 
     name: str
@@ -54,7 +54,7 @@ class Side:
     left_out: list[str]
 
 
-def side(place: Path) -> Side:
+def side(place: Path) -> RunSet:
     """Read the runs of a volumes folder, or the one of a ``summary.json``.
 
     A run whose measurement cannot be trusted is left out. The collector's own summary is taken where there is one.
@@ -71,11 +71,11 @@ def side(place: Path) -> Side:
     ]
     if not good:
         why = "; ".join(left_out) or "no run, and no summary.json"
-        raise NoRuns(f"{place}: nothing to compare: {why}")
-    return Side(str(place), [made for made, _ in good], [workload(*one) for one in good], left_out)
+        raise NoComparableRuns(f"{place}: nothing to compare: {why}")
+    return RunSet(str(place), [made for made, _ in good], [workload(*one) for one in good], left_out)
 
 
-def workload(made: Summary, opened: ledger.Open | None) -> Workload:
+def workload(made: Summary, opened: ledger.OpenEntry | None) -> Workload:
     """Return what a run had to do; the ledger's open line, where it is known, tells of a plan too."""
     rate = made.rate if opened is None else opened.rate
     sizes = sorted(client.block_size or 0 for client in made.clients)
@@ -102,10 +102,10 @@ def _single(place: Path) -> list[Summary]:
     try:
         return [summary.decode(place.read_bytes())]
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as problem:
-        raise NoRuns(f"{place}: no summary.json: {problem}") from problem
+        raise NoComparableRuns(f"{place}: no summary.json: {problem}") from problem
 
 
-def _runs(volumes: Path) -> list[tuple[Summary, ledger.Open | None]]:
+def _runs(volumes: Path) -> list[tuple[Summary, ledger.OpenEntry | None]]:
     names = sorted({*find_runs(volumes), *retention.summed_up(volumes)}, key=run_order)
     return [(_made(volumes, name), _opened(volumes, name)) for name in names]
 
@@ -117,12 +117,12 @@ def _made(volumes: Path, run: str) -> Summary:
     return reconcile(books_of(volumes, run), final=True)
 
 
-def _opened(volumes: Path, run: str) -> ledger.Open | None:
+def _opened(volumes: Path, run: str) -> ledger.OpenEntry | None:
     for source in ledger_sources(volumes, run):
         try:
             for line in read_file(volumes, source):
                 entry = ledger.codec.decode(line)[1]
-                if isinstance(entry, ledger.Open):
+                if isinstance(entry, ledger.OpenEntry):
                     return entry
                 break
         except (OSError, LineError):
@@ -143,7 +143,7 @@ class DifferentWorkloads(OperatorError):
     """The runs had to do different things, so their numbers say nothing of each other."""
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+class ComparisonResult(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it. ``worse`` names the metrics that decide the exit code."""
 
     a: str
@@ -207,7 +207,7 @@ def run(chosen: argparse.Namespace, _environment: Mapping[str, str]) -> int:
     return EXIT_CODES["FAIL" if found.worse else "PASS"]
 
 
-def compared(a: Side, b: Side, worse_than: float, *, force: bool = False) -> Comparison:
+def compared(a: RunSet, b: RunSet, worse_than: float, *, force: bool = False) -> ComparisonResult:
     """Hold one side to the other.
 
     Raises:
@@ -218,7 +218,7 @@ def compared(a: Side, b: Side, worse_than: float, *, force: bool = False) -> Com
         listed = "".join(f"\n    {one}" for one in differ)
         raise DifferentWorkloads(f"the workloads differ, so the numbers say nothing; --force compares them{listed}")
     changes = compare(a.runs, b.runs, worse_than)
-    return Comparison(
+    return ComparisonResult(
         a=a.name,
         b=b.name,
         a_runs=[made.run for made in a.runs],
@@ -231,7 +231,7 @@ def compared(a: Side, b: Side, worse_than: float, *, force: bool = False) -> Com
     )
 
 
-def _few(a: Side, b: Side) -> Iterator[str]:
+def _few(a: RunSet, b: RunSet) -> Iterator[str]:
     counts = len(a.runs), len(b.runs)
     if 1 in counts:
         yield f"{_counted(counts)}: nobody knows the noise, so only counts are judged; {_ADVICE}"
@@ -248,7 +248,7 @@ def _counted(counts: tuple[int, int]) -> str:
     )
 
 
-def text(found: Comparison) -> Iterator[str]:
+def text(found: ComparisonResult) -> Iterator[str]:
     """Yield the lines of a comparison for the terminal."""
     width = max(len(found.a), len(found.b))
     for label, name, runs in (("A", found.a, found.a_runs), ("B", found.b, found.b_runs)):
@@ -269,7 +269,7 @@ def text(found: Comparison) -> Iterator[str]:
     yield f"  {found.verdict}"
 
 
-def markdown(found: Comparison) -> Iterator[str]:
+def markdown(found: ComparisonResult) -> Iterator[str]:
     """Yield the lines of a comparison as Markdown."""
     yield f"**{found.verdict[0].upper()}{found.verdict[1:]}**"
     yield ""

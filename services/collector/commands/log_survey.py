@@ -26,7 +26,7 @@ CHAINED = len(b'{"crc":"x00000000","prev":"x00000000",')
 _DIGEST = slice(len(b'{"crc":"'), len(b'{"crc":"x00000000'))
 
 
-class Place(NamedTuple):
+class LinePosition(NamedTuple):
     """Where a line stands: of which file which bytes; ``line`` counts from 1.
 
     ``after_gap`` tells that the line before it is not good: then nobody knows which one it continued.
@@ -39,7 +39,7 @@ class Place(NamedTuple):
     after_gap: bool
 
 
-class LeftOut(NamedTuple):
+class RejectedLine(NamedTuple):
     """A line that is not good, or not of this run, and why; 0 stands for the whole file."""
 
     source: Source
@@ -47,14 +47,14 @@ class LeftOut(NamedTuple):
     why: str
 
 
-class Kept(NamedTuple):
+class KeptBlock(NamedTuple):
     """A good block: where it stands, in which segment (0 where nobody can tell), and how many messages it holds.
 
     ``block`` is its number. A line of another kind that belongs between blocks is kept in the same way: ``messages`` is
     null then, ``block`` the number of the block before it in its file, 0 for none, and ``order`` its place among such.
     """
 
-    place: Place
+    place: LinePosition
     segment: int
     messages: int | None
     block: int
@@ -62,7 +62,7 @@ class Kept(NamedTuple):
 
 
 @dataclass
-class Session:
+class LogSession:
     """The good lines of one session, each once however often it stands.
 
     Attributes:
@@ -73,25 +73,25 @@ class Session:
         segments: of which there are files, empty ones too.
     """
 
-    opens: dict[int, Place] = field(default_factory=dict)
-    blocks: dict[tuple[int, int], Kept] = field(default_factory=dict)
-    connections: dict[tuple[int, int], Kept] = field(default_factory=dict)
-    ends: dict[int, Place] = field(default_factory=dict)
+    opens: dict[int, LinePosition] = field(default_factory=dict)
+    blocks: dict[tuple[int, int], KeptBlock] = field(default_factory=dict)
+    connections: dict[tuple[int, int], KeptBlock] = field(default_factory=dict)
+    ends: dict[int, LinePosition] = field(default_factory=dict)
     segments: set[int] = field(default_factory=set)
 
 
-Sessions = dict[str, dict[int, Session]]
+SessionsByClient = dict[str, dict[int, LogSession]]
 """The sessions of each client, by number."""
 
 
-class Survey:
+class LogSurvey:
     """The block logs of one run."""
 
     def __init__(self, volumes: Path, run: str) -> None:
         """Read all of them."""
         self.volumes, self.run = volumes, run
-        self.clients: Sessions = defaultdict(lambda: defaultdict(Session))
-        self.left_out: list[LeftOut] = []
+        self.clients: SessionsByClient = defaultdict(lambda: defaultdict(LogSession))
+        self.left_out: list[RejectedLine] = []
         self.copies = 0
         """So many lines stand elsewhere too."""
         self.moved: dict[str, tuple[str, int]] = {}
@@ -105,7 +105,7 @@ class Survey:
         for file in files:
             file.close()
 
-    def line(self, place: Place) -> bytes:
+    def line(self, place: LinePosition) -> bytes:
         """Return a line that was found.
 
         Raises:
@@ -127,7 +127,7 @@ class _Whose(NamedTuple):
 class _File:
     """One file of a log, read in sequence; what it is, is said by its lines before its name."""
 
-    def __init__(self, survey: Survey, source: Source) -> None:
+    def __init__(self, survey: LogSurvey, source: Source) -> None:
         self._survey, self._source = survey, source
         named = blocklog.parse_file_name(source.name)
         self._named = _Whose(str(source.client), *named) if named else None
@@ -136,7 +136,7 @@ class _File:
         self._block = 0
         self._digests: dict[str, _Whose | None] = {}
         """Whose each line is, by its digest as far as it can be read: and so the end line that continues it."""
-        self._ends: list[tuple[Sealed, Place]] = []
+        self._ends: list[tuple[Sealed, LinePosition]] = []
 
     def read(self) -> None:
         if self._named:
@@ -144,7 +144,7 @@ class _File:
         offset = number = 0
         try:
             for number, line in enumerate(read_file(self._survey.volumes, self._source), 1):
-                self._line(Place(self._source, number, offset, len(line), self._gap), line)
+                self._line(LinePosition(self._source, number, offset, len(line), self._gap), line)
                 offset += len(line)
         except OSError as problem:
             self._leave_out(number, f"the file cannot be read: {problem.strerror}")
@@ -158,7 +158,7 @@ class _File:
             if not self._end(sealed, place, home):
                 self._leave_out(place.line, "the line ends a log, and nothing shows that it ends this one")
 
-    def _line(self, place: Place, line: bytes) -> None:
+    def _line(self, place: LinePosition, line: bytes) -> None:
         try:
             sealed, entry = external_blocklog.EitherFeed.decode(line)
             why = self._enter(sealed, entry, place)
@@ -170,22 +170,22 @@ class _File:
         self._digests.setdefault(line[_DIGEST].decode("latin-1"), self._whose or self._named)
 
     def _leave_out(self, line: int, why: str) -> None:
-        self._survey.left_out.append(LeftOut(self._source, line, why))
+        self._survey.left_out.append(RejectedLine(self._source, line, why))
 
-    def _enter(self, sealed: Sealed, entry: external_blocklog.AnyEntry, place: Place) -> str | None:
-        if isinstance(entry, blocklog.End):
+    def _enter(self, sealed: Sealed, entry: external_blocklog.AnyEntry, place: LinePosition) -> str | None:
+        if isinstance(entry, blocklog.EndLine):
             # What it continues may stand after it.
             self._ends.append((sealed, place))
             return None
         if entry.run != self._survey.run:
             return f"the line belongs to {entry.client} in run {entry.run}"
         session = self._survey.clients[entry.client][entry.session]
-        if isinstance(entry, blocklog.Open):
+        if isinstance(entry, blocklog.OpenLine):
             self._whose = _Whose(entry.client, entry.session, entry.segment)
             self._block = 0
             known = session.opens.setdefault(entry.segment, place)
             return self._again(known, place, sealed)
-        problem = None if isinstance(entry, external_blocklog.Connection) else _problem(entry)
+        problem = None if isinstance(entry, external_blocklog.ConnectionLine) else _problem(entry)
         if problem:
             return problem
         if self._whose is None or self._whose[:2] != (entry.client, entry.session):
@@ -195,9 +195,9 @@ class _File:
         if self._whose != self._named:
             self._survey.moved[sealed.crc] = entry.client, entry.session
         said = digest(memoryview(sealed.text)[CHAINED:-1])
-        if isinstance(entry, external_blocklog.Connection):
+        if isinstance(entry, external_blocklog.ConnectionLine):
             order = (entry.connection, connection_history.ORDER[entry.event], entry.attempts, entry.at)
-            here = Kept(place, segment, None, self._block, order)
+            here = KeptBlock(place, segment, None, self._block, order)
             kept = session.connections.setdefault((entry.connection, said), here)
             if (kept.segment, kept.block) < (segment, self._block):
                 # The copy that was met first begins behind the block that stands before it here.
@@ -205,11 +205,11 @@ class _File:
         else:
             self._block = entry.block
             kept = session.blocks.setdefault(
-                (entry.block, said), Kept(place, segment, len(entry.messages), entry.block)
+                (entry.block, said), KeptBlock(place, segment, len(entry.messages), entry.block)
             )
         return self._again(kept.place, place, sealed)
 
-    def _again(self, known: Place, place: Place, sealed: Sealed) -> str | None:
+    def _again(self, known: LinePosition, place: LinePosition, sealed: Sealed) -> str | None:
         if known == place:
             return None
         if self._survey.line(known)[CHAINED:] != sealed.text[CHAINED:]:
@@ -217,7 +217,7 @@ class _File:
         self._survey.copies += 1
         return None
 
-    def _end(self, sealed: Sealed, place: Place, whose: _Whose | None) -> bool:
+    def _end(self, sealed: Sealed, place: LinePosition, whose: _Whose | None) -> bool:
         # It names nobody: only what it continues tells whose end it is.
         if whose is None or not whose.segment:
             return False
@@ -228,9 +228,9 @@ class _File:
         return True
 
 
-def _problem(block: blocklog.Block | external_blocklog.HeardBlock) -> str | None:
+def _problem(block: blocklog.Block | external_blocklog.ExternalBlock) -> str | None:
     problem = examine(
-        external_blocklog.as_block(block) if isinstance(block, external_blocklog.HeardBlock) else block
+        external_blocklog.as_block(block) if isinstance(block, external_blocklog.ExternalBlock) else block
     ).problem
     if problem:
         return f"block {block.block}: {problem}"

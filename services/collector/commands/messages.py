@@ -17,12 +17,12 @@ import msgspec
 
 from services.collector import formatting
 from services.collector.commands import run_loader
-from services.collector.commands.run_loader import NoVolumes, runs_of
-from services.collector.log_reader import Logged, Passed, Wanted, messages
+from services.collector.commands.run_loader import VolumesNotFound, runs_of
+from services.collector.log_reader import LoggedMessage, MessageFilter, SkippedLine, messages
 from services.collector.results.client_result import client_order
 from services.collector.scan import log_clients
 from services.collector.verdict.threshold_parser import nanoseconds
-from services.contract.external_blocklog import HeardMessage
+from services.contract.external_blocklog import ExternalMessage
 from services.contract.summary import EXIT_CODES
 from services.runtime.errors import BadSettings
 
@@ -35,7 +35,7 @@ TOLD = 20
 _SPAN = re.compile(r"(\d*)-(\d*)|(\d+)")
 
 
-class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+class MessageLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """One message as it is shown: the place where it was logged, then the message as it stands there."""
 
     client: str
@@ -83,11 +83,11 @@ def run(chosen: argparse.Namespace, _environment: Mapping[str, str]) -> int:
     """Show the messages that were chosen; return the exit code."""
     runs = runs_of(chosen.folder, chosen.run)
     if not runs:
-        raise NoVolumes(f"{chosen.folder}: no run")
+        raise VolumesNotFound(f"{chosen.folder}: no run")
     name = runs[-1]
     clients = _clients(chosen.folder, name, chosen.client)
     first, last = chosen.seq
-    wanted = Wanted(tuple(clients), chosen.session, chosen.block, first, last, chosen.slower_than)
+    wanted = MessageFilter(tuple(clients), chosen.session, chosen.block, first, last, chosen.slower_than)
     told = _Told(sys.stderr)
     found = islice(messages(chosen.folder, name, wanted, told.tell), chosen.limit)
     lines = _columns(found, clients) if chosen.text else map(_json, found)
@@ -105,7 +105,7 @@ class _Told:
         self.count = 0
         self._stream, self._file, self._more = stream, "", 0
 
-    def tell(self, passed: Passed) -> None:
+    def tell(self, passed: SkippedLine) -> None:
         self.count += 1
         if passed.file != self._file:
             self.rest()
@@ -135,19 +135,19 @@ def _show(lines: Iterable[bytes], stream: IO[bytes]) -> int:
     return count
 
 
-def _json(logged: Logged) -> bytes:
+def _json(logged: LoggedMessage) -> bytes:
     return msgspec.json.encode(_line(logged)) + b"\n"
 
 
-def _line(logged: Logged) -> Line:
+def _line(logged: LoggedMessage) -> MessageLine:
     one = logged.message
     place = logged.client, logged.session, logged.block
-    if isinstance(one, HeardMessage):
-        return Line(*place, one.seq, one.received_at, one.latency_ns, None, one.record, one.key, one.form)
-    return Line(*place, one.seq, one.received_at, one.latency_ns, one.transit_ns, one.record)
+    if isinstance(one, ExternalMessage):
+        return MessageLine(*place, one.seq, one.received_at, one.latency_ns, None, one.record, one.key, one.form)
+    return MessageLine(*place, one.seq, one.received_at, one.latency_ns, one.transit_ns, one.record)
 
 
-def _columns(found: Iterable[Logged], clients: Iterable[str]) -> Iterator[bytes]:
+def _columns(found: Iterable[LoggedMessage], clients: Iterable[str]) -> Iterator[bytes]:
     width = max([len("client"), *map(len, clients)])
     screen = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     heads = f"{'client':<{width}}  {'block':>9}  {'seq':>9}  {'received':<15}  {'latency':>9}  {'transit':>9}  record"

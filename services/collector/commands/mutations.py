@@ -20,12 +20,12 @@ _KIND = re.compile(rb'"kind":"([a-z]+)"')
 _CHAINED = len('{"crc":"x00000000","prev":"x00000000",')
 
 
-class NotPossible(Exception):
+class NotApplicable(Exception):
     """The run has nothing that could be damaged like this; the text says what it lacks."""
 
 
 @dataclass(frozen=True)
-class Damaged:
+class Mutation:
     """What a damage changes.
 
     Attributes:
@@ -39,7 +39,7 @@ class Damaged:
     named: tuple[str, ...]
 
 
-class Run:
+class RunFileSet:
     """The files of one run, whose lines are read when they are asked for."""
 
     def __init__(self, volumes: Path, run: str, dice: Random) -> None:
@@ -67,7 +67,7 @@ class Run:
             found = [at for at in indexes(lines, kind) if at < len(lines) - before]
             if found:
                 return source, lines, self.dice.choice(found)
-        raise NotPossible(f"no log has a line of kind {kind}" + (" with others after it" if before else ""))
+        raise NotApplicable(f"no log has a line of kind {kind}" + (" with others after it" if before else ""))
 
 
 def indexes(lines: list[bytes], kind: str) -> list[int]:
@@ -86,7 +86,7 @@ def replaced(lines: list[bytes], at: int, *those: bytes) -> list[bytes]:
     return [*lines[:at], *those, *lines[at + 1 :]]
 
 
-def bit_flipped(run: Run, *, header: bool) -> Damaged:
+def bit_flipped(run: RunFileSet, *, header: bool) -> Mutation:
     """Flip a bit of a block: in what it says of itself, or among its messages."""
     source, lines, at = run.draw("block")
     line = bytearray(lines[at])
@@ -95,47 +95,47 @@ def bit_flipped(run: Run, *, header: bool) -> Damaged:
     bit = run.dice.randrange(8)
     line[byte] ^= 1 << bit
     where = f"{place(source, at)}, bit {bit} of byte {byte + 1:,}"
-    return Damaged(where, {source: replaced(lines, at, bytes(line))}, (place(source, at),))
+    return Mutation(where, {source: replaced(lines, at, bytes(line))}, (place(source, at),))
 
 
-def line_removed(run: Run) -> Damaged:
+def line_removed(run: RunFileSet) -> Mutation:
     """Remove a block."""
     source, lines, at = run.draw("block", before=1)
-    return Damaged(place(source, at), {source: replaced(lines, at)}, (place(source, at),))
+    return Mutation(place(source, at), {source: replaced(lines, at)}, (place(source, at),))
 
 
-def file_removed(run: Run) -> Damaged:
+def file_removed(run: RunFileSet) -> Mutation:
     """Remove a file of a log."""
     source, _, _ = run.draw("block")
-    return Damaged(
+    return Mutation(
         source.path, {source: None}, (f"{source.client}: ", f"{source.client} is lost", f"/{source.client}/")
     )
 
 
-def lines_swapped(run: Run) -> Damaged:
+def lines_swapped(run: RunFileSet) -> Mutation:
     """Let two lines that follow each other change places."""
     source, lines, at = run.draw("block", before=1)
     files: dict[Source, list[bytes] | None] = {source: [*lines[:at], lines[at + 1], lines[at], *lines[at + 2 :]]}
     where = f"{source.path}:{at + 1} and {at + 2}"
-    return Damaged(where, files, (place(source, at), place(source, at + 1)))
+    return Mutation(where, files, (place(source, at), place(source, at + 1)))
 
 
-def line_repeated(run: Run) -> Damaged:
+def line_repeated(run: RunFileSet) -> Mutation:
     """Let a line stand twice."""
     source, lines, at = run.draw("block")
-    return Damaged(place(source, at), {source: replaced(lines, at, lines[at], lines[at])}, (place(source, at + 1),))
+    return Mutation(place(source, at), {source: replaced(lines, at, lines[at], lines[at])}, (place(source, at + 1),))
 
 
-def tail_cut(run: Run) -> Damaged:
+def tail_cut(run: RunFileSet) -> Mutation:
     """Cut a file off in the middle of its last block."""
     source, lines, _ = run.draw("block")
     at = indexes(lines, "block")[-1]
     keep = run.dice.randrange(1, len(lines[at]) - 1)
     where = f"{place(source, at)}, after {keep:,} bytes"
-    return Damaged(where, {source: [*lines[:at], lines[at][:keep]]}, (place(source, at),))
+    return Mutation(where, {source: [*lines[:at], lines[at][:keep]]}, (place(source, at),))
 
 
-def line_of_another(run: Run) -> Damaged:
+def line_of_another(run: RunFileSet) -> Mutation:
     """Put a line of another client in the place of one."""
     source, lines, at = run.draw("block")
     for other, others in run.drawn([one for one in run.logs if one.client != source.client]):
@@ -143,27 +143,27 @@ def line_of_another(run: Run) -> Damaged:
         if found:
             from_at = run.dice.choice(found)
             where = f"{place(source, at)} holds line {from_at + 1} of {other.client}"
-            return Damaged(where, {source: replaced(lines, at, others[from_at])}, (place(source, at),))
-    raise NotPossible("no other client has logged a block")
+            return Mutation(where, {source: replaced(lines, at, others[from_at])}, (place(source, at),))
+    raise NotApplicable("no other client has logged a block")
 
 
-def receipt_removed(run: Run) -> Damaged:
+def receipt_removed(run: RunFileSet) -> Mutation:
     """Remove a receipt from the ledger."""
     for source, lines in run.drawn(run.ledger):
         found = indexes(lines, "receipt")
         if found:
             at = run.dice.choice(found)
-            return Damaged(place(source, at), {source: replaced(lines, at)}, (place(source, at), "without a receipt"))
-    raise NotPossible("the ledger has no receipt")
+            return Mutation(place(source, at), {source: replaced(lines, at)}, (place(source, at), "without a receipt"))
+    raise NotApplicable("the ledger has no receipt")
 
 
-def end_removed(run: Run) -> Damaged:
+def end_removed(run: RunFileSet) -> Mutation:
     """Remove the ledger's end."""
     for source, lines in run.drawn(run.ledger):
         found = indexes(lines, "end")
         if found:
-            return Damaged(place(source, found[0]), {source: replaced(lines, found[0])}, ("the ledger has no end",))
-    raise NotPossible("the ledger has no end")
+            return Mutation(place(source, found[0]), {source: replaced(lines, found[0])}, ("the ledger has no end",))
+    raise NotApplicable("the ledger has no end")
 
 
 _LATENCY = re.compile(rb'"latency_ns":([1-9][0-9]*)')
@@ -172,21 +172,21 @@ _LETTER = re.compile(rb'(?<=[A-Za-z])[a-z](?=[a-z]*[ "])')
 _SHA = re.compile(rb'"sha256":"[0-9a-f]*"')
 
 
-def latency_forged(run: Run) -> Damaged:
+def latency_forged(run: RunFileSet) -> Mutation:
     """Make a message look faster, and the line's crc anew."""
     source, lines, at = run.draw("block", before=1)
     sealed = unseal(lines[at])
     latencies = list(_LATENCY.finditer(sealed.text))
     if not latencies:
-        raise NotPossible("the block that was drawn has no message that was late")
+        raise NotApplicable("the block that was drawn has no message that was late")
     found = run.dice.choice(latencies)
     text = sealed.text[: found.start(1)] + str(int(found[1]) // 10).encode() + sealed.text[found.end(1) :]
     forged, _ = _again(text, sealed.prev)
     where = f"{place(source, at)}, byte {found.start(1) + 1:,}"
-    return Damaged(where, {source: replaced(lines, at, forged)}, (place(source, at + 1),))
+    return Mutation(where, {source: replaced(lines, at, forged)}, (place(source, at + 1),))
 
 
-def record_forged(run: Run) -> Damaged:
+def record_forged(run: RunFileSet) -> Mutation:
     """Change a record, and make anew all that hangs on it in the log: digest, crc, every later line, sha256."""
     for source, lines in run.drawn([one for one in run.logs if not _goes_on(one, run.logs)]):
         found = indexes(lines, "block")
@@ -196,14 +196,14 @@ def record_forged(run: Run) -> Damaged:
             forged = _with_other_record(lines[at], block, run.dice)
             where = f"{place(source, at)} and all lines after it"
             named = f"session {block.session} block {block.block}"
-            return Damaged(where, {source: _rechained(replaced(lines, at, forged), at)}, (named,))
-    raise NotPossible("no log ends with a file that has a block")
+            return Mutation(where, {source: _rechained(replaced(lines, at, forged), at)}, (named,))
+    raise NotApplicable("no log ends with a file that has a block")
 
 
 def _block(line: bytes) -> blocklog.Block:
     _, entry = blocklog.codec.decode(line)
     if not isinstance(entry, blocklog.Block):
-        raise NotPossible("the line that was drawn is no block")
+        raise NotApplicable("the line that was drawn is no block")
     return entry
 
 
@@ -219,7 +219,7 @@ def _with_other_record(line: bytes, block: blocklog.Block, dice: Random) -> byte
     which = dice.randrange(len(records))
     letters = list(_LETTER.finditer(records[which]))
     if not letters:
-        raise NotPossible("the record that was drawn has no word to change")
+        raise NotApplicable("the record that was drawn has no word to change")
     at, old = dice.choice(letters).start(), records[which]
     records[which] = old[:at] + old[at : at + 1].upper() + old[at + 1 :]
     digest = blocklog.records_digest(records)

@@ -17,10 +17,10 @@ import msgspec
 
 from services.collector import formatting
 from services.collector.commands import mutations, run_loader
-from services.collector.commands.mutations import Damaged, NotPossible, Run
-from services.collector.commands.run_loader import NoVolumes, books_of, new_folder, runs_of
-from services.collector.evidence.run_evidence import RunBooks
-from services.collector.scan import Tail
+from services.collector.commands.mutations import Mutation, NotApplicable, RunFileSet
+from services.collector.commands.run_loader import VolumesNotFound, books_of, new_folder, runs_of
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.scan import FileTail
 from services.collector.verdict import consistency
 from services.collector.verdict.summary import reconcile
 from services.contract.summary import EXIT_CODES, Summary, Verdict
@@ -30,7 +30,7 @@ EXITS = (
     "exit codes: 0 all were caught, 99 one was not, 104 bad configuration, or a run that does not pass to begin with"
 )
 WIDTH = 100
-DAMAGES: dict[str, Callable[[Run], Damaged]] = {
+DAMAGES: dict[str, Callable[[RunFileSet], Mutation]] = {
     "a bit flipped in a record": functools.partial(mutations.bit_flipped, header=False),
     "a bit flipped in a block's header": functools.partial(mutations.bit_flipped, header=True),
     "a line removed": mutations.line_removed,
@@ -46,11 +46,11 @@ DAMAGES: dict[str, Callable[[Run], Damaged]] = {
 }
 
 
-class Unproved(OperatorError):
+class NotProvable(OperatorError):
     """The run does not pass as it is: a verdict that is no PASS would show nothing."""
 
 
-class Caught(msgspec.Struct, frozen=True):
+class DamageResult(msgspec.Struct, frozen=True):
     """What came of one damage.
 
     ``said`` is the sentence that names the place, of all that the collector says. ``caught`` is null where the run has
@@ -89,7 +89,7 @@ def run(chosen: argparse.Namespace, _environment: Mapping[str, str]) -> int:
     """Damage the run that was chosen; return the exit code."""
     runs = runs_of(chosen.folder, chosen.run)
     if not runs:
-        raise NoVolumes(f"{chosen.folder}: no run")
+        raise VolumesNotFound(f"{chosen.folder}: no run")
     keep = None if chosen.keep is None else new_folder("--keep", chosen.keep)
     sound = books_of(chosen.folder, runs[-1])
     made = passing(sound)
@@ -104,23 +104,23 @@ def run(chosen: argparse.Namespace, _environment: Mapping[str, str]) -> int:
     return EXIT_CODES["FAIL" if False in every or True not in every else "PASS"]
 
 
-def passing(sound: RunBooks) -> Summary:
+def passing(sound: RunEvidence) -> Summary:
     """Return the summary of books that nobody has damaged yet.
 
     Raises:
         Unproved: they do not pass: then no damage could be seen to take the PASS away.
     """
     if sound.is_one_sided:
-        raise Unproved(
+        raise NotProvable(
             f"run {sound.run} is of a feed that is not ours: its books have one side, and prove damages both"
         )
     made = reconcile(sound, final=True)
     if made.verdict != "PASS":
-        raise Unproved(f"run {made.run} is {made.verdict} as it is, so a damage would not show: {made.headline}")
+        raise NotProvable(f"run {made.run} is {made.verdict} as it is, so a damage would not show: {made.headline}")
     return made
 
 
-def prove(volumes: Path, sound: RunBooks, seed: int, keep: Path | None = None) -> Iterator[Caught]:
+def prove(volumes: Path, sound: RunEvidence, seed: int, keep: Path | None = None) -> Iterator[DamageResult]:
     """Damage a run in every way there is, one at a time; return what came of each.
 
     Args:
@@ -130,22 +130,22 @@ def prove(volumes: Path, sound: RunBooks, seed: int, keep: Path | None = None) -
         keep: an empty folder into which every damaged copy is written.
     """
     for number, (name, damage) in enumerate(DAMAGES.items(), 1):
-        files = Run(volumes, sound.run, Random(f"{seed} {number}"))
+        files = RunFileSet(volumes, sound.run, Random(f"{seed} {number}"))
         try:
             damaged = damage(files)
-        except NotPossible as why:
-            yield Caught(number, name, str(why), None, "", None)
+        except NotApplicable as why:
+            yield DamageResult(number, name, str(why), None, "", None)
             continue
         found = reconcile(_fold(sound, files, damaged), final=True)
         said = _sentence(found, damaged)
         if keep:
             _write(files, damaged, keep / f"{number:02d}")
-        yield Caught(number, name, damaged.where, found.verdict, said or found.headline, said is not None)
+        yield DamageResult(number, name, damaged.where, found.verdict, said or found.headline, said is not None)
 
 
-def _fold(sound: RunBooks, files: Run, damaged: Damaged) -> RunBooks:
+def _fold(sound: RunEvidence, files: RunFileSet, damaged: Mutation) -> RunEvidence:
     """Return the books with a damage: only the sides that it touches are read anew."""
-    books = RunBooks(sound.run)
+    books = RunEvidence(sound.run)
     touched = {source.client for source in damaged.files}
     books.logs = {name: log for name, log in sound.logs.items() if name not in touched}
     if None not in touched:
@@ -158,11 +158,11 @@ def _fold(sound: RunBooks, files: Run, damaged: Damaged) -> RunBooks:
             if line.endswith(b"\n"):
                 books.take(source, line)
             else:
-                books.take_tails([Tail(source, len(line))])
+                books.take_tails([FileTail(source, len(line))])
     return books
 
 
-def _sentence(found: Summary, damaged: Damaged) -> str | None:
+def _sentence(found: Summary, damaged: Mutation) -> str | None:
     if found.verdict == "PASS":
         return None
     sentences = [*map(consistency.fault_sentence, found.faults), *found.reasons]
@@ -175,7 +175,7 @@ def _names(said: str, named: str) -> bool:
     return bool(is_there) and not (named[-1].isdigit() and rest[:1].isdigit())
 
 
-def _write(files: Run, damaged: Damaged, folder: Path) -> None:
+def _write(files: RunFileSet, damaged: Mutation, folder: Path) -> None:
     for source in (*files.ledger, *files.logs):
         lines = damaged.files.get(source, ())
         path = folder / source.place
@@ -186,7 +186,7 @@ def _write(files: Run, damaged: Damaged, folder: Path) -> None:
             path.write_bytes(b"".join(lines))
 
 
-def _text(caught: Caught, run: str) -> str:
+def _text(caught: DamageResult, run: str) -> str:
     def short(text: str) -> str:
         return text.replace(f"logs/{run}/", "").replace(f"ledger/{run}/", "ledger ")
 

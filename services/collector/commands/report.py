@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from services.collector.commands import run_loader, verify
-from services.collector.commands.run_loader import NoVolumes, books_of, runs_of
+from services.collector.commands.run_loader import VolumesNotFound, books_of, runs_of
 from services.collector.publish.files import run_files
 from services.collector.publish.files.run_files import faces
 from services.collector.publish.terminal import summary_text
@@ -48,7 +48,7 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     limits = settings.limits if chosen.thresholds is None else read_limits("--thresholds", chosen.thresholds)
     runs = runs_of(volumes)
     if not runs:
-        raise NoVolumes(f"{volumes}: no run")
+        raise VolumesNotFound(f"{volumes}: no run")
     (name,) = runs_of(volumes, chosen.run or runs[-1])
     books = books_of(volumes, name)
     made = snapshot(books, limits, final=True, made_at=books.ended_at)

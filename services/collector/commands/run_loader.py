@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from services.collector import formatting
-from services.collector.evidence.run_evidence import RunBooks
-from services.collector.scan import Rewritten, RunFiles, find_runs
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.scan import FileRewritten, RunFiles, find_runs
 from services.runtime import cli
-from services.runtime.cli import Commands, Parser, Run
+from services.runtime.cli import Commands, Parser, RunCommand
 from services.runtime.errors import OperatorError, UnwritableFolder
 
 TRIES = 3
 """A folder that is still written may change under the reader; more often than this is another matter."""
 
 
-class NoVolumes(OperatorError):
+class VolumesNotFound(OperatorError):
     """The folder holds neither side of any books, or not those of the run that was asked for."""
 
 
-class NotEmpty(OperatorError):
+class FolderNotEmpty(OperatorError):
     """The folder that a command was to fill has something in it."""
 
 
@@ -31,10 +31,10 @@ def runs_of(volumes: Path, run: str | None = None) -> list[str]:
         NoVolumes: the folder is no volumes folder, or does not hold the run.
     """
     if not any((volumes / side).is_dir() for side in ("ledger", "logs")):
-        raise NoVolumes(f"{volumes}: no volumes folder: it has neither ledger/ nor logs/")
+        raise VolumesNotFound(f"{volumes}: no volumes folder: it has neither ledger/ nor logs/")
     runs = find_runs(volumes)
     if run is not None and run not in runs:
-        raise NoVolumes(f"{volumes}: no run {run}; there are: {formatting.names(runs) or 'none'}")
+        raise VolumesNotFound(f"{volumes}: no run {run}; there are: {formatting.names(runs) or 'none'}")
     return runs if run is None else [run]
 
 
@@ -53,30 +53,30 @@ def new_folder(option: str, folder: Path) -> Path:
             str(folder), str(problem.strerror).lower(), f"fix: name another one for {option}"
         ) from None
     if not is_empty:
-        raise NotEmpty(f"{option} {folder}: the folder is not empty; nothing is ever written over")
+        raise FolderNotEmpty(f"{option} {folder}: the folder is not empty; nothing is ever written over")
     return folder
 
 
-def books_of(volumes: Path, run: str) -> RunBooks:
+def books_of(volumes: Path, run: str) -> RunEvidence:
     """Read both sides of the books of a run.
 
     Raises:
         NoVolumes: they are being rewritten.
     """
     for _ in range(TRIES):
-        files, books = RunFiles(volumes, run, rechecked=False), RunBooks(run)
+        files, books = RunFiles(volumes, run, rechecked=False), RunEvidence(run)
         try:
             for source, line in files.lines():
                 books.take(source, line)
-        except Rewritten:
+        except FileRewritten:
             continue
         books.take_sources(files.sources())
         books.take_tails(files.tails())
         return books
-    raise NoVolumes(f"{volumes}: run {run} is being rewritten")
+    raise VolumesNotFound(f"{volumes}: run {run} is being rewritten")
 
 
-__all__ = ["EXITS", "PROGRAM", "Commands", "Parser", "Run", "add", "parser"]
+__all__ = ["EXITS", "PROGRAM", "Commands", "Parser", "RunCommand", "add", "parser"]
 
 PROGRAM = "python -m services.collector"
 EXITS = (
@@ -89,7 +89,9 @@ def parser() -> tuple[Parser, Commands]:
     return cli.parser(PROGRAM, "Reconciles what was sent with what was logged.", EXITS)
 
 
-def add(commands: Commands, name: str, does: str, run: Run, examples: Mapping[str, str], exits: str = EXITS) -> Parser:
+def add(
+    commands: Commands, name: str, does: str, run: RunCommand, examples: Mapping[str, str], exits: str = EXITS
+) -> Parser:
     """Add a command; return its parser, which still needs its arguments.
 
     Args:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import msgspec
 
 from services.collector import formatting
-from services.collector.commands.log_survey import CHAINED, Kept, LeftOut, Place, Session, Survey
-from services.collector.evidence.run_evidence import RunBooks
+from services.collector.commands.log_survey import CHAINED, KeptBlock, LinePosition, LogSession, LogSurvey, RejectedLine
+from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.client_result import client_order
 from services.collector.scan import Source, ledger_sources, read_file
 from services.contract import blocklog, external_blocklog, ledger
@@ -44,7 +44,7 @@ class _Link(NamedTuple):
         return line, _Link(sealed.crc, crc)
 
 
-def _order(kept: Kept) -> tuple[int, bool, tuple[int, int, int, str]]:
+def _order(kept: KeptBlock) -> tuple[int, bool, tuple[int, int, int, str]]:
     """Return the key by which the lines of a segment are sorted: connection lines stand behind their block."""
     return kept.block, kept.messages is None, kept.order
 
@@ -52,14 +52,14 @@ def _order(kept: Kept) -> tuple[int, bool, tuple[int, int, int, str]]:
 class CleanCopy:
     """The copy of one client's log."""
 
-    def __init__(self, survey: Survey, books: RunBooks, client: str, out: Path) -> None:
+    def __init__(self, survey: LogSurvey, books: RunEvidence, client: str, out: Path) -> None:
         self.files = self.blocks = self.messages = 0
         self.remade: list[str] = []
         self._survey, self._books, self._client, self._out = survey, books, client, out
 
-    def write(self, number: int, session: Session) -> None:
+    def write(self, number: int, session: LogSession) -> None:
         """Write the files of one session, chained from the first to the last."""
-        segments: dict[int, list[Kept]] = {segment: [] for segment in {*session.segments, *session.opens}}
+        segments: dict[int, list[KeptBlock]] = {segment: [] for segment in {*session.segments, *session.opens}}
         at = min(segments, default=1)
         for _, kept in sorted(session.blocks.items()):
             # A block that stood elsewhere goes to where the one before it is.
@@ -71,7 +71,7 @@ class CleanCopy:
         for segment in sorted(segments):
             link = self._segment(number, segment, session, sorted(segments[segment], key=_order), link)
 
-    def _segment(self, number: int, segment: int, session: Session, lines: list[Kept], link: _Link) -> _Link:
+    def _segment(self, number: int, segment: int, session: LogSession, lines: list[KeptBlock], link: _Link) -> _Link:
         source = Source(self._survey.run, self._client, blocklog.file_name(number, segment))
         path = self._out / source.place
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ class CleanCopy:
         return link
 
     def _texts(
-        self, number: int, segment: int, session: Session, lines: list[Kept], source: Source
+        self, number: int, segment: int, session: LogSession, lines: list[KeptBlock], source: Source
     ) -> Iterator[tuple[bytes, bool]]:
         """Yield the lines before the end line, and whether the chain may be mended before each."""
         if segment in session.opens:
@@ -104,22 +104,22 @@ class CleanCopy:
         for kept in lines:
             yield self._survey.line(kept.place), kept.place.after_gap
 
-    def _opening(self, number: int, segment: int, session: Session, lines: list[Kept]) -> bytes:
+    def _opening(self, number: int, segment: int, session: LogSession, lines: list[KeptBlock]) -> bytes:
         """Make an open line anew, of what another segment's says, else of what the ledger or another client says."""
         _, line = external_blocklog.EitherFeed.decode(self._survey.line(lines[0].place))
-        assert isinstance(line, blocklog.Block | external_blocklog.HeardBlock | external_blocklog.Connection)  # noqa: S101 - by the survey
+        assert isinstance(line, blocklog.Block | external_blocklog.ExternalBlock | external_blocklog.ConnectionLine)  # noqa: S101 - by the survey
         after = line.first - 1 if isinstance(line, blocklog.Block) else 0
-        began = line.at if isinstance(line, external_blocklog.Connection) else line.started_at
+        began = line.at if isinstance(line, external_blocklog.ConnectionLine) else line.started_at
         size = next((kept.messages for kept in lines if kept.messages), 1)
         for place in session.opens.values():
             _, other = external_blocklog.EitherFeed.decode(self._survey.line(place))
-            if isinstance(other, blocklog.Open):
+            if isinstance(other, blocklog.OpenLine):
                 entry = msgspec.structs.replace(other, segment=segment, after=after, torn=[])
                 return blocklog.codec.encode(entry, FIRST)[0]
         client = self._books.ledger.clients.get(self._client)
         known = [one for one in client.subscriptions.values() if one.session == number] if client else []
         subscribed = min(known, key=lambda one: one.fence, default=None)
-        entry = blocklog.Open(
+        entry = blocklog.OpenLine(
             run=self._survey.run,
             client=self._client,
             session=number,
@@ -135,24 +135,24 @@ class CleanCopy:
             software=f"{SOFTWARE} salvage",
             opened_at=began,
         )
-        if isinstance(line, external_blocklog.HeardBlock | external_blocklog.Connection):
+        if isinstance(line, external_blocklog.ExternalBlock | external_blocklog.ConnectionLine):
             entry = self._of_the_same_feed(entry)
         return blocklog.codec.encode(entry, FIRST)[0]
 
-    def _of_the_same_feed(self, entry: blocklog.Open) -> external_blocklog.Open:
+    def _of_the_same_feed(self, entry: blocklog.OpenLine) -> external_blocklog.ExternalOpenLine:
         """Return an open line of a feed that is not ours: which, and until when, the other clients of the run say."""
         native = {name: getattr(entry, name) for name in entry.__struct_fields__}
         every = (session for client in self._survey.clients.values() for session in client.values())
         for place in (place for session in every for place in session.opens.values()):
             _, other = external_blocklog.EitherFeed.decode(self._survey.line(place))
-            if isinstance(other, external_blocklog.Open):
-                return external_blocklog.Open(**native, foreign=other.foreign, until=other.until)
-        return external_blocklog.Open(**native, foreign=external_blocklog.Feed(url=_UNKNOWN))
+            if isinstance(other, external_blocklog.ExternalOpenLine):
+                return external_blocklog.ExternalOpenLine(**native, foreign=other.foreign, until=other.until)
+        return external_blocklog.ExternalOpenLine(**native, foreign=external_blocklog.FeedDescription(url=_UNKNOWN))
 
-    def _end(self, place: Place, found: tuple[int, int, int, str], link: _Link) -> tuple[bytes, _Link]:
+    def _end(self, place: LinePosition, found: tuple[int, int, int, str], link: _Link) -> tuple[bytes, _Link]:
         line = self._survey.line(place)
         _, entry = blocklog.codec.decode(line)
-        assert isinstance(entry, blocklog.End)  # noqa: S101 - the survey found it to be one
+        assert isinstance(entry, blocklog.EndLine)  # noqa: S101 - the survey found it to be one
         if (entry.block_count, entry.message_count, entry.byte_count, entry.sha256) == found:
             return link.chained(line, mend=place.after_gap)
         blocks, messages, size, sha = found
@@ -168,7 +168,7 @@ NAME = "salvage.json"
 """Of the file beside the copies that says what is not in them."""
 
 
-class Lost(msgspec.Struct, frozen=True):
+class LostLine(msgspec.Struct, frozen=True):
     """A line that is not in the copy: where it stood, why, and the seqs that went with it, if any did."""
 
     file: str
@@ -177,7 +177,7 @@ class Lost(msgspec.Struct, frozen=True):
     missing: Span | None
 
 
-class Saved(msgspec.Struct, frozen=True):
+class SavedLog(msgspec.Struct, frozen=True):
     """What is in the copy of one client's log. ``remade`` names the files whose open line had to be made anew."""
 
     client: str
@@ -187,16 +187,16 @@ class Saved(msgspec.Struct, frozen=True):
     remade: list[str]
 
 
-class Salvage(msgspec.Struct, frozen=True):
+class SalvageResult(msgspec.Struct, frozen=True):
     """What came of one run. ``copies`` lines stood in several places and are in the copy once."""
 
     run: str
-    clients: list[Saved]
-    left_out: list[Lost]
+    clients: list[SavedLog]
+    left_out: list[LostLine]
     copies: int
 
 
-def salvage(volumes: Path, books: RunBooks, faults: list[Fault], out: Path) -> Salvage:
+def salvage(volumes: Path, books: RunEvidence, faults: list[Fault], out: Path) -> SalvageResult:
     """Copy what is good of a run's books.
 
     Args:
@@ -208,7 +208,7 @@ def salvage(volumes: Path, books: RunBooks, faults: list[Fault], out: Path) -> S
     Raises:
         OSError: reading or writing is refused.
     """
-    survey = Survey(volumes, books.run)
+    survey = LogSurvey(volumes, books.run)
     found = [*survey.left_out, *_ledger(volumes, books.run, out)]
     left_out = sorted(found, key=lambda one: (one.source.path, one.line))
     clients = []
@@ -216,13 +216,13 @@ def salvage(volumes: Path, books: RunBooks, faults: list[Fault], out: Path) -> S
         copy = CleanCopy(survey, books, client, out)
         for number, session in sorted(survey.clients[client].items()):
             copy.write(number, session)
-        clients.append(Saved(client, copy.files, copy.blocks, copy.messages, copy.remade))
+        clients.append(SavedLog(client, copy.files, copy.blocks, copy.messages, copy.remade))
     missing = {(fault.file, fault.line): fault.missing for fault in faults}
-    lost = [Lost(one.source.path, one.line, one.why, missing.get((one.source.path, one.line))) for one in left_out]
-    return Salvage(books.run, clients, lost, survey.copies)
+    lost = [LostLine(one.source.path, one.line, one.why, missing.get((one.source.path, one.line))) for one in left_out]
+    return SalvageResult(books.run, clients, lost, survey.copies)
 
 
-def _ledger(volumes: Path, run: str, out: Path) -> Iterator[LeftOut]:
+def _ledger(volumes: Path, run: str, out: Path) -> Iterator[RejectedLine]:
     for source in ledger_sources(volumes, run):
         seen: set[str] = set()
         path = out / source.place
@@ -231,7 +231,7 @@ def _ledger(volumes: Path, run: str, out: Path) -> Iterator[LeftOut]:
             for number, line in enumerate(read_file(volumes, source), 1):
                 why = _refused(line, run, seen)
                 if why:
-                    yield LeftOut(source, number, why)
+                    yield RejectedLine(source, number, why)
                 else:
                     file.write(line)
 
@@ -241,7 +241,7 @@ def _refused(line: bytes, run: str, seen: set[str]) -> str | None:
         sealed, entry = ledger.codec.decode(line)
     except LineError as problem:
         return problem.detail
-    if isinstance(entry, ledger.Open) and entry.run != run:
+    if isinstance(entry, ledger.OpenEntry) and entry.run != run:
         return f"the line belongs to run {entry.run}"
     if sealed.crc in seen:
         return "the line stands in this file before"
@@ -249,7 +249,7 @@ def _refused(line: bytes, run: str, seen: set[str]) -> str | None:
     return None
 
 
-def text(salvaged: Salvage, made: Summary) -> str:
+def text(salvaged: SalvageResult, made: Summary) -> str:
     """Return in words what came of one run, and what ``verify`` says of the copy."""
     blocks, messages = (sum(getattr(one, name) for one in salvaged.clients) for name in ("blocks", "messages"))
     saved = [

@@ -11,13 +11,13 @@ import msgspec
 
 from services.collector import formatting
 from services.collector.commands import run_loader, salvage
-from services.collector.commands.run_loader import NoVolumes, books_of, new_folder, runs_of
-from services.collector.evidence.run_evidence import RunBooks
-from services.collector.results.client_result import Account
-from services.collector.results.client_result_external import HeardAccount
+from services.collector.commands.run_loader import VolumesNotFound, books_of, new_folder, runs_of
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.results.client_result import ClientResult
+from services.collector.results.client_result_external import ExternalClientResult
 from services.collector.settings import CollectorSettings, read_limits
-from services.collector.verdict.summary import Judged, judged
-from services.collector.verdict.thresholds import Limit
+from services.collector.verdict.summary import JudgedRun, judged
+from services.collector.verdict.thresholds import ThresholdLimit
 from services.contract.summary import EXIT_CODES, Summary
 from services.runtime.errors import UnwritableFolder
 
@@ -69,11 +69,11 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 def _outside(volumes: Path, out: Path) -> Path:
     if any(out.resolve().is_relative_to((volumes / side).resolve()) for side in ("logs", "ledger")):
-        raise NoVolumes(f"--salvage {out}: it lies among the books themselves; name a folder elsewhere")
+        raise VolumesNotFound(f"--salvage {out}: it lies among the books themselves; name a folder elsewhere")
     return out
 
 
-def _salvaged(volumes: Path, made: Summary, books: RunBooks, out: Path) -> salvage.Salvage:
+def _salvaged(volumes: Path, made: Summary, books: RunEvidence, out: Path) -> salvage.SalvageResult:
     try:
         return salvage.salvage(volumes, books, made.faults, out)
     except OSError as problem:
@@ -81,7 +81,7 @@ def _salvaged(volumes: Path, made: Summary, books: RunBooks, out: Path) -> salva
         raise UnwritableFolder(str(out), why, "fix: make space, or name another folder for --salvage") from problem
 
 
-def check(volumes: Path, limits: Sequence[Limit] = (), run: str | None = None) -> Iterator[Judged]:
+def check(volumes: Path, limits: Sequence[ThresholdLimit] = (), run: str | None = None) -> Iterator[JudgedRun]:
     """Read every run of a folder, or one, and judge it as it stands.
 
     Raises:
@@ -98,7 +98,7 @@ def exit_code(verdicts: Sequence[str | None]) -> int:
     return max(codes)
 
 
-def text(found: Judged) -> str:
+def text(found: JudgedRun) -> str:
     """Return what there is to say of one run."""
     made = found.summary
     lines = [f"{made.run}  {made.verdict}  {made.headline}"]
@@ -110,11 +110,11 @@ def text(found: Judged) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _missing(account: Account) -> Iterator[str]:
+def _missing(account: ClientResult) -> Iterator[str]:
     for cause, seqs in account.causes.items():
         for first, last in seqs:
             yield f"  {account.client}  missing seq {first}-{last}  {formatting.CAUSE_WORDS[cause]}"
-    if isinstance(account, HeardAccount):
+    if isinstance(account, ExternalClientResult):
         for key, numbers in account.unreadable.items():
             for first, last in numbers:
                 which = f"{first}-{last}" if key is None else f"{key} {first}-{last}"

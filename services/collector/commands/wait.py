@@ -18,7 +18,7 @@ import msgspec
 
 from services.collector.commands import run_loader
 from services.collector.publish.files import run_files
-from services.collector.publish.terminal.printer import Speaker
+from services.collector.publish.terminal.printer import TerminalPrinter
 from services.collector.scan import find_runs
 from services.collector.settings import CollectorSettings
 from services.collector.verdict.snapshot import Snapshot, empty
@@ -53,7 +53,7 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Wait as was chosen; return the exit code."""
 
     async def until_closed(read: CollectorSettings, stop: asyncio.Event) -> int:
-        speaker = Speaker.on_stdout(read.volumes, colour=read.colour)
+        speaker = TerminalPrinter.on_stdout(read.volumes, colour=read.colour)
         try:
             return await wait(read.volumes, stop, speaker, tell=_tell, now=time.monotonic, run=chosen.run)
         finally:
@@ -67,7 +67,7 @@ def _tell(text: str) -> None:
 
 
 @dataclass(frozen=True)
-class Sight:
+class RunStatus:
     """What can be seen of the run that is waited for."""
 
     run: str | None
@@ -76,15 +76,15 @@ class Sight:
     log_bytes: int = 0
 
 
-class Patience:
+class StallDetector:
     """Decides when waiting has become pointless, and on whom. ``now`` is monotonic seconds."""
 
     def __init__(self, now: float) -> None:
         self._since = now
-        self._last: Sight | None = None
+        self._last: RunStatus | None = None
         self._summary_log_bytes = 0
 
-    def look(self, sight: Sight, now: float) -> str | None:
+    def look(self, sight: RunStatus, now: float) -> str | None:
         """Take in what can be seen; return why to give up, None to go on."""
         last = self._last
         if last is None or sight.summary != last.summary or sight.run != last.run:
@@ -95,7 +95,7 @@ class Patience:
         self._last = sight
         return self._reason(sight) if now - self._since >= PATIENCE_SECONDS else None
 
-    def _is_listening(self, sight: Sight) -> bool:
+    def _is_listening(self, sight: RunStatus) -> bool:
         """Tell whether clients wait for a feed that is not ours: it may be silent for as long as it likes."""
         made = sight.summary
         return (
@@ -104,7 +104,7 @@ class Patience:
             and sight.log_bytes <= self._summary_log_bytes
         )
 
-    def _reason(self, sight: Sight) -> str:
+    def _reason(self, sight: RunStatus) -> str:
         if sight.run is None:
             return "a run: none has been opened"
         made = sight.summary
@@ -119,7 +119,7 @@ class Patience:
         return f"client: run {sight.run} stands still at {made.totals.received:,} messages"
 
 
-class Eyes:
+class RunWatcher:
     """Looks at a volumes folder. Unless a run is named, the one that is newest at the first look is meant.
 
     Unless that one is closed already: then one that is opened within `RESTART_SECONDS` is.
@@ -132,12 +132,12 @@ class Eyes:
         self._log_bytes = 0
         self._weighed_at: float | None = None
 
-    def look(self, now: float) -> Sight:
+    def look(self, now: float) -> RunStatus:
         """Return what can be seen."""
         if not self.is_settled(now):
             self._run = self._newest()
         if self._run is None:
-            return Sight(None)
+            return RunStatus(None)
         if self._settled_at is None:
             known = run_files.load(self._volumes, self._run)
             closed = known is not None and known.state == "closed"
@@ -145,7 +145,7 @@ class Eyes:
         if self._weighed_at is None or now - self._weighed_at >= WEIGH_SECONDS:
             self._log_bytes, self._weighed_at = _weight(self._volumes / "logs" / self._run, "*/*.jsonl"), now
         made = run_files.load(self._volumes, self._run)
-        return Sight(
+        return RunStatus(
             self._run,
             msgspec.structs.replace(made, made_at=None) if made else None,
             _weight(self._volumes / "ledger" / self._run, "*.jsonl"),
@@ -173,7 +173,7 @@ def _weight(folder: Path, pattern: str) -> int:
 async def wait(
     volumes: Path,
     stop: asyncio.Event,
-    speaker: Speaker,
+    speaker: TerminalPrinter,
     *,
     tell: Callable[[str], None],
     now: Callable[[], float],
@@ -189,7 +189,7 @@ async def wait(
         now: monotonic seconds.
         run: which one; the newest when none is named.
     """
-    eyes, patience, told_at, shown = Eyes(volumes, run), Patience(now()), now(), None
+    eyes, patience, told_at, shown = RunWatcher(volumes, run), StallDetector(now()), now(), None
     while not stop.is_set():
         sight = eyes.look(now())
         made = sight.summary
@@ -217,7 +217,7 @@ async def wait(
     return EXIT_ABORTED
 
 
-def _progress(sight: Sight) -> str:
+def _progress(sight: RunStatus) -> str:
     if sight.run is None:
         return "waiting for a run to be opened"
     if sight.summary is None:

@@ -11,7 +11,7 @@ from services.collector.scan import Source
 from services.contract import blocklog
 
 
-class Content(NamedTuple):
+class BlockContent(NamedTuple):
     """What the messages of a block say of it.
 
     Attributes:
@@ -33,7 +33,7 @@ class Content(NamedTuple):
         return [message for message in messages if not message.seq % stride]
 
 
-class OpenNote(NamedTuple):
+class OpenIndexRow(NamedTuple):
     """What is kept of an open line."""
 
     fence: int
@@ -46,7 +46,7 @@ def number(digest: str) -> int:
     return int(digest[1:], 16)
 
 
-def examine(block: blocklog.Block) -> Content:
+def examine(block: blocklog.Block) -> BlockContent:
     """Hold a block to its messages, each of which is looked at once where they are as they mostly are: in line."""
     messages, count = block.messages, len(block.messages)
     seqs = [message.seq for message in messages]
@@ -59,7 +59,7 @@ def examine(block: blocklog.Block) -> Content:
     if problem is None:
         found = blocklog.joined_digest(joined) if records else blocklog.records_digest(())
         problem = f"digest is {block.digest}, its records give {found}" if found != block.digest else None
-    return Content(held, in_line, len(joined) - max(0, count - 1), problem)
+    return BlockContent(held, in_line, len(joined) - max(0, count - 1), problem)
 
 
 def _miscounted(block: blocklog.Block, seqs: list[int]) -> str | None:

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from functools import cache
 from itertools import accumulate
 
-from services.contract.histogram import Counted, middle_ns
+from services.contract.histogram import CountedDurations, middle_ns
 from services.contract.timeline import heat_row
 
 _SHIFT = 2
@@ -16,7 +16,7 @@ _WIDTH = 8
 """Bytes of a count."""
 
 
-class Tally:
+class BucketHistogram:
     """Counts of durations in nanoseconds, in buckets that lie side by side in one array."""
 
     __slots__ = ("_counts", "_low", "count", "max", "min")
@@ -25,7 +25,7 @@ class Tally:
         self._low, self._counts = 0, array("Q")
         self.count = self.min = self.max = 0
 
-    def add(self, some: Counted) -> None:
+    def add(self, some: CountedDurations) -> None:
         """Add durations that are counted."""
         if not some.total:
             return
@@ -35,7 +35,7 @@ class Tally:
         for bucket, count in some.counts.items():
             counts[(bucket >> _SHIFT) - low] += count
 
-    def merge(self, other: Tally) -> None:
+    def merge(self, other: BucketHistogram) -> None:
         """Count all durations of another slot."""
         if other.count:
             self._extend(other.min, other.max, other.count)

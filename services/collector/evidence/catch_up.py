@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 
-from services.contract.histogram import Counted, Histogram
+from services.contract.histogram import CountedDurations, Histogram
 
 PLACE_US = 250_000
 """Catch-up is kept by the time of its receipt, in stretches of this width: should it turn out to be latency, it is
@@ -18,11 +18,11 @@ entered there. No slot of the timeline is narrower, and all are multiples of it.
 ALWAYS_THERE = -1
 """Stands for the attempt of a session that has none that counts: every record is due later."""
 
-Late = Callable[[int, Counted], None]
+Late = Callable[[int, CountedDurations], None]
 """Takes latencies, and at which moment they were measured, epoch microseconds."""
 
 
-class Undecided:
+class UndecidedMessages:
     """Messages of a session whose open line was not read yet: when they came, when they were due, and how late."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class CatchUp:
         self._first: tuple[int, int] | None = None
         self._attempts: dict[int, int] = {}
         self._early: dict[int, Histogram] = {}
-        self._undecided: dict[int, Undecided] = {}
+        self._undecided: dict[int, UndecidedMessages] = {}
 
     def granted(self, fence: int, session: int) -> None:
         """Note that a server granted a subscription with this fence to a session."""
@@ -99,7 +99,7 @@ class CatchUp:
         for at_us, latency_ns in zip(came_us, late_ns, strict=True):
             due_us = at_us - latency_ns // 1000 - offset_us
             if attempt_us is None:
-                self._undecided.setdefault(session, Undecided()).take(at_us // PLACE_US, due_us, latency_ns)
+                self._undecided.setdefault(session, UndecidedMessages()).take(at_us // PLACE_US, due_us, latency_ns)
             elif due_us < attempt_us:
                 early.setdefault(at_us // PLACE_US, []).append(latency_ns)
             else:

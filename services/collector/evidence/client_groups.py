@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice, product
 
-from services.collector.evidence.content_fingerprints import Contents, conflicts
-from services.collector.evidence.external_evidence import Name
-from services.collector.evidence.record_likeness import Begin, Fact, Mask, Relation, differ, relation
-from services.collector.evidence.record_sample import Number, Sample
-from services.contract.external_blocklog import Feed, HeardBlock, HeardMessage
-from services.contract.rangeset import Ranges
+from services.collector.evidence.content_fingerprints import ContentFingerprints, conflicts
+from services.collector.evidence.external_evidence import SequenceName
+from services.collector.evidence.record_likeness import Begin, RecordFact, Relation, TimeMask, differ, relation
+from services.collector.evidence.record_sample import Number, RecordSample
+from services.contract.external_blocklog import ExternalBlock, ExternalMessage, FeedDescription
+from services.contract.rangeset import RangeSet
 from services.contract.sequence_tracker import FIRSTS
 
 PAIRS = 8192
@@ -28,9 +28,9 @@ FEWEST_PAIRS = 64
 BRIEF_PAIRS = 16
 CANDIDATES = 8
 """Leaders that a client is compared with, those first that hold most of the same records."""
-Starts = Mapping[str, Mapping[Name, int]]
+Starts = Mapping[str, Mapping[SequenceName, int]]
 """By client the first number of every sequence that it received."""
-Facts = Mapping[str, dict[Number, Fact]]
+Facts = Mapping[str, dict[Number, RecordFact]]
 
 
 def grouped(facts: Facts, starts: Starts) -> tuple[dict[str, int], frozenset[str]]:
@@ -77,7 +77,7 @@ class _Grouping:
             self._lead(client, group, mine.keys() - self._covered)
         return group
 
-    def _group(self, client: str, mine: Mapping[Number, Fact]) -> int | None:
+    def _group(self, client: str, mine: Mapping[Number, RecordFact]) -> int | None:
         for leader, group in self._candidates(mine):
             found = self._relation(leader, client)
             if found in ("equal", "alike"):
@@ -87,7 +87,7 @@ class _Grouping:
         # With no number of the sample on another client nothing speaks against comparing them.
         return None if not self._groups or any(number in self._covered for number in mine) else 0
 
-    def _candidates(self, mine: Mapping[Number, Fact]) -> list[tuple[str, int]]:
+    def _candidates(self, mine: Mapping[Number, RecordFact]) -> list[tuple[str, int]]:
         alike = Counter[int]()
         covered = list(islice((number for number in mine if number in self._covered), FEWEST_PAIRS))
         for number in covered:
@@ -126,7 +126,7 @@ class _Grouping:
                     leaders.append(len(self._leaders) - 1)
 
 
-def _begin(one: Mapping[Name, int], other: Mapping[Name, int]) -> Begin:
+def _begin(one: Mapping[SequenceName, int], other: Mapping[SequenceName, int]) -> Begin:
     pairs = [(one[key], other[key]) for key in one.keys() & other.keys()]
     if pairs and all(first in FIRSTS and second in FIRSTS for first, second in pairs):
         return "first"
@@ -146,25 +146,25 @@ class Groups:
         own: clients whose numbers are known to be of their own connections.
     """
 
-    of: Mapping[Name, Mapping[str, int]] = field(default_factory=dict)
+    of: Mapping[SequenceName, Mapping[str, int]] = field(default_factory=dict)
     own: frozenset[str] = frozenset()
 
-    def group(self, key: Name, client: str) -> int:
+    def group(self, key: SequenceName, client: str) -> int:
         """Return the group of a client in a sequence; one of which nothing is known is compared with the first."""
         return self.of.get(key, {}).get(client, 0)
 
-    def are_apart(self, key: Name, one: str, other: str) -> bool:
+    def are_apart(self, key: SequenceName, one: str, other: str) -> bool:
         """Tell whether nothing is compared between two clients in a sequence."""
         return self.group(key, one) != self.group(key, other)
 
     @cached_property
-    def divided(self) -> frozenset[Name]:
+    def divided(self) -> frozenset[SequenceName]:
         """The sequences in which any two clients are apart."""
         # Most sequences of a feed with many share one mapping.
         seen = {id(groups): len(set(groups.values())) > 1 for groups in self.of.values()}
         return frozenset(key for key, groups in self.of.items() if seen[id(groups)])
 
-    def members(self, key: Name) -> list[list[str]]:
+    def members(self, key: SequenceName) -> list[list[str]]:
         """Return the clients of every group of a sequence, in their order."""
         found: dict[int, list[str]] = {}
         for client, group in self.of.get(key, {}).items():
@@ -172,23 +172,23 @@ class Groups:
         return list(found.values())
 
 
-class Comparison:
+class GroupComparison:
     """What the clients of one run received under the same numbers."""
 
     def __init__(self) -> None:
-        self._masks: dict[str | None, Mask] = {}
-        self._contents: dict[tuple[str, bool], Contents] = {}
-        self._sample = Sample()
+        self._masks: dict[str | None, TimeMask] = {}
+        self._contents: dict[tuple[str, bool], ContentFingerprints] = {}
+        self._sample = RecordSample()
         self._unread: set[tuple[str, int, int, str]] = set()
-        self._asked: tuple[int, Starts, Collection[Name]] | None = None
+        self._asked: tuple[int, Starts, Collection[SequenceName]] | None = None
         self._groups = Groups()
 
     def enter(
         self,
         client: str,
         crc: str,
-        block: HeardBlock,
-        feed: Feed | None,
+        block: ExternalBlock,
+        feed: FeedDescription | None,
         moments: Mapping[str, int],
         *,
         is_new: bool,
@@ -219,25 +219,25 @@ class Comparison:
     def _enter(
         self,
         client: str,
-        messages: Sequence[HeardMessage],
+        messages: Sequence[ExternalMessage],
         time: str | None,
         moments: Mapping[str, int],
         *,
         is_odd: bool,
     ) -> None:
-        mask = self._masks.get(time) or self._masks.setdefault(time, Mask(time))
+        mask = self._masks.get(time) or self._masks.setdefault(time, TimeMask(time))
         texts = mask.texts([message.record for message in messages])
         # The lower half of each: an array of 32 bits, read as one of 16.
         digests = memoryview(array("I", map(zlib.crc32, texts))).cast("B").cast("H")[::2].tolist()
         contents = self._contents.get((client, is_odd))
         if contents is None:
-            contents = self._contents[client, is_odd] = Contents()
+            contents = self._contents[client, is_odd] = ContentFingerprints()
         for key, first, places in _runs(messages):
             whole = len(places) == len(messages)
             contents.add(key, first, digests if whole else [digests[place] for place in places])
             self._sample.take(client, key, first, places, messages, texts, moments)
 
-    def groups(self, starts: Starts, keys: Collection[Name]) -> Groups:
+    def groups(self, starts: Starts, keys: Collection[SequenceName]) -> Groups:
         """Return which clients received the same sequences.
 
         Args:
@@ -249,12 +249,12 @@ class Comparison:
             self._asked, self._groups = asked, self._judged(starts, set(keys)) if len(starts) > 1 else Groups()
         return self._groups
 
-    def _judged(self, starts: Starts, keys: Collection[Name]) -> Groups:
+    def _judged(self, starts: Starts, keys: Collection[SequenceName]) -> Groups:
         facts = self._sample.facts(keys)
         if not facts:
             return Groups()
         together, own = grouped(facts, starts)
-        of: dict[Name, Mapping[str, int]] = dict.fromkeys(keys, together)
+        of: dict[SequenceName, Mapping[str, int]] = dict.fromkeys(keys, together)
         if len(keys) > 1:
             for key, some in _by_key(facts).items():
                 if max(map(len, some.values())) >= OWN_FACTS:
@@ -263,43 +263,43 @@ class Comparison:
                     own |= counted
         return Groups(of, own)
 
-    def conflicts(self, groups: Groups) -> dict[tuple[Name, str, str], Ranges]:
+    def conflicts(self, groups: Groups) -> dict[tuple[SequenceName, str, str], RangeSet]:
         """Return under which numbers two clients of one group hold different records, by key and the two clients.
 
         Records that differ in times alone are no conflict. Only of sampled records that is known: where most sampled
         ones of two clients differ in times alone, the others are taken to do so too.
         """
-        found: dict[tuple[Name, str, str], Ranges] = {}
+        found: dict[tuple[SequenceName, str, str], RangeSet] = {}
         for key in groups.of:
             for members, is_odd in product(groups.members(key), (False, True)):
                 every = {client: self._contents.get((client, is_odd)) for client in members}
                 held = {client: contents for client, contents in every.items() if contents is not None}
                 for number, one, other in conflicts(held, key) if len(held) > 1 else ():
-                    found.setdefault((key, one, other), Ranges()).add(number, number)
+                    found.setdefault((key, one, other), RangeSet()).add(number, number)
         facts = self._sample.facts({key for key, _, _ in found}) if found else {}
         real = {pair: _without_times(differing, pair, facts) for pair, differing in found.items()}
         return {pair: differing for pair, differing in real.items() if differing}
 
 
-def _without_times(differing: Ranges, pair: tuple[Name, str, str], facts: Facts) -> Ranges:
+def _without_times(differing: RangeSet, pair: tuple[SequenceName, str, str], facts: Facts) -> RangeSet:
     """Return the numbers of a conflict without those under which the records differ in times alone."""
     key, one, other = pair
     mine, theirs = facts.get(one, {}), facts.get(other, {})
     sampled = [number for of, number in mine if of == key and number in differing and (key, number) in theirs]
     timed = [number for number in sampled if not differ(mine[key, number], theirs[key, number])]
     if 2 * len(timed) > len(sampled):
-        return Ranges((number, number) for number in set(sampled) - set(timed))
-    return differing - Ranges((number, number) for number in timed)
+        return RangeSet((number, number) for number in set(sampled) - set(timed))
+    return differing - RangeSet((number, number) for number in timed)
 
 
-def _runs(messages: Sequence[HeardMessage]) -> Iterator[tuple[Name, int, Sequence[int]]]:
+def _runs(messages: Sequence[ExternalMessage]) -> Iterator[tuple[SequenceName, int, Sequence[int]]]:
     """Return runs of consecutive numbers of one sequence: its key, the first number, and the places of the messages."""
     seqs, first = [message.seq for message in messages], messages[0].seq if messages else None
     keys = {message.key for message in messages}
     if len(keys) == 1 and isinstance(first, int) and seqs == list(range(first, first + len(seqs))):
         yield keys.pop(), first, range(len(messages))
         return
-    opened: dict[Name, tuple[int, list[int]]] = {}
+    opened: dict[SequenceName, tuple[int, list[int]]] = {}
     for place, message in enumerate(messages):
         number, key = message.seq, message.key
         if number is None:
@@ -316,8 +316,8 @@ def _runs(messages: Sequence[HeardMessage]) -> Iterator[tuple[Name, int, Sequenc
         yield key, *run
 
 
-def _by_key(facts: Facts) -> dict[Name, dict[str, dict[Number, Fact]]]:
-    found: dict[Name, dict[str, dict[Number, Fact]]] = {}
+def _by_key(facts: Facts) -> dict[SequenceName, dict[str, dict[Number, RecordFact]]]:
+    found: dict[SequenceName, dict[str, dict[Number, RecordFact]]] = {}
     for client, mine in facts.items():
         for number, fact in mine.items():
             found.setdefault(number[0], {}).setdefault(client, {})[number] = fact

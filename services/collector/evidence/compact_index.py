@@ -15,7 +15,7 @@ Key = tuple[int, int]
 """Session and block."""
 
 
-class Note(NamedTuple):
+class IndexRow(NamedTuple):
     """What is kept of a block, enough to compare it with its receipt, or of a receipt.
 
     Attributes:
@@ -46,17 +46,17 @@ class _Table:
             return range(0)
         return range(bisect_left(self.blocks, block), bisect_right(self.blocks, block))
 
-    def note(self, row: int) -> Note:
-        return Note._make([column[row] for column in self.columns])
+    def note(self, row: int) -> IndexRow:
+        return IndexRow._make([column[row] for column in self.columns])
 
-    def insert(self, block: int, note: Note) -> None:
+    def insert(self, block: int, note: IndexRow) -> None:
         row = bisect_right(self.blocks, block) if self.blocks and block < self.blocks[-1] else len(self.blocks)
         self.blocks.insert(row, block)
         for column, value in zip(self.columns, note, strict=True):
             column.insert(row, value)
 
 
-class Notes:
+class CompactIndex:
     """Notes by session and block; a block has several when what stands of it differs from place to place."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Notes:
         self.again: dict[Key, int] = {}
         """Blocks with more than one note, and how many they have."""
 
-    def add(self, key: Key, note: Note) -> bool:
+    def add(self, key: Key, note: IndexRow) -> bool:
         """Keep a note of a block; return whether it was not known yet."""
         session, block = key
         table = self._tables.get(session)
@@ -80,7 +80,7 @@ class Notes:
         self.count += 1
         return True
 
-    def of(self, key: Key) -> list[Note]:
+    def of(self, key: Key) -> list[IndexRow]:
         """Return the notes of a block, none when nothing is known of it."""
         table = self._tables.get(key[0])
         return [table.note(row) for row in table.rows(key[1])] if table else []

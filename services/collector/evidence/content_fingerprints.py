@@ -6,7 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from services.collector.evidence.external_evidence import Name
+from services.collector.evidence.external_evidence import SequenceName
 
 BIN = 64
 """Numbers that are kept together."""
@@ -16,13 +16,13 @@ these two by chance, one in 32,768, is not compared either."""
 _EMPTY = array("H", bytes(2 * BIN))
 
 
-class Contents:
+class ContentFingerprints:
     """The digests of one client's records by sequence and number, in any order of entry."""
 
     def __init__(self) -> None:
-        self._bins: dict[Name, dict[int, array[int]]] = {}
+        self._bins: dict[SequenceName, dict[int, array[int]]] = {}
 
-    def add(self, key: Name, first: int, digests: Sequence[int]) -> None:
+    def add(self, key: SequenceName, first: int, digests: Sequence[int]) -> None:
         """Enter records of consecutive numbers; ``digests`` are theirs, 16 bits each."""
         bins = self._bins.get(key)
         if bins is None:
@@ -45,7 +45,7 @@ class Contents:
             held[place : place + some] = new if old == _EMPTY[:some] else array("H", map(_merged, old, new))
             done += some
 
-    def bins(self, key: Name) -> Mapping[int, array[int]]:
+    def bins(self, key: SequenceName) -> Mapping[int, array[int]]:
         """Return the digests of a sequence in bins of `BIN` numbers."""
         return self._bins.get(key, {})
 
@@ -56,7 +56,7 @@ def _merged(old: int, new: int) -> int:
     return old if new == NONE else TORN
 
 
-def conflicts(clients: Mapping[str, Contents], key: Name) -> Iterator[tuple[int, str, str]]:
+def conflicts(clients: Mapping[str, ContentFingerprints], key: SequenceName) -> Iterator[tuple[int, str, str]]:
     """Yield where clients hold different records under one number of a sequence.
 
     Args:

@@ -12,31 +12,31 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from services.collector.evidence.unreadable_records import Unreadable
-from services.contract.external_blocklog import HeardBlock, HeardMessage
-from services.contract.rangeset import Ranges
+from services.collector.evidence.unreadable_records import UnreadableRecords
+from services.contract.external_blocklog import ExternalBlock, ExternalMessage
+from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
 from services.contract.sequence_tracker import FIRSTS
-from services.contract.sequence_tracker import Sequence as Numbers
+from services.contract.sequence_tracker import SequenceTracker as Numbers
 
-Name = str | None
+SequenceName = str | None
 """A sequence's key, None for the one of a feed without keys."""
 
 
-class Run(NamedTuple):
+class NumberRange(NamedTuple):
     """Consecutive numbers of one sequence, as they came; ``digest`` is of the record where it is a beginning's.
 
     ``unreadable`` says how many records of the block without a readable number came before the first and the last one.
     """
 
-    key: Name
+    key: SequenceName
     first: int
     last: int
     digest: int = 0
     unreadable: tuple[int, int] = (0, 0)
 
 
-class Arrivals(NamedTuple):
+class ArrivalTimesOfBlock(NamedTuple):
     """When the records of a block came, epoch microseconds: records of one moment are one arrival.
 
     ``longest_us`` is the longest interval between two of them.
@@ -48,7 +48,7 @@ class Arrivals(NamedTuple):
     moments: int
 
     @classmethod
-    def of(cls, moments: Iterable[int]) -> Arrivals | None:
+    def of(cls, moments: Iterable[int]) -> ArrivalTimesOfBlock | None:
         """Return the arrivals at some moments, in any order; None for none."""
         every = sorted(set(moments))
         if not every:
@@ -58,7 +58,7 @@ class Arrivals(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class HeardNote:
+class ExternalIndexRow:
     """What is kept of a block: the places of its messages, when it ended, epoch microseconds, and its numbers.
 
     ``connection`` is its session and the number of the connection in it; ``unreadable`` counts its records whose number
@@ -67,48 +67,48 @@ class HeardNote:
 
     heard: tuple[int, int]
     ended_us: int
-    runs: tuple[Run, ...]
+    runs: tuple[NumberRange, ...]
     connection: tuple[int, int] = (1, 1)
     unreadable: int = 0
-    arrivals: Arrivals | None = None
+    arrivals: ArrivalTimesOfBlock | None = None
 
 
-class HeardBook:
+class ExternalEvidence:
     """The numbers that one client received in one run."""
 
     def __init__(self) -> None:
         self.unsequenced = 0
-        self._notes: dict[tuple[int, int, str], HeardNote] = {}
+        self._notes: dict[tuple[int, int, str], ExternalIndexRow] = {}
         self._new: list[tuple[int, int, str]] = []
-        self._judged: dict[Name, Numbers] = {}
-        self._unreadable = Unreadable()
+        self._judged: dict[SequenceName, Numbers] = {}
+        self._unreadable = UnreadableRecords()
         self._connection: tuple[int, int] | None = None
-        self._gaps_before: dict[Name, list[Span]] = {}
+        self._gaps_before: dict[SequenceName, list[Span]] = {}
         self._through: tuple[int, int, str] = (0, 0, "")
 
-    def enter(self, block: HeardBlock, crc: str, ended_us: int, arrivals: Arrivals | None = None) -> None:
+    def enter(self, block: ExternalBlock, crc: str, ended_us: int, arrivals: ArrivalTimesOfBlock | None = None) -> None:
         """Enter a block whose line has the digest ``crc``, and which was not entered before."""
         place = (block.session, block.block, crc)
         unreadable = sum(is_unreadable(message) for message in block.messages)
         connection = (block.session, block.connection)
         runs = tuple(_runs(block.messages))
-        self._notes[place] = HeardNote(block.heard, ended_us, runs, connection, unreadable, arrivals)
+        self._notes[place] = ExternalIndexRow(block.heard, ended_us, runs, connection, unreadable, arrivals)
         self._new.append(place)
         self.unsequenced += sum(message.seq is None for message in block.messages)
 
-    def sequences(self) -> dict[Name, Numbers]:
+    def sequences(self) -> dict[SequenceName, Numbers]:
         """Return what is known of every sequence."""
         if self._new and min(self._new) < self._through:
             # Something came that belongs before what was judged already.
             self._judged, self._new = {}, list(self._notes)
-            self._unreadable, self._connection, self._gaps_before = Unreadable(), None, {}
+            self._unreadable, self._connection, self._gaps_before = UnreadableRecords(), None, {}
         for place in sorted(self._new):
             self._judge(self._notes[place])
         self._through = max([self._through, *self._new])
         self._new = []
         return self._judged
 
-    def _judge(self, note: HeardNote) -> None:
+    def _judge(self, note: ExternalIndexRow) -> None:
         if note.connection != self._connection:
             self._connection = note.connection
             for numbers in self._judged.values():
@@ -119,16 +119,16 @@ class HeardBook:
             numbers.accept_run(run.first, run.last, run.digest)
             self._unreadable.follow(run.key, run.first, run.last, run.unreadable)
             if numbers.restarts > restarts:
-                missing = Ranges(numbers.gaps_before[gaps:]) - self._unreadable.forget(run.key)
+                missing = RangeSet(numbers.gaps_before[gaps:]) - self._unreadable.forget(run.key)
                 self._gaps_before.setdefault(run.key, []).extend(missing)
         self._unreadable.count += note.unreadable
 
-    def unreadable(self, missing: Mapping[Name, Ranges]) -> dict[Name, Ranges]:
+    def unreadable(self, missing: Mapping[SequenceName, RangeSet]) -> dict[SequenceName, RangeSet]:
         """Return which missing numbers of each sequence stand where records are that cannot be read."""
         self.sequences()
         return self._unreadable.among(missing)
 
-    def gaps_before(self) -> dict[Name, list[Span]]:
+    def gaps_before(self) -> dict[SequenceName, list[Span]]:
         """Return the numbers that were missing whenever a sequence began again, of those before it."""
         self.sequences()
         return {key: spans for key, spans in self._gaps_before.items() if spans}
@@ -137,11 +137,11 @@ class HeardBook:
         """Return session and number of the connections over which records came."""
         return {note.connection for note in self._notes.values()}
 
-    def notes(self) -> list[HeardNote]:
+    def notes(self) -> list[ExternalIndexRow]:
         """Return what is kept of every block, in the order in which the client received them."""
         return [self._notes[place] for place in sorted(self._notes)]
 
-    def last_before(self, key: Name, at_us: int) -> int | None:
+    def last_before(self, key: SequenceName, at_us: int) -> int | None:
         """Return the highest number of a sequence in the newest block that had ended by a time, None for none."""
         for place in sorted(self._notes, reverse=True):
             note = self._notes[place]
@@ -150,7 +150,7 @@ class HeardBook:
                 return max(lasts)
         return None
 
-    def around(self, key: Name, session: int, after: int, before: int | None) -> tuple[int | None, int | None]:
+    def around(self, key: SequenceName, session: int, after: int, before: int | None) -> tuple[int | None, int | None]:
         """Return the numbers of a sequence next to a gap in a session's messages, None where there are none.
 
         Args:
@@ -169,14 +169,14 @@ class HeardBook:
         return max(below, default=None), min(above, default=None)
 
 
-def is_unreadable(message: HeardMessage) -> bool:
+def is_unreadable(message: ExternalMessage) -> bool:
     """Tell whether a message is logged as what came, for it could not be read, and so has no number."""
     return message.seq is None and message.form is not None
 
 
-def runs_of(messages: Sequence[HeardMessage]) -> Iterator[tuple[int, int, HeardMessage, HeardMessage]]:
+def runs_of(messages: Sequence[ExternalMessage]) -> Iterator[tuple[int, int, ExternalMessage, ExternalMessage]]:
     """Return the runs of numbers of a feed without keys, each with its first and last number and message."""
-    opened: tuple[int, int, HeardMessage, HeardMessage] | None = None
+    opened: tuple[int, int, ExternalMessage, ExternalMessage] | None = None
     for message in messages:
         number = message.number
         if number is None or message.key is not None:
@@ -191,8 +191,8 @@ def runs_of(messages: Sequence[HeardMessage]) -> Iterator[tuple[int, int, HeardM
         yield opened
 
 
-def _runs(messages: Iterable[HeardMessage]) -> Iterator[Run]:
-    opened: dict[Name, Run] = {}
+def _runs(messages: Iterable[ExternalMessage]) -> Iterator[NumberRange]:
+    opened: dict[SequenceName, NumberRange] = {}
     unreadable = 0
     for message in messages:
         seq, key = message.number, message.key
@@ -206,5 +206,5 @@ def _runs(messages: Iterable[HeardMessage]) -> Iterator[Run]:
         if run is not None:
             yield run
         digest = zlib.crc32(message.record) if seq in FIRSTS else 0
-        opened[key] = Run(key, seq, seq, digest, (unreadable, unreadable))
+        opened[key] = NumberRange(key, seq, seq, digest, (unreadable, unreadable))
     yield from opened.values()

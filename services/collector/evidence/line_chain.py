@@ -26,7 +26,7 @@ class Codec(Protocol[Decoded_co]):
 
 
 @dataclass(slots=True)
-class Damage:
+class FileDamage:
     """A fault as it was met, before the rest of the books is known.
 
     Attributes:
@@ -50,7 +50,7 @@ class Damage:
     mark: str = ""
 
 
-class FileChain(Generic[Entry]):
+class LineChain(Generic[Entry]):
     """Reads the lines of one file in sequence.
 
     For each line call `read`, then `link` unless the line belongs elsewhere, then `pass_seqs`.
@@ -60,12 +60,12 @@ class FileChain(Generic[Entry]):
         self.source = source
         self.number = 0
         self.after = 0
-        self.damages: list[Damage] = []
+        self.damages: list[FileDamage] = []
         self._codec = codec
         self._crcs = array("I")
         self._last = FIRST
         self._excused = False
-        self._unclosed: list[Damage] = []
+        self._unclosed: list[FileDamage] = []
 
     def read(self, line: bytes) -> tuple[Sealed, Entry] | None:
         """Check and decode the next line; a damaged one is noted and gives None."""
@@ -102,7 +102,7 @@ class FileChain(Generic[Entry]):
         if len(self.damages) >= MOST:
             self.damages[-1].more += 1
             return
-        damage = Damage(self.source, self.number, kind, detail, self.after, prev=prev, first=first)
+        damage = FileDamage(self.source, self.number, kind, detail, self.after, prev=prev, first=first)
         if raw or self._last != FIRST:
             # A good line vouches for all before it.
             damage.mark = f"{self._last} {digest_text(digest(raw))}"

@@ -7,64 +7,64 @@ from __future__ import annotations
 
 import hashlib
 
-from services.collector.evidence.block_check import Content, OpenNote, examine, number
-from services.collector.evidence.compact_index import Note, Notes
-from services.collector.evidence.external_evidence import Arrivals, HeardBook
-from services.collector.evidence.line_chain import FileChain
-from services.collector.evidence.saturation import Sessions
-from services.collector.evidence.timestamps import Stamps, moment
-from services.collector.evidence.timing import ClientTimes, RunTimes
+from services.collector.evidence.block_check import BlockContent, OpenIndexRow, examine, number
+from services.collector.evidence.compact_index import CompactIndex, IndexRow
+from services.collector.evidence.external_evidence import ArrivalTimesOfBlock, ExternalEvidence
+from services.collector.evidence.line_chain import LineChain
+from services.collector.evidence.saturation import SessionSaturation
+from services.collector.evidence.timestamps import TimestampReader, moment
+from services.collector.evidence.timing import ClientTiming, RunTiming
 from services.collector.scan import Source
 from services.contract import blocklog, external_blocklog
 from services.contract.jsonl import Sealed
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 
 Segment = tuple[int, int]
 """Session and segment: what a file of the block log is, whatever its name."""
 
 
-class LogBook:
+class LogEvidence:
     """Everything one client logged in one run."""
 
-    def __init__(self, client: str, times: RunTimes) -> None:
+    def __init__(self, client: str, times: RunTiming) -> None:
         self.client = client
-        self.blocks = Notes()
-        self.opens: dict[Segment, dict[str, OpenNote]] = {}
+        self.blocks = CompactIndex()
+        self.opens: dict[Segment, dict[str, OpenIndexRow]] = {}
         self.ends: dict[Segment, dict[str, str]] = {}
         self.sessions: set[int] = set()
-        self.logged = Ranges()
-        self.twice = Ranges()
-        self.corrupt = Ranges()
+        self.logged = RangeSet()
+        self.twice = RangeSet()
+        self.corrupt = RangeSet()
         self.messages = self.bytes = 0
         self.duplicates = self.reordered = 0
-        self.strain = Sessions()
-        self.times = ClientTimes(client, times)
+        self.strain = SessionSaturation()
+        self.times = ClientTiming(client, times)
         self._comparison = times.comparison
         self.clock_error_us: int | None = None
         self.torn: dict[str, int] = {}
-        self.heard = HeardBook()
+        self.heard = ExternalEvidence()
         self.is_heard = False
-        self.feed: external_blocklog.Feed | None = None
+        self.feed: external_blocklog.FeedDescription | None = None
         self.until_us: int | None = None
-        self.connections: dict[str, external_blocklog.Connection] = {}
+        self.connections: dict[str, external_blocklog.ConnectionLine] = {}
         self._offset: tuple[int, int, str, int] | None = None
-        self._files: dict[Source, LogFile] = {}
+        self._files: dict[Source, LogFileReader] = {}
 
     def take(self, source: Source, line: bytes) -> None:
         """Enter one line of one file."""
         self.file(source).take(line)
 
-    def file(self, source: Source) -> LogFile:
+    def file(self, source: Source) -> LogFileReader:
         """Return what is known of a file, from its first mention on."""
         if source not in self._files:
-            self._files[source] = LogFile(self, source)
+            self._files[source] = LogFileReader(self, source)
             named = blocklog.parse_file_name(source.name)
             if named:
                 self.sessions.add(named[0])
         return self._files[source]
 
     @property
-    def files(self) -> list[LogFile]:
+    def files(self) -> list[LogFileReader]:
         """The client's files."""
         return list(self._files.values())
 
@@ -83,20 +83,20 @@ class LogBook:
         """The offset that the last block was corrected by."""
         return self._offset[3] if self._offset else None
 
-    def enter_open(self, sealed: Sealed, entry: blocklog.Open, source: Source) -> None:
+    def enter_open(self, sealed: Sealed, entry: blocklog.OpenLine, source: Source) -> None:
         """Enter the open line of a segment."""
-        note = OpenNote(entry.fence, entry.block_size, source)
+        note = OpenIndexRow(entry.fence, entry.block_size, source)
         self.opens.setdefault((entry.session, entry.segment), {}).setdefault(sealed.crc, note)
         self.sessions.add(entry.session)
         attempted_us = moment(entry.attempted_at) if entry.attempted_at else None
         self.times.catch_up.opened(entry.fence, entry.session, attempted_us)
-        if isinstance(entry, external_blocklog.Open):
+        if isinstance(entry, external_blocklog.ExternalOpenLine):
             self.is_heard, self.feed = True, entry.foreign
             self.until_us = moment(entry.until) if entry.until else None
         for torn in entry.torn:
             self.torn[torn.file] = max(torn.bytes, self.torn.get(torn.file, 0))
 
-    def enter_end(self, sealed: Sealed, entry: blocklog.End, segment: Segment) -> None:
+    def enter_end(self, sealed: Sealed, entry: blocklog.EndLine, segment: Segment) -> None:
         """Enter the end line of a segment."""
         known = self.ends.setdefault(segment, {})
         if sealed.crc not in known:
@@ -108,24 +108,24 @@ class LogBook:
         self,
         sealed: Sealed,
         block: blocklog.Block,
-        content: Content,
+        content: BlockContent,
         stamps: dict[str, int],
-        heard: external_blocklog.HeardBlock | None = None,
-        feed: external_blocklog.Feed | None = None,
+        heard: external_blocklog.ExternalBlock | None = None,
+        feed: external_blocklog.FeedDescription | None = None,
     ) -> None:
         """Enter a block and what its messages say; ``stamps`` are their times as epoch microseconds.
 
         One of a feed that is not ours comes in two forms: as it was ``heard``, and numbered by place. ``feed`` is how
         the file that it stands in says that it was read, None where the file's open line is missing.
         """
-        note = Note(block.first, block.last, block.count, number(block.digest), number(sealed.crc))
+        note = IndexRow(block.first, block.last, block.count, number(block.digest), number(sealed.crc))
         is_new = self.blocks.add((block.session, block.block), note)
         if heard is not None:
             self._comparison.enter(self.client, sealed.crc, heard, feed, stamps, is_new=is_new)
         if not is_new:
             return
         if heard is not None:
-            arrivals = Arrivals.of(stamps.values())
+            arrivals = ArrivalTimesOfBlock.of(stamps.values())
             self.heard.enter(heard, sealed.crc, arrivals.last_us if arrivals else 0, arrivals)
             self.is_heard = True
         self._declare(block)
@@ -138,13 +138,13 @@ class LogBook:
             self._enter_messages(block.messages, content)
             self.times.take(block, content, stamps, heard)
 
-    def _declare(self, entry: blocklog.Block | blocklog.End) -> None:
+    def _declare(self, entry: blocklog.Block | blocklog.EndLine) -> None:
         self.duplicates += entry.duplicates
         self.reordered += entry.reordered
         for first, last in entry.corrupt:
             self.corrupt.add(first, last)
 
-    def _enter_messages(self, messages: list[blocklog.Message], content: Content) -> None:
+    def _enter_messages(self, messages: list[blocklog.Message], content: BlockContent) -> None:
         self.messages += len(messages)
         self.bytes += content.size
         for first, last in content.spans:
@@ -154,20 +154,20 @@ class LogBook:
             self.logged.add(first, last)
 
 
-class LogFile:
+class LogFileReader:
     """One file of a block log, read in sequence."""
 
-    def __init__(self, book: LogBook, source: Source) -> None:
+    def __init__(self, book: LogEvidence, source: Source) -> None:
         self.book = book
         self.source = source
-        self.chain: FileChain[external_blocklog.AnyEntry] = FileChain(source, external_blocklog.EitherFeed)
+        self.chain: LineChain[external_blocklog.AnyEntry] = LineChain(source, external_blocklog.EitherFeed)
         self.segment: Segment | None = None
         self._sha = hashlib.sha256()
         self._blocks = 0
         self._messages = 0
-        self._stamps = Stamps()
+        self._stamps = TimestampReader()
         self._stranger: str | None = None
-        self._feed: external_blocklog.Feed | None = None
+        self._feed: external_blocklog.FeedDescription | None = None
         self.ended = False
 
     @property
@@ -187,14 +187,14 @@ class LogFile:
         self._sha.update(line)
 
     def _foreign(self, sealed: Sealed, entry: external_blocklog.AnyEntry) -> str | None:
-        if isinstance(entry, blocklog.End):
+        if isinstance(entry, blocklog.EndLine):
             # It names nobody: it is whose the lines before it are, and of damaged ones nobody knows.
             others = sealed.prev == self._stranger or (self._stranger and self.segment is None)
             return "the line ends another's file" if others else None
         if (entry.run, entry.client) != (self.source.run, self.source.client):
             return f"the line belongs to {entry.client} in run {entry.run}"
         # A whole file may have been appended to one that was closed; within one no other session begins.
-        appended = isinstance(entry, blocklog.Open) and self.ended
+        appended = isinstance(entry, blocklog.OpenLine) and self.ended
         if self.segment and entry.session != self.segment[0] and not appended:
             return f"the line belongs to session {entry.session}, the file to session {self.segment[0]}"
         return None
@@ -203,14 +203,14 @@ class LogFile:
         self._stranger = sealed.crc
         self.chain.note_foreign(why)
         # Whichever file of this client a block stands in, it was received.
-        if isinstance(entry, blocklog.Block | external_blocklog.HeardBlock) and (
+        if isinstance(entry, blocklog.Block | external_blocklog.ExternalBlock) and (
             (entry.run, entry.client) == (self.source.run, self.source.client)
         ):
             self._block(sealed, entry)
 
     def _enter(self, sealed: Sealed, entry: external_blocklog.AnyEntry) -> None:
         chain = self.chain
-        begins = isinstance(entry, blocklog.Open)
+        begins = isinstance(entry, blocklog.OpenLine)
         if begins and chain.number > 1:
             chain.note("misplaced", "an open line inside the file")
         elif not begins and chain.number == 1:
@@ -219,29 +219,29 @@ class LogFile:
             chain.excuse()
         if self.ended:
             chain.note("misplaced", "a line after the end line")
-        first_of_later = isinstance(entry, blocklog.Open) and entry.segment > 1 and chain.number == 1
+        first_of_later = isinstance(entry, blocklog.OpenLine) and entry.segment > 1 and chain.number == 1
         if not chain.link(sealed, continues=first_of_later):
             return
-        if isinstance(entry, blocklog.Open):
+        if isinstance(entry, blocklog.OpenLine):
             self._open(sealed, entry)
-        elif isinstance(entry, blocklog.Block | external_blocklog.HeardBlock):
+        elif isinstance(entry, blocklog.Block | external_blocklog.ExternalBlock):
             self.segment = self.segment or (entry.session, self._named()[1])
-            places = entry.heard if isinstance(entry, external_blocklog.HeardBlock) else (entry.first, entry.last)
+            places = entry.heard if isinstance(entry, external_blocklog.ExternalBlock) else (entry.first, entry.last)
             self.chain.pass_seqs(*places)
             self._block(sealed, entry)
-        elif isinstance(entry, external_blocklog.Connection):
+        elif isinstance(entry, external_blocklog.ConnectionLine):
             self.book.connections[sealed.crc] = entry
             self.book.is_heard = True
         else:
             self._end(sealed, entry)
 
-    def _open(self, sealed: Sealed, entry: blocklog.Open) -> None:
+    def _open(self, sealed: Sealed, entry: blocklog.OpenLine) -> None:
         self.segment = (entry.session, entry.segment)
-        self._feed = entry.foreign if isinstance(entry, external_blocklog.Open) else None
+        self._feed = entry.foreign if isinstance(entry, external_blocklog.ExternalOpenLine) else None
         self.book.enter_open(sealed, entry, self.source)
 
-    def _block(self, sealed: Sealed, entry: blocklog.Block | external_blocklog.HeardBlock) -> None:
-        block = external_blocklog.as_block(entry) if isinstance(entry, external_blocklog.HeardBlock) else entry
+    def _block(self, sealed: Sealed, entry: blocklog.Block | external_blocklog.ExternalBlock) -> None:
+        block = external_blocklog.as_block(entry) if isinstance(entry, external_blocklog.ExternalBlock) else entry
         self._blocks += 1
         self._messages += len(block.messages)
         content = examine(block)
@@ -253,10 +253,10 @@ class LogFile:
         except ValueError as bad_time:
             stamps = {}
             self.chain.note("inconsistent", f"block {block.block}: received_at: {bad_time}")
-        heard = entry if isinstance(entry, external_blocklog.HeardBlock) else None
+        heard = entry if isinstance(entry, external_blocklog.ExternalBlock) else None
         self.book.enter_block(sealed, block, content, stamps, heard, self._feed)
 
-    def _end(self, sealed: Sealed, entry: blocklog.End) -> None:
+    def _end(self, sealed: Sealed, entry: blocklog.EndLine) -> None:
         said = (entry.block_count, entry.message_count, entry.sha256)
         found = (self._blocks, self._messages, self._sha.hexdigest())
         # After another fault the counts cannot be right, and repeating it would hide which it was.

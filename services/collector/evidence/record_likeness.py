@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from services.contract.json_path import MalformedPath, Path
+from services.contract.json_path import JsonPath, MalformedPath
 
 _VALUE = rb'"\s*:\s*(?:"(?:[^"\\]|\\.)*"|-?[0-9][-+.0-9eE]*)'
 """What follows a member's name: a text or a number, the only two forms that a time can have."""
@@ -29,7 +29,7 @@ _EPOCH_STEP = 1_000_000
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-class Mask:
+class TimeMask:
     """Takes the time of sending out of records; ``time`` is `Feed.time`, None for a feed without a sender's time.
 
     A path that ends in a member's name masks every member of this name in the record: one search over all records of a
@@ -87,7 +87,7 @@ def _times(period: int) -> re.Pattern[bytes]:
 
 def _steps(time: str | None) -> tuple[str | int, ...]:
     try:
-        return Path(time).steps if time else ()
+        return JsonPath(time).steps if time else ()
     except MalformedPath:
         return ()
 
@@ -125,7 +125,7 @@ COARSE_US = 1_000_000
 """Times of sending in whole seconds are too coarse to tell sequences apart."""
 
 
-class Fact(NamedTuple):
+class RecordFact(NamedTuple):
     """One record as one client received it; times are epoch microseconds.
 
     Attributes:
@@ -141,7 +141,7 @@ class Fact(NamedTuple):
     at_us: int
 
 
-Pair = tuple[Fact, Fact]
+Pair = tuple[RecordFact, RecordFact]
 
 
 def relation(pairs: Sequence[Pair], begin: Begin) -> Relation:
@@ -168,7 +168,7 @@ def _without_times(pairs: Sequence[Pair]) -> list[Pair]:
     return alike
 
 
-def differ(one: Fact, other: Fact) -> bool:
+def differ(one: RecordFact, other: RecordFact) -> bool:
     """Tell whether two records differ in more than times of these days."""
     return one.digest != other.digest and timeless(one.text, one.at_us) != timeless(other.text, other.at_us)
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Raw
 
-from services.collector.evidence.external_evidence import Name
-from services.collector.evidence.record_likeness import Fact, timeless
-from services.contract.external_blocklog import HeardMessage
+from services.collector.evidence.external_evidence import SequenceName
+from services.collector.evidence.record_likeness import RecordFact, timeless
+from services.contract.external_blocklog import ExternalMessage
 
 CLUSTER = 8
 """Numbers in a row that are sampled together: records often alternate, and a stride would see one kind of them."""
@@ -26,29 +26,29 @@ SHORT = 512
 LEAST = 4
 """Clusters that are kept however many clients there are."""
 
-Number = tuple[Name, int]
+Number = tuple[SequenceName, int]
 """A sequence and a number in it."""
-Cluster = tuple[int, Name, int]
+Cluster = tuple[int, SequenceName, int]
 """The hash of a cluster, the sequence, and the cluster's first number divided by `CLUSTER`."""
 
 
-class Sample:
+class RecordSample:
     """What clients received under some numbers; None where one received a number more than once."""
 
     def __init__(self) -> None:
-        self._kept: dict[Cluster, dict[str, dict[int, Fact | None]]] = {}
+        self._kept: dict[Cluster, dict[str, dict[int, RecordFact | None]]] = {}
         self._entries, self._room = 0, ENTRIES
         self._limit = 2**32
-        self._seeds: dict[Name, int] = {}
+        self._seeds: dict[SequenceName, int] = {}
         self._version = 0
 
     def take(
         self,
         client: str,
-        key: Name,
+        key: SequenceName,
         first: int,
         places: Sequence[int],
-        messages: Sequence[HeardMessage],
+        messages: Sequence[ExternalMessage],
         texts: Sequence[bytes | Raw],
         moments: Mapping[str, int],
     ) -> None:
@@ -83,7 +83,7 @@ class Sample:
                     facts[number] = None
                 else:
                     text = bytes(texts[place])
-                    facts[number] = Fact(zlib.crc32(text), _short(text, at_us), sent_us, at_us)
+                    facts[number] = RecordFact(zlib.crc32(text), _short(text, at_us), sent_us, at_us)
             self._entries += len(facts) - before
             self._version += 1
         if len(self._kept) > 2 * CLUSTERS or self._entries > 2 * self._room:
@@ -95,10 +95,10 @@ class Sample:
         self._thin()
         return self._version
 
-    def facts(self, keys: Iterable[Name]) -> dict[str, dict[Number, Fact]]:
+    def facts(self, keys: Iterable[SequenceName]) -> dict[str, dict[Number, RecordFact]]:
         """Return what every client received of some sequences, in the order of the hashes."""
         self._thin()
-        wanted, found = set(keys), dict[str, dict[Number, Fact]]()
+        wanted, found = set(keys), dict[str, dict[Number, RecordFact]]()
         for cluster in sorted(self._kept, key=lambda one: (one[0], one[1] or "", one[1] is not None, one[2])):
             key = cluster[1]
             if key in wanted:

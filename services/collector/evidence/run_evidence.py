@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from services.collector.evidence.ledger_evidence import LedgerBook, LedgerFile
-from services.collector.evidence.line_chain import Damage
-from services.collector.evidence.log_evidence import LogBook, LogFile
-from services.collector.evidence.timing import RunTimes
-from services.collector.scan import Source, Tail
+from services.collector.evidence.ledger_evidence import LedgerEvidence, LedgerFileReader
+from services.collector.evidence.line_chain import FileDamage
+from services.collector.evidence.log_evidence import LogEvidence, LogFileReader
+from services.collector.evidence.timing import RunTiming
+from services.collector.scan import FileTail, Source
 from services.contract import blocklog
 from services.contract.scalars import utc_text
 from services.contract.summary import RunState
@@ -18,7 +18,7 @@ def unhurried() -> None:
     """Do not rest."""
 
 
-class RunBooks:
+class RunEvidence:
     """One run: the ledger, and the log of every client.
 
     Whoever sums them up calls ``rest`` between one client and the next: with many it takes long, and a collector that
@@ -28,9 +28,9 @@ class RunBooks:
     def __init__(self, run: str, rest: Callable[[], None] = unhurried) -> None:
         self.run = run
         self.rest = rest
-        self.times = RunTimes()
-        self.ledger = LedgerBook()
-        self.logs: dict[str, LogBook] = {}
+        self.times = RunTiming()
+        self.ledger = LedgerEvidence()
+        self.logs: dict[str, LogEvidence] = {}
 
     def take(self, source: Source, line: bytes) -> None:
         """Enter one line, newline included. A file's lines come in their order, the files in any."""
@@ -41,13 +41,13 @@ class RunBooks:
         for source in sources:
             self._file(source)
 
-    def take_tails(self, tails: Iterable[Tail]) -> None:
+    def take_tails(self, tails: Iterable[FileTail]) -> None:
         """Enter what remained of files that nobody writes any more."""
         for tail in tails:
             file = self._file(tail.source)
             if tail.refused:
                 file.chain.damages.append(
-                    Damage(tail.source, 0, "unreadable", f"the file cannot be read: {tail.refused}", 0)
+                    FileDamage(tail.source, 0, "unreadable", f"the file cannot be read: {tail.refused}", 0)
                 )
             else:
                 self._torn(file, tail.size)
@@ -117,18 +117,18 @@ class RunBooks:
         segments = {segment for segment in (*log.opens, *log.ends) if session in (None, segment[0])}
         return set(log.ends.get(max(segments), {}).values()) if segments else set()
 
-    def _file(self, source: Source) -> LogFile | LedgerFile:
+    def _file(self, source: Source) -> LogFileReader | LedgerFileReader:
         if source.client is None:
             return self.ledger.file(source)
         if source.client not in self.logs:
-            self.logs[source.client] = LogBook(source.client, self.times)
+            self.logs[source.client] = LogEvidence(source.client, self.times)
         return self.logs[source.client].file(source)
 
-    def _torn(self, file: LogFile | LedgerFile, size: int) -> None:
+    def _torn(self, file: LogFileReader | LedgerFileReader, size: int) -> None:
         chain = file.chain
         chain.number += 1
         kind, detail = "torn", f"{size} bytes without a newline: the writer was cut short"
-        if isinstance(file, LogFile):
+        if isinstance(file, LogFileReader):
             named = blocklog.file_name(*file.segment) if file.segment else file.source.name
             torn = file.book.torn
             torn[named] = max(size, torn.get(named, 0))

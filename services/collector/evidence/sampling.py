@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from services.collector.evidence.client_groups import Groups
-from services.collector.evidence.external_evidence import Name
+from services.collector.evidence.external_evidence import SequenceName
 from services.contract.blocklog import Block
-from services.contract.external_blocklog import HeardMessage
+from services.contract.external_blocklog import ExternalMessage
 from services.contract.histogram import Histogram
 from services.contract.timeline import MOST_BARS, MOST_BLOCKS, Bar
 
@@ -21,7 +21,7 @@ SEVERAL = ""
 """Stands for more than one client; no client has this name."""
 
 
-class Spread:
+class SpreadSample:
     """First and last receipt of every ``stride``-th record.
 
     The stride depends on the highest seq alone, and a coarser one only drops samples: so whatever the order in
@@ -58,15 +58,15 @@ MOST_SHARED = 2048
 """Records kept: those whose digests are lowest. Which these are depends on what was received alone."""
 
 
-class HeardSpread:
+class ExternalSpreadSample:
     """First and last receipt of some records, by the clients that received them."""
 
     def __init__(self) -> None:
         self._seen: dict[int, dict[str, int | None]] = {}
-        self._keys: dict[int, Name] = {}
+        self._keys: dict[int, SequenceName] = {}
         self._limit = 2**32
 
-    def take(self, client: str, messages: Iterable[HeardMessage], moments: Mapping[str, int]) -> None:
+    def take(self, client: str, messages: Iterable[ExternalMessage], moments: Mapping[str, int]) -> None:
         """Note when a client received messages; ``moments`` are their times, epoch microseconds."""
         for message in messages:
             known = zlib.crc32(message.record, zlib.crc32(f"{message.key}/{message.seq}".encode()))
@@ -114,14 +114,14 @@ LEAST_BLOCKS = 16
 _FIELDS = len(Bar.__struct_fields__)
 
 
-class Room:
+class BlockSampleLimit:
     """How many blocks of a client are kept: the more clients, the fewer of each."""
 
     def __init__(self) -> None:
         self.most = MOST_BLOCKS
-        self._all: list[Bars] = []
+        self._all: list[BlockSample] = []
 
-    def share(self, newcomer: Bars) -> None:
+    def share(self, newcomer: BlockSample) -> None:
         """Make room for another client."""
         self._all.append(newcomer)
         while self.most > LEAST_BLOCKS and self.most * len(self._all) > MOST_BARS:
@@ -130,10 +130,10 @@ class Room:
                 bars.thin()
 
 
-class Bars:
+class BlockSample:
     """The blocks of one client: every one whose number is a multiple of ``stride``."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: BlockSampleLimit) -> None:
         self.stride = 1
         self._room = room
         self._highest: dict[int, int] = {}

@@ -22,7 +22,7 @@ _MOST = 5
 """So many processes are named."""
 
 
-class Evidence(NamedTuple):
+class SaturationEvidence(NamedTuple):
     """What one process says of itself, the worst of all it says; null is what it does not know.
 
     ``throttled_ns`` is the kernel's sum over processors: two threads that are stopped for a second make two.
@@ -33,43 +33,43 @@ class Evidence(NamedTuple):
     throttled_ns: int | None = None
 
     @classmethod
-    def of(cls, end: blocklog.End | ledger.End) -> Evidence:
+    def of(cls, end: blocklog.EndLine | ledger.EndEntry) -> SaturationEvidence:
         """Read the evidence in the last line of a log or a run."""
         return cls(end.loop_lag_p99_ns, end.loop_lag_max_ns, end.throttled_ns)
 
-    def within(self, run_ns: int | None) -> Evidence:
+    def within(self, run_ns: int | None) -> SaturationEvidence:
         """Return the evidence of a run that was so long: nobody was stopped for longer than that."""
         if self.throttled_ns is None or not run_ns:
             return self
         return self._replace(throttled_ns=min(self.throttled_ns, run_ns))
 
-    def worst(self, other: Evidence) -> Evidence:
+    def worst(self, other: SaturationEvidence) -> SaturationEvidence:
         """Return the greater of each."""
-        return Evidence(*(_greatest(pair) for pair in zip(self, other, strict=True)))
+        return SaturationEvidence(*(_greatest(pair) for pair in zip(self, other, strict=True)))
 
 
-class Sessions:
+class SessionSaturation:
     """The evidence of the sessions of one client: a session's later lines say what its earlier ones do, and more."""
 
     def __init__(self) -> None:
-        self._evidence: dict[int, Evidence] = {}
+        self._evidence: dict[int, SaturationEvidence] = {}
 
-    def enter(self, session: int, end: blocklog.End) -> None:
+    def enter(self, session: int, end: blocklog.EndLine) -> None:
         """Take in the last line of a file."""
-        self._evidence[session] = self._evidence.get(session, Evidence()).worst(Evidence.of(end))
+        self._evidence[session] = self._evidence.get(session, SaturationEvidence()).worst(SaturationEvidence.of(end))
 
-    def total(self) -> Evidence:
+    def total(self) -> SaturationEvidence:
         """Return the evidence of all sessions: each was stopped for a time of its own."""
         every = self._evidence.values()
         stopped = [one.throttled_ns for one in every if one.throttled_ns is not None]
-        return Evidence(
+        return SaturationEvidence(
             _greatest(one.p99_ns for one in every),
             _greatest(one.max_ns for one in every),
             sum(stopped) if stopped else None,
         )
 
 
-class Finding(NamedTuple):
+class SaturationFinding(NamedTuple):
     """``ok`` is null when nobody knows; the rest is in words."""
 
     ok: bool | None
@@ -77,7 +77,7 @@ class Finding(NamedTuple):
     reasons: tuple[str, ...] = ()
 
 
-def judge(processes: Sequence[tuple[str, Evidence]], run_ns: int | None) -> Finding:
+def judge(processes: Sequence[tuple[str, SaturationEvidence]], run_ns: int | None) -> SaturationFinding:
     """Tell whether the instrument was fit to measure a run.
 
     Args:
@@ -85,7 +85,7 @@ def judge(processes: Sequence[tuple[str, Evidence]], run_ns: int | None) -> Find
         run_ns: how long the run was, None when nothing was measured.
     """
     found = [(evidence.within(run_ns), who) for who, evidence in processes]
-    worst = Evidence()
+    worst = SaturationEvidence()
     for evidence, _ in found:
         worst = worst.worst(evidence)
     late = [(evidence.p99_ns or 0, who) for evidence, who in found]
@@ -98,7 +98,7 @@ def judge(processes: Sequence[tuple[str, Evidence]], run_ns: int | None) -> Find
     # Without a percentile, for want of time: what was never late was not late in a hundred times either.
     lag_ns = worst.p99_ns if worst.p99_ns is not None else worst.max_ns
     fit = None if lag_ns is None or lag_ns > LATE_NS else True
-    return Finding(False if reasons else fit, _detail(worst), reasons)
+    return SaturationFinding(False if reasons else fit, _detail(worst), reasons)
 
 
 def _worst(every: Iterable[tuple[int, str]], most: float, sentence: str) -> Iterator[str]:
@@ -109,7 +109,7 @@ def _worst(every: Iterable[tuple[int, str]], most: float, sentence: str) -> Iter
         yield f"{len(found) - _MOST:,} more were not fit either"
 
 
-def _detail(worst: Evidence) -> str:
+def _detail(worst: SaturationEvidence) -> str:
     said = []
     if worst.p99_ns is not None:
         said.append(f"p99 {formatting.duration(worst.p99_ns)} late, at most {formatting.duration(worst.max_ns)}")

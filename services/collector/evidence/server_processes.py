@@ -18,10 +18,10 @@ Stretch = tuple[int, int, float | int | None]
 """From which record on, due when (epoch microseconds), at how many records per second (None: a pause)."""
 
 
-class ServerPace(NamedTuple):
+class RateChange(NamedTuple):
     """A pace line, with the number of the line and its digest: they put lines of one microsecond in order."""
 
-    pace: ledger.Pace
+    pace: ledger.PaceEntry
     number: int
     crc: str
 
@@ -35,7 +35,7 @@ class ServerPace(NamedTuple):
 
 
 @dataclass
-class Server:
+class ServerProcess:
     """One server process, as its own ledger tells of it.
 
     Attributes:
@@ -46,30 +46,30 @@ class Server:
         took_part: it entered a pace, a subscription or a ``sent`` line.
     """
 
-    open: ledger.Open
+    open: ledger.OpenEntry
     last_at: str
-    paces: dict[str, ServerPace] = field(default_factory=dict)
-    ends: dict[str, ledger.End] = field(default_factory=dict)
+    paces: dict[str, RateChange] = field(default_factory=dict)
+    ends: dict[str, ledger.EndEntry] = field(default_factory=dict)
     took_part: bool = False
 
     def enter(self, entry: ledger.Entry, number: int, crc: str) -> None:
         """Enter one line of its ledger."""
         self.last_at = max(self.last_at, entry.at)
-        if isinstance(entry, ledger.Pace):
+        if isinstance(entry, ledger.PaceEntry):
             known = self.paces.get(crc)
-            self.paces[crc] = ServerPace(entry, number if known is None else min(number, known.number), crc)
+            self.paces[crc] = RateChange(entry, number if known is None else min(number, known.number), crc)
             self.took_part = True
-        elif isinstance(entry, ledger.Subscribe | ledger.Sent):
+        elif isinstance(entry, ledger.SubscribeEntry | ledger.SentEntry):
             self.took_part = True
-        elif isinstance(entry, ledger.End):
+        elif isinstance(entry, ledger.EndEntry):
             self.ends[crc] = entry
 
-    def is_continued(self, every: Iterable[Server]) -> bool:
+    def is_continued(self, every: Iterable[ServerProcess]) -> bool:
         """Tell whether another server was started later, when this one had entered its last line."""
         return any(other.open.at >= self.last_at and other.open.at > self.open.at for other in every)
 
 
-def unmeasured(every: Collection[Server]) -> list[Server]:
+def unmeasured(every: Collection[ServerProcess]) -> list[ServerProcess]:
     """Return the servers that took part and of which nothing says how late they were, in a run that has an end.
 
     A server that a later one continued was stopped or crashed, which does not count against the run.
@@ -80,7 +80,7 @@ def unmeasured(every: Collection[Server]) -> list[Server]:
     return sorted(found, key=_age)
 
 
-def conflict(every: Collection[Server]) -> tuple[Server, Server, int] | None:
+def conflict(every: Collection[ServerProcess]) -> tuple[ServerProcess, ServerProcess, int] | None:
     """Return two servers that played side by side by different schedules, and from which record on; None for none.
 
     A server that starts reads the paces that stand in the ledgers, so those count as its own. A pace that only one of
@@ -96,11 +96,11 @@ def conflict(every: Collection[Server]) -> tuple[Server, Server, int] | None:
     return None
 
 
-def _age(server: Server) -> tuple[str, str, str]:
+def _age(server: ServerProcess) -> tuple[str, str, str]:
     return server.open.at, server.open.instance, server.last_at
 
 
-def _schedule(server: Server, every: Iterable[Server]) -> list[ServerPace]:
+def _schedule(server: ServerProcess, every: Iterable[ServerProcess]) -> list[RateChange]:
     """Return by which paces a server played: those that it found and those that it entered."""
     found = {
         crc: one
@@ -108,15 +108,15 @@ def _schedule(server: Server, every: Iterable[Server]) -> list[ServerPace]:
         for crc, one in other.paces.items()
         if other is server or one.pace.at < server.open.at
     }
-    played: list[ServerPace] = []
-    for one in sorted(found.values(), key=ServerPace.entered):
+    played: list[RateChange] = []
+    for one in sorted(found.values(), key=RateChange.entered):
         while played and played[-1].pace.first >= one.pace.first:
             played.pop()
         played.append(one)
     return played
 
 
-def _differs(some: list[ServerPace], others: list[ServerPace], one: Server, other: Server) -> int | None:
+def _differs(some: list[RateChange], others: list[RateChange], one: ServerProcess, other: ServerProcess) -> int | None:
     for mine, theirs in zip_longest(some, others):
         if mine is not None and theirs is not None:
             if _stretch(mine) != _stretch(theirs):
@@ -128,5 +128,5 @@ def _differs(some: list[ServerPace], others: list[ServerPace], one: Server, othe
     return None
 
 
-def _stretch(one: ServerPace) -> Stretch:
+def _stretch(one: RateChange) -> Stretch:
     return one.pace.first, one.pace.due_us, one.pace.rate

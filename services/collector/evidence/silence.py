@@ -13,21 +13,21 @@ from services.contract.scalars import MAX_INTEGER
 from services.contract.summary import ClientState
 
 
-class Silence(NamedTuple):
+class LongestSilence(NamedTuple):
     """So long nothing came, from this moment on (epoch microseconds)."""
 
     ns: int
     at_us: int
 
 
-class Silences:
+class SilenceFinder:
     """What the blocks of one client tell of silence: within them and before them, and when its sessions had messages.
 
     Of equally long silences the first counts.
     """
 
     def __init__(self) -> None:
-        self.longest: Silence | None = None
+        self.longest: LongestSilence | None = None
         self.sessions: dict[int, tuple[int, int]] = {}
         """The moments of the first and the last message of each session."""
 
@@ -45,12 +45,12 @@ class Silences:
     def note(self, ns: int, at_us: int) -> None:
         """Note that nothing came for so long from this moment on; no time at all is no silence."""
         if ns > 0 and (self.longest is None or (ns, -at_us) > (self.longest.ns, -self.longest.at_us)):
-            self.longest = Silence(ns, at_us)
+            self.longest = LongestSilence(ns, at_us)
 
 
 def longest(
-    silences: Silences, ledger: ClientLedger, state: ClientState, start_us: int | None, end_us: int | None
-) -> Silence | None:
+    silences: SilenceFinder, ledger: ClientLedger, state: ClientState, start_us: int | None, end_us: int | None
+) -> LongestSilence | None:
     """Return the longest silence of a client, with those before its first message, between sessions and at the end.
 
     Nobody is silent before it has subscribed and the first record was due, nor from its goodbye until it is back.
@@ -62,7 +62,7 @@ def longest(
         start_us: when the first record was due, None if nobody knows.
         end_us: when the run ended, None while it goes on.
     """
-    found = Silences()
+    found = SilenceFinder()
     found.longest = silences.longest
     joined = min(filter(None, (moment(entry.at) for entry in ledger.subscriptions.values())), default=None)
     since = max(joined, start_us) if joined is not None and start_us is not None else None

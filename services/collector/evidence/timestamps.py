@@ -31,7 +31,7 @@ def moment(text: str) -> int | None:
         return None
 
 
-class Stamps:
+class TimestampReader:
     """Reads the times of messages, of which most fall into the second of the one before: it is not read again."""
 
     def __init__(self) -> None:

@@ -6,20 +6,20 @@ from array import array
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from services.collector.evidence.block_check import Content
+from services.collector.evidence.block_check import BlockContent
 from services.collector.evidence.catch_up import ALWAYS_THERE, CatchUp
-from services.collector.evidence.client_groups import Comparison
+from services.collector.evidence.client_groups import GroupComparison
 from services.collector.evidence.external_evidence import runs_of
-from services.collector.evidence.sampling import Bars, HeardSpread, Room, Spread
-from services.collector.evidence.silence import Silences
-from services.collector.evidence.time_buckets import TimeSlots
+from services.collector.evidence.sampling import BlockSample, BlockSampleLimit, ExternalSpreadSample, SpreadSample
+from services.collector.evidence.silence import SilenceFinder
+from services.collector.evidence.time_buckets import TimeBuckets
 from services.collector.evidence.timestamps import corrected
 from services.contract.blocklog import Block, Message
-from services.contract.external_blocklog import HeardBlock
-from services.contract.histogram import Counted, Gathered, Histogram
+from services.contract.external_blocklog import ExternalBlock
+from services.contract.histogram import CountedDurations, Histogram, PendingDurations
 
 
-class Edges:
+class GapEdges:
     """The moments of the first and the last message of every range of seqs that one client logged.
 
     What is logged later can only join ranges: so a seq that is at an edge in the end was there from the beginning,
@@ -47,27 +47,27 @@ GATHERED = 256
 """So many blocks' durations are counted at once."""
 
 
-class RunTimes:
+class RunTiming:
     """What the times of all clients of one run are entered into together."""
 
     def __init__(self) -> None:
-        self.spread = Spread()
-        self.heard_spread = HeardSpread()
-        self.comparison = Comparison()
-        self.slots = TimeSlots()
-        self.room = Room()
+        self.spread = SpreadSample()
+        self.heard_spread = ExternalSpreadSample()
+        self.comparison = GroupComparison()
+        self.slots = TimeBuckets()
+        self.room = BlockSampleLimit()
 
 
-class ClientTimes:
+class ClientTiming:
     """The times of one client. Moments are epoch microseconds on the server's clock."""
 
-    def __init__(self, client: str, run: RunTimes) -> None:
+    def __init__(self, client: str, run: RunTiming) -> None:
         self.client = client
         self.first_us: int | None = None
         self.last_us: int | None = None
-        self.bars = Bars(run.room)
-        self.edges = Edges()
-        self.silences = Silences()
+        self.bars = BlockSample(run.room)
+        self.edges = GapEdges()
+        self.silences = SilenceFinder()
         self.catch_up = CatchUp(self._turn_out_late)
         self._run = run
         self._latency, self._transit, self._durations = Histogram(), Histogram(), Histogram()
@@ -105,17 +105,19 @@ class ClientTimes:
             self._durations.record(self._lasted)
             del self._lasted[:]
 
-    def add(self, latency: Counted, transit: Counted) -> None:
+    def add(self, latency: CountedDurations, transit: CountedDurations) -> None:
         """Count the durations of some messages."""
         self._latency.add(latency)
         self._transit.add(transit)
 
-    def gather(self, latency: Gathered, transit: Gathered) -> None:
+    def gather(self, latency: PendingDurations, transit: PendingDurations) -> None:
         """Count the durations of a few messages."""
         self._latency.gather(latency)
         self._transit.gather(transit)
 
-    def take(self, block: Block, content: Content, stamps: Mapping[str, int], heard: HeardBlock | None = None) -> None:
+    def take(
+        self, block: Block, content: BlockContent, stamps: Mapping[str, int], heard: ExternalBlock | None = None
+    ) -> None:
         """Take a block that has messages.
 
         Args:
@@ -144,7 +146,7 @@ class ClientTimes:
         sampled = content.every(spread.stride(content.spans[-1][1]), block.messages)
         spread.take(self.client, [(one.seq, moments[one.received_at]) for one in sampled])
 
-    def _enter_edges(self, block: Block, content: Content, moments: Mapping[str, int]) -> None:
+    def _enter_edges(self, block: Block, content: BlockContent, moments: Mapping[str, int]) -> None:
         messages = block.messages
         if content.in_line:
             first_us, last_us = moments[messages[0].received_at], moments[messages[-1].received_at]
@@ -157,9 +159,9 @@ class ClientTimes:
     def _enter_slots(
         self,
         block: Block,
-        content: Content,
+        content: BlockContent,
         moments: Mapping[str, int],
-        heard: HeardBlock | None,
+        heard: ExternalBlock | None,
         earliest: int,
         latest: int,
     ) -> None:
@@ -184,7 +186,7 @@ class ClientTimes:
                 durations = self._without_catch_up(block, messages, moments), durations[1]
             slots.take(self, at, *durations, len(messages), size)
 
-    def _may_catch_up(self, block: Block, content: Content, moments: Mapping[str, int]) -> bool:
+    def _may_catch_up(self, block: Block, content: BlockContent, moments: Mapping[str, int]) -> bool:
         """Tell whether a record of a block may have been due before the client first tried to take part."""
         attempt_us = self.catch_up.attempt_us(block.session)
         if attempt_us is None or not content.in_line:
@@ -199,11 +201,11 @@ class ClientTimes:
         self._run.slots.undecided[self] = self.catch_up.undecided
         return self.catch_up.take(block.session, came_us, late_ns, block.clock_offset_us)
 
-    def _turn_out_late(self, at_us: int, latency: Counted) -> None:
+    def _turn_out_late(self, at_us: int, latency: CountedDurations) -> None:
         self._run.slots.take_late(self, at_us, latency)
 
 
-def _durations(messages: Sequence[Message], heard: HeardBlock | None) -> tuple[list[int], list[int]]:
+def _durations(messages: Sequence[Message], heard: ExternalBlock | None) -> tuple[list[int], list[int]]:
     """Return latency and transit of messages: of a feed that is not ours only what its senders' times tell."""
     if heard is None:
         return [message.latency_ns for message in messages], [message.transit_ns for message in messages]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 
 Name = str | None
 
@@ -21,13 +21,13 @@ class _Last(NamedTuple):
     unreadable: int
 
 
-class Unreadable:
+class UnreadableRecords:
     """The unreadable records of one client, counted from 1 in the order received, and the numbers they stand for."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._used = Ranges()
-        self._numbers: dict[Name, Ranges] = {}
+        self._used = RangeSet()
+        self._numbers: dict[Name, RangeSet] = {}
         self._lasts: dict[Name, _Last] = {}
 
     def follow(self, key: Name, first: int, last: int, before: tuple[int, int]) -> None:
@@ -43,18 +43,18 @@ class Unreadable:
         if known is not None and first > known.number + 1:
             found = _assigned((known.number + 1, first - 1), known.unreadable, self.count + before[0], self._used)
             for span in found:
-                self._numbers.setdefault(key, Ranges()).add(*span)
+                self._numbers.setdefault(key, RangeSet()).add(*span)
         self._lasts[key] = _Last(last, self.count + before[1])
 
-    def forget(self, key: Name) -> Ranges:
+    def forget(self, key: Name) -> RangeSet:
         """Forget the numbers of a sequence, which has begun again; return them."""
-        return self._numbers.pop(key, Ranges())
+        return self._numbers.pop(key, RangeSet())
 
-    def among(self, missing: Mapping[Name, Ranges]) -> dict[Name, Ranges]:
+    def among(self, missing: Mapping[Name, RangeSet]) -> dict[Name, RangeSet]:
         """Return which of the missing numbers unreadable records stand for, those behind the last number included."""
-        used, found = Ranges(self._used), {}
+        used, found = RangeSet(self._used), {}
         for key in sorted(missing, key=lambda key: key or ""):
-            numbers, known = missing[key] & self._numbers.get(key, Ranges()), self._lasts.get(key)
+            numbers, known = missing[key] & self._numbers.get(key, RangeSet()), self._lasts.get(key)
             behind = missing[key].last
             if known is not None and self.count > known.unreadable and behind > known.number:
                 tail = missing[key].within(known.number + 1, behind)
@@ -65,9 +65,9 @@ class Unreadable:
         return found
 
 
-def _assigned(span: tuple[int, int], after: int, through: int, used: Ranges) -> list[tuple[int, int]]:
+def _assigned(span: tuple[int, int], after: int, through: int, used: RangeSet) -> list[tuple[int, int]]:
     """Assign the lowest numbers of a gap to the unreadable records behind ``after``, which are used up by it."""
-    free = Ranges([(after + 1, through)]) - used
+    free = RangeSet([(after + 1, through)]) - used
     count = min(len(free), span[1] - span[0] + 1)
     left = count
     for first, last in free:

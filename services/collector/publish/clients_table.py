@@ -10,7 +10,7 @@ import msgspec
 
 from services.collector import formatting
 from services.contract.summary import ClientSummary, Quantiles, Summary
-from services.contract.timeline import Lane, Timeline
+from services.contract.timeline import ClientLane, Timeline
 
 Tone: TypeAlias = Literal["good", "bad", "doubt", ""]
 """How a reader should take something: as it should be, a fact against the run, a doubt, or neither."""
@@ -62,7 +62,7 @@ def coarse(worst: Sequence[int | None], most: int = MOST_CHARACTERS) -> list[int
     return [max((value for value in piece if value is not None), default=None) for piece in pieces]
 
 
-def top(lanes: Iterable[Lane]) -> int:
+def top(lanes: Iterable[ClientLane]) -> int:
     """Return what the highest character stands for: the worst of all clients, so that they can be compared."""
     return max((value for lane in lanes for value in lane.worst if value is not None), default=0)
 

@@ -38,7 +38,7 @@ class Tile(msgspec.Struct, frozen=True, kw_only=True):
     tone: Tone = ""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class CheckRow(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a check or a threshold; ``ok`` is null while that is not known, or does not apply."""
 
     ok: bool | None
@@ -70,8 +70,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     duration_ns: int | None
     share: float
     tiles: list[Tile]
-    checks: list[Answer]
-    thresholds: list[Answer]
+    checks: list[CheckRow]
+    thresholds: list[CheckRow]
     delivery: list[Row]
     times: Table
     clients: Table
@@ -100,8 +100,8 @@ def view(snapshot: Snapshot, places: str) -> View:
         duration_ns=summary.totals.duration_ns,
         share=summary.totals.received / expected if expected else 0.0,
         tiles=tiles(summary),
-        checks=[Answer(ok=check.ok, name=check.name, detail=check.detail) for check in summary.checks],
-        thresholds=[Answer(ok=limit.ok, name=limit.expression, detail=limit.detail) for limit in summary.thresholds],
+        checks=[CheckRow(ok=check.ok, name=check.name, detail=check.detail) for check in summary.checks],
+        thresholds=[CheckRow(ok=limit.ok, name=limit.expression, detail=limit.detail) for limit in summary.thresholds],
         delivery=list(_delivery(summary)),
         times=_times(summary),
         clients=clients_table.table(summary, snapshot.timeline),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.collector.evidence.ledger_evidence import ClientLedger
-from services.collector.evidence.line_chain import Damage
-from services.collector.evidence.log_evidence import LogBook, LogFile
-from services.collector.evidence.run_evidence import RunBooks
-from services.collector.evidence.silence import Silence, longest
+from services.collector.evidence.line_chain import FileDamage
+from services.collector.evidence.log_evidence import LogEvidence, LogFileReader
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.evidence.silence import LongestSilence, longest
 from services.collector.evidence.timestamps import moment
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 from services.contract.summary import ClientState, Fault
 
 CAUSES = (
@@ -30,7 +30,7 @@ Resumed = dict[tuple[object, ...], int]
 
 
 @dataclass(frozen=True)
-class Account:
+class ClientResult:
     """One client's side and the servers' side of it, compared.
 
     Attributes:
@@ -49,15 +49,15 @@ class Account:
 
     client: str
     state: ClientState
-    log: LogBook
+    log: LogEvidence
     ledger: ClientLedger
     expected: int
     received: int
-    missing: Ranges
-    causes: dict[str, Ranges]
+    missing: RangeSet
+    causes: dict[str, RangeSet]
     never_sent: int
     faults: tuple[Fault, ...]
-    silence: Silence | None
+    silence: LongestSilence | None
 
     @property
     def missing_count(self) -> int:
@@ -94,7 +94,7 @@ class Account:
         return min(before_us, after_us), max(before_us, after_us)
 
 
-def two_sided_accounts(books: RunBooks) -> list[Account]:
+def two_sided_accounts(books: RunEvidence) -> list[ClientResult]:
     """Return the account of every client that either side knows, by name and number."""
     books.settle()
     known = {name for name, client in books.ledger.clients.items() if client.is_client}
@@ -108,9 +108,9 @@ def client_order(name: str) -> tuple[str, int, str]:
     return stem, int(name[len(stem) :] or 0), name
 
 
-def _account(books: RunBooks, name: str) -> Account:
+def _account(books: RunEvidence, name: str) -> ClientResult:
     books.rest()
-    log = books.logs.get(name) or LogBook(name, books.times)
+    log = books.logs.get(name) or LogEvidence(name, books.times)
     ledger = books.ledger.clients.get(name) or ClientLedger()
     end = books.ledger.end
     state = _state(books, log, ledger)
@@ -123,9 +123,9 @@ def _account(books: RunBooks, name: str) -> Account:
         # The log was read after the ledger and may be ahead of it: an open run is not judged by its `sent` lines.
         expected = log.logged.last
         through = max(through, expected)
-    missing = Ranges([(1, expected)]) - log.logged
+    missing = RangeSet([(1, expected)]) - log.logged
     causes = _causes(missing, expected, through, log, ledger)
-    return Account(
+    return ClientResult(
         client=name,
         state=state,
         log=log,
@@ -140,7 +140,7 @@ def _account(books: RunBooks, name: str) -> Account:
     )
 
 
-def _state(books: RunBooks, log: LogBook, ledger: ClientLedger) -> ClientState:
+def _state(books: RunEvidence, log: LogEvidence, ledger: ClientLedger) -> ClientState:
     end = books.ledger.end
     reasons = {reason for segment in log.ends.values() for reason in segment.values()}
     if end is not None and (end.last in log.logged or ledger.receipted.last >= end.last or "finished" in reasons):
@@ -150,7 +150,7 @@ def _state(books: RunBooks, log: LogBook, ledger: ClientLedger) -> ClientState:
     return "running" if end is None else "lost"
 
 
-def _sealed_to_leave(log: LogBook, ledger: ClientLedger) -> bool:
+def _sealed_to_leave(log: LogEvidence, ledger: ClientLedger) -> bool:
     """Tell whether a client whose connection broke had sealed its log to leave: then only its goodbye was lost."""
     fence = max(ledger.subscriptions, default=0)
     if fence not in ledger.leaves:
@@ -159,16 +159,18 @@ def _sealed_to_leave(log: LogBook, ledger: ClientLedger) -> bool:
     return any("shutdown" in reasons.values() for (of, _), reasons in log.ends.items() if of == session)
 
 
-def _causes(missing: Ranges, expected: int, through: int, log: LogBook, ledger: ClientLedger) -> dict[str, Ranges]:
+def _causes(
+    missing: RangeSet, expected: int, through: int, log: LogEvidence, ledger: ClientLedger
+) -> dict[str, RangeSet]:
     resumed = _resumed(log)
     gaps = [(damage.kind, _gap(damage, resumed, expected)) for file in log.files for damage in file.chain.damages]
     evidence = {
-        "never_sent": Ranges([(through + 1, expected)]),
-        "corrupt_block": Ranges(gap for kind, gap in gaps if kind in DAMAGED),
-        "foreign": Ranges(gap for kind, gap in gaps if kind == "foreign"),
+        "never_sent": RangeSet([(through + 1, expected)]),
+        "corrupt_block": RangeSet(gap for kind, gap in gaps if kind in DAMAGED),
+        "foreign": RangeSet(gap for kind, gap in gaps if kind == "foreign"),
         "corrupt_in_flight": log.corrupt,
         "receipted_not_logged": ledger.receipted,
-        "sent_not_logged": Ranges([(1, expected)]),
+        "sent_not_logged": RangeSet([(1, expected)]),
     }
     causes, left = {}, missing
     for cause in CAUSES:
@@ -177,12 +179,12 @@ def _causes(missing: Ranges, expected: int, through: int, log: LogBook, ledger: 
     return causes
 
 
-def _gap(damage: Damage, resumed: Resumed, expected: int) -> tuple[int, int]:
+def _gap(damage: FileDamage, resumed: Resumed, expected: int) -> tuple[int, int]:
     before = damage.before if damage.before is not None else resumed.get(_identity(damage))
     return damage.after + 1, expected if before is None else before - 1
 
 
-def _resumed(log: LogBook) -> Resumed:
+def _resumed(log: LogEvidence) -> Resumed:
     """Return with which seq the good lines go on after each damage: a copy that ends there does not know."""
     resumed: Resumed = {}
     for file in log.files:
@@ -193,11 +195,11 @@ def _resumed(log: LogBook) -> Resumed:
     return resumed
 
 
-def _identity(damage: Damage) -> tuple[object, ...]:
+def _identity(damage: FileDamage) -> tuple[object, ...]:
     return damage.mark, damage.line, damage.kind, damage.prev, damage.detail
 
 
-def file_faults(log: LogBook, missing: Ranges) -> tuple[Fault, ...]:
+def file_faults(log: LogEvidence, missing: RangeSet) -> tuple[Fault, ...]:
     """Return what is wrong with the files of a client, each with the missing seqs that it hides."""
     # A copy of a file has the same faults: they are told once, of the file that bears its own name.
     told: dict[tuple[object, ...], Fault] = {}
@@ -214,7 +216,9 @@ def fault_order(fault: Fault) -> tuple[str, int, str, str]:
     return fault.file, fault.line, fault.kind, fault.detail
 
 
-def _file_faults(file: LogFile, log: LogBook, missing: Ranges, resumed: Resumed) -> list[tuple[Damage, Fault]]:
+def _file_faults(
+    file: LogFileReader, log: LogEvidence, missing: RangeSet, resumed: Resumed
+) -> list[tuple[FileDamage, Fault]]:
     faults = []
     for damage in file.chain.damages:
         kind = _kind(damage, log)
@@ -234,14 +238,14 @@ def _file_faults(file: LogFile, log: LogBook, missing: Ranges, resumed: Resumed)
     return faults
 
 
-def _kind(damage: Damage, log: LogBook) -> str | None:
+def _kind(damage: FileDamage, log: LogEvidence) -> str | None:
     if damage.prev is None or not any(file.chain.holds(damage.prev) for file in log.files):
         return damage.kind
     # What it continues stands elsewhere: as it should for a later segment, out of place for a line inside a file.
     return None if damage.first else "moved"
 
 
-def _detail(damage: Damage, kind: str) -> str:
+def _detail(damage: FileDamage, kind: str) -> str:
     if kind == "moved":
         return "the line is not where it was written: the one it continues does not stand before it"
     if damage.first:

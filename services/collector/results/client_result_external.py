@@ -9,17 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from services.collector.evidence.client_groups import Groups
-from services.collector.evidence.external_evidence import Name
+from services.collector.evidence.external_evidence import SequenceName
 from services.collector.evidence.ledger_evidence import ClientLedger
-from services.collector.evidence.log_evidence import LogBook
-from services.collector.evidence.run_evidence import RunBooks
-from services.collector.evidence.silence import Silence, longest
-from services.collector.results.client_result import Account, client_order, file_faults, two_sided_accounts
-from services.collector.results.connection_history import Attendance, attendance
+from services.collector.evidence.log_evidence import LogEvidence
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.evidence.silence import LongestSilence, longest
+from services.collector.results.client_result import ClientResult, client_order, file_faults, two_sided_accounts
+from services.collector.results.connection_history import ConnectionHistory, attendance
 from services.collector.results.silence_limit import rhythm
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 from services.contract.scalars import MAX_INTEGER, Span
-from services.contract.sequence_tracker import Sequence as Numbers
+from services.contract.sequence_tracker import SequenceTracker as Numbers
 from services.contract.summary import ClientState
 
 CAUSES = ("corrupt_block", "sent_not_logged", "not_seen")
@@ -29,7 +29,7 @@ BEHIND_US = 1_000_000
 
 
 @dataclass(frozen=True)
-class HeardAccount(Account):
+class ExternalClientResult(ClientResult):
     """One client of a foreign feed. ``missing`` and ``causes`` are of the one sequence of a feed without keys.
 
     Attributes:
@@ -45,11 +45,11 @@ class HeardAccount(Account):
         unsequenced: messages without a number that can be used.
     """
 
-    keyed: dict[Name, Ranges] = field(default_factory=dict)
+    keyed: dict[SequenceName, RangeSet] = field(default_factory=dict)
     by_cause: dict[str, int] = field(default_factory=dict)
-    before: dict[Name, list[Span]] = field(default_factory=dict)
-    unreadable: dict[Name, Ranges] = field(default_factory=dict)
-    attendance: Attendance = field(default_factory=Attendance)
+    before: dict[SequenceName, list[Span]] = field(default_factory=dict)
+    unreadable: dict[SequenceName, RangeSet] = field(default_factory=dict)
+    attendance: ConnectionHistory = field(default_factory=ConnectionHistory)
     renumbered: int = 0
     again: int = 0
     late: int = 0
@@ -92,7 +92,7 @@ class HeardAccount(Account):
         return 0
 
 
-def one_sided_accounts(books: RunBooks, *, final: bool) -> list[HeardAccount]:
+def one_sided_accounts(books: RunEvidence, *, final: bool) -> list[ExternalClientResult]:
     """Return the account of every client of a run of a foreign feed, by name and number.
 
     ``final`` says that nothing more will be logged.
@@ -103,7 +103,7 @@ def one_sided_accounts(books: RunBooks, *, final: bool) -> list[HeardAccount]:
     return [_account(books, name, union, groups, final=final) for name in names]
 
 
-def comparable(books: RunBooks, names: Iterable[str]) -> Groups:
+def comparable(books: RunEvidence, names: Iterable[str]) -> Groups:
     """Return which clients may be held against each other, in sequences that did not begin again."""
     every = {name: books.logs[name].heard.sequences() for name in names}
     restarted = {key for known in every.values() for key, numbers in known.items() if numbers.restarts}
@@ -115,22 +115,22 @@ def comparable(books: RunBooks, names: Iterable[str]) -> Groups:
     return books.times.comparison.groups(starts, keys)
 
 
-def _union(books: RunBooks, names: Iterable[str], groups: Groups) -> dict[tuple[Name, int], Ranges]:
+def _union(books: RunEvidence, names: Iterable[str], groups: Groups) -> dict[tuple[SequenceName, int], RangeSet]:
     """Return what any client of a group received of each sequence that did not begin again: others are not compared."""
-    held: dict[tuple[Name, int], Ranges] = {}
-    restarted: set[Name] = set()
+    held: dict[tuple[SequenceName, int], RangeSet] = {}
+    restarted: set[SequenceName] = set()
     for name in names:
         for key, numbers in books.logs[name].heard.sequences().items():
             if numbers.restarts:
                 restarted.add(key)
             for first, last in numbers.held:
-                held.setdefault((key, groups.group(key, name)), Ranges()).add(first, last)
+                held.setdefault((key, groups.group(key, name)), RangeSet()).add(first, last)
     return {known: seqs for known, seqs in held.items() if known[0] not in restarted}
 
 
 def _account(
-    books: RunBooks, name: str, every: dict[tuple[Name, int], Ranges], groups: Groups, *, final: bool
-) -> HeardAccount:
+    books: RunEvidence, name: str, every: dict[tuple[SequenceName, int], RangeSet], groups: Groups, *, final: bool
+) -> ExternalClientResult:
     books.rest()
     log = books.logs[name]
     state = _state(books, log, final=final)
@@ -143,13 +143,13 @@ def _account(
     absent = {key: _missing(numbers, ends[key]) for key, numbers in sequences.items()}
     unreadable = log.heard.unreadable(absent)
     keyed = {key: missing - unreadable[key] for key, missing in absent.items()}
-    causes = {key: _causes(log, key, missing, union.get(key, Ranges())) for key, missing in keyed.items()}
+    causes = {key: _causes(log, key, missing, union.get(key, RangeSet())) for key, missing in keyed.items()}
     before = log.heard.gaps_before()
     by_cause = _counts(causes.values(), before.values())
-    only = keyed.get(None, Ranges()) if set(keyed) <= {None} else Ranges()
+    only = keyed.get(None, RangeSet()) if set(keyed) <= {None} else RangeSet()
     received = sum(numbers.past + len(numbers.held) for numbers in sequences.values())
     expected = received + sum(by_cause.values()) + sum(map(len, unreadable.values()))
-    return HeardAccount(
+    return ExternalClientResult(
         client=name,
         state=state,
         log=log,
@@ -157,9 +157,9 @@ def _account(
         expected=min(expected, MAX_INTEGER),
         received=received if sequences else log.messages,
         missing=only,
-        causes=causes[None] if only else {cause: Ranges() for cause in CAUSES},
+        causes=causes[None] if only else {cause: RangeSet() for cause in CAUSES},
         never_sent=0,
-        faults=file_faults(log, Ranges()),
+        faults=file_faults(log, RangeSet()),
         silence=_silence(log, state, attended, final=final),
         keyed=keyed,
         by_cause=by_cause,
@@ -174,7 +174,7 @@ def _account(
     )
 
 
-def _counts(causes: Iterable[dict[str, Ranges]], before: Iterable[list[Span]]) -> dict[str, int]:
+def _counts(causes: Iterable[dict[str, RangeSet]], before: Iterable[list[Span]]) -> dict[str, int]:
     """Return how many numbers are missing by each cause; of those before a restart no client can be asked."""
     every = list(causes)
     counts = {cause: min(sum(len(one[cause]) for one in every), MAX_INTEGER) for cause in CAUSES}
@@ -182,14 +182,16 @@ def _counts(causes: Iterable[dict[str, Ranges]], before: Iterable[list[Span]]) -
     return counts
 
 
-def _silence(log: LogBook, state: ClientState, attended: Attendance, *, final: bool) -> Silence | None:
+def _silence(
+    log: LogEvidence, state: ClientState, attended: ConnectionHistory, *, final: bool
+) -> LongestSilence | None:
     end_us = attended.end_us if attended.end_us is not None else log.until_us if final else None
     # A client that stayed to its end received nothing more from its last message on; "lost" has that counted.
     judged: ClientState = "running" if state == "left" and attended.end_us is None else "lost"
     return longest(log.times.silences, ClientLedger(), judged, None, end_us)
 
 
-def _until(books: RunBooks, log: LogBook, state: ClientState, attended: Attendance) -> int | None:
+def _until(books: RunEvidence, log: LogEvidence, state: ClientState, attended: ConnectionHistory) -> int | None:
     """Return up to when a client answers for what others received; None where only its own numbers count."""
     if attended.end_us is None:
         return log.until_us if state in ("finished", "lost") else None
@@ -200,12 +202,12 @@ def _until(books: RunBooks, log: LogBook, state: ClientState, attended: Attendan
     return attended.end_us
 
 
-def _is_silent(log: LogBook, end_us: int) -> bool:
+def _is_silent(log: LogEvidence, end_us: int) -> bool:
     found = rhythm(log.heard.notes())
     return found.last_us is not None and found.is_silent(end_us - found.last_us, log.silence_s)
 
 
-def _state(books: RunBooks, log: LogBook, *, final: bool) -> ClientState:
+def _state(books: RunEvidence, log: LogEvidence, *, final: bool) -> ClientState:
     reasons = books.last_reasons(log.client)
     if "finished" in reasons or ("shutdown" in reasons and log.until_us is None):
         return "finished"
@@ -215,12 +217,12 @@ def _state(books: RunBooks, log: LogBook, *, final: bool) -> ClientState:
 
 
 def _end(
-    books: RunBooks,
+    books: RunEvidence,
     name: str,
-    key: Name,
+    key: SequenceName,
     numbers: Numbers,
     until_us: int | None,
-    union: dict[Name, Ranges],
+    union: dict[SequenceName, RangeSet],
     groups: Groups,
 ) -> int:
     """Return up to which number of a sequence a client answers whose run ended at ``until_us``."""
@@ -236,13 +238,13 @@ def _end(
     return max([numbers.held.last, *(last for last in ahead if last is not None)])
 
 
-def _missing(numbers: Numbers, end: int) -> Ranges:
+def _missing(numbers: Numbers, end: int) -> RangeSet:
     missing = numbers.missing()
     missing.add(numbers.held.last + 1, end)
     return missing
 
 
-def _causes(log: LogBook, key: Name, missing: Ranges, seen: Ranges) -> dict[str, Ranges]:
+def _causes(log: LogEvidence, key: SequenceName, missing: RangeSet, seen: RangeSet) -> dict[str, RangeSet]:
     hidden: list[Span] = []
     for file in log.files:
         session = file.segment[0] if file.segment else 1
@@ -251,7 +253,7 @@ def _causes(log: LogBook, key: Name, missing: Ranges, seen: Ranges) -> dict[str,
             begin = 0 if below is None else below + 1
             hidden.append((begin, missing.last if above is None else above - 1))
     evidence = {
-        "corrupt_block": Ranges(span for span in hidden if span[0] <= span[1]),
+        "corrupt_block": RangeSet(span for span in hidden if span[0] <= span[1]),
         "sent_not_logged": seen,
         "not_seen": missing,
     }
@@ -262,7 +264,7 @@ def _causes(log: LogBook, key: Name, missing: Ranges, seen: Ranges) -> dict[str,
     return causes
 
 
-def accounts(books: RunBooks, *, final: bool) -> Sequence[Account]:
+def accounts(books: RunEvidence, *, final: bool) -> Sequence[ClientResult]:
     """Return the account of every client that either side knows, by name and number.
 
     ``final`` says that nothing more will be logged: a client of a foreign feed whose log is open is lost then.

@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from services.collector.evidence.log_evidence import LogBook
+from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.timestamps import moment
-from services.contract.external_blocklog import Connection
+from services.contract.external_blocklog import ConnectionLine
 from services.contract.summary import ClientState
 
 ORDER = {"opened": 0, "closed": 1, "refused": 2, "ended": 3, "sealed": 4}
@@ -17,7 +17,7 @@ _HTTP = range(100, 600)
 """Codes of this range are HTTP statuses; close codes begin at 1000."""
 
 
-class Absence(NamedTuple):
+class Disconnection(NamedTuple):
     """A time without a connection between two connections, epoch microseconds."""
 
     from_us: int
@@ -25,7 +25,7 @@ class Absence(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Attendance:
+class ConnectionHistory:
     """How long a client was connected.
 
     Attributes:
@@ -52,7 +52,7 @@ class Attendance:
     last_close: str = ""
     refusal: str = ""
     attempts: int = 0
-    absences: tuple[Absence, ...] = ()
+    absences: tuple[Disconnection, ...] = ()
 
     @property
     def trouble(self) -> str:
@@ -62,7 +62,7 @@ class Attendance:
         return ", then ".join(filter(None, (self.last_close, refused)))
 
 
-def attendance(log: LogBook, state: ClientState, productive: Collection[tuple[int, int]]) -> Attendance:
+def attendance(log: LogEvidence, state: ClientState, productive: Collection[tuple[int, int]]) -> ConnectionHistory:
     """Return when a client was connected.
 
     Args:
@@ -72,7 +72,7 @@ def attendance(log: LogBook, state: ClientState, productive: Collection[tuple[in
     """
     lines = sorted(log.connections.values(), key=_order)
     if not lines:
-        return Attendance(end_us=log.until_us if state == "finished" else None)
+        return ConnectionHistory(end_us=log.until_us if state == "finished" else None)
     last = max((session for session, _ in (*log.opens, *log.ends)), default=lines[-1].session)
     final = next((line for line in reversed(lines) if line.session == last and line.event in ("ended", "sealed")), None)
     ended = next((line for line in lines if line.session == last and line.event == "ended"), None)
@@ -86,7 +86,7 @@ def attendance(log: LogBook, state: ClientState, productive: Collection[tuple[in
     if is_connected is False and end_us is not None:
         began = course.away_us if course.away_us is not None else moment(lines[0].at)
         away_us = max(0, end_us - (began if began is not None else end_us))
-    return Attendance(
+    return ConnectionHistory(
         is_known=True,
         end_us=end_us,
         is_ended=ended is not None,
@@ -100,7 +100,7 @@ def attendance(log: LogBook, state: ClientState, productive: Collection[tuple[in
     )
 
 
-def _is_whole(lines: Sequence[Connection], productive: Collection[tuple[int, int]]) -> bool:
+def _is_whole(lines: Sequence[ConnectionLine], productive: Collection[tuple[int, int]]) -> bool:
     """Tell whether the lines tell of every connection and of the end of all but the last one of each session."""
     told = {(line.session, line.connection, line.event) for line in lines}
     counts = {session: 0 for session, _ in productive}
@@ -113,7 +113,7 @@ def _is_whole(lines: Sequence[Connection], productive: Collection[tuple[int, int
     )
 
 
-def _order(line: Connection) -> tuple[int, int, int, str]:
+def _order(line: ConnectionLine) -> tuple[int, int, int, str]:
     return line.session, line.connection, ORDER[line.event], line.at
 
 
@@ -128,12 +128,12 @@ class _Course:
     last_close: str = ""
     refusal: str = ""
     attempts: int = 0
-    absences: list[Absence] = field(default_factory=list)
-    _line: Connection | None = None
+    absences: list[Disconnection] = field(default_factory=list)
+    _line: ConnectionLine | None = None
     _is_connected: bool = False
     _had_records: bool = False
 
-    def take(self, line: Connection) -> None:
+    def take(self, line: ConnectionLine) -> None:
         """Take in the next line."""
         at_us = moment(line.at)
         if self._line is not None and line.session > self._line.session:
@@ -152,11 +152,11 @@ class _Course:
 
     def _open(self, at_us: int) -> None:
         if self.away_us is not None:
-            self.absences.append(Absence(self.away_us, max(self.away_us, at_us)))
+            self.absences.append(Disconnection(self.away_us, max(self.away_us, at_us)))
         self.since_us = at_us if self.since_us is None else self.since_us
         self.away_us, self.attempts, self.refusal, self._is_connected = None, 0, "", True
 
-    def _close(self, line: Connection, at_us: int) -> None:
+    def _close(self, line: ConnectionLine, at_us: int) -> None:
         if (line.session, line.connection) in self.productive:
             self._had_records = True
         elif self._is_connected and self.absences:
@@ -167,7 +167,7 @@ class _Course:
         self.away_us = at_us if self.away_us is None else self.away_us
         self._is_connected = False
 
-    def _leave_session(self, line: Connection) -> None:
+    def _leave_session(self, line: ConnectionLine) -> None:
         """Note that the process that wrote this line, the last of its session, is gone, and another one has begun."""
         if self._is_connected:
             said, received = moment(line.at), self.last_records.get(line.session)
@@ -175,19 +175,19 @@ class _Course:
         self._is_connected = False
 
 
-def _close(line: Connection) -> str:
+def _close(line: ConnectionLine) -> str:
     code = "without a close code" if line.code is None else str(line.code)
     return f"last close {code}" + (f" {line.reason}" if line.reason and line.reason != code else "")
 
 
-def _refusal(line: Connection) -> str:
+def _refusal(line: ConnectionLine) -> str:
     if line.code is None or str(line.code) in line.reason:
         return line.reason or "refused"
     code = f"HTTP {line.code}" if line.code in _HTTP else f"close code {line.code}"
     return f"{code}: {line.reason}" if line.reason else code
 
 
-def reconnects(every: Sequence[Attendance]) -> tuple[int, int]:
+def reconnects(every: Sequence[ConnectionHistory]) -> tuple[int, int]:
     """Return how often clients connected again, and the longest time away, in microseconds."""
     absences = [absence for one in every for absence in one.absences]
     return len(absences), max((absence.until_us - absence.from_us for absence in absences), default=0)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from services.collector.evidence.run_evidence import RunBooks
+from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.client_result import client_order
 from services.collector.results.client_result_external import comparable
 from services.contract.histogram import Histogram
 
 
 @dataclass(frozen=True)
-class Durations:
+class RunDurations:
     """Five histograms that nobody adds to any more.
 
     Attributes:
@@ -34,12 +34,12 @@ class Durations:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
-def measured(books: RunBooks) -> Durations:
+def measured(books: RunEvidence) -> RunDurations:
     """Return what was measured in a run until now; books that go on do not change it."""
     # Without a schedule nothing is due, so there is nothing to be late for.
     scheduled = books.ledger.rate != 0
     books.settle()
-    return Durations(
+    return RunDurations(
         latency=books.times.slots.latency.copy() if scheduled else Histogram(),
         catch_up=_merged(log.times.catch_up.histogram for log in books.logs.values() if scheduled),
         transit=books.times.slots.transit.copy(),
@@ -48,7 +48,7 @@ def measured(books: RunBooks) -> Durations:
     )
 
 
-def _heard_spread(books: RunBooks) -> Histogram:
+def _heard_spread(books: RunEvidence) -> Histogram:
     names = sorted((name for name, log in books.logs.items() if not log.is_empty), key=client_order)
     return books.times.heard_spread.histogram(comparable(books, names))
 

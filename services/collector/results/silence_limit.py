@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from services.collector import formatting
-from services.collector.evidence.external_evidence import HeardNote
+from services.collector.evidence.external_evidence import ExternalIndexRow
 
 FLOOR_US = 5_000_000
 """A feed may be silent for this long, however fast its rhythm."""
@@ -20,7 +20,7 @@ LEAST_INTERVALS = 3
 """From fewer intervals no rhythm can be told."""
 
 
-class Rhythm(NamedTuple):
+class FeedRhythm(NamedTuple):
     """What the arrivals of one client tell: the last one, how many intervals there are and the longest of them."""
 
     last_us: int | None
@@ -57,7 +57,7 @@ class Rhythm(NamedTuple):
         )
 
 
-def rhythm(notes: Iterable[HeardNote]) -> Rhythm:
+def rhythm(notes: Iterable[ExternalIndexRow]) -> FeedRhythm:
     """Return the rhythm of one client.
 
     Args:
@@ -78,8 +78,8 @@ def rhythm(notes: Iterable[HeardNote]) -> Rhythm:
             longest_us = max(longest_us, between_us)
         last_us = came.last_us if last_us is None else max(last_us, came.last_us)
         previous = note
-    return Rhythm(last_us, intervals, longest_us)
+    return FeedRhythm(last_us, intervals, longest_us)
 
 
-def _is_continued(note: HeardNote, later: HeardNote) -> bool:
+def _is_continued(note: ExternalIndexRow, later: ExternalIndexRow) -> bool:
     return note.connection == later.connection and note.heard[1] + 1 == later.heard[0]

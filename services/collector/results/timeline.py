@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from services.collector import formatting
-from services.collector.evidence.ledger_evidence import LedgerBook
-from services.collector.evidence.run_evidence import RunBooks
+from services.collector.evidence.ledger_evidence import LedgerEvidence
+from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.timestamps import bounded, moment
-from services.collector.results.client_result import Account
+from services.collector.results.client_result import ClientResult
 from services.contract import ledger
 from services.contract.external_blocklog import span_text
-from services.contract.timeline import MOST_GAPS, MOST_LANES, MOST_MARKS, Gap, Lane, Mark, MarkKind, Timeline
+from services.contract.timeline import (
+    MOST_GAPS,
+    MOST_LANES,
+    MOST_MARKS,
+    ClientLane,
+    Gap,
+    MarkKind,
+    Timeline,
+    TimelineEvent,
+)
 
 OPERATORS = frozenset({"start", "rate", "pause", "resume", "drop", "end"})
 """What comes from whoever runs it; with too many marks the clients' own give way to these."""
 
 
-def marks(book: LedgerBook, most: int = MOST_MARKS) -> list[Mark]:
+def marks(book: LedgerEvidence, most: int = MOST_MARKS) -> list[TimelineEvent]:
     """Return what happened, in the order of time; of too many, evenly chosen ones."""
     found = sorted({*_paces(book), *_drops(book), *_clients(book), *_ends(book)}, key=_order)
     if len(found) <= most:
@@ -27,18 +36,18 @@ def marks(book: LedgerBook, most: int = MOST_MARKS) -> list[Mark]:
     return sorted([*first, *evenly(others, most - len(first))], key=_order)
 
 
-def evenly(every: Sequence[Mark], most: int) -> list[Mark]:
+def evenly(every: Sequence[TimelineEvent], most: int) -> list[TimelineEvent]:
     """Return at most so many marks, evenly chosen."""
     count = min(most, len(every))
     return [every[place * len(every) // count] for place in range(count)]
 
 
-def _order(mark: Mark) -> tuple[int, str, str, str]:
+def _order(mark: TimelineEvent) -> tuple[int, str, str, str]:
     return mark.at_us, mark.kind, mark.client or "", mark.detail
 
 
-def _paces(book: LedgerBook) -> Iterator[Mark]:
-    before: ledger.Pace | None = None
+def _paces(book: LedgerEvidence) -> Iterator[TimelineEvent]:
+    before: ledger.PaceEntry | None = None
     rate: float | None = None
     for pace in book.paces:
         kind: MarkKind | None
@@ -52,39 +61,41 @@ def _paces(book: LedgerBook) -> Iterator[Mark]:
             kind = "rate" if pace.rate != rate else None
         if kind is not None:
             detail = [formatting.pace(pace.rate), "planned" if kind != "start" and pace.stage is not None else ""]
-            yield Mark(at_us=bounded(pace.due_us), kind=kind, detail=", ".join(filter(None, detail)))
+            yield TimelineEvent(at_us=bounded(pace.due_us), kind=kind, detail=", ".join(filter(None, detail)))
         before, rate = pace, pace.rate if pace.rate is not None else rate
 
 
-def _drops(book: LedgerBook) -> Iterator[Mark]:
+def _drops(book: LedgerEvidence) -> Iterator[TimelineEvent]:
     for entry in book.controls.values():
         at_us = moment(entry.at)
         if entry.wish == "drop" and at_us is not None:
-            yield Mark(at_us=at_us, kind="drop", client=entry.client)
+            yield TimelineEvent(at_us=at_us, kind="drop", client=entry.client)
 
 
-def _clients(book: LedgerBook) -> Iterator[Mark]:
+def _clients(book: LedgerEvidence) -> Iterator[TimelineEvent]:
     for name, client in book.clients.items():
         fences = sorted(fence for fence, entry in client.subscriptions.items() if not entry.observe)
         for fence in fences:
             kind: MarkKind = "join" if fence == fences[0] else "reconnect"
             at_us = moment(client.subscriptions[fence].at)
             if at_us is not None:
-                yield Mark(at_us=at_us, kind=kind, client=name, detail=f"session {client.subscriptions[fence].session}")
+                yield TimelineEvent(
+                    at_us=at_us, kind=kind, client=name, detail=f"session {client.subscriptions[fence].session}"
+                )
         for fence, leave in client.leaves.items():
             at_us = moment(leave.at)
             if at_us is not None and (fence in fences or fence not in client.subscriptions):
-                yield Mark(at_us=at_us, kind="leave", client=name, detail=leave.cause)
+                yield TimelineEvent(at_us=at_us, kind="leave", client=name, detail=leave.cause)
 
 
-def _ends(book: LedgerBook) -> Iterator[Mark]:
+def _ends(book: LedgerEvidence) -> Iterator[TimelineEvent]:
     end = book.end
     at_us = moment(end.at) if end else None
     if end is not None and at_us is not None:
-        yield Mark(at_us=at_us, kind="end", detail=end.reason)
+        yield TimelineEvent(at_us=at_us, kind="end", detail=end.reason)
 
 
-def draw(books: RunBooks, every: Sequence[Account]) -> Timeline:
+def draw(books: RunEvidence, every: Sequence[ClientResult]) -> Timeline:
     """Return the timeline of a run.
 
     Args:
@@ -108,7 +119,7 @@ def draw(books: RunBooks, every: Sequence[Account]) -> Timeline:
     )
 
 
-def _chosen(every: Sequence[Account]) -> list[Account]:
+def _chosen(every: Sequence[ClientResult]) -> list[ClientResult]:
     """Return the accounts that get a lane: of too many those who miss most, in the order of the summary."""
     if len(every) <= MOST_LANES:
         return list(every)
@@ -116,7 +127,7 @@ def _chosen(every: Sequence[Account]) -> list[Account]:
     return [every[place] for place in sorted(ranked[:MOST_LANES])]
 
 
-def _start(books: RunBooks, every: Sequence[Account]) -> int | None:
+def _start(books: RunEvidence, every: Sequence[ClientResult]) -> int | None:
     if books.ledger.start_us is not None:
         return bounded(books.ledger.start_us)
     return min(
@@ -124,25 +135,25 @@ def _start(books: RunBooks, every: Sequence[Account]) -> int | None:
     )
 
 
-def _end(books: RunBooks, every: Sequence[Account]) -> int | None:
+def _end(books: RunEvidence, every: Sequence[ClientResult]) -> int | None:
     ended = moment(books.ledger.end.at) if books.ledger.end else None
     lasts = (account.log.times.last_us for account in every if account.log.times.last_us is not None)
     return ended if ended is not None else max(lasts, default=None)
 
 
-def _lane(books: RunBooks, account: Account, worst: list[int | None]) -> Lane:
+def _lane(books: RunEvidence, account: ClientResult, worst: list[int | None]) -> ClientLane:
     books.rest()
     bars = account.log.times.bars
-    return Lane(client=account.client, stride=bars.stride, bars=bars.bars(), gaps=_gaps(account), worst=worst)
+    return ClientLane(client=account.client, stride=bars.stride, bars=bars.bars(), gaps=_gaps(account), worst=worst)
 
 
-def _gaps(account: Account) -> list[Gap]:
+def _gaps(account: ClientResult) -> list[Gap]:
     pieces = [(first, last, cause) for cause, seqs in account.causes.items() for first, last in seqs]
     # The widest tell most; what is left of them is told in the order of the feed.
     pieces.sort(key=lambda piece: (piece[0] - piece[1], piece[0]))
     return [_gap(account, *piece) for piece in sorted(pieces[:MOST_GAPS])]
 
 
-def _gap(account: Account, first: int, last: int, cause: str) -> Gap:
+def _gap(account: ClientResult, first: int, last: int, cause: str) -> Gap:
     from_us, to_us = account.around(first)
     return Gap(seqs=span_text((first, last)), cause=cause, from_us=from_us, to_us=to_us)

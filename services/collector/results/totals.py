@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from services.collector.results.client_result import Account
+from services.collector.results.client_result import ClientResult
 from services.contract.external_blocklog import span_text
 from services.contract.scalars import MAX_INTEGER, utc_text
 from services.contract.summary import Causes, ClientSummary, Quantiles, Silence, Totals
 
 
-def totals(every: Sequence[Account], *, scheduled: bool = True) -> Totals:
+def totals(every: Sequence[ClientResult], *, scheduled: bool = True) -> Totals:
     """Return what all clients come to; without a schedule nothing is due, so nothing is caught up."""
     firsts = [account.log.times.first_us for account in every if account.log.times.first_us is not None]
     lasts = [account.log.times.last_us for account in every if account.log.times.last_us is not None]
@@ -36,7 +36,7 @@ def totals(every: Sequence[Account], *, scheduled: bool = True) -> Totals:
     )
 
 
-def catch_up(account: Account, *, scheduled: bool) -> int | None:
+def catch_up(account: ClientResult, *, scheduled: bool) -> int | None:
     """Return how many messages a client caught up; None for a feed that is not ours, of which that is not known."""
     if account.log.is_heard:
         return None
@@ -48,7 +48,7 @@ def _sum(every: Iterable[int | None]) -> int | None:
     return None if None in known else sum(one for one in known if one is not None)
 
 
-def causes(every: Sequence[Account]) -> Causes:
+def causes(every: Sequence[ClientResult]) -> Causes:
     """Return how many records are missing by each cause."""
 
     def total(cause: str) -> int:
@@ -64,7 +64,7 @@ def causes(every: Sequence[Account]) -> Causes:
     )
 
 
-def client(account: Account, *, scheduled: bool) -> ClientSummary:
+def client(account: ClientResult, *, scheduled: bool) -> ClientSummary:
     """Return what one client comes to; without a schedule nothing is late."""
     log = account.log
     return ClientSummary(
@@ -97,7 +97,7 @@ def client(account: Account, *, scheduled: bool) -> ClientSummary:
     )
 
 
-def silence(every: Sequence[Account]) -> Silence | None:
+def silence(every: Sequence[ClientResult]) -> Silence | None:
     """Return the longest silence of any client, None when nobody was ever silent."""
     known = [(account.silence, account.client) for account in every if account.silence]
     # Of equally long ones the first client's.
@@ -105,7 +105,7 @@ def silence(every: Sequence[Account]) -> Silence | None:
     return Silence(client=client, at=utc_text(found.at_us), duration_ns=found.ns) if found else None
 
 
-def _block_size(account: Account) -> int | None:
+def _block_size(account: ClientResult) -> int | None:
     opens = account.log.opens
     if opens:
         notes = opens[max(opens)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.collector.evidence.run_evidence import RunBooks
-from services.collector.results.client_result import Account
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.results.client_result import ClientResult
 from services.contract.summary import Fault, Quantiles, Totals
 
 DAMAGE = frozenset({"corrupt_block", "inconsistent", "unreadable"})
@@ -14,11 +14,11 @@ DAMAGE = frozenset({"corrupt_block", "inconsistent", "unreadable"})
 
 
 @dataclass(frozen=True)
-class Case:
+class CheckInput:
     """What the checks look at: one run that is over."""
 
-    books: RunBooks
-    accounts: Sequence[Account]
+    books: RunEvidence
+    accounts: Sequence[ClientResult]
     totals: Totals
     latency: Quantiles
     transit: Quantiles
@@ -26,7 +26,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CheckAnswer:
     """The answer to one question: ``ok`` is null when it does not apply."""
 
     ok: bool | None

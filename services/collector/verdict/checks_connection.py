@@ -5,32 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.collector import formatting
-from services.collector.results.client_result_external import BEHIND_US, HeardAccount
+from services.collector.results.client_result_external import BEHIND_US, ExternalClientResult
 from services.collector.results.connection_history import reconnects
-from services.collector.results.silence_limit import Rhythm, rhythm
-from services.collector.verdict.check_types import Answer, Case
+from services.collector.results.silence_limit import FeedRhythm, rhythm
+from services.collector.verdict.check_types import CheckAnswer, CheckInput
 
 SETTING = "FEED_SILENCE"
 NOT_KNOWN = "not known: the logs do not say when their clients were connected"
 
 
-def judged(case: Case) -> list[HeardAccount]:
+def judged(case: CheckInput) -> list[ExternalClientResult]:
     """Return the clients whose logs were closed well; of a lost one the check `present` tells."""
     return [
-        account for account in case.accounts if isinstance(account, HeardAccount) and account.state in _CLOSED_STATES
+        account
+        for account in case.accounts
+        if isinstance(account, ExternalClientResult) and account.state in _CLOSED_STATES
     ]
 
 
 _CLOSED_STATES = ("finished", "left")
 
 
-def connected(case: Case) -> Answer:
+def connected(case: CheckInput) -> CheckAnswer:
     """Answer whether every client was connected when its run ended."""
     every = [account for account in judged(case) if not account.attendance.is_ended]
     away = [_not_connected(account) for account in every if account.attendance.is_connected is False]
     detail = _reconnects(judged(case))
     if away:
-        return Answer(False, f"{formatting.several(len(away), 'client')} not connected at the end{detail}", tuple(away))
+        return CheckAnswer(
+            False, f"{formatting.several(len(away), 'client')} not connected at the end{detail}", tuple(away)
+        )
     silent = [account for account in every if account.attendance.is_connected is None]
     untold = tuple(
         f"{account.client}: its log does not say whether it was connected when its run ended"
@@ -38,15 +42,15 @@ def connected(case: Case) -> Answer:
         if account.attendance.is_known
     )
     if silent:
-        return Answer(None, NOT_KNOWN, untold)
+        return CheckAnswer(None, NOT_KNOWN, untold)
     if not judged(case):
-        return Answer(None, "no client closed its log")
+        return CheckAnswer(None, "no client closed its log")
     ended = len(judged(case)) - len(every)
     named = f"; {formatting.several(ended, 'client')} ended as FEED_END says" if ended else ""
-    return Answer(True, f"every client was connected to its end{named}{detail}")
+    return CheckAnswer(True, f"every client was connected to its end{named}{detail}")
 
 
-def _reconnects(every: Sequence[HeardAccount]) -> str:
+def _reconnects(every: Sequence[ExternalClientResult]) -> str:
     count, longest_us = reconnects([account.attendance for account in every])
     return (
         f"; {formatting.several(count, 'reconnect')}, at most {formatting.duration(longest_us * 1000)} away"
@@ -55,7 +59,7 @@ def _reconnects(every: Sequence[HeardAccount]) -> str:
     )
 
 
-def _not_connected(account: HeardAccount) -> str:
+def _not_connected(account: ExternalClientResult) -> str:
     attended = account.attendance
     trouble = f", {attended.trouble}" if attended.trouble else ""
     if attended.since_us is None:
@@ -68,12 +72,12 @@ def _not_connected(account: HeardAccount) -> str:
     )
 
 
-def _end_words(account: HeardAccount) -> str:
+def _end_words(account: ExternalClientResult) -> str:
     stopped = account.state == "left" or account.log.until_us is None
     return "it was stopped" if stopped else "the run ended"
 
 
-def receiving(case: Case) -> Answer:
+def receiving(case: CheckInput) -> CheckAnswer:
     """Answer whether records came to every connected client for as long as the feed's rhythm lets one expect."""
     every = [account for account in judged(case) if account.attendance.end_us is not None]
     reasons, quiet_us = [], []
@@ -88,7 +92,7 @@ def receiving(case: Case) -> Answer:
         "" if any(account.attendance.is_known for account in every) else f"; connections are {formatting.NOT_KNOWN}"
     )
     if reasons:
-        return Answer(
+        return CheckAnswer(
             False, f"{formatting.several(len(reasons), 'client')} without records at the end{unknown}", (*reasons,)
         )
     if not quiet_us:
@@ -98,11 +102,13 @@ def receiving(case: Case) -> Answer:
             if away
             else "no end is known up to which records were to come"
         )
-        return Answer(None, why)
-    return Answer(True, f"the last records came {formatting.duration(max(quiet_us) * 1000)} before the end{unknown}")
+        return CheckAnswer(None, why)
+    return CheckAnswer(
+        True, f"the last records came {formatting.duration(max(quiet_us) * 1000)} before the end{unknown}"
+    )
 
 
-def _silent(case: Case, account: HeardAccount, found: Rhythm) -> list[str]:
+def _silent(case: CheckInput, account: ExternalClientResult, found: FeedRhythm) -> list[str]:
     """Return the sentence for a client that received nothing for too long before its end; none where it did."""
     end_us = account.attendance.end_us
     if end_us is None:
@@ -112,7 +118,7 @@ def _silent(case: Case, account: HeardAccount, found: Rhythm) -> list[str]:
     return [] if account.attendance.is_ended else _quiet(account, found, end_us - found.last_us)
 
 
-def _quiet(account: HeardAccount, found: Rhythm, quiet_us: int) -> list[str]:
+def _quiet(account: ExternalClientResult, found: FeedRhythm, quiet_us: int) -> list[str]:
     allowed_s, quiet = account.log.silence_s, formatting.duration(quiet_us * 1000)
     if not found.is_silent(quiet_us, allowed_s):
         return []
@@ -127,7 +133,7 @@ def _quiet(account: HeardAccount, found: Rhythm, quiet_us: int) -> list[str]:
     return [f"{said} {limit}; {SETTING} sets another limit"]
 
 
-def _unserved(case: Case, account: HeardAccount, end_us: int) -> list[str]:
+def _unserved(case: CheckInput, account: ExternalClientResult, end_us: int) -> list[str]:
     """Return the sentence for a client without any record, where others had some or it waited for too long."""
     allowed_s, since_us = account.log.silence_s, account.attendance.since_us
     others = [
@@ -148,17 +154,17 @@ def _unserved(case: Case, account: HeardAccount, end_us: int) -> list[str]:
     return [f"{account.client} received no record at all, so the feed's rhythm is not known: set {SETTING}"]
 
 
-def away(case: Case) -> tuple[str, ...]:
+def away(case: CheckInput) -> tuple[str, ...]:
     """Return who was away in mid-run on a feed whose numbers begin again with each connection, in words."""
     return tuple(
         f"{account.client} was away in mid-run{_away_for(account)}, and the feed's numbers begin again with each"
         " connection: whether records were sent meanwhile is not known"
         for account in case.accounts
-        if isinstance(account, HeardAccount) and account.renumbered
+        if isinstance(account, ExternalClientResult) and account.renumbered
     )
 
 
-def _away_for(account: HeardAccount) -> str:
+def _away_for(account: ExternalClientResult) -> str:
     absences = account.attendance.absences
     if not absences:
         return ""
@@ -167,10 +173,10 @@ def _away_for(account: HeardAccount) -> str:
     return f" for {formatting.duration(total_us * 1000)}{times}"
 
 
-def last_reasons(case: Case) -> str:
+def last_reasons(case: CheckInput) -> str:
     """Return why clients that logged no message got none, in words to be put behind a headline; empty for unknown."""
     said: dict[str, list[str]] = {}
     for account in case.accounts:
-        if isinstance(account, HeardAccount) and account.attendance.is_known:
+        if isinstance(account, ExternalClientResult) and account.attendance.is_known:
             said.setdefault(account.attendance.trouble or "connected, and no record came", []).append(account.client)
     return "".join(f"; {formatting.names(clients)}: {why}" for why, clients in said.items())

@@ -6,22 +6,22 @@ from collections.abc import Callable
 
 from services.collector import formatting
 from services.collector.evidence.client_groups import Groups
-from services.collector.results.client_result_external import HeardAccount, comparable
+from services.collector.results.client_result_external import ExternalClientResult, comparable
 from services.collector.verdict import checks_connection, consistency, differing_records
-from services.collector.verdict.check_types import DAMAGE, Answer, Case
+from services.collector.verdict.check_types import DAMAGE, CheckAnswer, CheckInput
 
 NO_NUMBERS = "the feed has no sequence numbers"
 
 
-def _heard(case: Case) -> list[HeardAccount]:
-    return [account for account in case.accounts if isinstance(account, HeardAccount)]
+def _heard(case: CheckInput) -> list[ExternalClientResult]:
+    return [account for account in case.accounts if isinstance(account, ExternalClientResult)]
 
 
-def _groups(case: Case) -> Groups:
+def _groups(case: CheckInput) -> Groups:
     return comparable(case.books, [account.client for account in _heard(case)])
 
 
-def unfound_numbers(case: Case) -> list[str]:
+def unfound_numbers(case: CheckInput) -> list[str]:
     """Return whose messages all lack the number that its feed was said to have, in words."""
     return [
         f"{account.client}: none of its {formatting.several(account.log.messages, 'message')} has a number at"
@@ -31,14 +31,14 @@ def unfound_numbers(case: Case) -> list[str]:
     ]
 
 
-def _no_numbers(case: Case) -> str | None:
+def _no_numbers(case: CheckInput) -> str | None:
     """Return why nothing is said that rests on numbers, None where there are any."""
     if any(account.is_numbered for account in _heard(case)):
         return None
     return "no number was found" if unfound_numbers(case) else NO_NUMBERS
 
 
-def _present(case: Case) -> Answer:
+def _present(case: CheckInput) -> CheckAnswer:
     lost = [account.client for account in case.accounts if account.state == "lost"]
     wanted = max((account.log.feed.clients or 0 for account in case.accounts if account.log.feed), default=0)
     there = formatting.several(len(case.accounts) - len(lost), "client")
@@ -49,14 +49,14 @@ def _present(case: Case) -> Answer:
         detail = ", ".join(
             [there, *([f"{len(lost):,} lost"] if lost else []), *([f"{wanted:,} expected"] * len(absent))]
         )
-        return Answer(False, detail, tuple(reasons))
-    return Answer(True, there if wanted else f"{there}; CLIENTS does not say how many there should be")
+        return CheckAnswer(False, detail, tuple(reasons))
+    return CheckAnswer(True, there if wanted else f"{there}; CLIENTS does not say how many there should be")
 
 
-def _complete(case: Case) -> Answer:
+def _complete(case: CheckInput) -> CheckAnswer:
     every = _heard(case)
     if unknown := _no_numbers(case):
-        return Answer(None, f"not claimed: {unknown}")
+        return CheckAnswer(None, f"not claimed: {unknown}")
     missing = sum(account.missing_count for account in every)
     detail = f"{case.totals.received:,} of {case.totals.expected:,} delivered, by the feed's own numbers"
     odd = sum(account.unsequenced for account in every)
@@ -68,13 +68,13 @@ def _complete(case: Case) -> Answer:
     unreadable = tuple(unreadable_sentence(account) for account in every if account.unreadable_count)
     away = checks_connection.away(case)
     if missing:
-        return Answer(False, f"{missing:,} missing; {detail}", reasons + unreadable + away)
+        return CheckAnswer(False, f"{missing:,} missing; {detail}", reasons + unreadable + away)
     if away or unreadable:
-        return Answer(None, f"not claimed: {(away or unreadable)[0]}; {detail}", away + unreadable)
-    return Answer(True, detail)
+        return CheckAnswer(None, f"not claimed: {(away or unreadable)[0]}; {detail}", away + unreadable)
+    return CheckAnswer(True, detail)
 
 
-def missing_sentence(account: HeardAccount) -> str:
+def missing_sentence(account: ExternalClientResult) -> str:
     """Return in words what one client is missing: of a feed with keys by key, of another one by cause."""
     parts = [
         f"{formatting.ranges(missing)}" if key is None else f"{key} {formatting.ranges(missing)}"
@@ -91,7 +91,7 @@ def missing_sentence(account: HeardAccount) -> str:
     return f"{account.client}: {formatting.several(account.missing_count, 'message')} missing, {shown} ({causes})"
 
 
-def unreadable_sentence(account: HeardAccount) -> str:
+def unreadable_sentence(account: ExternalClientResult) -> str:
     """Return in words which numbers of a client stand where records are that cannot be read."""
     shown = "; ".join(
         formatting.ranges(numbers) if key is None else f"{key} {formatting.ranges(numbers)}"
@@ -104,59 +104,59 @@ def unreadable_sentence(account: HeardAccount) -> str:
     )
 
 
-def _in_order(case: Case) -> Answer:
+def _in_order(case: CheckInput) -> CheckAnswer:
     every = _heard(case)
     if unknown := _no_numbers(case):
-        return Answer(None, unknown)
+        return CheckAnswer(None, unknown)
     reasons = [f"{one.client}: {formatting.several(one.late, 'message')} out of order" for one in every if one.late]
     restarts = sum(account.restarts for account in every)
     began = f", sequences begun again: {restarts:,}" if restarts else ""
-    return Answer(not reasons, f"{sum(one.late for one in every):,} out of order{began}", tuple(reasons))
+    return CheckAnswer(not reasons, f"{sum(one.late for one in every):,} out of order{began}", tuple(reasons))
 
 
-def _once(case: Case) -> Answer:
+def _once(case: CheckInput) -> CheckAnswer:
     every = _heard(case)
     if unknown := _no_numbers(case):
-        return Answer(None, unknown)
+        return CheckAnswer(None, unknown)
     reasons = [f"{one.client}: {formatting.several(one.again, 'duplicate')}" for one in every if one.again]
-    return Answer(not reasons, f"{sum(one.again for one in every):,} duplicates", tuple(reasons))
+    return CheckAnswer(not reasons, f"{sum(one.again for one in every):,} duplicates", tuple(reasons))
 
 
-def _intact(case: Case) -> Answer:
+def _intact(case: CheckInput) -> CheckAnswer:
     damaged = [consistency.fault_sentence(fault) for fault in case.faults if fault.kind in DAMAGE]
     count, conflicts = differing_records.conflict_sentences(case.books.times.comparison, _groups(case))
     detail = formatting.several(len(damaged), "damaged line")
     detail += f", {formatting.several(count, 'number')} with different records" if count else ""
-    return Answer(not damaged and not count, detail, (*damaged, *conflicts))
+    return CheckAnswer(not damaged and not count, detail, (*damaged, *conflicts))
 
 
-def _receipts(_case: Case) -> Answer:
-    return Answer(None, "no receipts: the feed is not ours")
+def _receipts(_case: CheckInput) -> CheckAnswer:
+    return CheckAnswer(None, "no receipts: the feed is not ours")
 
 
-def _on_time(_case: Case) -> Answer:
-    return Answer(None, "not known: the feed is not ours")
+def _on_time(_case: CheckInput) -> CheckAnswer:
+    return CheckAnswer(None, "not known: the feed is not ours")
 
 
-def _clocks(case: Case) -> Answer:
+def _clocks(case: CheckInput) -> CheckAnswer:
     if case.latency.min is None:
-        return Answer(None, "no sender's time")
+        return CheckAnswer(None, "no sender's time")
     if case.latency.min >= 0:
-        return Answer(None, "not known how far the sender's clock is off")
+        return CheckAnswer(None, "not known how far the sender's clock is off")
     ahead = formatting.duration(-case.latency.min)
     why = f"the sender's clock is ahead: records came up to {ahead} before they were sent"
-    return Answer(False, f"the sender's is ahead by {ahead} at least", (why,))
+    return CheckAnswer(False, f"the sender's is ahead by {ahead} at least", (why,))
 
 
-def _closed(case: Case) -> Answer:
+def _closed(case: CheckInput) -> CheckAnswer:
     reasons = consistency.fault_sentences(case.faults, DAMAGE)
     detail = "one-sided: what the clients logged" + (
         f", {formatting.several(len(reasons), 'problem')}" if reasons else ""
     )
-    return Answer(not reasons, detail, tuple(reasons))
+    return CheckAnswer(not reasons, detail, tuple(reasons))
 
 
-CHECKS: dict[str, Callable[[Case], Answer]] = {
+CHECKS: dict[str, Callable[[CheckInput], CheckAnswer]] = {
     "present": _present,
     "complete": _complete,
     "connected": checks_connection.connected,

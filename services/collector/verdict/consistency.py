@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 from services.collector import formatting
 from services.collector.evidence import server_processes
-from services.collector.evidence.run_evidence import RunBooks
-from services.collector.results.client_result import Account
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.results.client_result import ClientResult
 from services.contract.scalars import Span
 from services.contract.summary import Fault
 
@@ -27,7 +27,7 @@ def _hides(missing: Span | None) -> str:
 
 
 def problems(
-    books: RunBooks, accounts: Sequence[Account], faults: list[Fault], elsewhere: Collection[str]
+    books: RunEvidence, accounts: Sequence[ClientResult], faults: list[Fault], elsewhere: Collection[str]
 ) -> list[str]:
     """Return what keeps the books of a run from closing, one sentence each, worst first.
 
@@ -55,7 +55,7 @@ def fault_sentences(faults: Iterable[Fault], elsewhere: Collection[str] = ()) ->
     ]
 
 
-def residuals(accounts: Iterable[Account]) -> list[str]:
+def residuals(accounts: Iterable[ClientResult]) -> list[str]:
     """Return whose books do not close, in words."""
     return [
         f"{account.client}: the books do not close, residual {account.residual:,}:"
@@ -65,14 +65,14 @@ def residuals(accounts: Iterable[Account]) -> list[str]:
     ]
 
 
-def without_end(books: RunBooks) -> list[str]:
+def without_end(books: RunEvidence) -> list[str]:
     """Return the sentence for a ledger that does not say how the run ended."""
     if books.ledger.ends or not books.ledger.opens:
         return []
     return ["the ledger has no end: the run is open, was interrupted, or its last lines are gone"]
 
 
-def several_servers(books: RunBooks, accounts: Iterable[Account]) -> list[str]:
+def several_servers(books: RunEvidence, accounts: Iterable[ClientResult]) -> list[str]:
     """Return why the books of servers that played side by side are not those of one run, in words."""
     found = []
     differing = server_processes.conflict(books.ledger.servers.values())
@@ -87,7 +87,7 @@ def several_servers(books: RunBooks, accounts: Iterable[Account]) -> list[str]:
     return found
 
 
-def _of_ledger(books: RunBooks) -> Iterable[str]:
+def _of_ledger(books: RunEvidence) -> Iterable[str]:
     for server in server_processes.unmeasured(books.ledger.servers.values()):
         yield (
             f"server {server.open.instance}: its ledger has no end, and no later server continued it:"
@@ -101,7 +101,7 @@ def _of_ledger(books: RunBooks) -> Iterable[str]:
         yield f"ledger/{books.run}: the run ended in {len(ends)} different ways"
 
 
-def _of_client(books: RunBooks, account: Account) -> Iterable[str]:
+def _of_client(books: RunEvidence, account: ClientResult) -> Iterable[str]:
     ledger = account.ledger
     if not ledger.subscriptions:
         yield "no subscription in the ledger"
@@ -113,7 +113,7 @@ def _of_client(books: RunBooks, account: Account) -> Iterable[str]:
     yield from _unreceipted(account)
 
 
-def _seals(books: RunBooks, account: Account) -> Iterable[str]:
+def _seals(books: RunEvidence, account: ClientResult) -> Iterable[str]:
     log, ledger = account.log, account.ledger
     # Who says goodbye has sealed its log before.
     gone = {fence for fence, entry in ledger.leaves.items() if entry.cause == "bye"} & set(ledger.subscriptions)
@@ -126,14 +126,14 @@ def _seals(books: RunBooks, account: Account) -> Iterable[str]:
             yield where
 
 
-def _sessions(account: Account) -> Iterable[str]:
+def _sessions(account: ClientResult) -> Iterable[str]:
     subscribed = {entry.session for entry in account.ledger.subscriptions.values() if entry.session}
     gone = sorted(subscribed - account.log.sessions)
     if gone:
         yield f"subscribed as session {formatting.names(map(str, gone))}, of which the log has no file"
 
 
-def _fences(account: Account) -> Iterable[str]:
+def _fences(account: ClientResult) -> Iterable[str]:
     log, ledger = account.log, account.ledger
     opened = {note.fence for notes in log.opens.values() for note in notes.values()}
     unknown = (opened | ledger.receipt_fences | set(ledger.sent) | set(ledger.leaves)) - set(ledger.subscriptions)
@@ -142,7 +142,7 @@ def _fences(account: Account) -> Iterable[str]:
         yield f"the ledger lacks the subscription with fence {fences}"
 
 
-def _conflicts(account: Account) -> Iterable[str]:
+def _conflicts(account: ClientResult) -> Iterable[str]:
     for (session, block), count in sorted(account.log.blocks.again.items()):
         yield f"session {session} block {block} stands in the log with {count} different contents"
     lines = [("open", segment, len(notes)) for segment, notes in account.log.opens.items()]
@@ -152,7 +152,7 @@ def _conflicts(account: Account) -> Iterable[str]:
             yield f"session {session}, segment {segment} has {count} different {kind} lines"
 
 
-def _unreceipted(account: Account) -> Iterable[str]:
+def _unreceipted(account: ClientResult) -> Iterable[str]:
     # Receipts are sent in the order of blocks: what comes after the last one may be on its way, a hole may not be.
     log, receipted = account.log, account.ledger.receipted
     holes = (log.logged - receipted).within(1, receipted.last)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.collector import formatting
-from services.collector.evidence.client_groups import Comparison, Groups
-from services.collector.evidence.external_evidence import Name
-from services.contract.rangeset import Ranges
+from services.collector.evidence.client_groups import GroupComparison, Groups
+from services.collector.evidence.external_evidence import SequenceName
+from services.contract.rangeset import RangeSet
 
 
 def not_compared(groups: Groups) -> str:
@@ -28,17 +28,17 @@ def not_compared(groups: Groups) -> str:
     return f"{_names(parts)} have other records under the same numbers: not compared with each other{where}"
 
 
-def conflict_sentences(comparison: Comparison, groups: Groups) -> tuple[int, tuple[str, ...]]:
+def conflict_sentences(comparison: GroupComparison, groups: Groups) -> tuple[int, tuple[str, ...]]:
     """Return under how many numbers clients that are compared have different records, and a sentence for each pair."""
     found = comparison.conflicts(groups)
-    numbers: dict[Name, Ranges] = {}
+    numbers: dict[SequenceName, RangeSet] = {}
     for (key, _, _), differing in found.items():
-        numbers[key] = numbers.get(key, Ranges()) | differing
+        numbers[key] = numbers.get(key, RangeSet()) | differing
     worst = sorted(found.items(), key=lambda one: -len(one[1]))
     return sum(map(len, numbers.values())), tuple(_sentence(*pair, differing) for pair, differing in worst)
 
 
-def _sentence(key: Name, one: str, other: str, differing: Ranges) -> str:
+def _sentence(key: SequenceName, one: str, other: str, differing: RangeSet) -> str:
     which = f"{formatting.several(len(differing), 'number')}{'' if key is None else f' of {key}'}"
     return f"{one} and {other} have different records under {which}: {formatting.ranges(differing)}"
 

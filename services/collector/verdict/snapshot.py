@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from services.collector.evidence.run_evidence import RunBooks
-from services.collector.results.run_durations import Durations
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.results.run_durations import RunDurations
 from services.collector.results.timeline import draw
 from services.collector.verdict.summary import judged
-from services.collector.verdict.thresholds import Limit
+from services.collector.verdict.thresholds import ThresholdLimit
 from services.contract.summary import Summary
 from services.contract.timeline import Timeline
 
@@ -22,12 +22,12 @@ class Snapshot(NamedTuple):
 
 
 def snapshot(
-    books: RunBooks,
-    limits: Sequence[Limit] = (),
+    books: RunEvidence,
+    limits: Sequence[ThresholdLimit] = (),
     *,
     final: bool,
     made_at: str | None = None,
-    taken: Durations | None = None,
+    taken: RunDurations | None = None,
 ) -> Snapshot:
     """Return a run as it stands; the arguments are those of `reconcile`."""
     made = judged(books, limits, final=final, made_at=made_at, taken=taken)

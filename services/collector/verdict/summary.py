@@ -7,14 +7,14 @@ from itertools import chain
 from typing import NamedTuple
 
 from services.collector import formatting
-from services.collector.evidence.run_evidence import RunBooks
+from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results import totals as totals_of
-from services.collector.results.client_result import Account, fault_order
+from services.collector.results.client_result import ClientResult, fault_order
 from services.collector.results.client_result_external import accounts
-from services.collector.results.run_durations import Durations, measured
+from services.collector.results.run_durations import RunDurations, measured
 from services.collector.verdict import checks, checks_connection, checks_external, consistency, unknown
-from services.collector.verdict.check_types import Answer, Case
-from services.collector.verdict.thresholds import Limit, judge, of_client, of_run
+from services.collector.verdict.check_types import CheckAnswer, CheckInput
+from services.collector.verdict.thresholds import ThresholdLimit, judge, of_client, of_run
 from services.contract.summary import (
     ClientSummary,
     Fault,
@@ -27,41 +27,41 @@ from services.contract.summary import (
 )
 
 
-class Evidence(NamedTuple):
+class SummaryInput(NamedTuple):
     """What a summary was made of: whatever else is said of the run is made of the same accounts."""
 
-    books: RunBooks
-    accounts: Sequence[Account]
+    books: RunEvidence
+    accounts: Sequence[ClientResult]
 
 
-class Judged(NamedTuple):
+class JudgedRun(NamedTuple):
     """A run with its summary."""
 
     summary: Summary
-    evidence: Evidence
+    evidence: SummaryInput
 
 
 def judged(
-    books: RunBooks,
-    limits: Sequence[Limit] = (),
+    books: RunEvidence,
+    limits: Sequence[ThresholdLimit] = (),
     *,
     final: bool,
     made_at: str | None = None,
-    taken: Durations | None = None,
-) -> Judged:
+    taken: RunDurations | None = None,
+) -> JudgedRun:
     """Return the summary of a run with what it was made of; the arguments are those of `reconcile`."""
     every = accounts(books, final=final)
     made = _summary(books, every, limits, final=final, made_at=made_at, taken=taken)
-    return Judged(made, Evidence(books, every))
+    return JudgedRun(made, SummaryInput(books, every))
 
 
 def reconcile(
-    books: RunBooks,
-    limits: Sequence[Limit] = (),
+    books: RunEvidence,
+    limits: Sequence[ThresholdLimit] = (),
     *,
     final: bool,
     made_at: str | None = None,
-    taken: Durations | None = None,
+    taken: RunDurations | None = None,
 ) -> Summary:
     """Return the summary of a run.
 
@@ -76,20 +76,20 @@ def reconcile(
 
 
 def _summary(
-    books: RunBooks,
-    every: Sequence[Account],
-    limits: Sequence[Limit],
+    books: RunEvidence,
+    every: Sequence[ClientResult],
+    limits: Sequence[ThresholdLimit],
     *,
     final: bool,
     made_at: str | None,
-    taken: Durations | None,
+    taken: RunDurations | None,
 ) -> Summary:
     scheduled = books.ledger.rate != 0
     totals = totals_of.totals(every, scheduled=scheduled)
     histograms = (taken or measured(books)).by_name()
     durations = {name: Quantiles.of(histogram) for name, histogram in histograms.items()}
     faults = sorted([*chain(*(account.faults for account in every)), *ledger_faults(books)], key=fault_order)
-    case = Case(books, every, totals, durations["latency"], durations["transit"], faults) if final else None
+    case = CheckInput(books, every, totals, durations["latency"], durations["transit"], faults) if final else None
     asked, answers = checks.ask(case, is_one_sided=books.is_one_sided)
     thresholds = judge(
         limits,
@@ -125,7 +125,7 @@ def _summary(
     return unknown.without_the_unknown(made, books, every) if books.is_one_sided else made
 
 
-def _clients(books: RunBooks, every: Sequence[Account], *, scheduled: bool) -> list[ClientSummary]:
+def _clients(books: RunEvidence, every: Sequence[ClientResult], *, scheduled: bool) -> list[ClientSummary]:
     made = []
     for account in every:
         books.rest()
@@ -133,7 +133,7 @@ def _clients(books: RunBooks, every: Sequence[Account], *, scheduled: bool) -> l
     return made
 
 
-def ledger_faults(books: RunBooks) -> list[Fault]:
+def ledger_faults(books: RunEvidence) -> list[Fault]:
     """Return what is wrong with the ledger's files. A copy has the same faults: told of the original."""
     if books.lacks_ledger:
         where = f"ledger/{books.run}"
@@ -155,13 +155,15 @@ def ledger_faults(books: RunBooks) -> list[Fault]:
     return list(told.values())
 
 
-def _state(books: RunBooks, *, final: bool) -> RunState:
+def _state(books: RunEvidence, *, final: bool) -> RunState:
     # A run without a ledger has no end; what is final is closed all the same, and not read again.
     state = books.state
     return "closed" if final and (state == "ended" or not books.ledger.opens) else state
 
 
-def _judge(case: Case, answers: dict[str, Answer], thresholds: Sequence[Threshold]) -> tuple[Verdict, list[str]]:
+def _judge(
+    case: CheckInput, answers: dict[str, CheckAnswer], thresholds: Sequence[Threshold]
+) -> tuple[Verdict, list[str]]:
     worst = _untrustworthy(case)
     failed = [
         reason
@@ -176,7 +178,7 @@ def _judge(case: Case, answers: dict[str, Answer], thresholds: Sequence[Threshol
     return verdict, list(dict.fromkeys(reasons))
 
 
-def _untrustworthy(case: Case) -> list[str]:
+def _untrustworthy(case: CheckInput) -> list[str]:
     ledger = case.books.ledger
     found = []
     if not ledger.opens and not case.books.is_one_sided:
@@ -196,7 +198,9 @@ def _broken(threshold: Threshold) -> str:
     return f"threshold {threshold.expression} does not hold: {threshold.detail}"
 
 
-def _headline(books: RunBooks, every: Sequence[Account], totals: Totals, durations: dict[str, Quantiles]) -> str:
+def _headline(
+    books: RunEvidence, every: Sequence[ClientResult], totals: Totals, durations: dict[str, Quantiles]
+) -> str:
     if books.lacks_ledger:
         return consistency.NO_LEDGER
     if books.is_one_sided:
@@ -228,5 +232,5 @@ def _with_late(headline: str, late: Sequence[str]) -> str:
     return headline if sentence in headline else f"{headline}; {sentence}"
 
 
-def _total(books: RunBooks) -> int:
+def _total(books: RunEvidence) -> int:
     return books.ledger.open.total if books.ledger.open else 0

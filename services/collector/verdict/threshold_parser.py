@@ -16,7 +16,7 @@ from services.collector.verdict.thresholds import (
     OF_THE_RUN,
     OPERATORS,
     RATE,
-    Limit,
+    ThresholdLimit,
 )
 from services.contract.scalars import is_name
 
@@ -71,7 +71,7 @@ def _pointed(text: str, position: int) -> str:
     return f"    {shown}\n    {' ' * (column - cut)}^"
 
 
-def parse(text: str) -> tuple[Limit, ...]:
+def parse(text: str) -> tuple[ThresholdLimit, ...]:
     """Read a list of thresholds, empty for an empty text.
 
     Raises:
@@ -137,7 +137,7 @@ class _Cursor:
         return MalformedThreshold(self.text, self.position, expected, near)
 
 
-def _limit(cursor: _Cursor) -> Limit:
+def _limit(cursor: _Cursor) -> ThresholdLimit:
     start = cursor.position
     metric = cursor.choose(_WORD, METRICS, f"one of {', '.join(METRICS)}")
     client = _client(cursor, metric) if cursor.next() == "{" else None
@@ -152,7 +152,7 @@ def _limit(cursor: _Cursor) -> Limit:
     if is_duration or metric in LONGEST:
         bound *= UNITS[cursor.choose(_UNIT, UNITS, "a unit: ns, us, ms, s, m or h")]
     expression = "".join(cursor.text[start : cursor.position].split())
-    return Limit(expression, metric, client, statistic, relation, int(bound) if bound.is_integer() else bound)
+    return ThresholdLimit(expression, metric, client, statistic, relation, int(bound) if bound.is_integer() else bound)
 
 
 def _client(cursor: _Cursor, metric: str) -> str:

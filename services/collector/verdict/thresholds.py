@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.collector import formatting
-from services.collector.results.client_result import Account
+from services.collector.results.client_result import ClientResult
 from services.collector.results.totals import catch_up
 from services.collector.verdict.unknown import unknown_figures
 from services.contract.histogram import Histogram
@@ -28,7 +28,7 @@ OF_THE_RUN = ("spread", CLIENTS)
 
 
 @dataclass(frozen=True)
-class Measures:
+class Measurements:
     """What was measured, by name of metric; what does not apply is absent or None.
 
     Attributes:
@@ -40,17 +40,17 @@ class Measures:
     figures: Mapping[str, float | int | None]
 
 
-def of_run(every: Sequence[Account], totals: Totals, durations: Mapping[str, Histogram]) -> Measures:
+def of_run(every: Sequence[ClientResult], totals: Totals, durations: Mapping[str, Histogram]) -> Measurements:
     """Return the measures of a run as a whole."""
     figures: dict[str, float | int | None] = {name: getattr(totals, name) for name in COUNTS}
     figures |= {CATCH_UP: totals.catch_up, CLIENTS: len(every), RATE: totals.messages_per_second}
     figures["silence"] = max((account.silence.ns for account in every if account.silence), default=None)
     if totals.catch_up is None:
         durations = {name: some for name, some in durations.items() if name != CATCH_UP}
-    return Measures(durations, figures | dict.fromkeys(unknown_figures(every) & figures.keys()))
+    return Measurements(durations, figures | dict.fromkeys(unknown_figures(every) & figures.keys()))
 
 
-def of_client(account: Account, *, scheduled: bool) -> Measures:
+def of_client(account: ClientResult, *, scheduled: bool) -> Measurements:
     """Return the measures of one client; without a schedule nothing is due, so nothing is late."""
     log = account.log
     durations = {"transit": log.times.transit, "block": log.times.durations}
@@ -71,10 +71,10 @@ def of_client(account: Account, *, scheduled: bool) -> Measures:
         RATE: _rate(account),
         "silence": account.silence.ns if account.silence else None,
     }
-    return Measures(durations, figures | dict.fromkeys(unknown_figures([account]) & figures.keys()))
+    return Measurements(durations, figures | dict.fromkeys(unknown_figures([account]) & figures.keys()))
 
 
-def _rate(account: Account) -> float | None:
+def _rate(account: ClientResult) -> float | None:
     first_us, last_us = account.log.times.first_us, account.log.times.last_us
     if first_us is None or last_us is None or last_us <= first_us:
         return None
@@ -93,13 +93,15 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
 }
 
 
-def judge(limits: Sequence[Limit], run: Measures, clients: Mapping[str, Measures], *, final: bool) -> list[Threshold]:
-    """Hold a run to its limits, in their order; the arguments are those of `Limit.judge`."""
+def judge(
+    limits: Sequence[ThresholdLimit], run: Measurements, clients: Mapping[str, Measurements], *, final: bool
+) -> list[Threshold]:
+    """Hold a run to its limits, in their order; the arguments are those of `ThresholdLimit.judge`."""
     return [limit.judge(run, clients, final=final) for limit in limits]
 
 
 @dataclass(frozen=True)
-class Limit:
+class ThresholdLimit:
     """One threshold.
 
     Attributes:
@@ -117,7 +119,7 @@ class Limit:
     relation: str
     bound: float
 
-    def judge(self, run: Measures, clients: Mapping[str, Measures], *, final: bool) -> Threshold:
+    def judge(self, run: Measurements, clients: Mapping[str, Measurements], *, final: bool) -> Threshold:
         """Compare with what was measured. What could not be measured does not hold; an open run is not judged.
 
         Args:
@@ -135,7 +137,9 @@ class Limit:
             detail=self._detail(client, value, clients),
         )
 
-    def _measured(self, run: Measures, clients: Mapping[str, Measures]) -> tuple[str | None, float | int | None]:
+    def _measured(
+        self, run: Measurements, clients: Mapping[str, Measurements]
+    ) -> tuple[str | None, float | int | None]:
         if self.client is None:
             return None, self._read(run)
         if self.client != EVERY:
@@ -143,7 +147,7 @@ class Limit:
         every = [(name, self._read(of_client)) for name, of_client in clients.items()]
         return max(every, key=lambda one: self._excess(one[1]), default=(None, None))
 
-    def _read(self, measures: Measures) -> float | int | None:
+    def _read(self, measures: Measurements) -> float | int | None:
         if self.statistic is None:
             return measures.figures.get(self.metric)
         histogram = measures.durations.get(self.metric)
@@ -163,7 +167,7 @@ class Limit:
         over = value - self.bound
         return {"<": over, "<=": over, ">": -over, ">=": -over, "==": abs(over), "!=": -abs(over)}[self.relation]
 
-    def _detail(self, client: str | None, value: float | None, clients: Mapping[str, Measures]) -> str:
+    def _detail(self, client: str | None, value: float | None, clients: Mapping[str, Measurements]) -> str:
         if value is not None:
             return f"measured {self._text(value)}" + (f" by {client}" if self.client == EVERY else "")
         if self.client in (None, EVERY):

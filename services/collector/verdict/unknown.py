@@ -8,36 +8,36 @@ from typing import Any
 import msgspec
 
 from services.collector import formatting
-from services.collector.evidence.run_evidence import RunBooks
-from services.collector.results.client_result import Account
-from services.collector.results.client_result_external import CAUSES, HeardAccount
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.results.client_result import ClientResult
+from services.collector.results.client_result_external import CAUSES, ExternalClientResult
 from services.contract.scalars import MAX_INTEGER
 from services.contract.summary import Causes, ClientSummary, Summary, Totals
 
 
-def headline(every: Sequence[Account], totals: Totals, p99_ns: int | None) -> str:
+def headline(every: Sequence[ClientResult], totals: Totals, p99_ns: int | None) -> str:
     """Return the headline of a run in which nothing is wrong."""
-    numbered = any(isinstance(account, HeardAccount) and account.is_numbered for account in every)
+    numbered = any(isinstance(account, ExternalClientResult) and account.is_numbered for account in every)
     received = f"{totals.received:,} of {totals.expected:,}" if numbered else f"{totals.received:,} messages"
     parts = [formatting.several(len(every), "client"), formatting.duration(totals.duration_ns), f"{received} received"]
     parts += [f"p99 {formatting.duration(p99_ns)} from the sender's time"] if p99_ns is not None else []
-    restarts = sum(account.restarts for account in every if isinstance(account, HeardAccount))
+    restarts = sum(account.restarts for account in every if isinstance(account, ExternalClientResult))
     parts += [f"sequences begun again: {restarts:,}"] if restarts else []
     parts.append("the feed is not ours" + ("" if numbered else ": without numbers nothing is said to be complete"))
     return " · ".join(parts)
 
 
-def unknown_figures(every: Sequence[Account]) -> frozenset[str]:
+def unknown_figures(every: Sequence[ClientResult]) -> frozenset[str]:
     """Return the names of the figures that nobody can know of these clients, none where the feed is our own."""
-    heard = [account for account in every if isinstance(account, HeardAccount)]
+    heard = [account for account in every if isinstance(account, ExternalClientResult)]
     if not heard:
         return frozenset()
     return frozenset(_UNKNOWN if any(account.is_numbered for account in heard) else _UNNUMBERED)
 
 
-def without_the_unknown(made: Summary, books: RunBooks, every: Sequence[Account]) -> Summary:
+def without_the_unknown(made: Summary, books: RunEvidence, every: Sequence[ClientResult]) -> Summary:
     """Return a summary in which null stands for whatever nobody can know of a feed that is not ours."""
-    heard = [account for account in every if isinstance(account, HeardAccount)]
+    heard = [account for account in every if isinstance(account, ExternalClientResult)]
     feeds = sorted({log.feed.url for log in books.logs.values() if log.feed is not None})
     clients = [_known_of(one, account) for one, account in zip(made.clients, heard, strict=True)]
     numbered = any(account.is_numbered for account in heard)
@@ -65,7 +65,7 @@ _UNNUMBERED: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _known_of(one: ClientSummary, account: HeardAccount) -> ClientSummary:
+def _known_of(one: ClientSummary, account: ExternalClientResult) -> ClientSummary:
     return msgspec.structs.replace(
         one,
         **(_UNKNOWN if account.is_numbered else _UNNUMBERED),
@@ -78,7 +78,7 @@ def _known_of(one: ClientSummary, account: HeardAccount) -> ClientSummary:
     )
 
 
-def _known_causes(heard: Sequence[HeardAccount]) -> Causes:
+def _known_causes(heard: Sequence[ExternalClientResult]) -> Causes:
     numbered = any(account.is_numbered for account in heard)
     counts = {cause: sum(account.by_cause.get(cause, 0) for account in heard) for cause in CAUSES}
     found = {cause: min(count, MAX_INTEGER) if numbered else None for cause, count in counts.items()}

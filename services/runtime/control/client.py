@@ -16,12 +16,12 @@ from websockets.typing import Subprotocol
 
 from services.contract import wire
 from services.contract.errors import PeerError
-from services.runtime.control.commands import Declined, Unreachable
+from services.runtime.control.commands import ControlRefused, ServerUnreachable
 
 _CLOSE_SECONDS = 0.5
 
 
-class Line:
+class ControlClient:
     """Connects when it is first asked something, and again when the connection broke in between.
 
     ``welcome`` is what the server said last of the run that is on; ``unasked`` is called with frames that answer
@@ -49,7 +49,7 @@ class Line:
                 return await self._answer(connection)
         except (OSError, WebSocketException, PeerError) as problem:
             await self.close()
-            raise Unreachable(f"{self._url}: {self._why(problem)}") from problem
+            raise ServerUnreachable(f"{self._url}: {self._why(problem)}") from problem
 
     async def _connected(self) -> ClientConnection:
         if self._connection is not None and self._connection.state is State.OPEN:
@@ -82,7 +82,7 @@ class Line:
                 case wire.Controlled():
                     return frame
                 case wire.Error():
-                    raise Declined(frame.code, frame.detail)
+                    raise ControlRefused(frame.code, frame.detail)
                 case wire.Welcome() if self.welcome is None or self.welcome.run == frame.run:
                     self.welcome = frame
                 case wire.Welcome():

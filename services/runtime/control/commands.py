@@ -22,11 +22,11 @@ NOT_OURS = "not available: the feed is not ours"
 _MOST_NAMES = 10
 
 
-class NoWish(Exception):
+class NotACommand(Exception):
     """What was typed is no command; the text says what was expected."""
 
 
-class Declined(Exception):
+class ControlRefused(Exception):
     """The server does not grant the wish: ``code`` as on the wire, and one sentence."""
 
     def __init__(self, code: str, detail: str) -> None:
@@ -34,7 +34,7 @@ class Declined(Exception):
         self.code = code
 
 
-class Unreachable(Exception):
+class ServerUnreachable(Exception):
     """The server cannot be asked, or has not answered in time."""
 
 
@@ -52,9 +52,9 @@ def parse(words: Sequence[str], via: str) -> list[wire.Control]:
     while left:
         word = left.pop(0)
         if word not in ("rate", "drop", "pause", "resume", "status"):
-            raise NoWish(f"{word!r} is no command; there are: {', '.join(COMMANDS)}")
+            raise NotACommand(f"{word!r} is no command; there are: {', '.join(COMMANDS)}")
         if word in ("rate", "drop") and not left:
-            raise NoWish(f"{word} needs {'a number: rate 500' if word == 'rate' else 'a client: drop client-2'}")
+            raise NotACommand(f"{word} needs {'a number: rate 500' if word == 'rate' else 'a client: drop client-2'}")
         wishes.append(_wish(word, left.pop(0) if word in ("rate", "drop") else "", via))
     return wishes
 
@@ -69,7 +69,7 @@ def _wish(verb: str, object_: str, via: str) -> wire.Control:
         return msgspec.convert(said, wire.Control)
     except msgspec.ValidationError:
         expected = "0 or a number from 0.000001 to 10,000,000" if verb == "rate" else "the name of a client"
-        raise NoWish(f"{verb} {object_!r}: expected {expected}") from None
+        raise NotACommand(f"{verb} {object_!r}: expected {expected}") from None
 
 
 def _number(text: str) -> float | str:

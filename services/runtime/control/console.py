@@ -18,12 +18,20 @@ from typing import Protocol
 from services.contract import wire
 from services.contract.summary import EXIT_ABORTED, EXIT_BAD_SETTINGS
 from services.runtime.control import token
-from services.runtime.control.commands import COMMANDS, NOT_OURS, Declined, NoWish, Unreachable, parse, standing
+from services.runtime.control.commands import (
+    COMMANDS,
+    NOT_OURS,
+    ControlRefused,
+    NotACommand,
+    ServerUnreachable,
+    parse,
+    standing,
+)
 from services.runtime.errors import BadSettings
 from services.runtime.settings import BY_NAME, is_foreign, read
 
 
-class Typed:
+class StdinLines:
     """The lines of a descriptor: a terminal, a pipe or a file."""
 
     def __init__(self, descriptor: int) -> None:
@@ -87,7 +95,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the server's frames, one a line, instead of words")
 
 
-def run(chosen: argparse.Namespace, environment: Mapping[str, str], connect: Callable[[str, str, float], Line]) -> int:
+def run(
+    chosen: argparse.Namespace, environment: Mapping[str, str], connect: Callable[[str, str, float], ControlLink]
+) -> int:
     """Do what the arguments say; return the exit code.
 
     Args:
@@ -99,10 +109,10 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str], connect: Cal
         BadSettings: an argument or a setting cannot be used.
     """
     line = connect(_url(chosen.url, environment), _token(chosen.token_file, environment), ANSWER_SECONDS)
-    screen = Screen(PROMPT if sys.stdin.isatty() and not chosen.wishes else "", as_json=chosen.json)
+    screen = ConsoleOutput(PROMPT if sys.stdin.isatty() and not chosen.wishes else "", as_json=chosen.json)
 
     async def work() -> int:
-        typed = None if chosen.wishes else Typed(sys.stdin.fileno())
+        typed = None if chosen.wishes else StdinLines(sys.stdin.fileno())
         return await Console(line, screen).work(chosen.wishes, typed)
 
     try:
@@ -141,8 +151,8 @@ def _set(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: text.strip() for name, text in environment.items() if text.strip()}
 
 
-class Line(Protocol):
-    """A line to the server: `services.runtime.control.client.Line`."""
+class ControlLink(Protocol):
+    """A line to the server: `services.runtime.control.client.ControlLink`."""
 
     welcome: wire.Welcome | None
     unasked: Callable[[wire.FromServer], None]
@@ -154,7 +164,7 @@ class Line(Protocol):
         """Hang up."""
 
 
-class Screen:
+class ConsoleOutput:
     """Where the console speaks: words, or with ``as_json`` the frames; behind a prompt when somebody is there."""
 
     def __init__(self, prompt: str, *, as_json: bool) -> None:
@@ -191,13 +201,13 @@ class Screen:
 class Console:
     """Says wishes over a line, and shows what comes back."""
 
-    def __init__(self, line: Line, screen: Screen) -> None:
+    def __init__(self, line: ControlLink, screen: ConsoleOutput) -> None:
         self._line, self._screen = line, screen
         self._stood: wire.Controlled | None = None
         self._gone = False
         line.unasked = self._unasked
 
-    async def work(self, wishes: list[str], typed: Typed | None) -> int:
+    async def work(self, wishes: list[str], typed: StdinLines | None) -> int:
         """Say what is given, and what is typed until the end; return the exit code."""
         try:
             if typed is None:
@@ -206,13 +216,13 @@ class Console:
         finally:
             await self._line.close()
 
-    async def _piped(self, typed: Typed) -> int:
+    async def _piped(self, typed: StdinLines) -> int:
         while (text := await typed.line()) not in (None, "quit"):
             if code := await self._do(text or ""):
                 return code
         return 0
 
-    async def _by_hand(self, typed: Typed) -> int:
+    async def _by_hand(self, typed: StdinLines) -> int:
         self._screen.say(HELP)
         await self._look()
         code = 0
@@ -223,7 +233,7 @@ class Console:
                 return code
             code = await self._do(text or "")
 
-    async def _next(self, typed: Typed) -> str | None:
+    async def _next(self, typed: StdinLines) -> str | None:
         while True:
             try:
                 text = await typed.line(LOOK_SECONDS)
@@ -240,18 +250,18 @@ class Console:
         try:
             for wish in parse([text], VIA):
                 self._granted(await self._line.ask(wish))
-        except NoWish as slip:
+        except NotACommand as slip:
             self._screen.fault(str(slip))
-        except Declined as declined:
+        except ControlRefused as declined:
             self._declined(declined)
-        except Unreachable as problem:
+        except ServerUnreachable as problem:
             self._screen.fault(str(problem))
             return EXIT_ABORTED
         else:
             return 0
         return EXIT_BAD_SETTINGS
 
-    def _declined(self, declined: Declined) -> None:
+    def _declined(self, declined: ControlRefused) -> None:
         if self._screen.as_json:
             self._screen.frame(wire.Error(code=declined.code, detail=str(declined)), "")
         else:
@@ -267,7 +277,7 @@ class Console:
         """Look at the run; show it when others have changed it, or when it is over."""
         try:
             said = await self._line.ask(wire.Control(do="status", via=VIA))
-        except (Declined, Unreachable) as problem:
+        except (ControlRefused, ServerUnreachable) as problem:
             if not self._gone:
                 self._screen.fault(str(problem))
             self._gone = True

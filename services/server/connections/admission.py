@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from services.contract import ledger, wire
 from services.contract.scalars import utc_us
 from services.server.connections.connection import FeedConnection
-from services.server.connections.subscription import Session
+from services.server.connections.subscription import Subscription
 from services.server.stream import Stream
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ GHOST_SECONDS = 0.2
 """For the goodbye to a holder that nobody hears any more."""
 
 
-class Refused(Exception):
+class SubscriptionRefused(Exception):
     """The subscription cannot be granted; ``frame`` says why, ``code`` is how to close (None: stay connected)."""
 
     def __init__(self, frame: wire.Frame, code: int | None) -> None:
@@ -58,7 +58,7 @@ class Admission:
         self._stream = stream
         self._settling: dict[str, _Settling] = {}
 
-    async def admit(self, connection: FeedConnection, request: wire.Subscribe) -> Session:
+    async def admit(self, connection: FeedConnection, request: wire.Subscribe) -> Subscription:
         """Grant a subscription and enter it into the ledger.
 
         Raises:
@@ -77,7 +77,7 @@ class Admission:
                 await self._settle(holder, request)
             if self._stream.run is not run:
                 # What the client holds is of the run before; it comes back with what it holds of this one.
-                raise Refused(wire.Bye(reason="next run", retry_ms=0), wire.CLOSE_LATER)
+                raise SubscriptionRefused(wire.Bye(reason="next run", retry_ms=0), wire.CLOSE_LATER)
             return self._subscribe(connection, request)
 
     @asynccontextmanager
@@ -106,13 +106,13 @@ class Admission:
         most = max(MOST_NAMES, 4 * run.settings.clients)
         if name not in run.book.clients and len(run.book.clients) >= most:
             detail = f"run {run.name} has had {most} names, and takes no other"
-            raise Refused(wire.Error(code=wire.TOO_MANY, detail=detail), wire.CLOSE_LATER)
+            raise SubscriptionRefused(wire.Error(code=wire.TOO_MANY, detail=detail), wire.CLOSE_LATER)
 
     def _refuse_beyond_the_end(self, request: wire.Subscribe) -> None:
         total = self._stream.run.book.total
         if request.after > total:
             detail = f"after {request.after} is beyond the run's {total} records"
-            raise Refused(wire.Error(code="bad_after", detail=detail), wire.CLOSE_PROTOCOL)
+            raise SubscriptionRefused(wire.Error(code="bad_after", detail=detail), wire.CLOSE_PROTOCOL)
 
     def _refuse_impossible(self, request: wire.Subscribe) -> None:
         run = self._stream.run
@@ -124,14 +124,14 @@ class Admission:
             self._enter_late(request)
         if known is None or (known.session and not request.session):
             # With a session of its own a client comes back for the rest; without one it has no log of this run.
-            raise Refused(wire.Bye(reason="ended", retry_ms=2000), wire.CLOSE_LATER)
+            raise SubscriptionRefused(wire.Bye(reason="ended", retry_ms=2000), wire.CLOSE_LATER)
 
     def _enter_late(self, request: wire.Subscribe) -> None:
         run = self._stream.run
         now_us, book = run.clock.now_us(), run.book
         is_in_time = book.end is not None and now_us - utc_us(book.end.at) <= LATE_SECONDS * 1_000_000
         if is_in_time and request.client not in book.late:
-            run.enter(ledger.Late(at=run.at(), client=request.client, instance=request.instance))
+            run.enter(ledger.LateEntry(at=run.at(), client=request.client, instance=request.instance))
             log.warning("client came after the run", extra={"client": request.client, "run": run.name})
 
     def _refuse_former(self, request: wire.Subscribe) -> None:
@@ -140,7 +140,7 @@ class Admission:
         if client is not None and request.instance in client.former:
             raise self._name_taken(request.client, f"another process has been {request.client} since")
 
-    async def _settle(self, holder: Session, request: wire.Subscribe) -> None:
+    async def _settle(self, holder: Subscription, request: wire.Subscribe) -> None:
         if not request.instance or request.instance != holder.instance:
             if await self._answers(holder):
                 raise self._name_taken(request.client, f"another process answers as {request.client}")
@@ -151,7 +151,7 @@ class Admission:
         await holder.connection.end(wire.CLOSE_SUPERSEDED, "superseded", GHOST_SECONDS)
 
     @staticmethod
-    async def _answers(holder: Session) -> bool:
+    async def _answers(holder: Subscription) -> bool:
         silent = asyncio.get_running_loop().time() - holder.connection.heard
         try:
             async with asyncio.timeout(max(HOLDER_SECONDS - silent, ASKED_SECONDS)):
@@ -160,10 +160,10 @@ class Admission:
             return False
         return holder.open
 
-    def _name_taken(self, name: str, detail: str) -> Refused:
+    def _name_taken(self, name: str, detail: str) -> SubscriptionRefused:
         suggest = self._free_name(name)
         self._stream.refusals.conflict("later", "name taken", client=name, suggest=suggest)
-        return Refused(wire.Error(code="name_taken", detail=detail, suggest=suggest), None)
+        return SubscriptionRefused(wire.Error(code="name_taken", detail=detail, suggest=suggest), None)
 
     def _free_name(self, name: str) -> str:
         stem = name.partition("~")[0][:58]
@@ -172,17 +172,17 @@ class Admission:
             number += 1
         return f"{stem}~{number}"
 
-    def _observe(self, connection: FeedConnection, request: wire.Subscribe) -> Session:
+    def _observe(self, connection: FeedConnection, request: wire.Subscribe) -> Subscription:
         run, now = self._stream.run, asyncio.get_running_loop().time()
-        session = Session(connection, run, request, 0, now)
+        session = Subscription(connection, run, request, 0, now)
         self._stream.observers.append(session)
         return session
 
-    def _subscribe(self, connection: FeedConnection, request: wire.Subscribe) -> Session:
+    def _subscribe(self, connection: FeedConnection, request: wire.Subscribe) -> Subscription:
         run, now = self._stream.run, asyncio.get_running_loop().time()
         fence = run.book.fence + 1
         run.enter(
-            ledger.Subscribe(
+            ledger.SubscribeEntry(
                 at=run.at(),
                 client=request.client,
                 session=request.session,
@@ -192,7 +192,7 @@ class Admission:
                 block_size=request.block_size,
             )
         )
-        session = Session(connection, run, request, fence, now)
+        session = Subscription(connection, run, request, fence, now)
         self._stream.sessions[request.client] = session
         log.debug("subscribed", extra={"client": request.client, "fence": fence, "first": request.after + 1})
         return session

@@ -18,10 +18,10 @@ from websockets.protocol import State
 
 from services.contract import wire
 from services.runtime.clock import Clock
-from services.runtime.rate_limit import Allowance
-from services.runtime.websocket_io import SharedReads, Stamps
-from services.server.connections.connection_limit import Places, most_connections
-from services.server.connections.refusals import Refusals
+from services.runtime.rate_limit import TokenBucket
+from services.runtime.websocket_io import ArrivalTimes, SharedReads
+from services.server.connections.connection_limit import ConnectionLimit, most_connections
+from services.server.connections.refusals import RefusalCounter
 
 WRITE_LIMIT = (256 * 1024, 64 * 1024)
 """Bytes buffered in this process above which a peer is sent nothing more, and below which it is again."""
@@ -58,8 +58,8 @@ class FeedConnection(ServerConnection, SharedReads):
     __slots__ = ("_deaf", "_placed", "allowance", "heard", "on_unblocked", "operator", "stamps")
 
     clock: Clock
-    places: Places
-    refusals: Refusals
+    places: ConnectionLimit
+    refusals: RefusalCounter
     send_seconds: float
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -68,10 +68,10 @@ class FeedConnection(ServerConnection, SharedReads):
         # at most, and memory counts with thousands.
         self.logger = self.protocol.logger = _log
         self.drain_waiters = []  # type: ignore[assignment]
-        self.stamps = Stamps(self.clock)
+        self.stamps = ArrivalTimes(self.clock)
         self.heard = asyncio.get_running_loop().time()
         self.on_unblocked: Callable[[], None] = nothing
-        self.allowance = Allowance(MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, self.heard)
+        self.allowance = TokenBucket(MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, self.heard)
         self.operator = False
         self._placed = False
         self._deaf: asyncio.TimerHandle | None = None
@@ -288,7 +288,7 @@ def _frame_head(length: int) -> bytes:
 
 def connection_of(
     process_clock: Clock,
-    refused: Refusals | None = None,
+    refused: RefusalCounter | None = None,
     patience_seconds: float = 10.0,
     most: Callable[[], int] = most_connections,
 ) -> type[FeedConnection]:
@@ -305,8 +305,8 @@ def connection_of(
         __slots__ = ()
 
         clock = process_clock
-        places = Places(most)
-        refusals = Refusals() if refused is None else refused
+        places = ConnectionLimit(most)
+        refusals = RefusalCounter() if refused is None else refused
         send_seconds = patience_seconds
 
     return StampedConnection

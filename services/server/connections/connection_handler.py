@@ -9,13 +9,13 @@ from websockets.exceptions import ConnectionClosed
 from services.contract import ledger, wire
 from services.contract.blocklog import MAX_BLOCK
 from services.contract.errors import PeerError
-from services.contract.rangeset import Ranges
-from services.runtime.rate_limit import Allowance
+from services.contract.rangeset import RangeSet
+from services.runtime.rate_limit import TokenBucket
 from services.server.connections import control as operator_control
-from services.server.connections.admission import Admission, Refused
+from services.server.connections.admission import Admission, SubscriptionRefused
 from services.server.connections.connection import FeedConnection, nothing
-from services.server.connections.refusals import Cause
-from services.server.connections.subscription import Session
+from services.server.connections.refusals import RefusalCause
+from services.server.connections.subscription import Subscription
 from services.server.stream import Stream
 
 SUBSCRIPTIONS_AT_ONCE, SUBSCRIPTIONS_PER_SECOND = 10, 1 / 6
@@ -29,14 +29,14 @@ _FAULT_SECONDS = 1.0
 _MOST_SAID = 300
 
 
-class Conversation:
+class ConnectionHandler:
     """Answers the frames of one client, in the order in which they came."""
 
     def __init__(self, connection: FeedConnection, stream: Stream, admission: Admission) -> None:
         self._connection, self._stream, self._admission = connection, stream, admission
-        self.session: Session | None = None
+        self.session: Subscription | None = None
         self.welcomed = False
-        self._subscriptions = Allowance(SUBSCRIPTIONS_AT_ONCE, SUBSCRIPTIONS_PER_SECOND, connection.heard)
+        self._subscriptions = TokenBucket(SUBSCRIPTIONS_AT_ONCE, SUBSCRIPTIONS_PER_SECOND, connection.heard)
 
     async def run(self) -> None:
         """Converse until the connection ends, whoever ends it."""
@@ -51,7 +51,7 @@ class Conversation:
         except PeerError as problem:
             code = "malformed" if self.session or self.welcomed else "protocol"
             await self._refuse(wire.Error(code=code, detail=problem.detail[:300]), wire.CLOSE_PROTOCOL)
-        except Refused as refusal:
+        except SubscriptionRefused as refusal:
             await self._refuse(refusal.frame, refusal.code or wire.CLOSE_PROTOCOL)
         except Exception as problem:  # noqa: BLE001
             # Of this one connection: the others go on.
@@ -64,7 +64,7 @@ class Conversation:
         """Tell the client which run is on; an older subscription is over with its run."""
         self.session = None
         self.welcomed = True
-        self._subscriptions = Allowance(SUBSCRIPTIONS_AT_ONCE, SUBSCRIPTIONS_PER_SECOND, self._connection.heard)
+        self._subscriptions = TokenBucket(SUBSCRIPTIONS_AT_ONCE, SUBSCRIPTIONS_PER_SECOND, self._connection.heard)
         self._connection.say(self._stream.run.welcome())
 
     def forget(self) -> None:
@@ -93,14 +93,16 @@ class Conversation:
             self.session.cause = "protocol"
         later = code == wire.CLOSE_LATER
         limited = isinstance(frame, wire.Error) and frame.code == wire.TOO_MANY
-        cause: Cause = "too_many" if limited else "later" if later else "protocol"
+        cause: RefusalCause = "too_many" if limited else "later" if later else "protocol"
         self._stream.refusals.note(cause, "peer refused", peer=self._connection.peer, why=str(frame)[:_MOST_SAID])
         self._connection.say(frame)
         await self._connection.end(code, "protocol" if isinstance(frame, wire.Error) else "try again later")
 
     async def _answer(self, frame: wire.FromClient, arrived_us: int) -> None:
         if not isinstance(frame, wire.Receipt) and not self._connection.allowed():
-            raise Refused(wire.Error(code=wire.TOO_MANY, detail="too many messages per second"), wire.CLOSE_PROTOCOL)
+            raise SubscriptionRefused(
+                wire.Error(code=wire.TOO_MANY, detail="too many messages per second"), wire.CLOSE_PROTOCOL
+            )
         match frame:
             case wire.Ping():
                 now_us = self._stream.run.clock.now_us()
@@ -121,16 +123,16 @@ class Conversation:
     async def _subscribe(self, request: wire.Subscribe) -> None:
         if self.session is not None:
             detail = f"already subscribed as {self.session.name}"
-            raise Refused(wire.Error(code="subscribed", detail=detail), wire.CLOSE_PROTOCOL)
+            raise SubscriptionRefused(wire.Error(code="subscribed", detail=detail), wire.CLOSE_PROTOCOL)
         if request.run not in ("", self._stream.run.name):
             # It crossed the welcome of the next run on its way: the client will ask again for that one.
             return
         if not self._subscriptions.take(self._connection.heard):
             detail = "too many subscriptions on one connection"
-            raise Refused(wire.Error(code=wire.TOO_MANY, detail=detail), wire.CLOSE_PROTOCOL)
+            raise SubscriptionRefused(wire.Error(code=wire.TOO_MANY, detail=detail), wire.CLOSE_PROTOCOL)
         try:
             session = await self._admission.admit(self._connection, request)
-        except Refused as refusal:
+        except SubscriptionRefused as refusal:
             if refusal.code is not None:
                 raise
             self._connection.say(refusal.frame)
@@ -152,7 +154,7 @@ class Conversation:
         session = self.session
         if session is None or session.observe:
             detail = "a receipt needs a subscription" if session is None else "an observer sends no receipts"
-            raise Refused(wire.Error(code="not_subscribed", detail=detail), wire.CLOSE_PROTOCOL)
+            raise SubscriptionRefused(wire.Error(code="not_subscribed", detail=detail), wire.CLOSE_PROTOCOL)
         run, book = session.run, session.run.book
         client = book.clients[session.name]
         sent = max(client.sent, session.sent)
@@ -165,9 +167,9 @@ class Conversation:
             return
         if client.entered >= 2 * sent + MORE_RECEIPTS:
             detail = f"{client.entered} receipts for {sent} records"
-            raise Refused(wire.Error(code=wire.TOO_MANY, detail=detail), wire.CLOSE_PROTOCOL)
+            raise SubscriptionRefused(wire.Error(code=wire.TOO_MANY, detail=detail), wire.CLOSE_PROTOCOL)
         match = self._agrees(receipt)
-        entry = ledger.Receipt(
+        entry = ledger.ReceiptEntry(
             at=run.at(),
             client=session.name,
             session=receipt.session,
@@ -187,7 +189,7 @@ class Conversation:
         run.enter(entry, then=lambda: self._connection.say(answer))
 
     def _agrees(self, receipt: wire.Receipt) -> bool:
-        present = len(Ranges([(receipt.first, receipt.last)]) - Ranges(receipt.missing))
+        present = len(RangeSet([(receipt.first, receipt.last)]) - RangeSet(receipt.missing))
         feed = self._stream.run.feed
         return present == receipt.count and feed.digest(receipt.first, receipt.last, receipt.missing) == receipt.digest
 
@@ -200,15 +202,15 @@ class Conversation:
             or (session and receipt.session > session)
         ):
             detail = f"receipt for {receipt.first} to {receipt.last} of session {receipt.session}; {sent} were sent"
-            raise Refused(wire.Error(code="bad_receipt", detail=detail), wire.CLOSE_PROTOCOL)
+            raise SubscriptionRefused(wire.Error(code="bad_receipt", detail=detail), wire.CLOSE_PROTOCOL)
 
     def _control(self, control: wire.Control) -> None:
         if not self._connection.operator:
             detail = "control is for loopback or the holder of the token"
-            raise Refused(wire.Error(code="unauthorized", detail=detail), wire.CLOSE_UNAUTHORIZED)
+            raise SubscriptionRefused(wire.Error(code="unauthorized", detail=detail), wire.CLOSE_UNAUTHORIZED)
         try:
             answer: wire.Frame = operator_control.grant(control, self._stream, self._connection.peer)
-        except operator_control.Declined as declined:
+        except operator_control.RequestRefused as declined:
             # A slip of the operator's hand is no breach of the protocol: the connection stays.
             answer = declined.frame
         self._connection.say(answer)

@@ -16,7 +16,7 @@ _LEAST = 2 * SPARE
 _UNLIMITED = 1_000_000
 
 
-class Places:
+class ConnectionLimit:
     """Counts the connections of one process against the most that it may hold.
 
     ``most`` is asked for every connection: a limit of open files may be changed while the process runs.

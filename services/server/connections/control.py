@@ -12,7 +12,7 @@ _MOST_NAMES_BYTES = 192 * 1024
 """Of the names in one answer: a frame holds them, whatever the number of clients."""
 
 
-class Declined(Exception):
+class RequestRefused(Exception):
     """The wish is not granted, and nothing was changed. ``frame`` says why."""
 
     def __init__(self, code: str, detail: str) -> None:
@@ -50,11 +50,13 @@ def grant(control: wire.Control, stream: Stream, peer: str) -> wire.Controlled:
     rate = control.set.get("rate") if control.set else None
     wish = "rate" if rate is not None else control.do
     if wish is None:
-        raise Declined("malformed", "control sets or does nothing")
+        raise RequestRefused("malformed", "control sets or does nothing")
     if wish != "status":
         _decline_impossible(stream, wish, control.client)
         run, goes = stream.run, stream.run.book.goes
-        run.enter(ledger.Control(at=run.at(), wish=wish, value=rate, client=control.client, peer=peer, via=control.via))
+        run.enter(
+            ledger.ControlEntry(at=run.at(), wish=wish, value=rate, client=control.client, peer=peer, via=control.via)
+        )
         _obey(stream, wish, rate, control.client, goes=goes)
     return _standing(stream)
 
@@ -63,13 +65,13 @@ def _decline_impossible(stream: Stream, wish: str, client: str | None) -> None:
     run = stream.run
     if wish == "drop":
         if client not in stream.sessions:
-            raise Declined("no_client", f"nobody is {client}" if client else "drop names nobody")
+            raise RequestRefused("no_client", f"nobody is {client}" if client else "drop names nobody")
     elif run.state == "ended":
-        raise Declined("not_now", f"run {run.name} is over")
+        raise RequestRefused("not_now", f"run {run.name} is over")
     elif wish != "rate" and run.state == "waiting":
-        raise Declined("not_now", f"run {run.name} has not begun: there is nothing to {wish}")
+        raise RequestRefused("not_now", f"run {run.name} has not begun: there is nothing to {wish}")
     elif run.head() >= run.book.total:
-        raise Declined("not_now", f"every record of run {run.name} is due already")
+        raise RequestRefused("not_now", f"every record of run {run.name} is due already")
 
 
 def _obey(stream: Stream, wish: str, rate: float | None, client: str | None, *, goes: bool) -> None:

@@ -7,12 +7,12 @@ import time
 from collections import Counter, defaultdict
 from typing import Literal, get_args
 
-from services.runtime.jsonlogs import Sparingly
-from services.runtime.rate_limit import Allowance
+from services.runtime.jsonlogs import RateLimitedLog
+from services.runtime.rate_limit import TokenBucket
 
 log = logging.getLogger(__name__)
 
-Cause = Literal["protocol", "too_many", "later", "stalled", "full", "receipt", "fault"]
+RefusalCause = Literal["protocol", "too_many", "later", "stalled", "full", "receipt", "fault"]
 """Why a peer or what it sent was refused:
 
 ``protocol`` it broke the protocol, ``too_many`` it went beyond a limit, ``later`` it is to come back, ``stalled`` it
@@ -25,16 +25,16 @@ CONFLICTS_AT_ONCE, CONFLICTS_PER_SECOND = 200, 5.0
 """How many conflicts about a name are logged: an operator wants each of them, and a flood must not fill the disk."""
 
 
-class Refusals:
+class RefusalCounter:
     """Counts of one server process."""
 
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter(dict.fromkeys(get_args(Cause), 0))
-        self._sparingly: defaultdict[str, Sparingly] = defaultdict(Sparingly)
-        self._conflicts = Allowance(CONFLICTS_AT_ONCE, CONFLICTS_PER_SECOND, time.monotonic())
+        self.counts: Counter[str] = Counter(dict.fromkeys(get_args(RefusalCause), 0))
+        self._sparingly: defaultdict[str, RateLimitedLog] = defaultdict(RateLimitedLog)
+        self._conflicts = TokenBucket(CONFLICTS_AT_ONCE, CONFLICTS_PER_SECOND, time.monotonic())
         self._unsaid: Counter[str] = Counter()
 
-    def note(self, cause: Cause, event: str, problem: Exception | None = None, /, **extra: object) -> None:
+    def note(self, cause: RefusalCause, event: str, problem: Exception | None = None, /, **extra: object) -> None:
         """Count a refusal and log it, unless the same event was logged within the last second.
 
         Args:
@@ -46,7 +46,7 @@ class Refusals:
         self.counts[cause] += 1
         self._log(event, problem, extra, due=self._sparingly[event].due(time.monotonic()))
 
-    def conflict(self, cause: Cause, event: str, /, **extra: object) -> None:
+    def conflict(self, cause: RefusalCause, event: str, /, **extra: object) -> None:
         """Count a conflict of two processes about one name, and log it unless there is a flood of them."""
         self.counts[cause] += 1
         self._log(event, None, extra, due=self._conflicts.take(time.monotonic()))

@@ -6,14 +6,14 @@ import math
 
 from services.contract import ledger, wire
 from services.server.connections.connection import FeedConnection
-from services.server.feed.batch_cache import Batch
+from services.server.feed.batch_cache import EncodedBatch
 from services.server.runs.run import Run
 
 _STRIDE_AT_LEAST = 32
 _STRIDE_FLAT_OUT = 65_536
 
 
-class Session:
+class Subscription:
     """What the server holds for a client: a cursor. No queue, no copy of the feed."""
 
     def __init__(self, connection: FeedConnection, run: Run, request: wire.Subscribe, fence: int, now: float) -> None:
@@ -34,7 +34,7 @@ class Session:
         """Whether it can be sent to now."""
         return self.open and not self.connection.blocked
 
-    def send(self, batch: Batch, now: float) -> bool:
+    def send(self, batch: EncodedBatch, now: float) -> bool:
         """Send a batch; return whether it went (the ledger must have been written first)."""
         if not self._written_ahead(batch.last):
             return False
@@ -82,7 +82,7 @@ class Session:
             return
         client = self.run.book.clients[self.name]
         self.run.enter(
-            ledger.Leave(
+            ledger.LeaveEntry(
                 at=self.run.at(),
                 client=self.name,
                 fence=self.fence,
@@ -98,7 +98,7 @@ class Session:
         if last > self.through:
             stride = max(_STRIDE_AT_LEAST, math.ceil(self.run.rate)) if self.run.rate else _STRIDE_FLAT_OUT
             through = min(self.run.book.total, last + stride)
-            entry = ledger.Sent(at=self.run.at(), client=self.name, fence=self.fence, through=through)
+            entry = ledger.SentEntry(at=self.run.at(), client=self.name, fence=self.fence, through=through)
             self.run.enter(entry)
             self.through = through
         return self.run.ledger.writable

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from services.contract.scalars import digest, digest_text
 from services.contract.wire import MAX_FRAME
-from services.server.feed.generator import Feed
-from services.server.feed.schedule import Schedule, Stretch
+from services.server.feed.generator import FeedGenerator
+from services.server.feed.schedule import RateSegment, Schedule
 
 STEP = 768
 """A client that lags gets batches that end at multiples of this, so that others who lag share them."""
@@ -17,7 +17,7 @@ MAX_BODY = MAX_FRAME - 1024
 _KEPT = 64
 
 
-class Batch(NamedTuple):
+class EncodedBatch(NamedTuple):
     """Records ``first`` to ``last``: their lines, and the digest of these."""
 
     first: int
@@ -28,15 +28,15 @@ class Batch(NamedTuple):
     crc: str
 
 
-class Batches:
+class BatchCache:
     """Makes batches of one feed, and keeps the latest for the next client."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: FeedGenerator) -> None:
         self._feed = feed
         self._kept: OrderedDict[tuple[int, int], tuple[int, bytes, str]] = OrderedDict()
-        self._latest: tuple[tuple[int, int, Stretch], Batch] | None = None
+        self._latest: tuple[tuple[int, int, RateSegment], EncodedBatch] | None = None
 
-    def batch(self, first: int, head: int, schedule: Schedule) -> Batch:
+    def batch(self, first: int, head: int, schedule: Schedule) -> EncodedBatch:
         """Return the batch that begins at ``first``.
 
         It ends at ``head``, or before: at a multiple of `STEP`, at a change of pace, or where the frame is full.
@@ -47,12 +47,12 @@ class Batches:
             self._latest = asked, self._made(first, head, schedule)
         return self._latest[1]
 
-    def _made(self, first: int, head: int, schedule: Schedule) -> Batch:
+    def _made(self, first: int, head: int, schedule: Schedule) -> EncodedBatch:
         stretch, stretch_last = schedule.stretch_of(first)
         last = min(head, stretch_last, ((first - 1) // STEP + 1) * STEP)
         last, body, crc = self._encoded(first, last)
         rate = stretch.rate or 0
-        return Batch(first, last, schedule.due_us(first) if rate else None, rate, body, crc)
+        return EncodedBatch(first, last, schedule.due_us(first) if rate else None, rate, body, crc)
 
     def _encoded(self, first: int, last: int) -> tuple[int, bytes, str]:
         key = (first, last)

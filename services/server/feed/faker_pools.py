@@ -34,7 +34,7 @@ Provider = Callable[..., Any]
 Providers = Mapping[str, Provider]
 
 
-class Unusable(Exception):
+class UnusableField(Exception):
     """A field cannot be drawn; the text says which, and why."""
 
 
@@ -49,7 +49,7 @@ def check(schema: Schema, locale: str) -> None:
     for field in (field for group in schema.groups for field in group):
         try:
             _try(field, fake, providers)
-        except Unusable as why:
+        except UnusableField as why:
             problems.append(str(why))
     if problems:
         raise BadSchema(schema.source, problems)
@@ -68,7 +68,7 @@ def fill(schema: Schema, locale: str, seed: int) -> list[list[bytes]]:
     try:
         methods = [[(field, _method(field, fake, providers)) for field in group] for group in schema.groups]
         return [[_piece(group) for _ in range(POOL)] for group in methods]
-    except Unusable as why:
+    except UnusableField as why:
         raise BadSchema(schema.source, [str(why)]) from why
 
 
@@ -87,7 +87,9 @@ def _method(field: Field, fake: Faker, providers: Providers) -> Provider:
         return method
     near = difflib.get_close_matches(field.provider, providers, n=1)
     asked = f"; did you mean {near[0]}?" if near else ""
-    raise Unusable(f"field {field.name}: Faker has no provider {field.provider!r} in locale {fake.locales[0]}{asked}")
+    raise UnusableField(
+        f"field {field.name}: Faker has no provider {field.provider!r} in locale {fake.locales[0]}{asked}"
+    )
 
 
 def _piece(group: Iterable[tuple[Field, Provider]]) -> bytes:
@@ -100,7 +102,7 @@ def _value(field: Field, method: Provider) -> Any:
         return _plain(method(**field.arguments))
     except _FAULTS as problem:
         said = " ".join(str(problem).split()) or type(problem).__name__
-        raise Unusable(f"field {field.name}: {field.provider} says: {said}") from problem
+        raise UnusableField(f"field {field.name}: {field.provider} says: {said}") from problem
 
 
 def _plain(value: Any) -> Any:
@@ -126,14 +128,18 @@ def _try(field: Field, fake: Faker, providers: Providers) -> None:
             fake.seed_instance(0)
             drawn.append([_encode(_value(field, method)) for _ in range(_SAMPLES)])
     if watch.asked:
-        raise Unusable(
+        raise UnusableField(
             f"field {field.name}: {field.provider} goes by today's date, so the same settings would give other records "
             "tomorrow; give it a beginning and an end, as in date_between with start_date and end_date"
         )
     if drawn[0] != drawn[1]:
-        raise Unusable(f"field {field.name}: {field.provider} does not give the same values again for the same seed")
+        raise UnusableField(
+            f"field {field.name}: {field.provider} does not give the same values again for the same seed"
+        )
     if (size := max(map(len, drawn[0]))) > MAX_RECORD:
-        raise Unusable(f"field {field.name}: {field.provider} gives {size} bytes; a record has at most {MAX_RECORD}")
+        raise UnusableField(
+            f"field {field.name}: {field.provider} gives {size} bytes; a record has at most {MAX_RECORD}"
+        )
 
 
 def _bind(field: Field, method: Provider) -> None:
@@ -144,7 +150,7 @@ def _bind(field: Field, method: Provider) -> None:
         if name not in parameters:
             near = difflib.get_close_matches(name, parameters, n=1)
             asked = f"did you mean {near[0]}?" if near else f"it takes {', '.join(parameters) or 'nothing'}"
-            raise Unusable(f"field {field.name}: {field.provider} does not take {name!r}; {asked}")
+            raise UnusableField(f"field {field.name}: {field.provider} does not take {name!r}; {asked}")
 
 
 class _Watch:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import faker
 
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span, digest, digest_text
 from services.contract.wire import MAX_RECORD
 from services.server.feed.faker_pools import POOL, fill
@@ -38,7 +38,7 @@ _LAST_DIGITS = [b"%03d," % number for number in range(1000)] * 3
 _PAD, _PADS_KEPT = b',"%s":"%%b"}\n' % PAD.encode(), 256
 
 
-class Chunk(NamedTuple):
+class RecordChunk(NamedTuple):
     """1,024 records as lines, and where each begins (and the last one ends)."""
 
     lines: bytes
@@ -49,7 +49,7 @@ class RecordTooBig(BadSchema):
     """A schema can make a record above what a frame carries, or above the size it is to be padded to."""
 
 
-class Feed:
+class FeedGenerator:
     """The records of one schema, locale and seed. ``identity`` is equal exactly when all records are.
 
     Raises:
@@ -81,7 +81,7 @@ class Feed:
     def digest(self, first: int, last: int, missing: Iterable[Span] = ()) -> str:
         """Return the digest of the records ``first`` to ``last`` inclusive without those ``missing``."""
         value = 0
-        for begin, end in Ranges([(first, last)]) - Ranges(missing):
+        for begin, end in RangeSet([(first, last)]) - RangeSet(missing):
             for piece in self._pieces(begin, end):
                 value = digest(piece, value)
         return digest_text(value)
@@ -94,7 +94,7 @@ class Feed:
             pieces.append(memoryview(chunk.lines)[chunk.offsets[begin] : chunk.offsets[end]])
         return pieces
 
-    def _make_chunk(self, number: int) -> Chunk:
+    def _make_chunk(self, number: int) -> RecordChunk:
         seed = hashlib.sha256(f"{self.schema}/{self.locale}/{self.seed}/{number}".encode()).digest()
         dice = random.Random(int.from_bytes(seed, "big"))
         # Half of what the server does is this: every step is one call of the interpreter for all records.
@@ -102,7 +102,7 @@ class Feed:
         lines = list(map(b"".join, zip(*_ids(number * CHUNK + 1), *columns, strict=True)))
         if self._size is not None:
             lines = list(map(add, lines, map(self._pad, map(len, lines))))
-        return Chunk(b"".join(lines), array("I", accumulate(map(len, lines), initial=0)))
+        return RecordChunk(b"".join(lines), array("I", accumulate(map(len, lines), initial=0)))
 
     def _make_pad(self, length: int) -> bytes:
         """Return what a line of so many bytes lacks to be a record of the size that is asked for."""

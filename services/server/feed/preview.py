@@ -13,7 +13,7 @@ import msgspec
 
 from services.runtime import cli
 from services.runtime.settings import BY_NAME
-from services.server.feed.generator import CHUNK, FAKER_VERSION, Feed
+from services.server.feed.generator import CHUNK, FAKER_VERSION, FeedGenerator
 from services.server.settings import ServerSettings
 
 PROGRAM = "python -m services.server"
@@ -81,7 +81,7 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """
     given = {name.upper(): getattr(chosen, name) for name in ("schema", "locale", "seed")}
     settings = ServerSettings.read({**environment, **{name: said for name, said in given.items() if said is not None}})
-    feed = Feed(settings.schema, settings.locale, settings.seed)
+    feed = FeedGenerator(settings.schema, settings.locale, settings.seed)
     records = feed.records(1, chosen.count) if chosen.count else []
     sizes, speed = sizes_of([len(record) for record in feed.records(1, SAMPLE)]), speed_of(feed)
     sys.stdout.write((as_json if chosen.json else as_text)(feed, records, sizes, speed))
@@ -106,7 +106,9 @@ def _width(spread: int) -> int:
     return next(width for width in widths if width * (MOST_BARS - 1) >= spread)
 
 
-def speed_of(feed: Feed, seconds: float = MEASURE_SECONDS, clock: Callable[[], float] = time.process_time) -> Speed:
+def speed_of(
+    feed: FeedGenerator, seconds: float = MEASURE_SECONDS, clock: Callable[[], float] = time.process_time
+) -> Speed:
     """Make records that nobody has asked for yet, for about so long; ``clock`` is of seconds."""
     made, size, number, began = 0, 0, SAMPLE // CHUNK, clock()
     while (took := clock() - began) < seconds:
@@ -115,7 +117,7 @@ def speed_of(feed: Feed, seconds: float = MEASURE_SECONDS, clock: Callable[[], f
     return Speed(made / took, size / took)
 
 
-def as_json(feed: Feed, records: Sequence[bytes], sizes: Sizes, speed: Speed) -> str:
+def as_json(feed: FeedGenerator, records: Sequence[bytes], sizes: Sizes, speed: Speed) -> str:
     """Return one JSON object and a newline."""
     content: dict[str, Any] = {
         "feed": feed.identity,
@@ -130,7 +132,7 @@ def as_json(feed: Feed, records: Sequence[bytes], sizes: Sizes, speed: Speed) ->
     return msgspec.json.encode(content).decode() + "\n"
 
 
-def as_text(feed: Feed, records: Sequence[bytes], sizes: Sizes, speed: Speed) -> str:
+def as_text(feed: FeedGenerator, records: Sequence[bytes], sizes: Sizes, speed: Speed) -> str:
     """Return what a person reads."""
     shown = [text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + "…" for text in map(bytes.decode, records)]
     figures = f"min {sizes.min:,}   p50 {sizes.p50:,}   p99 {sizes.p99:,}   max {sizes.max:,} bytes"

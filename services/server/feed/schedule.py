@@ -14,7 +14,7 @@ from services.contract.wire import due_us
 from services.runtime.rate_plan import Plan, Stage
 
 
-class Stretch(NamedTuple):
+class RateSegment(NamedTuple):
     """From ``first`` on, records are due from ``due_us`` on at ``rate`` per second; None is a pause."""
 
     first: int
@@ -27,9 +27,9 @@ class Schedule:
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.stretches: list[Stretch] = []
+        self.stretches: list[RateSegment] = []
 
-    def enter(self, stretch: Stretch) -> None:
+    def enter(self, stretch: RateSegment) -> None:
         """Begin a new stretch; of equal ``first`` the last one entered counts."""
         while self.stretches and self.stretches[-1].first >= stretch.first:
             self.stretches.pop()
@@ -67,7 +67,7 @@ class Schedule:
             head += 1
         return min(head, self.total)
 
-    def stretch_of(self, seq: int) -> tuple[Stretch, int]:
+    def stretch_of(self, seq: int) -> tuple[RateSegment, int]:
         """Return the stretch of a seq, and the last seq of that stretch.
 
         Raises:
@@ -87,7 +87,7 @@ class Schedule:
         return None if stretch.rate is None else due_us(stretch.due_us, seq - stretch.first, stretch.rate)
 
 
-class Turn(NamedTuple):
+class NextStage(NamedTuple):
     """What comes next of a plan: the stage with this number (the first is 1), at this time."""
 
     number: int
@@ -95,7 +95,7 @@ class Turn(NamedTuple):
     at_us: int
 
 
-class Progress:
+class PlanProgress:
     """Where in its plan a run is. A pause that nobody planned shifts what is left; a rate that somebody set ends it."""
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class Progress:
         self._spent_us = 0
         self._since_us: int | None = None
 
-    def apply(self, entry: ledger.Pace) -> None:
+    def apply(self, entry: ledger.PaceEntry) -> None:
         """Take in a line of the ledger."""
         if self._since_us is not None:
             self._spent_us += entry.due_us - self._since_us
@@ -125,13 +125,13 @@ class Progress:
         """Whether the clock of the plan runs, be it through a pause that is planned."""
         return self._since_us is not None
 
-    def next_of(self, plan: Plan) -> Turn | None:
+    def next_of(self, plan: Plan) -> NextStage | None:
         """Return what comes after the stage that is on; None when nothing does, or its clock stands."""
         if self._number is None or self._since_us is None or self._number >= len(plan.stages):
             return None
         us = plan.stages[self._number - 1].us
         left_us = max((us or 0) - self._spent_us, 0)
-        return Turn(self._number + 1, plan.stages[self._number], self._since_us + left_us)
+        return NextStage(self._number + 1, plan.stages[self._number], self._since_us + left_us)
 
     def resumed(self, plan: Plan) -> tuple[int, Stage] | None:
         """Return with which stage a paused run goes on: the interrupted one, or the one after a pause that was planned.

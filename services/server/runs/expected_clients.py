@@ -18,7 +18,7 @@ KNOWN_SECONDS = 5.0
 """So long an answer of the name server counts when later ones do not come."""
 
 
-class Expected:
+class ExpectedClients:
     """What is known of the number of clients. Times are monotonic seconds.
 
     Args:

@@ -17,7 +17,7 @@ from services.contract.histogram import Histogram
 from services.contract.jsonl import FIRST
 from services.contract.scalars import MAX_INTEGER, utc_us
 from services.runtime.files import LineFile, make_folder
-from services.runtime.regular_files import InTheWay, Line, lines, open_regular
+from services.runtime.regular_files import FileLine, NotARegularFile, lines, open_regular
 
 log = logging.getLogger(__name__)
 
@@ -187,11 +187,11 @@ def _timed(path: Path) -> Iterator[tuple[str, ledger.Entry | None]]:
         log.warning("ledger lines passed over", extra={"path": str(path), "lines": passed_over, "why": why})
 
 
-def _lines(path: Path) -> Iterator[Line]:
+def _lines(path: Path) -> Iterator[FileLine]:
     """Yield the lines of a file that is not held open between pieces: a run may have more ledgers than descriptors."""
     at, more = 0, True
     while more:
-        piece, began, more = list[Line](), at, False
+        piece, began, more = list[FileLine](), at, False
         try:
             with open_regular(path) as file:
                 file.seek(at)
@@ -200,7 +200,7 @@ def _lines(path: Path) -> Iterator[Line]:
                     at = line.at + line.size
                     if more := at - began >= _PIECE:
                         break
-        except InTheWay as problem:
+        except NotARegularFile as problem:
             log.warning("not a ledger", extra={"path": str(path), "why": str(problem)})
         yield from piece
 

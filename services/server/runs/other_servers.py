@@ -23,7 +23,7 @@ from services.contract.scalars import run_order, utc_us
 from services.runtime.errors import AnotherServer
 from services.runtime.files import run_folders
 from services.server.runs import process_identity
-from services.server.runs.process_identity import Process
+from services.server.runs.process_identity import ProcessIdentity
 
 WATCH_SECONDS = 6.0
 """A ledger that has not changed for so long belongs to no live server: three times the interval of the touches."""
@@ -36,21 +36,21 @@ _MOST_EMPTY = 10
 _HEAD_BYTES = 16 * 1024
 _TAIL_BYTES = 64 * 1024
 
-Mark = tuple[int, int]
+FileMark = tuple[int, int]
 """When a file was last changed, in ns by the clock of its file system, and its size in bytes."""
 
 
-class Stopped(Exception):
+class StoppedWhileWatching(Exception):
     """The process was asked to stop while it watched."""
 
 
-class Look(NamedTuple):
+class FolderLook(NamedTuple):
     """What was seen at one moment: the newest run, empty when there is none, and its ledgers by name."""
 
     run: str
-    ledgers: Mapping[str, Mark]
+    ledgers: Mapping[str, FileMark]
 
-    def has_changed_since(self, before: Look) -> bool:
+    def has_changed_since(self, before: FolderLook) -> bool:
         """Tell whether there is a ledger now that was not there before, or was changed."""
         if run_order(self.run) < run_order(before.run):
             # The newest run was removed meanwhile.
@@ -72,12 +72,12 @@ def newest_run(root: Path) -> str:
     return next(iter(_runs(root)), "")
 
 
-def look(root: Path) -> Look:
+def look(root: Path) -> FolderLook:
     """Look at the ledgers of the newest run that has any: a server that opens a run makes its folder first."""
     for run in _runs(root)[:_MOST_EMPTY]:
         if ledgers := _ledgers(root / run):
-            return Look(run, ledgers)
-    return Look("", {})
+            return FolderLook(run, ledgers)
+    return FolderLook("", {})
 
 
 def _runs(root: Path) -> list[str]:
@@ -88,8 +88,8 @@ def _runs(root: Path) -> list[str]:
         return []
 
 
-def _ledgers(folder: Path) -> dict[str, Mark]:
-    found: dict[str, Mark] = {}
+def _ledgers(folder: Path) -> dict[str, FileMark]:
+    found: dict[str, FileMark] = {}
     for path in folder.glob("*.jsonl"):
         with contextlib.suppress(OSError):
             status = path.stat()
@@ -98,7 +98,7 @@ def _ledgers(folder: Path) -> dict[str, Mark]:
     return found
 
 
-def watch(root: Path, stopped: Callable[[], bool] = lambda: False) -> Look:
+def watch(root: Path, stopped: Callable[[], bool] = lambda: False) -> FolderLook:
     """Make sure that no other server plays here; return what was seen. Takes up to `WATCH_SECONDS`, mostly no time.
 
     Args:
@@ -114,7 +114,7 @@ def watch(root: Path, stopped: Callable[[], bool] = lambda: False) -> Look:
     until = time.monotonic() + WATCH_SECONDS
     while suspects := [name for name in suspects if not _is_over(root / seen.run / name, reader)]:
         if stopped():
-            raise Stopped
+            raise StoppedWhileWatching
         time.sleep(LOOK_SECONDS)
         now = look(root)
         if now.has_changed_since(seen):
@@ -159,7 +159,7 @@ def _file_system_ns(root: Path) -> int | None:
         return None
 
 
-def _not_continued(folder: Path, seen: Look, names: Sequence[str]) -> list[str]:
+def _not_continued(folder: Path, seen: FolderLook, names: Sequence[str]) -> list[str]:
     """Return the ledgers of these that were touched after every other one was opened.
 
     The server that opened a later one has watched an earlier one, and found that its server was gone.
@@ -177,12 +177,12 @@ def _opened_us(path: Path) -> int:
     try:
         with path.open("rb") as file:
             first = _entry(file.readline(_HEAD_BYTES))
-        return utc_us(first.at) if isinstance(first, ledger.Open) else 0
+        return utc_us(first.at) if isinstance(first, ledger.OpenEntry) else 0
     except (OSError, ValueError, OverflowError):
         return 0
 
 
-def _is_over(path: Path, reader: Process | None) -> bool:
+def _is_over(path: Path, reader: ProcessIdentity | None) -> bool:
     """Tell whether a ledger's writer is this process, has ended, or was stopping when it wrote last."""
     try:
         with path.open("rb") as file:
@@ -192,7 +192,7 @@ def _is_over(path: Path, reader: Process | None) -> bool:
             lines = file.read(_TAIL_BYTES).splitlines(keepends=True)
     except OSError:
         return False
-    writer = process_identity.parsed(first.process) if isinstance(first, ledger.Open) else None
+    writer = process_identity.parsed(first.process) if isinstance(first, ledger.OpenEntry) else None
     if writer is not None and writer == reader:
         return True
     return _is_stopping(lines) or process_identity.is_gone(writer, reader)
@@ -205,9 +205,9 @@ def _is_stopping(lines: Sequence[bytes]) -> bool:
     """
     for line in reversed(lines):
         entry = _entry(line)
-        if isinstance(entry, ledger.Leave) and entry.cause == "draining":
+        if isinstance(entry, ledger.LeaveEntry) and entry.cause == "draining":
             return True
-        if isinstance(entry, ledger.Subscribe | ledger.Sent | ledger.Open | ledger.End):
+        if isinstance(entry, ledger.SubscribeEntry | ledger.SentEntry | ledger.OpenEntry | ledger.EndEntry):
             return False
     return False
 

@@ -23,7 +23,7 @@ _ENDED_STATES = "ZXx"
 """A process that has ended and that its parent has not waited for still has a folder in ``/proc``."""
 
 
-class Process(NamedTuple):
+class ProcessIdentity(NamedTuple):
     """A process of some host."""
 
     boot: str
@@ -36,7 +36,7 @@ class Process(NamedTuple):
         return f"{self.boot} {self.host} {self.namespace} {self.pid} {self.start}"
 
 
-def own() -> Process | None:
+def own() -> ProcessIdentity | None:
     """Return this process, None where the system does not tell (no Linux ``/proc``)."""
     pid = os.getpid()
     start = start_of(pid)
@@ -45,18 +45,18 @@ def own() -> Process | None:
     except OSError:
         return None
     host = re.sub(r"\s", "-", socket.gethostname()) or "-"
-    return None if start is None else Process(boot_id(), host, namespace, pid, start)
+    return None if start is None else ProcessIdentity(boot_id(), host, namespace, pid, start)
 
 
-def parsed(text: str | None) -> Process | None:
+def parsed(text: str | None) -> ProcessIdentity | None:
     """Return the process of a ledger's first line, None when it names none or is not understood."""
     parts = (text or "").split(" ")
-    if len(parts) != len(Process._fields) or not re.fullmatch(r"[0-9]{1,10}", parts[3]):
+    if len(parts) != len(ProcessIdentity._fields) or not re.fullmatch(r"[0-9]{1,10}", parts[3]):
         return None
-    return Process(parts[0], parts[1], parts[2], int(parts[3]), parts[4])
+    return ProcessIdentity(parts[0], parts[1], parts[2], int(parts[3]), parts[4])
 
 
-def is_gone(writer: Process | None, reader: Process | None) -> bool:
+def is_gone(writer: ProcessIdentity | None, reader: ProcessIdentity | None) -> bool:
     """Tell whether it is proven that a ledger's writer has ended; False when nothing is known.
 
     Args:
@@ -71,7 +71,7 @@ def is_gone(writer: Process | None, reader: Process | None) -> bool:
     return not _runs(writer)
 
 
-def _runs(writer: Process) -> bool:
+def _runs(writer: ProcessIdentity) -> bool:
     start = start_of(writer.pid)
     if start is not None:
         return start == writer.start

@@ -10,10 +10,10 @@ from services.contract import ledger, wire
 from services.contract.histogram import Histogram
 from services.contract.scalars import utc_text
 from services.runtime.clock import Clock
-from services.runtime.saturation import Window
-from services.server.feed.generator import Feed
+from services.runtime.saturation import SaturationWindow
+from services.server.feed.generator import FeedGenerator
 from services.server.runs.ledger_writer import LedgerWriter, Then
-from services.server.runs.run_state import RunBook
+from services.server.runs.run_state import RecordedRun
 from services.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
@@ -28,12 +28,12 @@ class Run:
     def __init__(
         self,
         name: str,
-        feed: Feed,
-        book: RunBook,
+        feed: FeedGenerator,
+        book: RecordedRun,
         writer: LedgerWriter,
         settings: ServerSettings,
         clock: Clock,
-        strain: Window,
+        strain: SaturationWindow,
         *,
         boot: str,
     ) -> None:
@@ -110,14 +110,14 @@ class Run:
             self.on_change()
 
     def _enter_pace(self, first: int, due_us: int, rate: float | None, stage: int | None) -> None:
-        self.enter(ledger.Pace(at=self.at(), first=first, due_us=due_us, rate=rate, stage=stage))
+        self.enter(ledger.PaceEntry(at=self.at(), first=first, due_us=due_us, rate=rate, stage=stage))
         log.info("pace", extra={"run": self.name, "first": first, "rate": rate})
 
     def finish(self, reason: ledger.EndReason) -> None:
         """End the run, with how late this server was, and how strained."""
         total = self.book.total
         measured = bool(self.rate) and self.lateness.count > 0
-        entry = ledger.End(
+        entry = ledger.EndEntry(
             at=self.at(),
             last=total,
             count=total,

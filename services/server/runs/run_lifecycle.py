@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.contract import ledger
-from services.server.runs.expected_clients import Expected
+from services.server.runs.expected_clients import ExpectedClients
 from services.server.runs.run import Run
 
 JOIN_QUIET_SECONDS = 1.0
@@ -20,11 +20,11 @@ RETURN_SECONDS = 1.0
 """How long a paused run waits, when its server is back, for its clients to be back too."""
 
 
-class Lifecycle:
+class RunLifecycle:
     """Moves one run through its states. Times are monotonic seconds unless they end in ``_us``."""
 
-    def __init__(self, run: Run, now: float, expected: Expected | None = None) -> None:
-        self.run, self._number = run, expected or Expected()
+    def __init__(self, run: Run, now: float, expected: ExpectedClients | None = None) -> None:
+        self.run, self._number = run, expected or ExpectedClients()
         self._fence, self._joined, self._enough_since = run.book.fence, now, None if run.book.fence == 0 else now
         self._began = now
         self._progress, self._progressed = (0, 0), now
@@ -44,7 +44,7 @@ class Lifecycle:
         if book.state == "waiting" and self._all_here(now, connected):
             if self._is_number_known(now):
                 number = self._number
-                self.run.enter(ledger.Expect(at=self.run.at(), clients=number.clients, source=number.source))
+                self.run.enter(ledger.ExpectEntry(at=self.run.at(), clients=number.clients, source=number.source))
             self.run.start()
         elif self._resume and book.halted and not book.held:
             if self._expected <= connected or now - self._began > RETURN_SECONDS:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from services.contract import ledger
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 from services.contract.scalars import MAX_INTEGER
 from services.contract.wire import State
-from services.server.feed.schedule import Progress, Schedule, Stretch
+from services.server.feed.schedule import PlanProgress, RateSegment, Schedule
 
 MOST_FORMER = 16
 """How many processes that had a name before are remembered."""
@@ -17,7 +17,7 @@ _MOST_INSTANCE = 64
 
 
 @dataclass(slots=True)
-class ClientBook:
+class RecordedClient:
     """What the ledger says of one client."""
 
     fence: int = 0
@@ -27,7 +27,7 @@ class ClientBook:
     """The last processes that had the name before: another took it over, so none of them has it again."""
     sent: int = 0
     receipted: int = 0
-    receipts: dict[int, Ranges] = field(default_factory=dict)
+    receipts: dict[int, RangeSet] = field(default_factory=dict)
     entered: int = 0
     """How many receipts the ledger holds."""
     mismatched: set[tuple[int, int]] = field(default_factory=set)
@@ -42,25 +42,25 @@ class ClientBook:
         """Tell whether the ledger holds the receipt of this block."""
         return session in self.receipts and block in self.receipts[session]
 
-    def enter_receipt(self, entry: ledger.Receipt) -> None:
+    def enter_receipt(self, entry: ledger.ReceiptEntry) -> None:
         """Take in a receipt; one that was there already changes nothing."""
         self.receipted = max(self.receipted, entry.last)
-        self.receipts.setdefault(entry.session, Ranges()).add(entry.block, entry.block)
+        self.receipts.setdefault(entry.session, RangeSet()).add(entry.block, entry.block)
         self.entered += 1
         if not entry.match:
             self.mismatched.add((entry.session, entry.block))
 
 
-class RunBook:
+class RecordedRun:
     """One run: its schedule, its clients (observers stand outside), and how it ended."""
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.schedule = Schedule(total)
-        self.progress = Progress()
-        self.clients: dict[str, ClientBook] = {}
+        self.progress = PlanProgress()
+        self.clients: dict[str, RecordedClient] = {}
         self.fence = 0
-        self.end: ledger.End | None = None
+        self.end: ledger.EndEntry | None = None
         self.rate: float | None = None
         """Records per second, as last set; it stays through a pause. None while nobody has set it."""
         self.held = False
@@ -90,45 +90,45 @@ class RunBook:
     def apply(self, entry: ledger.Entry) -> None:
         """Take in one line of the ledger."""
         match entry:
-            case ledger.Pace():
+            case ledger.PaceEntry():
                 self._pace(entry)
-            case ledger.Subscribe():
+            case ledger.SubscribeEntry():
                 self._subscribe(entry)
-            case ledger.Sent():
-                client = self.clients.setdefault(entry.client, ClientBook())
+            case ledger.SentEntry():
+                client = self.clients.setdefault(entry.client, RecordedClient())
                 client.sent = max(client.sent, entry.through)
-            case ledger.Receipt():
-                self.clients.setdefault(entry.client, ClientBook()).enter_receipt(entry)
-            case ledger.Leave() if entry.client in self.clients:
+            case ledger.ReceiptEntry():
+                self.clients.setdefault(entry.client, RecordedClient()).enter_receipt(entry)
+            case ledger.LeaveEntry() if entry.client in self.clients:
                 client = self.clients[entry.client]
                 if entry.fence == client.fence:
                     client.left = entry.cause
-            case ledger.Control():
+            case ledger.ControlEntry():
                 self._control(entry)
-            case ledger.End():
+            case ledger.EndEntry():
                 self.end = entry
-            case ledger.Late():
+            case ledger.LateEntry():
                 self.late.add(entry.client)
             case _:
                 pass
 
-    def _pace(self, entry: ledger.Pace) -> None:
-        self.schedule.enter(Stretch(entry.first, entry.due_us, entry.rate))
+    def _pace(self, entry: ledger.PaceEntry) -> None:
+        self.schedule.enter(RateSegment(entry.first, entry.due_us, entry.rate))
         self.progress.apply(entry)
         self.rate = self.rate if entry.rate is None else entry.rate
 
-    def _control(self, entry: ledger.Control) -> None:
+    def _control(self, entry: ledger.ControlEntry) -> None:
         if entry.wish in ("pause", "resume"):
             self.held = entry.wish == "pause"
         elif entry.wish == "rate":
             self.rate = entry.value
             self.progress.end()
 
-    def _subscribe(self, entry: ledger.Subscribe) -> None:
+    def _subscribe(self, entry: ledger.SubscribeEntry) -> None:
         self.fence = max(self.fence, entry.fence)
         if entry.observe:
             return
-        client = self.clients.setdefault(entry.client, ClientBook())
+        client = self.clients.setdefault(entry.client, RecordedClient())
         # A longer one was never granted by a server that knows this bound, so nothing will be compared with it.
         instance = entry.instance if len(entry.instance) <= _MOST_INSTANCE else ""
         if entry.fence < client.fence:

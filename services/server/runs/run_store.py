@@ -10,22 +10,22 @@ from pathlib import Path
 from services.contract import ledger
 from services.contract.scalars import utc_text, utc_us
 from services.runtime.clock import STEP_NS, Clock
-from services.runtime.saturation import Strain
+from services.runtime.saturation import SaturationMonitor
 from services.runtime.version import SOFTWARE
 from services.server.feed.faker_pools import POOL
-from services.server.feed.generator import FAKER_VERSION, Feed
+from services.server.feed.generator import FAKER_VERSION, FeedGenerator
 from services.server.runs import other_servers, process_identity
 from services.server.runs.ledger_writer import LedgerWriter, entries, last_alive_us
-from services.server.runs.other_servers import Look
+from services.server.runs.other_servers import FolderLook
 from services.server.runs.run import Run
-from services.server.runs.run_state import RunBook
+from services.server.runs.run_state import RecordedRun
 from services.server.settings import ServerSettings
 
 _UNREADABLE = "a line of its ledger is whole and cannot be understood"
 _UNPLAYABLE = "its ledger holds a schedule that cannot be played"
 
 
-class Past:
+class PastRun:
     """The fold over a run's ledger, line by line.
 
     Attributes:
@@ -36,15 +36,15 @@ class Past:
 
     def __init__(self, entries: Iterable[ledger.Entry | None]) -> None:
         """Take in the lines in the order of their times; None stands for one that cannot be understood."""
-        self.opening: ledger.Open | None = None
-        self.book = RunBook(1)
+        self.opening: ledger.OpenEntry | None = None
+        self.book = RecordedRun(1)
         self._readable, last = True, ""
         for entry in entries:
             if entry is None:
                 self._readable = False
                 continue
             last = max(last, entry.at)
-            if isinstance(entry, ledger.Open) and self.opening is None:
+            if isinstance(entry, ledger.OpenEntry) and self.opening is None:
                 self.opening = entry
                 self.book.total = self.book.schedule.total = entry.total
             self.book.apply(entry)
@@ -66,16 +66,16 @@ class Past:
 log = logging.getLogger(__name__)
 
 
-class Runs:
+class RunStore:
     """Opens runs in a ledger folder, or continues the one that was interrupted."""
 
     def __init__(
         self,
         root: Path,
-        feed: Feed,
+        feed: FeedGenerator,
         settings: ServerSettings,
         clock: Clock,
-        strain: Strain,
+        strain: SaturationMonitor,
         *,
         boot: str,
         instance: str,
@@ -84,7 +84,7 @@ class Runs:
         self.boot, self.instance = boot, instance
         self._process = process_identity.own()
 
-    def begin(self, seen: Look | None = None) -> Run:
+    def begin(self, seen: FolderLook | None = None) -> Run:
         """Continue the newest run when it was interrupted and can be continued; otherwise open a new one.
 
         Args:
@@ -104,7 +104,7 @@ class Runs:
 
     def _begin(self) -> Run:
         if newest := other_servers.newest_run(self.root):
-            past = Past(entries(self.root / newest))
+            past = PastRun(entries(self.root / newest))
             self._never_back(past.last_us)
             if past.opening is not None and not past.ended:
                 outage_us = self.clock.now_us() - last_alive_us(self.root / newest)
@@ -140,7 +140,7 @@ class Runs:
                 number += 1
                 name = f"{stem}-{number}"
         try:
-            run = self._run(name, RunBook(self.settings.records))
+            run = self._run(name, RecordedRun(self.settings.records))
         except OSError:
             # A folder without a ledger would be taken for a run that lost it.
             with contextlib.suppress(OSError):
@@ -149,16 +149,16 @@ class Runs:
         log.info("run opened", extra={"run": name, "total": self.settings.records, "rate": run.rate})
         return run
 
-    def _same(self, opening: ledger.Open) -> bool:
+    def _same(self, opening: ledger.OpenEntry) -> bool:
         plan = self.settings.rate
         wanted = (self.feed.identity, self.settings.records, plan.rate, plan.text)
         return wanted == (opening.feed, opening.total, opening.rate, opening.plan)
 
-    def _run(self, name: str, book: RunBook) -> Run:
+    def _run(self, name: str, book: RecordedRun) -> Run:
         writer = LedgerWriter(self.root / name / f"{self.instance}.jsonl")
         run = Run(name, self.feed, book, writer, self.settings, self.clock, self.strain.window(), boot=self.boot)
         run.enter(
-            ledger.Open(
+            ledger.OpenEntry(
                 at=run.at(),
                 run=name,
                 instance=self.instance,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from services.client.block_encoder import Conditions, Received
+from services.client.block_encoder import ClientConditions, ReceivedBatch
 from services.client.clock_sync import Estimate
 from services.contract import blocklog, wire
 from services.contract.jsonl import FIRST
@@ -69,28 +69,28 @@ def framed(first: int, count: int) -> bytes:
     return wire.records_head(header) + lines
 
 
-def arrived(*seqs: int, at_ns: int = START_NS) -> Received:
+def arrived(*seqs: int, at_ns: int = START_NS) -> ReceivedBatch:
     """Return consecutive records as they were received."""
     assert list(range(seqs[0], seqs[0] + len(seqs))) == list(seqs)
-    return Received(seqs[0], [record(seq) for seq in seqs], at_ns, [5 + seq for seq in seqs], 3)
+    return ReceivedBatch(seqs[0], [record(seq) for seq in seqs], at_ns, [5 + seq for seq in seqs], 3)
 
 
-def runs_of(seqs: Iterable[int], at_ns: int = START_NS) -> list[Received]:
+def runs_of(seqs: Iterable[int], at_ns: int = START_NS) -> list[ReceivedBatch]:
     """Return records as they were received, those that follow each other together."""
     rows = (list(row) for _, row in groupby(enumerate(seqs), lambda pair: pair[1] - pair[0]))
     return [arrived(*(seq for _, seq in row), at_ns=at_ns) for row in rows]
 
 
-def conditions(logs: Path, **changed: Any) -> Conditions:
+def conditions(logs: Path, **changed: Any) -> ClientConditions:
     """Return the conditions of a client that logs ten messages a block."""
     values = {
         "logs": logs, "block_size": 10, "block_bytes": 2**20, "block_seconds": 5.0, "fsync": "block",
         "instance": "one", "boot": "boot", "host": "host", **changed,
     }  # fmt: skip
-    return Conditions(**values)
+    return ClientConditions(**values)
 
 
-def entries(folder: Path, *, sealed: bool = False) -> list[blocklog.Entry]:
+def entries(folder: Path, *, sealed: bool = False) -> list[blocklog.LogLine]:
     """Return a session's lines in order, after checking digests and chain (and that every file ends well)."""
     prev, found = FIRST, []
     for path in sorted(folder.glob("*.jsonl")):
@@ -100,7 +100,7 @@ def entries(folder: Path, *, sealed: bool = False) -> list[blocklog.Entry]:
             assert prev == checked.prev, f"{path.name}: the chain is broken"
             prev = checked.crc
             found.append(entry)
-        assert not sealed or not lines or isinstance(found[-1], blocklog.End)
+        assert not sealed or not lines or isinstance(found[-1], blocklog.EndLine)
     return found
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from services.client import app
-from services.client.external.subscriber import Listener
+from services.client.external.subscriber import ExternalSubscriber
 from services.client.settings import ClientSettings
 from services.client.subscriber import Subscriber
 from services.runtime.errors import UnwritableFolder
-from services.runtime.saturation import Strain
+from services.runtime.saturation import SaturationMonitor
 
 
 def settings(volumes: Path, **environment: str) -> ClientSettings:
@@ -21,12 +21,16 @@ def settings(volumes: Path, **environment: str) -> ClientSettings:
     return ClientSettings.read({"VOLUMES": str(volumes), "SERVER_URL": "ws://127.0.0.1:1", **environment})
 
 
-@pytest.mark.parametrize(("feed", "kind"), [("streamgauge", Subscriber), ("foreign", Listener)])
-async def test_one_process_may_be_several_clients(tmp_path: Path, feed: str, kind: type[Subscriber | Listener]) -> None:
+@pytest.mark.parametrize(("feed", "kind"), [("streamgauge", Subscriber), ("foreign", ExternalSubscriber)])
+async def test_one_process_may_be_several_clients(
+    tmp_path: Path, feed: str, kind: type[Subscriber | ExternalSubscriber]
+) -> None:
     """Each connection is a client with a name and a block size of its own, of whichever feed; they are one instance."""
     (tmp_path / "logs").mkdir()
     given = settings(tmp_path, CONNECTIONS="3", FEED=feed)
-    made = [it for it in await app.receivers(given, "app-client-2.app_wire", Strain()) if isinstance(it, kind)]
+    made = [
+        it for it in await app.receivers(given, "app-client-2.app_wire", SaturationMonitor()) if isinstance(it, kind)
+    ]
 
     assert [("client-2.1", 100), ("client-2.2", 250), ("client-2.3", 10)] == [
         (it.name, it._conditions.block_size) for it in made

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.block_builder import Cut, Cutter
-from services.client.block_encoder import Received
+from services.client.block_builder import BlockBuilder, BlockCut
+from services.client.block_encoder import ReceivedBatch
 from tests.unit.client.stand import arrived, record, runs_of
 
 SECOND = 1_000_000_000
@@ -15,17 +15,17 @@ SIZE = len(record(1))
 seqs = st.lists(st.integers(1, 300), unique=True, min_size=1, max_size=200)
 
 
-def add(cutter: Cutter[Received], numbers: list[int], now_ns: int) -> list[Cut[Received]]:
+def add(cutter: BlockBuilder[ReceivedBatch], numbers: list[int], now_ns: int) -> list[BlockCut[ReceivedBatch]]:
     """Add records that arrive together."""
     return [cut for part in runs_of(numbers, now_ns) for cut in cutter.add(part)]
 
 
-def numbers_of(cut: Cut[Received]) -> list[int]:
+def numbers_of(cut: BlockCut[ReceivedBatch]) -> list[int]:
     """Return the seqs of a block in the order received."""
     return [seq for part in cut.parts for seq in range(part.first, part.last + 1)]
 
 
-def sizes_of(cut: Cut[Received]) -> list[int]:
+def sizes_of(cut: BlockCut[ReceivedBatch]) -> list[int]:
     """Return the bytes of each of its records."""
     return [len(one) for part in cut.parts for one in part.records]
 
@@ -44,7 +44,7 @@ def arrivals(order: list[int], data: st.DataObject) -> list[tuple[list[int], int
 @given(seqs, st.integers(1, 50), st.integers(20, 500), st.data())
 def test_every_message_is_in_one_block(order: list[int], count: int, most: int, data: st.DataObject) -> None:
     """Whatever arrives, every message is in exactly one block, in the order received, and blocks keep their limits."""
-    cutter, cuts, parts = Cutter[Received](count, most, 5, 0), [], arrivals(order, data)
+    cutter, cuts, parts = BlockBuilder[ReceivedBatch](count, most, 5, 0), [], arrivals(order, data)
     for part, now_ns in parts:
         cuts += add(cutter, part, now_ns)
     cuts += cutter.close("end")
@@ -68,7 +68,7 @@ def test_every_message_is_in_one_block(order: list[int], count: int, most: int, 
 def test_missing_lists_tell_of_every_gap(order: list[int], count: int, before: int) -> None:
     """For ascending messages the missing lists, together, are exactly what did not come."""
     arrived = [seq for seq in sorted(order) if seq > before]
-    cutter = Cutter[Received](count, 2**30, 5, before)
+    cutter = BlockBuilder[ReceivedBatch](count, 2**30, 5, before)
     cuts = add(cutter, arrived, 0) + list(cutter.close("end"))
     missing = [seq for cut in cuts for first, last in cut.missing() for seq in range(first, last + 1)]
 
@@ -78,7 +78,7 @@ def test_missing_lists_tell_of_every_gap(order: list[int], count: int, before: i
 @given(seqs, st.integers(1, 20), st.data())
 def test_missing_is_never_what_is_there(order: list[int], count: int, data: st.DataObject) -> None:
     """Whatever the order, no block calls missing what it holds, and each accounts for its whole range."""
-    cutter, cuts = Cutter[Received](count, 2**30, 5, 0), []
+    cutter, cuts = BlockBuilder[ReceivedBatch](count, 2**30, 5, 0), []
     for part, now_ns in arrivals(order, data):
         cuts += add(cutter, part, now_ns)
     for cut in [*cuts, *cutter.close("end")]:
@@ -89,7 +89,7 @@ def test_missing_is_never_what_is_there(order: list[int], count: int, data: st.D
 
 def test_a_late_message_is_not_a_gap() -> None:
     """A block of records from before the last block has no gap up to them."""
-    cutter = Cutter[Received](2, 2**30, 5, 0)
+    cutter = BlockBuilder[ReceivedBatch](2, 2**30, 5, 0)
     first, late = *add(cutter, [5, 6], 0), *add(cutter, [2, 3], 1)
 
     assert [[(1, 4)], []] == [first.missing(), late.missing()]
@@ -97,7 +97,7 @@ def test_a_late_message_is_not_a_gap() -> None:
 
 def test_a_block_is_closed_by_its_count() -> None:
     """A part that is larger than a block makes several, and opens the next."""
-    cutter = Cutter[Received](10, 2**30, 5, 0)
+    cutter = BlockBuilder[ReceivedBatch](10, 2**30, 5, 0)
     cuts = add(cutter, list(range(1, 36)), 7)
 
     assert [("count", 10)] * 3 == [(cut.closed_by, cut.count) for cut in cuts]
@@ -106,7 +106,7 @@ def test_a_block_is_closed_by_its_count() -> None:
 
 def test_a_block_is_closed_by_its_bytes() -> None:
     """The message that reaches the limit is the last of its block."""
-    cutter = Cutter[Received](1000, 3 * SIZE, 5, 0)
+    cutter = BlockBuilder[ReceivedBatch](1000, 3 * SIZE, 5, 0)
     cuts = add(cutter, [1, 8, 15, 22], 0)
 
     assert [("bytes", [1, 8, 15])] == [(cut.closed_by, numbers_of(cut)) for cut in cuts]
@@ -114,12 +114,12 @@ def test_a_block_is_closed_by_its_bytes() -> None:
 
 def test_a_record_may_be_larger_than_a_block() -> None:
     """A record above the limit is a block of its own."""
-    assert [[1], [2], [3]] == [numbers_of(cut) for cut in add(Cutter[Received](1000, 1, 5, 0), [1, 2, 3], 0)]
+    assert [[1], [2], [3]] == [numbers_of(cut) for cut in add(BlockBuilder[ReceivedBatch](1000, 1, 5, 0), [1, 2, 3], 0)]
 
 
 def test_a_block_is_closed_by_its_age() -> None:
     """What arrives when the time is over begins the next block."""
-    cutter = Cutter[Received](1000, 2**30, 5, 0)
+    cutter = BlockBuilder[ReceivedBatch](1000, 2**30, 5, 0)
     assert [] == add(cutter, [1], 1000)
     assert 5 * SECOND + 1000 == cutter.deadline_ns
     assert [] == add(cutter, [2], 5 * SECOND + 999)
@@ -134,7 +134,7 @@ def test_a_block_is_closed_by_its_age() -> None:
 @pytest.mark.parametrize("numbers", [[], [1]])
 def test_nothing_makes_no_block(numbers: list[int]) -> None:
     """An empty part opens no block, and closing twice makes none."""
-    cutter = Cutter[Received](10, 2**30, 5, 0)
+    cutter = BlockBuilder[ReceivedBatch](10, 2**30, 5, 0)
     add(cutter, numbers, 0)
 
     assert len(numbers) == len(list(cutter.close("end")))
@@ -143,7 +143,7 @@ def test_nothing_makes_no_block(numbers: list[int]) -> None:
 
 def test_blocks_are_numbered_and_know_their_idle_time() -> None:
     """Blocks are numbered from 1, and each but the first knows how long nothing came before it."""
-    cutter = Cutter[Received](1, 2**20, 5, 0)
+    cutter = BlockBuilder[ReceivedBatch](1, 2**20, 5, 0)
     cuts = [cut for seq, at_ns in ((1, 10), (2, 17), (3, 17)) for cut in cutter.add(arrived(seq, at_ns=at_ns))]
 
     assert [(1, 0), (2, 7), (3, 0)] == [(cut.number, cut.idle_ns) for cut in cuts]
@@ -151,7 +151,7 @@ def test_blocks_are_numbered_and_know_their_idle_time() -> None:
 
 def test_an_old_block_is_closed_at_its_time() -> None:
     """Whoever asks closes the open block when its time is over, and not before."""
-    cutter = Cutter[Received](10, 2**20, 5, 0)
+    cutter = BlockBuilder[ReceivedBatch](10, 2**20, 5, 0)
     list(cutter.add(arrived(1, at_ns=0)))
 
     assert [] == list(cutter.close_old(5 * SECOND - 1))

@@ -8,21 +8,21 @@ from pathlib import Path
 import msgspec
 
 from services.client import block_encoder
-from services.client.block_builder import Cut, Cutter
-from services.client.block_encoder import Received
+from services.client.block_builder import BlockBuilder, BlockCut
+from services.client.block_encoder import ReceivedBatch
 from services.client.clock_sync import Estimate
-from services.client.recovery import Tail
+from services.client.recovery import TornTail
 from services.contract import blocklog
 from services.contract.jsonl import FIRST, fields, seal
 from services.contract.scalars import utc_us
 from tests.unit.client.stand import RUN, START_NS, START_US, arrived, conditions, record
 
-PLACE = block_encoder.Place(RUN, "client-1", 3)
+PLACE = block_encoder.SessionKey(RUN, "client-1", 3)
 
 
 def test_a_block_tells_what_was_received() -> None:
     """A block has its cut's range, times and gaps, the counts since the one before, and the clock's estimate."""
-    cutter = Cutter[Received](3, 2**20, 5, 0)
+    cutter = BlockBuilder[ReceivedBatch](3, 2**20, 5, 0)
     list(cutter.add(arrived(2)))
     (cut,) = cutter.add(arrived(4, 5, at_ns=START_NS + 2_500_000))
     block = block_encoder.block(PLACE, replace(cut, number=9, idle_ns=77), (1, 2, [(7, 8)]), Estimate(-5, 6))
@@ -40,9 +40,9 @@ def test_a_block_tells_what_was_received() -> None:
 
 def test_digest_is_in_the_order_of_seq() -> None:
     """The digest of a block does not depend on the order in which its messages came."""
-    cuts: list[Cut[Received]] = []
+    cuts: list[BlockCut[ReceivedBatch]] = []
     for order in ([1, 2, 3], [3, 1, 2]):
-        cutter = Cutter[Received](3, 2**20, 5, 0)
+        cutter = BlockBuilder[ReceivedBatch](3, 2**20, 5, 0)
         for seq in order:
             cuts += cutter.add(arrived(seq))
     digests = {block_encoder.block(PLACE, cut, (0, 0, []), Estimate(0, 0)).digest for cut in cuts}
@@ -52,7 +52,7 @@ def test_digest_is_in_the_order_of_seq() -> None:
 
 def test_messages_stand_in_the_order_received() -> None:
     """A block's line has its messages as they came, each with its times, whatever their seqs."""
-    cutter = Cutter[Received](4, 2**20, 5, 0)
+    cutter = BlockBuilder[ReceivedBatch](4, 2**20, 5, 0)
     list(cutter.add(arrived(7, 8)))
     (cut,) = cutter.add(arrived(3, 4, at_ns=START_NS + 1_000))
     made = block_encoder.block(PLACE, cut, (0, 0, []), Estimate(0, 0))
@@ -69,7 +69,7 @@ def test_messages_stand_in_the_order_received() -> None:
 
 def test_the_first_line_tells_the_conditions(tmp_path: Path) -> None:
     """The first line says whose log it is, where it resumes, how it syncs, and what earlier sessions left."""
-    tails = [Tail(tmp_path / "0001-0001.jsonl", 100, 7)]
+    tails = [TornTail(tmp_path / "0001-0001.jsonl", 100, 7)]
     opening = block_encoder.opening(PLACE, 4, 50, conditions(tmp_path), tails, START_US)
 
     assert (RUN, "client-1", 3, 1, "one", 4, 10, "block", 50, "boot", "host") == (

@@ -54,7 +54,7 @@ def test_a_part_is_what_it_was_of_the_whole(count: int, start: int, length: int)
 
 def test_a_part_of_what_was_late_together_is_late_alike() -> None:
     """The one latency of a batch is that of every part of it."""
-    whole = block_encoder.Received(1, [record(1), record(2), record(3)], START_NS, 9, 4)
+    whole = block_encoder.ReceivedBatch(1, [record(1), record(2), record(3)], START_NS, 9, 4)
 
     assert (2, 3, 9) == (whole.part(1, 3).first, whole.part(1, 3).last, whole.part(1, 3).latencies_ns)
 

@@ -16,16 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.block_builder import Cutter
-from services.client.block_encoder import Place, Received, block, opening
+from services.client.block_builder import BlockBuilder
+from services.client.block_encoder import ReceivedBatch, SessionKey, block, opening
 from services.client.block_log import BlockLog
 from services.client.fence import Superseded
-from services.client.recovery import Tail
+from services.client.recovery import TornTail
 from services.contract import blocklog, external_blocklog
 from services.contract.jsonl import FIRST
 from services.contract.scalars import utc_text
 from services.runtime.files import LineFile
-from services.runtime.saturation import Strain
+from services.runtime.saturation import SaturationMonitor
 from tests.poll import poll_until
 from tests.unit.client.stand import (
     EXACT,
@@ -41,19 +41,19 @@ from tests.unit.client.stand import (
 
 Fsync = Literal["block", "interval", "none"]
 COUNT = 6
-PLACE = Place(RUN, "client-1", 1)
+PLACE = SessionKey(RUN, "client-1", 1)
 
 
 def new_log(folder: Path, fsync: Fsync = "block", torn: int = 0) -> BlockLog[blocklog.BlockHeader]:
     """Return a log whose first file was just claimed."""
-    tails = [Tail(folder / "0000-0001.jsonl", 0, torn)] if torn else []
+    tails = [TornTail(folder / "0000-0001.jsonl", 0, torn)] if torn else []
     first = opening(PLACE, 1, 0, conditions(folder, fsync=fsync), tails, START_US)
-    return BlockLog(LineFile(folder / blocklog.file_name(1, 1)), first, StoppedClock(), Strain().window())
+    return BlockLog(LineFile(folder / blocklog.file_name(1, 1)), first, StoppedClock(), SaturationMonitor().window())
 
 
 def new_blocks(count: int = COUNT) -> Iterator[blocklog.WrittenBlock]:
     """Yield blocks of three messages."""
-    cutter = Cutter[Received](3, 2**20, 5, 0)
+    cutter = BlockBuilder[ReceivedBatch](3, 2**20, 5, 0)
     cuts = cutter.add(arrived(*range(1, 3 * count + 1)))
     for number, cut in enumerate(cuts, 1):
         yield block(PLACE, replace(cut, number=number), (0, 0, []), EXACT)
@@ -88,7 +88,8 @@ def write_all(
 
 
 def end_well(
-    log: BlockLog[blocklog.BlockHeader] | BlockLog[external_blocklog.HeardHeader | external_blocklog.Connection],
+    log: BlockLog[blocklog.BlockHeader]
+    | BlockLog[external_blocklog.ExternalBlockHeader | external_blocklog.ConnectionLine],
 ) -> None:
     """End the log, however often the disk refuses."""
     for _ in range(60):
@@ -154,8 +155,8 @@ def check_refusals(refuses: set[int], fsync: Fsync, segment: int) -> None:
         assert list(range(1, COUNT + 1)) == durable
         assert durable == [it.block for it in blocks(folder)]
         lines = entries(folder)
-        assert "finished" == lines[-1].reason if isinstance(lines[-1], blocklog.End) else None
-        assert [7] == [torn.bytes for it in lines if isinstance(it, blocklog.Open) for torn in it.torn]
+        assert "finished" == lines[-1].reason if isinstance(lines[-1], blocklog.EndLine) else None
+        assert [7] == [torn.bytes for it in lines if isinstance(it, blocklog.OpenLine) for torn in it.torn]
         check_ends(folder)
 
 
@@ -164,7 +165,7 @@ def check_ends(folder: Path) -> None:
     for path in folder.glob("*.jsonl"):
         *before, last = path.read_bytes().splitlines(keepends=True) or [b""]
         entry = external_blocklog.EitherFeed.decode(last)[1] if last else None
-        if isinstance(entry, blocklog.End):
+        if isinstance(entry, blocklog.EndLine):
             counts = [it["count"] for it in map(json.loads, before) if it["kind"] == "block"]
             text = b"".join(before)
             assert (len(counts), sum(counts), len(text), hashlib.sha256(text).hexdigest()) == (
@@ -200,8 +201,8 @@ def test_a_log_is_complete(tmp_path: Path) -> None:
     log.end("finished", 1, 2, [(3, 4)])
     first, *middle, last = entries(tmp_path, sealed=True)
 
-    assert isinstance(first, blocklog.Open)
-    assert isinstance(last, blocklog.End)
+    assert isinstance(first, blocklog.OpenLine)
+    assert isinstance(last, blocklog.EndLine)
     written = [msgspec.json.encode(it) for it in new_blocks()]
     assert written == [msgspec.json.encode(it) for it in middle if isinstance(it, blocklog.Block)]
     assert ("finished", 6, 18, 1, 2, [(3, 4)]) == (
@@ -213,7 +214,7 @@ def test_a_log_is_complete(tmp_path: Path) -> None:
 
 def test_a_log_tells_how_strained_its_client_was(tmp_path: Path) -> None:
     """The last line says how late the process's own timer was in the session's window."""
-    strain = Strain()
+    strain = SaturationMonitor()
     strain.tick(9_000_000_000)
     first = opening(PLACE, 1, 0, conditions(tmp_path), [], START_US)
     log: BlockLog[blocklog.BlockHeader] = BlockLog(
@@ -224,7 +225,7 @@ def test_a_log_tells_how_strained_its_client_was(tmp_path: Path) -> None:
     log.end("finished", 0, 0, [])
     last = entries(tmp_path)[-1]
 
-    assert isinstance(last, blocklog.End)
+    assert isinstance(last, blocklog.EndLine)
     assert pytest.approx(5_000_000, rel=0.01) == last.loop_lag_max_ns
     assert last.loop_lag_p99_ns is None
     assert last.cpu_ns is not None
@@ -267,8 +268,8 @@ def test_segments_are_closed_at_their_size(tmp_path: Path, monkeypatch: pytest.M
     write_all(log, tmp_path)
     log.end("finished", 0, 0, [])
     lines = entries(tmp_path, sealed=True)
-    opens = [it for it in lines if isinstance(it, blocklog.Open)]
-    reasons = [it.reason for it in lines if isinstance(it, blocklog.End)]
+    opens = [it for it in lines if isinstance(it, blocklog.OpenLine)]
+    reasons = [it.reason for it in lines if isinstance(it, blocklog.EndLine)]
 
     assert len(opens) > 2
     assert list(range(1, len(opens) + 1)) == [it.segment for it in opens]
@@ -290,7 +291,7 @@ def test_a_refused_file_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert log.waiting
     log.push()
     log.end("shutdown", 0, 0, [])
-    reasons = [it.reason for it in entries(tmp_path, sealed=True) if isinstance(it, blocklog.End)]
+    reasons = [it.reason for it in entries(tmp_path, sealed=True) if isinstance(it, blocklog.EndLine)]
 
     assert ["error", "shutdown"] == reasons
     assert [1, 2] == [it.block for it in blocks(tmp_path)]
@@ -323,7 +324,7 @@ def test_abandoning_closes_everything(tmp_path: Path) -> None:
     log.abandon()
 
     assert COUNT == len(blocks(tmp_path))
-    assert not isinstance(entries(tmp_path)[-1], blocklog.End)
+    assert not isinstance(entries(tmp_path)[-1], blocklog.EndLine)
 
 
 @pytest.mark.parametrize(("after", "kept"), [(0, 0), (3, 1)])
@@ -364,12 +365,14 @@ def test_nothing_is_written_beside_another_process(tmp_path: Path, monkeypatch: 
     assert log.waiting
 
 
-def foreign_lines(count: int = COUNT) -> Iterator[external_blocklog.WrittenHeard | external_blocklog.Connection]:
+def foreign_lines(
+    count: int = COUNT,
+) -> Iterator[external_blocklog.WrittenExternalBlock | external_blocklog.ConnectionLine]:
     """Yield lines of an external feed: every block of three messages stands between two lines of its connection."""
     for number in range(1, count + 1):
         yield connection_line(number, "opened")
-        messages = [external_blocklog.HeardMessage(seq, "", None, msgspec.Raw(b"{}")) for seq in range(3)]
-        yield external_blocklog.WrittenHeard(
+        messages = [external_blocklog.ExternalMessage(seq, "", None, msgspec.Raw(b"{}")) for seq in range(3)]
+        yield external_blocklog.WrittenExternalBlock(
             run=RUN, client="client-1", session=1, block=number, heard=(3 * number - 2, 3 * number), first=0, last=2,
             count=3, connection=number, closed_by="connection", started_at="", ended_at="", duration_ns=0, idle_ns=0,
             digest=external_blocklog.messages_digest(messages), messages=msgspec.Raw(msgspec.json.encode(messages)),
@@ -377,9 +380,9 @@ def foreign_lines(count: int = COUNT) -> Iterator[external_blocklog.WrittenHeard
         yield connection_line(number, "closed")
 
 
-def connection_line(number: int, event: external_blocklog.ConnectionEvent) -> external_blocklog.Connection:
+def connection_line(number: int, event: external_blocklog.ConnectionEvent) -> external_blocklog.ConnectionLine:
     """Return a line that tells of a connection."""
-    return external_blocklog.Connection(
+    return external_blocklog.ConnectionLine(
         run=RUN, client="client-1", session=1, connection=number, event=event, at=utc_text(START_US), connected=True
     )
 
@@ -393,9 +396,9 @@ def check_foreign_refusals(refuses: set[int], fsync: Fsync, segment: int) -> Non
         patched.setattr(blocklog, "SEGMENT_BYTES", segment)
         native = opening(PLACE, 0, 0, conditions(folder, fsync=fsync), [], START_US)
         given = {field: getattr(native, field) for field in native.__struct_fields__}
-        first = external_blocklog.Open(**given, foreign=external_blocklog.Feed(url="ws://feed"))
-        log = BlockLog[external_blocklog.HeardHeader | external_blocklog.Connection](
-            LineFile(folder / blocklog.file_name(1, 1)), first, StoppedClock(), Strain().window()
+        first = external_blocklog.ExternalOpenLine(**given, foreign=external_blocklog.FeedDescription(url="ws://feed"))
+        log = BlockLog[external_blocklog.ExternalBlockHeader | external_blocklog.ConnectionLine](
+            LineFile(folder / blocklog.file_name(1, 1)), first, StoppedClock(), SaturationMonitor().window()
         )
         disk, durable = Disk(refuses).put_under(patched), []
         for place, made in enumerate(foreign_lines()):
@@ -421,7 +424,7 @@ def line_of(entry: object) -> tuple[object, ...]:
     return tuple(getattr(entry, name, None) for name in ("connection", "block", "event"))
 
 
-def foreign_entries(folder: Path) -> list[external_blocklog.HeardBlock | external_blocklog.Connection]:
+def foreign_entries(folder: Path) -> list[external_blocklog.ExternalBlock | external_blocklog.ConnectionLine]:
     """Return blocks and lines of connections in order, after checking the chain."""
     found, prev = [], FIRST
     for path in sorted(folder.glob("*.jsonl")):
@@ -429,7 +432,7 @@ def foreign_entries(folder: Path) -> list[external_blocklog.HeardBlock | externa
             sealed, entry = external_blocklog.codec.decode(line)
             assert prev == sealed.prev
             prev = sealed.crc
-            if isinstance(entry, external_blocklog.HeardBlock | external_blocklog.Connection):
+            if isinstance(entry, external_blocklog.ExternalBlock | external_blocklog.ConnectionLine):
                 found.append(entry)
     return found
 

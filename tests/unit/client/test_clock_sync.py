@@ -5,15 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.clock_sync import _KEPT, Estimate, Offset
+from services.client.clock_sync import _KEPT, Estimate, OffsetEstimator
 
 delays = st.integers(0, 5_000_000)
 exchanges = st.lists(st.tuples(delays, delays, delays), min_size=1, max_size=40)
 
 
-def exchanged(true_us: int, found: list[tuple[int, int, int]], *, same_kernel: bool) -> Offset:
+def exchanged(true_us: int, found: list[tuple[int, int, int]], *, same_kernel: bool) -> OffsetEstimator:
     """Return what exchanges over any network give: out, work and back take so many microseconds."""
-    offset, t1_us = Offset(), 10**15
+    offset, t1_us = OffsetEstimator(), 10**15
     offset.begin(same_kernel=same_kernel)
     for out_us, work_us, back_us in found:
         t2_us = t1_us + out_us + true_us
@@ -55,7 +55,7 @@ def test_a_clock_that_was_set_is_found_out(true_us: int, sign: int) -> None:
 
 def test_nothing_is_known_at_first() -> None:
     """Before any exchange the error is a second, on one kernel none."""
-    offset = Offset()
+    offset = OffsetEstimator()
     assert Estimate(0, 1_000_000) == offset.estimate()
     offset.begin(same_kernel=True)
     assert Estimate(0, 0) == offset.estimate()
@@ -78,7 +78,7 @@ def test_a_step_of_our_own_clock_is_an_error(step_us: int) -> None:
 
 def test_an_impossible_exchange_is_no_better_than_none_at_all() -> None:
     """A server that claims more time for its answer than the whole exchange took gets no negative error."""
-    offset = Offset()
+    offset = OffsetEstimator()
     offset.begin(same_kernel=False)
     offset.sample(0, 0, 1000, 10)
 

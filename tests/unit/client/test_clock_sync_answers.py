@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.client.clock_sync import Answers, Offset
+from services.client.clock_sync import OffsetEstimator, PingWatch
 from services.contract import wire
 from tests.unit.client.stand import batch
 
@@ -13,9 +13,9 @@ LATE_US = ASKED_US + 3_000_001
 PONG = wire.Pong(t1_us=ASKED_US, t2_us=ASKED_US, t3_us=ASKED_US)
 
 
-def same_clock() -> Offset:
+def same_clock() -> OffsetEstimator:
     """Return the offset of a server on this kernel."""
-    offset = Offset()
+    offset = OffsetEstimator()
     offset.begin(same_kernel=True)
     return offset
 
@@ -25,9 +25,9 @@ def idle(now_us: int) -> wire.Idle:
     return wire.Idle(next=1, now_us=now_us)
 
 
-def answering() -> Answers:
+def answering() -> PingWatch:
     """Return the watch of a connection whose server has answered once."""
-    answers = Answers()
+    answers = PingWatch()
     assert not answers.passed_over(PONG, same_clock())
     return answers
 
@@ -55,7 +55,7 @@ def test_an_answer_clears_it() -> None:
 
 def test_the_server_speaks_by_its_own_clock() -> None:
     """The clocks' offset is taken out, and what it can be wrong is granted."""
-    answers, offset = answering(), Offset()
+    answers, offset = answering(), OffsetEstimator()
     offset.sample(0, 7_000, 7_000, 0)
     answers.asked(ASKED_US)
 
@@ -65,7 +65,7 @@ def test_the_server_speaks_by_its_own_clock() -> None:
 
 def test_a_server_that_never_answered_is_not_held_to_it() -> None:
     """Without a pong nothing is known of the server's clock, nor that it answers at all."""
-    answers = Answers()
+    answers = PingWatch()
     answers.asked(ASKED_US)
 
     assert not answers.passed_over(idle(LATE_US), same_clock())

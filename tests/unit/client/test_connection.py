@@ -11,7 +11,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 
 from services.client.connection import StampedConnection, connect_to
-from services.client.dial import Lookup
+from services.client.dial import AddressLookup
 from services.contract import wire
 from services.runtime.clock import Clock
 
@@ -27,7 +27,7 @@ async def pair(process_clock: Clock) -> AsyncIterator[tuple[StampedConnection, S
 
     async with serve(hold, "127.0.0.1", 0, compression=None, close_timeout=0.2) as server:
         port = server.sockets[0].getsockname()[1]
-        client = await connect_to(f"ws://127.0.0.1:{port}", process_clock, 3.0, Lookup())
+        client = await connect_to(f"ws://127.0.0.1:{port}", process_clock, 3.0, AddressLookup())
         try:
             async with asyncio.timeout(20):
                 yield client, await connected
@@ -51,7 +51,7 @@ async def test_a_handshake_is_not_waited_for_without_end() -> None:
     async with await asyncio.start_server(lambda _, writer: taken.append(writer), "127.0.0.1", 0) as deaf:
         port = deaf.sockets[0].getsockname()[1]
         with pytest.raises(TimeoutError):
-            await connect_to(f"ws://127.0.0.1:{port}", Clock(), 0.2, Lookup())
+            await connect_to(f"ws://127.0.0.1:{port}", Clock(), 0.2, AddressLookup())
         for writer in taken:
             writer.close()
 

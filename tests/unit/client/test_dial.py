@@ -10,11 +10,11 @@ from websockets.asyncio.server import serve
 
 from services.client import dial as module
 from services.client.connection import connect_to
-from services.client.dial import Lookup, reach
+from services.client.dial import AddressLookup, reach
 from services.runtime.clock import Clock
 
 
-class Names(Lookup):
+class Names(AddressLookup):
     """Answers each question with the next list of addresses, the last one for ever."""
 
     def __init__(self, *answers: list[str]) -> None:
@@ -92,7 +92,7 @@ async def test_small_frames_are_sent_at_once() -> None:
     """A connection does not wait for acknowledgements before it sends the next small frame."""
     async with serve(lambda connection: connection.wait_closed(), "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        connection = await connect_to(f"ws://127.0.0.1:{port}", Clock(), 3.0, Lookup())
+        connection = await connect_to(f"ws://127.0.0.1:{port}", Clock(), 3.0, AddressLookup())
         made = connection.transport.get_extra_info("socket")
         assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         connection.transport.abort()

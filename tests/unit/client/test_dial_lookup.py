@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from services.client import dial
-from services.client.dial import Lookup
+from services.client.dial import AddressLookup
 
 
 class Resolver:
@@ -35,7 +35,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
         question.cancel()
 
 
-async def asks(found: Lookup, seconds: float = 0.01) -> list[str]:
+async def asks(found: AddressLookup, seconds: float = 0.01) -> list[str]:
     """Ask, for so long."""
     async with asyncio.timeout(seconds):
         return await found.addresses("server", 8765)
@@ -43,12 +43,12 @@ async def asks(found: Lookup, seconds: float = 0.01) -> list[str]:
 
 async def test_a_literal_address_is_its_own() -> None:
     """An address is looked up without anybody's help."""
-    assert ["127.0.0.1"] == await Lookup().addresses("127.0.0.1", 8765)
+    assert ["127.0.0.1"] == await AddressLookup().addresses("127.0.0.1", 8765)
 
 
 async def test_an_unanswered_question_is_asked_again(resolver: Resolver) -> None:
     """Each attempt asks once more, four questions at most; an answer to any of them is taken."""
-    found = Lookup()
+    found = AddressLookup()
     for _ in range(6):
         with pytest.raises(TimeoutError):
             await asks(found)
@@ -72,7 +72,7 @@ def test_the_resolver_gives_up_early(monkeypatch: pytest.MonkeyPatch, told: str 
 
 async def test_the_last_refusal_counts(resolver: Resolver) -> None:
     """A name that is not known is told once no question is open any more."""
-    found = Lookup()
+    found = AddressLookup()
     with pytest.raises(TimeoutError):
         await asks(found)
     asking = asyncio.create_task(asks(found, 5))

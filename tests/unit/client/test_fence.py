@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.client import fence
-from services.client.block_encoder import Place, opening
+from services.client.block_encoder import SessionKey, opening
 from services.client.fence import Fence, Superseded
 from services.contract import blocklog
 from services.contract.blocklog import file_name
@@ -35,7 +35,7 @@ def claim(folder: Path, session: int) -> Path:
 
 def begin(folder: Path, session: int, after: int = 40) -> None:
     """Write what another process writes first, once it has the name."""
-    place = Place(RUN, "client-1", session)
+    place = SessionKey(RUN, "client-1", session)
     line, _ = blocklog.codec.encode(opening(place, 2, after, conditions(folder), [], START_US), FIRST)
     claim(folder, session).write_bytes(line)
 

@@ -10,24 +10,24 @@ from pathlib import Path
 import pytest
 
 from services.client import recovery
-from services.client.block_builder import Cutter
-from services.client.block_encoder import Place, Received, block, opening
+from services.client.block_builder import BlockBuilder
+from services.client.block_encoder import ReceivedBatch, SessionKey, block, opening
 from services.client.block_log import BlockLog
 from services.contract import blocklog
 from services.runtime.files import LineFile
-from services.runtime.jsonlogs import Once
+from services.runtime.jsonlogs import LogOnce
 from tests.unit.client.stand import EXACT, RUN, START_US, StoppedClock, arrived, conditions
 
 
 def session(folder: Path, number: int, blocks: list[list[int]], *, ended: bool = True) -> list[blocklog.BlockHeader]:
     """Write a session's log as a client does; return its blocks."""
-    place = Place(RUN, "client-1", number)
+    place = SessionKey(RUN, "client-1", number)
     file = LineFile(folder / blocklog.file_name(number, 1))
     given = conditions(folder)
     made = BlockLog(file, opening(place, number, 0, given, [], START_US), StoppedClock(), given.strain.window())
     written: list[blocklog.BlockHeader] = []
     for at, seqs in enumerate(blocks, 1):
-        cutter = Cutter[Received](len(seqs), 2**20, 5, seqs[0] - 1)
+        cutter = BlockBuilder[ReceivedBatch](len(seqs), 2**20, 5, seqs[0] - 1)
         (cut,) = cutter.add(arrived(*seqs))
         written.append(block(place, replace(cut, number=at), (0, 0, []), EXACT))
         made.put(written[-1])
@@ -42,7 +42,7 @@ def session(folder: Path, number: int, blocks: list[list[int]], *, ended: bool =
 @pytest.fixture(autouse=True)
 def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each test be the first to find something."""
-    monkeypatch.setattr(recovery, "_told", Once())
+    monkeypatch.setattr(recovery, "_told", LogOnce())
 
 
 def test_no_folder_no_history(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_torn_tail_is_found(tmp_path: Path, kept: int) -> None:
     found = recovery.read(tmp_path)
 
     assert [(1, 2)] == list(found.held)
-    assert [recovery.Tail(path, len(lines[0] + lines[1]), kept)] == found.tails
+    assert [recovery.TornTail(path, len(lines[0] + lines[1]), kept)] == found.tails
     recovery.cut_off(found.tails[0])
     assert lines[0] + lines[1] == path.read_bytes()
     assert [] == recovery.read(tmp_path).tails
@@ -94,7 +94,7 @@ def test_a_file_without_a_newline_is_all_tail(tmp_path: Path) -> None:
     path = tmp_path / "0001-0001.jsonl"
     path.write_bytes(b'{"crc":"x')
 
-    assert [recovery.Tail(path, 0, 9)] == recovery.read(tmp_path).tails
+    assert [recovery.TornTail(path, 0, 9)] == recovery.read(tmp_path).tails
 
 
 def test_a_damaged_line_is_no_history(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_what_stands_behind_damage_is_doubted(tmp_path: Path) -> None:
     doubted, whole = recovery.read(tmp_path), recovery.read(tmp_path, doubt=False)
 
     assert ([(3, 4)], True) == (list(doubted.held), doubted.doubted)
-    assert [recovery.Tail(path, len(lines[0] + lines[1]), len(lines[2] + lines[3]))] == doubted.tails
+    assert [recovery.TornTail(path, len(lines[0] + lines[1]), len(lines[2] + lines[3]))] == doubted.tails
     assert ([(3, 4), (7, 8)], [], False) == (list(whole.held), whole.tails, whole.doubted)
 
 
@@ -195,8 +195,8 @@ def test_a_long_tail_is_found_from_its_end(tmp_path: Path) -> None:
     path = tmp_path / "0001-0001.jsonl"
     path.write_bytes(b"one\n" + b"x" * 700_000)
 
-    assert [recovery.Tail(path, 4, 700_000)] == recovery.torn_tails(tmp_path)
-    assert [recovery.Tail(path, 4, 700_000)] == recovery.read(tmp_path, doubt=False).tails
+    assert [recovery.TornTail(path, 4, 700_000)] == recovery.torn_tails(tmp_path)
+    assert [recovery.TornTail(path, 4, 700_000)] == recovery.read(tmp_path, doubt=False).tails
 
 
 def test_a_tail_that_may_not_be_cut_is_left(tmp_path: Path) -> None:

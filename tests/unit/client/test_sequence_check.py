@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.sequence_check import Checker
-from services.contract.rangeset import Ranges
+from services.client.sequence_check import SequenceChecker
+from services.contract.rangeset import RangeSet
 
 batches = st.lists(st.tuples(st.integers(1, 60), st.integers(1, 20)), max_size=30)
 spans = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 10)).map(lambda it: (it[0], it[0] + it[1])), max_size=4)
@@ -15,7 +15,7 @@ spans = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 10)).map(lambda it
 @given(spans, batches)
 def test_against_a_model(held: list[tuple[int, int]], found: list[tuple[int, int]]) -> None:
     """What is new, doubled and out of order is what sets say of the same records."""
-    checker = Checker(Ranges(held))
+    checker = SequenceChecker(RangeSet(held))
     have = {seq for first, last in held for seq in range(first, last + 1)}
     duplicates = reordered = 0
     for first, count in found:
@@ -37,7 +37,7 @@ def test_against_a_model(held: list[tuple[int, int]], found: list[tuple[int, int
 
 def test_in_order_nothing_is_looked_up() -> None:
     """Batches in order, the usual case, are all new without a list of places."""
-    checker = Checker(Ranges())
+    checker = SequenceChecker(RangeSet())
 
     assert [None] * 5 == [checker.accept(first, 10) for first in range(1, 50, 10)]
     assert (0, 0, []) == checker.take_counts()
@@ -46,7 +46,7 @@ def test_in_order_nothing_is_looked_up() -> None:
 
 def test_counts_are_taken_once() -> None:
     """Counts belong to the next block and to no later one."""
-    checker = Checker(Ranges([(1, 10)]))
+    checker = SequenceChecker(RangeSet([(1, 10)]))
     checker.accept(5, 10)
     checker.accept(30, 1)
     checker.accept(20, 1)
@@ -58,7 +58,7 @@ def test_counts_are_taken_once() -> None:
 
 def test_a_refused_batch_is_not_held() -> None:
     """A batch that failed its digest is no history: what follows shows the gap."""
-    checker = Checker(Ranges())
+    checker = SequenceChecker(RangeSet())
     checker.accept(1, 10)
     checker.refuse(11, 10)
 
@@ -69,7 +69,7 @@ def test_a_refused_batch_is_not_held() -> None:
 
 def test_the_gap_behind_an_unreadable_frame_was_in_it() -> None:
     """What follows a frame with a damaged header tells what that held; a frame that held no records leaves no gap."""
-    checker = Checker(Ranges([(1, 10)]))
+    checker = SequenceChecker(RangeSet([(1, 10)]))
     checker.unreadable()
     checker.accept(21, 5)
     assert (0, 0, [(11, 20)]) == checker.take_counts()

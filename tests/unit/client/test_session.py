@@ -12,7 +12,7 @@ import pytest
 
 from services.client import write_queue
 from services.client.clock_sync import Estimate
-from services.client.session import Account, HoldsMore
+from services.client.session import ClientSession, LogsChanged
 from services.contract import blocklog, wire
 from services.runtime.files import LineFile
 from tests.unit.client.stand import (
@@ -36,7 +36,7 @@ class Books:
 
     def __init__(self, logs: Path, total: int = TOTAL, **changed: Any) -> None:
         self.receipts: list[wire.Receipt] = []
-        self.account = Account(
+        self.account = ClientSession(
             "client-1", RUN, total, conditions(logs, **changed), StoppedClock(), self.receipts.append
         )
 
@@ -89,7 +89,7 @@ async def test_sealing_writes_what_is_open(tmp_path: Path) -> None:
 
     found = blocks(folder(tmp_path))
     assert [("count", 10), ("shutdown", 5)] == [(it.closed_by, it.count) for it in found]
-    ends = [it for it in entries(folder(tmp_path), sealed=True) if isinstance(it, blocklog.End)]
+    ends = [it for it in entries(folder(tmp_path), sealed=True) if isinstance(it, blocklog.EndLine)]
     assert [("shutdown", 2, 15)] == [(it.reason, it.block_count, it.message_count) for it in ends]
     assert [1, 2] == [it.block for it in opened.receipts]
 
@@ -226,7 +226,7 @@ async def test_resumes_after_a_crash(tmp_path: Path) -> None:
     lines = [
         blocklog.codec.decode(it)[1] for it in (folder(tmp_path) / "0002-0001.jsonl").read_bytes().splitlines(True)
     ]
-    assert isinstance(lines[0], blocklog.Open)
+    assert isinstance(lines[0], blocklog.OpenLine)
     assert ([blocklog.Torn("0001-0001.jsonl", 11)], 20, 2) == (lines[0].torn, lines[0].after, lines[0].fence)
 
 
@@ -255,7 +255,7 @@ async def test_resumes_before_a_hole(tmp_path: Path) -> None:
 
     assert good == path.read_bytes()
     opening = blocklog.codec.decode((folder(tmp_path) / "0002-0001.jsonl").read_bytes().splitlines(True)[0])[1]
-    assert isinstance(opening, blocklog.Open)
+    assert isinstance(opening, blocklog.OpenLine)
     assert [blocklog.Torn("0001-0001.jsonl", cut)] == opening.torn
 
 
@@ -266,7 +266,7 @@ async def test_what_was_written_meanwhile_is_held(tmp_path: Path) -> None:
         assert 0 == second.account.after
         await first.receive(1, 20)
         await until(lambda: len(first.receipts) == 2)
-        with pytest.raises(HoldsMore):
+        with pytest.raises(LogsChanged):
             second.account.subscribed(2, 10)
 
         assert 20 == second.account.after
@@ -278,7 +278,7 @@ async def test_receipted_lines_behind_damage_stay(tmp_path: Path) -> None:
     path, _ = await broken(tmp_path)
     before = path.read_bytes()
     async with books(tmp_path) as again:
-        with pytest.raises(HoldsMore):
+        with pytest.raises(LogsChanged):
             again.account.subscribed(2, 30)
 
         assert 30 == again.account.after == again.account.durable_through
@@ -356,7 +356,7 @@ async def test_sealing_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.Mo
         disk.full = False
         await sealing
 
-    ends = [it.reason for it in entries(folder(tmp_path)) if isinstance(it, blocklog.End)]
+    ends = [it.reason for it in entries(folder(tmp_path)) if isinstance(it, blocklog.EndLine)]
     assert "finished" == ends[-1]
 
 

@@ -20,7 +20,7 @@ from services.client.subscriber import Subscriber
 from services.contract import blocklog, wire
 from services.contract.scalars import utc_us
 from services.runtime.clock import Clock
-from services.runtime.jsonlogs import Sparingly
+from services.runtime.jsonlogs import RateLimitedLog
 from tests.unit.client.stand import (
     RUN,
     START_US,
@@ -142,7 +142,7 @@ async def stage(logs: Path, **changed: Any) -> AsyncIterator[Stage]:
     names = [Subprotocol(wire.SUBPROTOCOL)]
     async with serve(hold, "127.0.0.1", 0, compression=None, subprotocols=names, close_timeout=0.2) as server:
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        client = Subscriber("client-1", url, conditions(logs, **changed), Clock(), Sparingly())
+        client = Subscriber("client-1", url, conditions(logs, **changed), Clock(), RateLimitedLog())
         made = Stage(client, peers, logs)
         try:
             async with asyncio.timeout(20):
@@ -172,7 +172,7 @@ async def test_subscribes_receives_and_receipts(tmp_path: Path) -> None:
     assert [(1, 10), (11, 20), (21, 25)] == [(receipt.first, receipt.last) for receipt in receipts]
     assert list(range(1, 26)) == it.numbers()
     last = entries(it.folder(), sealed=True)[-1]
-    assert isinstance(last, blocklog.End)
+    assert isinstance(last, blocklog.EndLine)
     assert "finished" == last.reason
 
 
@@ -251,7 +251,7 @@ async def test_superseded_it_stops(tmp_path: Path) -> None:
 
     assert list(range(1, 11)) == it.numbers()
     last = entries(it.folder(), sealed=True)[-1]
-    assert isinstance(last, blocklog.End)
+    assert isinstance(last, blocklog.EndLine)
     assert "superseded" == last.reason
 
 
@@ -295,7 +295,7 @@ async def test_a_name_taken_meanwhile_keeps_what_was_written(tmp_path: Path) -> 
 
     assert ("client-1~2", 0) == (asked.client, asked.after)
     assert list(range(1, 16)) == it.numbers()
-    assert isinstance(entries(it.folder(), sealed=True)[-1], blocklog.End)
+    assert isinstance(entries(it.folder(), sealed=True)[-1], blocklog.EndLine)
 
 
 async def test_the_next_run_is_another_log(tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ async def test_the_log_tells_since_when_its_process_has_tried(tmp_path: Path) ->
         await peer.receipts(1)
         found = [entries(it.folder(run=run))[0] for run in (RUN, NEXT_RUN)]
 
-    attempts = {utc_us(one.attempted_at or "") for one in found if isinstance(one, blocklog.Open)}
+    attempts = {utc_us(one.attempted_at or "") for one in found if isinstance(one, blocklog.OpenLine)}
     assert 1 == len(attempts)
     assert began_us <= attempts.pop() <= tried_us
 
@@ -425,10 +425,10 @@ async def test_a_damaged_header_is_said_in_the_log(tmp_path: Path) -> None:
         await peer.receipts(1)
         await peer.connection.send(damaged, text=True)
         await peer.say(wire.End(last=40, count=40))
-        await until(lambda: isinstance(entries(it.folder())[-1], blocklog.End))
+        await until(lambda: isinstance(entries(it.folder())[-1], blocklog.EndLine))
 
     end = entries(it.folder())[-1]
-    assert isinstance(end, blocklog.End)
+    assert isinstance(end, blocklog.EndLine)
     assert ([(1, 5)], [(16, 40)]) == (blocks(it.folder())[0].corrupt, end.corrupt)
 
 
@@ -505,7 +505,7 @@ async def test_a_stop_seals_and_says_goodbye(tmp_path: Path) -> None:
         await it.running
 
     last = entries(it.folder(), sealed=True)[-1]
-    assert isinstance(last, blocklog.End)
+    assert isinstance(last, blocklog.EndLine)
     assert "shutdown" == last.reason
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from services.client import write_queue
-from services.client.block_builder import Cutter
-from services.client.block_encoder import Place, Received, block, opening
+from services.client.block_builder import BlockBuilder
+from services.client.block_encoder import ReceivedBatch, SessionKey, block, opening
 from services.client.block_log import BlockLog
 from services.client.fence import Superseded
-from services.client.write_queue import Writer
+from services.client.write_queue import WriteQueue
 from services.contract import blocklog
 from services.runtime.files import LineFile
 from tests.unit.client.stand import (
@@ -33,13 +33,13 @@ from tests.unit.client.stand import (
     until,
 )
 
-PLACE = Place(RUN, "client-1", 1)
+PLACE = SessionKey(RUN, "client-1", 1)
 
 
 def block_of(number: int, size: int = 10) -> blocklog.WrittenBlock:
     """Return the block with this number, of so many messages."""
     first = (number - 1) * size + 1
-    cutter = Cutter[Received](size, 2**20, 5, first - 1)
+    cutter = BlockBuilder[ReceivedBatch](size, 2**20, 5, first - 1)
     (cut,) = cutter.add(arrived(*range(first, first + size)))
     return block(PLACE, replace(cut, number=number), (0, 0, []), EXACT)
 
@@ -56,7 +56,7 @@ class Rig:
             StoppedClock(),
             given.strain.window(),
         )
-        self.writer = Writer("client-1", given, lambda made: self.durable.append(made.block))
+        self.writer = WriteQueue("client-1", given, lambda made: self.durable.append(made.block))
 
 
 @asynccontextmanager
@@ -101,7 +101,7 @@ async def test_blocks_are_durable_in_their_order(tmp_path: Path, fsync: str) -> 
         await it.writer.end("finished", (0, 0, []))
 
     assert list(range(1, 6)) == [made.block for made in blocks(tmp_path)]
-    assert isinstance(entries(tmp_path, sealed=True)[-1], blocklog.End)
+    assert isinstance(entries(tmp_path, sealed=True)[-1], blocklog.EndLine)
 
 
 async def test_reading_waits_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

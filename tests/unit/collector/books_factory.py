@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from services.collector.evidence.run_evidence import RunBooks
+from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.scan import Source
 from services.collector.verdict.summary import reconcile
-from services.collector.verdict.thresholds import Limit
+from services.collector.verdict.thresholds import ThresholdLimit
 from services.contract import blocklog, ledger
 from services.contract.jsonl import FIRST, Kinds, LineStruct
 from services.contract.scalars import utc_text
@@ -66,7 +66,7 @@ class Session:
     blocks: list[tuple[int, int]]
     block_size: int = 10
     cuts: set[int] = field(default_factory=set)
-    reason: blocklog.EndReason | None = "finished"
+    reason: blocklog.FileEndReason | None = "finished"
     changes: dict[int, dict[str, Any]] = field(default_factory=dict)
     later_us: int = 0
     attempted_us: int | None = None
@@ -96,7 +96,7 @@ def log_files(session: Session, torn: list[blocklog.Torn] | None = None) -> File
     for segment, (start, stop) in enumerate(pairwise(bounds), 1):
         writer = Writer(blocklog.codec, prev)
         writer.put(
-            blocklog.Open(
+            blocklog.OpenLine(
                 run=RUN, client=session.client, session=session.number, segment=segment, instance="i",
                 fence=session.fence, block_size=session.block_size, fsync="block", after=session.after, boot="b",
                 host="h", software="s", opened_at=at(0), torn=torn or [] if segment == 1 else [],
@@ -111,7 +111,7 @@ def log_files(session: Session, torn: list[blocklog.Torn] | None = None) -> File
         if reason is not None:
             text = b"".join(writer.lines)
             writer.put(
-                blocklog.End(
+                blocklog.EndLine(
                     reason=reason, block_count=stop - start, byte_count=len(text),
                     message_count=sum(last - first + 1 for first, last in session.blocks[start:stop]),
                     sha256=hashlib.sha256(text).hexdigest(),
@@ -123,42 +123,42 @@ def log_files(session: Session, torn: list[blocklog.Torn] | None = None) -> File
     return files
 
 
-def opening(total: int, clients: int, rate: float = 1000) -> ledger.Open:
+def opening(total: int, clients: int, rate: float = 1000) -> ledger.OpenEntry:
     """Return the open line of a ledger."""
-    return ledger.Open(
+    return ledger.OpenEntry(
         at=at(0), run=RUN, instance=INSTANCE, boot="b", software="s", feed="f", seed=42, schema="person",
         locale="en_US", faker="40", pool=10, total=total, rate=rate, clients=clients,
     )  # fmt: skip
 
 
-def receipt(session: Session, number: int, first: int, last: int, **changes: Any) -> ledger.Receipt:
+def receipt(session: Session, number: int, first: int, last: int, **changes: Any) -> ledger.ReceiptEntry:
     """Return the receipt of a good block."""
     made = block(session, number, first, last)
-    entry = ledger.Receipt(
+    entry = ledger.ReceiptEntry(
         at=at(last), client=session.client, session=session.number, fence=session.fence, block=number,
         first=first, last=last, count=made.count, digest=made.digest, match=True,
     )  # fmt: skip
     return msgspec.structs.replace(entry, **changes)
 
 
-def subscription(session: Session, *, observe: bool = False) -> ledger.Subscribe:
+def subscription(session: Session, *, observe: bool = False) -> ledger.SubscribeEntry:
     """Return the ledger's line of a session's subscription."""
-    return ledger.Subscribe(
+    return ledger.SubscribeEntry(
         at=at(session.after), client=session.client, session=session.number, instance="i", fence=session.fence,
         first=session.after + 1, block_size=session.block_size, observe=observe,
     )  # fmt: skip
 
 
-def leave(session: Session, through: int, cause: ledger.Cause) -> ledger.Leave:
+def leave(session: Session, through: int, cause: ledger.Cause) -> ledger.LeaveEntry:
     """Return the ledger's line of a departure."""
-    return ledger.Leave(
+    return ledger.LeaveEntry(
         at=at(through), client=session.client, fence=session.fence, sent=through, receipted=through, cause=cause
     )
 
 
-def end(last: int, **changes: Any) -> ledger.End:
+def end(last: int, **changes: Any) -> ledger.EndEntry:
     """Return the ledger's line of the end."""
-    entry = ledger.End(
+    entry = ledger.EndEntry(
         at=at(last + 10), last=last, count=last, reason="complete", late_p99_ns=1_000_000, late_max_ns=2_000_000,
         **FIT,
     )  # fmt: skip
@@ -184,13 +184,15 @@ def good_ledger(sessions: list[Session], total: int = 60, rate: float = 1000, cl
     """Return the ledger of sessions that received everything, up to the end."""
     writer = Writer(ledger.codec)
     writer.put(opening(total, clients or len({session.client for session in sessions}), rate))
-    writer.put(ledger.Pace(at=at(0), first=1, due_us=START_US, rate=rate))
-    writer.put(ledger.Control(at=at(1), wish="status", peer="127.0.0.1"))
+    writer.put(ledger.PaceEntry(at=at(0), first=1, due_us=START_US, rate=rate))
+    writer.put(ledger.ControlEntry(at=at(1), wish="status", peer="127.0.0.1"))
     for session in sessions:
         writer.put(subscription(session))
         last = max((last for _, last in session.blocks), default=session.after)
         for through in sorted({(session.after + last) // 2, last}):
-            writer.put(ledger.Sent(at=at(session.after), client=session.client, fence=session.fence, through=through))
+            writer.put(
+                ledger.SentEntry(at=at(session.after), client=session.client, fence=session.fence, through=through)
+            )
         for index, (first, last) in enumerate(session.blocks):
             writer.put(receipt(session, index + 1, first, last))
         if session.reason == "shutdown":
@@ -219,9 +221,9 @@ def log_source(client: str, session: int = 1, segment: int = 1) -> Source:
     return Source(RUN, client, blocklog.file_name(session, segment))
 
 
-def fold(files: Mapping[Source, Iterable[bytes]]) -> RunBooks:
+def fold(files: Mapping[Source, Iterable[bytes]]) -> RunEvidence:
     """Return the books of these files, read in their order."""
-    books = RunBooks(RUN)
+    books = RunEvidence(RUN)
     books.take_sources(files)
     for source, lines in files.items():
         for line in lines:
@@ -229,7 +231,7 @@ def fold(files: Mapping[Source, Iterable[bytes]]) -> RunBooks:
     return books
 
 
-def judged(files: Mapping[Source, Iterable[bytes]], limits: tuple[Limit, ...] = ()) -> Summary:
+def judged(files: Mapping[Source, Iterable[bytes]], limits: tuple[ThresholdLimit, ...] = ()) -> Summary:
     """Return the final summary of these files."""
     return reconcile(fold(files), limits, final=True)
 

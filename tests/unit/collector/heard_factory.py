@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from services.collector.evidence.run_evidence import RunBooks
+from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.scan import Source
 from services.contract import blocklog, external_blocklog
 from services.contract.scalars import utc_text
@@ -19,10 +19,10 @@ UNTIL_US = START_US + 10_000_000
 
 def message(
     seq: int | None, place: int, *, key: str | None = None, late_ns: int | None = 1_000_000, unreadable: bool = False
-) -> external_blocklog.HeardMessage:
+) -> external_blocklog.ExternalMessage:
     """Return the message that came at some place, ten milliseconds after the one before."""
     record = msgspec.Raw(msgspec.json.encode({"seq": seq, "key": key, "text": f"record {seq}"}))
-    return external_blocklog.HeardMessage(
+    return external_blocklog.ExternalMessage(
         None if seq is None or unreadable else external_blocklog.seq_text(seq), utc_text(START_US + place * STEP_US),
         late_ns, record, key, "text" if unreadable else None,
     )  # fmt: skip
@@ -31,14 +31,14 @@ def message(
 def block(
     client: str,
     number: int,
-    messages: Sequence[external_blocklog.HeardMessage],
+    messages: Sequence[external_blocklog.ExternalMessage],
     first: int,
     connection: int = 1,
     session: int = 1,
-) -> external_blocklog.HeardBlock:
+) -> external_blocklog.ExternalBlock:
     """Return a block of messages, the first of which came at place ``first``."""
     last = first + len(messages) - 1
-    return external_blocklog.HeardBlock(
+    return external_blocklog.ExternalBlock(
         run=RUN, client=client, session=session, block=number, heard=(first, last), first=None, last=None,
         count=len(messages), closed_by="count", started_at=messages[0].received_at,
         ended_at=messages[-1].received_at, duration_ns=(last - first) * STEP_US * 1000, idle_ns=STEP_US * 1000,
@@ -54,16 +54,16 @@ Happened = (
 
 def log(
     client: str,
-    messages: Iterable[external_blocklog.HeardMessage] = (),
+    messages: Iterable[external_blocklog.ExternalMessage] = (),
     *,
     size: int = 5,
-    reason: blocklog.EndReason | None = "finished",
+    reason: blocklog.FileEndReason | None = "finished",
     until_us: int | None = UNTIL_US,
     seq: str | None = None,
     silence_s: float | None = 60,
     clients: int | None = None,
     session: int = 1,
-    course: Sequence[Happened | Iterable[external_blocklog.HeardMessage]] | None = None,
+    course: Sequence[Happened | Iterable[external_blocklog.ExternalMessage]] | None = None,
     time: str | None = None,
 ) -> dict[Source, list[bytes]]:
     """Return the file of one client that received these messages.
@@ -73,10 +73,12 @@ def log(
     """
     writer = Writer(external_blocklog.codec)
     writer.put(
-        external_blocklog.Open(
+        external_blocklog.ExternalOpenLine(
             run=RUN, client=client, session=session, segment=1, instance="i", fence=0, block_size=size, fsync="block",
             after=0, boot="b", host="h", software="s", opened_at=utc_text(START_US),
-            foreign=external_blocklog.Feed(url="ws://feed", seq=seq, time=time, silence_s=silence_s, clients=clients),
+            foreign=external_blocklog.FeedDescription(
+                url="ws://feed", seq=seq, time=time, silence_s=silence_s, clients=clients
+            ),
             until=utc_text(until_us) if until_us else None,
         )
     )  # fmt: skip
@@ -99,7 +101,7 @@ def log(
     if reason is not None:
         text = b"".join(writer.lines)
         writer.put(
-            blocklog.End(
+            blocklog.EndLine(
                 reason=reason, block_count=blocks, message_count=received, byte_count=len(text),
                 sha256=hashlib.sha256(text).hexdigest(),
             )
@@ -109,22 +111,22 @@ def log(
 
 def _connection(
     client: str, session: int, number: int, step: Happened, *, connected: bool
-) -> external_blocklog.Connection:
+) -> external_blocklog.ConnectionLine:
     event, at_s, code, reason = (*step, None, "")[:4]
-    return external_blocklog.Connection(
+    return external_blocklog.ConnectionLine(
         run=RUN, client=client, session=session, connection=number, event=event,
         at=utc_text(START_US + round(at_s * 1e6)), connected=connected, code=code, reason=reason,
     )  # fmt: skip
 
 
-def heard(seqs: Iterable[int | None], *, key: str | None = None) -> list[external_blocklog.HeardMessage]:
+def heard(seqs: Iterable[int | None], *, key: str | None = None) -> list[external_blocklog.ExternalMessage]:
     """Return messages of these numbers, one after the other."""
     return [message(seq, place, key=key) for place, seq in enumerate(seqs)]
 
 
-def books(*logs: dict[Source, list[bytes]]) -> RunBooks:
+def books(*logs: dict[Source, list[bytes]]) -> RunEvidence:
     """Return the books of some clients."""
-    made = RunBooks(RUN)
+    made = RunEvidence(RUN)
     for one in logs:
         for source, lines in one.items():
             for line in lines:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from services.collector.scan import Source
-from services.contract.external_blocklog import HeardMessage
+from services.contract.external_blocklog import ExternalMessage
 from services.contract.scalars import utc_text
 from tests.unit.collector.books_factory import START_US
 from tests.unit.collector.heard_factory import log
@@ -27,15 +27,15 @@ def plain(seq: int) -> str:
     return f"record {seq}"
 
 
-def record(seq: int, at_us: int, sent_us: int | None = None, body: str = "", key: str | None = None) -> HeardMessage:
+def record(seq: int, at_us: int, sent_us: int | None = None, body: str = "", key: str | None = None) -> ExternalMessage:
     """Return a record that arrived at a time; ``sent_us`` is its stamp, and stands in its text."""
     stamp = {} if sent_us is None else {"ts": sent_us}
     text = msgspec.json.encode({"seq": seq, **stamp, "body": body or plain(seq)})
     latency_ns = None if sent_us is None else (at_us - sent_us) * 1000
-    return HeardMessage(seq, utc_text(at_us), latency_ns, msgspec.Raw(text), key)
+    return ExternalMessage(seq, utc_text(at_us), latency_ns, msgspec.Raw(text), key)
 
 
-def client(name: str, messages: Iterable[HeardMessage], **changes: Any) -> Files:
+def client(name: str, messages: Iterable[ExternalMessage], **changes: Any) -> Files:
     """Return the log of a client of a feed whose stamp is at `TIME`; it ends a second after the last record."""
     every = list(messages)
     last_us = START_US + 30_000_000
@@ -44,7 +44,7 @@ def client(name: str, messages: Iterable[HeardMessage], **changes: Any) -> Files
 
 def own(
     begins_us: int, count: int, *, stamped: bool = True, body: Body = plain, jitter_us: int = 300, seed: int = 1
-) -> list[HeardMessage]:
+) -> list[ExternalMessage]:
     """Return what a connection receives that is counted from 0, begun so many microseconds after the start."""
     dice = random.Random(begins_us + seed)
     made = []
@@ -63,7 +63,7 @@ def shared(
     body: Body = plain,
     jitter_us: int = 300,
     seed: int = 1,
-) -> list[HeardMessage]:
+) -> list[ExternalMessage]:
     """Return what a client receives of one stream, in which number n is due n ticks after the start.
 
     Args:
@@ -85,6 +85,6 @@ def shared(
     return made
 
 
-def without(messages: Iterable[HeardMessage], *seqs: int) -> list[HeardMessage]:
+def without(messages: Iterable[ExternalMessage], *seqs: int) -> list[ExternalMessage]:
     """Return the messages but for some numbers."""
     return [one for one in messages if one.seq not in seqs]

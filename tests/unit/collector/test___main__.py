@@ -203,8 +203,10 @@ def untrusted(*, clock_error_us: int = 0, through: int | None = None, **ended: i
     lines = [ledger.codec.decode(line)[1] for line in good_ledger(sessions).lines]
     writer = Writer(ledger.codec)
     for entry in [*lines, end(60, **ended)]:
-        hidden = isinstance(entry, ledger.Sent) and entry.client == "client-1" and entry.through > (through or 60)
-        writer.put(ledger.Sent(at=entry.at, client="client-1", fence=1, through=through or 60) if hidden else entry)
+        hidden = isinstance(entry, ledger.SentEntry) and entry.client == "client-1" and entry.through > (through or 60)
+        writer.put(
+            ledger.SentEntry(at=entry.at, client="client-1", fence=1, through=through or 60) if hidden else entry
+        )
     files: Files = {ledger_source(): writer.lines}
     for session in sessions:
         files.update(log_files(session))

@@ -45,7 +45,7 @@ async def test_a_run_that_ended_just_now_is_followed_to_its_close(tmp_path: Path
         await asyncio.sleep(0.01)
     stop.set()
     late = Writer(ledger.codec, ledger.codec.decode(files[ledger_source()][-1])[0].crc)
-    late.put(ledger.Late(at=at(1000), client="client-3", instance="i"))
+    late.put(ledger.LateEntry(at=at(1000), client="client-3", instance="i"))
     with (tmp_path / ledger_source().path).open("ab") as file:
         file.writelines(late.lines)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.cpu_yield import MOST_WORK_SECONDS, NICE, REST_SECONDS, WORK_SECONDS, Rest
+from services.collector.cpu_yield import MOST_WORK_SECONDS, NICE, REST_SECONDS, WORK_SECONDS, CpuYield
 
 SAYS = """
 import os
@@ -27,7 +27,7 @@ def test_long_work_is_done_with_rests() -> None:
         assert REST_SECONDS == seconds
         rests.append(used)
 
-    rest = Rest(lambda: used, sleep)
+    rest = CpuYield(lambda: used, sleep)
     for _ in range(100):
         rest()
 
@@ -58,7 +58,7 @@ def test_the_collector_gives_way(own_session: bool) -> None:
 def test_what_is_late_is_done_without_rests() -> None:
     """While something waits for this work no rest is taken."""
     used, rests, late = 0.0, list[float](), True
-    rest = Rest(lambda: used, rests.append, is_late=lambda: late)
+    rest = CpuYield(lambda: used, rests.append, is_late=lambda: late)
     for _ in range(100):
         used += WORK_SECONDS
         rest()
@@ -81,7 +81,7 @@ def test_a_rest_that_others_made_long_counts_for_several(took: float, work: floa
         now += took
         rests.append(used)
 
-    rest = Rest(lambda: used, sleep, now=lambda: now)
+    rest = CpuYield(lambda: used, sleep, now=lambda: now)
     while len(rests) < 2:
         used += WORK_SECONDS / 10
         rest()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.log_reader import Logged, Passed, Wanted, messages
+from services.collector.log_reader import LoggedMessage, MessageFilter, SkippedLine, messages
 from services.collector.scan import Source
 from services.contract import blocklog
 from services.contract.jsonl import FIRST as FIRST_PREV
@@ -19,13 +19,13 @@ FIRST = log_source("client-1")
 SECOND = log_source("client-1", 1, 2)
 
 
-def read(volumes: Path, wanted: Wanted | None = None) -> tuple[list[Logged], list[Passed]]:
+def read(volumes: Path, wanted: MessageFilter | None = None) -> tuple[list[LoggedMessage], list[SkippedLine]]:
     """Return the messages that are found and the lines that are passed over."""
-    passed: list[Passed] = []
-    return list(messages(volumes, RUN, wanted or Wanted(), passed.append)), passed
+    passed: list[SkippedLine] = []
+    return list(messages(volumes, RUN, wanted or MessageFilter(), passed.append)), passed
 
 
-def seqs(found: list[Logged]) -> list[tuple[str, int | str | None]]:
+def seqs(found: list[LoggedMessage]) -> list[tuple[str, int | str | None]]:
     """Return client and seq of each message."""
     return [(logged.client, logged.message.seq) for logged in found]
 
@@ -51,17 +51,19 @@ def test_every_message_is_read_in_the_order_of_the_log(volumes: Path) -> None:
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (Wanted(clients=("client-2",), first=60), [("client-2", 60)]),
-        (Wanted(clients=("client-2", "client-1"), first=5, last=5), [("client-2", 5), ("client-1", 5)]),
-        (Wanted(session=2, last=31), [("client-2", 31)]),
-        (Wanted(clients=("client-2",), session=2, block=3), [("client-2", seq) for seq in range(51, 61)]),
-        (Wanted(block=6, first=58), [("client-1", 58), ("client-1", 59), ("client-1", 60)]),
-        (Wanted(slower_than_ns=1_000_059), [("client-1", 60), ("client-2", 60)]),
-        (Wanted(clients=("client-9",)), []),
-        (Wanted(first=61), []),
+        (MessageFilter(clients=("client-2",), first=60), [("client-2", 60)]),
+        (MessageFilter(clients=("client-2", "client-1"), first=5, last=5), [("client-2", 5), ("client-1", 5)]),
+        (MessageFilter(session=2, last=31), [("client-2", 31)]),
+        (MessageFilter(clients=("client-2",), session=2, block=3), [("client-2", seq) for seq in range(51, 61)]),
+        (MessageFilter(block=6, first=58), [("client-1", 58), ("client-1", 59), ("client-1", 60)]),
+        (MessageFilter(slower_than_ns=1_000_059), [("client-1", 60), ("client-2", 60)]),
+        (MessageFilter(clients=("client-9",)), []),
+        (MessageFilter(first=61), []),
     ],
 )
-def test_only_what_is_wanted_is_returned(volumes: Path, wanted: Wanted, expected: list[tuple[str, int | None]]) -> None:
+def test_only_what_is_wanted_is_returned(
+    volumes: Path, wanted: MessageFilter, expected: list[tuple[str, int | None]]
+) -> None:
     """Client, session, block, seqs and latency narrow, each by itself and together."""
     assert (expected, []) == (seqs(read(volumes, wanted)[0]), read(volumes, wanted)[1])
 
@@ -71,7 +73,7 @@ def test_damage_is_passed_over_and_told(volumes: Path) -> None:
     file = volumes / FIRST.path
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join([lines[0], lines[1].replace(b'"N7"', b'"N8"'), lines[2], b'{"crc":']))
-    found, passed = read(volumes, Wanted(clients=("client-1",), last=30))
+    found, passed = read(volumes, MessageFilter(clients=("client-1",), last=30))
 
     assert [("client-1", seq) for seq in range(11, 31)] == seqs(found)
     assert [(FIRST.path, 2), (FIRST.path, 4)] == [(one.file, one.line) for one in passed]
@@ -83,14 +85,14 @@ def test_no_damage_hides_a_block(volumes: Path) -> None:
     file = volumes / FIRST.path
     file.write_bytes(file.read_bytes().replace(b'"block":2,"first":11', b'"block":9,"first":11'))
 
-    assert [(FIRST.path, 3)] == [(one.file, one.line) for one in read(volumes, Wanted(block=2))[1]]
+    assert [(FIRST.path, 3)] == [(one.file, one.line) for one in read(volumes, MessageFilter(block=2))[1]]
 
 
 def test_anothers_line_is_passed_over(volumes: Path) -> None:
     """A line of another client is not shown as this one's."""
     stranger = (volumes / log_source("client-2").path).read_bytes().splitlines(keepends=True)[1]
     (volumes / FIRST.path).write_bytes(stranger)
-    found, passed = read(volumes, Wanted(clients=("client-1",), last=10))
+    found, passed = read(volumes, MessageFilter(clients=("client-1",), last=10))
 
     assert [] == found
     assert [f"it belongs to client-2 in run {RUN}"] == [one.detail for one in passed]
@@ -114,7 +116,7 @@ def test_a_file_that_cannot_be_read_is_told(volumes: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("services.collector.log_reader.read_file", refuse)
 
-    assert Passed(FIRST.path, 0, "the file cannot be read: Permission denied") == read(volumes)[1][0]
+    assert SkippedLine(FIRST.path, 0, "the file cannot be read: Permission denied") == read(volumes)[1][0]
 
 
 def test_one_block_is_read_without_the_other_files(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +128,7 @@ def test_one_block_is_read_without_the_other_files(volumes: Path, monkeypatch: p
         return (folder / source.path).read_bytes().splitlines(keepends=True)
 
     monkeypatch.setattr("services.collector.log_reader.read_file", opening)
-    read(volumes, Wanted(clients=("client-2",), session=2, block=2))
+    read(volumes, MessageFilter(clients=("client-2",), session=2, block=2))
 
     assert [log_source("client-2", 2).path] == opened
 
@@ -135,7 +137,7 @@ def test_a_block_in_a_misnamed_file_is_found(volumes: Path) -> None:
     """A file is what its lines say, whatever it is called."""
     (volumes / SECOND.path).rename(volumes / Source(RUN, "client-1", "renamed.jsonl").path)
 
-    assert [("client-1", 30)] == seqs(read(volumes, Wanted(block=3, session=1, first=30))[0])[:1]
+    assert [("client-1", 30)] == seqs(read(volumes, MessageFilter(block=3, session=1, first=30))[0])[:1]
 
 
 def test_another_writers_order_of_fields_is_read(volumes: Path) -> None:
@@ -144,8 +146,8 @@ def test_another_writers_order_of_fields_is_read(volumes: Path) -> None:
     content = {name: value for name, value in reversed(json.loads(line).items()) if name not in ("crc", "prev")}
     (volumes / FIRST.path).write_bytes(seal(json.dumps(content).encode(), FIRST_PREV)[0])
 
-    assert [("client-1", 7)] == seqs(read(volumes, Wanted(clients=("client-1",), first=7, last=7))[0])
-    assert [] == read(volumes, Wanted(clients=("client-1",), session=1, block=9))[0]
+    assert [("client-1", 7)] == seqs(read(volumes, MessageFilter(clients=("client-1",), first=7, last=7))[0])
+    assert [] == read(volumes, MessageFilter(clients=("client-1",), session=1, block=9))[0]
 
 
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 70))
@@ -153,7 +155,7 @@ def test_what_is_wanted_is_what_a_filter_of_all_gives(first: int, last: int, slo
     """Reading with a wish gives the same as reading everything and filtering."""
     entries = [blocklog.codec.decode(line)[1] for line in good_run()[FIRST]]
     blocks = [entry for entry in entries if isinstance(entry, blocklog.Block)]
-    wanted = Wanted(first=first, last=last, slower_than_ns=1_000_000 + slower)
+    wanted = MessageFilter(first=first, last=last, slower_than_ns=1_000_000 + slower)
     found = [
         one.seq for block in blocks if wanted.has_block(1, block.block, block.first, block.last)
         for one in block.messages if wanted.has(one)

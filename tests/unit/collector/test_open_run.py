@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.collector.open_run import ALIVE_SECONDS, LATE_SECONDS, PATIENCE_SECONDS, QUIET_SECONDS, Follow
+from services.collector.open_run import ALIVE_SECONDS, LATE_SECONDS, PATIENCE_SECONDS, QUIET_SECONDS, OpenRun
 from services.contract import ledger
 from services.contract.scalars import utc_us
 from tests.unit.collector import heard_factory
@@ -33,10 +33,10 @@ from tests.unit.collector.heard_factory import log as heard_log
 OTHER = "bbbbbbbbbbbb"
 
 
-def followed(volumes: Path, files: Files, now: float = 0.0) -> Follow:
+def followed(volumes: Path, files: Files, now: float = 0.0) -> OpenRun:
     """Write files and read them once."""
     write(files, volumes)
-    follow = Follow(volumes, RUN, now)
+    follow = OpenRun(volumes, RUN, now)
     follow.read(now, lambda: False)
     return follow
 
@@ -160,7 +160,7 @@ def test_a_client_that_came_too_late_is_in_the_verdict(tmp_path: Path) -> None:
     """Its line may come when the run has ended and all logs are sealed and quiet."""
     files = good_run()
     late = Writer(ledger.codec, ledger.codec.decode(files[ledger_source()][-1])[0].crc)
-    late.put(ledger.Late(at=at(1000), client="client-3", instance="i"))
+    late.put(ledger.LateEntry(at=at(1000), client="client-3", instance="i"))
     follow = followed(tmp_path, files)
 
     assert not follow.is_over(1.0)
@@ -216,7 +216,7 @@ def test_a_silent_external_run_is_not_over_for_a_newer_one(tmp_path: Path) -> No
 def test_a_backlog_is_read_in_slices(tmp_path: Path) -> None:
     """A round stops when it is told, and the next one goes on."""
     write(good_run(), tmp_path)
-    follow = Follow(tmp_path, RUN, 0.0)
+    follow = OpenRun(tmp_path, RUN, 0.0)
     rounds = 0
     while follow.read(0.0, lambda: True):
         rounds += 1
@@ -230,7 +230,7 @@ def test_clients_are_summed_up_with_rests(tmp_path: Path) -> None:
     """Between one client and the next a summary may rest."""
     write(good_run(), tmp_path)
     rests = list[None]()
-    follow = Follow(tmp_path, RUN, 0.0, lambda: rests.append(None))
+    follow = OpenRun(tmp_path, RUN, 0.0, lambda: rests.append(None))
     follow.read(0.0, lambda: False)
 
     assert not rests

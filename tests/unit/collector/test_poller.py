@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from services.collector import poller
-from services.collector.open_run import Follow
-from services.collector.poller import IDLE_AFTER_SECONDS, POLL_SECONDS, Collector
+from services.collector.open_run import OpenRun
+from services.collector.poller import IDLE_AFTER_SECONDS, POLL_SECONDS, Poller
 from services.collector.publish.files import run_files
-from services.collector.publish.terminal.printer import Speaker
+from services.collector.publish.terminal.printer import TerminalPrinter
 from services.collector.settings import CollectorSettings
 from services.collector.verdict.snapshot import Snapshot
 from services.runtime.clock import Clock
@@ -40,7 +40,7 @@ class Rig:
         (volumes / "summary").mkdir(exist_ok=True)
         self.volumes, self.time, self.used, self.said = volumes, Time(), Time(), list[str]()
         settings = CollectorSettings.read({"VOLUMES": str(volumes), **environment})
-        self.collector = Collector(settings, Clock(), Speaker(volumes, self.said.append), self.time, self.used)
+        self.collector = Poller(settings, Clock(), TerminalPrinter(volumes, self.said.append), self.time, self.used)
 
     def rounds(self, count: int, seconds: float = 0.2) -> None:
         """Let so many rounds pass."""
@@ -202,7 +202,7 @@ def test_rechecks_take_their_share_of_a_processor(tmp_path: Path, monkeypatch: p
         rig.used.now += 1.0
         return True
 
-    monkeypatch.setattr("services.collector.open_run.Follow.recheck", recheck)
+    monkeypatch.setattr("services.collector.open_run.OpenRun.recheck", recheck)
     write(open_run(), tmp_path)
     rig.rounds(1000, seconds=1.0)
     pauses = [later - earlier for earlier, later in pairwise(rechecks)]
@@ -363,14 +363,14 @@ def test_an_error_in_one_run_does_not_end_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever the files of a run cause, it is said once and counted, and the other run gets its verdict."""
-    taken = Follow.read
+    taken = OpenRun.read
 
-    def refuse(follow: Follow, *arguments: Any) -> bool:
+    def refuse(follow: OpenRun, *arguments: Any) -> bool:
         if follow.run == OTHER:
             raise UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed")
         return taken(follow, *arguments)
 
-    monkeypatch.setattr(Follow, "read", refuse)
+    monkeypatch.setattr(OpenRun, "read", refuse)
     two_runs(tmp_path)
     rig = Rig(tmp_path)
     rig.rounds(10)
@@ -423,9 +423,9 @@ def test_on_a_busy_machine_the_published_number_is_at_most_two_seconds_old(
         rig.used.now += used
         rig.time.now += 30 * used
 
-    taken, kept = Follow.snapshot, run_files.store
+    taken, kept = OpenRun.snapshot, run_files.store
 
-    def snapshot(follow: Follow, *arguments: Any, **options: Any) -> Snapshot:
+    def snapshot(follow: OpenRun, *arguments: Any, **options: Any) -> Snapshot:
         busy(0.01)
         return taken(follow, *arguments, **options)
 
@@ -437,8 +437,8 @@ def test_on_a_busy_machine_the_published_number_is_at_most_two_seconds_old(
         busy(0.005)
         return True
 
-    monkeypatch.setattr(Follow, "snapshot", snapshot)
-    monkeypatch.setattr(Follow, "recheck", recheck)
+    monkeypatch.setattr(OpenRun, "snapshot", snapshot)
+    monkeypatch.setattr(OpenRun, "recheck", recheck)
     monkeypatch.setattr(run_files, "store", keep)
     files, source = open_run(), log_source("client-1", 1, 1)
     for number in range(1, 200):

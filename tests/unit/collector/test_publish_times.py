@@ -11,7 +11,7 @@ from services.collector.publish_times import (
     PUBLISH_SHARE,
     RECHECK_SECONDS,
     RECHECK_SHARE,
-    Due,
+    PublishTimes,
 )
 
 SECONDS = st.floats(0, 100)
@@ -20,7 +20,7 @@ SECONDS = st.floats(0, 100)
 @given(SECONDS, SECONDS)
 def test_a_summary_takes_its_share_of_a_processor(now: float, used: float) -> None:
     """The next one is due after ten times the processor time of the last, and a fifth of a second at least."""
-    due = Due(now)
+    due = PublishTimes(now)
     assert due.must_publish(now)
     due.published(now, used)
     due.news(now)
@@ -32,7 +32,7 @@ def test_a_summary_takes_its_share_of_a_processor(now: float, used: float) -> No
 
 def test_without_news_no_summary_is_due() -> None:
     """What is published already is not published again."""
-    due = Due(0.0)
+    due = PublishTimes(0.0)
     due.published(1.0, 0.01)
 
     assert not due.must_publish(100.0)
@@ -41,7 +41,7 @@ def test_without_news_no_summary_is_due() -> None:
 
 def test_news_that_wait_while_they_are_due_are_late() -> None:
     """Waiting for the share of a processor is not being late; waiting longer than half a second after it is."""
-    due = Due(0.0)
+    due = PublishTimes(0.0)
     due.published(0.0, 0.2)
     due.news(0.1)
     due.news(1.9)
@@ -59,7 +59,7 @@ def test_news_that_wait_while_they_are_due_are_late() -> None:
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=5), st.booleans())
 def test_comparing_takes_its_share_of_a_processor(slices: list[float], idle: bool) -> None:
     """All slices of a comparison count; the next begins after two seconds at least, and is rarer when idle."""
-    due = Due(0.0)
+    due = PublishTimes(0.0)
     for used in slices[:-1]:
         due.rechecked(0.0, used, done=False, idle=idle)
         assert due.must_recheck(0.0)

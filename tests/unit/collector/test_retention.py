@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.collector import retention
-from services.runtime.jsonlogs import Complaints
+from services.runtime.jsonlogs import ErrorLog
 from tests.unit.collector.books_factory import RUN
 
 
@@ -53,7 +53,7 @@ def test_runs_with_a_summary_are_found(tmp_path: Path) -> None:
 def test_what_cannot_be_removed_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A summary that is not there can not be removed: that is said, and the others are removed all the same."""
     (tmp_path / "summary" / "20251122T073000Z").mkdir(parents=True)
-    complaints = Complaints(logging.getLogger("test"))
+    complaints = ErrorLog(logging.getLogger("test"))
     removed = retention.prune(tmp_path, ["20241122T073000Z", "20251122T073000Z", RUN], 1, complaints)
 
     assert {"20251122T073000Z"} == removed

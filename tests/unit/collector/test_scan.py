@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.collector import scan
-from services.collector.scan import Rewritten, RunFiles, find_runs
+from services.collector.scan import FileRewritten, RunFiles, find_runs
 from services.contract.scalars import run_order
 from tests.unit.collector.books_factory import RUN
 
@@ -114,7 +114,7 @@ def test_lost_lines_are_noticed(tmp_path: Path, loss: str) -> None:
     else:
         file.unlink()
 
-    with pytest.raises(Rewritten):
+    with pytest.raises(FileRewritten):
         texts(files)
 
 
@@ -134,10 +134,10 @@ def test_changed_bytes_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     steps += files.hold()
     file.write_bytes(b"one\ntwo\nthree\nfouR\n")
 
-    with pytest.raises(Rewritten):
+    with pytest.raises(FileRewritten):
         list(files.hold())
     file.unlink()
-    with pytest.raises(Rewritten):
+    with pytest.raises(FileRewritten):
         list(files.hold())
 
 
@@ -293,7 +293,7 @@ def test_of_a_sparse_file_nothing_behind_the_hole_is_read(tmp_path: Path, monkey
     assert 0 == counted.taken()
 
     os.truncate(sparse, 4)
-    with pytest.raises(Rewritten):
+    with pytest.raises(FileRewritten):
         texts(files)
 
 

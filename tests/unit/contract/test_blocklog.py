@@ -16,7 +16,7 @@ from services.contract.errors import LineError, MalformedLine, UnsupportedVersio
 from services.contract.jsonl import FIRST, LineStruct, fields, seal
 from tests.unit.contract.strategies import flipped, instances, kinds, records, required
 
-KINDS = kinds(blocklog.Entry)
+KINDS = kinds(blocklog.LogLine)
 
 a_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 entries = st.one_of(*map(instances, KINDS))

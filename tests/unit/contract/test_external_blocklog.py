@@ -9,13 +9,13 @@ from services.contract import blocklog, external_blocklog
 from services.contract.errors import MalformedLine
 from services.contract.jsonl import FIRST
 
-BLOCK = external_blocklog.HeardBlock(
+BLOCK = external_blocklog.ExternalBlock(
     run="20261122T073000Z", client="client-1", session=1, block=1, heard=(1, 2), first=0, last=0, count=2,
     unsequenced=1, closed_by="count", started_at="2026-11-22T07:30:00.000000Z",
     ended_at="2026-11-22T07:30:00.000000Z", duration_ns=0, idle_ns=0, digest="x00000000",
     messages=[
-        external_blocklog.HeardMessage(0, "2026-11-22T07:30:00.000000Z", -5, msgspec.Raw(b'{"seq":0}')),
-        external_blocklog.HeardMessage(None, "2026-11-22T07:30:00.000000Z", None, msgspec.Raw(b'"hi"'), form="text"),
+        external_blocklog.ExternalMessage(0, "2026-11-22T07:30:00.000000Z", -5, msgspec.Raw(b'{"seq":0}')),
+        external_blocklog.ExternalMessage(None, "2026-11-22T07:30:00.000000Z", None, msgspec.Raw(b'"hi"'), form="text"),
     ],
 )  # fmt: skip
 
@@ -46,7 +46,7 @@ def test_whether_a_block_is_new_is_only_said_where_it_is_certain() -> None:
 def test_the_bound_on_a_line_holds(key: str | None, beside: int) -> None:
     """No message takes more bytes beside its record than the contract says, with a gap before each of them."""
     count, at = 1_000, "2026-11-22T07:30:00.000000Z"
-    message = external_blocklog.HeardMessage("1" + "9" * 19, at, -(2**63), msgspec.Raw(b""), key, "binary")
+    message = external_blocklog.ExternalMessage("1" + "9" * 19, at, -(2**63), msgspec.Raw(b""), key, "binary")
     gap = "1" + "9" * 19, "1" + "9" * 19
     message_size = len(msgspec.json.encode(message).replace(b'"record":', b'"transit_ns":null,"record":')) + 1
     gap_size = len(msgspec.json.encode(gap)) + 1

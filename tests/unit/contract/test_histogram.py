@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.contract.histogram import Gathered, Histogram, buckets, middle_ns
+from services.contract.histogram import Histogram, PendingDurations, buckets, middle_ns
 
 PERCENTS = (50, 90, 99, 99.9)
 HOUR_NS = 3_600_000_000_000
@@ -159,9 +159,9 @@ def test_buckets_tell_their_counts(values: list[int]) -> None:
 def test_gathered_counts_alike(parts: list[list[int]]) -> None:
     """Recorded at once, gathered and counted, gathered apart and merged, or added counted: all tell the same."""
     expected = of([value for values in parts for value in values])
-    every, few, added = Gathered(), Histogram(), Histogram()
+    every, few, added = PendingDurations(), Histogram(), Histogram()
     for values in parts:
-        gathered = Gathered()
+        gathered = PendingDurations()
         gathered.take(values)
         every.merge(gathered)
         few.gather(gathered)

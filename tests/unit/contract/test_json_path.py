@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.contract.json_path import ABSENT, MalformedPath, Path
+from services.contract.json_path import ABSENT, JsonPath, MalformedPath
 
 VALUE = {"seq": 7, "data": [{"ts": 1.5, "a b": None}], "it's": {"x-y": True}}
 
@@ -21,13 +21,13 @@ VALUE = {"seq": 7, "data": [{"ts": 1.5, "a b": None}], "it's": {"x-y": True}}
 )
 def test_names_one_place(text: str, expected: object) -> None:
     """A path finds what stands at its place, null too."""
-    assert expected == Path(text).find(VALUE)
+    assert expected == JsonPath(text).find(VALUE)
 
 
 @pytest.mark.parametrize("text", ["$.none", "$.seq.x", "$.data[1]", "$.data.ts", "$[0]", "$.data[0].ts[0]"])
 def test_finds_nothing_where_nothing_is(text: str) -> None:
     """What is not there is absent, which is not null."""
-    assert ABSENT is Path(text).find(VALUE)
+    assert ABSENT is JsonPath(text).find(VALUE)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,6 @@ def test_finds_nothing_where_nothing_is(text: str) -> None:
 def test_mistakes_are_pointed_at(text: str, at: int) -> None:
     """What cannot be understood is refused, with the place of the first wrong character."""
     with pytest.raises(MalformedPath, match=f"at character {at} ") as refused:
-        Path(text)
+        JsonPath(text)
 
     assert at == refused.value.at

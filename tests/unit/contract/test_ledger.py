@@ -95,8 +95,8 @@ def test_entries_are_values(kind: Any) -> None:
 
 @a_kind
 def test_kind_is_the_name(kind: Any) -> None:
-    """A kind of line is called in the file what it is called in the code."""
-    assert kind.__name__.lower() == kind.__struct_config__.tag
+    """A kind of line is called in the file what its class is called before ``Entry``."""
+    assert kind.__name__.removesuffix("Entry").lower() == kind.__struct_config__.tag
 
 
 @a_kind
@@ -109,8 +109,8 @@ def test_every_line_is_dated(kind: Any) -> None:
 
 def test_a_pause_is_a_pace() -> None:
     """A pace without rate is a pause, and survives as one: null is not 0, which means flat out."""
-    pause = ledger.Pace(at=AT, first=7, due_us=0, rate=None)
-    flat_out = ledger.Pace(at=AT, first=7, due_us=0, rate=0)
+    pause = ledger.PaceEntry(at=AT, first=7, due_us=0, rate=None)
+    flat_out = ledger.PaceEntry(at=AT, first=7, due_us=0, rate=0)
 
     assert pause != flat_out
     assert [pause, flat_out] == [
@@ -121,13 +121,13 @@ def test_a_pause_is_a_pace() -> None:
 @pytest.mark.parametrize(
     ("entry", "field", "value"),
     [
-        (ledger.End(at=AT, last=1, count=1, reason="complete"), "reason", "bored"),
-        (ledger.Leave(at=AT, client="a", fence=1, sent=1, receipted=1, cause="bye"), "cause", "tired"),
-        (ledger.Sent(at=AT, client="a", fence=1, through=1), "fence", 0),
-        (ledger.Sent(at=AT, client="a", fence=1, through=1), "through", 2**53),
-        (ledger.Sent(at=AT, client="a", fence=1, through=1), "client", "A"),
-        (ledger.Pace(at=AT, first=1, due_us=0, rate=1), "rate", -1),
-        (ledger.Pace(at=AT, first=1, due_us=0, rate=1), "first", 0),
+        (ledger.EndEntry(at=AT, last=1, count=1, reason="complete"), "reason", "bored"),
+        (ledger.LeaveEntry(at=AT, client="a", fence=1, sent=1, receipted=1, cause="bye"), "cause", "tired"),
+        (ledger.SentEntry(at=AT, client="a", fence=1, through=1), "fence", 0),
+        (ledger.SentEntry(at=AT, client="a", fence=1, through=1), "through", 2**53),
+        (ledger.SentEntry(at=AT, client="a", fence=1, through=1), "client", "A"),
+        (ledger.PaceEntry(at=AT, first=1, due_us=0, rate=1), "rate", -1),
+        (ledger.PaceEntry(at=AT, first=1, due_us=0, rate=1), "first", 0),
     ],
 )
 def test_refuses_wrong_values(entry: LineStruct, field: str, value: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.contract.rangeset import MOST, Ranges
+from services.contract.rangeset import MOST, RangeSet
 
 seqs = st.integers(0, 40)
 spans = st.lists(st.tuples(seqs, seqs), max_size=12)
@@ -20,7 +20,7 @@ def members(of: list[tuple[int, int]]) -> set[int]:
     return {number for first, last in of for number in range(first, last + 1)}
 
 
-def held(ranges: Ranges) -> set[int]:
+def held(ranges: RangeSet) -> set[int]:
     """Return the numbers that ranges hold, by their spans."""
     return members(ranges.spans())
 
@@ -28,7 +28,7 @@ def held(ranges: Ranges) -> set[int]:
 @given(spans)
 def test_holds_what_was_added(given_spans: list[tuple[int, int]]) -> None:
     """Ranges hold the numbers of the spans they were made of, in whatever order these came."""
-    ranges, expected = Ranges(given_spans), members(given_spans)
+    ranges, expected = RangeSet(given_spans), members(given_spans)
 
     assert expected == held(ranges)
     assert expected == {number for number in range(-2, 44) if number in ranges}
@@ -40,7 +40,7 @@ def test_holds_what_was_added(given_spans: list[tuple[int, int]]) -> None:
 @given(spans)
 def test_spans_are_fewest(given_spans: list[tuple[int, int]]) -> None:
     """Spans are sorted, none is empty, and between two of them at least one number is missing."""
-    found = Ranges(given_spans).spans()
+    found = RangeSet(given_spans).spans()
 
     assert all(first <= last for first, last in found)
     assert all(one[1] + 1 < other[0] for one, other in pairwise(found))
@@ -49,7 +49,7 @@ def test_spans_are_fewest(given_spans: list[tuple[int, int]]) -> None:
 @given(spans, seqs, seqs)
 def test_add_counts_the_new(given_spans: list[tuple[int, int]], first: int, last: int) -> None:
     """Adding a span tells how many of its numbers were not there before."""
-    ranges = Ranges(given_spans)
+    ranges = RangeSet(given_spans)
     before = held(ranges)
 
     assert len(members([(first, last)]) - before) == ranges.add(first, last)
@@ -59,7 +59,7 @@ def test_add_counts_the_new(given_spans: list[tuple[int, int]], first: int, last
 @given(spans, spans)
 def test_set_operations(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> None:
     """Union, intersection and difference are those of sets."""
-    a, b = Ranges(one), Ranges(other)
+    a, b = RangeSet(one), RangeSet(other)
 
     assert members(one) | members(other) == held(a | b)
     assert members(one) & members(other) == held(a & b)
@@ -69,7 +69,7 @@ def test_set_operations(one: list[tuple[int, int]], other: list[tuple[int, int]]
 @given(spans, spans)
 def test_operations_leave_the_operands(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> None:
     """An operation makes a new set, and what is added to that one does not reach the old ones."""
-    a, b = Ranges(one), Ranges(other)
+    a, b = RangeSet(one), RangeSet(other)
     for result in (a | b, a & b, a - b):
         result.add(100, 200)
 
@@ -82,13 +82,13 @@ def test_within(given_spans: list[tuple[int, int]], first: int, last: int) -> No
     """What lies within two bounds includes the bounds."""
     expected = members(given_spans) & members([(first, last)])
 
-    assert expected == held(Ranges(given_spans).within(first, last))
+    assert expected == held(RangeSet(given_spans).within(first, last))
 
 
 @given(spans, seqs)
 def test_the_range_of_a_number(given_spans: list[tuple[int, int]], number: int) -> None:
     """A number that is held lies in one range, another in none."""
-    ranges = Ranges(given_spans)
+    ranges = RangeSet(given_spans)
     expected = next((span for span in ranges if span[0] <= number <= span[1]), None)
 
     assert expected == ranges.span_of(number)
@@ -97,17 +97,17 @@ def test_the_range_of_a_number(given_spans: list[tuple[int, int]], number: int) 
 @given(spans, spans)
 def test_equality(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> None:
     """Two sets are equal when they hold the same numbers, however they came to."""
-    assert (members(one) == members(other)) == (Ranges(one) == Ranges(other))
+    assert (members(one) == members(other)) == (RangeSet(one) == RangeSet(other))
 
 
 def test_differs_from_other_types() -> None:
     """A set is no list of spans."""
-    assert Ranges([(1, 2)]) != [(1, 2)]
+    assert RangeSet([(1, 2)]) != [(1, 2)]
 
 
 def test_huge_spans_cost_nothing() -> None:
     """A span is two numbers, however many it covers."""
-    ranges = Ranges([(1, 2**53 - 1)]) - Ranges([(7, 7)])
+    ranges = RangeSet([(1, 2**53 - 1)]) - RangeSet([(7, 7)])
     expected = [(1, 6), (8, 2**53 - 1)]
 
     assert sum(last - first + 1 for first, last in expected) == len(ranges)
@@ -118,15 +118,15 @@ def test_shows_its_spans() -> None:
     """A set in an assertion or a log can be read."""
     expected = "Ranges([(1, 3), (5, 5)])"
 
-    assert expected == repr(Ranges([(1, 2), (5, 5), (3, 3)]))
+    assert expected == repr(RangeSet([(1, 2), (5, 5), (3, 3)]))
 
 
 def test_has_no_hash() -> None:
     """A set that can grow is no key."""
     with pytest.raises(TypeError, match="unhashable"):
-        hash(Ranges())
+        hash(RangeSet())
 
 
 def test_a_length_is_never_more_than_len_can_return() -> None:
     """Numbers of 64 bits leave gaps that no ``len`` can count: those have the greatest length there is."""
-    assert MOST == len(Ranges([(1, 2**64)]))
+    assert MOST == len(RangeSet([(1, 2**64)]))

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.contract.sequence_tracker import SPARE, Sequence
+from services.contract.sequence_tracker import SPARE, SequenceTracker
 
 
-def heard(seqs: Iterable[int], content: int = 0) -> Sequence:
+def heard(seqs: Iterable[int], content: int = 0) -> SequenceTracker:
     """Return what is known after some numbers came, whose records differ with their number and ``content``."""
-    sequence = Sequence()
+    sequence = SequenceTracker()
     for seq in seqs:
         sequence.accept(seq, seq + content)
     return sequence
@@ -51,7 +51,7 @@ def test_the_first_that_comes_begins() -> None:
 def test_missing_can_be_asked_from_a_number_on() -> None:
     """Only what is missing behind a number is told, when one is named."""
     assert [(6, 6)] == heard([1, 3, 5, 7]).missing(after=5).spans()
-    assert not Sequence().missing()
+    assert not SequenceTracker().missing()
 
 
 def test_another_record_under_the_first_number_is_a_restart() -> None:
@@ -111,7 +111,7 @@ def test_what_was_missing_at_a_restart_stays_known() -> None:
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)), max_size=30))
 def test_a_run_is_its_numbers(runs: list[tuple[int, int]]) -> None:
     """Taking in a run gives what taking in each of its numbers gives, over however many connections."""
-    together, apart = Sequence(), Sequence()
+    together, apart = SequenceTracker(), SequenceTracker()
     for first, more in runs:
         if more == 0:
             together.reconnected()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.local.invocation_runs import Runs, event_of
+from services.local.invocation_runs import InvocationRuns, event_of
 from services.runtime import invocation
 
 FIRST, SECOND = "20261122T073000Z", "20261122T073000Z-2"
@@ -34,7 +34,7 @@ def test_only_the_name_of_a_run_is_taken(run: object) -> None:
 async def test_the_server_says_which_runs_it_plays() -> None:
     """Opened or continued, each is known once and in its order; other events name runs too."""
     noted: list[str] = []
-    runs = Runs(noted.append)
+    runs = InvocationRuns(noted.append)
     waiting = asyncio.create_task(runs.nth(1))
     for said in (
         line("run ended", "20200101T000000Z"),
@@ -51,7 +51,7 @@ async def test_the_server_says_which_runs_it_plays() -> None:
 
 async def test_the_server_says_when_it_listens() -> None:
     """Its own word counts, since another server may answer at its port."""
-    runs = Runs(lambda _: None)
+    runs = InvocationRuns(lambda _: None)
     runs.read(line("run opened"))
     assert not runs.listening.is_set()
     runs.read(line("listening"))
@@ -60,7 +60,7 @@ async def test_the_server_says_when_it_listens() -> None:
 
 async def test_the_run_of_an_external_feed_is_found_when_it_is_opened(tmp_path: Path) -> None:
     """The clients write the invocation into its note; until then there is none."""
-    runs, name = Runs(lambda _: None), invocation.draw(1_795_332_600_000_000)
+    runs, name = InvocationRuns(lambda _: None), invocation.draw(1_795_332_600_000_000)
     looking = asyncio.create_task(runs.look(tmp_path, name))
     await asyncio.sleep(0)
     (tmp_path / SECOND).mkdir()

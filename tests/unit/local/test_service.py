@@ -9,23 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from services.local.service import Service
+from services.local.service import SupervisedService
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Callable[[str], tuple[Service, list[str]]]:
+def made(tmp_path: Path) -> Callable[[str], tuple[SupervisedService, list[str]]]:
     """Return what makes a service of a program's text, and the list of what it shows."""
 
-    def make(program: str) -> tuple[Service, list[str]]:
+    def make(program: str) -> tuple[SupervisedService, list[str]]:
         (tmp_path / "program.py").write_text(program)
         shown: list[str] = []
         environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-        return Service("service", "program", environment, print, shown.append), shown
+        return SupervisedService("service", "program", environment, print, shown.append), shown
 
     return make
 
 
-Make = Callable[[str], tuple[Service, list[str]]]
+Make = Callable[[str], tuple[SupervisedService, list[str]]]
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from services.local import stdout_writer
-from services.local.stdout_writer import Output
+from services.local.stdout_writer import StdoutWriter
 from tests.poll import poll_until
 
 
@@ -22,7 +22,7 @@ def lost() -> threading.Event:
 def test_lines_are_written_in_their_order(lost: threading.Event) -> None:
     """Everything arrives, in the encoding of the output, and a text without a newline as it stands."""
     read, write = os.pipe()
-    out = Output(write, "latin-1", lost.set)
+    out = StdoutWriter(write, "latin-1", lost.set)
     out.say("a · b")
     out.write("c → ")
     out.say("d")
@@ -39,7 +39,7 @@ def test_a_reader_that_does_not_read_holds_nothing_up(monkeypatch: pytest.Monkey
     """What does not fit is dropped, the oldest first, and it is said how much."""
     monkeypatch.setattr(stdout_writer, "MOST_BYTES", 1000)
     read, write = os.pipe()
-    out = Output(write, "utf-8", lost.set)
+    out = StdoutWriter(write, "utf-8", lost.set)
     for number in range(10_000):
         out.say(f"line {number:>5} {'x' * 40}")
     assert not out.is_done
@@ -59,7 +59,7 @@ def test_a_reader_that_does_not_read_holds_nothing_up(monkeypatch: pytest.Monkey
 def test_a_reader_that_goes_is_missed_though_nothing_is_written(lost: threading.Event) -> None:
     """A closed pipe is seen at once, and nothing that is said later waits for ever."""
     read, write = os.pipe()
-    out = Output(write, "utf-8", lost.set)
+    out = StdoutWriter(write, "utf-8", lost.set)
     os.close(read)
 
     assert lost.wait(10)
@@ -71,7 +71,7 @@ def test_a_reader_that_goes_is_missed_though_nothing_is_written(lost: threading.
 def test_a_terminal_that_is_gone_is_missed(lost: threading.Event) -> None:
     """A terminal that was closed refuses what is written, which is no fault of the program."""
     keyboard, side = pty.openpty()
-    out = Output(side, "utf-8", lost.set)
+    out = StdoutWriter(side, "utf-8", lost.set)
     os.close(keyboard)
     out.say("nobody sees this")
 
@@ -83,7 +83,7 @@ def test_a_pipe_that_does_not_block_is_waited_for(lost: threading.Event) -> None
     """Another process may have made it so; nothing is lost by it."""
     read, write = os.pipe()
     os.set_blocking(write, False)
-    out = Output(write, "utf-8", lost.set)
+    out = StdoutWriter(write, "utf-8", lost.set)
     out.write("x" * 1_000_000)
     found = 0
     while found < 1_000_000:

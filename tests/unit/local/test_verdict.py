@@ -11,13 +11,13 @@ import pytest
 from services.collector.verdict.snapshot import snapshot
 from services.contract import summary
 from services.local import verdict
-from services.local.invocation_runs import Runs
+from services.local.invocation_runs import InvocationRuns
 from tests.unit.collector.books_factory import fold, good_run
 
 
-def runs_of(*names: str) -> Runs:
+def runs_of(*names: str) -> InvocationRuns:
     """Return runs that are known."""
-    runs = Runs(lambda _: None)
+    runs = InvocationRuns(lambda _: None)
     for name in names:
         runs.add(name)
     return runs

@@ -100,7 +100,7 @@ def test_configuring_twice_prints_once(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_a_repeating_event_is_logged_sparingly() -> None:
     """What happens many times a second is logged once a second, the first time at once."""
-    sparingly = jsonlogs.Sparingly()
+    sparingly = jsonlogs.RateLimitedLog()
     times = [0.0, 0.1, 0.9, 1.0, 1.5, 1.9, 5.0]
 
     assert [now for now in times if sparingly.due(now)] == [0.0, 1.0, 5.0]
@@ -108,7 +108,7 @@ def test_a_repeating_event_is_logged_sparingly() -> None:
 
 def test_kinds_of_an_event_are_told_apart() -> None:
     """An event of another kind is logged though one was logged just before, and kinds are bounded in number."""
-    sparingly = jsonlogs.Sparingly()
+    sparingly = jsonlogs.RateLimitedLog()
 
     assert [True, True, False] == [sparingly.due(0.0, kind) for kind in ("503", "1006", "503")]
     assert all(sparingly.due(0.1, str(number)) for number in range(500, 1500) if number != 503)

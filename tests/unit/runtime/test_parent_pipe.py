@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from services.runtime import parent_pipe
-from services.runtime.parent_pipe import VARIABLE, Lifeline
+from services.runtime.parent_pipe import VARIABLE, ParentPipe
 from tests.poll import poll_until
 
 CHILD = """
@@ -48,7 +48,7 @@ def pipe() -> Iterator[tuple[int, list[int]]]:
 def test_it_ends_when_the_last_write_end_is_closed(pipe: tuple[int, list[int]]) -> None:
     """The end of the parent is seen whatever the process does at the time."""
     ended = threading.Event()
-    Lifeline(pipe[0], ended.set)
+    ParentPipe(pipe[0], ended.set)
 
     assert not ended.is_set()
     os.close(pipe[1].pop())
@@ -58,7 +58,7 @@ def test_it_ends_when_the_last_write_end_is_closed(pipe: tuple[int, list[int]]) 
 def test_every_line_is_heard_once(pipe: tuple[int, list[int]]) -> None:
     """Lines that came before anything listened are handed on too, and a line may come in parts."""
     heard: list[str] = []
-    line = Lifeline(pipe[0], lambda: None)
+    line = ParentPipe(pipe[0], lambda: None)
     os.write(pipe[1][0], b"first\nsec")
     poll_until(lambda: line._lines == ["first"], "the first line has come", 10, 0.01)
     line.listen(heard.append)
@@ -70,7 +70,7 @@ def test_every_line_is_heard_once(pipe: tuple[int, list[int]]) -> None:
 def test_no_process_that_is_started_inherits_it(pipe: tuple[int, list[int]]) -> None:
     """A grandchild holds neither end."""
     os.set_inheritable(pipe[0], True)
-    Lifeline(pipe[0], lambda: None)
+    ParentPipe(pipe[0], lambda: None)
 
     assert not os.get_inheritable(pipe[0])
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runtime.rate_limit import Allowance
+from services.runtime.rate_limit import TokenBucket
 
 
 def test_so_many_at_once_and_then_so_many_per_second() -> None:
     """A full bucket gives its burst, then one more for each part of a second, and never saves up beyond the burst."""
-    allowance = Allowance(3, 2.0, 10.0)
+    allowance = TokenBucket(3, 2.0, 10.0)
 
     assert [True, True, True, False] == [allowance.take(10.0) for _ in range(4)]
     assert 0.5 == allowance.seconds(10.0)
@@ -25,7 +25,7 @@ def test_so_many_at_once_and_then_so_many_per_second() -> None:
 )
 def test_never_more_than_it_allows(times: list[float], burst: int, per_second: float) -> None:
     """Whatever the times, those that are let through are at most the burst and what the time has added."""
-    allowance = Allowance(burst, per_second, 0.0)
+    allowance = TokenBucket(burst, per_second, 0.0)
     taken = sum(allowance.take(now) for now in times)
 
     assert taken <= burst + per_second * max(times, default=0) + 1e-6

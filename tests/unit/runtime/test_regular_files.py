@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runtime.regular_files import InTheWay, Line, in_the_way, lines, open_regular
+from services.runtime.regular_files import FileLine, NotARegularFile, in_the_way, lines, open_regular
 
 
 def test_a_file_is_opened(tmp_path: Path) -> None:
@@ -19,7 +19,9 @@ def test_a_file_is_opened(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"one\ntwo")
     with open_regular(path) as file:
-        assert [Line(0, 4, b"one\n", ended=True), Line(4, 3, b"two", ended=False)] == list(lines(file, 100, 100))
+        assert [FileLine(0, 4, b"one\n", ended=True), FileLine(4, 3, b"two", ended=False)] == list(
+            lines(file, 100, 100)
+        )
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link", "folder", "socket", "device"])
@@ -35,7 +37,7 @@ def test_what_is_no_file_is_in_the_way(tmp_path: Path, kind: str) -> None:
             listening.bind(str(path))
     else:
         path.symlink_to("/dev/zero")
-    with pytest.raises(InTheWay):
+    with pytest.raises(NotARegularFile):
         open_regular("/dev/zero" if kind == "device" else path)
 
 
@@ -51,14 +53,18 @@ def test_a_line_that_is_too_long_is_passed_over() -> None:
     """Of a line beyond the most only place and size are given, and the next one is read again."""
     found = list(lines(BytesIO(b"a" * 20 + b"\nb\n" + b"c" * 20), 10, 1000))
 
-    assert [Line(0, 21, None, ended=True), Line(21, 2, b"b\n", ended=True), Line(23, 20, None, ended=False)] == found
+    assert [
+        FileLine(0, 21, None, ended=True),
+        FileLine(21, 2, b"b\n", ended=True),
+        FileLine(23, 20, None, ended=False),
+    ] == found
 
 
 def test_no_more_than_the_limit_is_looked_at() -> None:
     """Reading ends at the limit, within a line that reaches beyond."""
     found = list(lines(BytesIO(b"a\n" + b"b" * 100), 10, 50))
 
-    assert [Line(0, 2, b"a\n", ended=True), Line(2, 48, None, ended=False)] == found
+    assert [FileLine(0, 2, b"a\n", ended=True), FileLine(2, 48, None, ended=False)] == found
 
 
 def test_a_giant_takes_no_memory(tmp_path: Path) -> None:
@@ -67,7 +73,7 @@ def test_a_giant_takes_no_memory(tmp_path: Path) -> None:
     path.touch()
     os.truncate(path, 3 * 2**30)
     with open_regular(path) as file:
-        assert [Line(0, 2**24, None, ended=False)] == list(lines(file, 2**20, 2**24))
+        assert [FileLine(0, 2**24, None, ended=False)] == list(lines(file, 2**20, 2**24))
 
 
 @given(data=st.binary(max_size=200).map(lambda data: data.replace(b"\x01", b"\n")), most=st.integers(1, 30))

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runtime.saturation import ASIDE_TICKS, ENOUGH_TICKS, Reading, Strain, file_text, throttled_ns
+from services.runtime.saturation import (
+    ASIDE_TICKS,
+    ENOUGH_TICKS,
+    SaturationMonitor,
+    SaturationReading,
+    file_text,
+    throttled_ns,
+)
 from tests.poll import poll_until
 
 MS = 1_000_000
@@ -24,9 +31,9 @@ class Machine:
         self.now_ns = self.cpu_ns = 0
         self.files: dict[str, str] = {"/proc/self/cgroup": "0::/\n"}
 
-    def strain(self) -> Strain:
+    def strain(self) -> SaturationMonitor:
         """Return the strain of a process on this machine."""
-        return Strain(lambda: self.now_ns, lambda: self.cpu_ns, self.files.get)
+        return SaturationMonitor(lambda: self.now_ns, lambda: self.cpu_ns, self.files.get)
 
     def throttled_us(self, taken: int) -> None:
         """Say for how long the process was stopped."""
@@ -56,7 +63,7 @@ def test_what_was_before_the_window_is_not_in_it(machine: Machine) -> None:
     assert (None, 15 * MS, 1_200_000) == (reading.loop_lag_p99_ns, reading.cpu_ns, reading.throttled_ns)
     window.begin()
     machine.now_ns += 10**9
-    assert Reading(None, None, 0, 0) == window.reading()
+    assert SaturationReading(None, None, 0, 0) == window.reading()
 
 
 @pytest.mark.parametrize(
@@ -104,7 +111,7 @@ def test_a_thousand_clients_share_their_marks(machine: Machine) -> None:
         reads.append(path)
         return machine.files.get(path)
 
-    strain = Strain(lambda: machine.now_ns, lambda: 0, read)
+    strain = SaturationMonitor(lambda: machine.now_ns, lambda: 0, read)
     windows = [strain.window() for _ in range(1000)]
     machine.now_ns += 10**9
     assert 1 == len({window.reading() for window in windows})
@@ -114,7 +121,7 @@ def test_a_thousand_clients_share_their_marks(machine: Machine) -> None:
 
 async def test_a_loop_that_is_held_up_is_late() -> None:
     """While something else holds the loop the timer cannot go off, and notes by how much it is late."""
-    strain = Strain()
+    strain = SaturationMonitor()
     window, began = strain.window(), time.monotonic()
     task = asyncio.create_task(strain.watch())
     await asyncio.sleep(0)

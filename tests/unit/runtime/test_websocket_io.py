@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from services.runtime.clock import Clock
-from services.runtime.websocket_io import Stamps
+from services.runtime.websocket_io import ArrivalTimes
 
 TEXT, BINARY, CONTINUED, CLOSE, PING = 1, 2, 0, 8, 9
 
@@ -35,7 +35,7 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def came(stamps: Stamps, clock: FakeClock, at: int, *frames: Frame) -> None:
+def came(stamps: ArrivalTimes, clock: FakeClock, at: int, *frames: Frame) -> None:
     """Let bytes arrive at a time, and complete these frames."""
     clock.now = at
     stamps.bytes_came()
@@ -45,7 +45,7 @@ def came(stamps: Stamps, clock: FakeClock, at: int, *frames: Frame) -> None:
 
 def test_stamp_is_of_the_arrival(clock: FakeClock) -> None:
     """A message bears the time its bytes came, however long it waited to be taken."""
-    stamps = Stamps(clock)
+    stamps = ArrivalTimes(clock)
     came(stamps, clock, 10, Frame(TEXT))
     clock.now = 1_000
     expected = 10
@@ -55,7 +55,7 @@ def test_stamp_is_of_the_arrival(clock: FakeClock) -> None:
 
 def test_what_waits_is_known(clock: FakeClock) -> None:
     """A message waits from when it came until it is taken."""
-    stamps = Stamps(clock)
+    stamps = ArrivalTimes(clock)
     before = stamps.waiting
     came(stamps, clock, 10, Frame(TEXT))
     while_it_waits = stamps.waiting
@@ -66,7 +66,7 @@ def test_what_waits_is_known(clock: FakeClock) -> None:
 
 def test_messages_are_stamped_in_order(clock: FakeClock) -> None:
     """Messages that came together share a stamp; those that came later have their own."""
-    stamps = Stamps(clock)
+    stamps = ArrivalTimes(clock)
     came(stamps, clock, 10, Frame(TEXT), Frame(TEXT))
     came(stamps, clock, 20, Frame(TEXT))
 
@@ -75,7 +75,7 @@ def test_messages_are_stamped_in_order(clock: FakeClock) -> None:
 
 def test_a_message_in_parts_is_stamped_by_the_last(clock: FakeClock) -> None:
     """A message that came in several frames bears the time of the last bytes."""
-    stamps = Stamps(clock)
+    stamps = ArrivalTimes(clock)
     came(stamps, clock, 10, Frame(TEXT, fin=False))
     came(stamps, clock, 20, Frame(CONTINUED, fin=False))
     came(stamps, clock, 30, Frame(CONTINUED))
@@ -86,7 +86,7 @@ def test_a_message_in_parts_is_stamped_by_the_last(clock: FakeClock) -> None:
 
 def test_control_frames_are_no_messages(clock: FakeClock) -> None:
     """A ping between two messages, or within one, takes no stamp."""
-    stamps = Stamps(clock)
+    stamps = ArrivalTimes(clock)
     came(stamps, clock, 10, Frame(PING), Frame(TEXT))
     came(stamps, clock, 15, Frame(CLOSE), Frame(BINARY))
     came(stamps, clock, 20, Frame(TEXT, fin=False), Frame(PING))
@@ -100,4 +100,4 @@ def test_without_a_stamp_it_is_now(clock: FakeClock) -> None:
     clock.now = 50
     expected = 50
 
-    assert expected == Stamps(clock).take_ns()
+    assert expected == ArrivalTimes(clock).take_ns()

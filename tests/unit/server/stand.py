@@ -11,13 +11,13 @@ from typing import Any
 from services.contract import ledger, wire
 from services.runtime.clock import Clock
 from services.runtime.rate_plan import read_plan
-from services.runtime.saturation import Strain
+from services.runtime.saturation import SaturationMonitor
 from services.server.connections.admission import Admission
-from services.server.connections.connection_handler import Conversation
-from services.server.connections.subscription import Session
-from services.server.feed.generator import Feed
+from services.server.connections.connection_handler import ConnectionHandler
+from services.server.connections.subscription import Subscription
+from services.server.feed.generator import FeedGenerator
 from services.server.runs.run import Run
-from services.server.runs.run_store import Runs
+from services.server.runs.run_store import RunStore
 from services.server.settings import ServerSettings
 from services.server.stream import Stream
 
@@ -148,9 +148,9 @@ class Refusing:
 
 
 @lru_cache
-def feed() -> Feed:
+def feed() -> FeedGenerator:
     """Return the feed of the default settings: its pools are made once."""
-    return Feed("person", "en_US", 42)
+    return FeedGenerator("person", "en_US", 42)
 
 
 def settings(volumes: Path, **changed: Any) -> ServerSettings:
@@ -161,10 +161,10 @@ def settings(volumes: Path, **changed: Any) -> ServerSettings:
     return ServerSettings(**{**vars(values), **changed})
 
 
-def runs(volumes: Path, clock: Clock, instance: str = "a", **changed: Any) -> Runs:
+def runs(volumes: Path, clock: Clock, instance: str = "a", **changed: Any) -> RunStore:
     """Return the runs of one server process."""
     chosen = settings(volumes, **changed)
-    return Runs(volumes / "ledger", feed(), chosen, clock, Strain(), boot="boot", instance=instance)
+    return RunStore(volumes / "ledger", feed(), chosen, clock, SaturationMonitor(), boot="boot", instance=instance)
 
 
 def new_run(volumes: Path, clock: Clock, **changed: Any) -> Run:
@@ -177,17 +177,17 @@ def subscribe(name: str = "client-1", **fields: Any) -> wire.Subscribe:
     return wire.Subscribe(**{"client": name, "session": 1, "instance": "one", "block_size": 10, **fields})
 
 
-def admitted(stream: Stream, name: str = "client-1", *, now: float = 0.0, **fields: Any) -> tuple[Session, Any]:
+def admitted(stream: Stream, name: str = "client-1", *, now: float = 0.0, **fields: Any) -> tuple[Subscription, Any]:
     """Return a session that the ledger knows, and its connection."""
     connection: Any = FakeConnection()
     run, request = stream.run, subscribe(name, **fields)
     if request.observe:
-        session = Session(connection, run, request, 0, now)
+        session = Subscription(connection, run, request, 0, now)
         stream.observers.append(session)
         return session, connection
     fence = run.book.fence + 1
     run.enter(
-        ledger.Subscribe(
+        ledger.SubscribeEntry(
             at=run.at(),
             client=name,
             session=request.session,
@@ -197,7 +197,7 @@ def admitted(stream: Stream, name: str = "client-1", *, now: float = 0.0, **fiel
             block_size=10,
         )
     )
-    session = stream.sessions[name] = Session(connection, run, request, fence, now)
+    session = stream.sessions[name] = Subscription(connection, run, request, fence, now)
     return session, connection
 
 
@@ -209,10 +209,10 @@ def refuse(run: Run) -> Refusing:
     return disk  # type: ignore[no-any-return]  # typed as any file for the ledger
 
 
-def conversation(stream: Stream, connection: FakeConnection) -> Conversation:
+def conversation(stream: Stream, connection: FakeConnection) -> ConnectionHandler:
     """Return a conversation over a fake connection."""
     peer: Any = connection
-    return Conversation(peer, stream, Admission(stream))
+    return ConnectionHandler(peer, stream, Admission(stream))
 
 
 def lines_of(run: Run) -> list[ledger.Entry]:

@@ -19,7 +19,7 @@ from services.runtime.clock import Clock
 from services.runtime.control import token
 from services.runtime.errors import PortInUse
 from services.server import app
-from services.server.runs.other_servers import Look
+from services.server.runs.other_servers import FolderLook
 from services.server.runs.run import Run
 from tests.unit.server.stand import feed, new_run, settings
 
@@ -37,7 +37,7 @@ Sec-WebSocket-Version: 13
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> int:
     """Return a free port; the pools are those that other tests made."""
-    monkeypatch.setattr(app, "Feed", lambda *_: feed())
+    monkeypatch.setattr(app, "FeedGenerator", lambda *_: feed())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
@@ -181,10 +181,10 @@ async def test_nothing_is_said_before_the_run_is_open(
     """While the server looks for another one connections are refused: no client waits for one that may not come."""
     looking, go_on = threading.Event(), threading.Event()
 
-    def watch(*_: object) -> Look:
+    def watch(*_: object) -> FolderLook:
         looking.set()
         assert go_on.wait(20)
-        return Look("", {})
+        return FolderLook("", {})
 
     monkeypatch.setattr("services.server.runs.other_servers.watch", watch)
     stop = asyncio.Event()
@@ -224,7 +224,7 @@ async def test_it_shows_that_it_lives_when_the_run_has_ended_and_the_disk_refuse
     """The ledger is touched as long as the server lives, whatever becomes of the run and of what is written."""
     monkeypatch.setattr(app, "_TOUCH_SECONDS", 0.01)
     monkeypatch.setattr(app, "_SYNC_SECONDS", 0.01)
-    made = app.App(settings(tmp_path, port=port))
+    made = app.ServerApp(settings(tmp_path, port=port))
     run = made.stream.run
     run.finish("complete")
 
@@ -258,7 +258,7 @@ async def test_it_asks_for_its_clients_while_a_run_waits(
 
     monkeypatch.setattr("services.server.runs.expected_clients.count", count)
     monkeypatch.setattr(app, "_COUNT_SECONDS", 0.01)
-    made = app.App(settings(tmp_path, port=port, client_service="client"))
+    made = app.ServerApp(settings(tmp_path, port=port, client_service="client"))
     task = asyncio.create_task(made.keep_count())
     async with asyncio.timeout(10):
         assert await asyncio.to_thread(twice.wait, 9)
@@ -270,7 +270,7 @@ async def test_it_asks_for_its_clients_while_a_run_waits(
         assert [] == asked
     task.cancel()
     chosen = settings(tmp_path, port=port, client_service="client", clients=1)
-    await app.App(chosen).keep_count()
+    await app.ServerApp(chosen).keep_count()
 
     assert [] == asked
     made.stream.run.ledger.close()
@@ -303,7 +303,7 @@ async def test_a_disk_that_refuses_the_next_run_is_asked_again(
 ) -> None:
     """A run that cannot be opened ends nothing: it is tried again, and counts once it is open."""
     monkeypatch.setattr(app, "_BETWEEN_RUNS_SECONDS", 0)
-    made = app.App(settings(tmp_path, port=port, runs=2))
+    made = app.ServerApp(settings(tmp_path, port=port, runs=2))
     first, open_run = made.stream.run, made.runs.open
     refusals = [OSError(28, "No space left on device")]
     first.finish("complete")

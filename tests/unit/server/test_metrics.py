@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from services.contract import ledger
 from services.contract.wire import State
-from services.server.connections.refusals import Cause
+from services.server.connections.refusals import RefusalCause
 from services.server.metrics import ServerMetrics
 from services.server.stream import Stream
 from tests.unit.server.stand import StoppedClock, admitted, feed, new_run, refuse
@@ -61,7 +61,7 @@ def test_metrics_follow_the_state(tmp_path: Path) -> None:
         "lateness_seconds_count": 1,
         "clients": 3,
         "observers": 1,
-        **{f"refusals_total:{cause}": 0 for cause in get_args(Cause)},
+        **{f"refusals_total:{cause}": 0 for cause in get_args(RefusalCause)},
         "lag_records": 10,
         "buffered_bytes": 700,
         "sent_records_total": 20,
@@ -98,7 +98,7 @@ def test_receipts_and_departures_are_counted(tmp_path: Path) -> None:
     session, _ = admitted(stream)
     for block, match in ((1, True), (2, True), (2, True), (3, False)):
         stream.run.enter(
-            ledger.Receipt(
+            ledger.ReceiptEntry(
                 at=stream.run.at(), client="client-1", session=1, fence=1, block=block, first=block, last=block,
                 count=1, digest="x00000000", match=match,
             )

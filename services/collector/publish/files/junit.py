@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 from services.collector import formatting
 from services.collector.publish.terminal import summary_text
-from services.collector.publish.view_model import Answer, View
+from services.collector.publish.view_model import CheckRow, View
 from services.collector.verdict.checks import INVALIDATING
 
 NAME = "streamgauge"
@@ -59,15 +59,15 @@ def _head(view: View, cases: list[ET.Element]) -> dict[str, str]:
 
 def _verdict(view: View) -> ET.Element:
     blamed = {"FAIL": "failure", "INVALID": "error"}.get(view.verdict or "")
-    answer = Answer(ok=view.verdict == "PASS", name="verdict", detail=view.headline)
+    answer = CheckRow(ok=view.verdict == "PASS", name="verdict", detail=view.headline)
     return _case("run", answer, blamed, view.reasons)
 
 
-def _blamed(answer: Answer, blamed: str) -> str | None:
+def _blamed(answer: CheckRow, blamed: str) -> str | None:
     return {True: None, False: blamed, None: "skipped"}[answer.ok]
 
 
-def _case(group: str, answer: Answer, blamed: str | None, reasons: Iterable[str] = ()) -> ET.Element:
+def _case(group: str, answer: CheckRow, blamed: str | None, reasons: Iterable[str] = ()) -> ET.Element:
     case = ET.Element("testcase", {"classname": f"{NAME}.{group}", "name": _clean(answer.name), "time": "0"})
     if blamed is not None:
         found = ET.SubElement(case, blamed, {"message": _clean(answer.detail), "type": f"{group} {answer.name}"})

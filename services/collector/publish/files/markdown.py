@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from services.collector import formatting
 from services.collector.publish.clients_table import SILENCE, Cell, Table
 from services.collector.publish.terminal.text_table import CLIENTS, worth_showing
-from services.collector.publish.view_model import Answer, View
+from services.collector.publish.view_model import CheckRow, View
 
 MOST_ROWS = 50
 MOST_REASONS = 50
@@ -54,7 +54,7 @@ def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
     yield from lines
 
 
-def _answers(answers: Sequence[Answer]) -> Iterator[list[str]]:
+def _answers(answers: Sequence[CheckRow]) -> Iterator[list[str]]:
     for answer in answers:
         yield [formatting.MARKS[answer.ok], answer.name, answer.detail]
 

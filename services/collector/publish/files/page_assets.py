@@ -23,7 +23,7 @@ _VERSION = re.compile(rb"plotly\.js v([0-9.]+)")
 _ENDS_SCRIPT = re.compile(r"<(?=!--|/?script)", re.IGNORECASE)
 
 
-class Charts(NamedTuple):
+class ChartScript(NamedTuple):
     """The charts' script: where it is served, which changes with its version, and its bytes."""
 
     path: str
@@ -31,11 +31,11 @@ class Charts(NamedTuple):
 
 
 @functools.cache
-def charts() -> Charts:
+def charts() -> ChartScript:
     """Return the charts' script, read once."""
     script = resources.files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
     version = _VERSION.search(script[:1000])
-    return Charts(f"/plotly-{version[1].decode() if version else 'installed'}.min.js", script)
+    return ChartScript(f"/plotly-{version[1].decode() if version else 'installed'}.min.js", script)
 
 
 @functools.cache

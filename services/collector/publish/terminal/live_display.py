@@ -19,7 +19,7 @@ _STYLES: dict[Style, str] = {
 }  # fmt: skip
 
 
-class Screen:
+class LiveDisplay:
     """Shows a run in place, and leaves what is said above it. Any thread may call."""
 
     def __init__(self, out: TextIO, *, colour: bool) -> None:

@@ -17,13 +17,13 @@ from services.collector.publish.terminal.progress import progress
 from services.collector.publish.view_model import view
 from services.collector.verdict.snapshot import Snapshot
 from services.contract.summary import Summary
-from services.runtime.parent_pipe import Lifeline
+from services.runtime.parent_pipe import ParentPipe
 
 if TYPE_CHECKING:
-    from services.collector.publish.terminal.live_display import Screen
+    from services.collector.publish.terminal.live_display import LiveDisplay
 
 
-class Speaker:
+class TerminalPrinter:
     """The voice of the collector.
 
     Args:
@@ -34,20 +34,20 @@ class Speaker:
     """
 
     def __init__(
-        self, volumes: Path, say: Callable[[str], None], screen: Screen | None = None, *, colour: bool = False
+        self, volumes: Path, say: Callable[[str], None], screen: LiveDisplay | None = None, *, colour: bool = False
     ) -> None:
         self.screen = screen
         self._volumes, self._say, self._colour = volumes, say, colour
 
     @classmethod
-    def on_stdout(cls, volumes: Path, *, colour: bool) -> Speaker:
+    def on_stdout(cls, volumes: Path, *, colour: bool) -> TerminalPrinter:
         """Return one that speaks on standard output, in place if that is a terminal."""
         if not sys.stdout.isatty():
             return cls(volumes, _print)
         # Where there is no terminal nothing else needs it.
-        from services.collector.publish.terminal.live_display import Screen  # noqa: PLC0415
+        from services.collector.publish.terminal.live_display import LiveDisplay  # noqa: PLC0415
 
-        screen = Screen(sys.stdout, colour=colour)
+        screen = LiveDisplay(sys.stdout, colour=colour)
         return cls(volumes, screen.end, screen, colour=colour)
 
     def listen(self) -> None:
@@ -85,7 +85,7 @@ EARLY_SECONDS = 0.025
 """A line may be so early, a quarter of a poll, else every one would come a poll later than the one before."""
 
 
-class Voice:
+class ProgressTimer:
     """What is said of one run on the terminal, and when it was said last."""
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class Voice:
 log = logging.getLogger(__name__)
 
 
-class OwnRuns(Speaker):
+class OwnRunsPrinter(TerminalPrinter):
     """Hands on to a speaker what concerns the runs that the parent names.
 
     Args:
@@ -119,7 +119,7 @@ class OwnRuns(Speaker):
         lifeline: the parent's pipe, on which it writes the names.
     """
 
-    def __init__(self, speaker: Speaker, lifeline: Lifeline) -> None:
+    def __init__(self, speaker: TerminalPrinter, lifeline: ParentPipe) -> None:
         self.screen = speaker.screen
         self._speaker = speaker
         self._lock = threading.Lock()
@@ -157,6 +157,6 @@ class OwnRuns(Speaker):
         self._speaker.end()
 
 
-def of_invocation(speaker: Speaker, lifeline: Lifeline | None) -> Speaker:
+def of_invocation(speaker: TerminalPrinter, lifeline: ParentPipe | None) -> TerminalPrinter:
     """Return what speaks of the runs of this process's invocation; of all runs if it belongs to none."""
-    return speaker if lifeline is None else OwnRuns(speaker, lifeline)
+    return speaker if lifeline is None else OwnRunsPrinter(speaker, lifeline)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from services.collector import formatting
-from services.collector.publish.terminal.text_table import CLIENTS, GAP, WIDTH, Layout, Span, cut, worth_showing
+from services.collector.publish.terminal.text_table import (
+    CLIENTS,
+    GAP,
+    WIDTH,
+    ColumnLayout,
+    StyledSpan,
+    cut,
+    worth_showing,
+)
 from services.collector.publish.view_model import Tile, View, tiles
 from services.contract.summary import Summary
 
@@ -60,7 +68,7 @@ TILES = ("rate", "p99", "missing", "blocks", "clients", "silence")
 
 def frame(
     view: View, width: int, height: int, elapsed_s: float | None = None, rate: float | None = None
-) -> list[list[Span]]:
+) -> list[list[StyledSpan]]:
     """Return the lines of a frame, each as spans; none is wider, and there are no more, than there is room for.
 
     Args:
@@ -75,19 +83,19 @@ def frame(
     return [list(_within(line, width)) for line in lines[: max(1, height - 1)]]
 
 
-def _head(view: View, elapsed_s: float | None) -> Iterator[list[Span]]:
-    state: Span = (f"  {view.state.upper()}", "title")
+def _head(view: View, elapsed_s: float | None) -> Iterator[list[StyledSpan]]:
+    state: StyledSpan = (f"  {view.state.upper()}", "title")
     if view.state in ("opened", "waiting"):
         yield [state, (f"   {view.headline.partition(': ')[2]}", "")]
         return
     delivered, done = view.tile("delivered"), round(BAR * view.share)
     time = "" if elapsed_s is None else f"{clock(elapsed_s)}   "
-    bar: list[Span] = [("━" * done, "value"), ("─" * (BAR - done), "faint")]
+    bar: list[StyledSpan] = [("━" * done, "value"), ("─" * (BAR - done), "faint")]
     yield [state, (f"   {time}", ""), *bar, (f"  {delivered.hint:>7}", "title"), (f"   {delivered.text}", "")]
 
 
-def _numbers(view: View, width: int, rate: float | None) -> list[Span]:
-    line: list[Span] = []
+def _numbers(view: View, width: int, rate: float | None) -> list[StyledSpan]:
+    line: list[StyledSpan] = []
     for key in TILES:
         tile = view.tile(key)
         text = formatting.rate(round(rate)) if key == "rate" and rate is not None else tile.text
@@ -100,23 +108,23 @@ def _numbers(view: View, width: int, rate: float | None) -> list[Span]:
     return line
 
 
-def _tile(tile: Tile, text: str) -> list[Span]:
+def _tile(tile: Tile, text: str) -> list[StyledSpan]:
     return [(f"{GAP}{tile.label} ", "faint"), (text, tile.tone or "value"), (" ", "")]
 
 
-def _clients(view: View, width: int, room: int) -> Iterator[list[Span]]:
+def _clients(view: View, width: int, room: int) -> Iterator[list[StyledSpan]]:
     if not view.clients.rows or room < 2:
         return
     most = min(MOST_ROWS, room - 1)
     rows = worth_showing(view.clients.rows, most)
-    layout = Layout(view.clients, CLIENTS, width)
+    layout = ColumnLayout(view.clients, CLIENTS, width)
     yield list(layout.heads())
     yield from (list(layout.cells(row)) for row in rows)
     if len(view.clients.rows) > most:
         yield [(f"{GAP}and {len(view.clients.rows) - most:,} more", "faint")]
 
 
-def _within(line: Sequence[Span], width: int) -> Iterator[Span]:
+def _within(line: Sequence[StyledSpan], width: int) -> Iterator[StyledSpan]:
     for text, style in line:
         if width > 0:
             yield cut(text, width), style

@@ -11,8 +11,16 @@ from collections.abc import Iterator, Sequence
 from services.collector import formatting
 from services.collector.publish.clients_table import Table
 from services.collector.publish.terminal import text_table
-from services.collector.publish.terminal.text_table import WIDTH, Layout, Span, Style, cut, line, worth_showing
-from services.collector.publish.view_model import Answer, Row, View
+from services.collector.publish.terminal.text_table import (
+    WIDTH,
+    ColumnLayout,
+    Style,
+    StyledSpan,
+    cut,
+    line,
+    worth_showing,
+)
+from services.collector.publish.view_model import CheckRow, Row, View
 
 MOST_ROWS = 60
 MOST_REASONS = 12
@@ -50,7 +58,7 @@ def _head(view: View, *, colour: bool) -> Iterator[str]:
     yield from (indent + more for more in rest)
 
 
-def _sections(view: View) -> Iterator[Sequence[Span]]:
+def _sections(view: View) -> Iterator[Sequence[StyledSpan]]:
     if view.verdict is not None:
         yield from _title("CHECKS")
         yield from _answers(view.checks)
@@ -67,12 +75,12 @@ def _sections(view: View) -> Iterator[Sequence[Span]]:
         yield from _reasons(view.reasons)
 
 
-def _title(title: str) -> Iterator[Sequence[Span]]:
+def _title(title: str) -> Iterator[Sequence[StyledSpan]]:
     yield ()
     yield ((f"  █ {title}", "title"),)
 
 
-def _answers(answers: Sequence[Answer]) -> Iterator[Sequence[Span]]:
+def _answers(answers: Sequence[CheckRow]) -> Iterator[Sequence[StyledSpan]]:
     name = max(NAME, *(len(answer.name) + 2 for answer in answers)) if answers else NAME
     name = min(name, WIDTH // 2)
     for answer in answers:
@@ -90,7 +98,7 @@ def _label(label: str, *, inner: bool = False) -> str:
     return f"    {'  ' if inner else ''}{label}".ljust(4 + LEADER, ".") + ": "
 
 
-def _row(row: Row) -> Iterator[Sequence[Span]]:
+def _row(row: Row) -> Iterator[Sequence[StyledSpan]]:
     label, (value, *others) = _label(row.label, inner=row.inner), row.texts
     room = WIDTH - len(label) - len(value) - 3
     first, *rest = textwrap.wrap("   ".join(others), room) if others and room > 0 else [""]
@@ -98,21 +106,21 @@ def _row(row: Row) -> Iterator[Sequence[Span]]:
     yield from (((" " * (len(label) + len(value) + 3) + more, "faint"),) for more in rest)
 
 
-def _times(table: Table) -> Iterator[Sequence[Span]]:
+def _times(table: Table) -> Iterator[Sequence[StyledSpan]]:
     if not table.rows:
         return
     label = 4 + LEADER + 1
-    layout = Layout(table, text_table.TIMES, WIDTH - label)
+    layout = ColumnLayout(table, text_table.TIMES, WIDTH - label)
     yield ()
     yield (f"{'  █ TIMES':<{label}}", "title"), *layout.heads()
     for row in table.rows:
         yield (_label(row[0].text).rstrip(), ""), *layout.cells(row)
 
 
-def _clients(table: Table) -> Iterator[Sequence[Span]]:
+def _clients(table: Table) -> Iterator[Sequence[StyledSpan]]:
     if not table.rows:
         return
-    layout = Layout(table, text_table.CLIENTS, WIDTH - 2)
+    layout = ColumnLayout(table, text_table.CLIENTS, WIDTH - 2)
     yield from _title("CLIENTS")
     yield ("  ", ""), *layout.heads()
     for row in worth_showing(table.rows, MOST_ROWS):
@@ -123,7 +131,7 @@ def _clients(table: Table) -> Iterator[Sequence[Span]]:
         yield ((f"    {table.hint('over_time')}", "faint"),)
 
 
-def _reasons(reasons: Sequence[str]) -> Iterator[Sequence[Span]]:
+def _reasons(reasons: Sequence[str]) -> Iterator[Sequence[StyledSpan]]:
     for reason in reasons[:MOST_REASONS]:
         for wrapped in textwrap.wrap(reason, WIDTH, initial_indent="    ", subsequent_indent="      "):
             yield ((wrapped, ""),)

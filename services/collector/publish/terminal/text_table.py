@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from services.collector.publish.clients_table import Cell, Table
 
 Style: TypeAlias = Literal["good", "bad", "doubt", "title", "value", "faint", ""]
-Span: TypeAlias = tuple[str, Style]
+StyledSpan: TypeAlias = tuple[str, Style]
 
 WIDTH = 100
 """No line is longer: what stands beside a log's prefix must still fit."""
@@ -16,7 +16,7 @@ WIDTH = 100
 _CODES: dict[Style, str] = {"good": "32", "bad": "31", "doubt": "33", "title": "1", "value": "36", "faint": "2"}
 
 
-def line(*spans: Span, colour: bool = False, bold: bool = False) -> str:
+def line(*spans: StyledSpan, colour: bool = False, bold: bool = False) -> str:
     """Return spans side by side, without blanks at the end.
 
     Args:
@@ -47,7 +47,7 @@ MOST_NAME = 30
 """A longer name is cut; it may have 63 characters."""
 
 
-class Shown(NamedTuple):
+class ShownColumn(NamedTuple):
     """A column that may be shown, and its head; an ``exception`` only if one of its cells is toned."""
 
     key: str
@@ -57,36 +57,36 @@ class Shown(NamedTuple):
 
 
 CLIENTS = (
-    Shown("client", "client", 9),
-    Shown("block_size", "block", 4),
-    Shown("blocks", "blocks", 3),
-    Shown("received", "received", 8),
-    Shown("missing", "missing", 8),
-    Shown("duplicates", "dup", 7, exception=True),
-    Shown("reordered", "reordered", 7, exception=True),
-    Shown("corrupt", "corrupt", 7, exception=True),
-    Shown("catch_up", "caught up", 6),
-    Shown("block_p50", "block p50", 5),
-    Shown("latency_p99", "p99 lat.", 8),
-    Shown("silence", "silence", 2),
-    Shown("over_time", "worst over time", 6),
-    Shown("note", "", 7),
+    ShownColumn("client", "client", 9),
+    ShownColumn("block_size", "block", 4),
+    ShownColumn("blocks", "blocks", 3),
+    ShownColumn("received", "received", 8),
+    ShownColumn("missing", "missing", 8),
+    ShownColumn("duplicates", "dup", 7, exception=True),
+    ShownColumn("reordered", "reordered", 7, exception=True),
+    ShownColumn("corrupt", "corrupt", 7, exception=True),
+    ShownColumn("catch_up", "caught up", 6),
+    ShownColumn("block_p50", "block p50", 5),
+    ShownColumn("latency_p99", "p99 lat.", 8),
+    ShownColumn("silence", "silence", 2),
+    ShownColumn("over_time", "worst over time", 6),
+    ShownColumn("note", "", 7),
 )
 TIMES = (
-    Shown("min", "min", 5),
-    Shown("p50", "p50", 8),
-    Shown("p90", "p90", 4),
-    Shown("p95", "p95", 3),
-    Shown("p99", "p99", 8),
-    Shown("p99_9", "p99.9", 6),
-    Shown("max", "max", 7),
+    ShownColumn("min", "min", 5),
+    ShownColumn("p50", "p50", 8),
+    ShownColumn("p90", "p90", 4),
+    ShownColumn("p95", "p95", 3),
+    ShownColumn("p99", "p99", 8),
+    ShownColumn("p99_9", "p99.9", 6),
+    ShownColumn("max", "max", 7),
 )
 
 
-class Layout:
+class ColumnLayout:
     """Which columns of a table are shown in so much room, and how wide each is."""
 
-    def __init__(self, table: Table, columns: Sequence[Shown], room: int) -> None:
+    def __init__(self, table: Table, columns: Sequence[ShownColumn], room: int) -> None:
         self._table = table
         self._wide: dict[str, int] = {}
         for shown in sorted(columns, key=lambda one: -one.weight):
@@ -102,12 +102,12 @@ class Layout:
         keys = [column.key for column in table.columns]
         self._at = {shown.key: keys.index(shown.key) for shown in self._shown}
 
-    def heads(self) -> Iterator[Span]:
+    def heads(self) -> Iterator[StyledSpan]:
         """Return the heads of the columns."""
         for shown in self._shown:
             yield self._placed(shown.key, shown.head), "faint"
 
-    def cells(self, row: Sequence[Cell]) -> Iterator[Span]:
+    def cells(self, row: Sequence[Cell]) -> Iterator[StyledSpan]:
         """Return a row of the table: numbers to the right, each in its own tone."""
         for key, at in self._at.items():
             cell = row[at]

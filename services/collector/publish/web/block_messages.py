@@ -10,9 +10,9 @@ from typing import NamedTuple
 import msgspec
 
 from services.collector import formatting
-from services.collector.log_reader import Message, Passed, Wanted, messages
+from services.collector.log_reader import Message, MessageFilter, SkippedLine, messages
 from services.collector.scan import find_runs, log_clients
-from services.contract.external_blocklog import HeardMessage
+from services.contract.external_blocklog import ExternalMessage
 
 MOST_MESSAGES, MOST_BYTES, MOST_PASSED = 1_000, 1024 * 1024, 3
 """A block may hold a hundred thousand messages; nobody reads that many in a browser."""
@@ -20,14 +20,14 @@ MOST_MESSAGES, MOST_BYTES, MOST_PASSED = 1_000, 1024 * 1024, 3
 _NUMBER = re.compile(r"[1-9][0-9]{0,15}")
 
 
-class Answer(NamedTuple):
+class Reply(NamedTuple):
     """A status of HTTP and a JSON object: ``note`` and ``messages``, or ``error``."""
 
     status: int
     text: bytes
 
 
-def answer(volumes: Path, query: Mapping[str, str]) -> Answer:
+def answer(volumes: Path, query: Mapping[str, str]) -> Reply:
     """Return a block as the page shows it: the texts of seq, time, latency, transit and record of each message.
 
     Args:
@@ -41,19 +41,19 @@ def answer(volumes: Path, query: Mapping[str, str]) -> Answer:
     # Both are parts of a path: only what a folder is called is taken for one.
     if run not in find_runs(volumes) or client not in log_clients(volumes, run):
         return _error(404, f"there is no log of {client!r} in run {run!r}")
-    passed: list[Passed] = []
-    wanted = Wanted(clients=(client,), session=int(session), block=int(number))
+    passed: list[SkippedLine] = []
+    wanted = MessageFilter(clients=(client,), session=int(session), block=int(number))
     found = messages(volumes, run, wanted, passed.append)
     rows, is_cut = _rows(logged.message for logged in found)
     if not rows:
         left = "".join(f"; {one.file}:{one.line}: {one.detail}" for one in passed[:MOST_PASSED])
         return _error(404, f"the log of {client} holds no block {number} of session {session}{left}")
     note = f"{formatting.several(len(rows), 'message')}, as the log has them, in the order in which they came"
-    return Answer(200, msgspec.json.encode({"note": f"the first {note}" if is_cut else note, "messages": rows}))
+    return Reply(200, msgspec.json.encode({"note": f"the first {note}" if is_cut else note, "messages": rows}))
 
 
-def _error(status: int, text: str) -> Answer:
-    return Answer(status, msgspec.json.encode({"error": text}))
+def _error(status: int, text: str) -> Reply:
+    return Reply(status, msgspec.json.encode({"error": text}))
 
 
 def _rows(messages: Iterable[Message]) -> tuple[list[list[str]], bool]:
@@ -68,11 +68,11 @@ def _rows(messages: Iterable[Message]) -> tuple[list[list[str]], bool]:
 
 
 def _row(message: Message) -> list[str]:
-    seq = message.number if isinstance(message, HeardMessage) else message.seq
+    seq = message.number if isinstance(message, ExternalMessage) else message.seq
     return [
         "-" if seq is None else f"{seq:,}",
         message.received_at[11:].rstrip("Z"),
         formatting.duration(message.latency_ns),
-        formatting.duration(None if isinstance(message, HeardMessage) else message.transit_ns),
+        formatting.duration(None if isinstance(message, ExternalMessage) else message.transit_ns),
         bytes(message.record).decode(errors="replace"),
     ]

@@ -20,8 +20,8 @@ from services.collector.settings import CollectorSettings
 from services.contract import wire
 from services.contract.scalars import Name, Rate
 from services.runtime.control import token
-from services.runtime.control.client import Line
-from services.runtime.control.commands import NOT_OURS, Declined, Unreachable
+from services.runtime.control.client import ControlClient
+from services.runtime.control.commands import NOT_OURS, ControlRefused, ServerUnreachable
 
 Ask: TypeAlias = Callable[[wire.Control], Awaitable[wire.Controlled]]
 """Says a wish to the server. Raises Declined and Unreachable."""
@@ -31,7 +31,7 @@ BODY_SECONDS = 2.0
 VIA = "page"
 
 
-class Wish(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class PageRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What the page sends: as on the wire, but for the type."""
 
     set: dict[Literal["rate"], Rate] | None = None
@@ -51,7 +51,7 @@ def routes(ask: Ask) -> list[Route]:
     async def get(_request: Request) -> Response:
         try:
             said = await ask(wire.Control(do="status", via=VIA))
-        except (Declined, Unreachable) as problem:
+        except (ControlRefused, ServerUnreachable) as problem:
             return _json(200, available=False, why=str(problem), said=None)
         return _json(200, available=True, why=None, said=_standing(said))
 
@@ -62,9 +62,9 @@ def routes(ask: Ask) -> list[Route]:
             return _json(200, ok=True, said=_standing(await ask(wish)))
         except _Refused as problem:
             return _json(problem.status, ok=False, error=str(problem))
-        except Declined as problem:
+        except ControlRefused as problem:
             return _json(403 if problem.code == "unauthorized" else 409, ok=False, error=str(problem))
-        except Unreachable as problem:
+        except ServerUnreachable as problem:
             return _json(503, ok=False, error=str(problem))
 
     return [Route("/control", get), Route("/control", post, methods=["POST"])]
@@ -94,7 +94,7 @@ async def _body(request: Request) -> bytes:
 
 def _wish(body: bytes) -> wire.Control:
     try:
-        said = msgspec.json.decode(body, type=Wish)
+        said = msgspec.json.decode(body, type=PageRequest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise _Refused(400, f"no wish: {problem}") from problem
     if (said.set is None) == (said.do is None) or said.set == {}:
@@ -115,12 +115,12 @@ def _json(status: int, **said: object) -> Response:
 ANSWER_SECONDS = 2.0
 
 
-def line_to(url: str, token_shown: str, seconds: float) -> Line:
-    """Return a line to a server; see `Line`."""
-    return Line(url, token_shown, seconds)
+def line_to(url: str, token_shown: str, seconds: float) -> ControlClient:
+    """Return a line to a server; see `ControlClient`."""
+    return ControlClient(url, token_shown, seconds)
 
 
-class Control:
+class ControlProxy:
     """Asks the server, one wish at a time, each on a connection of its own: who holds none holds up nobody."""
 
     def __init__(self, settings: CollectorSettings) -> None:
@@ -136,8 +136,8 @@ class Control:
             Unreachable: the server cannot be asked, or is not ours: to such a one nothing is said, and no token shown.
         """
         if self._url is None:
-            raise Unreachable(NOT_OURS)
-        async with self._turn, Line(self._url, self._token_now(), ANSWER_SECONDS) as line:
+            raise ServerUnreachable(NOT_OURS)
+        async with self._turn, ControlClient(self._url, self._token_now(), ANSWER_SECONDS) as line:
             return await line.ask(wish)
 
     def _token_now(self) -> str:

@@ -10,8 +10,8 @@ import msgspec
 
 from services.collector.publish.files.chart_data import drawing
 from services.collector.publish.view_model import Tile, view
-from services.collector.publish.web.prometheus import Effort
-from services.collector.results.run_durations import Durations
+from services.collector.publish.web.prometheus import CollectorEffort
+from services.collector.results.run_durations import RunDurations
 from services.collector.verdict.snapshot import Snapshot
 
 PING_SECONDS = 2.0
@@ -23,13 +23,13 @@ SHARE = 10
 RETRY_MS = 500
 
 
-class Board:
+class SnapshotBoard:
     """The newest snapshot, what the collector costs, and a bell for those who wait for news."""
 
     def __init__(self) -> None:
         self.snapshot: Snapshot | None = None
-        self.durations: Durations | None = None
-        self.effort: Effort | None = None
+        self.durations: RunDurations | None = None
+        self.effort: CollectorEffort | None = None
         self.cost: Sequence[Tile] = ()
         self.closed = False
         self.version = 0
@@ -37,7 +37,7 @@ class Board:
         self._bell = asyncio.Event()
         self._made: dict[str, tuple[int, bytes]] = {}
 
-    def show(self, made: Snapshot | None, places: str = "", durations: Durations | None = None) -> None:
+    def show(self, made: Snapshot | None, places: str = "", durations: RunDurations | None = None) -> None:
         """Show a snapshot; the same one again is no news.
 
         Args:
@@ -49,7 +49,7 @@ class Board:
             self.snapshot, self.durations, self._places = made, durations, places
             self._ring()
 
-    def tell(self, effort: Effort, cost: Sequence[Tile]) -> None:
+    def tell(self, effort: CollectorEffort, cost: Sequence[Tile]) -> None:
         """Take what it took and what it costs; listeners hear of it with the next news, or soon."""
         self.effort, self.cost = effort, cost
 

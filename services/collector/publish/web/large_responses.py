@@ -22,7 +22,7 @@ WAIT_SECONDS, SEND_SECONDS = 10.0, 60.0
 Make = Callable[[], Awaitable[bytes]]
 
 
-class Once:
+class MadeOnce:
     """Something that is made for the first that asks, and kept for the others until it changes.
 
     Args:
@@ -53,7 +53,7 @@ class Once:
             return self._made
 
 
-class Pieces(Response):
+class ChunkedResponse(Response):
     """An answer that is sent in pieces: of one that the peer does not read, the connection keeps a few."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
@@ -65,7 +65,7 @@ class Pieces(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-class InTurn(Response):
+class QueuedResponse(Response):
     """An answer that is made and sent when it is the request's turn; a few requests have theirs at the same time.
 
     Args:
@@ -92,6 +92,6 @@ class InTurn(Response):
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 body = await self._make()
-                await Pieces(body, headers=self._more, media_type=self.media_type)(scope, receive, send)
+                await ChunkedResponse(body, headers=self._more, media_type=self.media_type)(scope, receive, send)
         finally:
             self._turns.release()

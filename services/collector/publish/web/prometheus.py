@@ -22,7 +22,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from services.collector.results.run_durations import Durations
+from services.collector.results.run_durations import RunDurations
 from services.collector.verdict.check_types import DAMAGE
 from services.contract.histogram import BOUNDS_NS, Histogram
 from services.contract.summary import ClientState, ClientSummary, Quantiles, RunState, Summary, Verdict
@@ -56,7 +56,7 @@ _PERCENTS = {"min": "0", "p50": "50", "p90": "90", "p95": "95", "p99": "99", "p9
 
 
 @dataclass(frozen=True)
-class Effort:
+class CollectorEffort:
     """What the collector has done since it started.
 
     Attributes:
@@ -69,12 +69,12 @@ class Effort:
     bytes: int
     caught_up_at: float
 
-    def more(self, lines: int, size: int) -> Effort:
+    def more(self, lines: int, size: int) -> CollectorEffort:
         """Return it after more was read."""
-        return Effort(self.lines + lines, self.bytes + size, self.caught_up_at)
+        return CollectorEffort(self.lines + lines, self.bytes + size, self.caught_up_at)
 
 
-def expose(made: Summary | None, durations: Durations | None, effort: Effort | None, now: float) -> bytes:
+def expose(made: Summary | None, durations: RunDurations | None, effort: CollectorEffort | None, now: float) -> bytes:
     """Return everything in Prometheus' text format.
 
     Args:
@@ -106,7 +106,7 @@ class _Families(Collector):
         return self._ask()
 
 
-def _effort(effort: Effort, now: float) -> Iterator[Metric]:
+def _effort(effort: CollectorEffort, now: float) -> Iterator[Metric]:
     for name, meaning, value in (
         ("lines", "Lines of the books that were read.", effort.lines),
         ("bytes", "Bytes of the books that were read.", effort.bytes),
@@ -173,7 +173,7 @@ def _by_client(
     return {**found, OTHER: together(map(value, others))} if others else found
 
 
-def _histograms(durations: Durations) -> Iterator[Metric]:
+def _histograms(durations: RunDurations) -> Iterator[Metric]:
     for name, meaning, histogram in (
         ("latency", "Of messages, from due to received.", durations.latency),
         ("transit", "Of messages, from sent to received.", durations.transit),

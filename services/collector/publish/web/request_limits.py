@@ -27,7 +27,7 @@ def most_connections() -> int:
     return MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, files // 4)
 
 
-class Limited(H11Protocol):
+class LimitedProtocol(H11Protocol):
     """A connection whose peer is cut when it asks or reads too slowly, or when there are too many."""
 
     _request_due: TimerHandle | None = None
@@ -46,7 +46,7 @@ class Limited(H11Protocol):
         self._since = self.loop.time()
         self._await_request()
         if len(self.connections) > most_connections():
-            others = cast("set[Limited]", self.connections)
+            others = cast("set[LimitedProtocol]", self.connections)
             idle = [one for one in others if one is not self and not one.is_answering]
             min(idle, key=lambda one: one._since, default=self).abort()  # noqa: SLF001
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from services.collector import formatting
 from services.collector.publish.view_model import Tile
-from services.collector.publish.web.prometheus import Effort
+from services.collector.publish.web.prometheus import CollectorEffort
 
 WINDOW_SECONDS = 5.0
 MUCH_CPU, LONG_BEHIND_SECONDS = 0.5, 2.0
@@ -19,7 +19,7 @@ MUCH_CPU, LONG_BEHIND_SECONDS = 0.5, 2.0
 _STATM = Path("/proc/self/statm")
 
 
-class Meter:
+class SelfMeter:
     """Measures one process: readings go in, with their times in monotonic seconds; what is shown of them comes out."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Meter:
         (first_at, first), (last_at, last) = self._used[0], self._used[-1]
         return (last - first) / (last_at - first_at) if last_at > first_at else 0.0
 
-    def tiles(self, effort: Effort, complaints: int, resident: int, now: float) -> list[Tile]:
+    def tiles(self, effort: CollectorEffort, complaints: int, resident: int, now: float) -> list[Tile]:
         """Return what it costs as it is shown.
 
         Args:

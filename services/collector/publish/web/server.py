@@ -21,9 +21,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.collector.publish.files import page_assets
 from services.collector.publish.files.html_report import report
 from services.collector.publish.web import block_messages, prometheus
-from services.collector.publish.web.events import Board
-from services.collector.publish.web.large_responses import MOST_AT_ONCE, InTurn, Once, Pieces
-from services.collector.publish.web.request_limits import MAX_HEAD, Limited
+from services.collector.publish.web.events import SnapshotBoard
+from services.collector.publish.web.large_responses import MOST_AT_ONCE, ChunkedResponse, MadeOnce, QueuedResponse
+from services.collector.publish.web.request_limits import MAX_HEAD, LimitedProtocol
 from services.contract import summary
 from services.runtime.errors import BadSettings, PortInUse
 
@@ -48,7 +48,7 @@ HEADERS = {
 }
 
 
-class Guard:
+class HostGuard:
     """An application that lets through what asks for one of its names. A header that an answer has is left alone."""
 
     def __init__(self, app: ASGIApp, allowed: frozenset[str]) -> None:
@@ -90,7 +90,7 @@ FOR_EVER = "public, max-age=31536000, immutable"
 """Of what changes its address when it changes."""
 
 
-def make_app(board: Board, volumes: Path, page_host: str = "", more: Sequence[Route] = ()) -> ASGIApp:
+def make_app(board: SnapshotBoard, volumes: Path, page_host: str = "", more: Sequence[Route] = ()) -> ASGIApp:
     """Return the page's application, which shows what is on the board, and blocks of the logs below ``volumes``.
 
     It answers at ``more`` addresses, too.
@@ -122,16 +122,16 @@ def make_app(board: Board, volumes: Path, page_host: str = "", more: Sequence[Ro
         *more,
     ]
     allowed = HOSTS | ({page_host} if page_host not in ("", "0.0.0.0", "::") else set())
-    return Guard(Starlette(routes=routes), allowed)
+    return HostGuard(Starlette(routes=routes), allowed)
 
 
 class _Shown:
     """Answers with what is on the board: made once for all that ask, and sent to a bounded number of them."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: SnapshotBoard) -> None:
         self._board = board
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
-        self._reports, self._summaries = Once(REPORT_SECONDS), Once()
+        self._reports, self._summaries = MadeOnce(REPORT_SECONDS), MadeOnce()
         self._listeners = 0
 
     async def summary(self, _request: Request) -> Response:
@@ -143,7 +143,7 @@ class _Shown:
         async def encoded() -> bytes:
             return summary.encode(made.summary)
 
-        return Pieces(await self._summaries.get(None, version, encoded), media_type="application/json")
+        return ChunkedResponse(await self._summaries.get(None, version, encoded), media_type="application/json")
 
     async def report(self, _request: Request) -> Response:
         """Answer with the report."""
@@ -156,7 +156,7 @@ class _Shown:
             of = newest.summary.run, newest.summary.state
             return await self._reports.get(of, version, lambda: asyncio.to_thread(report, newest))
 
-        return InTurn(self._turns, current, "text/html")
+        return QueuedResponse(self._turns, current, "text/html")
 
     async def events(self, _request: Request) -> Response:
         """Answer with the events, as long as the peer listens."""
@@ -179,21 +179,21 @@ def _files() -> Iterator[Route]:
     for name in page_assets.SCRIPTS:
         yield _file(f"/{name}", page_assets.file(name), "text/javascript")
 
-    packed = Once()
+    packed = MadeOnce()
 
     async def charts(request: Request) -> Response:
         headers = {"cache-control": FOR_EVER, "vary": "accept-encoding"}
         if "gzip" not in request.headers.get("accept-encoding", ""):
-            return Pieces(page_assets.charts().script, headers=headers, media_type="text/javascript")
+            return ChunkedResponse(page_assets.charts().script, headers=headers, media_type="text/javascript")
         script = await packed.get(None, 0, lambda: asyncio.to_thread(page_assets.packed_charts))
-        return Pieces(script, headers={**headers, "content-encoding": "gzip"}, media_type="text/javascript")
+        return ChunkedResponse(script, headers={**headers, "content-encoding": "gzip"}, media_type="text/javascript")
 
     yield Route(page_assets.charts().path, charts)
 
 
 def _file(path: str, text: bytes, kind: str) -> Route:
     async def answer(_request: Request) -> Response:
-        return Pieces(text, media_type=kind)
+        return ChunkedResponse(text, media_type=kind)
 
     return Route(path, answer)
 
@@ -207,10 +207,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-class Page:
+class PageServer:
     """The page's server, in the event loop of the service."""
 
-    def __init__(self, host: str, port: int, board: Board, volumes: Path, more: Sequence[Route] = ()) -> None:
+    def __init__(self, host: str, port: int, board: SnapshotBoard, volumes: Path, more: Sequence[Route] = ()) -> None:
         """Take the port.
 
         Raises:
@@ -227,7 +227,7 @@ class Page:
                 make_app(board, volumes, host, more),
                 access_log=False,
                 backlog=BACKLOG,
-                http=Limited,
+                http=LimitedProtocol,
                 h11_max_incomplete_event_size=MAX_HEAD,
                 lifespan="off",
                 log_config=None,

@@ -10,14 +10,14 @@ from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
 
-from services.client.external.rendezvous import Opened
+from services.client.external.rendezvous import AgreedRun
 from services.client.external.settings import FeedSettings, read_feed
 from services.contract import blocklog, external_blocklog
 from services.contract.jsonl import FIRST
 from tests.unit.client.stand import RUN
 
 Script = Callable[[ServerConnection], Awaitable[None]]
-OPENED = Opened(run=RUN, url="ws://feed", opened_at="2026-11-22T07:30:00.000000Z", until=None)
+OPENED = AgreedRun(run=RUN, url="ws://feed", opened_at="2026-11-22T07:30:00.000000Z", until=None)
 
 
 def feed_settings(url: str = "ws://feed", **changed: str) -> FeedSettings:
@@ -54,14 +54,14 @@ def sends(*seqs: int) -> Script:
     return script
 
 
-def entries(folder: Path) -> list[external_blocklog.Entry]:
+def entries(folder: Path) -> list[external_blocklog.ExternalLogLine]:
     """Return the lines of a client's log in order, after checking digests and chain."""
-    found: list[external_blocklog.Entry] = []
+    found: list[external_blocklog.ExternalLogLine] = []
     prev = FIRST
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_bytes().splitlines(keepends=True):
             sealed, entry = external_blocklog.codec.decode(line)
-            if isinstance(entry, external_blocklog.Open) and entry.segment == 1:
+            if isinstance(entry, external_blocklog.ExternalOpenLine) and entry.segment == 1:
                 prev = FIRST
             assert prev == sealed.prev
             prev = sealed.crc
@@ -69,9 +69,9 @@ def entries(folder: Path) -> list[external_blocklog.Entry]:
     return found
 
 
-def blocks(folder: Path) -> list[external_blocklog.HeardBlock]:
+def blocks(folder: Path) -> list[external_blocklog.ExternalBlock]:
     """Return the blocks of a client's log, checked against their own digests."""
-    found = [entry for entry in entries(folder) if isinstance(entry, external_blocklog.HeardBlock)]
+    found = [entry for entry in entries(folder) if isinstance(entry, external_blocklog.ExternalBlock)]
     for block in found:
         assert len(block.messages) == block.count == block.heard[1] - block.heard[0] + 1
         assert block.digest == external_blocklog.messages_digest(block.messages)
@@ -86,21 +86,21 @@ def logged(folder: Path) -> list[int | None]:
 def reason(folder: Path) -> str | None:
     """Return how the last file of a client's log was closed, None when it was not."""
     last = entries(folder)[-1]
-    return last.reason if isinstance(last, blocklog.End) else None
+    return last.reason if isinstance(last, blocklog.EndLine) else None
 
 
 def told(folder: Path) -> list[str]:
     """Return blocks and lines of connections in order: ``opened 1``, ``1-3 by connection`` …."""
     found = []
     for entry in entries(folder):
-        if isinstance(entry, external_blocklog.Connection):
+        if isinstance(entry, external_blocklog.ConnectionLine):
             code = "" if entry.code is None else f" {entry.code}"
             found.append(f"{entry.event} {entry.connection}{code}")
-        elif isinstance(entry, external_blocklog.HeardBlock):
+        elif isinstance(entry, external_blocklog.ExternalBlock):
             found.append(f"{entry.first}-{entry.last} by {entry.closed_by}")
     return found
 
 
-def connection_lines(folder: Path) -> list[external_blocklog.Connection]:
+def connection_lines(folder: Path) -> list[external_blocklog.ConnectionLine]:
     """Return what a client's log tells of its connections."""
-    return [entry for entry in entries(folder) if isinstance(entry, external_blocklog.Connection)]
+    return [entry for entry in entries(folder) if isinstance(entry, external_blocklog.ConnectionLine)]

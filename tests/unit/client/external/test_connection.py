@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from services.client.external.connection import Gate, authorization, connect_to, tls_context
-from services.client.external.connection_failure import Refusal
+from services.client.external.connection import ConnectRateLimit, authorization, connect_to, tls_context
+from services.client.external.connection_failure import ConnectionFailure
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
 from tests.unit.client.external.stand import feed_settings, foreign_server
 
-REFUSED = Refusal(429, "slow down", "slow down", True)
+REFUSED = ConnectionFailure(429, "slow down", "slow down", True)
 
 
 async def echo_header(connection: ServerConnection) -> None:
@@ -135,7 +135,7 @@ async def test_a_proxy_is_asked_when_named() -> None:
 
 async def test_attempts_are_spaced() -> None:
     """Attempts of one process are let through so many a second, whoever makes them."""
-    gate, loop = Gate(200), asyncio.get_running_loop()
+    gate, loop = ConnectRateLimit(200), asyncio.get_running_loop()
     began = loop.time()
     await asyncio.gather(*(gate.pass_through() for _ in range(11)))
 
@@ -144,7 +144,7 @@ async def test_attempts_are_spaced() -> None:
 
 async def test_a_gate_that_is_held_lets_no_attempt_through() -> None:
     """While the server refuses this process, no client of it tries, also one that was waiting already."""
-    gate, loop = Gate(20), asyncio.get_running_loop()
+    gate, loop = ConnectRateLimit(20), asyncio.get_running_loop()
     await gate.pass_through()
     waiting = asyncio.create_task(gate.pass_through())
     await asyncio.sleep(0)
@@ -159,7 +159,7 @@ async def test_a_gate_that_is_held_lets_no_attempt_through() -> None:
 
 async def test_a_wait_at_the_gate_can_be_given_up() -> None:
     """A client whose run is over does not wait on for a server that refuses."""
-    gate, over = Gate(20), asyncio.Event()
+    gate, over = ConnectRateLimit(20), asyncio.Event()
     gate.hold(600, REFUSED)
     waiting = asyncio.create_task(gate.pass_through(over))
     await asyncio.sleep(0)
@@ -171,7 +171,7 @@ async def test_a_wait_at_the_gate_can_be_given_up() -> None:
 
 async def test_a_client_that_the_server_just_had_is_not_held() -> None:
     """The refusal of one client does not hold up another that was cut off, and such attempts are spaced, too."""
-    gate, loop = Gate(50), asyncio.get_running_loop()
+    gate, loop = ConnectRateLimit(50), asyncio.get_running_loop()
     gate.hold(600, REFUSED)
     began = loop.time()
     async with asyncio.timeout(5):

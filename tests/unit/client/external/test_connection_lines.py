@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from services.client.block_encoder import Place
-from services.client.external.connection_lines import Connections
+from services.client.block_encoder import SessionKey
+from services.client.external.connection_lines import ConnectionLog
 from services.contract import external_blocklog
 from services.contract.jsonl import FIRST
 from tests.unit.client.stand import RUN, START_US
 
 
-def connections() -> Connections:
+def connections() -> ConnectionLog:
     """Return the connections of a session that has had none."""
-    return Connections(Place(RUN, "client-1", 2))
+    return ConnectionLog(SessionKey(RUN, "client-1", 2))
 
 
-def told(line: external_blocklog.Connection) -> tuple[str, int, bool, int | None, str, int]:
+def told(line: external_blocklog.ConnectionLine) -> tuple[str, int, bool, int | None, str, int]:
     """Return what a line says of an event."""
     return line.event, line.connection, line.connected, line.code, line.reason, line.attempts
 

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.client.external.decoder import Heard, HeardBatch, Reading
-from services.contract.external_blocklog import HeardMessage, longest_record
-from services.contract.json_path import Path
+from services.client.external.decoder import DecodedRecord, ExternalBatch, RecordPaths
+from services.contract.external_blocklog import ExternalMessage, longest_record
+from services.contract.json_path import JsonPath
 from tests.unit.client.stand import START_NS
 
-PLAIN = Reading(seq=Path("$.seq"), time=Path("$.ts"), key=Path("$.k"))
+PLAIN = RecordPaths(seq=JsonPath("$.seq"), time=JsonPath("$.ts"), key=JsonPath("$.k"))
 
 
-def read(text: str | bytes, reading: Reading = PLAIN, *, binary: bool = False) -> list[Heard]:
+def read(text: str | bytes, reading: RecordPaths = PLAIN, *, binary: bool = False) -> list[DecodedRecord]:
     """Read one frame."""
     return reading.read(text.encode() if isinstance(text, str) else text, binary=binary)
 
@@ -29,7 +29,7 @@ def test_a_record_has_its_facts() -> None:
     """Number, key and time are found at their places; the record is what came, byte for byte."""
     text = '{"seq": 7,  "k":"BTC", "ts":"2026-11-22T07:30:00Z"}'
 
-    assert [Heard(text.encode(), None, 7, "BTC", 1_795_332_600 * 10**9)] == read(text)
+    assert [DecodedRecord(text.encode(), None, 7, "BTC", 1_795_332_600 * 10**9)] == read(text)
 
 
 def test_newlines_inside_a_record_become_spaces() -> None:
@@ -47,14 +47,16 @@ def test_a_list_is_several_records() -> None:
 
 def test_records_lie_where_their_path_says() -> None:
     """With FEED_RECORDS the list is sought inside the message."""
-    found = read('["event",{"rows":[{"seq":1},{"seq":2}]}]', Reading(seq=Path("$.seq"), records=Path("$[1].rows")))
+    found = read(
+        '["event",{"rows":[{"seq":1},{"seq":2}]}]', RecordPaths(seq=JsonPath("$.seq"), records=JsonPath("$[1].rows"))
+    )
 
     assert [1, 2] == [one.seq for one in found]
 
 
 def test_frames_of_other_protocols_are_matched() -> None:
     """With FEED_MATCH every match in a frame is a record, whatever stands around it."""
-    reading = Reading(seq=Path("$.n"), match=re.compile(rb"MSG [^\r]*\r\n(.*?)\r\n", re.DOTALL))
+    reading = RecordPaths(seq=JsonPath("$.n"), match=re.compile(rb"MSG [^\r]*\r\n(.*?)\r\n", re.DOTALL))
     frame = b'MSG a 1 8\r\n{"n":1}\r\nMSG a 1 8\r\n{"n":2}\r\n'
 
     assert [1, 2] == [one.seq for one in read(frame, reading, binary=True)]
@@ -89,17 +91,17 @@ def test_numbers_that_cannot_be_used_are_told(text: str, seq: int | None, troubl
 
 def test_without_seq_no_number_is_missed() -> None:
     """A feed without numbers has none, and that is no trouble."""
-    assert [Heard(b'{"a":1}')] == read('{"a":1}', Reading())
+    assert [DecodedRecord(b'{"a":1}')] == read('{"a":1}', RecordPaths())
 
 
 def test_without_paths_no_json_is_missed() -> None:
     """A feed of plain texts, of which nothing is to be found in a record, is no trouble either."""
-    assert [Heard(b'"tick"', "text")] == read("tick", Reading())
+    assert [DecodedRecord(b'"tick"', "text")] == read("tick", RecordPaths())
 
 
 def test_an_empty_list_is_told_from_none() -> None:
     """Where the list of records ought to be there is an empty one, or none."""
-    reading = Reading(records=Path("$.data"))
+    reading = RecordPaths(records=JsonPath("$.data"))
 
     assert "an empty list at $.data" == read('{"data":[]}', reading)[0].trouble
     assert "no list at $.data" == read('{"data":{}}', reading)[0].trouble
@@ -107,14 +109,14 @@ def test_an_empty_list_is_told_from_none() -> None:
 
 def test_text_that_is_no_json_becomes_json() -> None:
     """What is not JSON is logged as a JSON text of itself."""
-    assert [Heard(b'"what?"', "text", trouble="not JSON")] == read("what?")
+    assert [DecodedRecord(b'"what?"', "text", trouble="not JSON")] == read("what?")
 
 
 def test_bytes_become_base64() -> None:
     """A binary frame that is not JSON, and a text that is no UTF-8, are logged as base64."""
     raw = b"\x10\xff\x00"
 
-    assert [Heard(b'"%b"' % base64.b64encode(raw), "binary", trouble="not JSON")] == read(raw, binary=True)
+    assert [DecodedRecord(b'"%b"' % base64.b64encode(raw), "binary", trouble="not JSON")] == read(raw, binary=True)
     assert "binary" == read(raw)[0].form
 
 
@@ -164,14 +166,16 @@ def test_json_that_is_strict_is_logged_as_it_came() -> None:
         '{"seq":1,"seq":1}',
         '{"seq":1,"x":%s}' % ("[" * 99 + "]" * 99),
     ):
-        assert [Heard(text.encode(), None, 1)] == read(text)
+        assert [DecodedRecord(text.encode(), None, 1)] == read(text)
 
 
 def test_in_a_list_only_the_odd_records_are_texts() -> None:
     """A list that is no strict JSON is taken apart all the same, and its other records stay JSON."""
     found = read('[{"seq":1}, {"seq":2,"x":Infinity}, {"seq":3,"x":"\\udc00"},\n{"seq":4}]')
     within = read(
-        '{"rows":[{"seq":8,"x":NaN},{"seq":9}]}\0', Reading(seq=Path("$.seq"), records=Path("$.rows")), binary=True
+        '{"rows":[{"seq":8,"x":NaN},{"seq":9}]}\0',
+        RecordPaths(seq=JsonPath("$.seq"), records=JsonPath("$.rows")),
+        binary=True,
     )
 
     assert [(None, 1), ("text", 2), ("text", 3), (None, 4)] == [(one.form, one.seq) for one in found]
@@ -208,7 +212,7 @@ ODD = st.recursive(
 def test_whatever_a_record_holds_its_number_is_read(value: object, seq: int, binary: bool, around: str) -> None:
     """A record with anything in it that Python writes as JSON has its number, and stands as strict JSON."""
     for text in (json.dumps({"x": value, "seq": seq}), json.dumps([{"seq": seq, "x": value}])):
-        [heard] = read(around + text + around, Reading(seq=Path("$.seq")), binary=binary)
+        [heard] = read(around + text + around, RecordPaths(seq=JsonPath("$.seq")), binary=binary)
 
         assert seq == heard.seq
         check_strict(heard.record)
@@ -222,8 +226,8 @@ def test_whatever_a_record_holds_its_number_is_read(value: object, seq: int, bin
 def test_whatever_stands_for_facts_is_no_error(seq: object, ts: object, key: object) -> None:
     """Any values at the places of number, time and key give a message that a reader decodes."""
     found = read(json.dumps({"seq": seq, "ts": ts, "k": key}))
-    text = HeardBatch(1, found, START_NS).text()
-    [message] = msgspec.json.decode(b"[" + text[:-1] + b"]", type=list[HeardMessage])
+    text = ExternalBatch(1, found, START_NS).text()
+    [message] = msgspec.json.decode(b"[" + text[:-1] + b"]", type=list[ExternalMessage])
 
     assert found[0].seq == message.number
     assert found[0].key == message.key
@@ -248,7 +252,7 @@ def check_strict(record: bytes) -> None:
 def test_a_long_text_of_escapes_is_logged_as_base64() -> None:
     """A text that would be far longer as a JSON text is logged as base64, so that its line is never too long."""
     long, short = b"\x01" * 100_000, b"\x01" * 10_000
-    found = [Reading().read(data, binary=False)[0] for data in (long, short)]
+    found = [RecordPaths().read(data, binary=False)[0] for data in (long, short)]
 
     assert ["binary", "text"] == [one.form for one in found]
     assert len(found[0].record) == longest_record(len(long)) < 6 * len(long)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import msgspec
 
-from services.client.external.decoder import Heard, HeardBatch
-from services.contract.external_blocklog import HeardMessage
+from services.client.external.decoder import DecodedRecord, ExternalBatch
+from services.contract.external_blocklog import ExternalMessage
 from tests.unit.client.stand import START_NS
 
-BATCH = HeardBatch(
+BATCH = ExternalBatch(
     11,
-    [Heard(b'{"seq":3}', None, 3, "k", START_NS - 5), Heard(b'"what?"', "text"), Heard(b'{"seq":4}', None, 4)],
+    [
+        DecodedRecord(b'{"seq":3}', None, 3, "k", START_NS - 5),
+        DecodedRecord(b'"what?"', "text"),
+        DecodedRecord(b'{"seq":4}', None, 4),
+    ],
     START_NS,
 )
 
 
 def test_messages_stand_as_a_reader_has_them() -> None:
     """What is not known is null; the facts of each record stand beside it."""
-    read = msgspec.json.decode(b"[" + BATCH.text()[:-1] + b"]", type=list[HeardMessage])
+    read = msgspec.json.decode(b"[" + BATCH.text()[:-1] + b"]", type=list[ExternalMessage])
 
     assert [(3, 5, "k", None), (None, None, None, "text"), (4, None, None, None)] == [
         (one.seq, one.latency_ns, one.key, one.form) for one in read
@@ -38,8 +42,8 @@ def test_parts_keep_their_places() -> None:
 def test_a_number_that_readers_may_not_keep_is_a_text() -> None:
     """From 2^53 on a number stands as its digits, and is the same number for a reader."""
     seqs = [2**53 - 1, 2**53, 2**64 - 1]
-    text = HeardBatch(1, [Heard(b"{}", None, seq) for seq in seqs], START_NS).text()
-    read = msgspec.json.decode(b"[" + text[:-1] + b"]", type=list[HeardMessage])
+    text = ExternalBatch(1, [DecodedRecord(b"{}", None, seq) for seq in seqs], START_NS).text()
+    read = msgspec.json.decode(b"[" + text[:-1] + b"]", type=list[ExternalMessage])
 
     assert [2**53 - 1, "9007199254740992", "18446744073709551615"] == [one.seq for one in read]
     assert seqs == [one.number for one in read]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from services.client.external.feed_end import NEVER, Ending
+from services.client.external.feed_end import NEVER, EndConditions
 from services.client.external.record_values import MAX_NUMBER
 
 
 @pytest.mark.parametrize("text", ["close 1000,1001", "close:1000, 1001", "code = 1001,1000", "CLOSE 1000\nclose 1001"])
 def test_close_codes_are_named(text: str) -> None:
     """One of several close codes ends the feed, and no other code does."""
-    ending = Ending.of(text)
+    ending = EndConditions.of(text)
 
     assert ["close 1000", "close 1001", None] == [ending.by_close(code) for code in (1000, 1001, 1006)]
 
@@ -19,7 +19,7 @@ def test_close_codes_are_named(text: str) -> None:
 @pytest.mark.parametrize("text", ['message "type": ?"end"', 'match:"type": ?"end"', 'message = "type": ?"end"'])
 def test_a_message_is_searched(text: str) -> None:
     """The regular expression may be found anywhere in a message."""
-    ending = Ending.of(text)
+    ending = EndConditions.of(text)
 
     assert 'message "type": ?"end"' == ending.by_message(b'{"id":1,"type":"end"}')
     assert ending.by_message(b'{"type":"tick"}') is None
@@ -28,7 +28,7 @@ def test_a_message_is_searched(text: str) -> None:
 @pytest.mark.parametrize("text", ["messages 500", "count=500", "messages: 500", "messages 900\nmessages 500"])
 def test_messages_are_counted(text: str) -> None:
     """The feed is over when so many records were logged, or more."""
-    ending = Ending.of(text)
+    ending = EndConditions.of(text)
 
     assert [None, "messages 500", "messages 500"] == [ending.by_records(count, 7) for count in (499, 500, 503)]
 
@@ -36,14 +36,14 @@ def test_messages_are_counted(text: str) -> None:
 @pytest.mark.parametrize("text", ["last 99", "seq 99", "last=99"])
 def test_a_last_number_is_reached(text: str) -> None:
     """The feed is over when that number or a higher one came; a record without a number is none."""
-    ending = Ending.of(text)
+    ending = EndConditions.of(text)
 
     assert [None, None, "last 99", "last 99"] == [ending.by_records(5, seq) for seq in (None, 98, 99, 101)]
 
 
 def test_any_one_of_several_conditions_is_enough() -> None:
     """Conditions stand on lines of their own, and are told so."""
-    ending = Ending.of("\n close 1000 \n\n last: 0\nmessage bye")
+    ending = EndConditions.of("\n close 1000 \n\n last: 0\nmessage bye")
 
     assert "close 1000\nlast 0\nmessage bye" == ending.text
     assert ("close 1000", "last 0", "message bye") == (
@@ -54,7 +54,7 @@ def test_any_one_of_several_conditions_is_enough() -> None:
 def test_without_a_condition_nothing_is_an_end() -> None:
     """No close, no message and no number ends a feed of which no end is named."""
     assert [None, None, None] == [NEVER.by_close(1000), NEVER.by_message(b"end"), NEVER.by_records(10**9, 10**9)]
-    assert Ending.of(" \n") == NEVER
+    assert EndConditions.of(" \n") == NEVER
 
 
 @pytest.mark.parametrize(
@@ -74,4 +74,4 @@ def test_without_a_condition_nothing_is_an_end() -> None:
 def test_a_malformed_condition_is_refused(text: str, problem: str) -> None:
     """What cannot be read is refused with what is expected."""
     with pytest.raises(ValueError, match=problem):
-        Ending.of(text)
+        EndConditions.of(text)

@@ -11,7 +11,7 @@ import pytest
 
 from services.client.external import rendezvous
 from services.client.external import rendezvous as joining
-from services.client.external.rendezvous import Opened, join
+from services.client.external.rendezvous import AgreedRun, join
 from services.runtime import invocation
 from services.runtime.invocation import NOTE
 from tests.unit.client.stand import RUN, START_US
@@ -31,11 +31,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_first_opens_a_run(tmp_path: Path) -> None:
     """A run is named by when it was opened, and says of which feed it is and until when."""
     opened = join(tmp_path, URL, 60, START_US)
-    expected = Opened(run=RUN, url=URL, opened_at="2026-11-22T07:30:00.000000Z", until="2026-11-22T07:31:00.000000Z")
+    expected = AgreedRun(run=RUN, url=URL, opened_at="2026-11-22T07:30:00.000000Z", until="2026-11-22T07:31:00.000000Z")
 
     assert expected == msgspec.structs.replace(opened, settings="")
     assert rendezvous.is_of(opened.settings, b"")
-    assert opened == msgspec.json.decode((tmp_path / RUN / NOTE).read_bytes(), type=Opened)
+    assert opened == msgspec.json.decode((tmp_path / RUN / NOTE).read_bytes(), type=AgreedRun)
 
 
 def test_others_join_it(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_folder_without_its_note_is_nobodys(tmp_path: Path, monkeypatch: pytes
 
 def test_who_come_together_agree(tmp_path: Path) -> None:
     """Processes that open runs at the same time, in different seconds too, end up in one."""
-    found: list[Opened] = []
+    found: list[AgreedRun] = []
     threads = [
         threading.Thread(target=lambda late=late: found.append(join(tmp_path, URL, 60, START_US + late)))
         for late in (0, 1, 999_999, 1_000_000)

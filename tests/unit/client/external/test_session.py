@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from services.client.external.decoder import Heard
-from services.client.external.session import ForeignAccount
+from services.client.external.decoder import DecodedRecord
+from services.client.external.session import ExternalSession
 from tests.unit.client.external.stand import (
     OPENED,
     blocks,
@@ -26,15 +26,15 @@ from tests.unit.client.external.stand import (
 from tests.unit.client.stand import RUN, START_NS, Disk, StoppedClock, conditions, until
 
 
-def heard(*seqs: int, key: str | None = None) -> list[Heard]:
+def heard(*seqs: int, key: str | None = None) -> list[DecodedRecord]:
     """Return records of these numbers."""
-    return [Heard(b'{"seq":%d}' % seq, seq=seq, key=key) for seq in seqs]
+    return [DecodedRecord(b'{"seq":%d}' % seq, seq=seq, key=key) for seq in seqs]
 
 
 @asynccontextmanager
-async def account(logs: Path, **changed: Any) -> AsyncIterator[ForeignAccount]:
+async def account(logs: Path, **changed: Any) -> AsyncIterator[ExternalSession]:
     """Open an account; close its files afterwards, whatever became of it."""
-    opened = ForeignAccount("client-1", OPENED, feed_settings().feed, conditions(logs, **changed), StoppedClock())
+    opened = ExternalSession("client-1", OPENED, feed_settings().feed, conditions(logs, **changed), StoppedClock())
     try:
         async with asyncio.timeout(20):
             yield opened
@@ -74,7 +74,7 @@ async def test_records_without_a_number_are_counted_and_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What cannot be numbered is logged, counted in its block, and told in one line for each kind of trouble."""
-    odd = [Heard(b'"what?"', "text", trouble="not JSON")] * 3
+    odd = [DecodedRecord(b'"what?"', "text", trouble="not JSON")] * 3
     with caplog.at_level(logging.WARNING):
         async with account(tmp_path) as opened:
             await opened.receive([*odd, *heard(5)], START_NS)
@@ -89,7 +89,7 @@ async def test_records_without_a_number_are_counted_and_told_once(
 async def test_a_feed_without_any_number_is_logged(tmp_path: Path) -> None:
     """Where no record has a number, blocks are logged and sealed as ever; they count no duplicates and no gaps."""
     async with account(tmp_path) as opened:
-        await opened.receive([Heard(b'{"text":"tick"}')] * 12, START_NS)
+        await opened.receive([DecodedRecord(b'{"text":"tick"}')] * 12, START_NS)
         await opened.close_block("end")
         await opened.seal("finished")
 

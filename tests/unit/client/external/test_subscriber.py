@@ -18,11 +18,11 @@ from websockets.http11 import Request, Response
 
 from services.client.backoff import Backoff
 from services.client.external import subscriber as listening
-from services.client.external.connection import Gate
-from services.client.external.subscriber import Listener
+from services.client.external.connection import ConnectRateLimit
+from services.client.external.subscriber import ExternalSubscriber
 from services.contract.scalars import utc_text
 from services.runtime.clock import Clock
-from services.runtime.jsonlogs import Sparingly
+from services.runtime.jsonlogs import RateLimitedLog
 from tests.unit.client.external.stand import (
     OPENED,
     Script,
@@ -47,14 +47,16 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def listener(
     logs: Path, *scripts: Script, seconds: float | None = None, served: dict[str, Any] | None = None, **changed: str
-) -> AsyncIterator[Listener]:
+) -> AsyncIterator[ExternalSubscriber]:
     """Listen to a server that follows the scripts, for so many seconds or until the test is done."""
     clock = Clock()
     end = utc_text(clock.now_us() + round(seconds * 1e6)) if seconds else None
     run = msgspec.structs.replace(OPENED, until=end)
     async with asyncio.timeout(20), foreign_server(*scripts, **(served or {})) as url:
         settings = feed_settings(url, **changed)
-        made = Listener("client-1", settings, run, conditions(logs), clock, Gate(1000), Sparingly(), None)
+        made = ExternalSubscriber(
+            "client-1", settings, run, conditions(logs), clock, ConnectRateLimit(1000), RateLimitedLog(), None
+        )
         task = asyncio.create_task(made.run())
         try:
             yield made
@@ -68,7 +70,7 @@ def folder(logs: Path) -> Path:
     return logs / RUN / "client-1"
 
 
-def heard(made: Listener) -> int:
+def heard(made: ExternalSubscriber) -> int:
     """Return how many records have come."""
     return made._account._heard if made._account is not None else 0
 

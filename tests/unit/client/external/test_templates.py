@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from services.client.external.templates import Manners, Template, resumption
+from services.client.external.templates import PingPolicy, Template, resumption
 
 
 def test_a_template_has_a_message_a_line() -> None:
@@ -43,23 +43,23 @@ def test_resumption_without_numbers_names_none() -> None:
 
 def test_pings_are_answered_with_what_they_said() -> None:
     """The answer takes up the groups of the ping; another frame is none."""
-    manners = Manners(re.compile(rb'"op":"ping","t":(\d+)'), r'{"op":"pong","t":\1}')
+    manners = PingPolicy(re.compile(rb'"op":"ping","t":(\d+)'), r'{"op":"pong","t":\1}')
 
     assert '{"op":"pong","t":17}' == manners.answer(b'{"op":"ping","t":17}')
     assert manners.answer(b'{"op":"pong"}') is None
-    assert Manners().answer(b"2") is None
+    assert PingPolicy().answer(b"2") is None
 
 
 def test_pings_may_want_no_answer_or_a_binary_one() -> None:
     """Without FEED_PONG a ping is passed over; an answer may be binary."""
-    assert "" == Manners(re.compile(b"^2$")).answer(b"2")
-    assert b"PONG\r\n" == Manners(re.compile(b"^PING"), r"binary:PONG\r\n").answer(b"PING\r\n")
+    assert "" == PingPolicy(re.compile(b"^2$")).answer(b"2")
+    assert b"PONG\r\n" == PingPolicy(re.compile(b"^PING"), r"binary:PONG\r\n").answer(b"PING\r\n")
 
 
 def test_frames_that_are_no_records_are_passed_over() -> None:
     """What FEED_IGNORE matches is no record."""
-    manners = Manners(ignore=re.compile(rb"^\+OK"))
+    manners = PingPolicy(ignore=re.compile(rb"^\+OK"))
 
     assert manners.passes_over(b"+OK\r\n")
     assert not manners.passes_over(b"MSG")
-    assert not Manners().passes_over(b"+OK\r\n")
+    assert not PingPolicy().passes_over(b"+OK\r\n")

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from services.collector.commands import verify
-from services.collector.commands.salvage import Salvage, salvage
-from services.collector.evidence.run_evidence import RunBooks
+from services.collector.commands.salvage import SalvageResult, salvage
+from services.collector.evidence.run_evidence import RunEvidence
 from services.contract.summary import Summary
 from tests.unit.collector.books_factory import Files, write
 
 
-def check(volumes: Path) -> tuple[Summary, RunBooks]:
+def check(volumes: Path) -> tuple[Summary, RunEvidence]:
     """Return what is said of a folder's one run."""
     ((made, found),) = verify.check(volumes)
     return made, found.books
 
 
-def saved(volumes: Path, files: Files) -> tuple[Salvage, Summary, Path]:
+def saved(volumes: Path, files: Files) -> tuple[SalvageResult, Summary, Path]:
     """Salvage these files; return what came of it, what is said of the copy, and where it is."""
     write(files, volumes / "source")
     made, books = check(volumes / "source")

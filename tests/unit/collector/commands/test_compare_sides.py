@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.collector.commands.compare import NoRuns, Workload, differences, side, workload
+from services.collector.commands.compare import NoComparableRuns, Workload, differences, side, workload
 from services.collector.publish.files import run_files
 from services.contract import ledger, summary
 from services.contract.summary import Summary
@@ -63,7 +63,7 @@ def test_what_cannot_be_trusted_is_left_out(tmp_path: Path) -> None:
     files = good_run()
     del files[ledger_source()][-1]
     write(files, tmp_path)
-    with pytest.raises(NoRuns, match=f"run {RUN} is INVALID and left out: the ledger has no end"):
+    with pytest.raises(NoComparableRuns, match=f"run {RUN} is INVALID and left out: the ledger has no end"):
         side(tmp_path)
 
     publish(tmp_path, msgspec.structs.replace(MADE, run="20271122T073000Z"))
@@ -78,7 +78,7 @@ def test_what_holds_no_run_is_refused(tmp_path: Path, name: str) -> None:
     """A folder without runs, one that is not there, and a file that is no summary."""
     (tmp_path / "no.json").write_text("{}")
 
-    with pytest.raises(NoRuns, match="no summary"):
+    with pytest.raises(NoComparableRuns, match="no summary"):
         side(tmp_path / name)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.commands.log_survey import LeftOut, Survey
+from services.collector.commands.log_survey import LogSurvey, RejectedLine
 from services.collector.scan import Source
 from services.contract import blocklog
 from tests.unit.collector.books_factory import (
@@ -24,18 +24,18 @@ SECOND = log_source("client-1", 1, 2)
 OTHER = log_source("client-2")
 
 
-def survey(volumes: Path, files: Files) -> Survey:
+def survey(volumes: Path, files: Files) -> LogSurvey:
     """Return the survey of these files."""
     write(files, volumes)
-    return Survey(volumes, RUN)
+    return LogSurvey(volumes, RUN)
 
 
-def left_out(found: Survey) -> list[tuple[Source, int]]:
+def left_out(found: LogSurvey) -> list[tuple[Source, int]]:
     """Return the places of the lines that are left out."""
     return [(one.source, one.line) for one in found.left_out]
 
 
-def blocks(found: Survey, client: str, session: int = 1) -> list[tuple[int, int]]:
+def blocks(found: LogSurvey, client: str, session: int = 1) -> list[tuple[int, int]]:
     """Return number and segment of the good blocks of a session."""
     return sorted((number, kept.segment) for (number, _), kept in found.clients[client][session].blocks.items())
 
@@ -121,7 +121,7 @@ def test_two_contents_of_one_block_are_both_kept(tmp_path: Path) -> None:
 
     assert [(1, 1), (1, 1), (2, 1)] == blocks(found, "client-1")[:3]
     assert [
-        LeftOut(Source(RUN, "client-1", "other.jsonl"), 1, f"another one stands in {FIRST.path}:1")
+        RejectedLine(Source(RUN, "client-1", "other.jsonl"), 1, f"another one stands in {FIRST.path}:1")
     ] == found.left_out
 
 
@@ -162,4 +162,4 @@ def test_a_file_that_cannot_be_read_is_left_out(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("services.collector.commands.log_survey.read_file", refuse)
     found = survey(tmp_path, good_run())
 
-    assert LeftOut(FIRST, 0, "the file cannot be read: Permission denied") == found.left_out[0]
+    assert RejectedLine(FIRST, 0, "the file cannot be read: Permission denied") == found.left_out[0]

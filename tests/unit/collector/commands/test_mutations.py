@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from services.collector.commands import mutations
-from services.collector.commands.mutations import Damaged, NotPossible, Run
+from services.collector.commands.mutations import Mutation, NotApplicable, RunFileSet
 from services.collector.scan import Source
 from services.contract.errors import LineError
 from services.contract.jsonl import unseal
@@ -16,13 +16,13 @@ from tests.unit.collector.books_factory import Session as Logged
 GOOD = good_run()
 
 
-def run(volumes: Path, files: Files | None = None, seed: int = 1) -> Run:
+def run(volumes: Path, files: Files | None = None, seed: int = 1) -> RunFileSet:
     """Return the files of a run, a good one unless another is given."""
     write(GOOD if files is None else files, volumes)
-    return Run(volumes, RUN, Random(seed))
+    return RunFileSet(volumes, RUN, Random(seed))
 
 
-def changed(damaged: Damaged) -> tuple[Source, list[bytes], list[bytes]]:
+def changed(damaged: Mutation) -> tuple[Source, list[bytes], list[bytes]]:
     """Return the one file that a damage changes, with its lines before and after."""
     ((source, lines),) = damaged.files.items()
     return source, GOOD[source], lines or []
@@ -123,7 +123,7 @@ def test_what_is_not_there_is_not_damaged(tmp_path: Path, damage: type) -> None:
     """A run without blocks and without a ledger has nothing to damage, and it is said what is lacking."""
     files = log_files(Logged("client-1", 1, 1, 0, []))
 
-    with pytest.raises(NotPossible, match="has"):
+    with pytest.raises(NotApplicable, match="has"):
         damage(run(tmp_path, files))
 
 
@@ -131,7 +131,7 @@ def test_a_single_client_has_no_other(tmp_path: Path) -> None:
     """With one client there is no line of another to put in."""
     files = {source: lines for source, lines in GOOD.items() if source.client in (None, "client-1")}
 
-    with pytest.raises(NotPossible, match="no other client"):
+    with pytest.raises(NotApplicable, match="no other client"):
         mutations.line_of_another(run(tmp_path, files))
 
 

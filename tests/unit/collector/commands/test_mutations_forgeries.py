@@ -6,17 +6,17 @@ from random import Random
 import pytest
 
 from services.collector.commands import mutations
-from services.collector.commands.mutations import NotPossible, Run
+from services.collector.commands.mutations import NotApplicable, RunFileSet
 from services.contract import blocklog
 from tests.unit.collector.books_factory import RUN, Files, Session, good_run, judged, log_files, write
 
 GOOD = good_run()
 
 
-def run(volumes: Path, files: Files | None = None, seed: int = 1) -> Run:
+def run(volumes: Path, files: Files | None = None, seed: int = 1) -> RunFileSet:
     """Return the files of a run, a good one unless another is given."""
     write(GOOD if files is None else files, volumes)
-    return Run(volumes, RUN, Random(seed))
+    return RunFileSet(volumes, RUN, Random(seed))
 
 
 def records(line: bytes) -> tuple[bytes, ...]:
@@ -62,5 +62,5 @@ def test_without_blocks_nothing_is_forged(tmp_path: Path) -> None:
     files = log_files(Session("client-1", 1, 1, 0, []))
 
     for forgery in (mutations.latency_forged, mutations.record_forged):
-        with pytest.raises(NotPossible):
+        with pytest.raises(NotApplicable):
             forgery(run(tmp_path, files))

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from services.collector.__main__ import main
 from services.collector.commands import verify
-from services.collector.commands.mutations import Damaged
-from services.collector.commands.prove import DAMAGES, Caught, prove
+from services.collector.commands.mutations import Mutation
+from services.collector.commands.prove import DAMAGES, DamageResult, prove
 from services.collector.commands.run_loader import books_of
 from services.collector.verdict import consistency
 from tests.unit.collector.books_factory import RUN, good_run, ledger_source, write
@@ -25,7 +25,7 @@ def volumes(tmp_path: Path) -> Path:
     return folder
 
 
-def proved(volumes: Path, seed: int = 1, keep: Path | None = None) -> list[Caught]:
+def proved(volumes: Path, seed: int = 1, keep: Path | None = None) -> list[DamageResult]:
     """Return what came of every damage."""
     return list(prove(volumes, books_of(volumes, RUN), seed, keep))
 
@@ -108,7 +108,7 @@ def test_what_is_not_caught_fails(
     volumes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A damage that nobody names is shown as such, and is the exit code."""
-    monkeypatch.setitem(DAMAGES, "a line removed", lambda run: Damaged("nowhere", {}, ("nowhere",)))
+    monkeypatch.setitem(DAMAGES, "a line removed", lambda run: Mutation("nowhere", {}, ("nowhere",)))
 
     assert 99 == main(["prove", str(volumes)])
     out = capsys.readouterr().out
@@ -118,7 +118,7 @@ def test_what_is_not_caught_fails(
 
 def test_a_lines_number_is_not_a_part_of_another(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who names line 12 has not named line 1."""
-    monkeypatch.setitem(DAMAGES, "a line removed", lambda run: Damaged("x", {ledger_source(): []}, ("residual -6",)))
+    monkeypatch.setitem(DAMAGES, "a line removed", lambda run: Mutation("x", {ledger_source(): []}, ("residual -6",)))
 
     assert False is proved(volumes)[2].caught
 

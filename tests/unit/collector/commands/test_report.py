@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from services.collector.__main__ import main
-from services.collector.poller import Collector
+from services.collector.poller import Poller
 from services.collector.publish.files import run_files
-from services.collector.publish.terminal.printer import Speaker
+from services.collector.publish.terminal.printer import TerminalPrinter
 from services.collector.settings import CollectorSettings
 from services.runtime.clock import Clock
 from tests.unit.collector.books_factory import RUN, Files, good_run, ledger_source, log_source, write
@@ -33,7 +33,7 @@ def collected(files: Files, volumes: Path, **environment: str) -> dict[str, byte
     write(files, volumes)
     (volumes / "summary").mkdir()
     settings = CollectorSettings.read({"VOLUMES": str(volumes), **environment})
-    Collector(settings, Clock(), Speaker(volumes, lambda text: None)).round(last=True)
+    Poller(settings, Clock(), TerminalPrinter(volumes, lambda text: None)).round(last=True)
     return written(run_files.summary_path(volumes, RUN).parent)
 
 

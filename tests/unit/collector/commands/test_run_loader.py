@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.commands.run_loader import NoVolumes, books_of, runs_of
-from services.collector.scan import Rewritten, RunFiles, Source
+from services.collector.commands.run_loader import VolumesNotFound, books_of, runs_of
+from services.collector.scan import FileRewritten, RunFiles, Source
 from tests.unit.collector.books_factory import RUN, good_run, ledger_source, write
 
 
@@ -22,13 +22,13 @@ def test_an_unknown_run_is_refused(tmp_path: Path) -> None:
     """The message names those that there are."""
     write(good_run(), tmp_path)
 
-    with pytest.raises(NoVolumes, match=f"no run 20200101T000000Z; there are: {RUN}"):
+    with pytest.raises(VolumesNotFound, match=f"no run 20200101T000000Z; there are: {RUN}"):
         runs_of(tmp_path, "20200101T000000Z")
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:
     """A folder with neither side of the books is a wrong argument."""
-    with pytest.raises(NoVolumes, match="neither ledger/ nor logs/"):
+    with pytest.raises(VolumesNotFound, match="neither ledger/ nor logs/"):
         runs_of(tmp_path)
 
 
@@ -47,9 +47,9 @@ def test_books_that_do_not_hold_still_are_given_up(tmp_path: Path, monkeypatch: 
     """A folder that is rewritten under the reader again and again is told, not half read."""
 
     def rewritten(self: RunFiles) -> Iterator[tuple[Source, bytes]]:
-        raise Rewritten("some file")
+        raise FileRewritten("some file")
 
     monkeypatch.setattr(RunFiles, "lines", rewritten)
 
-    with pytest.raises(NoVolumes, match="is being rewritten"):
+    with pytest.raises(VolumesNotFound, match="is being rewritten"):
         books_of(tmp_path, RUN)

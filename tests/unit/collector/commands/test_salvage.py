@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.collector.commands import prove
-from services.collector.commands.mutations import Damaged, Run
+from services.collector.commands.mutations import Mutation, RunFileSet
 from services.collector.commands.salvage import salvage, text
 from services.collector.results.client_result import DAMAGED
 from services.contract import blocklog, ledger
@@ -57,7 +57,7 @@ def test_whatever_happened_what_is_good_is_saved(seed: int, name: str) -> None:
     with TemporaryDirectory() as place:
         source, out = Path(place) / "source", Path(place) / "out"
         write(good_run(), source)
-        damaged: Damaged = prove.DAMAGES[name](Run(source, RUN, Random(seed)))
+        damaged: Mutation = prove.DAMAGES[name](RunFileSet(source, RUN, Random(seed)))
         for file, lines in damaged.files.items():
             (source / file.path).unlink()
             if lines is not None:

@@ -25,7 +25,7 @@ def test_counts_and_checksums_are_those_of_the_copy(tmp_path: Path) -> None:
     entries = [blocklog.codec.decode(line)[1] for line in (out / SECOND.path).read_bytes().splitlines(keepends=True)]
     end = entries[-1]
 
-    assert isinstance(end, blocklog.End)
+    assert isinstance(end, blocklog.EndLine)
     assert ([], 3, 30, "finished") == (made.faults, end.block_count, end.message_count, end.reason)
 
 
@@ -39,7 +39,7 @@ def test_a_damaged_open_line_is_made_anew(tmp_path: Path) -> None:
 
     assert [[SECOND.path], [log_source("client-2").path]] == [client.remade for client in found.clients]
     assert ("PASS", []) == (made.verdict, made.faults)
-    assert isinstance(entry, blocklog.Open)
+    assert isinstance(entry, blocklog.OpenLine)
     assert ("client-2", 1, 2, 10, "none", 0) == (
         entry.client, entry.session, entry.fence, entry.block_size, entry.fsync, entry.after
     )  # fmt: skip
@@ -53,7 +53,7 @@ def test_without_a_ledger_an_open_line_says_what_the_blocks_say(tmp_path: Path) 
     _, made, out = saved(tmp_path, files)
     _, entry = blocklog.codec.decode((out / log_source("client-2", 2).path).read_bytes().splitlines(keepends=True)[0])
 
-    assert isinstance(entry, blocklog.Open)
+    assert isinstance(entry, blocklog.OpenLine)
     assert (0, 10, 30, "unknown") == (entry.fence, entry.block_size, entry.after, entry.host)
     assert "INVALID" == made.verdict
 
@@ -96,8 +96,8 @@ def test_an_open_line_of_a_foreign_feed_is_made_anew(tmp_path: Path) -> None:
     _, entry = external_blocklog.codec.decode((out / first.path).read_bytes().splitlines(keepends=True)[0])
 
     assert [first.path] == found.clients[0].remade
-    assert isinstance(entry, external_blocklog.Open)
-    assert (external_blocklog.Feed(url="ws://feed", seq="$.n", silence_s=60), utc_text(UNTIL_US)) == (
+    assert isinstance(entry, external_blocklog.ExternalOpenLine)
+    assert (external_blocklog.FeedDescription(url="ws://feed", seq="$.n", silence_s=60), utc_text(UNTIL_US)) == (
         entry.foreign,
         entry.until,
     )
@@ -163,7 +163,7 @@ def test_an_open_line_before_connection_lines_is_made_anew(tmp_path: Path) -> No
     found, made, out = saved(tmp_path, {source: [b"?\n", *lines[1:]]})
     _, entry = external_blocklog.codec.decode((out / source.path).read_bytes().splitlines(keepends=True)[0])
 
-    assert isinstance(entry, external_blocklog.Open)
+    assert isinstance(entry, external_blocklog.ExternalOpenLine)
     assert (5, "2026") == (entry.block_size, entry.opened_at[:4])
     assert (15, [source.path]) == (found.clients[0].messages, found.clients[0].remade)
     assert made.totals.received == 15

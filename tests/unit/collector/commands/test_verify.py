@@ -10,10 +10,10 @@ import pytest
 
 from services.collector.__main__ import main
 from services.collector.commands import verify
-from services.collector.commands.run_loader import NoVolumes
-from services.collector.open_run import Follow
+from services.collector.commands.run_loader import VolumesNotFound
+from services.collector.open_run import OpenRun
 from services.contract import summary
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 from services.contract.scalars import MAX_INTEGER
 from services.contract.summary import EXIT_CODES
 from tests.unit.collector.books_factory import RUN, START_US, Files, good_run, ledger_source, log_source, write
@@ -66,13 +66,13 @@ def test_one_run_may_be_asked_for(tmp_path: Path) -> None:
     write(good_run(), tmp_path)
 
     assert 1 == len(list(verify.check(tmp_path, run=RUN)))
-    with pytest.raises(NoVolumes, match="no run 20200101T000000Z; there are: 2"):
+    with pytest.raises(VolumesNotFound, match="no run 20200101T000000Z; there are: 2"):
         list(verify.check(tmp_path, run="20200101T000000Z"))
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:
     """A folder with neither side of any books is no volumes folder."""
-    with pytest.raises(NoVolumes):
+    with pytest.raises(VolumesNotFound):
         list(verify.check(tmp_path))
 
 
@@ -150,7 +150,7 @@ def test_verify_report_and_what_is_published_say_the_same(
 ) -> None:
     """One run has one verdict, one headline and the same missing ranges, whoever is asked."""
     write(BOOKS[name](), tmp_path)
-    follow = Follow(tmp_path, RUN, 0.0)
+    follow = OpenRun(tmp_path, RUN, 0.0)
     follow.read(0.0, lambda: False)
     published = follow.snapshot((), final=True).summary
     (found,) = verify.check(tmp_path)
@@ -163,11 +163,11 @@ def test_verify_report_and_what_is_published_say_the_same(
 
     text = verify.text(found)
     assert text.startswith(f"{RUN}  {published.verdict}  {published.headline}\n")
-    told: dict[str, Ranges] = {}
+    told: dict[str, RangeSet] = {}
     for client, first, last in re.findall(r"^  (\S+)  missing seq (\d+)-(\d+)  ", text, re.MULTILINE):
-        told.setdefault(client, Ranges()).add(int(first), int(last))
+        told.setdefault(client, RangeSet()).add(int(first), int(last))
     assert told == {
-        client.client: Ranges((int(first), int(last)) for first, last in client.missing_ranges)
+        client.client: RangeSet((int(first), int(last)) for first, last in client.missing_ranges)
         for client in published.clients
         if client.missing_ranges
     }

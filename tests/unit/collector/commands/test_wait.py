@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.collector.commands.wait import PATIENCE_SECONDS, Eyes, Patience, Sight, wait
+from services.collector.commands.wait import PATIENCE_SECONDS, RunStatus, RunWatcher, StallDetector, wait
 from services.collector.publish.files import run_files
-from services.collector.publish.terminal.printer import Speaker
+from services.collector.publish.terminal.printer import TerminalPrinter
 from services.collector.verdict.snapshot import Snapshot, empty
 from services.contract.summary import RunState, Summary, Verdict
 from tests.unit.collector.books_factory import RUN, good_run, judged, ledger_source, write
@@ -36,7 +36,7 @@ class Waiting:
 
     async def code(self) -> int:
         """Wait, and return the exit code."""
-        speaker = Speaker(self.volumes, self.said.append)
+        speaker = TerminalPrinter(self.volumes, self.said.append)
         return await wait(self.volumes, self.stop, speaker, tell=self.told.append, now=self.now)
 
 
@@ -100,7 +100,7 @@ async def test_no_run_at_all_is_given_up(tmp_path: Path) -> None:
 def test_the_missing_service_is_named(state: RunState, headline: str, named: str) -> None:
     """Who has to move next is who is waited for."""
     made = msgspec.structs.replace(MADE, state=state, headline=headline)
-    patience, sight = Patience(0), Sight(RUN, made, 10, 10)
+    patience, sight = StallDetector(0), RunStatus(RUN, made, 10, 10)
 
     assert patience.look(sight, 0) is None
     assert patience.look(sight, PATIENCE_SECONDS - 1) is None
@@ -109,38 +109,38 @@ def test_the_missing_service_is_named(state: RunState, headline: str, named: str
 
 def test_growing_logs_without_a_summary_are_the_collectors_fault() -> None:
     """Clients write and nobody sums up."""
-    patience = Patience(0)
-    patience.look(Sight(RUN, MADE, 10, 10), 0)
+    patience = StallDetector(0)
+    patience.look(RunStatus(RUN, MADE, 10, 10), 0)
 
-    assert "collector" in (patience.look(Sight(RUN, MADE, 10, 99), PATIENCE_SECONDS) or "")
+    assert "collector" in (patience.look(RunStatus(RUN, MADE, 10, 99), PATIENCE_SECONDS) or "")
 
 
 def test_any_progress_gives_new_patience() -> None:
     """A changed summary or a grown ledger is progress."""
-    patience = Patience(0)
-    patience.look(Sight(RUN, MADE, 10, 10), 0)
+    patience = StallDetector(0)
+    patience.look(RunStatus(RUN, MADE, 10, 10), 0)
     changed = msgspec.structs.replace(MADE, headline="news")
 
-    assert patience.look(Sight(RUN, changed, 10, 10), 59) is None
-    assert patience.look(Sight(RUN, changed, 20, 10), 118) is None
-    assert patience.look(Sight(RUN, changed, 20, 10), 177) is None
-    assert patience.look(Sight(RUN, changed, 20, 10), 178) is not None
+    assert patience.look(RunStatus(RUN, changed, 10, 10), 59) is None
+    assert patience.look(RunStatus(RUN, changed, 20, 10), 118) is None
+    assert patience.look(RunStatus(RUN, changed, 20, 10), 177) is None
+    assert patience.look(RunStatus(RUN, changed, 20, 10), 178) is not None
 
 
 def test_a_foreign_feed_may_be_silent() -> None:
     """While clients listen to a feed that is not ours nobody has to move; a collector that stands still still has."""
     made = msgspec.structs.replace(MADE, books="one-sided", state="running")
-    patience = Patience(0)
+    patience = StallDetector(0)
 
-    assert [None] * 5 == [patience.look(Sight(RUN, made, 0, 10), minute * PATIENCE_SECONDS) for minute in range(5)]
-    assert patience.look(Sight(RUN, made, 0, 99), 4 * PATIENCE_SECONDS + 1) is None
-    assert "collector" in (patience.look(Sight(RUN, made, 0, 99), 6 * PATIENCE_SECONDS) or "")
+    assert [None] * 5 == [patience.look(RunStatus(RUN, made, 0, 10), minute * PATIENCE_SECONDS) for minute in range(5)]
+    assert patience.look(RunStatus(RUN, made, 0, 99), 4 * PATIENCE_SECONDS + 1) is None
+    assert "collector" in (patience.look(RunStatus(RUN, made, 0, 99), 6 * PATIENCE_SECONDS) or "")
 
 
 def test_the_first_run_seen_is_the_one(tmp_path: Path) -> None:
     """A run that is opened while waiting does not take the place of the one waited for."""
     write({ledger_source(): good_run()[ledger_source()]}, tmp_path)
-    eyes = Eyes(tmp_path)
+    eyes = RunWatcher(tmp_path)
     first = eyes.look(0)
     (tmp_path / "ledger" / "20271122T073000Z").mkdir()
 
@@ -152,7 +152,7 @@ def test_a_named_run_is_the_one(tmp_path: Path) -> None:
     """A run that is named is waited for though there is a newer one, and its verdict counts at once."""
     for run in (RUN, "20271122T073000Z"):
         (tmp_path / "ledger" / run).mkdir(parents=True)
-    eyes = Eyes(tmp_path, RUN)
+    eyes = RunWatcher(tmp_path, RUN)
 
     assert RUN == eyes.look(0).run
     assert eyes.is_settled(0)

@@ -5,29 +5,29 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.bucket_histogram import Tally
-from services.contract.histogram import LONGEST_NS, Counted, Gathered
+from services.collector.evidence.bucket_histogram import BucketHistogram
+from services.contract.histogram import LONGEST_NS, CountedDurations, PendingDurations
 from services.contract.timeline import heat_row
 
 parts = st.lists(st.lists(st.integers(-5, 2**63) | st.integers(10**6, 10**7), max_size=50), min_size=1, max_size=5)
 
 
-def counted(values: list[int]) -> Counted:
+def counted(values: list[int]) -> CountedDurations:
     """Return these durations, counted."""
-    made = Gathered()
+    made = PendingDurations()
     made.take(values)
     return made.counted()
 
 
-def of(*parts: list[int]) -> Tally:
+def of(*parts: list[int]) -> BucketHistogram:
     """Return the tally of durations that came in parts."""
-    made = Tally()
+    made = BucketHistogram()
     for values in parts:
         made.add(counted(values))
     return made
 
 
-def told(tally: Tally) -> object:
+def told(tally: BucketHistogram) -> object:
     """Return all that a tally tells."""
     return tally.count, tally.summary(), tally.heat()
 
@@ -53,7 +53,7 @@ def test_percentiles_are_close(values: list[int]) -> None:
 @given(parts)
 def test_the_order_of_counting_does_not_matter(given: list[list[int]]) -> None:
     """Counted together, part by part, backwards or merged: the tally is the same."""
-    merged = Tally()
+    merged = BucketHistogram()
     for values in reversed(given):
         merged.merge(of(values))
 

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.evidence.catch_up import PLACE_US, CatchUp
-from services.collector.evidence.run_evidence import RunBooks
+from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.time_buckets import FINEST_US
 from services.collector.publish.terminal import summary_text
 from services.collector.publish.view_model import view
 from services.collector.verdict.snapshot import Snapshot, empty, snapshot
 from services.collector.verdict.threshold_parser import parse
 from services.contract import summary
-from services.contract.histogram import Counted
+from services.contract.histogram import CountedDurations
 from services.contract.summary import Quantiles
 from services.contract.timeline import Timeline
 from tests.unit.collector.books_factory import (
@@ -217,7 +217,7 @@ def test_the_order_of_reading_does_not_matter() -> None:
 
 def read_by_turns(files: Files, dice: random.Random) -> Snapshot:
     """Return the snapshot of files whose lines are read by turns."""
-    books = RunBooks(RUN)
+    books = RunEvidence(RUN)
     books.take_sources(files)
     waiting = {source: list(lines) for source, lines in files.items()}
     while waiting:
@@ -237,7 +237,7 @@ class Kept:
         self.count = 0
         self.catch_up = CatchUp(self.take)
 
-    def take(self, _at_us: int, some: Counted) -> None:
+    def take(self, _at_us: int, some: CountedDurations) -> None:
         """Take latencies."""
         self.count += some.total
 

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.collector.evidence import record_sample
-from services.collector.evidence.run_evidence import RunBooks
+from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.client_result_external import comparable, one_sided_accounts
 from services.collector.verdict.snapshot import snapshot
 from services.collector.verdict.summary import reconcile
 from services.contract import summary
-from services.contract.external_blocklog import HeardMessage
+from services.contract.external_blocklog import ExternalMessage
 from services.contract.scalars import utc_text
 from services.contract.summary import Summary
 from tests.unit.collector.books_factory import RUN, START_US
@@ -24,17 +24,17 @@ from tests.unit.collector.heard_factory import books
 from tests.unit.collector.numbering_factory import client, own, plain, record, shared, without
 
 
-def logs_of(*received: list[HeardMessage]) -> list[Any]:
+def logs_of(*received: list[ExternalMessage]) -> list[Any]:
     """Return the logs of clients that received these messages."""
     return [client(f"client-{number}", messages) for number, messages in enumerate(received, 1)]
 
 
-def judged(*received: list[HeardMessage]) -> Summary:
+def judged(*received: list[ExternalMessage]) -> Summary:
     """Return the final summary of clients that received these messages."""
     return reconcile(books(*logs_of(*received)), final=True)
 
 
-def missing(*received: list[HeardMessage]) -> list[tuple[int, dict[str, int]]]:
+def missing(*received: list[ExternalMessage]) -> list[tuple[int, dict[str, int]]]:
     """Return how many messages each client is missing, and by which cause."""
     accounts = one_sided_accounts(books(*logs_of(*received)), final=True)
     return [(one.missing_count, {cause: count for cause, count in one.by_cause.items() if count}) for one in accounts]
@@ -45,7 +45,7 @@ def detail(told: Summary, name: str) -> str:
     return next(check.detail for check in told.checks if check.name == name)
 
 
-def groups(*received: list[HeardMessage]) -> list[list[str]]:
+def groups(*received: list[ExternalMessage]) -> list[list[str]]:
     """Return the groups of clients that received these messages of a feed without keys."""
     made = books(*logs_of(*received))
     return comparable(made, sorted(made.logs)).members(None)
@@ -228,7 +228,7 @@ def test_most_records_must_differ() -> None:
 def test_sequences_of_a_feed_with_keys_are_judged_one_by_one() -> None:
     """Where one sequence counts per connection and another one is shared, only the first is not compared."""
 
-    def received(begins_us: int, *lost: int) -> list[HeardMessage]:
+    def received(begins_us: int, *lost: int) -> list[ExternalMessage]:
         a = [record(seq, START_US + begins_us + seq * 10_000, key="a") for seq in range(300)]
         b = [record(seq, START_US + seq * 10_000, key="b") for seq in range(500, 900) if seq not in lost]
         return sorted([*a, *b], key=lambda one: one.received_at)
@@ -277,7 +277,7 @@ def test_the_order_of_reading_does_not_matter(kinds: Any, chance: random.Random)
         patch.setattr(record_sample, "LEAST", 1)
         expected = told(books(*logs))
         waiting = [(source, list(lines)) for one in logs for source, lines in one.items()]
-        made = RunBooks(RUN)
+        made = RunEvidence(RUN)
         while waiting:
             source, lines = chance.choice(waiting)
             made.take(source, lines.pop(0))
@@ -288,7 +288,7 @@ def test_the_order_of_reading_does_not_matter(kinds: Any, chance: random.Random)
         assert expected == told(made)
 
 
-def told(made: RunBooks) -> bytes:
+def told(made: RunEvidence) -> bytes:
     """Return all that is told of a run."""
     return summary.encode(reconcile(made, final=True))
 

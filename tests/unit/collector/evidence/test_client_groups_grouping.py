@@ -6,16 +6,17 @@ import pytest
 
 from services.collector.evidence import client_groups
 from services.collector.evidence.client_groups import Starts, grouped
-from services.collector.evidence.record_likeness import Fact
+from services.collector.evidence.record_likeness import RecordFact
 from services.collector.evidence.record_sample import Number
 
-Facts = dict[Number, Fact]
+Facts = dict[Number, RecordFact]
 
 
 def facts(numbers: range, *, text: int = 0, apart_us: int = 0) -> Facts:
     """Return what a client holds; ``text`` is what its records say, and they came later by so much."""
     return {
-        (None, number): Fact(1000 * text + number, b"%d" % text, None, number * 10_000 + apart_us) for number in numbers
+        (None, number): RecordFact(1000 * text + number, b"%d" % text, None, number * 10_000 + apart_us)
+        for number in numbers
     }
 
 

@@ -7,26 +7,28 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.compact_index import Note, Notes
+from services.collector.evidence.compact_index import CompactIndex, IndexRow
 
 numbers = st.integers(1, 2**53 - 1)
 digests = st.integers(0, 2**32 - 1)
-notes = st.builds(Note, numbers, numbers, numbers, digests, digests)
+notes = st.builds(IndexRow, numbers, numbers, numbers, digests, digests)
 entries = st.lists(st.tuples(st.tuples(st.integers(1, 3), st.integers(1, 6) | numbers), notes), max_size=40)
 
 
-def of(added: list[tuple[tuple[int, int], Note]]) -> Notes:
+def of(added: list[tuple[tuple[int, int], IndexRow]]) -> CompactIndex:
     """Return a table with these notes in it."""
-    table = Notes()
+    table = CompactIndex()
     for key, note in added:
         table.add(key, note)
     return table
 
 
 @given(entries, st.randoms(use_true_random=False))
-def test_keeps_what_a_dictionary_of_sets_would(added: list[tuple[tuple[int, int], Note]], dice: random.Random) -> None:
+def test_keeps_what_a_dictionary_of_sets_would(
+    added: list[tuple[tuple[int, int], IndexRow]], dice: random.Random
+) -> None:
     """Whatever is added in whatever order, and however often, each note is kept once, under its block."""
-    expected: dict[tuple[int, int], set[Note]] = {}
+    expected: dict[tuple[int, int], set[IndexRow]] = {}
     for key, note in added:
         expected.setdefault(key, set()).add(note)
     found = of(dice.sample(added * 2, 2 * len(added)))
@@ -40,7 +42,7 @@ def test_keeps_what_a_dictionary_of_sets_would(added: list[tuple[tuple[int, int]
 
 def test_tells_whether_a_note_is_new() -> None:
     """A copy of a line is known again; the same block with another content is not."""
-    table, note = Notes(), Note(1, 10, 10, 7, 1)
+    table, note = CompactIndex(), IndexRow(1, 10, 10, 7, 1)
 
     assert [True, False, True, False, True] == [
         table.add((1, 1), note),
@@ -49,5 +51,5 @@ def test_tells_whether_a_note_is_new() -> None:
         table.add((1, 1), note._replace(mark=0)),
         table.add((1, 2), note),
     ]
-    assert [] == table.of((2, 1)) == table.of((1, 3)) == Notes().of((1, 1))
-    assert not Notes()
+    assert [] == table.of((2, 1)) == table.of((1, 3)) == CompactIndex().of((1, 1))
+    assert not CompactIndex()

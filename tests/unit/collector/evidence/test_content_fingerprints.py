@@ -7,14 +7,14 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.content_fingerprints import BIN, Contents, conflicts
+from services.collector.evidence.content_fingerprints import BIN, ContentFingerprints, conflicts
 
 received = st.lists(st.tuples(st.integers(0, 3 * BIN), st.integers(1, 3)), max_size=40)
 
 
-def contents(entries: list[tuple[int, int]]) -> Contents:
+def contents(entries: list[tuple[int, int]]) -> ContentFingerprints:
     """Return what is kept of records, entered one by one."""
-    made = Contents()
+    made = ContentFingerprints()
     for number, digest in entries:
         made.add(None, number, [digest])
     return made
@@ -46,7 +46,7 @@ def test_the_order_of_entry_does_not_matter(entries: list[tuple[int, int]], dice
 
 def test_runs_reach_over_bins() -> None:
     """Consecutive numbers are entered together, wherever they begin and end."""
-    made, single = Contents(), [(number, number) for number in range(50, 50 + 3 * BIN)]
+    made, single = ContentFingerprints(), [(number, number) for number in range(50, 50 + 3 * BIN)]
     made.add(None, 50, [digest for _, digest in single])
 
     assert contents(single).bins(None) == made.bins(None)

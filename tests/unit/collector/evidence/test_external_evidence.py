@@ -6,32 +6,32 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.external_evidence import HeardBook, Run, _runs
-from services.contract.external_blocklog import HeardBlock, HeardMessage
+from services.collector.evidence.external_evidence import ExternalEvidence, NumberRange, _runs
+from services.contract.external_blocklog import ExternalBlock, ExternalMessage
 
 AT = "2026-11-22T07:30:00.000000Z"
 SIZE = 5
 
 
-def message(seq: int | None, key: str | None = None) -> HeardMessage:
+def message(seq: int | None, key: str | None = None) -> ExternalMessage:
     """Return a message whose record is its number."""
-    return HeardMessage(seq, AT, None, msgspec.Raw(b"%d" % (seq or 0)), key)
+    return ExternalMessage(seq, AT, None, msgspec.Raw(b"%d" % (seq or 0)), key)
 
 
-def block(number: int, messages: list[HeardMessage], session: int = 1) -> HeardBlock:
+def block(number: int, messages: list[ExternalMessage], session: int = 1) -> ExternalBlock:
     """Return a block; its places follow from its number."""
     first = (number - 1) * SIZE + 1
-    return HeardBlock(
+    return ExternalBlock(
         run="20261122T073000Z", client="client-1", session=session, block=number, first=None, last=None,
         heard=(first, first + len(messages) - 1), count=len(messages), closed_by="count", started_at=AT,
         ended_at=AT, duration_ns=0, idle_ns=0, digest="x00000000", messages=messages,
     )  # fmt: skip
 
 
-def book_of(seqs: list[int], order: list[int] | None = None) -> HeardBook:
+def book_of(seqs: list[int], order: list[int] | None = None) -> ExternalEvidence:
     """Return the book of numbers that came in blocks of five, each a second after the other, read in some order."""
     parts = [seqs[at : at + SIZE] for at in range(0, len(seqs), SIZE)]
-    book = HeardBook()
+    book = ExternalEvidence()
     for place in order if order is not None else range(len(parts)):
         made = block(place + 1, [message(seq) for seq in parts[place]])
         book.enter(made, f"x{place:08x}", (place + 1) * 1_000_000)
@@ -58,13 +58,13 @@ def test_runs_are_short_while_all_is_well() -> None:
     """Interleaved sequences give one run each; a gap, and a beginning, begin another."""
     interleaved = [message(seq, key) for seq in (7, 8, 10) for key in "ab"]
 
-    assert {Run(key, *ends) for key in "ab" for ends in ((7, 8), (10, 10))} == set(_runs(interleaved))
+    assert {NumberRange(key, *ends) for key in "ab" for ends in ((7, 8), (10, 10))} == set(_runs(interleaved))
     assert [(0, 0), (1, 1), (1, 2)] == [(one.first, one.last) for one in _runs(map(message, (0, 1, 1, 2)))]
 
 
 def test_messages_without_a_number_are_counted() -> None:
     """What has no number is in no sequence."""
-    book = HeardBook()
+    book = ExternalEvidence()
     book.enter(block(1, [message(None), message(4)]), "x1", 0)
 
     assert (1, [(4, 4)]) == (book.unsequenced, book.sequences()[None].held.spans())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.collector.evidence.ledger_evidence import LedgerBook
+from services.collector.evidence.ledger_evidence import LedgerEvidence
 from services.contract import ledger
 from services.contract.jsonl import LineStruct
 from tests.unit.collector.books_factory import (
@@ -21,9 +21,9 @@ from tests.unit.collector.books_factory import (
 SESSION = Session("a", 1, 1, 0, [(1, 10), (11, 20)])
 
 
-def book(*entries: LineStruct) -> LedgerBook:
+def book(*entries: LineStruct) -> LedgerEvidence:
     """Return the ledger of these lines."""
-    writer, made = Writer(ledger.codec), LedgerBook()
+    writer, made = Writer(ledger.codec), LedgerEvidence()
     for entry in entries:
         writer.put(entry)
     for line in writer.lines:
@@ -31,9 +31,9 @@ def book(*entries: LineStruct) -> LedgerBook:
     return made
 
 
-def pace(first: int, rate: float | None, second: int = 0) -> ledger.Pace:
+def pace(first: int, rate: float | None, second: int = 0) -> ledger.PaceEntry:
     """Return a change of the schedule."""
-    return ledger.Pace(at=at(first + second), first=first, due_us=START_US + second, rate=rate)
+    return ledger.PaceEntry(at=at(first + second), first=first, due_us=START_US + second, rate=rate)
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_repeated_receipts_count_once() -> None:
 
 def test_an_observer_is_no_client() -> None:
     """Who only observed stands outside, and what was sent to it too."""
-    client = book(subscription(SESSION, observe=True), ledger.Sent(at=at(1), client="a", fence=1, through=20)).client(
-        "a"
-    )
+    client = book(
+        subscription(SESSION, observe=True), ledger.SentEntry(at=at(1), client="a", fence=1, through=20)
+    ).client("a")
 
     assert (False, 0) == (client.is_client, client.through)
 
@@ -94,8 +94,8 @@ def test_who_came_back_has_not_left() -> None:
 def test_a_line_of_another_run_is_foreign() -> None:
     """A ledger of another run in this folder counts for nothing."""
     made = book(
-        ledger.Open(
-            **{**{f: getattr(opening(20, 1), f) for f in ledger.Open.__struct_fields__}, "run": "20200101T000000Z"}
+        ledger.OpenEntry(
+            **{**{f: getattr(opening(20, 1), f) for f in ledger.OpenEntry.__struct_fields__}, "run": "20200101T000000Z"}
         )
     )
 

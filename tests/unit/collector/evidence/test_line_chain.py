@@ -1,6 +1,6 @@
 """Tests of services/collector/evidence/line_chain.py."""
 
-from services.collector.evidence.line_chain import MOST, FileChain
+from services.collector.evidence.line_chain import MOST, LineChain
 from services.contract import ledger
 from tests.unit.collector.books_factory import Writer, at, ledger_source
 
@@ -9,13 +9,13 @@ def lines(count: int) -> list[bytes]:
     """Return good lines of one chain."""
     writer = Writer(ledger.codec)
     for number in range(count):
-        writer.put(ledger.Control(at=at(number), wish="status", peer="p"))
+        writer.put(ledger.ControlEntry(at=at(number), wish="status", peer="p"))
     return writer.lines
 
 
 def faults(taken: list[bytes]) -> list[tuple[int, str]]:
     """Read lines and return the line and kind of each fault."""
-    chain = FileChain(ledger_source(), ledger.codec)
+    chain = LineChain(ledger_source(), ledger.codec)
     for line in taken:
         found = chain.read(line)
         if found is not None:
@@ -57,7 +57,7 @@ def test_a_repeated_line_is_told_and_the_chain_goes_on() -> None:
 
 def test_garbage_cannot_fill_the_memory() -> None:
     """Beyond a number of faults they are only counted."""
-    chain = FileChain(ledger_source(), ledger.codec)
+    chain = LineChain(ledger_source(), ledger.codec)
     for _ in range(MOST + 50):
         chain.read(b"garbage\n")
 
@@ -67,7 +67,7 @@ def test_garbage_cannot_fill_the_memory() -> None:
 
 def test_a_row_of_foreign_lines_is_one_fault() -> None:
     """Foreign lines that follow each other are counted in one fault."""
-    chain = FileChain(ledger_source(), ledger.codec)
+    chain = LineChain(ledger_source(), ledger.codec)
     for line in lines(3):
         chain.read(line)
         chain.note_foreign("not ours")
@@ -77,7 +77,7 @@ def test_a_row_of_foreign_lines_is_one_fault() -> None:
 
 def test_a_fault_knows_the_seqs_around_it() -> None:
     """The good lines before and after a fault bound what it hides."""
-    chain = FileChain(ledger_source(), ledger.codec)
+    chain = LineChain(ledger_source(), ledger.codec)
     chain.pass_seqs(1, 10)
     chain.read(b"garbage\n")
     chain.pass_seqs(21, 30)

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from services.collector.evidence.log_evidence import LogBook
+from services.collector.evidence.log_evidence import LogEvidence
 from services.contract import blocklog
-from services.contract.rangeset import Ranges
+from services.contract.rangeset import RangeSet
 from tests.unit.collector.books_factory import (
     START_US,
     Files,
@@ -19,7 +19,7 @@ from tests.unit.collector.books_factory import (
 SESSION = Session("a", 1, 1, 0, blocks_of(1, 30, 10))
 
 
-def book(files: Files) -> LogBook:
+def book(files: Files) -> LogEvidence:
     """Return what the log of the one client says."""
     return fold(files).logs["a"]
 
@@ -53,7 +53,7 @@ def test_seqs_in_two_blocks_are_named() -> None:
     """What stands in more than one block is a duplicate and is known by its seqs."""
     log = book(log_files(Session("a", 1, 1, 0, [(1, 10), (8, 20), (9, 9)])))
 
-    assert Ranges([(8, 10)]) == log.twice
+    assert RangeSet([(8, 10)]) == log.twice
     assert 4 == log.messages - len(log.logged)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.record_likeness import Begin, Fact, Pair, differ, relation
+from services.collector.evidence.record_likeness import Begin, Pair, RecordFact, differ, relation
 
 TICK_US = 10_000
 
@@ -27,8 +27,8 @@ def pairs(
         sent, again = number * TICK_US + jitter(), number * TICK_US + apart_us + jitter()
         stamps = (sent, again + clocks_us) if stamped else (None, None)
         digest = number if number >= differing else -number - 1
-        one = Fact(number, b"%d" % number, stamps[0], sent + 90 + jitter())
-        other = Fact(digest, b"%d" % digest, stamps[1], again + 90 + jitter())
+        one = RecordFact(number, b"%d" % number, stamps[0], sent + 90 + jitter())
+        other = RecordFact(digest, b"%d" % digest, stamps[1], again + 90 + jitter())
         made.append((one, other))
     return made
 
@@ -102,7 +102,8 @@ def test_a_replay_is_not_always_apart() -> None:
     joins_us = 8_000_000
     late = [max(other.at_us, joins_us) for _, other in pairs(0, count=850)]
     received = [
-        (one, Fact(one.digest, b"", at_us, at_us)) for (one, _), at_us in zip(pairs(0, count=850), late, strict=True)
+        (one, RecordFact(one.digest, b"", at_us, at_us))
+        for (one, _), at_us in zip(pairs(0, count=850), late, strict=True)
     ]
     untimed = [(one._replace(sent_us=None), other._replace(sent_us=None)) for one, other in received]
 
@@ -113,7 +114,7 @@ def test_records_that_differ_in_times_alone_do_not_differ() -> None:
     """A difference is one that remains without the times of these days."""
     at_us = 1_795_332_600_000_000
     one, other, third = (
-        Fact(at, text, None, at_us) for at, text in enumerate((b"1795332600 a", b"1795332601 a", b"b"))
+        RecordFact(at, text, None, at_us) for at, text in enumerate((b"1795332600 a", b"1795332601 a", b"b"))
     )
 
     assert (False, True, False) == (differ(one, other), differ(one, third), differ(one, one))

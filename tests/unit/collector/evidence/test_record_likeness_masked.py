@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.record_likeness import Mask, timeless
+from services.collector.evidence.record_likeness import TimeMask, timeless
 
 
 def texts(time: str | None, *records: Any) -> list[bytes]:
     """Return without their time the texts of records that a server writes with spaces."""
-    return [bytes(text) for text in Mask(time).texts([msgspec.Raw(json.dumps(record).encode()) for record in records])]
+    return [
+        bytes(text) for text in TimeMask(time).texts([msgspec.Raw(json.dumps(record).encode()) for record in records])
+    ]
 
 
 @pytest.mark.parametrize(

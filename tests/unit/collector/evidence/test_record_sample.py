@@ -8,12 +8,12 @@ from zlib import crc32
 import pytest
 
 from services.collector.evidence import record_sample
-from services.collector.evidence.record_sample import CLUSTER, CLUSTERS, Sample
-from services.contract.external_blocklog import HeardMessage
+from services.collector.evidence.record_sample import CLUSTER, CLUSTERS, RecordSample
+from services.contract.external_blocklog import ExternalMessage
 from tests.unit.collector.heard_factory import heard
 
 
-def take(made: Sample, client: str, seqs: list[int], key: str | None = None) -> None:
+def take(made: RecordSample, client: str, seqs: list[int], key: str | None = None) -> None:
     """Enter messages of consecutive numbers, which came a millisecond after the start of their sequence."""
     messages = heard(seqs, key=key)
     texts = [b"%d" % seq for seq in seqs]
@@ -23,7 +23,7 @@ def take(made: Sample, client: str, seqs: list[int], key: str | None = None) -> 
 
 def test_a_short_run_is_kept_whole() -> None:
     """Of every number there is the digest, the time of sending and the time of arrival."""
-    made = Sample()
+    made = RecordSample()
     take(made, "client-1", [3, 4])
 
     assert {
@@ -33,7 +33,7 @@ def test_a_short_run_is_kept_whole() -> None:
 
 def test_a_number_that_came_twice_says_nothing() -> None:
     """When a client received a number twice, neither of the two is compared."""
-    made = Sample()
+    made = RecordSample()
     take(made, "client-1", [3, 4])
     take(made, "client-1", [4, 5])
 
@@ -42,7 +42,7 @@ def test_a_number_that_came_twice_says_nothing() -> None:
 
 def test_sequences_are_asked_for_by_key() -> None:
     """A feed without keys and one with an empty key are two sequences."""
-    made = Sample()
+    made = RecordSample()
     take(made, "client-1", [3])
     take(made, "client-1", [3], key="")
 
@@ -51,7 +51,7 @@ def test_sequences_are_asked_for_by_key() -> None:
 
 def test_memory_is_bounded() -> None:
     """All clients keep the same few numbers of a long run."""
-    made = Sample()
+    made = RecordSample()
     for first in range(0, 100_000, 100):
         for client in ("client-1", "client-2"):
             take(made, client, list(range(first, first + 100)))
@@ -64,7 +64,7 @@ def test_memory_is_bounded() -> None:
 def test_many_clients_keep_fewer_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Facts of all clients together are bounded, down to a few clusters that are always kept."""
     monkeypatch.setattr(record_sample, "ENTRIES", 500)
-    made = Sample()
+    made = RecordSample()
     for client in range(20):
         take(made, f"client-{client}", list(range(800)))
 
@@ -83,7 +83,7 @@ def test_the_same_numbers_are_kept_in_any_order(monkeypatch: pytest.MonkeyPatch)
     ]
     found = []
     for seed in range(5):
-        made = Sample()
+        made = RecordSample()
         random.Random(seed).shuffle(parts)
         for place, (client, seqs, key) in enumerate(parts):
             take(made, client, seqs, key)
@@ -96,7 +96,7 @@ def test_the_same_numbers_are_kept_in_any_order(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_version_rises_with_what_is_sampled() -> None:
     """Who has judged a sample judges it again only after something was entered."""
-    made = Sample()
+    made = RecordSample()
     take(made, "client-1", [3])
     version = made.version
     made.facts([None])
@@ -108,8 +108,8 @@ def test_the_version_rises_with_what_is_sampled() -> None:
 
 def test_a_message_without_a_time_of_sending_has_none() -> None:
     """Of a feed that does not stamp its records only arrival is known."""
-    made = Sample()
-    message = HeardMessage(3, "x", None, heard([3])[0].record)
+    made = RecordSample()
+    message = ExternalMessage(3, "x", None, heard([3])[0].record)
     made.take("client-1", None, 3, [0], [message], [b"y"], {"x": 5})
 
     assert {(None, 3): (crc32(b"y"), b"y", None, 5)} == made.facts([None])["client-1"]
@@ -119,8 +119,8 @@ def test_of_a_long_record_a_digest_is_kept() -> None:
     """Two long records that differ in a time alone have one, and others have not."""
     at_us, found = 1_795_332_600_000_000, []
     for text in (b"2026-11-22T07:30:00Z", b"2026-11-22T07:31:00Z", b"else"):
-        made = Sample()
-        message = HeardMessage(3, "x", None, heard([3])[0].record)
+        made = RecordSample()
+        message = ExternalMessage(3, "x", None, heard([3])[0].record)
         made.take("client-1", None, 3, [0], [message], [text + b"." * 2000], {"x": at_us})
         found.append(made.facts([None])["client-1"][None, 3].text)
 

@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.sampling import MOST, Spread
+from services.collector.evidence.sampling import MOST, SpreadSample
 
 
-def take(spread: Spread, client: str, times: dict[int, int]) -> None:
+def take(spread: SpreadSample, client: str, times: dict[int, int]) -> None:
     """Hand over what a block would."""
     stride = spread.stride(max(times))
     spread.take(client, [(seq, at_us) for seq, at_us in times.items() if not seq % stride])
@@ -14,7 +14,7 @@ def take(spread: Spread, client: str, times: dict[int, int]) -> None:
 
 def test_the_spread_is_from_first_to_last_client() -> None:
     """Of three receipts the earliest and the latest count."""
-    spread = Spread()
+    spread = SpreadSample()
     for client, at_us in (("a", 50), ("b", 20), ("c", 90)):
         take(spread, client, {1: at_us})
 
@@ -23,7 +23,7 @@ def test_the_spread_is_from_first_to_last_client() -> None:
 
 def test_a_record_of_one_client_has_no_spread() -> None:
     """A record that one client alone logged, even twice, is left out."""
-    spread = Spread()
+    spread = SpreadSample()
     take(spread, "a", {1: 10})
     take(spread, "a", {1: 99})
 
@@ -33,7 +33,7 @@ def test_a_record_of_one_client_has_no_spread() -> None:
 @given(st.permutations([("a", 1, 5), ("a", 3072, 5), ("b", 3072, 8), ("b", 40_000, 5), ("c", 3072, 1), ("b", 2, 1)]))
 def test_the_order_of_blocks_does_not_matter(order: list[tuple[str, int, int]]) -> None:
     """Whatever is read first, the same samples remain."""
-    spread = Spread()
+    spread = SpreadSample()
     for client, seq, at_us in order:
         take(spread, client, {seq: at_us, seq + 100: at_us})
 
@@ -42,7 +42,7 @@ def test_the_order_of_blocks_does_not_matter(order: list[tuple[str, int, int]]) 
 
 def test_memory_is_bounded() -> None:
     """However many records there are, a bounded number is sampled."""
-    spread = Spread()
+    spread = SpreadSample()
     for first in range(1, 20 * MOST, 100):
         for client in ("a", "b"):
             take(spread, client, dict.fromkeys(range(first, first + 100), first))

@@ -5,24 +5,24 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.sampling import LEAST_BLOCKS, Bars, Room
+from services.collector.evidence.sampling import LEAST_BLOCKS, BlockSample, BlockSampleLimit
 from services.contract.timeline import MOST_BARS, MOST_BLOCKS, Bar
 from tests.unit.collector.books_factory import START_US, Session, block
 
 
-def take(bars: Bars, number: int, session: int = 1, **changes: object) -> None:
+def take(bars: BlockSample, number: int, session: int = 1, **changes: object) -> None:
     """Enter a block of one message."""
     bars.take(block(Session("a", session, 1, 0, []), number, number, number, **changes), START_US + number)
 
 
-def numbers(bars: Bars) -> list[tuple[int, int]]:
+def numbers(bars: BlockSample) -> list[tuple[int, int]]:
     """Return session and number of every block that is kept."""
     return [(bar.session, bar.block) for bar in bars.bars()]
 
 
 def test_a_bar_says_when_a_block_began_and_how_long_it_took() -> None:
     """What is drawn of a block is what the block says."""
-    bars = Bars(Room())
+    bars = BlockSample(BlockSampleLimit())
     bars.take(block(Session("a", 2, 1, 0, []), 3, 21, 30), START_US)
 
     expected = Bar(session=2, block=3, start_us=START_US, duration_ns=9_000_000, first=21, last=30, count=10)
@@ -31,7 +31,7 @@ def test_a_bar_says_when_a_block_began_and_how_long_it_took() -> None:
 
 def test_no_more_are_kept_than_there_is_room_for() -> None:
     """Of many blocks every second, fourth, eighth … is kept, never more than so many and never less than half."""
-    bars = Bars(Room())
+    bars = BlockSample(BlockSampleLimit())
     for number in range(1, 5 * MOST_BLOCKS):
         take(bars, number)
         assert min(number, MOST_BLOCKS // 2) <= len(bars.bars()) <= MOST_BLOCKS
@@ -42,8 +42,8 @@ def test_no_more_are_kept_than_there_is_room_for() -> None:
 
 def test_the_more_clients_the_less_room_each_has() -> None:
     """All clients together stay within their room, but each has some."""
-    room = Room()
-    clients = [Bars(room) for _ in range(300)]
+    room = BlockSampleLimit()
+    clients = [BlockSample(room) for _ in range(300)]
     for bars in clients:
         for number in range(1, 300):
             take(bars, number)
@@ -62,9 +62,9 @@ def test_the_order_of_blocks_does_not_matter(orders: tuple[list[tuple[int, int, 
     """Whatever client, session and block is read first, the same blocks remain of each client."""
     told = []
     for order in orders:
-        room = Room()
+        room = BlockSampleLimit()
         room.most = 8
-        clients = [Bars(room) for _ in range(3)]
+        clients = [BlockSample(room) for _ in range(3)]
         for client, session, number in order:
             take(clients[client], number, session)
         told.append([(bars.stride, dict.fromkeys(numbers(bars))) for bars in clients])
@@ -76,7 +76,7 @@ def test_of_two_contents_one_is_told() -> None:
     """A block that stands in the log with different contents is one bar, the same one in any order."""
     told = []
     for durations in ((5, 7), (7, 5)):
-        bars = Bars(Room())
+        bars = BlockSample(BlockSampleLimit())
         for duration_ns in durations:
             take(bars, 1, duration_ns=duration_ns)
         told.append([bar.duration_ns for bar in bars.bars()])

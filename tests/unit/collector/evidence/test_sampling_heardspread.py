@@ -8,7 +8,7 @@ import pytest
 
 from services.collector.evidence import sampling
 from services.collector.evidence.client_groups import Groups
-from services.collector.evidence.sampling import HeardSpread
+from services.collector.evidence.sampling import ExternalSpreadSample
 from tests.unit.collector.heard_factory import heard
 
 
@@ -19,7 +19,7 @@ def moments(messages: list[object], late_us: int) -> dict[str, int]:
 
 def test_the_same_record_is_known_by_what_it_says() -> None:
     """The time from the first client to the last is that of one record, which need not have a number."""
-    spread, messages = HeardSpread(), heard([None, 5])
+    spread, messages = ExternalSpreadSample(), heard([None, 5])
     for client, late_us in (("client-1", 0), ("client-2", 700), ("client-3", 300)):
         spread.take(client, messages[:1], moments(list(messages), late_us))
 
@@ -28,7 +28,7 @@ def test_the_same_record_is_known_by_what_it_says() -> None:
 
 def test_a_record_that_came_twice_says_nothing() -> None:
     """When a client received a record twice, nobody knows which one belongs to the other client's."""
-    spread, messages = HeardSpread(), heard([5])
+    spread, messages = ExternalSpreadSample(), heard([5])
     for client in ("client-1", "client-2", "client-2"):
         spread.take(client, messages, moments(list(messages), 0))
 
@@ -40,7 +40,7 @@ def test_the_same_records_are_kept_in_any_order(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sampling, "MOST_SHARED", 20)
     found = []
     for seed in range(3):
-        spread = HeardSpread()
+        spread = ExternalSpreadSample()
         parts = [(client, [one]) for client in ("client-1", "client-2") for one in heard(range(200))]
         random.Random(seed).shuffle(parts)
         for client, part in parts:
@@ -53,7 +53,7 @@ def test_the_same_records_are_kept_in_any_order(monkeypatch: pytest.MonkeyPatch)
 
 def test_equal_records_of_clients_that_are_apart_are_not_one_record() -> None:
     """The time between two clients whose numbers are of their own connections is no spread."""
-    spread, messages = HeardSpread(), [*heard([5]), *heard([5], key="a")]
+    spread, messages = ExternalSpreadSample(), [*heard([5]), *heard([5], key="a")]
     for client, late_us in (("client-1", 0), ("client-2", 700), ("client-3", 900)):
         spread.take(client, messages, moments(list(messages), late_us))
     found = spread.histogram(Groups({None: {"client-1": 0, "client-2": 1, "client-3": 0}}))

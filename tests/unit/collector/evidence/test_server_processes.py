@@ -36,24 +36,24 @@ ONE = Session("client-1", 1, 1, 0, blocks_of(1, TOTAL, 10))
 OTHER = Session("client-2", 1, 2, 0, blocks_of(1, TOTAL, 10))
 
 
-def opened(instance: str, at_ms: int = 0) -> ledger.Open:
+def opened(instance: str, at_ms: int = 0) -> ledger.OpenEntry:
     """Return the open line of a server that was started so many milliseconds after the run began."""
     return msgspec.structs.replace(opening(TOTAL, 1), at=at(at_ms), instance=instance)
 
 
-def pace(at_ms: int = 0, first: int = 1, due_ms: int = 0, rate: float | None = 1000) -> ledger.Pace:
+def pace(at_ms: int = 0, first: int = 1, due_ms: int = 0, rate: float | None = 1000) -> ledger.PaceEntry:
     """Return a change of the schedule."""
-    return ledger.Pace(at=at(at_ms), first=first, due_us=START_US + due_ms * 1000, rate=rate)
+    return ledger.PaceEntry(at=at(at_ms), first=first, due_us=START_US + due_ms * 1000, rate=rate)
 
 
-def played(instance: str, *sessions: Session, paces: tuple[ledger.Pace, ...] = (pace(),), **ends: Any) -> Writer:
+def played(instance: str, *sessions: Session, paces: tuple[ledger.PaceEntry, ...] = (pace(),), **ends: Any) -> Writer:
     """Return the ledger of a server that served some clients to the end."""
     writer = Writer(ledger.codec)
     for entry in (opened(instance), *paces):
         writer.put(entry)
     for session in sessions:
         writer.put(subscription(session))
-        writer.put(ledger.Sent(at=at(0), client=session.client, fence=session.fence, through=TOTAL))
+        writer.put(ledger.SentEntry(at=at(0), client=session.client, fence=session.fence, through=TOTAL))
         for index, (first, last) in enumerate(session.blocks):
             writer.put(receipt(session, index + 1, first, last))
     writer.put(end(TOTAL, **ends))
@@ -74,7 +74,7 @@ def stopped(instance: str, session: Session, through: int, *more: ledger.Entry) 
     opening_lines: list[ledger.Entry] = [opened(instance), pace(), subscription(session)]
     for entry in opening_lines:
         writer.put(entry)
-    writer.put(ledger.Sent(at=at(0), client=session.client, fence=session.fence, through=TOTAL))
+    writer.put(ledger.SentEntry(at=at(0), client=session.client, fence=session.fence, through=TOTAL))
     for index, (first, last) in enumerate(session.blocks):
         if last <= through:
             writer.put(receipt(session, index + 1, first, last))
@@ -83,13 +83,13 @@ def stopped(instance: str, session: Session, through: int, *more: ledger.Entry) 
     return writer
 
 
-def continued(instance: str, session: Session, after: int, at_ms: int, *paces: ledger.Pace, **ends: Any) -> Writer:
+def continued(instance: str, session: Session, after: int, at_ms: int, *paces: ledger.PaceEntry, **ends: Any) -> Writer:
     """Return the ledger of a server that was started after another one and served a client to the end."""
     again = msgspec.structs.replace(subscription(session), at=at(at_ms), fence=session.fence + 10, first=after + 1)
     writer = Writer(ledger.codec)
     for entry in (opened(instance, at_ms), *paces, again):
         writer.put(entry)
-    writer.put(ledger.Sent(at=at(at_ms), client=session.client, fence=again.fence, through=TOTAL))
+    writer.put(ledger.SentEntry(at=at(at_ms), client=session.client, fence=again.fence, through=TOTAL))
     for index, (first, last) in enumerate(session.blocks):
         if last > after:
             writer.put(receipt(session, index + 1, first, last, fence=again.fence))
@@ -122,7 +122,7 @@ def test_servers_with_one_schedule_pass() -> None:
         ((), 1),
     ],
 )
-def test_different_schedules_side_by_side_are_invalid(paces: tuple[ledger.Pace, ...], record: int) -> None:
+def test_different_schedules_side_by_side_are_invalid(paces: tuple[ledger.PaceEntry, ...], record: int) -> None:
     """Whatever was delivered, it was not one run that was measured; the sentence names servers and record."""
     made = same_in_any_order(books({A: played(A, ONE), B: played(B, OTHER, paces=paces)}, ONE, OTHER))
     told = f"its servers played different schedules in one run: {A} and {B} differ from record {record} on"
@@ -149,7 +149,7 @@ def test_different_schedules_come_before_a_client_that_is_lost() -> None:
         (pace(at_ms=45, first=1, due_ms=45),),
     ],
 )
-def test_a_run_that_was_continued_passes(paces: tuple[ledger.Pace, ...]) -> None:
+def test_a_run_that_was_continued_passes(paces: tuple[ledger.PaceEntry, ...]) -> None:
     """A server that is started after the last line of the one before may go on as it likes; that one lacks its end."""
     files = books({A: stopped(A, ONE, 30), B: continued(B, ONE, 30, 40, *paces)}, ONE)
     made = same_in_any_order(files)

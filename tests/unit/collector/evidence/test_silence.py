@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.evidence.ledger_evidence import ClientLedger
-from services.collector.evidence.silence import Silence, Silences, longest
+from services.collector.evidence.silence import LongestSilence, SilenceFinder, longest
 from services.contract import ledger
 from services.contract.scalars import utc_text
 from services.contract.summary import ClientState
@@ -17,9 +17,9 @@ MS = 1000
 START, END = START_US, START_US + 100 * MS
 
 
-def taken(*blocks: tuple[int, int, list[int]]) -> Silences:
+def taken(*blocks: tuple[int, int, list[int]]) -> SilenceFinder:
     """Return the silences of blocks, as session, milliseconds of idling before, and milliseconds of messages."""
-    silences = Silences()
+    silences = SilenceFinder()
     for session, idle_ms, moments in blocks:
         made = block(Session("a", session, 1, 0, []), 1, 1, 1, idle_ns=idle_ms * 1_000_000)
         silences.take(made, [START + at * MS for at in moments])
@@ -39,12 +39,12 @@ def books(*events: tuple[str, int, int, int]) -> ClientLedger:
     return made
 
 
-def silence(ms: int, at_ms: int) -> Silence:
+def silence(ms: int, at_ms: int) -> LongestSilence:
     """Return a silence in milliseconds of the run."""
-    return Silence(ms * 1_000_000, START + at_ms * MS)
+    return LongestSilence(ms * 1_000_000, START + at_ms * MS)
 
 
-def told(silences: Silences, ledger: ClientLedger, state: ClientState = "finished") -> Silence | None:
+def told(silences: SilenceFinder, ledger: ClientLedger, state: ClientState = "finished") -> LongestSilence | None:
     """Return the longest silence of a client whose run began at 0 ms and ended at 100 ms."""
     return longest(silences, ledger, state, START, END)
 

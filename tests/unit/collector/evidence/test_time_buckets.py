@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.evidence import time_buckets
-from services.collector.evidence.time_buckets import FINEST_US, TimeSlots
-from services.contract.histogram import Counted, Gathered, Histogram
+from services.collector.evidence.time_buckets import FINEST_US, TimeBuckets
+from services.contract.histogram import CountedDurations, Histogram, PendingDurations
 from services.contract.scalars import MAX_INTEGER
-from services.contract.timeline import MOST_SLOTS, Slot
+from services.contract.timeline import MOST_SLOTS, TimeSlot
 
 
 class Client:
@@ -21,12 +21,12 @@ class Client:
     def __init__(self) -> None:
         self.latency, self.transit = Histogram(), Histogram()
 
-    def add(self, latency: Counted, transit: Counted) -> None:
+    def add(self, latency: CountedDurations, transit: CountedDurations) -> None:
         """Count the durations of some messages."""
         self.latency.add(latency)
         self.transit.add(transit)
 
-    def gather(self, latency: Gathered, transit: Gathered) -> None:
+    def gather(self, latency: PendingDurations, transit: PendingDurations) -> None:
         """Count the durations of a few messages."""
         self.latency.gather(latency)
         self.transit.gather(transit)
@@ -41,16 +41,16 @@ class Came(NamedTuple):
     messages: int
 
 
-def take(slots: TimeSlots, client: Client, came: Came) -> None:
+def take(slots: TimeBuckets, client: Client, came: Came) -> None:
     """Hand over what a block would."""
     slots.cover(came.at_us, came.at_us)
     late, transit = [came.late_ns] * came.messages, [came.late_ns // 2] * came.messages
     slots.take(client, came.at_us // slots.step_us, late, transit, came.messages, 2 * came.messages)
 
 
-def made(order: list[Came]) -> tuple[TimeSlots, list[Client]]:
+def made(order: list[Came]) -> tuple[TimeBuckets, list[Client]]:
     """Return the slots of what came in this order, and the clients."""
-    slots, clients = TimeSlots(), [Client() for _ in range(3)]
+    slots, clients = TimeBuckets(), [Client() for _ in range(3)]
     for came in order:
         take(slots, clients[came.client], came)
     return slots, clients
@@ -73,7 +73,7 @@ def test_a_slot_adds_up_what_came_within_it() -> None:
     assert (0, 4, 8) == (first.at_us, first.messages, first.bytes)
     assert (1002, 2000, 2000) == first.latency
     assert [(19, 3), (21, 1)] == first.heat
-    assert Slot(at_us=FINEST_US, messages=0, bytes=0, latency=None, transit=None, heat=[]) == second
+    assert TimeSlot(at_us=FINEST_US, messages=0, bytes=0, latency=None, transit=None, heat=[]) == second
     assert (2 * FINEST_US, 1) == (third.at_us, third.messages)
 
 
@@ -145,7 +145,7 @@ def test_how_many_are_counted_at_once_does_not_matter(orders: tuple[list[Came], 
 
 def test_what_came_at_no_known_time_is_in_no_slot() -> None:
     """It counts for its client and for the run, and is not drawn."""
-    slots, client = TimeSlots(), Client()
+    slots, client = TimeBuckets(), Client()
     slots.take_undated(client, [5, 6], [7])
 
     assert (2, 2, 1) == (client.latency.count, slots.latency.count, slots.transit.count)

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from services.collector.evidence.time_buckets import NOTHING, Part, TimeSlot
-from services.contract.histogram import Counted, Gathered
+from services.collector.evidence.time_buckets import NOTHING, BucketPart, TimeBucket
+from services.contract.histogram import CountedDurations, PendingDurations
 
 
 class Client:
     """A client that does not count."""
 
-    def add(self, latency: Counted, transit: Counted) -> None:
+    def add(self, latency: CountedDurations, transit: CountedDurations) -> None:
         """Count nothing."""
 
-    def gather(self, latency: Gathered, transit: Gathered) -> None:
+    def gather(self, latency: PendingDurations, transit: PendingDurations) -> None:
         """Count nothing."""
 
 
-def part(*latencies: int) -> Part:
+def part(*latencies: int) -> BucketPart:
     """Return messages that were half as long on their way as they were late."""
-    made = Part(Client())
+    made = BucketPart(Client())
     made.take(latencies, [latency // 2 for latency in latencies], len(latencies), 10 * len(latencies))
     return made
 
 
-def slot(*parts: Part) -> TimeSlot:
+def slot(*parts: BucketPart) -> TimeBucket:
     """Return a slot in which clients 0, 1, 2 … received these messages."""
-    made = TimeSlot()
+    made = TimeBucket()
     for number, some in enumerate(parts):
         made.note(number, some)
         made.gather(some.latency, some.transit)
@@ -43,7 +43,7 @@ def test_a_part_adds_up_what_it_takes() -> None:
 
 def test_what_waits_is_counted_once() -> None:
     """Durations are in the tally when the slot was settled, and settling again adds nothing."""
-    made, some = TimeSlot(), part(5, 9)
+    made, some = TimeBucket(), part(5, 9)
     made.gather(some.latency, some.transit)
     before = made.latency.count
     first, _ = made.settled()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.timestamps import Stamps, bounded, corrected, moment
+from services.collector.evidence.timestamps import TimestampReader, bounded, corrected, moment
 from services.contract.scalars import MAX_INTEGER, utc_text, utc_us
 
 
@@ -44,17 +44,17 @@ def test_stamps_are_read_as_any_time_is(moments: list[int]) -> None:
     """Within a second and across, the short way gives what the long way gives."""
     texts = [utc_text(at_us) for at_us in [*moments, *[at_us + 1 for at_us in moments]]]
 
-    assert {text: utc_us(text) for text in texts} == Stamps().read(texts)
+    assert {text: utc_us(text) for text in texts} == TimestampReader().read(texts)
 
 
 def test_a_stamp_in_another_form_is_read_as_well() -> None:
     """Fewer digits and another zone are RFC 3339 too, within the second of the one before."""
     texts = [utc_text(1_000_001), "1970-01-01T00:00:01.5Z", "1970-01-01T02:00:01.000002+02:00"]
 
-    assert [1_000_001, 1_500_000, 1_000_002] == list(Stamps().read(texts).values())
+    assert [1_000_001, 1_500_000, 1_000_002] == list(TimestampReader().read(texts).values())
 
 
 def test_what_is_no_stamp_is_refused() -> None:
     """A text that names no time is an error."""
     with pytest.raises(ValueError, match="yesterday"):
-        Stamps().read(["yesterday"])
+        TimestampReader().read(["yesterday"])

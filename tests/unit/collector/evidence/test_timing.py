@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from services.collector.evidence.block_check import examine
-from services.collector.evidence.timing import ClientTimes, RunTimes
+from services.collector.evidence.timing import ClientTiming, RunTiming
 from services.contract.blocklog import Block
 from services.contract.scalars import utc_us
 from tests.unit.collector.books_factory import START_US, Session, block
@@ -15,10 +15,10 @@ from tests.unit.collector.books_factory import START_US, Session, block
 SESSION = Session("a", 1, 1, 0, [])
 
 
-def taken(*blocks: Block) -> tuple[ClientTimes, RunTimes]:
+def taken(*blocks: Block) -> tuple[ClientTiming, RunTiming]:
     """Return the times of a client that logged these blocks."""
-    run = RunTimes()
-    client = ClientTimes("a", run)
+    run = RunTiming()
+    client = ClientTiming("a", run)
     for made in blocks:
         client.take(
             made, examine(made), {message.received_at: utc_us(message.received_at) for message in made.messages}

@@ -7,15 +7,15 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.timing import Edges
-from services.contract.rangeset import Ranges
+from services.collector.evidence.timing import GapEdges
+from services.contract.rangeset import RangeSet
 
 spans = st.tuples(st.integers(1, 60), st.integers(0, 8)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 
 
-def edges(every: list[tuple[int, int]]) -> Edges:
+def edges(every: list[tuple[int, int]]) -> GapEdges:
     """Return the edges of these ranges, every seq of which came at ten times its number."""
-    made = Edges()
+    made = GapEdges()
     for first, last in every:
         made.add(first, last, first * 10, last * 10)
     return made
@@ -35,7 +35,7 @@ def test_beyond_both_ends_nothing_is_known() -> None:
 @given(st.lists(spans, max_size=20).flatmap(st.permutations))
 def test_every_gap_has_its_edges(every: list[tuple[int, int]]) -> None:
     """In whatever order ranges come, overlapping or twice, both sides of every gap that remains are known."""
-    made, logged = edges(every), Ranges(every)
+    made, logged = edges(every), RangeSet(every)
 
     for (_, before), (after, _) in pairwise(logged.spans()):
         assert (before * 10, after * 10) == made.around(before + 1, after - 1)
@@ -43,7 +43,7 @@ def test_every_gap_has_its_edges(every: list[tuple[int, int]]) -> None:
 
 def test_of_several_moments_the_earliest_counts() -> None:
     """A message that stands in two blocks came first when it came first."""
-    made = Edges()
+    made = GapEdges()
     made.add(1, 3, 10, 31)
     made.add(3, 3, 30, 30)
     made.add(5, 6, 51, 60)

@@ -9,15 +9,15 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.unreadable_records import Unreadable
-from services.collector.results.client_result_external import HeardAccount, one_sided_accounts
+from services.collector.evidence.unreadable_records import UnreadableRecords
+from services.collector.results.client_result_external import ExternalClientResult, one_sided_accounts
 from services.collector.verdict.summary import reconcile
-from services.contract.external_blocklog import HeardMessage
-from services.contract.rangeset import Ranges
+from services.contract.external_blocklog import ExternalMessage
+from services.contract.rangeset import RangeSet
 from tests.unit.collector.heard_factory import books, heard, log, message
 
 
-def came(*seqs: int | str) -> list[HeardMessage]:
+def came(*seqs: int | str) -> list[ExternalMessage]:
     """Return messages of these numbers, one after the other; ``?`` stands for one that cannot be read."""
     return [
         message(None if isinstance(seq, str) else seq, place, unreadable=isinstance(seq, str))
@@ -25,12 +25,12 @@ def came(*seqs: int | str) -> list[HeardMessage]:
     ]
 
 
-def account(*logs: Any) -> HeardAccount:
+def account(*logs: Any) -> ExternalClientResult:
     """Return the first client's account."""
     return one_sided_accounts(books(*logs), final=True)[0]
 
 
-def figures(found: HeardAccount) -> tuple[int, int, int, int]:
+def figures(found: ExternalClientResult) -> tuple[int, int, int, int]:
     """Return expected, received, missing and unreadable numbers."""
     return found.expected, found.received, found.missing_count, found.unreadable_count
 
@@ -116,9 +116,9 @@ def test_the_order_of_reading_does_not_matter(readable: list[bool], size: int, d
 
 def test_asking_uses_nothing_up() -> None:
     """The same question has the same answer again."""
-    kept = Unreadable()
+    kept = UnreadableRecords()
     kept.follow(None, 1, 1, (0, 0))
     kept.count = 1
-    missing: dict[str | None, Ranges] = {None: Ranges([(2, 3)])}
+    missing: dict[str | None, RangeSet] = {None: RangeSet([(2, 3)])}
 
-    assert kept.among(missing) == kept.among(missing) == {None: Ranges([(2, 2)])}
+    assert kept.among(missing) == kept.among(missing) == {None: RangeSet([(2, 2)])}

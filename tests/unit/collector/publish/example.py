@@ -9,7 +9,7 @@ import msgspec
 
 from services.collector.verdict.snapshot import Snapshot
 from services.contract.summary import Causes, ClientSummary, Quantiles, Summary
-from services.contract.timeline import Bar, Gap, Lane, Mark, Slot, Timeline
+from services.contract.timeline import Bar, ClientLane, Gap, Timeline, TimelineEvent, TimeSlot
 from tests.known import known
 from tests.unit.collector.books_factory import RUN, good_run, judged
 
@@ -77,31 +77,31 @@ def timeline(names: list[str]) -> Timeline:
         slots=[slot(index, len(names)) for index in range(SLOTS)],
         lanes=[lane(name, index, lame=index == len(names) - 1 > 0) for index, name in enumerate(names)],
         marks=[
-            Mark(at_us=START_US, kind="start"),
-            Mark(at_us=START_US + 12_000_000, kind="pause", detail="by 127.0.0.1"),
-            Mark(at_us=START_US + 14_000_000, kind="resume", detail="by 127.0.0.1"),
-            Mark(at_us=START_US + 20_500_000, kind="reconnect", client=names[-1], detail="after 212 ms"),
-            Mark(at_us=START_US + SECONDS * 1_000_000, kind="end", detail="complete"),
+            TimelineEvent(at_us=START_US, kind="start"),
+            TimelineEvent(at_us=START_US + 12_000_000, kind="pause", detail="by 127.0.0.1"),
+            TimelineEvent(at_us=START_US + 14_000_000, kind="resume", detail="by 127.0.0.1"),
+            TimelineEvent(at_us=START_US + 20_500_000, kind="reconnect", client=names[-1], detail="after 212 ms"),
+            TimelineEvent(at_us=START_US + SECONDS * 1_000_000, kind="end", detail="complete"),
         ],
     )  # fmt: skip
 
 
-def slot(index: int, clients: int) -> Slot:
+def slot(index: int, clients: int) -> TimeSlot:
     """Return a tenth of a second: nothing while the run is paused, later than usual for a second."""
     if 120 <= index < 140:
-        return Slot(at_us=START_US + index * STEP_US, messages=0, bytes=0, latency=None, transit=None, heat=[])
+        return TimeSlot(at_us=START_US + index * STEP_US, messages=0, bytes=0, latency=None, transit=None, heat=[])
     late = 8 if 200 <= index < 210 else 1
     middle = round(900_000 * late * (1 + 0.1 * math.sin(index)))
     row = math.floor(2 * math.log2(middle))
     messages = 20 * clients
-    return Slot(
+    return TimeSlot(
         at_us=START_US + index * STEP_US, messages=messages, bytes=300 * messages,
         latency=(middle, 3 * middle, 9 * middle), transit=(middle // late, 2 * middle // late, 4 * middle // late),
         heat=[(row - 1, messages // 4), (row, messages // 2), (row + 1, messages // 8), (row + 5, 1 + index % 3)],
     )  # fmt: skip
 
 
-def lane(name: str, index: int, *, lame: bool) -> Lane:
+def lane(name: str, index: int, *, lame: bool) -> ClientLane:
     """Return one client's blocks, evenly in time; a lame client is silent while it misses something."""
     size = SIZES[index % len(SIZES)]
     length_us = size * 1_000_000 // RATE
@@ -116,7 +116,7 @@ def lane(name: str, index: int, *, lame: bool) -> Lane:
     cause, lost_us = "sent, not logged", START_US + LOST_AT * 1_000_000 // RATE
     gaps = [Gap(seqs=(LOST_AT, FOUND_AT), cause=cause, from_us=lost_us, to_us=lost_us + 212_000)] if lame else []
     worst = [None if 120 <= at < 140 else 4_000_000 + 300_000 * (at % (5 + index % 5)) for at in range(SLOTS)]
-    return Lane(client=name, stride=1, bars=bars, gaps=gaps, worst=worst)
+    return ClientLane(client=name, stride=1, bars=bars, gaps=gaps, worst=worst)
 
 
 def named(snapshot: Snapshot, name: str) -> Snapshot:

@@ -4,16 +4,18 @@ import msgspec
 
 from services.collector.publish import clients_table
 from services.contract.summary import ClientState, ClientSummary, Quantiles, Summary
-from services.contract.timeline import Lane, Slot, Timeline
+from services.contract.timeline import ClientLane, Timeline, TimeSlot
 from tests.unit.collector.books_factory import RUN, good_run, judged
 
 
 def _timeline(*worsts: list[int | None]) -> Timeline:
     slots = [
-        Slot(at_us=at * 50_000, messages=0, bytes=0, latency=None, transit=None, heat=[])
+        TimeSlot(at_us=at * 50_000, messages=0, bytes=0, latency=None, transit=None, heat=[])
         for at in range(len(worsts[0]) if worsts else 0)
     ]
-    every = [Lane(client=f"client-{at}", stride=1, bars=[], gaps=[], worst=worst) for at, worst in enumerate(worsts, 1)]
+    every = [
+        ClientLane(client=f"client-{at}", stride=1, bars=[], gaps=[], worst=worst) for at, worst in enumerate(worsts, 1)
+    ]
     return Timeline(run=RUN, start_us=0, end_us=0, step_us=50_000, slots=slots, lanes=every, marks=[])
 
 

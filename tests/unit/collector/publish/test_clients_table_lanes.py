@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.publish import clients_table
-from services.contract.timeline import Lane
+from services.contract.timeline import ClientLane
 
 worsts = st.lists(st.none() | st.integers(0, 10**12), max_size=700)
 
 
-def _lane(worst: list[int | None]) -> Lane:
-    return Lane(client="c", stride=1, bars=[], gaps=[], worst=worst)
+def _lane(worst: list[int | None]) -> ClientLane:
+    return ClientLane(client="c", stride=1, bars=[], gaps=[], worst=worst)
 
 
 def test_a_sparkline_has_one_scale() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.collector.results.client_result import CAUSES, Account, client_order
+from services.collector.results.client_result import CAUSES, ClientResult, client_order
 from services.collector.results.client_result_external import accounts
 from services.collector.scan import Source
 from services.contract import ledger
@@ -39,14 +39,14 @@ def account(
     changes: dict[int, dict[str, Any]] | None = None,
     damage: dict[int, bytes] | None = None,
     reason: Any = None,
-) -> Account:
+) -> ClientResult:
     """Return the account of a client of a run of 30 that logged these blocks."""
     session = Session("a", 1, 1, 0, blocks, reason=reason, changes=changes or {})
     writer = Writer(ledger.codec)
     writer.put(opening(30, 1))
     writer.put(subscription(session))
     if through is not None:
-        writer.put(ledger.Sent(at=at(0), client="a", fence=1, through=through))
+        writer.put(ledger.SentEntry(at=at(0), client="a", fence=1, through=through))
     for number, first, last in receipts or []:
         writer.put(receipt(session, number, first, last))
     if cause is not None:
@@ -60,7 +60,7 @@ def account(
     return made
 
 
-def causes(made: Account) -> dict[str, list[tuple[int, int]]]:
+def causes(made: ClientResult) -> dict[str, list[tuple[int, int]]]:
     """Return the ranges by cause, of those causes that have any."""
     return {cause: made.causes[cause].spans() for cause in CAUSES if made.causes[cause]}
 

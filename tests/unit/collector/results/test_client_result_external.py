@@ -10,22 +10,22 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.run_evidence import RunBooks
-from services.collector.results.client_result_external import HeardAccount, one_sided_accounts
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.results.client_result_external import ExternalClientResult, one_sided_accounts
 from services.collector.scan import Source
 from services.collector.verdict.snapshot import snapshot
 from services.contract import summary, timeline
-from services.contract.external_blocklog import HeardMessage
+from services.contract.external_blocklog import ExternalMessage
 from tests.unit.collector.books_factory import RUN, START_US
 from tests.unit.collector.heard_factory import STEP_US, books, heard, log, message
 
 
-def accounts(*logs: Any, final: bool = True) -> list[HeardAccount]:
+def accounts(*logs: Any, final: bool = True) -> list[ExternalClientResult]:
     """Return the accounts of some clients."""
     return one_sided_accounts(books(*logs), final=final)
 
 
-def by_cause(account: HeardAccount) -> dict[str, int]:
+def by_cause(account: ExternalClientResult) -> dict[str, int]:
     """Return how many messages are missing by each cause that there is."""
     return {cause: count for cause, count in account.by_cause.items() if count}
 
@@ -157,7 +157,7 @@ def test_order_copies_and_questions_change_nothing(
         source, lines = files[at]
         part = lines[: chance.randint(1, len(lines))]
         waiting.append((Source(RUN, source.client, f"copy-{number}.jsonl"), part))
-    made = RunBooks(RUN)
+    made = RunEvidence(RUN)
     while waiting:
         source, lines = chance.choice(waiting)
         made.take(source, lines.pop(0))
@@ -168,7 +168,7 @@ def test_order_copies_and_questions_change_nothing(
     assert expected == told(made)
 
 
-def _messages(every: Sequence[tuple[int | None, str | None, bool]]) -> list[HeardMessage]:
+def _messages(every: Sequence[tuple[int | None, str | None, bool]]) -> list[ExternalMessage]:
     """Return messages, some of which say under the same number something else, as after a restart."""
     made = [message(seq, place, key=key) for place, (seq, key, _) in enumerate(every)]
     other = msgspec.Raw(b'{"other":true}')
@@ -178,7 +178,7 @@ def _messages(every: Sequence[tuple[int | None, str | None, bool]]) -> list[Hear
     ]
 
 
-def told(made: RunBooks) -> bytes:
+def told(made: RunEvidence) -> bytes:
     """Return all that is told of a run, in numbers and over time."""
     found = snapshot(made, final=True)
     return summary.encode(found.summary) + timeline.encode(found.timeline)

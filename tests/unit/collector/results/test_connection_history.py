@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.run_evidence import RunBooks
-from services.collector.results.connection_history import Absence, Attendance, attendance, reconnects
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.results.connection_history import ConnectionHistory, Disconnection, attendance, reconnects
 from services.collector.scan import Source
 from services.contract.summary import ClientState
 from tests.unit.collector.books_factory import RUN, START_US
@@ -20,7 +20,7 @@ RECORDS = heard(range(1, 10))
 OPENED: Happened = ("opened", 0.0)
 
 
-def of(made: RunBooks, state: ClientState = "finished") -> Attendance:
+def of(made: RunEvidence, state: ClientState = "finished") -> ConnectionHistory:
     """Return what is known of the first client."""
     book = made.logs["client-1"]
     return attendance(book, state, book.heard.productive())
@@ -35,9 +35,9 @@ def test_without_connection_lines_the_runs_end_is_all_that_is_known() -> None:
     """An older log says when the run was to end, and that it was closed then."""
     made = books(log("client-1", RECORDS))
 
-    assert Attendance(end_us=UNTIL_US) == of(made)
-    assert Attendance() == of(made, "left")
-    assert Attendance() == of(made, "lost")
+    assert ConnectionHistory(end_us=UNTIL_US) == of(made)
+    assert ConnectionHistory() == of(made, "left")
+    assert ConnectionHistory() == of(made, "lost")
 
 
 def test_a_seal_says_when_the_run_ended_and_whether_it_was_connected() -> None:
@@ -85,9 +85,9 @@ def test_absences_in_mid_run_are_kept() -> None:
     stopped = books(log("client-1", course=[*course, ("sealed", 4.0)], reason="shutdown"), later)
     crashed = books(log("client-1", course=course, reason=None), later)
 
-    assert (Absence(after(1), after(2)), Absence(after(4), after(6))) == of(stopped).absences
-    assert (Absence(after(1), after(2)), Absence(after(2), after(6))) == of(crashed).absences
-    assert (2, 4_000_000) == reconnects([of(crashed), Attendance()])
+    assert (Disconnection(after(1), after(2)), Disconnection(after(4), after(6))) == of(stopped).absences
+    assert (Disconnection(after(1), after(2)), Disconnection(after(2), after(6))) == of(crashed).absences
+    assert (2, 4_000_000) == reconnects([of(crashed), ConnectionHistory()])
     assert (0, 0) == reconnects([])
 
 

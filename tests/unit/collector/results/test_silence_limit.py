@@ -8,48 +8,48 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.external_evidence import Arrivals, HeardNote
-from services.collector.results.silence_limit import FACTOR, FLOOR_US, Rhythm, rhythm
+from services.collector.evidence.external_evidence import ArrivalTimesOfBlock, ExternalIndexRow
+from services.collector.results.silence_limit import FACTOR, FLOOR_US, FeedRhythm, rhythm
 from tests.unit.collector.heard_factory import books, log, message
 
 
-def note(place: int, moments: list[int], connection: tuple[int, int] = (1, 1)) -> HeardNote:
+def note(place: int, moments: list[int], connection: tuple[int, int] = (1, 1)) -> ExternalIndexRow:
     """Return what is kept of a block whose messages came at these moments."""
     heard = (place, place + len(moments) - 1)
-    return HeardNote(heard, max(moments), (), connection, arrivals=Arrivals.of(moments))
+    return ExternalIndexRow(heard, max(moments), (), connection, arrivals=ArrivalTimesOfBlock.of(moments))
 
 
 def test_intervals_within_and_between_blocks_count() -> None:
     """Records of one moment are one arrival, and the longest interval may lie between two blocks."""
-    assert Rhythm(60, 3, 40) == rhythm([note(1, [0, 0, 10]), note(4, [50, 60])])
-    assert Rhythm(50, 2, 40) == rhythm([note(1, [0, 10]), note(3, [10, 50, 50]), note(6, [50])])
+    assert FeedRhythm(60, 3, 40) == rhythm([note(1, [0, 0, 10]), note(4, [50, 60])])
+    assert FeedRhythm(50, 2, 40) == rhythm([note(1, [0, 10]), note(3, [10, 50, 50]), note(6, [50])])
 
 
 def test_an_absence_is_no_interval() -> None:
     """What lies between two connections, two sessions or around damage is not the feed's rhythm."""
     for later in (note(3, [900, 910], (1, 2)), note(1, [900, 910], (2, 1)), note(5, [900, 910])):
-        assert Rhythm(910, 2, 10) == rhythm([note(1, [0, 10]), later])
+        assert FeedRhythm(910, 2, 10) == rhythm([note(1, [0, 10]), later])
 
 
 def test_without_a_time_there_is_no_arrival() -> None:
     """A block whose times cannot be read says nothing, and nothing is said across it."""
-    undated = HeardNote((3, 3), 0, ())
+    undated = ExternalIndexRow((3, 3), 0, ())
 
-    assert Rhythm(90, 0, 0) == rhythm([note(1, [0, 0]), undated, note(4, [90])])
-    assert Rhythm(None, 0, 0) == rhythm([])
-    assert Arrivals.of([]) is None
+    assert FeedRhythm(90, 0, 0) == rhythm([note(1, [0, 0]), undated, note(4, [90])])
+    assert FeedRhythm(None, 0, 0) == rhythm([])
+    assert ArrivalTimesOfBlock.of([]) is None
 
 
 def test_the_limit_has_a_floor() -> None:
     """Three times the longest interval, and never less than five seconds; from three intervals on."""
-    assert FLOOR_US == Rhythm(0, 3, 10).limit_us
-    assert FACTOR * 4_000_000 == Rhythm(0, 3, 4_000_000).limit_us
-    assert (False, True) == (Rhythm(0, 2, 1).is_known, Rhythm(0, 3, 1).is_known)
+    assert FLOOR_US == FeedRhythm(0, 3, 10).limit_us
+    assert FACTOR * 4_000_000 == FeedRhythm(0, 3, 4_000_000).limit_us
+    assert (False, True) == (FeedRhythm(0, 2, 1).is_known, FeedRhythm(0, 3, 1).is_known)
 
 
 def test_silence_is_more_than_the_limit() -> None:
     """The operator's limit comes first; without one an unknown rhythm is as doubtful as a silence."""
-    known, unknown = Rhythm(0, 3, 10), Rhythm(0, 2, 10)
+    known, unknown = FeedRhythm(0, 3, 10), FeedRhythm(0, 2, 10)
 
     assert [False, True] == [known.is_silent(quiet, None) for quiet in (FLOOR_US, FLOOR_US + 1)]
     assert [False, True] == [unknown.is_silent(quiet, 1) for quiet in (1_000_000, 1_000_001)]

@@ -75,7 +75,7 @@ def test_silence_at_the_end_is_drawn() -> None:
     assert [20, *[0] * 8] == [slot.messages for slot in drawn(files).slots]
 
 
-def ledger_lines(files: Files, entry: ledger.End) -> list[bytes]:
+def ledger_lines(files: Files, entry: ledger.EndEntry) -> list[bytes]:
     """Return the line with which this ledger would end."""
     prev = ledger.codec.decode(files[ledger_source()][-2])[0].crc
     return [ledger.codec.encode(entry, prev)[0]]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from services.collector.evidence.ledger_evidence import LedgerBook
+from services.collector.evidence.ledger_evidence import LedgerEvidence
 from services.collector.results.timeline import evenly, marks
 from services.contract import ledger
 from services.contract.jsonl import LineStruct
 from services.contract.scalars import utc_text
-from services.contract.timeline import Mark
+from services.contract.timeline import TimelineEvent
 from tests.unit.collector.books_factory import START_US, Session, Writer, leave, ledger_source, opening, subscription
 
 ONE = Session("client-1", 1, 1, 0, [])
@@ -21,14 +21,16 @@ def at(second: float) -> str:
     return utc_text(START_US + round(second * 1_000_000))
 
 
-def pace(first: int, second: float, rate: float | None, stage: int | None = None) -> ledger.Pace:
+def pace(first: int, second: float, rate: float | None, stage: int | None = None) -> ledger.PaceEntry:
     """Return a change of pace."""
-    return ledger.Pace(at=at(second), first=first, due_us=START_US + round(second * 1_000_000), rate=rate, stage=stage)
+    return ledger.PaceEntry(
+        at=at(second), first=first, due_us=START_US + round(second * 1_000_000), rate=rate, stage=stage
+    )
 
 
 def told(*entries: LineStruct) -> list[tuple[float, str, str | None, str]]:
     """Return second, kind, client and detail of the marks of a ledger with these lines."""
-    writer, book = Writer(ledger.codec), LedgerBook()
+    writer, book = Writer(ledger.codec), LedgerEvidence()
     for entry in (opening(20, 1), *entries):
         writer.put(entry)
     for line in writer.lines:
@@ -73,9 +75,9 @@ def test_observers_are_not_marked() -> None:
 
 def test_drops_and_the_end_are_marked() -> None:
     """An operator's cut names its client, the end its reason; other wishes show in the pace."""
-    drop = ledger.Control(at=at(1), wish="drop", client="client-1", peer="127.0.0.1")
-    wish = ledger.Control(at=at(1), wish="pause", peer="127.0.0.1")
-    end = ledger.End(at=at(2), last=20, count=20, reason="grace")
+    drop = ledger.ControlEntry(at=at(1), wish="drop", client="client-1", peer="127.0.0.1")
+    wish = ledger.ControlEntry(at=at(1), wish="pause", peer="127.0.0.1")
+    end = ledger.EndEntry(at=at(2), last=20, count=20, reason="grace")
 
     assert [(1, "drop", "client-1", ""), (2, "end", None, "grace")] == told(drop, wish, end)
 
@@ -87,7 +89,7 @@ def test_a_line_without_a_time_is_not_marked() -> None:
 
 def test_of_too_many_the_operators_own_remain() -> None:
     """Clients that come and go a thousand times leave every change of pace standing, and some of their own."""
-    book = LedgerBook()
+    book = LedgerEvidence()
     for fence in range(1, 1001):
         session = Session("client-1", 1, fence, 0, [])
         book.client("client-1").subscriptions[fence] = msgspec.structs.replace(subscription(session), at=at(fence))
@@ -107,6 +109,6 @@ def test_of_too_many_the_operators_own_remain() -> None:
 @pytest.mark.parametrize(("most", "expected"), [(0, []), (2, [0, 5]), (10, list(range(10))), (11, list(range(10)))])
 def test_a_choice_is_even(most: int, expected: list[int]) -> None:
     """Chosen ones are spread over all of them."""
-    every = [Mark(at_us=at_us, kind="join") for at_us in range(10)]
+    every = [TimelineEvent(at_us=at_us, kind="join") for at_us in range(10)]
 
     assert expected == [mark.at_us for mark in evenly(every, most)]

@@ -46,14 +46,14 @@ def with_lines(*entries: ledger.Entry, clients: int = 2, sessions: list[Session]
     return files
 
 
-def expect(clients: int, at_ms: int = 0) -> ledger.Expect:
+def expect(clients: int, at_ms: int = 0) -> ledger.ExpectEntry:
     """Return the line that says how many clients the run waits for."""
-    return ledger.Expect(at=at(at_ms), clients=clients, source="the started containers of service client")
+    return ledger.ExpectEntry(at=at(at_ms), clients=clients, source="the started containers of service client")
 
 
-def late(client: str) -> ledger.Late:
+def late(client: str) -> ledger.LateEntry:
     """Return the line of a client that asked to take part after the run had ended."""
-    return ledger.Late(at=at(100), client=client, instance="i")
+    return ledger.LateEntry(at=at(100), client=client, instance="i")
 
 
 def test_fewer_clients_than_expected_are_told_with_the_source_of_the_number() -> None:
@@ -126,7 +126,7 @@ def test_a_missing_sentence_tells_ranges_and_causes_in_order() -> None:
     session = Session("a", 1, 1, 0, [(1, 10)], reason=None)
     for line in good_ledger([session], 60).lines:
         writer.put(ledger.codec.decode(line)[1])
-    writer.put(ledger.Sent(at="", client="a", fence=1, through=20))
+    writer.put(ledger.SentEntry(at="", client="a", fence=1, through=20))
     writer.put(end(60))
     (account,) = accounts(fold({ledger_source(): writer.lines, **log_files(session)}), final=True)
 

@@ -10,7 +10,7 @@ import pytest
 from services.collector.scan import Source
 from services.collector.verdict.checks_connection import SETTING
 from services.collector.verdict.summary import reconcile
-from services.contract.external_blocklog import HeardMessage
+from services.contract.external_blocklog import ExternalMessage
 from services.contract.summary import Check, Summary
 from tests.unit.collector.books_factory import START_US, good_run, judged
 from tests.unit.collector.heard_factory import Happened, books, log, message
@@ -23,7 +23,7 @@ SEALED: Happened = ("sealed", 8.0)
 Files = dict[Source, list[bytes]]
 
 
-def at(seconds: float, seq: int, *, key: str | None = None, other: bool = False) -> HeardMessage:
+def at(seconds: float, seq: int, *, key: str | None = None, other: bool = False) -> ExternalMessage:
     """Return the record of a number that came so many seconds after the start."""
     made = message(seq, round(seconds * 100), key=key)
     return msgspec.structs.replace(made, record=msgspec.Raw(b'{"other":%d}' % seq)) if other else made
@@ -31,7 +31,7 @@ def at(seconds: float, seq: int, *, key: str | None = None, other: bool = False)
 
 def each(
     first_s: float, last_s: float, step_s: float = 0.1, start: int = 1, *, other: bool = False
-) -> list[HeardMessage]:
+) -> list[ExternalMessage]:
     """Return records that came at a steady pace, with numbers from ``start`` on."""
     count = round((last_s - first_s) / step_s) + 1
     return [at(first_s + place * step_s, start + place, other=other) for place in range(count)]

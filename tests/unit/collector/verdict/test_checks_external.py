@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.collector.verdict.summary import reconcile
-from services.contract.external_blocklog import HeardMessage
+from services.contract.external_blocklog import ExternalMessage
 from services.contract.summary import Check
 from tests.unit.collector.heard_factory import books, heard, log, message
 
@@ -33,7 +33,7 @@ def check(name: str, *logs: Any) -> Check:
         (heard([1, 3, 2, 4]), "client-1: 1 message out of order"),
     ],
 )
-def test_a_fact_against_the_feed_fails_the_run(messages: list[HeardMessage], headline: str) -> None:
+def test_a_fact_against_the_feed_fails_the_run(messages: list[ExternalMessage], headline: str) -> None:
     """What is missing, came twice or out of order is a failure, named with client and numbers."""
     whole = heard(range(1, 1 + max(one.number or 0 for one in messages)))
 

@@ -38,7 +38,7 @@ def reasons(files: Files) -> list[str]:
 
 def test_a_client_without_subscription_is_told() -> None:
     """A log of which the ledger knows no subscription does not close."""
-    assert "client-1: no subscription in the ledger" in reasons(rewritten(ledger.Subscribe, "client-1"))
+    assert "client-1: no subscription in the ledger" in reasons(rewritten(ledger.SubscribeEntry, "client-1"))
 
 
 def test_a_hole_in_the_receipts_is_told() -> None:
@@ -46,7 +46,7 @@ def test_a_hole_in_the_receipts_is_told() -> None:
     files, writer = good_run(), Writer(ledger.codec)
     for line in files[ledger_source()]:
         entry = ledger.codec.decode(line)[1]
-        if not (isinstance(entry, ledger.Receipt) and (entry.client, entry.block) == ("client-1", 2)):
+        if not (isinstance(entry, ledger.ReceiptEntry) and (entry.client, entry.block) == ("client-1", 2)):
             writer.put(entry)
 
     assert ["client-1: logged but without a receipt, though later ones have one: 11–20"] == reasons(
@@ -61,7 +61,7 @@ def test_receipts_on_their_way_are_harmless() -> None:
     files, writer = good_run(), Writer(ledger.codec)
     for line in files[ledger_source()]:
         entry = ledger.codec.decode(line)[1]
-        if not (isinstance(entry, ledger.Receipt) and (entry.client, entry.block) == ("client-1", 6)):
+        if not (isinstance(entry, ledger.ReceiptEntry) and (entry.client, entry.block) == ("client-1", 6)):
             writer.put(entry)
     made = judged({**files, ledger_source(): writer.lines})
 
@@ -102,11 +102,11 @@ def test_two_contents_of_one_block_are_told() -> None:
 
 
 @pytest.mark.parametrize(("entry", "says"), [(opening(99, 2), "different feeds"), (end(50), "2 different ways")])
-def test_servers_that_disagree_are_told(entry: ledger.Open | ledger.End, says: str) -> None:
+def test_servers_that_disagree_are_told(entry: ledger.OpenEntry | ledger.EndEntry, says: str) -> None:
     """Two ledgers of one run have one feed and one end."""
     writer = Writer(ledger.codec)
-    writer.put(opening(60, 2) if isinstance(entry, ledger.End) else entry)
-    if isinstance(entry, ledger.End):
+    writer.put(opening(60, 2) if isinstance(entry, ledger.EndEntry) else entry)
+    if isinstance(entry, ledger.EndEntry):
         writer.put(entry)
     made = judged({**good_run(), ledger_source("second"): writer.lines})
 

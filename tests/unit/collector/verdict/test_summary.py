@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.run_evidence import RunBooks
+from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.scan import Source
 from services.collector.verdict.summary import reconcile
 from services.collector.verdict.threshold_parser import parse
@@ -107,7 +107,7 @@ def test_order_copies_and_rereads_change_nothing(order: list[Source], copied: li
     """Files in any order, interleaved line by line, with copies of some: the same bytes."""
     copies = {Source(RUN, one.client, f"copy-{number}.jsonl"): GOOD[one] for number, one in enumerate(copied)}
     files = {**{source: GOOD[source] for source in order}, **copies}
-    books, waiting = RunBooks(RUN), {source: list(lines) for source, lines in files.items()}
+    books, waiting = RunEvidence(RUN), {source: list(lines) for source, lines in files.items()}
     while waiting:
         source = chance.choice(sorted(waiting, key=lambda one: one.path))
         books.take(source, waiting[source].pop(0))

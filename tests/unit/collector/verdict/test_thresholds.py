@@ -3,16 +3,16 @@
 import pytest
 
 from services.collector.verdict.threshold_parser import parse
-from services.collector.verdict.thresholds import Measures, judge
+from services.collector.verdict.thresholds import Measurements, judge
 from services.contract.histogram import Histogram
 from services.contract.summary import Threshold
 
 
-def measures(latencies_ms: list[int], **figures: float) -> Measures:
+def measures(latencies_ms: list[int], **figures: float) -> Measurements:
     """Return measures with these latencies and figures."""
     histogram = Histogram()
     histogram.record([value * 1_000_000 for value in latencies_ms])
-    return Measures({"latency": histogram}, figures)
+    return Measurements({"latency": histogram}, figures)
 
 
 RUN = measures([*range(1, 101)], missing=3, rate=1412.5, clients=2)

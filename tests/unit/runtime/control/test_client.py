@@ -11,8 +11,8 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from services.contract import wire
-from services.runtime.control.client import Line
-from services.runtime.control.commands import Declined, Unreachable
+from services.runtime.control.client import ControlClient
+from services.runtime.control.commands import ControlRefused, ServerUnreachable
 
 STATUS = wire.Control(do="status")
 STANDING = wire.Controlled(run="20261122T073000Z", state="running", rate=200, head=7, clients=["client-1"])
@@ -65,7 +65,7 @@ async def server(answer: Answer = lambda _: [STANDING]) -> AsyncIterator[Server]
 @pytest.mark.parametrize(("token", "shown"), [("sesame", "Bearer sesame"), ("", None)])
 async def test_a_wish_is_said_and_answered(token: str, shown: str | None) -> None:
     """The token comes with the connection, the wish as it is, and the answer back with what run it is of."""
-    async with server() as there, Line(there.url, token, 5) as line:
+    async with server() as there, ControlClient(there.url, token, 5) as line:
         answer = await line.ask(STATUS)
 
     assert (STANDING, [STATUS], [shown]) == (answer, there.heard, there.tokens)
@@ -78,7 +78,7 @@ async def test_one_connection_serves_for_many(recorded: list[wire.FromServer]) -
     def answer(_: wire.FromClient) -> list[wire.Frame]:
         return [wire.Idle(next=1, now_us=1), NEXT, STANDING]
 
-    async with server(answer) as there, Line(there.url, "", 5) as line:
+    async with server(answer) as there, ControlClient(there.url, "", 5) as line:
         line.unasked = recorded.append
         for _ in range(2):
             await line.ask(STATUS)
@@ -101,8 +101,8 @@ async def test_what_is_not_granted_is_said() -> None:
     def answer(frame: wire.FromClient) -> list[wire.Frame]:
         return [STANDING if frame == STATUS else refusal]
 
-    async with server(answer) as there, Line(there.url, "", 5) as line:
-        with pytest.raises(Declined, match="nobody is client-9") as declined:
+    async with server(answer) as there, ControlClient(there.url, "", 5) as line:
+        with pytest.raises(ControlRefused, match="nobody is client-9") as declined:
             await line.ask(wire.Control(do="drop", client="client-9"))
         assert STANDING == await line.ask(STATUS)
     assert "no_client" == declined.value.code
@@ -112,9 +112,9 @@ async def test_what_is_not_granted_is_said() -> None:
 async def test_a_broken_line_is_made_again() -> None:
     """A wish that meets the server's hanging up is lost, and said to be; the next one finds a new connection."""
     said: list[list[wire.Frame]] = [[STANDING], [], [STANDING]]
-    async with server(lambda _: said.pop(0)) as there, Line(there.url, "", 5) as line:
+    async with server(lambda _: said.pop(0)) as there, ControlClient(there.url, "", 5) as line:
         await line.ask(STATUS)
-        with pytest.raises(Unreachable, match="the server closed the connection"):
+        with pytest.raises(ServerUnreachable, match="the server closed the connection"):
             await line.ask(STATUS)
         assert STANDING == await line.ask(STATUS)
 
@@ -125,7 +125,7 @@ async def test_a_goodbye_is_heard(recorded: list[wire.FromServer]) -> None:
     """What the server said before it hung up is handed on, once somebody asks again."""
     goodbye = wire.Bye(reason="draining", retry_ms=500)
     said: list[list[wire.Frame]] = [[STANDING, goodbye], [STANDING]]
-    async with server() as there, Line(there.url, "", 5) as line:
+    async with server() as there, ControlClient(there.url, "", 5) as line:
         there.answer, there.patience = lambda _: said.pop(0), 1
         line.unasked = recorded.append
         await line.ask(STATUS)
@@ -139,8 +139,8 @@ async def test_a_goodbye_is_heard(recorded: list[wire.FromServer]) -> None:
 async def test_silence_has_an_end() -> None:
     """A server that takes the wish and does not answer is given up in time."""
     async with asyncio.timeout(5), server(lambda _: [wire.Idle(next=1, now_us=1)]) as there:
-        line = Line(there.url, "", 0.1)
-        with pytest.raises(Unreachable, match=r"no answer within 0\.1 s"):
+        line = ControlClient(there.url, "", 0.1)
+        with pytest.raises(ServerUnreachable, match=r"no answer within 0\.1 s"):
             await line.ask(STATUS)
 
 
@@ -149,8 +149,8 @@ async def test_nobody_there_is_said() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"ws://127.0.0.1:{closed.getsockname()[1]}"
-        with pytest.raises(Unreachable) as missed:
-            await Line(url, "", 5).ask(STATUS)
+        with pytest.raises(ServerUnreachable) as missed:
+            await ControlClient(url, "", 5).ask(STATUS)
 
     assert f"{url}: nobody listens there" == str(missed.value)
 
@@ -164,5 +164,5 @@ async def test_a_stranger_is_said() -> None:
 
     async with await asyncio.start_server(speak, "127.0.0.1", 0) as stranger:
         port = stranger.sockets[0].getsockname()[1]
-        with pytest.raises(Unreachable, match=r"does not speak streamgauge\.v1"):
-            await Line(f"ws://127.0.0.1:{port}", "", 5).ask(STATUS)
+        with pytest.raises(ServerUnreachable, match=r"does not speak streamgauge\.v1"):
+            await ControlClient(f"ws://127.0.0.1:{port}", "", 5).ask(STATUS)

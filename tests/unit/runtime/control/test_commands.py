@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contract import wire
-from services.runtime.control.commands import COMMANDS, NoWish, parse, standing
+from services.runtime.control.commands import COMMANDS, NotACommand, parse, standing
 
 
 def wish(**said: Any) -> wire.Control:
@@ -59,7 +59,7 @@ def test_what_is_typed_is_a_wish(typed: str, wishes: list[wire.Control]) -> None
 )
 def test_what_is_no_wish_is_said(typed: str, why: str) -> None:
     """A slip is answered with the word, and with what was expected."""
-    with pytest.raises(NoWish) as slip:
+    with pytest.raises(NotACommand) as slip:
         parse([typed], "console")
 
     assert why == str(slip.value)
@@ -70,7 +70,7 @@ def test_nothing_else_comes_of_what_is_typed(typed: str) -> None:
     """Whatever is typed gives frames that a server reads, or is said to be no wish."""
     try:
         wishes = parse([typed], "console")
-    except NoWish:
+    except NotACommand:
         return
 
     assert wishes == [wire.decode_from_client(wire.encode(one)) for one in wishes]

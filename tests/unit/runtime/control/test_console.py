@@ -13,8 +13,8 @@ import pytest
 
 from services.contract import wire
 from services.runtime.control import console, token
-from services.runtime.control.commands import Declined, Unreachable
-from services.runtime.control.console import Console, Screen
+from services.runtime.control.commands import ControlRefused, ServerUnreachable
+from services.runtime.control.console import Console, ConsoleOutput
 from services.runtime.errors import BadSettings
 
 RUN, NEXT = "20261122T073000Z", "20261122T073500Z"
@@ -53,11 +53,11 @@ class FakeLine:
         if self.before is not None:
             self.unasked(self.before)
         if self.gone:
-            raise Unreachable("ws://x: nobody listens there")
+            raise ServerUnreachable("ws://x: nobody listens there")
         if wish.client == "client-9":
-            raise Declined("no_client", "nobody is client-9")
+            raise ControlRefused("no_client", "nobody is client-9")
         if wish.client == "client-0":
-            raise Declined("unauthorized", "control is for the holder of the token")
+            raise ControlRefused("unauthorized", "control is for the holder of the token")
         if wish.do in ("pause", "resume"):
             running = wish.do == "resume"
             self.stands = standing(state="running" if running else "paused", rate=200 if running else None)
@@ -88,20 +88,20 @@ class Hands:
 async def piped(line: FakeLine, *lines: str, as_json: bool = False) -> int:
     """Pipe lines into a console; return the exit code."""
     hands: Any = Hands(*lines)
-    return await Console(line, Screen("", as_json=as_json)).work([], hands)
+    return await Console(line, ConsoleOutput("", as_json=as_json)).work([], hands)
 
 
 async def by_hand(line: FakeLine, *typed: str | Callable[[], object]) -> int:
     """Type at a console; return the exit code."""
     hands: Any = Hands(*typed)
-    return await Console(line, Screen("> ", as_json=False)).work([], hands)
+    return await Console(line, ConsoleOutput("> ", as_json=False)).work([], hands)
 
 
 async def test_a_wish_is_answered_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     """Wishes given as arguments are said one after the other, each with how the run stands then."""
     line = FakeLine()
 
-    assert 0 == await Console(line, Screen("", as_json=False)).work(["pause", "status"], None)
+    assert 0 == await Console(line, ConsoleOutput("", as_json=False)).work(["pause", "status"], None)
     assert (PAUSED * 2, "") == capsys.readouterr()
     assert [("pause", "console"), ("status", "console")] == [(wish.do, wish.via) for wish in line.wishes]
     assert line.closed

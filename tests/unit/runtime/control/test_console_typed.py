@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.control.console import Typed
+from services.runtime.control.console import StdinLines
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 async def test_lines_come_as_they_are_typed(pipe: tuple[int, int]) -> None:
     """A line is there when it is complete, and not when the next one is; the last may lack its end."""
-    typed = Typed(pipe[0])
+    typed = StdinLines(pipe[0])
     os.write(pipe[1], b" pause \nrate")
     assert "pause" == await typed.line(5)
     os.write(pipe[1], b" 500\n\nstatus")
@@ -33,7 +33,7 @@ async def test_lines_come_as_they_are_typed(pipe: tuple[int, int]) -> None:
 
 async def test_one_does_not_wait_for_ever(pipe: tuple[int, int]) -> None:
     """While nothing is typed the caller may see to something else."""
-    typed = Typed(pipe[0])
+    typed = StdinLines(pipe[0])
     with pytest.raises(TimeoutError):
         await typed.line(0.01)
     os.write(pipe[1], b"status\n")
@@ -47,6 +47,6 @@ async def test_a_file_is_read_like_a_pipe(tmp_path: Path) -> None:
     path = tmp_path / "wishes"
     path.write_bytes(b"pause\n\xff\n")
     with path.open("rb") as file:
-        typed = Typed(file.fileno())
+        typed = StdinLines(file.fileno())
 
         assert ["pause", "�", None] == [await typed.line(5) for _ in range(3)]

@@ -10,8 +10,8 @@ import pytest
 
 from services.contract import ledger, wire
 from services.server.connections import admission as module
-from services.server.connections.admission import LATE_SECONDS, Admission, Refused
-from services.server.connections.subscription import Session
+from services.server.connections.admission import LATE_SECONDS, Admission, SubscriptionRefused
+from services.server.connections.subscription import Subscription
 from services.server.stream import Stream
 from tests.unit.server.stand import FakeConnection, StoppedClock, kinds_of, lines_of, new_run, subscribe
 
@@ -29,7 +29,7 @@ def admission(stream: Stream) -> Admission:
     return Admission(stream)
 
 
-async def ask(admission: Admission, name: str = "client-1", **fields: Any) -> tuple[Session, FakeConnection]:
+async def ask(admission: Admission, name: str = "client-1", **fields: Any) -> tuple[Subscription, FakeConnection]:
     """Subscribe over a connection of its own."""
     connection: Any = FakeConnection()
     return await admission.admit(connection, subscribe(name, **fields)), connection
@@ -40,7 +40,7 @@ async def test_a_subscription_is_entered(stream: Stream, admission: Admission) -
     session, _ = await ask(admission, after=40, session=2)
     entry = lines_of(stream.run)[-1]
 
-    assert isinstance(entry, ledger.Subscribe)
+    assert isinstance(entry, ledger.SubscribeEntry)
     assert ("client-1", 2, "one", 1, 41, 10, False) == (
         *(entry.client, entry.session, entry.instance, entry.fence),
         *(entry.first, entry.block_size, entry.observe),
@@ -72,7 +72,7 @@ async def test_the_same_process_supersedes_itself(stream: Stream, admission: Adm
 async def test_a_name_in_use_is_kept(stream: Stream, admission: Admission) -> None:
     """Another process with the name of one that answers is told a free name, and stays connected."""
     holder, connection = await ask(admission)
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, instance="two")
     frame = refusal.value.frame
 
@@ -87,7 +87,7 @@ async def test_a_suggested_name_is_free(admission: Admission) -> None:
     for name in ("client-1", "client-1~2", "client-1~3"):
         await ask(admission, name)
     for name in ("client-1", "client-1~2"):
-        with pytest.raises(Refused) as refusal:
+        with pytest.raises(SubscriptionRefused) as refusal:
             await ask(admission, name, instance="two")
         assert isinstance(refusal.value.frame, wire.Error)
         assert "client-1~4" == refusal.value.frame.suggest
@@ -96,7 +96,7 @@ async def test_a_suggested_name_is_free(admission: Admission) -> None:
 async def test_a_longest_name_has_a_suggestion_too(admission: Admission) -> None:
     """A name of the greatest length is shortened to make room."""
     await ask(admission, "c" * 63)
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, "c" * 63, instance="two")
 
     assert isinstance(refusal.value.frame, wire.Error)
@@ -136,7 +136,7 @@ async def test_newcomers_are_judged_one_after_the_other(stream: Stream, admissio
     """Of several processes that come at once with one name, one gets it and the others are told."""
     found = await asyncio.gather(*(ask(admission, instance=str(n)) for n in range(5)), return_exceptions=True)
 
-    assert 4 == len([it for it in found if isinstance(it, Refused)])
+    assert 4 == len([it for it in found if isinstance(it, SubscriptionRefused)])
     assert ["open", "subscribe"] == kinds_of(stream.run)
 
 
@@ -154,7 +154,7 @@ async def test_who_lost_a_name_does_not_get_it_back(admission: Admission) -> Non
     connection.answers = False
     new, _ = await ask(admission, instance="two")
     new.leave()
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission)
 
     assert isinstance(refusal.value.frame, wire.Error)
@@ -164,7 +164,7 @@ async def test_who_lost_a_name_does_not_get_it_back(admission: Admission) -> Non
 
 async def test_nobody_is_beyond_the_end(stream: Stream, admission: Admission) -> None:
     """Who claims to hold more than the run has is refused; who holds exactly all of it is not."""
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, after=6001)
 
     assert isinstance(refusal.value.frame, wire.Error)
@@ -177,7 +177,7 @@ async def test_after_the_end_only_those_who_were_there(stream: Stream, admission
     """When a run is over nobody new is admitted, but one that returns is."""
     await ask(admission)
     stream.run.finish("complete")
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, "client-2")
 
     assert (wire.Bye(reason="ended", retry_ms=2000), wire.CLOSE_LATER) == (refusal.value.frame, refusal.value.code)
@@ -186,7 +186,7 @@ async def test_after_the_end_only_those_who_were_there(stream: Stream, admission
 
 def late(stream: Stream) -> list[tuple[str, str]]:
     """Return the clients that the ledger calls late, with the process of each."""
-    return [(entry.client, entry.instance) for entry in lines_of(stream.run) if isinstance(entry, ledger.Late)]
+    return [(entry.client, entry.instance) for entry in lines_of(stream.run) if isinstance(entry, ledger.LateEntry)]
 
 
 async def test_a_client_that_comes_just_too_late_is_entered_once(stream: Stream, admission: Admission) -> None:
@@ -194,7 +194,7 @@ async def test_a_client_that_comes_just_too_late_is_entered_once(stream: Stream,
     await ask(admission)
     stream.run.finish("complete")
     for name, instance in (("client-2", "two"), ("client-2", "again"), ("client-3", "three")):
-        with pytest.raises(Refused):
+        with pytest.raises(SubscriptionRefused):
             await ask(admission, name, instance=instance)
 
     assert [("client-2", "two"), ("client-3", "three")] == late(stream)
@@ -206,7 +206,7 @@ async def test_after_the_end_a_name_without_logs_does_not_come_back(stream: Stre
     session, _ = await ask(admission, session=1)
     session.leave()
     stream.run.finish("complete")
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, session=0)
 
     assert wire.Bye(reason="ended", retry_ms=2000) == refusal.value.frame
@@ -222,7 +222,7 @@ async def test_the_window_of_the_late_is_fixed(tmp_path: Path) -> None:
     stream.run.finish("complete")
     for name, seconds in (("client-1", LATE_SECONDS), ("client-2", 0.000_001)):
         clock.pass_seconds(seconds)
-        with pytest.raises(Refused):
+        with pytest.raises(SubscriptionRefused):
             await ask(admission, name)
 
     assert [("client-1", "one")] == late(stream)
@@ -248,7 +248,7 @@ async def test_a_run_may_end_while_a_name_is_settled(
         stream.begin(new_run(tmp_path, StoppedClock()))
 
     monkeypatch.setattr(connection, "end", meanwhile)
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, after=500)
 
     assert wire.CLOSE_LATER == refusal.value.code
@@ -269,7 +269,7 @@ async def test_a_run_takes_so_many_names(stream: Stream, admission: Admission, m
     monkeypatch.setattr(module, "MOST_NAMES", 4)
     for number in range(4):
         await ask(admission, f"client-{number}")
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, "client-4")
     frame = refusal.value.frame
 
@@ -283,7 +283,7 @@ async def test_a_run_takes_so_many_names(stream: Stream, admission: Admission, m
 async def test_nothing_is_kept_of_a_name_that_is_settled(admission: Admission) -> None:
     """A name that was judged, granted or refused leaves nothing behind."""
     await ask(admission)
-    with pytest.raises(Refused):
+    with pytest.raises(SubscriptionRefused):
         await ask(admission, "client-2", after=10**9)
 
     assert {} == admission._settling
@@ -295,7 +295,7 @@ async def test_so_many_wait_for_a_name(admission: Admission, monkeypatch: pytest
     first: Any = FakeConnection()
     async with admission._turn(first, "client-1"):
         assert first.reading
-        with pytest.raises(Refused) as refusal:
+        with pytest.raises(SubscriptionRefused) as refusal:
             await ask(admission)
 
     assert isinstance(refusal.value.frame, wire.Error)
@@ -313,7 +313,7 @@ async def test_who_waits_for_a_name_is_not_read(admission: Admission) -> None:
         return await FakeConnection().ping()
 
     holder.ping = ping  # type: ignore[method-assign]
-    with pytest.raises(Refused):
+    with pytest.raises(SubscriptionRefused):
         await admission.admit(peer, subscribe(instance="two"))
 
     assert ([False], True) == (reading, peer.reading)
@@ -321,7 +321,7 @@ async def test_who_waits_for_a_name_is_not_read(admission: Admission) -> None:
 
 async def test_an_observer_begins_within_the_run(admission: Admission) -> None:
     """An observer that asks for what comes after the end is refused as a client is."""
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, "watcher", observe=True, after=2**53 - 1)
 
     assert isinstance(refusal.value.frame, wire.Error)

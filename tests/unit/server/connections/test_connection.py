@@ -18,9 +18,9 @@ from websockets.protocol import State
 
 from services.contract import wire
 from services.runtime.clock import Clock
-from services.runtime.rate_limit import Allowance
+from services.runtime.rate_limit import TokenBucket
 from services.server.connections.connection import QUIET_SECONDS, WRITE_LIMIT, FeedConnection, connection_of
-from services.server.connections.refusals import Refusals
+from services.server.connections.refusals import RefusalCounter
 
 FRAME = wire.Idle(next=1, now_us=2)
 PING = b"\x89\xfd\0\0\0\0" + b"p" * 125
@@ -294,9 +294,9 @@ async def deaf(connections: type[FeedConnection]) -> AsyncIterator[Deaf]:
 
 async def test_pings_of_a_peer_that_does_not_read_are_bounded() -> None:
     """What the library answers of itself piles up for nobody, whatever the number of pings."""
-    refusals = Refusals()
+    refusals = RefusalCounter()
     async with asyncio.timeout(20), deaf(connection_of(Clock(), refusals, 60.0)) as peer:
-        peer.server.allowance = Allowance(10**9, 1.0, 0.0)
+        peer.server.allowance = TokenBucket(10**9, 1.0, 0.0)
         most = 0
         while not peer.server.transport.is_closing():
             most = max(most, peer.server.buffered)
@@ -308,7 +308,7 @@ async def test_pings_of_a_peer_that_does_not_read_are_bounded() -> None:
 
 async def test_a_flood_of_pings_is_cut() -> None:
     """A peer that sends more control frames than any client needs is cut off, and one that sends a few is not."""
-    refusals = Refusals()
+    refusals = RefusalCounter()
     async with asyncio.timeout(20), deaf(connection_of(Clock(), refusals)) as peer:
         await peer.send(PING * 100)
         await asyncio.sleep(0.05)
@@ -322,7 +322,7 @@ async def test_a_flood_of_pings_is_cut() -> None:
 @pytest.mark.parametrize("subscribed", [False, True])
 async def test_who_reads_nothing_and_never_subscribed_is_cut(*, subscribed: bool) -> None:
     """A blocked peer without a subscription is cut off after so long; one with a subscription is its stream's."""
-    refusals = Refusals()
+    refusals = RefusalCounter()
     async with asyncio.timeout(20), deaf(connection_of(Clock(), refusals, 0.1)) as peer:
         if subscribed:
             peer.server.on_unblocked = lambda: None
@@ -336,7 +336,7 @@ async def test_who_reads_nothing_and_never_subscribed_is_cut(*, subscribed: bool
 
 async def test_there_are_so_many_places() -> None:
     """A connection too many is answered 503 and closed; when a place is free again, the next one is welcome."""
-    refusals = Refusals()
+    refusals = RefusalCounter()
     made = connection_of(Clock(), refusals, most=lambda: 2)
     held: list[ServerConnection] = []
 

@@ -9,9 +9,9 @@ import pytest
 from websockets.exceptions import ConnectionClosedOK
 
 from services.contract import ledger, wire
-from services.runtime.websocket_io import Stamps
+from services.runtime.websocket_io import ArrivalTimes
 from services.server.connections import control as operator_control
-from services.server.connections.connection_handler import SUBSCRIPTIONS_AT_ONCE, Conversation
+from services.server.connections.connection_handler import SUBSCRIPTIONS_AT_ONCE, ConnectionHandler
 from services.server.stream import Stream
 from tests.unit.server.stand import (
     START_US,
@@ -42,7 +42,7 @@ class Peer(FakeConnection):
 
     def __init__(self, clock: StoppedClock, address: str = "127.0.0.1") -> None:
         super().__init__(address)
-        self.stamps = Stamps(clock)
+        self.stamps = ArrivalTimes(clock)
         self.script: list[Any] = []
 
     async def recv(self, *, decode: bool) -> bytes:
@@ -72,9 +72,9 @@ def receipt(first: int = 1, last: int = 10, **changed: Any) -> wire.Receipt:
     return wire.Receipt(**values)
 
 
-def receipts(stream: Stream) -> list[ledger.Receipt]:
+def receipts(stream: Stream) -> list[ledger.ReceiptEntry]:
     """Return the receipts in the ledger."""
-    return [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.Receipt)]
+    return [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.ReceiptEntry)]
 
 
 def errors(peer: Peer) -> list[tuple[str, int | None]]:
@@ -104,7 +104,7 @@ async def test_a_subscription_is_answered(stream: Stream, clock: StoppedClock) -
 
     assert wire.Subscribed(client="client-1", first=11, receipted=0, fence=1) == peer.said()[1]
     assert wire.Subscribed(client="client-1", first=31, receipted=10, fence=2) == again.said()[1]
-    leaves = [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.Leave)]
+    leaves = [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.LeaveEntry)]
     assert [("lost", 1, 10), ("lost", 2, 10)] == [(entry.cause, entry.fence, entry.receipted) for entry in leaves]
     assert {} == stream.sessions
 
@@ -123,7 +123,7 @@ async def test_one_subscription_a_connection(stream: Stream, clock: StoppedClock
 
     assert [("subscribed", wire.CLOSE_PROTOCOL)] == errors(peer)
     entry = lines_of(stream.run)[-1]
-    assert isinstance(entry, ledger.Leave)
+    assert isinstance(entry, ledger.LeaveEntry)
     assert "protocol" == entry.cause
 
 
@@ -238,7 +238,7 @@ async def test_drain_says_goodbye(stream: Stream, clock: StoppedClock) -> None:
 async def test_a_next_run_is_welcomed(stream: Stream, clock: StoppedClock, tmp_path: Path) -> None:
     """A new run is announced on the same connection, and the client may subscribe again."""
     peer = Peer(clock)
-    talking: Conversation = conversation(stream, peer)
+    talking: ConnectionHandler = conversation(stream, peer)
     await talking._answer(subscribe(), 0)
     stream.begin(new_run(tmp_path, clock))
     talking.welcome()
@@ -264,7 +264,7 @@ async def test_a_wish_is_granted(stream: Stream, clock: StoppedClock) -> None:
     peer = await talk(stream, clock, wire.Control(do="pause"), CONTROL)
 
     assert ["paused", "paused"] == [frame.state for frame in peer.said() if isinstance(frame, wire.Controlled)]
-    control = [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.Control)]
+    control = [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.ControlEntry)]
     assert [("pause", "127.0.0.1")] == [(entry.wish, entry.peer) for entry in control]
 
 

@@ -6,12 +6,12 @@ import resource
 
 import pytest
 
-from services.server.connections.connection_limit import RESERVED, SPARE, Places, most_connections
+from services.server.connections.connection_limit import RESERVED, SPARE, ConnectionLimit, most_connections
 
 
 def test_places_are_taken_and_given_back() -> None:
     """There is no place beyond the most, and one again when one is given back."""
-    places = Places(lambda: 2)
+    places = ConnectionLimit(lambda: 2)
 
     assert [True, True, False] == [places.take() for _ in range(3)]
     assert places.crowded
@@ -31,6 +31,6 @@ def test_connections_leave_descriptors_to_others(soft: int, most: int, monkeypat
 
 def test_the_last_places_are_spare() -> None:
     """Places are crowded from the first of the spare ones on."""
-    places = Places(lambda: SPARE + 1)
+    places = ConnectionLimit(lambda: SPARE + 1)
 
     assert [False, True] == [places.take() and places.crowded for _ in range(2)]

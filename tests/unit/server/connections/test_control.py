@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from services.contract import ledger, wire
-from services.server.connections.control import Declined, grant, may_control
-from services.server.runs.run_lifecycle import Lifecycle
+from services.server.connections.control import RequestRefused, grant, may_control
+from services.server.runs.run_lifecycle import RunLifecycle
 from services.server.stream import Stream
 from tests.unit.server.stand import StoppedClock, admitted, lines_of, new_run, runs
 
@@ -33,9 +33,9 @@ def stream(waiting: Stream) -> Stream:
     return waiting
 
 
-def wishes(stream: Stream) -> list[ledger.Control]:
+def wishes(stream: Stream) -> list[ledger.ControlEntry]:
     """Return the wishes in the ledger."""
-    return [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.Control)]
+    return [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.ControlEntry)]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_rate_set_before_the_start_holds_from_it(waiting: Stream) -> None:
     """A run that has not begun begins at the rate that was set last."""
     session, _ = admitted(waiting)
     answer = grant(faster(500), waiting, "")
-    life = Lifecycle(waiting.run, 0)
+    life = RunLifecycle(waiting.run, 0)
     life.step(0, {session.name}, 0)
     life.step(60, {session.name}, 0)
 
@@ -114,7 +114,7 @@ def test_a_pause_on_top_of_a_servers_own_stays(stream: Stream, tmp_path: Path, c
     stream.run.pace(None)
     stream.run.ledger.close()
     again = Stream(runs(tmp_path, clock, "b", rate=100, records=1000).begin(), clock)
-    life = Lifecycle(again.run, 0)
+    life = RunLifecycle(again.run, 0)
     grant(PAUSE, again, "")
     life.step(60, set(), 0)
 
@@ -144,7 +144,7 @@ def test_a_client_is_dropped(stream: Stream) -> None:
 )
 def test_a_wish_must_be_one(stream: Stream, wish: wire.Control, code: str, why: str) -> None:
     """A control that says nothing, or names nobody, is declined and not entered."""
-    with pytest.raises(Declined) as declined:
+    with pytest.raises(RequestRefused) as declined:
         grant(wish, stream, "")
 
     assert wire.Error(code=code, detail=why) == declined.value.frame
@@ -154,7 +154,7 @@ def test_a_wish_must_be_one(stream: Stream, wish: wire.Control, code: str, why: 
 @pytest.mark.parametrize("wish", [PAUSE, RESUME])
 def test_nothing_pauses_before_it_begins(waiting: Stream, wish: wire.Control) -> None:
     """A run that has not begun is neither paused nor resumed, and the operator is told."""
-    with pytest.raises(Declined, match="has not begun: there is nothing to"):
+    with pytest.raises(RequestRefused, match="has not begun: there is nothing to"):
         grant(wish, waiting, "")
     assert [] == wishes(waiting)
 
@@ -163,10 +163,10 @@ def test_nothing_pauses_before_it_begins(waiting: Stream, wish: wire.Control) ->
 def test_nothing_is_changed_at_the_end(stream: Stream, clock: StoppedClock, wish: wire.Control) -> None:
     """Once every record is due there is no pace to set, nor when the run is over; who asks is told which."""
     clock.pass_seconds(10)
-    with pytest.raises(Declined, match=r"every record of run .* is due already"):
+    with pytest.raises(RequestRefused, match=r"every record of run .* is due already"):
         grant(wish, stream, "")
     stream.run.finish("complete")
-    with pytest.raises(Declined, match="is over"):
+    with pytest.raises(RequestRefused, match="is over"):
         grant(wish, stream, "")
 
     assert [] == wishes(stream)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contract import ledger, wire
-from services.server.connections.subscription import _STRIDE_AT_LEAST, _STRIDE_FLAT_OUT, Session
-from services.server.feed.batch_cache import Batches
+from services.server.connections.subscription import _STRIDE_AT_LEAST, _STRIDE_FLAT_OUT, Subscription
+from services.server.feed.batch_cache import BatchCache
 from services.server.stream import Stream
 from tests.unit.server.stand import (
     START_US,
@@ -33,15 +33,15 @@ def stream(tmp_path: Path) -> Stream:
     return Stream(run, clock)
 
 
-def batch_to(session: Session, last: int) -> bool:
+def batch_to(session: Subscription, last: int) -> bool:
     """Send one batch that ends at ``last`` or before."""
     schedule = session.run.book.schedule
-    return session.send(Batches(feed()).batch(session.cursor, last, schedule), 0)
+    return session.send(BatchCache(feed()).batch(session.cursor, last, schedule), 0)
 
 
-def strides(session: Session) -> list[int]:
+def strides(session: Subscription) -> list[int]:
     """Return the strides in the ledger."""
-    return [entry.through for entry in lines_of(session.run) if isinstance(entry, ledger.Sent)]
+    return [entry.through for entry in lines_of(session.run) if isinstance(entry, ledger.SentEntry)]
 
 
 def test_the_ledger_is_written_ahead(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +152,7 @@ def test_leaving_is_entered_once(stream: Stream) -> None:
     session.cause = "bye"
     session.leave()
     session.leave()
-    leaves = [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.Leave)]
+    leaves = [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.LeaveEntry)]
 
     assert [("client-1", 1, 10, 0, "bye")] == [(it.client, it.fence, it.sent, it.receipted, it.cause) for it in leaves]
     assert not session.ready

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from services.contract import wire
 from services.contract.scalars import digest, digest_text
 from services.server.feed import batch_cache
-from services.server.feed.batch_cache import MAX_BODY, STEP, Batch, Batches
-from services.server.feed.generator import Feed
-from services.server.feed.schedule import Schedule, Stretch
+from services.server.feed.batch_cache import MAX_BODY, STEP, BatchCache, EncodedBatch
+from services.server.feed.generator import FeedGenerator
+from services.server.feed.schedule import RateSegment, Schedule
 from tests.unit.server.stand import feed
 
 START = 1_000_000_000
@@ -21,13 +21,13 @@ def schedule(*firsts: int, rate: float = 100, total: int = 10_000) -> Schedule:
     """Return a schedule that changes its pace at these records."""
     made = Schedule(total)
     for number, first in enumerate(firsts):
-        made.enter(Stretch(first, START + number, rate + number if rate else 0))
+        made.enter(RateSegment(first, START + number, rate + number if rate else 0))
     return made
 
 
-def all_batches(made: Schedule, first: int, head: int) -> list[Batch]:
+def all_batches(made: Schedule, first: int, head: int) -> list[EncodedBatch]:
     """Return the batches that a client at ``first`` is sent."""
-    maker, found = Batches(feed()), []
+    maker, found = BatchCache(feed()), []
     while first <= head:
         found.append(maker.batch(first, head, made))
         first = found[-1].last + 1
@@ -51,7 +51,7 @@ def test_batches_cover_what_is_due(changes: set[int], first: int, count: int) ->
 @given(st.integers(1, 5000))
 def test_those_who_lag_are_brought_together(first: int) -> None:
     """A batch of a client that lags ends at a multiple of the step, so that all who lag share the next."""
-    batch = Batches(feed()).batch(first, 10_000, schedule(1))
+    batch = BatchCache(feed()).batch(first, 10_000, schedule(1))
 
     assert 0 == batch.last % STEP
     assert batch.last - first < STEP
@@ -59,14 +59,14 @@ def test_those_who_lag_are_brought_together(first: int) -> None:
 
 def test_a_batch_is_encoded_once() -> None:
     """Two clients at the same cursor are sent the very same bytes."""
-    maker, made = Batches(feed()), schedule(1)
+    maker, made = BatchCache(feed()), schedule(1)
 
     assert maker.batch(1, 100, made).body is maker.batch(1, 100, made).body
 
 
 def test_old_batches_are_forgotten() -> None:
     """What is kept is bounded, however many batches are made."""
-    maker, made = Batches(feed()), schedule(1)
+    maker, made = BatchCache(feed()), schedule(1)
     for first in range(1, 500):
         maker.batch(first, first, made)
 
@@ -76,8 +76,8 @@ def test_old_batches_are_forgotten() -> None:
 def test_a_batch_fits_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     """Large records give smaller batches, each within the frame's limit with its header."""
     large = b'{"id":1,"text":"%b"}\n' % (b"x" * 60_000)
-    monkeypatch.setattr(Feed, "lines", lambda _, first, last: large * (last - first + 1))
-    batch = Batches(feed()).batch(1, 256, schedule(1))
+    monkeypatch.setattr(FeedGenerator, "lines", lambda _, first, last: large * (last - first + 1))
+    batch = BatchCache(feed()).batch(1, 256, schedule(1))
 
     assert len(batch.body) <= MAX_BODY
     assert 0 < batch.last < 256
@@ -87,6 +87,6 @@ def test_a_batch_fits_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_flat_out_nothing_has_a_due_time() -> None:
     """Without a rate the due time is left to the moment of sending."""
-    batch = Batches(feed()).batch(1, 10, schedule(1, rate=0))
+    batch = BatchCache(feed()).batch(1, 10, schedule(1, rate=0))
 
     assert (None, 0) == (batch.due_us, batch.rate)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from services.contract.blocklog import records_digest
 from services.server.feed.faker_pools import POOL
-from services.server.feed.generator import CHUNK, Feed, RecordTooBig
+from services.server.feed.generator import CHUNK, FeedGenerator, RecordTooBig
 from tests.repo.repository import ROOT
 from tests.unit.server.stand import feed
 
@@ -96,7 +96,7 @@ def test_the_records_of_the_main_job_stay() -> None:
 
 def test_two_feeds_are_equal() -> None:
     """Two servers with the same settings serve the same feed under the same identity."""
-    other = Feed("person", "en_US", 42)
+    other = FeedGenerator("person", "en_US", 42)
 
     assert feed().identity == other.identity
     assert feed().lines(5000, 9000) == other.lines(5000, 9000)
@@ -114,7 +114,7 @@ def test_what_was_made_before_does_not_matter() -> None:
 @pytest.mark.parametrize(("locale", "seed"), [("en_US", 43), ("de_DE", 42)])
 def test_other_settings_give_another_feed(locale: str, seed: int) -> None:
     """Another seed or locale gives other records and another identity."""
-    other = Feed("person", locale, seed)
+    other = FeedGenerator("person", locale, seed)
 
     assert feed().identity != other.identity
     assert feed().records(1, 1) != other.records(1, 1)
@@ -122,7 +122,7 @@ def test_other_settings_give_another_feed(locale: str, seed: int) -> None:
 
 def test_another_schema_gives_another_feed() -> None:
     """A schema with other fields has another identity."""
-    order = Feed("order", "en_US", 42)
+    order = FeedGenerator("order", "en_US", 42)
 
     assert {"id", "order", "price", "customer"} < set(json.loads(order.records(1, 1)[0]))
     assert feed().identity != order.identity
@@ -132,7 +132,7 @@ def test_identity_shows_a_change_of_values(write: Write) -> None:
     """Schema, locale and seed alone do not make an identity: it holds a digest of the pools, and of the size."""
     assert re.fullmatch(r"person-en_US-42-x[0-9a-f]{8}", feed().identity)
     texts = ('[fields]\nx = "name"', '[fields]\nx = "city"', 'size = 100\n[fields]\nx = "name"')
-    identities = {Feed(write(text), "en_US", 42).identity for text in (*texts, *texts)}
+    identities = {FeedGenerator(write(text), "en_US", 42).identity for text in (*texts, *texts)}
 
     assert 3 == len(identities)
     assert {"mine-en_US-42-x"} == {identity[:-8] for identity in identities}
@@ -140,11 +140,11 @@ def test_identity_shows_a_change_of_values(write: Write) -> None:
 
 def test_a_file_goes_by_its_name_and_not_its_place(write: Write, tmp_path: Path) -> None:
     """A schema that was moved gives the same records."""
-    before = Feed(write('[fields]\nx = "name"'), "en_US", 42)
+    before = FeedGenerator(write('[fields]\nx = "name"'), "en_US", 42)
     (tmp_path / "there").mkdir()
     moved = (tmp_path / "mine.toml").rename(tmp_path / "there" / "mine.toml")
 
-    assert before.lines(1, 2000) == Feed(str(moved), "en_US", 42).lines(1, 2000)
+    assert before.lines(1, 2000) == FeedGenerator(str(moved), "en_US", 42).lines(1, 2000)
 
 
 @given(st.integers(1, 10**12), st.integers(1, CHUNK))
@@ -159,18 +159,18 @@ def test_records_are_padded_to_a_size(first: int, count: int) -> None:
 
 
 @lru_cache
-def padded() -> Feed:
+def padded() -> FeedGenerator:
     """Return the feed of the example that users copy."""
-    return Feed(str(ROOT / "schemas" / "example.toml"), "en_US", 42)
+    return FeedGenerator(str(ROOT / "schemas" / "example.toml"), "en_US", 42)
 
 
 def test_the_size_must_hold_the_records(write: Write) -> None:
     """A size that a record may exceed is refused with the least that would do, and that one is taken."""
     text = '[fields]\nx = { provider = "bothify", text = "##########" }'
     with pytest.raises(RecordTooBig, match=r"size 40: the records of this schema need (\d+) bytes") as caught:
-        Feed(write("size = 40\n" + text), "en_US", 1)
+        FeedGenerator(write("size = 40\n" + text), "en_US", 1)
     least = int(re.findall(r"need (\d+)", str(caught.value))[0])
-    made = Feed(write(f"size = {least}\n{text}"), "en_US", 1)
+    made = FeedGenerator(write(f"size = {least}\n{text}"), "en_US", 1)
 
     assert b'"pad":""}' == made.records(2**53 - 1, 1)[0][-9:]
     assert {least} == {len(record) for record in made.records(1, 2 * CHUNK)}
@@ -178,14 +178,14 @@ def test_the_size_must_hold_the_records(write: Write) -> None:
 
 def test_large_records_are_kept_in_smaller_numbers(write: Write) -> None:
     """What is kept for speed is bounded in bytes, so records of any size fit the memory of a container."""
-    large = Feed(write('size = 65536\n[fields]\nx = "name"'), "en_US", 1)
+    large = FeedGenerator(write('size = 65536\n[fields]\nx = "name"'), "en_US", 1)
 
     assert (128, 2) == (feed()._chunk.cache_parameters()["maxsize"], large._chunk.cache_parameters()["maxsize"])
 
 
 def test_text_is_not_escaped() -> None:
     """Records of a locale beyond ASCII hold UTF-8 as it is."""
-    record = Feed("person", "ja_JP", 42).records(1, 1)[0]
+    record = FeedGenerator("person", "ja_JP", 42).records(1, 1)[0]
 
     assert any(byte > 127 for byte in record)
     assert 1 == json.loads(record)["id"]
@@ -219,4 +219,4 @@ def test_a_schema_must_fit_a_frame(write: Write) -> None:
     parts = "".join(f'{name} = {{ provider = "bothify", text = "{"x" * 20_000}" }}\n' for name in "abcd")
 
     with pytest.raises(RecordTooBig, match="records reach 80051 bytes; at most 65536"):
-        Feed(write("[fields]\n" + parts), "en_US", 1)
+        FeedGenerator(write("[fields]\n" + parts), "en_US", 1)

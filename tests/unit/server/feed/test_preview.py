@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from services.runtime import cli
 from services.runtime.errors import BadSettings
 from services.server.feed import preview
-from services.server.feed.generator import CHUNK, FAKER_VERSION, Feed
+from services.server.feed.generator import CHUNK, FAKER_VERSION, FeedGenerator
 from services.server.feed.preview import MOST_BARS, MOST_SHOWN, SAMPLE, Speed, as_text, sizes_of, speed_of
 from tests.unit.server.stand import feed
 
@@ -53,7 +53,7 @@ def test_arguments_come_before_the_environment(show: Show, tmp_path: Path) -> No
     schema.write_text('size = 512\n[fields]\nx = "name"\n', encoding="utf-8")
     arguments = ("--schema", str(schema), "--seed", "7", "--count", "2", "--json")
     shown = json.loads(show(*arguments, SCHEMA="order", SEED="8", LOCALE="de_DE"))
-    expected = Feed(str(schema), "de_DE", 7)
+    expected = FeedGenerator(str(schema), "de_DE", 7)
 
     assert ("mine", "de_DE", 7, expected.identity) == tuple(shown[key] for key in ("schema", "locale", "seed", "feed"))
     assert [json.loads(record) for record in expected.records(1, 2)] == shown["records"]

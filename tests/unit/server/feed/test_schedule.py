@@ -10,14 +10,14 @@ from services.contract import ledger, wire
 from services.contract.errors import MalformedFrame
 from services.contract.jsonl import FIRST
 from services.contract.scalars import LEAST_RATE, MAX_INTEGER
-from services.server.feed.schedule import Schedule, Stretch
+from services.server.feed.schedule import RateSegment, Schedule
 
 START = 1_000_000_000
 instances_of_rate = st.just(0) | st.integers(1, 10**7) | st.floats(LEAST_RATE, 10**7)
 rates = st.one_of(st.integers(1, 1_000_000), st.floats(0.01, 1_000_000))
 
 
-def schedule(*stretches: Stretch, total: int = 1000) -> Schedule:
+def schedule(*stretches: RateSegment, total: int = 1000) -> Schedule:
     """Return a schedule with these stretches."""
     made = Schedule(total)
     for stretch in stretches:
@@ -28,7 +28,7 @@ def schedule(*stretches: Stretch, total: int = 1000) -> Schedule:
 @given(rates, st.integers(0, 10**10), st.integers(1, 10**7))
 def test_head_and_due_agree(rate: float, passed_us: int, total: int) -> None:
     """At any time the head is due and the record after it is not yet."""
-    made = schedule(Stretch(1, START, rate), total=total)
+    made = schedule(RateSegment(1, START, rate), total=total)
     head = made.head(START + passed_us)
 
     assert 1 <= head <= total
@@ -45,7 +45,7 @@ def test_any_paces(paces: list[tuple[float | None, int]]) -> None:
     made, now_us, heads = Schedule(10**6), START, [0]
     for rate, length_us in paces:
         head = made.head(now_us)
-        made.enter(Stretch(head + 1, now_us, rate))
+        made.enter(RateSegment(head + 1, now_us, rate))
         now_us += length_us
         heads.append(made.head(now_us))
         for seq in {1, head, heads[-1]} - {0}:
@@ -59,7 +59,7 @@ def test_any_paces(paces: list[tuple[float | None, int]]) -> None:
 @given(rates, st.integers(1, 1000), st.integers(0, 10**9))
 def test_heads_rise_one_by_one(rate: float, seq: int, extra_us: int) -> None:
     """A record is the head from the moment it is due until the next one is."""
-    made = schedule(Stretch(1, START, rate))
+    made = schedule(RateSegment(1, START, rate))
     due_us = made.due_us(seq)
 
     assert due_us is not None
@@ -79,12 +79,12 @@ def test_nothing_is_due_without_a_schedule() -> None:
 
 def test_nothing_is_due_before_the_start() -> None:
     """Before the schedule's start the head is what came before it."""
-    assert 0 == schedule(Stretch(1, START, 100)).head(START - 1)
+    assert 0 == schedule(RateSegment(1, START, 100)).head(START - 1)
 
 
 def test_a_pause_stops_the_head() -> None:
     """While paused the head stands, and what follows has no due time."""
-    made = schedule(Stretch(1, START, 10), Stretch(11, START + 1_000_000, None))
+    made = schedule(RateSegment(1, START, 10), RateSegment(11, START + 1_000_000, None))
 
     assert made.paused
     assert 10 == made.head(START + 60_000_000)
@@ -93,7 +93,7 @@ def test_a_pause_stops_the_head() -> None:
 
 def test_resuming_replaces_the_pause() -> None:
     """Of equal first the last stretch counts, so a pause leaves no trace in the schedule when it is over."""
-    made = schedule(Stretch(1, START, 10), Stretch(11, START + 1, None), Stretch(11, START + 5_000_000, 20))
+    made = schedule(RateSegment(1, START, 10), RateSegment(11, START + 1, None), RateSegment(11, START + 5_000_000, 20))
 
     assert not made.paused
     assert [1, 11] == [stretch.first for stretch in made.stretches]
@@ -102,21 +102,21 @@ def test_resuming_replaces_the_pause() -> None:
 
 def test_an_earlier_first_replaces_all_that_follow() -> None:
     """A stretch that begins before others, entered later, replaces them."""
-    made = schedule(Stretch(1, START, 10), Stretch(50, START, 20), Stretch(20, START + 7, 5))
+    made = schedule(RateSegment(1, START, 10), RateSegment(50, START, 20), RateSegment(20, START + 7, 5))
 
     assert [(1, 10), (20, 5)] == [(stretch.first, stretch.rate) for stretch in made.stretches]
 
 
 def test_flat_out_all_is_due() -> None:
     """At rate 0 the whole run is due at once."""
-    made = schedule(Stretch(1, START, 0))
+    made = schedule(RateSegment(1, START, 0))
 
     assert (0, 1000) == (made.head(START - 1), made.head(START))
 
 
 def test_stretches_end_where_the_next_begins() -> None:
     """A stretch reaches to the record before the next one, the last to the end of the run."""
-    first, second = Stretch(1, START, 10), Stretch(11, START + 10, 20)
+    first, second = RateSegment(1, START, 10), RateSegment(11, START + 10, 20)
     made = schedule(first, second)
 
     assert (first, 10) == made.stretch_of(10)
@@ -138,10 +138,10 @@ def test_nothing_that_the_contract_takes_breaks_it(
     """Whatever lines of pace a ledger may hold, every question is answered and no due time overflows."""
     made = Schedule(total)
     for first, due, rate in pieces:
-        line, _ = ledger.codec.encode(ledger.Pace(at="", first=first, due_us=due, rate=rate), FIRST)
+        line, _ = ledger.codec.encode(ledger.PaceEntry(at="", first=first, due_us=due, rate=rate), FIRST)
         entry = ledger.codec.decode(line)[1]
-        assert isinstance(entry, ledger.Pace)
-        made.enter(Stretch(entry.first, entry.due_us, entry.rate))
+        assert isinstance(entry, ledger.PaceEntry)
+        made.enter(RateSegment(entry.first, entry.due_us, entry.rate))
     head = made.head(now_us)
 
     assert 0 <= head <= total
@@ -165,9 +165,9 @@ def test_a_rate_without_a_schedule_is_taken_from_nobody(rate: float) -> None:
         with pytest.raises(MalformedFrame, match="rate of 0 or from 1e-06 on"):
             wire.decode_from_client(text.encode())
     with pytest.raises(ValueError, match="rate of 0"):
-        ledger.Pace(at="", first=1, due_us=0, rate=rate)
+        ledger.PaceEntry(at="", first=1, due_us=0, rate=rate)
     with pytest.raises(ValueError, match="rate of 0"):
-        ledger.Control(at="", wish="rate", value=rate, peer="127.0.0.1")
+        ledger.ControlEntry(at="", wish="rate", value=rate, peer="127.0.0.1")
     header = wire.Records(first=1, count=1, due_us=0, rate=rate, sent_us=0, crc="x00000000")
     with pytest.raises(MalformedFrame, match="no pace"):
         wire.decode_from_server(wire.encode(header) + b"\n{}\n")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from services.server.runs.expected_clients import AT_MOST_SECONDS, KNOWN_SECONDS, UNCHANGED_SECONDS, Expected
+from services.server.runs.expected_clients import AT_MOST_SECONDS, KNOWN_SECONDS, UNCHANGED_SECONDS, ExpectedClients
 
 
-def after(*answers: tuple[float, int | None], connections: int = 1) -> Expected:
+def after(*answers: tuple[float, int | None], connections: int = 1) -> ExpectedClients:
     """Return what is known after some answers of the name server, each with its time."""
-    made = Expected("client", connections)
+    made = ExpectedClients("client", connections)
     for now, addresses in answers:
         made.note(now, addresses)
     return made

@@ -19,9 +19,9 @@ from tests.unit.server.stand import Refusing
 AT = "2026-11-22T07:30:00.00000{}Z"
 
 
-def sent(through: int, at: int = 0) -> ledger.Sent:
+def sent(through: int, at: int = 0) -> ledger.SentEntry:
     """Return a line to write."""
-    return ledger.Sent(at=AT.format(at), client="client-1", fence=1, through=through)
+    return ledger.SentEntry(at=AT.format(at), client="client-1", fence=1, through=through)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def throughs(lines: list[bytes]) -> list[int]:
         sealed, entry = ledger.codec.decode(line)
         assert prev == sealed.prev
         prev = sealed.crc
-        assert isinstance(entry, ledger.Sent)
+        assert isinstance(entry, ledger.SentEntry)
         found.append(entry.through)
     return found
 
@@ -197,7 +197,9 @@ def test_reads_all_files_by_time(writer: LedgerWriter) -> None:
     other.enter(sent(2, at=2))
     other.enter(sent(4, at=3))
 
-    assert [1, 2, 3, 4] == [entry.through for entry in entries(writer.path.parent) if isinstance(entry, ledger.Sent)]
+    assert [1, 2, 3, 4] == [
+        entry.through for entry in entries(writer.path.parent) if isinstance(entry, ledger.SentEntry)
+    ]
 
 
 def test_bad_lines_are_passed_over(writer: LedgerWriter) -> None:
@@ -207,7 +209,7 @@ def test_bad_lines_are_passed_over(writer: LedgerWriter) -> None:
     lines = writer.path.read_bytes().splitlines(keepends=True)
     writer.path.write_bytes(lines[0] + lines[1].replace(b"client-1", b"client-9") + lines[2] + lines[0][:40])
 
-    assert [1, 3] == [entry.through for entry in entries(writer.path.parent) if isinstance(entry, ledger.Sent)]
+    assert [1, 3] == [entry.through for entry in entries(writer.path.parent) if isinstance(entry, ledger.SentEntry)]
 
 
 def test_a_touch_shows_life(writer: LedgerWriter) -> None:
@@ -229,7 +231,7 @@ def test_what_is_no_ledger_is_passed_over(writer: LedgerWriter, caplog: pytest.L
     (folder / "d.jsonl").mkdir()
     (folder / "e.jsonl").write_bytes(b"junk\n" * 1000)
 
-    assert [1] == [entry.through for entry in entries(folder) if isinstance(entry, ledger.Sent)]
+    assert [1] == [entry.through for entry in entries(folder) if isinstance(entry, ledger.SentEntry)]
     assert ["ledger lines passed over", *["not a ledger"] * 3] == sorted(caplog.messages)
 
 

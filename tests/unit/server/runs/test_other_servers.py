@@ -17,7 +17,7 @@ from services.contract import ledger
 from services.contract.scalars import utc_text
 from services.runtime.errors import AnotherServer
 from services.server.runs import other_servers
-from services.server.runs.other_servers import Look, Stopped, look, newest_run, turn, watch
+from services.server.runs.other_servers import FolderLook, StoppedWhileWatching, look, newest_run, turn, watch
 from services.server.runs.process_identity import own, start_of
 from tests.poll import poll_until
 from tests.unit.server.stand import StoppedClock, new_run, runs
@@ -45,9 +45,9 @@ def written(tmp_path: Path, clock: StoppedClock, process: str | None, *, ended: 
     run = made.open()
     first = run.ledger.path.read_bytes()
     _, entry = ledger.codec.decode(first)
-    assert isinstance(entry, ledger.Open)
+    assert isinstance(entry, ledger.OpenEntry)
     fields = {name: getattr(entry, name) for name in entry.__struct_fields__}
-    line, _ = ledger.codec.encode(ledger.Open(**{**fields, "process": process}), "x00000000")
+    line, _ = ledger.codec.encode(ledger.OpenEntry(**{**fields, "process": process}), "x00000000")
     run.ledger._file.close()
     run.ledger.path.write_bytes(line)
     return run.ledger.path.parent.parent
@@ -174,8 +174,8 @@ def test_a_server_that_was_stopping_is_not_watched(tmp_path: Path, clock: Stoppe
     """A ledger in which nothing but a receipt follows a goodbye for draining is of a server that was stopped."""
     root = written(tmp_path, clock, "boot far-away 1 2 3")
     at = "2026-11-22T07:30:01.000000Z"
-    goodbye = ledger.Leave(at=at, client="client-1", fence=1, sent=0, receipted=0, cause="draining")
-    receipt = ledger.Receipt(
+    goodbye = ledger.LeaveEntry(at=at, client="client-1", fence=1, sent=0, receipted=0, cause="draining")
+    receipt = ledger.ReceiptEntry(
         at=at, client="client-1", session=1, fence=1, block=1, first=1, last=1, count=1, digest="x00000000", match=True
     )
     with the_ledger(root).open("ab") as file:
@@ -191,9 +191,9 @@ def test_a_ledger_that_was_continued_is_not_watched(tmp_path: Path, clock: Stopp
     first = the_ledger(root)
     later = first.with_name("b.jsonl")
     _, entry = ledger.codec.decode(first.read_bytes())
-    assert isinstance(entry, ledger.Open)
+    assert isinstance(entry, ledger.OpenEntry)
     fields = {name: getattr(entry, name) for name in entry.__struct_fields__} | {"at": utc_text(time.time_ns() // 1000)}
-    later.write_bytes(ledger.codec.encode(ledger.Open(**fields), "x00000000")[0])
+    later.write_bytes(ledger.codec.encode(ledger.OpenEntry(**fields), "x00000000")[0])
     os.utime(later, (1, 1))
 
     assert took(lambda: watch(root)) < 0.5
@@ -211,7 +211,7 @@ def test_watching_can_be_given_up(root: Path) -> None:
         asked.append(True)
         return len(asked) > 2
 
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedWhileWatching):
         watch(root, after_two)
 
 
@@ -231,7 +231,7 @@ def test_nothing_is_left_behind(root: Path) -> None:
 
 def test_an_empty_folder_takes_no_time(tmp_path: Path) -> None:
     """Where there is no run, or not even a folder, there is nothing to watch."""
-    assert Look("", {}) == watch(tmp_path) == watch(tmp_path / "none")
+    assert FolderLook("", {}) == watch(tmp_path) == watch(tmp_path / "none")
 
 
 def test_only_runs_are_looked_at(tmp_path: Path) -> None:
@@ -255,25 +255,27 @@ def test_what_is_no_file_is_passed_over(root: Path) -> None:
 @pytest.mark.parametrize(
     ("now", "changed"),
     [
-        (Look("20261122T073000Z", {"a": (1, 1)}), False),
-        (Look("20261122T073000Z", {"a": (2, 1)}), True),
-        (Look("20261122T073000Z", {"a": (1, 2)}), True),
-        (Look("20261122T073000Z", {"a": (1, 1), "b": (0, 0)}), True),
-        (Look("20261122T073000Z", {}), False),
-        (Look("20261122T073000Z-2", {"a": (1, 1)}), True),
-        (Look("20261122T072900Z", {"a": (5, 5)}), False),
-        (Look("", {}), False),
+        (FolderLook("20261122T073000Z", {"a": (1, 1)}), False),
+        (FolderLook("20261122T073000Z", {"a": (2, 1)}), True),
+        (FolderLook("20261122T073000Z", {"a": (1, 2)}), True),
+        (FolderLook("20261122T073000Z", {"a": (1, 1), "b": (0, 0)}), True),
+        (FolderLook("20261122T073000Z", {}), False),
+        (FolderLook("20261122T073000Z-2", {"a": (1, 1)}), True),
+        (FolderLook("20261122T072900Z", {"a": (5, 5)}), False),
+        (FolderLook("", {}), False),
     ],
 )
-def test_what_counts_as_a_change(now: Look, *, changed: bool) -> None:
+def test_what_counts_as_a_change(now: FolderLook, *, changed: bool) -> None:
     """A ledger that is new or was changed is a sign of life; one that was removed, with its run or alone, is none."""
-    assert changed == now.has_changed_since(Look("20261122T073000Z", {"a": (1, 1)}))
+    assert changed == now.has_changed_since(FolderLook("20261122T073000Z", {"a": (1, 1)}))
 
 
 def test_recent_is_by_the_file_systems_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ledgers changed within the time of the watch are recent, and all of them when the time is not known."""
     monkeypatch.setattr(other_servers, "WATCH_SECONDS", 6.0)
-    seen = Look("20261122T073000Z", {"old": (93 * SECOND, 1), "new": (95 * SECOND, 1), "later": (200 * SECOND, 1)})
+    seen = FolderLook(
+        "20261122T073000Z", {"old": (93 * SECOND, 1), "new": (95 * SECOND, 1), "later": (200 * SECOND, 1)}
+    )
 
     assert ["new", "later"] == seen.recent(100 * SECOND)
     assert ["old", "new", "later"] == seen.recent(None)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.server.runs import process_identity
-from services.server.runs.process_identity import Process, is_gone, own, parsed, start_of
+from services.server.runs.process_identity import ProcessIdentity, is_gone, own, parsed, start_of
 from tests.poll import poll_until
 
 CONTAINER = "0123456789ab"
@@ -25,7 +25,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
         child.kill()
 
 
-def of(child: subprocess.Popen[bytes]) -> Process:
+def of(child: subprocess.Popen[bytes]) -> ProcessIdentity:
     """Return a child as it would name itself."""
     me, start = own(), start_of(child.pid)
     assert me is not None

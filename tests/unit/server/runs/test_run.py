@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.contract import ledger
-from services.runtime.saturation import Strain
+from services.runtime.saturation import SaturationMonitor
 from services.server.runs.run import Run
 from tests.poll import poll_until
 from tests.unit.server.stand import START_US, StoppedClock, feed, kinds_of, lines_of, new_run, refuse, runs
@@ -22,7 +22,7 @@ def test_a_pace_begins_after_the_head(tmp_path: Path, clock: StoppedClock) -> No
     run.pace(10)
     clock.pass_seconds(1)
     run.pace(50)
-    paces = [(entry.first, entry.due_us, entry.rate) for entry in lines_of(run) if isinstance(entry, ledger.Pace)]
+    paces = [(entry.first, entry.due_us, entry.rate) for entry in lines_of(run) if isinstance(entry, ledger.PaceEntry)]
 
     assert [(1, START_US, 10), (12, START_US + 1_000_000, 50)] == paces
     assert [10, 50] == told
@@ -56,7 +56,7 @@ def test_the_end_tells_how_late_the_server_was(tmp_path: Path, clock: StoppedClo
     run.finish("grace")
     end = lines_of(run)[-1]
 
-    assert isinstance(end, ledger.End)
+    assert isinstance(end, ledger.EndEntry)
     assert (6000, 6000, "grace", 2000) == (end.last, end.count, end.reason, end.late_max_ns)
     flat_out = new_run(tmp_path, clock, rate=0)
     flat_out.lateness.record([2000])
@@ -66,7 +66,7 @@ def test_the_end_tells_how_late_the_server_was(tmp_path: Path, clock: StoppedClo
 
 def test_the_end_tells_how_strained_the_server_was(tmp_path: Path, clock: StoppedClock) -> None:
     """The last line has how late the process's own timer was since the run began, whatever was before."""
-    strain = Strain()
+    strain = SaturationMonitor()
     made = runs(tmp_path, clock)
     made.strain = strain
     run = made.open()
@@ -78,7 +78,7 @@ def test_the_end_tells_how_strained_the_server_was(tmp_path: Path, clock: Stoppe
     run.finish("complete")
     end = lines_of(run)[-1]
 
-    assert isinstance(end, ledger.End)
+    assert isinstance(end, ledger.EndEntry)
     assert pytest.approx(5_000_000, rel=0.01) == end.loop_lag_max_ns
     assert end.loop_lag_p99_ns is None
     assert end.cpu_ns is not None
@@ -88,7 +88,7 @@ def test_a_refusing_disk_does_not_stop_the_end(tmp_path: Path, clock: StoppedClo
     """A run ends although its ledger cannot be synced; the line waits for the disk."""
     run = new_run(tmp_path, clock)
     disk = refuse(run)
-    run.enter(ledger.Control(at=run.at(), wish="rate", peer="test"))
+    run.enter(ledger.ControlEntry(at=run.at(), wish="rate", peer="test"))
     disk.full = True
     run.finish("complete")
 
@@ -110,7 +110,7 @@ def test_welcome_tells_of_the_run(tmp_path: Path, clock: StoppedClock) -> None:
 
 def paces_of(run: Run) -> list[tuple[int, float, float | None, int | None]]:
     """Return the ledger's pace lines: first, seconds since the first one, rate and stage."""
-    paces = [entry for entry in lines_of(run) if isinstance(entry, ledger.Pace)]
+    paces = [entry for entry in lines_of(run) if isinstance(entry, ledger.PaceEntry)]
     start_us = paces[0].due_us
     return [(entry.first, (entry.due_us - start_us) / 1e6, entry.rate, entry.stage) for entry in paces]
 
@@ -130,7 +130,7 @@ def test_a_plan_is_followed(tmp_path: Path, clock: StoppedClock) -> None:
     assert expected == paces_of(run)
     assert ("running", 5) == (run.state, run.rate)
     opening = lines_of(run)[0]
-    assert isinstance(opening, ledger.Open)
+    assert isinstance(opening, ledger.OpenEntry)
     assert (10, PLAN) == (opening.rate, opening.plan)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.contract import ledger
-from services.server.runs.expected_clients import AT_MOST_SECONDS, KNOWN_SECONDS, Expected
+from services.server.runs.expected_clients import AT_MOST_SECONDS, KNOWN_SECONDS, ExpectedClients
 from services.server.runs.ledger_writer import entries
 from services.server.runs.run import Run
 from services.server.runs.run_lifecycle import (
@@ -16,7 +16,7 @@ from services.server.runs.run_lifecycle import (
     JOIN_AT_MOST_SECONDS,
     JOIN_QUIET_SECONDS,
     RETURN_SECONDS,
-    Lifecycle,
+    RunLifecycle,
 )
 from tests.unit.server.stand import StoppedClock, new_run, runs
 
@@ -26,7 +26,7 @@ AT = "2026-11-22T07:30:00.000000Z"
 def join(run: Run, name: str = "client-1") -> None:
     """Enter a subscription."""
     run.enter(
-        ledger.Subscribe(
+        ledger.SubscribeEntry(
             at=AT, client=name, session=1, instance="one", fence=run.book.fence + 1, first=1, block_size=10
         )
     )
@@ -35,13 +35,13 @@ def join(run: Run, name: str = "client-1") -> None:
 def leave(run: Run, name: str, cause: Any) -> None:
     """Enter a departure."""
     fence = run.book.clients[name].fence
-    run.enter(ledger.Leave(at=AT, client=name, fence=fence, sent=0, receipted=0, cause=cause))
+    run.enter(ledger.LeaveEntry(at=AT, client=name, fence=fence, sent=0, receipted=0, cause=cause))
 
 
 def receipt(run: Run, last: int, name: str = "client-1") -> None:
     """Enter a receipt for everything up to ``last``."""
     run.enter(
-        ledger.Receipt(
+        ledger.ReceiptEntry(
             at=AT, client=name, session=1, fence=1, block=last, first=1, last=last,
             count=last, digest="x00000000", match=True,
         )
@@ -56,7 +56,7 @@ def end_reason(run: Run) -> str | None:
 def test_starts_when_all_are_there(tmp_path: Path, clock: StoppedClock) -> None:
     """When it is said how many clients there are, the clock starts with the last of them, and not before."""
     run = new_run(tmp_path, clock, clients=2)
-    life = Lifecycle(run, 0)
+    life = RunLifecycle(run, 0)
     join(run)
     life.step(60.0, {"client-1"}, 0)
     assert not run.book.schedule.started
@@ -69,7 +69,7 @@ def test_starts_when_all_are_there(tmp_path: Path, clock: StoppedClock) -> None:
 def test_starts_when_nobody_more_comes(tmp_path: Path, clock: StoppedClock) -> None:
     """When nobody says how many there are, the clock starts when no more of them came for a moment."""
     run = new_run(tmp_path, clock, clients=1)
-    life = Lifecycle(run, 0)
+    life = RunLifecycle(run, 0)
     join(run)
     life.step(10.0, {"client-1"}, 0)
     join(run, "client-2")
@@ -84,7 +84,7 @@ def test_starts_when_nobody_more_comes(tmp_path: Path, clock: StoppedClock) -> N
 def test_does_not_wait_for_ever(tmp_path: Path, clock: StoppedClock) -> None:
     """Clients that keep coming do not hold up the start beyond its limit."""
     run = new_run(tmp_path, clock, clients=1)
-    life, now, connected = Lifecycle(run, 0), 0.0, set[str]()
+    life, now, connected = RunLifecycle(run, 0), 0.0, set[str]()
     while run.state == "waiting":
         now += 0.4
         connected.add(f"client-{len(connected) + 1}")
@@ -97,7 +97,7 @@ def test_does_not_wait_for_ever(tmp_path: Path, clock: StoppedClock) -> None:
 def test_one_that_goes_before_the_start_is_waited_for(tmp_path: Path, clock: StoppedClock) -> None:
     """A client that has gone again does not count: the moment begins anew."""
     run = new_run(tmp_path, clock, clients=1)
-    life = Lifecycle(run, 0)
+    life = RunLifecycle(run, 0)
     join(run)
     life.step(1.0, {"client-1"}, 0)
     life.step(1.4, set(), 0)
@@ -108,8 +108,8 @@ def test_one_that_goes_before_the_start_is_waited_for(tmp_path: Path, clock: Sto
 
 def waited(run: Run, clients: int, *, answer: int | None, until: float, connections: int = 1) -> float | None:
     """Have clients come a second apart while the name server tells a number; return when the run started."""
-    expected = Expected("client", connections)
-    life, now = Lifecycle(run, 0, expected), 0.0
+    expected = ExpectedClients("client", connections)
+    life, now = RunLifecycle(run, 0, expected), 0.0
     connected: set[str] = set()
     while now < until and run.state == "waiting":
         if len(connected) < min(clients, int(now)):
@@ -123,15 +123,17 @@ def waited(run: Run, clients: int, *, answer: int | None, until: float, connecti
 
 def expects(run: Run) -> list[tuple[int, str]]:
     """Return what the ledger says of whom the run waits for, and that it says it before the clock starts."""
-    lines = [entry for entry in entries(run.ledger.path.parent) if isinstance(entry, (ledger.Expect, ledger.Pace))]
-    assert isinstance(lines[-1], ledger.Pace)
-    return [(entry.clients, entry.source) for entry in lines if isinstance(entry, ledger.Expect)]
+    lines = [
+        entry for entry in entries(run.ledger.path.parent) if isinstance(entry, (ledger.ExpectEntry, ledger.PaceEntry))
+    ]
+    assert isinstance(lines[-1], ledger.PaceEntry)
+    return [(entry.clients, entry.source) for entry in lines if isinstance(entry, ledger.ExpectEntry)]
 
 
 def test_waits_for_all_that_were_started(tmp_path: Path, clock: StoppedClock) -> None:
     """When the name server knows the clients' containers, they are waited for and entered, however slowly they come."""
     run = new_run(tmp_path, clock)
-    life = Lifecycle(run, 0, expected := Expected("client", 2))
+    life = RunLifecycle(run, 0, expected := ExpectedClients("client", 2))
     join(run)
     for now in (1.0, 3.0, 4.5, 6.0, 9.0, 12.0):
         expected.note(now, 2)
@@ -163,7 +165,7 @@ def test_without_a_number_the_start_is_not_delayed(answer: int | None, tmp_path:
 def test_a_name_server_that_falls_silent_does_not_hold_up_the_start(tmp_path: Path, clock: StoppedClock) -> None:
     """What it said once counts for some seconds, then the clock starts when no more clients come."""
     run = new_run(tmp_path, clock)
-    life = Lifecycle(run, 0, expected := Expected("client"))
+    life = RunLifecycle(run, 0, expected := ExpectedClients("client"))
     join(run)
     expected.note(0.5, 3)
     life.step(1, {"client-1"}, 0)
@@ -187,10 +189,10 @@ def test_what_the_operator_says_comes_first(clients: int, tmp_path: Path, clock:
 def test_later_clients_are_no_reason_to_wait(tmp_path: Path, clock: StoppedClock) -> None:
     """A run that has begun is not held up by containers that were started since."""
     run = new_run(tmp_path, clock)
-    expected = Expected("client")
+    expected = ExpectedClients("client")
     assert waited(run, 1, answer=1, until=20) is not None
     expected.note(30, 5)
-    Lifecycle(run, 30, expected).step(31, {"client-1"}, 0)
+    RunLifecycle(run, 30, expected).step(31, {"client-1"}, 0)
 
     assert "running" == run.state
     assert [1] == [clients for clients, _ in expects(run)]
@@ -214,7 +216,7 @@ def drained(tmp_path: Path, clock: StoppedClock) -> Run:
 def test_resumes_when_all_are_back(tmp_path: Path, clock: StoppedClock) -> None:
     """A drained run goes on once everybody who was there is back, and not before."""
     run = drained(tmp_path, clock)
-    life = Lifecycle(run, 0)
+    life = RunLifecycle(run, 0)
     life.step(0.5, {"client-1"}, 0)
     assert run.book.schedule.paused
     life.step(0.6, {"client-1", "client-2"}, 0)
@@ -225,7 +227,7 @@ def test_resumes_when_all_are_back(tmp_path: Path, clock: StoppedClock) -> None:
 def test_resumes_without_those_who_stay_away(tmp_path: Path, clock: StoppedClock) -> None:
     """A drained run does not wait for ever for somebody who does not return."""
     run = drained(tmp_path, clock)
-    life = Lifecycle(run, 0)
+    life = RunLifecycle(run, 0)
     life.step(RETURN_SECONDS, {"client-1"}, 0)
     assert run.book.schedule.paused
     life.step(RETURN_SECONDS + 0.1, {"client-1"}, 0)
@@ -237,9 +239,9 @@ def test_an_operators_pause_outlives_a_restart(tmp_path: Path, clock: StoppedClo
     """What an operator paused, only an operator resumes."""
     run = new_run(tmp_path, clock, rate=10)
     run.pace(10)
-    run.enter(ledger.Control(at=AT, wish="pause", peer="127.0.0.1"))
+    run.enter(ledger.ControlEntry(at=AT, wish="pause", peer="127.0.0.1"))
     run.pace(None)
-    Lifecycle(run, 0).step(60, {"client-1"}, 0)
+    RunLifecycle(run, 0).step(60, {"client-1"}, 0)
 
     assert "paused" == run.state
 
@@ -250,7 +252,7 @@ def test_ends_when_all_have_all(tmp_path: Path, clock: StoppedClock) -> None:
     run.pace(10)
     join(run)
     join(run, "client-2")
-    life = Lifecycle(run, 0)
+    life = RunLifecycle(run, 0)
     clock.pass_seconds(1)
     receipt(run, 10)
     life.step(1, set(), 20)
@@ -259,7 +261,7 @@ def test_ends_when_all_have_all(tmp_path: Path, clock: StoppedClock) -> None:
     life.step(1, set(), 20)
 
     assert "complete" == end_reason(run)
-    assert isinstance(list(entries(run.ledger.path.parent))[-1], ledger.End)
+    assert isinstance(list(entries(run.ledger.path.parent))[-1], ledger.EndEntry)
 
 
 def test_who_left_is_not_waited_for(tmp_path: Path, clock: StoppedClock) -> None:
@@ -271,7 +273,7 @@ def test_who_left_is_not_waited_for(tmp_path: Path, clock: StoppedClock) -> None
     leave(run, "client-2", "bye")
     clock.pass_seconds(1)
     receipt(run, 10)
-    Lifecycle(run, 0).step(1, set(), 20)
+    RunLifecycle(run, 0).step(1, set(), 20)
 
     assert "complete" == end_reason(run)
 
@@ -281,7 +283,7 @@ def test_grace_counts_from_the_last_due_time(tmp_path: Path, clock: StoppedClock
     run = new_run(tmp_path, clock, rate=10, records=11, grace_seconds=15)
     run.pace(10)
     join(run)
-    life = Lifecycle(run, 0)
+    life = RunLifecycle(run, 0)
     clock.pass_seconds(1 + 15)
     life.step(16, set(), 0)
     assert end_reason(run) is None
@@ -296,7 +298,7 @@ def test_flat_out_grace_counts_from_the_last_progress(tmp_path: Path, clock: Sto
     run = new_run(tmp_path, clock, rate=0, records=1000, grace_seconds=15)
     run.pace(0)
     join(run)
-    life = Lifecycle(run, 0)
+    life = RunLifecycle(run, 0)
     clock.pass_seconds(3600)
     for now, delivered in ((10, 100), (20, 200), (30, 300)):
         life.step(now, {"client-1"}, delivered)
@@ -318,7 +320,7 @@ def test_a_plan_goes_on_after_a_stop(tmp_path: Path, clock: StoppedClock) -> Non
     run.ledger.close()
     clock.pass_seconds(30)
     again = runs(tmp_path, clock, "b", rate="10:2s,100").begin()
-    Lifecycle(again, 0).step(RETURN_SECONDS + 1, set(), 0)
+    RunLifecycle(again, 0).step(RETURN_SECONDS + 1, set(), 0)
 
     assert ("running", 10) == (again.state, again.rate)
     clock.pass_seconds(2)
@@ -333,6 +335,6 @@ def test_a_planned_pause_is_not_resumed_by_a_start(tmp_path: Path, clock: Stoppe
     run.head()
     run.ledger.close()
     again = runs(tmp_path, clock, "b", rate="10:2s,pause:60s,100").begin()
-    Lifecycle(again, 0).step(RETURN_SECONDS + 1, set(), 0)
+    RunLifecycle(again, 0).step(RETURN_SECONDS + 1, set(), 0)
 
     assert ("paused", True) == (again.state, again.book.goes)

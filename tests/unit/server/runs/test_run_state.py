@@ -9,47 +9,47 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contract import ledger
-from services.server.runs.run_state import MOST_FORMER, RunBook
+from services.server.runs.run_state import MOST_FORMER, RecordedRun
 
 AT = "2026-11-22T07:30:00.000000Z"
 
 
-def book(*entries: ledger.Entry, total: int = 100) -> RunBook:
+def book(*entries: ledger.Entry, total: int = 100) -> RecordedRun:
     """Return the book of these lines."""
-    made = RunBook(total)
+    made = RecordedRun(total)
     for entry in entries:
         made.apply(entry)
     return made
 
 
-def subscribe(fence: int, client: str = "client-1", **fields: Any) -> ledger.Subscribe:
+def subscribe(fence: int, client: str = "client-1", **fields: Any) -> ledger.SubscribeEntry:
     """Return a subscription's line."""
     values = {"session": 1, "instance": "one", "first": 1, "block_size": 10, **fields}
-    return ledger.Subscribe(at=AT, client=client, fence=fence, **values)
+    return ledger.SubscribeEntry(at=AT, client=client, fence=fence, **values)
 
 
-def receipt(block: int, last: int, client: str = "client-1", **fields: Any) -> ledger.Receipt:
+def receipt(block: int, last: int, client: str = "client-1", **fields: Any) -> ledger.ReceiptEntry:
     """Return a receipt's line."""
     values = {"session": 1, "fence": 1, "first": 1, "count": last, "digest": "x00000000", "match": True, **fields}
-    return ledger.Receipt(at=AT, client=client, block=block, last=last, **values)
+    return ledger.ReceiptEntry(at=AT, client=client, block=block, last=last, **values)
 
 
-def leave(fence: int, cause: ledger.Cause, client: str = "client-1") -> ledger.Leave:
+def leave(fence: int, cause: ledger.Cause, client: str = "client-1") -> ledger.LeaveEntry:
     """Return a departure's line."""
-    return ledger.Leave(at=AT, client=client, fence=fence, sent=0, receipted=0, cause=cause)
+    return ledger.LeaveEntry(at=AT, client=client, fence=fence, sent=0, receipted=0, cause=cause)
 
 
-def pace(first: int, rate: float | None) -> ledger.Pace:
+def pace(first: int, rate: float | None) -> ledger.PaceEntry:
     """Return a change of pace."""
-    return ledger.Pace(at=AT, first=first, due_us=1, rate=rate)
+    return ledger.PaceEntry(at=AT, first=first, due_us=1, rate=rate)
 
 
-def control(wish: str) -> ledger.Control:
+def control(wish: str) -> ledger.ControlEntry:
     """Return an operator's wish."""
-    return ledger.Control(at=AT, wish=wish, peer="127.0.0.1")
+    return ledger.ControlEntry(at=AT, wish=wish, peer="127.0.0.1")
 
 
-END = ledger.End(at=AT, last=100, count=100, reason="complete")
+END = ledger.EndEntry(at=AT, last=100, count=100, reason="complete")
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_departures_of_strangers_are_ignored() -> None:
 
 def test_sent_is_the_furthest() -> None:
     """What may have been sent is the highest seq of any stride."""
-    lines = [ledger.Sent(at=AT, client="client-1", fence=1, through=through) for through in (64, 32)]
+    lines = [ledger.SentEntry(at=AT, client="client-1", fence=1, through=through) for through in (64, 32)]
 
     assert 64 == book(*lines).clients["client-1"].sent
 
 
 @given(st.permutations([receipt(1, 10), receipt(2, 20), receipt(2, 20), receipt(1, 15, session=2)]))
-def test_receipts_in_any_order(entries: list[ledger.Receipt]) -> None:
+def test_receipts_in_any_order(entries: list[ledger.ReceiptEntry]) -> None:
     """Receipts fold to the same book in any order and however often they stand there."""
     client = book(*entries).clients["client-1"]
 

@@ -39,7 +39,7 @@ def test_a_run_is_named_by_its_opening(tmp_path: Path, clock: StoppedClock) -> N
     opening = lines_of(run)[0]
 
     assert "20261122T073000Z" == run.name == run.ledger.path.parent.name
-    assert isinstance(opening, ledger.Open)
+    assert isinstance(opening, ledger.OpenEntry)
     assert (feed().identity, 42, "person", "en_US", FAKER_VERSION, POOL, 500, 100, 3) == (
         *(opening.feed, opening.seed, opening.schema, opening.locale, opening.faker, opening.pool),
         *(opening.total, opening.rate, opening.clients),
@@ -121,7 +121,7 @@ def test_otherwise_it_is_abandoned(tmp_path: Path, clock: StoppedClock, outage: 
     crashed(first, clock)
     clock.pass_seconds(outage)
     second = runs(tmp_path, clock, "b", **changed).begin()
-    ends = [entry for entry in entries(tmp_path / "ledger" / first.name) if isinstance(entry, ledger.End)]
+    ends = [entry for entry in entries(tmp_path / "ledger" / first.name) if isinstance(entry, ledger.EndEntry)]
 
     assert first.name != second.name
     assert "waiting" == second.state
@@ -141,7 +141,7 @@ def test_a_ledger_names_its_process(tmp_path: Path, clock: StoppedClock) -> None
     """The first line of a ledger tells which process writes it."""
     opening = lines_of(new_run(tmp_path, clock))[0]
 
-    assert isinstance(opening, ledger.Open)
+    assert isinstance(opening, ledger.OpenEntry)
     assert own() == parsed(opening.process)
 
 
@@ -237,7 +237,7 @@ def test_a_plan_survives_a_restart(tmp_path: Path, clock: StoppedClock, *, stopp
 
     assert first.name == second.name
     head = second.head()
-    paces = [(entry.rate, entry.stage) for entry in lines_of(second) if isinstance(entry, ledger.Pace)]
+    paces = [(entry.rate, entry.stage) for entry in lines_of(second) if isinstance(entry, ledger.PaceEntry)]
     expected = (522, [(10, 1), (1000, 2)]) if stopped else (1141, [(1000, 2), (None, 3), (5, 4)])
     assert expected == (head, paces)
 
@@ -280,7 +280,7 @@ def test_a_run_that_cannot_be_played_is_abandoned(
     assert (True, "waiting") == (first.name != second.name, second.state)
     assert second.name.startswith("20261122")
     assert 1 == caplog.messages.count("run cannot be continued")
-    assert "abandoned" == next(it.reason for it in entries(first.ledger.path.parent) if isinstance(it, ledger.End))
+    assert "abandoned" == next(it.reason for it in entries(first.ledger.path.parent) if isinstance(it, ledger.EndEntry))
 
 
 def test_folders_of_other_names_are_no_runs(tmp_path: Path, clock: StoppedClock) -> None:

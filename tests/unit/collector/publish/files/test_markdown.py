@@ -10,7 +10,7 @@ from services.collector.publish.files.markdown import escaped, markdown
 from services.collector.publish.view_model import View, view
 from services.collector.verdict.snapshot import Snapshot, snapshot
 from services.collector.verdict.threshold_parser import parse
-from services.contract.timeline import Lane, Slot
+from services.contract.timeline import ClientLane, TimeSlot
 from tests.unit.collector.books_factory import RUN, Files, fold, good_run, log_source
 from tests.unit.collector.heard_factory import books, log, message
 
@@ -77,8 +77,8 @@ def test_many_clients_are_counted() -> None:
 def test_silence_stays_blank() -> None:
     """Blanks within a sparkline are not drawn together."""
     made = GOOD
-    slots = [Slot(at_us=at, messages=0, bytes=0, latency=None, transit=None, heat=[]) for at in range(4)]
-    lanes = [Lane(client="client-1", stride=1, bars=[], gaps=[], worst=[4, None, None, 1])]
+    slots = [TimeSlot(at_us=at, messages=0, bytes=0, latency=None, transit=None, heat=[]) for at in range(4)]
+    lanes = [ClientLane(client="client-1", stride=1, bars=[], gaps=[], worst=[4, None, None, 1])]
     timeline = msgspec.structs.replace(made.timeline, lanes=lanes, slots=slots)
 
     assert "█\N{NO-BREAK SPACE}\N{NO-BREAK SPACE}▂" in markdown(view(Snapshot(made.summary, timeline), "")).decode()

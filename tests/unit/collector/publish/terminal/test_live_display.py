@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from services.collector.publish.terminal.live_display import Screen
+from services.collector.publish.terminal.live_display import LiveDisplay
 from services.collector.publish.view_model import view
 from services.collector.verdict.snapshot import snapshot
 from tests.unit.collector.books_factory import fold, good_run, ledger_source
@@ -34,7 +34,7 @@ def any_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_is_shown_in_place() -> None:
     """The second time the cursor goes up to where the first frame began."""
     terminal = Terminal()
-    screen = Screen(terminal, colour=True)
+    screen = LiveDisplay(terminal, colour=True)
     screen.show(OPEN)
     first = len(terminal.getvalue())
     screen.show(OPEN)
@@ -47,7 +47,7 @@ def test_a_run_is_shown_in_place() -> None:
 def test_the_terminal_is_left_as_it_was() -> None:
     """The cursor comes back, the frame goes, the last word stays."""
     terminal = Terminal()
-    screen = Screen(terminal, colour=True)
+    screen = LiveDisplay(terminal, colour=True)
     screen.show(OPEN)
     screen.end("PASS")
 
@@ -59,7 +59,7 @@ def test_the_terminal_is_left_as_it_was() -> None:
 def test_what_is_said_stands_above() -> None:
     """A line of a log is written and the frame drawn below it again."""
     terminal = Terminal()
-    screen = Screen(terminal, colour=True)
+    screen = LiveDisplay(terminal, colour=True)
     screen.show(OPEN)
     screen.say("server    | a line")
     after = terminal.getvalue().rpartition("a line")[2]
@@ -71,7 +71,7 @@ def test_what_is_said_stands_above() -> None:
 def test_lines_of_others_are_relayed() -> None:
     """Whole lines, however they come, until their writer is gone."""
     terminal = Terminal()
-    screen = Screen(terminal, colour=False)
+    screen = LiveDisplay(terminal, colour=False)
     reader, writer = os.pipe()
     os.write(writer, b"server    | one\nserver ")
     os.write(writer, b"   | two\nnever ended")
@@ -85,7 +85,7 @@ def test_lines_of_others_are_relayed() -> None:
 def test_colours_are_left_out() -> None:
     """Without colours there are movements of the cursor alone, no colour."""
     terminal = Terminal()
-    screen = Screen(terminal, colour=False)
+    screen = LiveDisplay(terminal, colour=False)
     screen.show(OPEN)
     screen.end()
 
@@ -95,6 +95,6 @@ def test_colours_are_left_out() -> None:
 def test_nothing_is_done_to_a_terminal_that_shows_nothing() -> None:
     """A text is only written."""
     terminal = Terminal()
-    Screen(terminal, colour=True).end("PASS")
+    LiveDisplay(terminal, colour=True).end("PASS")
 
     assert "PASS\n" == terminal.getvalue()

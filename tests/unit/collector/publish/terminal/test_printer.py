@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.publish.terminal.live_display import Screen
-from services.collector.publish.terminal.printer import Speaker
+from services.collector.publish.terminal.live_display import LiveDisplay
+from services.collector.publish.terminal.printer import TerminalPrinter
 from services.collector.verdict.snapshot import snapshot
 from tests.unit.collector.books_factory import fold, good_run, ledger_source
 
@@ -26,7 +26,7 @@ class Terminal(io.StringIO):
 def test_without_a_terminal_it_speaks_in_lines() -> None:
     """A line of progress, then the summary with the place of its files."""
     said: list[str] = []
-    speaker = Speaker(Path("/volumes"), said.append)
+    speaker = TerminalPrinter(Path("/volumes"), said.append)
     speaker.progress(OPEN, 7.0, 1000)
     speaker.final(OVER)
     speaker.end()
@@ -42,14 +42,14 @@ def test_on_a_terminal_the_run_is_shown_in_place(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TERM", "xterm")
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    speaker = Speaker.on_stdout(Path("/volumes"), colour=False)
+    speaker = TerminalPrinter.on_stdout(Path("/volumes"), colour=False)
     speaker.progress(OPEN, 7.0, 1000)
 
     assert "00:07   ━━━" in terminal.getvalue()
 
     speaker.final(OVER)
 
-    assert isinstance(speaker.screen, Screen)
+    assert isinstance(speaker.screen, LiveDisplay)
     assert "\n  PASS   " in terminal.getvalue().rpartition("\x1b[?25h")[2]
 
 
@@ -57,7 +57,7 @@ def test_a_pipe_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes to a file or through a pipe is plain lines."""
     piped = io.StringIO()
     monkeypatch.setattr(sys, "stdout", piped)
-    speaker = Speaker.on_stdout(Path("/volumes"), colour=True)
+    speaker = TerminalPrinter.on_stdout(Path("/volumes"), colour=True)
     speaker.final(OVER)
 
     assert speaker.screen is None

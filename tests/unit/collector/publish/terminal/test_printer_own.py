@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.publish.terminal.printer import OwnRuns, Speaker, of_invocation
+from services.collector.publish.terminal.printer import OwnRunsPrinter, TerminalPrinter, of_invocation
 from services.collector.verdict.snapshot import snapshot
-from services.runtime.parent_pipe import Lifeline
+from services.runtime.parent_pipe import ParentPipe
 from tests.poll import poll_until
 from tests.unit.collector.books_factory import RUN, fold, good_run
 
@@ -18,19 +18,19 @@ OVER = snapshot(fold(good_run()), final=True)
 
 
 @pytest.fixture
-def parent() -> Iterator[tuple[Lifeline, int]]:
+def parent() -> Iterator[tuple[ParentPipe, int]]:
     """Return the pipe from a parent, and the end that the parent writes to."""
     read, write = os.pipe()
-    yield Lifeline(read, lambda: None), write
+    yield ParentPipe(read, lambda: None), write
     os.close(write)
 
 
-def speaker(said: list[str]) -> Speaker:
+def speaker(said: list[str]) -> TerminalPrinter:
     """Return a speaker whose texts are kept."""
-    return Speaker(Path("/volumes"), said.append)
+    return TerminalPrinter(Path("/volumes"), said.append)
 
 
-def test_only_the_runs_that_the_parent_names_are_told(parent: tuple[Lifeline, int]) -> None:
+def test_only_the_runs_that_the_parent_names_are_told(parent: tuple[ParentPipe, int]) -> None:
     """Neither progress nor the verdict of another run stands beside the verdict that the exit code is of."""
     said: list[str] = []
     own = of_invocation(speaker(said), parent[0])
@@ -42,10 +42,10 @@ def test_only_the_runs_that_the_parent_names_are_told(parent: tuple[Lifeline, in
     assert not said
 
 
-def test_a_summary_waits_for_the_parents_word(parent: tuple[Lifeline, int]) -> None:
+def test_a_summary_waits_for_the_parents_word(parent: tuple[ParentPipe, int]) -> None:
     """A run that is closed before its name has come is told of when it comes, once."""
     said: list[str] = []
-    own = OwnRuns(speaker(said), parent[0])
+    own = OwnRunsPrinter(speaker(said), parent[0])
     own.final(OVER)
     os.write(parent[1], f"{RUN}\n".encode())
     poll_until(lambda: said, "the summary is told", 10, 0.01)

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from services.collector.publish.terminal.printer import SILENT_AFTER_SECONDS, Voice
+from services.collector.publish.terminal.printer import SILENT_AFTER_SECONDS, ProgressTimer
 from tests.unit.collector.books_factory import good_run, judged
 
 RUNNING = replace(judged(good_run()), state="running")
@@ -10,7 +10,7 @@ RUNNING = replace(judged(good_run()), state="running")
 
 def spoken(seconds: float, polls: int, quiet: bool = False) -> int:
     """Return how many lines are due in so many seconds, if it is asked at each of so many polls."""
-    voice, step = Voice(), seconds / polls
+    voice, step = ProgressTimer(), seconds / polls
     return sum(voice.is_due(RUNNING, poll * step, poll * step if quiet else 0.0) for poll in range(polls))
 
 
@@ -26,7 +26,7 @@ def test_of_a_run_that_stands_still_a_line_is_due_seldom() -> None:
 
 def test_a_change_of_state_is_told_at_once() -> None:
     """A line is due the moment the run is in another state, and not again for the same."""
-    voice = Voice()
+    voice = ProgressTimer()
     paused = replace(RUNNING, state="paused")
 
     assert [True, False, True, False] == [
@@ -39,8 +39,8 @@ def test_a_change_of_state_is_told_at_once() -> None:
 
 def test_the_first_line_has_a_number() -> None:
     """A run that has just begun is not told before something was logged, unless that takes a second."""
-    voice = Voice()
+    voice = ProgressTimer()
     begun = replace(RUNNING, totals=replace(RUNNING.totals, received=0))
 
     assert [False, True] == [voice.is_due(begun, 0.0, 0.0), voice.is_due(RUNNING, 0.2, 0.0)]
-    assert Voice().is_due(begun, 1.0, 1.0)
+    assert ProgressTimer().is_due(begun, 1.0, 1.0)

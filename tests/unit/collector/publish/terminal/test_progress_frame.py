@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.publish.terminal.progress import frame
-from services.collector.publish.terminal.text_table import Span
+from services.collector.publish.terminal.text_table import StyledSpan
 from services.collector.publish.view_model import View, view
 from services.collector.verdict.snapshot import Snapshot, snapshot
 from tests.unit.collector.books_factory import fold, good_run, ledger_source
@@ -17,7 +17,7 @@ def _view(**changes: object) -> View:
     return view(Snapshot(msgspec.structs.replace(OPEN.summary, **changes), OPEN.timeline), "files: here")
 
 
-def _text(lines: list[list[Span]]) -> list[str]:
+def _text(lines: list[list[StyledSpan]]) -> list[str]:
     return ["".join(text for text, _ in line).rstrip() for line in lines]
 
 

@@ -12,7 +12,7 @@ from services.collector.publish.view_model import View, view
 from services.collector.verdict.snapshot import Snapshot, snapshot
 from services.collector.verdict.threshold_parser import parse
 from services.contract.summary import Causes, ClientSummary, Quantiles, Threshold, Totals
-from services.contract.timeline import Lane, Slot, Timeline
+from services.contract.timeline import ClientLane, Timeline, TimeSlot
 from tests.unit.collector.books_factory import RUN, Files, fold, good_run, log_source
 
 GOOD = snapshot(fold(good_run()), final=True)
@@ -117,8 +117,8 @@ def _unmeasured() -> dict[str, Quantiles]:
 def test_the_sparklines_are_explained() -> None:
     """Below the clients stands what the highest character means."""
     made = GOOD
-    slots = [Slot(at_us=at, messages=1, bytes=1, latency=None, transit=None, heat=[]) for at in range(2)]
-    lanes = [Lane(client="client-1", stride=1, bars=[], gaps=[], worst=[1_000_000, 2_000_000])]
+    slots = [TimeSlot(at_us=at, messages=1, bytes=1, latency=None, transit=None, heat=[]) for at in range(2)]
+    lanes = [ClientLane(client="client-1", stride=1, bars=[], gaps=[], worst=[1_000_000, 2_000_000])]
     timeline = Timeline(run=RUN, start_us=0, end_us=2, step_us=1, slots=slots, lanes=lanes, marks=[])
     lines = summary_text.final(view(Snapshot(made.summary, timeline), "")).splitlines()
 

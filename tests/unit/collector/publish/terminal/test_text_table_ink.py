@@ -18,7 +18,7 @@ def test_a_span_is_painted_in_its_style() -> None:
 
 
 @given(lines)
-def test_colours_change_nothing_else(spans: list[text_table.Span]) -> None:
+def test_colours_change_nothing_else(spans: list[text_table.StyledSpan]) -> None:
     """Without its codes a coloured line is the plain one, which ends without blanks and holds no code."""
     plain = text_table.line(*spans)
 

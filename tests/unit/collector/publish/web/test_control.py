@@ -11,10 +11,10 @@ import pytest
 from starlette.types import Message
 
 from services.collector.publish.web import control
-from services.collector.publish.web.events import Board
+from services.collector.publish.web.events import SnapshotBoard
 from services.collector.publish.web.server import make_app
 from services.contract import wire
-from services.runtime.control.commands import Declined, Unreachable
+from services.runtime.control.commands import ControlRefused, ServerUnreachable
 
 STANDING = wire.Controlled(run="20261122T073000Z", state="running", rate=500, head=7, clients=["client-1"])
 SAID = {"run": "20261122T073000Z", "state": "running", "rate": 500, "head": 7, "clients": ["client-1"]}
@@ -61,7 +61,7 @@ async def request(
         "headers": [(name.encode(), value.encode()) for name, value in headers.items() if value is not None],
         "http_version": "1.1", "scheme": "http", "root_path": "",
     }  # fmt: skip
-    await make_app(Board(), Path("nowhere"), more=control.routes(server.ask))(scope, receive, send)
+    await make_app(SnapshotBoard(), Path("nowhere"), more=control.routes(server.ask))(scope, receive, send)
     return messages[0]["status"], json.loads(b"".join(message.get("body", b"") for message in messages[1:]))
 
 
@@ -147,9 +147,9 @@ async def test_a_long_body_is_not_read() -> None:
 @pytest.mark.parametrize(
     ("problem", "status"),
     [
-        (Declined("no_client", "nobody is client-9"), 409),
-        (Declined("unauthorized", "control is for loopback or the holder of the token"), 403),
-        (Unreachable("ws://server:8765: nobody listens there"), 503),
+        (ControlRefused("no_client", "nobody is client-9"), 409),
+        (ControlRefused("unauthorized", "control is for loopback or the holder of the token"), 403),
+        (ServerUnreachable("ws://server:8765: nobody listens there"), 503),
     ],
 )
 async def test_what_the_server_says_is_given_back(problem: Exception, status: int) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from services.collector.publish.web.control import Control
+from services.collector.publish.web.control import ControlProxy
 from services.collector.settings import CollectorSettings
 from services.contract import wire
 from services.runtime.control import token
-from services.runtime.control.commands import Unreachable
+from services.runtime.control.commands import ServerUnreachable
 
 STATUS = wire.Control(do="status")
 STANDING = wire.Controlled(run="20261122T073000Z", state="running", rate=200, head=7, clients=["client-1"])
@@ -34,7 +34,7 @@ async def test_the_token_of_the_server_that_is_on_is_shown(tmp_path: Path) -> No
             await connection.send(wire.encode(STANDING), text=True)
 
     async with serve(answer, "127.0.0.1", 0) as listening:
-        control = Control(settings(tmp_path, f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}"))
+        control = ControlProxy(settings(tmp_path, f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}"))
         assert STANDING == await control.ask(STATUS)
         drawn = [token.draw(tmp_path / "ledger")]
         assert STANDING == await control.ask(STATUS)
@@ -49,7 +49,7 @@ def test_the_operators_own_token_comes_first(tmp_path: Path) -> None:
     (tmp_path / "ledger").mkdir()
     token.draw(tmp_path / "ledger")
 
-    assert "sesame" == Control(settings(tmp_path, "ws://x", CONTROL_TOKEN="sesame"))._token_now()
+    assert "sesame" == ControlProxy(settings(tmp_path, "ws://x", CONTROL_TOKEN="sesame"))._token_now()
 
 
 async def test_a_feed_that_is_not_ours_hears_nothing(tmp_path: Path) -> None:
@@ -61,8 +61,8 @@ async def test_a_feed_that_is_not_ours_hears_nothing(tmp_path: Path) -> None:
 
     async with serve(note, "127.0.0.1", 0) as listening:
         url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-        control = Control(settings(tmp_path, url, CONTROL_TOKEN="sesame", FEED="foreign"))
-        with pytest.raises(Unreachable, match="not available: the feed is not ours"):
+        control = ControlProxy(settings(tmp_path, url, CONTROL_TOKEN="sesame", FEED="foreign"))
+        with pytest.raises(ServerUnreachable, match="not available: the feed is not ours"):
             await control.ask(STATUS)
 
     assert [] == connected
@@ -70,5 +70,5 @@ async def test_a_feed_that_is_not_ours_hears_nothing(tmp_path: Path) -> None:
 
 async def test_a_server_that_is_not_there_is_said(tmp_path: Path) -> None:
     """Without a server the wish is not granted, and the collector goes on."""
-    with pytest.raises(Unreachable, match="nobody listens there"):
-        await Control(settings(tmp_path, "ws://127.0.0.1:1")).ask(STATUS)
+    with pytest.raises(ServerUnreachable, match="nobody listens there"):
+        await ControlProxy(settings(tmp_path, "ws://127.0.0.1:1")).ask(STATUS)

@@ -7,7 +7,7 @@ import pytest
 from starlette.types import Message
 
 from services.collector.publish.web import large_responses
-from services.collector.publish.web.large_responses import PIECE, InTurn, Once, Pieces
+from services.collector.publish.web.large_responses import PIECE, ChunkedResponse, MadeOnce, QueuedResponse
 
 BODY = bytes(range(256)) * 1024
 
@@ -39,7 +39,7 @@ class Peer:
 async def test_an_answer_is_sent_in_pieces() -> None:
     """All of it arrives, with its length, and no piece is longer than the bound."""
     peer = Peer()
-    await Pieces(BODY, media_type="text/html")({"type": "http"}, never, peer.send)
+    await ChunkedResponse(BODY, media_type="text/html")({"type": "http"}, never, peer.send)
 
     assert BODY == peer.body
     assert max(len(message.get("body", b"")) for message in peer.messages) <= PIECE
@@ -48,7 +48,7 @@ async def test_an_answer_is_sent_in_pieces() -> None:
 
 async def test_a_hundred_requests_at_once_make_it_once() -> None:
     """Those that ask while it is made wait for it; another version, and another kind, is made again."""
-    made, once = list[int](), Once()
+    made, once = list[int](), MadeOnce()
 
     async def make() -> bytes:
         await asyncio.sleep(0)
@@ -63,7 +63,7 @@ async def test_a_hundred_requests_at_once_make_it_once() -> None:
 async def test_what_changes_all_the_time_is_not_made_all_the_time() -> None:
     """For a while the one before does, of the same kind."""
     now, made = 0.0, list[int]()
-    once = Once(1.0, lambda: now)
+    once = MadeOnce(1.0, lambda: now)
 
     async def make() -> bytes:
         made.append(1)
@@ -86,7 +86,7 @@ async def test_a_few_have_their_turn_at_the_same_time(monkeypatch: pytest.Monkey
         return BODY
 
     def answer(peer: Peer) -> Any:
-        return InTurn(turns, make, "text/html")({"type": "http"}, never, peer.send)
+        return QueuedResponse(turns, make, "text/html")({"type": "http"}, never, peer.send)
 
     holding = asyncio.create_task(answer(deaf))
     await asyncio.sleep(0)

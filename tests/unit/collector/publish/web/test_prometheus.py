@@ -8,7 +8,7 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.collector.publish.web import prometheus
-from services.collector.publish.web.prometheus import Effort
+from services.collector.publish.web.prometheus import CollectorEffort
 from services.collector.results.run_durations import measured
 from services.collector.verdict.threshold_parser import parse
 from services.contract.summary import Fault, Quantiles, Summary
@@ -16,7 +16,7 @@ from tests.unit.collector.books_factory import fold, good_run, judged
 
 BOOKS = fold(good_run())
 MADE = judged(good_run(), parse("missing==0"))
-EFFORT = Effort(lines=7, bytes=70, caught_up_at=100.0)
+EFFORT = CollectorEffort(lines=7, bytes=70, caught_up_at=100.0)
 
 
 def told(made: Summary | None = MADE, now: float = 100.5) -> dict[str, Metric]:

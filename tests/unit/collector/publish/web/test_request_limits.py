@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.collector.publish.web import request_limits
-from services.collector.publish.web.events import Board
-from services.collector.publish.web.server import Page
+from services.collector.publish.web.events import SnapshotBoard
+from services.collector.publish.web.server import PageServer
 from tests.unit.collector.publish.example import example
 
 ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -18,9 +18,9 @@ ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
     """Return the port of a page with a run on it."""
-    board = Board()
+    board = SnapshotBoard()
     board.show(example())
-    page = Page("127.0.0.1", 0, board, Path("nowhere"))
+    page = PageServer("127.0.0.1", 0, board, Path("nowhere"))
     serving = asyncio.create_task(page.serve())
     yield int(page.address.rsplit(":", 1)[1].rstrip("/"))
     await page.stop()

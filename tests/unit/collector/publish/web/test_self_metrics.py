@@ -1,19 +1,19 @@
 """Tests of services/collector/publish/web/self_metrics.py."""
 
 from services.collector.publish.view_model import Tile
-from services.collector.publish.web.prometheus import Effort
-from services.collector.publish.web.self_metrics import LONG_BEHIND_SECONDS, WINDOW_SECONDS, Meter, resident_bytes
+from services.collector.publish.web.prometheus import CollectorEffort
+from services.collector.publish.web.self_metrics import LONG_BEHIND_SECONDS, WINDOW_SECONDS, SelfMeter, resident_bytes
 
 
-def tiles(meter: Meter, caught_up_at: float = 100.0, complaints: int = 0) -> dict[str, Tile]:
+def tiles(meter: SelfMeter, caught_up_at: float = 100.0, complaints: int = 0) -> dict[str, Tile]:
     """Return the tiles by their key, at 100 s."""
-    made = meter.tiles(Effort(12_345, 9_000_000, caught_up_at), complaints, 71_000_000, 100.0)
+    made = meter.tiles(CollectorEffort(12_345, 9_000_000, caught_up_at), complaints, 71_000_000, 100.0)
     return {tile.key: tile for tile in made}
 
 
 def test_the_processor_is_measured_over_the_last_seconds() -> None:
     """What was used long ago counts no more."""
-    meter = Meter()
+    meter = SelfMeter()
     meter.note(0.0, 0.0)
     meter.note(50.0, 40.0)
     meter.note(50.0 + WINDOW_SECONDS, 40.0 + WINDOW_SECONDS / 10)
@@ -24,7 +24,7 @@ def test_the_processor_is_measured_over_the_last_seconds() -> None:
 
 def test_one_reading_is_no_share() -> None:
     """Before the second reading nothing is claimed."""
-    meter = Meter()
+    meter = SelfMeter()
     meter.note(1.0, 0.5)
 
     assert 0.0 == meter.cpu
@@ -32,7 +32,7 @@ def test_one_reading_is_no_share() -> None:
 
 def test_every_number_has_its_unit() -> None:
     """Memory, delay, lines and complaints are told; as long as all is well, without a tone."""
-    found = tiles(Meter())
+    found = tiles(SelfMeter())
 
     assert ["0.0 %", "71.0 MB", "0.0 s", "12,345", "0"] == [tile.text for tile in found.values()]
     assert {""} == {tile.tone for tile in found.values()}
@@ -40,7 +40,7 @@ def test_every_number_has_its_unit() -> None:
 
 def test_trouble_has_a_tone() -> None:
     """Who is long behind, works hard or could not do something says so."""
-    meter = Meter()
+    meter = SelfMeter()
     meter.note(0.0, 0.0)
     meter.note(1.0, 0.9)
     found = tiles(meter, 100.0 - LONG_BEHIND_SECONDS - 1, complaints=2)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from services.collector.publish.files import page_assets
-from services.collector.publish.web.events import Board
-from services.collector.publish.web.server import Page, make_app
+from services.collector.publish.web.events import SnapshotBoard
+from services.collector.publish.web.server import PageServer, make_app
 from services.runtime.errors import BadSettings
 from tests.unit.collector.books_factory import RUN, good_run, write
 from tests.unit.collector.publish.asking import ask
@@ -21,9 +21,9 @@ NOWHERE = Path("nowhere")
 
 
 @pytest.fixture
-async def board() -> AsyncIterator[Board]:
+async def board() -> AsyncIterator[SnapshotBoard]:
     """Return a board with a run on it."""
-    made = Board()
+    made = SnapshotBoard()
     made.show(MADE)
     yield made
     made.close()
@@ -41,7 +41,7 @@ async def board() -> AsyncIterator[Board]:
         ("/metrics", "text/plain", b"streamgauge_received_messages_total 29986.0"),
     ],
 )
-async def test_each_address_answers(board: Board, path: str, kind: str, holds: bytes) -> None:
+async def test_each_address_answers(board: SnapshotBoard, path: str, kind: str, holds: bytes) -> None:
     """Every part of the page comes from its own origin, guarded by headers."""
     status, headers, body = await ask(make_app(board, NOWHERE), path)
 
@@ -53,14 +53,14 @@ async def test_each_address_answers(board: Board, path: str, kind: str, holds: b
 
 async def test_before_the_first_run_there_is_no_summary() -> None:
     """The page answers at once, the summary is not found yet."""
-    app = make_app(Board(), NOWHERE)
+    app = make_app(SnapshotBoard(), NOWHERE)
 
     assert 404 == (await ask(app, "/summary.json")).status
     assert 404 == (await ask(app, "/report.html")).status
     assert {"ok": True, "run": None} == json.loads((await ask(app, "/healthz")).body)
 
 
-async def test_the_chosen_address_is_a_known_name(board: Board) -> None:
+async def test_the_chosen_address_is_a_known_name(board: SnapshotBoard) -> None:
     """Who sets PAGE_HOST may ask for it, and no other name is known."""
     app = make_app(board, NOWHERE, "192.0.2.1")
 
@@ -70,7 +70,7 @@ async def test_the_chosen_address_is_a_known_name(board: Board) -> None:
 
 async def test_the_page_loads_nothing_from_elsewhere() -> None:
     """Neither a script nor a style stands in the page or comes from another host."""
-    html = (await ask(make_app(Board(), NOWHERE), "/")).body
+    html = (await ask(make_app(SnapshotBoard(), NOWHERE), "/")).body
 
     assert b"://" not in html
     assert b"<style" not in html
@@ -78,7 +78,7 @@ async def test_the_page_loads_nothing_from_elsewhere() -> None:
 
 async def test_the_charts_script_is_kept_and_small() -> None:
     """A browser fetches it once, compressed if it can take that."""
-    app = make_app(Board(), NOWHERE)
+    app = make_app(SnapshotBoard(), NOWHERE)
     packed = await ask(app, page_assets.charts().path, accept_encoding="gzip, br")
     plain = await ask(app, page_assets.charts().path)
 
@@ -87,7 +87,7 @@ async def test_the_charts_script_is_kept_and_small() -> None:
     assert "public, max-age=31536000, immutable" == packed.headers["cache-control"] == plain.headers["cache-control"]
 
 
-async def test_a_block_is_read_from_the_log(board: Board, tmp_path: Path) -> None:
+async def test_a_block_is_read_from_the_log(board: SnapshotBoard, tmp_path: Path) -> None:
     """The page shows the records of a block, or says why not."""
     write(good_run(), tmp_path)
     app = make_app(board, tmp_path)
@@ -100,14 +100,14 @@ async def test_a_block_is_read_from_the_log(board: Board, tmp_path: Path) -> Non
 async def test_a_wrong_address_is_told() -> None:
     """An address that this machine does not have is a mistake in the settings."""
     with pytest.raises(BadSettings, match="PAGE_HOST"):
-        Page("192.0.2.1", 0, Board(), NOWHERE)
+        PageServer("192.0.2.1", 0, SnapshotBoard(), NOWHERE)
 
 
 async def test_a_listener_does_not_hold_up_the_end() -> None:
     """The page is gone within a second, with a browser still connected."""
-    board = Board()
+    board = SnapshotBoard()
     board.show(MADE)
-    served = Page("127.0.0.1", 0, board, NOWHERE)
+    served = PageServer("127.0.0.1", 0, board, NOWHERE)
     serving = asyncio.create_task(served.serve())
     await asyncio.sleep(0.05)
     port = int(served.address.rsplit(":", 1)[1].rstrip("/"))

@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from services.collector.publish.web.server import HEADERS, HOSTS, Guard
+from services.collector.publish.web.server import HEADERS, HOSTS, HostGuard
 from tests.unit.collector.publish.asking import ask
 
 
@@ -15,7 +15,7 @@ async def kept(scope: Scope, receive: Receive, send: Send) -> None:
     await answer(scope, receive, send)
 
 
-GUARDED = Guard(kept, HOSTS)
+GUARDED = HostGuard(kept, HOSTS)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8766", "[::1]:8766", "[::1]", "COLLECTOR:80"])
