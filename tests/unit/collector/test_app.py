@@ -41,8 +41,9 @@ async def test_a_run_that_ended_just_now_is_followed_to_its_close(tmp_path: Path
     settings = CollectorSettings.read({"VOLUMES": str(tmp_path), "PAGE_PORT": "0"})
     stop = asyncio.Event()
     service = asyncio.create_task(app.main(settings, stop))
-    while (made := run_files.load(tmp_path, RUN)) is None:  # noqa: ASYNC110 - what is waited for has no event of its own
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(10):
+        while (made := run_files.load(tmp_path, RUN)) is None:  # noqa: ASYNC110 - no event is set when a file appears
+            await asyncio.sleep(0.01)
     stop.set()
     late = Writer(ledger.codec, ledger.codec.decode(files[ledger_source()][-1])[0].crc)
     late.put(ledger.LateEntry(at=at(1000), client="client-3", instance="i"))
