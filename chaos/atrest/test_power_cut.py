@@ -19,7 +19,7 @@ from services.client.block_encoder import SessionKey, opening
 from services.client.block_log import BlockLog
 from services.contract import blocklog
 from services.contract.errors import LineError
-from services.runtime import files
+from services.runtime import durable_file as files
 from services.runtime.saturation import SaturationMonitor
 from tests.unit.client.stand import RUN, START_US, StoppedClock, conditions
 from tests.unit.collector import books_factory as factory

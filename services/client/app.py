@@ -19,7 +19,7 @@ from services.client.settings import ClientSettings
 from services.client.subscriber import Subscriber
 from services.runtime import heartbeat
 from services.runtime.clock import Clock, boot_id
-from services.runtime.files import forget_old_runs, probe
+from services.runtime.durable_file import forget_old_runs, probe
 from services.runtime.jsonlogs import RateLimitedLog
 from services.runtime.saturation import SaturationMonitor
 

@@ -16,7 +16,7 @@ from services.contract import blocklog, wire
 from services.contract.errors import LineError
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import MAX_INTEGER
-from services.runtime.files import LineFile
+from services.runtime.durable_file import LineFile
 from services.runtime.jsonlogs import LogOnce
 from services.runtime.regular_files import NotARegularFile, in_the_way, lines, open_regular
 

@@ -23,7 +23,7 @@ from services.collector.publish.web.server import PageServer
 from services.collector.settings import CollectorSettings
 from services.runtime import parent_pipe
 from services.runtime.clock import Clock
-from services.runtime.files import probe
+from services.runtime.durable_file import probe
 from services.runtime.heartbeat import beat
 from services.runtime.jsonlogs import ErrorLog
 

@@ -18,7 +18,7 @@ from services.contract import wire
 from services.runtime import eventloop, heartbeat
 from services.runtime.clock import Clock, boot_id
 from services.runtime.control import token
-from services.runtime.files import forget_old_runs, probe
+from services.runtime.durable_file import forget_old_runs, probe
 from services.runtime.jsonlogs import RateLimitedLog
 from services.runtime.saturation import SaturationMonitor
 from services.server.connections.admission import Admission

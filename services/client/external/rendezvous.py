@@ -24,7 +24,8 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from services.contract.scalars import RUN_PATTERN, run_order, utc_text, utc_us
-from services.runtime import files, invocation
+from services.runtime import durable_file as files
+from services.runtime import invocation
 from services.runtime.invocation import NOTE
 from services.runtime.settings import BY_NAME, FOREIGN
 

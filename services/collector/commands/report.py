@@ -17,7 +17,7 @@ from services.collector.publish.view_model import view
 from services.collector.settings import CollectorSettings, read_limits
 from services.collector.verdict.snapshot import Snapshot, snapshot
 from services.contract.summary import EXIT_CODES
-from services.runtime import files
+from services.runtime import durable_file as files
 from services.runtime.errors import UnwritableFolder
 
 

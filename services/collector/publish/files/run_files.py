@@ -18,7 +18,7 @@ from services.collector.publish.view_model import view
 from services.collector.verdict.snapshot import Snapshot, empty
 from services.contract import summary, timeline
 from services.contract.summary import Summary
-from services.runtime import files
+from services.runtime import durable_file as files
 
 SUMMARY = "summary.json"
 TIMELINE = "timeline.json"

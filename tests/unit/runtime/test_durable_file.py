@@ -15,9 +15,9 @@ from threading import Barrier
 
 import pytest
 
-from services.runtime import files
+from services.runtime import durable_file as files
+from services.runtime.durable_file import LineFile, make_folder, probe, replace
 from services.runtime.errors import UnwritableFolder
-from services.runtime.files import LineFile, make_folder, probe, replace
 
 FullDisk = Callable[[int], AbstractContextManager[None]]
 Privileges = Callable[[], AbstractContextManager[None]]
