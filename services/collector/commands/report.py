@@ -17,7 +17,7 @@ from services.collector.publish.view_model import view
 from services.collector.settings import CollectorSettings, read_limits
 from services.collector.verdict.snapshot import Snapshot, snapshot
 from services.contract.summary import EXIT_CODES
-from services.runtime import durable_file as files
+from services.runtime import durable_file
 from services.runtime.errors import UnwritableFolder
 
 
@@ -73,7 +73,7 @@ def _write(made: Snapshot, volumes: Path, out: Path | None, *, newest: bool) -> 
             return
         out.mkdir(parents=True, exist_ok=True)
         for name, data in faces(made).items():
-            files.replace(out / name, data, durable=False)
+            durable_file.replace(out / name, data, durable=False)
     except OSError as problem:
         why = os.strerror(problem.errno or 0).lower()
         raise UnwritableFolder(f"{folder}", why, "fix: name a folder that takes files, with --out") from problem

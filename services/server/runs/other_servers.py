@@ -20,8 +20,8 @@ from typing import NamedTuple
 from services.contract import ledger
 from services.contract.errors import LineError
 from services.contract.scalars import run_order, utc_us
-from services.runtime.durable_file import run_folders
 from services.runtime.errors import AnotherServer
+from services.runtime.volumes import run_folders
 from services.server.runs import process_identity
 from services.server.runs.process_identity import ProcessIdentity
 
