@@ -14,13 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from services.contract.summary import EXIT_ABORTED
 from services.local.invocation_runs import InvocationRuns
 from services.local.service import SupervisedService
 from services.local.stdout_writer import StdoutWriter
 from services.local.verdict import stopped, verdicts
 from services.runtime import invocation, lifecycle, standard_streams
-from services.runtime.errors import BadSettings
+from services.runtime.errors import EXIT_ABORTED, BadSettings
 from services.runtime.settings import ALL_INTERFACES, is_foreign, read
 
 _STOP_SECONDS = 8.0

@@ -81,7 +81,7 @@ class PowerCuts(RuleBasedStateMachine):
         self.temporary = TemporaryDirectory()
         self.folder = Path(self.temporary.name).resolve()
         self.disk = FakeDisk()
-        patches: list[Any] = [patch.object(module, "os", self.disk) for module in (files, recovery)]
+        patches: list[Any] = [patch.object(module, "os", self.disk) for module in (durable_file, recovery)]
         self.patches = [*patches, patch.object(blocklog, "SEGMENT_BYTES", 3000)]
         for one in self.patches:
             one.start()

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from services.local import child_process
 from services.local.child_process import ChildProcess
+from services.runtime.errors import EXIT_BAD_SETTINGS
 
-EXIT_BAD_SETTINGS = 104
 SHOW_CURSOR = "\x1b[?25h"
 _STOP_SECONDS = 8.0
 _MOST_RESTART_SECONDS = 2.0

@@ -11,9 +11,10 @@ from pathlib import Path
 import msgspec
 
 from services.contract import summary
-from services.contract.summary import EXIT_ABORTED, EXIT_BAD_SETTINGS, EXIT_CODES
+from services.contract.summary import EXIT_CODES
 from services.local import child_process
 from services.local.invocation_runs import InvocationRuns
+from services.runtime.errors import EXIT_ABORTED, EXIT_BAD_SETTINGS
 
 OPEN_SECONDS = 60.0
 """A run that is not even opened after this long is not waited for any more."""

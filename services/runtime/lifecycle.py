@@ -11,9 +11,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from services.contract.summary import EXIT_BAD_SETTINGS
 from services.runtime import parent_pipe
-from services.runtime.errors import OperatorError
+from services.runtime.errors import EXIT_BAD_SETTINGS, OperatorError
 from services.runtime.malloc import keep_freed
 
 Settings = TypeVar("Settings")
@@ -71,6 +70,6 @@ def _mended_in_time(problem: OperatorError) -> bool:
         # Before the first look too: what comes and goes must not make the process spin.
         time.sleep(min(left, _LOOK_SECONDS))
         left -= _LOOK_SECONDS
-        if problem.mended():
+        if problem.is_repaired():
             return True
     return False

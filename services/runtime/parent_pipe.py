@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from services.contract.summary import EXIT_ABORTED
+from services.runtime.errors import EXIT_ABORTED
 
 VARIABLE = "STREAMGAUGE_LIFELINE"
 """Holds the number of the pipe's read end, in the environment of a child."""

@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 
 from services.runtime.control import token
+from services.runtime.errors import EXIT_BAD_SETTINGS
 
 FOLDERS = ("logs", "ledger", "summary")
 WRITER = 10001
 MODES = {stat.S_IFDIR: 0o2775, stat.S_IFREG: 0o664}  # set-group-id hands the group on to what is made inside
-BAD_CONFIGURATION = 104
 
 
 def prepare(folder: Path) -> None:
@@ -70,7 +70,7 @@ def main(root: Path) -> int:
             prepare(folder)
         except OSError as error:
             print(_advice(folder, error), file=sys.stderr)
-            return BAD_CONFIGURATION
+            return EXIT_BAD_SETTINGS
     return 0
 
 

@@ -6,7 +6,6 @@ environment; an empty value counts as not set; all mistakes are reported togethe
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import math
 import re
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from services.contract.blocklog import MAX_BLOCK
 from services.contract.scalars import is_name
+from services.runtime.cli import closest
 from services.runtime.errors import BadSettings
 from services.runtime.rate_plan import read_plan
 
@@ -281,6 +281,6 @@ def _misspelt(environment: Mapping[str, str]) -> Iterable[str]:
     for name in sorted(environment):
         if name in BY_NAME or len(name) < 5:
             continue
-        near = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.88)
-        if near and (abs(len(name) - len(near[0])) <= 2):
-            yield f"{name}: no such setting; did you mean {near[0]}?"
+        near = closest(name, BY_NAME, cutoff=0.88)
+        if near and abs(len(name) - len(near)) <= 2:
+            yield f"{name}: no such setting; did you mean {near}?"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
-from services.collector.commands import run_loader
+from services.runtime.cli import Commands
 from services.runtime.control import console
 
 
-def add(commands: run_loader.Commands) -> None:
+def add(commands: Commands) -> None:
     """Add the command."""
-    parser = run_loader.add(
-        commands,
+    parser = commands.add(
         "control",
         "control the run that is on, or watch it: a console, or commands as arguments or lines of standard input",
         run,

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Protocol
 
 from services.contract import wire
-from services.contract.summary import EXIT_ABORTED, EXIT_BAD_SETTINGS
 from services.runtime.control import token
 from services.runtime.control.commands import (
     COMMANDS,
@@ -27,7 +26,7 @@ from services.runtime.control.commands import (
     parse,
     standing,
 )
-from services.runtime.errors import BadSettings
+from services.runtime.errors import EXIT_ABORTED, EXIT_BAD_SETTINGS, BadSettings
 from services.runtime.settings import BY_NAME, is_foreign, read
 
 

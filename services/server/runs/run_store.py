@@ -7,11 +7,11 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+from services import SOFTWARE
 from services.contract import ledger
 from services.contract.scalars import utc_us
 from services.runtime.clock import STEP_NS, Clock
 from services.runtime.saturation import SaturationMonitor
-from services.runtime.version import SOFTWARE
 from services.runtime.volumes import claim_run
 from services.server.feed.faker_pools import POOL
 from services.server.feed.generator import FAKER_VERSION, FeedGenerator

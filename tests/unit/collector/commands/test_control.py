@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.commands import control, run_loader
+from services.collector.__main__ import PROGRAM
+from services.collector.commands import control
+from services.runtime import cli
 
 
 def test_a_server_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The command speaks to the server that the collector is set to, and tells when nobody is there."""
-    parser, commands = run_loader.parser()
+    parser, commands = cli.parser(PROGRAM, "Tests.", "exit codes: 0", "1.0", control.run)
     control.add(commands)
     chosen = parser.parse_args(["control", "pause"])
 
@@ -19,7 +21,7 @@ def test_a_server_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.Captu
 
 def test_its_help_says_what_its_codes_mean(capsys: pytest.CaptureFixture[str]) -> None:
     """Its exit codes are no verdicts, and the help says which they are."""
-    parser, commands = run_loader.parser()
+    parser, commands = cli.parser(PROGRAM, "Tests.", "exit codes: 0", "1.0", control.run)
     control.add(commands)
     with pytest.raises(SystemExit):
         parser.parse_args(["control", "--help"])
