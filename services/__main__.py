@@ -20,7 +20,7 @@ from services.local.stdout_writer import StdoutWriter
 from services.local.verdict import stopped, verdicts
 from services.runtime import invocation, lifecycle, standard_streams
 from services.runtime.errors import EXIT_ABORTED, BadSettings
-from services.runtime.settings import ALL_INTERFACES, is_foreign, read
+from services.runtime.settings import ALL_INTERFACES, is_external_feed, read
 
 _STOP_SECONDS = 8.0
 _STOP_ALL_SECONDS = 9.5
@@ -47,7 +47,7 @@ class Supervisor:
         say = self.collector.tell if in_place else output.say
         self.runs = InvocationRuns(self.collector.note)
         self.server: SupervisedService | None = None
-        if not is_foreign(environment):
+        if not is_external_feed(environment):
             show = self._shown("server", say)
             self.server = SupervisedService("server", "services.server", environment, output.write, self._read(show))
         self.clients = [
@@ -98,7 +98,7 @@ def environment_of(given: dict[str, str]) -> tuple[dict[str, str], int, int]:
     given["CLIENTS"] = str(values["clients"] * values["connections"])
     given[invocation.VARIABLE] = invocation.draw(time.time_ns() // 1000)
     # Nobody but our own server plays several runs.
-    return given, values["clients"], 1 if is_foreign(given) else values["runs"]
+    return given, values["clients"], 1 if is_external_feed(given) else values["runs"]
 
 
 def _within_reach(hosts: Sequence[str]) -> str:

@@ -86,6 +86,6 @@ def _complain(complaints: ErrorLog, loop: asyncio.AbstractEventLoop, context: di
     """Say what went wrong in the event loop; a refused connection is said once, however many there are."""
     problem = context.get("exception")
     if isinstance(problem, OSError) and problem.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-        complaints.say("cannot accept a connection to the page", "", problem)
+        complaints.report("cannot accept a connection to the page", "", problem)
     else:
         loop.default_exception_handler(context)

@@ -221,7 +221,7 @@ class ServerApp:
         self.stream.run.ledger.close()
         self.played += 1
         self.stream.begin(run)
-        eventloop.look_at_all()
+        eventloop.collect_all()
         self.lifecycle = RunLifecycle(run, asyncio.get_running_loop().time(), self.expected)
         for conversation in self.conversations:
             conversation.welcome()
@@ -270,7 +270,7 @@ async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
         listen(sockets, settings.port)
         app = ServerApp(settings, feed, seen)
         servers = [await app.accept(listener) for listener in sockets]
-        with eventloop.settled(), token.handed_on(app.root, settings.control_token) as app.token:
+        with eventloop.gc_frozen(), token.published(app.root, settings.control_token) as app.token:
             log.info("listening", extra={"host": settings.host, "port": settings.port, "run": app.stream.run.name})
             await _serve(app, servers, stop)
     # Last, when nobody syncs any more; what is wrong with a disk that refuses has been said.

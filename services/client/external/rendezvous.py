@@ -26,7 +26,7 @@ import msgspec
 from services.contract.scalars import RUN_PATTERN, run_order, utc_text, utc_us
 from services.runtime import durable_file, invocation, volumes
 from services.runtime.invocation import NOTE
-from services.runtime.settings import BY_NAME, FOREIGN
+from services.runtime.settings import BY_NAME, EXTERNAL
 
 _ITERATIONS = 100_000
 """Some hundredths of a second of processor time for each comparison."""
@@ -37,7 +37,7 @@ _FORM = re.compile(r"pbkdf2-sha256\.[0-9a-f]{32}\.[0-9a-f]{64}\Z")
 def settings_of(environment: Mapping[str, str]) -> bytes:
     """Return the canonical text of all settings that decide which feed is received and how it is read and judged."""
     # FEED itself says only that the feed is an external one, as any other of these settings does.
-    names = ["SERVER_URL", *(setting.name for setting in FOREIGN if setting.name != "FEED")]
+    names = ["SERVER_URL", *(setting.name for setting in EXTERNAL if setting.name != "FEED")]
     said = {name: environment.get(name, "").strip() or BY_NAME[name].default for name in names}
     return json.dumps({name: _without_password(text) for name, text in said.items()}, sort_keys=True).encode()
 
