@@ -6,9 +6,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from services.contract.external_blocklog import SeqSpan
 from services.contract.histogram import Histogram
 from services.contract.scalars import Span
+from services.contract.sequence_text import SeqSpan
 
 VERSION: Final = 1
 
