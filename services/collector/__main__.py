@@ -62,13 +62,12 @@ def _serve(_chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     from services.collector import app  # noqa: PLC0415
     from services.runtime import jsonlogs, lifecycle  # noqa: PLC0415
 
-    async def modestly(read: CollectorSettings, stop: asyncio.Event) -> int:
-        # Before the first thread is begun: each inherits it.
-        cpu_yield.give_way()
-        return await app.main(read, stop)
+    async def serve(settings: CollectorSettings, stop: asyncio.Event) -> int:
+        cpu_yield.lower_priority()
+        return await app.main(settings, stop)
 
     jsonlogs.configure("collector")
-    return lifecycle.run(lambda: CollectorSettings.read(environment), modestly)
+    return lifecycle.run(lambda: CollectorSettings.read(environment), serve)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,6 @@ def add(commands: run_loader.Commands) -> None:
 def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Do what was asked; return the exit code."""
     # Here, so that commands that read the books alone do not load what speaks on the wire.
-    from services.collector.publish.web.control import line_to  # noqa: PLC0415
+    from services.collector.publish.web.control_proxy import control_client  # noqa: PLC0415
 
-    return console.run(chosen, environment, line_to)
+    return console.run(chosen, environment, control_client)
