@@ -81,7 +81,7 @@ class SelfMeter:
             ),
             Tile(key="lines", label="lines read", text=f"{effort.lines:,}", hint=formatting.size(effort.bytes)),
             Tile(
-                key="complaints", label="errors", text=f"{errors:,}", tone="bad" if errors else "",
+                key="errors", label="errors", text=f"{errors:,}", tone="bad" if errors else "",
                 hint="logged by the collector, each once",
             ),
         ]  # fmt: skip

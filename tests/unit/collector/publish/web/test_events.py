@@ -42,7 +42,7 @@ async def test_the_first_event_has_everything(board: SnapshotBoard) -> None:
 
     assert msgspec.to_builtins(view(MADE, "files: here")) == event["view"]
     assert MADE.timeline.run == event["charts"]["run"]
-    assert ["cpu", "memory", "behind", "lines", "complaints"] == [tile["key"] for tile in event["tool"]]
+    assert ["cpu", "memory", "behind", "lines", "errors"] == [tile["key"] for tile in event["tool"]]
 
 
 async def test_events_follow_the_board(board: SnapshotBoard) -> None:

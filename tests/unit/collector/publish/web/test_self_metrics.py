@@ -50,7 +50,7 @@ def test_trouble_has_a_tone() -> None:
     meter.add_reading(1.0, 0.9)
     found = tiles(meter, 100.0 - LONG_BEHIND_SECONDS - 1, errors=2)
 
-    assert ("doubt", "doubt", "bad") == (found["cpu"].tone, found["behind"].tone, found["complaints"].tone)
+    assert ("doubt", "doubt", "bad") == (found["cpu"].tone, found["behind"].tone, found["errors"].tone)
     assert "3.0 s" == found["behind"].text
 
 
