@@ -3,10 +3,10 @@
 All that the collector reads is in files, so work that it postpones is not lost. The policy has three parts; all of
 their parameters are in `CpuPolicy`.
 
-* Share. `lower_priority` sets a niceness, so that server and clients get most of a processor that everybody wants.
+* Share. `lower_priority` sets a niceness, so that server and clients get most of a busy processor.
   Between containers niceness has no effect; there ``cpu_shares`` in the compose file has the same one.
 * Timing. A share says how much of a processor a process gets, not when: the process that has one may keep it until the
-  kernel's next tick, up to 4 ms, although a more important one has woken up. So long work calls a `CpuYield`
+  kernel's next tick, up to 4 ms, although a more important one has woken up. Therefore long work calls a `CpuYield`
   regularly, which sleeps 0.1 ms after every 0.5 ms of processor time.
 * Budgets. Work that is repeated waits for a multiple of the processor time that it used the last time (`CpuBudget`).
 
@@ -51,7 +51,7 @@ class CpuBudget:
     most_seconds: float = math.inf
 
     def pause(self, used_seconds: float) -> float:
-        """Return the seconds to wait after work that used so many seconds of processor time."""
+        """Return the seconds to wait after work that used this processor time."""
         return min(max(self.least_seconds, self.share * used_seconds), self.most_seconds)
 
 

@@ -109,7 +109,7 @@ class Poller:
         return self._now() - self._alive_at < self._limits.stuck
 
     def pause_seconds(self, used: float) -> float:
-        """Return how long to wait until the next poll; the last one used so many seconds of processor time."""
+        """Return how long to wait until the next poll; ``used`` is the processor seconds of the last one."""
         if self._is_late():
             return 0.0
         is_idle = not self._open or self._now() - self._changed_at > self._limits.idle

@@ -29,7 +29,7 @@ gauge.theme = (() => {
     for (const listener of listeners) listener(immediately);
   }
 
-  // Paper is white and narrow whatever the screen is, so charts are redrawn for it before the browser prints.
+  // Paper is white and narrow on any screen, so charts are redrawn for it before the browser prints.
   function setPaper(isPaper) {
     document.documentElement.classList.toggle("paper", isPaper);
     document.documentElement.dataset.theme = isPaper ? "light" : choice;

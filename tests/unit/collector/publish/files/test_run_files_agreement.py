@@ -29,7 +29,7 @@ quantiles = st.lists(counts, min_size=7, max_size=7).map(
 
 
 def failed() -> Snapshot:
-    """Return a run of which a block is missing."""
+    """Return a run in which a block is missing."""
     files = good_run()
     del files[log_source("client-1")][1]
     return snapshot(fold(files), LIMITS, final=True)

@@ -20,7 +20,9 @@ def volumes(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ask(volumes: Path, query: dict[str, str] | None = None, limits: ReplyLimits = DEFAULTS) -> tuple[int, dict[str, Any]]:
+def ask(
+    volumes: Path, query: dict[str, str] | None = None, limits: ReplyLimits = DEFAULTS
+) -> tuple[int, dict[str, Any]]:
     """Return status and content of the reply to a query, by default for the third block of client-1."""
     defaults = {"run": RUN, "client": "client-1", "session": "1", "block": "3"}
     reply = block_reply(volumes, {**defaults, **(query or {})}, limits)

@@ -60,7 +60,7 @@ def test_every_cause_is_exposed() -> None:
 
 
 def test_every_percentile_is_exposed() -> None:
-    """All that the summary says of a duration is told, in seconds."""
+    """All quantiles of a duration in the summary are exposed, in seconds."""
     shown = MADE.latency_ns
     expected = {"0": shown.min, "50": shown.p50, "90": shown.p90, "95": shown.p95, "99": shown.p99, "99.9": shown.p99_9}
     found = values(exposed(), "latency_percentile_seconds")
