@@ -64,7 +64,8 @@ def client(name: str, index: int, *, has_losses: bool) -> ClientSummary:
         client=name, state="finished", block_size=size, blocks=math.ceil(total / size), sessions=1, expected=total,
         received=total - missing, missing=missing, duplicates=0, reordered=0, corrupt=0, residual=0,
         bytes=300 * (total - missing), logged_not_receipted=0,
-        missing_ranges=[(LOST_AT, FOUND_AT)] if has_losses else [], missing_by_cause=Causes(sent_not_logged=missing), torn=0,
+        missing_ranges=[(LOST_AT, FOUND_AT)] if has_losses else [],
+        missing_by_cause=Causes(sent_not_logged=missing), torn=0,
         clock_offset_us=0, clock_error_us=0, latency_ns=quantiles(1 + index % 7 / 10),
         transit_ns=quantiles(0.6), block_duration_ns=quantiles(1000 * size / RATE),
     )  # fmt: skip
