@@ -107,7 +107,7 @@ def _single(place: Path) -> list[Summary]:
 
 
 def _runs(volumes: Path) -> list[tuple[Summary, ledger.OpenEntry | None]]:
-    names = sorted({*find_runs(volumes), *retention.summed_up(volumes)}, key=run_order)
+    names = sorted({*find_runs(volumes), *retention.runs_with_summary(volumes)}, key=run_order)
     return [(_made(volumes, name), _opened(volumes, name)) for name in names]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from services.collector.commands import verify
 from services.collector.commands.run_loader import VolumesNotFound, books_of, runs_of
 from services.collector.publish.files import run_files
-from services.collector.publish.files.run_files import faces
+from services.collector.publish.files.run_files import render_files
 from services.collector.publish.terminal import summary_text
 from services.collector.publish.view_model import view
 from services.collector.settings import CollectorSettings, read_limits
@@ -56,7 +56,7 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
         sys.stdout.write(verify.json_line(made.summary))
     else:
         places = run_files.places(volumes, name) if chosen.out is None else f"files in {chosen.out}"
-        print(summary_text.final(view(made, places), colour=settings.colour and sys.stdout.isatty()))
+        print(summary_text.render(view(made, places), colour=settings.colour and sys.stdout.isatty()))
     if chosen.out is None and made.summary.state != "closed":
         # Its own collector may be at work on them.
         print(f"run {name} has no end: its files were not written; --out writes them elsewhere", file=sys.stderr)
@@ -72,7 +72,7 @@ def _write(made: Snapshot, volumes: Path, out: Path | None, *, newest: bool) -> 
             run_files.store(volumes, made, newest=newest)
             return
         out.mkdir(parents=True, exist_ok=True)
-        for name, data in faces(made).items():
+        for name, data in render_files(made).items():
             durable_file.replace(out / name, data, durable=False)
     except OSError as problem:
         why = os.strerror(problem.errno or 0).lower()

@@ -57,7 +57,7 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
         try:
             return await wait(read.volumes, stop, speaker, tell=_tell, now=time.monotonic, run=chosen.run)
         finally:
-            speaker.end()
+            speaker.close()
 
     return lifecycle.run(lambda: CollectorSettings.read(environment), until_closed)
 
@@ -194,16 +194,16 @@ async def wait(
         sight = eyes.look(now())
         made = sight.summary
         if made is not None and made.state == "closed" and eyes.is_settled(now()):
-            speaker.final(run_files.load_snapshot(volumes, made.run) or Snapshot(made, empty(made.run)))
+            speaker.print_summary(run_files.load_snapshot(volumes, made.run) or Snapshot(made, empty(made.run)))
             return EXIT_CODES[made.verdict]
         reason = patience.look(sight, now())
         if reason is not None:
-            speaker.end()
+            speaker.close()
             tell(f"no progress for {PATIENCE_SECONDS:.0f} s, waiting for {reason}")
             return EXIT_ABORTED
-        if speaker.screen is not None:
+        if speaker.display is not None:
             if made is not None and made != shown:
-                speaker.progress(Snapshot(made, empty(made.run)))
+                speaker.print_progress(Snapshot(made, empty(made.run)))
                 shown = made
         elif now() - told_at >= PROGRESS_SECONDS:
             told_at = now()
@@ -212,7 +212,7 @@ async def wait(
             await asyncio.wait_for(stop.wait(), POLL_SECONDS)
         except TimeoutError:
             continue
-    speaker.end()
+    speaker.close()
     tell("interrupted before the verdict")
     return EXIT_ABORTED
 

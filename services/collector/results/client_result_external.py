@@ -131,7 +131,7 @@ def _union(books: RunEvidence, names: Iterable[str], groups: Groups) -> dict[tup
 def _account(
     books: RunEvidence, name: str, every: dict[tuple[SequenceName, int], RangeSet], groups: Groups, *, final: bool
 ) -> ExternalClientResult:
-    books.rest()
+    books.yield_cpu()
     log = books.logs[name]
     state = _state(books, log, final=final)
     sequences = log.external.sequences()

@@ -142,7 +142,7 @@ def _end(books: RunEvidence, every: Sequence[ClientResult]) -> int | None:
 
 
 def _lane(books: RunEvidence, account: ClientResult, worst: list[int | None]) -> ClientLane:
-    books.rest()
+    books.yield_cpu()
     bars = account.log.times.bars
     return ClientLane(client=account.client, stride=bars.stride, bars=bars.bars(), gaps=_gaps(account), worst=worst)
 

@@ -33,7 +33,7 @@ def collected(files: Files, volumes: Path, **environment: str) -> dict[str, byte
     write(files, volumes)
     (volumes / "summary").mkdir()
     settings = CollectorSettings.read({"VOLUMES": str(volumes), **environment})
-    Poller(settings, Clock(), TerminalPrinter(volumes, lambda text: None)).round(last=True)
+    Poller(settings, Clock(), TerminalPrinter(volumes, lambda text: None)).poll(last=True)
     return written(run_files.summary_path(volumes, RUN).parent)
 
 
