@@ -68,6 +68,18 @@ def duration(value_ns: float | None) -> str:
     return f"{value_ns:,.0f} ns"
 
 
+IN_ONE_READ = "in one read"
+
+
+def block_duration(value_ns: float | None) -> str:
+    """Return the time from the first message of a block to its last.
+
+    0 is shown as ``in one read``: one read from the socket returned the whole block, so all its messages have the same
+    arrival time. That is not a measured duration of 0 ns.
+    """
+    return IN_ONE_READ if value_ns == 0 else duration(value_ns)
+
+
 def plain_seconds(value_ns: int | None) -> str:
     """Return a duration as machines read it, in seconds: ``4.001``, ``0.000`` for none."""
     return f"{(value_ns or 0) / 1e9:.3f}"

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from services.collector import formatting
 from services.collector.publish.sparkline import highest_value, sparkline
-from services.collector.publish.table import Cell, Column, Table, Tone, count_cell, duration_cell, text_cell
+from services.collector.publish.table import (
+    Cell,
+    Column,
+    Table,
+    Tone,
+    block_duration_cell,
+    count_cell,
+    duration_cell,
+    text_cell,
+)
 from services.contract.summary import ClientSummary, Quantiles, Summary
 from services.contract.timeline import Timeline
 
@@ -102,7 +111,7 @@ def _duration_cells(client: ClientSummary, *, is_slowest: bool) -> dict[str, Cel
     latency = shown_latency(client)
     p99 = duration_cell(latency.p99)
     return {
-        "block_p50": duration_cell(client.block_duration_ns.p50),
+        "block_p50": block_duration_cell(client.block_duration_ns.p50),
         "latency_p50": duration_cell(latency.p50),
         "latency_p99": Cell(text=p99.text, value=p99.value, tone="doubt") if is_slowest else p99,
         "latency_max": duration_cell(latency.max),

@@ -58,3 +58,8 @@ def count_cell(count: int | None, *, is_bad: bool) -> Cell:
 def duration_cell(duration_ns: int | None) -> Cell:
     """Return a cell for a duration, null when nothing was measured."""
     return Cell(text=formatting.duration(duration_ns), value=duration_ns)
+
+
+def block_duration_cell(duration_ns: int | None) -> Cell:
+    """Return a cell for the time from the first message of a block to its last; the value 0 stays a number."""
+    return Cell(text=formatting.block_duration(duration_ns), value=duration_ns)

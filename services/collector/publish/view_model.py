@@ -12,7 +12,7 @@ import msgspec
 
 from services.collector import formatting
 from services.collector.publish.clients_table import clients_table, latency_from, shown_latency
-from services.collector.publish.table import Column, Table, Tone, duration_cell, text_cell
+from services.collector.publish.table import Column, Table, Tone, block_duration_cell, duration_cell, text_cell
 from services.collector.verdict.check_types import DAMAGE
 from services.collector.verdict.snapshot import Snapshot
 from services.contract.summary import RunState, Summary, Verdict
@@ -239,10 +239,10 @@ def _times(summary: Summary) -> Table:
     columns = [Column(key="of", label="", numeric=False)]
     columns += [Column(key=key, label=label) for key, label in QUANTILES.items()]
     labels = {**TIMES, "latency_ns": "latency from sender's time"} if summary.books == "one-sided" else TIMES
-    measured = [(label, getattr(summary, key)) for key, label in labels.items()]
-    rows = [
-        [text_cell(label), *(duration_cell(getattr(quantiles, key)) for key in QUANTILES)]
-        for label, quantiles in measured
-        if quantiles.max is not None
-    ]
+    rows = []
+    for name, label in labels.items():
+        quantiles = getattr(summary, name)
+        cell = block_duration_cell if name == "block_duration_ns" else duration_cell
+        if quantiles.max is not None:
+            rows.append([text_cell(label), *(cell(getattr(quantiles, key)) for key in QUANTILES)])
     return Table(columns=columns, rows=rows)

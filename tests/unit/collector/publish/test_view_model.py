@@ -151,3 +151,16 @@ def test_catch_up_is_shown_if_there_is_any() -> None:
     assert ["1,250 messages", "due before their client first tried to connect"] == made.delivery[-1].texts
     assert "from when a record was due; 1,250 caught up" == made.tile("p99").hint
     assert "caught up" not in [row.label for row in _view().delivery]
+
+
+def test_blocks_of_one_read_are_named() -> None:
+    """A block duration of 0 is shown as one read, in the clients table and in the times; the value stays 0."""
+    zero = Quantiles(min=0, p50=0, p90=0, p95=0, p99=0, p99_9=0, max=2_000_000)
+    summary = snapshot(fold(good_run()), final=True).summary
+    clients = [msgspec.structs.replace(client, block_duration_ns=zero) for client in summary.clients]
+    made = _changed(block_duration_ns=zero, clients=clients)
+    (row,) = [row for row in made.times.rows if row[0].text == "time to receive a block"]
+
+    assert ["in one read"] * 6 + ["2.0 ms"] == [cell.text for cell in row[1:]]
+    assert [0] * 6 + [2_000_000] == [cell.value for cell in row[1:]]
+    assert ["in one read"] * 2 == [cell.text for cell in made.clients.column("block_p50")]

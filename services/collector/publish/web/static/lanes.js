@@ -106,7 +106,7 @@
   function description({ lane, gap, bar }) {
     const lines = [lane.client];
     if (gap) lines.push(`missing ${gauge.seqRange(gap.seqs)}: ${gauge.causeText(gap.cause)}`);
-    if (bar) lines.push(`block ${bar[1]} of session ${bar[0]}: seq ${gauge.seqRange([bar[4], bar[5]])}`, `${bar[6]} messages in ${gauge.formatDuration(bar[3])}`);
+    if (bar) lines.push(`block ${bar[1]} of session ${bar[0]}: seq ${gauge.seqRange([bar[4], bar[5]])}`, `${bar[6]} messages in ${bar[3] ? gauge.formatDuration(bar[3]) : "one read"}`);
     return lines.join("\n");
   }
 
