@@ -109,7 +109,7 @@ def test_of_one_run_a_side_only_counts_are_judged(tmp_path: Path, capsys: pytest
 
     assert 0 == main(["compare", one, other])
     assert [
-        "  note: 1 run a side: nobody knows the noise, so only counts are judged; play each side 5 times (RUNS=5)",
+        "  note: 1 run a side: the noise is unknown, so only counts are judged; run each side 5 times (RUNS=5)",
         "  no count got worse; times were not judged",
     ] == capsys.readouterr().out.splitlines()[-2:]
 
@@ -124,7 +124,7 @@ def test_too_few_runs_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str
     ]
 
     assert 0 == main(["compare", *sides])
-    assert "  note: 3 runs a side: too few to tell any change from noise; " in capsys.readouterr().out
+    assert "  note: 3 runs a side: too few to distinguish any change from noise; " in capsys.readouterr().out
 
 
 def test_different_workloads_are_refused(tmp_path: Path, before: str, capsys: pytest.CaptureFixture[str]) -> None:

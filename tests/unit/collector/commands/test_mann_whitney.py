@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.commands.mann_whitney import ALPHA, can_tell, chance
+from services.collector.commands.mann_whitney import ALPHA, can_be_significant, chance
 
 # Of the two-sided test at 5 %: the greatest U that is significant, by the two sizes (Mann and Whitney's table).
 CRITICAL = {
@@ -79,5 +79,5 @@ def test_too_few_runs_tell_nothing(ours: int, theirs: int, expected: bool) -> No
     """However far apart they are; what can be told, the test does tell."""
     apart = chance(range(ours), range(100, 100 + theirs))
 
-    assert expected is can_tell(ours, theirs)
+    assert expected is can_be_significant(ours, theirs)
     assert expected is (apart < ALPHA)

@@ -87,7 +87,7 @@ def test_damage_is_told_and_is_the_exit_code(volumes: Path, capfd: pytest.Captur
     assert 99 == ask(volumes, "--client", "client-1")
     out, err = capfd.readouterr()
     assert 60 == len(out.splitlines())
-    assert f"{log_source('client-1').path}:1: passed over: the line does not begin with its crc" == err.splitlines()[0]
+    assert f"{log_source('client-1').path}:1: skipped: the line does not begin with its crc" == err.splitlines()[0]
     assert [f"{log_source('client-1').path}: and 5 more lines"] == err.splitlines()[20:]
 
 

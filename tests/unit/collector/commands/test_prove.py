@@ -11,7 +11,7 @@ from services.collector.__main__ import main
 from services.collector.commands import verify
 from services.collector.commands.mutations import Mutation
 from services.collector.commands.prove import DAMAGES, DamageResult, prove
-from services.collector.commands.run_loader import books_of
+from services.collector.commands.run_loader import load_evidence
 from services.collector.verdict import consistency
 from tests.unit.collector.books_factory import RUN, good_run, ledger_source, write
 from tests.unit.collector.heard_factory import heard, log
@@ -27,7 +27,7 @@ def volumes(tmp_path: Path) -> Path:
 
 def proved(volumes: Path, seed: int = 1, keep: Path | None = None) -> list[DamageResult]:
     """Return what came of every damage."""
-    return list(prove(volumes, books_of(volumes, RUN), seed, keep))
+    return list(prove(volumes, load_evidence(volumes, RUN), seed, keep))
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -154,6 +154,6 @@ def test_one_sided_books_are_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
     write(log("client-1", heard([1, 2, 3])), tmp_path)
 
     assert 104 == main(["prove", str(tmp_path)])
-    assert f"error: run {RUN} is of a feed that is not ours: its books have one side, and prove damages both\n" == (
+    assert f"error: run {RUN} is of an external feed: it has no ledger, and prove damages ledger and logs\n" == (
         capsys.readouterr().err
     )

@@ -43,7 +43,7 @@ def test_a_damaged_open_line_is_made_anew(tmp_path: Path) -> None:
     assert ("client-2", 1, 2, 10, "none", 0) == (
         entry.client, entry.session, entry.fence, entry.block_size, entry.fsync, entry.after
     )  # fmt: skip
-    assert f"  {SECOND.path}  its open line made anew\n" in text(found, made)
+    assert f"  {SECOND.path}  its open line reconstructed\n" in text(found, made)
 
 
 def test_without_a_ledger_an_open_line_says_what_the_blocks_say(tmp_path: Path) -> None:
