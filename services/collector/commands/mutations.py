@@ -57,7 +57,7 @@ class RunFileSet:
             yield source, self.lines(source)
 
     def draw(self, kind: str, before: int = 0) -> tuple[Source, list[bytes], int]:
-        """Draw a random line of a log with at least ``before`` lines after it; return its file, the lines and its index.
+        """Draw a random line of a log with at least ``before`` lines after it; return file, lines and index.
 
         Raises:
             NotApplicable: there is none.

@@ -267,6 +267,6 @@ def text(salvaged: SalvageResult, made: Summary) -> str:
         lines.append(f"  {lost.file}:{lost.line}  left out  {seqs}  {lost.why}")
     lines += [f"  {file}  its open line reconstructed" for client in salvaged.clients for file in client.remade]
     if salvaged.copies:
-        lines.append(f"  {formatting.several(salvaged.copies, 'line')} of copies, there once")
+        lines.append(f"  {formatting.several(salvaged.copies, 'repeated line')}, copied once")
     lines.append(f"  the copy is {made.verdict}: {made.headline}")
     return "\n".join(lines) + "\n"

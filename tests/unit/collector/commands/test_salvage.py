@@ -97,7 +97,7 @@ def test_copies_are_there_once(tmp_path: Path) -> None:
 
     assert len(files[FIRST]) == found.copies
     assert "PASS" == made.verdict
-    assert "  4 lines of copies, there once\n" in text(found, made)
+    assert "  4 repeated lines, copied once\n" in text(found, made)
 
 
 def test_the_ledger_is_not_mended(tmp_path: Path) -> None:
