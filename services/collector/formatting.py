@@ -62,7 +62,7 @@ def duration(value_ns: float | None) -> str:
     if value_ns is None:
         return "-"
     for unit, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("µs", 1_000)):
-        # Milliseconds from 0.1 ms on, as is usual for latencies. A value that would be printed as 1,000.0 gets the next unit.
+        # Milliseconds from 0.1 ms on, as is usual for latencies. 0.99995: the text 1,000.0 would need the next unit.
         if abs(value_ns) >= 0.99995 * size or (unit == "ms" and abs(value_ns) >= size / 10):
             return f"{value_ns / size:,.1f} {unit}"
     return f"{value_ns:,.0f} ns"

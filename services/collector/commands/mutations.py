@@ -172,7 +172,7 @@ _SHA = re.compile(rb'"sha256":"[0-9a-f]*"')
 
 
 def latency_forged(run: RunFileSet) -> Mutation:
-    """Make a message look faster, and the line's crc anew."""
+    """Lower the latency of a message, and recompute the checksum of its line."""
     source, lines, at = run.draw("block", before=1)
     sealed = unseal(lines[at])
     latencies = list(_LATENCY.finditer(sealed.text))
@@ -186,7 +186,7 @@ def latency_forged(run: RunFileSet) -> Mutation:
 
 
 def record_forged(run: RunFileSet) -> Mutation:
-    """Change a record, and make anew all that hangs on it in the log: digest, crc, every later line, sha256."""
+    """Change a record, and recompute all that depends on it in the log: digest, crc, all later lines, sha256."""
     for source, lines in run.drawn([one for one in run.logs if not _has_next_segment(one, run.logs)]):
         found = indexes(lines, "block")
         if found:

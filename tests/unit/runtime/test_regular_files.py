@@ -78,7 +78,7 @@ def test_a_giant_takes_no_memory(tmp_path: Path) -> None:
 
 @given(data=st.binary(max_size=200).map(lambda data: data.replace(b"\x01", b"\n")), most=st.integers(1, 30))
 def test_lines_cover_a_file(data: bytes, most: int) -> None:
-    """One line begins where the one before ends, to the end of the file, and what is given of it stands there."""
+    """Each line begins where the one before ends, up to the end of the file, and has the bytes of its offset."""
     at = 0
     for line in lines(BytesIO(data), most, 10**9):
         assert at == line.at

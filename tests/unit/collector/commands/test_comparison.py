@@ -78,7 +78,7 @@ def test_of_the_rate_more_is_better() -> None:
     ("before", "after", "outcome"), [(0, 0, "same"), (0, 1, "worse"), (3, 2, "better"), (9, 10, "worse")]
 )
 def test_of_facts_the_worst_run_counts(before: int, after: int, outcome: str) -> None:
-    """A missing message is no noise: one more is worse, even of one run a side, and whatever is borne."""
+    """One more missing message is worse, even with one run a side and with any tolerance."""
     a = [*runs([1, 1]), *runs([1], missing=before)]
     found = change(a, runs([1], missing=after), "missing", tolerance=9.0)
 

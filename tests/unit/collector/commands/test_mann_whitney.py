@@ -16,7 +16,7 @@ CRITICAL = {
 
 
 def samples(ours: int, theirs: int, u: int) -> tuple[list[float], list[float]]:
-    """Return samples without ties of which ours has this U: so many pairs in which theirs is the lower one."""
+    """Return samples without ties whose U has this value: the number of pairs in which theirs is lower."""
     values = [float(value) for value in range(ours)]
     for at in reversed(range(ours)):
         step = min(u, theirs)
@@ -45,7 +45,7 @@ def test_the_published_bounds_are_kept(sizes: tuple[int, int], u: int) -> None:
     ],
 )
 def test_chance_is_counted_exactly(ours: list[float], theirs: list[float], expected: float) -> None:
-    """So many of all ways to deal the ranks are as far from the middle; equal values share their ranks."""
+    """The p-value with ties equals the fraction of rank assignments at least as far from the mean."""
     assert pytest.approx(expected) == chance(ours, theirs)
 
 

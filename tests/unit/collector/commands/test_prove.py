@@ -26,7 +26,7 @@ def volumes(tmp_path: Path) -> Path:
 
 
 def proved(volumes: Path, seed: int = 1, keep: Path | None = None) -> list[DamageResult]:
-    """Return what came of every damage."""
+    """Return the result of every damage."""
     return list(prove(volumes, load_evidence(volumes, RUN), seed, keep))
 
 
@@ -107,7 +107,7 @@ def test_json_is_a_line_for_each(volumes: Path, capsys: pytest.CaptureFixture[st
 def test_what_is_not_caught_fails(
     volumes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A damage that nobody names is shown as such, and is the exit code."""
+    """A damage that no sentence names is printed as not caught and gives exit code 99."""
     monkeypatch.setitem(DAMAGES, "a line removed", lambda run: Mutation("nowhere", {}, ("nowhere",)))
 
     assert 99 == main(["prove", str(volumes)])
@@ -117,7 +117,7 @@ def test_what_is_not_caught_fails(
 
 
 def test_a_lines_number_is_not_a_part_of_another(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who names line 12 has not named line 1."""
+    """A sentence about line 12 does not name line 1."""
     monkeypatch.setitem(DAMAGES, "a line removed", lambda run: Mutation("x", {ledger_source(): []}, ("residual -6",)))
 
     assert False is proved(volumes)[2].caught

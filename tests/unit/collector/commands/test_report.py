@@ -18,7 +18,7 @@ FILES = {"timeline.json", "report.html", "clients.csv", "junit.xml", "summary.md
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start from the defaults, whatever this machine has set."""
+    """Remove this machine's settings from the environment."""
     for name in ("VOLUMES", "THRESHOLDS", "PAGE_PORT", "PAGE_HOST", "KEEP_RUNS"):
         monkeypatch.delenv(name, raising=False)
 

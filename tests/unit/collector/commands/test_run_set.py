@@ -23,7 +23,7 @@ def publish(volumes: Path, published: Summary) -> None:
 
 
 def test_the_runs_of_a_folder_are_read(tmp_path: Path) -> None:
-    """From the books, where the collector has published nothing."""
+    """The runs are reconciled from ledger and logs if the collector has published no summary."""
     write(good_run(), tmp_path)
     found = read_run_set(tmp_path)
 
@@ -33,7 +33,7 @@ def test_the_runs_of_a_folder_are_read(tmp_path: Path) -> None:
 
 
 def test_a_published_summary_is_taken(tmp_path: Path) -> None:
-    """What the collector said when it closed the run need not be worked out again."""
+    """The published summary of a closed run is used as it is."""
     write(good_run(), tmp_path)
     publish(tmp_path, msgspec.structs.replace(MADE, headline="as published"))
 
@@ -94,7 +94,7 @@ def test_a_plan_is_the_rate(tmp_path: Path) -> None:
 
 
 def test_a_damaged_ledger_tells_no_plan(tmp_path: Path) -> None:
-    """What cannot be read is passed over: the summary's rate is left."""
+    """A ledger that cannot be read is ignored, and the summary's rate is used."""
     write(good_run(), tmp_path)
     publish(tmp_path, MADE)
     (tmp_path / ledger_source().path).write_bytes(b"garbage\n")
@@ -108,7 +108,7 @@ def test_full_speed_is_said() -> None:
 
 
 def test_differences_are_named() -> None:
-    """Each respect in which workloads differ, with what they had."""
+    """Each differing part of the workloads is listed with its values."""
     other = Workload("f", "60 records", "500/s", "2 clients", "blocks of 10, 25")
 
     assert [] == differences([WORK, WORK])

@@ -40,7 +40,7 @@ def messages(folder: Path) -> Iterator[tuple[str, int, bytes]]:
 
 
 def test_undamaged_books_are_copied_byte_for_byte(tmp_path: Path) -> None:
-    """Every file is what it was, and nothing is left out."""
+    """Every file of the copy equals its original, and nothing is left out."""
     found, made, out = saved(tmp_path, good_run())
 
     assert texts(tmp_path / "source") == texts(out)
