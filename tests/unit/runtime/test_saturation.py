@@ -158,7 +158,7 @@ async def test_a_loop_that_is_held_up_is_late() -> None:
     ],
 )  # fmt: skip
 def test_where_throttling_is_said(files: Mapping[str, str], expected: int | None) -> None:
-    """Both versions of control groups are read, for the process's own group; without either the value is None, not 0."""
+    """Both versions of control groups are read, for the process's own group; without either it is None, not 0."""
     assert expected == throttled_ns(files.get)
 
 
