@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.collector.publish.web import prometheus
-from services.collector.publish.web.prometheus import CollectorEffort
+from services.collector.publish.web.self_metrics import CollectorEffort
 from services.collector.results.run_durations import measured
 from services.collector.verdict.threshold_parser import parse
 from services.server.metrics import ServerMetrics

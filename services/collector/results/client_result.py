@@ -109,7 +109,7 @@ def client_order(name: str) -> tuple[str, int, str]:
 
 
 def _account(books: RunEvidence, name: str) -> ClientResult:
-    books.rest()
+    books.yield_cpu()
     log = books.logs.get(name) or LogEvidence(name, books.times)
     ledger = books.ledger.clients.get(name) or ClientLedger()
     end = books.ledger.end

@@ -128,7 +128,7 @@ def _summary(
 def _clients(books: RunEvidence, every: Sequence[ClientResult], *, scheduled: bool) -> list[ClientSummary]:
     made = []
     for account in every:
-        books.rest()
+        books.yield_cpu()
         made.append(totals_of.client(account, scheduled=scheduled))
     return made
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.log_reader import LoggedMessage, MessageFilter, SkippedLine, messages
+from services.collector.log_reader import LoggedMessage, MessageFilter, SkippedLine, messages, read_lines
 from services.collector.scan import Source
 from services.contract import blocklog
+from services.contract.errors import ChecksumMismatch, TornLine
 from services.contract.jsonl import FIRST as FIRST_PREV
 from services.contract.jsonl import seal
 from tests.unit.collector.books_factory import RUN, good_run, log_source, record, write
@@ -69,7 +70,7 @@ def test_only_what_is_wanted_is_returned(
 
 
 def test_damage_is_passed_over_and_told(volumes: Path) -> None:
-    """What is good around a damaged line and a torn tail is read; each is told once with its place."""
+    """Good lines around a damaged and a torn one are read; each bad line is reported once with its position."""
     file = volumes / FIRST.path
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join([lines[0], lines[1].replace(b'"N7"', b'"N8"'), lines[2], b'{"crc":']))
@@ -95,7 +96,7 @@ def test_anothers_line_is_passed_over(volumes: Path) -> None:
     found, passed = read(volumes, MessageFilter(clients=("client-1",), last=10))
 
     assert [] == found
-    assert [f"it belongs to client-2 in run {RUN}"] == [one.detail for one in passed]
+    assert [f"the line belongs to client-2 in run {RUN}"] == [one.detail for one in passed]
 
 
 def test_a_copy_of_a_file_repeats_nothing(volumes: Path) -> None:
@@ -134,14 +135,14 @@ def test_one_block_is_read_without_the_other_files(volumes: Path, monkeypatch: p
 
 
 def test_a_block_in_a_misnamed_file_is_found(volumes: Path) -> None:
-    """A file is what its lines say, whatever it is called."""
+    """The lines of a file count, not its name."""
     (volumes / SECOND.path).rename(volumes / Source(RUN, "client-1", "renamed.jsonl").path)
 
     assert [("client-1", 30)] == seqs(read(volumes, MessageFilter(block=3, session=1, first=30))[0])[:1]
 
 
 def test_another_writers_order_of_fields_is_read(volumes: Path) -> None:
-    """A block whose header stands in another order is decoded to know what it holds."""
+    """A block whose header has another order of fields is decoded."""
     (_, line, *_) = (volumes / FIRST.path).read_bytes().splitlines()
     content = {name: value for name, value in reversed(json.loads(line).items()) if name not in ("crc", "prev")}
     (volumes / FIRST.path).write_bytes(seal(json.dumps(content).encode(), FIRST_PREV)[0])
@@ -157,8 +158,46 @@ def test_what_is_wanted_is_what_a_filter_of_all_gives(first: int, last: int, slo
     blocks = [entry for entry in entries if isinstance(entry, blocklog.Block)]
     wanted = MessageFilter(first=first, last=last, slower_than_ns=1_000_000 + slower)
     found = [
-        one.seq for block in blocks if wanted.has_block(1, block.block, block.first, block.last)
-        for one in block.messages if wanted.has(one)
+        one.seq for block in blocks if wanted.may_match_block(1, block.block, block.first, block.last)
+        for one in block.messages if wanted.matches(one)
     ]  # fmt: skip
 
     assert [seq for seq in range(1, 21) if first <= seq <= last and seq > slower] == found
+
+
+def test_each_line_is_classified(volumes: Path) -> None:
+    """A line has its position, its checksums, and either the decoded entry or the error."""
+    file = volumes / FIRST.path
+    lines = file.read_bytes().splitlines(keepends=True)[:2]
+    damaged = lines[1].replace(b'"N7"', b'"N8"')
+    file.write_bytes(b"".join([*lines, damaged, b"{"]))
+    found = list(read_lines(volumes, FIRST))
+
+    assert [1, 2, 3, 4] == [line.number for line in found]
+    assert [lines[0], lines[1], damaged, b"{"] == [line.data for line in found]
+    assert all(file.read_bytes()[line.offset :].startswith(line.data) for line in found)
+    assert [blocklog.OpenLine, blocklog.Block, type(None), type(None)] == [type(line.entry) for line in found]
+    assert [type(None), type(None), ChecksumMismatch, TornLine] == [type(line.error) for line in found]
+    assert [True, True, False, False] == [line.sealed is not None for line in found]
+
+
+def test_a_line_knows_where_it_belongs(volumes: Path) -> None:
+    """A line of another run or client is misfiled; an end line, which names neither, is not."""
+    opening, *_, end = read_lines(volumes, FIRST)
+    expected = f"the line belongs to client-1 in run {RUN}"
+
+    assert [None, None] == [opening.misfiled(RUN), opening.misfiled(RUN, "client-1")]
+    assert [expected] * 2 == [opening.misfiled("20200101T000000Z"), opening.misfiled(RUN, "client-2")]
+    assert end.misfiled("20200101T000000Z", "client-2") is None
+
+
+def test_a_skipped_line_is_checked_but_not_decoded(volumes: Path) -> None:
+    """A line that need not be decoded has its checksums verified nevertheless."""
+    file = volumes / FIRST.path
+    lines = file.read_bytes().splitlines(keepends=True)[:2]
+    file.write_bytes(lines[0] + lines[1].replace(b'"N7"', b'"N8"'))
+    first, second = read_lines(volumes, FIRST, lambda _: True)
+
+    assert (None, None) == (first.entry, first.error)
+    assert first.sealed is not None
+    assert isinstance(second.error, ChecksumMismatch)

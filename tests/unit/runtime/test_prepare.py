@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from services.runtime.control import token
-from services.runtime.prepare import BAD_CONFIGURATION, FOLDERS, WRITER, main
+from services.runtime.errors import EXIT_BAD_SETTINGS
+from services.runtime.prepare import FOLDERS, WRITER, main
 
 OWNER, GROUP = 12345, 23456
 """The host's user, whose folder it is."""
@@ -33,7 +34,7 @@ def volumes(tmp_path: Path) -> Path:
 
 
 def ownership(path: Path) -> tuple[int, int, int]:
-    """Return uid, gid and mode of a file itself, not of what it links to."""
+    """Return uid, gid and mode of a file, without following links."""
     found = path.lstat()
     return found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
 
@@ -59,7 +60,7 @@ def test_leaves_the_parent_alone(volumes: Path) -> None:
 
 @as_root
 def test_hands_over_what_is_there(volumes: Path) -> None:
-    """What earlier runs left, under whatever owner and mode, is given to the containers, and not changed inside."""
+    """Files of earlier runs, of any owner and mode, are given to the containers' user; their content stays."""
     old = volumes / "logs" / "20261122T073000Z" / "client-1"
     old.mkdir(parents=True, mode=0o700)
     file = old / "0001-0001.jsonl"
@@ -113,7 +114,7 @@ def test_follows_no_link(volumes: Path, tmp_path: Path) -> None:
 
 @as_root
 def test_second_time_touches_nothing(volumes: Path) -> None:
-    """What is in order already is not touched, so that a large folder costs a look and no write."""
+    """Files with the right owner and mode are not written to, so that a large folder costs reads only."""
     main(volumes)
     (volumes / "logs" / "run").mkdir()
     main(volumes)
@@ -125,7 +126,7 @@ def test_second_time_touches_nothing(volumes: Path) -> None:
 
 @as_root
 def test_hands_the_group_on(volumes: Path) -> None:
-    """What is made inside later belongs to the host's group by itself."""
+    """Files that are created later inherit the host's group."""
     main(volumes)
     made = volumes / "ledger" / "20261122T073000Z"
     made.mkdir()
@@ -157,7 +158,7 @@ def test_what_vanishes_is_passed_over(volumes: Path, monkeypatch: pytest.MonkeyP
 def test_what_is_refused_inside_is_told(
     volumes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A file that cannot be given away, on whatever file system, is told and not passed over."""
+    """A file whose owner cannot be changed, on any file system, is reported instead of skipped."""
     (volumes / "logs").mkdir()
     (volumes / "logs" / "file").touch()
     chown = os.chown
@@ -169,7 +170,7 @@ def test_what_is_refused_inside_is_told(
 
     monkeypatch.setattr(os, "chown", refuse)
 
-    assert main(volumes) == BAD_CONFIGURATION
+    assert main(volumes) == EXIT_BAD_SETTINGS
     assert "Operation not permitted" in capsys.readouterr().err
 
 
@@ -179,7 +180,7 @@ def test_runs_as_a_program(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "services.runtime.prepare", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
-    assert ended.returncode == BAD_CONFIGURATION
+    assert ended.returncode == EXIT_BAD_SETTINGS
     assert ended.stderr.startswith(f"prepare: cannot give {tmp_path / 'logs'} to uid {WRITER}")
 
 
@@ -196,7 +197,7 @@ def test_refuses_what_is_no_folder(
     code = main(volumes)
     (line,) = capsys.readouterr().err.splitlines()
 
-    assert code == BAD_CONFIGURATION == 104
+    assert code == EXIT_BAD_SETTINGS == 104
     assert re.match(
         rf"prepare: cannot give {logs} to uid {WRITER}: not a folder \({logs} has uid \d+, mode \d+\); ", line
     )
@@ -209,7 +210,7 @@ def test_refused_it_says_how_to_mend_it(volumes: Path, capsys: pytest.CaptureFix
     code = main(volumes)
     (line,) = capsys.readouterr().err.splitlines()
 
-    assert code == BAD_CONFIGURATION
+    assert code == EXIT_BAD_SETTINGS
     assert f"sudo chown -R {WRITER}" in line
 
 
@@ -227,7 +228,7 @@ def test_a_disk_that_is_read_only_is_told_how_to_mend(
     code = main(volumes)
     (line,) = capsys.readouterr().err.splitlines()
 
-    assert code == BAD_CONFIGURATION
+    assert code == EXIT_BAD_SETTINGS
     assert "Read-only file system" in line
     assert "mount its disk for writing" in line
     assert "chown" not in line
@@ -238,5 +239,5 @@ def test_a_missing_volume_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     code = main(tmp_path / "nowhere")
     (line,) = capsys.readouterr().err.splitlines()
 
-    assert code == BAD_CONFIGURATION
+    assert code == EXIT_BAD_SETTINGS
     assert f"({tmp_path} has uid" in line

@@ -71,10 +71,10 @@ def test_the_end_tells_how_strained_the_server_was(tmp_path: Path, clock: Stoppe
     made.strain = strain
     run = made.open()
     strain.tick(9_000_000_000)
-    poll_until(lambda: strain.mark().lags.count, "what was before is known", 5, 0.001)
+    poll_until(lambda: strain.snapshot().lags.count, "what was before is known", 5, 0.001)
     run.start()
     strain.tick(5_000_000)
-    poll_until(lambda: strain.mark().lags.count == 2, "what came is known", 5, 0.001)
+    poll_until(lambda: strain.snapshot().lags.count == 2, "what came is known", 5, 0.001)
     run.finish("complete")
     end = lines_of(run)[-1]
 
@@ -88,7 +88,7 @@ def test_a_refusing_disk_does_not_stop_the_end(tmp_path: Path, clock: StoppedClo
     """A run ends although its ledger cannot be synced; the line waits for the disk."""
     run = new_run(tmp_path, clock)
     disk = refuse(run)
-    run.enter(ledger.ControlEntry(at=run.at(), wish="rate", peer="test"))
+    run.enter(ledger.ControlEntry(at=run.at(), request="rate", peer="test"))
     disk.full = True
     run.finish("complete")
 
