@@ -12,8 +12,7 @@ from services.runtime import cli, jsonlogs, lifecycle, standard_streams
 from services.runtime.errors import OperatorError
 from services.runtime.eventloop import exact_loop
 from services.runtime.version import SOFTWARE
-from services.server import app
-from services.server.feed import preview
+from services.server import app, preview
 from services.server.settings import ServerSettings
 
 EXITS = "exit codes: 0 stopped, 104 bad configuration; settings come from the environment, as README.md lists them"

@@ -21,10 +21,7 @@ from services.runtime.control import token
 from services.runtime.files import forget_old_runs, probe
 from services.runtime.jsonlogs import RateLimitedLog
 from services.runtime.saturation import SaturationMonitor
-from services.server.connections.admission import Admission
 from services.server.connections.connection import WRITE_LIMIT, FeedConnection, connection_of
-from services.server.connections.connection_handler import ConnectionHandler
-from services.server.connections.control import may_control
 from services.server.connections.listen_sockets import BACKLOG, bound, listen
 from services.server.feed.generator import FeedGenerator
 from services.server.metrics import CONTENT_TYPE, ServerMetrics
@@ -34,7 +31,10 @@ from services.server.runs.other_servers import FolderLook
 from services.server.runs.run_lifecycle import RunLifecycle
 from services.server.runs.run_store import RunStore
 from services.server.settings import ServerSettings
-from services.server.stream import Stream
+from services.server.streaming.admission import Admission
+from services.server.streaming.connection_handler import ConnectionHandler
+from services.server.streaming.control import may_control
+from services.server.streaming.stream import Stream
 
 log = logging.getLogger(__name__)
 

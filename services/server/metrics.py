@@ -25,7 +25,7 @@ from services.contract.wire import State
 from services.runtime.version import SOFTWARE
 from services.server.feed.generator import FAKER_VERSION
 from services.server.runs.run import Run
-from services.server.stream import Stream
+from services.server.streaming.stream import Stream
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 

@@ -10,9 +10,9 @@ import math
 
 from services.runtime.clock import Clock
 from services.server.connections.refusals import RefusalCounter
-from services.server.connections.subscription import Subscription
 from services.server.feed.batch_cache import BatchCache
 from services.server.runs.run import Run
+from services.server.streaming.subscription import Subscription
 
 _IDLE_SECONDS = 1.0
 _LEAST_REST_SECONDS, _MOST_REST_SECONDS = 0.0002, 0.005

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Collection
 
 from services.contract import ledger, wire
-from services.server.stream import Stream
+from services.server.streaming.stream import Stream
 
 _MOST_NAMES_BYTES = 192 * 1024
 """Of the names in one answer: a frame holds them, whatever the number of clients."""

@@ -11,12 +11,12 @@ from services.contract.blocklog import MAX_BLOCK
 from services.contract.errors import PeerError
 from services.contract.rangeset import RangeSet
 from services.runtime.rate_limit import TokenBucket
-from services.server.connections import control as operator_control
-from services.server.connections.admission import Admission, SubscriptionRefused
 from services.server.connections.connection import FeedConnection, nothing
 from services.server.connections.refusals import RefusalCause
-from services.server.connections.subscription import Subscription
-from services.server.stream import Stream
+from services.server.streaming import control as operator_control
+from services.server.streaming.admission import Admission, SubscriptionRefused
+from services.server.streaming.stream import Stream
+from services.server.streaming.subscription import Subscription
 
 SUBSCRIPTIONS_AT_ONCE, SUBSCRIPTIONS_PER_SECOND = 10, 1 / 6
 """On one connection, in one run: each is a line of the ledger. A client needs one, and one for each suggested name."""

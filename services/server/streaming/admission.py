@@ -12,8 +12,8 @@ from websockets.exceptions import ConnectionClosed
 from services.contract import ledger, wire
 from services.contract.scalars import utc_us
 from services.server.connections.connection import FeedConnection
-from services.server.connections.subscription import Subscription
-from services.server.stream import Stream
+from services.server.streaming.stream import Stream
+from services.server.streaming.subscription import Subscription
 
 log = logging.getLogger(__name__)
 

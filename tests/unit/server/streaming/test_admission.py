@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from services.contract import ledger, wire
-from services.server.connections import admission as module
-from services.server.connections.admission import LATE_SECONDS, Admission, SubscriptionRefused
-from services.server.connections.subscription import Subscription
-from services.server.stream import Stream
-from tests.unit.server.stand import FakeConnection, StoppedClock, kinds_of, lines_of, new_run, subscribe
+from services.server.streaming import admission as module
+from services.server.streaming.admission import LATE_SECONDS, Admission, SubscriptionRefused
+from services.server.streaming.stream import Stream
+from services.server.streaming.subscription import Subscription
+from tests.unit.server.fakes import FakeConnection, StoppedClock, kinds_of, lines_of, new_run, subscribe
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from websockets.exceptions import ConnectionClosedOK
 
 from services.contract import ledger, wire
 from services.runtime.websocket_io import ArrivalTimes
-from services.server.connections import control as operator_control
-from services.server.connections.connection_handler import SUBSCRIPTIONS_AT_ONCE, ConnectionHandler
-from services.server.stream import Stream
-from tests.unit.server.stand import (
+from services.server.streaming import control as operator_control
+from services.server.streaming.connection_handler import SUBSCRIPTIONS_AT_ONCE, ConnectionHandler
+from services.server.streaming.stream import Stream
+from tests.unit.server.fakes import (
     START_US,
     FakeConnection,
     StoppedClock,
@@ -309,7 +309,7 @@ async def test_messages_are_bounded(stream: Stream, clock: StoppedClock) -> None
 
 async def test_receipts_are_bounded(stream: Stream, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """No client has more receipts in the ledger than its records can need."""
-    monkeypatch.setattr("services.server.connections.connection_handler.MORE_RECEIPTS", -10)
+    monkeypatch.setattr("services.server.streaming.connection_handler.MORE_RECEIPTS", -10)
     script = [receipt(1, 10, block=number) for number in range(1, 50)]
     peer = await talk(stream, clock, subscribe(after=10), *script)
 

@@ -12,14 +12,14 @@ from services.contract import ledger, wire
 from services.runtime.clock import Clock
 from services.runtime.rate_plan import read_plan
 from services.runtime.saturation import SaturationMonitor
-from services.server.connections.admission import Admission
-from services.server.connections.connection_handler import ConnectionHandler
-from services.server.connections.subscription import Subscription
 from services.server.feed.generator import FeedGenerator
 from services.server.runs.run import Run
 from services.server.runs.run_store import RunStore
 from services.server.settings import ServerSettings
-from services.server.stream import Stream
+from services.server.streaming.admission import Admission
+from services.server.streaming.connection_handler import ConnectionHandler
+from services.server.streaming.stream import Stream
+from services.server.streaming.subscription import Subscription
 
 START_US = 1_795_332_600_000_000
 """2026-11-22T07:30:00Z."""
