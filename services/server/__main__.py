@@ -1,4 +1,4 @@
-"""The server: without a command the service, which serves the feed until stopped; else ``preview``."""
+"""Command line of the server: without a command it serves the feed until it is stopped; ``preview`` prints records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXITS = "exit codes: 0 stopped, 104 bad configuration; settings come from the en
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command line says; return the exit code."""
+    """Run the service or a command; return the exit code."""
     standard_streams.settle()
     parser, commands = cli.parser(preview.PROGRAM, "Makes records and streams them to its clients.", EXITS)
     parser.add_argument("--version", action="version", version=SOFTWARE)

@@ -1,6 +1,7 @@
-"""The one loop that sends: whenever something is due, every client that can take it gets it.
+"""The send loop: whenever records are due, it sends them to every client that can take them.
 
-There is no queue and no task per client: a client is a cursor, and a slow, late or resumed one is an older cursor.
+There is no queue and no task per client. A client is a cursor into the feed; a slow, late or resumed client is an older
+cursor, so replay and live sending are the same code.
 """
 
 from __future__ import annotations
@@ -15,46 +16,64 @@ from services.server.runs.run import Run
 from services.server.streaming.subscription import Subscription
 
 _IDLE_SECONDS = 1.0
-_LEAST_REST_SECONDS, _MOST_REST_SECONDS = 0.0002, 0.005
-"""Between two turns of the loop it rests for as long as the last one took, within these bounds: at high rates, and for
-many clients, records are batched instead."""
+"""After this time without a frame a client is sent an idle frame."""
 
-_BATCHES_A_TURN = 4
-"""To one client, before the others and the readers get their turn."""
+MIN_REST_SECONDS, _MAX_REST_SECONDS = 0.0002, 0.005
+"""Bounds of the pause between two rounds, which lasts as long as the round before. At high rates and with many clients
+this makes batches larger instead of rounds more frequent."""
+
+BATCHES_PER_ROUND = 4
+"""Batches sent to one client before the others, and the reading of receipts, get their turn."""
 
 
 class Stream:
-    """Sends the feed of the current run to its sessions."""
+    """Sends the feed of the current run to its subscriptions.
+
+    Attributes:
+        run: the current run.
+        subscriptions: of the run's clients, by name.
+        observers: subscriptions that are not in the ledger.
+        refusals: counts what this server refused.
+        sent_records: records sent so far by this process, counted for each client.
+        sent_bytes: bytes of these records.
+    """
 
     def __init__(self, run: Run, clock: Clock) -> None:
         self._clock = clock
         self._wake = asyncio.Event()
-        self._turn_at = 0.0
-        self._called: set[Subscription] = set()
+        self._next_round_at = 0.0
+        self._requested: set[Subscription] = set()
         self.refusals = RefusalCounter()
-        self.delivered = 0
+        self.sent_records = 0
         self.sent_bytes = 0
-        self.begin(run)
+        self.switch_to(run)
 
-    def begin(self, run: Run) -> None:
-        """Turn to a run. Sessions of the one before are forgotten: their clients subscribe again."""
+    def switch_to(self, run: Run) -> None:
+        """Stream another run. Subscriptions to the one before are dropped: their clients subscribe again."""
         self.run = run
-        self.sessions: dict[str, Subscription] = {}
+        self.subscriptions: dict[str, Subscription] = {}
         self.observers: list[Subscription] = []
-        self._called.clear()
+        self._requested.clear()
         self._batches = BatchCache(run.feed)
-        self._frontier = run.head()
+        self._last_head = run.advance()
         run.on_change = self.wake
         self.wake()
 
+    def all_subscriptions(self) -> list[Subscription]:
+        """Return the subscriptions of clients and observers."""
+        return [*self.subscriptions.values(), *self.observers]
+
     def wake(self) -> None:
-        """Look again now at everybody: something has changed."""
-        self._turn_at = 0.0
+        """Begin the next round now: something has changed for all subscriptions."""
+        self._next_round_at = 0.0
         self._wake.set()
 
-    def call(self, session: Subscription) -> None:
-        """Look again now at this one alone: a turn for each that comes or catches up is too much with thousands."""
-        self._called.add(session)
+    def serve_soon(self, subscription: Subscription) -> None:
+        """Serve one subscription before the next round, such as a new one or one that is not blocked any more.
+
+        A round for each of them would be too much with thousands of clients.
+        """
+        self._requested.add(subscription)
         self._wake.set()
 
     async def play(self) -> None:
@@ -63,81 +82,75 @@ class Stream:
         while True:
             self._wake.clear()
             now = loop.time()
-            if now < self._turn_at:
-                self.serve_called(now)
+            if now < self._next_round_at:
+                self.serve_requested(now)
             else:
-                # Whoever wakes the stream during the turn moves this back to now.
-                self._turn_at = math.inf
-                self._called.clear()
-                self._turn_at = min(self._turn_at, self._rested(now, self.turn(now), loop.time()))
-            if self._called or self._turn_at <= now:
+                # A call of `wake` during the round moves this back to 0.
+                self._next_round_at = math.inf
+                self._requested.clear()
+                self._next_round_at = min(self._next_round_at, self._after_rest(now, self.serve_all(now), loop.time()))
+            if self._requested or self._next_round_at <= now:
                 await asyncio.sleep(0)
                 continue
-            timer = loop.call_at(self._turn_at, self._wake.set)
+            timer = loop.call_at(self._next_round_at, self._wake.set)
             await self._wake.wait()
             timer.cancel()
 
     @staticmethod
-    def _rested(began: float, delay: float, ended: float) -> float:
-        """Return when the next turn is, for which the last one said how long to wait."""
+    def _after_rest(began: float, delay: float, ended: float) -> float:
+        """Return when the next round begins, ``delay`` seconds after the last one began or after a rest."""
         if delay <= 0:
             return began
-        return max(began + delay, ended + min(max(ended - began, _LEAST_REST_SECONDS), _MOST_REST_SECONDS))
+        return max(began + delay, ended + min(max(ended - began, MIN_REST_SECONDS), _MAX_REST_SECONDS))
 
-    def serve_called(self, now: float) -> None:
-        """Send what can be sent to the sessions that were called; those that could take more at once stay called."""
-        head = self.run.head()
-        called = list(self._called)
-        self._called.clear()
-        for session in called:
-            # One of the run before is over with it.
-            if session.run is self.run and self._serve(session, head, now) and self.run.ledger.writable:
-                self._called.add(session)
+    def serve_requested(self, now: float) -> None:
+        """Send what is due to the requested subscriptions; those that could take more at once stay requested."""
+        head = self.run.advance()
+        requested = list(self._requested)
+        self._requested.clear()
+        for subscription in requested:
+            # A subscription to the run before has ended with that run.
+            if subscription.run is self.run and self._serve(subscription, head, now) and self.run.ledger.is_writable:
+                self._requested.add(subscription)
 
-    def turn(self, now: float) -> float:
-        """Send what can be sent; return after how many seconds there may be more."""
+    def serve_all(self, now: float) -> float:
+        """Send what is due to all subscriptions; return the seconds until there may be more."""
         now_us = self._clock.now_us()
-        head = self.run.head(now_us)
-        self._note_lateness(head, now_us)
-        more = False
-        for session in [*self.sessions.values(), *self.observers]:
-            more |= self._serve(session, head, now)
-        if more and self.run.ledger.writable:
+        head = self.run.advance(now_us)
+        if head > self._last_head:
+            self.run.add_lateness(self._last_head + 1, now_us)
+            self._last_head = head
+        could_take_more = False
+        for subscription in self.all_subscriptions():
+            could_take_more |= self._serve(subscription, head, now)
+        if could_take_more and self.run.ledger.is_writable:
             return 0.0
-        next_us = self.run.next_us(head)
+        next_us = self.run.next_due_us(head)
         if next_us is None:
             return _IDLE_SECONDS / 2
-        return min(max((next_us - now_us) / 1_000_000, _LEAST_REST_SECONDS), _IDLE_SECONDS / 2)
+        return min(max((next_us - now_us) / 1_000_000, MIN_REST_SECONDS), _IDLE_SECONDS / 2)
 
-    def _serve(self, session: Subscription, head: int, now: float) -> bool:
-        """Send to one session; return whether it could take more at once."""
-        for _ in range(_BATCHES_A_TURN):
-            if session.cursor > head or not session.ready:
+    def _serve(self, subscription: Subscription, head: int, now: float) -> bool:
+        """Send up to `BATCHES_PER_ROUND` batches to one subscription; return whether it could take more at once."""
+        for _ in range(BATCHES_PER_ROUND):
+            if subscription.cursor > head or not subscription.is_ready:
                 break
-            batch = self._batches.batch(session.cursor, head, self.run.book.schedule)
-            if not session.send(batch, now):
+            batch = self._batches.batch(subscription.cursor, head, self.run.schedule)
+            if not subscription.send(batch, now):
                 return False
-            self.delivered += batch.last - batch.first + 1
+            self.sent_records += batch.last - batch.first + 1
             self.sent_bytes += len(batch.body)
-        if session.ready and session.cursor > head:
-            if session.cursor > self.run.book.total:
-                if not session.ended:
-                    session.send_end(now)
-            elif now - session.spoke >= _IDLE_SECONDS:
-                session.send_idle(now)
-        return session.ready and session.cursor <= head
-
-    def _note_lateness(self, head: int, now_us: int) -> None:
-        if head > self._frontier:
-            due_us = self.run.book.schedule.due_us(self._frontier + 1)
-            if due_us is not None and self.run.rate:
-                self.run.lateness.record([(now_us - due_us) * 1000])
-            self._frontier = head
+        if subscription.is_ready and subscription.cursor > head:
+            if subscription.cursor > self.run.total:
+                if not subscription.end_was_sent:
+                    subscription.send_end(now)
+            elif now - subscription.last_frame_at >= _IDLE_SECONDS:
+                subscription.send_idle(now)
+        return subscription.is_ready and subscription.cursor <= head
 
     def cut_stalled(self, now: float, limit_seconds: float) -> None:
-        """Cut off every client that has taken no byte for longer than the limit; it may come back and resume."""
-        for session in [*self.sessions.values(), *self.observers]:
-            if session.open and session.stalled_seconds(now) > limit_seconds:
-                self.refusals.note("stalled", "slow client cut", client=session.name, sent=session.sent)
-                session.cause = "slow"
-                session.connection.transport.abort()
+        """Cut off every client that has read no byte for longer than the limit; it may come back and resume."""
+        for subscription in self.all_subscriptions():
+            if subscription.is_open and subscription.stalled_seconds(now) > limit_seconds:
+                self.refusals.count("stalled", "slow client cut", client=subscription.name, sent=subscription.sent)
+                subscription.cut("slow")

@@ -14,7 +14,7 @@ from services.contract.wire import State
 from services.server.connections.refusals import RefusalCause
 from services.server.metrics import ServerMetrics
 from services.server.streaming.stream import Stream
-from tests.unit.server.fakes import StoppedClock, admitted, feed, new_run, refuse
+from tests.unit.server.fakes import StoppedClock, admitted, feed, new_run, replace_disk
 
 
 def samples(metrics: ServerMetrics) -> dict[str, float]:
@@ -39,15 +39,15 @@ def test_metrics_follow_the_state(tmp_path: Path) -> None:
     """The text parses as Prometheus' format, and every value is that of the state."""
     clock = StoppedClock()
     run = new_run(tmp_path, clock, rate=100)
-    run.pace(100)
+    run.set_rate(100)
     stream = Stream(run, clock)
     admitted(stream, "client-1")
     admitted(stream, "client-2", after=50)
     admitted(stream, observe=True)
     clock.pass_seconds(0.095)
-    stream.turn(0)
+    stream.serve_all(0)
     _, blocked = admitted(stream, "client-3")
-    blocked.blocked, blocked.buffered = True, 700
+    blocked.is_blocked, blocked.buffered = True, 700
     found = samples(ServerMetrics(stream))
     took, late = found.pop("ledger_sync_duration_seconds_sum"), found.pop("lateness_seconds_sum")
 
@@ -70,7 +70,7 @@ def test_metrics_follow_the_state(tmp_path: Path) -> None:
         "receipts_total:mismatched": 0,
         **{f"gone_clients:{cause}": 0 for cause in get_args(ledger.Cause)},
         "subscriptions_total": 3,
-        "ledger_lines_total": run.ledger.lines,
+        "ledger_lines_total": run.ledger.line_count,
         "ledger_writable": 1,
         "ledger_waiting_lines": 0,
         "ledger_sync_duration_seconds_count": 1,
@@ -85,8 +85,8 @@ def test_a_halted_run_has_no_pace(tmp_path: Path) -> None:
     """While the clock of the feed stands no pace is on."""
     clock = StoppedClock()
     stream = Stream(new_run(tmp_path, clock, rate=100), clock)
-    stream.run.pace(100)
-    stream.run.pace(None)
+    stream.run.set_rate(100)
+    stream.run.set_rate(None)
 
     assert (0, 1) == itemgetter("paced_records_per_second", "run_state:paused")(samples(ServerMetrics(stream)))
 
@@ -97,7 +97,7 @@ def test_receipts_and_departures_are_counted(tmp_path: Path) -> None:
     stream = Stream(new_run(tmp_path, clock), clock)
     session, _ = admitted(stream)
     for block, match in ((1, True), (2, True), (2, True), (3, False)):
-        stream.run.enter(
+        stream.run.append(
             ledger.ReceiptEntry(
                 at=stream.run.at(), client="client-1", session=1, fence=1, block=block, first=block, last=block,
                 count=1, digest="x00000000", match=match,
@@ -116,7 +116,7 @@ def test_the_event_loops_lag(tmp_path: Path) -> None:
     clock = StoppedClock()
     metrics = ServerMetrics(Stream(new_run(tmp_path, clock), clock))
     for seconds in (-0.000001, 0.00003, 0.0004, 30):
-        metrics.note_loop_lag(seconds)
+        metrics.add_loop_lag(seconds)
     found = buckets(metrics, "streamgauge_event_loop_lag_seconds")
 
     assert ["5e-05", "0.0001"] == list(found)[:2]
@@ -137,8 +137,8 @@ def test_a_refusing_ledger_shows(tmp_path: Path) -> None:
     """A ledger that cannot be written is seen in the metrics."""
     clock = StoppedClock()
     stream = Stream(new_run(tmp_path, clock), clock)
-    refuse(stream.run).full = True
-    stream.run.pace(1)
+    replace_disk(stream.run).is_full = True
+    stream.run.set_rate(1)
 
     assert (0, 1) == itemgetter("ledger_writable", "ledger_waiting_lines")(samples(ServerMetrics(stream)))
 

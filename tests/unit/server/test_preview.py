@@ -14,7 +14,7 @@ from services.runtime import cli
 from services.runtime.errors import BadSettings
 from services.server import preview
 from services.server.feed.generator import CHUNK, FAKER_VERSION, FeedGenerator
-from services.server.preview import MOST_BARS, MOST_SHOWN, SAMPLE, Speed, as_text, sizes_of, speed_of
+from services.server.preview import MAX_BARS, MAX_CHARACTERS, SAMPLE, Speed, as_text, measure_sizes, measure_speed
 from tests.unit.server.fakes import feed
 
 Show = Callable[..., str]
@@ -23,7 +23,7 @@ Show = Callable[..., str]
 @pytest.fixture
 def show(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Show:
     """Return what does as the command line says, without measuring long, and returns what it prints."""
-    monkeypatch.setattr(preview, "speed_of", lambda _: Speed(2_000_000, 566_000_000))
+    monkeypatch.setattr(preview, "measure_speed", lambda _: Speed(2_000_000, 566_000_000))
 
     def shown(*arguments: str, **environment: str) -> str:
         parser, commands = cli.parser(preview.PROGRAM, "Serves.", preview.EXITS)
@@ -85,18 +85,18 @@ def test_a_count_is_a_number(show: Show, count: str, capsys: pytest.CaptureFixtu
 @given(st.lists(st.integers(1, 70_000), min_size=1))
 def test_every_size_is_in_one_bar(sizes: list[int]) -> None:
     """Bars stand side by side, are as wide as each other, few, and count every record once."""
-    made = sizes_of(sizes)
+    made = measure_sizes(sizes)
 
     assert (min(sizes), max(sizes), len(sizes)) == (made.min, made.max, made.records)
     assert [sum(begin <= size <= end for size in sizes) for begin, end, _ in made.bars] == [bar[2] for bar in made.bars]
     assert len(sizes) == sum(count for _, _, count in made.bars)
-    assert len(made.bars) <= MOST_BARS
+    assert len(made.bars) <= MAX_BARS
     assert 1 == len({end - begin for begin, end, _ in made.bars})
 
 
 def test_percentiles() -> None:
     """Half of the records are at most the median, and all but one in a hundred at most p99."""
-    made = sizes_of(range(1, 102))
+    made = measure_sizes(range(1, 102))
 
     assert (51, 100, 51) == (made.p50, made.p99, made.mean)
 
@@ -104,7 +104,7 @@ def test_percentiles() -> None:
 def test_speed_is_that_of_one_core() -> None:
     """Speed counts whole chunks that were never made before, over the time they took."""
     ticks = iter([10.0, 10.0, 10.2, 10.5])
-    speed = speed_of(feed(), 0.5, lambda: next(ticks))
+    speed = measure_speed(feed(), 0.5, lambda: next(ticks))
     size = len(feed().lines(SAMPLE + 1, SAMPLE + 2 * CHUNK))
 
     assert (2 * CHUNK / 0.5, size / 0.5) == speed
@@ -112,13 +112,13 @@ def test_speed_is_that_of_one_core() -> None:
 
 def test_a_long_record_is_cut() -> None:
     """On a terminal a large record does not hide the others."""
-    shown = as_text(feed(), [b"x" * 401, b"y" * 400], sizes_of([400, 401]), Speed(1, 1)).splitlines()
+    shown = as_text(feed(), [b"x" * 401, b"y" * 400], measure_sizes([400, 401]), Speed(1, 1)).splitlines()
 
-    assert [MOST_SHOWN, MOST_SHOWN] == [len(line) for line in shown[:2]]
+    assert [MAX_CHARACTERS, MAX_CHARACTERS] == [len(line) for line in shown[:2]]
     assert ("x…", "yy") == (shown[0][-2:], shown[1][-2:])
 
 
 def test_equal_sizes_need_no_bars() -> None:
     """Records that are all of one size have no histogram."""
-    assert 3 == len(as_text(feed(), [], sizes_of([512] * 9), Speed(1, 1)).splitlines())
-    assert 6 == len(as_text(feed(), [], sizes_of([512, 514]), Speed(1, 1)).splitlines())
+    assert 3 == len(as_text(feed(), [], measure_sizes([512] * 9), Speed(1, 1)).splitlines())
+    assert 6 == len(as_text(feed(), [], measure_sizes([512, 514]), Speed(1, 1)).splitlines())

@@ -17,7 +17,7 @@ def test_defaults() -> None:
 
     assert (200, 6000, 1, 42, "en_US", "person", 1) == (
         *(chosen.rate.rate, chosen.records, chosen.runs, chosen.seed),
-        *(chosen.locale, chosen.schema, chosen.least_clients),
+        *(chosen.locale, chosen.schema, chosen.min_clients),
     )
     assert isinstance(chosen.volumes, Path)
 

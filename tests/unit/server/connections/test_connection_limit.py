@@ -6,17 +6,17 @@ import resource
 
 import pytest
 
-from services.server.connections.connection_limit import RESERVED, SPARE, ConnectionLimit, most_connections
+from services.server.connections.connection_limit import RESERVED, SPARE, ConnectionLimit, max_connections
 
 
 def test_places_are_taken_and_given_back() -> None:
     """There is no place beyond the most, and one again when one is given back."""
     places = ConnectionLimit(lambda: 2)
 
-    assert [True, True, False] == [places.take() for _ in range(3)]
-    assert places.crowded
-    places.leave()
-    assert [True, False] == [places.take() for _ in range(2)]
+    assert [True, True, False] == [places.acquire() for _ in range(3)]
+    assert places.is_nearly_reached
+    places.release()
+    assert [True, False] == [places.acquire() for _ in range(2)]
 
 
 @pytest.mark.parametrize(
@@ -26,11 +26,11 @@ def test_connections_leave_descriptors_to_others(soft: int, most: int, monkeypat
     """The most is what the limit of open files leaves beside what the server itself needs."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, soft))
 
-    assert most == most_connections()
+    assert most == max_connections()
 
 
 def test_the_last_places_are_spare() -> None:
     """Places are crowded from the first of the spare ones on."""
     places = ConnectionLimit(lambda: SPARE + 1)
 
-    assert [False, True] == [places.take() and places.crowded for _ in range(2)]
+    assert [False, True] == [places.acquire() and places.is_nearly_reached for _ in range(2)]

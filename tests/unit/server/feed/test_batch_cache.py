@@ -21,7 +21,7 @@ def schedule(*firsts: int, rate: float = 100, total: int = 10_000) -> Schedule:
     """Return a schedule that changes its pace at these records."""
     made = Schedule(total)
     for number, first in enumerate(firsts):
-        made.enter(RateSegment(first, START + number, rate + number if rate else 0))
+        made.add(RateSegment(first, START + number, rate + number if rate else 0))
     return made
 
 
@@ -42,7 +42,7 @@ def test_batches_cover_what_is_due(changes: set[int], first: int, count: int) ->
 
     assert feed().lines(first, first + count - 1) == b"".join(batch.body for batch in found)
     for batch in found:
-        assert made.stretch_of(batch.first) == made.stretch_of(batch.last)
+        assert made.segment_of(batch.first) == made.segment_of(batch.last)
         assert not set(range(batch.first + 1, batch.last + 1)) & changes
         assert made.due_us(batch.first) == batch.due_us
         assert digest_text(digest(batch.body)) == batch.crc
@@ -70,7 +70,7 @@ def test_old_batches_are_forgotten() -> None:
     for first in range(1, 500):
         maker.batch(first, first, made)
 
-    assert batch_cache._KEPT == len(maker._kept)
+    assert batch_cache._MAX_CACHED == len(maker._encoded)
 
 
 def test_a_batch_fits_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:

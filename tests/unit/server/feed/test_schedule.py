@@ -17,11 +17,11 @@ instances_of_rate = st.just(0) | st.integers(1, 10**7) | st.floats(LEAST_RATE, 1
 rates = st.one_of(st.integers(1, 1_000_000), st.floats(0.01, 1_000_000))
 
 
-def schedule(*stretches: RateSegment, total: int = 1000) -> Schedule:
+def schedule(*segments: RateSegment, total: int = 1000) -> Schedule:
     """Return a schedule with these stretches."""
     made = Schedule(total)
-    for stretch in stretches:
-        made.enter(stretch)
+    for segment in segments:
+        made.add(segment)
     return made
 
 
@@ -45,7 +45,7 @@ def test_any_paces(paces: list[tuple[float | None, int]]) -> None:
     made, now_us, heads = Schedule(10**6), START, [0]
     for rate, length_us in paces:
         head = made.head(now_us)
-        made.enter(RateSegment(head + 1, now_us, rate))
+        made.add(RateSegment(head + 1, now_us, rate))
         now_us += length_us
         heads.append(made.head(now_us))
         for seq in {1, head, heads[-1]} - {0}:
@@ -72,9 +72,9 @@ def test_nothing_is_due_without_a_schedule() -> None:
     """A run that has not started has no head and no due times."""
     made = Schedule(10)
 
-    assert (False, False, 0, None) == (made.started, made.paused, made.head(START), made.due_us(1))
+    assert (False, False, 0, None) == (made.has_started, made.is_paused, made.head(START), made.due_us(1))
     with pytest.raises(LookupError, match="record 1 "):
-        made.stretch_of(1)
+        made.segment_of(1)
 
 
 def test_nothing_is_due_before_the_start() -> None:
@@ -86,7 +86,7 @@ def test_a_pause_stops_the_head() -> None:
     """While paused the head stands, and what follows has no due time."""
     made = schedule(RateSegment(1, START, 10), RateSegment(11, START + 1_000_000, None))
 
-    assert made.paused
+    assert made.is_paused
     assert 10 == made.head(START + 60_000_000)
     assert (START + 900_000, None) == (made.due_us(10), made.due_us(11))
 
@@ -95,8 +95,8 @@ def test_resuming_replaces_the_pause() -> None:
     """Of equal first the last stretch counts, so a pause leaves no trace in the schedule when it is over."""
     made = schedule(RateSegment(1, START, 10), RateSegment(11, START + 1, None), RateSegment(11, START + 5_000_000, 20))
 
-    assert not made.paused
-    assert [1, 11] == [stretch.first for stretch in made.stretches]
+    assert not made.is_paused
+    assert [1, 11] == [segment.first for segment in made.segments]
     assert START + 5_050_000 == made.due_us(12)
 
 
@@ -104,7 +104,7 @@ def test_an_earlier_first_replaces_all_that_follow() -> None:
     """A stretch that begins before others, entered later, replaces them."""
     made = schedule(RateSegment(1, START, 10), RateSegment(50, START, 20), RateSegment(20, START + 7, 5))
 
-    assert [(1, 10), (20, 5)] == [(stretch.first, stretch.rate) for stretch in made.stretches]
+    assert [(1, 10), (20, 5)] == [(segment.first, segment.rate) for segment in made.segments]
 
 
 def test_flat_out_all_is_due() -> None:
@@ -119,8 +119,8 @@ def test_stretches_end_where_the_next_begins() -> None:
     first, second = RateSegment(1, START, 10), RateSegment(11, START + 10, 20)
     made = schedule(first, second)
 
-    assert (first, 10) == made.stretch_of(10)
-    assert (second, 1000) == made.stretch_of(11)
+    assert (first, 10) == made.segment_of(10)
+    assert (second, 1000) == made.segment_of(11)
 
 
 starts = st.integers(-MAX_INTEGER, MAX_INTEGER)
@@ -141,12 +141,12 @@ def test_nothing_that_the_contract_takes_breaks_it(
         line, _ = ledger.codec.encode(ledger.PaceEntry(at="", first=first, due_us=due, rate=rate), FIRST)
         entry = ledger.codec.decode(line)[1]
         assert isinstance(entry, ledger.PaceEntry)
-        made.enter(RateSegment(entry.first, entry.due_us, entry.rate))
+        made.add(RateSegment(entry.first, entry.due_us, entry.rate))
     head = made.head(now_us)
 
     assert 0 <= head <= total
-    assert made.whole is (made.stretches[0].first == 1)
-    for seq in {made.stretches[0].first, head + 1, total} if made.whole else ():
+    assert made.is_complete is (made.segments[0].first == 1)
+    for seq in {made.segments[0].first, head + 1, total} if made.is_complete else ():
         due_us = made.due_us(seq)
         assert due_us is None or abs(due_us) < 10**30
 

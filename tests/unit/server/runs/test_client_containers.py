@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from services.runtime.dns import ADDRESS, reverse
-from services.server.runs import expected_clients
-from services.server.runs.expected_clients import count, of_this_project
+from services.server.runs import client_containers
+from services.server.runs.client_containers import ContainerCounter, addresses_of_project
 
 SERVER = "shop-server-1.shared"
 CLIENTS = {"10.0.0.1": "shop-client-1.shared", "10.0.0.2": "shop-client-2.shared"}
@@ -37,26 +38,45 @@ CLIENTS = {"10.0.0.1": "shop-client-1.shared", "10.0.0.2": "shop-client-2.shared
         ("feed.shared", "other-client-1.shared", True),
     ],
 )
-def test_whose_an_address_is(own: str | None, name: str | None, *, ours: bool) -> None:
-    """An address counts unless its name, and this server's own, say that it is another project's."""
-    assert ours == ("10.0.0.9" in of_this_project(own, {"10.0.0.9": name}, "client"))
+def test_addresses_of_other_projects_are_excluded(own: str | None, name: str | None, *, ours: bool) -> None:
+    """An address counts unless its name and that of this server show different projects."""
+    assert ours == ("10.0.0.9" in addresses_of_project(own, {"10.0.0.9": name}, "client"))
 
 
 Reply = Callable[[bytes], bytes | None]
 
 
+class NameServer:
+    """A name server on this machine.
+
+    Attributes:
+        questions: the messages that it was sent.
+    """
+
+    def __init__(self, port: int, resolv_conf: Path) -> None:
+        self._port, self._resolv_conf = port, resolv_conf
+        self.questions: list[bytes] = []
+
+    def count(self, service: str, **options: Any) -> int | None:
+        """Return the number of containers that a counter gets from this name server."""
+        return ContainerCounter(
+            service,
+            answer_seconds=0.3,
+            reverse_seconds=0.3,
+            resolv_conf=self._resolv_conf,
+            port=self._port,
+            **options,
+        ).count()
+
+
 @contextmanager
-def answering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reply: Reply) -> Iterator[list[bytes]]:
-    """Have a name server on this machine; yields the questions it was asked."""
-    asked: list[bytes] = []
-    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\n")
-    monkeypatch.setattr(expected_clients, "_RESOLV_CONF", tmp_path / "resolv.conf")
-    monkeypatch.setattr(expected_clients, "ASK_SECONDS", 0.3)
-    monkeypatch.setattr(expected_clients, "REVERSE_SECONDS", 0.3)
+def answering(folder: Path, reply: Reply) -> Iterator[NameServer]:
+    """Run a name server on this machine."""
+    (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         server.settimeout(0.02)
-        monkeypatch.setattr(expected_clients, "_PORT", server.getsockname()[1])
+        fake = NameServer(server.getsockname()[1], folder / "resolv.conf")
         over = threading.Event()
 
         def serve() -> None:
@@ -65,26 +85,26 @@ def answering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reply: Reply) -> 
                     message, peer = server.recvfrom(4096)
                 except TimeoutError:
                     continue
-                asked.append(message)
+                fake.questions.append(message)
                 if (answer := reply(message)) is not None:
                     server.sendto(answer, peer)
 
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            yield asked
+            yield fake
         finally:
             over.set()
             thread.join()
 
 
 def labels(name: str) -> bytes:
-    """Return a name as it stands in a message."""
+    """Return a name in the format of DNS messages."""
     return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
 
 
 def docker(service: str, own: str | None, containers: dict[str, str | None]) -> Reply:
-    """Answer as Docker's name server does; silent about a name that it cannot put into a message."""
+    """Return what answers as Docker's name server does: not at all about a name that is too long for a message."""
     addresses = [bytes(map(int, address.split("."))) for address in containers]
     pointers = {labels(reverse("127.0.0.1")): own, **{labels(reverse(ip)): name for ip, name in containers.items()}}
 
@@ -95,9 +115,9 @@ def docker(service: str, own: str | None, containers: dict[str, str | None]) -> 
             known = name == labels(service)
             records = [name + struct.pack("!2HIH", 1, 1, 600, 4) + address for address in addresses if known]
         else:
-            if (found := pointers.get(name)) is None:
+            if (pointer := pointers.get(name)) is None:
                 return None
-            data = labels(found)
+            data = labels(pointer)
             records = [name + struct.pack("!2HIH", 12, 1, 600, len(data)) + data]
         flags = 0x8180 if records else 0x8183
         return message[:2] + struct.pack("!5H", flags, 1, len(records), 0, 0) + message[12 : at + 4] + b"".join(records)
@@ -114,49 +134,48 @@ def docker(service: str, own: str | None, containers: dict[str, str | None]) -> 
         (None, {"10.0.0.3": "other-client-1.shared"}, 3),
     ],
 )
-def test_counts_this_projects_addresses(
-    own: str | None, more: dict[str, str | None], number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_only_addresses_of_this_project_are_counted(
+    own: str | None, more: dict[str, str | None], number: int, tmp_path: Path
 ) -> None:
-    """The addresses of the name are counted, without those that are known to be of another project."""
-    monkeypatch.setattr(expected_clients, "_own_address", lambda _: "127.0.0.1")
-    with answering(monkeypatch, tmp_path, docker("client", own, {**CLIENTS, **more})):
-        assert number == count("client")
+    """The addresses of the service are counted, except those that are known to belong to another project."""
+    with answering(tmp_path, docker("client", own, {**CLIENTS, **more})) as server:
+        assert number == server.count("client", own_address="127.0.0.1")
 
 
-def test_a_hundred_containers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An answer that is longer than the first DNS allowed is asked for and read whole."""
+def test_a_long_answer_is_read_whole(tmp_path: Path) -> None:
+    """The counter asks for, and reads, an answer about a hundred containers, longer than DNS allows by default."""
     containers = {f"10.0.1.{number}": f"shop-client-{number}.shared" for number in range(1, 101)}
-    with answering(monkeypatch, tmp_path, docker("client", SERVER, dict(containers))) as asked:
-        assert 100 == count("client")
+    with answering(tmp_path, docker("client", SERVER, dict(containers))) as server:
+        assert 100 == server.count("client")
 
-    assert expected_clients._ANSWER_BYTES.to_bytes(2) in asked[0]
-
-
-def test_an_unknown_name_has_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A name that the name server does not know has no addresses."""
-    with answering(monkeypatch, tmp_path, docker("client", SERVER, dict(CLIENTS))):
-        assert 0 == count("reader")
+    assert client_containers._ANSWER_BYTES.to_bytes(2) in server.questions[0]
 
 
-def test_a_silent_name_server_says_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A name server that does not answer is asked for a bounded time."""
-    with answering(monkeypatch, tmp_path, lambda _: None):
+def test_an_unknown_service_has_no_addresses(tmp_path: Path) -> None:
+    """A name that the name server does not know has 0 addresses."""
+    with answering(tmp_path, docker("client", SERVER, dict(CLIENTS))) as server:
+        assert 0 == server.count("reader")
+
+
+def test_a_silent_name_server_is_not_waited_for_long(tmp_path: Path) -> None:
+    """Without an answer the number is unknown after a bounded time."""
+    with answering(tmp_path, lambda _: None) as server:
         began = time.monotonic()
-        assert count("client") is None
+        assert server.count("client") is None
         assert time.monotonic() - began < 2
 
 
-def test_answers_to_other_questions_are_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An answer with another number, or too short for one, is not taken for the one that was asked for."""
-    with answering(monkeypatch, tmp_path, lambda message: b"\xff\xff" + message[2:]):
-        assert count("client") is None
-    with answering(monkeypatch, tmp_path, lambda _: b"\x00"):
-        assert count("client") is None
+def test_answers_to_other_questions_are_ignored(tmp_path: Path) -> None:
+    """An answer with another number, or too short to have one, is ignored."""
+    with answering(tmp_path, lambda message: b"\xff\xff" + message[2:]) as server:
+        assert server.count("client") is None
+    with answering(tmp_path, lambda _: b"\x00") as server:
+        assert server.count("client") is None
 
 
-def test_without_a_name_server_nothing_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A host that has no name server, or whose name server cannot be reached, says nothing."""
-    monkeypatch.setattr(expected_clients, "_RESOLV_CONF", tmp_path / "missing")
-    assert count("client") is None
-    (tmp_path / "missing").write_text("nameserver 300.0.0.1\n")
-    assert count("client") is None
+def test_without_a_name_server_the_number_is_unknown(tmp_path: Path) -> None:
+    """The number is unknown if the host has no name server, or one that cannot be reached."""
+    resolv_conf = tmp_path / "resolv.conf"
+    assert ContainerCounter("client", resolv_conf=resolv_conf).count() is None
+    resolv_conf.write_text("nameserver 300.0.0.1\n")
+    assert ContainerCounter("client", resolv_conf=resolv_conf).count() is None

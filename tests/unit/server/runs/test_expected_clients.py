@@ -9,7 +9,7 @@ def after(*answers: tuple[float, int | None], connections: int = 1) -> ExpectedC
     """Return what is known after some answers of the name server, each with its time."""
     made = ExpectedClients("client", connections)
     for now, addresses in answers:
-        made.note(now, addresses)
+        made.add_answer(now, addresses)
     return made
 
 
@@ -35,9 +35,9 @@ def test_waits_for_all_and_until_no_more_are_started() -> None:
 
     assert not made.may_start(now, 2, 0)
     assert made.may_start(now, 3, 0)
-    made.note(now + 0.3, 4)
+    made.add_answer(now + 0.3, 4)
     assert not made.may_start(now + 0.3, 4, 0)
-    made.note(now + 0.3 + UNCHANGED_SECONDS, 4)
+    made.add_answer(now + 0.3 + UNCHANGED_SECONDS, 4)
     assert made.may_start(now + 0.3 + UNCHANGED_SECONDS, 4, 0)
 
 
@@ -61,6 +61,6 @@ def test_an_answer_that_does_not_come_changes_nothing_for_a_while() -> None:
     assert made.may_start(1.2, 3, 0)
     assert made.is_known(1.2 + KNOWN_SECONDS)
     assert not made.is_known(1.3 + KNOWN_SECONDS)
-    made.note(20, 3)
+    made.add_answer(20, 3)
     assert made.is_known(20)
     assert not made.may_start(20, 3, 0)

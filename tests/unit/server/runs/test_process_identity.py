@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.server.runs import process_identity
-from services.server.runs.process_identity import ProcessIdentity, is_gone, own, parsed, start_of
+from services.server.runs.process_identity import ProcessIdentity, is_gone, own, parse, start_ticks
 from tests.poll import poll_until
 
 CONTAINER = "0123456789ab"
@@ -27,7 +27,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 def of(child: subprocess.Popen[bytes]) -> ProcessIdentity:
     """Return a child as it would name itself."""
-    me, start = own(), start_of(child.pid)
+    me, start = own(), start_ticks(child.pid)
     assert me is not None
     assert start is not None
     return me._replace(pid=child.pid, start=start)
@@ -38,7 +38,7 @@ def test_a_process_is_one_text() -> None:
     me = own()
 
     assert me is not None
-    assert me == parsed(str(me))
+    assert me == parse(str(me))
     assert os.getpid() == me.pid
 
 
@@ -47,8 +47,8 @@ def test_another_text_is_no_process(text: str | None) -> None:
     """A ledger that names no process, or in another way, proves nothing."""
     me = own()
 
-    assert parsed(text) is None
-    assert not is_gone(parsed(text), me)
+    assert parse(text) is None
+    assert not is_gone(parse(text), me)
     assert not is_gone(me, None)
 
 
@@ -130,4 +130,4 @@ def test_a_name_with_brackets_is_read_over(monkeypatch: pytest.MonkeyPatch, tmp_
     (tmp_path / "7/stat").write_text(f"7 (a) S (b 1) R {' '.join(str(number) for number in range(4, 30))}")
     monkeypatch.setattr(process_identity, "PROC", tmp_path)
 
-    assert "22" == start_of(7)
+    assert "22" == start_ticks(7)

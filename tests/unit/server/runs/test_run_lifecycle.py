@@ -9,7 +9,7 @@ import pytest
 
 from services.contract import ledger
 from services.server.runs.expected_clients import AT_MOST_SECONDS, KNOWN_SECONDS, ExpectedClients
-from services.server.runs.ledger_writer import entries
+from services.server.runs.ledger_writer import read_entries
 from services.server.runs.run import Run
 from services.server.runs.run_lifecycle import (
     FIRST_QUIET_SECONDS,
@@ -25,22 +25,22 @@ AT = "2026-11-22T07:30:00.000000Z"
 
 def join(run: Run, name: str = "client-1") -> None:
     """Enter a subscription."""
-    run.enter(
+    run.append(
         ledger.SubscribeEntry(
-            at=AT, client=name, session=1, instance="one", fence=run.book.fence + 1, first=1, block_size=10
+            at=AT, client=name, session=1, instance="one", fence=run.recorded.fence + 1, first=1, block_size=10
         )
     )
 
 
 def leave(run: Run, name: str, cause: Any) -> None:
     """Enter a departure."""
-    fence = run.book.clients[name].fence
-    run.enter(ledger.LeaveEntry(at=AT, client=name, fence=fence, sent=0, receipted=0, cause=cause))
+    fence = run.recorded.clients[name].fence
+    run.append(ledger.LeaveEntry(at=AT, client=name, fence=fence, sent=0, receipted=0, cause=cause))
 
 
 def receipt(run: Run, last: int, name: str = "client-1") -> None:
     """Enter a receipt for everything up to ``last``."""
-    run.enter(
+    run.append(
         ledger.ReceiptEntry(
             at=AT, client=name, session=1, fence=1, block=last, first=1, last=last,
             count=last, digest="x00000000", match=True,
@@ -50,7 +50,7 @@ def receipt(run: Run, last: int, name: str = "client-1") -> None:
 
 def end_reason(run: Run) -> str | None:
     """Return why the run is over, if it is."""
-    return run.book.end.reason if run.book.end is not None else None
+    return run.recorded.end.reason if run.recorded.end is not None else None
 
 
 def test_starts_when_all_are_there(tmp_path: Path, clock: StoppedClock) -> None:
@@ -59,11 +59,11 @@ def test_starts_when_all_are_there(tmp_path: Path, clock: StoppedClock) -> None:
     life = RunLifecycle(run, 0)
     join(run)
     life.step(60.0, {"client-1"}, 0)
-    assert not run.book.schedule.started
+    assert not run.recorded.schedule.has_started
     join(run, "client-2")
     life.step(60.1, {"client-1", "client-2"}, 0)
 
-    assert ("running", 200) == (run.state, run.rate)
+    assert ("running", 200) == (run.state, run.status().rate)
 
 
 def test_starts_when_nobody_more_comes(tmp_path: Path, clock: StoppedClock) -> None:
@@ -75,7 +75,7 @@ def test_starts_when_nobody_more_comes(tmp_path: Path, clock: StoppedClock) -> N
     join(run, "client-2")
     life.step(10.5, {"client-1", "client-2"}, 0)
     life.step(10.5 + JOIN_QUIET_SECONDS - 0.01, {"client-1", "client-2"}, 0)
-    assert not run.book.schedule.started
+    assert not run.recorded.schedule.has_started
     life.step(10.5 + JOIN_QUIET_SECONDS, {"client-1", "client-2"}, 0)
 
     assert "running" == run.state
@@ -115,7 +115,7 @@ def waited(run: Run, clients: int, *, answer: int | None, until: float, connecti
         if len(connected) < min(clients, int(now)):
             connected.add(f"client-{len(connected) + 1}")
             join(run, f"client-{len(connected)}")
-        expected.note(now, answer)
+        expected.add_answer(now, answer)
         life.step(now, connected, 0)
         now = round(now + 0.1, 1)
     return None if run.state == "waiting" else now
@@ -124,7 +124,9 @@ def waited(run: Run, clients: int, *, answer: int | None, until: float, connecti
 def expects(run: Run) -> list[tuple[int, str]]:
     """Return what the ledger says of whom the run waits for, and that it says it before the clock starts."""
     lines = [
-        entry for entry in entries(run.ledger.path.parent) if isinstance(entry, (ledger.ExpectEntry, ledger.PaceEntry))
+        entry
+        for entry in read_entries(run.ledger.path.parent)
+        if isinstance(entry, (ledger.ExpectEntry, ledger.PaceEntry))
     ]
     assert isinstance(lines[-1], ledger.PaceEntry)
     return [(entry.clients, entry.source) for entry in lines if isinstance(entry, ledger.ExpectEntry)]
@@ -136,9 +138,9 @@ def test_waits_for_all_that_were_started(tmp_path: Path, clock: StoppedClock) ->
     life = RunLifecycle(run, 0, expected := ExpectedClients("client", 2))
     join(run)
     for now in (1.0, 3.0, 4.5, 6.0, 9.0, 12.0):
-        expected.note(now, 2)
+        expected.add_answer(now, 2)
         life.step(now, {"client-1.1", "client-1.2", "client-2.1"}, 0)
-        assert not run.book.schedule.started
+        assert not run.recorded.schedule.has_started
     life.step(12.1, {"client-1.1", "client-1.2", "client-2.1", "client-2.2"}, 0)
 
     assert "running" == run.state
@@ -167,10 +169,10 @@ def test_a_name_server_that_falls_silent_does_not_hold_up_the_start(tmp_path: Pa
     run = new_run(tmp_path, clock)
     life = RunLifecycle(run, 0, expected := ExpectedClients("client"))
     join(run)
-    expected.note(0.5, 3)
+    expected.add_answer(0.5, 3)
     life.step(1, {"client-1"}, 0)
     life.step(0.5 + KNOWN_SECONDS, {"client-1"}, 0)
-    assert not run.book.schedule.started
+    assert not run.recorded.schedule.has_started
     life.step(0.6 + KNOWN_SECONDS, {"client-1"}, 0)
 
     assert "running" == run.state
@@ -191,7 +193,7 @@ def test_later_clients_are_no_reason_to_wait(tmp_path: Path, clock: StoppedClock
     run = new_run(tmp_path, clock)
     expected = ExpectedClients("client")
     assert waited(run, 1, answer=1, until=20) is not None
-    expected.note(30, 5)
+    expected.add_answer(30, 5)
     RunLifecycle(run, 30, expected).step(31, {"client-1"}, 0)
 
     assert "running" == run.state
@@ -201,16 +203,18 @@ def test_later_clients_are_no_reason_to_wait(tmp_path: Path, clock: StoppedClock
 def drained(tmp_path: Path, clock: StoppedClock) -> Run:
     """Return a run that a server's stop interrupted, as the next server finds it."""
     first = new_run(tmp_path, clock, rate=10, records=100)
-    first.pace(10)
+    first.set_rate(10)
     for name in ("client-1", "client-2", "client-3"):
         join(first, name)
     clock.pass_seconds(1)
     leave(first, "client-3", "bye")
-    first.pace(None)
+    first.set_rate(None)
     for name in ("client-1", "client-2"):
         leave(first, name, "draining")
     first.ledger.close()
-    return runs(tmp_path, StoppedClock(clock.us + 10**9), "b", rate=10, records=100, resume_seconds=10**6).begin()
+    return runs(
+        tmp_path, StoppedClock(clock.us + 10**9), "b", rate=10, records=100, resume_seconds=10**6
+    ).open_or_continue()
 
 
 def test_resumes_when_all_are_back(tmp_path: Path, clock: StoppedClock) -> None:
@@ -218,10 +222,10 @@ def test_resumes_when_all_are_back(tmp_path: Path, clock: StoppedClock) -> None:
     run = drained(tmp_path, clock)
     life = RunLifecycle(run, 0)
     life.step(0.5, {"client-1"}, 0)
-    assert run.book.schedule.paused
+    assert run.recorded.schedule.is_paused
     life.step(0.6, {"client-1", "client-2"}, 0)
 
-    assert ("running", 10) == (run.state, run.rate)
+    assert ("running", 10) == (run.state, run.status().rate)
 
 
 def test_resumes_without_those_who_stay_away(tmp_path: Path, clock: StoppedClock) -> None:
@@ -229,7 +233,7 @@ def test_resumes_without_those_who_stay_away(tmp_path: Path, clock: StoppedClock
     run = drained(tmp_path, clock)
     life = RunLifecycle(run, 0)
     life.step(RETURN_SECONDS, {"client-1"}, 0)
-    assert run.book.schedule.paused
+    assert run.recorded.schedule.is_paused
     life.step(RETURN_SECONDS + 0.1, {"client-1"}, 0)
 
     assert "running" == run.state
@@ -238,9 +242,9 @@ def test_resumes_without_those_who_stay_away(tmp_path: Path, clock: StoppedClock
 def test_an_operators_pause_outlives_a_restart(tmp_path: Path, clock: StoppedClock) -> None:
     """What an operator paused, only an operator resumes."""
     run = new_run(tmp_path, clock, rate=10)
-    run.pace(10)
-    run.enter(ledger.ControlEntry(at=AT, wish="pause", peer="127.0.0.1"))
-    run.pace(None)
+    run.set_rate(10)
+    run.append(ledger.ControlEntry(at=AT, wish="pause", peer="127.0.0.1"))
+    run.set_rate(None)
     RunLifecycle(run, 0).step(60, {"client-1"}, 0)
 
     assert "paused" == run.state
@@ -249,7 +253,7 @@ def test_an_operators_pause_outlives_a_restart(tmp_path: Path, clock: StoppedClo
 def test_ends_when_all_have_all(tmp_path: Path, clock: StoppedClock) -> None:
     """A run is complete when everybody has receipted the last record, not while one has not."""
     run = new_run(tmp_path, clock, rate=10, records=10)
-    run.pace(10)
+    run.set_rate(10)
     join(run)
     join(run, "client-2")
     life = RunLifecycle(run, 0)
@@ -261,13 +265,13 @@ def test_ends_when_all_have_all(tmp_path: Path, clock: StoppedClock) -> None:
     life.step(1, set(), 20)
 
     assert "complete" == end_reason(run)
-    assert isinstance(list(entries(run.ledger.path.parent))[-1], ledger.EndEntry)
+    assert isinstance(list(read_entries(run.ledger.path.parent))[-1], ledger.EndEntry)
 
 
 def test_who_left_is_not_waited_for(tmp_path: Path, clock: StoppedClock) -> None:
     """A client that said goodbye does not hold up the end, one that was lost does."""
     run = new_run(tmp_path, clock, rate=10, records=10)
-    run.pace(10)
+    run.set_rate(10)
     for name in ("client-1", "client-2"):
         join(run, name)
     leave(run, "client-2", "bye")
@@ -281,7 +285,7 @@ def test_who_left_is_not_waited_for(tmp_path: Path, clock: StoppedClock) -> None
 def test_grace_counts_from_the_last_due_time(tmp_path: Path, clock: StoppedClock) -> None:
     """Whoever lacks something is waited for until the grace is over, counted from when the last record was due."""
     run = new_run(tmp_path, clock, rate=10, records=11, grace_seconds=15)
-    run.pace(10)
+    run.set_rate(10)
     join(run)
     life = RunLifecycle(run, 0)
     clock.pass_seconds(1 + 15)
@@ -296,7 +300,7 @@ def test_grace_counts_from_the_last_due_time(tmp_path: Path, clock: StoppedClock
 def test_flat_out_grace_counts_from_the_last_progress(tmp_path: Path, clock: StoppedClock) -> None:
     """At rate 0 a run goes on as long as anything moves, and ends when nothing has for the time of grace."""
     run = new_run(tmp_path, clock, rate=0, records=1000, grace_seconds=15)
-    run.pace(0)
+    run.set_rate(0)
     join(run)
     life = RunLifecycle(run, 0)
     clock.pass_seconds(3600)
@@ -316,15 +320,15 @@ def test_a_plan_goes_on_after_a_stop(tmp_path: Path, clock: StoppedClock) -> Non
     run = new_run(tmp_path, clock, rate="10:2s,100")
     run.start()
     clock.pass_seconds(1.02)
-    run.pace(None)
+    run.set_rate(None)
     run.ledger.close()
     clock.pass_seconds(30)
-    again = runs(tmp_path, clock, "b", rate="10:2s,100").begin()
+    again = runs(tmp_path, clock, "b", rate="10:2s,100").open_or_continue()
     RunLifecycle(again, 0).step(RETURN_SECONDS + 1, set(), 0)
 
-    assert ("running", 10) == (again.state, again.rate)
+    assert ("running", 10) == (again.state, again.status().rate)
     clock.pass_seconds(2)
-    assert (11 + 10 + 101, 100) == (again.head(), again.rate)
+    assert (11 + 10 + 101, 100) == (again.head(), again.status().rate)
 
 
 def test_a_planned_pause_is_not_resumed_by_a_start(tmp_path: Path, clock: StoppedClock) -> None:
@@ -334,7 +338,7 @@ def test_a_planned_pause_is_not_resumed_by_a_start(tmp_path: Path, clock: Stoppe
     clock.pass_seconds(10)
     run.head()
     run.ledger.close()
-    again = runs(tmp_path, clock, "b", rate="10:2s,pause:60s,100").begin()
+    again = runs(tmp_path, clock, "b", rate="10:2s,pause:60s,100").open_or_continue()
     RunLifecycle(again, 0).step(RETURN_SECONDS + 1, set(), 0)
 
-    assert ("paused", True) == (again.state, again.book.goes)
+    assert ("paused", True) == (again.state, again.recorded.is_advancing)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contract import ledger
-from services.server.runs.run_state import MOST_FORMER, RecordedRun
+from services.server.runs.run_state import MAX_FORMER_INSTANCES, RecordedRun
 
 AT = "2026-11-22T07:30:00.000000Z"
 
@@ -81,20 +81,20 @@ def test_who_had_a_name_before_is_remembered() -> None:
     lines = [subscribe(1), subscribe(2), subscribe(3, instance="two"), subscribe(4, instance="two")]
     for order in (lines, lines[::-1]):
         client = book(*order).clients["client-1"]
-        assert ("two", ("one",)) == (client.instance, client.former)
+        assert ("two", ("one",)) == (client.instance, client.former_instances)
 
-    assert () == book(subscribe(1, instance=""), subscribe(2)).clients["client-1"].former
+    assert () == book(subscribe(1, instance=""), subscribe(2)).clients["client-1"].former_instances
 
 
 def test_leaving_counts_for_the_fence_it_names() -> None:
     """A departure of an older subscription says nothing about the one that superseded it."""
-    assert book(subscribe(1), subscribe(2), leave(1, "superseded")).clients["client-1"].left is None
-    assert "lost" == book(subscribe(1), subscribe(2), leave(2, "lost")).clients["client-1"].left
+    assert book(subscribe(1), subscribe(2), leave(1, "superseded")).clients["client-1"].leave_cause is None
+    assert "lost" == book(subscribe(1), subscribe(2), leave(2, "lost")).clients["client-1"].leave_cause
 
 
 def test_returning_undoes_leaving() -> None:
     """A client that comes back has not left."""
-    assert book(subscribe(1), leave(1, "bye"), subscribe(2)).clients["client-1"].left is None
+    assert book(subscribe(1), leave(1, "bye"), subscribe(2)).clients["client-1"].leave_cause is None
 
 
 def test_observers_stand_outside() -> None:
@@ -143,23 +143,23 @@ def test_awaited_are_those_who_lack_something() -> None:
         leave(3, "lost", "client-3"),
     )
 
-    assert ["client-3", "client-4"] == made.awaited()
+    assert ["client-3", "client-4"] == made.incomplete_clients()
 
 
 def test_a_run_without_anybody_is_not_finished() -> None:
     """At least one client must hold everything: a run that all have left is not finished."""
-    assert not book().finished()
-    assert not book(subscribe(1), leave(1, "bye")).finished()
-    assert book(subscribe(1), receipt(1, 100)).finished()
-    assert not book(subscribe(1), subscribe(2, "client-2"), receipt(1, 100)).finished()
+    assert not book().is_complete()
+    assert not book(subscribe(1), leave(1, "bye")).is_complete()
+    assert book(subscribe(1), receipt(1, 100)).is_complete()
+    assert not book(subscribe(1), subscribe(2, "client-2"), receipt(1, 100)).is_complete()
 
 
 def test_an_operators_pause_is_held() -> None:
     """A pause that somebody asked for is told from one that a stop of the server made."""
-    assert not book(pace(1, 10), pace(5, None)).held
-    assert book(control("pause")).held
-    assert not book(control("pause"), control("resume")).held
-    assert book(control("pause"), control("rate")).held
+    assert not book(pace(1, 10), pace(5, None)).is_paused_by_operator
+    assert book(control("pause")).is_paused_by_operator
+    assert not book(control("pause"), control("resume")).is_paused_by_operator
+    assert book(control("pause"), control("rate")).is_paused_by_operator
 
 
 def test_former_processes_are_bounded() -> None:
@@ -167,4 +167,8 @@ def test_former_processes_are_bounded() -> None:
     lines = [subscribe(number, instance=f"i{number}") for number in range(1, 100)]
     client = book(*lines, subscribe(100, instance="x" * 65)).clients["client-1"]
 
-    assert (MOST_FORMER, "i99", "") == (len(client.former), client.former[-1], client.instance)
+    assert (MAX_FORMER_INSTANCES, "i99", "") == (
+        len(client.former_instances),
+        client.former_instances[-1],
+        client.instance,
+    )

@@ -19,8 +19,8 @@ from services.runtime.clock import Clock
 from services.runtime.errors import AnotherServer
 from services.server.feed.faker_pools import POOL
 from services.server.feed.generator import FAKER_VERSION
-from services.server.runs.ledger_writer import entries
-from services.server.runs.process_identity import own, parsed
+from services.server.runs.ledger_writer import read_entries
+from services.server.runs.process_identity import own, parse
 from services.server.runs.run import Run
 from tests.unit.server.fakes import START_US, StoppedClock, feed, lines_of, new_run, runs
 
@@ -35,7 +35,7 @@ def crashed(run: Run, clock: StoppedClock) -> None:
 
 def test_a_run_is_named_by_its_opening(tmp_path: Path, clock: StoppedClock) -> None:
     """The first run is a folder named by the UTC time, and its ledger begins with what the feed is made of."""
-    run = runs(tmp_path, clock, records=500, rate=100, clients=3).begin()
+    run = runs(tmp_path, clock, records=500, rate=100, clients=3).open_or_continue()
     opening = lines_of(run)[0]
 
     assert "20261122T073000Z" == run.name == run.ledger.path.parent.name
@@ -58,13 +58,13 @@ def test_runs_of_one_second_are_numbered(tmp_path: Path, clock: StoppedClock) ->
 def test_an_interrupted_run_is_continued(tmp_path: Path, clock: StoppedClock, *, paused: bool) -> None:
     """A server that starts within the time continues the run, from a ledger of its own beside the old one."""
     first = new_run(tmp_path, clock, rate=10)
-    first.pace(10)
+    first.set_rate(10)
     clock.pass_seconds(3.05)
     if paused:
-        first.pace(None)
+        first.set_rate(None)
     crashed(first, clock)
     clock.pass_seconds(599)
-    second = runs(tmp_path, clock, "b", rate=10).begin()
+    second = runs(tmp_path, clock, "b", rate=10).open_or_continue()
 
     assert first.name == second.name
     assert {"a.jsonl", "b.jsonl"} == {path.name for path in second.ledger.path.parent.iterdir()}
@@ -74,26 +74,26 @@ def test_an_interrupted_run_is_continued(tmp_path: Path, clock: StoppedClock, *,
 def test_a_crashed_runs_schedule_goes_on(tmp_path: Path, clock: StoppedClock) -> None:
     """After a crash the schedule has gone on while nobody was there."""
     first = new_run(tmp_path, clock, rate=10)
-    first.pace(10)
+    first.set_rate(10)
     crashed(first, clock)
     clock.pass_seconds(20)
 
-    assert 201 == runs(tmp_path, clock, "b", rate=10).begin().head()
+    assert 201 == runs(tmp_path, clock, "b", rate=10).open_or_continue().head()
 
 
 @pytest.mark.parametrize("ended", [False, True])
 def test_time_never_goes_back(tmp_path: Path, clock: StoppedClock, *, ended: bool) -> None:
     """When the wall clock was set back while no server was there, the story goes on from the ledger's own time."""
     first = new_run(tmp_path, clock, rate=10)
-    first.pace(10)
+    first.set_rate(10)
     clock.pass_seconds(20)
     if ended:
         first.finish("complete")
     else:
-        first.pace(10)
+        first.set_rate(10)
     crashed(first, clock)
     clock.pass_seconds(-3600)
-    second = runs(tmp_path, clock, "b", rate=10).begin()
+    second = runs(tmp_path, clock, "b", rate=10).open_or_continue()
 
     assert START_US + 20_000_000 == clock.us
     assert ((f"{first.name[:13]}20Z", 0) if ended else (first.name, 202)) == (second.name, second.head())
@@ -109,7 +109,7 @@ def test_a_run_that_cannot_be_opened_leaves_nothing(
 
     monkeypatch.setattr("services.server.runs.run_store.LedgerWriter", full)
     with pytest.raises(OSError, match="No space"):
-        runs(tmp_path, clock).begin()
+        runs(tmp_path, clock).open_or_continue()
 
     assert [] == list((tmp_path / "ledger").iterdir())
 
@@ -120,8 +120,8 @@ def test_otherwise_it_is_abandoned(tmp_path: Path, clock: StoppedClock, outage: 
     first = new_run(tmp_path, clock)
     crashed(first, clock)
     clock.pass_seconds(outage)
-    second = runs(tmp_path, clock, "b", **changed).begin()
-    ends = [entry for entry in entries(tmp_path / "ledger" / first.name) if isinstance(entry, ledger.EndEntry)]
+    second = runs(tmp_path, clock, "b", **changed).open_or_continue()
+    ends = [entry for entry in read_entries(tmp_path / "ledger" / first.name) if isinstance(entry, ledger.EndEntry)]
 
     assert first.name != second.name
     assert "waiting" == second.state
@@ -134,7 +134,7 @@ def test_an_ended_run_is_followed(tmp_path: Path, clock: StoppedClock) -> None:
     first.finish("complete")
     first.ledger.close()
 
-    assert f"{first.name}-2" == runs(tmp_path, clock, "b").begin().name
+    assert f"{first.name}-2" == runs(tmp_path, clock, "b").open_or_continue().name
 
 
 def test_a_ledger_names_its_process(tmp_path: Path, clock: StoppedClock) -> None:
@@ -142,7 +142,7 @@ def test_a_ledger_names_its_process(tmp_path: Path, clock: StoppedClock) -> None
     opening = lines_of(new_run(tmp_path, clock))[0]
 
     assert isinstance(opening, ledger.OpenEntry)
-    assert own() == parsed(opening.process)
+    assert own() == parse(opening.process)
 
 
 @pytest.mark.parametrize("ended", [False, True])
@@ -153,7 +153,7 @@ def test_a_live_run_is_left_alone(
     """A run whose ledger is touched meanwhile is neither continued nor abandoned nor followed by another."""
     first = runs(tmp_path, clock)
     first._process = None
-    run = first.begin()
+    run = first.open_or_continue()
     if ended:
         run.finish("complete")
     before = run.ledger.path.read_bytes()
@@ -167,7 +167,7 @@ def test_a_live_run_is_left_alone(
     thread.start()
     try:
         with pytest.raises(AnotherServer, match=run.name):
-            runs(tmp_path, clock, "b", **changed).begin()
+            runs(tmp_path, clock, "b", **changed).open_or_continue()
     finally:
         over.set()
         thread.join()
@@ -181,7 +181,7 @@ def _begin(ready: Barrier, results: Queue[str], done: Barrier, folder: Path, num
     made = runs(folder, Clock(), f"i{number}")
     ready.wait(30)
     try:
-        run = made.begin()
+        run = made.open_or_continue()
     except AnotherServer as refused:
         results.put(f"refused: {refused.run}")
     else:
@@ -217,7 +217,7 @@ def test_a_run_without_a_good_line_is_followed(tmp_path: Path, clock: StoppedClo
     """A folder in which a crash left nothing readable does not stop the server."""
     (tmp_path / "ledger" / "20261122T072959Z").mkdir(parents=True)
 
-    assert "20261122T073000Z" == runs(tmp_path, clock).begin().name
+    assert "20261122T073000Z" == runs(tmp_path, clock).open_or_continue().name
 
 
 @pytest.mark.parametrize("stopped", [False, True])
@@ -227,16 +227,16 @@ def test_a_plan_survives_a_restart(tmp_path: Path, clock: StoppedClock, *, stopp
     first.start()
     clock.pass_seconds(1.02)
     if stopped:
-        first.pace(None)
+        first.set_rate(None)
     crashed(first, clock)
     clock.pass_seconds(30)
-    second = runs(tmp_path, clock, "b", rate=PLAN).begin()
+    second = runs(tmp_path, clock, "b", rate=PLAN).open_or_continue()
     if stopped:
         second.resume()
         clock.pass_seconds(1.5)
 
     assert first.name == second.name
-    head = second.head()
+    head = second.advance()
     paces = [(entry.rate, entry.stage) for entry in lines_of(second) if isinstance(entry, ledger.PaceEntry)]
     expected = (522, [(10, 1), (1000, 2)]) if stopped else (1141, [(1000, 2), (None, 3), (5, 4)])
     assert expected == (head, paces)
@@ -247,11 +247,11 @@ def test_another_plan_is_another_run(tmp_path: Path, clock: StoppedClock) -> Non
     first = new_run(tmp_path, clock, rate=PLAN)
     first.start()
     crashed(first, clock)
-    again = runs(tmp_path, clock, "b", rate=PLAN.replace("2s", "2000ms")).begin()
+    again = runs(tmp_path, clock, "b", rate=PLAN.replace("2s", "2000ms")).open_or_continue()
     crashed(again, clock)
 
     assert first.name == again.name
-    assert first.name != runs(tmp_path, clock, "c", rate="10").begin().name
+    assert first.name != runs(tmp_path, clock, "c", rate="10").open_or_continue().name
 
 
 @pytest.mark.parametrize(
@@ -275,12 +275,14 @@ def test_a_run_that_cannot_be_played_is_abandoned(
     with first.ledger.path.open("ab") as file:
         file.write(seal(content, first.ledger._prev)[0])
     os.utime(first.ledger.path, (clock.us / 1e6, clock.us / 1e6))
-    second = runs(tmp_path, clock, "b", rate=10).begin()
+    second = runs(tmp_path, clock, "b", rate=10).open_or_continue()
 
     assert (True, "waiting") == (first.name != second.name, second.state)
     assert second.name.startswith("20261122")
     assert 1 == caplog.messages.count("run cannot be continued")
-    assert "abandoned" == next(it.reason for it in entries(first.ledger.path.parent) if isinstance(it, ledger.EndEntry))
+    assert "abandoned" == next(
+        it.reason for it in read_entries(first.ledger.path.parent) if isinstance(it, ledger.EndEntry)
+    )
 
 
 def test_folders_of_other_names_are_no_runs(tmp_path: Path, clock: StoppedClock) -> None:
@@ -293,4 +295,4 @@ def test_folders_of_other_names_are_no_runs(tmp_path: Path, clock: StoppedClock)
     (root / "notes").mkdir()
     (root / "20991231T235959Z").symlink_to(root / "notes")
 
-    assert opened[-1].name == runs(tmp_path, clock, "b", rate=10).begin().name
+    assert opened[-1].name == runs(tmp_path, clock, "b", rate=10).open_or_continue().name

@@ -38,19 +38,19 @@ def test_a_run_is_read_back() -> None:
     lines: list[ledger.Entry | None] = [opening(), pace(1), opening(second=5), subscribe(3)]
     past = PastRun(iter(lines))
 
-    assert (opening(), False, None) == (past.opening, past.ended, past.obstacle)
+    assert (opening(), False, None) == (past.opening, past.has_ended, past.obstacle)
     assert (100, 3, "running", START_US + 5_000_000) == (
-        *(past.book.total, past.book.fence, past.book.state),
+        *(past.recorded.total, past.recorded.fence, past.recorded.state),
         past.last_us,
     )
-    assert PastRun([opening(), ledger.EndEntry(at=at(9), last=100, count=100, reason="complete")]).ended
+    assert PastRun([opening(), ledger.EndEntry(at=at(9), last=100, count=100, reason="complete")]).has_ended
 
 
 def test_nothing_is_no_run() -> None:
     """Without a line there is no opening."""
     past = PastRun([])
 
-    assert (None, False, 0, None) == (past.opening, past.ended, past.last_us, past.obstacle)
+    assert (None, False, 0, None) == (past.opening, past.has_ended, past.last_us, past.obstacle)
 
 
 def test_what_cannot_be_played_is_an_obstacle() -> None:

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from services.contract import ledger, wire
-from services.server.streaming import admission as module
-from services.server.streaming.admission import LATE_SECONDS, Admission, SubscriptionRefused
+from services.server.streaming.admission import Admission, AdmissionLimits, SubscriptionRefused
 from services.server.streaming.stream import Stream
 from services.server.streaming.subscription import Subscription
 from tests.unit.server.fakes import FakeConnection, StoppedClock, kinds_of, lines_of, new_run, subscribe
@@ -45,7 +44,7 @@ async def test_a_subscription_is_entered(stream: Stream, admission: Admission) -
         *(entry.client, entry.session, entry.instance, entry.fence),
         *(entry.first, entry.block_size, entry.observe),
     )
-    assert {"client-1": session} == stream.sessions
+    assert {"client-1": session} == stream.subscriptions
     assert 41 == session.cursor
 
 
@@ -62,10 +61,10 @@ async def test_the_same_process_supersedes_itself(stream: Stream, admission: Adm
     new, _ = await ask(admission, after=5)
 
     assert ([wire.Bye(reason="superseded", retry_ms=0)], wire.CLOSE_SUPERSEDED) == (
-        connection.said(),
-        connection.closed,
+        connection.received(),
+        connection.close_code,
     )
-    assert (False, True, new) == (old.open, new.open, stream.sessions["client-1"])
+    assert (False, True, new) == (old.is_open, new.is_open, stream.subscriptions["client-1"])
     assert ["open", "subscribe", "leave", "subscribe"] == kinds_of(stream.run)
 
 
@@ -78,7 +77,7 @@ async def test_a_name_in_use_is_kept(stream: Stream, admission: Admission) -> No
 
     assert isinstance(frame, wire.Error)
     assert ("name_taken", "client-1~2", None) == (frame.code, frame.suggest, refusal.value.code)
-    assert (True, [], None) == (holder.open, connection.said(), connection.closed)
+    assert (True, [], None) == (holder.is_open, connection.received(), connection.close_code)
     assert ["open", "subscribe"] == kinds_of(stream.run)
 
 
@@ -104,12 +103,12 @@ async def test_a_longest_name_has_a_suggestion_too(admission: Admission) -> None
 
 
 @pytest.mark.parametrize("silent", [False, True])
-async def test_a_holder_has_a_deadline(silent: bool, admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_holder_has_a_deadline(silent: bool, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
     """A holder whose answer never comes is silent after the deadline; who was silent before has a shorter one."""
-    monkeypatch.setattr(module, "HOLDER_SECONDS", 0.01 if not silent else 60.0)
-    monkeypatch.setattr(module, "ASKED_SECONDS", 0.01)
+    limits = AdmissionLimits(holder_seconds=60.0 if silent else 0.01, min_answer_seconds=0.01)
+    admission = Admission(stream, limits)
     _, connection = await ask(admission)
-    connection.heard = asyncio.get_running_loop().time() - (120 if silent else 0)
+    connection.last_received = asyncio.get_running_loop().time() - (120 if silent else 0)
 
     async def never() -> Any:
         return asyncio.get_running_loop().create_future()
@@ -118,18 +117,18 @@ async def test_a_holder_has_a_deadline(silent: bool, admission: Admission, monke
     async with asyncio.timeout(10):
         new, _ = await ask(admission, instance="two")
 
-    assert new.open
+    assert new.is_open
 
 
 @pytest.mark.parametrize("instances", [("one", "two"), ("", "")])
 async def test_a_silent_holder_is_superseded(admission: Admission, instances: tuple[str, str]) -> None:
     """A holder that does not answer loses its name to another process; nameless instances are never the same."""
     old, connection = await ask(admission, instance=instances[0])
-    connection.answers = False
+    connection.answers_pings = False
     new, _ = await ask(admission, instance=instances[1])
 
-    assert ("superseded", False, True) == (old.cause, old.open, new.open)
-    assert wire.CLOSE_SUPERSEDED == connection.closed
+    assert ("superseded", False, True) == (old.cause, old.is_open, new.is_open)
+    assert wire.CLOSE_SUPERSEDED == connection.close_code
 
 
 async def test_newcomers_are_judged_one_after_the_other(stream: Stream, admission: Admission) -> None:
@@ -145,13 +144,13 @@ async def test_who_has_gone_holds_nothing(admission: Admission) -> None:
     old, _ = await ask(admission)
     old.leave()
 
-    assert (await ask(admission, instance="two"))[0].open
+    assert (await ask(admission, instance="two"))[0].is_open
 
 
 async def test_who_lost_a_name_does_not_get_it_back(admission: Admission) -> None:
     """A process whose name another one had since is told a free name, though nobody has it now."""
     old, connection = await ask(admission)
-    connection.answers = False
+    connection.answers_pings = False
     new, _ = await ask(admission, instance="two")
     new.leave()
     with pytest.raises(SubscriptionRefused) as refusal:
@@ -159,7 +158,7 @@ async def test_who_lost_a_name_does_not_get_it_back(admission: Admission) -> Non
 
     assert isinstance(refusal.value.frame, wire.Error)
     assert ("name_taken", "client-1~2") == (refusal.value.frame.code, refusal.value.frame.suggest)
-    assert (False, True) == (old.open, (await ask(admission, instance="two"))[0].open)
+    assert (False, True) == (old.is_open, (await ask(admission, instance="two"))[0].is_open)
 
 
 async def test_nobody_is_beyond_the_end(stream: Stream, admission: Admission) -> None:
@@ -181,7 +180,7 @@ async def test_after_the_end_only_those_who_were_there(stream: Stream, admission
         await ask(admission, "client-2")
 
     assert (wire.Bye(reason="ended", retry_ms=2000), wire.CLOSE_LATER) == (refusal.value.frame, refusal.value.code)
-    assert (await ask(admission, after=3))[0].open
+    assert (await ask(admission, after=3))[0].is_open
 
 
 def late(stream: Stream) -> list[tuple[str, str]]:
@@ -198,7 +197,7 @@ async def test_a_client_that_comes_just_too_late_is_entered_once(stream: Stream,
             await ask(admission, name, instance=instance)
 
     assert [("client-2", "two"), ("client-3", "three")] == late(stream)
-    assert {"client-1"} == stream.run.book.clients.keys()
+    assert {"client-1"} == stream.run.recorded.clients.keys()
 
 
 async def test_after_the_end_a_name_without_logs_does_not_come_back(stream: Stream, admission: Admission) -> None:
@@ -211,7 +210,7 @@ async def test_after_the_end_a_name_without_logs_does_not_come_back(stream: Stre
 
     assert wire.Bye(reason="ended", retry_ms=2000) == refusal.value.frame
     assert [] == late(stream)
-    assert (await ask(admission, session=2))[0].open
+    assert (await ask(admission, session=2))[0].is_open
 
 
 async def test_the_window_of_the_late_is_fixed(tmp_path: Path) -> None:
@@ -220,7 +219,7 @@ async def test_the_window_of_the_late_is_fixed(tmp_path: Path) -> None:
     stream = Stream(new_run(tmp_path, clock), clock)
     admission = Admission(stream)
     stream.run.finish("complete")
-    for name, seconds in (("client-1", LATE_SECONDS), ("client-2", 0.000_001)):
+    for name, seconds in (("client-1", AdmissionLimits().late_seconds), ("client-2", 0.000_001)):
         clock.pass_seconds(seconds)
         with pytest.raises(SubscriptionRefused):
             await ask(admission, name)
@@ -245,14 +244,14 @@ async def test_a_run_may_end_while_a_name_is_settled(
     _, connection = await ask(admission)
 
     async def meanwhile(*_: object) -> None:
-        stream.begin(new_run(tmp_path, StoppedClock()))
+        stream.switch_to(new_run(tmp_path, StoppedClock()))
 
-    monkeypatch.setattr(connection, "end", meanwhile)
+    monkeypatch.setattr(connection, "close_within", meanwhile)
     with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, after=500)
 
     assert wire.CLOSE_LATER == refusal.value.code
-    assert {} == stream.sessions
+    assert {} == stream.subscriptions
 
 
 async def test_observers_stand_outside_the_books(stream: Stream, admission: Admission) -> None:
@@ -264,9 +263,9 @@ async def test_observers_stand_outside_the_books(stream: Stream, admission: Admi
     assert ["open", "subscribe"] == kinds_of(stream.run)
 
 
-async def test_a_run_takes_so_many_names(stream: Stream, admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_run_has_a_limit_of_names(stream: Stream) -> None:
     """Beyond the most names a new one is told to come later; one that the run knows comes back as before."""
-    monkeypatch.setattr(module, "MOST_NAMES", 4)
+    admission = Admission(stream, AdmissionLimits(max_names=4))
     for number in range(4):
         await ask(admission, f"client-{number}")
     with pytest.raises(SubscriptionRefused) as refusal:
@@ -277,7 +276,7 @@ async def test_a_run_takes_so_many_names(stream: Stream, admission: Admission, m
     assert ("too_many", wire.CLOSE_LATER) == (frame.code, refusal.value.code)
     await ask(admission, "client-1")
     await ask(admission, "watcher", observe=True)
-    assert 4 == len(stream.run.book.clients)
+    assert 4 == len(stream.run.recorded.clients)
 
 
 async def test_nothing_is_kept_of_a_name_that_is_settled(admission: Admission) -> None:
@@ -286,15 +285,15 @@ async def test_nothing_is_kept_of_a_name_that_is_settled(admission: Admission) -
     with pytest.raises(SubscriptionRefused):
         await ask(admission, "client-2", after=10**9)
 
-    assert {} == admission._settling
+    assert {} == admission._queues
 
 
-async def test_so_many_wait_for_a_name(admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_clients_that_wait_for_a_name_are_limited(stream: Stream) -> None:
     """While as many as may wait for a name do, the next one is told a free name at once."""
-    monkeypatch.setattr(module, "MOST_RIVALS", 1)
+    admission = Admission(stream, AdmissionLimits(max_waiting=1))
     first: Any = FakeConnection()
     async with admission._turn(first, "client-1"):
-        assert first.reading
+        assert first.is_reading
         with pytest.raises(SubscriptionRefused) as refusal:
             await ask(admission)
 
@@ -309,14 +308,14 @@ async def test_who_waits_for_a_name_is_not_read(admission: Admission) -> None:
     reading: list[bool] = []
 
     async def ping() -> Any:
-        reading.append(peer.reading)
+        reading.append(peer.is_reading)
         return await FakeConnection().ping()
 
     holder.ping = ping  # type: ignore[method-assign]
     with pytest.raises(SubscriptionRefused):
         await admission.admit(peer, subscribe(instance="two"))
 
-    assert ([False], True) == (reading, peer.reading)
+    assert ([False], True) == (reading, peer.is_reading)
 
 
 async def test_an_observer_begins_within_the_run(admission: Admission) -> None:

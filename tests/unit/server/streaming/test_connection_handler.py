@@ -11,18 +11,19 @@ from websockets.exceptions import ConnectionClosedOK
 from services.contract import ledger, wire
 from services.runtime.websocket_io import ArrivalTimes
 from services.server.streaming import control as operator_control
-from services.server.streaming.connection_handler import SUBSCRIPTIONS_AT_ONCE, ConnectionHandler
+from services.server.streaming.admission import Admission
+from services.server.streaming.connection_handler import SUBSCRIPTION_BURST, ConnectionHandler
 from services.server.streaming.stream import Stream
 from tests.unit.server.fakes import (
     START_US,
     FakeConnection,
     StoppedClock,
-    conversation,
     feed,
+    handler_of,
     kinds_of,
     lines_of,
     new_run,
-    refuse,
+    replace_disk,
     subscribe,
 )
 
@@ -33,7 +34,7 @@ CONTROL = wire.Control(do="status")
 def stream(tmp_path: Path, clock: StoppedClock) -> Stream:
     """Return a running stream of 100 records a second."""
     run = new_run(tmp_path, clock, rate=100)
-    run.pace(100)
+    run.set_rate(100)
     return Stream(run, clock)
 
 
@@ -42,7 +43,7 @@ class Peer(FakeConnection):
 
     def __init__(self, clock: StoppedClock, address: str = "127.0.0.1") -> None:
         super().__init__(address)
-        self.stamps = ArrivalTimes(clock)
+        self.arrival_times = ArrivalTimes(clock)
         self.script: list[Any] = []
 
     async def recv(self, *, decode: bool) -> bytes:
@@ -59,7 +60,7 @@ async def talk(stream: Stream, clock: StoppedClock, *script: Any, address: str =
     """Hold a whole conversation; return the peer with what it was told."""
     peer = Peer(clock, address)
     peer.script = list(script)
-    await conversation(stream, peer).run()
+    await handler_of(stream, peer).run()
     return peer
 
 
@@ -79,14 +80,14 @@ def receipts(stream: Stream) -> list[ledger.ReceiptEntry]:
 
 def errors(peer: Peer) -> list[tuple[str, int | None]]:
     """Return the codes of the errors a peer was told, with how it was closed."""
-    return [(frame.code, peer.closed) for frame in peer.said() if isinstance(frame, wire.Error)]
+    return [(frame.code, peer.close_code) for frame in peer.received() if isinstance(frame, wire.Error)]
 
 
 async def test_begins_with_a_welcome(stream: Stream, clock: StoppedClock) -> None:
     """Whoever connects is welcomed at once; leaving without a word is no fault."""
     peer = await talk(stream, clock)
 
-    assert ([stream.run.welcome()], None) == (peer.said(), peer.closed)
+    assert ([stream.run.welcome()], None) == (peer.received(), peer.close_code)
     assert ["open", "pace"] == kinds_of(stream.run)
 
 
@@ -94,7 +95,7 @@ async def test_a_ping_is_answered(stream: Stream, clock: StoppedClock) -> None:
     """A pong has the time of the ping's arrival and that of the answer."""
     peer = await talk(stream, clock, lambda: clock.pass_seconds(1), wire.Ping(t1_us=77))
 
-    assert wire.Pong(t1_us=77, t2_us=START_US + 1_000_000, t3_us=START_US + 1_000_000) == peer.said()[1]
+    assert wire.Pong(t1_us=77, t2_us=START_US + 1_000_000, t3_us=START_US + 1_000_000) == peer.received()[1]
 
 
 async def test_a_subscription_is_answered(stream: Stream, clock: StoppedClock) -> None:
@@ -102,19 +103,19 @@ async def test_a_subscription_is_answered(stream: Stream, clock: StoppedClock) -
     peer = await talk(stream, clock, subscribe(after=10), receipt(1, 10))
     again = await talk(stream, clock, subscribe(after=30))
 
-    assert wire.Subscribed(client="client-1", first=11, receipted=0, fence=1) == peer.said()[1]
-    assert wire.Subscribed(client="client-1", first=31, receipted=10, fence=2) == again.said()[1]
+    assert wire.Subscribed(client="client-1", first=11, receipted=0, fence=1) == peer.received()[1]
+    assert wire.Subscribed(client="client-1", first=31, receipted=10, fence=2) == again.received()[1]
     leaves = [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.LeaveEntry)]
     assert [("lost", 1, 10), ("lost", 2, 10)] == [(entry.cause, entry.fence, entry.receipted) for entry in leaves]
-    assert {} == stream.sessions
+    assert {} == stream.subscriptions
 
 
 async def test_a_subscription_to_another_run_is_passed_over(stream: Stream, clock: StoppedClock) -> None:
     """What crosses the welcome of the next run is not taken for it: the client asks again."""
     peer = await talk(stream, clock, wire.Subscribe(client="client-1", after=5, run="20251122T073000Z"))
 
-    assert [stream.run.welcome()] == peer.said()
-    assert {} == stream.run.book.clients
+    assert [stream.run.welcome()] == peer.received()
+    assert {} == stream.run.recorded.clients
 
 
 async def test_one_subscription_a_connection(stream: Stream, clock: StoppedClock) -> None:
@@ -129,11 +130,11 @@ async def test_one_subscription_a_connection(stream: Stream, clock: StoppedClock
 
 async def test_a_taken_name_leaves_the_connection(stream: Stream, clock: StoppedClock) -> None:
     """Who is told that its name is taken may subscribe under another on the same connection."""
-    holder = conversation(stream, Peer(clock))
-    await holder._answer(subscribe(), 0)
+    holder = handler_of(stream, Peer(clock))
+    await holder._handle(subscribe(), 0)
     peer = await talk(stream, clock, subscribe(instance="two"), subscribe("client-1~2", instance="two"))
 
-    assert ["Welcome", "Error", "Subscribed"] == [type(frame).__name__ for frame in peer.said()]
+    assert ["Welcome", "Error", "Subscribed"] == [type(frame).__name__ for frame in peer.received()]
 
 
 async def test_a_true_receipt_is_recorded(stream: Stream, clock: StoppedClock) -> None:
@@ -142,9 +143,9 @@ async def test_a_true_receipt_is_recorded(stream: Stream, clock: StoppedClock) -
 
     assert [True, True] == [entry.match for entry in receipts(stream)]
     assert [(1, 1, True), (1, 2, True)] == [
-        (frame.session, frame.block, frame.match) for frame in peer.said() if isinstance(frame, wire.Recorded)
+        (frame.session, frame.block, frame.match) for frame in peer.received() if isinstance(frame, wire.Recorded)
     ]
-    assert 20 == stream.run.book.clients["client-1"].receipted
+    assert 20 == stream.run.recorded.clients["client-1"].receipted
 
 
 async def test_missing_records_are_not_in_the_digest(stream: Stream, clock: StoppedClock) -> None:
@@ -161,7 +162,7 @@ async def test_a_wrong_receipt_is_entered_as_such(stream: Stream, clock: Stopped
     peer = await talk(stream, clock, subscribe(after=10), receipt(**changed))
 
     assert [False] == [entry.match for entry in receipts(stream)]
-    assert [False] == [frame.match for frame in peer.said() if isinstance(frame, wire.Recorded)]
+    assert [False] == [frame.match for frame in peer.received() if isinstance(frame, wire.Recorded)]
 
 
 async def test_a_repeated_receipt_is_ignored(stream: Stream, clock: StoppedClock) -> None:
@@ -170,24 +171,24 @@ async def test_a_repeated_receipt_is_ignored(stream: Stream, clock: StoppedClock
     peer = await talk(stream, clock, subscribe(after=10), wrong, receipt(), wrong)
 
     assert [False] == [entry.match for entry in receipts(stream)]
-    assert [False, False, False] == [frame.match for frame in peer.said() if isinstance(frame, wire.Recorded)]
+    assert [False, False, False] == [frame.match for frame in peer.received() if isinstance(frame, wire.Recorded)]
 
 
 async def test_nothing_is_recorded_before_it_is_written(stream: Stream, clock: StoppedClock) -> None:
     """While the ledger refuses, neither a receipt nor its repeat is answered; both are when it has been written."""
     peer = Peer(clock)
-    talking = conversation(stream, peer)
-    await talking._answer(subscribe(after=10), 0)
-    disk = refuse(stream.run)
-    disk.full = True
+    talking = handler_of(stream, peer)
+    await talking._handle(subscribe(after=10), 0)
+    disk = replace_disk(stream.run)
+    disk.is_full = True
     peer.frames = []
     for _ in range(2):
-        await talking._answer(receipt(), 0)
-    assert [] == peer.said()
-    disk.full = False
+        await talking._handle(receipt(), 0)
+    assert [] == peer.received()
+    disk.is_full = False
     stream.run.ledger.flush()
 
-    assert ["Recorded", "Recorded"] == [type(frame).__name__ for frame in peer.said()]
+    assert ["Recorded", "Recorded"] == [type(frame).__name__ for frame in peer.received()]
     assert 1 == len(disk.lines)
 
 
@@ -215,7 +216,7 @@ async def test_goodbye_is_a_departure(stream: Stream, clock: StoppedClock) -> No
     await talk(stream, clock, subscribe(), wire.Bye(last=0), wire.Bye(last=0))
 
     assert ["open", "pace", "subscribe", "leave"] == kinds_of(stream.run)
-    assert "bye" == stream.run.book.clients["client-1"].left
+    assert "bye" == stream.run.recorded.clients["client-1"].leave_cause
 
 
 @pytest.mark.parametrize("garbage", [b"hello", b"\xff", b"{}", b'{"type":"welcome"}', b"x" * 70_000])
@@ -227,24 +228,24 @@ async def test_garbage_ends_the_connection(stream: Stream, clock: StoppedClock, 
 async def test_drain_says_goodbye(stream: Stream, clock: StoppedClock) -> None:
     """When the server stops, the subscription ends as drained and the client is told when to return."""
     peer = Peer(clock)
-    talking = conversation(stream, peer)
-    await talking._answer(subscribe(), 0)
+    talking = handler_of(stream, peer)
+    await talking._handle(subscribe(), 0)
     await talking.drain()
 
-    assert wire.Bye(reason="draining", retry_ms=500) == peer.said()[-1]
-    assert (wire.CLOSE_DRAINING, "draining") == (peer.closed, stream.run.book.clients["client-1"].left)
+    assert wire.Bye(reason="draining", retry_ms=500) == peer.received()[-1]
+    assert (wire.CLOSE_DRAINING, "draining") == (peer.close_code, stream.run.recorded.clients["client-1"].leave_cause)
 
 
 async def test_a_next_run_is_welcomed(stream: Stream, clock: StoppedClock, tmp_path: Path) -> None:
     """A new run is announced on the same connection, and the client may subscribe again."""
     peer = Peer(clock)
-    talking: ConnectionHandler = conversation(stream, peer)
-    await talking._answer(subscribe(), 0)
-    stream.begin(new_run(tmp_path, clock))
+    talking: ConnectionHandler = handler_of(stream, peer)
+    await talking._handle(subscribe(), 0)
+    stream.switch_to(new_run(tmp_path, clock))
     talking.welcome()
-    await talking._answer(subscribe(), 0)
+    await talking._handle(subscribe(), 0)
 
-    names = [(type(frame).__name__, getattr(frame, "run", None)) for frame in peer.said()]
+    names = [(type(frame).__name__, getattr(frame, "run", None)) for frame in peer.received()]
     assert [("Subscribed", None), ("Welcome", stream.run.name), ("Subscribed", None)] == names
 
 
@@ -252,18 +253,18 @@ async def test_a_next_run_is_welcomed(stream: Stream, clock: StoppedClock, tmp_p
 async def test_only_an_operator_controls(stream: Stream, clock: StoppedClock, *, operator: bool) -> None:
     """Whether a peer may control the run was decided when it connected; who may not is closed with 4401."""
     peer = Peer(clock)
-    peer.operator, peer.script = operator, [CONTROL]
-    await conversation(stream, peer).run()
+    peer.is_operator, peer.script = operator, [CONTROL]
+    await handler_of(stream, peer).run()
 
-    assert (None if operator else wire.CLOSE_UNAUTHORIZED) == peer.closed
-    assert ["Welcome", "Controlled" if operator else "Error"] == [type(frame).__name__ for frame in peer.said()]
+    assert (None if operator else wire.CLOSE_UNAUTHORIZED) == peer.close_code
+    assert ["Welcome", "Controlled" if operator else "Error"] == [type(frame).__name__ for frame in peer.received()]
 
 
 async def test_a_wish_is_granted(stream: Stream, clock: StoppedClock) -> None:
     """A wish is entered with the address it came from, fulfilled, and answered with how the run stands then."""
     peer = await talk(stream, clock, wire.Control(do="pause"), CONTROL)
 
-    assert ["paused", "paused"] == [frame.state for frame in peer.said() if isinstance(frame, wire.Controlled)]
+    assert ["paused", "paused"] == [frame.state for frame in peer.received() if isinstance(frame, wire.Controlled)]
     control = [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.ControlEntry)]
     assert [("pause", "127.0.0.1")] == [(entry.wish, entry.peer) for entry in control]
 
@@ -272,18 +273,18 @@ async def test_a_slip_of_the_hand_costs_no_connection(stream: Stream, clock: Sto
     """A wish that cannot be granted is answered with why, and the next one on the same connection is heard."""
     peer = await talk(stream, clock, wire.Control(do="drop", client="nobody"), CONTROL)
 
-    assert ["Welcome", "Error", "Controlled"] == [type(frame).__name__ for frame in peer.said()]
-    assert peer.closed is None
+    assert ["Welcome", "Error", "Controlled"] == [type(frame).__name__ for frame in peer.received()]
+    assert peer.close_code is None
 
 
 async def test_a_fault_ends_its_own_connection(
     stream: Stream, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What this server fails on is counted, logged with its traceback, and closes that one connection with 1011."""
-    monkeypatch.setattr(operator_control, "grant", lambda *_: 1 // 0)
+    monkeypatch.setattr(operator_control, "apply_request", lambda *_: 1 // 0)
     peer = await talk(stream, clock, CONTROL)
 
-    assert (1011, 1) == (peer.closed, stream.refusals.counts["fault"])
+    assert (1011, 1) == (peer.close_code, stream.refusals.counts["fault"])
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -293,25 +294,27 @@ async def test_subscriptions_on_one_connection_are_bounded(stream: Stream, clock
     peer = await talk(stream, clock, *script)
 
     assert [("too_many", wire.CLOSE_PROTOCOL)] == errors(peer)
-    assert SUBSCRIPTIONS_AT_ONCE == kinds_of(stream.run).count("subscribe")
-    assert peer.reading
+    assert SUBSCRIPTION_BURST == kinds_of(stream.run).count("subscribe")
+    assert peer.is_reading
 
 
 async def test_messages_are_bounded(stream: Stream, clock: StoppedClock) -> None:
     """A peer that sends more than its share is told so and closed."""
     peer = Peer(clock)
-    peer.allows, peer.script = False, [wire.Ping(t1_us=1)]
-    await conversation(stream, peer).run()
+    peer.is_within_limits, peer.script = False, [wire.Ping(t1_us=1)]
+    await handler_of(stream, peer).run()
 
     assert [("too_many", wire.CLOSE_PROTOCOL)] == errors(peer)
     assert 1 == stream.refusals.counts["too_many"]
 
 
-async def test_receipts_are_bounded(stream: Stream, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_receipts_are_bounded(stream: Stream, clock: StoppedClock) -> None:
     """No client has more receipts in the ledger than its records can need."""
-    monkeypatch.setattr("services.server.streaming.connection_handler.MORE_RECEIPTS", -10)
     script = [receipt(1, 10, block=number) for number in range(1, 50)]
-    peer = await talk(stream, clock, subscribe(after=10), *script)
+    peer = Peer(clock)
+    peer.script = [subscribe(after=10), *script]
+    fake: Any = peer
+    await ConnectionHandler(fake, stream, Admission(stream), spare_receipts=-10).run()
 
     assert [("too_many", wire.CLOSE_PROTOCOL)] == errors(peer)
     assert 10 == len(receipts(stream))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from services.contract import ledger, wire
 from services.server.feed.batch_cache import BatchCache
 from services.server.streaming.stream import Stream
-from services.server.streaming.subscription import _STRIDE_AT_LEAST, _STRIDE_FLAT_OUT, Subscription
+from services.server.streaming.subscription import FLAT_OUT_STRIDE, MIN_STRIDE, Subscription
 from tests.unit.server.fakes import (
     START_US,
     StoppedClock,
@@ -20,7 +20,7 @@ from tests.unit.server.fakes import (
     kinds_of,
     lines_of,
     new_run,
-    refuse,
+    replace_disk,
 )
 
 
@@ -29,13 +29,13 @@ def stream(tmp_path: Path) -> Stream:
     """Return a running stream of 100 records a second."""
     clock = StoppedClock()
     run = new_run(tmp_path, clock, rate=100)
-    run.pace(100)
+    run.set_rate(100)
     return Stream(run, clock)
 
 
 def batch_to(session: Subscription, last: int) -> bool:
     """Send one batch that ends at ``last`` or before."""
-    schedule = session.run.book.schedule
+    schedule = session.run.recorded.schedule
     return session.send(BatchCache(feed()).batch(session.cursor, last, schedule), 0)
 
 
@@ -48,7 +48,7 @@ def test_the_ledger_is_written_ahead(stream: Stream, monkeypatch: pytest.MonkeyP
     """When a frame goes out, the line that says it may have been sent stands in the ledger already."""
     session, connection = admitted(stream)
     seen: list[int] = []
-    monkeypatch.setattr(connection, "hand_over", lambda *_: seen.append(strides(session)[-1]))
+    monkeypatch.setattr(connection, "send_pieces", lambda *_: seen.append(strides(session)[-1]))
     for last in range(10, 400, 13):
         batch_to(session, last)
         assert seen[-1] >= session.sent
@@ -62,20 +62,20 @@ def test_never_further_ahead_than_a_stride(steps: list[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         clock = StoppedClock()
         run = new_run(Path(folder), clock, rate=100)
-        run.pace(100)
+        run.set_rate(100)
         session, _ = admitted(Stream(run, clock))
         for step in steps:
             batch_to(session, min(session.cursor + step - 1, 6000))
-            assert session.sent <= session.through <= session.sent + 100
+            assert session.sent <= session.recorded_through <= session.sent + 100
         run.ledger.close()
 
 
-@pytest.mark.parametrize(("rate", "stride"), [(1, _STRIDE_AT_LEAST), (5000, 5000), (0, _STRIDE_FLAT_OUT)])
+@pytest.mark.parametrize(("rate", "stride"), [(1, MIN_STRIDE), (5000, 5000), (0, FLAT_OUT_STRIDE)])
 def test_a_stride_is_about_a_second(tmp_path: Path, rate: float, stride: int) -> None:
     """A stride is a second's records, with a floor for slow runs and a fixed size flat out."""
     clock = StoppedClock()
     run = new_run(tmp_path, clock, rate=rate, records=10**6)
-    run.pace(rate)
+    run.set_rate(rate)
     session, _ = admitted(Stream(run, clock))
     batch_to(session, 1)
 
@@ -110,7 +110,7 @@ def test_flat_out_due_is_sent(tmp_path: Path) -> None:
     """Without a schedule a record is due when it is sent."""
     clock = StoppedClock()
     run = new_run(tmp_path, clock, rate=0)
-    run.pace(0)
+    run.set_rate(0)
     session, connection = admitted(Stream(run, clock))
     clock.pass_seconds(7)
     batch_to(session, 10)
@@ -124,12 +124,12 @@ def test_flat_out_due_is_sent(tmp_path: Path) -> None:
 def test_without_a_ledger_nothing_goes(stream: Stream) -> None:
     """While the ledger refuses the line, the frame is not sent and the cursor stands."""
     session, connection = admitted(stream)
-    disk = refuse(stream.run)
-    disk.full = True
+    disk = replace_disk(stream.run)
+    disk.is_full = True
 
     assert not batch_to(session, 10)
     assert ([], 1, 0) == (connection.frames, session.cursor, session.sent)
-    disk.full = False
+    disk.is_full = False
     stream.run.ledger.flush()
     assert batch_to(session, 10)
     assert 10 == session.sent
@@ -155,7 +155,7 @@ def test_leaving_is_entered_once(stream: Stream) -> None:
     leaves = [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.LeaveEntry)]
 
     assert [("client-1", 1, 10, 0, "bye")] == [(it.client, it.fence, it.sent, it.receipted, it.cause) for it in leaves]
-    assert not session.ready
+    assert not session.is_ready
 
 
 def test_end_and_idle_are_said(stream: Stream) -> None:
@@ -164,37 +164,37 @@ def test_end_and_idle_are_said(stream: Stream) -> None:
     session.send_idle(3)
     session.send_end(4)
 
-    assert [wire.Idle(next=8, now_us=START_US), wire.End(last=6000, count=6000)] == connection.said()
-    assert (4, True) == (session.spoke, session.ended)
+    assert [wire.Idle(next=8, now_us=START_US), wire.End(last=6000, count=6000)] == connection.received()
+    assert (4, True) == (session.last_frame_at, session.end_was_sent)
 
 
 def test_a_stall_is_time_without_progress(stream: Stream) -> None:
     """A peer stalls while bytes wait and none are taken; taking some begins the count anew."""
     session, connection = admitted(stream)
     assert 0 == session.stalled_seconds(5)
-    connection.blocked, connection.buffered = True, 1000
+    connection.is_blocked, connection.buffered = True, 1000
     assert 0 == session.stalled_seconds(6)
     assert 4 == session.stalled_seconds(10)
     connection.buffered = 999
     assert 0 == session.stalled_seconds(11)
     assert 2 == session.stalled_seconds(13)
-    connection.blocked = False
+    connection.is_blocked = False
     assert 0 == session.stalled_seconds(20)
 
 
 def test_a_blocked_peer_is_not_ready(stream: Stream) -> None:
     """Who does not read is not sent to."""
     session, peer = admitted(stream)
-    assert session.ready
-    peer.blocked = True
+    assert session.is_ready
+    peer.is_blocked = True
 
-    assert not session.ready
+    assert not session.is_ready
 
 
 def test_a_fast_peer_does_not_stall(stream: Stream) -> None:
     """A peer that is found with as much waiting as before, but was sent more in between, has taken some."""
     session, connection = admitted(stream)
-    connection.blocked, connection.buffered = True, 1000
+    connection.is_blocked, connection.buffered = True, 1000
     for now in range(60):
         batch_to(session, session.cursor)
         assert 0 == session.stalled_seconds(now)
