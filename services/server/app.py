@@ -20,9 +20,9 @@ from services.contract import wire
 from services.runtime import eventloop, heartbeat
 from services.runtime.clock import Clock, boot_id
 from services.runtime.control import token
-from services.runtime.files import forget_old_runs, probe
 from services.runtime.jsonlogs import RateLimitedLog
 from services.runtime.saturation import SaturationMonitor
+from services.runtime.volumes import check_writable, remove_old_runs
 from services.server.connections.connection import QUIET_SECONDS, WRITE_LIMIT, FeedConnection, connection_class
 from services.server.connections.listen_sockets import BACKLOG, bind_sockets, listen
 from services.server.feed.generator import FeedGenerator
@@ -100,7 +100,7 @@ class ServerApp:
         instance = uuid.uuid4().hex[:12]
         self.runs = RunStore(self.root, feed, settings, self.clock, self.saturation, boot=boot_id(), instance=instance)
         self.runs_played = 1
-        probe(self.root)
+        check_writable(self.root)
         self.stream = Stream(self.runs.open_or_continue(seen), self.clock)
         self.expected = ExpectedClients(settings.client_service, settings.connections)
         self._count_containers = count_containers or ContainerCounter(settings.client_service).count
@@ -254,7 +254,7 @@ class ServerApp:
         self.stream.run.ledger.close()
         self.runs_played += 1
         self.stream.switch_to(run)
-        eventloop.look_at_all()
+        eventloop.collect_all()
         self.lifecycle = RunLifecycle(run, asyncio.get_running_loop().time(), self.expected)
         for handler in self.handlers:
             handler.welcome()
@@ -263,7 +263,7 @@ class ServerApp:
         """Remove the ledgers of old runs, beyond the number that the operator keeps."""
         while self.settings.keep_runs:
             try:
-                await asyncio.to_thread(forget_old_runs, self.root, self.settings.keep_runs, time.time())
+                await asyncio.to_thread(remove_old_runs, self.root, self.settings.keep_runs, time.time())
             except OSError as problem:
                 if self._removal_log.due(time.monotonic()):
                     log.warning("old runs not removed", extra={"path": str(self.root), "why": str(problem)})
@@ -317,7 +317,7 @@ async def main(
         listen(sockets, settings.port)
         app = ServerApp(settings, feed, seen, intervals)
         servers = [await app.accept(listener) for listener in sockets]
-        with eventloop.settled(), token.handed_on(app.root, settings.control_token) as app.token:
+        with eventloop.gc_frozen(), token.published(app.root, settings.control_token) as app.token:
             log.info("listening", extra={"host": settings.host, "port": settings.port, "run": app.stream.run.name})
             await _serve(app, servers, stop)
     # Closed last, when no thread syncs it any more. If the disk refuses, the writer has logged that already.

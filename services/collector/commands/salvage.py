@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from services import SOFTWARE
 from services.collector import formatting
 from services.collector.commands.log_survey import CHAINED, KeptBlock, LinePosition, LogSession, LogSurvey, RejectedLine
 from services.collector.evidence.run_evidence import RunEvidence
@@ -24,7 +25,6 @@ from services.contract.errors import LineError
 from services.contract.jsonl import FIRST, seal, unseal
 from services.contract.scalars import Span
 from services.contract.summary import Fault, Summary
-from services.runtime.version import SOFTWARE
 
 _UNKNOWN = "unknown"
 

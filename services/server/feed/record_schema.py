@@ -6,13 +6,13 @@ and the files that users copy are those that run.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from services.contract.wire import MAX_RECORD
+from services.runtime.cli import suggest
 from services.runtime.errors import BadSettings
 
 NAMED = {path.stem: path for path in sorted((Path(__file__).parent / "schemas").glob("*.toml"))}
@@ -122,6 +122,6 @@ def _fields(part: str, table: Any, problems: list[str]) -> list[Field]:
 
 
 def _suggestion(name: str, names: Iterable[str]) -> str:
-    """Return "did you mean …?" with the closest name, empty if none is close."""
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    """Return "; did you mean …?" with the closest name, empty if none is close."""
+    hint = suggest(name, names)
+    return hint and f"; {hint}"

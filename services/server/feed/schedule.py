@@ -144,15 +144,23 @@ class PlanProgress:
         """Whether the plan's clock runs; it does so during a planned pause too."""
         return self._since_us is not None
 
+    def next_stage(self, plan: Plan) -> NextStage | None:
+        """Return the stage after the current one; None if there is none, or while the plan's clock is stopped."""
+        if self._number is None or self._since_us is None or self._number >= len(plan.stages):
+            return None
+        us = plan.stages[self._number - 1].us
+        left_us = max((us or 0) - self._spent_us, 0)
+        return NextStage(self._number + 1, plan.stages[self._number], self._since_us + left_us)
+
     def upcoming(self, plan: Plan) -> Iterator[NextStage]:
         """Yield the remaining stages with the times at which they begin if nothing interrupts them."""
-        if self._number is None or self._since_us is None:
-            return
-        begin_us, spent_us = self._since_us, self._spent_us
-        for number in range(self._number, len(plan.stages)):
-            begin_us += max((plan.stages[number - 1].us or 0) - spent_us, 0)
-            spent_us = 0
-            yield NextStage(number + 1, plan.stages[number], begin_us)
+        upcoming = self.next_stage(plan)
+        while upcoming is not None:
+            yield upcoming
+            number, stage, at_us = upcoming
+            if number == len(plan.stages):
+                return
+            upcoming = NextStage(number + 1, plan.stages[number], at_us + (stage.us or 0))
 
     def stage_after_resume(self, plan: Plan) -> tuple[int, Stage] | None:
         """Return the stage with which a paused run continues: the interrupted one, or the one after a planned pause.

@@ -111,7 +111,9 @@ class Run:
         the rate of the stage before.
         """
         now_us = self.clock.now_us() if now_us is None else now_us
-        if self.recorded.progress.is_running:
+        # The send loop calls this thousands of times a second, so the usual case creates no iterator.
+        upcoming = self.recorded.progress.next_stage(self.plan)
+        if upcoming is not None and upcoming.at_us <= now_us:
             # Collected first: recording a stage changes what the iterator reads.
             for entry in list(self._due_stages(now_us)):
                 self._append_rate(entry)
@@ -136,7 +138,7 @@ class Run:
         """
         if not self.schedule.has_started or head >= self.total:
             return None
-        stage = next(self.recorded.progress.upcoming(self.plan), None)
+        stage = self.recorded.progress.next_stage(self.plan)
         times = [self.schedule.due_us(head + 1), None if stage is None else stage.at_us]
         return min((time_us for time_us in times if time_us is not None), default=None)
 

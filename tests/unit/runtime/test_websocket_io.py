@@ -8,10 +8,10 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import reduce
+from importlib.metadata import version
 from typing import NamedTuple
 
 import pytest
-import websockets
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -185,7 +185,7 @@ async def test_the_libraries_still_have_the_internals_in_use(internal: Internal)
         has_it = hasattr(owner, name)
 
     assert has_it, (
-        f"{type(owner).__name__} has no {name!r} any more (websockets {websockets.__version__}). It is used because:"
+        f"{type(owner).__name__} has no {name!r} any more (websockets {version('websockets')}). It is used because:"
         f" {internal.reason}. Find the replacement, then adapt services/runtime/websocket_io.py."
     )
 

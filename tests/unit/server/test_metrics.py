@@ -1,4 +1,4 @@
-"""Tests of what the server tells Prometheus."""
+"""Tests of the server's Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.server.fakes import StoppedClock, admitted, feed, new_run, repla
 
 
 def samples(metrics: ServerMetrics) -> dict[str, float]:
-    """Return every sample of ours by its name, and its label if it has one; of a histogram count and sum."""
+    """Return the samples of this project by name and label; of a histogram its count and sum."""
     found = {}
     for family in text_string_to_metric_families(metrics.text()):
         assert family.documentation
@@ -36,7 +36,7 @@ def buckets(metrics: ServerMetrics, name: str) -> dict[str, float]:
 
 
 def test_metrics_follow_the_state(tmp_path: Path) -> None:
-    """The text parses as Prometheus' format, and every value is that of the state."""
+    """The text is in Prometheus' format, and every value is that of the state."""
     clock = StoppedClock()
     run = new_run(tmp_path, clock, rate=100)
     run.set_rate(100)
@@ -81,8 +81,8 @@ def test_metrics_follow_the_state(tmp_path: Path) -> None:
     assert 0.085 == pytest.approx(late, rel=0.004)
 
 
-def test_a_halted_run_has_no_pace(tmp_path: Path) -> None:
-    """While the clock of the feed stands no pace is on."""
+def test_a_paused_run_has_rate_0(tmp_path: Path) -> None:
+    """During a pause the rate is 0."""
     clock = StoppedClock()
     stream = Stream(new_run(tmp_path, clock, rate=100), clock)
     stream.run.set_rate(100)
@@ -91,8 +91,8 @@ def test_a_halted_run_has_no_pace(tmp_path: Path) -> None:
     assert (0, 1) == itemgetter("paced_records_per_second", "run_state:paused")(samples(ServerMetrics(stream)))
 
 
-def test_receipts_and_departures_are_counted(tmp_path: Path) -> None:
-    """A receipt counts once, by whether its digest agrees, and a client that is gone by why it went."""
+def test_receipts_and_ended_subscriptions_are_counted(tmp_path: Path) -> None:
+    """A receipt counts once, by its digest, and a client that left by its cause."""
     clock = StoppedClock()
     stream = Stream(new_run(tmp_path, clock), clock)
     session, _ = admitted(stream)
@@ -111,8 +111,8 @@ def test_receipts_and_departures_are_counted(tmp_path: Path) -> None:
     assert (0, 1, 0) == itemgetter("clients", "gone_clients:slow", "gone_clients:bye")(found)
 
 
-def test_the_event_loops_lag(tmp_path: Path) -> None:
-    """What was noted of the event loop is a histogram with bounds from 50 µs on."""
+def test_event_loop_lag(tmp_path: Path) -> None:
+    """The lag of the event loop is a histogram with bounds from 50 µs on."""
     clock = StoppedClock()
     metrics = ServerMetrics(Stream(new_run(tmp_path, clock), clock))
     for seconds in (-0.000001, 0.00003, 0.0004, 30):
@@ -124,7 +124,7 @@ def test_the_event_loops_lag(tmp_path: Path) -> None:
 
 
 def test_the_process_is_measured(tmp_path: Path) -> None:
-    """Processor time and memory are told under the names that everybody uses."""
+    """Processor time and memory have the names that Prometheus' clients use."""
     clock = StoppedClock()
     text = ServerMetrics(Stream(new_run(tmp_path, clock), clock)).text()
 
@@ -133,8 +133,8 @@ def test_the_process_is_measured(tmp_path: Path) -> None:
     }
 
 
-def test_a_refusing_ledger_shows(tmp_path: Path) -> None:
-    """A ledger that cannot be written is seen in the metrics."""
+def test_an_unwritable_ledger(tmp_path: Path) -> None:
+    """A ledger that cannot be written is visible in the metrics."""
     clock = StoppedClock()
     stream = Stream(new_run(tmp_path, clock), clock)
     replace_disk(stream.run).is_full = True
@@ -144,7 +144,7 @@ def test_a_refusing_ledger_shows(tmp_path: Path) -> None:
 
 
 def test_the_run_is_named(tmp_path: Path) -> None:
-    """Run and feed are labels of an info metric and of no other."""
+    """Run and feed are labels of one info metric only."""
     clock = StoppedClock()
     stream = Stream(new_run(tmp_path, clock), clock)
     text = ServerMetrics(stream).text()

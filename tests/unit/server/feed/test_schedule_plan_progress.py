@@ -19,23 +19,18 @@ def progress(*paces: tuple[float, float | None, int | None]) -> PlanProgress:
     return made
 
 
-def next_stage(position: PlanProgress) -> NextStage | None:
-    """Return the next stage of the plan."""
-    return next(position.upcoming(PLAN), None)
-
-
 def test_nothing_is_next_before_the_start() -> None:
     """A run that has not started has no next stage and nothing to resume."""
     made = progress()
 
-    assert (False, None, None) == (made.is_running, next_stage(made), made.stage_after_resume(PLAN))
+    assert (False, None, None) == (made.is_running, made.next_stage(PLAN), made.stage_after_resume(PLAN))
 
 
 def test_stages_follow_one_another() -> None:
     """The next stage begins when the current one has lasted its time; the last stage has no end."""
-    assert NextStage(2, Stage(20, 3 * SECOND), 12 * SECOND) == next_stage(progress((10, 10, 1)))
-    assert NextStage(3, Stage(None, 4 * SECOND), 15 * SECOND) == next_stage(progress((10, 10, 1), (12, 20, 2)))
-    assert next_stage(progress((10, 10, 1), (12, 20, 2), (15, None, 3), (19, 5, 4))) is None
+    assert NextStage(2, Stage(20, 3 * SECOND), 12 * SECOND) == progress((10, 10, 1)).next_stage(PLAN)
+    assert NextStage(3, Stage(None, 4 * SECOND), 15 * SECOND) == progress((10, 10, 1), (12, 20, 2)).next_stage(PLAN)
+    assert progress((10, 10, 1), (12, 20, 2), (15, None, 3), (19, 5, 4)).next_stage(PLAN) is None
 
 
 def test_a_pause_delays_the_remaining_stages() -> None:
@@ -44,9 +39,9 @@ def test_a_pause_delays_the_remaining_stages() -> None:
     again = [(50, 20, 2), (51, None, None), (60, 20, 2)]
 
     assert not progress(*stopped).is_running
-    assert next_stage(progress(*stopped)) is None
+    assert progress(*stopped).next_stage(PLAN) is None
     assert (2, Stage(20, 3 * SECOND)) == progress(*stopped).stage_after_resume(PLAN)
-    assert NextStage(3, Stage(None, 4 * SECOND), 61 * SECOND) == next_stage(progress(*stopped, *again))
+    assert NextStage(3, Stage(None, 4 * SECOND), 61 * SECOND) == progress(*stopped, *again).next_stage(PLAN)
 
 
 def test_a_planned_pause_can_be_interrupted() -> None:
@@ -55,7 +50,7 @@ def test_a_planned_pause_can_be_interrupted() -> None:
 
     assert (False, (3, Stage(None, 4 * SECOND))) == (stopped.is_running, stopped.stage_after_resume(PLAN))
     stopped.apply(ledger.PaceEntry(at=AT, first=1, due_us=100 * SECOND, rate=None, stage=3))
-    assert (True, NextStage(4, Stage(5, None), 103 * SECOND)) == (stopped.is_running, next_stage(stopped))
+    assert (True, NextStage(4, Stage(5, None), 103 * SECOND)) == (stopped.is_running, stopped.next_stage(PLAN))
 
 
 def test_resuming_ends_a_planned_pause() -> None:
@@ -65,11 +60,11 @@ def test_resuming_ends_a_planned_pause() -> None:
 
 def test_a_rate_ends_the_plan() -> None:
     """A rate that an operator sets ends the plan, also when it is set during a pause."""
-    assert next_stage(progress((10, 10, 1), (11, 7, None))) is None
+    assert progress((10, 10, 1), (11, 7, None)).next_stage(PLAN) is None
     stopped = progress((10, 10, 1), (11, None, None))
     stopped.end()
 
-    assert (False, None, None) == (stopped.is_running, next_stage(stopped), stopped.stage_after_resume(PLAN))
+    assert (False, None, None) == (stopped.is_running, stopped.next_stage(PLAN), stopped.stage_after_resume(PLAN))
 
 
 def test_all_remaining_stages_are_upcoming() -> None:

@@ -74,10 +74,10 @@ def test_the_end_entry_has_the_saturation(tmp_path: Path, clock: StoppedClock) -
     made.saturation = saturation
     run = made.open_new()
     saturation.tick(9_000_000_000)
-    poll_until(lambda: saturation.mark().lags.count, "what was before is known", 5, 0.001)
+    poll_until(lambda: saturation.snapshot().lags.count, "the tick before the start is counted", 5, 0.001)
     run.start()
     saturation.tick(5_000_000)
-    poll_until(lambda: saturation.mark().lags.count == 2, "what came is known", 5, 0.001)
+    poll_until(lambda: saturation.snapshot().lags.count == 2, "the tick after the start is counted", 5, 0.001)
     run.finish("complete")
     end = lines_of(run)[-1]
 

@@ -1,4 +1,4 @@
-"""Tests of who may subscribe, and under which name."""
+"""Tests of admission: which client may subscribe under which name."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def stream(tmp_path: Path) -> Stream:
 
 @pytest.fixture
 def admission(stream: Stream) -> Admission:
-    """Return who admits to it."""
+    """Return the admission to the stream."""
     return Admission(stream)
 
 
 async def ask(admission: Admission, name: str = "client-1", **fields: Any) -> tuple[Subscription, FakeConnection]:
-    """Subscribe over a connection of its own."""
+    """Ask for a subscription over a new connection."""
     connection: Any = FakeConnection()
     return await admission.admit(connection, subscribe(name, **fields)), connection
 
 
-async def test_a_subscription_is_entered(stream: Stream, admission: Admission) -> None:
-    """A subscription is in the ledger with its fence and first record, and the stream serves it."""
+async def test_a_subscription_is_recorded(stream: Stream, admission: Admission) -> None:
+    """A subscription is recorded with its fence and first record, and the stream serves it."""
     session, _ = await ask(admission, after=40, session=2)
     entry = lines_of(stream.run)[-1]
 
@@ -49,14 +49,14 @@ async def test_a_subscription_is_entered(stream: Stream, admission: Admission) -
 
 
 async def test_fences_rise(admission: Admission) -> None:
-    """Every subscription of a run has a higher fence than all before it, whoever it is."""
+    """Every subscription of a run has a higher fence than all before it."""
     fences = [(await ask(admission, name))[0].fence for name in ("client-1", "client-2", "client-1")]
 
     assert [1, 2, 3] == fences
 
 
 async def test_the_same_process_supersedes_itself(stream: Stream, admission: Admission) -> None:
-    """A reconnect of the same instance takes over at once; the old connection is told and closed first."""
+    """A new connection of the same process takes over at once, and the old one is closed with a reason."""
     old, connection = await ask(admission)
     new, _ = await ask(admission, after=5)
 
@@ -69,7 +69,7 @@ async def test_the_same_process_supersedes_itself(stream: Stream, admission: Adm
 
 
 async def test_a_name_in_use_is_kept(stream: Stream, admission: Admission) -> None:
-    """Another process with the name of one that answers is told a free name, and stays connected."""
+    """A process that asks for the name of a live one gets a free name suggested and stays connected."""
     holder, connection = await ask(admission)
     with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, instance="two")
@@ -82,7 +82,7 @@ async def test_a_name_in_use_is_kept(stream: Stream, admission: Admission) -> No
 
 
 async def test_a_suggested_name_is_free(admission: Admission) -> None:
-    """The name that is suggested is nobody's, and is made from the name without an earlier suggestion."""
+    """A suggested name is not in use, and is made from the name without an earlier suggestion."""
     for name in ("client-1", "client-1~2", "client-1~3"):
         await ask(admission, name)
     for name in ("client-1", "client-1~2"):
@@ -92,8 +92,8 @@ async def test_a_suggested_name_is_free(admission: Admission) -> None:
         assert "client-1~4" == refusal.value.frame.suggest
 
 
-async def test_a_longest_name_has_a_suggestion_too(admission: Admission) -> None:
-    """A name of the greatest length is shortened to make room."""
+async def test_a_suggestion_for_the_longest_name(admission: Admission) -> None:
+    """A name of the greatest length is shortened for its suggestion."""
     await ask(admission, "c" * 63)
     with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, "c" * 63, instance="two")
@@ -104,7 +104,7 @@ async def test_a_longest_name_has_a_suggestion_too(admission: Admission) -> None
 
 @pytest.mark.parametrize("silent", [False, True])
 async def test_a_holder_has_a_deadline(silent: bool, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A holder whose answer never comes is silent after the deadline; who was silent before has a shorter one."""
+    """A holder that does not answer loses its name after the deadline, earlier if it was silent before."""
     limits = AdmissionLimits(holder_seconds=60.0 if silent else 0.01, min_answer_seconds=0.01)
     admission = Admission(stream, limits)
     _, connection = await ask(admission)
@@ -122,7 +122,7 @@ async def test_a_holder_has_a_deadline(silent: bool, stream: Stream, monkeypatch
 
 @pytest.mark.parametrize("instances", [("one", "two"), ("", "")])
 async def test_a_silent_holder_is_superseded(admission: Admission, instances: tuple[str, str]) -> None:
-    """A holder that does not answer loses its name to another process; nameless instances are never the same."""
+    """A holder that does not answer loses its name to another process; processes without instance always differ."""
     old, connection = await ask(admission, instance=instances[0])
     connection.answers_pings = False
     new, _ = await ask(admission, instance=instances[1])
@@ -131,24 +131,24 @@ async def test_a_silent_holder_is_superseded(admission: Admission, instances: tu
     assert wire.CLOSE_SUPERSEDED == connection.close_code
 
 
-async def test_newcomers_are_judged_one_after_the_other(stream: Stream, admission: Admission) -> None:
-    """Of several processes that come at once with one name, one gets it and the others are told."""
+async def test_simultaneous_clients_are_judged_in_turn(stream: Stream, admission: Admission) -> None:
+    """Of several processes that ask for one name at once, one gets it."""
     found = await asyncio.gather(*(ask(admission, instance=str(n)) for n in range(5)), return_exceptions=True)
 
     assert 4 == len([it for it in found if isinstance(it, SubscriptionRefused)])
     assert ["open", "subscribe"] == kinds_of(stream.run)
 
 
-async def test_who_has_gone_holds_nothing(admission: Admission) -> None:
-    """A name whose connection is over is free for any process."""
+async def test_a_name_is_free_after_a_leave(admission: Admission) -> None:
+    """Any process may have a name whose subscription has ended."""
     old, _ = await ask(admission)
     old.leave()
 
     assert (await ask(admission, instance="two"))[0].is_open
 
 
-async def test_who_lost_a_name_does_not_get_it_back(admission: Admission) -> None:
-    """A process whose name another one had since is told a free name, though nobody has it now."""
+async def test_a_former_instance_does_not_get_its_name_back(admission: Admission) -> None:
+    """A process that lost its name to another one does not get it again, even if it is free."""
     old, connection = await ask(admission)
     connection.answers_pings = False
     new, _ = await ask(admission, instance="two")
@@ -161,8 +161,8 @@ async def test_who_lost_a_name_does_not_get_it_back(admission: Admission) -> Non
     assert (False, True) == (old.is_open, (await ask(admission, instance="two"))[0].is_open)
 
 
-async def test_nobody_is_beyond_the_end(stream: Stream, admission: Admission) -> None:
-    """Who claims to hold more than the run has is refused; who holds exactly all of it is not."""
+async def test_a_position_beyond_the_end_is_refused(stream: Stream, admission: Admission) -> None:
+    """A client that claims more records than the run has is refused; one that claims all is not."""
     with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, after=6001)
 
@@ -172,8 +172,8 @@ async def test_nobody_is_beyond_the_end(stream: Stream, admission: Admission) ->
     assert ["open", "subscribe"] == kinds_of(stream.run)
 
 
-async def test_after_the_end_only_those_who_were_there(stream: Stream, admission: Admission) -> None:
-    """When a run is over nobody new is admitted, but one that returns is."""
+async def test_after_the_end_only_known_clients_are_admitted(stream: Stream, admission: Admission) -> None:
+    """After the end a new client is refused, and one that took part is admitted."""
     await ask(admission)
     stream.run.finish("complete")
     with pytest.raises(SubscriptionRefused) as refusal:
@@ -184,12 +184,12 @@ async def test_after_the_end_only_those_who_were_there(stream: Stream, admission
 
 
 def late(stream: Stream) -> list[tuple[str, str]]:
-    """Return the clients that the ledger calls late, with the process of each."""
+    """Return the clients recorded as late, with the process of each."""
     return [(entry.client, entry.instance) for entry in lines_of(stream.run) if isinstance(entry, ledger.LateEntry)]
 
 
-async def test_a_client_that_comes_just_too_late_is_entered_once(stream: Stream, admission: Admission) -> None:
-    """A client that asks to take part within a second after the end is refused, and entered once per name."""
+async def test_a_late_client_is_recorded_once(stream: Stream, admission: Admission) -> None:
+    """A client that asks within a second after the end is refused, and recorded once per name."""
     await ask(admission)
     stream.run.finish("complete")
     for name, instance in (("client-2", "two"), ("client-2", "again"), ("client-3", "three")):
@@ -200,8 +200,8 @@ async def test_a_client_that_comes_just_too_late_is_entered_once(stream: Stream,
     assert {"client-1"} == stream.run.recorded.clients.keys()
 
 
-async def test_after_the_end_a_name_without_logs_does_not_come_back(stream: Stream, admission: Admission) -> None:
-    """A client that has no session in a run that is over is refused, also under the name of one that took part."""
+async def test_after_the_end_a_client_without_session_is_refused(stream: Stream, admission: Admission) -> None:
+    """After the end a client without a session in the run is refused, even under a known name."""
     session, _ = await ask(admission, session=1)
     session.leave()
     stream.run.finish("complete")
@@ -213,8 +213,8 @@ async def test_after_the_end_a_name_without_logs_does_not_come_back(stream: Stre
     assert (await ask(admission, session=2))[0].is_open
 
 
-async def test_the_window_of_the_late_is_fixed(tmp_path: Path) -> None:
-    """A client that asks a second after the end is late, and one that asks a microsecond later is not."""
+async def test_the_late_window_has_a_fixed_length(tmp_path: Path) -> None:
+    """A client that asks exactly a second after the end is late, and one that asks later is not."""
     clock = StoppedClock()
     stream = Stream(new_run(tmp_path, clock), clock)
     admission = Admission(stream)
@@ -228,7 +228,7 @@ async def test_the_window_of_the_late_is_fixed(tmp_path: Path) -> None:
 
 
 async def test_neither_observers_nor_returning_clients_are_late(stream: Stream, admission: Admission) -> None:
-    """An observer that comes after the end is no client, and one that returns has been there."""
+    """Neither an observer nor a client that took part is recorded as late."""
     await ask(admission)
     stream.run.finish("complete")
     await ask(admission, "watcher", observe=True)
@@ -237,10 +237,10 @@ async def test_neither_observers_nor_returning_clients_are_late(stream: Stream, 
     assert [] == late(stream)
 
 
-async def test_a_run_may_end_while_a_name_is_settled(
+async def test_a_run_that_ends_during_admission(
     stream: Stream, admission: Admission, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who asked to resume one run is not subscribed to the next with the place it had in the first."""
+    """A client that asked to resume one run is not subscribed to the next at the same position."""
     _, connection = await ask(admission)
 
     async def meanwhile(*_: object) -> None:
@@ -254,8 +254,8 @@ async def test_a_run_may_end_while_a_name_is_settled(
     assert {} == stream.subscriptions
 
 
-async def test_observers_stand_outside_the_books(stream: Stream, admission: Admission) -> None:
-    """An observer may have any name, takes nobody's place and is not in the ledger."""
+async def test_observers_are_not_recorded(stream: Stream, admission: Admission) -> None:
+    """An observer may have any name, supersedes no client and is not in the ledger."""
     await ask(admission)
     session, _ = await ask(admission, observe=True, instance="two")
 
@@ -264,7 +264,7 @@ async def test_observers_stand_outside_the_books(stream: Stream, admission: Admi
 
 
 async def test_a_run_has_a_limit_of_names(stream: Stream) -> None:
-    """Beyond the most names a new one is told to come later; one that the run knows comes back as before."""
+    """Beyond the limit of names a new one is told to come later; known names are admitted."""
     admission = Admission(stream, AdmissionLimits(max_names=4))
     for number in range(4):
         await ask(admission, f"client-{number}")
@@ -279,8 +279,8 @@ async def test_a_run_has_a_limit_of_names(stream: Stream) -> None:
     assert 4 == len(stream.run.recorded.clients)
 
 
-async def test_nothing_is_kept_of_a_name_that_is_settled(admission: Admission) -> None:
-    """A name that was judged, granted or refused leaves nothing behind."""
+async def test_no_queue_remains_for_a_judged_name(admission: Admission) -> None:
+    """No queue of a name remains after it was granted or refused."""
     await ask(admission)
     with pytest.raises(SubscriptionRefused):
         await ask(admission, "client-2", after=10**9)
@@ -289,7 +289,7 @@ async def test_nothing_is_kept_of_a_name_that_is_settled(admission: Admission) -
 
 
 async def test_the_clients_that_wait_for_a_name_are_limited(stream: Stream) -> None:
-    """While as many as may wait for a name do, the next one is told a free name at once."""
+    """If the queue of a name is full, the next client gets a free name suggested at once."""
     admission = Admission(stream, AdmissionLimits(max_waiting=1))
     first: Any = FakeConnection()
     async with admission._turn(first, "client-1"):
@@ -301,8 +301,8 @@ async def test_the_clients_that_wait_for_a_name_are_limited(stream: Stream) -> N
     assert ("name_taken", None) == (refusal.value.frame.code, refusal.value.code)
 
 
-async def test_who_waits_for_a_name_is_not_read(admission: Admission) -> None:
-    """While a name is in doubt nothing more of the newcomer's is taken into memory, and afterwards it is read again."""
+async def test_a_waiting_client_is_not_read(admission: Admission) -> None:
+    """The connection of a client that waits for a name is not read until it is judged."""
     _, holder = await ask(admission)
     peer: Any = FakeConnection()
     reading: list[bool] = []
@@ -318,8 +318,8 @@ async def test_who_waits_for_a_name_is_not_read(admission: Admission) -> None:
     assert ([False], True) == (reading, peer.is_reading)
 
 
-async def test_an_observer_begins_within_the_run(admission: Admission) -> None:
-    """An observer that asks for what comes after the end is refused as a client is."""
+async def test_an_observer_beyond_the_end_is_refused(admission: Admission) -> None:
+    """An observer whose position is beyond the end is refused."""
     with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, "watcher", observe=True, after=2**53 - 1)
 
