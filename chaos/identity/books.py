@@ -77,7 +77,7 @@ def head_at(entries: Sequence[Entry], total: int, now_s: float) -> int:
     schedule = Schedule(total)
     for entry in entries:
         if isinstance(entry, PaceEntry) and at(entry) <= now_s:
-            schedule.enter(RateSegment(entry.first, entry.due_us, entry.rate))
+            schedule.add(RateSegment(entry.first, entry.due_us, entry.rate))
     return schedule.head(int(now_s * 1e6))
 
 

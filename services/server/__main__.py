@@ -1,4 +1,4 @@
-"""Command line of the server: without a command it serves the feed until it is stopped; ``preview`` shows records."""
+"""Command line of the server: without a command it serves the feed until it is stopped; ``preview`` prints records."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from collections.abc import Mapping, Sequence
 from services import SOFTWARE
 from services.runtime import cli, jsonlogs, lifecycle, standard_streams
 from services.runtime.eventloop import exact_loop
-from services.server import app
-from services.server.feed import preview
+from services.server import app, preview
 from services.server.settings import ServerSettings
 
 EXITS = "exit codes: 0 stopped, 104 bad configuration; settings come from the environment, as README.md lists them"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what the command line asks for; return the exit code."""
+    """Run the service or a command; return the exit code."""
     standard_streams.settle()
     does = "Makes records and streams them to its clients."
     parser, commands = cli.parser(preview.PROGRAM, does, EXITS, SOFTWARE, _serve)

@@ -1,4 +1,4 @@
-"""The server: one port for the feed, ``/healthz`` and ``/metrics``; one ledger; run after run."""
+"""The server process: one port for the feed, ``/healthz`` and ``/metrics``; one ledger; one run after another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import logging
 import socket
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
@@ -21,118 +23,148 @@ from services.runtime.control import token
 from services.runtime.jsonlogs import RateLimitedLog
 from services.runtime.saturation import SaturationMonitor
 from services.runtime.volumes import check_writable, remove_old_runs
-from services.server.connections.admission import Admission
-from services.server.connections.connection import WRITE_LIMIT, FeedConnection, connection_of
-from services.server.connections.connection_handler import ConnectionHandler
-from services.server.connections.control import may_control
-from services.server.connections.listen_sockets import BACKLOG, bound, listen
+from services.server.connections.connection import QUIET_SECONDS, WRITE_LIMIT, FeedConnection, connection_class
+from services.server.connections.listen_sockets import BACKLOG, bind_sockets, listen
 from services.server.feed.generator import FeedGenerator
 from services.server.metrics import CONTENT_TYPE, ServerMetrics
-from services.server.runs import expected_clients, other_servers
+from services.server.runs import other_servers
+from services.server.runs.client_containers import ContainerCounter
 from services.server.runs.expected_clients import ExpectedClients
-from services.server.runs.other_servers import FolderLook
+from services.server.runs.other_servers import FolderSnapshot
 from services.server.runs.run_lifecycle import RunLifecycle
 from services.server.runs.run_store import RunStore
 from services.server.settings import ServerSettings
-from services.server.stream import Stream
+from services.server.streaming.admission import Admission
+from services.server.streaming.connection_handler import ConnectionHandler
+from services.server.streaming.control import may_control
+from services.server.streaming.stream import Stream
 
 log = logging.getLogger(__name__)
 
-_SYNC_SECONDS = 0.2
-_STEP_SECONDS = 0.05
-_LOOK_SECONDS = 0.25
-"""How often it is looked for clients that do not read: a look at thousands takes milliseconds."""
-_TOUCH_SECONDS = 2.0
-_TIDY_SECONDS = 5.0
-_ALIVE_SECONDS = 5.0
-"""How often it is looked for peers that have been quiet."""
-_BETWEEN_RUNS_SECONDS = 2.0
-"""After the end of a run: time for clients to seal, and for the collector to close."""
-_COUNT_SECONDS = 0.3
-"""Between two questions how many containers of clients have been started, while a run waits for them."""
+
+@dataclass(frozen=True)
+class ServerIntervals:
+    """Intervals of the server's periodic work, in seconds.
+
+    Attributes:
+        sync: between two syncs of the ledger; a crash loses at most the entries of this time.
+        touch: between two touches of the ledger, which show other servers that this one lives.
+        step: between two decisions whether the run starts, resumes or ends.
+        stall_check: between two looks for clients that do not read; with thousands a look takes milliseconds.
+        keep_alive: between two looks for quiet peers.
+        quiet: after which a quiet peer is sent a ping.
+        count: between two questions for the number of client containers, while a run waits for clients.
+        between_runs: from the end of a run to the next, for clients to seal their logs and the collector to close.
+        remove_old: between two removals of old runs.
+    """
+
+    sync: float = 0.2
+    touch: float = 2.0
+    step: float = 0.05
+    stall_check: float = 0.25
+    keep_alive: float = 5.0
+    quiet: float = QUIET_SECONDS
+    count: float = 0.3
+    between_runs: float = 2.0
+    remove_old: float = 5.0
 
 
 class ServerApp:
     """Everything that lives as long as the process.
 
     Args:
-        settings: what the operator chose.
-        feed: what is played, when it has been made already.
-        seen: what `another.watch` returned, when the folder was watched already.
+        settings: of the operator.
+        feed: generates the records; None makes it from the settings.
+        seen: what `other_servers.ensure_alone` returned, if it was called already.
+        intervals: of the periodic work.
+        count_containers: returns the number of client containers, None if it is unknown; may block.
 
     Raises:
-        AnotherServer: another server plays in this folder.
-        UnwritableFolder: the folder of the ledgers refuses.
+        AnotherServer: another server uses this folder.
+        UnwritableFolder: the folder of the ledgers cannot be written to.
     """
 
     def __init__(
-        self, settings: ServerSettings, feed: FeedGenerator | None = None, seen: FolderLook | None = None
+        self,
+        settings: ServerSettings,
+        feed: FeedGenerator | None = None,
+        seen: FolderSnapshot | None = None,
+        intervals: ServerIntervals | None = None,
+        count_containers: Callable[[], int | None] | None = None,
     ) -> None:
-        self.settings = settings
+        self.settings, self.intervals = settings, intervals or ServerIntervals()
         self.clock = Clock()
         self.root = settings.volumes / "ledger"
         feed = feed or FeedGenerator(settings.schema, settings.locale, settings.seed)
-        self.strain = SaturationMonitor()
+        self.saturation = SaturationMonitor()
         instance = uuid.uuid4().hex[:12]
-        self.runs = RunStore(self.root, feed, settings, self.clock, self.strain, boot=boot_id(), instance=instance)
-        self.played = 1
+        self.runs = RunStore(self.root, feed, settings, self.clock, self.saturation, boot=boot_id(), instance=instance)
+        self.runs_played = 1
         check_writable(self.root)
-        self.stream = Stream(self.runs.begin(seen), self.clock)
+        self.stream = Stream(self.runs.open_or_continue(seen), self.clock)
         self.expected = ExpectedClients(settings.client_service, settings.connections)
+        self._count_containers = count_containers or ContainerCounter(settings.client_service).count
         self.lifecycle = RunLifecycle(self.stream.run, asyncio.get_running_loop().time(), self.expected)
         self.admission = Admission(self.stream)
         self.metrics = ServerMetrics(self.stream)
-        self.conversations: set[ConnectionHandler] = set()
+        self.handlers: set[ConnectionHandler] = set()
         self.token = settings.control_token
-        self.draining = False
-        self._tidying = RateLimitedLog(60)
-        # One class for all sockets, which counts the connections of all.
-        self._connections = connection_of(self.clock, self.stream.refusals, settings.send_seconds)
+        self.is_draining = False
+        self._removal_log = RateLimitedLog(60)
+        # One class for all listening sockets, since it holds the count of all connections.
+        self._connection_class = connection_class(
+            self.clock,
+            self.stream.refusals,
+            patience_seconds=settings.send_seconds,
+            ping_after_seconds=self.intervals.quiet,
+        )
 
     async def accept(self, listener: socket.socket) -> Server:
-        """Accept connections of a socket that listens."""
+        """Accept connections on a listening socket."""
         return await serve(
-            self._converse,
+            self._handle_connection,
             sock=listener,
-            create_connection=self._connections,
-            process_request=self._answer_plain,
+            create_connection=self._connection_class,
+            process_request=self._answer_request,
             select_subprotocol=_subprotocol,
             subprotocols=[Subprotocol(wire.SUBPROTOCOL)],
-            # A page in somebody's browser says its origin; clients of a feed have none.
+            # Browsers send the origin of the page that connects, clients of a feed send none: no page may connect.
             origins=[None],
             compression=None,
             max_size=wire.MAX_CLIENT_FRAME,
-            # More than are read at a time: what is answered at once is not to stop the reading.
+            # More messages than one read can hold, so that short messages do not pause the reading.
             max_queue=64,
             open_timeout=5,
             write_limit=WRITE_LIMIT,
-            # It would have a task for every connection: see keep_alive.
+            # The library's keepalive is a task and a timer for each connection; `ping_quiet_peers` is one for all.
             ping_interval=None,
             server_header=None,
             backlog=BACKLOG,
         )
 
-    async def _converse(self, connection: ServerConnection) -> None:
+    async def _handle_connection(self, connection: ServerConnection) -> None:
         if not isinstance(connection, FeedConnection):
-            raise TypeError(f"connections are made by listen(), not {type(connection)}")
-        connection.operator = may_control(connection.authority(), self.token, local=connection.local)
+            raise TypeError(f"expected a FeedConnection, not {type(connection)}")
+        authorization = connection.authorization_values()
+        connection.is_operator = may_control(authorization, self.token, local=connection.is_local)
         connection.forget_handshake()
-        conversation = ConnectionHandler(connection, self.stream, self.admission)
-        self.conversations.add(conversation)
+        handler = ConnectionHandler(connection, self.stream, self.admission)
+        self.handlers.add(handler)
         try:
-            await conversation.run()
+            await handler.run()
         finally:
-            self.conversations.discard(conversation)
+            self.handlers.discard(handler)
 
-    def _answer_plain(self, connection: ServerConnection, request: Request) -> Response | None:
+    def _answer_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer a plain HTTP request; None lets the library continue with the WebSocket handshake."""
         try:
-            return self._plain(connection, request)
+            return self._response(connection, request)
         except Exception as problem:  # noqa: BLE001
-            self.stream.refusals.note("fault", "request failed", problem)
+            self.stream.refusals.count("fault", "request failed", problem)
             return connection.respond(500, "internal error\n")
 
-    def _plain(self, connection: ServerConnection, request: Request) -> Response | None:
-        # As it stands: what is no address at all is none of the two.
+    def _response(self, connection: ServerConnection, request: Request) -> Response | None:
+        # Not parsed as a URL: a malformed path is neither of the two, and must not raise.
         path = request.path.partition("?")[0]
         if path == "/healthz":
             return connection.respond(200, f"{self.stream.run.state}\n")
@@ -141,139 +173,154 @@ class ServerApp:
             del response.headers["Content-Type"]
             response.headers["Content-Type"] = CONTENT_TYPE
             return response
-        if self.draining:
+        if self.is_draining:
             return connection.respond(503, "draining\n")
-        return connection.respond(503, "too many connections\n") if self._refused_a_place(connection) else None
+        return connection.respond(503, "too many connections\n") if self._refuse_if_full(connection) else None
 
-    def _refused_a_place(self, connection: ServerConnection) -> bool:
-        """Tell whether only spare places are left, which are for plain requests and for holders of the token."""
-        if not isinstance(connection, FeedConnection) or not connection.places.crowded:
+    def _refuse_if_full(self, connection: ServerConnection) -> bool:
+        """Tell whether only spare places are left, which are for plain requests and holders of the token."""
+        if not isinstance(connection, FeedConnection) or not connection.limit.is_nearly_reached:
             return False
-        if may_control(connection.authority(), self.token, local=False):
+        if may_control(connection.authorization_values(), self.token, local=False):
             return False
-        self.stream.refusals.note("full", "connection refused: no place", peer=connection.peer)
-        # Behind the answer, which goes out first: the peer is not waited for, since it has one of the last places.
+        self.stream.refusals.count("full", "connection refused: no place", peer=connection.peer)
+        # Close after the answer was written, without waiting for the peer: it holds one of the last places.
         asyncio.get_running_loop().call_soon(connection.transport.close)
         return True
 
-    async def keep_ledger(self) -> None:
-        """Sync the ledger every 200 ms, and show that this server lives."""
-        touched = 0.0
+    async def sync_ledger(self) -> None:
+        """Sync the ledger regularly, and touch it to show other servers that this one lives."""
+        touched_at = 0.0
         while True:
-            await asyncio.sleep(_SYNC_SECONDS)
+            await asyncio.sleep(self.intervals.sync)
             writer, now = self.stream.run.ledger, asyncio.get_running_loop().time()
-            if not writer.writable:
+            if not writer.is_writable:
                 writer.flush()
                 self.stream.wake()
-            if now - touched > _TOUCH_SECONDS:
-                # Of an ended run too, and on a disk that refuses what is written: another server sees that this lives.
+            if now - touched_at > self.intervals.touch:
+                # Also after the end of the run, and while the disk refuses writes: this server still lives.
                 with contextlib.suppress(OSError):
                     writer.touch()
-                touched = now
-            # The ledger says itself what is wrong, once.
+                touched_at = now
+            # The writer logs a failure itself, once.
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(writer.sync)
 
     async def keep_time(self) -> None:
-        """Start, resume and end runs; cut off who does not read; play the next run."""
-        loop, look_at = asyncio.get_running_loop(), 0.0
+        """Advance, start, resume and end runs; cut off clients that do not read; open the next run."""
+        loop, check_at = asyncio.get_running_loop(), 0.0
         while True:
-            step_at = loop.time() + _STEP_SECONDS
-            await asyncio.sleep(_STEP_SECONDS)
-            self.metrics.note_loop_lag(loop.time() - step_at)
-            connected = {name for name, session in self.stream.sessions.items() if session.open}
-            self.lifecycle.step(loop.time(), connected, self.stream.delivered)
-            if (now := loop.time()) >= look_at:
+            step_at = loop.time() + self.intervals.step
+            await asyncio.sleep(self.intervals.step)
+            self.metrics.add_loop_lag(loop.time() - step_at)
+            connected = {name for name, subscription in self.stream.subscriptions.items() if subscription.is_open}
+            self.lifecycle.step(loop.time(), connected, self.stream.sent_records)
+            if (now := loop.time()) >= check_at:
                 self.stream.cut_stalled(now, self.settings.send_seconds)
-                look_at = now + _LOOK_SECONDS
-            if self.stream.run.state == "ended" and self.stream.run.ledger.writable and self._more_runs():
-                await asyncio.sleep(_BETWEEN_RUNS_SECONDS)
+                check_at = now + self.intervals.stall_check
+            run = self.stream.run
+            if run.recorded.end is not None and run.ledger.is_writable and self._has_more_runs():
+                await asyncio.sleep(self.intervals.between_runs)
                 try:
-                    self._next_run()
+                    self._open_next_run()
                 except OSError as problem:
                     log.warning("next run not opened, trying again", extra={"why": str(problem)})
 
-    async def keep_count(self) -> None:
-        """Find out, while a run waits, how many clients have been started, where a name server tells."""
-        loop, chosen = asyncio.get_running_loop(), self.settings
-        while chosen.client_service and not chosen.clients:
+    async def count_containers(self) -> None:
+        """While a run waits for clients, ask the name server how many containers of clients there are."""
+        loop, settings = asyncio.get_running_loop(), self.settings
+        while settings.client_service and not settings.clients:
             if self.stream.run.state == "waiting":
-                addresses = await asyncio.to_thread(expected_clients.count, chosen.client_service)
-                self.expected.note(loop.time(), addresses)
-            await asyncio.sleep(_COUNT_SECONDS)
+                addresses = await asyncio.to_thread(self._count_containers)
+                self.expected.add_answer(loop.time(), addresses)
+            await asyncio.sleep(self.intervals.count)
 
-    async def keep_alive(self, servers: Sequence[Server]) -> None:
-        """Find the connections whose peer is gone without a word."""
+    async def ping_quiet_peers(self, servers: Sequence[Server]) -> None:
+        """Send pings to quiet peers, and disconnect those that vanished without closing their connection."""
         while True:
-            await asyncio.sleep(_ALIVE_SECONDS)
+            await asyncio.sleep(self.intervals.keep_alive)
             now = asyncio.get_running_loop().time()
             for connection in [connection for server in servers for connection in server.connections]:
                 if isinstance(connection, FeedConnection):
                     connection.keep_alive(now)
 
-    def _more_runs(self) -> bool:
-        return self.settings.runs == 0 or self.played < self.settings.runs
+    def _has_more_runs(self) -> bool:
+        return self.settings.runs == 0 or self.runs_played < self.settings.runs
 
-    def _next_run(self) -> None:
-        # All that may be refused comes first: then nothing has changed, and it is tried again.
+    def _open_next_run(self) -> None:
+        # Everything that the disk can refuse comes first: if it does, nothing has changed and the caller tries again.
         self.stream.run.ledger.sync()
-        run = self.runs.open()
+        run = self.runs.open_new()
         self.stream.run.ledger.close()
-        self.played += 1
-        self.stream.begin(run)
+        self.runs_played += 1
+        self.stream.switch_to(run)
         eventloop.collect_all()
         self.lifecycle = RunLifecycle(run, asyncio.get_running_loop().time(), self.expected)
-        for conversation in self.conversations:
-            conversation.welcome()
+        for handler in self.handlers:
+            handler.welcome()
 
     async def remove_old_runs(self) -> None:
-        """Remove old ledgers, as far as the operator wants that."""
+        """Remove the ledgers of old runs, beyond the number that the operator keeps."""
         while self.settings.keep_runs:
             try:
                 await asyncio.to_thread(remove_old_runs, self.root, self.settings.keep_runs, time.time())
             except OSError as problem:
-                if self._tidying.due(time.monotonic()):
+                if self._removal_log.due(time.monotonic()):
                     log.warning("old runs not removed", extra={"path": str(self.root), "why": str(problem)})
-            await asyncio.sleep(_TIDY_SECONDS)
+            await asyncio.sleep(self.intervals.remove_old)
 
     async def drain(self, servers: Sequence[Server]) -> None:
-        """Stop in good order: pause the run, say goodbye, leave a ledger that tells all."""
-        self.draining = True
+        """Stop in order: accept no more connections, pause the run, disconnect the clients, record all of it."""
+        self.is_draining = True
         for server in servers:
             server.close(close_connections=False)
         run = self.stream.run
-        if run.book.goes:
-            run.pace(None)
-        await asyncio.gather(*(conversation.drain() for conversation in list(self.conversations)))
+        if run.recorded.is_advancing:
+            run.set_rate(None)
+        await asyncio.gather(*(handler.drain() for handler in list(self.handlers)))
         log.info("stopped", extra={"run": run.name, "state": run.state})
 
 
 def _subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    # A plain WebSocket client that offers none may watch too.
+    # A plain WebSocket client that offers no subprotocol may subscribe too.
     return Subprotocol(wire.SUBPROTOCOL) if wire.SUBPROTOCOL in offered else None
 
 
-async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
-    """Serve until told to stop.
+async def main(
+    settings: ServerSettings,
+    stop: asyncio.Event,
+    *,
+    feed: FeedGenerator | None = None,
+    intervals: ServerIntervals | None = None,
+    ensure_alone: Callable[[Path, Callable[[], bool]], FolderSnapshot] = other_servers.ensure_alone,
+) -> int:
+    """Serve until ``stop`` is set; return the exit code.
 
-    Nothing is written before it is certain that this server may play: a refused start changes nothing.
+    Nothing is written before it is certain that this server may use the folder: a refused start changes nothing.
+
+    Args:
+        settings: of the operator.
+        stop: set to stop the server.
+        feed: generates the records; None makes it from the settings.
+        intervals: of the periodic work.
+        ensure_alone: see `other_servers.ensure_alone`.
 
     Raises:
-        OperatorError: the address, the port or the folder cannot be used, or another server plays in the folder.
+        OperatorError: the address, the port or the folder cannot be used, or another server uses the folder.
     """
-    with bound(settings.host, settings.port) as sockets:
-        feed = FeedGenerator(settings.schema, settings.locale, settings.seed)
+    with bind_sockets(settings.host, settings.port) as sockets:
+        feed = feed or FeedGenerator(settings.schema, settings.locale, settings.seed)
         try:
-            seen = await asyncio.to_thread(other_servers.watch, settings.volumes / "ledger", stop.is_set)
+            seen = await asyncio.to_thread(ensure_alone, settings.volumes / "ledger", stop.is_set)
         except other_servers.StoppedWhileWatching:
             return 0
         listen(sockets, settings.port)
-        app = ServerApp(settings, feed, seen)
+        app = ServerApp(settings, feed, seen, intervals)
         servers = [await app.accept(listener) for listener in sockets]
         with eventloop.gc_frozen(), token.published(app.root, settings.control_token) as app.token:
             log.info("listening", extra={"host": settings.host, "port": settings.port, "run": app.stream.run.name})
             await _serve(app, servers, stop)
-    # Last, when nobody syncs any more; what is wrong with a disk that refuses has been said.
+    # Closed last, when no thread syncs it any more. If the disk refuses, the writer has logged that already.
     with contextlib.suppress(OSError):
         app.stream.run.ledger.close()
     return 0
@@ -285,12 +332,12 @@ async def _serve(app: ServerApp, servers: Sequence[Server], stop: asyncio.Event)
             group.create_task(work)
             for work in (
                 app.stream.play(),
-                app.keep_ledger(),
+                app.sync_ledger(),
                 app.keep_time(),
-                app.keep_alive(servers),
-                app.keep_count(),
+                app.ping_quiet_peers(servers),
+                app.count_containers(),
                 app.remove_old_runs(),
-                app.strain.watch(),
+                app.saturation.watch(),
                 heartbeat.beat(),
             )
         ]

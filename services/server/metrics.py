@@ -1,6 +1,7 @@
-"""What the server tells Prometheus: read from the state when asked, counted nowhere twice. ``docs/metrics.md``.
+"""The server's Prometheus metrics, read from its state at each scrape; described in ``docs/metrics.md``.
 
-What only grows while a run goes on is a counter; with the next run it begins anew, as any counter may.
+A value that only grows during a run is a counter; it restarts at 0 with the next run, as Prometheus allows. A scrape
+changes nothing: a stage of the rate plan that is due counts as begun, but is recorded by the send loop alone.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from services.contract import ledger
 from services.contract.histogram import BOUNDS_NS, Histogram
 from services.contract.wire import State
 from services.server.feed.generator import FAKER_VERSION
-from services.server.runs.run import Run
-from services.server.stream import Stream
+from services.server.runs.run import Run, RunStatus
+from services.server.streaming.stream import Stream
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class ServerMetrics(Collector):
-    """Metrics of one stream; no label has more values than there are states or causes."""
+    """Metrics of one stream. Labels have only fixed values (states, causes), so the number of series is bounded."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -40,8 +41,8 @@ class ServerMetrics(Collector):
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
-    def note_loop_lag(self, seconds: float) -> None:
-        """Note how late the event loop was for something that was to be done at a certain time."""
+    def add_loop_lag(self, seconds: float) -> None:
+        """Add how late the event loop woke a timer."""
         self._loop_lag.record([round(seconds * 1e9)])
 
     def text(self) -> str:
@@ -49,67 +50,65 @@ class ServerMetrics(Collector):
         return generate_latest(self._registry).decode()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric with its value now."""
+        """Yield every metric with its current value."""
         run = self._stream.run
-        yield from self._run(run)
-        yield from self._sending(run)
-        yield from self._books(run)
-        yield _histogram("event_loop_lag", "How late the event loop was for what was to be done then.", self._loop_lag)
+        # One status for all metrics of a scrape, so that they agree with each other.
+        status = run.status()
+        yield from _run_metrics(run, status)
+        yield from self._stream_metrics(status)
+        yield from _ledger_metrics(run)
+        yield _histogram("event_loop_lag", "How late the event loop woke a timer.", self._loop_lag)
 
-    @staticmethod
-    def _run(run: Run) -> Iterator[Metric]:
-        about = {"run": run.name, "feed": run.feed.identity}
-        yield InfoMetricFamily("streamgauge_run", "The run that is on.", about)
-        made_by = {"software": SOFTWARE, "faker": FAKER_VERSION, "schema": run.feed.schema, "locale": run.feed.locale}
-        yield InfoMetricFamily("streamgauge_server", "What makes the records.", made_by)
-        states = {state: float(run.state == state) for state in get_args(State)}
-        yield _labelled(
-            GaugeMetricFamily("streamgauge_run_state", "1 for the state that holds.", labels=["state"]), states
-        )
-        yield _gauge("run_records", "The length of the run.", run.book.total)
-        paced = run.rate if run.state == "running" else 0
-        yield _gauge("paced_records_per_second", "The pace that is on; 0 without a schedule.", paced)
-        yield _counter("due_records", "Records that were due by now.", run.head())
-        yield _histogram(
-            "lateness", "Of the server itself, for the first of the records that it found due.", run.lateness
-        )
-
-    def _sending(self, run: Run) -> Iterator[Metric]:
+    def _stream_metrics(self, status: RunStatus) -> Iterator[Metric]:
         stream = self._stream
-        open_ones = [session for session in stream.sessions.values() if session.open]
-        lag = max((run.head() - session.cursor + 1 for session in open_ones), default=0)
-        buffered = sum(session.connection.buffered for session in open_ones)
-        yield _gauge("clients", "Clients that are subscribed.", len(open_ones))
+        subscriptions = [subscription for subscription in stream.subscriptions.values() if subscription.is_open]
+        lag = max((status.head - subscription.cursor + 1 for subscription in subscriptions), default=0)
+        buffered = sum(subscription.connection.buffered for subscription in subscriptions)
+        yield _gauge("clients", "Clients that are subscribed.", len(subscriptions))
         yield _gauge("observers", "Observers that are subscribed.", len(stream.observers))
         yield _labelled(
-            CounterMetricFamily("streamgauge_refusals", "Peers, or what they sent, refused.", labels=["cause"]),
+            CounterMetricFamily("streamgauge_refusals", "Refused peers and frames.", labels=["cause"]),
             stream.refusals.counts,
         )
-        yield _gauge("lag_records", "How far the client that is most behind is behind what is due.", lag)
+        yield _gauge("lag_records", "Records that are due and not yet sent to the slowest client.", lag)
         yield _gauge("buffered_bytes", "Bytes that wait in this process for clients to read.", buffered)
-        yield _counter("sent_records", "Records handed to clients.", stream.delivered)
-        yield _counter("sent_bytes", "Bytes of records handed to clients.", stream.sent_bytes)
+        yield _counter("sent_records", "Records sent, counted for each client.", stream.sent_records)
+        yield _counter("sent_bytes", "Bytes of records sent, counted for each client.", stream.sent_bytes)
 
-    @staticmethod
-    def _books(run: Run) -> Iterator[Metric]:
-        clients = run.book.clients.values()
-        receipted = sum(len(blocks) for client in clients for blocks in client.receipts.values())
-        mismatched = sum(len(client.mismatched) for client in clients)
-        yield _labelled(
-            CounterMetricFamily("streamgauge_receipts", "Receipts in the ledger, by their digest.", labels=["digest"]),
-            {"matched": receipted - mismatched, "mismatched": mismatched},
-        )
-        gone = Counter(client.left for client in clients if client.left is not None)
-        yield _labelled(
-            GaugeMetricFamily("streamgauge_gone_clients", "Clients of the run that are gone.", labels=["cause"]),
-            {cause: gone[cause] for cause in get_args(ledger.Cause)},
-        )
-        yield _counter("subscriptions", "Subscriptions to the run, those of who came back too.", run.book.fence)
-        writer = run.ledger
-        yield _counter("ledger_lines", "Lines that this server wrote to the ledger.", writer.lines)
-        yield _gauge("ledger_writable", "1 while the ledger can be written and synced.", writer.writable)
-        yield _gauge("ledger_waiting_lines", "Lines that a disk that refuses keeps waiting.", writer.waiting)
-        yield _histogram("ledger_sync_duration", "What forcing the ledger to disk took.", writer.syncs)
+
+def _run_metrics(run: Run, status: RunStatus) -> Iterator[Metric]:
+    about = {"run": run.name, "feed": run.feed.identity}
+    yield InfoMetricFamily("streamgauge_run", "The current run.", about)
+    made_by = {"software": SOFTWARE, "faker": FAKER_VERSION, "schema": run.feed.schema, "locale": run.feed.locale}
+    yield InfoMetricFamily("streamgauge_server", "Software and settings that generate the records.", made_by)
+    states = {state: float(status.state == state) for state in get_args(State)}
+    yield _labelled(GaugeMetricFamily("streamgauge_run_state", "1 for the current state.", labels=["state"]), states)
+    yield _gauge("run_records", "Number of records of the run.", run.total)
+    rate = status.rate if status.state == "running" else 0
+    yield _gauge("paced_records_per_second", "The current rate; 0 without a schedule.", rate)
+    yield _counter("due_records", "Records that are due.", status.head)
+    yield _histogram("lateness", "How late the server found the first record due in a round.", run.lateness)
+
+
+def _ledger_metrics(run: Run) -> Iterator[Metric]:
+    clients = run.recorded.clients.values()
+    receipted = sum(len(blocks) for client in clients for blocks in client.receipts.values())
+    mismatched = sum(len(client.mismatched) for client in clients)
+    yield _labelled(
+        CounterMetricFamily("streamgauge_receipts", "Receipts in the ledger, by their digest.", labels=["digest"]),
+        {"matched": receipted - mismatched, "mismatched": mismatched},
+    )
+    gone = Counter(client.leave_cause for client in clients if client.leave_cause is not None)
+    yield _labelled(
+        GaugeMetricFamily("streamgauge_gone_clients", "Clients whose subscription ended.", labels=["cause"]),
+        {cause: gone[cause] for cause in get_args(ledger.Cause)},
+    )
+    yield _counter("subscriptions", "Subscriptions to the run, repeated ones included.", run.recorded.fence)
+    writer = run.ledger
+    yield _counter("ledger_lines", "Lines that this server wrote to the ledger.", writer.line_count)
+    yield _gauge("ledger_writable", "1 while the ledger can be written and synced.", writer.is_writable)
+    yield _gauge("ledger_waiting_lines", "Lines that the disk has not accepted yet.", writer.waiting_lines)
+    yield _histogram("ledger_sync_duration", "Duration of a sync of the ledger.", writer.sync_durations)
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:
@@ -127,9 +126,9 @@ def _labelled(family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[s
 
 
 def _histogram(name: str, meaning: str, histogram: Histogram) -> Metric:
-    # The thread that syncs the ledger may be counting.
-    counted = Histogram()
-    counted.merge(histogram)
-    counts = zip(BOUNDS_NS, counted.up_to(BOUNDS_NS), strict=True)
-    buckets = [*((f"{bound / 1e9:.12g}", float(count)) for bound, count in counts), ("+Inf", float(counted.count))]
-    return HistogramMetricFamily(f"streamgauge_{name}_seconds", meaning, buckets, counted.total_ns() / 1e9)
+    # A copy: the thread that syncs the ledger may record a duration meanwhile.
+    copy = Histogram()
+    copy.merge(histogram)
+    counts = zip(BOUNDS_NS, copy.up_to(BOUNDS_NS), strict=True)
+    buckets = [*((f"{bound / 1e9:.12g}", float(count)) for bound, count in counts), ("+Inf", float(copy.count))]
+    return HistogramMetricFamily(f"streamgauge_{name}_seconds", meaning, buckets, copy.total_ns() / 1e9)

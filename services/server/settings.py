@@ -12,7 +12,7 @@ from faker.config import AVAILABLE_LOCALES
 from services.runtime.errors import BadSettings
 from services.runtime.rate_plan import Plan
 from services.runtime.settings import BY_NAME, read
-from services.server.feed.faker_pools import check
+from services.server.feed.faker_pools import validate
 from services.server.feed.record_schema import NAMED, BadSchema, load
 
 NAMES = (
@@ -23,7 +23,7 @@ NAMES = (
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What the operator chose; meanings in ``services.runtime.settings.SETTINGS``. ``clients`` is 0 when not set."""
+    """The validated settings; meanings in ``services.runtime.settings.SETTINGS``. ``clients`` is 0 when not set."""
 
     rate: Plan
     records: int
@@ -44,8 +44,8 @@ class ServerSettings:
     volumes: Path
 
     @property
-    def least_clients(self) -> int:
-        """How many clients a run needs to start: one when nothing is said."""
+    def min_clients(self) -> int:
+        """Number of clients that a run needs to start: 1 if ``CLIENTS`` is not set."""
         return max(self.clients, 1)
 
     @classmethod
@@ -53,24 +53,24 @@ class ServerSettings:
         """Read the settings from an environment.
 
         Raises:
-            BadSettings: with all that is wrong.
+            BadSettings: with all mistakes together.
         """
         problems: list[str] = []
         values: dict[str, Any] = {}
         try:
             values = read(environment, NAMES)
-        except BadSettings as found:
-            problems += found.problems
+        except BadSettings as mistakes:
+            problems += mistakes.problems
         locale, schema = (environment.get(name, "").strip() or BY_NAME[name].default for name in ("LOCALE", "SCHEMA"))
         if locale not in AVAILABLE_LOCALES:
             problems.append(f"LOCALE={locale!r}: expected a locale that Faker has, such as en_US, de_DE or ja_JP")
         try:
             loaded = load(schema)
-            # Those that have a name are known to be good.
+            # The unit tests validate the named schemas, so a start need not.
             if schema not in NAMED and locale in AVAILABLE_LOCALES:
-                check(loaded, locale)
-        except BadSchema as found:
-            problems += found.problems
+                validate(loaded, locale)
+        except BadSchema as mistakes:
+            problems += mistakes.problems
         if problems:
             raise BadSettings(problems)
         return cls(**{**values, "volumes": Path(values["volumes"])})

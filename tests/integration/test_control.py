@@ -77,7 +77,7 @@ def test_the_page_controls_the_run(stack: Stack) -> None:
     found = ask(stack)[1]
     assert (True, None) == (found["available"], found["why"])
     assert 403 == ask(stack, {"do": "pause"}, Origin="http://localhost:3000")[0]
-    refused = {"ok": False, "error": "nobody is client-9"}
+    refused = {"ok": False, "error": "no client is named client-9"}
     assert (409, refused) == ask(stack, {"do": "drop", "client": "client-9"})
 
     assert 500 == ask(stack, {"set": {"rate": 500}})[1]["status"]["rate"]

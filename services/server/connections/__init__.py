@@ -1,1 +1,1 @@
-"""Connections from clients: listening, admission, the protocol, subscriptions, control requests."""
+"""WebSocket connections below the protocol: listening sockets, limits, sending without waiting. Knows no runs."""

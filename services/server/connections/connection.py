@@ -1,4 +1,4 @@
-"""The server's end of one WebSocket connection: sends without waiting, knows when its peer does not read."""
+"""The server's end of one WebSocket connection: sends without waiting and cuts off a peer that does not read."""
 
 from __future__ import annotations
 
@@ -20,24 +20,27 @@ from services.runtime import websocket_io
 from services.runtime.clock import Clock
 from services.runtime.rate_limit import TokenBucket
 from services.runtime.websocket_io import ArrivalTimes, SharedReads
-from services.server.connections.connection_limit import ConnectionLimit, most_connections
+from services.server.connections.connection_limit import ConnectionLimit, max_connections
 from services.server.connections.refusals import RefusalCounter
 
 WRITE_LIMIT = (256 * 1024, 64 * 1024)
-"""Bytes buffered in this process above which a peer is sent nothing more, and below which it is again."""
+"""Bytes waiting in this process above which a peer counts as blocked, and below which it does not any more."""
 
-_MOST_BUFFERED = 2 * 1024 * 1024
+_MAX_BUFFERED = 2 * 1024 * 1024
+"""Bytes waiting in this process above which a peer is cut off."""
+
 CLOSE_SECONDS = 1.0
+"""Time that a peer has to complete a close before it is cut off."""
 
 QUIET_SECONDS = 20.0
-"""A peer from which nothing has come for so long is asked whether it is there; after as long again it is cut off."""
+"""A peer that has sent nothing for this long is sent a ping; after twice this time it is cut off."""
 
-MESSAGES_AT_ONCE, MESSAGES_PER_SECOND = 200, 50
-"""What a peer may send besides receipts, WebSocket pings and pongs included: a client sends five or six at the start
-and one a second."""
+MESSAGE_BURST, MESSAGES_PER_SECOND = 200, 50
+"""Limit of the messages of a peer besides receipts; WebSocket pings and pongs count. A client sends five or six at the
+start and one a second."""
 
 READ_SIZE = 4096
-"""Bytes taken from a peer at a time: what it sends is parsed before the others have their turn."""
+"""Bytes read from a peer at a time. They are parsed before any other peer is read, so a large read would delay all."""
 
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
@@ -48,166 +51,184 @@ _log = logging.getLogger("websockets.server")
 
 
 class FeedConnection(ServerConnection, SharedReads):
-    """A connection that never makes the sender wait.
+    """A connection on which sending never waits.
 
-    The library's own ``send`` waits for a peer that does not read, without limit, and so do its keepalive and its
-    ``close``. Here frames are handed over synchronously; whoever sends looks at ``blocked`` first.
+    The library's `send` waits without limit for a peer that does not read, and so do its keepalive and its `close`.
+    Here frames are written synchronously; a sender checks `is_blocked` first.
+
+    Attributes:
+        arrival_times: of the messages that the library has not delivered yet.
+        allowance: of messages besides receipts.
+        last_received: when bytes were last received, monotonic seconds of the event loop.
+        on_unblocked: called when a blocked peer has caught up; `do_nothing` for a peer without a subscription.
+        is_operator: whether the peer may control the run.
     """
 
-    # Else there were one attribute more than Python keeps without a dictionary for each object.
-    __slots__ = ("_deaf", "_is_blocked", "_placed", "allowance", "heard", "on_unblocked", "operator", "stamps")
+    # Slots: Python gives an object with more than 29 attributes a dictionary of 1.6 kB, and thousands of connections
+    # exist. The library's own attributes leave no room for another one.
+    __slots__ = (
+        "_cut_timer", "_is_blocked", "_is_counted", "allowance", "arrival_times", "is_operator", "last_received",
+        "on_unblocked",
+    )  # fmt: skip
 
+    # Set by `connection_class`, since the library constructs connections itself.
     clock: Clock
-    places: ConnectionLimit
+    limit: ConnectionLimit
     refusals: RefusalCounter
     send_seconds: float
+    quiet_seconds: float
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         websocket_io.shrink(self, _log)
-        self.stamps = ArrivalTimes(self.clock)
-        self.heard = asyncio.get_running_loop().time()
-        self.on_unblocked: Callable[[], None] = nothing
-        self.allowance = TokenBucket(MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, self.heard)
-        self.operator = False
+        self.arrival_times = ArrivalTimes(self.clock)
+        self.last_received = asyncio.get_running_loop().time()
+        self.on_unblocked: Callable[[], None] = do_nothing
+        self.allowance = TokenBucket(MESSAGE_BURST, MESSAGES_PER_SECOND, self.last_received)
+        self.is_operator = False
         self._is_blocked = False
-        self._placed = False
-        self._deaf: asyncio.TimerHandle | None = None
+        self._is_counted = False
+        self._cut_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a place, or say that there is none and close."""
+        """Count the connection; if the limit is reached, answer 503 and close it."""
         super().connection_made(transport)
-        self._placed = self.places.take()
-        if not self._placed:
-            self.refusals.note("full", "connection refused: no place", peer=self.peer, most=self.places.most())
+        self._is_counted = self.limit.acquire()
+        if not self._is_counted:
+            self.refusals.count("full", "connection refused: no place", peer=self.peer, most=self.limit.maximum())
             self.transport.write(_FULL)
             self.transport.close()
 
     @property
     def peer(self) -> str:
-        """The address at the other end, as text; empty when it is gone."""
+        """The address at the other end; empty once it is disconnected."""
         address = self.remote_address
         return str(address[0]) if address else ""
 
     @property
-    def local(self) -> bool:
+    def is_local(self) -> bool:
         """Whether the peer is on this machine's loopback."""
         try:
             return ipaddress.ip_address(self.peer).is_loopback
         except ValueError:
             return False
 
-    def authority(self) -> Collection[str]:
-        """Return the values of ``Authorization`` in the opening request, while that is not forgotten."""
+    def authorization_values(self) -> Collection[str]:
+        """Return the values of ``Authorization`` in the opening request; none after `forget_handshake`."""
         return [] if self.request is None else self.request.headers.get_all("Authorization")
 
     def forget_handshake(self) -> None:
-        """Let go of what only the opening handshake needed, all of the request: a fifth of a connection's memory."""
+        """Release the opening request and response, about a fifth of a connection's memory."""
         websocket_io.forget_handshake(self)
 
     @property
-    def blocked(self) -> bool:
+    def is_blocked(self) -> bool:
         """Whether the peer reads more slowly than it is sent to."""
         return self._is_blocked
 
     def pause_writing(self) -> None:
-        """Note that a peer is blocked; one without a subscription is cut off when it stays so."""
+        """Mark the peer as blocked, and start the timer that cuts it off if it has no subscription."""
         super().pause_writing()
         self._is_blocked = True
-        self._await_reading()
+        self._start_cut_timer()
 
-    def _await_reading(self) -> None:
-        self._deaf = asyncio.get_running_loop().call_later(self.send_seconds, self._cut_deaf)
+    def _start_cut_timer(self) -> None:
+        self._cut_timer = asyncio.get_running_loop().call_later(self.send_seconds, self._cut_if_unsubscribed)
 
-    def _cut_deaf(self) -> None:
-        # A subscribed one takes its time as long as it takes something: `Stream.cut_stalled` sees to that.
-        if self.on_unblocked is nothing:
+    def _cut_if_unsubscribed(self) -> None:
+        # `Stream.cut_stalled` watches a peer with a subscription: it may stay blocked as long as it reads something.
+        if self.on_unblocked is do_nothing:
             self.cut("stalled", "peer that does not read cut")
-        elif self.blocked:
-            self._await_reading()
+        elif self.is_blocked:
+            self._start_cut_timer()
+
+    def _stop_cut_timer(self) -> None:
+        if self._cut_timer is not None:
+            self._cut_timer.cancel()
+            self._cut_timer = None
 
     def cut(self, cause: Literal["stalled", "too_many"], event: str) -> None:
-        """Cut the peer off without a word to it; count and log why."""
+        """Disconnect the peer without a closing handshake; count and log the reason."""
         if not self.transport.is_closing():
-            self.refusals.note(cause, event, peer=self.peer, buffered=self.buffered)
-            self.transport.abort()
+            self.refusals.count(cause, event, peer=self.peer, buffered=self.buffered)
+            self.abort()
+
+    def abort(self) -> None:
+        """Disconnect the peer at once: without a closing handshake, and without the bytes that wait for it."""
+        self.transport.abort()
 
     def resume_writing(self) -> None:
-        """Note that a blocked peer has caught up, and say so."""
+        """Mark the peer as not blocked and call `on_unblocked`."""
         super().resume_writing()
         self._is_blocked = False
-        self._trust_again()
-        self.heard = asyncio.get_running_loop().time()
+        self._stop_cut_timer()
+        self.last_received = asyncio.get_running_loop().time()
         self.on_unblocked()
 
     def keep_alive(self, now: float) -> None:
-        """Ask a peer that has been quiet whether it is there; cut off one that has not said so.
+        """Send a ping to a peer that has been quiet; disconnect one that did not answer.
 
-        A blocked one is quiet because it has not come to the question yet: whoever sends sees to that.
+        A blocked peer is left alone: a ping would wait behind the bytes that it has not read. The senders watch it.
         """
-        quiet = now - self.heard
-        if self.blocked or self.state is not State.OPEN or quiet <= QUIET_SECONDS:
+        quiet_seconds = now - self.last_received
+        if self.is_blocked or self.state is not State.OPEN or quiet_seconds <= self.quiet_seconds:
             return
-        if quiet <= 2 * QUIET_SECONDS:
+        if quiet_seconds <= 2 * self.quiet_seconds:
             self.transport.write(_PING)
         else:
-            self.transport.abort()
-
-    def _trust_again(self) -> None:
-        if self._deaf is not None:
-            self._deaf.cancel()
-            self._deaf = None
+            self.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where the next bytes go: room for a few of them."""
+        """Return the buffer for the next read, of `READ_SIZE` bytes."""
         return super().get_buffer(sizehint)[:READ_SIZE]
 
     def data_received(self, data: bytes) -> None:
-        """Stamp the bytes before anything is made of them."""
-        self.stamps.bytes_received()
-        self.heard = asyncio.get_running_loop().time()
+        """Record the time of the read before the bytes are parsed."""
+        self.arrival_times.bytes_received()
+        self.last_received = asyncio.get_running_loop().time()
         super().data_received(data)
-        # What the library answered of itself, pongs, passes no other limit.
-        if self._is_blocked and self.buffered > _MOST_BUFFERED:
+        # The library answers pings by itself, so its pongs pass no other limit.
+        if self._is_blocked and self.buffered > _MAX_BUFFERED:
             self.cut("stalled", "peer that does not read cut")
 
     def send_data(self) -> None:
-        """Write all that the library has to send with one call: pongs for hundreds of pings come at once."""
+        """Write everything that the library has to send with one call, such as the pongs for hundreds of pings."""
         websocket_io.join_writes(self)
         super().send_data()
 
     def process_event(self, event: Any) -> None:
-        """Give every message the stamp of its last bytes; cut off a peer that floods with control frames."""
+        """Pair each message with its arrival time; cut off a peer that floods with control frames."""
         if isinstance(event, WebSocketFrame):
-            if event.opcode in CTRL_OPCODES and not self.allowed():
+            if event.opcode in CTRL_OPCODES and not self.accept_message():
                 self.cut("too_many", "peer that floods with control frames cut")
                 return
-            self.stamps.frame_received(event)
+            self.arrival_times.frame_received(event)
         super().process_event(event)
 
-    def allowed(self) -> bool:
-        """Count something that the peer sent, receipts excepted; return whether it is within the limit."""
-        return self.allowance.take(self.heard)
+    def accept_message(self) -> bool:
+        """Count a message that is not a receipt; return whether it is within the limit."""
+        return self.allowance.take(self.last_received)
 
-    def hold_reading(self) -> None:
-        """Read nothing more until `go_on_reading`: what the peer sends waits in the kernel, within its limits."""
+    def pause_reading(self) -> None:
+        """Stop reading until `resume_reading`: the peer's bytes wait in the kernel, within the kernel's limits."""
         self.transport.pause_reading()
 
-    def go_on_reading(self) -> None:
-        """Read again, unless what has been read already fills the queue: then the one who takes it resumes."""
+    def resume_reading(self) -> None:
+        """Read again, unless the library's queue is full: then reading resumes as the queue is emptied."""
         websocket_io.resume_reading(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of what holds this connection in a circle: a lost one's memory is free at once.
+        """Cut the reference cycles of this connection, so that its memory is free at once.
 
-        Else it waits for the garbage collector, which at thousands of connections holds everybody up for half a second.
+        Otherwise it waits for the garbage collector, which stops a server with thousands of connections for half a
+        second.
         """
         super().connection_lost(exc)
         self._is_blocked = False
-        self._trust_again()
-        if self._placed:
-            self._placed = False
-            self.places.leave()
+        self._stop_cut_timer()
+        if self._is_counted:
+            self._is_counted = False
+            self.limit.release()
         websocket_io.break_cycles(self)
 
     @property
@@ -215,78 +236,82 @@ class FeedConnection(ServerConnection, SharedReads):
         """Bytes that wait in this process for the peer to read."""
         return int(self.transport.get_write_buffer_size())
 
-    def hand_over(self, *pieces: bytes) -> None:
-        """Send a frame without waiting; a peer that lets too much pile up is cut off.
+    def send_pieces(self, *pieces: bytes) -> None:
+        """Send a text frame without waiting; cut off a peer for which too many bytes wait already.
 
-        The library would put it together anew for every peer. Nothing is negotiated that changes a frame, and none is
-        ever sent in fragments, so its head and the pieces, shared by many peers, are all that goes over the wire.
+        The library would copy the frame together again for every peer, four times. No extension that changes a frame
+        is negotiated and no frame is fragmented, so the frame's head and the pieces, which many peers share, are
+        exactly the bytes on the wire.
         """
-        # A transport that has found its peer gone would complain, as often as it is given more.
+        # A transport that has found its peer disconnected logs a warning for every further write.
         if self.state is not State.OPEN or self.transport.is_closing():
             return
-        size = sum(map(len, pieces))
-        framed = (_frame_head(size), *pieces)
-        sent = 0 if self.buffered else self._written(framed)
-        for piece in framed:
-            if sent < len(piece):
-                self.transport.write(memoryview(piece)[sent:])
-            sent = max(sent - len(piece), 0)
-        if self.blocked and self.buffered > _MOST_BUFFERED:
-            self.transport.abort()
+        frame = (_frame_head(sum(map(len, pieces))), *pieces)
+        written = 0 if self.buffered else self._write_now(frame)
+        for piece in frame:
+            if written < len(piece):
+                self.transport.write(memoryview(piece)[written:])
+            written = max(written - len(piece), 0)
+        if self.is_blocked and self.buffered > _MAX_BUFFERED:
+            self.abort()
 
-    def _written(self, pieces: Sequence[bytes]) -> int:
-        """Write from where the pieces are, as the transport of later Pythons does; return how many bytes went."""
+    def _write_now(self, pieces: Sequence[bytes]) -> int:
+        """Write without copying, as asyncio's `writelines` does from Python 3.12 on; return the number of bytes."""
         try:
             return os.writev(self.transport.get_extra_info("socket").fileno(), pieces)
         except OSError:
-            # The transport will find it too, and knows what to do.
+            # The transport will meet the same error with its own write, and handles it.
             return 0
 
-    def say(self, frame: wire.Frame) -> None:
-        """Send a frame that is a header alone."""
-        self.hand_over(wire.encode(frame))
+    def send_frame(self, frame: wire.Frame) -> None:
+        """Send a frame that consists of a header alone."""
+        self.send_pieces(wire.encode(frame))
 
-    async def end(self, code: int, reason: str, seconds: float = CLOSE_SECONDS) -> None:
-        """Close with a code; a peer that does not let us is cut off after so long."""
+    async def close_within(self, code: int, reason: str, seconds: float = CLOSE_SECONDS) -> None:
+        """Close with a code and a reason; disconnect a peer that has not answered after ``seconds``."""
         try:
             async with asyncio.timeout(seconds):
                 await self.close(code, reason)
         except (TimeoutError, ConnectionClosed):
-            self.transport.abort()
+            self.abort()
 
 
-def nothing() -> None:
-    """Do nothing."""
+def do_nothing() -> None:
+    """Do nothing: the value of `FeedConnection.on_unblocked` without a subscription."""
 
 
 def _frame_head(length: int) -> bytes:
-    """Return the head of a whole text frame that is not masked (RFC 6455, section 5.2)."""
+    """Return the head of an unfragmented, unmasked text frame (RFC 6455, section 5.2)."""
     if length < 126:
         return bytes((0x81, length))
     return b"\x81\x7e" + length.to_bytes(2) if length < 65_536 else b"\x81\x7f" + length.to_bytes(8)
 
 
-def connection_of(
+def connection_class(
     process_clock: Clock,
-    refused: RefusalCounter | None = None,
+    process_refusals: RefusalCounter | None = None,
+    *,
     patience_seconds: float = 10.0,
-    most: Callable[[], int] = most_connections,
+    ping_after_seconds: float = QUIET_SECONDS,
+    maximum: Callable[[], int] = max_connections,
 ) -> type[FeedConnection]:
-    """Return the class of a process's connections (the library makes them, by class).
+    """Return the class of a process's connections; the library takes a class and constructs them itself.
 
     Args:
-        process_clock: by which they stamp.
-        refused: where they count what they refuse.
-        patience_seconds: how long a peer without a subscription may take nothing of what waits for it.
-        most: returns how many there may be at a time.
+        process_clock: gives the arrival times.
+        process_refusals: counts the refusals.
+        patience_seconds: how long a peer without a subscription may stay blocked.
+        ping_after_seconds: how long a peer may be quiet before it is sent a ping.
+        maximum: returns the greatest number of connections.
     """
 
-    class StampedConnection(FeedConnection):
+    class ProcessConnection(FeedConnection):
         __slots__ = ()
 
         clock = process_clock
-        places = ConnectionLimit(most)
-        refusals = RefusalCounter() if refused is None else refused
+        limit = ConnectionLimit(maximum)
+        refusals = RefusalCounter() if process_refusals is None else process_refusals
         send_seconds = patience_seconds
+        quiet_seconds = ping_after_seconds
 
-    return StampedConnection
+    return ProcessConnection

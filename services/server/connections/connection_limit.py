@@ -1,4 +1,4 @@
-"""How many connections the server holds: fewer than the process may open files, so that its ledger always finds one."""
+"""Limits the number of open connections, so that the process always has file descriptors left for its ledger."""
 
 from __future__ import annotations
 
@@ -6,44 +6,46 @@ import resource
 from collections.abc import Callable
 
 RESERVED = 96
-"""File descriptors that connections leave to the ledger, the heartbeat, the metrics, and to what is accepted in one
-turn of the loop before it is counted."""
+"""File descriptors that connections leave free for the ledger, the heartbeat and the metrics, and for connections that
+one turn of the event loop accepts before they are counted."""
 
 SPARE = 16
-"""Of all places, those that are left to plain requests and to holders of the token when all others are taken."""
+"""When only this many places are left they are kept for plain requests and for peers that hold the control token."""
 
-_LEAST = 2 * SPARE
+_MIN_CONNECTIONS = 2 * SPARE
 _UNLIMITED = 1_000_000
 
 
 class ConnectionLimit:
-    """Counts the connections of one process against the most that it may hold.
+    """Counts the open connections of one process.
 
-    ``most`` is asked for every connection: a limit of open files may be changed while the process runs.
+    Args:
+        maximum: returns the greatest allowed number. It is called for every connection, since a process's limit of
+            open files may be changed while it runs.
     """
 
-    def __init__(self, most: Callable[[], int]) -> None:
-        self.most = most
-        self.taken = 0
+    def __init__(self, maximum: Callable[[], int]) -> None:
+        self.maximum = maximum
+        self.in_use = 0
 
-    def take(self) -> bool:
-        """Take a place for a connection; return False when there is none."""
-        if self.taken >= self.most():
+    def acquire(self) -> bool:
+        """Count a connection; return False, and count nothing, if the limit is reached."""
+        if self.in_use >= self.maximum():
             return False
-        self.taken += 1
+        self.in_use += 1
         return True
 
     @property
-    def crowded(self) -> bool:
+    def is_nearly_reached(self) -> bool:
         """Whether only spare places are left."""
-        return self.taken > self.most() - SPARE
+        return self.in_use > self.maximum() - SPARE
 
-    def leave(self) -> None:
-        """Give a place back."""
-        self.taken -= 1
+    def release(self) -> None:
+        """Stop counting a connection that was acquired."""
+        self.in_use -= 1
 
 
-def most_connections() -> int:
-    """Return how many connections fit into this process's limit of open files (``RLIMIT_NOFILE``)."""
+def max_connections() -> int:
+    """Return the number of connections that this process's limit of open files (``RLIMIT_NOFILE``) allows."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _UNLIMITED if soft == resource.RLIM_INFINITY else max(soft - RESERVED, _LEAST)
+    return _UNLIMITED if soft == resource.RLIM_INFINITY else max(soft - RESERVED, _MIN_CONNECTIONS)

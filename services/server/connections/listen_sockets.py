@@ -1,4 +1,7 @@
-"""The sockets on which the server listens, bound before anything is written: a refused start changes nothing."""
+"""The sockets on which the server listens.
+
+They are bound before anything is written, so that a start that fails because of its address changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -13,81 +16,82 @@ from services.runtime.errors import BadSettings, PortInUse
 from services.runtime.settings import ALL_INTERFACES
 
 BACKLOG = 1024
-"""When all come at once, as after a restart, a client that finds no place here asks again a second later."""
+"""Connections that wait to be accepted. When all clients connect at once, as after a restart of the server, a client
+beyond this number tries again a second later."""
 
 
 @contextlib.contextmanager
-def bound(hosts: Sequence[str], port: int) -> Iterator[list[socket.socket]]:
-    """Bind a socket for each address, and close them in the end. Connections are refused until `listen`.
+def bind_sockets(hosts: Sequence[str], port: int) -> Iterator[list[socket.socket]]:
+    """Bind a socket for each address; close them at the end. Connections are refused until `listen` is called.
 
     Args:
-        hosts: addresses, IPv4 or IPv6; `ALL_INTERFACES` is 0.0.0.0, and :: where there is IPv6.
-        port: of all of them.
+        hosts: IPv4 or IPv6 addresses; `ALL_INTERFACES` stands for 0.0.0.0, and for :: if the machine has IPv6.
+        port: the same for all addresses.
 
     Raises:
-        PortInUse: another process listens there.
-        BadSettings: an address that this machine does not have, or a port that this user may not bind.
+        PortInUse: another process listens on the port.
+        BadSettings: this machine does not have an address, or this user may not bind the port.
     """
     with contextlib.ExitStack() as opened:
         sockets: list[socket.socket] = []
         for host in hosts:
             if host == ALL_INTERFACES:
-                sockets.append(opened.enter_context(_bound("0.0.0.0", port)))
+                sockets.append(opened.enter_context(_bind("0.0.0.0", port)))
                 with contextlib.suppress(_NoSuchAddress):
-                    sockets.append(opened.enter_context(_bound("::", port)))
+                    sockets.append(opened.enter_context(_bind("::", port)))
                 continue
             try:
-                sockets.append(opened.enter_context(_bound(host, port)))
+                sockets.append(opened.enter_context(_bind(host, port)))
             except _NoSuchAddress as problem:
                 raise BadSettings([f"HOST={host!r}: this machine has no such address ({problem})"]) from problem
         yield sockets
 
 
 def listen(sockets: Sequence[socket.socket], port: int) -> None:
-    """Let connections come; they wait until they are accepted.
+    """Let the kernel accept connections; they wait in the backlog until the server accepts them.
 
     Raises:
-        PortInUse: another process that had bound the port too was first.
+        PortInUse: another process had bound the port too, and listened first.
     """
-    for each in sockets:
+    for bound in sockets:
         try:
-            each.listen(BACKLOG)
+            bound.listen(BACKLOG)
         except OSError as problem:
-            raise _explained(problem, port) from problem
+            raise _operator_error(problem, port) from problem
 
 
 class _NoSuchAddress(Exception):
     pass
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
     is_v6 = ip_address(host).version == 6
     try:
         family = socket.AF_INET6 if is_v6 else socket.AF_INET
-        # Only of sockets that name their protocol asyncio knows that small frames must not wait (TCP_NODELAY).
-        made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        # asyncio sets TCP_NODELAY only on sockets whose protocol is given; without it small frames wait in the kernel.
+        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except OSError as problem:
-        raise _NoSuchAddress(_text(problem)) from problem
+        raise _NoSuchAddress(_reason(problem)) from problem
     try:
-        # Connections of a server that has just ended do not hold the port; one that listens does.
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections of a server that has just ended then do not block the port; a process that listens still does.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if is_v6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        made.setblocking(False)
-        made.bind(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4])
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.setblocking(False)
+        bound.bind(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4])
     except OSError as problem:
-        made.close()
+        bound.close()
         if problem.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-            raise _NoSuchAddress(_text(problem)) from problem
-        raise _explained(problem, port) from problem
-    return made
+            raise _NoSuchAddress(_reason(problem)) from problem
+        raise _operator_error(problem, port) from problem
+    return bound
 
 
-def _explained(problem: OSError, port: int) -> Exception:
+def _operator_error(problem: OSError, port: int) -> Exception:
     if problem.errno == errno.EADDRINUSE:
         return PortInUse("PORT", port)
-    return BadSettings([f"PORT={port}: cannot listen there: {_text(problem)}"])
+    return BadSettings([f"PORT={port}: cannot listen there: {_reason(problem)}"])
 
 
-def _text(problem: OSError) -> str:
+def _reason(problem: OSError) -> str:
     return os.strerror(problem.errno).lower() if problem.errno and problem.errno > 0 else str(problem)

@@ -1,4 +1,4 @@
-"""What the server refused, counted by cause, and logged once a second however many peers cause it."""
+"""Counts what the server refused, by cause, and logs each kind of refusal at most once a second."""
 
 from __future__ import annotations
 
@@ -13,49 +13,53 @@ from services.runtime.rate_limit import TokenBucket
 log = logging.getLogger(__name__)
 
 RefusalCause = Literal["protocol", "too_many", "later", "stalled", "full", "receipt", "fault"]
-"""Why a peer or what it sent was refused:
+"""Why a peer, or a frame of a peer, was refused:
 
-``protocol`` it broke the protocol, ``too_many`` it went beyond a limit, ``later`` it is to come back, ``stalled`` it
-did not read, ``full`` there was no place for its connection, ``receipt`` a receipt does not match, ``fault`` this
-server failed on it.
+``protocol`` it broke the protocol, ``too_many`` it exceeded a limit, ``later`` it should come back, ``stalled`` it did
+not read, ``full`` the limit of connections was reached, ``receipt`` a receipt does not match, ``fault`` an error in
+this server.
 """
 
 
-CONFLICTS_AT_ONCE, CONFLICTS_PER_SECOND = 200, 5.0
-"""How many conflicts about a name are logged: an operator wants each of them, and a flood must not fill the disk."""
+CONFLICT_BURST, CONFLICTS_PER_SECOND = 200, 5.0
+"""Limit of logged conflicts about a name: an operator needs each of them, but a flood must not fill the disk."""
 
 
 class RefusalCounter:
-    """Counts of one server process."""
+    """The refusals of one server process.
+
+    Attributes:
+        counts: number of refusals, by cause.
+    """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter(dict.fromkeys(get_args(RefusalCause), 0))
-        self._sparingly: defaultdict[str, RateLimitedLog] = defaultdict(RateLimitedLog)
-        self._conflicts = TokenBucket(CONFLICTS_AT_ONCE, CONFLICTS_PER_SECOND, time.monotonic())
-        self._unsaid: Counter[str] = Counter()
+        self._limits: defaultdict[str, RateLimitedLog] = defaultdict(RateLimitedLog)
+        self._conflicts = TokenBucket(CONFLICT_BURST, CONFLICTS_PER_SECOND, time.monotonic())
+        self._not_logged: Counter[str] = Counter()
 
-    def note(self, cause: RefusalCause, event: str, problem: Exception | None = None, /, **extra: object) -> None:
+    def count(self, cause: RefusalCause, event: str, problem: Exception | None = None, /, **extra: object) -> None:
         """Count a refusal and log it, unless the same event was logged within the last second.
 
         Args:
             cause: under which it is counted.
-            event: what is logged, one of few texts.
+            event: message of the log line, one of a few constants.
             problem: an unexpected exception, logged with its traceback.
-            extra: further fields of the log line; ``unsaid`` is added when earlier ones were not logged.
+            extra: further fields of the log line; ``unsaid`` is added, the number of such events not logged before.
         """
         self.counts[cause] += 1
-        self._log(event, problem, extra, due=self._sparingly[event].due(time.monotonic()))
+        self._log(event, problem, extra, is_due=self._limits[event].due(time.monotonic()))
 
-    def conflict(self, cause: RefusalCause, event: str, /, **extra: object) -> None:
+    def count_conflict(self, cause: RefusalCause, event: str, /, **extra: object) -> None:
         """Count a conflict of two processes about one name, and log it unless there is a flood of them."""
         self.counts[cause] += 1
-        self._log(event, None, extra, due=self._conflicts.take(time.monotonic()))
+        self._log(event, None, extra, is_due=self._conflicts.take(time.monotonic()))
 
-    def _log(self, event: str, problem: Exception | None, extra: dict[str, object], *, due: bool) -> None:
-        if not due:
-            self._unsaid[event] += 1
+    def _log(self, event: str, problem: Exception | None, extra: dict[str, object], *, is_due: bool) -> None:
+        if not is_due:
+            self._not_logged[event] += 1
             return
-        if unsaid := self._unsaid.pop(event, 0):
-            extra["unsaid"] = unsaid
+        if not_logged := self._not_logged.pop(event, 0):
+            extra["unsaid"] = not_logged
         level = logging.WARNING if problem is None else logging.ERROR
         log.log(level, event, extra=extra, exc_info=problem)

@@ -1,1 +1,1 @@
-"""Makes the records: schema, Faker pools, generator, encoded batches, and the times at which records are due."""
+"""The feed: record schemas, Faker value pools, the record generator, encoded batches and the schedule of due times."""

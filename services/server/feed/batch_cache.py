@@ -1,4 +1,4 @@
-"""Batches: consecutive records encoded once, and shared by all clients that need them."""
+"""Batches of consecutive records, encoded once and shared by all clients that need them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,25 @@ from services.server.feed.generator import FeedGenerator
 from services.server.feed.schedule import RateSegment, Schedule
 
 STEP = 768
-"""A client that lags gets batches that end at multiples of this, so that others who lag share them."""
+"""Batches of a client that lags end at multiples of this number, so that other lagging clients share them."""
 
 MAX_BODY = MAX_FRAME - 1024
-_KEPT = 64
+"""Bytes of records in one batch; the rest of the frame is left to its header."""
+
+_MAX_CACHED = 64
 
 
 class EncodedBatch(NamedTuple):
-    """Records ``first`` to ``last``: their lines, and the digest of these."""
+    """The records ``first`` to ``last``, ready to be sent.
+
+    Attributes:
+        first: seq of the first record.
+        last: seq of the last record.
+        due_us: due time of the first record, epoch microseconds; None without a schedule.
+        rate: records per second; 0 without a schedule.
+        body: the records, one line each.
+        crc: digest of ``body``.
+    """
 
     first: int
     last: int
@@ -29,40 +40,42 @@ class EncodedBatch(NamedTuple):
 
 
 class BatchCache:
-    """Makes batches of one feed, and keeps the latest for the next client."""
+    """Encodes batches of one feed and keeps the most recent ones for the next client."""
 
     def __init__(self, feed: FeedGenerator) -> None:
         self._feed = feed
-        self._kept: OrderedDict[tuple[int, int], tuple[int, bytes, str]] = OrderedDict()
+        self._encoded: OrderedDict[tuple[int, int], tuple[int, bytes, str]] = OrderedDict()
         self._latest: tuple[tuple[int, int, RateSegment], EncodedBatch] | None = None
 
     def batch(self, first: int, head: int, schedule: Schedule) -> EncodedBatch:
         """Return the batch that begins at ``first``.
 
-        It ends at ``head``, or before: at a multiple of `STEP`, at a change of pace, or where the frame is full.
+        It ends at ``head`` at the latest, and earlier at a multiple of `STEP`, at a change of the rate, or when the
+        frame is full.
         """
-        # Clients at the head of the feed, which are nearly all, ask for the same one after another.
-        asked = (first, head, schedule.stretches[-1])
-        if self._latest is None or self._latest[0] != asked:
-            self._latest = asked, self._made(first, head, schedule)
+        # Nearly all clients are at the head of the feed and ask for the same batch one after another.
+        key = (first, head, schedule.segments[-1])
+        if self._latest is None or self._latest[0] != key:
+            self._latest = key, self._make_batch(first, head, schedule)
         return self._latest[1]
 
-    def _made(self, first: int, head: int, schedule: Schedule) -> EncodedBatch:
-        stretch, stretch_last = schedule.stretch_of(first)
-        last = min(head, stretch_last, ((first - 1) // STEP + 1) * STEP)
-        last, body, crc = self._encoded(first, last)
-        rate = stretch.rate or 0
+    def _make_batch(self, first: int, head: int, schedule: Schedule) -> EncodedBatch:
+        segment, segment_last = schedule.segment_of(first)
+        last = min(head, segment_last, ((first - 1) // STEP + 1) * STEP)
+        last, body, crc = self._encode(first, last)
+        rate = segment.rate or 0
         return EncodedBatch(first, last, schedule.due_us(first) if rate else None, rate, body, crc)
 
-    def _encoded(self, first: int, last: int) -> tuple[int, bytes, str]:
+    def _encode(self, first: int, last: int) -> tuple[int, bytes, str]:
+        """Return the last seq that fits, the lines and their digest."""
         key = (first, last)
-        found = self._kept.get(key)
-        if found is None:
+        encoded = self._encoded.get(key)
+        if encoded is None:
             body = self._feed.lines(first, last)
             while len(body) > MAX_BODY:
                 last = first + (last - first) // 2
                 body = self._feed.lines(first, last)
-            found = self._kept[key] = (last, body, digest_text(digest(body)))
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        return found
+            encoded = self._encoded[key] = (last, body, digest_text(digest(body)))
+            if len(self._encoded) > _MAX_CACHED:
+                self._encoded.popitem(last=False)
+        return encoded

@@ -1,4 +1,4 @@
-"""Pools of Faker's values: the one place where values are made up, and that once, at start."""
+"""Pools of Faker values, filled once at start, and the checks that a schema's fields can be drawn reproducibly."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ from services.runtime.cli import suggest
 from services.server.feed.record_schema import BadSchema, Field, Schema
 
 POOL = 1024
-"""Values in a pool. A power of two, so that a place in it is so many bits of a random number."""
+"""Values in a pool. A power of two, so that an index is a fixed number of random bits."""
 
 _SAMPLES = 8
-_CLOCKS = (
+_CLOCK_FUNCTIONS = (
     *(dt.datetime.now, dt.datetime.today, dt.datetime.utcnow, dt.date.today),
     *(time.time, time.time_ns, time.localtime, time.gmtime),
 )
-# What a provider raises that cannot do with what it is told.
-_FAULTS = (*(ArithmeticError, AssertionError, AttributeError, BaseFakerException, LookupError, TypeError, ValueError),)
+# Exceptions that providers raise for unsuitable arguments.
+_PROVIDER_ERRORS = (
+    *(ArithmeticError, AssertionError, AttributeError, BaseFakerException, LookupError, TypeError, ValueError),
+)
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 Provider = Callable[..., Any]
@@ -35,60 +37,63 @@ Providers = Mapping[str, Provider]
 
 
 class UnusableField(Exception):
-    """A field cannot be drawn; the text says which, and why."""
+    """A field cannot be drawn; the message names the field and the reason."""
 
 
-def check(schema: Schema, locale: str) -> None:
-    """Try every field of a schema.
+def validate(schema: Schema, locale: str) -> None:
+    """Draw every field of a schema a few times, twice with the same seed.
 
     Raises:
-        BadSchema: with all that cannot be drawn, or not a second time.
+        BadSchema: with every field that cannot be drawn, or that gives other values the second time.
     """
     fake = Faker(locale, use_weighting=False)
     providers, problems = _providers(fake), []
     for field in (field for group in schema.groups for field in group):
         try:
             _try(field, fake, providers)
-        except UnusableField as why:
-            problems.append(str(why))
+        except UnusableField as problem:
+            problems.append(str(problem))
     if problems:
         raise BadSchema(schema.source, problems)
 
 
-def fill(schema: Schema, locale: str, seed: int) -> list[list[bytes]]:
+def fill_pools(schema: Schema, locale: str, seed: int) -> list[list[bytes]]:
     """Return a pool for each group of fields: pieces of JSON objects, such as ``"job":"Baker","company":"Smith"``.
 
     Raises:
         BadSchema: a field cannot be drawn.
     """
-    # Without weighting Faker is 5 to 40 times as fast; how common a name is does not matter here.
+    # Without weighting Faker is 5 to 40 times as fast; realistic name frequencies do not matter here.
     fake = Faker(locale, use_weighting=False)
     fake.seed_instance(seed)
     providers = _providers(fake)
     try:
         methods = [[(field, _method(field, fake, providers)) for field in group] for group in schema.groups]
         return [[_piece(group) for _ in range(POOL)] for group in methods]
-    except UnusableField as why:
-        raise BadSchema(schema.source, [str(why)]) from why
+    except UnusableField as problem:
+        raise BadSchema(schema.source, [str(problem)]) from problem
 
 
 def _providers(fake: Faker) -> Providers:
-    """Return what a schema may name: the public methods of Faker's providers in this locale, and nothing else."""
-    found: dict[str, Provider] = {}
-    # The first one that has a name is the one that Faker takes.
+    """Return the public methods of Faker's providers in this locale: a schema may name these and nothing else.
+
+    A schema file is data of a user, so it must not reach any other attribute of an object.
+    """
+    methods: dict[str, Provider] = {}
+    # Faker uses the first provider that has a method of the name, so it is added last.
     for provider in reversed(fake.factories[0].providers):
         public = ((name, getattr(provider, name)) for name in dir(provider) if not name.startswith("_"))
-        found.update((name, method) for name, method in public if inspect.isroutine(method))
-    return found
+        methods.update((name, method) for name, method in public if inspect.isroutine(method))
+    return methods
 
 
 def _method(field: Field, fake: Faker, providers: Providers) -> Provider:
     if (method := providers.get(field.provider)) is not None:
         return method
-    hint = suggest(field.provider, providers)
-    more = f"; {hint}" if hint else ""
+    suggestion = suggest(field.provider, providers)
+    hint = f"; {suggestion}" if suggestion else ""
     raise UnusableField(
-        f"field {field.name}: Faker has no provider {field.provider!r} in locale {fake.locales[0]}{more}"
+        f"field {field.name}: Faker has no provider {field.provider!r} in locale {fake.locales[0]}{hint}"
     )
 
 
@@ -97,19 +102,19 @@ def _piece(group: Iterable[tuple[Field, Provider]]) -> bytes:
 
 
 def _value(field: Field, method: Provider) -> Any:
-    """Draw a value; what JSON has no form for becomes text, a number or a list."""
+    """Draw a value and convert it to one that JSON can represent."""
     try:
         return _plain(method(**field.arguments))
-    except _FAULTS as problem:
-        said = " ".join(str(problem).split()) or type(problem).__name__
-        raise UnusableField(f"field {field.name}: {field.provider} says: {said}") from problem
+    except _PROVIDER_ERRORS as problem:
+        message = " ".join(str(problem).split()) or type(problem).__name__
+        raise UnusableField(f"field {field.name}: {field.provider} fails: {message}") from problem
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, set | frozenset):
-        # Of text it has another order in every process.
+        # The order of a set of strings differs between processes, since string hashes are salted.
         return sorted(map(_plain, value), key=_encode)
     if isinstance(value, list | tuple | Iterator):
         return [_plain(inner) for inner in value]
@@ -123,14 +128,14 @@ def _try(field: Field, fake: Faker, providers: Providers) -> None:
     method = _method(field, fake, providers)
     _bind(field, method)
     drawn = []
-    with _Watch() as watch:
+    with _ClockWatch() as watch:
         for _ in range(2):
             fake.seed_instance(0)
             drawn.append([_encode(_value(field, method)) for _ in range(_SAMPLES)])
-    if watch.asked:
+    if watch.was_clock_read:
         raise UnusableField(
-            f"field {field.name}: {field.provider} goes by today's date, so the same settings would give other records "
-            "tomorrow; give it a beginning and an end, as in date_between with start_date and end_date"
+            f"field {field.name}: {field.provider} depends on today's date, so the same settings would give other "
+            "records tomorrow; give it a beginning and an end, as in date_between with start_date and end_date"
         )
     if drawn[0] != drawn[1]:
         raise UnusableField(
@@ -152,21 +157,24 @@ def _bind(field: Field, method: Provider) -> None:
             raise UnusableField(f"field {field.name}: {field.provider} does not take {name!r}; {hint}")
 
 
-class _Watch:
-    """Notes whether anybody asked for the time: what depends on it is no function of the settings."""
+class _ClockWatch:
+    """Detects whether a provider reads the clock: its values would then depend on the day and not on the settings.
+
+    A profile function sees every call of a C function, so no provider can read the clock unseen.
+    """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.was_clock_read = False
 
     def __enter__(self) -> Self:
-        self._before = sys.getprofile()
-        sys.setprofile(self._note)
+        self._previous = sys.getprofile()
+        sys.setprofile(self._check_call)
         return self
 
     def __exit__(self, *_: object) -> None:
-        sys.setprofile(self._before)
+        sys.setprofile(self._previous)
 
-    def _note(self, frame: FrameType, event: str, called: Any) -> None:
-        # Faker finds out the zone of this machine so, and makes nothing of the time.
-        if event == "c_call" and called in _CLOCKS and frame.f_code.co_name != "_get_local_timezone":
-            self.asked = True
+    def _check_call(self, frame: FrameType, event: str, called: Any) -> None:
+        # Faker determines the local time zone this way and does not use the time itself.
+        if event == "c_call" and called in _CLOCK_FUNCTIONS and frame.f_code.co_name != "_get_local_timezone":
+            self.was_clock_read = True

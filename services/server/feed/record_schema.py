@@ -1,6 +1,7 @@
-"""What a record is made of: fields, each drawn by one of Faker's providers, as a TOML file says it.
+"""Record schemas: TOML files that list the fields of a record and the Faker provider of each.
 
-The schemas that have a name are such files too, in ``schemas/`` beside this module.
+The named schemas are files of the same kind, in ``schemas/`` beside this module, so there is one way to make records
+and the files that users copy are those that run.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from services.runtime.errors import BadSettings
 
 NAMED = {path.stem: path for path in sorted((Path(__file__).parent / "schemas").glob("*.toml"))}
 ID, PAD = "id", "pad"
-_PARTS = ("size", "fields", "together")
+_SECTIONS = ("size", "fields", "together")
 
 
 class Field(NamedTuple):
-    """One field of a record: the provider that draws it, and what that is told."""
+    """One field of a record: its name, the Faker provider that draws it, and the arguments of that provider."""
 
     name: str
     provider: str
@@ -28,9 +29,13 @@ class Field(NamedTuple):
 
 
 class Schema(NamedTuple):
-    """A schema as it was read: ``groups`` of fields that are drawn together, and the ``size`` of records in bytes.
+    """A schema as it was read.
 
-    A ``size`` of None leaves them as long as they are.
+    Attributes:
+        source: the name or path that the operator gave.
+        name: of the schema; a file is known by its name and not its folder, so moving it changes no record.
+        groups: fields, in groups that are drawn together.
+        size: bytes to which every record is padded; None for no padding.
     """
 
     source: str
@@ -40,22 +45,25 @@ class Schema(NamedTuple):
 
 
 class BadSchema(BadSettings):
-    """A schema that cannot be used; ``problems`` holds one line for each thing that is wrong with it."""
+    """A schema cannot be used; ``problems`` holds one line for each mistake."""
 
     def __init__(self, source: str, problems: Iterable[str]) -> None:
         super().__init__([f"SCHEMA={source!r}: {problem}" for problem in problems])
 
 
 def load(source: str) -> Schema:
-    """Read a schema: one that has a name, or a TOML file.
+    """Read a named schema or a TOML file.
+
+    Args:
+        source: a name, or a path that ends in ``.toml``.
 
     Raises:
-        BadSchema: with all that is wrong.
+        BadSchema: with all mistakes.
     """
     path = NAMED.get(source)
     if path is None:
         if not source.endswith(".toml"):
-            raise BadSchema(source, [f"expected {', '.join(NAMED)} or a .toml file{_meant(source, NAMED)}"])
+            raise BadSchema(source, [f"expected {', '.join(NAMED)} or a .toml file{_suggestion(source, NAMED)}"])
         path = Path(source)
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -67,7 +75,9 @@ def load(source: str) -> Schema:
 
 
 def _schema(source: str, name: str, document: Mapping[str, Any]) -> Schema:
-    problems = [f"no part is called {part!r}{_meant(part, _PARTS)}" for part in document if part not in _PARTS]
+    problems = [
+        f"no section is called {part!r}{_suggestion(part, _SECTIONS)}" for part in document if part not in _SECTIONS
+    ]
     size = document.get("size")
     if size is not None and (type(size) is not int or not 0 < size <= MAX_RECORD):
         problems.append(f"size {size!r}: expected a number of bytes up to {MAX_RECORD}")
@@ -80,34 +90,38 @@ def _schema(source: str, name: str, document: Mapping[str, Any]) -> Schema:
         elif part == "together":
             groups += [tuple(_fields(f"together.{key}", group, problems)) for key, group in table.items()]
     names = [field.name for group in groups for field in group]
-    problems += [f"field {name}: is there twice" for name in sorted({name for name in names if names.count(name) > 1})]
-    problems += [f"field {ID}: is the number of the record, and is there by itself"] if ID in names else []
-    problems += [f"field {PAD}: is what fills the record up to its size"] if size and PAD in names else []
+    problems += [
+        f"field {name}: is defined twice" for name in sorted({name for name in names if names.count(name) > 1})
+    ]
+    problems += [f"field {ID}: is reserved for the number of the record"] if ID in names else []
+    problems += [f"field {PAD}: is reserved for the padding up to `size`"] if size and PAD in names else []
     if not names and not problems:
-        problems.append('has no field: expected a table [fields], such as name = "name"')
+        problems.append('has no fields: expected a table [fields], such as name = "name"')
     if problems:
         raise BadSchema(source, problems)
     return Schema(source, name, tuple(group for group in groups if group), size)
 
 
 def _fields(part: str, table: Any, problems: list[str]) -> list[Field]:
-    """Return the fields of a table, and add what is wrong with it to ``problems``."""
+    """Return the fields of a table, and add its mistakes to ``problems``."""
     if not isinstance(table, dict):
         problems.append(f"{part}: expected a table, [{part}]")
         return []
     fields = []
-    for name, said in table.items():
-        told = {"provider": said} if isinstance(said, str) else said
-        if not isinstance(told, dict) or not isinstance(told.get("provider"), str):
+    for name, value in table.items():
+        # `name = "provider"` is short for `name = { provider = "provider" }`.
+        options = {"provider": value} if isinstance(value, str) else value
+        if not isinstance(options, dict) or not isinstance(options.get("provider"), str):
             problems.append(
                 f'field {name}: expected a provider, as in {name} = "name" or {name} = {{ provider = "name" }}'
             )
             continue
-        fields.append(Field(name, told["provider"], {key: told[key] for key in told if key != "provider"}))
+        arguments = {key: option for key, option in options.items() if key != "provider"}
+        fields.append(Field(name, options["provider"], arguments))
     return fields
 
 
-def _meant(name: str, names: Iterable[str]) -> str:
-    """Return a question after what was meant, when that can be guessed."""
+def _suggestion(name: str, names: Iterable[str]) -> str:
+    """Return "; did you mean …?" with the closest name, empty if none is close."""
     hint = suggest(name, names)
     return hint and f"; {hint}"

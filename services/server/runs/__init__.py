@@ -1,1 +1,1 @@
-"""Runs: their state and ledger, when they start and end, and which process plays them."""
+"""Runs: their state, rate and ledger file, when they start, resume and end, and protection from a second server."""

@@ -1,4 +1,7 @@
-"""The ledger's file: lines are written at once and synced every 200 ms; a refusal stops the sending, not the server."""
+"""The ledger file of one server process: appends entries at once, syncs them 5 times a second, reads all back at start.
+
+A disk that refuses a write stops the sending of records but not the server.
+"""
 
 from __future__ import annotations
 
@@ -22,129 +25,144 @@ from services.runtime.regular_files import FileLine, NotARegularFile, lines, ope
 log = logging.getLogger(__name__)
 
 Then = Callable[[], None]
+"""Called once an entry has been written."""
 
 MAX_LINE = 1024 * 1024
-"""Bytes of a line that is read back. The longest ones are receipts, made of frames of 64 KiB."""
+"""Longest line, in bytes, that is read back. The longest entries are receipts, made of frames of 64 KiB."""
 
-_PIECE = 256 * 1024
-_MOST_SAID = 300
+_READ_BYTES = 256 * 1024
+_MAX_REASON_LENGTH = 300
 
 
 class LedgerWriter:
-    """One server process's ledger of one run.
+    """Writes one server process's ledger of one run.
 
-    While the disk refuses, lines wait in order; ``writable`` is false, nobody may be sent anything, and
-    what was to follow an entry (a *recorded*, say) waits with it. A sync that failed is not simply tried again:
-    what it was to force to disk is written once more first.
+    While the disk refuses, entries wait in order, and so do the callbacks that must follow them, such as the frame that
+    confirms a receipt; `is_writable` is False then, and no record may be sent.
+
+    After a failed sync the kernel may consider pages clean that never reached the disk, so the next sync would succeed
+    without effect. Therefore everything since the last good sync is written again, in its place, before the next one.
+
+    Attributes:
+        path: of the file.
+        line_count: number of lines written.
+        sync_durations: of the syncs that succeeded, nanoseconds.
     """
 
     def __init__(self, path: Path) -> None:
+        """Create the file.
+
+        Raises:
+            FileExistsError: another process has claimed the name.
+            OSError: the disk refuses.
+        """
         self.path = path
         make_folder(path.parent)
         self._file = LineFile(path)
         self._prev = FIRST
         self._waiting: deque[tuple[ledger.Entry | None, Then | None]] = deque()
         self._unsynced: list[bytes] = []
-        self._synced = 0
-        self._syncing = threading.Lock()
-        self._refused = self._doubtful = False
-        self.lines = 0
-        self.syncs = Histogram()
-        """How long those that succeeded took."""
+        self._synced_bytes = 0
+        # `sync` runs in a thread beside the event loop, and `close` may call it at the same time.
+        self._sync_lock = threading.Lock()
+        self._has_write_failed = self._has_sync_failed = False
+        self.line_count = 0
+        self.sync_durations = Histogram()
 
     @property
-    def waiting(self) -> int:
-        """How many lines wait for the disk to take them."""
+    def waiting_lines(self) -> int:
+        """Number of entries that the disk has not accepted yet."""
         return sum(entry is not None for entry, _ in self._waiting)
 
     @property
-    def writable(self) -> bool:
-        """Whether everything entered so far has been written, and the last sync did not fail."""
-        return not self._waiting and not self._doubtful
+    def is_writable(self) -> bool:
+        """Whether every entry so far has been written and the last sync did not fail."""
+        return not self._waiting and not self._has_sync_failed
 
-    def enter(self, entry: ledger.Entry, then: Then | None = None) -> None:
+    def append(self, entry: ledger.Entry, then: Then | None = None) -> None:
         """Write an entry; call ``then`` once it is written."""
-        self._take(entry, then)
+        self._enqueue(entry, then)
 
-    def follow(self, then: Then) -> None:
-        """Call ``then`` once everything entered so far is written."""
-        self._take(None, then)
+    def when_written(self, then: Then) -> None:
+        """Call ``then`` once every entry so far is written."""
+        self._enqueue(None, then)
 
-    def _take(self, entry: ledger.Entry | None, then: Then | None) -> None:
+    def _enqueue(self, entry: ledger.Entry | None, then: Then | None) -> None:
         self._waiting.append((entry, then))
         if len(self._waiting) == 1:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits, as far as the disk takes it."""
+        """Write the waiting entries until the disk refuses one."""
         while self._waiting:
             entry, then = self._waiting[0]
-            if entry is not None and not self._written(entry):
+            if entry is not None and not self._write(entry):
                 return
             self._waiting.popleft()
             if then is not None:
                 then()
 
-    def _written(self, entry: ledger.Entry) -> bool:
+    def _write(self, entry: ledger.Entry) -> bool:
+        """Write one entry; return whether the disk accepted it."""
         line, crc = ledger.codec.encode(entry, self._prev)
         try:
-            if self._refused:
-                # A part of the line may stand there still.
+            if self._has_write_failed:
+                # The failed write may have left a part of the line behind.
                 self._file.cut_back(self._file.size)
             self._file.append(line)
         except OSError as problem:
-            if not self._refused:
+            if not self._has_write_failed:
                 log.warning("ledger refused, sending stops", extra={"path": str(self.path), "why": str(problem)})
-            self._refused = True
+            self._has_write_failed = True
             return False
-        if self._refused:
+        if self._has_write_failed:
             log.info("ledger accepts again", extra={"path": str(self.path)})
-            self._refused = False
+            self._has_write_failed = False
         self._prev = crc
         self._unsynced.append(line)
-        self.lines += 1
+        self.line_count += 1
         return True
 
     def sync(self) -> None:
-        """Force to disk what was written; may run in a thread beside `enter`.
+        """Force the written lines to disk; may run in a thread beside `append`.
 
         Raises:
-            OSError: it may not be there; the next call writes it again, in its place, and tries again.
+            OSError: they may not be on disk; the next call writes them again in their place and syncs again.
         """
-        with self._syncing:
+        with self._sync_lock:
             self._sync()
 
     def _sync(self) -> None:
-        # A line that is written meanwhile is synced by the next call.
+        # A copy: the event loop may append lines meanwhile, which the next call syncs.
         lines = self._unsynced[:]
         if not lines:
             return
-        data, began = b"".join(lines), time.monotonic_ns()
+        data, began_ns = b"".join(lines), time.monotonic_ns()
         try:
-            if self._doubtful:
-                self._file.write_again(data, self._synced)
+            if self._has_sync_failed:
+                self._file.write_again(data, self._synced_bytes)
             self._file.sync()
         except OSError as problem:
-            if not self._doubtful:
+            if not self._has_sync_failed:
                 log.warning("ledger not synced, sending stops", extra={"path": str(self.path), "why": str(problem)})
-            self._doubtful = True
+            self._has_sync_failed = True
             raise
-        self.syncs.record([time.monotonic_ns() - began])
+        self.sync_durations.record([time.monotonic_ns() - began_ns])
         del self._unsynced[: len(lines)]
-        self._synced += len(data)
-        if self._doubtful:
+        self._synced_bytes += len(data)
+        if self._has_sync_failed:
             log.info("ledger synced again", extra={"path": str(self.path)})
-            self._doubtful = False
+            self._has_sync_failed = False
 
     def touch(self) -> None:
-        """Show in the file's time that this server lives."""
+        """Update the file's modification time, which shows other servers that this one lives."""
         self._file.touch()
 
     def close(self) -> None:
-        """Sync and close.
+        """Write the waiting entries, sync and close.
 
         Raises:
-            OSError: the disk refuses, the second time too; a later call tries again.
+            OSError: the disk refused twice; a later call tries again.
         """
         if self._file.is_open:
             self.flush()
@@ -155,21 +173,21 @@ class LedgerWriter:
             self._file.close()
 
 
-def entries(folder: Path) -> Iterator[ledger.Entry | None]:
-    """Yield the lines of all ledgers of a run in the order of their times, a piece of each file in memory at a time.
+def read_entries(folder: Path) -> Iterator[ledger.Entry | None]:
+    """Yield the entries of all ledgers of a run in the order of their times, in little memory.
 
-    Torn tails are a crash's, damaged lines the collector's to report: both are passed over here. For a line that is
-    whole and not of the format, so that nobody knows what it did to the run, None comes instead.
+    Torn and damaged lines are skipped: the collector reports them. An intact line in an unknown format yields None,
+    because its effect on the run is unknown.
     """
-    # Stable: lines of one file keep their order, whatever their times.
-    timed = heapq.merge(*(_timed(path) for path in sorted(folder.glob("*.jsonl"))), key=itemgetter(0))
+    # The merge is stable: entries of one file keep their order even if the clock was set back between them.
+    timed = heapq.merge(*(_timed_entries(path) for path in sorted(folder.glob("*.jsonl"))), key=itemgetter(0))
     return (entry for _, entry in timed)
 
 
-def _timed(path: Path) -> Iterator[tuple[str, ledger.Entry | None]]:
-    """Yield the lines of one ledger, each with its time, which never goes back."""
-    at, passed_over, why = "", 0, ""
-    for line in _lines(path):
+def _timed_entries(path: Path) -> Iterator[tuple[str, ledger.Entry | None]]:
+    """Yield the entries of one ledger, each with the latest time so far, so that the times ascend."""
+    at, skipped, why = "", 0, ""
+    for line in _read_lines(path):
         entry: ledger.Entry | None = None
         try:
             if line.data is None:
@@ -177,49 +195,52 @@ def _timed(path: Path) -> Iterator[tuple[str, ledger.Entry | None]]:
                     f"{line.size} bytes; a line of a ledger has at most {MAX_LINE}"
                 )
             entry = ledger.codec.decode(line.data)[1]
-            at = max(at, _checked(entry.at))
+            at = max(at, _checked_time(entry.at))
             yield at, entry
         except LineError as problem:
-            passed_over, why = passed_over + 1, why or f"at byte {line.at}: {problem}"[:_MOST_SAID]
+            skipped, why = skipped + 1, why or f"at byte {line.at}: {problem}"[:_MAX_REASON_LENGTH]
             if isinstance(problem, (MalformedLine, UnsupportedVersion)):
                 yield at, None
-    if passed_over:
-        log.warning("ledger lines passed over", extra={"path": str(path), "lines": passed_over, "why": why})
+    if skipped:
+        log.warning("ledger lines passed over", extra={"path": str(path), "lines": skipped, "why": why})
 
 
-def _lines(path: Path) -> Iterator[FileLine]:
-    """Yield the lines of a file that is not held open between pieces: a run may have more ledgers than descriptors."""
-    at, more = 0, True
-    while more:
-        piece, began, more = list[FileLine](), at, False
+def _read_lines(path: Path) -> Iterator[FileLine]:
+    """Yield the lines of a file, which is opened again for each piece of it.
+
+    All ledgers of a run are merged at once, and there may be more of them than this process may open files.
+    """
+    offset, has_more = 0, True
+    while has_more:
+        piece, began, has_more = list[FileLine](), offset, False
         try:
             with open_regular(path) as file:
-                file.seek(at)
+                file.seek(offset)
                 for line in lines(file, MAX_LINE, MAX_INTEGER):
                     piece.append(line)
-                    at = line.at + line.size
-                    if more := at - began >= _PIECE:
+                    offset = line.at + line.size
+                    if has_more := offset - began >= _READ_BYTES:
                         break
         except NotARegularFile as problem:
             log.warning("not a ledger", extra={"path": str(path), "why": str(problem)})
         yield from piece
 
 
-def _checked(at: str) -> str:
-    """Return the time of a line.
+def _checked_time(at: str) -> str:
+    """Return the time of an entry.
 
     Raises:
-        MalformedLine: it is none, or none that can be counted in our integers.
+        MalformedLine: it is not a time, or not within the integers that every JSON reader keeps exact.
     """
     try:
-        good = 0 <= utc_us(at) <= MAX_INTEGER
+        is_valid = 0 <= utc_us(at) <= MAX_INTEGER
     except (ValueError, OverflowError):
-        good = False
-    if not good:
-        raise MalformedLine(f"{at[:40]!r} is no time")
+        is_valid = False
+    if not is_valid:
+        raise MalformedLine(f"{at[:40]!r} is not a time")
     return at
 
 
 def last_alive_us(folder: Path) -> int:
-    """Return when a server last showed life in this run, epoch microseconds."""
+    """Return when a server last touched a ledger of this run, epoch microseconds; 0 without a ledger."""
     return max((path.stat().st_mtime_ns // 1000 for path in folder.glob("*.jsonl")), default=0)

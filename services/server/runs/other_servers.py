@@ -1,8 +1,9 @@
-"""Whether another server plays in this ledger folder: several servers on one folder are not supported yet.
+"""Makes sure that no other server uses this ledger folder: several servers on one folder are not supported yet.
 
-A server touches its newest ledger every 2 s while it lives, also when the run has ended. So a ledger of the newest run
-that changes while a starting server watches is another server's, and the starting one is refused. It watches only when
-it must: not a ledger that was last changed long ago, nor one whose writer is proven to have ended.
+A lock file would outlive its process on some mounts, and locks do not work on all. So a server touches its newest
+ledger every 2 s while it lives, even after the run has ended. A starting server watches the ledgers of the newest run,
+and refuses to start if one changes. It need not watch a ledger that was last changed long ago, or whose writer is
+proven to have ended, so a restart after a crash takes no extra time.
 """
 
 from __future__ import annotations
@@ -26,17 +27,18 @@ from services.server.runs import process_identity
 from services.server.runs.process_identity import ProcessIdentity
 
 WATCH_SECONDS = 6.0
-"""A ledger that has not changed for so long belongs to no live server: three times the interval of the touches."""
+"""A ledger that has not changed for this long belongs to no live server: three times the interval of the touches."""
 LOOK_SECONDS = 0.1
+"""Interval between two looks at a watched folder."""
 LOCK_SECONDS = 10.0
-"""How long to wait for another server that is opening its run; it writes and syncs a few lines."""
+"""Time to wait for another server that is opening its run, which takes a few written and synced lines."""
 
-_MOST_EMPTY = 10
-"""So many runs without a ledger are passed over, which crashes may have left."""
+_MAX_EMPTY_RUNS = 10
+"""Number of runs without a ledger, left behind by crashes, that are skipped."""
 _HEAD_BYTES = 16 * 1024
 _TAIL_BYTES = 64 * 1024
 
-FileMark = tuple[int, int]
+FileStamp = tuple[int, int]
 """When a file was last changed, in ns by the clock of its file system, and its size in bytes."""
 
 
@@ -44,105 +46,119 @@ class StoppedWhileWatching(Exception):
     """The process was asked to stop while it watched."""
 
 
-class FolderLook(NamedTuple):
-    """What was seen at one moment: the newest run, empty when there is none, and its ledgers by name."""
+class FolderSnapshot(NamedTuple):
+    """The ledgers of the newest run at one time.
+
+    Attributes:
+        run: its name; empty without a run.
+        ledgers: stamps of its ledgers, by file name.
+    """
 
     run: str
-    ledgers: Mapping[str, FileMark]
+    ledgers: Mapping[str, FileStamp]
 
-    def has_changed_since(self, before: FolderLook) -> bool:
-        """Tell whether there is a ledger now that was not there before, or was changed."""
+    def has_changed_since(self, before: FolderSnapshot) -> bool:
+        """Tell whether a ledger is new or was changed since an earlier snapshot."""
         if run_order(self.run) < run_order(before.run):
-            # The newest run was removed meanwhile.
+            # The newest run was removed meanwhile, which is no sign of a live server.
             return False
         known = before.ledgers if before.run == self.run else {}
-        return any(known.get(name) != mark for name, mark in self.ledgers.items())
+        return any(known.get(name) != stamp for name, stamp in self.ledgers.items())
 
-    def recent(self, now_ns: int | None) -> list[str]:
-        """Return the ledgers changed within `WATCH_SECONDS`; all of them when the file system's time is unknown.
+    def recent_ledgers(self, now_ns: int | None, seconds: float) -> list[str]:
+        """Return the ledgers changed within ``seconds``; all of them if the file system's time is unknown.
 
-        One that was changed in the future, by a clock that was set back since, counts as recent.
+        A time in the future, left by a clock that was set back since, counts as recent.
         """
-        limit = None if now_ns is None else now_ns - round(WATCH_SECONDS * 1e9)
-        return [name for name, (changed_ns, _) in self.ledgers.items() if limit is None or changed_ns >= limit]
+        limit_ns = None if now_ns is None else now_ns - round(seconds * 1e9)
+        return [name for name, (changed_ns, _) in self.ledgers.items() if limit_ns is None or changed_ns >= limit_ns]
 
 
 def newest_run(root: Path) -> str:
-    """Return the name of the newest run that has a folder here, empty when there is none."""
-    return next(iter(_runs(root)), "")
+    """Return the name of the newest run that has a folder in ``root``, empty without one."""
+    return next(iter(_runs_newest_first(root)), "")
 
 
-def look(root: Path) -> FolderLook:
-    """Look at the ledgers of the newest run that has any: a server that opens a run makes its folder first."""
-    for run in _runs(root)[:_MOST_EMPTY]:
-        if ledgers := _ledgers(root / run):
-            return FolderLook(run, ledgers)
-    return FolderLook("", {})
+def take_snapshot(root: Path) -> FolderSnapshot:
+    """Return the ledgers of the newest run that has any; a server that opens a run makes the folder first."""
+    for run in _runs_newest_first(root)[:_MAX_EMPTY_RUNS]:
+        if ledgers := _stamps(root / run):
+            return FolderSnapshot(run, ledgers)
+    return FolderSnapshot("", {})
 
 
-def _runs(root: Path) -> list[str]:
-    """Return the names of the runs that have a folder here, newest first."""
+def _runs_newest_first(root: Path) -> list[str]:
     try:
         return sorted(run_folders(root), key=run_order, reverse=True)
     except OSError:
         return []
 
 
-def _ledgers(folder: Path) -> dict[str, FileMark]:
-    found: dict[str, FileMark] = {}
+def _stamps(folder: Path) -> dict[str, FileStamp]:
+    stamps: dict[str, FileStamp] = {}
     for path in folder.glob("*.jsonl"):
         with contextlib.suppress(OSError):
             status = path.stat()
             if stat.S_ISREG(status.st_mode):
-                found[path.name] = (status.st_mtime_ns, status.st_size)
-    return found
+                stamps[path.name] = (status.st_mtime_ns, status.st_size)
+    return stamps
 
 
-def watch(root: Path, stopped: Callable[[], bool] = lambda: False) -> FolderLook:
-    """Make sure that no other server plays here; return what was seen. Takes up to `WATCH_SECONDS`, mostly no time.
+def ensure_alone(
+    root: Path,
+    is_stopped: Callable[[], bool] = lambda: False,
+    *,
+    watch_seconds: float = WATCH_SECONDS,
+    look_seconds: float = LOOK_SECONDS,
+) -> FolderSnapshot:
+    """Make sure that no other server uses the folder; return what it contained. Blocks for up to ``watch_seconds``.
 
     Args:
-        root: the folder of the ledgers; nothing is left behind in it.
-        stopped: whether the process was asked to stop.
+        root: the folder of the ledgers; it is left unchanged.
+        is_stopped: tells whether this process was asked to stop.
+        watch_seconds: how long a ledger must stay unchanged.
+        look_seconds: interval between two looks.
 
     Raises:
         AnotherServer: a ledger of the newest run was changed meanwhile.
-        Stopped: it was asked to stop.
+        StoppedWhileWatching: this process was asked to stop.
     """
-    seen, reader = look(root), process_identity.own()
-    suspects = _not_continued(root / seen.run, seen, seen.recent(_file_system_ns(root))) if seen.ledgers else []
-    until = time.monotonic() + WATCH_SECONDS
-    while suspects := [name for name in suspects if not _is_over(root / seen.run / name, reader)]:
-        if stopped():
+    before, reader = take_snapshot(root), process_identity.own()
+    folder = root / before.run
+    recent = before.recent_ledgers(_file_system_ns(root), watch_seconds) if before.ledgers else []
+    suspects = _without_successor(folder, before, recent)
+    until = time.monotonic() + watch_seconds
+    while suspects := [name for name in suspects if not _has_ended(folder / name, reader)]:
+        if is_stopped():
             raise StoppedWhileWatching
-        time.sleep(LOOK_SECONDS)
-        now = look(root)
-        if now.has_changed_since(seen):
+        time.sleep(look_seconds)
+        now = take_snapshot(root)
+        if now.has_changed_since(before):
             raise AnotherServer(now.run, str(root))
         if time.monotonic() > until:
             break
-    return seen
+    return before
 
 
 @contextlib.contextmanager
-def turn(root: Path) -> Iterator[None]:
-    """Let one server at a time open a run in this folder, of those on this machine.
+def start_lock(root: Path, timeout_seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    """Hold a lock so that only one server of this machine at a time opens a run in this folder.
 
-    The lock is on the folder itself, so that no file is left, and ends with its process, however that ends. A file
-    system that knows no locks is no reason not to start.
+    The lock is on the folder itself, so no file is left behind, and it ends with its process. It is advisory: after
+    the timeout, or on a file system without locks, the server starts without it.
     """
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        until = time.monotonic() + LOCK_SECONDS
+        until = time.monotonic() + timeout_seconds
         with contextlib.suppress(OSError):
-            while not _locked(descriptor) and time.monotonic() < until:
+            while not _try_lock(descriptor) and time.monotonic() < until:
                 time.sleep(LOOK_SECONDS / 10)
         yield
     finally:
         os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -151,7 +167,10 @@ def _locked(descriptor: int) -> bool:
 
 
 def _file_system_ns(root: Path) -> int | None:
-    """Return the time by the clock that stamps the files of this folder; None when it takes no file."""
+    """Return the time by the clock that stamps the files of this folder; None if no file can be created in it.
+
+    A network file system stamps files by its own clock, which may differ from this machine's.
+    """
     try:
         with tempfile.TemporaryFile(dir=root) as file:
             return os.fstat(file.fileno()).st_mtime_ns
@@ -159,52 +178,52 @@ def _file_system_ns(root: Path) -> int | None:
         return None
 
 
-def _not_continued(folder: Path, seen: FolderLook, names: Sequence[str]) -> list[str]:
-    """Return the ledgers of these that were touched after every other one was opened.
+def _without_successor(folder: Path, snapshot: FolderSnapshot, names: Sequence[str]) -> list[str]:
+    """Return those of the named ledgers that were touched after every other ledger was opened.
 
-    The server that opened a later one has watched an earlier one, and found that its server was gone.
+    The server that opened a later ledger has watched the earlier one and found that its server was gone.
     """
-    opened_us = {name: _opened_us(folder / name) for name in seen.ledgers} if names else {}
+    opened_us = {name: _opened_us(folder / name) for name in snapshot.ledgers} if names else {}
     return [
         name
         for name in names
-        if not any(at_us * 1000 >= seen.ledgers[name][0] for other, at_us in opened_us.items() if other != name)
+        if not any(at_us * 1000 >= snapshot.ledgers[name][0] for other, at_us in opened_us.items() if other != name)
     ]
 
 
 def _opened_us(path: Path) -> int:
-    """Return when a ledger was opened, epoch microseconds by its server's clock; 0 when it does not say."""
+    """Return when a ledger was opened, epoch microseconds by its server's clock; 0 if that is unreadable."""
     try:
         with path.open("rb") as file:
-            first = _entry(file.readline(_HEAD_BYTES))
+            first = _decode(file.readline(_HEAD_BYTES))
         return utc_us(first.at) if isinstance(first, ledger.OpenEntry) else 0
     except (OSError, ValueError, OverflowError):
         return 0
 
 
-def _is_over(path: Path, reader: ProcessIdentity | None) -> bool:
-    """Tell whether a ledger's writer is this process, has ended, or was stopping when it wrote last."""
+def _has_ended(path: Path, reader: ProcessIdentity | None) -> bool:
+    """Tell whether a ledger's writer is this process, has ended, or was stopping when it wrote its last lines."""
     try:
         with path.open("rb") as file:
-            first = _entry(file.readline(_HEAD_BYTES))
+            first = _decode(file.readline(_HEAD_BYTES))
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - _TAIL_BYTES, 0))
-            lines = file.read(_TAIL_BYTES).splitlines(keepends=True)
+            last_lines = file.read(_TAIL_BYTES).splitlines(keepends=True)
     except OSError:
         return False
-    writer = process_identity.parsed(first.process) if isinstance(first, ledger.OpenEntry) else None
+    writer = process_identity.parse(first.process) if isinstance(first, ledger.OpenEntry) else None
     if writer is not None and writer == reader:
         return True
-    return _is_stopping(lines) or process_identity.is_gone(writer, reader)
+    return _was_stopping(last_lines) or process_identity.is_gone(writer, reader)
 
 
-def _is_stopping(lines: Sequence[bytes]) -> bool:
-    """Tell by the last lines of a ledger whether its server has sent its clients away and admitted none since.
+def _was_stopping(lines: Sequence[bytes]) -> bool:
+    """Tell by the last lines of a ledger whether its server disconnected its clients to stop and admitted none since.
 
-    Receipts that were on their way then are entered behind that.
+    Receipts that were under way at that time follow the `leave` entries.
     """
     for line in reversed(lines):
-        entry = _entry(line)
+        entry = _decode(line)
         if isinstance(entry, ledger.LeaveEntry) and entry.cause == "draining":
             return True
         if isinstance(entry, ledger.SubscribeEntry | ledger.SentEntry | ledger.OpenEntry | ledger.EndEntry):
@@ -212,7 +231,7 @@ def _is_stopping(lines: Sequence[bytes]) -> bool:
     return False
 
 
-def _entry(line: bytes) -> ledger.Entry | None:
+def _decode(line: bytes) -> ledger.Entry | None:
     try:
         return ledger.codec.decode(line)[1]
     except LineError:

@@ -1,8 +1,9 @@
-"""Which process writes a ledger, as one text, and whether the process of such a text is proven to be gone.
+"""Identifies the process that writes a ledger, and tells whether such a process is proven to have ended.
 
-The text is ``<boot> <host> <pid namespace> <pid> <start>``: the identity of the running kernel, the host name (in a
-container its id), the inode of the pid namespace, the pid in that namespace, and when the process started, in clock
-ticks since the boot (``proc(5)``, field 22 of ``stat``). Pids are used again; a pid with its start time is not.
+The identity is written into the ledger as ``<boot> <host> <pid namespace> <pid> <start>``: the identity of the running
+kernel, the host name (in a container its id), the inode of the pid namespace, the pid in that namespace, and when the
+process started, in clock ticks since the boot (``proc(5)``, field 22 of ``stat``). The kernel reuses pids, but not a
+pid with the same start time.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ PROC = Path("/proc")
 _CONTAINER = re.compile(r"[0-9a-f]{12}\Z")
 """The host name that Docker gives a container: the first digits of its id, so no two containers share it."""
 _ENDED_STATES = "ZXx"
-"""A process that has ended and that its parent has not waited for still has a folder in ``/proc``."""
+"""States of a process that has ended but whose parent has not waited for it: it still has a folder in ``/proc``."""
 
 
 class ProcessIdentity(NamedTuple):
-    """A process of some host."""
+    """A process on a host; its text is the form written into the ledger."""
 
     boot: str
     host: str
@@ -37,9 +38,9 @@ class ProcessIdentity(NamedTuple):
 
 
 def own() -> ProcessIdentity | None:
-    """Return this process, None where the system does not tell (no Linux ``/proc``)."""
+    """Return the identity of this process, None without a Linux ``/proc``."""
     pid = os.getpid()
-    start = start_of(pid)
+    start = start_ticks(pid)
     try:
         namespace = str((PROC / "self/ns/pid").stat().st_ino)
     except OSError:
@@ -48,8 +49,8 @@ def own() -> ProcessIdentity | None:
     return None if start is None else ProcessIdentity(boot_id(), host, namespace, pid, start)
 
 
-def parsed(text: str | None) -> ProcessIdentity | None:
-    """Return the process of a ledger's first line, None when it names none or is not understood."""
+def parse(text: str | None) -> ProcessIdentity | None:
+    """Return the process that a ledger's first line names; None if it names none, or in an unknown format."""
     parts = (text or "").split(" ")
     if len(parts) != len(ProcessIdentity._fields) or not re.fullmatch(r"[0-9]{1,10}", parts[3]):
         return None
@@ -57,41 +58,41 @@ def parsed(text: str | None) -> ProcessIdentity | None:
 
 
 def is_gone(writer: ProcessIdentity | None, reader: ProcessIdentity | None) -> bool:
-    """Tell whether it is proven that a ledger's writer has ended; False when nothing is known.
+    """Tell whether it is proven that a ledger's writer has ended; False when that is unknown.
 
     Args:
         writer: the process that the ledger names.
-        reader: the process that asks, in whose ``/proc`` it is looked up.
+        reader: this process, in whose ``/proc`` the writer is looked up.
     """
     if writer is None or reader is None or (writer.boot, writer.host) != (reader.boot, reader.host):
         return False
     if writer.namespace != reader.namespace:
-        # The same container, started again: its former processes ended with its former namespace.
+        # The same container after a restart: its former processes ended with the former namespace.
         return _CONTAINER.match(reader.host) is not None
-    return not _runs(writer)
+    return not _is_running(writer)
 
 
-def _runs(writer: ProcessIdentity) -> bool:
-    start = start_of(writer.pid)
+def _is_running(writer: ProcessIdentity) -> bool:
+    start = start_ticks(writer.pid)
     if start is not None:
         return start == writer.start
     try:
-        # A /proc mounted with hidepid does not show the processes of other users; a signal 0 tells that there is one.
+        # A /proc mounted with hidepid hides the processes of other users; signal 0 still shows whether the pid exists.
         os.kill(writer.pid, 0)
     except ProcessLookupError:
         return False
     except OSError:
         return True
-    # It is there and has ended already, or it started since the first look.
-    return start_of(writer.pid) == writer.start
+    # The pid exists: a process that has ended but is not waited for, or one that started since the first look.
+    return start_ticks(writer.pid) == writer.start
 
 
-def start_of(pid: int) -> str | None:
-    """Return when a process of this namespace started, in clock ticks; None when it has ended or is not shown."""
+def start_ticks(pid: int) -> str | None:
+    """Return when a process of this namespace started, in clock ticks; None if it has ended or is hidden."""
     try:
         stat = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    # The second field is the name in brackets, which may hold spaces and brackets itself.
+    # The second field is the name in brackets, which may itself contain spaces and brackets.
     fields = stat.rpartition(")")[2].split()
     return None if len(fields) < 20 or fields[0] in _ENDED_STATES else fields[19]

@@ -1,10 +1,11 @@
-"""The life of a run: started, paced, paused, ended; everything that happens goes through the ledger."""
+"""One run as this server process plays it: its recorded state and its ledger, which every change passes through."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from services.contract import ledger, wire
 from services.contract.histogram import Histogram
@@ -12,6 +13,7 @@ from services.contract.scalars import utc_text
 from services.runtime.clock import Clock
 from services.runtime.saturation import SaturationWindow
 from services.server.feed.generator import FeedGenerator
+from services.server.feed.schedule import RateSegment
 from services.server.runs.ledger_writer import LedgerWriter, Then
 from services.server.runs.run_state import RecordedRun
 from services.server.settings import ServerSettings
@@ -19,129 +21,205 @@ from services.server.settings import ServerSettings
 log = logging.getLogger(__name__)
 
 START_LEAD_US = 20_000
-"""The first record is due this long after the schedule is entered: entering it must not make that record late."""
+"""Time between recording the first rate and the first due record, so that writing the ledger does not make it late."""
+
+
+class RunStatus(NamedTuple):
+    """What a run looks like at one time.
+
+    Attributes:
+        state: of the run.
+        rate: records per second as last set, kept through a pause.
+        head: last seq that is due, 0 for none.
+    """
+
+    state: wire.State
+    rate: float
+    head: int
 
 
 class Run:
-    """One run as this server process plays it: the book and this process's ledger, kept in step."""
+    """One run as this server process plays it: the recorded state and this process's ledger, kept in step.
+
+    Only methods that are commands write: `append`, `advance`, `start`, `resume`, `set_rate` and `finish`. Properties
+    and `status` change nothing, so a probe or a scrape never writes to the ledger.
+
+    Attributes:
+        recorded: the state, folded from the ledger; read it, but change it through the commands only.
+        schedule: the rate segments recorded so far.
+        total: number of records.
+        lateness: how late this server found records due, nanoseconds.
+        on_change: called after every change of the rate.
+    """
 
     def __init__(
         self,
         name: str,
         feed: FeedGenerator,
-        book: RecordedRun,
+        recorded: RecordedRun,
         writer: LedgerWriter,
         settings: ServerSettings,
         clock: Clock,
-        strain: SaturationWindow,
+        saturation: SaturationWindow,
         *,
         boot: str,
     ) -> None:
-        self.name, self.feed, self.book, self.ledger = name, feed, book, writer
-        self.settings, self.clock, self.strain, self.boot = settings, clock, strain, boot
+        self.name, self.feed, self.recorded, self.ledger = name, feed, recorded, writer
+        self.total, self.schedule = recorded.total, recorded.schedule
+        self.settings, self.clock, self.saturation, self.boot = settings, clock, saturation, boot
         self.plan = settings.rate
         self.lateness = Histogram()
         self.on_change: Callable[[], None] = lambda: None
 
+    def status(self, now_us: int | None = None) -> RunStatus:
+        """Return state, rate and head, now unless another time is given. Writes nothing.
+
+        Stages of the rate plan that have begun count even if `advance` has not recorded them yet, so the answer does
+        not depend on when the send loop had its last turn.
+        """
+        now_us = self.clock.now_us() if now_us is None else now_us
+        state, rate, head = self.recorded.state, self.recorded_rate, self.schedule.head(now_us)
+        if state in ("running", "paused"):
+            for entry in self._due_stages(now_us):
+                head = RateSegment(entry.first, entry.due_us, entry.rate).head(now_us, self.total)
+                state = "paused" if entry.rate is None else "running"
+                rate = rate if entry.rate is None else entry.rate
+        return RunStatus(state, rate, head)
+
     @property
     def state(self) -> wire.State:
-        """Where the run stands in its life, now: a stage that has begun meanwhile may be a pause, or end one."""
-        self.head()
-        return self.book.state
+        """The state of the run now."""
+        return self.status().state
+
+    def head(self) -> int:
+        """Return the last seq that is due now, 0 for none."""
+        return self.status().head
 
     @property
-    def rate(self) -> float:
-        """Records per second, as last set."""
-        return self.plan.rate if self.book.rate is None else self.book.rate
+    def recorded_rate(self) -> float:
+        """Records per second as last recorded, kept through a pause; the setting's until a rate is recorded."""
+        return self.plan.rate if self.recorded.rate is None else self.recorded.rate
 
     def at(self) -> str:
-        """Return the time now, as a ledger line says it."""
+        """Return the current time in the format of a ledger line."""
         return utc_text(self.clock.now_us())
 
-    def head(self, now_us: int | None = None) -> int:
-        """Return the last seq that is due, now unless another time is given."""
+    def advance(self, now_us: int | None = None) -> int:
+        """Record the stages of the rate plan that have begun, each from its own time on; return the head.
+
+        The send loop calls this first and sends up to the returned head only, so no record of a stage is ever sent at
+        the rate of the stage before.
+        """
         now_us = self.clock.now_us() if now_us is None else now_us
-        # Whoever asks what is due has the stages entered that have begun by then, each from its own time on.
-        while (turn := self.book.progress.next_of(self.plan)) is not None and turn.at_us <= now_us:
-            before = self.book.schedule.head(turn.at_us - 1)
-            if before >= self.book.total:
-                break
-            self._enter_pace(before + 1, turn.at_us, turn.stage.rate, turn.number)
-        return self.book.schedule.head(now_us)
+        # The send loop calls this thousands of times a second, so the usual case creates no iterator.
+        upcoming = self.recorded.progress.next_stage(self.plan)
+        if upcoming is not None and upcoming.at_us <= now_us:
+            # Collected first: recording a stage changes what the iterator reads.
+            for entry in list(self._due_stages(now_us)):
+                self._append_rate(entry)
+        return self.schedule.head(now_us)
 
-    def next_us(self, head: int) -> int | None:
-        """Return when there is more after the head: its next record, or the next stage. None when nobody knows."""
-        if not self.book.schedule.started or head >= self.book.total:
+    def _due_stages(self, now_us: int) -> Iterator[ledger.PaceEntry]:
+        """Yield the entries of the stages that have begun and are not recorded, except those without any record."""
+        segment = self.schedule.segments[-1] if self.schedule.segments else None
+        for upcoming in self.recorded.progress.upcoming(self.plan):
+            if segment is None or upcoming.at_us > now_us:
+                return
+            last_before = segment.head(upcoming.at_us - 1, self.total)
+            if last_before >= self.total:
+                return
+            segment = RateSegment(last_before + 1, upcoming.at_us, upcoming.stage.rate)
+            yield self._rate_entry(segment, upcoming.number)
+
+    def next_due_us(self, head: int) -> int | None:
+        """Return when the next record after ``head`` is due or the next stage begins, whichever is first.
+
+        None if neither is known, as before the start, in a pause without end, and after the last record.
+        """
+        if not self.schedule.has_started or head >= self.total:
             return None
-        turn = self.book.progress.next_of(self.plan)
-        times = [self.book.schedule.due_us(head + 1), None if turn is None else turn.at_us]
-        return min((time for time in times if time is not None), default=None)
+        stage = self.recorded.progress.next_stage(self.plan)
+        times = [self.schedule.due_us(head + 1), None if stage is None else stage.at_us]
+        return min((time_us for time_us in times if time_us is not None), default=None)
 
-    def enter(self, entry: ledger.Entry, then: Then | None = None) -> None:
-        """Enter a line into the ledger and the book."""
-        self.book.apply(entry)
-        self.ledger.enter(entry, then)
+    def add_lateness(self, seq: int, now_us: int) -> None:
+        """Add how late a record was found due, if the run has a schedule."""
+        due_us = self.schedule.due_us(seq)
+        if due_us is not None and self.recorded_rate:
+            self.lateness.record([(now_us - due_us) * 1000])
+
+    def append(self, entry: ledger.Entry, then: Then | None = None) -> None:
+        """Apply an entry to the state and write it to the ledger; call ``then`` once it is written."""
+        self.recorded.apply(entry)
+        self.ledger.append(entry, then)
 
     def start(self) -> None:
-        """Start the clock, by the plan unless somebody has set a rate before."""
-        # While a server waits for clients nothing strains it: that time would make it look rested.
-        self.strain.begin()
-        planned = self.plan.text is not None and self.book.rate is None
-        self.pace(self.rate, lead_us=START_LEAD_US if self.rate else 0, stage=1 if planned else None)
+        """Start the schedule, by the plan unless an operator has set a rate before."""
+        # Idle time before the first record would dilute the percentiles of the event loop's lag.
+        self.saturation.begin()
+        is_planned = self.plan.text is not None and self.recorded.rate is None
+        rate = self.recorded_rate
+        self.set_rate(rate, lead_us=START_LEAD_US if rate else 0, stage=1 if is_planned else None)
 
     def resume(self) -> None:
-        """Go on after a pause: with what is left of the plan, else at the rate that was on."""
-        planned = self.book.progress.resumed(self.plan)
+        """Continue after a pause: with the rest of the plan if it has not ended, else at the rate before the pause."""
+        planned = self.recorded.progress.stage_after_resume(self.plan)
         if planned is None:
-            self.pace(self.rate)
+            self.set_rate(self.recorded_rate)
         else:
             number, stage = planned
-            self.pace(stage.rate, stage=number)
+            self.set_rate(stage.rate, stage=number)
 
-    def pace(self, rate: float | None, *, lead_us: int = 0, stage: int | None = None) -> None:
-        """Begin a new stretch of schedule after the head: at ``rate`` from ``lead_us`` on, or a pause when None.
+    def set_rate(self, rate: float | None, *, lead_us: int = 0, stage: int | None = None) -> None:
+        """Begin a rate segment after the head; do nothing if every record is due already.
 
-        Without a ``stage`` it is no part of the plan: a pause interrupts that, a rate ends it.
+        Args:
+            rate: records per second; None pauses the run.
+            lead_us: time until the first record of the segment is due.
+            stage: number in the plan. Without it a pause interrupts the plan, and a rate ends it.
         """
         now_us = self.clock.now_us()
-        head = self.head(now_us)
-        if head < self.book.total:
-            self._enter_pace(head + 1, now_us + lead_us, rate, stage)
+        head = self.advance(now_us)
+        if head < self.total:
+            self._append_rate(self._rate_entry(RateSegment(head + 1, now_us + lead_us, rate), stage))
             self.on_change()
 
-    def _enter_pace(self, first: int, due_us: int, rate: float | None, stage: int | None) -> None:
-        self.enter(ledger.PaceEntry(at=self.at(), first=first, due_us=due_us, rate=rate, stage=stage))
-        log.info("pace", extra={"run": self.name, "first": first, "rate": rate})
+    def _rate_entry(self, segment: RateSegment, stage: int | None) -> ledger.PaceEntry:
+        first, due_us, rate = segment
+        return ledger.PaceEntry(at=self.at(), first=first, due_us=due_us, rate=rate, stage=stage)
+
+    def _append_rate(self, entry: ledger.PaceEntry) -> None:
+        self.append(entry)
+        log.info("pace", extra={"run": self.name, "first": entry.first, "rate": entry.rate})
 
     def finish(self, reason: ledger.EndReason) -> None:
-        """End the run, with how late this server was, and how strained."""
-        total = self.book.total
-        measured = bool(self.rate) and self.lateness.count > 0
+        """End the run; record how late this server was and how saturated its process."""
+        is_measured = bool(self.recorded_rate) and self.lateness.count > 0
         entry = ledger.EndEntry(
             at=self.at(),
-            last=total,
-            count=total,
+            last=self.total,
+            count=self.total,
             reason=reason,
-            late_p99_ns=self.lateness.percentile(99) if measured else None,
-            late_max_ns=self.lateness.max if measured else None,
-            **self.strain.reading()._asdict(),
+            late_p99_ns=self.lateness.percentile(99) if is_measured else None,
+            late_max_ns=self.lateness.max if is_measured else None,
+            **self.saturation.reading()._asdict(),
         )
-        self.enter(entry)
-        # A disk that refuses now is asked again by whoever keeps the ledger.
+        self.append(entry)
+        # If the disk refuses now, the server's periodic sync tries again.
         with contextlib.suppress(OSError):
             self.ledger.sync()
-        log.info("run ended", extra={"run": self.name, "reason": reason, "clients": len(self.book.clients)})
+        log.info("run ended", extra={"run": self.name, "reason": reason, "clients": len(self.recorded.clients)})
 
     def welcome(self) -> wire.Welcome:
-        """Return what a client is told of this run."""
-        started = self.book.schedule.started
+        """Return the frame that describes this run to a client."""
+        status, segments = self.status(), self.schedule.segments
         return wire.Welcome(
             run=self.name,
             feed=self.feed.identity,
-            state=self.state,
-            total=self.book.total,
-            rate=self.rate,
-            start_us=self.book.schedule.stretches[0].due_us if started else None,
+            state=status.state,
+            total=self.total,
+            rate=status.rate,
+            start_us=segments[0].due_us if segments else None,
             boot=self.boot,
             now_us=self.clock.now_us(),
         )

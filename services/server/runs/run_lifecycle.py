@@ -1,4 +1,4 @@
-"""When a run starts, resumes and ends: decided from the book and the clock, a few times a second."""
+"""Decides when a run starts, resumes after a restart, and ends: from its state and the time, several times a second."""
 
 from __future__ import annotations
 
@@ -7,83 +7,105 @@ from services.server.runs.expected_clients import ExpectedClients
 from services.server.runs.run import Run
 
 JOIN_QUIET_SECONDS = 1.0
-"""Containers of one ``up`` come within moments of each other: unless ``CLIENTS`` says how many there are, the clock
-starts when no more of them come, and, where the name server tells how many have been started, when these are there …"""
+"""Without ``CLIENTS``, a run starts when no client has subscribed for this long.
+
+The containers of one `up` subscribe up to 0.9 s apart on two busy cores; starting with the first one would give the
+others records that are seconds old, which is latency of the start-up and not of the feed. Where the name server
+reports how many containers there are, their clients must be subscribed too.
+"""
 
 FIRST_QUIET_SECONDS = 1.5
-"""… a little longer after the first one, on whose heels the others are …"""
+"""The same while only one client is subscribed: the second takes longest."""
 
 JOIN_AT_MOST_SECONDS = 10.0
-"""… but it does not wait for ever (nor where the number is known: `expected.AT_MOST_SECONDS`)."""
+"""Without a known number of clients the run starts this long after the first subscription, even if more come."""
 
 RETURN_SECONDS = 1.0
-"""How long a paused run waits, when its server is back, for its clients to be back too."""
+"""Time that a paused run waits, after its server is back, for the clients that the stop disconnected.
+
+Without it the clients' back-off would show up as latency of the feed.
+"""
 
 
 class RunLifecycle:
-    """Moves one run through its states. Times are monotonic seconds unless they end in ``_us``."""
+    """Moves one run through its states. Times are monotonic seconds unless their name ends in ``_us``.
+
+    Args:
+        run: to be moved.
+        now: the time at which this process began to play it.
+        expected: the number of clients reported by the name server, if any.
+    """
 
     def __init__(self, run: Run, now: float, expected: ExpectedClients | None = None) -> None:
-        self.run, self._number = run, expected or ExpectedClients()
-        self._fence, self._joined, self._enough_since = run.book.fence, now, None if run.book.fence == 0 else now
-        self._began = now
-        self._progress, self._progressed = (0, 0), now
-        # What stopped the clock: the server's own stop is undone by its start, an operator's wish is not.
-        self._resume = run.book.halted and not run.book.held
-        self._expected = {
+        recorded = run.recorded
+        self.run, self._expected = run, expected or ExpectedClients()
+        self._began_at = now
+        self._last_fence, self._last_joined_at = recorded.fence, now
+        self._enough_since = None if recorded.fence == 0 else now
+        self._last_progress, self._progressed_at = (0, 0), now
+        # The pause that the stop of a server made is undone by its start; the pause of an operator is not.
+        self._must_resume = recorded.is_halted and not recorded.is_paused_by_operator
+        self._awaited = {
             name
-            for name, client in run.book.clients.items()
-            if client.left == "draining" and client.receipted < run.book.total
+            for name, client in recorded.clients.items()
+            if client.leave_cause == "draining" and client.receipted < recorded.total
         }
 
-    def step(self, now: float, connected: set[str], delivered: int) -> None:
-        """Do what the time and the clients that are connected call for."""
-        book = self.run.book
-        if self._fence != book.fence:
-            self._fence, self._joined = book.fence, now
-        if book.state == "waiting" and self._all_here(now, connected):
+    def step(self, now: float, connected: set[str], sent_records: int) -> None:
+        """Advance the run's schedule; start, resume or end the run if it is time.
+
+        Args:
+            now: the time.
+            connected: names of the clients that are subscribed.
+            sent_records: records sent so far, to all clients.
+        """
+        recorded, head = self.run.recorded, self.run.advance()
+        if self._last_fence != recorded.fence:
+            self._last_fence, self._last_joined_at = recorded.fence, now
+        if recorded.state == "waiting" and self._may_start(now, connected):
             if self._is_number_known(now):
-                number = self._number
-                self.run.enter(ledger.ExpectEntry(at=self.run.at(), clients=number.clients, source=number.source))
+                clients, source = self._expected.clients, self._expected.source
+                self.run.append(ledger.ExpectEntry(at=self.run.at(), clients=clients, source=source))
             self.run.start()
-        elif self._resume and book.halted and not book.held:
-            if self._expected <= connected or now - self._began > RETURN_SECONDS:
-                self._resume = False
+        elif self._must_resume and recorded.is_halted and not recorded.is_paused_by_operator:
+            if self._awaited <= connected or now - self._began_at > RETURN_SECONDS:
+                self._must_resume = False
                 self.run.resume()
-        elif book.state == "running" and (reason := self._over(now, delivered)) is not None:
+        elif recorded.state == "running" and (reason := self._end_reason(now, head, sent_records)) is not None:
             self.run.finish(reason)
 
-    def _all_here(self, now: float, connected: set[str]) -> bool:
-        if len(connected) < self.run.settings.least_clients:
+    def _may_start(self, now: float, connected: set[str]) -> bool:
+        if len(connected) < self.run.settings.min_clients:
             self._enough_since = None
             return False
         if self._enough_since is None:
             self._enough_since = now
         if self.run.settings.clients > 1:
             return True
-        quiet = JOIN_QUIET_SECONDS if len(connected) > 1 else FIRST_QUIET_SECONDS
-        is_quiet = now - self._joined >= quiet or now - self._enough_since >= JOIN_AT_MOST_SECONDS
+        quiet_seconds = JOIN_QUIET_SECONDS if len(connected) > 1 else FIRST_QUIET_SECONDS
+        is_quiet = now - self._last_joined_at >= quiet_seconds or now - self._enough_since >= JOIN_AT_MOST_SECONDS
         if self._is_number_known(now):
-            return is_quiet and self._number.may_start(now, len(connected), self._enough_since)
+            return is_quiet and self._expected.may_start(now, len(connected), self._enough_since)
         return is_quiet
 
     def _is_number_known(self, now: float) -> bool:
-        # What the operator said comes first, even when it is 1.
-        return not self.run.settings.clients and self._number.is_known(now)
+        # The operator's CLIENTS takes precedence over the name server, even if it is 1.
+        return not self.run.settings.clients and self._expected.is_known(now)
 
-    def _over(self, now: float, delivered: int) -> ledger.EndReason | None:
-        book = self.run.book
-        progress = (delivered, sum(client.receipted for client in book.clients.values()))
-        if progress != self._progress:
-            self._progress, self._progressed = progress, now
-        if self.run.head() < book.total:
+    def _end_reason(self, now: float, head: int, sent_records: int) -> ledger.EndReason | None:
+        """Return why the run ends now, None while it goes on."""
+        recorded = self.run.recorded
+        progress = (sent_records, sum(client.receipted for client in recorded.clients.values()))
+        if progress != self._last_progress:
+            self._last_progress, self._progressed_at = progress, now
+        if head < recorded.total:
             return None
-        if book.finished():
+        if recorded.is_complete():
             return "complete"
-        grace = self.run.settings.grace_seconds
-        stretch, _ = book.schedule.stretch_of(book.total)
-        due_us = book.schedule.due_us(book.total)
-        if stretch.rate and due_us is not None:
-            return "grace" if self.run.clock.now_us() - due_us > grace * 1_000_000 else None
-        # Flat out nothing has a due time of its own: the run is over when nothing has moved for so long.
-        return "grace" if now - self._progressed > grace else None
+        grace_seconds = self.run.settings.grace_seconds
+        segment, _ = recorded.schedule.segment_of(recorded.total)
+        due_us = recorded.schedule.due_us(recorded.total)
+        if segment.rate and due_us is not None:
+            return "grace" if self.run.clock.now_us() - due_us > grace_seconds * 1_000_000 else None
+        # At rate 0 no record has a due time of its own: the grace period counts from the last progress.
+        return "grace" if now - self._progressed_at > grace_seconds else None

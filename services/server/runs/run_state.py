@@ -1,4 +1,7 @@
-"""The state of a run, as its ledger tells it: the same fold at start-up over old lines and, live, over new ones."""
+"""The state of a run, folded from its ledger entries. Pure.
+
+At start-up the server folds the entries of earlier processes; while the run goes on, the same code folds each new one.
+"""
 
 from __future__ import annotations
 
@@ -10,49 +13,67 @@ from services.contract.scalars import MAX_INTEGER
 from services.contract.wire import State
 from services.server.feed.schedule import PlanProgress, RateSegment, Schedule
 
-MOST_FORMER = 16
-"""How many processes that had a name before are remembered."""
+MAX_FORMER_INSTANCES = 16
+"""Number of earlier processes that are remembered for each name."""
 
-_MOST_INSTANCE = 64
+_MAX_INSTANCE_LENGTH = 64
 
 
 @dataclass(slots=True)
 class RecordedClient:
-    """What the ledger says of one client."""
+    """The state of one client, as the ledger has it."""
 
     fence: int = 0
     session: int = 0
     instance: str = ""
-    former: tuple[str, ...] = ()
-    """The last processes that had the name before: another took it over, so none of them has it again."""
+    former_instances: tuple[str, ...] = ()
+    """The last processes that lost the name to another one: none of them may have it again."""
     sent: int = 0
+    """Last seq that may have been sent."""
     receipted: int = 0
+    """Last seq that a receipt covers."""
     receipts: dict[int, RangeSet] = field(default_factory=dict)
-    entered: int = 0
-    """How many receipts the ledger holds."""
+    """Numbers of the receipted blocks, by session."""
+    receipt_count: int = 0
+    """Number of receipt entries, repeated ones included."""
     mismatched: set[tuple[int, int]] = field(default_factory=set)
-    left: ledger.Cause | None = None
+    """Session and block of the receipts whose digest did not match."""
+    leave_cause: ledger.Cause | None = None
+    """Why the last subscription ended; None while it is open."""
 
-    def follow(self, former: str, instance: str) -> None:
-        """Remember a process that had the name before another one."""
-        if former not in ("", instance):
-            self.former = (*(it for it in self.former if it != former), former)[-MOST_FORMER:]
+    def add_former_instance(self, former: str, current: str) -> None:
+        """Remember that the process ``former`` lost the name to ``current``."""
+        if former not in ("", current):
+            others = (instance for instance in self.former_instances if instance != former)
+            self.former_instances = (*others, former)[-MAX_FORMER_INSTANCES:]
 
     def has_receipt(self, session: int, block: int) -> bool:
-        """Tell whether the ledger holds the receipt of this block."""
+        """Tell whether the ledger holds the receipt of a block."""
         return session in self.receipts and block in self.receipts[session]
 
-    def enter_receipt(self, entry: ledger.ReceiptEntry) -> None:
-        """Take in a receipt; one that was there already changes nothing."""
+    def add_receipt(self, entry: ledger.ReceiptEntry) -> None:
+        """Add a receipt; a repeated one changes only the count."""
         self.receipted = max(self.receipted, entry.last)
         self.receipts.setdefault(entry.session, RangeSet()).add(entry.block, entry.block)
-        self.entered += 1
+        self.receipt_count += 1
         if not entry.match:
             self.mismatched.add((entry.session, entry.block))
 
 
 class RecordedRun:
-    """One run: its schedule, its clients (observers stand outside), and how it ended."""
+    """The state of one run, as its ledger has it: schedule, clients (without observers) and end.
+
+    Attributes:
+        total: number of records.
+        schedule: the rate segments recorded so far.
+        progress: position in the rate plan.
+        clients: by name.
+        fence: highest fence that was given to a subscription.
+        end: the last entry, None while the run has not ended.
+        rate: records per second as last set, kept through a pause; None until the first rate is set.
+        is_paused_by_operator: an operator paused the run, so a server that starts must not resume it by itself.
+        late: names of clients that asked to take part after the end.
+    """
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -62,49 +83,47 @@ class RecordedRun:
         self.fence = 0
         self.end: ledger.EndEntry | None = None
         self.rate: float | None = None
-        """Records per second, as last set; it stays through a pause. None while nobody has set it."""
-        self.held = False
-        """An operator paused the run, so a server that starts does not resume it by itself."""
+        self.is_paused_by_operator = False
         self.late: set[str] = set()
-        """The clients that asked to take part after the run had ended."""
 
     @property
     def state(self) -> State:
-        """Where the run stands in its life."""
+        """The state as recorded; stages of the plan that are due but not recorded do not count."""
         if self.end is not None:
             return "ended"
-        if not self.schedule.started:
+        if not self.schedule.has_started:
             return "waiting"
-        return "paused" if self.schedule.paused else "running"
+        return "paused" if self.schedule.is_paused else "running"
 
     @property
-    def goes(self) -> bool:
-        """Whether the clock of the run goes, be it through a pause that is planned, which ends by itself."""
-        return self.state == "running" or (self.state == "paused" and self.progress.on)
+    def is_advancing(self) -> bool:
+        """Whether the run proceeds by itself: it is running, or in a planned pause, which ends by itself."""
+        return self.state == "running" or (self.state == "paused" and self.progress.is_running)
 
     @property
-    def halted(self) -> bool:
-        """Whether the run is paused until somebody, or the next server, resumes it."""
-        return self.state == "paused" and not self.progress.on
+    def is_halted(self) -> bool:
+        """Whether the run is paused until an operator, or the next server, resumes it."""
+        return self.state == "paused" and not self.progress.is_running
 
     def apply(self, entry: ledger.Entry) -> None:
-        """Take in one line of the ledger."""
+        """Update the state with the next entry."""
         match entry:
             case ledger.PaceEntry():
-                self._pace(entry)
+                self._apply_rate(entry)
             case ledger.SubscribeEntry():
-                self._subscribe(entry)
+                self._apply_subscription(entry)
             case ledger.SentEntry():
                 client = self.clients.setdefault(entry.client, RecordedClient())
                 client.sent = max(client.sent, entry.through)
             case ledger.ReceiptEntry():
-                self.clients.setdefault(entry.client, RecordedClient()).enter_receipt(entry)
+                self.clients.setdefault(entry.client, RecordedClient()).add_receipt(entry)
             case ledger.LeaveEntry() if entry.client in self.clients:
                 client = self.clients[entry.client]
+                # The end of an older subscription does not concern the one that superseded it.
                 if entry.fence == client.fence:
-                    client.left = entry.cause
+                    client.leave_cause = entry.cause
             case ledger.ControlEntry():
-                self._control(entry)
+                self._apply_control(entry)
             case ledger.EndEntry():
                 self.end = entry
             case ledger.LateEntry():
@@ -112,41 +131,46 @@ class RecordedRun:
             case _:
                 pass
 
-    def _pace(self, entry: ledger.PaceEntry) -> None:
-        self.schedule.enter(RateSegment(entry.first, entry.due_us, entry.rate))
+    def _apply_rate(self, entry: ledger.PaceEntry) -> None:
+        self.schedule.add(RateSegment(entry.first, entry.due_us, entry.rate))
         self.progress.apply(entry)
         self.rate = self.rate if entry.rate is None else entry.rate
 
-    def _control(self, entry: ledger.ControlEntry) -> None:
+    def _apply_control(self, entry: ledger.ControlEntry) -> None:
         if entry.request in ("pause", "resume"):
-            self.held = entry.request == "pause"
+            self.is_paused_by_operator = entry.request == "pause"
         elif entry.request == "rate":
             self.rate = entry.value
             self.progress.end()
 
-    def _subscribe(self, entry: ledger.SubscribeEntry) -> None:
+    def _apply_subscription(self, entry: ledger.SubscribeEntry) -> None:
         self.fence = max(self.fence, entry.fence)
         if entry.observe:
             return
         client = self.clients.setdefault(entry.client, RecordedClient())
-        # A longer one was never granted by a server that knows this bound, so nothing will be compared with it.
-        instance = entry.instance if len(entry.instance) <= _MOST_INSTANCE else ""
+        # A server never grants a longer instance, so none will be compared with it; do not keep it in memory.
+        instance = entry.instance if len(entry.instance) <= _MAX_INSTANCE_LENGTH else ""
         if entry.fence < client.fence:
-            client.follow(instance, client.instance)
+            # Read out of order: this subscription is older than the one that holds the name.
+            client.add_former_instance(instance, client.instance)
             return
-        client.follow(client.instance, instance)
-        client.fence, client.session, client.left = entry.fence, entry.session, None
+        client.add_former_instance(client.instance, instance)
+        client.fence, client.session, client.leave_cause = entry.fence, entry.session, None
         client.instance = instance
 
     @property
-    def playable(self) -> bool:
-        """Whether a server can go on from here: with every record in a stretch, and a fence that can still rise."""
-        return self.schedule.whole and self.fence < MAX_INTEGER // 2
+    def can_be_continued(self) -> bool:
+        """Whether a server can continue the run: every record has a segment, and the fence can still rise."""
+        return self.schedule.is_complete and self.fence < MAX_INTEGER // 2
 
-    def awaited(self) -> list[str]:
-        """Return the clients that have not receipted the last seq and have not left on purpose."""
-        return [name for name, client in self.clients.items() if client.receipted < self.total and client.left != "bye"]
+    def incomplete_clients(self) -> list[str]:
+        """Return the clients that have not receipted the last seq and have not left with `bye`."""
+        return [
+            name
+            for name, client in self.clients.items()
+            if client.receipted < self.total and client.leave_cause != "bye"
+        ]
 
-    def finished(self) -> bool:
-        """Tell whether at least one client holds everything and no other is awaited."""
-        return any(client.receipted >= self.total for client in self.clients.values()) and not self.awaited()
+    def is_complete(self) -> bool:
+        """Tell whether at least one client has receipted everything and no other is incomplete."""
+        return any(client.receipted >= self.total for client in self.clients.values()) and not self.incomplete_clients()

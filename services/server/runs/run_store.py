@@ -1,10 +1,10 @@
-"""Run after run: opens the next one, or continues the one that was interrupted."""
+"""Opens new runs in the ledger folder, and continues a run that a stop or a crash interrupted."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from services import SOFTWARE
@@ -16,59 +16,69 @@ from services.runtime.volumes import claim_run
 from services.server.feed.faker_pools import POOL
 from services.server.feed.generator import FAKER_VERSION, FeedGenerator
 from services.server.runs import other_servers, process_identity
-from services.server.runs.ledger_writer import LedgerWriter, entries, last_alive_us
-from services.server.runs.other_servers import FolderLook
+from services.server.runs.ledger_writer import LedgerWriter, last_alive_us, read_entries
+from services.server.runs.other_servers import FolderSnapshot
 from services.server.runs.run import Run
 from services.server.runs.run_state import RecordedRun
 from services.server.settings import ServerSettings
+
+log = logging.getLogger(__name__)
 
 _UNREADABLE = "a line of its ledger is whole and cannot be understood"
 _UNPLAYABLE = "its ledger holds a schedule that cannot be played"
 
 
 class PastRun:
-    """The fold over a run's ledger, line by line.
+    """A run as the ledgers of earlier server processes have it.
 
     Attributes:
-        opening: the first line of the oldest ledger; None when there is none.
-        book: the state of the run.
-        last_us: the time of the latest line, epoch microseconds; 0 without one.
+        opening: first entry of the oldest ledger; None without one.
+        recorded: the state of the run.
+        last_us: time of the latest entry, epoch microseconds; 0 without one.
     """
 
     def __init__(self, entries: Iterable[ledger.Entry | None]) -> None:
-        """Take in the lines in the order of their times; None stands for one that cannot be understood."""
+        """Fold the entries, in the order of their times; None stands for an intact line in an unknown format."""
         self.opening: ledger.OpenEntry | None = None
-        self.book = RecordedRun(1)
-        self._readable, last = True, ""
+        self.recorded = RecordedRun(1)
+        self._is_readable, last = True, ""
         for entry in entries:
             if entry is None:
-                self._readable = False
+                self._is_readable = False
                 continue
             last = max(last, entry.at)
             if isinstance(entry, ledger.OpenEntry) and self.opening is None:
                 self.opening = entry
-                self.book.total = self.book.schedule.total = entry.total
-            self.book.apply(entry)
+                self.recorded.total = self.recorded.schedule.total = entry.total
+            self.recorded.apply(entry)
         self.last_us = utc_us(last) if last else 0
 
     @property
-    def ended(self) -> bool:
-        """Whether the run is over."""
-        return self.book.end is not None
+    def has_ended(self) -> bool:
+        """Whether the run has an end entry."""
+        return self.recorded.end is not None
 
     @property
     def obstacle(self) -> str | None:
-        """Why the run cannot be continued, whatever the settings are; None when it can."""
-        if not self._readable:
+        """Why no server can continue the run, with any settings; None if one can."""
+        if not self._is_readable:
             return _UNREADABLE
-        return None if self.book.playable else _UNPLAYABLE
-
-
-log = logging.getLogger(__name__)
+        return None if self.recorded.can_be_continued else _UNPLAYABLE
 
 
 class RunStore:
-    """Opens runs in a ledger folder, or continues the one that was interrupted."""
+    """The runs of one ledger folder, as one server process opens and continues them.
+
+    Args:
+        root: the folder.
+        feed: generates the records.
+        settings: of the server.
+        clock: of the process.
+        saturation: of the process.
+        boot: identity of the running kernel.
+        instance: identity of this process, the name of its ledgers.
+        ensure_alone: see `other_servers.ensure_alone`.
+    """
 
     def __init__(
         self,
@@ -76,81 +86,89 @@ class RunStore:
         feed: FeedGenerator,
         settings: ServerSettings,
         clock: Clock,
-        strain: SaturationMonitor,
+        saturation: SaturationMonitor,
         *,
         boot: str,
         instance: str,
+        ensure_alone: Callable[[Path], FolderSnapshot] = other_servers.ensure_alone,
     ) -> None:
-        self.root, self.feed, self.settings, self.clock, self.strain = root, feed, settings, clock, strain
+        self.root, self.feed, self.settings, self.clock, self.saturation = root, feed, settings, clock, saturation
         self.boot, self.instance = boot, instance
+        self._ensure_alone = ensure_alone
         self._process = process_identity.own()
 
-    def begin(self, seen: FolderLook | None = None) -> Run:
-        """Continue the newest run when it was interrupted and can be continued; otherwise open a new one.
+    def open_or_continue(self, seen: FolderSnapshot | None = None) -> Run:
+        """Continue the newest run if it was interrupted and can be continued; otherwise open a new one.
 
         Args:
-            seen: what `another.watch` returned, when the folder was watched already.
+            seen: what `other_servers.ensure_alone` returned, if it was called already.
 
         Raises:
-            AnotherServer: another server plays in this folder.
+            AnotherServer: another server uses this folder.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        seen = other_servers.watch(self.root) if seen is None else seen
+        seen = self._ensure_alone(self.root) if seen is None else seen
         while True:
-            with other_servers.turn(self.root):
-                if not other_servers.look(self.root).has_changed_since(seen):
-                    return self._begin()
-            # Another server that starts at the same time was first. Watched without the lock: others wait for it.
-            seen = other_servers.watch(self.root)
+            with other_servers.start_lock(self.root):
+                if not other_servers.take_snapshot(self.root).has_changed_since(seen):
+                    return self._open_or_continue()
+            # Another server was first. Watch it without the lock, since others wait for that.
+            seen = self._ensure_alone(self.root)
 
-    def _begin(self) -> Run:
+    def _open_or_continue(self) -> Run:
         if newest := other_servers.newest_run(self.root):
-            past = PastRun(entries(self.root / newest))
-            self._never_back(past.last_us)
-            if past.opening is not None and not past.ended:
+            past = PastRun(read_entries(self.root / newest))
+            self._set_clock_not_before(past.last_us)
+            if past.opening is not None and not past.has_ended:
                 outage_us = self.clock.now_us() - last_alive_us(self.root / newest)
-                run = self._run(newest, past.book)
+                run = self._make_run(newest, past.recorded)
                 if past.obstacle is not None:
                     log.warning("run cannot be continued", extra={"run": newest, "why": past.obstacle})
-                elif self._same(past.opening) and outage_us <= self.settings.resume_seconds * 1_000_000:
+                elif self._has_same_settings(past.opening) and outage_us <= self.settings.resume_seconds * 1_000_000:
                     log.info("run continued", extra={"run": run.name, "state": run.state})
                     return run
                 run.finish("abandoned")
                 run.ledger.close()
-        return self.open()
+        return self.open_new()
 
-    def _never_back(self, last_us: int) -> None:
-        """Go on from the ledger's own time when somebody set the wall clock back while no server was there.
+    def _set_clock_not_before(self, last_us: int) -> None:
+        """Continue from the ledger's last time if the wall clock was set back while no server ran.
 
-        Else what was sent would be due again, and runs would not be told apart by their age.
+        Otherwise records that were sent would become due again, and the order of runs would not be that of their names.
         """
         moved_us = self.clock.not_before(last_us)
         if moved_us > STEP_NS // 1000:
             log.warning("wall clock is behind the ledger", extra={"seconds": moved_us / 1_000_000})
 
-    def open(self) -> Run:
-        """Open a new run: its folder is claimed by creating it."""
+    def open_new(self) -> Run:
+        """Open a new run, whose folder is claimed by creating it.
+
+        Raises:
+            OSError: the folder or the ledger cannot be created; nothing is left behind.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
         name = claim_run(self.root, self.clock.now_us())
         try:
-            run = self._run(name, RecordedRun(self.settings.records))
+            run = self._make_run(name, RecordedRun(self.settings.records))
         except OSError:
-            # A folder without a ledger would be taken for a run that lost it.
+            # A folder without a ledger would be mistaken for a run that lost it.
             with contextlib.suppress(OSError):
                 (self.root / name).rmdir()
             raise
-        log.info("run opened", extra={"run": name, "total": self.settings.records, "rate": run.rate})
+        log.info("run opened", extra={"run": name, "total": self.settings.records, "rate": run.recorded_rate})
         return run
 
-    def _same(self, opening: ledger.OpenEntry) -> bool:
+    def _has_same_settings(self, opening: ledger.OpenEntry) -> bool:
         plan = self.settings.rate
-        wanted = (self.feed.identity, self.settings.records, plan.rate, plan.text)
-        return wanted == (opening.feed, opening.total, opening.rate, opening.plan)
+        current = (self.feed.identity, self.settings.records, plan.rate, plan.text)
+        return current == (opening.feed, opening.total, opening.rate, opening.plan)
 
-    def _run(self, name: str, book: RecordedRun) -> Run:
+    def _make_run(self, name: str, recorded: RecordedRun) -> Run:
+        """Return a run with a new ledger of this process, which begins with its `open` entry."""
         writer = LedgerWriter(self.root / name / f"{self.instance}.jsonl")
-        run = Run(name, self.feed, book, writer, self.settings, self.clock, self.strain.window(), boot=self.boot)
-        run.enter(
+        window = self.saturation.window()
+        run = Run(name, self.feed, recorded, writer, self.settings, self.clock, window, boot=self.boot)
+        run.append(
             ledger.OpenEntry(
                 at=run.at(),
                 run=name,
@@ -163,14 +181,14 @@ class RunStore:
                 locale=self.feed.locale,
                 faker=FAKER_VERSION,
                 pool=POOL,
-                total=book.total,
+                total=recorded.total,
                 rate=run.plan.rate,
-                clients=self.settings.least_clients,
+                clients=self.settings.min_clients,
                 plan=run.plan.text,
                 process=None if self._process is None else str(self._process),
             )
         )
-        # A disk that refuses now is asked again by whoever keeps the ledger.
+        # If the disk refuses now, the server's periodic sync tries again.
         with contextlib.suppress(OSError):
             run.ledger.sync()
         return run

@@ -1,4 +1,4 @@
-"""Tests of the server as a whole, lightly: its port, its answers, its stop. The rest is for the integration tests."""
+"""Tests of the server as a whole: its port, its HTTP responses, its stop. Integration tests cover the rest."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from services.runtime.clock import Clock
 from services.runtime.control import token
 from services.runtime.errors import PortInUse
 from services.server import app
-from services.server.runs.other_servers import FolderLook
+from services.server.app import ServerIntervals
+from services.server.runs.other_servers import FolderSnapshot
 from services.server.runs.run import Run
-from tests.unit.server.stand import feed, new_run, settings
+from tests.unit.server.fakes import feed, new_run, settings
 
 _OPENING = b"""\
 GET / HTTP/1.1
@@ -35,9 +36,8 @@ Sec-WebSocket-Version: 13
 
 
 @pytest.fixture
-def port(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Return a free port; the pools are those that other tests made."""
-    monkeypatch.setattr(app, "FeedGenerator", lambda *_: feed())
+def port() -> int:
+    """Return a free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
@@ -54,7 +54,7 @@ async def get(port: int, path: str) -> tuple[bytes, bytes]:
 
 
 async def listening(port: int) -> None:
-    """Wait until somebody listens."""
+    """Wait until the server listens."""
     while True:
         try:
             await get(port, "/healthz")
@@ -65,18 +65,18 @@ async def listening(port: int) -> None:
 
 
 async def until_closed(client: ClientConnection) -> list[wire.FromServer]:
-    """Return all frames that come before the connection is closed."""
-    found = []
+    """Return all frames that come until the connection is closed."""
+    frames = []
     with contextlib.suppress(ConnectionClosed):
         while True:
-            found.append(wire.decode_from_server(await client.recv(decode=False))[0])
-    return found
+            frames.append(wire.decode_from_server(await client.recv(decode=False))[0])
+    return frames
 
 
 async def test_serves_until_stopped(tmp_path: Path, port: int) -> None:
-    """The one port answers probes and feeds clients; a stop drains them and leaves a paused run."""
+    """One port answers probes and feeds clients; a stop disconnects them and leaves a paused run."""
     stop = asyncio.Event()
-    task = asyncio.create_task(app.main(settings(tmp_path, port=port, rate=1000), stop))
+    task = asyncio.create_task(app.main(settings(tmp_path, port=port, rate=1000), stop, feed=feed()))
     async with asyncio.timeout(30):
         await listening(port)
         assert (b"HTTP/1.1 200 OK", b"waiting\n") == await get(port, "/healthz")
@@ -97,16 +97,19 @@ async def test_serves_until_stopped(tmp_path: Path, port: int) -> None:
     assert b'"kind":"leave"' in ledger.read_bytes().splitlines()[-1]
 
 
-async def serving(stop: asyncio.Event, folder: Path, port: int, **changed: Any) -> asyncio.Task[int]:
+async def serving(
+    stop: asyncio.Event, folder: Path, port: int, *, intervals: ServerIntervals | None = None, **changed: Any
+) -> asyncio.Task[int]:
     """Return a server that listens."""
-    task = asyncio.create_task(app.main(settings(folder, port=port, **changed), stop))
+    chosen = settings(folder, port=port, **changed)
+    task = asyncio.create_task(app.main(chosen, stop, feed=feed(), intervals=intervals))
     async with asyncio.timeout(30):
         await listening(port)
     return task
 
 
-async def test_a_token_is_handed_on_while_it_serves(tmp_path: Path, port: int) -> None:
-    """A server that was given no token draws one, hands it on by a file, and removes it when it stops."""
+async def test_a_drawn_token_is_in_a_file_while_the_server_runs(tmp_path: Path, port: int) -> None:
+    """Without a token of the operator the server draws one, writes it to a file, and removes the file at its stop."""
     stop = asyncio.Event()
     task = await serving(stop, tmp_path, port)
     drawn = token.read(tmp_path / "ledger" / token.NAME)
@@ -117,8 +120,8 @@ async def test_a_token_is_handed_on_while_it_serves(tmp_path: Path, port: int) -
     assert not (tmp_path / "ledger" / token.NAME).exists()
 
 
-async def test_the_operators_own_token_is_written_nowhere(tmp_path: Path, port: int) -> None:
-    """A token that the operator set stays where the operator has it."""
+async def test_the_token_of_the_operator_is_not_written(tmp_path: Path, port: int) -> None:
+    """A token that the operator has set is not written to a file."""
     stop = asyncio.Event()
     task = await serving(stop, tmp_path, port, control_token="sesame")
 
@@ -127,10 +130,10 @@ async def test_the_operators_own_token_is_written_nowhere(tmp_path: Path, port: 
     await task
 
 
-async def test_a_token_that_cannot_be_handed_on_is_no_reason_to_stop(
+async def test_the_server_runs_without_its_token_file(
     tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the file cannot be written the server serves all the same, with control from loopback alone."""
+    """If the token file cannot be written the server runs, and accepts control requests from loopback alone."""
 
     def refuse(_folder: Path) -> str:
         raise OSError(28, "No space left on device")
@@ -143,17 +146,17 @@ async def test_a_token_that_cannot_be_handed_on_is_no_reason_to_stop(
     assert 0 == await task
 
 
-async def test_a_port_in_use_is_said(tmp_path: Path, port: int) -> None:
-    """A port that another process has is the operator's to mend."""
+async def test_a_port_in_use_is_reported(tmp_path: Path, port: int) -> None:
+    """A port in use is an error of the operator that names the port."""
     with socket.socket() as other:
         other.bind(("0.0.0.0", port))
         other.listen()
         with pytest.raises(PortInUse, match=f"port {port} is in use"):
-            await app.main(settings(tmp_path, port=port), asyncio.Event())
+            await app.main(settings(tmp_path, port=port), asyncio.Event(), feed=feed())
 
 
 def tree(folder: Path) -> dict[str, tuple[float, bytes]]:
-    """Return everything in a folder, with the time of its last change and its content."""
+    """Return the files of a folder with their modification times and contents."""
     return {
         str(path): (path.stat().st_mtime, path.read_bytes() if path.is_file() else b"")
         for path in sorted([folder, *folder.rglob("*")])
@@ -162,7 +165,7 @@ def tree(folder: Path) -> dict[str, tuple[float, bytes]]:
 
 @pytest.mark.parametrize("has_run", [False, True])
 async def test_a_refused_start_changes_nothing(tmp_path: Path, port: int, *, has_run: bool) -> None:
-    """When the port is in use the volumes stay as they were: no run is opened, and none that was interrupted ended."""
+    """If the port is in use no file changes: no run is opened, and no interrupted run is ended."""
     if has_run:
         new_run(tmp_path, Clock(), records=5).ledger.close()
     before = tree(tmp_path)
@@ -170,25 +173,23 @@ async def test_a_refused_start_changes_nothing(tmp_path: Path, port: int, *, has
         other.bind(("127.0.0.1", port))
         other.listen()
         with pytest.raises(PortInUse):
-            await app.main(settings(tmp_path, port=port), asyncio.Event())
+            await app.main(settings(tmp_path, port=port), asyncio.Event(), feed=feed())
 
     assert before == tree(tmp_path)
 
 
-async def test_nothing_is_said_before_the_run_is_open(
-    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While the server looks for another one connections are refused: no client waits for one that may not come."""
+async def test_connections_are_refused_until_the_run_is_open(tmp_path: Path, port: int) -> None:
+    """While the server watches for another one, connections are refused and nothing is written."""
     looking, go_on = threading.Event(), threading.Event()
 
-    def watch(*_: object) -> FolderLook:
+    def ensure_alone(*_: object) -> FolderSnapshot:
         looking.set()
         assert go_on.wait(20)
-        return FolderLook("", {})
+        return FolderSnapshot("", {})
 
-    monkeypatch.setattr("services.server.runs.other_servers.watch", watch)
     stop = asyncio.Event()
-    task = asyncio.create_task(app.main(settings(tmp_path, port=port), stop))
+    chosen = settings(tmp_path, port=port)
+    task = asyncio.create_task(app.main(chosen, stop, feed=feed(), ensure_alone=ensure_alone))
     async with asyncio.timeout(30):
         assert await asyncio.to_thread(looking.wait, 20)
         with pytest.raises(OSError, match="Connect call failed"):
@@ -201,14 +202,14 @@ async def test_nothing_is_said_before_the_run_is_open(
         assert 0 == await task
 
 
-async def test_a_stop_ends_the_watching(tmp_path: Path, port: int) -> None:
-    """A server that is asked to stop while it watches another one's ledger ends at once, and opens nothing."""
+async def test_a_stop_ends_the_watch_for_another_server(tmp_path: Path, port: int) -> None:
+    """A server that is stopped while it watches another one's ledger exits at once and opens no run."""
     new_run(tmp_path, Clock()).ledger.close()
     ledger = next((tmp_path / "ledger").glob("*/*.jsonl"))
     line = ledger.read_bytes()
     ledger.write_bytes(line.replace(b'"process":"', b'"process":"elsewhere '))
     stop = asyncio.Event()
-    task = asyncio.create_task(app.main(settings(tmp_path, port=port), stop))
+    task = asyncio.create_task(app.main(settings(tmp_path, port=port), stop, feed=feed()))
     await asyncio.sleep(0.2)
     assert not task.done()
     stop.set()
@@ -218,13 +219,12 @@ async def test_a_stop_ends_the_watching(tmp_path: Path, port: int) -> None:
     assert [ledger] == list((tmp_path / "ledger").glob("*/*"))
 
 
-async def test_it_shows_that_it_lives_when_the_run_has_ended_and_the_disk_refuses(
+async def test_the_ledger_is_touched_after_the_end_of_the_run(
     tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The ledger is touched as long as the server lives, whatever becomes of the run and of what is written."""
-    monkeypatch.setattr(app, "_TOUCH_SECONDS", 0.01)
-    monkeypatch.setattr(app, "_SYNC_SECONDS", 0.01)
-    made = app.ServerApp(settings(tmp_path, port=port))
+    """The ledger is touched while the server lives, even after the end of the run and while the disk refuses."""
+    intervals = ServerIntervals(sync=0.01, touch=0.01)
+    made = app.ServerApp(settings(tmp_path, port=port), feed(), intervals=intervals)
     run = made.stream.run
     run.finish("complete")
 
@@ -233,7 +233,7 @@ async def test_it_shows_that_it_lives_when_the_run_has_ended_and_the_disk_refuse
 
     monkeypatch.setattr(run.ledger, "sync", refuse)
     os.utime(run.ledger.path, (1, 1))
-    task = asyncio.create_task(made.keep_ledger())
+    task = asyncio.create_task(made.sync_ledger())
     async with asyncio.timeout(10):
         while run.ledger.path.stat().st_mtime == 1:
             assert not task.done()
@@ -243,68 +243,60 @@ async def test_it_shows_that_it_lives_when_the_run_has_ended_and_the_disk_refuse
     run.ledger.close()
 
 
-async def test_it_asks_for_its_clients_while_a_run_waits(
-    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With a name for its clients the server counts their containers until the run begins; with ``CLIENTS`` never."""
-    asked: list[str] = []
+async def test_client_containers_are_counted_while_a_run_waits(tmp_path: Path, port: int) -> None:
+    """The server counts its clients' containers until the run starts, and never if ``CLIENTS`` is set."""
+    calls: list[int] = []
     twice = threading.Event()
 
-    def count(service: str) -> int:
-        asked.append(service)
-        if len(asked) == 2:
+    def count() -> int:
+        calls.append(3)
+        if len(calls) == 2:
             twice.set()
         return 3
 
-    monkeypatch.setattr("services.server.runs.expected_clients.count", count)
-    monkeypatch.setattr(app, "_COUNT_SECONDS", 0.01)
-    made = app.ServerApp(settings(tmp_path, port=port, client_service="client"))
-    task = asyncio.create_task(made.keep_count())
+    intervals = ServerIntervals(count=0.01)
+    waiting = settings(tmp_path, port=port, client_service="client")
+    made = app.ServerApp(waiting, feed(), intervals=intervals, count_containers=count)
+    task = asyncio.create_task(made.count_containers())
     async with asyncio.timeout(10):
         assert await asyncio.to_thread(twice.wait, 9)
         assert (3, True) == (made.expected.clients, made.expected.is_known(asyncio.get_running_loop().time()))
         made.stream.run.start()
         await asyncio.sleep(0.05)
-        asked.clear()
+        calls.clear()
         await asyncio.sleep(0.05)
-        assert [] == asked
+        assert [] == calls
     task.cancel()
     chosen = settings(tmp_path, port=port, client_service="client", clients=1)
-    await app.ServerApp(chosen).keep_count()
+    await app.ServerApp(chosen, feed(), intervals=intervals, count_containers=count).count_containers()
 
-    assert [] == asked
+    assert [] == calls
     made.stream.run.ledger.close()
 
 
-async def test_a_peer_that_is_gone_without_a_word_is_found(
-    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A peer that says nothing is asked whether it is there, and cut off when it does not answer."""
-    monkeypatch.setattr(app, "_ALIVE_SECONDS", 0.02)
-    monkeypatch.setattr("services.server.connections.connection.QUIET_SECONDS", 0.1)
+async def test_a_peer_that_vanished_is_disconnected(tmp_path: Path, port: int) -> None:
+    """A quiet peer is sent a ping and disconnected if it does not answer."""
     stop = asyncio.Event()
-    task = await serving(stop, tmp_path, port)
+    task = await serving(stop, tmp_path, port, intervals=ServerIntervals(keep_alive=0.02, quiet=0.1))
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(_OPENING.replace(b"\n", b"\r\n"))
-    said = b""
+    received = b""
     async with asyncio.timeout(10):
         with contextlib.suppress(ConnectionResetError):
             while data := await reader.read(1 << 16):
-                said += data
+                received += data
         writer.close()
         stop.set()
         await task
 
-    assert said.endswith(b"\x89\x00")
+    assert received.endswith(b"\x89\x00")
 
 
-async def test_a_disk_that_refuses_the_next_run_is_asked_again(
-    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A run that cannot be opened ends nothing: it is tried again, and counts once it is open."""
-    monkeypatch.setattr(app, "_BETWEEN_RUNS_SECONDS", 0)
-    made = app.ServerApp(settings(tmp_path, port=port, runs=2))
-    first, open_run = made.stream.run, made.runs.open
+async def test_a_refused_next_run_is_tried_again(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the disk refuses the next run the server tries again, and counts the run once it is open."""
+    intervals = ServerIntervals(between_runs=0)
+    made = app.ServerApp(settings(tmp_path, port=port, runs=2), feed(), intervals=intervals)
+    first, open_run = made.stream.run, made.runs.open_new
     refusals = [OSError(28, "No space left on device")]
     first.finish("complete")
 
@@ -314,10 +306,10 @@ async def test_a_disk_that_refuses_the_next_run_is_asked_again(
             raise refusals.pop()
         return open_run()
 
-    monkeypatch.setattr(made.runs, "open", refuse_once)
+    monkeypatch.setattr(made.runs, "open_new", refuse_once)
     task = asyncio.create_task(made.keep_time())
     async with asyncio.timeout(10):
-        while made.played < 2:
+        while made.runs_played < 2:
             assert not task.done()
             await asyncio.sleep(0.01)
     task.cancel()
@@ -330,13 +322,38 @@ async def test_a_disk_that_refuses_the_next_run_is_asked_again(
 async def test_a_fault_in_a_plain_request_is_logged(
     tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What this server fails on in a plain request is answered with 500 and logged with its traceback."""
+    """An error while answering a plain request gives status 500 and a log line with a traceback."""
     monkeypatch.setattr("services.server.metrics.ServerMetrics.text", lambda _: 1 // 0)
     stop = asyncio.Event()
     task = await serving(stop, tmp_path, port)
-    answered = await get(port, "/metrics")
+    response = await get(port, "/metrics")
     stop.set()
     await task
 
-    assert (b"HTTP/1.1 500 Internal Server Error", b"internal error\n") == answered
+    assert (b"HTTP/1.1 500 Internal Server Error", b"internal error\n") == response
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_probe_and_scrape_change_nothing(tmp_path: Path, port: int) -> None:
+    """A probe and a scrape show a stage of the rate plan that is due, and leave it to the send loop to record it."""
+    made = app.ServerApp(settings(tmp_path, port=port, rate="1000:20ms,pause:1h,1"), feed())
+    run, loop = made.stream.run, asyncio.get_running_loop()
+    run.start()
+    listener = socket.create_server(("127.0.0.1", port))
+    server = await made.accept(listener)
+    until = loop.time() + 10
+    while run.status().state != "paused" and loop.time() < until:  # noqa: ASYNC110 - the wall clock decides
+        await asyncio.sleep(0.01)
+    before, schedule = run.ledger.path.read_bytes(), list(run.schedule.segments)
+    async with asyncio.timeout(10):
+        health, metrics = await get(port, "/healthz"), await get(port, "/metrics")
+
+    assert b"paused\n" == health[1]
+    assert b'streamgauge_run_state{state="paused"} 1.0' in metrics[1]
+    assert b"streamgauge_due_records_total 20.0" in metrics[1]
+    assert (before, schedule) == (run.ledger.path.read_bytes(), run.schedule.segments)
+    made.stream.serve_all(loop.time())
+    assert (1, None) == (run.ledger.path.read_bytes().count(b'"stage":2'), run.schedule.segments[-1].rate)
+    server.close()
+    await server.wait_closed()
+    run.ledger.close()

@@ -1,4 +1,4 @@
-"""Tests of what the server tells Prometheus."""
+"""Tests of the server's Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from services.contract import ledger
 from services.contract.wire import State
 from services.server.connections.refusals import RefusalCause
 from services.server.metrics import ServerMetrics
-from services.server.stream import Stream
-from tests.unit.server.stand import StoppedClock, admitted, feed, new_run, refuse
+from services.server.streaming.stream import Stream
+from tests.unit.server.fakes import StoppedClock, admitted, feed, new_run, replace_disk
 
 
 def samples(metrics: ServerMetrics) -> dict[str, float]:
-    """Return every sample of ours by its name, and its label if it has one; of a histogram count and sum."""
+    """Return the samples of this project by name and label; of a histogram its count and sum."""
     found = {}
     for family in text_string_to_metric_families(metrics.text()):
         assert family.documentation
@@ -36,18 +36,18 @@ def buckets(metrics: ServerMetrics, name: str) -> dict[str, float]:
 
 
 def test_metrics_follow_the_state(tmp_path: Path) -> None:
-    """The text parses as Prometheus' format, and every value is that of the state."""
+    """The text is in Prometheus' format, and every value is that of the state."""
     clock = StoppedClock()
     run = new_run(tmp_path, clock, rate=100)
-    run.pace(100)
+    run.set_rate(100)
     stream = Stream(run, clock)
     admitted(stream, "client-1")
     admitted(stream, "client-2", after=50)
     admitted(stream, observe=True)
     clock.pass_seconds(0.095)
-    stream.turn(0)
+    stream.serve_all(0)
     _, blocked = admitted(stream, "client-3")
-    blocked.blocked, blocked.buffered = True, 700
+    blocked.is_blocked, blocked.buffered = True, 700
     found = samples(ServerMetrics(stream))
     took, late = found.pop("ledger_sync_duration_seconds_sum"), found.pop("lateness_seconds_sum")
 
@@ -70,7 +70,7 @@ def test_metrics_follow_the_state(tmp_path: Path) -> None:
         "receipts_total:mismatched": 0,
         **{f"gone_clients:{cause}": 0 for cause in get_args(ledger.Cause)},
         "subscriptions_total": 3,
-        "ledger_lines_total": run.ledger.lines,
+        "ledger_lines_total": run.ledger.line_count,
         "ledger_writable": 1,
         "ledger_waiting_lines": 0,
         "ledger_sync_duration_seconds_count": 1,
@@ -81,23 +81,23 @@ def test_metrics_follow_the_state(tmp_path: Path) -> None:
     assert 0.085 == pytest.approx(late, rel=0.004)
 
 
-def test_a_halted_run_has_no_pace(tmp_path: Path) -> None:
-    """While the clock of the feed stands no pace is on."""
+def test_a_paused_run_has_rate_0(tmp_path: Path) -> None:
+    """During a pause the rate is 0."""
     clock = StoppedClock()
     stream = Stream(new_run(tmp_path, clock, rate=100), clock)
-    stream.run.pace(100)
-    stream.run.pace(None)
+    stream.run.set_rate(100)
+    stream.run.set_rate(None)
 
     assert (0, 1) == itemgetter("paced_records_per_second", "run_state:paused")(samples(ServerMetrics(stream)))
 
 
-def test_receipts_and_departures_are_counted(tmp_path: Path) -> None:
-    """A receipt counts once, by whether its digest agrees, and a client that is gone by why it went."""
+def test_receipts_and_ended_subscriptions_are_counted(tmp_path: Path) -> None:
+    """A receipt counts once, by its digest, and a client that left by its cause."""
     clock = StoppedClock()
     stream = Stream(new_run(tmp_path, clock), clock)
     session, _ = admitted(stream)
     for block, match in ((1, True), (2, True), (2, True), (3, False)):
-        stream.run.enter(
+        stream.run.append(
             ledger.ReceiptEntry(
                 at=stream.run.at(), client="client-1", session=1, fence=1, block=block, first=block, last=block,
                 count=1, digest="x00000000", match=match,
@@ -111,12 +111,12 @@ def test_receipts_and_departures_are_counted(tmp_path: Path) -> None:
     assert (0, 1, 0) == itemgetter("clients", "gone_clients:slow", "gone_clients:bye")(found)
 
 
-def test_the_event_loops_lag(tmp_path: Path) -> None:
-    """What was noted of the event loop is a histogram with bounds from 50 µs on."""
+def test_event_loop_lag(tmp_path: Path) -> None:
+    """The lag of the event loop is a histogram with bounds from 50 µs on."""
     clock = StoppedClock()
     metrics = ServerMetrics(Stream(new_run(tmp_path, clock), clock))
     for seconds in (-0.000001, 0.00003, 0.0004, 30):
-        metrics.note_loop_lag(seconds)
+        metrics.add_loop_lag(seconds)
     found = buckets(metrics, "streamgauge_event_loop_lag_seconds")
 
     assert ["5e-05", "0.0001"] == list(found)[:2]
@@ -124,7 +124,7 @@ def test_the_event_loops_lag(tmp_path: Path) -> None:
 
 
 def test_the_process_is_measured(tmp_path: Path) -> None:
-    """Processor time and memory are told under the names that everybody uses."""
+    """Processor time and memory have the names that Prometheus' clients use."""
     clock = StoppedClock()
     text = ServerMetrics(Stream(new_run(tmp_path, clock), clock)).text()
 
@@ -133,18 +133,18 @@ def test_the_process_is_measured(tmp_path: Path) -> None:
     }
 
 
-def test_a_refusing_ledger_shows(tmp_path: Path) -> None:
-    """A ledger that cannot be written is seen in the metrics."""
+def test_an_unwritable_ledger(tmp_path: Path) -> None:
+    """A ledger that cannot be written is visible in the metrics."""
     clock = StoppedClock()
     stream = Stream(new_run(tmp_path, clock), clock)
-    refuse(stream.run).full = True
-    stream.run.pace(1)
+    replace_disk(stream.run).is_full = True
+    stream.run.set_rate(1)
 
     assert (0, 1) == itemgetter("ledger_writable", "ledger_waiting_lines")(samples(ServerMetrics(stream)))
 
 
 def test_the_run_is_named(tmp_path: Path) -> None:
-    """Run and feed are labels of an info metric and of no other."""
+    """Run and feed are labels of one info metric only."""
     clock = StoppedClock()
     stream = Stream(new_run(tmp_path, clock), clock)
     text = ServerMetrics(stream).text()

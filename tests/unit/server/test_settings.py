@@ -12,23 +12,23 @@ from services.server.settings import NAMES, ServerSettings
 
 
 def test_defaults() -> None:
-    """Without an environment the settings are those of the main job."""
+    """Without an environment the settings have the documented defaults."""
     chosen = ServerSettings.read({})
 
     assert (200, 6000, 1, 42, "en_US", "person", 1) == (
         *(chosen.rate.rate, chosen.records, chosen.runs, chosen.seed),
-        *(chosen.locale, chosen.schema, chosen.least_clients),
+        *(chosen.locale, chosen.schema, chosen.min_clients),
     )
     assert isinstance(chosen.volumes, Path)
 
 
 def test_every_name_is_a_field() -> None:
-    """What is read from the environment is what the settings hold."""
+    """Every variable that is read is a field of the settings."""
     assert [name.lower() for name in NAMES] == [field.name for field in fields(ServerSettings)]
 
 
 def test_all_mistakes_are_reported_together() -> None:
-    """A locale that Faker does not have is reported with all other mistakes."""
+    """An unknown locale is reported together with all other mistakes."""
     with pytest.raises(BadSettings) as caught:
         ServerSettings.read({"LOCALE": "tlh_QO", "RATE": "fast", "PORT": "0"})
 
@@ -36,12 +36,12 @@ def test_all_mistakes_are_reported_together() -> None:
 
 
 def test_another_locale() -> None:
-    """A locale that Faker has is taken."""
+    """A locale that Faker has is accepted."""
     assert "ja_JP" == ServerSettings.read({"LOCALE": " ja_JP "}).locale
 
 
 def test_a_schema_is_a_name_or_a_file(tmp_path: Path) -> None:
-    """A schema that has a name is taken, and a file whose fields can be drawn in the locale."""
+    """A named schema is accepted, and so is a file whose fields can be drawn in the locale."""
     (tmp_path / "mine.toml").write_text('[fields]\nx = "name"\n', encoding="utf-8")
     source = str(tmp_path / "mine.toml")
 
@@ -49,7 +49,7 @@ def test_a_schema_is_a_name_or_a_file(tmp_path: Path) -> None:
 
 
 def test_mistakes_of_a_schema_are_reported_with_the_others(tmp_path: Path) -> None:
-    """What is wrong with the schema, in the locale that was chosen, is reported beside all other mistakes."""
+    """Mistakes of a schema file, in the chosen locale, are reported together with all other mistakes."""
     (tmp_path / "mine.toml").write_text('[fields]\nx = "nam"\ny = "phone_number"\n', encoding="utf-8")
     with pytest.raises(BadSettings) as caught:
         ServerSettings.read({"SCHEMA": str(tmp_path / "mine.toml"), "LOCALE": "en_PH", "PORT": "0"})

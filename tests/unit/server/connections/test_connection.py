@@ -19,7 +19,7 @@ from websockets.protocol import State
 from services.contract import wire
 from services.runtime.clock import Clock
 from services.runtime.rate_limit import TokenBucket
-from services.server.connections.connection import QUIET_SECONDS, WRITE_LIMIT, FeedConnection, connection_of
+from services.server.connections.connection import QUIET_SECONDS, WRITE_LIMIT, FeedConnection, connection_class
 from services.server.connections.refusals import RefusalCounter
 
 FRAME = wire.Idle(next=1, now_us=2)
@@ -33,7 +33,7 @@ OPENING = (
 
 @asynccontextmanager
 async def pair(process_clock: Clock) -> AsyncIterator[tuple[FeedConnection, ClientConnection]]:
-    """Connect a client, which does not read of itself, to a server's connection."""
+    """Connect a client, which reads only when a test calls it, to a server's connection."""
     connected: asyncio.Future[FeedConnection] = asyncio.get_running_loop().create_future()
 
     async def hold(connection: ServerConnection) -> None:
@@ -43,7 +43,7 @@ async def pair(process_clock: Clock) -> AsyncIterator[tuple[FeedConnection, Clie
 
     async with serve(
         *(hold, "127.0.0.1", 0),
-        create_connection=connection_of(process_clock),
+        create_connection=connection_class(process_clock),
         compression=None,
         write_limit=WRITE_LIMIT,
         close_timeout=0.2,
@@ -56,48 +56,48 @@ async def pair(process_clock: Clock) -> AsyncIterator[tuple[FeedConnection, Clie
             client.transport.abort()
 
 
-async def test_frames_are_handed_over() -> None:
-    """A frame arrives as a text message, without the sender's waiting."""
+async def test_frames_are_sent_without_waiting() -> None:
+    """A frame arrives as a text message, and sending it does not wait."""
     async with pair(Clock()) as (server, client):
-        server.say(FRAME)
+        server.send_frame(FRAME)
 
         assert wire.encode(FRAME).decode() == await client.recv()
 
 
 @pytest.mark.parametrize("length", [0, 1, 125, 126, 127, 65_535, 65_536, wire.MAX_FRAME])
 async def test_frames_of_every_length_arrive(length: int) -> None:
-    """A frame in pieces arrives as one text message, whatever its length, and the library's own go on beside it."""
+    """A frame sent in pieces arrives as one text message of any length, between messages that the library sends."""
     text = "x" * length
     async with asyncio.timeout(20), pair(Clock()) as (server, client):
-        server.hand_over(text[:7].encode(), text[7:].encode())
+        server.send_pieces(text[:7].encode(), text[7:].encode())
         await server.send("and its own")
 
         assert [text, "and its own"] == [await client.recv(), await client.recv()]
 
 
-async def test_nothing_is_sent_behind_a_close() -> None:
+async def test_nothing_is_sent_after_a_close() -> None:
     """A frame for a connection that is closing is dropped."""
     async with asyncio.timeout(20), pair(Clock()) as (server, client):
         await server.close()
-        server.say(FRAME)
+        server.send_frame(FRAME)
         with pytest.raises(ConnectionClosedOK):
             await client.recv()
 
 
-async def test_a_peer_that_is_gone_is_sent_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """Between the end of a peer and its being noticed frames are dropped, without a word in the log."""
+async def test_frames_for_a_disconnected_peer_are_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    """Frames are dropped, and nothing is logged, between the loss of a peer and its detection."""
     async with pair(Clock()) as (server, _):
         server.transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
         for _ in range(20):
-            server.say(FRAME)
+            server.send_frame(FRAME)
 
         assert server.transport.is_closing()
         assert State.OPEN is server.state
         assert [] == caplog.messages
 
 
-async def test_messages_carry_their_arrival() -> None:
-    """A message is stamped when its bytes come, by the process's clock, before it is taken."""
+async def test_messages_have_their_arrival_time() -> None:
+    """The arrival time of a message is when its bytes were read, before it is delivered."""
     clock = Clock()
     async with pair(clock) as (server, client):
         before_ns = clock.now_ns()
@@ -105,18 +105,18 @@ async def test_messages_carry_their_arrival() -> None:
         await client.send("two")
         assert ["one", "two"] == [await server.recv(), await server.recv()]
         after_ns = clock.now_ns()
-        stamps = [server.stamps.pop_ns(), server.stamps.pop_ns()]
+        stamps = [server.arrival_times.pop_ns(), server.arrival_times.pop_ns()]
 
     assert [before_ns, *stamps, after_ns] == sorted([before_ns, *stamps, after_ns])
 
 
-async def test_a_peer_that_does_not_read_blocks_itself() -> None:
-    """Handing over never waits: the peer is seen as blocked, and unblocked is told when it reads again."""
+async def test_a_peer_that_does_not_read_is_blocked() -> None:
+    """A peer that does not read becomes blocked, and `on_unblocked` is called once it reads again."""
     async with asyncio.timeout(20), pair(Clock()) as (server, client):
         unblocked = asyncio.Event()
         server.on_unblocked = unblocked.set
-        while not server.blocked:
-            server.hand_over(b"x" * 200_000)
+        while not server.is_blocked:
+            server.send_pieces(b"x" * 200_000)
             await asyncio.sleep(0)
         assert server.buffered > WRITE_LIMIT[0]
         while not unblocked.is_set():
@@ -125,23 +125,23 @@ async def test_a_peer_that_does_not_read_blocks_itself() -> None:
         assert server.buffered <= WRITE_LIMIT[1]
 
 
-async def test_what_goes_only_in_part_arrives_whole() -> None:
-    """A frame of which the socket takes a part, in whichever piece it breaks off, arrives as it was handed over."""
+async def test_a_partly_written_frame_arrives_whole() -> None:
+    """A frame that the socket accepts only in part, in any of its pieces, arrives unchanged."""
     async with asyncio.timeout(20), pair(Clock()) as (server, client):
         sent: list[str] = []
-        while not server.blocked:
+        while not server.is_blocked:
             letter = chr(ord("a") + len(sent) % 26)
             sent.append(letter * 70_001 + letter.upper() * 50_003)
-            server.hand_over(sent[-1][:70_001].encode(), sent[-1][70_001:].encode())
+            server.send_pieces(sent[-1][:70_001].encode(), sent[-1][70_001:].encode())
 
         assert sent == [await client.recv() for _ in sent]
 
 
-async def test_what_piles_up_is_bounded() -> None:
-    """Who takes nothing is cut off before it fills the server's memory."""
+async def test_unread_bytes_are_bounded() -> None:
+    """A peer that reads nothing is cut off before it fills the server's memory."""
     async with asyncio.timeout(20), pair(Clock()) as (server, _):
         while not server.transport.is_closing():
-            server.hand_over(b"x" * 200_000)
+            server.send_pieces(b"x" * 200_000)
             await asyncio.sleep(0)
         with contextlib.suppress(ConnectionClosed):
             await server.recv()
@@ -149,21 +149,21 @@ async def test_what_piles_up_is_bounded() -> None:
     assert server.buffered <= 4 * 1024 * 1024
 
 
-async def test_ends_in_bounded_time() -> None:
-    """Closing a connection whose peer does not read cuts it off instead of waiting."""
+async def test_a_close_takes_bounded_time() -> None:
+    """Closing cuts off a peer that does not read instead of waiting for it."""
     async with asyncio.timeout(20), pair(Clock()) as (server, _):
-        while not server.blocked:
-            server.hand_over(b"x" * 200_000)
+        while not server.is_blocked:
+            server.send_pieces(b"x" * 200_000)
             await asyncio.sleep(0)
-        await server.end(wire.CLOSE_DRAINING, "draining")
+        await server.close_within(wire.CLOSE_DRAINING, "draining")
 
         assert server.transport.is_closing()
 
 
 async def test_a_close_has_its_code() -> None:
-    """A peer that reads learns why it was closed."""
+    """A peer that reads receives the close code."""
     async with asyncio.timeout(20), pair(Clock()) as (server, client):
-        ending = asyncio.create_task(server.end(wire.CLOSE_SUPERSEDED, "superseded"))
+        ending = asyncio.create_task(server.close_within(wire.CLOSE_SUPERSEDED, "superseded"))
         with contextlib.suppress(ConnectionClosed):
             await client.recv()
         await ending
@@ -171,56 +171,56 @@ async def test_a_close_has_its_code() -> None:
         assert wire.CLOSE_SUPERSEDED == client.close_code
 
 
-async def test_a_quiet_peer_is_asked() -> None:
-    """A peer from which nothing has come for long is sent a ping; that it answers is heard."""
+async def test_a_quiet_peer_is_sent_a_ping() -> None:
+    """A peer that has sent nothing for long is sent a ping, and its pong counts as received."""
     async with asyncio.timeout(20), pair(Clock()) as (server, _):
-        before, server.heard = server.heard, server.heard - 1.5 * QUIET_SECONDS
+        before, server.last_received = server.last_received, server.last_received - 1.5 * QUIET_SECONDS
         server.keep_alive(before)
-        while server.heard < before:  # noqa: ASYNC110 - set as bytes come, waited for once
+        while server.last_received < before:  # noqa: ASYNC110 - set as bytes come, waited for once
             await asyncio.sleep(0.01)
 
         assert State.OPEN is server.state
 
 
 async def test_a_peer_that_does_not_answer_is_cut_off() -> None:
-    """A peer that has not answered for as long again is gone; one that was heard of lately is left alone."""
+    """A peer that is quiet for twice the time is cut off; one that was quiet for the time alone is not."""
     async with asyncio.timeout(20), pair(Clock()) as (server, _):
-        server.keep_alive(server.heard + QUIET_SECONDS)
+        server.keep_alive(server.last_received + QUIET_SECONDS)
         assert not server.transport.is_closing()
-        server.keep_alive(server.heard + 2 * QUIET_SECONDS + 1)
+        server.keep_alive(server.last_received + 2 * QUIET_SECONDS + 1)
 
         assert server.transport.is_closing()
 
 
-async def test_a_blocked_peer_is_not_asked() -> None:
-    """A peer that has much to read yet cannot have come to a question: it is neither asked nor cut off for that."""
+async def test_a_blocked_peer_is_sent_no_ping() -> None:
+    """A blocked peer, which could not read a ping yet, is neither sent one nor cut off for being quiet."""
     async with asyncio.timeout(20), pair(Clock()) as (server, _):
-        while not server.blocked:
-            server.hand_over(b"x" * 200_000)
+        while not server.is_blocked:
+            server.send_pieces(b"x" * 200_000)
             await asyncio.sleep(0)
         waiting = server.buffered
         for quiet in (1.5, 3):
-            server.keep_alive(server.heard + quiet * QUIET_SECONDS)
+            server.keep_alive(server.last_received + quiet * QUIET_SECONDS)
 
         assert (waiting, False) == (server.buffered, server.transport.is_closing())
 
 
-async def test_of_the_handshake_nothing_stays() -> None:
-    """Once the handshake is over nothing of its request is kept: who may control the run is decided by then."""
+async def test_the_handshake_is_released() -> None:
+    """After the handshake no part of the request is kept: whether the peer may control was decided by then."""
     async with pair(Clock()) as (server, _):
         assert server.request is not None
         server.request.headers["Authorization"] = "Bearer one"
         server.request.headers["Authorization"] = "Bearer two"
-        assert ["Bearer one", "Bearer two"] == list(server.authority())
+        assert ["Bearer one", "Bearer two"] == list(server.authorization_values())
         server.forget_handshake()
 
         assert [] == list(server.request.headers.raw_items())
-        assert ("", None, []) == (server.request.path, server.response, list(server.authority()))
+        assert ("", None, []) == (server.request.path, server.response, list(server.authorization_values()))
 
 
 @pytest.mark.parametrize("cut", [True, False], ids=["cut", "closed"])
-async def test_a_lost_connection_is_forgotten_at_once(cut: bool) -> None:
-    """Nothing of a connection that is over waits for the garbage collector, however it ended."""
+async def test_a_lost_connection_is_freed_at_once(cut: bool) -> None:
+    """No part of a lost connection waits for the garbage collector, however the connection ended."""
     ends: list[weakref.ref[object]] = []
     gone = asyncio.Event()
 
@@ -236,7 +236,7 @@ async def test_a_lost_connection_is_forgotten_at_once(cut: bool) -> None:
             asyncio.timeout(20),
             serve(
                 *(hold, "127.0.0.1", 0),
-                create_connection=connection_of(Clock()),
+                create_connection=connection_class(Clock()),
                 # As the server does: the library ties these to the connection.
                 select_subprotocol=lambda *_: None,
                 compression=None,
@@ -254,8 +254,8 @@ async def test_a_lost_connection_is_forgotten_at_once(cut: bool) -> None:
         gc.enable()
 
 
-class Deaf:
-    """A peer that is connected by a plain socket and reads nothing, and the server's end of it."""
+class DeafPeer:
+    """A peer on a plain socket that reads nothing, and the server's end of its connection."""
 
     def __init__(self, server: FeedConnection, peer: socket.socket) -> None:
         self.server, self._peer = server, peer
@@ -267,7 +267,7 @@ class Deaf:
 
 
 @asynccontextmanager
-async def deaf(connections: type[FeedConnection]) -> AsyncIterator[Deaf]:
+async def deaf_peer(connections: type[FeedConnection]) -> AsyncIterator[DeafPeer]:
     """Connect a peer that reads no byte, not even of the handshake."""
     connected: asyncio.Future[FeedConnection] = asyncio.get_running_loop().create_future()
 
@@ -289,13 +289,13 @@ async def deaf(connections: type[FeedConnection]) -> AsyncIterator[Deaf]:
             peer.connect(server.sockets[0].getsockname())
             peer.setblocking(False)
             peer.send(OPENING)
-            yield Deaf(await connected, peer)
+            yield DeafPeer(await connected, peer)
 
 
-async def test_pings_of_a_peer_that_does_not_read_are_bounded() -> None:
-    """What the library answers of itself piles up for nobody, whatever the number of pings."""
+async def test_pongs_for_a_peer_that_does_not_read_are_bounded() -> None:
+    """Pongs that wait for a peer that does not read are bounded, however many pings it sends."""
     refusals = RefusalCounter()
-    async with asyncio.timeout(20), deaf(connection_of(Clock(), refusals, 60.0)) as peer:
+    async with asyncio.timeout(20), deaf_peer(connection_class(Clock(), refusals, patience_seconds=60)) as peer:
         peer.server.allowance = TokenBucket(10**9, 1.0, 0.0)
         most = 0
         while not peer.server.transport.is_closing():
@@ -307,9 +307,9 @@ async def test_pings_of_a_peer_that_does_not_read_are_bounded() -> None:
 
 
 async def test_a_flood_of_pings_is_cut() -> None:
-    """A peer that sends more control frames than any client needs is cut off, and one that sends a few is not."""
+    """A peer that sends more control frames than any client needs is cut off; one that sends a few is not."""
     refusals = RefusalCounter()
-    async with asyncio.timeout(20), deaf(connection_of(Clock(), refusals)) as peer:
+    async with asyncio.timeout(20), deaf_peer(connection_class(Clock(), refusals)) as peer:
         await peer.send(PING * 100)
         await asyncio.sleep(0.05)
         assert not peer.server.transport.is_closing()
@@ -320,24 +320,24 @@ async def test_a_flood_of_pings_is_cut() -> None:
 
 
 @pytest.mark.parametrize("subscribed", [False, True])
-async def test_who_reads_nothing_and_never_subscribed_is_cut(*, subscribed: bool) -> None:
-    """A blocked peer without a subscription is cut off after so long; one with a subscription is its stream's."""
+async def test_a_blocked_peer_without_subscription_is_cut(*, subscribed: bool) -> None:
+    """A peer that stays blocked is cut off unless it has a subscription, which the stream watches."""
     refusals = RefusalCounter()
-    async with asyncio.timeout(20), deaf(connection_of(Clock(), refusals, 0.1)) as peer:
+    async with asyncio.timeout(20), deaf_peer(connection_class(Clock(), refusals, patience_seconds=0.1)) as peer:
         if subscribed:
             peer.server.on_unblocked = lambda: None
-        while not peer.server.blocked:
-            peer.server.hand_over(b"x" * 50_000)
+        while not peer.server.is_blocked:
+            peer.server.send_pieces(b"x" * 50_000)
         await asyncio.sleep(0.35)
 
         assert subscribed is not peer.server.transport.is_closing()
         assert (0 if subscribed else 1) == refusals.counts["stalled"]
 
 
-async def test_there_are_so_many_places() -> None:
-    """A connection too many is answered 503 and closed; when a place is free again, the next one is welcome."""
+async def test_connections_are_limited() -> None:
+    """A connection beyond the limit is answered 503 and closed; once another one ends, the next is accepted."""
     refusals = RefusalCounter()
-    made = connection_of(Clock(), refusals, most=lambda: 2)
+    made = connection_class(Clock(), refusals, maximum=lambda: 2)
     held: list[ServerConnection] = []
 
     async def hold(connection: ServerConnection) -> None:
@@ -355,11 +355,11 @@ async def test_there_are_so_many_places() -> None:
         await asyncio.sleep(0)
         await connect(url, proxy=None)
 
-    assert (5, 0) == (refusals.counts["full"], made.places.taken)
+    assert (5, 0) == (refusals.counts["full"], made.limit.in_use)
 
 
-async def test_pongs_go_out_together() -> None:
-    """Many pings that come together are answered by one write, in their order, and a close goes out behind them."""
+async def test_pongs_are_written_together() -> None:
+    """The pongs for many pings are sent by one write in order, and a close follows them."""
     async with asyncio.timeout(20), pair(Clock()) as (server, client):
         waiting = [await client.ping(bytes([number])) for number in range(50)]
         await asyncio.gather(*waiting)

@@ -1,4 +1,4 @@
-"""Tests of what is counted and logged of refusals."""
+"""Tests of counting and logging refusals."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ import logging
 import pytest
 
 from services.runtime.jsonlogs import RateLimitedLog
-from services.server.connections.refusals import CONFLICTS_AT_ONCE, RefusalCounter
+from services.server.connections.refusals import CONFLICT_BURST, RefusalCounter
 
 
 def test_all_are_counted_and_few_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """A flood of refusals is counted whole, and logged once a second, each line with how many were left out."""
+    """All refusals of a flood are counted, and one a second is logged with the number of those not logged."""
     refusals = RefusalCounter()
     for _ in range(1000):
-        refusals.note("protocol", "peer refused", peer="10.0.0.7")
-    refusals.note("full", "connection refused")
+        refusals.count("protocol", "peer refused", peer="10.0.0.7")
+    refusals.count("full", "connection refused")
 
     assert (1000, 1, 0) == tuple(refusals.counts[cause] for cause in ("protocol", "full", "fault"))
     assert ["peer refused", "connection refused"] == caplog.messages
-    refusals._sparingly["peer refused"] = RateLimitedLog()
-    refusals.note("protocol", "peer refused", peer="10.0.0.7")
+    refusals._limits["peer refused"] = RateLimitedLog()
+    refusals.count("protocol", "peer refused", peer="10.0.0.7")
 
     assert 999 == vars(caplog.records[-1])["unsaid"]
 
 
-def test_an_unexpected_fault_has_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    """What this server failed on is an error with a traceback."""
-    RefusalCounter().note("fault", "connection failed", ZeroDivisionError("by nothing"))
+def test_a_fault_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    """An unexpected exception is logged as an error with its traceback."""
+    RefusalCounter().count("fault", "connection failed", ZeroDivisionError("by nothing"))
 
     assert (logging.ERROR, True) == (caplog.records[0].levelno, "ZeroDivisionError: by nothing" in caplog.text)
 
 
-def test_conflicts_about_names_are_logged_unless_they_are_many(caplog: pytest.LogCaptureFixture) -> None:
-    """Each conflict has its line; of a flood as many have one as the log may take."""
+def test_logged_conflicts_are_limited(caplog: pytest.LogCaptureFixture) -> None:
+    """Every conflict about a name is logged, up to the limit for a flood."""
     refusals = RefusalCounter()
-    for number in range(2 * CONFLICTS_AT_ONCE):
-        refusals.conflict("later", "name taken", client=f"client-{number}")
+    for number in range(2 * CONFLICT_BURST):
+        refusals.count_conflict("later", "name taken", client=f"client-{number}")
 
-    assert CONFLICTS_AT_ONCE <= len(caplog.messages) < CONFLICTS_AT_ONCE + 10
-    assert 2 * CONFLICTS_AT_ONCE == refusals.counts["later"]
+    assert CONFLICT_BURST <= len(caplog.messages) < CONFLICT_BURST + 10
+    assert 2 * CONFLICT_BURST == refusals.counts["later"]

@@ -1,4 +1,4 @@
-"""Tests of the values that records are made of."""
+"""Tests of filling pools of Faker values and of validating fields."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Any
 
 import pytest
 
-from services.server.feed.faker_pools import POOL, check, fill
+from services.server.feed.faker_pools import POOL, fill_pools, validate
 from services.server.feed.record_schema import NAMED, BadSchema, Field, Schema, load
 from tests.repo.repository import ROOT
 
 
 def schema(**fields: Any) -> Schema:
-    """Return a schema of these fields: each a provider, or a provider and what it is told."""
+    """Return a schema of these fields, each a provider or a provider and its arguments."""
     told = {name: said if isinstance(said, tuple) else (said, {}) for name, said in fields.items()}
     return Schema("mine.toml", "mine", tuple((Field(name, *said),) for name, said in told.items()), None)
 
 
 def values(provider: str, **arguments: Any) -> list[Any]:
-    """Return the values of a pool, as JSON has them."""
+    """Return the values of a pool, decoded from JSON."""
     made = schema(x=(provider, arguments))
-    check(made, "en_US")
-    return [json.loads(b"{" + piece + b"}")["x"] for piece in fill(made, "en_US", 42)[0]]
+    validate(made, "en_US")
+    return [json.loads(b"{" + piece + b"}")["x"] for piece in fill_pools(made, "en_US", 42)[0]]
 
 
 def problem(provider: str, **arguments: Any) -> str:
-    """Return why a field cannot be drawn."""
+    """Return the reason why a field cannot be drawn."""
     with pytest.raises(BadSchema) as caught:
-        check(schema(x=(provider, arguments)), "en_US")
+        validate(schema(x=(provider, arguments)), "en_US")
     (found,) = caught.value.problems
     return found
 
@@ -38,30 +38,30 @@ def problem(provider: str, **arguments: Any) -> str:
 @pytest.mark.parametrize(
     "locale", ["en_US", "de_DE", "fr_FR", "es_ES", "pt_BR", "el_GR", "ar_EG", "hi_IN", "ja_JP", "zh_CN"]
 )
-def test_named_schemas_are_good_everywhere(name: str, locale: str) -> None:
-    """A schema that has a name can be drawn in locales of many scripts."""
-    check(load(name), locale)
+def test_named_schemas_are_valid_in_many_locales(name: str, locale: str) -> None:
+    """Named schemas can be drawn in locales of many scripts."""
+    validate(load(name), locale)
 
 
 def test_a_locale_that_lacks_a_provider() -> None:
-    """A schema whose values a locale does not have is refused, also when that is found only as the pools are filled."""
+    """A schema is refused in a locale that lacks one of its providers, also while the pools are filled."""
     with pytest.raises(BadSchema, match="field phone: Faker has no provider 'phone_number' in locale en_PH"):
-        fill(load("person"), "en_PH", 42)
+        fill_pools(load("person"), "en_PH", 42)
 
 
-def test_the_example_is_good() -> None:
-    """The file that users copy is a schema."""
-    check(load(str(ROOT / "schemas" / "example.toml")), "en_US")
+def test_the_example_is_valid() -> None:
+    """The example file that users copy is a valid schema."""
+    validate(load(str(ROOT / "schemas" / "example.toml")), "en_US")
 
 
 def test_a_pool_for_each_group() -> None:
-    """Fields that are drawn together are one piece; pools are as large as they should be, and repeatable."""
-    pools = fill(load("person"), "en_US", 42)
+    """Each group of fields has one pool, of the specified size, that depends on the seed alone."""
+    pools = fill_pools(load("person"), "en_US", 42)
 
     assert [POOL] * 4 == [len(pool) for pool in pools]
     assert {"job", "company"} == json.loads(b"{" + pools[1][7] + b"}").keys()
-    assert pools == fill(load("person"), "en_US", 42)
-    assert pools != fill(load("person"), "en_US", 43)
+    assert pools == fill_pools(load("person"), "en_US", 42)
+    assert pools != fill_pools(load("person"), "en_US", 43)
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,12 @@ def test_a_pool_for_each_group() -> None:
     ],
 )
 def test_values_become_json(provider: str, arguments: dict[str, Any], kind: type) -> None:
-    """What Python has and JSON has not becomes a number, text or a list."""
+    """Values of types that JSON lacks become numbers, strings, lists or objects."""
     assert {kind} == {type(value) for value in values(provider, **arguments)}
 
 
 def test_dates_become_text() -> None:
-    """Dates are text as RFC 3339 has it."""
+    """Dates become text in the format of RFC 3339."""
     day = load(str(ROOT / "schemas" / "example.toml")).groups[3][0].arguments["start_date"]
 
     assert {"2026-01-01"} == set(values("date_between", start_date=day, end_date=day))
@@ -102,27 +102,27 @@ def test_dates_become_text() -> None:
         ("random", {}, "Faker has no provider 'random'"),
         ("pydecimal", {"left_digit": 3}, "pydecimal does not take 'left_digit'; did you mean left_digits?"),
         ("am_pm", {"zone": 3}, "am_pm does not take 'zone'; it takes nothing"),
-        ("pydecimal", {"left_digits": -3}, "pydecimal says: "),
-        ("random_element", {"elements": {"a": 0.5}}, "random_element says: Use OrderedDict"),
-        ("pyint", {"min_value": 5, "max_value": 1}, "pyint says: "),
-        ("json_bytes", {"data_columns": 5}, "json_bytes says: "),
-        ("past_date", {}, "past_date goes by today's date, so the same settings would"),
-        ("date_time", {}, "date_time goes by today's date"),
-        ("credit_card_expire", {}, "credit_card_expire goes by today's date"),
-        ("date_between", {"end_date": "today"}, "date_between goes by today's date"),
+        ("pydecimal", {"left_digits": -3}, "pydecimal fails: "),
+        ("random_element", {"elements": {"a": 0.5}}, "random_element fails: Use OrderedDict"),
+        ("pyint", {"min_value": 5, "max_value": 1}, "pyint fails: "),
+        ("json_bytes", {"data_columns": 5}, "json_bytes fails: "),
+        ("past_date", {}, "past_date depends on today's date, so the same settings would"),
+        ("date_time", {}, "date_time depends on today's date"),
+        ("credit_card_expire", {}, "credit_card_expire depends on today's date"),
+        ("date_between", {"end_date": "today"}, "date_between depends on today's date"),
         ("bothify", {"text": "x" * 66_000}, "bothify gives 66002 bytes; a record has at most 65536"),
     ],
 )
 def test_a_field_that_cannot_be_drawn(provider: str, arguments: dict[str, Any], expected: str) -> None:
-    """A field that cannot be drawn, or not again tomorrow, is refused with the reason in one line."""
+    """A field that cannot be drawn, or not reproducibly, is refused with a reason of one line."""
     found = problem(provider, **arguments)
 
     assert f"SCHEMA='mine.toml': field x: {expected}" in found
     assert "\n" not in found
 
 
-def test_what_goes_by_chance_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A provider that does not go by the seed is refused."""
+def test_a_provider_without_seed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider whose values do not depend on the seed alone is refused."""
     drawn = iter(range(10**6))
     monkeypatch.setattr("faker.providers.python.Provider.pyint", lambda self: next(drawn))
 
@@ -130,17 +130,19 @@ def test_what_goes_by_chance_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_all_fields_are_reported_together() -> None:
-    """Whoever mends a schema sees every field that cannot be drawn."""
+    """One error names every field that cannot be drawn."""
     with pytest.raises(BadSchema) as caught:
-        check(schema(a="nam", b="name", c=("name", {"of": 1})), "en_US")
+        validate(schema(a="nam", b="name", c=("name", {"of": 1})), "en_US")
 
     assert ["field a", "field c"] == [found.split(": ")[1] for found in caught.value.problems]
 
 
-def test_a_value_that_fails_late(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A provider that fails only after a while is reported when the pools are filled."""
+def test_a_provider_that_fails_late_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A provider that fails only after many values is reported while the pools are filled."""
     calls = iter(range(10**6))
     monkeypatch.setattr("faker.providers.python.Provider.pyint", lambda self: 1 // (next(calls) != 999))
 
-    with pytest.raises(BadSchema, match=r"SCHEMA='mine.toml': field x: pyint says: integer division or modulo by zero"):
-        fill(schema(x="pyint"), "en_US", 1)
+    with pytest.raises(
+        BadSchema, match=r"SCHEMA='mine.toml': field x: pyint fails: integer division or modulo by zero"
+    ):
+        fill_pools(schema(x="pyint"), "en_US", 1)

@@ -1,4 +1,4 @@
-"""Tests of schemas as TOML files."""
+"""Tests of reading schemas from TOML files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Write = Callable[[str], str]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Return what writes a schema of the name *mine* and returns its path."""
+    """Return a function that writes the schema file `mine.toml` and returns its path."""
 
     def written(text: str) -> str:
         path = tmp_path / "mine.toml"
@@ -25,7 +25,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def problems(source: str) -> list[str]:
-    """Return what is wrong with a schema, without its name."""
+    """Return the mistakes of a schema without the prefix that names it."""
     with pytest.raises(BadSchema) as caught:
         load(source)
     prefix = f"SCHEMA={source!r}: "
@@ -33,8 +33,8 @@ def problems(source: str) -> list[str]:
     return [problem.removeprefix(prefix) for problem in caught.value.problems]
 
 
-def test_those_that_have_a_name() -> None:
-    """A schema that is named is there without a file of the user's."""
+def test_named_schemas() -> None:
+    """The named schemas can be loaded without a file of the user."""
     assert ["order", "person", "sensor"] == sorted(NAMED)
     for name in NAMED:
         assert (name, name, None) == (load(name).source, load(name).name, load(name).size)
@@ -43,8 +43,8 @@ def test_those_that_have_a_name() -> None:
     ]
 
 
-def test_a_file(write: Write) -> None:
-    """A file is fields, alone or together, in its own order; what a provider is told stays as TOML has it."""
+def test_a_schema_file(write: Write) -> None:
+    """A file has single fields and groups, in its own order, and arguments keep their TOML types."""
     source = write("""
         size = 512
         [together.address]
@@ -72,13 +72,13 @@ def test_a_file(write: Write) -> None:
         ("no/such.toml", "cannot be read: No such file or directory"),
     ],
 )
-def test_no_such_schema(source: str, expected: str) -> None:
-    """A schema that is not there is refused with what there is."""
+def test_an_unknown_schema_is_reported(source: str, expected: str) -> None:
+    """An unknown schema is an error that lists the known ones."""
     assert [expected] == problems(source)
 
 
-def test_a_file_that_cannot_be_read(write: Write, tmp_path: Path) -> None:
-    """A file that is not TOML is refused with the line and column of the mistake, and what is no file with why."""
+def test_an_unreadable_file_is_reported(write: Write, tmp_path: Path) -> None:
+    """Invalid TOML is reported with line and column, an unreadable file with the reason."""
     assert ["is not TOML: Expected '=' after a key in a key/value pair (at line 2, column 6)"] == problems(
         write("[fields]\nname \n")
     )
@@ -91,29 +91,29 @@ def test_a_file_that_cannot_be_read(write: Write, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", 'has no field: expected a table [fields], such as name = "name"'),
-        ("[fields]", 'has no field: expected a table [fields], such as name = "name"'),
-        ('[field]\nname = "name"', "no part is called 'field'; did you mean fields?"),
+        ("", 'has no fields: expected a table [fields], such as name = "name"'),
+        ("[fields]", 'has no fields: expected a table [fields], such as name = "name"'),
+        ('[field]\nname = "name"', "no section is called 'field'; did you mean fields?"),
         ('size = 0\n[fields]\nname = "name"', "size 0: expected a number of bytes up to 65536"),
         ('size = 65537\n[fields]\nname = "name"', "size 65537: expected a number of bytes up to 65536"),
         ('size = true\n[fields]\nname = "name"', "size True: expected a number of bytes up to 65536"),
         ('size = "big"\n[fields]\nname = "name"', "size 'big': expected a number of bytes up to 65536"),
         ("fields = 5", "fields: expected a table, [fields]"),
         ("[together]\nname = 5", "together.name: expected a table, [together.name]"),
-        ('[fields]\nid = "pyint"', "field id: is the number of the record, and is there by itself"),
-        ('size = 99\n[fields]\npad = "name"', "field pad: is what fills the record up to its size"),
-        ('[fields]\nx = "name"\n[together.y]\nx = "city"', "field x: is there twice"),
+        ('[fields]\nid = "pyint"', "field id: is reserved for the number of the record"),
+        ('size = 99\n[fields]\npad = "name"', "field pad: is reserved for the padding up to `size`"),
+        ('[fields]\nx = "name"\n[together.y]\nx = "city"', "field x: is defined twice"),
         ("[fields]\nx = 5", 'field x: expected a provider, as in x = "name" or x = { provider = "name" }'),
         ("[fields]\nx = { min = 5 }", 'field x: expected a provider, as in x = "name" or x = { provider = "name" }'),
     ],
 )
-def test_a_file_that_is_no_schema(write: Write, text: str, expected: str) -> None:
-    """What is wrong with a schema is said in one line each."""
+def test_mistakes_are_reported(write: Write, text: str, expected: str) -> None:
+    """Each mistake in a schema is reported in one line."""
     assert expected in problems(write(text))
 
 
 def test_all_mistakes_are_reported_together(write: Write) -> None:
-    """Whoever mends a schema sees all that is wrong with it."""
+    """One error lists all mistakes of a schema."""
     found = problems(write('size = -1\nseed = 4\n[fields]\nid = "name"\nx = []'))
 
     assert 4 == len(found)

@@ -1,4 +1,4 @@
-"""Tests of when records are due."""
+"""Tests of the schedule of due times."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ instances_of_rate = st.just(0) | st.integers(1, 10**7) | st.floats(LEAST_RATE, 1
 rates = st.one_of(st.integers(1, 1_000_000), st.floats(0.01, 1_000_000))
 
 
-def schedule(*stretches: RateSegment, total: int = 1000) -> Schedule:
-    """Return a schedule with these stretches."""
+def schedule(*segments: RateSegment, total: int = 1000) -> Schedule:
+    """Return a schedule with these segments."""
     made = Schedule(total)
-    for stretch in stretches:
-        made.enter(stretch)
+    for segment in segments:
+        made.add(segment)
     return made
 
 
 @given(rates, st.integers(0, 10**10), st.integers(1, 10**7))
 def test_head_and_due_agree(rate: float, passed_us: int, total: int) -> None:
-    """At any time the head is due and the record after it is not yet."""
+    """At any time the head is due and the record after it is not."""
     made = schedule(RateSegment(1, START, rate), total=total)
     head = made.head(START + passed_us)
 
@@ -40,12 +40,12 @@ def test_head_and_due_agree(rate: float, passed_us: int, total: int) -> None:
 
 
 @given(st.lists(st.tuples(st.none() | rates | st.just(0), st.integers(0, 10**7)), min_size=1, max_size=8))
-def test_any_paces(paces: list[tuple[float | None, int]]) -> None:
-    """Whatever the paces and pauses, the head never falls and everything up to it was due by then."""
+def test_any_rates(paces: list[tuple[float | None, int]]) -> None:
+    """With any rates and pauses the head never falls, and every record up to it is due."""
     made, now_us, heads = Schedule(10**6), START, [0]
     for rate, length_us in paces:
         head = made.head(now_us)
-        made.enter(RateSegment(head + 1, now_us, rate))
+        made.add(RateSegment(head + 1, now_us, rate))
         now_us += length_us
         heads.append(made.head(now_us))
         for seq in {1, head, heads[-1]} - {0}:
@@ -58,7 +58,7 @@ def test_any_paces(paces: list[tuple[float | None, int]]) -> None:
 
 @given(rates, st.integers(1, 1000), st.integers(0, 10**9))
 def test_heads_rise_one_by_one(rate: float, seq: int, extra_us: int) -> None:
-    """A record is the head from the moment it is due until the next one is."""
+    """A record is the head from its due time until the next record is due."""
     made = schedule(RateSegment(1, START, rate))
     due_us = made.due_us(seq)
 
@@ -69,58 +69,58 @@ def test_heads_rise_one_by_one(rate: float, seq: int, extra_us: int) -> None:
 
 
 def test_nothing_is_due_without_a_schedule() -> None:
-    """A run that has not started has no head and no due times."""
+    """A run that has not started has head 0 and no due times."""
     made = Schedule(10)
 
-    assert (False, False, 0, None) == (made.started, made.paused, made.head(START), made.due_us(1))
+    assert (False, False, 0, None) == (made.has_started, made.is_paused, made.head(START), made.due_us(1))
     with pytest.raises(LookupError, match="record 1 "):
-        made.stretch_of(1)
+        made.segment_of(1)
 
 
 def test_nothing_is_due_before_the_start() -> None:
-    """Before the schedule's start the head is what came before it."""
+    """The head is 0 before the start of the schedule."""
     assert 0 == schedule(RateSegment(1, START, 100)).head(START - 1)
 
 
 def test_a_pause_stops_the_head() -> None:
-    """While paused the head stands, and what follows has no due time."""
+    """During a pause the head stays, and the records after it have no due time."""
     made = schedule(RateSegment(1, START, 10), RateSegment(11, START + 1_000_000, None))
 
-    assert made.paused
+    assert made.is_paused
     assert 10 == made.head(START + 60_000_000)
     assert (START + 900_000, None) == (made.due_us(10), made.due_us(11))
 
 
 def test_resuming_replaces_the_pause() -> None:
-    """Of equal first the last stretch counts, so a pause leaves no trace in the schedule when it is over."""
+    """The segment after a pause replaces it, since it begins with the same record."""
     made = schedule(RateSegment(1, START, 10), RateSegment(11, START + 1, None), RateSegment(11, START + 5_000_000, 20))
 
-    assert not made.paused
-    assert [1, 11] == [stretch.first for stretch in made.stretches]
+    assert not made.is_paused
+    assert [1, 11] == [segment.first for segment in made.segments]
     assert START + 5_050_000 == made.due_us(12)
 
 
-def test_an_earlier_first_replaces_all_that_follow() -> None:
-    """A stretch that begins before others, entered later, replaces them."""
+def test_a_segment_replaces_later_ones() -> None:
+    """A segment replaces the earlier added ones that begin after it."""
     made = schedule(RateSegment(1, START, 10), RateSegment(50, START, 20), RateSegment(20, START + 7, 5))
 
-    assert [(1, 10), (20, 5)] == [(stretch.first, stretch.rate) for stretch in made.stretches]
+    assert [(1, 10), (20, 5)] == [(segment.first, segment.rate) for segment in made.segments]
 
 
-def test_flat_out_all_is_due() -> None:
-    """At rate 0 the whole run is due at once."""
+def test_at_rate_0_all_records_are_due() -> None:
+    """At rate 0 all records are due at once."""
     made = schedule(RateSegment(1, START, 0))
 
     assert (0, 1000) == (made.head(START - 1), made.head(START))
 
 
-def test_stretches_end_where_the_next_begins() -> None:
-    """A stretch reaches to the record before the next one, the last to the end of the run."""
+def test_a_segment_ends_before_the_next() -> None:
+    """A segment ends before the first record of the next one, the last segment with the run."""
     first, second = RateSegment(1, START, 10), RateSegment(11, START + 10, 20)
     made = schedule(first, second)
 
-    assert (first, 10) == made.stretch_of(10)
-    assert (second, 1000) == made.stretch_of(11)
+    assert (first, 10) == made.segment_of(10)
+    assert (second, 1000) == made.segment_of(11)
 
 
 starts = st.integers(-MAX_INTEGER, MAX_INTEGER)
@@ -132,21 +132,21 @@ paces = st.none() | instances_of_rate
     total=st.integers(1, 10**12),
     now_us=st.integers(0, MAX_INTEGER),
 )
-def test_nothing_that_the_contract_takes_breaks_it(
+def test_every_valid_entry_gives_a_schedule(
     pieces: list[tuple[int, int, float | None]], total: int, now_us: int
 ) -> None:
-    """Whatever lines of pace a ledger may hold, every question is answered and no due time overflows."""
+    """No `pace` entry that a ledger can contain makes a due time overflow."""
     made = Schedule(total)
     for first, due, rate in pieces:
         line, _ = ledger.codec.encode(ledger.PaceEntry(at="", first=first, due_us=due, rate=rate), FIRST)
         entry = ledger.codec.decode(line)[1]
         assert isinstance(entry, ledger.PaceEntry)
-        made.enter(RateSegment(entry.first, entry.due_us, entry.rate))
+        made.add(RateSegment(entry.first, entry.due_us, entry.rate))
     head = made.head(now_us)
 
     assert 0 <= head <= total
-    assert made.whole is (made.stretches[0].first == 1)
-    for seq in {made.stretches[0].first, head + 1, total} if made.whole else ():
+    assert made.is_complete is (made.segments[0].first == 1)
+    for seq in {made.segments[0].first, head + 1, total} if made.is_complete else ():
         due_us = made.due_us(seq)
         assert due_us is None or abs(due_us) < 10**30
 
@@ -159,8 +159,8 @@ def test_every_offset_has_a_due_time(offset: int, rate: float) -> None:
 
 
 @pytest.mark.parametrize("rate", [5e-324, 1e-300, 9.9e-7])
-def test_a_rate_without_a_schedule_is_taken_from_nobody(rate: float) -> None:
-    """Neither an operator's request, nor a line at rest, nor a server's batch carries such a rate."""
+def test_a_rate_below_the_least_is_refused(rate: float) -> None:
+    """A rate too low for due times is refused in control requests, ledger entries and records frames."""
     for text in (f'{{"type":"control","set":{{"rate":{rate}}}}}',):
         with pytest.raises(MalformedFrame, match="rate of 0 or from 1e-06 on"):
             wire.decode_from_client(text.encode())

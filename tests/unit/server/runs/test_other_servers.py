@@ -1,4 +1,4 @@
-"""Tests of whether another server plays in a folder."""
+"""Tests of detecting another server that uses the same ledger folder."""
 
 from __future__ import annotations
 
@@ -16,33 +16,37 @@ import pytest
 from services.contract import ledger
 from services.contract.scalars import utc_text
 from services.runtime.errors import AnotherServer
-from services.server.runs import other_servers
-from services.server.runs.other_servers import FolderLook, StoppedWhileWatching, look, newest_run, turn, watch
-from services.server.runs.process_identity import own, start_of
+from services.server.runs.other_servers import (
+    FolderSnapshot,
+    StoppedWhileWatching,
+    ensure_alone,
+    newest_run,
+    start_lock,
+    take_snapshot,
+)
+from services.server.runs.process_identity import own, start_ticks
 from tests.poll import poll_until
-from tests.unit.server.stand import StoppedClock, new_run, runs
+from tests.unit.server.fakes import StoppedClock, new_run, runs
 
 SECOND = 1_000_000_000
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is watched for long, and often."""
-    monkeypatch.setattr(other_servers, "WATCH_SECONDS", 0.6)
-    monkeypatch.setattr(other_servers, "LOOK_SECONDS", 0.01)
+def watch(root: Path, is_stopped: Callable[[], bool] = lambda: False, *, seconds: float = 0.6) -> FolderSnapshot:
+    """Make sure that no other server uses a folder, within a short time."""
+    return ensure_alone(root, is_stopped, watch_seconds=seconds, look_seconds=0.01)
 
 
 @pytest.fixture
 def root(tmp_path: Path, clock: StoppedClock) -> Path:
-    """Return the folder of a ledger that another machine's server has written just now."""
+    """Return the folder of a ledger that a server on another machine has just written."""
     return written(tmp_path, clock, "boot far-away 1 2 3")
 
 
 def written(tmp_path: Path, clock: StoppedClock, process: str | None, *, ended: bool = False) -> Path:
-    """Write a ledger as a process does; return the folder of the ledgers."""
+    """Write a ledger whose open entry names a process; return the folder of the ledgers."""
     made = runs(tmp_path, clock)
     made._process = None
-    run = made.open()
+    run = made.open_new()
     first = run.ledger.path.read_bytes()
     _, entry = ledger.codec.decode(first)
     assert isinstance(entry, ledger.OpenEntry)
@@ -54,13 +58,13 @@ def written(tmp_path: Path, clock: StoppedClock, process: str | None, *, ended: 
 
 
 def the_ledger(root: Path) -> Path:
-    """Return the one ledger of a folder."""
+    """Return the only ledger of a folder."""
     return next(root.glob("*/a.jsonl"))
 
 
 @contextlib.contextmanager
 def touched(path: Path, *, every: float = 0.1) -> Iterator[None]:
-    """Touch a file again and again, as a live server does."""
+    """Touch a file regularly, as a live server does."""
     over = threading.Event()
 
     def touch() -> None:
@@ -77,14 +81,14 @@ def touched(path: Path, *, every: float = 0.1) -> Iterator[None]:
 
 
 def took(done: Callable[[], object]) -> float:
-    """Return how many seconds something takes."""
+    """Return how many seconds a call takes."""
     began = time.monotonic()
     done()
     return time.monotonic() - began
 
 
 def test_a_live_server_is_found(root: Path) -> None:
-    """A ledger that is touched while it is watched is another server's: one line names the run and the folder."""
+    """A ledger that is touched during the watch belongs to a live server; one line names run and folder."""
     with touched(the_ledger(root)), pytest.raises(AnotherServer) as refused:
         watch(root)
 
@@ -92,15 +96,15 @@ def test_a_live_server_is_found(root: Path) -> None:
     assert 1 == len(str(refused.value).splitlines())
 
 
-def test_a_quiet_ledger_is_watched_once_and_then_taken_over(root: Path) -> None:
-    """A ledger whose writer may live and that does not change for the whole time is not another server's."""
+def test_an_unchanged_ledger_is_watched_for_the_whole_time(root: Path) -> None:
+    """A ledger whose writer may still live, and that stays unchanged for the whole time, is accepted."""
     seconds = took(lambda: watch(root))
 
     assert 0.6 <= seconds < 3
 
 
-def test_a_next_run_of_the_other_is_found(root: Path, tmp_path: Path, clock: StoppedClock) -> None:
-    """A server that turns to its next run touches the old ledger no more: the new one is seen."""
+def test_a_new_run_of_a_live_server_is_found(root: Path, tmp_path: Path, clock: StoppedClock) -> None:
+    """A live server that opens its next run no longer touches the old ledger; the new ledger reveals it."""
     timer = threading.Timer(0.1, lambda: written(tmp_path, clock, "boot far-away 1 2 3"))
     timer.start()
     with pytest.raises(AnotherServer, match="20261122T073000Z-2"):
@@ -108,18 +112,18 @@ def test_a_next_run_of_the_other_is_found(root: Path, tmp_path: Path, clock: Sto
     timer.join()
 
 
-def test_a_run_that_is_being_opened_hides_no_live_server(root: Path) -> None:
-    """Of a run whose folder has no ledger yet nothing can be seen: the ledger of the run before it is looked at."""
+def test_a_run_without_ledger_is_skipped(root: Path) -> None:
+    """If the newest run has no ledger yet, the run before it is watched."""
     (root / "20261122T073500Z").mkdir()
 
     assert "20261122T073500Z" == newest_run(root)
-    assert ("20261122T073000Z", ["a.jsonl"]) == (look(root).run, list(look(root).ledgers))
+    assert ("20261122T073000Z", ["a.jsonl"]) == (take_snapshot(root).run, list(take_snapshot(root).ledgers))
     with touched(the_ledger(root)), pytest.raises(AnotherServer, match="20261122T073000Z"):
         watch(root)
 
 
 def test_an_old_ledger_is_not_watched(root: Path) -> None:
-    """A ledger that was last changed long ago, by the clock of its file system, takes no time."""
+    """A ledger that was last changed long ago, by the clock of its file system, is accepted at once."""
     old = time.time() - 1
     os.utime(the_ledger(root), (old, old))
 
@@ -127,7 +131,7 @@ def test_an_old_ledger_is_not_watched(root: Path) -> None:
 
 
 def test_a_ledger_of_the_future_is_watched(root: Path) -> None:
-    """A clock that was set back since does not make a live server look dead."""
+    """A ledger with a time in the future, left by a clock that was set back, is watched."""
     path = the_ledger(root)
     os.utime(path, (time.time() + 3600,) * 2)
 
@@ -136,7 +140,7 @@ def test_a_ledger_of_the_future_is_watched(root: Path) -> None:
 
 
 def test_an_ended_process_is_not_watched(tmp_path: Path, clock: StoppedClock) -> None:
-    """The ledger of a process that was killed a moment ago takes no time."""
+    """The ledger of a process that was killed a moment ago is accepted at once."""
     me = own()
     assert me is not None
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
@@ -146,32 +150,29 @@ def test_an_ended_process_is_not_watched(tmp_path: Path, clock: StoppedClock) ->
     assert took(lambda: watch(root)) < 0.5
 
 
-def test_a_process_that_ends_while_it_is_watched_is_waited_for_no_longer(
-    tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As soon as the writer is proven to be gone the watch is over."""
-    monkeypatch.setattr(other_servers, "WATCH_SECONDS", 60.0)
+def test_a_watch_ends_with_the_watched_process(tmp_path: Path, clock: StoppedClock) -> None:
+    """The watch ends as soon as the writer is proven to have ended."""
     me = own()
     assert me is not None
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        start = poll_until(lambda: start_of(child.pid), "the child has started", 10, 0.01)
+        start = poll_until(lambda: start_ticks(child.pid), "the child has started", 10, 0.01)
         root = written(tmp_path, clock, str(me._replace(pid=child.pid, start=str(start))))
         timer = threading.Timer(0.2, child.kill)
         timer.start()
 
-        assert took(lambda: watch(root)) < 30
+        assert took(lambda: watch(root, seconds=60)) < 30
     timer.join()
 
 
-def test_own_ledgers_are_no_other_servers(tmp_path: Path, clock: StoppedClock) -> None:
-    """A process that opens one run after the other is one server."""
+def test_a_ledger_of_this_process_is_accepted(tmp_path: Path, clock: StoppedClock) -> None:
+    """A process that opens one run after another does not take its own ledger for that of another server."""
     run = new_run(tmp_path, clock)
     with touched(run.ledger.path):
         watch(run.ledger.path.parent.parent)
 
 
 def test_a_server_that_was_stopping_is_not_watched(tmp_path: Path, clock: StoppedClock) -> None:
-    """A ledger in which nothing but a receipt follows a goodbye for draining is of a server that was stopped."""
+    """A ledger that ends with a leave for draining, followed by receipts only, is accepted at once."""
     root = written(tmp_path, clock, "boot far-away 1 2 3")
     at = "2026-11-22T07:30:01.000000Z"
     goodbye = ledger.LeaveEntry(at=at, client="client-1", fence=1, sent=0, receipted=0, cause="draining")
@@ -186,7 +187,7 @@ def test_a_server_that_was_stopping_is_not_watched(tmp_path: Path, clock: Stoppe
 
 
 def test_a_ledger_that_was_continued_is_not_watched(tmp_path: Path, clock: StoppedClock) -> None:
-    """A killed server's ledger, untouched since a later server opened its own, needs no watching; touched, it does."""
+    """A ledger that is unchanged since a later server opened its own is accepted at once; a touched one is watched."""
     root = written(tmp_path, clock, "boot far-away 1 2 3")
     first = the_ledger(root)
     later = first.with_name("b.jsonl")
@@ -203,8 +204,8 @@ def test_a_ledger_that_was_continued_is_not_watched(tmp_path: Path, clock: Stopp
     assert took(lambda: watch(root)) >= 0.5
 
 
-def test_watching_can_be_given_up(root: Path) -> None:
-    """A process that is asked to stop does not watch to the end."""
+def test_a_stop_ends_the_watch(root: Path) -> None:
+    """A process that is asked to stop ends its watch early."""
     asked: list[bool] = []
 
     def after_two() -> bool:
@@ -215,8 +216,8 @@ def test_watching_can_be_given_up(root: Path) -> None:
         watch(root, after_two)
 
 
-def test_nothing_is_left_behind(root: Path) -> None:
-    """Watching changes neither the folder nor what is in it."""
+def test_a_watch_changes_nothing(root: Path) -> None:
+    """Watching changes neither the folder nor its files."""
 
     def tree() -> dict[str, object]:
         return {
@@ -230,72 +231,70 @@ def test_nothing_is_left_behind(root: Path) -> None:
 
 
 def test_an_empty_folder_takes_no_time(tmp_path: Path) -> None:
-    """Where there is no run, or not even a folder, there is nothing to watch."""
-    assert FolderLook("", {}) == watch(tmp_path) == watch(tmp_path / "none")
+    """A folder without runs, or no folder at all, is accepted at once."""
+    assert FolderSnapshot("", {}) == watch(tmp_path) == watch(tmp_path / "none")
 
 
-def test_only_runs_are_looked_at(tmp_path: Path) -> None:
-    """What is no run's folder is passed over, and runs of one second are in the order of their numbers."""
+def test_only_run_folders_count(tmp_path: Path) -> None:
+    """Folders with other names are skipped, and runs of one second are ordered by their numbers."""
     for name in ("20261122T073000Z-2", "20261122T073000Z-10", "lost+found", "zzz"):
         (tmp_path / name).mkdir()
 
     assert "20261122T073000Z-10" == newest_run(tmp_path)
 
 
-def test_what_is_no_file_is_passed_over(root: Path) -> None:
-    """A pipe or a folder among the ledgers is not opened, and does not hold up a start."""
+def test_only_regular_files_count(root: Path) -> None:
+    """A pipe or a folder among the ledgers is not opened and does not block a start."""
     folder = the_ledger(root).parent
     os.mkfifo(folder / "pipe.jsonl")
     (folder / "folder.jsonl").mkdir()
 
-    assert ["a.jsonl"] == list(look(root).ledgers)
+    assert ["a.jsonl"] == list(take_snapshot(root).ledgers)
     assert took(lambda: watch(root)) < 3
 
 
 @pytest.mark.parametrize(
     ("now", "changed"),
     [
-        (FolderLook("20261122T073000Z", {"a": (1, 1)}), False),
-        (FolderLook("20261122T073000Z", {"a": (2, 1)}), True),
-        (FolderLook("20261122T073000Z", {"a": (1, 2)}), True),
-        (FolderLook("20261122T073000Z", {"a": (1, 1), "b": (0, 0)}), True),
-        (FolderLook("20261122T073000Z", {}), False),
-        (FolderLook("20261122T073000Z-2", {"a": (1, 1)}), True),
-        (FolderLook("20261122T072900Z", {"a": (5, 5)}), False),
-        (FolderLook("", {}), False),
+        (FolderSnapshot("20261122T073000Z", {"a": (1, 1)}), False),
+        (FolderSnapshot("20261122T073000Z", {"a": (2, 1)}), True),
+        (FolderSnapshot("20261122T073000Z", {"a": (1, 2)}), True),
+        (FolderSnapshot("20261122T073000Z", {"a": (1, 1), "b": (0, 0)}), True),
+        (FolderSnapshot("20261122T073000Z", {}), False),
+        (FolderSnapshot("20261122T073000Z-2", {"a": (1, 1)}), True),
+        (FolderSnapshot("20261122T072900Z", {"a": (5, 5)}), False),
+        (FolderSnapshot("", {}), False),
     ],
 )
-def test_what_counts_as_a_change(now: FolderLook, *, changed: bool) -> None:
-    """A ledger that is new or was changed is a sign of life; one that was removed, with its run or alone, is none."""
-    assert changed == now.has_changed_since(FolderLook("20261122T073000Z", {"a": (1, 1)}))
+def test_changes_of_ledgers(now: FolderSnapshot, *, changed: bool) -> None:
+    """A new or changed ledger is a sign of a live server; a removed ledger or run is not."""
+    assert changed == now.has_changed_since(FolderSnapshot("20261122T073000Z", {"a": (1, 1)}))
 
 
-def test_recent_is_by_the_file_systems_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ledgers changed within the time of the watch are recent, and all of them when the time is not known."""
-    monkeypatch.setattr(other_servers, "WATCH_SECONDS", 6.0)
-    seen = FolderLook(
+def test_recent_is_by_the_file_systems_clock() -> None:
+    """Ledgers changed within the time of the watch are recent; all are if the file system's time is unknown."""
+    seen = FolderSnapshot(
         "20261122T073000Z", {"old": (93 * SECOND, 1), "new": (95 * SECOND, 1), "later": (200 * SECOND, 1)}
     )
 
-    assert ["new", "later"] == seen.recent(100 * SECOND)
-    assert ["old", "new", "later"] == seen.recent(None)
+    assert ["new", "later"] == seen.recent_ledgers(100 * SECOND, 6.0)
+    assert ["old", "new", "later"] == seen.recent_ledgers(None, 6.0)
 
 
-def test_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that opens a run has the folder alone, for as long as that takes, and leaves nothing in it."""
-    monkeypatch.setattr(other_servers, "LOCK_SECONDS", 30.0)
+def test_one_server_at_a_time_opens_a_run(tmp_path: Path) -> None:
+    """The lock admits one server at a time and leaves no file in the folder."""
     inside, most = 0, 0
 
-    def take() -> None:
+    def hold_often() -> None:
         nonlocal inside, most
         for _ in range(20):
-            with turn(tmp_path):
+            with start_lock(tmp_path, 30):
                 inside += 1
                 most = max(most, inside)
                 time.sleep(0)
                 inside -= 1
 
-    threads = [threading.Thread(target=take) for _ in range(4)]
+    threads = [threading.Thread(target=hold_often) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -305,16 +304,15 @@ def test_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
-def test_a_file_system_without_locks_is_no_reason_not_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the folder cannot be locked, or another process holds it for too long, the server goes on."""
+def test_the_lock_is_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server starts without the lock if the folder cannot be locked, or if another process holds it for too long."""
 
     def refuse(*_: object) -> None:
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    with turn(tmp_path):
+    with start_lock(tmp_path):
         pass
     monkeypatch.undo()
-    monkeypatch.setattr(other_servers, "LOCK_SECONDS", 0.05)
-    with turn(tmp_path), turn(tmp_path):
+    with start_lock(tmp_path), start_lock(tmp_path, 0.05):
         pass

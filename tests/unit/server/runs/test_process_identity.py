@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.server.runs import process_identity
-from services.server.runs.process_identity import ProcessIdentity, is_gone, own, parsed, start_of
+from services.server.runs.process_identity import ProcessIdentity, is_gone, own, parse, start_ticks
 from tests.poll import poll_until
 
 CONTAINER = "0123456789ab"
@@ -25,44 +25,44 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
         child.kill()
 
 
-def of(child: subprocess.Popen[bytes]) -> ProcessIdentity:
-    """Return a child as it would name itself."""
-    me, start = own(), start_of(child.pid)
+def identity_of(child: subprocess.Popen[bytes]) -> ProcessIdentity:
+    """Return the identity of a child process."""
+    me, start = own(), start_ticks(child.pid)
     assert me is not None
     assert start is not None
     return me._replace(pid=child.pid, start=start)
 
 
-def test_a_process_is_one_text() -> None:
-    """What is written into a ledger is read back as the same process."""
+def test_an_identity_survives_its_text() -> None:
+    """The identity of this process equals the one parsed from its text."""
     me = own()
 
     assert me is not None
-    assert me == parsed(str(me))
+    assert me == parse(str(me))
     assert os.getpid() == me.pid
 
 
 @pytest.mark.parametrize("text", [None, "", "one", "boot host ns 1 2 3", "boot host ns x 5", "boot host ns -1 5"])
-def test_another_text_is_no_process(text: str | None) -> None:
-    """A ledger that names no process, or in another way, proves nothing."""
+def test_an_unknown_text_proves_nothing(text: str | None) -> None:
+    """A missing identity, or one in another format, does not prove that a process has ended."""
     me = own()
 
-    assert parsed(text) is None
-    assert not is_gone(parsed(text), me)
+    assert parse(text) is None
+    assert not is_gone(parse(text), me)
     assert not is_gone(me, None)
 
 
-def test_a_process_that_runs_is_not_gone(sleeper: subprocess.Popen[bytes]) -> None:
-    """Neither this process nor another one that runs is taken for gone."""
+def test_a_running_process_is_not_gone(sleeper: subprocess.Popen[bytes]) -> None:
+    """Neither this process nor another running one counts as ended."""
     me = own()
 
     assert not is_gone(me, me)
-    assert not is_gone(of(sleeper), me)
+    assert not is_gone(identity_of(sleeper), me)
 
 
-def test_a_killed_process_is_gone_even_before_its_parent_looks(sleeper: subprocess.Popen[bytes]) -> None:
-    """A process that was killed has ended, whether or not its parent has waited for it."""
-    writer, me = of(sleeper), own()
+def test_a_killed_process_is_gone(sleeper: subprocess.Popen[bytes]) -> None:
+    """A killed process has ended, whether or not its parent has waited for it."""
+    writer, me = identity_of(sleeper), own()
     sleeper.kill()
     poll_until(lambda: is_gone(writer, me), "the killed process is gone", 10, 0.01)
     assert sleeper.returncode is None
@@ -72,8 +72,8 @@ def test_a_killed_process_is_gone_even_before_its_parent_looks(sleeper: subproce
 
 
 def test_a_stopped_process_is_not_gone(sleeper: subprocess.Popen[bytes]) -> None:
-    """A process that was stopped by a signal may go on."""
-    writer, me = of(sleeper), own()
+    """A process stopped by a signal has not ended."""
+    writer, me = identity_of(sleeper), own()
     sleeper.send_signal(19)
     stat = Path(f"/proc/{sleeper.pid}/stat")
     poll_until(lambda: ") T " in stat.read_text(), "the process is stopped", 10, 0.01)
@@ -81,16 +81,16 @@ def test_a_stopped_process_is_not_gone(sleeper: subprocess.Popen[bytes]) -> None
     assert not is_gone(writer, me)
 
 
-def test_a_pid_that_was_used_again_is_gone() -> None:
-    """The process of a pid is the same only if it started at the same time."""
+def test_a_reused_pid_is_gone() -> None:
+    """A process has ended if its pid now belongs to a process with another start time."""
     me = own()
     assert me is not None
 
     assert is_gone(me._replace(start="1"), me)
 
 
-def test_a_container_that_was_started_again_has_no_former_processes() -> None:
-    """The same container with another pid namespace was restarted; another host of this kind says nothing."""
+def test_a_restarted_container_has_no_former_processes() -> None:
+    """Another pid namespace in the same container proves a restart; on another kind of host it proves nothing."""
     me = own()
     assert me is not None
     inside = me._replace(host=CONTAINER)
@@ -101,11 +101,11 @@ def test_a_container_that_was_started_again_has_no_former_processes() -> None:
     assert not is_gone(inside._replace(boot="another"), inside)
 
 
-def test_a_process_that_proc_hides_is_not_gone(
+def test_a_hidden_process_is_not_gone(
     sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Where /proc does not show a process of another user, a signal that may not be sent tells that it is there."""
-    writer, me = of(sleeper), own()
+    """A process that /proc hides has not ended if signal 0 shows that its pid exists."""
+    writer, me = identity_of(sleeper), own()
 
     def refuse(_pid: int, number: int) -> None:
         assert number == 0
@@ -117,17 +117,17 @@ def test_a_process_that_proc_hides_is_not_gone(
     assert not is_gone(writer, me)
 
 
-def test_without_proc_there_is_no_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A system that does not tell about its processes has none to name."""
+def test_without_proc_there_is_no_identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A process has no identity on a system without /proc."""
     monkeypatch.setattr(process_identity, "PROC", tmp_path)
 
     assert own() is None
 
 
-def test_a_name_with_brackets_is_read_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The name of a process may hold spaces and brackets."""
+def test_a_process_name_with_brackets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The start time is found behind a process name with spaces and brackets."""
     (tmp_path / "7").mkdir()
     (tmp_path / "7/stat").write_text(f"7 (a) S (b 1) R {' '.join(str(number) for number in range(4, 30))}")
     monkeypatch.setattr(process_identity, "PROC", tmp_path)
 
-    assert "22" == start_of(7)
+    assert "22" == start_ticks(7)

@@ -1,4 +1,4 @@
-"""Tests of opening, continuing and ending runs."""
+"""Tests of opening new runs and of continuing interrupted ones."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from services.runtime.clock import Clock
 from services.runtime.errors import AnotherServer
 from services.server.feed.faker_pools import POOL
 from services.server.feed.generator import FAKER_VERSION
-from services.server.runs.ledger_writer import entries
-from services.server.runs.process_identity import own, parsed
+from services.server.runs.ledger_writer import read_entries
+from services.server.runs.process_identity import own, parse
 from services.server.runs.run import Run
-from tests.unit.server.stand import START_US, StoppedClock, feed, lines_of, new_run, runs
+from tests.unit.server.fakes import START_US, StoppedClock, feed, lines_of, new_run, runs
 
 PLAN = "10:2s,1000:1s,pause:4s,5"
 
 
-def crashed(run: Run, clock: StoppedClock) -> None:
-    """Leave a run as a crash does, its files last touched now."""
+def crash(run: Run, clock: StoppedClock) -> None:
+    """Leave a run as a crash leaves it, its ledger last touched now."""
     run.ledger._file.close()
     os.utime(run.ledger.path, (clock.us / 1e6, clock.us / 1e6))
 
 
-def test_a_run_is_named_by_its_opening(tmp_path: Path, clock: StoppedClock) -> None:
-    """The first run is a folder named by the UTC time, and its ledger begins with what the feed is made of."""
-    run = runs(tmp_path, clock, records=500, rate=100, clients=3).begin()
+def test_a_new_run(tmp_path: Path, clock: StoppedClock) -> None:
+    """A run is a folder named by the UTC time, and its ledger begins with the settings of the feed."""
+    run = runs(tmp_path, clock, records=500, rate=100, clients=3).open_or_continue()
     opening = lines_of(run)[0]
 
     assert "20261122T073000Z" == run.name == run.ledger.path.parent.name
@@ -48,7 +48,7 @@ def test_a_run_is_named_by_its_opening(tmp_path: Path, clock: StoppedClock) -> N
 
 
 def test_runs_of_one_second_are_numbered(tmp_path: Path, clock: StoppedClock) -> None:
-    """A name that is taken gets a number."""
+    """A run whose name is taken gets a number."""
     names = [new_run(tmp_path, clock).name for _ in range(3)]
 
     assert ["20261122T073000Z", "20261122T073000Z-2", "20261122T073000Z-3"] == names
@@ -56,44 +56,44 @@ def test_runs_of_one_second_are_numbered(tmp_path: Path, clock: StoppedClock) ->
 
 @pytest.mark.parametrize("paused", [False, True])
 def test_an_interrupted_run_is_continued(tmp_path: Path, clock: StoppedClock, *, paused: bool) -> None:
-    """A server that starts within the time continues the run, from a ledger of its own beside the old one."""
+    """A server that starts in time continues the run, with its own ledger beside the old one."""
     first = new_run(tmp_path, clock, rate=10)
-    first.pace(10)
+    first.set_rate(10)
     clock.pass_seconds(3.05)
     if paused:
-        first.pace(None)
-    crashed(first, clock)
+        first.set_rate(None)
+    crash(first, clock)
     clock.pass_seconds(599)
-    second = runs(tmp_path, clock, "b", rate=10).begin()
+    second = runs(tmp_path, clock, "b", rate=10).open_or_continue()
 
     assert first.name == second.name
     assert {"a.jsonl", "b.jsonl"} == {path.name for path in second.ledger.path.parent.iterdir()}
     assert ("paused", 31) if paused else ("running", 6000) == (second.state, second.head())
 
 
-def test_a_crashed_runs_schedule_goes_on(tmp_path: Path, clock: StoppedClock) -> None:
-    """After a crash the schedule has gone on while nobody was there."""
+def test_the_schedule_continues_during_an_outage(tmp_path: Path, clock: StoppedClock) -> None:
+    """After a crash, the records of the outage are due."""
     first = new_run(tmp_path, clock, rate=10)
-    first.pace(10)
-    crashed(first, clock)
+    first.set_rate(10)
+    crash(first, clock)
     clock.pass_seconds(20)
 
-    assert 201 == runs(tmp_path, clock, "b", rate=10).begin().head()
+    assert 201 == runs(tmp_path, clock, "b", rate=10).open_or_continue().head()
 
 
 @pytest.mark.parametrize("ended", [False, True])
 def test_time_never_goes_back(tmp_path: Path, clock: StoppedClock, *, ended: bool) -> None:
-    """When the wall clock was set back while no server was there, the story goes on from the ledger's own time."""
+    """If the wall clock was set back while no server ran, the run continues from the last time in its ledger."""
     first = new_run(tmp_path, clock, rate=10)
-    first.pace(10)
+    first.set_rate(10)
     clock.pass_seconds(20)
     if ended:
         first.finish("complete")
     else:
-        first.pace(10)
-    crashed(first, clock)
+        first.set_rate(10)
+    crash(first, clock)
     clock.pass_seconds(-3600)
-    second = runs(tmp_path, clock, "b", rate=10).begin()
+    second = runs(tmp_path, clock, "b", rate=10).open_or_continue()
 
     assert START_US + 20_000_000 == clock.us
     assert ((f"{first.name[:13]}20Z", 0) if ended else (first.name, 202)) == (second.name, second.head())
@@ -102,58 +102,58 @@ def test_time_never_goes_back(tmp_path: Path, clock: StoppedClock, *, ended: boo
 def test_a_run_that_cannot_be_opened_leaves_nothing(
     tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder without a ledger would be taken for one that was lost."""
+    """A run whose ledger cannot be created leaves no folder behind."""
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("services.server.runs.run_store.LedgerWriter", full)
     with pytest.raises(OSError, match="No space"):
-        runs(tmp_path, clock).begin()
+        runs(tmp_path, clock).open_or_continue()
 
     assert [] == list((tmp_path / "ledger").iterdir())
 
 
 @pytest.mark.parametrize(("outage", "changed"), [(601, {}), (1, {"records": 5}), (1, {"rate": 9})])
-def test_otherwise_it_is_abandoned(tmp_path: Path, clock: StoppedClock, outage: float, changed: dict[str, int]) -> None:
-    """After too long, or with another feed, the old run is ended as abandoned and a new one opened."""
+def test_a_run_is_abandoned(tmp_path: Path, clock: StoppedClock, outage: float, changed: dict[str, int]) -> None:
+    """After a long outage, or with other settings, the old run is ended as abandoned and a new one opened."""
     first = new_run(tmp_path, clock)
-    crashed(first, clock)
+    crash(first, clock)
     clock.pass_seconds(outage)
-    second = runs(tmp_path, clock, "b", **changed).begin()
-    ends = [entry for entry in entries(tmp_path / "ledger" / first.name) if isinstance(entry, ledger.EndEntry)]
+    second = runs(tmp_path, clock, "b", **changed).open_or_continue()
+    ends = [entry for entry in read_entries(tmp_path / "ledger" / first.name) if isinstance(entry, ledger.EndEntry)]
 
     assert first.name != second.name
     assert "waiting" == second.state
     assert ["abandoned"] == [entry.reason for entry in ends]
 
 
-def test_an_ended_run_is_followed(tmp_path: Path, clock: StoppedClock) -> None:
-    """A run that ended is not continued."""
+def test_an_ended_run_is_not_continued(tmp_path: Path, clock: StoppedClock) -> None:
+    """After an ended run a new one is opened."""
     first = new_run(tmp_path, clock)
     first.finish("complete")
     first.ledger.close()
 
-    assert f"{first.name}-2" == runs(tmp_path, clock, "b").begin().name
+    assert f"{first.name}-2" == runs(tmp_path, clock, "b").open_or_continue().name
 
 
 def test_a_ledger_names_its_process(tmp_path: Path, clock: StoppedClock) -> None:
-    """The first line of a ledger tells which process writes it."""
+    """The first entry of a ledger identifies the process that writes it."""
     opening = lines_of(new_run(tmp_path, clock))[0]
 
     assert isinstance(opening, ledger.OpenEntry)
-    assert own() == parsed(opening.process)
+    assert own() == parse(opening.process)
 
 
 @pytest.mark.parametrize("ended", [False, True])
 @pytest.mark.parametrize("changed", [{}, {"rate": 500}])
-def test_a_live_run_is_left_alone(
+def test_a_live_run_is_not_touched(
     tmp_path: Path, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch, changed: dict[str, int], *, ended: bool
 ) -> None:
-    """A run whose ledger is touched meanwhile is neither continued nor abandoned nor followed by another."""
+    """A run whose ledger is touched during the watch is neither continued nor ended, and none is opened."""
     first = runs(tmp_path, clock)
     first._process = None
-    run = first.begin()
+    run = first.open_or_continue()
     if ended:
         run.finish("complete")
     before = run.ledger.path.read_bytes()
@@ -167,7 +167,7 @@ def test_a_live_run_is_left_alone(
     thread.start()
     try:
         with pytest.raises(AnotherServer, match=run.name):
-            runs(tmp_path, clock, "b", **changed).begin()
+            runs(tmp_path, clock, "b", **changed).open_or_continue()
     finally:
         over.set()
         thread.join()
@@ -181,7 +181,7 @@ def _begin(ready: Barrier, results: Queue[str], done: Barrier, folder: Path, num
     made = runs(folder, Clock(), f"i{number}")
     ready.wait(30)
     try:
-        run = made.begin()
+        run = made.open_or_continue()
     except AnotherServer as refused:
         results.put(f"refused: {refused.run}")
     else:
@@ -193,8 +193,8 @@ def _begin(ready: Barrier, results: Queue[str], done: Barrier, folder: Path, num
     done.wait(30)
 
 
-def test_of_four_that_start_at_once_one_plays(tmp_path: Path) -> None:
-    """Four processes that find an empty folder at one moment open one run; the others are refused and leave nothing."""
+def test_one_of_four_simultaneous_servers_starts(tmp_path: Path) -> None:
+    """Of four processes that start at once on an empty folder, one opens a run and three are refused."""
     feed()
     context = multiprocessing.get_context("fork")
     ready, done, results = context.Barrier(4), context.Barrier(4), context.Queue()
@@ -213,45 +213,45 @@ def test_of_four_that_start_at_once_one_plays(tmp_path: Path) -> None:
     assert sorted([path.parent.name, *[f"refused: {path.parent.name}"] * 3]) == sorted(said)
 
 
-def test_a_run_without_a_good_line_is_followed(tmp_path: Path, clock: StoppedClock) -> None:
-    """A folder in which a crash left nothing readable does not stop the server."""
+def test_a_run_without_ledger_is_not_continued(tmp_path: Path, clock: StoppedClock) -> None:
+    """A folder in which a crash left no ledger does not stop the server."""
     (tmp_path / "ledger" / "20261122T072959Z").mkdir(parents=True)
 
-    assert "20261122T073000Z" == runs(tmp_path, clock).begin().name
+    assert "20261122T073000Z" == runs(tmp_path, clock).open_or_continue().name
 
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_plan_survives_a_restart(tmp_path: Path, clock: StoppedClock, *, stopped: bool) -> None:
-    """After a crash the plan has gone on, stage by stage; a stop shifts what is left of it."""
+    """After a crash the plan has continued; a stop delays the rest of it."""
     first = new_run(tmp_path, clock, rate=PLAN)
     first.start()
     clock.pass_seconds(1.02)
     if stopped:
-        first.pace(None)
-    crashed(first, clock)
+        first.set_rate(None)
+    crash(first, clock)
     clock.pass_seconds(30)
-    second = runs(tmp_path, clock, "b", rate=PLAN).begin()
+    second = runs(tmp_path, clock, "b", rate=PLAN).open_or_continue()
     if stopped:
         second.resume()
         clock.pass_seconds(1.5)
 
     assert first.name == second.name
-    head = second.head()
+    head = second.advance()
     paces = [(entry.rate, entry.stage) for entry in lines_of(second) if isinstance(entry, ledger.PaceEntry)]
     expected = (522, [(10, 1), (1000, 2)]) if stopped else (1141, [(1000, 2), (None, 3), (5, 4)])
     assert expected == (head, paces)
 
 
 def test_another_plan_is_another_run(tmp_path: Path, clock: StoppedClock) -> None:
-    """A run that began by one plan is not continued by another."""
+    """A run is not continued with another rate plan."""
     first = new_run(tmp_path, clock, rate=PLAN)
     first.start()
-    crashed(first, clock)
-    again = runs(tmp_path, clock, "b", rate=PLAN.replace("2s", "2000ms")).begin()
-    crashed(again, clock)
+    crash(first, clock)
+    again = runs(tmp_path, clock, "b", rate=PLAN.replace("2s", "2000ms")).open_or_continue()
+    crash(again, clock)
 
     assert first.name == again.name
-    assert first.name != runs(tmp_path, clock, "c", rate="10").begin().name
+    assert first.name != runs(tmp_path, clock, "c", rate="10").open_or_continue().name
 
 
 @pytest.mark.parametrize(
@@ -268,29 +268,31 @@ def test_another_plan_is_another_run(tmp_path: Path, clock: StoppedClock) -> Non
 def test_a_run_that_cannot_be_played_is_abandoned(
     tmp_path: Path, clock: StoppedClock, line: dict[str, object], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A ledger on disk that holds what no server can play ends that run, said once, and no server."""
+    """A ledger with entries that no server can play ends that run, logged once, and not the server."""
     first = new_run(tmp_path, clock, rate=10)
     content = msgspec.json.encode({"v": 1, "at": first.at(), **line})
-    crashed(first, clock)
+    crash(first, clock)
     with first.ledger.path.open("ab") as file:
         file.write(seal(content, first.ledger._prev)[0])
     os.utime(first.ledger.path, (clock.us / 1e6, clock.us / 1e6))
-    second = runs(tmp_path, clock, "b", rate=10).begin()
+    second = runs(tmp_path, clock, "b", rate=10).open_or_continue()
 
     assert (True, "waiting") == (first.name != second.name, second.state)
     assert second.name.startswith("20261122")
     assert 1 == caplog.messages.count("run cannot be continued")
-    assert "abandoned" == next(it.reason for it in entries(first.ledger.path.parent) if isinstance(it, ledger.EndEntry))
+    assert "abandoned" == next(
+        it.reason for it in read_entries(first.ledger.path.parent) if isinstance(it, ledger.EndEntry)
+    )
 
 
 def test_folders_of_other_names_are_no_runs(tmp_path: Path, clock: StoppedClock) -> None:
-    """A copy, a link and a note beside the runs are passed over; the tenth run of a second is newer than the second."""
+    """Other folders and links are skipped, and the tenth run of a second is newer than the second."""
     opened = [new_run(tmp_path, clock, rate=10) for _ in range(10)]
     for run in opened:
-        crashed(run, clock)
+        crash(run, clock)
     root = tmp_path / "ledger"
     (root / f"{opened[0].name}-old").mkdir()
     (root / "notes").mkdir()
     (root / "20991231T235959Z").symlink_to(root / "notes")
 
-    assert opened[-1].name == runs(tmp_path, clock, "b", rate=10).begin().name
+    assert opened[-1].name == runs(tmp_path, clock, "b", rate=10).open_or_continue().name

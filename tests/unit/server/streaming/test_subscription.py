@@ -1,4 +1,4 @@
-"""Tests of one subscription's cursor, and of what the ledger says of it."""
+"""Tests of one subscription: its cursor, its frames and its ledger entries."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contract import ledger, wire
-from services.server.connections.subscription import _STRIDE_AT_LEAST, _STRIDE_FLAT_OUT, Subscription
 from services.server.feed.batch_cache import BatchCache
-from services.server.stream import Stream
-from tests.unit.server.stand import (
+from services.server.streaming.stream import Stream
+from services.server.streaming.subscription import FLAT_OUT_STRIDE, MIN_STRIDE, Subscription
+from tests.unit.server.fakes import (
     START_US,
     StoppedClock,
     admitted,
@@ -20,7 +20,7 @@ from tests.unit.server.stand import (
     kinds_of,
     lines_of,
     new_run,
-    refuse,
+    replace_disk,
 )
 
 
@@ -29,26 +29,26 @@ def stream(tmp_path: Path) -> Stream:
     """Return a running stream of 100 records a second."""
     clock = StoppedClock()
     run = new_run(tmp_path, clock, rate=100)
-    run.pace(100)
+    run.set_rate(100)
     return Stream(run, clock)
 
 
 def batch_to(session: Subscription, last: int) -> bool:
     """Send one batch that ends at ``last`` or before."""
-    schedule = session.run.book.schedule
+    schedule = session.run.recorded.schedule
     return session.send(BatchCache(feed()).batch(session.cursor, last, schedule), 0)
 
 
 def strides(session: Subscription) -> list[int]:
-    """Return the strides in the ledger."""
+    """Return the last seq of each `sent` entry."""
     return [entry.through for entry in lines_of(session.run) if isinstance(entry, ledger.SentEntry)]
 
 
 def test_the_ledger_is_written_ahead(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When a frame goes out, the line that says it may have been sent stands in the ledger already."""
+    """The ledger allows a record to be sent before the frame is sent."""
     session, connection = admitted(stream)
     seen: list[int] = []
-    monkeypatch.setattr(connection, "hand_over", lambda *_: seen.append(strides(session)[-1]))
+    monkeypatch.setattr(connection, "send_pieces", lambda *_: seen.append(strides(session)[-1]))
     for last in range(10, 400, 13):
         batch_to(session, last)
         assert seen[-1] >= session.sent
@@ -56,26 +56,26 @@ def test_the_ledger_is_written_ahead(stream: Stream, monkeypatch: pytest.MonkeyP
 
 @given(st.lists(st.integers(1, 300), max_size=20))
 def test_never_further_ahead_than_a_stride(steps: list[int]) -> None:
-    """What may have been sent is never more than about a second beyond what was."""
+    """The ledger is never further ahead of the sent records than one stride."""
     import tempfile  # noqa: PLC0415 - Hypothesis runs many examples in one test, each in a folder of its own
 
     with tempfile.TemporaryDirectory() as folder:
         clock = StoppedClock()
         run = new_run(Path(folder), clock, rate=100)
-        run.pace(100)
+        run.set_rate(100)
         session, _ = admitted(Stream(run, clock))
         for step in steps:
             batch_to(session, min(session.cursor + step - 1, 6000))
-            assert session.sent <= session.through <= session.sent + 100
+            assert session.sent <= session.recorded_through <= session.sent + 100
         run.ledger.close()
 
 
-@pytest.mark.parametrize(("rate", "stride"), [(1, _STRIDE_AT_LEAST), (5000, 5000), (0, _STRIDE_FLAT_OUT)])
+@pytest.mark.parametrize(("rate", "stride"), [(1, MIN_STRIDE), (5000, 5000), (0, FLAT_OUT_STRIDE)])
 def test_a_stride_is_about_a_second(tmp_path: Path, rate: float, stride: int) -> None:
-    """A stride is a second's records, with a floor for slow runs and a fixed size flat out."""
+    """A stride is a second's records, with a minimum and, at rate 0, a fixed size."""
     clock = StoppedClock()
     run = new_run(tmp_path, clock, rate=rate, records=10**6)
-    run.pace(rate)
+    run.set_rate(rate)
     session, _ = admitted(Stream(run, clock))
     batch_to(session, 1)
 
@@ -83,15 +83,15 @@ def test_a_stride_is_about_a_second(tmp_path: Path, rate: float, stride: int) ->
 
 
 def test_a_stride_ends_with_the_run(stream: Stream) -> None:
-    """No stride claims records that the run does not have."""
+    """A stride ends with the last record of the run."""
     session, _ = admitted(stream, after=5990)
     batch_to(session, 5995)
 
     assert [6000] == strides(session)
 
 
-def test_header_tells_due_and_sent(stream: Stream) -> None:
-    """The header has the due time of the first record and the time of this very send."""
+def test_a_header_has_due_and_send_time(stream: Stream) -> None:
+    """The header has the due time of the first record and the time of this send."""
     session, connection = admitted(stream, after=100)
     batch_to(session, 110)
     (frame,) = connection.frames
@@ -106,11 +106,11 @@ def test_header_tells_due_and_sent(stream: Stream) -> None:
     assert (111, 110) == (session.cursor, session.sent)
 
 
-def test_flat_out_due_is_sent(tmp_path: Path) -> None:
-    """Without a schedule a record is due when it is sent."""
+def test_at_rate_0_the_due_time_is_the_send_time(tmp_path: Path) -> None:
+    """At rate 0 a record is due when it is sent."""
     clock = StoppedClock()
     run = new_run(tmp_path, clock, rate=0)
-    run.pace(0)
+    run.set_rate(0)
     session, connection = admitted(Stream(run, clock))
     clock.pass_seconds(7)
     batch_to(session, 10)
@@ -121,22 +121,22 @@ def test_flat_out_due_is_sent(tmp_path: Path) -> None:
     assert header.sent_us == header.due_us
 
 
-def test_without_a_ledger_nothing_goes(stream: Stream) -> None:
-    """While the ledger refuses the line, the frame is not sent and the cursor stands."""
+def test_nothing_is_sent_without_a_ledger(stream: Stream) -> None:
+    """While the ledger refuses, no frame is sent and the cursor does not move."""
     session, connection = admitted(stream)
-    disk = refuse(stream.run)
-    disk.full = True
+    disk = replace_disk(stream.run)
+    disk.is_full = True
 
     assert not batch_to(session, 10)
     assert ([], 1, 0) == (connection.frames, session.cursor, session.sent)
-    disk.full = False
+    disk.is_full = False
     stream.run.ledger.flush()
     assert batch_to(session, 10)
     assert 10 == session.sent
 
 
-def test_observers_leave_no_trace(stream: Stream) -> None:
-    """An observer is sent the same records, and the ledger does not know it."""
+def test_observers_are_not_recorded(stream: Stream) -> None:
+    """An observer is sent the same records and is not in the ledger."""
     session, connection = admitted(stream, observe=True)
     batch_to(session, 10)
     session.leave()
@@ -145,8 +145,8 @@ def test_observers_leave_no_trace(stream: Stream) -> None:
     assert ["open", "pace"] == kinds_of(stream.run)
 
 
-def test_leaving_is_entered_once(stream: Stream) -> None:
-    """A departure tells what was sent and receipted, and why; a second one is none."""
+def test_a_leave_is_recorded_once(stream: Stream) -> None:
+    """The end is recorded once, with the records sent and receipted and the cause."""
     session, _ = admitted(stream)
     batch_to(session, 10)
     session.cause = "bye"
@@ -155,49 +155,59 @@ def test_leaving_is_entered_once(stream: Stream) -> None:
     leaves = [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.LeaveEntry)]
 
     assert [("client-1", 1, 10, 0, "bye")] == [(it.client, it.fence, it.sent, it.receipted, it.cause) for it in leaves]
-    assert not session.ready
+    assert not session.is_ready
 
 
-def test_end_and_idle_are_said(stream: Stream) -> None:
-    """The end names the run's last record, an idle the one that comes next."""
+def test_end_and_idle_frames(stream: Stream) -> None:
+    """The end frame has the last record of the run, an idle frame the next record."""
     session, connection = admitted(stream, after=7)
     session.send_idle(3)
     session.send_end(4)
 
-    assert [wire.Idle(next=8, now_us=START_US), wire.End(last=6000, count=6000)] == connection.said()
-    assert (4, True) == (session.spoke, session.ended)
+    assert [wire.Idle(next=8, now_us=START_US), wire.End(last=6000, count=6000)] == connection.received()
+    assert (4, True) == (session.last_frame_at, session.end_was_sent)
 
 
 def test_a_stall_is_time_without_progress(stream: Stream) -> None:
-    """A peer stalls while bytes wait and none are taken; taking some begins the count anew."""
+    """A peer stalls while bytes wait and none are read; reading some resets the time."""
     session, connection = admitted(stream)
     assert 0 == session.stalled_seconds(5)
-    connection.blocked, connection.buffered = True, 1000
+    connection.is_blocked, connection.buffered = True, 1000
     assert 0 == session.stalled_seconds(6)
     assert 4 == session.stalled_seconds(10)
     connection.buffered = 999
     assert 0 == session.stalled_seconds(11)
     assert 2 == session.stalled_seconds(13)
-    connection.blocked = False
+    connection.is_blocked = False
     assert 0 == session.stalled_seconds(20)
 
 
 def test_a_blocked_peer_is_not_ready(stream: Stream) -> None:
-    """Who does not read is not sent to."""
+    """A blocked peer is not ready."""
     session, peer = admitted(stream)
-    assert session.ready
-    peer.blocked = True
+    assert session.is_ready
+    peer.is_blocked = True
 
-    assert not session.ready
+    assert not session.is_ready
 
 
 def test_a_fast_peer_does_not_stall(stream: Stream) -> None:
-    """A peer that is found with as much waiting as before, but was sent more in between, has taken some."""
+    """A peer for which the same number of bytes wait, but that was sent more meanwhile, does not stall."""
     session, connection = admitted(stream)
-    connection.blocked, connection.buffered = True, 1000
+    connection.is_blocked, connection.buffered = True, 1000
     for now in range(60):
         batch_to(session, session.cursor)
         assert 0 == session.stalled_seconds(now)
     session.stalled_seconds(60)
 
     assert 5 == session.stalled_seconds(64)
+
+
+def test_a_cut_disconnects_the_client(stream: Stream) -> None:
+    """A cut disconnects the client at once, and its cause is recorded when the subscription ends."""
+    subscription, connection = admitted(stream)
+    subscription.cut("slow")
+    assert (True, True) == (connection.was_aborted, subscription.is_open)
+    subscription.leave()
+
+    assert "slow" == stream.run.recorded.clients["client-1"].leave_cause

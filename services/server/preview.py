@@ -1,4 +1,4 @@
-"""Shows what would be sent before anything is: records, their sizes, and how fast this machine can make them."""
+"""The command ``preview``: prints the first records of a feed, their sizes, and how fast this machine makes them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from services.server.settings import ServerSettings
 PROGRAM = "python -m services.server"
 EXITS = "exit codes: 0 shown, 104 bad configuration"
 SAMPLE = 16 * CHUNK
-"""As many records, from the first on, are measured."""
+"""Number of records, from the first on, whose sizes are measured."""
 MEASURE_SECONDS = 0.5
-MOST_BARS, BAR, MOST_SHOWN = 12, 40, 400
+MAX_BARS, BAR_WIDTH, MAX_CHARACTERS = 12, 40, 400
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 class Sizes(NamedTuple):
-    """Sizes of so many records, in bytes without the newline; ``bars`` are (from, to, how many), ends included."""
+    """Sizes of a number of records, in bytes without the newline; ``bars`` are (first size, last size, count)."""
 
     records: int
     min: int
@@ -39,14 +39,14 @@ class Sizes(NamedTuple):
 
 
 class Speed(NamedTuple):
-    """What one core makes in a second of its own time."""
+    """Records and bytes that one core makes in a second of processor time."""
 
     records: float
     bytes: float
 
 
 def add(commands: Commands) -> None:
-    """Add the command."""
+    """Add the command to a parser."""
     parser = commands.add(
         "preview",
         "show the records that these settings give, their sizes, and how fast they can be made",
@@ -72,42 +72,46 @@ def _count(text: str) -> int:
 
 
 def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Show what was chosen; return the exit code.
+    """Print the preview; return the exit code.
 
     Raises:
         BadSettings: an argument or a setting cannot be used.
     """
-    given = {name.upper(): getattr(chosen, name) for name in ("schema", "locale", "seed")}
-    settings = ServerSettings.read({**environment, **{name: said for name, said in given.items() if said is not None}})
+    arguments = {name.upper(): getattr(chosen, name) for name in ("schema", "locale", "seed")}
+    given = {name: value for name, value in arguments.items() if value is not None}
+    settings = ServerSettings.read({**environment, **given})
     feed = FeedGenerator(settings.schema, settings.locale, settings.seed)
     records = feed.records(1, chosen.count) if chosen.count else []
-    sizes, speed = sizes_of([len(record) for record in feed.records(1, SAMPLE)]), speed_of(feed)
+    sizes, speed = measure_sizes([len(record) for record in feed.records(1, SAMPLE)]), measure_speed(feed)
     sys.stdout.write((as_json if chosen.json else as_text)(feed, records, sizes, speed))
     return 0
 
 
-def sizes_of(sizes: Sequence[int]) -> Sizes:
-    """Return the figures of sizes in bytes, of which there is at least one."""
+def measure_sizes(sizes: Sequence[int]) -> Sizes:
+    """Return statistics of sizes in bytes; at least one is needed."""
     ordered = sorted(sizes)
     least, most, last = ordered[0], ordered[-1], len(ordered) - 1
     width = _width(most - least + 1)
     begin = least - least % width
     counted = Counter((size - begin) // width for size in ordered)
-    bars = [(begin + at * width, begin + (at + 1) * width - 1, counted[at]) for at in range(max(counted) + 1)]
+    bars = [(begin + bar * width, begin + (bar + 1) * width - 1, counted[bar]) for bar in range(max(counted) + 1)]
     p50, p99 = (ordered[round(last * share)] for share in (0.5, 0.99))
     return Sizes(len(ordered), least, p50, p99, most, sum(ordered) / len(ordered), bars)
 
 
 def _width(spread: int) -> int:
-    """Return how many sizes a bar stands for: 1, 2 or 5 times a power of ten, so that a person can read them."""
+    """Return the number of sizes per bar: 1, 2 or 5 times a power of ten, for readable bounds."""
     widths: Iterator[int] = (digit * 10**power for power in range(9) for digit in (1, 2, 5))
-    return next(width for width in widths if width * (MOST_BARS - 1) >= spread)
+    return next(width for width in widths if width * (MAX_BARS - 1) >= spread)
 
 
-def speed_of(
+def measure_speed(
     feed: FeedGenerator, seconds: float = MEASURE_SECONDS, clock: Callable[[], float] = time.process_time
 ) -> Speed:
-    """Make records that nobody has asked for yet, for about so long; ``clock`` is of seconds."""
+    """Generate new chunks for about ``seconds`` by ``clock``, and return the rate.
+
+    It begins behind the sample, so that no chunk comes from the cache.
+    """
     made, size, number, began = 0, 0, SAMPLE // CHUNK, clock()
     while (took := clock() - began) < seconds:
         size += len(feed.lines(number * CHUNK + 1, (number + 1) * CHUNK))
@@ -116,7 +120,7 @@ def speed_of(
 
 
 def as_json(feed: FeedGenerator, records: Sequence[bytes], sizes: Sizes, speed: Speed) -> str:
-    """Return one JSON object and a newline."""
+    """Return the preview as one JSON object and a newline."""
     content: dict[str, Any] = {
         "feed": feed.identity,
         "schema": feed.schema,
@@ -131,8 +135,10 @@ def as_json(feed: FeedGenerator, records: Sequence[bytes], sizes: Sizes, speed: 
 
 
 def as_text(feed: FeedGenerator, records: Sequence[bytes], sizes: Sizes, speed: Speed) -> str:
-    """Return what a person reads."""
-    shown = [text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + "…" for text in map(bytes.decode, records)]
+    """Return the preview for a terminal."""
+    shown = [
+        text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…" for text in map(bytes.decode, records)
+    ]
     figures = f"min {sizes.min:,}   p50 {sizes.p50:,}   p99 {sizes.p99:,}   max {sizes.max:,} bytes"
     lines = [
         *shown,
@@ -151,7 +157,7 @@ def _bars(sizes: Sizes) -> list[str]:
     most = max(count for _, _, count in sizes.bars)
     lines = []
     for begin, _, count in sizes.bars:
-        full, rest = divmod(round(count * BAR * 8 / most), 8)
+        full, rest = divmod(round(count * BAR_WIDTH * 8 / most), 8)
         bar = "█" * full + _EIGHTHS[rest].strip()
-        lines.append(f"    {begin:>6,}  {bar:<{BAR}}  {count / sizes.records:>6.1%}")
+        lines.append(f"    {begin:>6,}  {bar:<{BAR_WIDTH}}  {count / sizes.records:>6.1%}")
     return lines

@@ -1,32 +1,31 @@
-"""A server without sockets, whose clock stands still until it is told: what the tests of `services.server` share."""
+"""Fakes for the tests of `services.server`: a server without sockets, a clock that is set by hand, a full disk."""
 
 from __future__ import annotations
 
 import ipaddress
 from functools import lru_cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from services.contract import ledger, wire
 from services.runtime.clock import Clock
 from services.runtime.rate_plan import read_plan
 from services.runtime.saturation import SaturationMonitor
-from services.server.connections.admission import Admission
-from services.server.connections.connection_handler import ConnectionHandler
-from services.server.connections.subscription import Subscription
 from services.server.feed.generator import FeedGenerator
 from services.server.runs.run import Run
 from services.server.runs.run_store import RunStore
 from services.server.settings import ServerSettings
-from services.server.stream import Stream
+from services.server.streaming.admission import Admission
+from services.server.streaming.connection_handler import ConnectionHandler
+from services.server.streaming.stream import Stream
+from services.server.streaming.subscription import Subscription
 
 START_US = 1_795_332_600_000_000
 """2026-11-22T07:30:00Z."""
 
 
 class StoppedClock(Clock):
-    """A clock that moves when it is told to."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self, now_us: int = START_US) -> None:
         self.us = now_us
@@ -40,102 +39,102 @@ class StoppedClock(Clock):
         return self.us
 
     def not_before(self, epoch_us: int) -> int:
-        """Go on from a time that has been already."""
+        """Move forward to a time if it is later; return by how much."""
         behind_us = max(epoch_us - self.us, 0)
         self.us += behind_us
         return behind_us
 
     def pass_seconds(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move the clock forward."""
         self.us += round(seconds * 1_000_000)
 
 
 class FakeConnection:
-    """A peer that takes frames when it is ready, and remembers them."""
+    """A connection that keeps the frames that it was sent."""
 
     def __init__(self, address: str = "127.0.0.1") -> None:
         self.frames: list[bytes] = []
-        self.blocked = False
+        self.is_blocked = False
         self.buffered = 0
-        self.aborted = False
-        self.closed: int | None = None
-        self.answers, self.heard = True, 0.0
+        self.was_aborted = False
+        self.close_code: int | None = None
+        self.answers_pings, self.last_received = True, 0.0
         self.remote_address = (address, 50_000)
-        self.peer, self.operator = address, ipaddress.ip_address(address).is_loopback
-        self.transport = SimpleNamespace(abort=self._abort)
-        self.reading = self.allows = True
+        self.peer, self.is_operator = address, ipaddress.ip_address(address).is_loopback
+        self.is_reading = self.is_within_limits = True
 
-    def _abort(self) -> None:
-        self.aborted = True
+    def abort(self) -> None:
+        """Note that it was cut off."""
+        self.was_aborted = True
 
-    def allowed(self) -> bool:
-        """Tell whether what it sends is within the limits."""
-        return self.allows
+    def accept_message(self) -> bool:
+        """Tell whether its messages are within the limits."""
+        return self.is_within_limits
 
-    def hold_reading(self) -> None:
+    def pause_reading(self) -> None:
         """Stop reading."""
-        self.reading = False
+        self.is_reading = False
 
-    def go_on_reading(self) -> None:
+    def resume_reading(self) -> None:
         """Read again."""
-        self.reading = True
+        self.is_reading = True
 
-    def hand_over(self, *pieces: bytes) -> None:
-        """Take a frame."""
+    def send_pieces(self, *pieces: bytes) -> None:
+        """Keep a frame."""
         self.frames.append(b"".join(pieces))
 
-    def say(self, frame: wire.Frame) -> None:
-        """Take a frame that is a header alone."""
+    def send_frame(self, frame: wire.Frame) -> None:
+        """Keep a frame that is a header alone."""
         self.frames.append(wire.encode(frame))
 
     async def ping(self) -> Any:
-        """Return what the pong will resolve."""
+        """Return an awaitable that ends with the pong, or times out."""
 
         async def pong() -> None:
-            if not self.answers:
+            if not self.answers_pings:
                 raise TimeoutError
 
         return pong()
 
-    async def end(self, code: int, reason: str, seconds: float = 1.0) -> None:
-        """Note how it was closed."""
-        self.closed = code
+    async def close_within(self, code: int, reason: str, seconds: float = 1.0) -> None:
+        """Note the code with which it was closed."""
+        self.close_code = code
 
-    def said(self) -> list[wire.FromServer]:
-        """Return the frames it was sent, and forget them."""
+    def received(self) -> list[wire.FromServer]:
+        """Return the frames that it was sent since the last call."""
         frames, self.frames = self.frames, []
         return [wire.decode_from_server(frame)[0] for frame in frames]
 
 
-class Refusing:
-    """Stands for a full disk while ``full``; remembers what was written otherwise."""
+class FakeDisk:
+    """Replaces the file of a ledger: refuses every write and sync while ``is_full``, keeps the lines otherwise."""
 
     def __init__(self) -> None:
-        self.full = False
+        self.is_full = False
         self.lines: list[bytes] = []
         self.is_open = True
         self.syncs = self.size = 0
-        self.again: list[tuple[int, bytes]] = []
+        self.rewritten: list[tuple[int, bytes]] = []
         self.cuts: list[int] = []
 
     def append(self, data: bytes) -> None:
         """Write, or refuse."""
-        if self.full:
+        if self.is_full:
             raise OSError(28, "No space left on device")
         self.lines.append(data)
         self.size += len(data)
 
     def cut_back(self, size: int) -> None:
-        """Note to what size it was cut."""
+        """Note the size to which the file was cut."""
         self.cuts.append(size)
 
     def write_again(self, data: bytes, at: int) -> None:
-        """Note what was written for a second time, and where."""
-        self.again.append((at, data))
+        """Note the bytes that were written for a second time, and their offset."""
+        self.rewritten.append((at, data))
 
     def sync(self) -> None:
         """Force to disk, or refuse."""
-        if self.full:
+        if self.is_full:
             raise OSError(5, "Input/output error")
         self.syncs += 1
 
@@ -149,7 +148,7 @@ class Refusing:
 
 @lru_cache
 def feed() -> FeedGenerator:
-    """Return the feed of the default settings: its pools are made once."""
+    """Return the feed of the default settings; its pools are filled once."""
     return FeedGenerator("person", "en_US", 42)
 
 
@@ -162,31 +161,31 @@ def settings(volumes: Path, **changed: Any) -> ServerSettings:
 
 
 def runs(volumes: Path, clock: Clock, instance: str = "a", **changed: Any) -> RunStore:
-    """Return the runs of one server process."""
+    """Return the run store of one server process."""
     chosen = settings(volumes, **changed)
     return RunStore(volumes / "ledger", feed(), chosen, clock, SaturationMonitor(), boot="boot", instance=instance)
 
 
 def new_run(volumes: Path, clock: Clock, **changed: Any) -> Run:
     """Return a run that was just opened."""
-    return runs(volumes, clock, **changed).open()
+    return runs(volumes, clock, **changed).open_new()
 
 
 def subscribe(name: str = "client-1", **fields: Any) -> wire.Subscribe:
-    """Return a subscription as a client sends it."""
+    """Return the request for a subscription as a client sends it."""
     return wire.Subscribe(**{"client": name, "session": 1, "instance": "one", "block_size": 10, **fields})
 
 
 def admitted(stream: Stream, name: str = "client-1", *, now: float = 0.0, **fields: Any) -> tuple[Subscription, Any]:
-    """Return a session that the ledger knows, and its connection."""
+    """Return a subscription that is in the ledger, and its connection."""
     connection: Any = FakeConnection()
     run, request = stream.run, subscribe(name, **fields)
     if request.observe:
-        session = Subscription(connection, run, request, 0, now)
-        stream.observers.append(session)
-        return session, connection
-    fence = run.book.fence + 1
-    run.enter(
+        subscription = Subscription(connection, run, request, 0, now)
+        stream.observers.append(subscription)
+        return subscription, connection
+    fence = run.recorded.fence + 1
+    run.append(
         ledger.SubscribeEntry(
             at=run.at(),
             client=name,
@@ -197,26 +196,26 @@ def admitted(stream: Stream, name: str = "client-1", *, now: float = 0.0, **fiel
             block_size=10,
         )
     )
-    session = stream.sessions[name] = Subscription(connection, run, request, fence, now)
-    return session, connection
+    subscription = stream.subscriptions[name] = Subscription(connection, run, request, fence, now)
+    return subscription, connection
 
 
-def refuse(run: Run) -> Refusing:
-    """Put a disk that can refuse under a run's ledger; return it."""
-    disk: Any = Refusing()
+def replace_disk(run: Run) -> FakeDisk:
+    """Replace the file of a run's ledger by a fake disk; return it."""
+    disk: Any = FakeDisk()
     run.ledger._file.close()
     run.ledger._file = disk
-    return disk  # type: ignore[no-any-return]  # typed as any file for the ledger
+    return disk  # type: ignore[no-any-return]  # Any, so that the ledger accepts it as a file
 
 
-def conversation(stream: Stream, connection: FakeConnection) -> ConnectionHandler:
-    """Return a conversation over a fake connection."""
+def handler_of(stream: Stream, connection: FakeConnection) -> ConnectionHandler:
+    """Return the handler of a fake connection."""
     peer: Any = connection
     return ConnectionHandler(peer, stream, Admission(stream))
 
 
 def lines_of(run: Run) -> list[ledger.Entry]:
-    """Return what stands in a run's ledger file, checked and in order."""
+    """Return the entries of a run's ledger file, after checking their chain."""
     prev, entries = "x00000000", []
     for line in run.ledger.path.read_bytes().splitlines(keepends=True):
         sealed, entry = ledger.codec.decode(line)
@@ -227,5 +226,5 @@ def lines_of(run: Run) -> list[ledger.Entry]:
 
 
 def kinds_of(run: Run) -> list[str]:
-    """Return the kinds of line in a run's ledger file."""
+    """Return the kinds of the entries in a run's ledger file."""
     return [str(entry.__struct_config__.tag) for entry in lines_of(run)]

@@ -1,4 +1,4 @@
-"""Tests of who may subscribe, and under which name."""
+"""Tests of admission: which client may subscribe under which name."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from services.contract import ledger, wire
-from services.server.connections import admission as module
-from services.server.connections.admission import LATE_SECONDS, Admission, SubscriptionRefused
-from services.server.connections.subscription import Subscription
-from services.server.stream import Stream
-from tests.unit.server.stand import FakeConnection, StoppedClock, kinds_of, lines_of, new_run, subscribe
+from services.server.streaming.admission import Admission, AdmissionLimits, SubscriptionRefused
+from services.server.streaming.stream import Stream
+from services.server.streaming.subscription import Subscription
+from tests.unit.server.fakes import FakeConnection, StoppedClock, kinds_of, lines_of, new_run, subscribe
 
 
 @pytest.fixture
@@ -25,18 +24,18 @@ def stream(tmp_path: Path) -> Stream:
 
 @pytest.fixture
 def admission(stream: Stream) -> Admission:
-    """Return who admits to it."""
+    """Return the admission to the stream."""
     return Admission(stream)
 
 
 async def ask(admission: Admission, name: str = "client-1", **fields: Any) -> tuple[Subscription, FakeConnection]:
-    """Subscribe over a connection of its own."""
+    """Ask for a subscription over a new connection."""
     connection: Any = FakeConnection()
     return await admission.admit(connection, subscribe(name, **fields)), connection
 
 
-async def test_a_subscription_is_entered(stream: Stream, admission: Admission) -> None:
-    """A subscription is in the ledger with its fence and first record, and the stream serves it."""
+async def test_a_subscription_is_recorded(stream: Stream, admission: Admission) -> None:
+    """A subscription is recorded with its fence and first record, and the stream serves it."""
     session, _ = await ask(admission, after=40, session=2)
     entry = lines_of(stream.run)[-1]
 
@@ -45,32 +44,32 @@ async def test_a_subscription_is_entered(stream: Stream, admission: Admission) -
         *(entry.client, entry.session, entry.instance, entry.fence),
         *(entry.first, entry.block_size, entry.observe),
     )
-    assert {"client-1": session} == stream.sessions
+    assert {"client-1": session} == stream.subscriptions
     assert 41 == session.cursor
 
 
 async def test_fences_rise(admission: Admission) -> None:
-    """Every subscription of a run has a higher fence than all before it, whoever it is."""
+    """Every subscription of a run has a higher fence than all before it."""
     fences = [(await ask(admission, name))[0].fence for name in ("client-1", "client-2", "client-1")]
 
     assert [1, 2, 3] == fences
 
 
 async def test_the_same_process_supersedes_itself(stream: Stream, admission: Admission) -> None:
-    """A reconnect of the same instance takes over at once; the old connection is told and closed first."""
+    """A new connection of the same process takes over at once, and the old one is closed with a reason."""
     old, connection = await ask(admission)
     new, _ = await ask(admission, after=5)
 
     assert ([wire.Bye(reason="superseded", retry_ms=0)], wire.CLOSE_SUPERSEDED) == (
-        connection.said(),
-        connection.closed,
+        connection.received(),
+        connection.close_code,
     )
-    assert (False, True, new) == (old.open, new.open, stream.sessions["client-1"])
+    assert (False, True, new) == (old.is_open, new.is_open, stream.subscriptions["client-1"])
     assert ["open", "subscribe", "leave", "subscribe"] == kinds_of(stream.run)
 
 
 async def test_a_name_in_use_is_kept(stream: Stream, admission: Admission) -> None:
-    """Another process with the name of one that answers is told a free name, and stays connected."""
+    """A process that asks for the name of a live one gets a free name suggested and stays connected."""
     holder, connection = await ask(admission)
     with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, instance="two")
@@ -78,12 +77,12 @@ async def test_a_name_in_use_is_kept(stream: Stream, admission: Admission) -> No
 
     assert isinstance(frame, wire.Error)
     assert ("name_taken", "client-1~2", None) == (frame.code, frame.suggest, refusal.value.code)
-    assert (True, [], None) == (holder.open, connection.said(), connection.closed)
+    assert (True, [], None) == (holder.is_open, connection.received(), connection.close_code)
     assert ["open", "subscribe"] == kinds_of(stream.run)
 
 
 async def test_a_suggested_name_is_free(admission: Admission) -> None:
-    """The name that is suggested is nobody's, and is made from the name without an earlier suggestion."""
+    """A suggested name is not in use, and is made from the name without an earlier suggestion."""
     for name in ("client-1", "client-1~2", "client-1~3"):
         await ask(admission, name)
     for name in ("client-1", "client-1~2"):
@@ -93,8 +92,8 @@ async def test_a_suggested_name_is_free(admission: Admission) -> None:
         assert "client-1~4" == refusal.value.frame.suggest
 
 
-async def test_a_longest_name_has_a_suggestion_too(admission: Admission) -> None:
-    """A name of the greatest length is shortened to make room."""
+async def test_a_suggestion_for_the_longest_name(admission: Admission) -> None:
+    """A name of the greatest length is shortened for its suggestion."""
     await ask(admission, "c" * 63)
     with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, "c" * 63, instance="two")
@@ -104,12 +103,12 @@ async def test_a_longest_name_has_a_suggestion_too(admission: Admission) -> None
 
 
 @pytest.mark.parametrize("silent", [False, True])
-async def test_a_holder_has_a_deadline(silent: bool, admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A holder whose answer never comes is silent after the deadline; who was silent before has a shorter one."""
-    monkeypatch.setattr(module, "HOLDER_SECONDS", 0.01 if not silent else 60.0)
-    monkeypatch.setattr(module, "ASKED_SECONDS", 0.01)
+async def test_a_holder_has_a_deadline(silent: bool, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A holder that does not answer loses its name after the deadline, earlier if it was silent before."""
+    limits = AdmissionLimits(holder_seconds=60.0 if silent else 0.01, min_answer_seconds=0.01)
+    admission = Admission(stream, limits)
     _, connection = await ask(admission)
-    connection.heard = asyncio.get_running_loop().time() - (120 if silent else 0)
+    connection.last_received = asyncio.get_running_loop().time() - (120 if silent else 0)
 
     async def never() -> Any:
         return asyncio.get_running_loop().create_future()
@@ -118,40 +117,40 @@ async def test_a_holder_has_a_deadline(silent: bool, admission: Admission, monke
     async with asyncio.timeout(10):
         new, _ = await ask(admission, instance="two")
 
-    assert new.open
+    assert new.is_open
 
 
 @pytest.mark.parametrize("instances", [("one", "two"), ("", "")])
 async def test_a_silent_holder_is_superseded(admission: Admission, instances: tuple[str, str]) -> None:
-    """A holder that does not answer loses its name to another process; nameless instances are never the same."""
+    """A holder that does not answer loses its name to another process; processes without instance always differ."""
     old, connection = await ask(admission, instance=instances[0])
-    connection.answers = False
+    connection.answers_pings = False
     new, _ = await ask(admission, instance=instances[1])
 
-    assert ("superseded", False, True) == (old.cause, old.open, new.open)
-    assert wire.CLOSE_SUPERSEDED == connection.closed
+    assert ("superseded", False, True) == (old.cause, old.is_open, new.is_open)
+    assert wire.CLOSE_SUPERSEDED == connection.close_code
 
 
-async def test_newcomers_are_judged_one_after_the_other(stream: Stream, admission: Admission) -> None:
-    """Of several processes that come at once with one name, one gets it and the others are told."""
+async def test_simultaneous_clients_are_judged_in_turn(stream: Stream, admission: Admission) -> None:
+    """Of several processes that ask for one name at once, one gets it."""
     found = await asyncio.gather(*(ask(admission, instance=str(n)) for n in range(5)), return_exceptions=True)
 
     assert 4 == len([it for it in found if isinstance(it, SubscriptionRefused)])
     assert ["open", "subscribe"] == kinds_of(stream.run)
 
 
-async def test_who_has_gone_holds_nothing(admission: Admission) -> None:
-    """A name whose connection is over is free for any process."""
+async def test_a_name_is_free_after_a_leave(admission: Admission) -> None:
+    """Any process may have a name whose subscription has ended."""
     old, _ = await ask(admission)
     old.leave()
 
-    assert (await ask(admission, instance="two"))[0].open
+    assert (await ask(admission, instance="two"))[0].is_open
 
 
-async def test_who_lost_a_name_does_not_get_it_back(admission: Admission) -> None:
-    """A process whose name another one had since is told a free name, though nobody has it now."""
+async def test_a_former_instance_does_not_get_its_name_back(admission: Admission) -> None:
+    """A process that lost its name to another one does not get it again, even if it is free."""
     old, connection = await ask(admission)
-    connection.answers = False
+    connection.answers_pings = False
     new, _ = await ask(admission, instance="two")
     new.leave()
     with pytest.raises(SubscriptionRefused) as refusal:
@@ -159,11 +158,11 @@ async def test_who_lost_a_name_does_not_get_it_back(admission: Admission) -> Non
 
     assert isinstance(refusal.value.frame, wire.Error)
     assert ("name_taken", "client-1~2") == (refusal.value.frame.code, refusal.value.frame.suggest)
-    assert (False, True) == (old.open, (await ask(admission, instance="two"))[0].open)
+    assert (False, True) == (old.is_open, (await ask(admission, instance="two"))[0].is_open)
 
 
-async def test_nobody_is_beyond_the_end(stream: Stream, admission: Admission) -> None:
-    """Who claims to hold more than the run has is refused; who holds exactly all of it is not."""
+async def test_a_position_beyond_the_end_is_refused(stream: Stream, admission: Admission) -> None:
+    """A client that claims more records than the run has is refused; one that claims all is not."""
     with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, after=6001)
 
@@ -173,24 +172,24 @@ async def test_nobody_is_beyond_the_end(stream: Stream, admission: Admission) ->
     assert ["open", "subscribe"] == kinds_of(stream.run)
 
 
-async def test_after_the_end_only_those_who_were_there(stream: Stream, admission: Admission) -> None:
-    """When a run is over nobody new is admitted, but one that returns is."""
+async def test_after_the_end_only_known_clients_are_admitted(stream: Stream, admission: Admission) -> None:
+    """After the end a new client is refused, and one that took part is admitted."""
     await ask(admission)
     stream.run.finish("complete")
     with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, "client-2")
 
     assert (wire.Bye(reason="ended", retry_ms=2000), wire.CLOSE_LATER) == (refusal.value.frame, refusal.value.code)
-    assert (await ask(admission, after=3))[0].open
+    assert (await ask(admission, after=3))[0].is_open
 
 
 def late(stream: Stream) -> list[tuple[str, str]]:
-    """Return the clients that the ledger calls late, with the process of each."""
+    """Return the clients recorded as late, with the process of each."""
     return [(entry.client, entry.instance) for entry in lines_of(stream.run) if isinstance(entry, ledger.LateEntry)]
 
 
-async def test_a_client_that_comes_just_too_late_is_entered_once(stream: Stream, admission: Admission) -> None:
-    """A client that asks to take part within a second after the end is refused, and entered once per name."""
+async def test_a_late_client_is_recorded_once(stream: Stream, admission: Admission) -> None:
+    """A client that asks within a second after the end is refused, and recorded once per name."""
     await ask(admission)
     stream.run.finish("complete")
     for name, instance in (("client-2", "two"), ("client-2", "again"), ("client-3", "three")):
@@ -198,11 +197,11 @@ async def test_a_client_that_comes_just_too_late_is_entered_once(stream: Stream,
             await ask(admission, name, instance=instance)
 
     assert [("client-2", "two"), ("client-3", "three")] == late(stream)
-    assert {"client-1"} == stream.run.book.clients.keys()
+    assert {"client-1"} == stream.run.recorded.clients.keys()
 
 
-async def test_after_the_end_a_name_without_logs_does_not_come_back(stream: Stream, admission: Admission) -> None:
-    """A client that has no session in a run that is over is refused, also under the name of one that took part."""
+async def test_after_the_end_a_client_without_session_is_refused(stream: Stream, admission: Admission) -> None:
+    """After the end a client without a session in the run is refused, even under a known name."""
     session, _ = await ask(admission, session=1)
     session.leave()
     stream.run.finish("complete")
@@ -211,16 +210,16 @@ async def test_after_the_end_a_name_without_logs_does_not_come_back(stream: Stre
 
     assert wire.Bye(reason="ended", retry_ms=2000) == refusal.value.frame
     assert [] == late(stream)
-    assert (await ask(admission, session=2))[0].open
+    assert (await ask(admission, session=2))[0].is_open
 
 
-async def test_the_window_of_the_late_is_fixed(tmp_path: Path) -> None:
-    """A client that asks a second after the end is late, and one that asks a microsecond later is not."""
+async def test_the_late_window_has_a_fixed_length(tmp_path: Path) -> None:
+    """A client that asks exactly a second after the end is late, and one that asks later is not."""
     clock = StoppedClock()
     stream = Stream(new_run(tmp_path, clock), clock)
     admission = Admission(stream)
     stream.run.finish("complete")
-    for name, seconds in (("client-1", LATE_SECONDS), ("client-2", 0.000_001)):
+    for name, seconds in (("client-1", AdmissionLimits().late_seconds), ("client-2", 0.000_001)):
         clock.pass_seconds(seconds)
         with pytest.raises(SubscriptionRefused):
             await ask(admission, name)
@@ -229,7 +228,7 @@ async def test_the_window_of_the_late_is_fixed(tmp_path: Path) -> None:
 
 
 async def test_neither_observers_nor_returning_clients_are_late(stream: Stream, admission: Admission) -> None:
-    """An observer that comes after the end is no client, and one that returns has been there."""
+    """Neither an observer nor a client that took part is recorded as late."""
     await ask(admission)
     stream.run.finish("complete")
     await ask(admission, "watcher", observe=True)
@@ -238,25 +237,25 @@ async def test_neither_observers_nor_returning_clients_are_late(stream: Stream, 
     assert [] == late(stream)
 
 
-async def test_a_run_may_end_while_a_name_is_settled(
+async def test_a_run_that_ends_during_admission(
     stream: Stream, admission: Admission, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who asked to resume one run is not subscribed to the next with the place it had in the first."""
+    """A client that asked to resume one run is not subscribed to the next at the same position."""
     _, connection = await ask(admission)
 
     async def meanwhile(*_: object) -> None:
-        stream.begin(new_run(tmp_path, StoppedClock()))
+        stream.switch_to(new_run(tmp_path, StoppedClock()))
 
-    monkeypatch.setattr(connection, "end", meanwhile)
+    monkeypatch.setattr(connection, "close_within", meanwhile)
     with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, after=500)
 
     assert wire.CLOSE_LATER == refusal.value.code
-    assert {} == stream.sessions
+    assert {} == stream.subscriptions
 
 
-async def test_observers_stand_outside_the_books(stream: Stream, admission: Admission) -> None:
-    """An observer may have any name, takes nobody's place and is not in the ledger."""
+async def test_observers_are_not_recorded(stream: Stream, admission: Admission) -> None:
+    """An observer may have any name, supersedes no client and is not in the ledger."""
     await ask(admission)
     session, _ = await ask(admission, observe=True, instance="two")
 
@@ -264,9 +263,9 @@ async def test_observers_stand_outside_the_books(stream: Stream, admission: Admi
     assert ["open", "subscribe"] == kinds_of(stream.run)
 
 
-async def test_a_run_takes_so_many_names(stream: Stream, admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the most names a new one is told to come later; one that the run knows comes back as before."""
-    monkeypatch.setattr(module, "MOST_NAMES", 4)
+async def test_a_run_has_a_limit_of_names(stream: Stream) -> None:
+    """Beyond the limit of names a new one is told to come later; known names are admitted."""
+    admission = Admission(stream, AdmissionLimits(max_names=4))
     for number in range(4):
         await ask(admission, f"client-{number}")
     with pytest.raises(SubscriptionRefused) as refusal:
@@ -277,24 +276,24 @@ async def test_a_run_takes_so_many_names(stream: Stream, admission: Admission, m
     assert ("too_many", wire.CLOSE_LATER) == (frame.code, refusal.value.code)
     await ask(admission, "client-1")
     await ask(admission, "watcher", observe=True)
-    assert 4 == len(stream.run.book.clients)
+    assert 4 == len(stream.run.recorded.clients)
 
 
-async def test_nothing_is_kept_of_a_name_that_is_settled(admission: Admission) -> None:
-    """A name that was judged, granted or refused leaves nothing behind."""
+async def test_no_queue_remains_for_a_judged_name(admission: Admission) -> None:
+    """No queue of a name remains after it was granted or refused."""
     await ask(admission)
     with pytest.raises(SubscriptionRefused):
         await ask(admission, "client-2", after=10**9)
 
-    assert {} == admission._settling
+    assert {} == admission._queues
 
 
-async def test_so_many_wait_for_a_name(admission: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While as many as may wait for a name do, the next one is told a free name at once."""
-    monkeypatch.setattr(module, "MOST_RIVALS", 1)
+async def test_the_clients_that_wait_for_a_name_are_limited(stream: Stream) -> None:
+    """If the queue of a name is full, the next client gets a free name suggested at once."""
+    admission = Admission(stream, AdmissionLimits(max_waiting=1))
     first: Any = FakeConnection()
     async with admission._turn(first, "client-1"):
-        assert first.reading
+        assert first.is_reading
         with pytest.raises(SubscriptionRefused) as refusal:
             await ask(admission)
 
@@ -302,25 +301,25 @@ async def test_so_many_wait_for_a_name(admission: Admission, monkeypatch: pytest
     assert ("name_taken", None) == (refusal.value.frame.code, refusal.value.code)
 
 
-async def test_who_waits_for_a_name_is_not_read(admission: Admission) -> None:
-    """While a name is in doubt nothing more of the newcomer's is taken into memory, and afterwards it is read again."""
+async def test_a_waiting_client_is_not_read(admission: Admission) -> None:
+    """The connection of a client that waits for a name is not read until it is judged."""
     _, holder = await ask(admission)
     peer: Any = FakeConnection()
     reading: list[bool] = []
 
     async def ping() -> Any:
-        reading.append(peer.reading)
+        reading.append(peer.is_reading)
         return await FakeConnection().ping()
 
     holder.ping = ping  # type: ignore[method-assign]
     with pytest.raises(SubscriptionRefused):
         await admission.admit(peer, subscribe(instance="two"))
 
-    assert ([False], True) == (reading, peer.reading)
+    assert ([False], True) == (reading, peer.is_reading)
 
 
-async def test_an_observer_begins_within_the_run(admission: Admission) -> None:
-    """An observer that asks for what comes after the end is refused as a client is."""
+async def test_an_observer_beyond_the_end_is_refused(admission: Admission) -> None:
+    """An observer whose position is beyond the end is refused."""
     with pytest.raises(SubscriptionRefused) as refusal:
         await ask(admission, "watcher", observe=True, after=2**53 - 1)
 

@@ -1,0 +1,215 @@
+"""Admits clients to a run: grants or refuses subscriptions. One name belongs to one process at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from websockets.exceptions import ConnectionClosed
+
+from services.contract import ledger, wire
+from services.contract.scalars import utc_us
+from services.server.connections.connection import FeedConnection
+from services.server.streaming.stream import Stream
+from services.server.streaming.subscription import Subscription
+
+log = logging.getLogger(__name__)
+
+_MAX_STEM_LENGTH = 58
+"""Characters of a name that a suggested name keeps: with ``~`` and a number it stays within the limit of names."""
+
+
+class AdmissionLimits(NamedTuple):
+    """Times and limits of admission.
+
+    Attributes:
+        holder_seconds: a holder of a name that answers a ping within this time keeps it. Time in which it was silent
+            before the ping counts, …
+        min_answer_seconds: … but it has at least this long. Meanwhile the new client and its records wait.
+        late_seconds: a client that asks to take part within this time after the end of the run is recorded as late. The
+            collector closes a run after a longer time, so a printed verdict never changes; a client that asks later
+            belongs to the next run.
+        max_names: names that a run may have; or four times ``CLIENTS``, if that is more.
+        max_waiting: clients that may wait for one name at a time: each takes a second or two.
+        goodbye_seconds: time for the closing handshake with a holder that did not answer.
+    """
+
+    holder_seconds: float = 2.0
+    min_answer_seconds: float = 1.0
+    late_seconds: float = 1.0
+    max_names: int = 20_000
+    max_waiting: int = 16
+    goodbye_seconds: float = 0.2
+
+
+class SubscriptionRefused(Exception):
+    """A subscription is refused.
+
+    Attributes:
+        frame: the reason, for the client.
+        code: with which the connection is to be closed; None if it stays open.
+    """
+
+    def __init__(self, frame: wire.Frame, code: int | None) -> None:
+        super().__init__(str(frame))
+        self.frame, self.code = frame, code
+
+
+class _NameQueue:
+    """The clients that wait for one name: they are judged one after another."""
+
+    def __init__(self) -> None:
+        self.lock, self.length = asyncio.Lock(), 0
+
+
+class Admission:
+    """Admits clients to the current run of a stream."""
+
+    def __init__(self, stream: Stream, limits: AdmissionLimits | None = None) -> None:
+        self._stream, self._limits = stream, limits or AdmissionLimits()
+        self._queues: dict[str, _NameQueue] = {}
+
+    async def admit(self, connection: FeedConnection, request: wire.Subscribe) -> Subscription:
+        """Grant a subscription and record it in the ledger.
+
+        Raises:
+            SubscriptionRefused: with the reason for the client.
+        """
+        if request.observe:
+            self._refuse_beyond_the_end(request)
+            return self._observe(connection, request)
+        async with self._turn(connection, request.client):
+            self._refuse_impossible(request)
+            self._refuse_former_instance(request)
+            self._refuse_too_many_names(request.client)
+            run, holder = self._stream.run, self._stream.subscriptions.get(request.client)
+            if holder is not None and holder.is_open:
+                await self._supersede(holder, request)
+            if self._stream.run is not run:
+                # The request names a position in the run that has just ended; the client asks again for the next one.
+                raise SubscriptionRefused(wire.Bye(reason="next run", retry_ms=0), wire.CLOSE_LATER)
+            return self._subscribe(connection, request)
+
+    @asynccontextmanager
+    async def _turn(self, connection: FeedConnection, name: str) -> AsyncIterator[None]:
+        """Wait until all earlier clients that ask for the same name are judged."""
+        holder = self._stream.subscriptions.get(name)
+        must_wait = name in self._queues or (holder is not None and holder.is_open)
+        queue = self._queues.setdefault(name, _NameQueue())
+        if queue.length >= self._limits.max_waiting:
+            raise self._name_taken(name, f"{self._limits.max_waiting} others wait to be {name}")
+        queue.length += 1
+        if must_wait:
+            # This may take seconds. What else the peer sends meanwhile must not pile up in memory.
+            connection.pause_reading()
+        try:
+            async with queue.lock:
+                yield
+        finally:
+            if must_wait:
+                connection.resume_reading()
+            queue.length -= 1
+            if not queue.length:
+                self._queues.pop(name, None)
+
+    def _refuse_too_many_names(self, name: str) -> None:
+        run = self._stream.run
+        max_names = max(self._limits.max_names, 4 * run.settings.clients)
+        if name not in run.recorded.clients and len(run.recorded.clients) >= max_names:
+            detail = f"run {run.name} has had {max_names} names, and takes no other"
+            raise SubscriptionRefused(wire.Error(code=wire.TOO_MANY, detail=detail), wire.CLOSE_LATER)
+
+    def _refuse_beyond_the_end(self, request: wire.Subscribe) -> None:
+        total = self._stream.run.total
+        if request.after > total:
+            detail = f"after {request.after} is beyond the run's {total} records"
+            raise SubscriptionRefused(wire.Error(code="bad_after", detail=detail), wire.CLOSE_PROTOCOL)
+
+    def _refuse_impossible(self, request: wire.Subscribe) -> None:
+        run = self._stream.run
+        self._refuse_beyond_the_end(request)
+        if run.recorded.end is None:
+            return
+        client = run.recorded.clients.get(request.client)
+        if client is None:
+            self._record_late(request)
+        if client is None or (client.session and not request.session):
+            # A client with a session in this run comes back for the rest; without one it has no block log of it.
+            raise SubscriptionRefused(wire.Bye(reason="ended", retry_ms=2000), wire.CLOSE_LATER)
+
+    def _record_late(self, request: wire.Subscribe) -> None:
+        run = self._stream.run
+        now_us, end, late = run.clock.now_us(), run.recorded.end, run.recorded.late
+        is_in_time = end is not None and now_us - utc_us(end.at) <= self._limits.late_seconds * 1_000_000
+        if is_in_time and request.client not in late:
+            run.append(ledger.LateEntry(at=run.at(), client=request.client, instance=request.instance))
+            log.warning("client came after the run", extra={"client": request.client, "run": run.name})
+
+    def _refuse_former_instance(self, request: wire.Subscribe) -> None:
+        # A process that was frozen and lost its name does not know which records its successor has logged; with the
+        # name again it would log them twice.
+        client = self._stream.run.recorded.clients.get(request.client)
+        if client is not None and request.instance in client.former_instances:
+            raise self._name_taken(request.client, f"another process has been {request.client} since")
+
+    async def _supersede(self, holder: Subscription, request: wire.Subscribe) -> None:
+        """End the holder's subscription, unless it belongs to another process that still answers."""
+        if not request.instance or request.instance != holder.instance:
+            if await self._is_answering(holder):
+                raise self._name_taken(request.client, f"another process answers as {request.client}")
+            self._stream.refusals.count_conflict("stalled", "silent client superseded", client=request.client)
+        holder.leave("superseded")
+        holder.connection.send_frame(wire.Bye(reason="superseded", retry_ms=0))
+        seconds = self._limits.goodbye_seconds
+        await holder.connection.close_within(wire.CLOSE_SUPERSEDED, "superseded", seconds)
+
+    async def _is_answering(self, holder: Subscription) -> bool:
+        silent_seconds = asyncio.get_running_loop().time() - holder.connection.last_received
+        timeout = max(self._limits.holder_seconds - silent_seconds, self._limits.min_answer_seconds)
+        try:
+            async with asyncio.timeout(timeout):
+                await (await holder.connection.ping())
+        except (TimeoutError, ConnectionClosed):
+            return False
+        return holder.is_open
+
+    def _name_taken(self, name: str, detail: str) -> SubscriptionRefused:
+        suggestion = self._free_name(name)
+        self._stream.refusals.count_conflict("later", "name taken", client=name, suggest=suggestion)
+        return SubscriptionRefused(wire.Error(code="name_taken", detail=detail, suggest=suggestion), None)
+
+    def _free_name(self, name: str) -> str:
+        """Return a name that no client has, made from a name without its earlier suggestion."""
+        stem = name.partition("~")[0][:_MAX_STEM_LENGTH]
+        number = 2
+        while (other := self._stream.subscriptions.get(f"{stem}~{number}")) is not None and other.is_open:
+            number += 1
+        return f"{stem}~{number}"
+
+    def _observe(self, connection: FeedConnection, request: wire.Subscribe) -> Subscription:
+        run, now = self._stream.run, asyncio.get_running_loop().time()
+        subscription = Subscription(connection, run, request, 0, now)
+        self._stream.observers.append(subscription)
+        return subscription
+
+    def _subscribe(self, connection: FeedConnection, request: wire.Subscribe) -> Subscription:
+        run, now = self._stream.run, asyncio.get_running_loop().time()
+        fence = run.recorded.fence + 1
+        run.append(
+            ledger.SubscribeEntry(
+                at=run.at(),
+                client=request.client,
+                session=request.session,
+                instance=request.instance,
+                fence=fence,
+                first=request.after + 1,
+                block_size=request.block_size,
+            )
+        )
+        subscription = Subscription(connection, run, request, fence, now)
+        self._stream.subscriptions[request.client] = subscription
+        log.debug("subscribed", extra={"client": request.client, "fence": fence, "first": request.after + 1})
+        return subscription

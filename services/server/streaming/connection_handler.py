@@ -1,0 +1,249 @@
+"""Handles the frames of one connection, from `welcome` to `bye`."""
+
+from __future__ import annotations
+
+import functools
+
+from websockets.exceptions import ConnectionClosed
+
+from services.contract import ledger, wire
+from services.contract.blocklog import MAX_BLOCK
+from services.contract.errors import PeerError
+from services.contract.rangeset import RangeSet
+from services.runtime.rate_limit import TokenBucket
+from services.server.connections.connection import FeedConnection, do_nothing
+from services.server.connections.refusals import RefusalCause
+from services.server.streaming import control as operator_control
+from services.server.streaming.admission import Admission, SubscriptionRefused
+from services.server.streaming.stream import Stream
+from services.server.streaming.subscription import Subscription
+
+SUBSCRIPTION_BURST, SUBSCRIPTIONS_PER_SECOND = 10, 1 / 6
+"""Limit of subscriptions on one connection in one run: each is an entry of the ledger. A client needs one, and another
+for each suggested name."""
+
+SPARE_RECEIPTS = 1000
+"""Receipts that a client may send beyond two for each record sent to it. A block holds at least one record, and a
+record is receipted again only if a crash of the client took it."""
+
+_FAULT_CLOSE_SECONDS = 1.0
+_MAX_DETAIL_LENGTH = 300
+
+
+class ConnectionHandler:
+    """Answers the frames of one client in the order of their arrival.
+
+    Args:
+        connection: of the client.
+        stream: of the current run.
+        admission: grants subscriptions.
+        spare_receipts: see `SPARE_RECEIPTS`.
+
+    Attributes:
+        subscription: the client's subscription; None while it has none.
+    """
+
+    def __init__(
+        self,
+        connection: FeedConnection,
+        stream: Stream,
+        admission: Admission,
+        *,
+        spare_receipts: int = SPARE_RECEIPTS,
+    ) -> None:
+        self._connection, self._stream, self._admission = connection, stream, admission
+        self._spare_receipts = spare_receipts
+        self.subscription: Subscription | None = None
+        self._reset_subscription_limit()
+
+    async def run(self) -> None:
+        """Handle frames until either side ends the connection."""
+        self.welcome()
+        try:
+            while True:
+                data = await self._connection.recv(decode=False)
+                arrived_us = self._connection.arrival_times.pop_ns() // 1000
+                await self._handle(wire.decode_from_client(bytes(data)), arrived_us)
+        except ConnectionClosed:
+            pass
+        except PeerError as problem:
+            error = wire.Error(code="malformed", detail=problem.detail[:_MAX_DETAIL_LENGTH])
+            await self._refuse(error, wire.CLOSE_PROTOCOL)
+        except SubscriptionRefused as refusal:
+            await self._refuse(refusal.frame, refusal.code or wire.CLOSE_PROTOCOL)
+        except Exception as problem:  # noqa: BLE001
+            # A fault in handling one connection must not affect the others.
+            self._stream.refusals.count("fault", "connection failed", problem, peer=self._connection.peer)
+            await self._connection.close_within(wire.CLOSE_FAULT, "internal error", _FAULT_CLOSE_SECONDS)
+        finally:
+            self.end_subscription()
+
+    def welcome(self) -> None:
+        """Send the client the current run; its subscription to the run before has ended with that run."""
+        self.subscription = None
+        self._reset_subscription_limit()
+        self._connection.send_frame(self._stream.run.welcome())
+
+    def _reset_subscription_limit(self) -> None:
+        now = self._connection.last_received
+        self._subscriptions = TokenBucket(SUBSCRIPTION_BURST, SUBSCRIPTIONS_PER_SECOND, now)
+
+    def end_subscription(self, cause: ledger.Cause | None = None) -> None:
+        """End the subscription, if there is one, and record it.
+
+        Args:
+            cause: why; None keeps the cause that was set before.
+        """
+        subscription = self.subscription
+        if subscription is None:
+            return
+        subscription.leave(cause)
+        # The callback refers to the subscription, which refers to the connection: this cycle would keep both in memory
+        # until a garbage collection.
+        self._connection.on_unblocked = do_nothing
+        if subscription.is_observer and subscription in self._stream.observers:
+            self._stream.observers.remove(subscription)
+        elif self._stream.subscriptions.get(subscription.name) is subscription:
+            del self._stream.subscriptions[subscription.name]
+
+    async def drain(self) -> None:
+        """Disconnect the client because the server stops, within a bounded time."""
+        self.end_subscription("draining")
+        self._connection.send_frame(wire.Bye(reason="draining", retry_ms=500))
+        await self._connection.close_within(wire.CLOSE_DRAINING, "draining")
+
+    async def _refuse(self, frame: wire.Frame, code: int) -> None:
+        """Send the reason and close the connection."""
+        if self.subscription is not None and self.subscription.cause == "lost":
+            self.subscription.cause = "protocol"
+        is_error = isinstance(frame, wire.Error)
+        cause: RefusalCause = "later" if code == wire.CLOSE_LATER else "protocol"
+        if isinstance(frame, wire.Error) and frame.code == wire.TOO_MANY:
+            cause = "too_many"
+        why = str(frame)[:_MAX_DETAIL_LENGTH]
+        self._stream.refusals.count(cause, "peer refused", peer=self._connection.peer, why=why)
+        self._connection.send_frame(frame)
+        await self._connection.close_within(code, "protocol" if is_error else "try again later")
+
+    async def _handle(self, frame: wire.FromClient, arrived_us: int) -> None:
+        if not isinstance(frame, wire.Receipt) and not self._connection.accept_message():
+            raise _refusal(wire.TOO_MANY, "too many messages per second")
+        match frame:
+            case wire.Ping():
+                now_us = self._stream.run.clock.now_us()
+                self._connection.send_frame(wire.Pong(t1_us=frame.t1_us, t2_us=arrived_us, t3_us=now_us))
+            case wire.Subscribe():
+                await self._subscribe(frame)
+            case wire.Receipt():
+                self._record_receipt(frame)
+            case wire.Control():
+                self._control(frame)
+            case wire.Bye() if self.subscription is not None:
+                self.end_subscription("bye")
+                self.subscription = None
+            case _:
+                pass
+
+    async def _subscribe(self, request: wire.Subscribe) -> None:
+        if self.subscription is not None:
+            raise _refusal("subscribed", f"already subscribed as {self.subscription.name}")
+        if request.run not in ("", self._stream.run.name):
+            # It was sent before the client received the welcome of the next run: the client will ask for that one.
+            return
+        if not self._subscriptions.take(self._connection.last_received):
+            raise _refusal(wire.TOO_MANY, "too many subscriptions on one connection")
+        try:
+            subscription = await self._admission.admit(self._connection, request)
+        except SubscriptionRefused as refusal:
+            if refusal.code is not None:
+                raise
+            self._connection.send_frame(refusal.frame)
+            return
+        self.subscription = subscription
+        client = subscription.run.recorded.clients.get(subscription.name)
+        self._connection.send_frame(
+            wire.Subscribed(
+                client=subscription.name,
+                first=subscription.cursor,
+                receipted=client.receipted if client is not None and not subscription.is_observer else 0,
+                fence=subscription.fence,
+            )
+        )
+        self._connection.on_unblocked = functools.partial(self._stream.serve_soon, subscription)
+        self._stream.serve_soon(subscription)
+
+    def _record_receipt(self, receipt: wire.Receipt) -> None:
+        """Record a receipt, and confirm it once the ledger has it."""
+        subscription = self.subscription
+        if subscription is None:
+            raise _refusal("not_subscribed", "a receipt needs a subscription")
+        if subscription.is_observer:
+            raise _refusal("not_subscribed", "an observer sends no receipts")
+        run = subscription.run
+        client = run.recorded.clients[subscription.name]
+        sent = max(client.sent, subscription.sent)
+        _refuse_impossible(receipt, sent, subscription.session_number)
+        if client.has_receipt(receipt.session, receipt.block):
+            match = (receipt.session, receipt.block) not in client.mismatched
+            repeated = wire.Recorded(session=receipt.session, block=receipt.block, match=match)
+            # The entry of the first receipt may still wait for the disk.
+            run.ledger.when_written(lambda: self._connection.send_frame(repeated))
+            return
+        if client.receipt_count >= 2 * sent + self._spare_receipts:
+            raise _refusal(wire.TOO_MANY, f"{client.receipt_count} receipts for {sent} records")
+        match = self._is_matching(receipt)
+        if not match:
+            extra = {"client": subscription.name, "block": receipt.block, "first": receipt.first, "last": receipt.last}
+            self._stream.refusals.count("receipt", "receipt does not match", **extra)
+        confirmation = wire.Recorded(session=receipt.session, block=receipt.block, match=match)
+        entry = _receipt_entry(receipt, subscription, match=match)
+        run.append(entry, then=lambda: self._connection.send_frame(confirmation))
+
+    def _is_matching(self, receipt: wire.Receipt) -> bool:
+        """Tell whether count and digest of a receipt are those of the records that the server generates again."""
+        present = len(RangeSet([(receipt.first, receipt.last)]) - RangeSet(receipt.missing))
+        feed = self._stream.run.feed
+        return present == receipt.count and feed.digest(receipt.first, receipt.last, receipt.missing) == receipt.digest
+
+    def _control(self, control: wire.Control) -> None:
+        if not self._connection.is_operator:
+            error = wire.Error(code="unauthorized", detail="control is for loopback or the holder of the token")
+            raise SubscriptionRefused(error, wire.CLOSE_UNAUTHORIZED)
+        try:
+            reply: wire.Frame = operator_control.apply_request(control, self._stream, self._connection.peer)
+        except operator_control.RequestRefused as refusal:
+            # A refused request is a mistake of the operator and no breach of the protocol: the connection stays open.
+            reply = refusal.frame
+        self._connection.send_frame(reply)
+
+
+def _refusal(code: str, detail: str) -> SubscriptionRefused:
+    """Return the exception that answers a frame with an error and closes the connection."""
+    return SubscriptionRefused(wire.Error(code=code, detail=detail), wire.CLOSE_PROTOCOL)
+
+
+def _refuse_impossible(receipt: wire.Receipt, sent: int, session: int) -> None:
+    if (
+        receipt.last < receipt.first
+        or receipt.count > MAX_BLOCK
+        or receipt.last > sent
+        or (session and receipt.session > session)
+    ):
+        detail = f"receipt for {receipt.first} to {receipt.last} of session {receipt.session}; {sent} were sent"
+        raise _refusal("bad_receipt", detail)
+
+
+def _receipt_entry(receipt: wire.Receipt, subscription: Subscription, *, match: bool) -> ledger.ReceiptEntry:
+    return ledger.ReceiptEntry(
+        at=subscription.run.at(),
+        client=subscription.name,
+        session=receipt.session,
+        fence=subscription.fence,
+        block=receipt.block,
+        first=receipt.first,
+        last=receipt.last,
+        count=receipt.count,
+        missing=receipt.missing,
+        digest=receipt.digest,
+        match=match,
+    )

@@ -1,0 +1,116 @@
+"""An operator's control requests: who may send them, and how they change the run."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Collection
+
+from services.contract import ledger, wire
+from services.server.streaming.stream import Stream
+
+_MAX_NAMES_BYTES = 192 * 1024
+"""Bytes of client names in one reply, so that it fits a frame however many clients there are."""
+
+
+class RequestRefused(Exception):
+    """A control request is refused and nothing was changed; ``frame`` has the reason."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.frame = wire.Error(code=code, detail=detail)
+
+
+def may_control(authorization: Collection[str], token: str, *, local: bool) -> bool:
+    """Tell whether a peer may control the run: it is on this machine's loopback, or sends the token.
+
+    Args:
+        authorization: values of ``Authorization`` in its opening request; more than one is treated as none.
+        token: the required token; empty if there is none.
+        local: whether the peer is on loopback.
+    """
+    if local:
+        return True
+    if not token or len(authorization) != 1:
+        return False
+    (value,) = authorization
+    return hmac.compare_digest(value.encode(errors="replace"), f"Bearer {token}".encode())
+
+
+def apply_request(control: wire.Control, stream: Stream, peer: str) -> wire.Controlled:
+    """Record a control request in the ledger and carry it out; return the status of the run afterwards.
+
+    Args:
+        control: the request.
+        stream: of the current run.
+        peer: address that the request came from.
+
+    Raises:
+        RequestRefused: it cannot be carried out in the run's present state.
+    """
+    rate = control.set.get("rate") if control.set else None
+    request = "rate" if rate is not None else control.do
+    if request is None:
+        raise RequestRefused("malformed", "control sets or does nothing")
+    if request != "status":
+        run = stream.run
+        # A stage that is due may be a pause, or end one: record it before the request is judged by the state.
+        run.advance()
+        _refuse_impossible(stream, request, control.client)
+        is_advancing = run.recorded.is_advancing
+        run.append(
+            ledger.ControlEntry(
+                at=run.at(), request=request, value=rate, client=control.client, peer=peer, via=control.via
+            )
+        )
+        _carry_out(stream, request, rate, control.client, is_advancing=is_advancing)
+    return _status(stream)
+
+
+def _refuse_impossible(stream: Stream, request: str, client: str | None) -> None:
+    run, status = stream.run, stream.run.status()
+    if request == "drop":
+        if client not in stream.subscriptions:
+            raise RequestRefused("no_client", f"no client is named {client}" if client else "drop names no client")
+    elif status.state == "ended":
+        raise RequestRefused("not_now", f"run {run.name} is over")
+    elif request != "rate" and status.state == "waiting":
+        raise RequestRefused("not_now", f"run {run.name} has not begun: there is nothing to {request}")
+    elif status.head >= run.total:
+        raise RequestRefused("not_now", f"every record of run {run.name} is due already")
+
+
+def _carry_out(stream: Stream, request: str, rate: float | None, client: str | None, *, is_advancing: bool) -> None:
+    run = stream.run
+    if request == "drop":
+        stream.subscriptions[client or ""].cut("dropped")
+    elif request == "pause" and is_advancing:
+        run.set_rate(None)
+    elif request == "resume" and run.recorded.state == "paused":
+        run.resume()
+    elif rate is not None and is_advancing:
+        # Before the start and during a pause nothing is scheduled: the recorded request holds from the next segment on.
+        run.set_rate(rate)
+
+
+def _status(stream: Stream) -> wire.Controlled:
+    status = stream.run.status()
+    # A client that was just dropped is still in the table until its handler notices the lost connection.
+    clients = [name for name, it in stream.subscriptions.items() if it.is_open and it.cause != "dropped"]
+    return wire.Controlled(
+        run=stream.run.name,
+        state=status.state,
+        rate=None if status.state == "paused" else status.rate,
+        head=status.head,
+        clients=_names_that_fit(sorted(clients)),
+    )
+
+
+def _names_that_fit(names: list[str]) -> list[str]:
+    """Return the first of the names, as many as fit into a frame."""
+    left = _MAX_NAMES_BYTES
+    for index, name in enumerate(names):
+        # Two quotes and a comma surround each name.
+        left -= len(name) + 3
+        if left < 0:
+            return names[:index]
+    return names
