@@ -1,4 +1,4 @@
-"""The client: without a command it receives the feed and logs it in blocks until stopped; else the console."""
+"""Command line of the client: without a command it receives the feed and logs it until stopped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from services.client.app import main as receive
-from services.client.dial import give_up_early
+from services.client.dial import shorten_resolver_timeout
 from services.client.settings import ClientSettings
 from services.contract.summary import EXIT_BAD_SETTINGS
 from services.runtime import cli, jsonlogs, lifecycle, standard_streams
@@ -20,16 +20,16 @@ from services.runtime.version import SOFTWARE
 PROGRAM = "python -m services.client"
 EXITS = "exit codes: 0 stopped, 104 bad configuration"
 EXAMPLES = {
-    "console": "a prompt, at a terminal; help lists what can be typed",
-    "console pause": "one wish; the exit code tells whether it is granted",
-    "console rate 500 resume status": "several, one after the other",
-    "console --json status": "how the run stands, as the server says it",
+    "console": "a prompt, at a terminal; help lists the commands",
+    "console pause": "one request; the exit code tells whether it was accepted",
+    "console rate 500 resume status": "several requests, one after the other",
+    "console --json status": "the state of the run, as the server sends it",
     "console --url ws://10.0.0.7:8765 --token-file volumes/ledger/control.token": "from another machine",
 }
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command line says; return the exit code."""
+    """Run the command that the arguments name; return the exit code."""
     standard_streams.settle()
     parser, commands = cli.parser(PROGRAM, "Receives the feed and logs it in blocks.", EXITS)
     parser.add_argument("--version", action="version", version=SOFTWARE)
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _serve(_: argparse.Namespace, environment: Mapping[str, str]) -> int:
     jsonlogs.configure("client")
-    give_up_early()
+    shorten_resolver_timeout()
     return lifecycle.run(lambda: ClientSettings.read(environment), receive)
 
 
