@@ -18,9 +18,9 @@ from services.client.settings import ClientSettings
 from services.client.subscriber import Subscriber
 from services.runtime import heartbeat
 from services.runtime.clock import Clock, boot_id
-from services.runtime.files import forget_old_runs, probe
 from services.runtime.jsonlogs import RateLimitedLog
 from services.runtime.saturation import SaturationMonitor
+from services.runtime.volumes import check_writable, remove_old_runs
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ async def subscribers(
 async def main(settings: ClientSettings, stop: asyncio.Event) -> int:
     """Receive until ``stop`` is set; then seal the logs. Returns the exit code."""
     logs = Path(settings.volumes) / "logs"
-    probe(logs)
+    check_writable(logs)
     reverse_name = await asyncio.to_thread(ReverseLookup().name) if not settings.client_id else None
     saturation = SaturationMonitor()
     clients = await subscribers(settings, reverse_name, saturation)
@@ -123,7 +123,7 @@ async def _forget_old_runs(logs: Path, keep: int) -> None:
     error_log = RateLimitedLog(60)
     while keep:
         try:
-            await asyncio.to_thread(forget_old_runs, logs, keep, time.time())
+            await asyncio.to_thread(remove_old_runs, logs, keep, time.time())
         except OSError as problem:
             if error_log.due(time.monotonic()):
                 log.warning("old runs not removed", extra={"path": str(logs), "why": str(problem)})

@@ -44,7 +44,7 @@ class StampedConnection(ClientConnection, SharedReads):
 
     def data_received(self, data: bytes) -> None:
         """Record the arrival time before the bytes are parsed."""
-        self.stamps.bytes_came()
+        self.stamps.bytes_received()
         super().data_received(data)
 
     def process_event(self, event: Any) -> None:
@@ -55,9 +55,13 @@ class StampedConnection(ClientConnection, SharedReads):
         """
         if isinstance(event, WebSocketFrame):
             is_whole = event.fin and event.opcode in _MESSAGE_OPCODES
-            if is_whole and not self.stamps.waiting and self.handle_at_once(bytes(event.data), self.stamps.now_ns):
+            if (
+                is_whole
+                and not self.stamps.is_message_waiting
+                and self.handle_at_once(bytes(event.data), self.stamps.now_ns)
+            ):
                 return
-            self.stamps.frame_came(event)
+            self.stamps.frame_received(event)
         super().process_event(event)
 
     def send_nowait(self, frame: wire.Frame) -> None:

@@ -15,7 +15,7 @@ from services.client.write_queue import WriteQueue
 from services.contract import blocklog
 from services.contract.scalars import Span
 from services.runtime.clock import Clock
-from services.runtime.files import make_folder
+from services.runtime.durable_file import make_folder
 
 
 class SessionLog(ABC, Generic[Arrived]):

@@ -146,7 +146,7 @@ class Subscriber:
             while True:
                 self._is_reading = True
                 data = await connection.recv(decode=False)
-                self._is_reading, received_ns = False, connection.stamps.take_ns()
+                self._is_reading, received_ns = False, connection.stamps.pop_ns()
                 if self._session is not None:
                     await self._session.room()
                 if (frame := self._handle(data, received_ns)) is not None:

@@ -24,9 +24,9 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from services.contract.scalars import RUN_PATTERN, run_order, utc_text, utc_us
-from services.runtime import files, invocation
+from services.runtime import durable_file, invocation, volumes
 from services.runtime.invocation import NOTE
-from services.runtime.settings import BY_NAME, FOREIGN
+from services.runtime.settings import BY_NAME, EXTERNAL
 
 # Some hundredths of a second of processor time for each comparison, so that settings cannot be guessed by trying many.
 _ITERATIONS = 100_000
@@ -112,7 +112,7 @@ def join(
 def settings_of(environment: Mapping[str, str]) -> bytes:
     """Return the canonical text of all settings that decide which feed is received and how it is read and judged."""
     # Not FEED: it says only that the feed is external, as the presence of any other of these settings does.
-    names = ["SERVER_URL", *(setting.name for setting in FOREIGN if setting.name != "FEED")]
+    names = ["SERVER_URL", *(setting.name for setting in EXTERNAL if setting.name != "FEED")]
     values = {name: environment.get(name, "").strip() or BY_NAME[name].default for name in names}
     return json.dumps({name: _without_password(text) for name, text in values.items()}, sort_keys=True).encode()
 
@@ -171,14 +171,14 @@ def _move_into_place(logs: Path, opened: AgreedRun) -> AgreedRun:
     temporary = logs / f".{opened.run}.{uuid.uuid4().hex}"
     temporary.mkdir()
     try:
-        files.replace(temporary / NOTE, _text(opened))
+        durable_file.replace(temporary / NOTE, _text(opened))
         temporary.rename(logs / opened.run)
     except OSError as problem:
         shutil.rmtree(temporary, ignore_errors=True)
         if os.path.lexists(logs / opened.run):
             raise FileExistsError(opened.run) from problem
         raise
-    files.sync_folder(logs)
+    durable_file.sync_folder(logs)
     return opened
 
 
@@ -197,7 +197,7 @@ def _names(logs: Path) -> list[str]:
 
 def _has_recent_without_note(logs: Path, own: AgreedRun) -> bool:
     """Return whether a folder of about the same time has no note yet, so that its feed is unknown."""
-    since = invocation.run_name(utc_us(own.opened_at) - _TOGETHER_US)
+    since = volumes.run_name(utc_us(own.opened_at) - _TOGETHER_US)
     earlier = [name for name in _names(logs) if run_order(since) < run_order(name) < run_order(own.run)]
     return any(not (logs / name / NOTE).exists() for name in earlier)
 
@@ -215,17 +215,8 @@ def _load(logs: Path, run: str) -> AgreedRun | None:
 
 
 def _open(logs: Path, new: AgreedRun, now_us: int) -> AgreedRun:
-    stem = invocation.run_name(now_us)
-    number = 1
-    while True:
-        run = stem if number == 1 else f"{stem}-{number}"
-        try:
-            (logs / run).mkdir()
-            break
-        except FileExistsError:
-            number += 1
-    opened = msgspec.structs.replace(new, run=run)
-    files.replace(logs / run / NOTE, _text(opened))
+    opened = msgspec.structs.replace(new, run=volumes.claim_run(logs, now_us))
+    durable_file.replace(logs / opened.run / NOTE, _text(opened))
     return opened
 
 

@@ -180,7 +180,7 @@ class ExternalSubscriber:
             await connection.send(message)
         while not self.is_over:
             frame = await connection.recv()
-            received_ns = connection.stamps.take_ns()
+            received_ns = connection.stamps.pop_ns()
             await self._handle(connection, frame, received_ns)
 
     async def _lost(self, connection: StampedConnection) -> ConnectionFailure:

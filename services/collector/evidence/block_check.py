@@ -47,14 +47,16 @@ def number(digest: str) -> int:
 
 def examine(block: blocklog.AnyBlock) -> BlockContent:
     """Compare the fields of a block with its messages."""
-    messages, count = block.messages, len(block.messages)
+    messages: Sequence[blocklog.Message] = block.messages
+    count = len(messages)
     first, last = block.positions
     positions = block.message_positions()
     # The bounds are compared first: of a block whose fields are wrong, the range could fill the memory.
     in_line = 0 < count == last - first + 1 and positions == list(range(first, last + 1))
     held = [(first, last)] if in_line else spans(positions)
-    order = range(count) if in_line else sorted(range(count), key=positions.__getitem__)
-    joined = b"\n".join([messages[place].record for place in order])
+    if not in_line:
+        messages = [messages[place] for place in sorted(range(count), key=positions.__getitem__)]
+    joined = b"\n".join([message.record for message in messages])
     problem = _miscounted(block, positions) if not in_line or block.count != count else None
     if problem is None:
         digest = block_text.joined_digest(joined) if count else block_text.records_digest(())

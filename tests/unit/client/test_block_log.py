@@ -24,7 +24,7 @@ from services.client.fence import Superseded
 from services.contract import block_text, blocklog
 from services.contract.jsonl import FIRST, LineStruct, fields
 from services.contract.scalars import utc_text
-from services.runtime.files import LineFile
+from services.runtime.durable_file import LineFile
 from services.runtime.saturation import SaturationMonitor
 from tests.poll import poll_until
 from tests.unit.client.fakes import (
@@ -213,14 +213,14 @@ def test_a_log_is_complete(tmp_path: Path) -> None:
     check_ends(tmp_path)
 
 
-def test_a_log_tells_how_strained_its_client_was(tmp_path: Path) -> None:
-    """The last line says how late the process's own timer was in the session's window."""
-    strain = SaturationMonitor()
-    strain.tick(9_000_000_000)
+def test_a_log_states_the_saturation_of_its_client(tmp_path: Path) -> None:
+    """The last line states the event loop lag of the process in the session's window."""
+    saturation = SaturationMonitor()
+    saturation.tick(9_000_000_000)
     first = opening(KEY, 1, 0, client_config(tmp_path), [], START_US)
-    log = BlockLog(LineFile(tmp_path / blocklog.file_name(1, 1)), first, StoppedClock(), strain.window())
-    strain.tick(5_000_000)
-    poll_until(lambda: strain.mark().lags.count == 2, "what came is known", 5, 0.001)
+    log = BlockLog(LineFile(tmp_path / blocklog.file_name(1, 1)), first, StoppedClock(), saturation.window())
+    saturation.tick(5_000_000)
+    poll_until(lambda: saturation.snapshot().lags.count == 2, "the ticks are counted", 5, 0.001)
     log.end("finished", 0, 0, [])
     last = entries(tmp_path)[-1]
 

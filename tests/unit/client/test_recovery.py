@@ -15,7 +15,7 @@ from services.client.block_encoder import PendingLine, ReceivedBatch, SessionKey
 from services.client.block_log import BlockLog
 from services.client.receipts import receipt_of
 from services.contract import blocklog
-from services.runtime.files import LineFile
+from services.runtime.durable_file import LineFile
 from services.runtime.jsonlogs import LogOnce
 from tests.unit.client.fakes import EXACT, RUN, START_US, StoppedClock, arrived, client_config
 
