@@ -15,13 +15,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from chaos.atrest.reference import SECTOR, split
 from chaos.tally import Tally
 from services.client import recovery
-from services.client.block_encoder import SessionKey, opening
+from services.client.block_encoder import PendingLine, SessionKey, opening
 from services.client.block_log import BlockLog
 from services.contract import blocklog
 from services.contract.errors import LineError
+from services.contract.jsonl import fields
 from services.runtime import durable_file
 from services.runtime.saturation import SaturationMonitor
-from tests.unit.client.stand import RUN, START_US, StoppedClock, conditions
+from tests.unit.client.fakes import RUN, START_US, StoppedClock, client_config
 from tests.unit.collector import books_factory as factory
 
 
@@ -96,13 +97,12 @@ class PowerCuts(RuleBasedStateMachine):
         held = recovery.read(self.folder)
         # What is read back is receipted, if it never was.
         self.receipted |= {(receipt.session, receipt.block) for receipt in held.receipts}
-        for tail in held.tails:
-            recovery.cut_off(tail)
+        torn = recovery.cut_all(held.tails)
         # Nothing is behind a hole: what lay there comes again, and nobody would ask for the hole.
         assert held.held.spans() in ([], [(1, held.held.last)])
         self.after, self.number = held.held.last, 0
         place = SessionKey(RUN, "client-1", self.session)
-        first = opening(place, 1, self.after, conditions(self.folder, fsync=self.fsync), held.tails, START_US)
+        first = opening(place, 1, self.after, client_config(self.folder, fsync=self.fsync), torn, START_US)
         self.log = BlockLog(claimed, first, StoppedClock(), SaturationMonitor().window())
 
     @rule(count=st.integers(1, 8))
@@ -113,22 +113,22 @@ class PowerCuts(RuleBasedStateMachine):
         made = factory.block(session, self.number, self.after + 1, self.after + count)
         self.after += count
         self.written[self.session, self.number] = made
-        self.log.put(made)
+        self.log.put(PendingLine(fields(made), made.count, made.first))
 
     @rule()
     def push(self) -> None:
         """The writer writes what waits, and receipts what is durable."""
-        self.receipted |= {(block.session, block.block) for block in self.log.push()}
+        self.receipted |= {(line.fields["session"], line.fields["block"]) for line in self.log.write()}
 
     @rule()
     def sync(self) -> None:
         """The interval is over."""
-        self.receipted |= {(block.session, block.block) for block in self.log.sync()}
+        self.receipted |= {(line.fields["session"], line.fields["block"]) for line in self.log.sync()}
 
     @rule(data=st.data())
     def cut_power(self, data: st.DataObject) -> None:
         """The power goes, and the client comes back."""
-        self.log.abandon()
+        self.log.close()
         self.disk.crash(self.folder, data)
         type(self).cuts += 1
         self.begin()
@@ -152,7 +152,7 @@ class PowerCuts(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Put the real disk back."""
-        self.log.abandon()
+        self.log.close()
         for one in self.patches:
             one.stop()
         self.temporary.cleanup()

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from services import SOFTWARE
 from services.client.app import main as receive
-from services.client.dial import give_up_early
+from services.client.dial import shorten_resolver_timeout
 from services.client.settings import ClientSettings
 from services.runtime import cli, jsonlogs, lifecycle, standard_streams
 from services.runtime.control import console
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _serve(_: argparse.Namespace, environment: Mapping[str, str]) -> int:
     jsonlogs.configure("client")
-    give_up_early()
+    shorten_resolver_timeout()
     return lifecycle.run(lambda: ClientSettings.read(environment), receive)
 
 

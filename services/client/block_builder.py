@@ -1,61 +1,63 @@
-"""Cuts what was received into blocks: by count, by time, by bytes. Pure; time is an argument."""
+"""Cuts received records into blocks: by count, by time, by bytes. Pure; time is an argument."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, Literal, Protocol, Self, TypeVar
 
-from services.contract.blocklog import ClosedBy
+from services.contract import blocklog
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import MAX_INTEGER, Span
 
 
 class RecordRun(Protocol):
-    """Records that arrived together, numbered one after the other."""
+    """Records with consecutive numbers that arrived together."""
 
     @property
     def first(self) -> int:
-        """Number of the first."""
+        """Number of the first record."""
 
     @property
     def last(self) -> int:
-        """Number of the last."""
+        """Number of the last record."""
 
     @property
     def records(self) -> Sequence[bytes]:
-        """Their bytes, at least one."""
+        """The records' bytes, at least one."""
 
     @property
     def size(self) -> int:
-        """Bytes of all of them."""
+        """Bytes of all records."""
 
     @property
     def received_ns(self) -> int:
-        """When they arrived, epoch nanoseconds."""
+        """Arrival time, epoch nanoseconds."""
 
     def part(self, start: int, stop: int) -> Self:
-        """Return those from place ``start`` up to, not including, ``stop``."""
+        """Return the records from index ``start`` up to, not including, ``stop``."""
 
     def lines(self) -> bytes:
-        """Return the records as their digest covers them, each followed by a newline."""
+        """Return the bytes that the block's digest covers: each record followed by a newline."""
 
     def text(self) -> bytes:
-        """Return the messages as they stand in a block, each followed by a comma."""
+        """Return the messages as JSON objects, each followed by a comma."""
 
 
 Arrived = TypeVar("Arrived", bound=RecordRun)
+ClosedBy = blocklog.ClosedBy | Literal["connection"]
 
 
 @dataclass
 class BlockCut(Generic[Arrived]):
-    """What one block will hold: times are epoch nanoseconds.
+    """The contents of one block; times are epoch nanoseconds.
 
     Attributes:
         before: the highest seq of earlier blocks.
         number: counted from 1; known once the block is closed.
-        idle_ns: since the block before ended, 0 for the first; likewise.
+        idle_ns: time since the block before ended, 0 for the first; known once the block is closed.
+        size: bytes of all records.
     """
 
     before: int
@@ -70,7 +72,7 @@ class BlockCut(Generic[Arrived]):
     parts: list[Arrived] = field(default_factory=list)
     closed_by: ClosedBy = "count"
 
-    def take(self, part: Arrived, size: int) -> None:
+    def add(self, part: Arrived, size: int) -> None:
         """Add records of ``size`` bytes."""
         self.first, self.last = min(self.first, part.first), max(self.last, part.last)
         self.parts.append(part)
@@ -79,7 +81,11 @@ class BlockCut(Generic[Arrived]):
         self.ended_ns = part.received_ns
 
     def missing(self) -> list[Span]:
-        """Return the seqs that this block does not hold, from after the one before to its last."""
+        """Return the seqs that this block does not hold, from after the block before it to its own last.
+
+        If a record arrives late, seqs that earlier blocks hold are among them: so the digest of the block can be
+        computed from ``first``, ``last`` and this list alone.
+        """
         begin = min(self.first, self.before + 1)
         if self.last - begin + 1 == self.count:
             return []
@@ -87,7 +93,11 @@ class BlockCut(Generic[Arrived]):
 
 
 class BlockBuilder(Generic[Arrived]):
-    """Collects records and closes a block when it has its count, its bytes or its time."""
+    """Collects records, and closes a block when it has its count, its bytes or its time.
+
+    Attributes:
+        number: of the last block that was closed, 0 for none.
+    """
 
     def __init__(self, block_size: int, block_bytes: int, block_seconds: float, before: int) -> None:
         self._count, self._bytes = block_size, block_bytes
@@ -96,7 +106,6 @@ class BlockBuilder(Generic[Arrived]):
         self._open: BlockCut[Arrived] | None = None
         self._previous_end_ns: int | None = None
         self.number = 0
-        """Of the last block that was closed, 0 for none."""
 
     @property
     def deadline_ns(self) -> int | None:
@@ -104,7 +113,7 @@ class BlockBuilder(Generic[Arrived]):
         return self._open.started_ns + self._ns if self._open is not None else None
 
     def add(self, arrived: Arrived) -> Iterator[BlockCut[Arrived]]:
-        """Add records that arrived together; yield the blocks they fill."""
+        """Add records that arrived together; yield the blocks that they fill."""
         yield from self.close_old(arrived.received_ns)
         start = 0
         while start < len(arrived.records):
@@ -113,7 +122,7 @@ class BlockBuilder(Generic[Arrived]):
             size = part.size
             if cut.size + size >= self._bytes:
                 part, size = self._fitting(part, cut.size)
-            cut.take(part, size)
+            cut.add(part, size)
             start += len(part.records)
             if cut.count >= self._count:
                 yield from self.close("count")
@@ -121,7 +130,7 @@ class BlockBuilder(Generic[Arrived]):
                 yield from self.close("bytes")
 
     def close(self, closed_by: ClosedBy) -> Iterator[BlockCut[Arrived]]:
-        """Close the open block, if there is one."""
+        """Close the open block and yield it, if there is one."""
         cut, self._open = self._open, None
         if cut is not None and cut.count:
             self.number += 1
@@ -131,13 +140,13 @@ class BlockBuilder(Generic[Arrived]):
             yield cut
 
     def close_old(self, now_ns: int) -> Iterator[BlockCut[Arrived]]:
-        """Close the open block if its time is over."""
+        """Close the open block and yield it, if its time is over."""
         if self.deadline_ns is not None and now_ns >= self.deadline_ns:
             yield from self.close("time")
 
     def _fitting(self, part: Arrived, size: int) -> tuple[Arrived, int]:
-        """Return the first records, up to the one that fills a block which has ``size`` bytes, and their bytes."""
-        for place, reached in enumerate(accumulate(map(len, part.records), initial=size)):
-            if place and reached >= self._bytes:
-                return part.part(0, place), reached - size
+        """Return the first records up to the one that fills a block of ``size`` bytes, and their bytes."""
+        for index, total in enumerate(accumulate(map(len, part.records), initial=size)):
+            if index and total >= self._bytes:
+                return part.part(0, index), total - size
         return part, part.size

@@ -1,7 +1,8 @@
-"""Writes the block log: one call of the logging module per block, durable before anybody is told.
+"""The block log of one session: chained lines in segment files, one call of the logging module per line.
 
-A file that refuses a write or a sync is cut back to its last good line and given up; what it refused is written to a
-new segment, and not before the cut has succeeded, else it would stand twice.
+A line is returned to the caller once it is durable by the ``FSYNC`` policy, never before. A file that refuses a write
+or a sync is cut back to its last durable line and given up; the lines it lost are written to a new segment. The cut
+must succeed before that, or a block would be in the log twice.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import contextlib
 import hashlib
 import logging
 from collections import deque
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import msgspec
 from pythonjsonlogger.core import BaseJsonFormatter
 
+from services.client.block_encoder import PendingLine
 from services.client.fence import Fence, Superseded
 from services.contract import blocklog
 from services.contract.jsonl import FIRST, fields, seal
@@ -25,22 +27,24 @@ from services.runtime.saturation import SaturationWindow
 
 
 class LineFormatter(BaseJsonFormatter):
-    """Formats a logged mapping as a line of the block log: checked, and chained to the line before.
+    """Formats a logged mapping as a line of the block log, with its checksum and a link to the line before.
 
-    ``prev`` is the digest of the last line that is known to be written, ``crc`` that of the one formatted last.
+    Attributes:
+        prev: ``crc`` of the last line that was written.
+        crc: ``crc`` of the last line that was formatted.
     """
 
     def __init__(self) -> None:
-        # No field of the logging module's own: a line holds what its format says.
+        # No fields of the logging module: a line holds exactly the fields that its format defines.
         super().__init__([])
         self.prev = self.crc = FIRST
         self._encoder = msgspec.json.Encoder()
         self._buffer = bytearray()
 
     def line(self, record: logging.LogRecord) -> bytes:
-        """Return the line with its newline: what `format` returns, as the bytes that a file takes."""
+        """Return the line with its newline, as `format` does, but as bytes: blocks are large and need no decoding."""
         log_data: dict[str, Any] = {}
-        self.add_fields(log_data, record, dict(record.msg) if isinstance(record.msg, dict) else {})
+        self.add_fields(log_data, record, record.msg if isinstance(record.msg, dict) else {})
         return self._sealed(self.process_log_record(log_data))
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
@@ -48,14 +52,14 @@ class LineFormatter(BaseJsonFormatter):
         return self._sealed(log_data).decode()
 
     def _sealed(self, log_data: dict[str, Any]) -> bytes:
-        # Into the same memory every time: a block has hundreds of kilobytes.
+        # One buffer for all lines: a block has hundreds of kilobytes, which the allocator would return to the system.
         self._encoder.encode_into(log_data, self._buffer)
         line, self.crc = seal(self._buffer, self.prev)
         return line
 
 
 class DurableHandler(logging.Handler):
-    """Appends formatted lines to the current segment. Unlike the stock handlers it lets a refusal be known."""
+    """Appends formatted lines to the current segment. Unlike the stock handlers it raises when a write fails."""
 
     def __init__(self, formatter: LineFormatter) -> None:
         super().__init__()
@@ -65,10 +69,10 @@ class DurableHandler(logging.Handler):
         self.sha256 = hashlib.sha256()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line with one call.
+        """Write one line with one system call.
 
         Raises:
-            OSError: it is not in the file.
+            OSError: the line is not in the file.
         """
         if self.file is None:
             raise OSError("no segment is open")
@@ -78,119 +82,111 @@ class DurableHandler(logging.Handler):
         self.sha256.update(line)
 
 
-Written = TypeVar("Written", blocklog.BlockHeader, blocklog.ExternalBlockHeader | blocklog.ConnectionLine)
-"""Blocks of our own feed; or blocks of an external feed, and what became of the connections to it."""
-_BLOCKS = (blocklog.BlockHeader, blocklog.ExternalBlockHeader)
+class BlockLog:
+    """Writes the files of one session. `put` queues lines, `write` and `sync` return those that became durable.
 
-
-def messages_in(
-    entry: blocklog.BlockHeader | blocklog.ExternalBlockHeader | blocklog.ConnectionLine,
-) -> int:
-    """Return how many messages a line holds; a line that is no block holds none."""
-    return 0 if isinstance(entry, blocklog.ConnectionLine) else entry.count
-
-
-def _begins_after(
-    entry: blocklog.BlockHeader | blocklog.ExternalBlockHeader | blocklog.ConnectionLine, seq: int
-) -> bool:
-    # A line that is no block holds nothing that another process could have asked for.
-    return isinstance(entry, blocklog.ConnectionLine) or entry.begins_after(seq)
-
-
-class BlockLog(Generic[Written]):
-    """The files of one session. Blocks are put in, and come out of `push` or `sync` once they are durable.
-
-    Not for two threads at a time.
+    Blocking, and not thread-safe: at most one thread may be in a method.
     """
 
-    def __init__(self, claimed: LineFile, opening: blocklog.OpenLine, clock: Clock, strain: SaturationWindow) -> None:
-        """Take over the session's first file, which was claimed empty; ``opening`` is its first line.
+    def __init__(self, claimed: LineFile, opening: blocklog.OpenLine, clock: Clock, window: SaturationWindow) -> None:
+        """Take over the session's first file.
 
-        Every file's last line says how much this process was strained in the window.
+        Args:
+            claimed: the file, empty.
+            opening: its first line; later segments repeat it.
+            clock: for the time at which a segment is opened.
+            window: saturation of this process since the first record, for the last line of every file.
         """
-        self.folder, self._opening, self._clock, self._strain = claimed.path.parent, opening, clock, strain
+        self.folder, self._opening, self._clock, self._window = claimed.path.parent, opening, clock, window
         self._fence = Fence(self.folder, opening.session)
         self._formatter = LineFormatter()
         self._handler = DurableHandler(self._formatter)
-        # Not by getLogger: a log belongs to its session and must not outlive it in the logging module.
+        # Not by getLogger: that would keep the logger of every session in memory for as long as the process runs.
         self._logger = logging.Logger(f"blocklog.{opening.client}")  # noqa: LOG001
         self._logger.addHandler(self._handler)
-        self._new: LineFile | None = claimed
+        self._next_file: LineFile | None = claimed
         self._segment = 1
-        self._waiting: deque[Written] = deque()
-        self._unsynced: deque[Written] = deque()
-        self._good = (0, FIRST)
+        self._waiting: deque[PendingLine] = deque()
+        self._unsynced: deque[PendingLine] = deque()
+        # Size and last crc of the file up to which all lines are durable.
+        self._durable_end = (0, FIRST)
         self._uncut: tuple[LineFile, int] | None = None
-        self._blocks = self._messages = 0
+        self._block_count = self._message_count = 0
 
-    def put(self, block: Written) -> None:
-        """Take a block; `push` writes it."""
-        self._waiting.append(block)
+    def put(self, line: PendingLine) -> None:
+        """Queue a line for `write`."""
+        self._waiting.append(line)
 
     @property
-    def waiting(self) -> bool:
-        """Whether `push` has something to write."""
+    def has_waiting(self) -> bool:
+        """Whether lines are queued for `write`."""
         return bool(self._waiting)
 
-    def push(self) -> list[Written]:
-        """Write the blocks that wait, up to the end of the segment, and sync as the log's ``fsync`` says.
+    def write(self) -> list[PendingLine]:
+        """Write the queued lines, up to the end of the segment, and sync as the ``FSYNC`` policy demands.
 
-        Blocks that wait together share a sync. Returns those that are durable now.
+        Lines that wait together share one sync: the same promise at a fraction of the cost.
+
+        Returns:
+            The lines that are durable now, in order.
 
         Raises:
-            Superseded: another process logs under this name; nothing is written any more.
-            OSError: the disk refuses; nothing is lost, and a later call goes on.
+            Superseded: another process logs under this name; nothing was written.
+            OSError: the disk refuses; no line is lost, and the next call continues.
         """
-        self._fence.hold()
+        self._fence.check()
         try:
             self._open_segment()
-            while self._waiting and not self._full():
-                self._logger.info(fields(self._waiting[0]))
-                block = self._waiting.popleft()
-                self._unsynced.append(block)
-                self._blocks += isinstance(block, _BLOCKS)
-                self._messages += messages_in(block)
+            while self._waiting and not self._is_full():
+                line = self._waiting[0]
+                self._logger.info(line.fields)
+                self._waiting.popleft()
+                self._unsynced.append(line)
+                self._count(line, 1)
         except OSError:
-            self._give_up()
+            self._give_up_file()
             raise
-        self._hold_again()
+        self._check_fence_again()
         if self._opening.fsync == "none":
-            durable = self._settle()
+            durable = self._release_unsynced()
         else:
-            durable = self.sync() if self._opening.fsync == "block" or self._full() else []
-        if self._full():
+            durable = self.sync() if self._opening.fsync == "block" or self._is_full() else []
+        if self._is_full():
             self._rotate()
         return durable
 
-    def _hold_again(self) -> None:
+    def _check_fence_again(self) -> None:
+        """Take back lines that were written after another process had read this folder."""
         try:
-            self._fence.hold()
-        except Superseded as other:
-            # Frozen on the way to the disk: the other process asked for whatever it did not find there.
-            if all(_begins_after(block, other.after) for block in self._unsynced):
-                self._give_up()
+            self._fence.check()
+        except Superseded as successor:
+            # This process was frozen before the write: its successor asked the server for everything that it did not
+            # find here. Lines that the successor may have read stay, the others would be in the log twice.
+            if all(line.begins_after(successor.after) for line in self._unsynced):
+                self._give_up_file()
             raise
 
-    def sync(self) -> list[Written]:
-        """Force to disk what was written; return the blocks that this made durable.
+    def sync(self) -> list[PendingLine]:
+        """Force the written lines to disk; return those that this made durable.
 
         Raises:
-            OSError: they may not be there: they will be written again, elsewhere.
+            OSError: the lines may not be on disk; they will be written again, to another file.
         """
         if self._handler.file is None or not self._unsynced:
             return []
         try:
             self._handler.file.sync()
         except OSError:
-            self._give_up()
+            # After a failed sync the kernel may count dirty pages as clean, so a second sync proves nothing.
+            self._give_up_file()
             raise
-        return self._settle()
+        return self._release_unsynced()
 
     def end(self, reason: blocklog.FileEndReason, duplicates: int, reordered: int, corrupt: list[Span]) -> None:
-        """Close the current file well, with its last line.
+        """Write the last line of the current file and close it.
 
         Raises:
-            OSError: the disk refuses; the file is left without that line, and a later call tries again.
+            OSError: the disk refuses; the file lacks its last line, and a later call tries again.
         """
         if reason != "error":
             self._open_segment()
@@ -200,48 +196,52 @@ class BlockLog(Generic[Written]):
         kind = blocklog.EndLine if self._opening.external is None else blocklog.ExternalEndLine
         entry = kind(
             reason=reason,
-            block_count=self._blocks,
-            message_count=self._messages,
+            block_count=self._block_count,
+            message_count=self._message_count,
             byte_count=file.size,
             duplicates=duplicates,
             reordered=reordered,
             corrupt=corrupt,
             sha256=self._handler.sha256.hexdigest(),
-            **self._strain.reading()._asdict(),
+            **self._window.reading()._asdict(),
         )
-        good = file.size, self._formatter.prev, self._handler.sha256.copy()
+        before = file.size, self._formatter.prev, self._handler.sha256.copy()
         try:
             self._logger.info(fields(entry))
             file.sync()
         except OSError:
-            size, self._formatter.prev, self._handler.sha256 = good
+            size, self._formatter.prev, self._handler.sha256 = before
             if not self._cut(file, size):
                 self._handler.file = None
             raise
-        self._close()
+        self._close_segment()
 
-    def abandon(self) -> None:
-        """Close the files as they are: a refusing disk has had its chance."""
-        for file in (self._handler.file, self._new, self._uncut[0] if self._uncut is not None else None):
+    def close(self) -> None:
+        """Close all files as they are, without a last line. May be called again, and after `end`."""
+        for file in (self._handler.file, self._next_file, self._uncut[0] if self._uncut is not None else None):
             if file is not None:
                 file.close()
 
-    def _full(self) -> bool:
+    def _is_full(self) -> bool:
         return self._handler.file is not None and self._handler.file.size >= blocklog.SEGMENT_BYTES
 
-    def _settle(self) -> list[Written]:
+    def _count(self, line: PendingLine, sign: int) -> None:
+        self._block_count += sign * line.is_block
+        self._message_count += sign * line.message_count
+
+    def _release_unsynced(self) -> list[PendingLine]:
         durable = list(self._unsynced)
         if self._handler.file is not None:
             self._unsynced.clear()
-            self._good = (self._handler.file.size, self._formatter.prev)
+            self._durable_end = (self._handler.file.size, self._formatter.prev)
         return durable
 
     def _rotate(self) -> None:
         try:
             self.end("rotated", 0, 0, [])
         except OSError:
-            # All blocks of the segment are durable; only its last line is lacking.
-            self._close()
+            # All blocks of the segment are durable; only its last line is missing.
+            self._close_segment()
 
     def _open_segment(self) -> None:
         if self._uncut is not None:
@@ -251,58 +251,58 @@ class BlockLog(Generic[Written]):
             self._uncut = None
         if self._handler.file is not None:
             return
-        if self._new is None:
+        if self._next_file is None:
             self._segment += 1
-            self._new = LineFile(self.folder / blocklog.file_name(self._opening.session, self._segment))
-        # A file that takes no first line yet is kept, empty, for the next attempt.
-        self._handler.file, self._handler.sha256 = self._new, hashlib.sha256()
+            self._next_file = LineFile(self.folder / blocklog.file_name(self._opening.session, self._segment))
+        # If its first line cannot be written, the file stays, empty, for the next attempt.
+        self._handler.file, self._handler.sha256 = self._next_file, hashlib.sha256()
         try:
             opening = {**fields(self._opening), "segment": self._segment, "opened_at": utc_text(self._clock.now_us())}
             self._logger.info(opening)
         except OSError:
             self._handler.file = None
-            if not self._cut(self._new, 0):
-                self._new = None
+            if not self._cut(self._next_file, 0):
+                self._next_file = None
             raise
-        # What earlier sessions left is said once, where this session begins.
+        # Torn tails of earlier sessions are listed once, in the session's first segment.
         self._opening = msgspec.structs.replace(self._opening, torn=[])
-        self._new, self._blocks, self._messages = None, 0, 0
-        self._good = (self._handler.file.size, self._formatter.prev)
+        self._next_file, self._block_count, self._message_count = None, 0, 0
+        self._durable_end = (self._handler.file.size, self._formatter.prev)
 
     def _cut(self, file: LineFile, size: int) -> bool:
-        """Cut a file back; one that refuses even that is cut before anything else is written."""
+        """Cut a file back; return whether it was cut. If not, `_open_segment` cuts it before it opens another."""
         try:
             file.cut_back(size)
         except OSError:
             self._uncut = (file, size)
         return self._uncut is None
 
-    def _give_up(self) -> None:
-        """Cut the file back to what is known to be good and leave it; what it lost waits to be written again."""
+    def _give_up_file(self) -> None:
+        """Cut the file back to its last durable line, queue the lost lines again, and leave the file."""
         file = self._handler.file
         if file is None:
             return
-        size, self._formatter.prev = self._good
-        self._blocks -= sum(isinstance(block, _BLOCKS) for block in self._unsynced)
-        self._messages -= sum(map(messages_in, self._unsynced))
+        size, self._formatter.prev = self._durable_end
+        for line in self._unsynced:
+            self._count(line, -1)
         self._waiting.extendleft(reversed(self._unsynced))
         self._unsynced.clear()
         self._handler.file = None
         if self._cut(file, size):
-            self._say_error(file)
+            self._write_error_end(file)
         if self._uncut is None:
             file.close()
 
-    def _say_error(self, file: LineFile) -> None:
-        # Best effort: a disk that refused a block may still take this line. The digest of the file is unknown when
-        # lines were cut off again, so it is taken of what is there.
+    def _write_error_end(self, file: LineFile) -> None:
+        # Best effort: a disk that refused a block may still accept this short line. The running digest covers lines
+        # that were cut off, so the file is read again for it.
         with contextlib.suppress(OSError):
             self._handler.sha256 = hashlib.sha256(file.path.read_bytes())
             self._handler.file = file
             self.end("error", 0, 0, [])
         self._handler.file = None
 
-    def _close(self) -> None:
+    def _close_segment(self) -> None:
         if self._handler.file is not None:
             self._handler.file.close()
             self._handler.file = None

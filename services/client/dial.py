@@ -1,8 +1,8 @@
-"""Reaches a server's machine by TCP: a request that nobody answers does not hold up the next one.
+"""Connects to a server's host by TCP, with repeated DNS queries and staggered connection attempts.
 
-A request to an address that nobody holds, or into a partition, is lost; the kernel repeats it after a second, and then
-more and more rarely. So another one is made shortly after, to where the server's name points by then, and the first
-that is answered counts.
+A SYN to an address that no host has, or into a partition, is lost; the kernel repeats it after a second, and then at
+growing intervals. So another attempt starts shortly after, at the address that the name resolves to by then, and the
+first that is answered counts. The same holds for DNS queries.
 """
 
 from __future__ import annotations
@@ -11,104 +11,125 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-_MOST_PENDING = 4
-"""Each of them occupies a thread until the resolver has given up."""
+Query = Callable[[str, int], Coroutine[Any, Any, list[str]]]
+"""Returns the addresses of a host and port."""
+REACH_SECONDS = 1.25
+RETRY_SECONDS = 0.3
+# Each pending query occupies a thread until the resolver has given up.
+_MOST_QUERIES = 4
 
 
-def give_up_early() -> None:
-    """Have the system's resolver give up a question after one second, unless the operator has told it otherwise.
+def shorten_resolver_timeout() -> None:
+    """Make the system's resolver give up a query after one second, unless the operator has configured it.
 
-    Docker's name server is silent about a container that is down, and the resolver would wait ten seconds for it; this
-    client asks again itself. To be called before the first look-up.
+    Docker's name server does not answer for a container that is down, and the resolver would wait ten seconds for it;
+    this client repeats the query itself. Must be called before the first query.
     """
     os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:1")
 
 
 class AddressLookup:
-    """Asks for the addresses of one host, again and again, and takes whichever answer comes first."""
+    """Resolves one host, with several queries at a time; the first answer counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, query: Query | None = None) -> None:
+        """Resolve by ``query``, by default by the system's resolver."""
+        self._query = query or _query
         self._pending: set[asyncio.Task[list[str]]] = set()
 
     async def addresses(self, host: str, port: int) -> list[str]:
-        """Return the addresses to try, in their order. May be cancelled, and called again: earlier questions count.
+        """Return the addresses to try, in their order.
+
+        May be cancelled and called again: queries that are still pending count for the next call.
 
         Raises:
-            OSError: the name is not known, or nobody says.
+            OSError: the name is unknown, or no query was answered.
         """
-        if len(self._pending) < _MOST_PENDING:
-            self._pending.add(asyncio.create_task(_ask(host, port)))
+        if len(self._pending) < _MOST_QUERIES:
+            self._pending.add(asyncio.create_task(self._query(host, port)))
         while True:
             done, self._pending = await asyncio.wait(self._pending, return_when=asyncio.FIRST_COMPLETED)
             answers = [task.result() for task in done if task.exception() is None]
             if answers:
                 return answers[0]
             if not self._pending:
-                raise done.pop().exception() or OSError(f"nobody knows {host}")
+                raise done.pop().exception() or OSError(f"no address for {host}")
 
 
-async def _ask(host: str, port: int) -> list[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+async def reach(
+    lookup: AddressLookup,
+    host: str,
+    port: int,
+    timeout_seconds: float = REACH_SECONDS,
+    retry_seconds: float = RETRY_SECONDS,
+) -> socket.socket:
+    """Return a socket that is connected to the server's host.
 
-
-REACH_SECONDS = 1.25
-AGAIN_SECONDS = 0.3
-
-
-async def reach(lookup: AddressLookup, host: str, port: int) -> socket.socket:
-    """Return a socket that is connected to the server's machine.
+    Args:
+        lookup: of the host's name.
+        host: name of the server's host.
+        port: of the server.
+        timeout_seconds: when to give up.
+        retry_seconds: when to start another attempt beside those that have not been answered.
 
     Raises:
-        ConnectionError: nobody was reached within `REACH_SECONDS`.
-        OSError: the name is not known, or the machine refuses.
+        ConnectionError: no address answered in time.
+        OSError: the name is unknown, or the host refuses.
     """
-    tries: set[asyncio.Task[socket.socket]] = set()
+    attempts: set[asyncio.Task[socket.socket]] = set()
     try:
-        async with asyncio.timeout(REACH_SECONDS):
+        async with asyncio.timeout(timeout_seconds):
             while True:
-                tries.add(asyncio.create_task(_first_of(lookup, host, port)))
-                done, tries = await asyncio.wait(tries, timeout=AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                attempts.add(asyncio.create_task(_connect_to_any(lookup, host, port)))
+                done, attempts = await asyncio.wait(
+                    attempts, timeout=retry_seconds, return_when=asyncio.FIRST_COMPLETED
+                )
                 if done:
-                    return _one_of(done)
+                    return _first_connected(done)
     except TimeoutError:
-        raise ConnectionError(f"nobody was reached within {REACH_SECONDS:g} s") from None
+        raise ConnectionError(f"no address answered within {timeout_seconds:g} s") from None
     finally:
-        for one in tries:
-            one.cancel()
-            one.add_done_callback(_drop)
+        for attempt in attempts:
+            attempt.cancel()
+            attempt.add_done_callback(_close_result)
 
 
-def _one_of(done: set[asyncio.Task[socket.socket]]) -> socket.socket:
-    reached = [one for one in done if one.exception() is None]
-    for spare in reached[1:]:
-        _drop(spare)
-    # Who is refused knows that the machine is there: that is an answer too.
-    return (reached or list(done))[0].result()
+async def _query(host: str, port: int) -> list[str]:
+    results = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in results))
 
 
-def _drop(one: asyncio.Task[socket.socket]) -> None:
-    if not one.cancelled() and one.exception() is None:
-        one.result().close()
+def _first_connected(done: set[asyncio.Task[socket.socket]]) -> socket.socket:
+    connected = [attempt for attempt in done if attempt.exception() is None]
+    for spare in connected[1:]:
+        _close_result(spare)
+    # If all were refused, the refusal is raised: it shows that the host is up, so no further attempt is needed.
+    return (connected or list(done))[0].result()
 
 
-async def _first_of(lookup: AddressLookup, host: str, port: int) -> socket.socket:
+def _close_result(attempt: asyncio.Task[socket.socket]) -> None:
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().close()
+
+
+async def _connect_to_any(lookup: AddressLookup, host: str, port: int) -> socket.socket:
     addresses = await lookup.addresses(host, port)
     for address in addresses[:-1]:
         with contextlib.suppress(OSError):
-            return await _reached(address, port)
-    return await _reached(addresses[-1], port)
+            return await _connect(address, port)
+    return await _connect(addresses[-1], port)
 
 
-async def _reached(address: str, port: int) -> socket.socket:
+async def _connect(address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    # Named TCP: for others asyncio would leave small frames to wait for the peer's acknowledgement.
-    connecting = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    # The protocol is named because asyncio sets TCP_NODELAY only then; without it small frames wait for an ACK.
+    connection = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        connecting.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(connecting, (address, port))
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, (address, port))
     except BaseException:
-        connecting.close()
+        connection.close()
         raise
-    return connecting
+    return connection

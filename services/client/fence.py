@@ -1,4 +1,4 @@
-"""Keeps a process that was superseded while it was frozen from writing what another one logs in its place."""
+"""Keeps a process that was superseded while it was frozen from writing what its successor logs as well."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from services.runtime.regular_files import NotARegularFile, open_regular
 
 _LOOK_SECONDS = 0.02
 _LOOKS = 150
-"""Of 20 ms each: longer than the server takes to judge two processes with one name. Counted rather than timed, for a
-process that is frozen meanwhile has not waited."""
+"""3 s in all: longer than the server takes to decide between two processes with one name. Looks are counted rather
+than time, because a process that is frozen meanwhile has not waited."""
 
 _MOST_BYTES = 1024 * 1024
-"""Of a first line, which is short; a longer one is none."""
+"""Bytes of a first line that are read, at most; first lines are short."""
 
 
 class Superseded(OSError):
@@ -31,47 +31,49 @@ class Superseded(OSError):
 class Fence:
     """Watches a client's folder for the claims of other processes.
 
-    Whoever wants a name claims a session in its folder first and reads then what is logged there. So from a later claim
-    on nothing may be written until it is decided: the claim is withdrawn, or something is written into it.
+    A process takes over a name in three steps: it claims a session by creating its first file, reads the folder, and
+    writes its first line once the server has granted the name. So after a later claim appears, nothing may be written
+    until that claim is withdrawn, or a line is written to it.
     """
 
     def __init__(self, folder: Path, session: int) -> None:
-        """Begin when the name was granted to a session; others that had begun before are over.
+        """Begin when the server has granted the name to a session.
 
-        One that is only claimed will be withdrawn, and another process may claim its number again.
+        Sessions with a first line had the name before. A session that is only claimed will be withdrawn, and another
+        process may claim its number again, so it is not counted as decided.
         """
         self._folder = folder
         begun = [name[0] for name, path in self._sessions().items() if _opening(path) is not None]
         self._decided = max([session, *begun])
 
-    def hold(self) -> None:
-        """Wait while another process's claim is undecided, 3 s at most: who has not asked by then has crashed.
+    def check(self) -> None:
+        """Wait while another process's claim is undecided, 3 s at most: after that its process has crashed.
 
         Raises:
             Superseded: another process has begun to write.
         """
         for _ in range(_LOOKS):
-            later = self._later()
+            later = self._later_claims()
             if not later:
                 return
             for _, path in sorted(later.items()):
                 if (opening := _opening(path)) is not None:
                     raise Superseded(self._folder, opening.after)
             time.sleep(_LOOK_SECONDS)
-        self._decided = max((name[0] for name in self._later()), default=self._decided)
+        self._decided = max((name[0] for name in self._later_claims()), default=self._decided)
 
-    def _later(self) -> dict[tuple[int, int], str]:
+    def _later_claims(self) -> dict[tuple[int, int], str]:
         later = {name: path for name, path in self._sessions().items() if name[0] > self._decided}
-        return {name: path for name, path in later.items() if _is_file(path)}
+        return {name: path for name, path in later.items() if _may_be_claim(path)}
 
     def _sessions(self) -> dict[tuple[int, int], str]:
-        # Not by Path: this is asked before every write.
+        # Strings rather than paths: this runs before and after every write.
         named = ((blocklog.parse_file_name(name), name) for name in os.listdir(self._folder))
         return {name: os.path.join(self._folder, text) for name, text in named if name is not None}
 
 
-def _is_file(path: str) -> bool:
-    """Tell whether a claim stands there: a pipe, a link or a folder with its name is none."""
+def _may_be_claim(path: str) -> bool:
+    """Return whether a regular file is there; a pipe, a link or a folder with such a name is no claim."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except FileNotFoundError:  # withdrawn just now: the next look decides

@@ -1,4 +1,4 @@
-"""What came, against what should have come: gaps, duplicates, order. Pure."""
+"""Compares the records that arrive with those expected: gaps, duplicates, order. Pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from services.contract.scalars import Span
 
 
 class SequenceChecker:
-    """Remembers which records a client holds, and counts what is wrong with those that come.
+    """Remembers which records a client holds, and counts the faults of those that arrive.
 
-    The counts are of what came since they were last taken: the next block carries them.
+    Attributes:
+        held: seqs of the records that the client holds.
+        duplicates: records received again since the last block; the next block states it, and the two below.
+        reordered: records received after a later one.
+        corrupt: ranges of seqs whose bytes were damaged on the way.
     """
 
     def __init__(self, held: RangeSet) -> None:
@@ -17,7 +21,7 @@ class SequenceChecker:
         self.duplicates = 0
         self.reordered = 0
         self.corrupt: list[Span] = []
-        self._unreadable = False
+        self._has_unreadable_frame = False
 
     @property
     def after(self) -> int:
@@ -25,40 +29,40 @@ class SequenceChecker:
         return self.held.last
 
     def accept(self, first: int, count: int) -> list[int] | None:
-        """Take in a batch; return the places in it that are new, or None when all are (the usual case)."""
+        """Add a batch; return the indices of its records that are new, or None when all are (the usual case)."""
         last = first + count - 1
         if first == self.held.last + 1:
             self.held.add(first, last)
-            self._unreadable = False
+            self._has_unreadable_frame = False
             return None
         self.reached(first - 1)
-        places = []
-        for place, seq in enumerate(range(first, last + 1)):
+        indices = []
+        for index, seq in enumerate(range(first, last + 1)):
             if seq in self.held:
                 self.duplicates += 1
                 continue
             if seq < self.held.last:
                 self.reordered += 1
             self.held.add(seq, seq)
-            places.append(place)
-        return places
+            indices.append(index)
+        return indices
 
     def refuse(self, first: int, count: int) -> None:
-        """Note a batch that failed its digest: it is not logged, and not asked for again."""
+        """Count a batch that failed its digest as corrupt: it is neither logged nor requested again."""
         self.corrupt.append((first, first + count - 1))
 
     def unreadable(self) -> None:
-        """Note a frame of which not even the header is to be trusted: the gap that it leaves is its doing."""
-        self._unreadable = True
+        """Count the next gap as corrupt: a frame arrived whose header cannot be trusted, so its seqs are unknown."""
+        self._has_unreadable_frame = True
 
     def reached(self, last: int) -> None:
-        """Note that everything up to ``last`` has been sent; what is missing behind an unreadable frame was in it."""
-        if self._unreadable and last > self.held.last:
+        """Note that everything up to ``last`` has been sent: seqs missing after an unreadable frame were in it."""
+        if self._has_unreadable_frame and last > self.held.last:
             self.corrupt.append((self.held.last + 1, last))
-            self._unreadable = False
+            self._has_unreadable_frame = False
 
     def take_counts(self) -> tuple[int, int, list[Span]]:
-        """Return duplicates, reordered and corrupt ranges since the last call."""
+        """Return duplicates, reordered and corrupt ranges since the last call, and reset them."""
         counts = self.duplicates, self.reordered, self.corrupt
         self.duplicates, self.reordered, self.corrupt = 0, 0, []
         return counts

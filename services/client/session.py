@@ -1,218 +1,191 @@
-"""One client's side of the books of one run: what it holds, the blocks it makes, what the server has recorded."""
+"""One client's session in one run of the own feed: it resumes, logs, and gives receipts."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from services.client import block_encoder, recovery
-from services.client.block_builder import BlockBuilder, BlockCut
-from services.client.block_encoder import ClientConditions, ReceivedBatch
-from services.client.block_log import BlockLog
+from services.client.block_builder import BlockCut
+from services.client.block_encoder import PendingLine, ReceivedBatch
 from services.client.clock_sync import Estimate
+from services.client.config import ClientConfig
+from services.client.receipts import UnrecordedReceipts, receipt_of
 from services.client.sequence_check import SequenceChecker
-from services.client.write_queue import WriteQueue
-from services.contract import blocklog, wire
+from services.client.session_log import SessionLog
+from services.contract import wire
 from services.contract.errors import PeerError
+from services.contract.scalars import Span
 from services.runtime.clock import Clock
-from services.runtime.durable_file import make_folder
 
 log = logging.getLogger(__name__)
 
 
 class LogsChanged(ConnectionAbortedError):
-    """This client holds more than it said when it subscribed: it hangs up, and asks again."""
+    """This client holds more than it said when it subscribed: it must disconnect and subscribe again."""
 
 
-class ClientSession:
-    """The session of one client in one run: one process's files, whatever becomes of its connections."""
+class ClientSession(SessionLog[ReceivedBatch]):
+    """The session of one client in one run: resumes from the logs of earlier sessions, and gives receipts.
+
+    Attributes:
+        total: number of records in the run.
+        checker: records that the client holds, and faults of those received.
+        durable_through: last seq that is on disk.
+    """
 
     def __init__(
-        self,
-        client: str,
-        run: str,
-        total: int,
-        conditions: ClientConditions,
-        clock: Clock,
-        on_durable: Callable[[wire.Receipt], None],
-        attempted_us: int | None = None,
+        self, client: str, run: str, total: int, config: ClientConfig, clock: Clock, attempted_us: int | None = None
     ) -> None:
-        """Claim a session by creating its first file, empty; read what earlier ones hold.
+        """Claim a session, and read what earlier ones hold.
 
-        ``attempted_us`` is when this process first tried to connect, epoch microseconds of its own clock.
+        Args:
+            client: name of the client.
+            run: name of the run.
+            total: number of records in the run.
+            config: how the client logs.
+            clock: of this process.
+            attempted_us: when this process first tried to connect, epoch microseconds of its own clock.
 
         Raises:
             OSError: the folder refuses.
         """
-        self.client, self.run, self.total, self._conditions, self._clock = client, run, total, conditions, clock
-        self._attempted_us = attempted_us
-        self.folder = conditions.logs / run / client
-        make_folder(self.folder)
-        self._claimed, self.session = recovery.claim(self.folder)
-        self._place = block_encoder.SessionKey(run, client, self.session)
+        super().__init__(client, run, config, clock)
+        self.total, self._attempted_us = total, attempted_us
         try:
-            self._remember(recovery.read(self.folder))
+            self._resume(recovery.read(self.folder))
         except OSError:
             self._claimed.close()
             raise
-        self._estimate, self._strain = Estimate(0, 0), conditions.strain.window()
-        self._durable_block = self._recorded_through = 0
-        self.sealed = False
-        self._on_durable = on_durable
-        self._writer = WriteQueue[blocklog.BlockHeader](client, conditions, self._durable)
+        self._estimate, self._durable_block = Estimate(0, 0), 0
 
-    def _remember(self, past: recovery.OwnHistory) -> None:
-        """Begin where earlier sessions broke off."""
-        given = self._conditions
-        self._history, self.checker = past, SequenceChecker(past.held)
-        self._cutter = BlockBuilder[ReceivedBatch](given.block_size, given.block_bytes, given.block_seconds, self.after)
-        self._receipts = {(receipt.session, receipt.block): receipt for receipt in past.receipts}
+    def _resume(self, history: recovery.OwnHistory) -> None:
+        """Begin where earlier sessions ended."""
+        self._history, self.checker = history, SequenceChecker(history.held)
+        self._builder = self._new_builder(self.after)
+        self._receipts = UnrecordedReceipts(history.receipts)
         self.durable_through = self.after
 
     @property
     def after(self) -> int:
-        """The last seq this client holds: on disk, or in this process."""
+        """The last seq this client holds, on disk or in this process."""
         return self.checker.after
 
     @property
-    def settled(self) -> bool:
-        """Whether nothing is left to do in this run."""
-        return self.sealed and not self._receipts
+    def is_settled(self) -> bool:
+        """Whether nothing is left to do in this run: the log is sealed, and the server has recorded every receipt."""
+        return self.is_sealed and not self._receipts
 
     def request(self) -> wire.Subscribe:
-        """Return the frame that asks for what this client does not hold yet."""
-        return block_encoder.request(self._place, self._conditions, self.after)
-
-    @property
-    def begun(self) -> bool:
-        """Whether anything was written."""
-        return self._writer.begun
+        """Return the frame that subscribes to what this client does not hold yet."""
+        return block_encoder.request(self._key, self._config, self.after)
 
     def release(self) -> None:
-        """Give back a name that turned out to be somebody else's, before anything was written under it."""
-        self._writer.abandon()
+        """Remove all traces of a session under a name that belongs to another client, before anything was written."""
         self._claimed.path.unlink(missing_ok=True)
-        self._claimed.close()
-        # Not when there is anything in them: then another process logs there.
+        self.close()
+        # Fails, as it should, when there are other files: another process logs there.
         with contextlib.suppress(OSError):
             self.folder.rmdir()
             self.folder.parent.rmdir()
 
     def subscribed(self, fence: int, receipted: int) -> list[wire.Receipt]:
-        """Begin the log, if it has none yet; return the receipts that the server lacks, oldest first.
+        """Begin the log, unless it has begun.
+
+        Args:
+            fence: number by which the server granted the subscription.
+            receipted: last seq for which the server has recorded a receipt.
+
+        Returns:
+            The receipts that the server lacks, oldest first.
 
         Raises:
-            HoldsMore: earlier sessions hold more than this client said.
+            LogsChanged: earlier sessions hold more than this client said.
         """
-        if not self.begun:
-            self._look_again(receipted)
-            tails, now_us = recovery.cut_all(self._history.tails), self._clock.now_us()
-            given, attempted_us = self._conditions, self._attempted_us
-            opening = block_encoder.opening(self._place, fence, self.after, given, tails, now_us, attempted_us)
-            self._writer.begin(BlockLog(self._claimed, opening, self._clock, self._strain))
-        if receipted < self._recorded_through:
-            # The server has lost what it had recorded: the logs know all of it.
+        if not self.has_begun:
+            self._read_again_if_changed(receipted)
+            torn, now_us = recovery.cut_all(self._history.tails), self._clock.now_us()
+            self._begin(
+                block_encoder.opening(self._key, fence, self.after, self._config, torn, now_us, self._attempted_us)
+            )
+        if receipted < self._receipts.recorded_through:
+            # The server has lost receipts that it had recorded; this client's logs hold those of all sessions.
             for receipt in recovery.read(self.folder, doubt=False).receipts:
-                # A block of this session may be written and not yet durable.
+                # A block of this session may be in the file and not yet durable.
                 if receipt.session != self.session or receipt.block <= self._durable_block:
-                    self._receipts.setdefault((receipt.session, receipt.block), receipt)
-        lacking = [receipt for _, receipt in sorted(self._receipts.items()) if receipt.last > receipted]
-        self._receipts = {(receipt.session, receipt.block): receipt for receipt in lacking}
-        self._recorded_through = max(self._recorded_through, receipted)
-        return lacking
+                    self._receipts.add(receipt)
+        return self._receipts.remove_through(receipted)
 
-    def _look_again(self, receipted: int) -> None:
-        """Make sure that what was said on subscribing still holds, now that nobody else has the name.
+    def _read_again_if_changed(self, receipted: int) -> None:
+        """Read the logs again if the client may hold other records than its subscription said.
 
-        What stands behind damage was taken for torn; if it was receipted it had been synced, and stays. And whoever
-        had the name until now may have written since its folder was read.
+        What follows a damaged line was taken for torn. If the server has a receipt for it, it had been synced, and the
+        line was damaged later. Besides, the process that had the name may have written since the folder was read.
         """
-        said, doubt = self.after, receipted <= self.after
-        if (self._history.doubted and not doubt) or self._history.sizes != recovery.sizes(self.folder):
-            self._remember(recovery.read(self.folder, doubt=doubt))
-        if self.after != said:
-            raise LogsChanged(f"held through {self.after}, not {said}")
+        requested_after, doubt = self.after, receipted <= self.after
+        if (self._history.is_doubted and not doubt) or self._history.sizes != recovery.sizes(self.folder):
+            self._resume(recovery.read(self.folder, doubt=doubt))
+        if self.after != requested_after:
+            raise LogsChanged(f"held through {self.after}, not {requested_after}")
 
     def recorded(self, answer: wire.Recorded) -> None:
-        """Note that a receipt is in the ledger."""
+        """Drop a receipt that the server has recorded."""
         if not answer.match:
             log.warning("server's digest differs", extra={"client": self.client, "block": answer.block})
-        receipt = self._receipts.pop((answer.session, answer.block), None)
-        if receipt is not None:
-            self._recorded_through = max(self._recorded_through, receipt.last)
+        self._receipts.remove(answer.session, answer.block)
 
-    @property
-    def full(self) -> bool:
-        """Whether the disk is behind: then nothing more is received until there is `room`."""
-        return self._writer.full
+    async def receipts(self) -> AsyncIterator[wire.Receipt]:
+        """Write the log, and yield the receipt of each block once it is durable, until the log is sealed or closed.
 
-    async def room(self) -> None:
-        """Wait while the disk is behind."""
-        await self._writer.room()
+        Exactly one task must iterate this for as long as the session lasts: nothing is written without it.
+        """
+        async for line in self._queue.durable():
+            receipt = receipt_of(line.fields)
+            self._receipts.add(receipt)
+            self._durable_block = receipt.block
+            self.durable_through = max(self.durable_through, receipt.last)
+            yield receipt
 
-    def receive(self, header: wire.Records, body: bytes, received_ns: int, now: Callable[[], Estimate]) -> None:
-        """Check a batch, cut it into blocks, and have them written; ``now`` estimates the server's clock."""
+    def receive(self, header: wire.Records, body: bytes, received_ns: int, estimate: Callable[[], Estimate]) -> None:
+        """Check a batch, cut it into blocks, and have them written.
+
+        Args:
+            header: of the batch.
+            body: the records, each followed by a newline.
+            received_ns: arrival time, epoch nanoseconds.
+            estimate: returns the present clock offset.
+        """
         records = wire.records_of(header, body)
         if records is None:
             self.checker.refuse(header.first, header.count)
             log.warning("corrupt batch", extra={"client": self.client, "first": header.first, "count": header.count})
             return
-        if self._cutter.deadline_ns is None:
+        if self._builder.deadline_ns is None:
             # One estimate for all messages of a block, so that the block can state it.
-            self._estimate = now()
-            if self._cutter.number == 0:
-                # While a client waits for the first record nothing strains it: that time would make it look rested.
-                self._strain.begin()
+            self._estimate = estimate()
+            if self._builder.number == 0:
+                # Measure saturation from the first record on: idle time before it would dilute the lag percentiles.
+                self._window.begin()
         arrived = block_encoder.batch(header, records, received_ns, self._estimate.offset_us)
-        places = self.checker.accept(header.first, header.count)
-        for part in [arrived] if places is None else block_encoder.only(arrived, places):
-            for cut in self._cutter.add(part):
-                self._put(cut)
+        indices = self.checker.accept(header.first, header.count)
+        for part in [arrived] if indices is None else block_encoder.only(arrived, indices):
+            self._add(part)
         if self.checker.after >= self.total:
             self.close_block("end")
 
     def unreadable(self, problem: PeerError) -> None:
-        """Note a frame that could not be read: it may have held records."""
+        """Report a frame that could not be read: it may have held records."""
         log.warning("unreadable frame", extra={"client": self.client, "why": problem.detail[:200]})
         self.checker.unreadable()
 
     def reached(self, last: int) -> None:
-        """Note that everything up to ``last`` has been sent; close the open block."""
+        """Close the open block at the end of the run, up to which the server has sent everything."""
         self.checker.reached(last)
         self.close_block("end")
 
-    def close_old_block(self, now_ns: int) -> None:
-        """Close the open block if its time is over."""
-        for cut in self._cutter.close_old(now_ns):
-            self._put(cut)
+    def _line_of(self, cut: BlockCut[ReceivedBatch]) -> PendingLine:
+        return block_encoder.block_line(self._key, cut, self.checker.take_counts(), self._estimate)
 
-    def close_block(self, closed_by: blocklog.ClosedBy) -> None:
-        """Close the open block, if there is one."""
-        for cut in self._cutter.close(closed_by):
-            self._put(cut)
-
-    async def seal(self, reason: blocklog.FileEndReason) -> None:
-        """Wait until all blocks are durable, then write the last line and close. Never again after the first time."""
-        if self.sealed:
-            return
-        self.sealed = True
-        if reason != "superseded":  # then what waits is logged by the other process
-            await self._writer.drain()
-        await self._writer.end(reason, self.checker.take_counts())
-        if not self.begun:
-            self._claimed.close()
-
-    def abandon(self) -> None:
-        """Give up on a disk that refuses: what it lacks was never receipted."""
-        self._writer.abandon()
-
-    def _put(self, cut: BlockCut[ReceivedBatch]) -> None:
-        self._writer.put(block_encoder.block(self._place, cut, self.checker.take_counts(), self._estimate))
-
-    def _durable(self, block: blocklog.BlockHeader) -> None:
-        receipt = recovery.receipt_of(block)
-        self._receipts[receipt.session, receipt.block] = receipt
-        self._durable_block = block.block
-        self.durable_through = max(self.durable_through, block.last)
-        self._on_durable(receipt)
+    def _take_counts(self) -> tuple[int, int, list[Span]]:
+        return self.checker.take_counts()

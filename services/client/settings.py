@@ -23,7 +23,7 @@ NAMES = (
 
 @dataclass(frozen=True)
 class ClientSettings:
-    """What the operator chose; meanings in ``services.runtime.settings.SETTINGS``."""
+    """The operator's settings; ``services.runtime.settings.SETTINGS`` describes them."""
 
     block_sizes: tuple[int, ...]
     block_seconds: float
@@ -42,7 +42,7 @@ class ClientSettings:
         """Read the settings from an environment.
 
         Raises:
-            BadSettings: with all that is wrong.
+            BadSettings: with every problem found.
         """
         values = read(environment, NAMES)
         feed = read_feed(environment)
@@ -54,7 +54,7 @@ class ClientSettings:
 
 
 def _refuse_long_lines(sizes: tuple[int, ...], size: int, feed: FeedSettings | None) -> None:
-    """Refuse settings under which a block could be longer than a line that a reader takes.
+    """Refuse settings under which the line of a block could be longer than readers accept.
 
     Raises:
         BadSettings: with the settings to lower.

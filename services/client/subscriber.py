@@ -1,18 +1,20 @@
-"""One client's conversation with the server, over as many connections as it takes."""
+"""One client of the own feed: its protocol with the server, over all of its connections."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from typing import Literal
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from services.client import block_encoder
-from services.client.backoff import Backoff
-from services.client.block_encoder import ClientConditions
-from services.client.clock_sync import UNHEARD_SECONDS, PingExchange
+from services.client.backoff import MOST_SECONDS, Backoff
+from services.client.clock_sync import UNANSWERED_SECONDS, PingExchange
+from services.client.config import ClientConfig
 from services.client.connection import StampedConnection, connect_to
 from services.client.dial import AddressLookup
 from services.client.session import ClientSession
@@ -24,282 +26,337 @@ from services.runtime.rate_limit import TokenBucket
 
 log = logging.getLogger(__name__)
 
-# The server answers a ping every second, and nothing else tells of a connection that died without a word.
-SILENCE_SECONDS = 3.0
-_PING_SECONDS = 1.0
+# A block's age is looked at this often, or four times within its time if that is shorter.
+_AGE_CHECK_SECONDS = 0.1
 
-RENAMES_AT_ONCE, RENAMES_PER_SECOND = 8, 1 / 30
-"""How often this client takes a name that the server suggests: each is a folder."""
 
-RUNS_AT_ONCE, RUNS_PER_SECOND = 16, 1.0
-"""How often a server may turn to another run: each is a folder too. Runs of a single record are three seconds apart."""
+@dataclass(frozen=True)
+class SubscriberLimits:
+    """Intervals and rates of a subscriber.
+
+    Attributes:
+        ping_seconds: time between two pings. The server answers each, so a connection is never silent for longer.
+        silence_seconds: time without any message after which a connection counts as lost. A connection that died
+            without a close shows by nothing else.
+        backoff_seconds: longest delay between two attempts to connect.
+        renames_at_once, renames_per_second: how often the client takes a name that the server suggests. Each rename
+            makes a folder, so a faulty server must not cause any number of them.
+        runs_at_once, runs_per_second: how often a server may begin another run. Each makes a folder, too; runs of a
+            single record are three seconds apart.
+    """
+
+    ping_seconds: float = 1.0
+    silence_seconds: float = 3.0
+    backoff_seconds: float = MOST_SECONDS
+    renames_at_once: int = 8
+    renames_per_second: float = 1 / 30
+    runs_at_once: int = 16
+    runs_per_second: float = 1.0
+
+
+DEFAULT_LIMITS = SubscriberLimits()
 
 
 class Subscriber:
-    """Receives every run of a feed under one name, until stopped."""
+    """Receives every run of the feed under one name, until stopped.
+
+    Attributes:
+        name: the client's name; another one than at first when the server found that name taken.
+    """
 
     def __init__(
-        self, name: str, url: str, conditions: ClientConditions, clock: Clock, sparingly: RateLimitedLog
+        self,
+        name: str,
+        url: str,
+        config: ClientConfig,
+        clock: Clock,
+        retry_log: RateLimitedLog,
+        limits: SubscriberLimits = DEFAULT_LIMITS,
     ) -> None:
         self.name = self._first_name = name
-        self._url, self._conditions, self._clock = url, conditions, clock
-        self._pings, self._backoff, self._lookup, self._sparingly = (
-            PingExchange(clock),
-            Backoff(),
-            AddressLookup(),
-            sparingly,
-        )
-        self._account: ClientSession | None = None
+        self._url, self._config, self._clock, self._retry_log, self._limits = url, config, clock, retry_log, limits
+        self._pings, self._backoff, self._lookup = PingExchange(clock), Backoff(limits.backoff_seconds), AddressLookup()
+        self._session: ClientSession | None = None
         self._connection: StampedConnection | None = None
-        self._asked = self._granted = self._superseded = self._stopping = False
+        self._has_asked = self._is_subscribed = self._is_superseded = self._is_stopping = False
         self._attempted_us: int | None = None
-        # Listening: with nothing that waits for the disk, or without a connection.
-        self._heard, self._listening = 0.0, True
-        self._sealing: set[asyncio.Task[None]] = set()
-        self._came_late = ""
+        # Whether the connection is being read: not while the disk is behind. Without a connection it is True.
+        self._last_message_at, self._is_reading = 0.0, True
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._late_run = ""
         now = time.monotonic()
-        self._renames = TokenBucket(RENAMES_AT_ONCE, RENAMES_PER_SECOND, now)
-        self._runs = TokenBucket(RUNS_AT_ONCE, RUNS_PER_SECOND, now)
+        self._renames = TokenBucket(limits.renames_at_once, limits.renames_per_second, now)
+        self._runs = TokenBucket(limits.runs_at_once, limits.runs_per_second, now)
 
     @property
-    def connected(self) -> bool:
-        """Whether the server is there."""
+    def is_connected(self) -> bool:
+        """Whether there is a connection to the server."""
         return self._connection is not None
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left to do in the present run."""
+        return self._session is not None and self._session.is_settled
+
+    @property
+    def after(self) -> int:
+        """The last seq that this client holds of the present run, 0 without one."""
+        return self._session.after if self._session is not None else 0
+
     async def run(self) -> None:
-        """Connect, converse, and connect again, until cancelled or superseded."""
-        # Of every run of this process it is the first attempt that counts: who has been there has nothing to catch up.
+        """Connect and receive, and connect again, until stopped or superseded."""
+        # The first attempt of the process counts for every run: a client that was there before a run began has
+        # nothing to catch up with.
         self._attempted_us = self._clock.now_us()
-        while not self._done():
-            try:
-                patience = self._backoff.patience_seconds
-                await self._converse(await connect_to(self._url, self._clock, patience, self._lookup))
-                why = "the server closed the connection"
-            except (OSError, WebSocketException) as problem:
-                if isinstance(problem, TimeoutError):
-                    self._backoff.unanswered()
-                why = f"{type(problem).__name__}: {problem}"
-            except PeerError as problem:
-                why = f"the server does not speak {wire.SUBPROTOCOL}: {problem}"
-            if self._done():
+        while not self._is_done():
+            why = await self._connect_once()
+            if self._is_done():
                 break
             delay = self._backoff.next_seconds()
-            if self._sparingly.due(time.monotonic()):
+            if self._retry_log.due(time.monotonic()):
                 extra = {"client": self.name, "server": self._url, "why": why, "retry_s": round(delay, 2)}
                 log.warning("not connected", extra=extra)
             await asyncio.sleep(delay)
-        if self._superseded and self._account is not None:
+        if self._is_superseded and self._session is not None:
             log.warning("another process has this name; this one stops writing", extra={"client": self.name})
             await self._finish("superseded")
 
-    def _done(self) -> bool:
-        return self._superseded or self._stopping
+    def _is_done(self) -> bool:
+        return self._is_superseded or self._is_stopping
 
-    async def _converse(self, connection: StampedConnection) -> None:
-        self._connection, self._heard = connection, time.monotonic()
+    async def _connect_once(self) -> str:
+        """Connect, and receive until the connection ends; return why it ended or could not be made."""
+        try:
+            limit = self._backoff.handshake_seconds
+            await self._receive(await connect_to(self._url, self._clock, limit, self._lookup))
+        except (OSError, WebSocketException) as problem:
+            if isinstance(problem, TimeoutError):
+                self._backoff.handshake_timed_out()
+            return f"{type(problem).__name__}: {problem}"
+        except PeerError as problem:
+            return f"the server does not speak {wire.SUBPROTOCOL}: {problem}"
+        return "the server closed the connection"
+
+    async def _receive(self, connection: StampedConnection) -> None:
+        self._connection, self._last_message_at = connection, time.monotonic()
         self._pings.connected()
-        connection.at_once = self._take_at_once
-        helpers = [asyncio.create_task(work) for work in (self._ping(), self._tend(connection))]
+        connection.handle_at_once = self._handle_at_once
+        helpers = [asyncio.create_task(work) for work in (self._send_pings(), self._watch(connection))]
         try:
             while True:
-                self._listening = True
+                self._is_reading = True
                 data = await connection.recv(decode=False)
-                self._listening, received_ns = False, connection.stamps.pop_ns()
-                if self._account is not None:
-                    await self._account.room()
-                if (frame := self._take(data, received_ns)) is not None:
+                self._is_reading, received_ns = False, connection.stamps.pop_ns()
+                if self._session is not None:
+                    await self._session.room()
+                if (frame := self._handle(data, received_ns)) is not None:
                     self._follow(frame)
         except ConnectionClosed as closed:
-            self._superseded |= closed.rcvd is not None and closed.rcvd.code == wire.CLOSE_SUPERSEDED
+            self._is_superseded |= closed.rcvd is not None and closed.rcvd.code == wire.CLOSE_SUPERSEDED
         finally:
-            self._connection, self._listening, self._asked, self._granted = None, True, False, False
+            self._connection, self._is_reading, self._has_asked, self._is_subscribed = None, True, False, False
             connection.transport.abort()
             for helper in helpers:
                 helper.cancel()
 
-    def _take_at_once(self, data: bytes, received_ns: int) -> bool:
-        """Take a message as its bytes come, if nothing has to be waited for; return whether it was taken."""
-        if not (self._listening and self._granted) or self._account is None or self._account.full:
-            return False
-        return self._take(data, received_ns) is None
+    def _handle_at_once(self, data: bytes, received_ns: int) -> bool:
+        """Handle a message in the call that parses it, if nothing has to be waited for; return whether it was handled.
 
-    def _take(self, data: bytes, received_ns: int) -> wire.FromServer | None:
-        """Take a message; return its frame, still to be followed, if that changes where this client stands."""
-        account, self._heard = self._account, time.monotonic()
+        A frame that `_follow` has to handle must come first in the queue; all later messages wait behind it.
+        """
+        if not (self._is_reading and self._is_subscribed) or self._session is None or self._session.is_full:
+            return False
+        return self._handle(data, received_ns) is None
+
+    def _handle(self, data: bytes, received_ns: int) -> wire.FromServer | None:
+        """Handle a message; return its frame, still to be followed, if it changes this client's part in the run."""
+        session, self._last_message_at = self._session, time.monotonic()
         try:
             frame, body = wire.decode_from_server(data)
         except PeerError as problem:
-            if account is None:
+            if session is None:
                 raise
-            account.unreadable(problem)
+            session.unreadable(problem)
             return None
-        if self._pings.passed_over(frame) and self._connection is not None:
-            log.warning("server hears nothing", extra={"client": self.name, "seconds": UNHEARD_SECONDS})
+        if self._pings.is_ignored(frame) and self._connection is not None:
+            log.warning("server ignores pings", extra={"client": self.name, "seconds": UNANSWERED_SECONDS})
             self._connection.transport.abort()
         match frame:
-            case wire.Records() if account is not None and not account.sealed and not self._stopping:
-                account.receive(frame, body, received_ns, self._pings.estimate)
+            case wire.Records() if session is not None and not session.is_sealed and not self._is_stopping:
+                session.receive(frame, body, received_ns, self._pings.estimate)
             case wire.Pong():
-                if self._pings.sample(frame, received_ns):
+                if self._pings.add_answer(frame, received_ns):
                     self._subscribe()
-            case wire.Recorded() if account is not None:
-                account.recorded(frame)
+            case wire.Recorded() if session is not None:
+                session.recorded(frame)
             case wire.Ping():
-                self._say(self._pings.answer(frame, received_ns))
+                self._send(self._pings.answer(frame, received_ns))
             case _:
                 return frame
         return None
 
     def _follow(self, frame: wire.FromServer) -> None:
-        """Take a frame that changes where this client stands in the run."""
-        account = self._account
+        """Handle a frame that changes this client's part in the run."""
+        session = self._session
         match frame:
             case wire.Welcome():
-                self._welcome(frame)
-            case wire.Subscribed() if account is not None:
-                self._begin(account, frame)
-            case wire.End() if account is not None:
-                account.reached(frame.last)
-                self._seal(account)
+                self._welcomed(frame)
+            case wire.Subscribed() if session is not None:
+                self._subscribed(session, frame)
+            case wire.End() if session is not None:
+                session.reached(frame.last)
+                self._seal(session)
             case wire.Error():
                 self._refused(frame)
             case wire.Bye():
-                # Who asked in vain for a run that is over comes back at once: the next run must not begin without it.
-                if self._account is not None or frame.reason != "ended":
-                    self._backoff.wish((frame.retry_ms or 0) / 1000)
-                self._superseded |= frame.reason == "superseded"
+                # A client that came too late for a run reconnects at once: the next run must not begin without it.
+                if self._session is not None or frame.reason != "ended":
+                    self._backoff.request((frame.retry_ms or 0) / 1000)
+                self._is_superseded |= frame.reason == "superseded"
 
-    def _welcome(self, welcome: wire.Welcome) -> None:
+    def _welcomed(self, welcome: wire.Welcome) -> None:
         if welcome.v != wire.VERSION:
             raise PeerError(f"version {welcome.v}; this client knows {wire.VERSION}")
         self._backoff.succeeded()
-        self._asked = self._granted = False
-        self._pings.begin(same_kernel=welcome.boot == self._conditions.boot)
-        if self._account is not None and self._account.run != welcome.run:
-            if not self._runs.take(now := time.monotonic()):
-                self._backoff.not_before(self._runs.seconds(now) + 1 / RENAMES_PER_SECOND)
-                raise PeerError("run after run, faster than any can be played")
-            if self._account.begun:
-                self._account.close_block("end")
-                self._seal(self._account)
-            else:
-                self._account.release()
-            self._account = None
-        if self._account is None:
-            # Nobody new is admitted to a run that is over; who has logs of it may be served the rest.
-            if welcome.state == "ended" and not (self._conditions.logs / welcome.run / self.name).is_dir():
+        self._has_asked = self._is_subscribed = False
+        self._pings.begin(same_kernel=welcome.boot == self._config.boot)
+        if self._session is not None and self._session.run != welcome.run:
+            self._leave_run(self._session)
+        if self._session is None:
+            # A run that has ended admits no new clients; one that has logs of it may be served the rest.
+            if welcome.state == "ended" and not (self._config.logs / welcome.run / self.name).is_dir():
                 self._ask_late(welcome.run)
                 return
-            self._open_account(welcome.run, welcome.total)
-        elif self._account.settled:
+            self._open_session(welcome.run, welcome.total)
+        elif self._session.is_settled:
             return
-        self._say(*self._pings.first())
+        self._send(*self._pings.first())
+
+    def _leave_run(self, session: ClientSession) -> None:
+        """End the session of a run when the server has begun another."""
+        if not self._runs.take(now := time.monotonic()):
+            self._backoff.not_before(self._runs.seconds(now) + 1 / self._limits.renames_per_second)
+            raise PeerError("the server begins run after run, faster than any can be received")
+        if session.has_begun:
+            session.close_block("end")
+            self._seal(session)
+        else:
+            session.release()
+        self._session = None
 
     def _ask_late(self, run: str) -> None:
-        """Ask, once, to take part in a run that has ended: it is refused, and entered as too late by the server."""
-        if self._came_late != run:
-            self._came_late = run
+        """Ask, once, to take part in a run that has ended: the server refuses, and records that the client was late."""
+        if self._late_run != run:
+            self._late_run = run
             log.info("run is over, waiting for the next", extra={"client": self.name, "run": run})
-            self._say(block_encoder.late_request(run, self.name, self._conditions))
+            self._send(block_encoder.late_request(run, self.name, self._config))
 
-    def _open_account(self, run: str, total: int) -> None:
-        def durable(receipt: wire.Receipt) -> None:
-            # Before the subscription is granted it waits in the account: it will be among those the server lacks.
-            if self._granted and self._account is account:
-                self._say(receipt)
+    def _open_session(self, run: str, total: int) -> None:
+        self._session = ClientSession(self.name, run, total, self._config, self._clock, self._attempted_us)
+        self._spawn(self._send_receipts(self._session))
 
-        account = self._account = ClientSession(
-            self.name, run, total, self._conditions, self._clock, durable, self._attempted_us
-        )
+    async def _send_receipts(self, session: ClientSession) -> None:
+        async for receipt in session.receipts():
+            # Otherwise it waits in the session, to be among those that the server lacks at the next subscription.
+            if self._is_subscribed and self._session is session:
+                self._send(receipt)
 
-    def _seal(self, account: ClientSession, reason: Literal["finished", "superseded"] = "finished") -> None:
-        # Beside the conversation: a disk that refuses must not make this client deaf.
-        task = asyncio.create_task(account.seal(reason))
-        self._sealing.add(task)
-        task.add_done_callback(self._sealing.discard)
+    def _seal(self, session: ClientSession, reason: Literal["finished", "superseded"] = "finished") -> None:
+        # In the background: a failing disk must not block receiving.
+        self._spawn(session.seal(reason))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _subscribe(self) -> None:
-        if (account := self._account) is not None and not self._asked:
-            self._asked = True
-            self._say(account.request())
+        if self._session is not None and not self._has_asked:
+            self._has_asked = True
+            self._send(self._session.request())
 
-    def _begin(self, account: ClientSession, granted: wire.Subscribed) -> None:
-        lacking = account.subscribed(granted.fence, granted.receipted)
-        self._granted = True
-        self._say(*lacking)
-        extra = {"session": account.session, "first": granted.first, "again": len(lacking)}
+    def _subscribed(self, session: ClientSession, granted: wire.Subscribed) -> None:
+        lacking = session.subscribed(granted.fence, granted.receipted)
+        self._is_subscribed = True
+        self._send(*lacking)
+        extra = {"session": session.session, "first": granted.first, "again": len(lacking)}
         log.info("subscribed", extra={"client": self.name, **extra})
 
     def _refused(self, error: wire.Error) -> None:
-        if error.code == "name_taken" and error.suggest and (account := self._account) is not None:
+        if error.code == "name_taken" and error.suggest and (session := self._session) is not None:
             if not self._renames.take(now := time.monotonic()):
-                self._give_up_names(account, self._renames.seconds(now))
+                self._give_up_names(session, self._renames.seconds(now))
                 return
             log.warning("name is taken", extra={"client": self.name, "suggest": error.suggest})
-            self._leave(account)
-            self.name, self._asked = error.suggest, False
-            self._open_account(account.run, account.total)
+            self._leave_name(session)
+            self.name, self._has_asked = error.suggest, False
+            self._open_session(session.run, session.total)
             self._subscribe()
         else:
             log.warning("refused", extra={"client": self.name, "code": error.code, "detail": error.detail})
 
-    def _leave(self, account: ClientSession) -> None:
-        """Give up a name that another process has."""
-        if account.begun:
-            # It was taken while this one was away: what was written under it stays.
-            account.close_block("shutdown")
-            self._seal(account, "superseded")
+    def _leave_name(self, session: ClientSession) -> None:
+        """End the session under a name that another process has."""
+        if session.has_begun:
+            # The name was taken while this client was disconnected: its log stays, as evidence.
+            session.close_block("shutdown")
+            self._seal(session, "superseded")
         else:
-            account.release()
+            session.release()
 
-    def _give_up_names(self, account: ClientSession, seconds: float) -> None:
-        """Hang up on a server that suggests name after name, and come back later under the first one."""
+    def _give_up_names(self, session: ClientSession, seconds: float) -> None:
+        """Disconnect from a server that suggests name after name, and return later under the first name."""
         log.warning("too many names are taken", extra={"client": self.name, "retry_s": round(seconds, 1)})
-        self._leave(account)
-        self._account, self.name = None, self._first_name
+        self._leave_name(session)
+        self._session, self.name = None, self._first_name
         self._backoff.not_before(seconds)
         if self._connection is not None:
             self._connection.transport.abort()
 
-    def _say(self, *frames: wire.Frame) -> None:
+    def _send(self, *frames: wire.Frame) -> None:
         if self._connection is not None:
             for frame in frames:
-                self._connection.say(frame)
+                self._connection.send_nowait(frame)
 
-    async def _ping(self) -> None:
+    async def _send_pings(self) -> None:
         while True:
-            await asyncio.sleep(_PING_SECONDS)
-            # A server that has not answered the first pings by now is subscribed to all the same.
-            if self._account is not None and not self._account.settled:
+            await asyncio.sleep(self._limits.ping_seconds)
+            # Subscribe even if the server has not answered the first pings by now: it may answer none.
+            if self._session is not None and not self._session.is_settled:
                 self._subscribe()
-            self._say(self._pings.next())
+            self._send(self._pings.next())
 
-    async def _tend(self, connection: StampedConnection) -> None:
-        """Close blocks for their age, even when nothing comes; when nothing comes for too long, hang up."""
-        while not (self._listening and time.monotonic() - self._heard > SILENCE_SECONDS):
-            await asyncio.sleep(min(0.1, self._conditions.block_seconds / 4))
-            if self._account is not None and not self._account.sealed:
-                self._account.close_old_block(self._clock.now_ns())
-        log.warning("server is silent", extra={"client": self.name, "seconds": SILENCE_SECONDS})
+    async def _watch(self, connection: StampedConnection) -> None:
+        """Close blocks for their age although nothing arrives; disconnect when nothing has arrived for too long."""
+        silence_seconds = self._limits.silence_seconds
+        while not (self._is_reading and time.monotonic() - self._last_message_at > silence_seconds):
+            await asyncio.sleep(min(_AGE_CHECK_SECONDS, self._config.block_seconds / 4))
+            if self._session is not None and not self._session.is_sealed:
+                self._session.close_old_block(self._clock.now_ns())
+        log.warning("server is silent", extra={"client": self.name, "seconds": silence_seconds})
         connection.transport.abort()
 
     async def stop(self) -> None:
-        """Seal the last block and leave on purpose. Records that still come are not taken, nor said to be."""
-        self._stopping = True
+        """Log and receipt all received records, seal the log and disconnect. Later records are ignored."""
+        self._is_stopping = True
         await self._finish("shutdown")
 
-    def abandon(self) -> None:
-        """Leave without sealing: the disk refuses, and what it lacks was never receipted."""
-        if self._account is not None:
-            self._account.abandon()
+    async def close(self) -> None:
+        """Release tasks and files as they are; only blocks on disk were receipted. For after `stop`, or instead."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if self._session is not None:
+            self._session.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _finish(self, reason: Literal["shutdown", "superseded"]) -> None:
-        if (account := self._account) is None:
+        if (session := self._session) is None:
             return
-        account.close_block("shutdown")
-        await account.seal(reason)
-        await asyncio.gather(*self._sealing)
-        if self._granted:
-            self._say(wire.Bye(last=account.durable_through))
+        session.close_block("shutdown")
+        await session.seal(reason)
+        await asyncio.gather(*self._tasks)
+        if self._is_subscribed:
+            self._send(wire.Bye(last=session.durable_through))
         if self._connection is not None:
             await self._connection.end()

@@ -1,141 +1,157 @@
-"""Has a session's blocks written beside the conversation, however long the disk takes; tells which are durable."""
+"""Writes a session's lines in a thread beside the connection, and returns them as they become durable."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Generic
+from collections.abc import AsyncIterator
 
-from services.client.block_encoder import ClientConditions
-from services.client.block_log import BlockLog, Written, messages_in
+from services.client.block_encoder import PendingLine
+from services.client.block_log import BlockLog
+from services.client.config import ClientConfig
 from services.client.fence import Superseded
 from services.contract import blocklog
 from services.contract.scalars import Span
 
 log = logging.getLogger(__name__)
 
-_RETRY_SECONDS = 0.5
-_INTERVAL_SECONDS = 0.2
-_SHARED_SYNC_MESSAGES = 4096
 
+class WriteQueue:
+    """Lines that wait for the disk, in bounded memory.
 
-def _weight(block: Written) -> int:
-    # A line without messages must be waited for as well.
-    return max(1, messages_in(block))
+    `durable` is the loop that writes: one task must iterate it for as long as the queue is used.
+    """
 
-
-class WriteQueue(Generic[Written]):
-    """Takes blocks, and calls ``on_durable`` with each once it is what ``FSYNC`` calls durable."""
-
-    def __init__(self, client: str, conditions: ClientConditions, on_durable: Callable[[Written], None]) -> None:
-        self._client = client
-        self._on_durable: Callable[[Written], None] = on_durable
-        self._interval = conditions.fsync == "interval"
-        # Two blocks' worth, or enough small blocks to share a sync.
-        self._most_waiting = max(2 * conditions.block_size, _SHARED_SYNC_MESSAGES)
-        self._log: BlockLog[Written] | None = None
-        self._waiting_messages, self._refused = 0, False
+    def __init__(self, client: str, config: ClientConfig) -> None:
+        self._client, self._config = client, config
+        self._has_interval = config.fsync == "interval"
+        # Two blocks, so that one can be filled while the other is written; or enough small blocks to share a sync.
+        self._most_waiting = max(2 * config.block_size, config.shared_sync_messages)
+        self._log: BlockLog | None = None
+        self._waiting, self._is_refused, self._has_ended = 0, False, False
         self._disk = asyncio.Lock()
         self._room, self._work = asyncio.Event(), asyncio.Event()
         self._room.set()
-        self._task = asyncio.create_task(self._write())
 
     @property
-    def begun(self) -> bool:
+    def has_begun(self) -> bool:
         """Whether there is a log to write."""
         return self._log is not None
 
-    def begin(self, block_log: BlockLog[Written]) -> None:
-        """Begin the log; its first line is written at once, so that whoever had the name before sees it."""
+    def begin(self, block_log: BlockLog) -> None:
+        """Begin the log. Its first line is written at once: the name's previous process, if frozen, must see it."""
         self._log = block_log
         self._work.set()
 
-    def put(self, block: Written) -> None:
-        """Take a block; who finds this `full` afterwards waits for `room` before the next one."""
+    def put(self, line: PendingLine) -> None:
+        """Queue a line. A caller that finds the queue `is_full` then awaits `room` before it queues the next one."""
         if self._log is None:
             raise RuntimeError("records before a subscription")
-        self._log.put(block)
-        self._waiting_messages += _weight(block)
+        self._log.put(line)
+        self._waiting += _weight(line)
         self._work.set()
 
     @property
-    def full(self) -> bool:
-        """Whether too much waits for the disk already."""
-        return self._waiting_messages > self._most_waiting
+    def is_full(self) -> bool:
+        """Whether so much waits for the disk that the client must stop receiving."""
+        return self._waiting > self._most_waiting
 
     async def room(self) -> None:
-        """Wait until no longer too much waits for the disk."""
-        while self.full:
+        """Wait until the queue is not full."""
+        while self.is_full:
             await self._wait_for_room()
 
     async def drain(self) -> None:
-        """Wait until every block is durable."""
-        while self._waiting_messages:
+        """Wait until every line is durable and the iterator of `durable` has received it."""
+        while self._waiting:
             await self._wait_for_room()
 
+    async def durable(self) -> AsyncIterator[PendingLine]:
+        """Write the queued lines, and yield each once it is durable by the ``FSYNC`` policy, until `end` or `close`."""
+        while True:
+            if not self._has_interval or not self._waiting:
+                await self._work.wait()
+            if self._has_ended:
+                return
+            self._work.clear()
+            lines = await self._write_until_accepted(sync=False)
+            if self._has_interval:
+                await asyncio.sleep(self._config.sync_seconds)
+                lines += await self._write_until_accepted(sync=True)
+            for line in lines:
+                yield line
+                # Only after the caller has received the line: when `drain` returns, its receipt has been sent.
+                self._waiting -= _weight(line)
+            self._room.set()
+
     async def end(self, reason: blocklog.FileEndReason, counts: tuple[int, int, list[Span]]) -> None:
-        """Write the last line and close, however often the disk refuses."""
+        """Write the last line and close the log, trying again for as long as the disk refuses.
+
+        Args:
+            reason: why the log ends.
+            counts: duplicates, reordered records and corrupt ranges since the last block.
+        """
         async with self._disk:
-            # With the disk in hand: no thread of the task's is at work in the log.
-            self._task.cancel()
+            # The lock is held, so no thread is in the log; the loop of `durable` ends before its next write.
+            self._stop_writing()
             while self._log is not None:
                 try:
                     await asyncio.to_thread(self._log.end, reason, *counts)
                 except OSError as problem:
-                    self._say_refused(problem)
-                    await asyncio.sleep(_RETRY_SECONDS)
+                    self._report_refusal(problem)
+                    await asyncio.sleep(self._config.retry_seconds)
                 else:
                     return
 
-    def abandon(self) -> None:
+    def close(self) -> None:
         """Stop writing, and close the files as they are."""
-        self._task.cancel()
+        self._stop_writing()
         if self._log is not None:
-            self._log.abandon()
+            self._log.close()
+
+    def _stop_writing(self) -> None:
+        self._has_ended = True
+        self._work.set()
 
     async def _wait_for_room(self) -> None:
         self._room.clear()
         await self._room.wait()
 
-    async def _write(self) -> None:
-        while True:
-            if not self._interval or not self._waiting_messages:
-                await self._work.wait()
-            self._work.clear()
-            durable = await self._until_it_takes(sync=False)
-            if self._interval:
-                await asyncio.sleep(_INTERVAL_SECONDS)
-                durable += await self._until_it_takes(sync=True)
-            for block in durable:
-                self._waiting_messages -= _weight(block)
-                self._on_durable(block)
-            self._room.set()
-
-    async def _until_it_takes(self, *, sync: bool) -> list[Written]:
-        durable: list[Written] = []
+    async def _write_until_accepted(self, *, sync: bool) -> list[PendingLine]:
+        """Write or sync, again and again while the disk refuses; return the lines that are durable now."""
+        durable: list[PendingLine] = []
         while self._log is not None:
             try:
                 async with self._disk:
-                    durable += await asyncio.to_thread(self._log.sync if sync else self._log.push)
+                    if self._has_ended:
+                        break
+                    durable += await asyncio.to_thread(self._log.sync if sync else self._log.write)
             except OSError as problem:
-                # The first time at once: a new segment may be taken where the old file refused.
-                delay = _RETRY_SECONDS if self._refused else 0
-                self._say_refused(problem)
+                if self._has_ended:
+                    break
+                # The first retry follows at once: a new segment may be accepted where the old file was not.
+                delay = self._config.retry_seconds if self._is_refused else 0
+                self._report_refusal(problem)
                 await asyncio.sleep(delay)
                 continue
-            if self._refused:
+            if self._is_refused:
                 log.info("disk accepts again", extra={"client": self._client})
-                self._refused = False
-            if not self._log.waiting:
+                self._is_refused = False
+            if not self._log.has_waiting:
                 break
-            # The segment was full, or a refused sync left blocks to be written again.
+            # The segment was full, or a refused sync left lines to be written again.
             sync = False
         return durable
 
-    def _say_refused(self, problem: OSError) -> None:
-        if not self._refused:
+    def _report_refusal(self, problem: OSError) -> None:
+        """Log the first refusal of a series."""
+        if not self._is_refused:
             event = "superseded, writing stops" if isinstance(problem, Superseded) else "disk refuses, reading stops"
             folder = str(self._log.folder) if self._log is not None else None
             log.warning(event, extra={"client": self._client, "folder": folder, "why": str(problem)})
-            self._refused = True
+            self._is_refused = True
+
+
+def _weight(line: PendingLine) -> int:
+    # A line without messages must be waited for as well.
+    return max(1, line.message_count)

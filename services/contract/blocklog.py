@@ -211,12 +211,6 @@ class Block(BlockHeader, tag="block", frozen=True, kw_only=True):
         return [message.latency_ns for message in messages], [message.transit_ns for message in messages]
 
 
-class WrittenBlock(BlockHeader, tag="block", frozen=True, kw_only=True):
-    """The same block as its writer has it: with the JSON of its messages, made by `block_text.messages_text`."""
-
-    messages: msgspec.Raw
-
-
 class _ExternalStruct(LineStruct, frozen=True, kw_only=True):
     @property
     def line_version(self) -> int:
@@ -298,12 +292,6 @@ class ExternalBlock(ExternalBlockHeader, tag="block", frozen=True, kw_only=True)
         messages = self.messages[start:stop]
         latencies = [message.latency_ns for message in messages if message.latency_ns is not None]
         return latencies, [message.transit_ns for message in messages if message.transit_ns is not None]
-
-
-class WrittenExternalBlock(ExternalBlockHeader, tag="block", frozen=True, kw_only=True):
-    """The same block as its writer has it: with the JSON of its messages."""
-
-    messages: msgspec.Raw
 
 
 class ConnectionLine(_ExternalStruct, tag="connection", frozen=True, kw_only=True):

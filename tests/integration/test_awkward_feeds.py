@@ -22,7 +22,7 @@ from tests.integration.volumes import Volumes
 from tests.poll import poll_until
 from tests.repo.markdown import plain, rows, sections
 from tests.repo.repository import text
-from tests.unit.client.external.stand import Script, foreign_server
+from tests.unit.client.external.fakes import Script, external_server
 
 DOCUMENT = rows(sections(text("docs/foreign-feeds.md"))["When a feed is awkward"])
 """What comes, the client's one line about it, and what the summary makes of it."""
@@ -82,7 +82,7 @@ class Judged(NamedTuple):
 
 async def judged(case: Case, folder: Path, clients: int = 1, **served: Any) -> Judged:
     """Have a feed judged; with several clients each plays the first script."""
-    async with foreign_server(*case.scripts, **served) as url:
+    async with external_server(*case.scripts, **served) as url:
         return await asyncio.to_thread(_judged, url, case, folder, clients)
 
 

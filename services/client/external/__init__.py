@@ -1,1 +1,1 @@
-"""Receives feeds that are not ours: reads what comes by the operator's description of it, and logs it in blocks."""
+"""Receives an external feed: decodes its messages as the operator describes them, and logs them in blocks."""

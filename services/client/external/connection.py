@@ -1,4 +1,4 @@
-"""Connects to a foreign server: verified, by a proxy where one is asked for, and not too often."""
+"""Connects to an external server: TLS, proxy, authorization, and a limit on the rate of attempts."""
 
 from __future__ import annotations
 
@@ -19,64 +19,65 @@ from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
 
 _OPEN_SECONDS = 10.0
+# An external feed may be silent for any time, so only pings show that a connection is dead.
 _PING_SECONDS = 10.0
-"""A foreign feed may be silent for as long as it likes; that its connection is dead shows by this."""
+_CLOSE_SECONDS = 3.0
 _FRAMES_QUEUED = 64
 
 
 class ConnectRateLimit:
-    """Lets the attempts of a process through one after the other, so many a second; none while the server refuses."""
+    """Spaces the attempts of all clients of a process; none is made while the server refuses them."""
 
     def __init__(self, per_second: float) -> None:
         self._pause = 1 / per_second
-        self._next = self._next_wanted = self._held = 0.0
-        self._refused: ConnectionFailure | None = None
+        self._next = self._next_wanted = self._held_until = 0.0
+        self._failure: ConnectionFailure | None = None
 
-    def hold(self, seconds: float, refused: ConnectionFailure) -> None:
-        """Let no attempt through for so long: the server refuses all clients of this process alike."""
-        self._held, self._refused = max(self._held, asyncio.get_running_loop().time() + seconds), refused
+    def hold(self, seconds: float, failure: ConnectionFailure) -> None:
+        """Allow no attempt for this time: the server would refuse all clients of this process for the same reason."""
+        self._held_until, self._failure = max(self._held_until, asyncio.get_running_loop().time() + seconds), failure
 
     @property
     def held_for(self) -> ConnectionFailure | None:
-        """Why no attempt is let through now; None when attempts are."""
-        return self._refused if self._held > asyncio.get_running_loop().time() else None
+        """Why no attempt is allowed now; None when attempts are."""
+        return self._failure if self._held_until > asyncio.get_running_loop().time() else None
 
-    async def pass_through(self, given_up: asyncio.Event | None = None, *, is_wanted: bool = False) -> None:
-        """Wait until it is this attempt's turn, or until it is given up.
+    async def pass_through(self, cancelled: asyncio.Event | None = None, *, is_wanted: bool = False) -> None:
+        """Wait until the attempt may be made, or until ``cancelled`` is set.
 
         Args:
-            given_up: set when the attempt is not needed any more.
-            is_wanted: the server has just had this client, so that it refuses others does not hold this one up.
+            cancelled: set when the attempt is not needed any more.
+            is_wanted: whether the server has just accepted this client; then its refusals of others do not count.
         """
         clock = asyncio.get_running_loop().time
-        if is_wanted and self._held > clock():
+        if is_wanted and self._held_until > clock():
             at = max(clock(), self._next_wanted)
             self._next_wanted = at + self._pause
-            await pause(at - clock(), given_up)
+            await pause(at - clock(), cancelled)
             return
-        while given_up is None or not given_up.is_set():
-            at = max(clock(), self._next, self._held)
+        while cancelled is None or not cancelled.is_set():
+            at = max(clock(), self._next, self._held_until)
             self._next = at + self._pause
-            await pause(at - clock(), given_up)
+            await pause(at - clock(), cancelled)
             # Another attempt may have been refused meanwhile.
-            if self._held <= clock():
+            if self._held_until <= clock():
                 return
 
 
-async def pause(seconds: float, given_up: asyncio.Event | None = None) -> None:
-    """Wait, at most until what is waited for is given up."""
-    if given_up is None or seconds <= 0:
+async def pause(seconds: float, cancelled: asyncio.Event | None = None) -> None:
+    """Wait, at most until ``cancelled`` is set."""
+    if cancelled is None or seconds <= 0:
         await asyncio.sleep(seconds)
         return
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(given_up.wait(), seconds)
+        await asyncio.wait_for(cancelled.wait(), seconds)
 
 
 def tls_context(reach: ConnectSettings) -> ssl.SSLContext | None:
-    """Return how the server's certificate is verified, None for a feed without TLS.
+    """Return the TLS context that verifies the server's certificate, None for a feed without TLS.
 
     Raises:
-        BadSettings: the file of certificates cannot be used.
+        BadSettings: the file with certificates cannot be used.
     """
     if not reach.url.startswith("wss:"):
         return None
@@ -90,10 +91,10 @@ def tls_context(reach: ConnectSettings) -> ssl.SSLContext | None:
 
 
 def authorization(reach: ConnectSettings) -> dict[str, str]:
-    """Return the header that lets us in, as its file says now; nothing without one.
+    """Return the authorization header as its file holds it now, nothing without a file.
 
     Raises:
-        BadSettings: the file cannot be read, or is no header's value.
+        BadSettings: the file cannot be read, or does not hold the value of a header.
     """
     if not reach.authorization_file:
         return {}
@@ -107,7 +108,7 @@ def authorization(reach: ConnectSettings) -> dict[str, str]:
 
 
 def _refusal(problem: Exception) -> str:
-    # The name that Python adds is the one that stands before it already.
+    # Not the file name that Python adds: the message begins with it.
     why = (isinstance(problem, OSError) and problem.strerror) or str(problem)
     return f"{why}; uid {os.geteuid()} must be able to read it" if isinstance(problem, PermissionError) else why
 
@@ -116,8 +117,8 @@ async def connect_to(reach: ConnectSettings, process_clock: Clock, tls: ssl.SSLC
     """Connect.
 
     Raises:
-        TimeoutError, OSError, websockets.exceptions.WebSocketException: it cannot be reached now.
-        BadSettings: the file with the authorization is gone.
+        TimeoutError, OSError, websockets.exceptions.WebSocketException: the server cannot be reached now.
+        BadSettings: the file with the authorization cannot be used.
     """
 
     class Connection(StampedConnection):
@@ -133,7 +134,7 @@ async def connect_to(reach: ConnectSettings, process_clock: Clock, tls: ssl.SSLC
         open_timeout=_OPEN_SECONDS,
         ping_interval=_PING_SECONDS,
         ping_timeout=_PING_SECONDS,
-        close_timeout=3,
+        close_timeout=_CLOSE_SECONDS,
         max_size=reach.max_bytes,
         max_queue=_FRAMES_QUEUED,
         **options,

@@ -1,4 +1,4 @@
-"""Why an attempt failed or a connection ended: a code, a short text without secrets, and what it asks of us. Pure."""
+"""Why an attempt failed or a connection ended: its code, a short text without secrets, when to try again. Pure."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ MOST_REASON = 200
 """Characters of a reason."""
 MOST_RETRY_AFTER_SECONDS = 600.0
 _MOST_BODY = 4096
+# Shorter passwords, and shorter values in a query, are not hidden: that would remove ordinary words from a reason.
 _LEAST_SECRET, _LEAST_VALUE = 4, 8
-"""Shorter ones would blot out words: of passwords and credentials, and of the values in a query."""
-_WANTED_NO_MORE = (401, 403, 429)
+_FIRM_STATUSES = (401, 403, 429)
 _PRIVATE_CODES = range(4000, 5000)
 _QUERY = re.compile(r"(\w+://[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
 _USER = re.compile(r"(\w+://)[^\s/@]*@")
@@ -28,14 +28,14 @@ _TAG = re.compile(r"<(?:script|style).*?</(?:script|style)>|<[^>]*>", re.DOTALL 
 
 
 class ConnectionFailure(NamedTuple):
-    """What is known of an attempt that failed, or of the end of a connection.
+    """A failed attempt to connect, or the end of a connection.
 
     Attributes:
-        code: HTTP status or close code, None where there is none.
-        reason: why, in the server's own words where it has any, at most `MOST_REASON` characters.
+        code: HTTP status or close code, None without one.
+        reason: the server's own text, or else a description, at most `MOST_REASON` characters.
         why: the same as a whole sentence, for the service's own log.
-        firm: the server does not want this client now: another attempt soon would be refused as well.
-        retry_after_s: for how long the server asks to be left alone, None when it says nothing.
+        firm: whether another attempt soon would be refused as well.
+        retry_after_s: how long the server asks not to be contacted, in seconds; None if it does not ask.
     """
 
     code: int | None
@@ -50,20 +50,20 @@ def of_attempt(problem: Exception, secrets: Iterable[str], now_us: int) -> Conne
     if not isinstance(problem, InvalidStatus | InvalidProxyStatus):
         why = brief(f"{type(problem).__name__}: {problem}", secrets)
         return ConnectionFailure(None, why, why)
-    response, who = problem.response, "server" if isinstance(problem, InvalidStatus) else "proxy"
-    said = _first_line(response)
-    why = brief(f"the {who} answered HTTP {response.status_code}" + (f": {said}" if said else ""), secrets)
+    response, peer = problem.response, "server" if isinstance(problem, InvalidStatus) else "proxy"
+    text = _first_line(response)
+    why = brief(f"the {peer} answered HTTP {response.status_code}" + (f": {text}" if text else ""), secrets)
     return ConnectionFailure(
         response.status_code,
         why,
         why,
-        response.status_code in _WANTED_NO_MORE,
+        response.status_code in _FIRM_STATUSES,
         _retry_after(response, now_us),
     )
 
 
 def of_close(connection: Protocol, max_bytes: int, secrets: Iterable[str]) -> ConnectionFailure:
-    """Return why a connection ended: by the frame of the side that closed it; 1006 where there was none."""
+    """Return why a connection ended, by the close frame of the side that closed it; code 1006 without one."""
     received, sent = connection.close_rcvd, connection.close_sent
     by_us = sent is not None and (received is None or connection.close_rcvd_then_sent is False)
     close = sent if by_us else received
@@ -79,7 +79,7 @@ def of_close(connection: Protocol, max_bytes: int, secrets: Iterable[str]) -> Co
 
 
 def brief(text: str, secrets: Iterable[str]) -> str:
-    """Return a text as a log may hold it: one line of printable characters, without secrets and query strings."""
+    """Return a text fit for a log: one line of printable characters, without secrets and query strings."""
     text = _USER.sub(r"\1", _QUERY.sub(r"\1", text))
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
@@ -88,29 +88,31 @@ def brief(text: str, secrets: Iterable[str]) -> str:
 
 
 def secrets_of(urls: Iterable[str], authorization: str, texts: Iterable[str]) -> list[str]:
-    """Return what no reason may show.
+    """Return the texts that `brief` must hide.
 
     Args:
-        urls: whose passwords and queries are secret.
+        urls: addresses whose passwords and queries are secret.
         authorization: the value of the header, empty for none.
-        texts: what is sent, in which long tokens are secret.
+        texts: messages to the server, in which long tokens are secret.
     """
-    found, values = set(authorization.split()), set[str]()
+    secrets, values = set(authorization.split()), set[str]()
     for url in urls:
         parts = urlsplit(url)
-        found |= {parts.query, parts.fragment, parts.netloc.rpartition("@")[0], parts.password or ""}
+        secrets |= {parts.query, parts.fragment, parts.netloc.rpartition("@")[0], parts.password or ""}
         values |= {value for _, value in parse_qsl(parts.query)}
     for text in texts:
-        # A token is long, and has no spaces; the names of most channels are shorter.
-        found |= set(re.findall(r"[A-Za-z0-9._~+/=-]{24,}", text))
-    return [one for one in found if len(one) >= _LEAST_SECRET] + [one for one in values if len(one) >= _LEAST_VALUE]
+        # Tokens are long and have no spaces; most channel names are shorter.
+        secrets |= set(re.findall(r"[A-Za-z0-9._~+/=-]{24,}", text))
+    long_secrets = [secret for secret in secrets if len(secret) >= _LEAST_SECRET]
+    return long_secrets + [value for value in values if len(value) >= _LEAST_VALUE]
 
 
 def _first_line(response: Response) -> str:
-    """Return the first line of a response's body, without the tags of HTML; its status in words where it has none."""
+    """Return the first line of a response's body without HTML tags, or the reason phrase if the body is empty."""
     try:
-        cut = "ignore" if len(response.body) > _MOST_BODY else "strict"
-        body = bytes(response.body[:_MOST_BODY]).decode("utf-8", cut)
+        # A long body may be cut in the middle of a character.
+        errors = "ignore" if len(response.body) > _MOST_BODY else "strict"
+        body = bytes(response.body[:_MOST_BODY]).decode("utf-8", errors)
     except UnicodeDecodeError:
         body = ""
     if body.lstrip().startswith("<"):
@@ -119,7 +121,7 @@ def _first_line(response: Response) -> str:
 
 
 def _retry_after(response: Response, now_us: int) -> float | None:
-    """Return what ``Retry-After`` asks for: seconds, or a date, which counts from the ``Date`` beside it."""
+    """Return the seconds of ``Retry-After``; a date there counts from the response's own ``Date``."""
     text = ", ".join(response.headers.get_all("Retry-After")[:1]).strip()
     if not text:
         return None
@@ -128,14 +130,14 @@ def _retry_after(response: Response, now_us: int) -> float | None:
     until = _date(text)
     if until is None:
         return None
-    said = _date(", ".join(response.headers.get_all("Date")[:1]))
-    now = said if said is not None else datetime.fromtimestamp(now_us / 1_000_000, UTC)
+    sent = _date(", ".join(response.headers.get_all("Date")[:1]))
+    now = sent if sent is not None else datetime.fromtimestamp(now_us / 1_000_000, UTC)
     return min(max((until - now).total_seconds(), 0), MOST_RETRY_AFTER_SECONDS)
 
 
 def _date(text: str) -> datetime | None:
     try:
-        found = parsedate_to_datetime(text)
+        date = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):
         return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)

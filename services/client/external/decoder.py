@@ -1,13 +1,15 @@
-"""Reads what a foreign server sent: which records a frame holds, and of each its number, its time and its key. Pure.
+"""Decodes the frames of an external feed into records, each with its number, time and key. Pure.
 
-Nothing that came is dropped: what is not JSON becomes a record that says so, and what has no number is logged without.
-A record that is not strict JSON is logged as a text, with the facts that a lenient reader finds in it.
+No received byte is dropped: a frame that is not JSON becomes one record with an explanation, and a record without a
+usable number is logged without one. A record that is not strict JSON is logged as a text, with the values that a
+lenient reader finds in it.
 """
 
 from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -22,13 +24,13 @@ from services.contract.scalars import utc_text
 from services.contract.sequence_text import seq_text
 
 MAX_KEY = 120
-"""Characters of a key that are kept: it stands in every message."""
+"""Characters of a key that are kept: the key is part of every message."""
+# A shorter record is logged as text however much of it is escaped.
 _ESCAPED_BYTES = 64 * 1024
-"""A shorter record is logged as text however much of it is escaped."""
+# A log line must not contain newlines. In JSON they occur only between tokens, where a space means the same.
 _NEWLINES = bytes.maketrans(b"\r\n", b"  ")
-"""Outside of its strings, where none can be, a newline in JSON is as good as a space."""
+# JSON that is nested more deeply is logged as text: readers of logs give up at depths from 256 on.
 _MOST_DEPTH = 100
-"""JSON that is nested more deeply is no strict JSON: readers of logs give up at depths from 256 on."""
 
 
 class _NotStrict:
@@ -39,7 +41,16 @@ _NOT_STRICT: Final = _NotStrict()
 
 
 class DecodedRecord(NamedTuple):
-    """One record: its JSON text, what came where that was none, its facts, and why its number cannot be used."""
+    """One record of a frame.
+
+    Attributes:
+        record: its bytes if they are JSON, else a JSON text that contains them.
+        form: how they are contained, None for JSON.
+        seq: sequence number, None without a usable one.
+        key: key of its sequence, None without one.
+        sent_ns: the sender's time, epoch nanoseconds, None without one.
+        trouble: why the number cannot be used, or a remark about an odd record; None without trouble.
+    """
 
     record: bytes
     form: Form | None = None
@@ -51,11 +62,11 @@ class DecodedRecord(NamedTuple):
 
 @dataclass(frozen=True)
 class RecordPaths:
-    """Where in a message the facts are. Without ``match`` a message is one JSON value, or a list of records.
+    """Where the values are in a message. Without ``match`` a frame is one JSON value: a record, or a list of records.
 
     Attributes:
-        seq, time, key: paths in a record, None for a feed that has no such thing.
-        unit: of the time, None to tell it by its size.
+        seq, time, key: paths in a record, None for a feed without such a value.
+        unit: unit of the time, None to derive it from the size of the number.
         records: path of the list of records in a message, None when the message itself is a record or a list of them.
         match: finds the JSON texts in a frame: the group of each match is one.
     """
@@ -68,49 +79,55 @@ class RecordPaths:
     match: re.Pattern[bytes] | None = None
 
     def read(self, frame: bytes, *, binary: bool) -> list[DecodedRecord]:
-        """Return the records of a frame, one at least: what it is not made for is a record of itself."""
+        """Return the records of a frame, at least one: a frame that cannot be decoded is one record itself.
+
+        Args:
+            frame: payload of the message.
+            binary: whether it came in a binary frame, so that it is not shown as text.
+        """
         if self.match is None:
-            return self._texts(frame, binary=binary)
-        parts = [found[1] for found in self.match.finditer(frame) if found[1] is not None]
-        if not parts:
+            return self._records_in(frame, binary=binary)
+        texts = [match[1] for match in self.match.finditer(frame) if match[1] is not None]
+        if not texts:
             return [_opaque(frame, binary=binary, trouble="the frame does not match")]
-        return [heard for part in parts for heard in self._texts(part, binary=binary)]
+        return [record for text in texts for record in self._records_in(text, binary=binary)]
 
     @property
     def _wants_json(self) -> bool:
         return any((self.seq, self.time, self.key, self.records))
 
-    def _texts(self, text: bytes, *, binary: bool) -> list[DecodedRecord]:
-        value = strict = _decoded(text)
+    def _records_in(self, text: bytes, *, binary: bool) -> list[DecodedRecord]:
+        value = _decode_strictly(text)
+        is_strict = value is not _NOT_STRICT
         raws: list[bytes] = []
         try:
-            if value is _NOT_STRICT:
+            if not is_strict:
                 value = lenient_json.decode(text)
             rows = value if self.records is None else self.records.find(value)
             if isinstance(rows, list):
-                raws = self._rows(text) if strict is not _NOT_STRICT else self._lenient_rows(text, len(rows))
+                raws = self._row_texts(text) if is_strict else self._lenient_row_texts(text, len(rows))
         except (ValueError, RecursionError):
             return [_opaque(text, binary=binary, trouble="not JSON" if self._wants_json else None)]
         if self.records is None and not isinstance(value, list):
-            return [self._logged(value, text, binary=binary, is_json=strict is not _NOT_STRICT)]
+            return [self._record(value, text, binary=binary, is_json=is_strict)]
         if not raws:
-            what = "an empty list" if isinstance(rows, list) else "no list"
+            problem = "an empty list" if isinstance(rows, list) else "no list"
             where = "" if self.records is None else f" at {self.records.text}"
-            is_strict = strict is not _NOT_STRICT and not _is_deep(value, text)
-            made = DecodedRecord(text.translate(_NEWLINES)) if is_strict else _opaque(text, binary=binary)
-            return [made._replace(trouble=what + where)]
+            is_json = is_strict and not _is_deep(value, text)
+            record = DecodedRecord(text.translate(_NEWLINES)) if is_json else _opaque(text, binary=binary)
+            return [record._replace(trouble=problem + where)]
         return [
-            self._logged(row, raw, binary=binary, is_json=strict is not _NOT_STRICT or _decoded(raw) is not _NOT_STRICT)
+            self._record(row, raw, binary=binary, is_json=is_strict or _decode_strictly(raw) is not _NOT_STRICT)
             for row, raw in zip(rows, raws, strict=True)
         ]
 
-    def _lenient_rows(self, text: bytes, count: int) -> list[bytes]:
-        found = lenient_json.rows(text, self.records.steps if self.records else ())
-        if len(found) != count:
-            raise ValueError("the list cannot be taken apart")
-        return found
+    def _lenient_row_texts(self, text: bytes, count: int) -> list[bytes]:
+        texts = lenient_json.rows(text, self.records.steps if self.records else ())
+        if len(texts) != count:
+            raise ValueError("the list cannot be split into its items")
+        return texts
 
-    def _rows(self, text: bytes) -> list[bytes]:
+    def _row_texts(self, text: bytes) -> list[bytes]:
         raw = msgspec.Raw(text)
         for step in self.records.steps if self.records else ():
             if isinstance(step, str):
@@ -119,38 +136,35 @@ class RecordPaths:
                 raw = msgspec.json.decode(raw, type=list[msgspec.Raw])[step]
         return [bytes(row) for row in msgspec.json.decode(raw, type=list[msgspec.Raw])]
 
-    def _logged(self, value: Any, text: bytes, *, binary: bool, is_json: bool) -> DecodedRecord:
-        """Return a record with its facts, as JSON if that is strict JSON, else as a text."""
-        found = self._record(value, text)
-        if is_json and not _is_deep(value, text):
-            return found
-        shown = _opaque(text, binary=binary)
-        trouble = found.trouble or ("not strict JSON" if self._wants_json else None)
-        return found._replace(record=shown.record, form=shown.form, trouble=trouble)
-
-    def _record(self, value: Any, text: bytes) -> DecodedRecord:
+    def _record(self, value: Any, text: bytes, *, binary: bool, is_json: bool) -> DecodedRecord:
+        """Return a record with its values, as JSON if the text is strict JSON, else as a text."""
         seq, trouble = self._number(value)
-        found = self.key.find(value) if self.key is not None else None
+        key = self.key.find(value) if self.key is not None else None
         sent = self.time.find(value) if self.time is not None else None
-        return DecodedRecord(
+        record = DecodedRecord(
             record=text.translate(_NEWLINES),
             seq=seq,
-            key=_key(found),
+            key=_key(key),
             sent_ns=epoch_ns(sent, self.unit),
             trouble=trouble,
         )
+        if is_json and not _is_deep(value, text):
+            return record
+        opaque = _opaque(text, binary=binary)
+        trouble = trouble or ("not strict JSON" if self._wants_json else None)
+        return record._replace(record=opaque.record, form=opaque.form, trouble=trouble)
 
     def _number(self, value: Any) -> tuple[int | None, str | None]:
         if self.seq is None:
             return None, None
-        found = self.seq.find(value)
-        if found is ABSENT:
+        number = self.seq.find(value)
+        if number is ABSENT:
             return None, f"nothing at {self.seq.text}"
-        return sequence_number(found, self.seq.text)
+        return sequence_number(number, self.seq.text)
 
 
-def _decoded(text: bytes) -> Any:
-    """Return the value of JSON, `_NOT_STRICT` for a text that is none by the letter."""
+def _decode_strictly(text: bytes) -> Any:
+    """Return the value of a JSON text, `_NOT_STRICT` for any other text."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -158,19 +172,20 @@ def _decoded(text: bytes) -> Any:
 
 
 def _is_deep(value: Any, text: bytes) -> bool:
-    """Tell whether JSON is nested so deeply that some readers give up."""
+    """Return whether JSON is nested so deeply that some readers give up."""
     if text.count(b"[") + text.count(b"{") <= _MOST_DEPTH:
         return False
     level = [value]
     for _ in range(_MOST_DEPTH):
-        within = (one.values() if isinstance(one, dict) else one for one in level)
-        level = [inner for every in within for inner in every if isinstance(inner, dict | list)]
+        contents = (outer.values() if isinstance(outer, dict) else outer for outer in level)
+        level = [inner for content in contents for inner in content if isinstance(inner, dict | list)]
         if not level:
             return False
     return True
 
 
 def _opaque(data: bytes, *, binary: bool, trouble: str | None = None) -> DecodedRecord:
+    """Return a record that contains bytes as a JSON text, or as base64 if they are not UTF-8."""
     try:
         text = None if binary else data.decode()
     except UnicodeDecodeError:
@@ -178,7 +193,7 @@ def _opaque(data: bytes, *, binary: bool, trouble: str | None = None) -> Decoded
     if text is None:
         return _binary(data, trouble)
     record = msgspec.json.encode(text)
-    # A text of control characters alone would be six times as long, and the line longer than a reader takes.
+    # Each escaped control character takes six bytes; the line could become longer than readers accept.
     if len(record) > _ESCAPED_BYTES and len(record) > longest_record(len(data)):
         return _binary(data, trouble)
     return DecodedRecord(record, form="text", trouble=trouble)
@@ -188,56 +203,62 @@ def _binary(data: bytes, trouble: str | None) -> DecodedRecord:
     return DecodedRecord(b'"%b"' % base64.b64encode(data), form="binary", trouble=trouble)
 
 
-def _key(found: Any) -> str | None:
-    if found is None or found is ABSENT:
+def _key(value: Any) -> str | None:
+    if value is None or value is ABSENT:
         return None
-    # Half a surrogate pair, which lenient reading lets in, cannot stand in UTF-8.
-    text = found.encode("utf-8", "backslashreplace").decode() if isinstance(found, str) else text_of(found)
+    # Half a surrogate pair, which lenient reading accepts, cannot be encoded in UTF-8.
+    text = value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else text_of(value)
     return text[:MAX_KEY]
 
 
 class ExternalBatch(NamedTuple):
-    """Records that arrived together. ``first`` is the place of the first one among all that this session received."""
+    """Records that arrived together.
+
+    Attributes:
+        first: position of the first record among all that this session received, from 1.
+        decoded: the records, at least one.
+        received_ns: arrival time, epoch nanoseconds.
+    """
 
     first: int
-    heard: list[DecodedRecord]
+    decoded: Sequence[DecodedRecord]
     received_ns: int
 
     @property
     def last(self) -> int:
-        """The place of the last."""
-        return self.first + len(self.heard) - 1
+        """Position of the last record."""
+        return self.first + len(self.decoded) - 1
 
     @property
     def records(self) -> list[bytes]:
-        """The records' texts."""
-        return [one.record for one in self.heard]
+        """The records' bytes as they are logged."""
+        return [record.record for record in self.decoded]
 
     @property
     def size(self) -> int:
-        """Bytes of the records."""
-        return sum(len(one.record) for one in self.heard)
+        """Bytes of all records."""
+        return sum(len(record.record) for record in self.decoded)
 
     def part(self, start: int, stop: int) -> ExternalBatch:
-        """Return those from index ``start`` up to, not including, ``stop``."""
-        return self._replace(first=self.first + start, heard=self.heard[start:stop])
+        """Return the records from index ``start`` up to, not including, ``stop``."""
+        return self._replace(first=self.first + start, decoded=self.decoded[start:stop])
 
     def lines(self) -> bytes:
-        """Return the records as their digest covers them, each followed by a newline."""
+        """Return the bytes that the block's digest covers: each record followed by a newline."""
         return b"\n".join(self.records) + b"\n"
 
     def text(self) -> bytes:
-        """Return the messages as they stand in a block, each followed by a comma."""
-        at = utc_text(self.received_ns // 1000).encode()
-        return b"".join(self._message(one, at) for one in self.heard)
+        """Return the messages as JSON objects, each followed by a comma."""
+        received_at = utc_text(self.received_ns // 1000).encode()
+        return b"".join(self._message(record, received_at) for record in self.decoded)
 
-    def _message(self, one: DecodedRecord, at: bytes) -> bytes:
-        latency = b"null" if one.sent_ns is None else b"%d" % (self.received_ns - one.sent_ns)
-        seq = b"null" if one.seq is None else _number(one.seq)
-        key = b"" if one.key is None else b'"key":%b,' % msgspec.json.encode(one.key)
-        form = b"" if one.form is None else b'"form":"%b",' % one.form.encode()
+    def _message(self, record: DecodedRecord, received_at: bytes) -> bytes:
+        latency = b"null" if record.sent_ns is None else b"%d" % (self.received_ns - record.sent_ns)
+        seq = b"null" if record.seq is None else _number(record.seq)
+        key = b"" if record.key is None else b'"key":%b,' % msgspec.json.encode(record.key)
+        form = b"" if record.form is None else b'"form":"%b",' % record.form.encode()
         return b'{"seq":%b,"received_at":"%b","latency_ns":%b,"transit_ns":null,%b%b"record":%b},' % (
-            seq, at, latency, key, form, one.record,
+            seq, received_at, latency, key, form, record.record,
         )  # fmt: skip
 
 

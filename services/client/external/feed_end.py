@@ -1,6 +1,6 @@
-"""How an external feed says that it is over, as ``FEED_END`` describes it. Pure.
+"""Conditions by which an external feed has ended, as ``FEED_END`` describes them. Pure.
 
-Without it the end of a connection is never the end of the feed: a feed that was cut off looks the same.
+Without any the end of a connection is never the end of the feed: a connection that was cut looks the same.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _CODES = range(1000, 5000)
 
 @dataclass(frozen=True)
 class EndConditions:
-    """The conditions of which any one ends a client's run; without any, none does.
+    """Conditions that each end a client's run.
 
     Attributes:
-        text: all of them, one a line, as the log tells them.
+        text: all conditions, one a line, as the log states them.
         codes: close codes.
-        messages: each is searched in every message.
-        count: so many records were logged.
-        last: a record with this number, or a higher one, was logged.
+        messages: patterns that are searched in every message.
+        count: number of records after which the feed has ended.
+        last: number of the last record; a higher one ends the run as well.
     """
 
     text: str = ""
@@ -39,30 +39,30 @@ class EndConditions:
 
     @classmethod
     def of(cls, text: str) -> EndConditions:
-        """Read conditions.
+        """Parse conditions, one a line.
 
         Raises:
-            ValueError: saying what is expected.
+            ValueError: with a description of the expected text.
         """
-        told: list[str] = []
+        shown: list[str] = []
         codes: set[int] = set()
         messages: list[re.Pattern[bytes]] = []
         numbers: dict[str, list[int]] = {"messages": [], "last": []}
         for line in filter(None, map(str.strip, text.splitlines())):
-            found = _CONDITION.fullmatch(line)
-            kind = _KINDS.get(found[1].lower()) if found is not None else None
-            if found is None or kind is None:
+            match = _CONDITION.fullmatch(line)
+            kind = _KINDS.get(match[1].lower()) if match is not None else None
+            if match is None or kind is None:
                 raise ValueError(f"{_EXPECTED}; not {line!r}")
-            told.append(f"{kind} {found[2]}")
+            shown.append(f"{kind} {match[2]}")
             if kind == "close":
-                codes |= {_whole(code.strip(), _CODES[0], _CODES[-1], "a close code") for code in found[2].split(",")}
+                codes |= {_whole(code.strip(), _CODES[0], _CODES[-1], "a close code") for code in match[2].split(",")}
             elif kind == "message":
-                messages.append(_pattern(found[2]))
+                messages.append(_pattern(match[2]))
             else:
                 least = 1 if kind == "messages" else 0
-                numbers[kind].append(_whole(found[2], least, MAX_NUMBER, f"a number after {kind}"))
+                numbers[kind].append(_whole(match[2], least, MAX_NUMBER, f"a number after {kind}"))
         return cls(
-            "\n".join(told),
+            "\n".join(shown),
             frozenset(codes),
             tuple(messages),
             min(numbers["messages"], default=None),
@@ -74,16 +74,16 @@ class EndConditions:
         return f"close {code}" if code in self.codes else None
 
     def by_message(self, message: bytes) -> str | None:
-        """Return the condition that a message meets by its text."""
-        met = next((one for one in self.messages if one.search(message)), None)
-        return f"message {met.pattern.decode()}" if met is not None else None
+        """Return the condition that a message meets by its text, None when it meets none."""
+        pattern = next((pattern for pattern in self.messages if pattern.search(message)), None)
+        return f"message {pattern.pattern.decode()}" if pattern is not None else None
 
     def by_records(self, logged: int, highest: int | None) -> str | None:
-        """Return the condition that is met by the records of a message.
+        """Return the condition that the records of a message meet, None when they meet none.
 
         Args:
-            logged: how many records the client has logged in this session, those included.
-            highest: the highest number among those, None when none has one.
+            logged: number of records that this session has logged, including those of the message.
+            highest: the highest sequence number in the message, None without one.
         """
         if self.count is not None and logged >= self.count:
             return f"messages {self.count}"

@@ -1,4 +1,4 @@
-"""The settings of a feed that is not ours: where it is, how it is read, what is said to it."""
+"""The settings of an external feed: its address, how its messages are decoded, and the messages to its server."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class ConnectSettings:
-    """How the feed's server is reached.
+    """How to connect to the feed's server.
 
     Attributes:
-        url: its address, secrets included.
-        subprotocol: what is asked for, empty for nothing.
-        max_bytes: a longer message is refused.
-        connects_per_second: of this process, at most.
-        authorization_file: holds the value of the header; read for every connection, for it may be renewed.
-        ca_file: certificates to trust beside the system's.
-        proxy: the address of one, empty for none.
+        url: address of the server, secrets included.
+        subprotocol: WebSocket subprotocol to request, empty for none.
+        max_bytes: size of the longest message that is accepted.
+        connects_per_second: limit on the attempts of this process.
+        authorization_file: file with the value of the header, read for every connection since it may be renewed.
+        ca_file: certificates to trust beside the system's, empty for none.
+        proxy: address of a proxy, empty for none.
     """
 
     url: str
@@ -46,7 +46,7 @@ class ConnectSettings:
 
     @property
     def shown(self) -> str:
-        """The address as logs may show it: without password and query, which often hold a token."""
+        """The address as logs may show it: without password and query, which often contain a token."""
         parts = urlsplit(self.url)
         host = parts.netloc.rpartition("@")[2]
         return urlunsplit((parts.scheme, host, parts.path, "", ""))
@@ -54,18 +54,23 @@ class ConnectSettings:
 
 @dataclass(frozen=True)
 class FeedSettings:
-    """Everything an operator says of a foreign feed.
+    """The operator's description of an external feed.
 
     Attributes:
-        seconds: how long a run lasts, 0 for until stopped.
-        ending: how the feed itself says that it is over.
-        silence_s: the longest time without a record that is no fault, in seconds; None: by the feed's own rhythm.
-        clients: how many clients take part in the run, None when the operator does not say.
+        reach: how to connect.
+        reading: where a message has its records, and a record its values.
+        pings: how the feed's own pings are answered, and which frames are ignored.
+        hello: messages to send after connecting.
+        resume: messages to send instead after reconnecting, if there is something to resume from.
+        seconds: duration of a run, 0 for until stopped.
+        ending: conditions by which the feed has ended.
+        silence_s: longest time without a record that is no fault, in seconds; None to derive it from the feed's rhythm.
+        clients: how many clients take part in the run, None if the operator does not say.
     """
 
     reach: ConnectSettings
     reading: RecordPaths
-    manners: PingPolicy
+    pings: PingPolicy
     hello: Template
     resume: Template
     seconds: float
@@ -75,7 +80,7 @@ class FeedSettings:
 
     @property
     def feed(self) -> FeedDescription:
-        """The feed as the logs tell of it."""
+        """The feed as the block log describes it."""
         reading = self.reading
         return FeedDescription(
             url=self.reach.shown,
@@ -91,15 +96,15 @@ class FeedSettings:
 
 
 def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
-    """Return the settings of a foreign feed, None when nothing says that it is one.
+    """Return the settings of an external feed, None when the environment describes none.
 
     Raises:
-        BadSettings: with all that is wrong.
+        BadSettings: with every problem found.
     """
     if not is_external_feed(environment):
-        said = [name for name in NAMES[1:] if environment.get(name, "").strip()]
-        if said:
-            raise BadSettings([f"FEED=streamgauge: {', '.join(said)} are for a foreign feed"])
+        given = [name for name in NAMES[1:] if environment.get(name, "").strip()]
+        if given:
+            raise BadSettings([f"FEED=streamgauge: {', '.join(given)} are for an external feed"])
         return None
     values = read(environment, ("SERVER_URL", "CLIENTS", *NAMES))
     problems: list[str] = []
@@ -121,7 +126,7 @@ def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
         records=parsed("FEED_RECORDS", JsonPath),
         match=parsed("FEED_MATCH", _with_group),
     )
-    manners = PingPolicy(parsed("FEED_PING", _pattern), values["feed_pong"], parsed("FEED_IGNORE", _pattern))
+    pings = PingPolicy(parsed("FEED_PING", _pattern), values["feed_pong"], parsed("FEED_IGNORE", _pattern))
     ending = parsed("FEED_END", EndConditions.of) or NEVER
     problems += [*_contradictions(values), *_unending(ending, values)]
     if problems:
@@ -129,7 +134,7 @@ def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
     return FeedSettings(
         reach=_reach(values),
         reading=reading,
-        manners=manners,
+        pings=pings,
         hello=Template.of(values["feed_hello"]),
         resume=Template.of(values["feed_resume"]),
         seconds=values["feed_seconds"],
@@ -152,17 +157,17 @@ def _reach(values: Mapping[str, Any]) -> ConnectSettings:
 
 
 def _contradictions(values: Mapping[str, Any]) -> list[str]:
-    found = []
+    problems = []
     if values["feed_pong"] and not values["feed_ping"]:
-        found.append("FEED_PONG: without FEED_PING nothing is answered with it")
+        problems.append("FEED_PONG: without FEED_PING nothing is answered with it")
     if values["feed_key"] and not values["feed_seq"]:
-        found.append("FEED_KEY: without FEED_SEQ there is no sequence for it to tell apart")
+        problems.append("FEED_KEY: without FEED_SEQ there is no sequence for it to tell apart")
     if not values["feed_seq"]:
-        named = [known for known in ("{seq}", "{next}") if known in values["feed_resume"]]
-        found += [f"FEED_RESUME: without FEED_SEQ there is no {known} to resume from" for known in named]
+        named = [name for name in ("{seq}", "{next}") if name in values["feed_resume"]]
+        problems += [f"FEED_RESUME: without FEED_SEQ there is no {name} to resume from" for name in named]
     if "{key}" in values["feed_resume"] and not values["feed_key"]:
-        found.append("FEED_RESUME: without FEED_KEY there is no {key}")
-    return found
+        problems.append("FEED_RESUME: without FEED_KEY there is no {key}")
+    return problems
 
 
 def _unending(ending: EndConditions, values: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
-r"""What is said to a foreign server: greeting, resumption, answers, all from the operator's templates. Pure.
+r"""Makes the messages to an external server (hello, resume, pong) from the operator's templates. Pure.
 
-A template has a message a line. One that begins with ``binary:`` is sent as a binary frame, and ``\r``, ``\n``,
-``\t``, ``\\`` and ``\x00`` mean bytes there. ``{client}``, ``{seq}``, ``{next}`` and ``{key}`` stand for what is known.
+A template has one message a line. A line that begins with ``binary:`` is sent as a binary frame, in which ``\r``,
+``\n``, ``\t``, ``\\`` and ``\x00`` mean bytes. ``{client}``, ``{seq}``, ``{next}`` and ``{key}`` are replaced.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 _BINARY = "binary:"
 _ESCAPE = re.compile(r"\\(?:(r|n|t|\\)|x([0-9a-fA-F]{2}))")
-_MEANT = {"r": "\r", "n": "\n", "t": "\t", "\\": "\\"}
+_ESCAPED = {"r": "\r", "n": "\n", "t": "\t", "\\": "\\"}
 
 
 @dataclass(frozen=True)
@@ -23,40 +23,50 @@ class Template:
 
     @classmethod
     def of(cls, text: str) -> Template:
-        """Read a template; empty lines are none."""
+        """Parse a template; empty lines are ignored."""
         return cls(tuple(line.strip() for line in text.splitlines() if line.strip()))
 
     @property
     def names_key(self) -> bool:
-        """Whether it is said for every key."""
+        """Whether the template is sent once for every key."""
         return any("{key}" in line for line in self.lines)
 
-    def said(self, **known: str | int) -> list[str | bytes]:
-        """Return the messages with what is known put in: text for text frames, bytes for binary ones."""
-        return [_message(line, known) for line in self.lines]
+    def messages(self, **values: str | int) -> list[str | bytes]:
+        """Return the messages with these values put in: str for text frames, bytes for binary ones."""
+        return [_message(line, values) for line in self.lines]
 
 
 def resumption(template: Template, client: str, last: Iterable[tuple[str | None, int]]) -> list[str | bytes]:
-    """Return what is said on coming back, for each key with its last seq where the template names one."""
+    """Return the messages that resume a feed after a reconnect, for each key if the template names one.
+
+    Args:
+        template: with ``{seq}``, ``{next}`` and ``{key}``.
+        client: name of the client.
+        last: key and last number of each sequence.
+    """
     ends = list(last)
     if template.names_key:
-        return [said for key, seq in ends for said in template.said(client=client, key=key or "", **_from(seq))]
-    return template.said(client=client, **_from(max((seq for _, seq in ends), default=0)))
+        return [
+            message
+            for key, seq in ends
+            for message in template.messages(client=client, key=key or "", **_position(seq))
+        ]
+    return template.messages(client=client, **_position(max((seq for _, seq in ends), default=0)))
 
 
-def _from(last: int) -> dict[str, int]:
-    # Some feeds want to be told what one has, others what one wants.
+def _position(last: int) -> dict[str, int]:
+    # Some feeds expect the last number received, others the next number wanted.
     return {"seq": last, "next": last + 1}
 
 
 @dataclass(frozen=True)
 class PingPolicy:
-    r"""How a feed's own pings are answered, and which frames are none of its records.
+    r"""How a feed's own pings are answered, and which frames are not records.
 
     Attributes:
-        ping: what a ping looks like, None for a feed without.
+        ping: matches the feed's pings, None for a feed without pings.
         pong: the answer, in which ``\1`` is the first group of the ping.
-        ignore: frames that are neither records nor pings, such as acknowledgements.
+        ignore: matches frames that are neither records nor pings, such as acknowledgements.
     """
 
     ping: re.Pattern[bytes] | None = None
@@ -64,26 +74,26 @@ class PingPolicy:
     ignore: re.Pattern[bytes] | None = None
 
     def answer(self, frame: bytes) -> str | bytes | None:
-        """Return the answer to a ping, empty for one that wants none; None when the frame is no ping."""
-        found = self.ping.search(frame) if self.ping is not None else None
-        if found is None:
+        """Return the answer to a ping, empty if it takes none; None when the frame is no ping."""
+        match = self.ping.search(frame) if self.ping is not None else None
+        if match is None:
             return None
-        groups = [part.decode("utf-8", "replace") if part is not None else "" for part in (found[0], *found.groups())]
+        groups = [part.decode("utf-8", "replace") if part is not None else "" for part in (match[0], *match.groups())]
         text = re.sub(
-            r"\\([0-9])", lambda place: groups[int(place[1])] if int(place[1]) < len(groups) else "", self.pong
+            r"\\([0-9])", lambda digit: groups[int(digit[1])] if int(digit[1]) < len(groups) else "", self.pong
         )
         return _message(text, {})
 
-    def passes_over(self, frame: bytes) -> bool:
-        """Tell whether a frame is none of the feed's records."""
+    def ignores(self, frame: bytes) -> bool:
+        """Return whether a frame is not a record."""
         return self.ignore is not None and self.ignore.search(frame) is not None
 
 
-def _message(line: str, known: dict[str, str | int]) -> str | bytes:
-    for name, value in known.items():
+def _message(line: str, values: dict[str, str | int]) -> str | bytes:
+    for name, value in values.items():
         line = line.replace(f"{{{name}}}", str(value))
     if not line.startswith(_BINARY):
         return line
-    plain = _ESCAPE.sub(lambda found: _MEANT[found[1]] if found[1] else chr(int(found[2], 16)), line[len(_BINARY) :])
-    # What was escaped is a byte, what was not is text.
-    return b"".join(one.encode("latin-1") if ord(one) < 256 else one.encode() for one in plain)
+    text = _ESCAPE.sub(lambda match: _ESCAPED[match[1]] if match[1] else chr(int(match[2], 16)), line[len(_BINARY) :])
+    # Characters up to U+00FF are single bytes, so that an escape can mean any byte; others are sent as UTF-8.
+    return b"".join(char.encode("latin-1") if ord(char) < 256 else char.encode() for char in text)

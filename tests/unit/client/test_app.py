@@ -1,4 +1,4 @@
-"""Tests of the client as a whole, lightly: its subscribers, and its stop. The rest is for the integration tests."""
+"""Tests of the client process: its subscribers and its stop."""
 
 from __future__ import annotations
 
@@ -22,25 +22,24 @@ def settings(volumes: Path, **environment: str) -> ClientSettings:
 
 
 @pytest.mark.parametrize(("feed", "kind"), [("streamgauge", Subscriber), ("foreign", ExternalSubscriber)])
-async def test_one_process_may_be_several_clients(
+async def test_one_process_can_be_several_clients(
     tmp_path: Path, feed: str, kind: type[Subscriber | ExternalSubscriber]
 ) -> None:
-    """Each connection is a client with a name and a block size of its own, of whichever feed; they are one instance."""
+    """With either feed each connection is a client with its own name and block size; all share one instance."""
     (tmp_path / "logs").mkdir()
-    given = settings(tmp_path, CONNECTIONS="3", FEED=feed)
-    made = [
-        it for it in await app.receivers(given, "app-client-2.app_wire", SaturationMonitor()) if isinstance(it, kind)
-    ]
+    config = settings(tmp_path, CONNECTIONS="3", FEED=feed)
+    clients = await app.subscribers(config, "app-client-2.app_wire", SaturationMonitor())
+    made = [client for client in clients if isinstance(client, kind)]
 
     assert [("client-2.1", 100), ("client-2.2", 250), ("client-2.3", 10)] == [
-        (it.name, it._conditions.block_size) for it in made
+        (it.name, it._config.block_size) for it in made
     ]
-    assert 1 == len({it._conditions.instance for it in made})
-    assert 1 == len({it._conditions.strain for it in made})
+    assert 1 == len({it._config.instance for it in made})
+    assert 1 == len({it._config.saturation for it in made})
 
 
 async def test_runs_until_stopped(tmp_path: Path) -> None:
-    """Without a server the client tries on, and stops when it is told to."""
+    """Without a server the client keeps trying, and stops when its event is set."""
     stop = asyncio.Event()
     task = asyncio.create_task(app.main(settings(tmp_path, CLIENT_ID="client-1"), stop))
     await asyncio.sleep(0)
@@ -49,8 +48,8 @@ async def test_runs_until_stopped(tmp_path: Path) -> None:
         assert 0 == await task
 
 
-async def test_a_folder_that_refuses_is_said(tmp_path: Path) -> None:
-    """A folder that cannot be written to is the operator's to mend."""
+async def test_an_unwritable_folder_is_reported(tmp_path: Path) -> None:
+    """A folder that cannot be written to raises an operator's error."""
     (tmp_path / "logs").write_text("a file")
 
     with pytest.raises(UnwritableFolder):
@@ -58,7 +57,7 @@ async def test_a_folder_that_refuses_is_said(tmp_path: Path) -> None:
 
 
 async def test_a_fault_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that fails ends the process, which is restarted, rather than living on deaf."""
+    """A client that fails ends the process, so that it is restarted."""
 
     async def fail(_: Any) -> None:
         raise ZeroDivisionError

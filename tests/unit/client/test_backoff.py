@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from services.client.backoff import MOST_PATIENCE_SECONDS, MOST_SECONDS, PATIENCE_SECONDS, Backoff
+from services.client.backoff import HANDSHAKE_SECONDS, MOST_HANDSHAKE_SECONDS, MOST_SECONDS, Backoff
 
 
 @pytest.mark.parametrize("wish", [None, 0.0, 0.5, 10.0])
 def test_is_bounded(wish: float | None) -> None:
-    """However long the server is away, and whatever it advised, the next attempt comes within a second."""
+    """The next attempt follows within a second, after any number of failures and any advice of the server."""
     backoff = Backoff()
     if wish is not None:
-        backoff.wish(wish)
+        backoff.request(wish)
     delays = [backoff.next_seconds() for _ in range(5000)]
 
     assert 0 <= min(delays)
@@ -42,24 +42,24 @@ def test_patience_grows_with_silence() -> None:
     """A few handshakes may be lost; further ones are waited for longer, up to a bound, until the server is reached."""
     backoff, granted = Backoff(), []
     for _ in range(10):
-        granted.append(backoff.patience_seconds)
-        backoff.unanswered()
+        granted.append(backoff.handshake_seconds)
+        backoff.handshake_timed_out()
 
-    assert [PATIENCE_SECONDS] * 4 == granted[:4]
-    assert granted[4] > PATIENCE_SECONDS
-    assert MOST_PATIENCE_SECONDS == granted[-1]
+    assert [HANDSHAKE_SECONDS] * 4 == granted[:4]
+    assert granted[4] > HANDSHAKE_SECONDS
+    assert MOST_HANDSHAKE_SECONDS == granted[-1]
     assert granted == sorted(granted)
 
     backoff.succeeded()
 
-    assert PATIENCE_SECONDS == backoff.patience_seconds
+    assert HANDSHAKE_SECONDS == backoff.handshake_seconds
 
 
 def test_a_firm_refusal_is_waited_out() -> None:
     """After a refusal that time alone does not mend the next attempt comes after about the longest time; once."""
     backoff, delays = Backoff(15), []
     for _ in range(200):
-        backoff.longest()
+        backoff.use_longest()
         delays.append(backoff.next_seconds())
 
     assert 10 <= min(delays)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,80 +18,81 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.client.block_builder import BlockBuilder
-from services.client.block_encoder import ReceivedBatch, SessionKey, block, opening
-from services.client.block_log import BlockLog
+from services.client.block_encoder import PendingLine, ReceivedBatch, opening
+from services.client.block_log import BlockLog, DurableHandler, LineFormatter
 from services.client.fence import Superseded
-from services.client.recovery import TornTail
 from services.contract import block_text, blocklog
-from services.contract.jsonl import FIRST
+from services.contract.jsonl import FIRST, LineStruct, fields
 from services.contract.scalars import utc_text
 from services.runtime.durable_file import LineFile
 from services.runtime.saturation import SaturationMonitor
 from tests.poll import poll_until
-from tests.unit.client.stand import (
-    EXACT,
+from tests.unit.client.fakes import (
+    KEY,
     RUN,
     START_US,
     Disk,
     StoppedClock,
     arrived,
+    block_of,
     blocks,
-    conditions,
+    client_config,
     entries,
 )
 
 Fsync = Literal["block", "interval", "none"]
 COUNT = 6
-PLACE = SessionKey(RUN, "client-1", 1)
+LINE_NAMES = ("connection", "block", "event")
 
 
-def new_log(folder: Path, fsync: Fsync = "block", torn: int = 0) -> BlockLog[blocklog.BlockHeader]:
+def new_log(folder: Path, fsync: Fsync = "block", torn: int = 0) -> BlockLog:
     """Return a log whose first file was just claimed."""
-    tails = [TornTail(folder / "0000-0001.jsonl", 0, torn)] if torn else []
-    first = opening(PLACE, 1, 0, conditions(folder, fsync=fsync), tails, START_US)
+    tails = [blocklog.Torn("0000-0001.jsonl", torn)] if torn else []
+    first = opening(KEY, 1, 0, client_config(folder, fsync=fsync), tails, START_US)
     return BlockLog(LineFile(folder / blocklog.file_name(1, 1)), first, StoppedClock(), SaturationMonitor().window())
 
 
-def new_blocks(count: int = COUNT) -> Iterator[blocklog.WrittenBlock]:
+def new_blocks(count: int = COUNT) -> Iterator[PendingLine]:
     """Yield blocks of three messages."""
     cutter = BlockBuilder[ReceivedBatch](3, 2**20, 5, 0)
     cuts = cutter.add(arrived(*range(1, 3 * count + 1)))
     for number, cut in enumerate(cuts, 1):
-        yield block(PLACE, replace(cut, number=number), (0, 0, []), EXACT)
+        yield block_of(replace(cut, number=number))
 
 
-def write_all(
-    log: BlockLog[blocklog.BlockHeader], folder: Path, synced: dict[Path, int] | None = None, tries: int = 60
-) -> list[int]:
-    """Put and push until all is durable, whatever the disk refuses; return the durable blocks' numbers, in order."""
+def numbers(lines: list[PendingLine]) -> list[int]:
+    """Return the numbers of blocks."""
+    return [line.fields["block"] for line in lines]
+
+
+def write_all(log: BlockLog, folder: Path, synced: dict[Path, int] | None = None, tries: int = 60) -> list[int]:
+    """Put and write until all is durable, through all refusals; return the durable blocks' numbers, in order."""
     durable: list[int] = []
 
     def attempt(call: Any) -> None:
         try:
-            found = call()
+            lines = call()
         except OSError:
             return
-        durable.extend(it.block for it in found)
+        durable.extend(numbers(lines))
         if synced is not None:
-            assert_on_disk(folder, [it.block for it in found], synced)
+            assert_on_disk(folder, numbers(lines), synced)
 
     for number, made in enumerate(new_blocks()):
         log.put(made)
         # Some alone and some together.
         if number % 3 != 1:
-            attempt(log.push)
+            attempt(log.write)
     for _ in range(tries):
-        attempt(log.push)
+        attempt(log.write)
         attempt(log.sync)
-        if len(durable) == COUNT and not log.waiting:
+        if len(durable) == COUNT and not log.has_waiting:
             break
     return durable
 
 
-def end_well(
-    log: BlockLog[blocklog.BlockHeader] | BlockLog[blocklog.ExternalBlockHeader | blocklog.ConnectionLine],
-) -> None:
-    """End the log, however often the disk refuses."""
+def end_well(log: BlockLog) -> None:
+    """End the log, trying again while the disk refuses."""
     for _ in range(60):
         try:
             log.end("finished", 0, 0, [])
@@ -101,7 +103,7 @@ def end_well(
 
 
 def assert_on_disk(folder: Path, numbers: list[int], synced: dict[Path, int]) -> None:
-    """Assert that these blocks stand in what was synced."""
+    """Assert that these blocks are in the synced part of the files."""
     there = b"".join(path.read_bytes()[: synced.get(path, 0)] for path in sorted(folder.glob("*.jsonl")))
     found = [json.loads(line).get("block") for line in there.splitlines()]
     assert set(numbers) <= set(found)
@@ -129,7 +131,7 @@ def calls_of_a_good_run(fsync: Fsync) -> int:
     """Return how often a run without refusals asks the disk."""
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
         log = new_log(Path(folder), fsync)
-        disk = Disk().put_under(patched)
+        disk = Disk().install(patched)
         write_all(log, Path(folder))
         end_well(log)
         return disk.calls
@@ -144,12 +146,12 @@ def check_refusals(refuses: set[int], fsync: Fsync, segment: int) -> None:
         patched.setattr("os.fdatasync", lambda _: None)
         patched.setattr(blocklog, "SEGMENT_BYTES", segment)
         log = new_log(folder, fsync, torn=7)
-        disk = Disk(refuses).put_under(patched)
+        disk = Disk(refuses).install(patched)
         synced = watch_syncs(patched) if fsync != "none" else None
         durable = write_all(log, folder, synced)
         disk.refuses = set()
         end_well(log)
-        log.abandon()
+        log.close()
 
         assert list(range(1, COUNT + 1)) == durable
         assert durable == [it.block for it in blocks(folder)]
@@ -175,7 +177,7 @@ def check_ends(folder: Path) -> None:
 @pytest.mark.parametrize("segment", [2000, 2**26], ids=["small segments", "one segment"])
 @pytest.mark.parametrize("fsync", ["block", "interval", "none"])
 def test_any_one_refusal(fsync: Fsync, segment: int) -> None:
-    """Whichever call the disk refuses, every block stands once, in order, and is durable before that is said."""
+    """Whichever call the disk refuses, every block is logged once, in order, and is durable before it is reported."""
     for call in range(1, calls_of_a_good_run(fsync) + 20):
         check_refusals({call}, fsync, segment)
 
@@ -183,7 +185,7 @@ def test_any_one_refusal(fsync: Fsync, segment: int) -> None:
 @pytest.mark.parametrize("fsync", ["block", "interval", "none"])
 @given(refuses=st.sets(st.integers(1, 60)), segment=st.sampled_from([700, 1500, 2**26]))
 def test_any_refusals(fsync: Fsync, refuses: set[int], segment: int) -> None:
-    """Whatever the disk refuses, and however often, every block stands once, in order, and durable when said."""
+    """Through any refusals every block is logged once, in order, and is durable when reported."""
     check_refusals(refuses, fsync, segment)
 
 
@@ -202,8 +204,8 @@ def test_a_log_is_complete(tmp_path: Path) -> None:
 
     assert isinstance(first, blocklog.OpenLine)
     assert isinstance(last, blocklog.EndLine)
-    written = [msgspec.json.encode(it) for it in new_blocks()]
-    assert written == [msgspec.json.encode(it) for it in middle if isinstance(it, blocklog.Block)]
+    written = [msgspec.json.encode(it.fields) for it in new_blocks()]
+    assert written == [msgspec.json.encode(fields(it)) for it in middle if isinstance(it, blocklog.Block)]
     assert ("finished", 6, 18, 1, 2, [(3, 4)]) == (
         *(last.reason, last.block_count, last.message_count),
         *(last.duplicates, last.reordered, last.corrupt),
@@ -211,16 +213,14 @@ def test_a_log_is_complete(tmp_path: Path) -> None:
     check_ends(tmp_path)
 
 
-def test_a_log_tells_how_strained_its_client_was(tmp_path: Path) -> None:
-    """The last line says how late the process's own timer was in the session's window."""
-    strain = SaturationMonitor()
-    strain.tick(9_000_000_000)
-    first = opening(PLACE, 1, 0, conditions(tmp_path), [], START_US)
-    log: BlockLog[blocklog.BlockHeader] = BlockLog(
-        LineFile(tmp_path / blocklog.file_name(1, 1)), first, StoppedClock(), strain.window()
-    )
-    strain.tick(5_000_000)
-    poll_until(lambda: strain.snapshot().lags.count == 2, "what came is known", 5, 0.001)
+def test_a_log_states_the_saturation_of_its_client(tmp_path: Path) -> None:
+    """The last line states the event loop lag of the process in the session's window."""
+    saturation = SaturationMonitor()
+    saturation.tick(9_000_000_000)
+    first = opening(KEY, 1, 0, client_config(tmp_path), [], START_US)
+    log = BlockLog(LineFile(tmp_path / blocklog.file_name(1, 1)), first, StoppedClock(), saturation.window())
+    saturation.tick(5_000_000)
+    poll_until(lambda: saturation.snapshot().lags.count == 2, "the ticks are counted", 5, 0.001)
     log.end("finished", 0, 0, [])
     last = entries(tmp_path)[-1]
 
@@ -231,10 +231,10 @@ def test_a_log_tells_how_strained_its_client_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fsync", "pushed", "synced"), [("block", [1, 2], []), ("interval", [], [1, 2]), ("none", [1, 2], [])]
+    ("fsync", "written", "synced"), [("block", [1, 2], []), ("interval", [], [1, 2]), ("none", [1, 2], [])]
 )
 def test_when_a_block_is_durable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsync: Fsync, pushed: list[int], synced: list[int]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsync: Fsync, written: list[int], synced: list[int]
 ) -> None:
     """Blocks are durable with the push, with the next sync, or as soon as they are written, as the log says."""
     log = new_log(tmp_path, fsync)
@@ -242,10 +242,10 @@ def test_when_a_block_is_durable(
     for made in new_blocks(2):
         log.put(made)
 
-    assert pushed == [it.block for it in log.push()]
+    assert written == numbers(log.write())
     assert ({} if fsync != "block" else {tmp_path / "0001-0001.jsonl": 1}).keys() == syncs.keys()
-    assert synced == [it.block for it in log.sync()]
-    assert [] == log.push()
+    assert synced == numbers(log.sync())
+    assert [] == log.write()
 
 
 def test_blocks_that_wait_share_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +256,7 @@ def test_blocks_that_wait_share_a_sync(tmp_path: Path, monkeypatch: pytest.Monke
     calls: list[int] = []
     monkeypatch.setattr(LineFile, "sync", lambda file: calls.append(file.size))
 
-    assert COUNT == len(log.push())
+    assert COUNT == len(log.write())
     assert 1 == len(calls)
 
 
@@ -282,13 +282,13 @@ def test_a_refused_file_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     log = new_log(tmp_path)
     first, second, *_ = new_blocks()
     log.put(first)
-    log.push()
-    disk = Disk({1}).put_under(monkeypatch)
+    log.write()
+    disk = Disk({1}).install(monkeypatch)
     log.put(second)
     with pytest.raises(OSError, match="No space"):
-        log.push()
-    assert log.waiting
-    log.push()
+        log.write()
+    assert log.has_waiting
+    log.write()
     log.end("shutdown", 0, 0, [])
     reasons = [it.reason for it in entries(tmp_path, sealed=True) if isinstance(it, blocklog.EndLine)]
 
@@ -302,25 +302,25 @@ def test_nothing_is_written_before_the_cut(tmp_path: Path, monkeypatch: pytest.M
     log = new_log(tmp_path)
     first, second, *_ = new_blocks()
     log.put(first)
-    log.push()
-    disk = Disk().put_under(monkeypatch)
+    log.write()
+    disk = Disk().install(monkeypatch)
     disk.full = True
     log.put(second)
     for _ in range(3):
         with pytest.raises(OSError, match="No space"):
-            log.push()
+            log.write()
     assert ["0001-0001.jsonl"] == [path.name for path in tmp_path.iterdir()]
     disk.full = False
-    assert [2] == [it.block for it in log.push()]
+    assert [2] == numbers(log.write())
 
     assert [1, 2] == [it.block for it in blocks(tmp_path)]
 
 
-def test_abandoning_closes_everything(tmp_path: Path) -> None:
-    """A log that is abandoned keeps what was durable and is closed without a last line."""
+def test_closing_early_keeps_durable_blocks(tmp_path: Path) -> None:
+    """A log that is closed before its end keeps the durable blocks, and has no last line."""
     log = new_log(tmp_path)
     write_all(log, tmp_path)
-    log.abandon()
+    log.close()
 
     assert COUNT == len(blocks(tmp_path))
     assert not isinstance(entries(tmp_path)[-1], blocklog.EndLine)
@@ -334,15 +334,15 @@ def test_what_another_process_logs_is_taken_back(
     log, first = new_log(tmp_path), next(new_blocks())
     holds = iter([None, Superseded(tmp_path, after)])
 
-    def hold() -> None:
+    def check() -> None:
         if (problem := next(holds)) is not None:
             raise problem
 
-    monkeypatch.setattr(log._fence, "hold", hold)
+    monkeypatch.setattr(log._fence, "check", check)
     log.put(first)
     with pytest.raises(Superseded):
-        log.push()
-    log.abandon()
+        log.write()
+    log.close()
 
     assert kept == len(blocks(tmp_path))
 
@@ -351,79 +351,80 @@ def test_nothing_is_written_beside_another_process(tmp_path: Path, monkeypatch: 
     """Once another process logs under the name, no block goes to the disk any more."""
     log = new_log(tmp_path)
 
-    def hold() -> None:
+    def check() -> None:
         raise Superseded(tmp_path, 0)
 
-    monkeypatch.setattr(log._fence, "hold", hold)
+    monkeypatch.setattr(log._fence, "check", check)
     log.put(next(new_blocks()))
     with pytest.raises(Superseded):
-        log.push()
-    log.abandon()
+        log.write()
+    log.close()
 
     assert [] == blocks(tmp_path)
-    assert log.waiting
+    assert log.has_waiting
 
 
-def foreign_lines(
-    count: int = COUNT,
-) -> Iterator[blocklog.WrittenExternalBlock | blocklog.ConnectionLine]:
-    """Yield lines of an external feed: every block of three messages stands between two lines of its connection."""
+def external_lines(count: int = COUNT) -> Iterator[LineStruct]:
+    """Yield lines of an external feed: every block of three messages is between two lines of its connection."""
     for number in range(1, count + 1):
         yield connection_line(number, "opened")
         messages = [blocklog.ExternalMessage(seq, "", None, None, msgspec.Raw(b"{}")) for seq in range(3)]
-        yield blocklog.WrittenExternalBlock(
+        yield blocklog.ExternalBlock(
             run=RUN, client="client-1", session=1, block=number, positions=(3 * number - 2, 3 * number),
             first=0, last=2, count=3, connection=number, closed_by="connection", started_at="", ended_at="",
             duration_ns=0, idle_ns=0,
-            digest=block_text.messages_digest(messages), messages=msgspec.Raw(msgspec.json.encode(messages)),
+            digest=block_text.messages_digest(messages), messages=messages,
         )  # fmt: skip
         yield connection_line(number, "closed")
 
 
+def pending(line: LineStruct) -> PendingLine:
+    """Return a line of an external feed as its session queues it."""
+    return PendingLine(fields(line), getattr(line, "count", 0), getattr(line, "first", None))
+
+
 def connection_line(number: int, event: blocklog.ConnectionEvent) -> blocklog.ConnectionLine:
-    """Return a line that tells of a connection."""
+    """Return a line about a connection."""
     return blocklog.ConnectionLine(
         run=RUN, client="client-1", session=1, connection=number, event=event, at=utc_text(START_US), connected=True
     )
 
 
-def check_foreign_refusals(refuses: set[int], fsync: Fsync, segment: int) -> None:
+def check_external_refusals(refuses: set[int], fsync: Fsync, segment: int) -> None:
     """Write lines of an external feed through these refusals; assert that every line stands once and in its place."""
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patched:
         folder = Path(name)
         patched.setattr("os.fsync", lambda _: None)
         patched.setattr("os.fdatasync", lambda _: None)
         patched.setattr(blocklog, "SEGMENT_BYTES", segment)
-        native = opening(PLACE, 0, 0, conditions(folder, fsync=fsync), [], START_US)
+        native = opening(KEY, 0, 0, client_config(folder, fsync=fsync), [], START_US)
         first = msgspec.structs.replace(native, external=blocklog.FeedDescription(url="ws://feed"))
-        log = BlockLog[blocklog.ExternalBlockHeader | blocklog.ConnectionLine](
-            LineFile(folder / blocklog.file_name(1, 1)), first, StoppedClock(), SaturationMonitor().window()
-        )
-        disk, durable = Disk(refuses).put_under(patched), []
-        for place, made in enumerate(foreign_lines()):
-            log.put(made)
-            for call in (log.push, log.sync)[: place % 3]:
+        log = BlockLog(LineFile(folder / blocklog.file_name(1, 1)), first, StoppedClock(), SaturationMonitor().window())
+        disk, durable = Disk(refuses).install(patched), []
+        for place, made in enumerate(external_lines()):
+            log.put(pending(made))
+            for call in (log.write, log.sync)[: place % 3]:
                 with contextlib.suppress(OSError):
                     durable += call()
-        for call in [log.push, log.sync] * 60:
+        for call in [log.write, log.sync] * 60:
             with contextlib.suppress(OSError):
                 durable += call()
         disk.refuses = set()
         end_well(log)
-        log.abandon()
+        log.close()
 
-        expected = [line_of(made) for made in foreign_lines()]
-        assert expected == [line_of(made) for made in durable]
-        assert expected == [line_of(entry) for entry in foreign_entries(folder)]
+        expected = [line_of(made) for made in external_lines()]
+        assert expected == [tuple(line.fields.get(name) for name in LINE_NAMES) for line in durable]
+        assert expected == [line_of(entry) for entry in external_entries(folder)]
         check_ends(folder)
 
 
 def line_of(entry: object) -> tuple[object, ...]:
-    """Return which line it is."""
-    return tuple(getattr(entry, name, None) for name in ("connection", "block", "event"))
+    """Return the fields that identify a line."""
+    return tuple(getattr(entry, name, None) for name in LINE_NAMES)
 
 
-def foreign_entries(folder: Path) -> list[blocklog.ExternalBlock | blocklog.ConnectionLine]:
+def external_entries(folder: Path) -> list[blocklog.ExternalBlock | blocklog.ConnectionLine]:
     """Return blocks and lines of connections in order, after checking the chain."""
     found, prev = [], FIRST
     for path in sorted(folder.glob("*.jsonl")):
@@ -439,5 +440,27 @@ def foreign_entries(folder: Path) -> list[blocklog.ExternalBlock | blocklog.Conn
 @pytest.mark.parametrize("fsync", ["block", "interval", "none"])
 @given(refuses=st.sets(st.integers(1, 60)), segment=st.sampled_from([700, 1500, 2**26]))
 def test_lines_between_blocks_are_written_like_them(fsync: Fsync, refuses: set[int], segment: int) -> None:
-    """Whatever the disk refuses, lines of connections stand once, in order with the blocks; ends count blocks alone."""
-    check_foreign_refusals(refuses, fsync, segment)
+    """Through any refusals lines about connections are logged once, in order with the blocks, and are not counted."""
+    check_external_refusals(refuses, fsync, segment)
+
+
+def test_a_log_is_python_json_logger() -> None:
+    """A line is what the formatter makes of a logged mapping: no field is added, none is escaped."""
+    formatter = LineFormatter()
+    logger = logging.Logger("test")  # noqa: LOG001
+    record = logger.makeRecord("test", logging.INFO, "", 0, {"v": 1, "kind": "open", "name": "Zoë"}, (), None)
+
+    line = formatter.line(record)
+    content = json.loads(line)
+
+    assert line.decode() == formatter.format(record)
+    assert ["crc", "prev", "v", "kind", "name"] == list(content)
+    assert ("Zoë", formatter.crc) == (content["name"], content["crc"])
+
+
+def test_a_handler_needs_a_segment() -> None:
+    """A line without an open file is refused aloud, not swallowed."""
+    handler = DurableHandler(LineFormatter())
+
+    with pytest.raises(OSError, match="no segment is open"):
+        handler.emit(logging.makeLogRecord({"msg": {"v": 1}}))

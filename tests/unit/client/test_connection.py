@@ -59,10 +59,10 @@ async def test_a_handshake_is_not_waited_for_without_end() -> None:
 async def test_frames_are_said_without_waiting() -> None:
     """A frame arrives as a text message; on a closed connection it is dropped."""
     async with pair(Clock()) as (client, server):
-        client.say(wire.Ping(t1_us=1))
+        client.send_nowait(wire.Ping(t1_us=1))
         assert wire.encode(wire.Ping(t1_us=1)).decode() == await server.recv()
         await client.close()
-        client.say(wire.Ping(t1_us=2))
+        client.send_nowait(wire.Ping(t1_us=2))
         with pytest.raises(ConnectionClosed):
             await server.recv()
 
@@ -101,7 +101,7 @@ async def test_a_message_in_pieces_has_the_stamp_of_the_last() -> None:
 
 
 async def test_a_message_is_taken_at_once() -> None:
-    """A message that somebody takes as its bytes come waits for nobody; one that is not taken keeps its stamp."""
+    """A message that is handled at once is not queued; a message that is not handled keeps its arrival time."""
     clock, taken = Clock(), []
 
     def odd_ones(data: bytes, received_ns: int) -> bool:
@@ -110,7 +110,7 @@ async def test_a_message_is_taken_at_once() -> None:
 
     async with pair(clock) as (client, server):
         before_ns = clock.now_ns()
-        client.at_once = odd_ones
+        client.handle_at_once = odd_ones
         await server.send("one")
         await server.send("four")
         assert "four" == await client.recv()
@@ -129,7 +129,7 @@ async def test_no_message_overtakes_another() -> None:
         return len(taken) > 1
 
     async with pair(Clock()) as (client, server):
-        client.at_once = all_but_the_first
+        client.handle_at_once = all_but_the_first
         for text in ("waits", "behind it"):
             await server.send(text)
         await (await server.ping())
@@ -151,7 +151,7 @@ async def test_a_message_in_pieces_is_not_taken_at_once() -> None:
             yield "one "
             yield "two"
 
-        client.at_once = lambda *_: True
+        client.handle_at_once = lambda *_: True
         await server.send(pieces())
 
         assert "one two" == await client.recv()

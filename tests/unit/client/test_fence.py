@@ -1,4 +1,4 @@
-"""Tests of who may write where another process claims the name."""
+"""Tests of the fence between two processes with one name."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from services.client.fence import Fence, Superseded
 from services.contract import blocklog
 from services.contract.blocklog import file_name
 from services.contract.jsonl import FIRST
-from tests.unit.client.stand import RUN, START_US, conditions
+from tests.unit.client.fakes import RUN, START_US, client_config
 
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return the naps that a fence takes between two looks, none of which takes any time."""
+    """Return the pauses of a fence between two looks, without taking them."""
     naps: list[float] = []
     monkeypatch.setattr(time, "sleep", naps.append)
     return naps
@@ -36,7 +36,7 @@ def claim(folder: Path, session: int) -> Path:
 def begin(folder: Path, session: int, after: int = 40) -> None:
     """Write what another process writes first, once it has the name."""
     place = SessionKey(RUN, "client-1", session)
-    line, _ = blocklog.codec.encode(opening(place, 2, after, conditions(folder), [], START_US), FIRST)
+    line, _ = blocklog.codec.encode(opening(place, 2, after, client_config(folder), [], START_US), FIRST)
     claim(folder, session).write_bytes(line)
 
 
@@ -47,7 +47,7 @@ def test_nobody_else_is_not_waited_for(tmp_path: Path, looks: list[float]) -> No
     stands = Fence(tmp_path, 2)
     (tmp_path / file_name(2, 2)).write_text("a later segment")
     (tmp_path / "notes.txt").touch()
-    stands.hold()
+    stands.check()
 
     assert [] == looks
 
@@ -58,7 +58,7 @@ def test_a_claim_that_is_withdrawn_holds_for_so_long(tmp_path: Path) -> None:
     claimed = claim(tmp_path, 2)
 
     def hold() -> None:
-        stands.hold()
+        stands.check()
         over.set()
 
     waiting = threading.Thread(target=hold)
@@ -77,7 +77,7 @@ def test_a_later_session_that_has_begun_ends_this_one(tmp_path: Path, looks: lis
     begin(tmp_path, 2)
     for _ in range(2):
         with pytest.raises(Superseded, match="another process logs in") as other:
-            stands.hold()
+            stands.check()
         assert 40 == other.value.after
 
     assert [] == looks
@@ -90,16 +90,16 @@ def test_a_later_session_may_not_be_the_next(tmp_path: Path) -> None:
     begin(tmp_path, 3)
 
     with pytest.raises(Superseded):
-        stands.hold()
+        stands.check()
 
 
 def test_a_claim_whose_process_crashed_is_forgotten(tmp_path: Path, looks: list[float]) -> None:
     """A claim that stays undecided holds writing up for three seconds, once."""
     stands = Fence(tmp_path, 1)
     claim(tmp_path, 2)
-    stands.hold()
+    stands.check()
     held = sum(looks)
-    stands.hold()
+    stands.check()
 
     assert 3 == pytest.approx(held)
     assert held == sum(looks)
@@ -109,7 +109,7 @@ def test_a_claim_may_vanish_under_the_look(tmp_path: Path, looks: list[float], m
     """A claim that is withdrawn between being listed and being looked at has not begun."""
     stands = Fence(tmp_path, 1)
     monkeypatch.setattr(os, "listdir", lambda _: [file_name(2, 1)])
-    stands.hold()
+    stands.check()
 
     assert fence._LOOKS == len(looks)
 
@@ -122,7 +122,7 @@ def test_a_number_may_be_claimed_again(tmp_path: Path) -> None:
     begin(tmp_path, 2)
 
     with pytest.raises(Superseded):
-        stands.hold()
+        stands.check()
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link", "folder", "giant"])
@@ -140,6 +140,6 @@ def test_what_is_no_claim_holds_nothing_up(tmp_path: Path, looks: list[float], k
             path.touch()
             os.truncate(path, 3 * 2**30)
     stands = Fence(tmp_path, 2)
-    stands.hold()
+    stands.check()
 
     assert (fence._LOOKS if kind == "giant" else 0) == len(looks)

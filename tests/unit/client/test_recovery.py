@@ -11,41 +11,42 @@ import pytest
 
 from services.client import recovery
 from services.client.block_builder import BlockBuilder
-from services.client.block_encoder import ReceivedBatch, SessionKey, block, opening
+from services.client.block_encoder import PendingLine, ReceivedBatch, SessionKey, block_line, opening
 from services.client.block_log import BlockLog
+from services.client.receipts import receipt_of
 from services.contract import blocklog
 from services.runtime.durable_file import LineFile
 from services.runtime.jsonlogs import LogOnce
-from tests.unit.client.stand import EXACT, RUN, START_US, StoppedClock, arrived, conditions
+from tests.unit.client.fakes import EXACT, RUN, START_US, StoppedClock, arrived, client_config
 
 
-def session(folder: Path, number: int, blocks: list[list[int]], *, ended: bool = True) -> list[blocklog.BlockHeader]:
+def session(folder: Path, number: int, blocks: list[list[int]], *, ended: bool = True) -> list[PendingLine]:
     """Write a session's log as a client does; return its blocks."""
-    place = SessionKey(RUN, "client-1", number)
+    key = SessionKey(RUN, "client-1", number)
     file = LineFile(folder / blocklog.file_name(number, 1))
-    given = conditions(folder)
-    made = BlockLog(file, opening(place, number, 0, given, [], START_US), StoppedClock(), given.strain.window())
-    written: list[blocklog.BlockHeader] = []
+    config = client_config(folder)
+    log = BlockLog(file, opening(key, number, 0, config, [], START_US), StoppedClock(), config.saturation.window())
+    written: list[PendingLine] = []
     for at, seqs in enumerate(blocks, 1):
-        cutter = BlockBuilder[ReceivedBatch](len(seqs), 2**20, 5, seqs[0] - 1)
-        (cut,) = cutter.add(arrived(*seqs))
-        written.append(block(place, replace(cut, number=at), (0, 0, []), EXACT))
-        made.put(written[-1])
-    made.push()
+        builder = BlockBuilder[ReceivedBatch](len(seqs), 2**20, 5, seqs[0] - 1)
+        (cut,) = builder.add(arrived(*seqs))
+        written.append(block_line(key, replace(cut, number=at), (0, 0, []), EXACT))
+        log.put(written[-1])
+    log.write()
     if ended:
-        made.end("finished", 0, 0, [])
+        log.end("finished", 0, 0, [])
     else:
-        made.abandon()
+        log.close()
     return written
 
 
 @pytest.fixture(autouse=True)
-def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each test be the first to find something."""
-    monkeypatch.setattr(recovery, "_told", LogOnce())
+def nothing_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget which files were logged as skipped before."""
+    monkeypatch.setattr(recovery, "_logged", LogOnce())
 
 
-def test_no_folder_no_history(tmp_path: Path) -> None:
+def test_without_a_folder_the_history_is_empty(tmp_path: Path) -> None:
     """A client that never logged holds nothing."""
     found = recovery.read(tmp_path / "missing")
 
@@ -54,12 +55,12 @@ def test_no_folder_no_history(tmp_path: Path) -> None:
 
 
 def test_all_sessions_are_read(tmp_path: Path) -> None:
-    """What is held is what all sessions' blocks hold, gaps left out, with a receipt for each block."""
+    """The seqs of the blocks of all sessions are held, without their gaps, and each block has a receipt."""
     blocks = session(tmp_path, 1, [[1, 2, 3], [5, 6]]) + session(tmp_path, 2, [[8, 9]])
     found = recovery.read(tmp_path)
 
     assert [(1, 3), (5, 6), (8, 9)] == list(found.held)
-    assert [recovery.receipt_of(it) for it in blocks] == found.receipts
+    assert [receipt_of(it.fields) for it in blocks] == found.receipts
     assert [(1, 1, 1, 3, 3), (1, 2, 5, 6, 2), (2, 1, 8, 9, 2)] == [
         (it.session, it.block, it.first, it.last, it.count) for it in found.receipts
     ]
@@ -68,7 +69,7 @@ def test_all_sessions_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", range(1, 400, 37))
 def test_a_torn_tail_is_found(tmp_path: Path, kept: int) -> None:
-    """A tail without a newline is no history; it is found with its place and length, and can be cut off."""
+    """A tail without a newline is not read; it is reported with its offset and length, and can be cut off."""
     session(tmp_path, 1, [[1, 2], [3, 4]], ended=False)
     path = tmp_path / "0001-0001.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
@@ -97,8 +98,8 @@ def test_a_file_without_a_newline_is_all_tail(tmp_path: Path) -> None:
     assert [recovery.TornTail(path, 0, 9)] == recovery.read(tmp_path).tails
 
 
-def test_a_damaged_line_is_no_history(tmp_path: Path) -> None:
-    """A line whose bytes were changed is passed over; the others count."""
+def test_a_damaged_line_is_skipped(tmp_path: Path) -> None:
+    """A line whose bytes were changed is skipped; the others count."""
     session(tmp_path, 1, [[1, 2], [3, 4], [5, 6]])
     path = tmp_path / "0001-0001.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"id":3', b'"id":4'))
@@ -106,8 +107,8 @@ def test_a_damaged_line_is_no_history(tmp_path: Path) -> None:
     assert [(1, 2), (5, 6)] == list(recovery.read(tmp_path).held)
 
 
-def test_what_stands_behind_damage_is_doubted(tmp_path: Path) -> None:
-    """Where the last session broke off, all from the first damaged line on is a tail, unless it is not doubted."""
+def test_lines_after_damage_are_doubted(tmp_path: Path) -> None:
+    """In the file where the last session broke off, all from the first damaged line on is a torn tail, if doubted."""
     session(tmp_path, 1, [[1, 2]], ended=False)
     session(tmp_path, 2, [[3, 4], [5, 6], [7, 8]], ended=False)
     for name, hidden in (("0001-0001.jsonl", b'"id":1'), ("0002-0001.jsonl", b'"id":5')):
@@ -117,9 +118,9 @@ def test_what_stands_behind_damage_is_doubted(tmp_path: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     doubted, whole = recovery.read(tmp_path), recovery.read(tmp_path, doubt=False)
 
-    assert ([(3, 4)], True) == (list(doubted.held), doubted.doubted)
+    assert ([(3, 4)], True) == (list(doubted.held), doubted.is_doubted)
     assert [recovery.TornTail(path, len(lines[0] + lines[1]), len(lines[2] + lines[3]))] == doubted.tails
-    assert ([(3, 4), (7, 8)], [], False) == (list(whole.held), whole.tails, whole.doubted)
+    assert ([(3, 4), (7, 8)], [], False) == (list(whole.held), whole.tails, whole.is_doubted)
 
 
 def test_other_files_are_left_alone(tmp_path: Path) -> None:
@@ -131,8 +132,8 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
     assert ([(1, 2)], 1) == (list(recovery.read(tmp_path).held), recovery.last_session(tmp_path))
 
 
-def test_what_is_read_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is read will be receipted, so it is forced to disk; a disk that refuses that is no history."""
+def test_files_are_synced_when_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files are synced before their blocks are receipted; a disk that refuses the sync raises the error."""
     session(tmp_path, 1, [[1, 2]])
 
     def refuse(_: int) -> None:
@@ -144,8 +145,8 @@ def test_what_is_read_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link", "folder", "dangling", "loop", "unnamed"])
-def test_what_is_no_file_of_ours_is_passed_over(tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A pipe, a link or a folder with a log's name hangs nothing and hides nothing; it is said once."""
+def test_other_than_regular_files_are_skipped(tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A pipe, a link or a folder with a log's name neither blocks nor hides other files; it is logged once."""
     session(tmp_path, 1, [[1, 2]])
     before = os.listdir(tmp_path)
     path = tmp_path / "0009-0001.jsonl"
@@ -171,8 +172,8 @@ def test_what_is_no_file_of_ours_is_passed_over(tmp_path: Path, kind: str, caplo
     assert taken == [path.name]
 
 
-def test_a_giant_is_read_in_little_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What stands in front of 3 GB of nothing counts; the rest is neither held in memory nor cut off."""
+def test_a_huge_file_is_read_in_bounded_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Lines before 3 GB of zeros count; the zeros are neither held in memory nor cut off."""
     session(tmp_path, 1, [[1, 2]])
     session(tmp_path, 2, [[3, 4]], ended=False)
     giant = tmp_path / "0002-0001.jsonl"
@@ -191,7 +192,7 @@ def test_a_giant_is_read_in_little_memory(tmp_path: Path, caplog: pytest.LogCapt
 
 
 def test_a_long_tail_is_found_from_its_end(tmp_path: Path) -> None:
-    """A torn tail is found behind the last newline, however many pieces that is away."""
+    """A torn tail longer than several chunks is found after the last newline."""
     path = tmp_path / "0001-0001.jsonl"
     path.write_bytes(b"one\n" + b"x" * 700_000)
 
@@ -200,7 +201,7 @@ def test_a_long_tail_is_found_from_its_end(tmp_path: Path) -> None:
 
 
 def test_a_tail_that_may_not_be_cut_is_left(tmp_path: Path) -> None:
-    """Of two tails the one that is a link by now is left, and the other is cut off and returned."""
+    """A tail whose file was replaced by a link is left; the other is cut off and returned."""
     for name in ("0001-0001.jsonl", "0002-0001.jsonl"):
         (tmp_path / name).write_bytes(b"torn")
     first, second = recovery.torn_tails(tmp_path)
@@ -208,12 +209,12 @@ def test_a_tail_that_may_not_be_cut_is_left(tmp_path: Path) -> None:
     first.path.symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").write_bytes(b"kept")
 
-    assert [second] == recovery.cut_all([first, second])
+    assert [blocklog.Torn("0002-0001.jsonl", 4)] == recovery.cut_all([first, second])
     assert (b"kept", b"") == ((tmp_path / "elsewhere").read_bytes(), second.path.read_bytes())
 
 
-def test_numbers_without_room_are_nobodys(tmp_path: Path) -> None:
-    """A file that is numbered beyond what a frame can carry is passed over, and takes no number away."""
+def test_numbers_without_room_are_ignored(tmp_path: Path) -> None:
+    """A file with a number too high for later sessions is ignored, and does not count as the last session."""
     session(tmp_path, 1, [[1, 2]])
     for number in (recovery._MOST_CLAIMED + 1, 10**30):
         (tmp_path / f"{number}-0001.jsonl").write_text("junk\n")

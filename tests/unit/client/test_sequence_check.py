@@ -1,4 +1,4 @@
-"""Tests of what came against what should have come, against a model of plain sets."""
+"""Tests of counting gaps, duplicates and reordering, against a model of plain sets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ spans = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 10)).map(lambda it
 
 @given(spans, batches)
 def test_against_a_model(held: list[tuple[int, int]], found: list[tuple[int, int]]) -> None:
-    """What is new, doubled and out of order is what sets say of the same records."""
+    """New, duplicate and reordered records are those that plain sets find."""
     checker = SequenceChecker(RangeSet(held))
     have = {seq for first, last in held for seq in range(first, last + 1)}
     duplicates = reordered = 0

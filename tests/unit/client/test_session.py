@@ -1,4 +1,4 @@
-"""Tests of one client's side of the books of one run."""
+"""Tests of one client's session in one run of the own feed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from services.client import write_queue
 from services.client.clock_sync import Estimate
 from services.client.session import ClientSession, LogsChanged
 from services.contract import blocklog, wire
 from services.runtime.durable_file import LineFile
-from tests.unit.client.stand import (
+from tests.unit.client.fakes import (
     EXACT,
     RUN,
     START_NS,
@@ -23,7 +22,7 @@ from tests.unit.client.stand import (
     StoppedClock,
     batch,
     blocks,
-    conditions,
+    client_config,
     entries,
     until,
 )
@@ -31,32 +30,34 @@ from tests.unit.client.stand import (
 TOTAL = 100_000
 
 
-class Books:
-    """An account and the receipts that it gave out."""
+class WrittenSession:
+    """A session that is being written, and the receipts that it has given."""
 
     def __init__(self, logs: Path, total: int = TOTAL, **changed: Any) -> None:
         self.receipts: list[wire.Receipt] = []
-        self.account = ClientSession(
-            "client-1", RUN, total, conditions(logs, **changed), StoppedClock(), self.receipts.append
-        )
+        self.session = ClientSession("client-1", RUN, total, client_config(logs, **changed), StoppedClock())
+        self.writing = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
+        async for receipt in self.session.receipts():
+            self.receipts.append(receipt)
 
     async def receive(self, first: int, count: int, now_ns: int = START_NS, estimate: Estimate = EXACT) -> None:
-        """Take a good batch."""
-        self.account.receive(*batch(first, count), now_ns, lambda: estimate)
-        await self.account.room()
+        """Receive a good batch."""
+        self.session.receive(*batch(first, count), now_ns, lambda: estimate)
+        await self.session.room()
 
 
 @asynccontextmanager
-async def books(logs: Path, **changed: Any) -> AsyncIterator[Books]:
-    """Open an account; close its files afterwards, whatever became of it."""
-    opened = Books(logs, **changed)
+async def written_session(logs: Path, **changed: Any) -> AsyncIterator[WrittenSession]:
+    """Open a session and write it; close its files afterwards."""
+    opened = WrittenSession(logs, **changed)
     try:
         async with asyncio.timeout(20):
             yield opened
     finally:
-        opened.account.abandon()
-        opened.account._claimed.close()
-        await asyncio.gather(opened.account._writer._task, return_exceptions=True)
+        opened.session.close()
+        await opened.writing
 
 
 def folder(logs: Path) -> Path:
@@ -65,9 +66,9 @@ def folder(logs: Path) -> Path:
 
 
 async def test_blocks_are_receipted_when_durable(tmp_path: Path) -> None:
-    """Full blocks are written and receipted in order, with the digest of what is on disk."""
-    async with books(tmp_path) as opened:
-        opened.account.subscribed(1, 0)
+    """Full blocks are written and receipted in order, with the digest of the block on disk."""
+    async with written_session(tmp_path) as opened:
+        opened.session.subscribed(1, 0)
         await opened.receive(1, 35)
         await until(lambda: len(opened.receipts) == 3)
 
@@ -75,17 +76,17 @@ async def test_blocks_are_receipted_when_durable(tmp_path: Path) -> None:
             (it.session, it.block, it.first, it.last) for it in opened.receipts
         ]
         assert [it.digest for it in blocks(folder(tmp_path))] == [it.digest for it in opened.receipts]
-        assert (35, 30) == (opened.account.after, opened.account.durable_through)
+        assert (35, 30) == (opened.session.after, opened.session.durable_through)
 
 
 async def test_sealing_writes_what_is_open(tmp_path: Path) -> None:
     """Closing the block and sealing leaves a log that holds everything and ends well; once is enough."""
-    async with books(tmp_path) as opened:
-        opened.account.subscribed(1, 0)
+    async with written_session(tmp_path) as opened:
+        opened.session.subscribed(1, 0)
         await opened.receive(1, 15)
-        opened.account.close_block("shutdown")
-        await opened.account.seal("shutdown")
-        await opened.account.seal("finished")
+        opened.session.close_block("shutdown")
+        await opened.session.seal("shutdown")
+        await opened.session.seal("finished")
 
     found = blocks(folder(tmp_path))
     assert [("count", 10), ("shutdown", 5)] == [(it.closed_by, it.count) for it in found]
@@ -96,20 +97,20 @@ async def test_sealing_writes_what_is_open(tmp_path: Path) -> None:
 
 async def test_settled_is_sealed_and_recorded(tmp_path: Path) -> None:
     """Nothing is left to do when the log is sealed and every receipt is in the ledger."""
-    async with books(tmp_path) as opened:
-        opened.account.subscribed(1, 0)
+    async with written_session(tmp_path) as opened:
+        opened.session.subscribed(1, 0)
         await opened.receive(1, 10)
         await until(lambda: len(opened.receipts) == 1)
-        opened.account.recorded(wire.Recorded(session=1, block=1, match=True))
-        assert not opened.account.settled
-        await opened.account.seal("finished")
-        assert opened.account.settled
+        opened.session.recorded(wire.Recorded(session=1, block=1, match=True))
+        assert not opened.session.is_settled
+        await opened.session.seal("finished")
+        assert opened.session.is_settled
 
 
 async def test_the_last_record_closes_the_block(tmp_path: Path) -> None:
     """With the run's last record the block is closed, full or not."""
-    async with books(tmp_path, total=7) as opened:
-        opened.account.subscribed(1, 0)
+    async with written_session(tmp_path, total=7) as opened:
+        opened.session.subscribed(1, 0)
         await opened.receive(1, 7)
         await until(lambda: len(opened.receipts) == 1)
 
@@ -118,24 +119,24 @@ async def test_the_last_record_closes_the_block(tmp_path: Path) -> None:
 
 async def test_old_blocks_are_closed(tmp_path: Path) -> None:
     """A block is closed for its age although nothing comes."""
-    async with books(tmp_path) as opened:
-        opened.account.subscribed(1, 0)
+    async with written_session(tmp_path) as opened:
+        opened.session.subscribed(1, 0)
         await opened.receive(1, 3)
-        opened.account.close_old_block(START_NS + 4_999_999_999)
+        opened.session.close_old_block(START_NS + 4_999_999_999)
         assert [] == opened.receipts
-        opened.account.close_old_block(START_NS + 5_000_000_000)
+        opened.session.close_old_block(START_NS + 5_000_000_000)
         await until(lambda: len(opened.receipts) == 1)
 
     assert ["time"] == [it.closed_by for it in blocks(folder(tmp_path))]
 
 
 async def test_a_corrupt_batch_is_noted(tmp_path: Path) -> None:
-    """A batch that fails its digest is not logged; the next block says so, and what is missing."""
-    async with books(tmp_path) as opened:
-        opened.account.subscribed(1, 0)
+    """A batch that fails its digest is not logged; the next block lists it as corrupt and missing."""
+    async with written_session(tmp_path) as opened:
+        opened.session.subscribed(1, 0)
         await opened.receive(1, 5)
         header, lines = batch(6, 5)
-        opened.account.receive(header, lines.replace(b"text", b"test"), START_NS, lambda: EXACT)
+        opened.session.receive(header, lines.replace(b"text", b"test"), START_NS, lambda: EXACT)
         await opened.receive(11, 5)
         await until(lambda: len(opened.receipts) == 1)
 
@@ -146,8 +147,8 @@ async def test_a_corrupt_batch_is_noted(tmp_path: Path) -> None:
 
 async def test_duplicates_are_counted_and_not_logged(tmp_path: Path) -> None:
     """A record that came twice is logged once; the block counts it."""
-    async with books(tmp_path) as opened:
-        opened.account.subscribed(1, 0)
+    async with written_session(tmp_path) as opened:
+        opened.session.subscribed(1, 0)
         await opened.receive(1, 6)
         await opened.receive(4, 6)
         await opened.receive(4, 6)
@@ -160,11 +161,11 @@ async def test_duplicates_are_counted_and_not_logged(tmp_path: Path) -> None:
 
 async def test_a_block_states_the_estimate_of_its_messages(tmp_path: Path) -> None:
     """All delays of a block are corrected by the one offset that the block states."""
-    async with books(tmp_path) as opened:
-        opened.account.subscribed(1, 0)
+    async with written_session(tmp_path) as opened:
+        opened.session.subscribed(1, 0)
         for first, offset_us in ((1, 100), (6, 200), (11, 300)):
             await opened.receive(first, 5, estimate=Estimate(offset_us, 9))
-        opened.account.close_block("end")
+        opened.session.close_block("end")
         await until(lambda: len(opened.receipts) == 2)
 
     found = blocks(folder(tmp_path))
@@ -175,8 +176,8 @@ async def test_a_block_states_the_estimate_of_its_messages(tmp_path: Path) -> No
 
 async def test_idle_is_the_time_between_blocks(tmp_path: Path) -> None:
     """The time since the block before is told, and none for the first."""
-    async with books(tmp_path) as opened:
-        opened.account.subscribed(1, 0)
+    async with written_session(tmp_path) as opened:
+        opened.session.subscribed(1, 0)
         for place in range(3):
             await opened.receive(place * 10 + 1, 5, START_NS + place * 1000)
             await opened.receive(place * 10 + 6, 5, START_NS + place * 1000 + 10)
@@ -187,37 +188,37 @@ async def test_idle_is_the_time_between_blocks(tmp_path: Path) -> None:
 
 async def test_a_session_is_claimed(tmp_path: Path) -> None:
     """Each process has a session of its own, whose file is there, empty, before it subscribes."""
-    async with books(tmp_path) as first, books(tmp_path) as second:
-        assert [1, 2] == [first.account.session, second.account.session]
+    async with written_session(tmp_path) as first, written_session(tmp_path) as second:
+        assert [1, 2] == [first.session.session, second.session.session]
         assert ["0001-0001.jsonl", "0002-0001.jsonl"] == sorted(path.name for path in folder(tmp_path).iterdir())
         assert [0, 0] == [path.stat().st_size for path in folder(tmp_path).iterdir()]
 
 
 async def test_a_name_is_given_back(tmp_path: Path) -> None:
     """A session whose name turned out to be another's leaves no file, and no folder that holds nothing else."""
-    async with books(tmp_path) as opened:
-        opened.account.release()
+    async with written_session(tmp_path) as opened:
+        opened.session.release()
 
         assert not folder(tmp_path).exists()
-    async with books(tmp_path) as opened:
+    async with written_session(tmp_path) as opened:
         (folder(tmp_path) / "0009-0001.jsonl").touch()
-        opened.account.release()
+        opened.session.release()
 
         assert ["0009-0001.jsonl"] == [path.name for path in folder(tmp_path).iterdir()]
 
 
 async def test_resumes_after_a_crash(tmp_path: Path) -> None:
-    """The next session resumes from what is durable, cuts the torn tail off and says so, and repeats receipts."""
-    async with books(tmp_path) as opened:
-        opened.account.subscribed(1, 0)
+    """The next session resumes after the durable blocks, cuts the torn tail off and lists it, and repeats receipts."""
+    async with written_session(tmp_path) as opened:
+        opened.session.subscribed(1, 0)
         await opened.receive(1, 25)
         await until(lambda: len(opened.receipts) == 2)
     torn = folder(tmp_path) / "0001-0001.jsonl"
     torn.write_bytes(torn.read_bytes() + b'{"crc":"x00')
-    async with books(tmp_path) as again:
-        assert (2, 20) == (again.account.session, again.account.after)
+    async with written_session(tmp_path) as again:
+        assert (2, 20) == (again.session.session, again.session.after)
         assert torn.read_bytes().endswith(b"x00")
-        lacking = again.account.subscribed(2, 10)
+        lacking = again.session.subscribed(2, 10)
         await again.receive(21, 10)
         await until(lambda: len(again.receipts) == 1)
 
@@ -232,8 +233,8 @@ async def test_resumes_after_a_crash(tmp_path: Path) -> None:
 
 async def broken(logs: Path) -> tuple[Path, bytes]:
     """Log three blocks, and let a power cut keep the third and not the second; return the file and its good bytes."""
-    async with books(logs) as opened:
-        opened.account.subscribed(1, 0)
+    async with written_session(logs) as opened:
+        opened.session.subscribed(1, 0)
         await opened.receive(1, 30)
         await until(lambda: len(opened.receipts) == 3)
     path = folder(logs) / "0001-0001.jsonl"
@@ -246,9 +247,9 @@ async def test_resumes_before_a_hole(tmp_path: Path) -> None:
     """What a power cut kept behind a hole was never receipted: it is cut off with the hole, and delivered again."""
     path, good = await broken(tmp_path)
     cut = path.stat().st_size - len(good)
-    async with books(tmp_path) as again:
-        assert 10 == again.account.after
-        assert 1 == len(again.account.subscribed(2, 0))
+    async with written_session(tmp_path) as again:
+        assert 10 == again.session.after
+        assert 1 == len(again.session.subscribed(2, 0))
         await again.receive(11, 20)
         await until(lambda: len(again.receipts) == 2)
         assert [(11, 20), (21, 30)] == [(it.first, it.last) for it in again.receipts]
@@ -261,66 +262,64 @@ async def test_resumes_before_a_hole(tmp_path: Path) -> None:
 
 async def test_what_was_written_meanwhile_is_held(tmp_path: Path) -> None:
     """What another process logged between this one's reading and its turn is not asked for again."""
-    async with books(tmp_path) as first, books(tmp_path) as second:
-        first.account.subscribed(1, 0)
-        assert 0 == second.account.after
+    async with written_session(tmp_path) as first, written_session(tmp_path) as second:
+        first.session.subscribed(1, 0)
+        assert 0 == second.session.after
         await first.receive(1, 20)
         await until(lambda: len(first.receipts) == 2)
         with pytest.raises(LogsChanged):
-            second.account.subscribed(2, 10)
+            second.session.subscribed(2, 10)
 
-        assert 20 == second.account.after
-        assert [11] == [it.first for it in second.account.subscribed(3, 10)]
+        assert 20 == second.session.after
+        assert [11] == [it.first for it in second.session.subscribed(3, 10)]
 
 
 async def test_receipted_lines_behind_damage_stay(tmp_path: Path) -> None:
     """Damage before a receipted block came after its sync: the client asks again, for what follows that block."""
     path, _ = await broken(tmp_path)
     before = path.read_bytes()
-    async with books(tmp_path) as again:
+    async with written_session(tmp_path) as again:
         with pytest.raises(LogsChanged):
-            again.account.subscribed(2, 30)
+            again.session.subscribed(2, 30)
 
-        assert 30 == again.account.after == again.account.durable_through
-        assert [] == again.account.subscribed(3, 30)
+        assert 30 == again.session.after == again.session.durable_through
+        assert [] == again.session.subscribed(3, 30)
     assert before == path.read_bytes()
 
 
 @pytest.mark.parametrize(("receipted", "again"), [(0, [1, 2, 3]), (10, [2, 3]), (30, [])])
 async def test_receipts_are_sent_again(tmp_path: Path, receipted: int, again: list[int]) -> None:
     """On subscribing again the receipts that the ledger lacks are sent again, also such as were recorded once."""
-    async with books(tmp_path) as opened:
-        opened.account.subscribed(1, 0)
+    async with written_session(tmp_path) as opened:
+        opened.session.subscribed(1, 0)
         await opened.receive(1, 30)
         await until(lambda: len(opened.receipts) == 3)
         for number in (1, 2, 3):
-            opened.account.recorded(wire.Recorded(session=1, block=number, match=True))
+            opened.session.recorded(wire.Recorded(session=1, block=number, match=True))
 
-        assert again == [it.block for it in opened.account.subscribed(2, receipted)]
+        assert again == [it.block for it in opened.session.subscribed(2, receipted)]
 
 
-async def test_a_block_without_its_sync_is_not_receipted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_block_without_its_sync_is_not_receipted(tmp_path: Path) -> None:
     """A block that is written and waits for its sync is not among the receipts that are sent again."""
-    monkeypatch.setattr(write_queue, "_RETRY_SECONDS", 0.001)
-    async with books(tmp_path, fsync="interval") as opened:
-        opened.account.subscribed(1, 0)
+    async with written_session(tmp_path, fsync="interval") as opened:
+        opened.session.subscribed(1, 0)
         await opened.receive(1, 10)
         await until(lambda: len(blocks(folder(tmp_path))) == 1)
-        before, lacking = len(opened.receipts), opened.account.subscribed(2, 0)
+        before, lacking = len(opened.receipts), opened.session.subscribed(2, 0)
 
         assert before == len(lacking)
         await until(lambda: len(opened.receipts) == 1)
-        assert [1] == [it.block for it in opened.account.subscribed(3, 0)]
+        assert [1] == [it.block for it in opened.session.subscribed(3, 0)]
 
 
 async def test_reading_stops_while_the_disk_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that refuses holds the reader up, in bounded memory; nothing is receipted, and nothing lost in the end."""
-    monkeypatch.setattr(write_queue, "_RETRY_SECONDS", 0.001)
-    async with books(tmp_path, block_size=1000) as opened:
-        opened.account.subscribed(1, 0)
+    async with written_session(tmp_path, block_size=1000, retry_seconds=0.001) as opened:
+        opened.session.subscribed(1, 0)
         await opened.receive(1, 1000)
         await until(lambda: len(opened.receipts) == 1)
-        disk = Disk().put_under(monkeypatch)
+        disk = Disk().install(monkeypatch)
         disk.full = True
 
         async def read() -> None:
@@ -330,12 +329,12 @@ async def test_reading_stops_while_the_disk_refuses(tmp_path: Path, monkeypatch:
         reading = asyncio.create_task(read())
         await until(lambda: disk.calls > 10)
         assert not reading.done()
-        assert opened.account.after <= 1000 + 4096 + 2000
+        assert opened.session.after <= 1000 + 4096 + 2000
         assert 1 == len(opened.receipts)
         disk.full = False
         await reading
-        opened.account.close_block("end")
-        await opened.account.seal("finished")
+        opened.session.close_block("end")
+        await opened.session.seal("finished")
 
     assert list(range(1, 21)) == [it.block for it in opened.receipts]
     assert [(1, 20_000)] == [(blocks(folder(tmp_path))[0].first, blocks(folder(tmp_path))[-1].last)]
@@ -343,14 +342,13 @@ async def test_reading_stops_while_the_disk_refuses(tmp_path: Path, monkeypatch:
 
 async def test_sealing_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that refuses the last line is asked again: the log ends well once it accepts."""
-    monkeypatch.setattr(write_queue, "_RETRY_SECONDS", 0.001)
-    async with books(tmp_path) as opened:
-        opened.account.subscribed(1, 0)
+    async with written_session(tmp_path, retry_seconds=0.001) as opened:
+        opened.session.subscribed(1, 0)
         await opened.receive(1, 10)
         await until(lambda: len(opened.receipts) == 1)
-        disk = Disk().put_under(monkeypatch)
+        disk = Disk().install(monkeypatch)
         disk.full = True
-        sealing = asyncio.create_task(opened.account.seal("finished"))
+        sealing = asyncio.create_task(opened.session.seal("finished"))
         await until(lambda: disk.calls > 5)
         assert not sealing.done()
         disk.full = False
@@ -370,8 +368,8 @@ async def test_an_interval_syncs_together(tmp_path: Path, monkeypatch: pytest.Mo
         sync(file)
 
     monkeypatch.setattr(LineFile, "sync", counted)
-    async with books(tmp_path, fsync="interval") as opened:
-        opened.account.subscribed(1, 0)
+    async with written_session(tmp_path, fsync="interval") as opened:
+        opened.session.subscribed(1, 0)
         for first in range(1, 201, 10):
             await opened.receive(first, 10)
             assert [] == opened.receipts or calls
@@ -382,14 +380,14 @@ async def test_an_interval_syncs_together(tmp_path: Path, monkeypatch: pytest.Mo
 
 async def test_records_need_a_subscription(tmp_path: Path) -> None:
     """Records that come before a subscription was granted are a fault of ours, and not silently taken."""
-    async with books(tmp_path) as opened:
+    async with written_session(tmp_path) as opened:
         with pytest.raises(RuntimeError, match="before a subscription"):
             await opened.receive(1, 10)
 
 
 async def test_an_unused_session_leaves_an_empty_file(tmp_path: Path) -> None:
-    """A session that was never granted is sealed as what it is: claimed and empty."""
-    async with books(tmp_path) as opened:
-        await opened.account.seal("shutdown")
+    """A session that was never granted is sealed with an empty file."""
+    async with written_session(tmp_path) as opened:
+        await opened.session.seal("shutdown")
 
     assert b"" == (folder(tmp_path) / "0001-0001.jsonl").read_bytes()

@@ -24,7 +24,7 @@ def test_defaults() -> None:
 
 
 def test_every_name_is_a_field() -> None:
-    """What is read from the environment is what the settings hold."""
+    """The settings have a field for every name that is read from the environment."""
     assert [*(name.lower() for name in NAMES), "feed"] == [field.name for field in fields(ClientSettings)]
 
 

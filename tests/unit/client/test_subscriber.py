@@ -1,4 +1,4 @@
-"""Tests of one client's conversation, against a server that does what the test says, on a free port of this machine."""
+"""Tests of one client's protocol, against a scripted server on a free port."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,21 +15,19 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from services.client import subscriber, write_queue
-from services.client.backoff import Backoff
-from services.client.subscriber import Subscriber
+from services.client.subscriber import Subscriber, SubscriberLimits
 from services.contract import blocklog, wire
 from services.contract.scalars import utc_us
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import RateLimitedLog
-from tests.unit.client.stand import (
+from tests.unit.client.fakes import (
     RUN,
     START_US,
     Disk,
     batch,
     blocks,
     body,
-    conditions,
+    client_config,
     entries,
     framed,
     until,
@@ -36,24 +35,17 @@ from tests.unit.client.stand import (
 
 Kind = TypeVar("Kind", bound=wire.Frame)
 NEXT_RUN = "20261122T083000Z"
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten what a test would wait for."""
-    monkeypatch.setattr(subscriber, "Backoff", lambda: Backoff(0.02))
-    monkeypatch.setattr(subscriber, "_PING_SECONDS", 0.05)
-    monkeypatch.setattr(write_queue, "_RETRY_SECONDS", 0.001)
+QUICK = SubscriberLimits(ping_seconds=0.05, backoff_seconds=0.02)
 
 
 class Peer:
-    """One connection, as the scripted server holds it."""
+    """The scripted server's end of one connection."""
 
     def __init__(self, connection: ServerConnection) -> None:
         self.connection = connection
         self.answers_pings = True
 
-    async def say(self, *frames: wire.Frame) -> None:
+    async def send(self, *frames: wire.Frame) -> None:
         """Send frames."""
         for frame in frames:
             await self.connection.send(wire.encode(frame), text=True)
@@ -63,11 +55,11 @@ class Peer:
         await self.connection.send(framed(first, count), text=True)
 
     async def expect(self, kind: type[Kind]) -> Kind:
-        """Return the next frame of a kind; pings on the way are answered, receipts and others passed over."""
+        """Return the next frame of a kind; answer pings before it, and skip other frames."""
         while True:
             frame = wire.decode_from_client(bytes(await self.connection.recv(decode=False)))
             if isinstance(frame, wire.Ping) and self.answers_pings:
-                await self.say(wire.Pong(t1_us=frame.t1_us, t2_us=START_US, t3_us=START_US))
+                await self.send(wire.Pong(t1_us=frame.t1_us, t2_us=START_US, t3_us=START_US))
             if isinstance(frame, kind):
                 return frame
 
@@ -76,20 +68,20 @@ class Peer:
         welcome = wire.Welcome(
             run=run, feed="feed", state=state, total=total, rate=100, start_us=None, boot="boot", now_us=START_US
         )
-        await self.say(welcome)
+        await self.send(welcome)
 
     async def grant(self, fence: int = 1, receipted: int = 0, run: str = RUN, total: int = 1000) -> wire.Subscribe:
-        """Welcome a client, take its subscription and grant it."""
+        """Welcome a client and grant its subscription; return that."""
         await self.welcome(run, total=total)
         asked = await self.expect(wire.Subscribe)
-        await self.say(wire.Subscribed(client=asked.client, first=asked.after + 1, receipted=receipted, fence=fence))
+        await self.send(wire.Subscribed(client=asked.client, first=asked.after + 1, receipted=receipted, fence=fence))
         return asked
 
     async def suggest_without_end(self, asked: list[str]) -> None:
-        """Refuse name after name, and note them; each time another one is suggested."""
+        """Refuse name after name, suggest another each time, and append the refused names."""
         while True:
             asked.append((await self.expect(wire.Subscribe)).client)
-            await self.say(wire.Error(code="name_taken", detail="taken", suggest=f"other-{len(asked) - 1}"))
+            await self.send(wire.Error(code="name_taken", detail="taken", suggest=f"other-{len(asked) - 1}"))
 
     async def open_without_end(self) -> None:
         """Announce run after run."""
@@ -101,7 +93,7 @@ class Peer:
         found = []
         for _ in range(count):
             found.append(await self.expect(wire.Receipt))
-            await self.say(wire.Recorded(session=found[-1].session, block=found[-1].block, match=True))
+            await self.send(wire.Recorded(session=found[-1].session, block=found[-1].block, match=True))
         return found
 
 
@@ -111,7 +103,7 @@ def folders(root: Path) -> list[str]:
 
 
 class Stage:
-    """A client, and the server that it meets."""
+    """A client and its server."""
 
     def __init__(self, client: Subscriber, peers: asyncio.Queue[Peer], logs: Path) -> None:
         self.client, self._peers, self.logs = client, peers, logs
@@ -131,7 +123,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(logs: Path, **changed: Any) -> AsyncIterator[Stage]:
+async def stage(logs: Path, limits: SubscriberLimits = QUICK, **changed: Any) -> AsyncIterator[Stage]:
     """Run a client against the scripted server."""
     peers: asyncio.Queue[Peer] = asyncio.Queue()
 
@@ -142,22 +134,20 @@ async def stage(logs: Path, **changed: Any) -> AsyncIterator[Stage]:
     names = [Subprotocol(wire.SUBPROTOCOL)]
     async with serve(hold, "127.0.0.1", 0, compression=None, subprotocols=names, close_timeout=0.2) as server:
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        client = Subscriber("client-1", url, conditions(logs, **changed), Clock(), RateLimitedLog())
+        config = client_config(logs, **{"retry_seconds": 0.001, **changed})
+        client = Subscriber("client-1", url, config, Clock(), RateLimitedLog(), limits)
         made = Stage(client, peers, logs)
         try:
             async with asyncio.timeout(20):
                 yield made
         finally:
             made.running.cancel()
-            client.abandon()
-            await asyncio.gather(made.running, *client._sealing, return_exceptions=True)
-            if client._account is not None:
-                client._account._claimed.close()
-                await asyncio.gather(client._account._writer._task, return_exceptions=True)
+            await client.close()
+            await asyncio.gather(made.running, return_exceptions=True)
 
 
 async def test_subscribes_receives_and_receipts(tmp_path: Path) -> None:
-    """A client says who it is after a few pings, logs what comes, receipts it, and seals at the end."""
+    """A client subscribes after a few pings, logs and receipts the records, and seals its log at the end."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         asked = await peer.grant(total=25)
@@ -165,9 +155,9 @@ async def test_subscribes_receives_and_receipts(tmp_path: Path) -> None:
             wire.Subscribe(client="client-1", session=1, instance="one", block_size=10, boot="boot", run=RUN) == asked
         )
         await peer.send_records(1, 25)
-        await peer.say(wire.End(last=25, count=25))
+        await peer.send(wire.End(last=25, count=25))
         receipts = await peer.receipts(3)
-        await until(lambda: it.client._account is not None and it.client._account.settled)
+        await until(lambda: it.client.is_settled)
 
     assert [(1, 10), (11, 20), (21, 25)] == [(receipt.first, receipt.last) for receipt in receipts]
     assert list(range(1, 26)) == it.numbers()
@@ -177,7 +167,7 @@ async def test_subscribes_receives_and_receipts(tmp_path: Path) -> None:
 
 
 async def test_resumes_where_it_was(tmp_path: Path) -> None:
-    """After a lost connection the session goes on: the client asks for what comes after all it holds."""
+    """After a lost connection the session continues: the client asks for all records after those it holds."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.grant()
@@ -195,7 +185,7 @@ async def test_resumes_where_it_was(tmp_path: Path) -> None:
 
 
 async def test_receipts_that_were_lost_are_sent_again(tmp_path: Path) -> None:
-    """What the ledger lacks is receipted again on the next connection, oldest first."""
+    """Receipts that the ledger lacks are sent again on the next connection, oldest first."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.grant()
@@ -210,7 +200,7 @@ async def test_receipts_that_were_lost_are_sent_again(tmp_path: Path) -> None:
 
 
 async def test_another_process_resumes_from_the_log(tmp_path: Path) -> None:
-    """A client that was started again holds what its earlier session made durable, and begins a session of its own."""
+    """A restarted client holds all that its earlier session made durable, and begins another session."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.grant()
@@ -222,8 +212,8 @@ async def test_another_process_resumes_from_the_log(tmp_path: Path) -> None:
     assert (20, 2) == (asked.after, asked.session)
 
 
-async def test_asks_again_when_the_server_knows_better(tmp_path: Path) -> None:
-    """A client that doubts what was receipted hangs up, and asks on the next connection for what follows it."""
+async def test_asks_again_when_the_server_has_later_receipts(tmp_path: Path) -> None:
+    """A client that took receipted blocks for torn disconnects, and asks again for what follows them."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.grant()
@@ -239,13 +229,13 @@ async def test_asks_again_when_the_server_knows_better(tmp_path: Path) -> None:
 
 
 async def test_superseded_it_stops(tmp_path: Path) -> None:
-    """A client whose name another process has now seals what is on disk, leaves the rest to that, and stays away."""
+    """A superseded client seals its log without the open block, which its successor logs, and does not reconnect."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.grant()
         await peer.send_records(1, 15)
         await peer.receipts(1)
-        await peer.say(wire.Bye(reason="superseded", retry_ms=0))
+        await peer.send(wire.Bye(reason="superseded", retry_ms=0))
         await peer.connection.close(wire.CLOSE_SUPERSEDED, "superseded")
         await it.running
 
@@ -256,7 +246,7 @@ async def test_superseded_it_stops(tmp_path: Path) -> None:
 
 
 async def test_a_close_code_alone_supersedes(tmp_path: Path) -> None:
-    """The close code says it too, when the goodbye was lost."""
+    """The close code alone supersedes a client when the `bye` was lost."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.grant()
@@ -265,12 +255,12 @@ async def test_a_close_code_alone_supersedes(tmp_path: Path) -> None:
 
 
 async def test_a_taken_name_is_changed(tmp_path: Path) -> None:
-    """Told that its name is another's, a client takes the suggested one, with its own folder; nothing else stays."""
+    """A client whose name is taken takes the suggested one, with another folder, and removes the first folder."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.welcome()
         await peer.expect(wire.Subscribe)
-        await peer.say(wire.Error(code="name_taken", detail="taken", suggest="client-1~2"))
+        await peer.send(wire.Error(code="name_taken", detail="taken", suggest="client-1~2"))
         asked = await peer.expect(wire.Subscribe)
 
         assert ("client-1~2", 0, 1) == (asked.client, asked.after, asked.session)
@@ -279,7 +269,7 @@ async def test_a_taken_name_is_changed(tmp_path: Path) -> None:
 
 
 async def test_a_name_taken_meanwhile_keeps_what_was_written(tmp_path: Path) -> None:
-    """A name that was taken while the client was away is left with a sealed log that holds all it received."""
+    """A name that was taken while the client was disconnected is left with a sealed log of all it received."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.grant()
@@ -289,9 +279,9 @@ async def test_a_name_taken_meanwhile_keeps_what_was_written(tmp_path: Path) -> 
         peer = await it.peer()
         await peer.welcome()
         await peer.expect(wire.Subscribe)
-        await peer.say(wire.Error(code="name_taken", detail="taken", suggest="client-1~2"))
+        await peer.send(wire.Error(code="name_taken", detail="taken", suggest="client-1~2"))
         asked = await peer.expect(wire.Subscribe)
-        await until(lambda: not it.client._sealing)
+        await until(lambda: isinstance(entries(it.folder())[-1], blocklog.EndLine))
 
     assert ("client-1~2", 0) == (asked.client, asked.after)
     assert list(range(1, 16)) == it.numbers()
@@ -305,7 +295,7 @@ async def test_the_next_run_is_another_log(tmp_path: Path) -> None:
         await peer.grant(total=10)
         await peer.send_records(1, 10)
         await peer.receipts(1)
-        await peer.say(wire.End(last=10, count=10))
+        await peer.send(wire.End(last=10, count=10))
         asked = await peer.grant(run=NEXT_RUN, total=20)
         assert (0, 1) == (asked.after, asked.session)
         await peer.send_records(1, 20)
@@ -315,7 +305,7 @@ async def test_the_next_run_is_another_log(tmp_path: Path) -> None:
 
 
 async def test_an_ended_run_is_not_joined(tmp_path: Path) -> None:
-    """A client that comes after the end waits for the next run without claiming anything."""
+    """A client that connects after the end of a run waits for the next one without making a folder."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.welcome(state="ended")
@@ -327,13 +317,13 @@ async def test_an_ended_run_is_not_joined(tmp_path: Path) -> None:
 
 
 async def test_a_client_asks_once_for_a_run_that_is_over(tmp_path: Path) -> None:
-    """The server is told that it came too late; refused, it is back at once and waits for the next run in silence."""
+    """A late client asks once, so that the ledger records it, reconnects at once, and waits for the next run."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.welcome(state="ended")
         asked = await peer.expect(wire.Subscribe)
         assert ("client-1", 0, 0, RUN) == (asked.client, asked.session, asked.after, asked.run)
-        await peer.say(wire.Bye(reason="ended", retry_ms=60_000))
+        await peer.send(wire.Bye(reason="ended", retry_ms=60_000))
         await peer.connection.close(wire.CLOSE_LATER)
         peer = await it.peer()
         await peer.welcome(state="ended")
@@ -343,8 +333,8 @@ async def test_a_client_asks_once_for_a_run_that_is_over(tmp_path: Path) -> None
         assert not it.folder().exists()
 
 
-async def test_the_log_tells_since_when_its_process_has_tried(tmp_path: Path) -> None:
-    """In every run and every session of the process it is the first attempt, whatever became of that."""
+async def test_the_log_states_the_first_attempt_of_its_process(tmp_path: Path) -> None:
+    """The time is that of the process's first attempt in every run, even if that attempt failed."""
     began_us = Clock().now_us()
     async with stage(tmp_path) as it:
         await (await it.peer()).connection.close()
@@ -353,7 +343,7 @@ async def test_the_log_tells_since_when_its_process_has_tried(tmp_path: Path) ->
         await peer.grant(total=10)
         await peer.send_records(1, 10)
         await peer.receipts(1)
-        await peer.say(wire.End(last=10, count=10))
+        await peer.send(wire.End(last=10, count=10))
         await peer.grant(run=NEXT_RUN, total=20)
         await peer.send_records(1, 10)
         await peer.receipts(1)
@@ -367,8 +357,8 @@ async def test_the_log_tells_since_when_its_process_has_tried(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "garbage", [b"hello", b"\xff\xfe", b"{}", b'{"type":"records"}', b'{"type":"subscribe","client":"x"}']
 )
-async def test_malformed_frames_are_passed_over(tmp_path: Path, garbage: bytes) -> None:
-    """A frame that cannot be read is passed over: what it held shows as a gap, and the rest is received."""
+async def test_malformed_frames_are_skipped(tmp_path: Path, garbage: bytes) -> None:
+    """An unreadable frame is skipped: its records are a gap, and later records are received."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.grant()
@@ -380,8 +370,8 @@ async def test_malformed_frames_are_passed_over(tmp_path: Path, garbage: bytes) 
     assert ([(6, 10)], 10) == (receipt.missing, receipt.count)
 
 
-async def test_a_corrupt_batch_is_said_in_the_log(tmp_path: Path) -> None:
-    """A batch whose bytes are not those the header speaks of is not logged as received."""
+async def test_a_corrupt_batch_is_stated_in_the_log(tmp_path: Path) -> None:
+    """A batch whose bytes do not match its header is logged as corrupt, not as received."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.grant()
@@ -394,28 +384,25 @@ async def test_a_corrupt_batch_is_said_in_the_log(tmp_path: Path) -> None:
 
 
 async def test_reading_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the disk refuses only so much is taken from the connection; later all is there, in its order."""
-    monkeypatch.setattr(write_queue, "_SHARED_SYNC_MESSAGES", 20)
-    async with stage(tmp_path) as it:
+    """While the disk refuses, a bounded number of records is read; later all are logged, in order."""
+    async with stage(tmp_path, shared_sync_messages=20) as it:
         peer = await it.peer()
         await peer.grant()
         await until(lambda: it.folder().is_dir() and len(entries(it.folder())) == 1)
-        disk = Disk().put_under(monkeypatch)
+        disk = Disk().install(monkeypatch)
         disk.full = True
         for first in range(1, 201, 10):
             await peer.send_records(first, 10)
         await until(lambda: disk.calls > 10)
-        account = it.client._account
-        assert account is not None
-        assert 30 == account.after
+        assert 30 == it.client.after
         disk.full = False
         await peer.receipts(20)
 
     assert list(range(1, 201)) == it.numbers()
 
 
-async def test_a_damaged_header_is_said_in_the_log(tmp_path: Path) -> None:
-    """Records whose header was changed on its way are told as corrupt, at the end of the run too."""
+async def test_a_damaged_header_is_stated_in_the_log(tmp_path: Path) -> None:
+    """Records whose header was damaged are logged as corrupt, at the end of the run too."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.grant(total=40)
@@ -424,7 +411,7 @@ async def test_a_damaged_header_is_said_in_the_log(tmp_path: Path) -> None:
         await peer.send_records(6, 10)
         await peer.receipts(1)
         await peer.connection.send(damaged, text=True)
-        await peer.say(wire.End(last=40, count=40))
+        await peer.send(wire.End(last=40, count=40))
         await until(lambda: isinstance(entries(it.folder())[-1], blocklog.EndLine))
 
     end = entries(it.folder())[-1]
@@ -433,7 +420,7 @@ async def test_a_damaged_header_is_said_in_the_log(tmp_path: Path) -> None:
 
 
 async def test_another_protocol_is_tried_again(tmp_path: Path) -> None:
-    """A server that does not speak the protocol is left, and tried again."""
+    """A client disconnects from a server of another protocol, and tries again later."""
     async with stage(tmp_path) as it:
         await (await it.peer()).connection.send("220 mail.example ESMTP")
         peer = await it.peer()
@@ -441,10 +428,9 @@ async def test_another_protocol_is_tried_again(tmp_path: Path) -> None:
         assert "client-1" == (await peer.grant()).client
 
 
-async def test_silence_is_a_lost_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that says nothing at all for long is given up and sought again."""
-    monkeypatch.setattr(subscriber, "SILENCE_SECONDS", 0.1)
-    async with stage(tmp_path) as it:
+async def test_silence_is_a_lost_connection(tmp_path: Path) -> None:
+    """A client reconnects to a server that has sent nothing for too long."""
+    async with stage(tmp_path, replace(QUICK, silence_seconds=0.1)) as it:
         peer = await it.peer()
         await peer.grant()
         again = await it.peer()
@@ -453,23 +439,23 @@ async def test_silence_is_a_lost_connection(tmp_path: Path, monkeypatch: pytest.
             await peer.expect(wire.Bye)
 
 
-async def test_a_server_that_hears_nothing_is_sought_again(tmp_path: Path) -> None:
-    """A server that goes on speaking and passes over the pings does not hear this client: it connects again."""
+async def test_a_server_that_ignores_pings_is_reconnected_to(tmp_path: Path) -> None:
+    """A client reconnects to a server that sends frames and ignores pings: it does not read what the client sends."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.grant()
         peer.answers_pings = False
         await peer.expect(wire.Ping)
         await peer.expect(wire.Ping)
-        await peer.say(wire.Idle(next=1, now_us=START_US + 3_000_000))
+        await peer.send(wire.Idle(next=1, now_us=START_US + 3_000_000))
         await peer.expect(wire.Ping)
-        await peer.say(wire.Idle(next=1, now_us=START_US + 8_000_000))
+        await peer.send(wire.Idle(next=1, now_us=START_US + 8_000_000))
 
         assert 0 == (await (await it.peer()).grant(fence=2)).after
 
 
 async def test_a_server_that_answers_no_pings_is_subscribed_to(tmp_path: Path) -> None:
-    """Without a clock exchange the client subscribes all the same, after a while."""
+    """A client that gets no answers to its pings subscribes nevertheless, after a while."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         peer.answers_pings = False
@@ -479,10 +465,10 @@ async def test_a_server_that_answers_no_pings_is_subscribed_to(tmp_path: Path) -
 
 
 async def test_a_ping_is_answered(tmp_path: Path) -> None:
-    """The server may measure the clock too."""
+    """A ping of the server is answered with its own time and two of this client."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
-        await peer.say(wire.Ping(t1_us=7))
+        await peer.send(wire.Ping(t1_us=7))
 
         pong = await peer.expect(wire.Pong)
         assert 7 == pong.t1_us
@@ -490,7 +476,7 @@ async def test_a_ping_is_answered(tmp_path: Path) -> None:
 
 
 async def test_a_stop_seals_and_says_goodbye(tmp_path: Path) -> None:
-    """A client that is stopped logs what it holds, says through what, and leaves."""
+    """A stopped client logs and receipts all it holds, sends `bye` with the last durable seq, and disconnects."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.grant()
@@ -510,7 +496,7 @@ async def test_a_stop_seals_and_says_goodbye(tmp_path: Path) -> None:
 
 
 async def test_blocks_close_for_their_age(tmp_path: Path) -> None:
-    """A block that is not full is closed after its time, although nothing comes."""
+    """A block that is not full is closed after its time, although no record arrives."""
     async with stage(tmp_path, block_seconds=0.05) as it:
         peer = await it.peer()
         await peer.grant()
@@ -520,13 +506,10 @@ async def test_blocks_close_for_their_age(tmp_path: Path) -> None:
         assert ["time"] == [block.closed_by for block in blocks(it.folder())]
 
 
-async def test_a_server_that_suggests_name_after_name_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """After a few suggestions the client hangs up, leaves no folder, and comes back later under its first name."""
-    monkeypatch.setattr(subscriber, "RENAMES_PER_SECOND", 5.0)
-    monkeypatch.setattr(subscriber, "RENAMES_AT_ONCE", 3)
-    async with stage(tmp_path) as it:
+async def test_a_server_that_suggests_name_after_name_is_left(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """After a few suggestions the client disconnects, leaves no folder, and returns later under its first name."""
+    limits = replace(QUICK, renames_at_once=3, renames_per_second=5.0)
+    async with stage(tmp_path, limits) as it:
         peer = await it.peer()
         await peer.welcome()
         began, asked = time.monotonic(), list[str]()
@@ -544,10 +527,9 @@ async def test_a_server_that_suggests_name_after_name_is_left(
     assert [RUN, "client-1"] == folders(tmp_path)
 
 
-async def test_a_server_that_opens_run_after_run_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs faster than any can be played end the connection, and leave no folder but one."""
-    monkeypatch.setattr(subscriber, "RUNS_AT_ONCE", 3)
-    async with stage(tmp_path) as it:
+async def test_a_server_that_opens_run_after_run_is_left(tmp_path: Path) -> None:
+    """Runs that begin faster than any could be received end the connection, and leave at most one folder."""
+    async with stage(tmp_path, replace(QUICK, runs_at_once=3)) as it:
         peer = await it.peer()
         with pytest.raises(ConnectionClosed):
             await peer.open_without_end()

@@ -1,4 +1,4 @@
-"""Tests of services/client/write_queue.py, over real files."""
+"""Tests of the queue in front of the block log."""
 
 from __future__ import annotations
 
@@ -12,133 +12,157 @@ from typing import Any
 
 import pytest
 
-from services.client import write_queue
 from services.client.block_builder import BlockBuilder
-from services.client.block_encoder import ReceivedBatch, SessionKey, block, opening
+from services.client.block_encoder import PendingLine, ReceivedBatch, opening
 from services.client.block_log import BlockLog
 from services.client.fence import Superseded
 from services.client.write_queue import WriteQueue
 from services.contract import blocklog
 from services.runtime.durable_file import LineFile
-from tests.unit.client.stand import (
-    EXACT,
-    RUN,
+from tests.unit.client.fakes import (
+    KEY,
     START_US,
     Disk,
     StoppedClock,
     arrived,
+    block_of,
     blocks,
-    conditions,
+    client_config,
     entries,
     until,
 )
 
-PLACE = SessionKey(RUN, "client-1", 1)
 
-
-def block_of(number: int, size: int = 10) -> blocklog.WrittenBlock:
-    """Return the block with this number, of so many messages."""
+def numbered_block(number: int, size: int = 10) -> PendingLine:
+    """Return the block with this number and size."""
     first = (number - 1) * size + 1
-    cutter = BlockBuilder[ReceivedBatch](size, 2**20, 5, first - 1)
-    (cut,) = cutter.add(arrived(*range(first, first + size)))
-    return block(PLACE, replace(cut, number=number), (0, 0, []), EXACT)
+    builder = BlockBuilder[ReceivedBatch](size, 2**20, 5, first - 1)
+    (cut,) = builder.add(arrived(*range(first, first + size)))
+    return block_of(replace(cut, number=number))
 
 
-class Rig:
-    """A writer, its log, and the numbers of the blocks that it called durable."""
+class QueuedLog:
+    """A queue, its log, and the numbers of the blocks that became durable."""
 
     def __init__(self, folder: Path, **changed: Any) -> None:
-        given = conditions(folder, **changed)
+        config = client_config(folder, **changed)
         self.durable: list[int] = []
         self.log = BlockLog(
             LineFile(folder / blocklog.file_name(1, 1)),
-            opening(PLACE, 1, 0, given, [], START_US),
+            opening(KEY, 1, 0, config, [], START_US),
             StoppedClock(),
-            given.strain.window(),
+            config.saturation.window(),
         )
-        self.writer = WriteQueue("client-1", given, lambda made: self.durable.append(made.block))
+        self.queue = WriteQueue("client-1", config)
+        self.writing = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
+        async for line in self.queue.durable():
+            self.durable.append(line.fields["block"])
 
 
 @asynccontextmanager
-async def rig(folder: Path, **changed: Any) -> AsyncIterator[Rig]:
-    """Make a writer; close its files afterwards, whatever became of it."""
-    made = Rig(folder, **changed)
+async def queued_log(folder: Path, **changed: Any) -> AsyncIterator[QueuedLog]:
+    """Make a queue and write its lines; close the files afterwards."""
+    made = QueuedLog(folder, **changed)
     try:
         async with asyncio.timeout(20):
             yield made
     finally:
-        made.writer.abandon()
-        made.log.abandon()
-        await asyncio.gather(made.writer._task, return_exceptions=True)
+        made.queue.close()
+        made.log.close()
+        await asyncio.gather(made.writing, return_exceptions=True)
 
 
 async def test_the_first_line_is_written_at_once(tmp_path: Path) -> None:
-    """A log that has begun shows it before there is a block."""
-    async with rig(tmp_path) as it:
-        assert not it.writer.begun
-        it.writer.begin(it.log)
+    """A log that has begun has its first line before there is a block."""
+    async with queued_log(tmp_path) as it:
+        assert not it.queue.has_begun
+        it.queue.begin(it.log)
         await until(lambda: len(entries(tmp_path)) == 1)
 
-        assert it.writer.begun
+        assert it.queue.has_begun
 
 
 async def test_a_block_needs_a_log(tmp_path: Path) -> None:
-    """What comes before the log has begun is a fault of this program."""
-    async with rig(tmp_path) as it:
+    """A block before the log has begun raises an error: it is a fault of this program."""
+    async with queued_log(tmp_path) as it:
         with pytest.raises(RuntimeError, match="before a subscription"):
-            it.writer.put(block_of(1))
+            it.queue.put(numbered_block(1))
 
 
 @pytest.mark.parametrize("fsync", ["block", "interval", "none"])
 async def test_blocks_are_durable_in_their_order(tmp_path: Path, fsync: str) -> None:
-    """Every block is called durable once, in order, whatever durable means; the last line comes after all."""
-    async with rig(tmp_path, fsync=fsync) as it:
-        it.writer.begin(it.log)
+    """Every block is yielded as durable once, in order, with every policy; the last line follows all of them."""
+    async with queued_log(tmp_path, fsync=fsync) as it:
+        it.queue.begin(it.log)
         for number in range(1, 6):
-            it.writer.put(block_of(number))
-        await it.writer.drain()
+            it.queue.put(numbered_block(number))
+        await it.queue.drain()
         assert list(range(1, 6)) == it.durable
-        await it.writer.end("finished", (0, 0, []))
+        await it.queue.end("finished", (0, 0, []))
 
-    assert list(range(1, 6)) == [made.block for made in blocks(tmp_path)]
+    assert list(range(1, 6)) == [block.block for block in blocks(tmp_path)]
     assert isinstance(entries(tmp_path, sealed=True)[-1], blocklog.EndLine)
 
 
-async def test_reading_waits_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the disk refuses only so much is kept; when it accepts again, nothing is lacking."""
-    monkeypatch.setattr(write_queue, "_RETRY_SECONDS", 0.001)
-    monkeypatch.setattr(write_queue, "_SHARED_SYNC_MESSAGES", 20)
-    async with rig(tmp_path, block_size=10) as it:
-        it.writer.begin(it.log)
+@pytest.mark.parametrize("fsync", ["block", "interval", "none"])
+async def test_the_end_of_the_log_ends_the_writing(tmp_path: Path, fsync: str) -> None:
+    """The iterator of durable lines is exhausted when the log has ended, and when the queue is closed."""
+    async with queued_log(tmp_path, fsync=fsync) as it:
+        it.queue.begin(it.log)
+        await it.queue.end("finished", (0, 0, []))
+        await it.writing
+    (tmp_path / "other").mkdir()
+    async with queued_log(tmp_path / "other", fsync=fsync) as it:
+        it.queue.close()
+        await it.writing
+
+
+async def test_drained_lines_have_been_handed_over(tmp_path: Path) -> None:
+    """When `drain` returns, the receiver of durable lines has had every one, so that its receipts are sent."""
+    async with queued_log(tmp_path) as it:
+        it.queue.begin(it.log)
+        for number in range(1, 4):
+            it.queue.put(numbered_block(number))
+            await it.queue.drain()
+            assert number == it.durable[-1]
+
+
+async def test_receiving_waits_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the disk refuses, a bounded number of messages waits; when it accepts again, all are written."""
+    async with queued_log(tmp_path, block_size=10, retry_seconds=0.001, shared_sync_messages=20) as it:
+        it.queue.begin(it.log)
         await until(lambda: len(entries(tmp_path)) == 1)
-        disk = Disk().put_under(monkeypatch)
+        disk = Disk().install(monkeypatch)
         disk.full = True
-        for number in (1, 2):
-            it.writer.put(block_of(number))
-        it.writer.put(block_of(3))
-        third = asyncio.create_task(it.writer.room())
+        is_full = []
+        for number in (1, 2, 3):
+            it.queue.put(numbered_block(number))
+            is_full.append(it.queue.is_full)
+        assert [False, False, True] == is_full
+        waiting = asyncio.create_task(it.queue.room())
         await until(lambda: disk.calls > 10)
-        assert not third.done()
+        assert not waiting.done()
         disk.full = False
-        await third
-        await it.writer.drain()
+        await waiting
+        await it.queue.drain()
 
     assert [1, 2, 3] == it.durable
 
 
-async def test_who_lost_the_name_says_so(
+async def test_a_lost_name_is_not_reported_as_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A process that another one has taken over from tells that, and not that the disk is full."""
-    monkeypatch.setattr(write_queue, "_RETRY_SECONDS", 0.001)
+    """A process that was superseded by another logs that, and not that the disk refuses."""
 
-    def fenced(_: BlockLog[blocklog.BlockHeader]) -> list[blocklog.Block]:
+    def superseded(_: BlockLog) -> list[PendingLine]:
         raise Superseded(tmp_path, 7)
 
-    monkeypatch.setattr(BlockLog, "push", fenced)
-    async with rig(tmp_path) as it:
+    monkeypatch.setattr(BlockLog, "write", superseded)
+    async with queued_log(tmp_path, retry_seconds=0.001) as it:
         with caplog.at_level(logging.WARNING):
-            it.writer.begin(it.log)
+            it.queue.begin(it.log)
             await until(lambda: bool(caplog.messages))
 
     assert ["superseded, writing stops"] == caplog.messages

@@ -16,7 +16,7 @@ from services.client.external.connection import ConnectRateLimit, authorization,
 from services.client.external.connection_failure import ConnectionFailure
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
-from tests.unit.client.external.stand import feed_settings, foreign_server
+from tests.unit.client.external.fakes import external_server, feed_settings
 
 REFUSED = ConnectionFailure(429, "slow down", "slow down", True)
 
@@ -39,7 +39,7 @@ async def said(url: str, **changed: str) -> str:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a certificate for this machine, which nobody vouches for."""
+    """Make a self-signed certificate for this host."""
     folder = tmp_path_factory.mktemp("tls")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", folder / "key.pem", "-days", "2",
@@ -60,7 +60,7 @@ def tls_of(folder: Path) -> ssl.SSLContext:
 async def test_authorization_comes_from_its_file(tmp_path: Path) -> None:
     """The header is what the file says at the time of the connection."""
     secret = tmp_path / "secret"
-    async with foreign_server(echo_header) as url:
+    async with external_server(echo_header) as url:
         for value in ("Bearer abc", "Bearer def"):
             secret.write_text(value + "\n")
             assert value == await said(url, FEED_AUTHORIZATION_FILE=str(secret))
@@ -79,7 +79,7 @@ def test_an_authorization_that_cannot_be_sent_is_told(tmp_path: Path, content: s
 
 
 def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who may not read it is said: a file of the host's user is often closed to a container's."""
+    """The error names the uid that must read the file: a file of the host's user is often closed to a container's."""
 
     def refuse(*_: object, **__: object) -> str:
         raise PermissionError(13, "Permission denied", "secret")
@@ -93,16 +93,16 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest
 
 
 async def test_a_server_must_prove_who_it_is(certificate: Path) -> None:
-    """A certificate that nobody vouches for is refused, and taken when FEED_CA_FILE does."""
-    async with foreign_server(echo_header, ssl=tls_of(certificate)) as url:
+    """A self-signed certificate is refused, and accepted if FEED_CA_FILE contains it."""
+    async with external_server(echo_header, ssl=tls_of(certificate)) as url:
         with pytest.raises(ssl.SSLCertVerificationError):
             await said(url)
         assert "none" == await said(url, FEED_CA_FILE=str(certificate / "cert.pem"))
 
 
 async def test_a_server_must_have_the_name(certificate: Path) -> None:
-    """A certificate of another name is refused, whoever vouches for it."""
-    async with foreign_server(echo_header, ssl=tls_of(certificate)) as url:
+    """A certificate for another name is refused even if its issuer is trusted."""
+    async with external_server(echo_header, ssl=tls_of(certificate)) as url:
         with pytest.raises(ssl.SSLCertVerificationError, match="not valid for"):
             await said(url.replace("localhost", "127.0.0.1"), FEED_CA_FILE=str(certificate / "cert.pem"))
 
@@ -134,7 +134,7 @@ async def test_a_proxy_is_asked_when_named() -> None:
 
 
 async def test_attempts_are_spaced() -> None:
-    """Attempts of one process are let through so many a second, whoever makes them."""
+    """All clients of a process together make a limited number of attempts a second."""
     gate, loop = ConnectRateLimit(200), asyncio.get_running_loop()
     began = loop.time()
     await asyncio.gather(*(gate.pass_through() for _ in range(11)))

@@ -12,11 +12,11 @@ from websockets.http11 import Response
 from websockets.protocol import Protocol, Side
 
 from services.client.external.connection_failure import MOST_REASON, brief, of_attempt, of_close, secrets_of
-from tests.unit.client.stand import START_US
+from tests.unit.client.fakes import START_US
 
 
 def answered(status: int, body: bytes = b"", phrase: str = "Phrase", **headers: str) -> InvalidStatus:
-    """Return what is raised when a server refuses the handshake."""
+    """Return the exception for a handshake that a server refuses."""
     given = Headers({name.replace("_", "-"): value for name, value in headers.items()})
     return InvalidStatus(Response(status, phrase, given, body))
 
@@ -51,7 +51,7 @@ def test_a_refusal_is_told_by_status_and_first_line(body: bytes, reason: str) ->
 
 @pytest.mark.parametrize(("status", "firm"), [(401, True), (403, True), (429, True), (404, False), (503, False)])
 def test_some_statuses_are_firm(status: int, firm: bool) -> None:
-    """Who is not let in will not be let in a moment later either; a server that is not there may be back."""
+    """A rejected client would be rejected again soon; a server that is down may be back."""
     assert firm is of_attempt(answered(status), [], START_US).firm
 
 

@@ -17,7 +17,7 @@ from services.contract.block_text import longest_record
 from services.contract.blocklog import ExternalMessage
 from services.contract.json_path import JsonPath
 from services.contract.sequence_text import integer
-from tests.unit.client.stand import START_NS
+from tests.unit.client.fakes import START_NS
 
 PLAIN = RecordPaths(seq=JsonPath("$.seq"), time=JsonPath("$.ts"), key=JsonPath("$.k"))
 
@@ -28,7 +28,7 @@ def read(text: str | bytes, reading: RecordPaths = PLAIN, *, binary: bool = Fals
 
 
 def test_a_record_has_its_facts() -> None:
-    """Number, key and time are found at their places; the record is what came, byte for byte."""
+    """Number, key and time are found at their paths; the record has the received bytes."""
     text = '{"seq": 7,  "k":"BTC", "ts":"2026-11-22T07:30:00Z"}'
 
     assert [DecodedRecord(text.encode(), None, 7, "BTC", 1_795_332_600 * 10**9)] == read(text)
@@ -57,7 +57,7 @@ def test_records_lie_where_their_path_says() -> None:
 
 
 def test_frames_of_other_protocols_are_matched() -> None:
-    """With FEED_MATCH every match in a frame is a record, whatever stands around it."""
+    """With FEED_MATCH every match in a frame is a record, and the text around it is ignored."""
     reading = RecordPaths(seq=JsonPath("$.n"), match=re.compile(rb"MSG [^\r]*\r\n(.*?)\r\n", re.DOTALL))
     frame = b'MSG a 1 8\r\n{"n":1}\r\nMSG a 1 8\r\n{"n":2}\r\n'
 
@@ -97,7 +97,7 @@ def test_without_seq_no_number_is_missed() -> None:
 
 
 def test_without_paths_no_json_is_missed() -> None:
-    """A feed of plain texts, of which nothing is to be found in a record, is no trouble either."""
+    """A feed of plain texts without any path has no trouble."""
     assert [DecodedRecord(b'"tick"', "text")] == read("tick", RecordPaths())
 
 
@@ -110,7 +110,7 @@ def test_an_empty_list_is_told_from_none() -> None:
 
 
 def test_text_that_is_no_json_becomes_json() -> None:
-    """What is not JSON is logged as a JSON text of itself."""
+    """A frame that is not JSON is logged as a JSON text."""
     assert [DecodedRecord(b'"what?"', "text", trouble="not JSON")] == read("what?")
 
 
@@ -123,7 +123,7 @@ def test_bytes_become_base64() -> None:
 
 
 def test_a_key_is_a_text() -> None:
-    """Whatever stands at the key's place is known by its text, of bounded length; null is no key."""
+    """A key of any type is represented by a text of bounded length; null is no key."""
     assert ["5", None, "x" * 120] == [
         read(text)[0].key for text in ('{"k":5}', '{"k":null}', '{"k":"%s"}' % ("x" * 200))
     ]
@@ -131,7 +131,7 @@ def test_a_key_is_a_text() -> None:
 
 @given(st.binary(max_size=200), st.booleans())
 def test_nothing_that_comes_is_lost(data: bytes, binary: bool) -> None:
-    """Any bytes give one record at least, each of which is JSON on one line."""
+    """Any bytes give at least one record, and each record is JSON on one line."""
     found = PLAIN.read(data, binary=binary)
 
     assert found
@@ -152,7 +152,7 @@ def test_nothing_that_comes_is_lost(data: bytes, binary: bool) -> None:
     ],
 )
 def test_a_record_that_is_no_strict_json_has_its_facts(text: str, binary: bool, form: str) -> None:
-    """Such a record is logged as a text of what came, with number, key and time."""
+    """Such a record is logged as a text with number, key and time."""
     [heard] = read(text, binary=binary)
 
     assert (form, 5, "a", 1_795_332_600 * 10**9, "not strict JSON") == heard[1:]

@@ -7,7 +7,7 @@ import msgspec
 from services.client.external.decoder import DecodedRecord, ExternalBatch
 from services.contract.blocklog import ExternalMessage
 from services.contract.sequence_text import integer
-from tests.unit.client.stand import START_NS
+from tests.unit.client.fakes import START_NS
 
 BATCH = ExternalBatch(
     11,
@@ -21,7 +21,7 @@ BATCH = ExternalBatch(
 
 
 def test_messages_stand_as_a_reader_has_them() -> None:
-    """What is not known is null; the facts of each record stand beside it."""
+    """Unknown values are null; the values of each record are in its message."""
     read = msgspec.json.decode(b"[" + BATCH.text()[:-1] + b"]", type=list[ExternalMessage])
 
     assert [(3, 5, "k", None), (None, None, None, "text"), (4, None, None, None)] == [

@@ -27,7 +27,7 @@ def test_a_message_is_searched(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["messages 500", "count=500", "messages: 500", "messages 900\nmessages 500"])
 def test_messages_are_counted(text: str) -> None:
-    """The feed is over when so many records were logged, or more."""
+    """The feed is over when the given number of records was logged, or more."""
     ending = EndConditions.of(text)
 
     assert [None, "messages 500", "messages 500"] == [ending.by_records(count, 7) for count in (499, 500, 503)]
@@ -52,7 +52,7 @@ def test_any_one_of_several_conditions_is_enough() -> None:
 
 
 def test_without_a_condition_nothing_is_an_end() -> None:
-    """No close, no message and no number ends a feed of which no end is named."""
+    """Without a condition no close code, message or number ends the feed."""
     assert [None, None, None] == [NEVER.by_close(1000), NEVER.by_message(b"end"), NEVER.by_records(10**9, 10**9)]
     assert EndConditions.of(" \n") == NEVER
 
@@ -72,6 +72,6 @@ def test_without_a_condition_nothing_is_an_end() -> None:
     ],
 )
 def test_a_malformed_condition_is_refused(text: str, problem: str) -> None:
-    """What cannot be read is refused with what is expected."""
+    """A malformed condition is refused with the expected form."""
     with pytest.raises(ValueError, match=problem):
         EndConditions.of(text)

@@ -73,7 +73,7 @@ def test_no_text_takes_long(piece: bytes) -> None:
 
 
 def test_the_items_of_a_list_are_found_as_they_came() -> None:
-    """Every item is returned by its bytes, whatever stands in its strings, at the end of a path."""
+    """Every item at the end of a path is returned unchanged, with any characters in its strings."""
     text = b'\xef\xbb\xbf["event", {"rows":[0], "x":"[{,", "rows" : [ {"a":NaN} , "]\\",", [1,[2]],\n5, ]}, 7]\0'
 
     assert [b'{"a":NaN}', b'"]\\","', b"[1,[2]]", b"5"] == rows(text, (1, "rows"))

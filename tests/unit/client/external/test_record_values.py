@@ -58,5 +58,5 @@ def test_a_unit_that_is_named_counts(seconds: int, unit: str) -> None:
     ],
 )
 def test_what_is_no_time_gives_none(value: object) -> None:
-    """Whatever is no moment is none, and no error."""
+    """A value that is no time gives None, without an error."""
     assert epoch_ns(value) is None

@@ -29,7 +29,7 @@ def test_the_usual_forms_are_numbers(found: object, expected: int) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_number_is_told_with_its_place(found: object) -> None:
-    """Whatever else stands there is no number; the line about it is short and can be written."""
+    """Any other value is no number; the remark about it is short and can be encoded."""
     seq, trouble = sequence_number(found, "$.seq")
 
     assert seq is None

@@ -14,7 +14,7 @@ from services.client.external import rendezvous as joining
 from services.client.external.rendezvous import AgreedRun, join
 from services.runtime import invocation
 from services.runtime.invocation import NOTE
-from tests.unit.client.stand import RUN, START_US
+from tests.unit.client.fakes import RUN, START_US
 
 URL = "ws://feed"
 INVOCATION = f"{RUN}.0123456789ab"
@@ -29,7 +29,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_first_opens_a_run(tmp_path: Path) -> None:
-    """A run is named by when it was opened, and says of which feed it is and until when."""
+    """A run has the name of its opening time, and a note with its feed and its end."""
     opened = join(tmp_path, URL, 60, START_US)
     expected = AgreedRun(run=RUN, url=URL, opened_at="2026-11-22T07:30:00.000000Z", until="2026-11-22T07:31:00.000000Z")
 
@@ -39,7 +39,7 @@ def test_the_first_opens_a_run(tmp_path: Path) -> None:
 
 
 def test_others_join_it(tmp_path: Path) -> None:
-    """Whoever comes while a run is on joins it."""
+    """A client that starts during a run joins it."""
     assert join(tmp_path, URL, 60, START_US) == join(tmp_path, URL, 60, START_US + 59_000_000)
 
 
@@ -50,7 +50,7 @@ def test_a_run_that_is_over_or_another_feed_is_not_joined(tmp_path: Path, url: s
 
 
 def test_a_client_with_other_settings_opens_a_run_of_its_own(tmp_path: Path) -> None:
-    """What is read differently is judged apart, however alike the addresses are; equal settings find each other."""
+    """Clients with different settings do not share a run, even with equal addresses; clients with equal settings do."""
     first = join(tmp_path, URL, 60, START_US, b"one")
     second = join(tmp_path, URL, 60, START_US + 1, b"two")
 
@@ -102,7 +102,7 @@ def test_neither_links_nor_pipes_are_read(tmp_path: Path) -> None:
 
 
 def test_the_clients_of_an_invocation_share_a_run_of_their_own(tmp_path: Path) -> None:
-    """They join no other run, whatever is on, and no other client joins theirs."""
+    """They join no other run that is on, and no other client joins theirs."""
     containers = join(tmp_path, URL, 60, START_US)
     own = join(tmp_path, URL, 60, START_US + 1, invoked_by=INVOCATION)
     other = join(tmp_path, URL, 60, START_US + 2, invoked_by=OTHER)

@@ -39,7 +39,7 @@ def test_every_setting_of_the_feed_counts(name: str) -> None:
     ],
 )
 def test_of_an_address_all_but_the_password_counts(other: str, *, alike: bool) -> None:
-    """A query may choose what is received; a password is short, and could be found from a digest."""
+    """The query of the address counts, since it may select the feed; a password does not: a digest could reveal it."""
     own = settings_of({"SERVER_URL": "ws://me:one@feed/path?a=1"})
 
     assert alike == (own == settings_of({"SERVER_URL": other}))
@@ -65,5 +65,5 @@ def test_a_digest_is_of_its_settings_alone() -> None:
 
 @pytest.mark.parametrize("found", ["", "x", "sha256.00.00", "pbkdf2-sha256.zz.zz", "pbkdf2-sha256..", "a.b.c.d"])
 def test_a_malformed_digest_is_of_none(found: str) -> None:
-    """What was damaged or written by other software is like no settings."""
+    """A damaged digest, or one of other software, matches no settings."""
     assert not is_of(found, b"")

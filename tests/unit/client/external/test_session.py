@@ -1,4 +1,4 @@
-"""Tests of one client's log of a foreign feed."""
+"""Tests of one client's session in one run of an external feed."""
 
 from __future__ import annotations
 
@@ -13,42 +13,43 @@ import pytest
 
 from services.client.external.decoder import DecodedRecord
 from services.client.external.session import ExternalSession
-from tests.unit.client.external.stand import (
+from tests.unit.client.external.fakes import (
     OPENED,
     blocks,
     connection_lines,
     entries,
     feed_settings,
     logged,
+    outline,
     reason,
-    told,
 )
-from tests.unit.client.stand import RUN, START_NS, Disk, StoppedClock, conditions, until
+from tests.unit.client.fakes import RUN, START_NS, Disk, StoppedClock, client_config, until
 
 
-def heard(*seqs: int, key: str | None = None) -> list[DecodedRecord]:
+def records(*seqs: int, key: str | None = None) -> list[DecodedRecord]:
     """Return records of these numbers."""
     return [DecodedRecord(b'{"seq":%d}' % seq, seq=seq, key=key) for seq in seqs]
 
 
 @asynccontextmanager
-async def account(logs: Path, **changed: Any) -> AsyncIterator[ExternalSession]:
-    """Open an account; close its files afterwards, whatever became of it."""
-    opened = ExternalSession("client-1", OPENED, feed_settings().feed, conditions(logs, **changed), StoppedClock())
+async def written_session(logs: Path, **changed: Any) -> AsyncIterator[ExternalSession]:
+    """Open a session and write it; close its files afterwards."""
+    opened = ExternalSession("client-1", OPENED, feed_settings().feed, client_config(logs, **changed), StoppedClock())
+    writing = asyncio.create_task(opened.write())
     try:
         async with asyncio.timeout(20):
             yield opened
     finally:
-        opened.abandon()
-        await asyncio.gather(opened._writer._task, return_exceptions=True)
+        opened.close()
+        await writing
 
 
 async def test_all_that_came_is_logged_in_blocks(tmp_path: Path) -> None:
     """Every record is logged in the order received, a duplicate too, in blocks of the client's size."""
-    async with account(tmp_path) as opened:
-        await opened.receive(heard(*range(100, 112)), START_NS)
-        await opened.receive(heard(111, 115), START_NS + 7)
-        await opened.close_block("end")
+    async with written_session(tmp_path) as opened:
+        opened.receive(records(*range(100, 112)), START_NS)
+        opened.receive(records(111, 115), START_NS + 7)
+        opened.close_block("end")
         await opened.seal("finished")
 
     first, second = blocks(tmp_path / RUN / "client-1")
@@ -60,9 +61,9 @@ async def test_all_that_came_is_logged_in_blocks(tmp_path: Path) -> None:
 
 async def test_sequences_of_several_keys_are_told_apart(tmp_path: Path) -> None:
     """With keys a block has no seqs of its own, and each key's numbers are judged by themselves."""
-    async with account(tmp_path) as opened:
-        await opened.receive([*heard(1, 2, key="a"), *heard(1, 2, key="b")], START_NS)
-        await opened.close_block("end")
+    async with written_session(tmp_path) as opened:
+        opened.receive([*records(1, 2, key="a"), *records(1, 2, key="b")], START_NS)
+        opened.close_block("end")
         await opened.seal("finished")
 
     [block] = blocks(tmp_path / RUN / "client-1")
@@ -76,9 +77,9 @@ async def test_records_without_a_number_are_counted_and_told_once(
     """What cannot be numbered is logged, counted in its block, and told in one line for each kind of trouble."""
     odd = [DecodedRecord(b'"what?"', "text", trouble="not JSON")] * 3
     with caplog.at_level(logging.WARNING):
-        async with account(tmp_path) as opened:
-            await opened.receive([*odd, *heard(5)], START_NS)
-            await opened.close_block("end")
+        async with written_session(tmp_path) as opened:
+            opened.receive([*odd, *records(5)], START_NS)
+            opened.close_block("end")
             await opened.seal("finished")
 
     [block] = blocks(tmp_path / RUN / "client-1")
@@ -88,9 +89,9 @@ async def test_records_without_a_number_are_counted_and_told_once(
 
 async def test_a_feed_without_any_number_is_logged(tmp_path: Path) -> None:
     """Where no record has a number, blocks are logged and sealed as ever; they count no duplicates and no gaps."""
-    async with account(tmp_path) as opened:
-        await opened.receive([DecodedRecord(b'{"text":"tick"}')] * 12, START_NS)
-        await opened.close_block("end")
+    async with written_session(tmp_path) as opened:
+        opened.receive([DecodedRecord(b'{"text":"tick"}')] * 12, START_NS)
+        opened.close_block("end")
         await opened.seal("finished")
 
     first, second = blocks(tmp_path / RUN / "client-1")
@@ -103,10 +104,10 @@ async def test_a_feed_without_any_number_is_logged(tmp_path: Path) -> None:
 
 async def test_a_block_closes_for_its_age(tmp_path: Path) -> None:
     """A block is closed when its time is over, though it is not full."""
-    async with account(tmp_path) as opened:
-        await opened.receive(heard(1), START_NS)
-        await opened.close_old_block(START_NS + 4_999_999_999)
-        await opened.close_old_block(START_NS + 5_000_000_000)
+    async with written_session(tmp_path) as opened:
+        opened.receive(records(1), START_NS)
+        opened.close_old_block(START_NS + 4_999_999_999)
+        opened.close_old_block(START_NS + 5_000_000_000)
         await opened.seal("shutdown")
 
     assert ["time"] == [block.closed_by for block in blocks(tmp_path / RUN / "client-1")]
@@ -115,13 +116,13 @@ async def test_a_block_closes_for_its_age(tmp_path: Path) -> None:
 async def test_a_crash_costs_its_torn_tail_alone(tmp_path: Path) -> None:
     """The next session cuts off what has no newline, says so, and keeps all whole lines."""
     folder = tmp_path / RUN / "client-1"
-    async with account(tmp_path) as crashed:
-        await crashed.receive(heard(*range(10)), START_NS)
-        await crashed._writer.drain()
+    async with written_session(tmp_path) as crashed:
+        crashed.receive(records(*range(10)), START_NS)
+        await until(lambda: logged(folder) == [*range(10)])
     with (folder / "0001-0001.jsonl").open("ab") as file:
         file.write(b'{"crc":"x')
-    async with account(tmp_path) as opened:
-        await opened.receive(heard(*range(20, 30)), START_NS)
+    async with written_session(tmp_path) as opened:
+        opened.receive(records(*range(20, 30)), START_NS)
         await opened.seal("finished")
 
     begun = [entry for entry in entries(folder) if hasattr(entry, "torn")]
@@ -131,11 +132,10 @@ async def test_a_crash_costs_its_torn_tail_alone(tmp_path: Path) -> None:
 
 async def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the disk refuses, blocks wait; when it takes them again, all are there."""
-    monkeypatch.setattr("services.client.write_queue._RETRY_SECONDS", 0.01)
-    async with account(tmp_path) as opened:
-        disk = Disk().put_under(monkeypatch)
+    async with written_session(tmp_path, retry_seconds=0.01) as opened:
+        disk = Disk().install(monkeypatch)
         disk.full = True
-        await opened.receive(heard(*range(10)), START_NS)
+        opened.receive(records(*range(10)), START_NS)
         await until(lambda: disk.calls > 0)
         disk.full = False
         await opened.seal("finished")
@@ -144,52 +144,51 @@ async def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 async def test_what_becomes_of_connections_stands_between_the_blocks(tmp_path: Path) -> None:
-    """Every event has its line, in order with the blocks, none of which spans two connections."""
-    async with account(tmp_path) as opened:
+    """Every event has its line, in order with the blocks, and no block spans two connections."""
+    async with written_session(tmp_path) as opened:
         opened.refused(503, "later")
-        await opened.opened()
-        await opened.receive(heard(*range(12)), START_NS)
-        await opened.closed(1006, "cut")
+        opened.opened()
+        opened.receive(records(*range(12)), START_NS)
+        opened.closed(1006, "cut")
         opened.refused(None, "no route")
-        await opened.opened()
-        await opened.receive(heard(13, 14), START_NS)
-        await opened.close_block("end")
+        opened.opened()
+        opened.receive(records(13, 14), START_NS)
+        opened.close_block("end")
         await opened.seal("finished")
 
     folder = tmp_path / RUN / "client-1"
     assert [
         "refused 0 503", "opened 1", "0-9 by count", "10-11 by connection", "closed 1 1006", "refused 1", "opened 2",
         "13-14 by end", "sealed 2",
-    ] == told(folder)  # fmt: skip
+    ] == outline(folder)  # fmt: skip
     assert [1, 1, 2] == [block.connection for block in blocks(folder)]
     assert (3, 14) == (entries(folder)[-1].block_count, entries(folder)[-1].message_count)  # type: ignore[union-attr]
 
 
 async def test_lines_of_connections_wait_for_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the disk refuses, lines of connections wait like blocks, and a log is sealed only when they are written."""
-    monkeypatch.setattr("services.client.write_queue._RETRY_SECONDS", 0.01)
-    async with account(tmp_path) as opened:
-        await opened.opened()
+    async with written_session(tmp_path, retry_seconds=0.01) as opened:
+        opened.opened()
         await until(lambda: bool(connection_lines(tmp_path / RUN / "client-1")))
-        disk = Disk().put_under(monkeypatch)
+        disk = Disk().install(monkeypatch)
         disk.full = True
-        await opened.closed(1001, "going away")
+        opened.closed(1001, "going away")
         sealing = asyncio.create_task(opened.seal("finished"))
         await until(lambda: disk.calls > 3)
         assert not sealing.done()
         disk.full = False
         await sealing
 
-    assert ["opened 1", "closed 1 1001", "sealed 1 1001"] == told(tmp_path / RUN / "client-1")
+    assert ["opened 1", "closed 1 1001", "sealed 1 1001"] == outline(tmp_path / RUN / "client-1")
     assert "finished" == reason(tmp_path / RUN / "client-1")
 
 
 async def test_numbers_from_2_to_the_53rd_on_are_texts(tmp_path: Path) -> None:
     """Bounds and gaps of a block are texts where a reader might not keep the integer, and their numbers are right."""
     high = 2**63
-    async with account(tmp_path) as opened:
-        await opened.receive(heard(high + 1, high + 2, high + 5, 2**64 - 1), START_NS)
-        await opened.close_block("end")
+    async with written_session(tmp_path) as opened:
+        opened.receive(records(high + 1, high + 2, high + 5, 2**64 - 1), START_NS)
+        opened.close_block("end")
         await opened.seal("finished")
 
     [block] = blocks(tmp_path / RUN / "client-1")

@@ -15,7 +15,7 @@ def test_a_feed_of_our_own_has_none() -> None:
 
 
 def test_a_feed_without_numbers_is_said_to_be_foreign() -> None:
-    """FEED=foreign is enough for a feed of which nothing is known."""
+    """FEED=foreign is enough for a feed without any description."""
     settings = read_feed({"FEED": "foreign", "SERVER_URL": "wss://feed/x"})
 
     assert settings is not None
@@ -52,7 +52,7 @@ def test_time_may_name_its_unit(text: str, unit: str | None) -> None:
         ({"FEED_RESUME": "{seq}"}, "FEED_RESUME: without FEED_SEQ"),
         ({"FEED_RESUME": "{next}"}, "FEED_RESUME: without FEED_SEQ"),
         ({"FEED_RESUME": "{key}", "FEED_SEQ": "$.s"}, "FEED_RESUME: without FEED_KEY"),
-        ({"FEED": "streamgauge", "FEED_SEQ": "$.s"}, "FEED=streamgauge: FEED_SEQ are for a foreign feed"),
+        ({"FEED": "streamgauge", "FEED_SEQ": "$.s"}, "FEED=streamgauge: FEED_SEQ are for an external feed"),
         ({"FEED": "ours"}, "FEED='ours': expected one of"),
         ({"FEED_END": "stop"}, "FEED_END='stop': expected one condition a line, each like close 1000"),
         ({"FEED_END": "last 9"}, "FEED_END: without FEED_SEQ"),

@@ -1,4 +1,4 @@
-"""Tests of one client's conversation with a foreign server."""
+"""Tests of one client of an external feed, against a scripted server."""
 
 from __future__ import annotations
 
@@ -17,45 +17,53 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
 from services.client.backoff import Backoff
-from services.client.external import subscriber as listening
 from services.client.external.connection import ConnectRateLimit
-from services.client.external.subscriber import ExternalSubscriber
+from services.client.external.subscriber import PROVED_SECONDS, ExternalSubscriber
 from services.contract.scalars import utc_text
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import RateLimitedLog
-from tests.unit.client.external.stand import (
+from tests.unit.client.external.fakes import (
     OPENED,
     Script,
     blocks,
     connection_lines,
+    external_server,
     feed_settings,
-    foreign_server,
     logged,
+    outline,
     reason,
     sends,
-    told,
 )
-from tests.unit.client.stand import RUN, conditions, until
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten what a test would wait for."""
-    monkeypatch.setattr(listening, "Backoff", lambda _most: Backoff(0.02))
+from tests.unit.client.fakes import RUN, client_config, until
 
 
 @asynccontextmanager
 async def listener(
-    logs: Path, *scripts: Script, seconds: float | None = None, served: dict[str, Any] | None = None, **changed: str
+    logs: Path,
+    *scripts: Script,
+    seconds: float | None = None,
+    served: dict[str, Any] | None = None,
+    backoff: Backoff | None = None,
+    proved_seconds: float = PROVED_SECONDS,
+    **changed: str,
 ) -> AsyncIterator[ExternalSubscriber]:
-    """Listen to a server that follows the scripts, for so many seconds or until the test is done."""
+    """Run a client of a server that follows the scripts, for this time or until the test is done."""
     clock = Clock()
     end = utc_text(clock.now_us() + round(seconds * 1e6)) if seconds else None
     run = msgspec.structs.replace(OPENED, until=end)
-    async with asyncio.timeout(20), foreign_server(*scripts, **(served or {})) as url:
+    async with asyncio.timeout(20), external_server(*scripts, **(served or {})) as url:
         settings = feed_settings(url, **changed)
         made = ExternalSubscriber(
-            "client-1", settings, run, conditions(logs), clock, ConnectRateLimit(1000), RateLimitedLog(), None
+            "client-1",
+            settings,
+            run,
+            client_config(logs),
+            clock,
+            ConnectRateLimit(1000),
+            RateLimitedLog(),
+            None,
+            backoff or Backoff(0.02),
+            proved_seconds,
         )
         task = asyncio.create_task(made.run())
         try:
@@ -63,6 +71,7 @@ async def listener(
         finally:
             await made.stop()
             await task
+            await made.close()
 
 
 def folder(logs: Path) -> Path:
@@ -70,15 +79,10 @@ def folder(logs: Path) -> Path:
     return logs / RUN / "client-1"
 
 
-def heard(made: ExternalSubscriber) -> int:
-    """Return how many records have come."""
-    return made._account._heard if made._account is not None else 0
-
-
 async def test_what_is_sent_is_logged_until_it_is_stopped(tmp_path: Path) -> None:
     """All records are in the log, which is sealed when the client is stopped."""
     async with listener(tmp_path, sends(*range(25))) as made:
-        await until(lambda: heard(made) == 25)
+        await until(lambda: made.received == 25)
 
     assert [*range(25)] == logged(folder(tmp_path))
     assert "shutdown" == reason(folder(tmp_path))
@@ -87,9 +91,9 @@ async def test_what_is_sent_is_logged_until_it_is_stopped(tmp_path: Path) -> Non
 async def test_the_run_ends_by_itself(tmp_path: Path) -> None:
     """When its time is over the log is sealed and the connection closed; the client is well all the same."""
     async with listener(tmp_path, sends(1, 2, 3), seconds=0.3) as made:
-        await until(lambda: heard(made) == 3)
-        await until(lambda: made._over and made._connection is None)
-        assert made.connected
+        await until(lambda: made.received == 3)
+        await until(lambda: made.is_over)
+        assert made.is_connected
 
     assert [1, 2, 3] == logged(folder(tmp_path))
     assert "finished" == reason(folder(tmp_path))
@@ -104,13 +108,13 @@ async def test_the_hello_is_said_first(tmp_path: Path) -> None:
         await sends(1)(connection)
 
     async with listener(tmp_path, script, FEED_HELLO='{"op":"subscribe"}\nbinary:\\x01') as made:
-        await until(lambda: heard(made) == 1)
+        await until(lambda: made.received == 1)
 
     assert ['{"op":"subscribe"}', b"\x01"] == came
 
 
 async def test_a_connection_that_breaks_is_made_again_and_resumed(tmp_path: Path) -> None:
-    """After a cut the client comes back, says what it has, and the blocks tell of the second connection."""
+    """After a cut the client reconnects and resumes, and the blocks name their connection."""
     came: list[str] = []
 
     async def cut(connection: ServerConnection) -> None:
@@ -125,14 +129,14 @@ async def test_a_connection_that_breaks_is_made_again_and_resumed(tmp_path: Path
         await sends(*range(11, 21))(connection)
 
     async with listener(tmp_path, cut, resumed, FEED_HELLO="hi", FEED_RESUME='{"after":{seq}}') as made:
-        await until(lambda: heard(made) == 20)
+        await until(lambda: made.received == 20)
 
     assert ['{"after":10}'] == came
     assert [(1, []), (2, [])] == [(block.connection, block.missing) for block in blocks(folder(tmp_path))]
 
 
 async def test_pings_are_answered_and_other_frames_passed_over(tmp_path: Path) -> None:
-    """The feed's own pings get their answer; what is ignored is not logged."""
+    """The feed's own pings are answered; ignored frames are not logged."""
 
     async def script(connection: ServerConnection) -> None:
         await connection.send("+OK")
@@ -141,7 +145,7 @@ async def test_pings_are_answered_and_other_frames_passed_over(tmp_path: Path) -
         await connection.wait_closed()
 
     async with listener(tmp_path, script, FEED_PING="^2$", FEED_PONG="3", FEED_IGNORE=r"^\+OK") as made:
-        await until(lambda: heard(made) == 1)
+        await until(lambda: made.received == 1)
 
     assert [3] == logged(folder(tmp_path))
 
@@ -155,7 +159,7 @@ async def test_a_message_that_is_too_long_is_told(tmp_path: Path, caplog: pytest
 
     with caplog.at_level(logging.WARNING):
         async with listener(tmp_path, long, sends(1), FEED_MAX_BYTES="128") as made:
-            await until(lambda: heard(made) == 1)
+            await until(lambda: made.received == 1)
 
     assert [1] == logged(folder(tmp_path))
     told = [record.why for record in caplog.records if record.message == "not connected"]  # type: ignore[attr-defined]
@@ -173,14 +177,16 @@ async def test_a_refusal_is_told_in_its_words(tmp_path: Path, caplog: pytest.Log
 
     with caplog.at_level(logging.WARNING):
         async with listener(tmp_path, sends(1), served={"process_request": refuse}) as made:
-            await until(lambda: heard(made) == 1)
+            await until(lambda: made.received == 1)
 
     assert ["the server answered HTTP 401: no"] == [record.why for record in caplog.records if hasattr(record, "why")]
 
 
 def is_sealed(logs: Path) -> bool:
     """Tell whether the client's log was closed."""
-    return (folder(logs) / "0001-0001.jsonl").exists() and bool(told(folder(logs))) and reason(folder(logs)) is not None
+    return (
+        (folder(logs) / "0001-0001.jsonl").exists() and bool(outline(folder(logs))) and reason(folder(logs)) is not None
+    )
 
 
 def leaves(*seqs: int, code: int = 1000, reason: str = "") -> Script:
@@ -205,12 +211,12 @@ async def test_every_event_of_a_connection_is_logged(tmp_path: Path) -> None:
 
     scripts = leaves(1, 2, code=1001, reason="going away"), sends(3)
     async with listener(tmp_path, *scripts, served={"process_request": refuse}) as made:
-        await until(lambda: heard(made) == 3)
+        await until(lambda: made.received == 3)
 
     lines = connection_lines(folder(tmp_path))
     assert [
         "refused 0 503", "opened 1", "1-2 by connection", "closed 1 1001", "opened 2", "3-3 by shutdown", "sealed 2"
-    ] == told(folder(tmp_path))  # fmt: skip
+    ] == outline(folder(tmp_path))  # fmt: skip
     assert "the server answered HTTP 503: busy" == lines[0].reason
     assert [False, True, False, True, True] == [line.connected for line in lines]
     assert "going away" == lines[2].reason
@@ -225,7 +231,7 @@ async def test_a_client_that_is_away_at_the_end_says_so(tmp_path: Path) -> None:
 
     async with listener(tmp_path, leaves(1), served={"process_request": refuse}) as made:
         await until(lambda: any(line.event == "refused" for line in connection_lines(folder(tmp_path))))
-        assert not made.connected
+        assert not made.is_connected
 
     last = connection_lines(folder(tmp_path))[-1]
     assert ("sealed", False, 403, "the server answered HTTP 403: gone") == (
@@ -242,7 +248,7 @@ async def test_a_close_of_our_own_has_its_code(tmp_path: Path) -> None:
         await connection.wait_closed()
 
     async with listener(tmp_path, long, sends(1), FEED_MAX_BYTES="128") as made:
-        await until(lambda: heard(made) == 1)
+        await until(lambda: made.received == 1)
 
     assert (1009, "a message is longer than FEED_MAX_BYTES=128") == next(
         (line.code, line.reason) for line in connection_lines(folder(tmp_path)) if line.event == "closed"
@@ -273,7 +279,7 @@ async def test_a_named_end_ends_the_run(
 
     async with listener(tmp_path, script, FEED_END=end) as made:
         await until(lambda: is_sealed(tmp_path))
-        assert made.connected
+        assert made.is_connected
 
     *_, ended, sealed = connection_lines(folder(tmp_path))
     assert records == logged(folder(tmp_path))
@@ -294,7 +300,7 @@ async def test_an_end_that_is_ignored_as_a_record_is_an_end(tmp_path: Path) -> N
 
     async with listener(tmp_path, script, FEED_END="message bye", FEED_IGNORE="^bye") as made:
         await until(lambda: is_sealed(tmp_path))
-        assert made._over
+        assert made.is_over
 
     assert [1] == logged(folder(tmp_path))
 
@@ -302,15 +308,15 @@ async def test_an_end_that_is_ignored_as_a_record_is_an_end(tmp_path: Path) -> N
 async def test_without_a_named_end_a_close_is_none(tmp_path: Path) -> None:
     """A server that closes well is connected to again: whether it was at its end is unknown."""
     async with listener(tmp_path, leaves(1), sends(2), FEED_END="close 1001") as made:
-        await until(lambda: heard(made) == 2)
+        await until(lambda: made.received == 2)
 
-    assert ["opened 1", "1-1 by connection", "closed 1 1000", "opened 2", "2-2 by shutdown", "sealed 2"] == told(
+    assert ["opened 1", "1-1 by connection", "closed 1 1000", "opened 2", "2-2 by shutdown", "sealed 2"] == outline(
         folder(tmp_path)
     )
 
 
 class Recorder(Backoff):
-    """Notes what a listener makes of its connections, and never waits long."""
+    """A back-off that records the calls to it, and never waits long."""
 
     def __init__(self) -> None:
         super().__init__(0.02)
@@ -320,7 +326,7 @@ class Recorder(Backoff):
         """Note that the back-off began again."""
         self.noted.append("again")
 
-    def longest(self) -> None:
+    def use_longest(self) -> None:
         """Note that a refusal was firm."""
         self.noted.append("firm")
 
@@ -329,43 +335,37 @@ class Recorder(Backoff):
         self.noted.append(f"not before {seconds:g} s")
 
 
-@pytest.fixture
-def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    """Have listeners use a back-off that notes what they ask of it."""
-    made = Recorder()
-    monkeypatch.setattr(listening, "Backoff", lambda _most: made)
-    return made
-
-
-async def test_a_message_is_no_proof_of_a_connection(tmp_path: Path, recorder: Recorder) -> None:
-    """A server that says why it does not want the client, and closes, does not make the back-off begin again."""
+async def test_a_message_is_no_proof_of_a_connection(tmp_path: Path) -> None:
+    """A server that explains its refusal in a message, and closes, does not reset the back-off."""
+    recorder = Recorder()
 
     async def refuse(connection: ServerConnection) -> None:
         await connection.send(json.dumps({"type": "error", "code": 4401}))
         await connection.close(4401, "token expired")
 
-    async with listener(tmp_path, refuse, sends(1)) as made:
-        await until(lambda: heard(made) == 2)
+    async with listener(tmp_path, refuse, sends(1), backoff=recorder) as made:
+        await until(lambda: made.received == 2)
 
     assert ["firm"] == recorder.noted
 
 
 async def test_a_record_proves_a_connection_that_lasts(
-    tmp_path: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    """A connection that brought a record and lasted for a while may be made again at once; a short one may not."""
-    async with listener(tmp_path, leaves(1), sends(2)) as made:
-        await until(lambda: heard(made) == 2)
+    """A connection that brought a record and lasted for a while resets the back-off; a short one does not."""
+    recorder = Recorder()
+    async with listener(tmp_path, leaves(1), sends(2), backoff=recorder) as made:
+        await until(lambda: made.received == 2)
     assert [] == recorder.noted
 
-    monkeypatch.setattr(listening, "_PROVED_SECONDS", 0)
-    async with listener(tmp_path / "lasting", leaves(1), sends(2)) as made:
-        await until(lambda: heard(made) == 2)
+    async with listener(tmp_path / "lasting", leaves(1), sends(2), backoff=recorder, proved_seconds=0) as made:
+        await until(lambda: made.received == 2)
         assert ["again"] == recorder.noted
 
 
-async def test_retry_after_is_kept(tmp_path: Path, recorder: Recorder) -> None:
-    """When the server says when to come again, that is when, for all clients of the process."""
+async def test_retry_after_is_kept(tmp_path: Path) -> None:
+    """A time in ``Retry-After`` is passed to the back-off."""
+    recorder = Recorder()
     asked = 0
 
     def refuse(connection: ServerConnection, _request: Request) -> Response | None:
@@ -377,8 +377,8 @@ async def test_retry_after_is_kept(tmp_path: Path, recorder: Recorder) -> None:
         response.headers["Retry-After"] = "20"
         return response
 
-    async with listener(tmp_path, sends(1), served={"process_request": refuse}) as made:
-        await until(lambda: heard(made) == 1)
+    async with listener(tmp_path, sends(1), backoff=recorder, served={"process_request": refuse}) as made:
+        await until(lambda: made.received == 1)
 
     assert ["firm", "not before 20 s"] == recorder.noted
 
@@ -395,7 +395,7 @@ async def test_an_authorization_file_that_is_gone_is_an_attempt_that_failed(tmp_
     async with listener(tmp_path, once, sends(1), FEED_AUTHORIZATION_FILE=str(secret)) as made:
         await until(lambda: any(line.event == "refused" for line in connection_lines(folder(tmp_path))))
         secret.write_text("Bearer abc")
-        await until(lambda: heard(made) == 1)
+        await until(lambda: made.received == 1)
 
     assert [1] == logged(folder(tmp_path))
 
@@ -415,6 +415,6 @@ async def test_a_redirect_to_nowhere_is_an_attempt_that_failed(tmp_path: Path, l
         return response
 
     async with listener(tmp_path, sends(1), served={"process_request": redirect}) as made:
-        await until(lambda: heard(made) == 1)
+        await until(lambda: made.received == 1)
 
     assert ["refused", "opened", "sealed"] == [line.event for line in connection_lines(folder(tmp_path))]

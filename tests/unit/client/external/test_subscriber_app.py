@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from services.client.external.subscriber import listeners
+from services.client.external.subscriber import external_subscribers
 from services.runtime import invocation
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
 from services.runtime.jsonlogs import RateLimitedLog
 from tests.poll import poll_until
-from tests.unit.client.external.stand import feed_settings
-from tests.unit.client.stand import conditions
+from tests.unit.client.external.fakes import feed_settings
+from tests.unit.client.fakes import client_config
 
 
 async def test_all_clients_of_a_process_are_in_one_run(tmp_path: Path) -> None:
     """Every connection has a name of its own, and all join one run."""
-    clients = [(name, conditions(tmp_path)) for name in ("client-1.1", "client-1.2")]
-    made = await listeners(feed_settings(), clients, Clock(), RateLimitedLog())
+    clients = [(name, client_config(tmp_path)) for name in ("client-1.1", "client-1.2")]
+    made = await external_subscribers(feed_settings(), clients, Clock(), RateLimitedLog())
 
     assert ["client-1.1", "client-1.2"] == [one.name for one in made]
     assert 1 == len({one._run.run for one in made})
@@ -32,20 +32,22 @@ async def test_a_client_of_an_invocation_that_comes_too_late_is_seen(
     """After the end a client that crashed leaves its log as it is, and one that was never there logs that it came."""
     clock = Clock()
     monkeypatch.setenv(invocation.VARIABLE, invocation.draw(clock.now_us()))
-    clients = [(name, conditions(tmp_path)) for name in ("client-1", "client-2")]
+    clients = [(name, client_config(tmp_path)) for name in ("client-1", "client-2")]
     settings = feed_settings(FEED_SECONDS="0.01")
-    first = await listeners(settings, clients[:1], clock, RateLimitedLog())
+    first = await external_subscribers(settings, clients[:1], clock, RateLimitedLog())
     run = first[0]._run
     (tmp_path / run.run / "client-1").mkdir()
     await asyncio.to_thread(poll_until, lambda: not run.is_on(clock.now_us()), "the run is over", 10, 0.01)
 
-    assert ["client-2"] == [one.name for one in await listeners(settings, clients, clock, RateLimitedLog())]
+    assert ["client-2"] == [one.name for one in await external_subscribers(settings, clients, clock, RateLimitedLog())]
 
 
 async def test_a_missing_secret_is_told_before_anything_begins(tmp_path: Path) -> None:
     """A file that is named and not there stops the process before a run is opened."""
     settings = feed_settings(FEED_AUTHORIZATION_FILE=str(tmp_path / "none"))
     with pytest.raises(BadSettings):
-        await listeners(settings, [("client-1", conditions(tmp_path / "logs"))], Clock(), RateLimitedLog())
+        await external_subscribers(
+            settings, [("client-1", client_config(tmp_path / "logs"))], Clock(), RateLimitedLog()
+        )
 
     assert not (tmp_path / "logs").exists()

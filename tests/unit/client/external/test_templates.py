@@ -1,4 +1,4 @@
-"""Tests of what is said to a foreign server."""
+"""Tests of the messages to an external server."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from services.client.external.templates import PingPolicy, Template, resumption
 
 
 def test_a_template_has_a_message_a_line() -> None:
-    """Every line is a message, in its order, with what is known put in; braces of JSON stay."""
+    """Every line is a message, in order, with its values put in; the braces of JSON stay."""
     template = Template.of('{"op":"hello","me":"{client}"}\n\n  {"op":"subscribe"} ')
 
-    assert ['{"op":"hello","me":"client-1"}', '{"op":"subscribe"}'] == template.said(client="client-1")
+    assert ['{"op":"hello","me":"client-1"}', '{"op":"subscribe"}'] == template.messages(client="client-1")
 
 
 def test_binary_messages_have_bytes() -> None:
     """A line that begins with binary: is a binary frame, in which bytes may be written by their code."""
-    assert [b"CONNECT {}\r\n\xff\\x \xe2\x82\xac"] == Template.of(r"binary:CONNECT {}\r\n\xff\\x €").said()
+    assert [b"CONNECT {}\r\n\xff\\x \xe2\x82\xac"] == Template.of(r"binary:CONNECT {}\r\n\xff\\x €").messages()
 
 
 def test_resumption_names_the_last_seq() -> None:
-    """The highest seq that came is what is resumed from."""
+    """Without keys the feed is resumed from the highest seq received."""
     assert ['{"after":9}'] == resumption(Template.of('{"after":{seq}}'), "client-1", [("a", 4), ("b", 9)])
 
 
@@ -60,6 +60,6 @@ def test_frames_that_are_no_records_are_passed_over() -> None:
     """What FEED_IGNORE matches is no record."""
     manners = PingPolicy(ignore=re.compile(rb"^\+OK"))
 
-    assert manners.passes_over(b"+OK\r\n")
-    assert not manners.passes_over(b"MSG")
-    assert not PingPolicy().passes_over(b"+OK\r\n")
+    assert manners.ignores(b"+OK\r\n")
+    assert not manners.ignores(b"MSG")
+    assert not PingPolicy().ignores(b"+OK\r\n")

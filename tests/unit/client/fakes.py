@@ -1,4 +1,4 @@
-"""Batches as a server makes them and a disk that refuses: what the tests of `services.client` share."""
+"""Batches as a server makes them, readers of a client's log, and a disk that refuses, for the tests of the client."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from services.client.block_encoder import ClientConditions, ReceivedBatch
+from services.client.block_builder import BlockCut
+from services.client.block_encoder import PendingLine, ReceivedBatch, SessionKey, block_line
 from services.client.clock_sync import Estimate
+from services.client.config import ClientConfig
 from services.contract import block_text, blocklog, wire
 from services.contract.jsonl import FIRST
 from services.contract.scalars import digest, digest_text
@@ -23,10 +25,11 @@ RUN = "20261122T073000Z"
 START_US = 1_795_332_600_000_000
 START_NS = START_US * 1000
 EXACT = Estimate(0, 0)
+KEY = SessionKey(RUN, "client-1", 1)
 
 
 class StoppedClock(Clock):
-    """A clock that moves when it is told to."""
+    """A clock that moves only when a test sets it."""
 
     def __init__(self, now_us: int = START_US) -> None:
         self.us = now_us
@@ -56,7 +59,7 @@ def body(seqs: Iterable[int]) -> bytes:
 
 
 def batch(first: int, count: int, rate: float = 100, sent_us: int = START_US) -> tuple[wire.Records, bytes]:
-    """Return a batch as it stands in a frame."""
+    """Return the header and the body of a good batch."""
     lines = body(range(first, first + count))
     due_us = START_US + wire.due_us(0, first - 1, rate)
     crc = digest_text(digest(lines))
@@ -64,7 +67,7 @@ def batch(first: int, count: int, rate: float = 100, sent_us: int = START_US) ->
 
 
 def framed(first: int, count: int) -> bytes:
-    """Return a good batch as it goes over the wire."""
+    """Return a good batch as a frame."""
     header, lines = batch(first, count)
     return wire.records_head(header) + lines
 
@@ -81,18 +84,24 @@ def runs_of(seqs: Iterable[int], at_ns: int = START_NS) -> list[ReceivedBatch]:
     return [arrived(*(seq for _, seq in row), at_ns=at_ns) for row in rows]
 
 
-def conditions(logs: Path, **changed: Any) -> ClientConditions:
-    """Return the conditions of a client that logs ten messages a block."""
+def client_config(logs: Path, **changed: Any) -> ClientConfig:
+    """Return the configuration of a client that logs ten messages a block."""
     values = {
         "logs": logs, "block_size": 10, "block_bytes": 2**20, "block_seconds": 5.0, "fsync": "block",
         "instance": "one", "boot": "boot", "host": "host", **changed,
     }  # fmt: skip
-    return ClientConditions(**values)
+    return ClientConfig(**values)
+
+
+def block_of(cut: BlockCut[ReceivedBatch]) -> PendingLine:
+    """Return the line of a block in the first session, without faults and without a clock error."""
+    return block_line(KEY, cut, (0, 0, []), EXACT)
 
 
 def entries(folder: Path, *, sealed: bool = False) -> list[blocklog.LogLine]:
-    """Return a session's lines in order, after checking digests and chain (and that every file ends well)."""
-    prev, found = FIRST, []
+    """Return a session's lines in order, after checking digests and chain (and that every file has its last line)."""
+    prev: str = FIRST
+    found: list[blocklog.LogLine] = []
     for path in sorted(folder.glob("*.jsonl")):
         lines = path.read_bytes().splitlines(keepends=True)
         for line in lines:
@@ -113,39 +122,39 @@ def blocks(folder: Path) -> list[blocklog.Block]:
     return found
 
 
-async def until(true: Callable[[], bool]) -> None:
-    """Let others work until something is so; the test's own timeout ends what never becomes so."""
-    while not true():  # noqa: ASYNC110 - what is waited for has no event of its own
+async def until(condition: Callable[[], bool]) -> None:
+    """Run other tasks until a condition holds; the test's own timeout ends a wait in vain."""
+    while not condition():  # noqa: ASYNC110 - the condition has no event of its own
         await asyncio.sleep(0.001)
 
 
 class Disk:
-    """Counts what is asked of the disk, and refuses what the test says."""
+    """Counts the calls to the disk, and refuses those that a test selects."""
 
     def __init__(self, refuses: set[int] | None = None) -> None:
         self.calls = 0
         self.refuses = refuses or set()
         self.full = False
 
-    def ask(self) -> None:
-        """Take the next call, or refuse it."""
+    def call(self) -> None:
+        """Count a call, or refuse it."""
         self.calls += 1
         if self.full or self.calls in self.refuses:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    def put_under(self, monkeypatch: pytest.MonkeyPatch) -> Disk:
-        """Have every creation, write, sync and cut ask first; a refused write may leave a part behind."""
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> Disk:
+        """Let every creation, write, sync and cut of a `LineFile` call first; a refused write leaves a part behind."""
         real = {name: getattr(LineFile, name) for name in ("__init__", "append", "sync", "cut_back")}
 
         def create(file: LineFile, path: Path) -> None:
-            self.ask()
+            self.call()
             real["__init__"](file, path)
 
         def append(file: LineFile, data: bytes) -> None:
             try:
-                self.ask()
+                self.call()
             except OSError:
-                # As the real one does: what was written of it is cut off, which may be refused as well.
+                # As the real file does: the part that was written is cut off, which may be refused as well.
                 with file.path.open("ab") as torn:
                     torn.write(data[: len(data) // 2])
                 file.cut_back(file.size)
@@ -153,11 +162,11 @@ class Disk:
             real["append"](file, data)
 
         def sync(file: LineFile) -> None:
-            self.ask()
+            self.call()
             real["sync"](file)
 
         def cut_back(file: LineFile, size: int) -> None:
-            self.ask()
+            self.call()
             real["cut_back"](file, size)
 
         for name, fake in (("__init__", create), ("append", append), ("sync", sync), ("cut_back", cut_back)):

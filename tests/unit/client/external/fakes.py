@@ -1,4 +1,4 @@
-"""A foreign server that does what a test says, and a reader of foreign logs."""
+"""A scripted external server, and readers of the logs of external feeds."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from services.client.external.rendezvous import AgreedRun
 from services.client.external.settings import FeedSettings, read_feed
 from services.contract import block_text, blocklog
 from services.contract.jsonl import FIRST
-from tests.unit.client.stand import RUN
+from tests.unit.client.fakes import RUN
 
 Script = Callable[[ServerConnection], Awaitable[None]]
 OPENED = AgreedRun(run=RUN, url="ws://feed", opened_at="2026-11-22T07:30:00.000000Z", until=None)
 
 
 def feed_settings(url: str = "ws://feed", **changed: str) -> FeedSettings:
-    """Return the settings of a foreign feed whose records have a seq."""
+    """Return the settings of an external feed whose records have a seq."""
     settings = read_feed({"SERVER_URL": url, "FEED_SEQ": "$.seq", **changed})
     assert settings is not None
     return settings
 
 
 @asynccontextmanager
-async def foreign_server(*scripts: Script, **options: Any) -> AsyncIterator[str]:
-    """Serve the first connection by the first script and so on, the last script over and over; yield the address."""
+async def external_server(*scripts: Script, **options: Any) -> AsyncIterator[str]:
+    """Serve the first connection by the first script and so on, further ones by the last; yield the address."""
     count = 0
 
-    async def converse(connection: ServerConnection) -> None:
+    async def handle(connection: ServerConnection) -> None:
         nonlocal count
         script = scripts[min(count, len(scripts) - 1)]
         count += 1
         await script(connection)
 
-    async with serve(converse, "127.0.0.1", 0, **options) as server:
+    async with serve(handle, "127.0.0.1", 0, **options) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         yield f"ws{'s' if 'ssl' in options else ''}://localhost:{port}"
 
@@ -84,12 +84,12 @@ def logged(folder: Path) -> list[int | None]:
 
 
 def reason(folder: Path) -> str | None:
-    """Return how the last file of a client's log was closed, None when it was not."""
+    """Return the reason in the last line of a client's log, None without a last line."""
     last = entries(folder)[-1]
     return last.reason if isinstance(last, blocklog.EndLine) else None
 
 
-def told(folder: Path) -> list[str]:
+def outline(folder: Path) -> list[str]:
     """Return blocks and lines of connections in order: ``opened 1``, ``1-3 by connection`` …."""
     found = []
     for entry in entries(folder):
@@ -102,5 +102,5 @@ def told(folder: Path) -> list[str]:
 
 
 def connection_lines(folder: Path) -> list[blocklog.ConnectionLine]:
-    """Return what a client's log tells of its connections."""
+    """Return the lines about connections in a client's log."""
     return [entry for entry in entries(folder) if isinstance(entry, blocklog.ConnectionLine)]
