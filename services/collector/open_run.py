@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from services.collector.evidence.run_evidence import RunEvidence, unhurried
-from services.collector.results.client_result_external import accounts
-from services.collector.results.run_durations import RunDurations, measured
+from services.collector.results.build import build_result
+from services.collector.results.client_state import awaits_a_seal
+from services.collector.results.run_durations import RunDurations
+from services.collector.results.time_course import time_course
 from services.collector.scan import FileRewritten, RunFiles, Source
-from services.collector.verdict.snapshot import Snapshot, snapshot
+from services.collector.verdict.snapshot import Snapshot, snapshot_of
 from services.collector.verdict.thresholds import ThresholdLimit
 
 QUIET_SECONDS = 0.3
@@ -174,28 +176,21 @@ class OpenRun:
             return False
         if now - self._settled_at >= PATIENCE_SECONDS:
             return True
-        return now - self.changed_at >= QUIET_SECONDS and not self._awaited()
+        return now - self.changed_at >= QUIET_SECONDS and not awaits_a_seal(self.books)
 
     def snapshot(self, limits: Sequence[ThresholdLimit], *, final: bool, made_at: str | None = None) -> Snapshot:
         """Return the run as it stands; after ``final`` nothing more is to be read."""
         if final and not self._has_tails:
             self._has_tails = True
             self.books.take_tails(self._files.tails())
-        self.durations = measured(self.books)
-        return snapshot(self.books, limits, final=final, made_at=made_at, taken=self.durations)
+        result = build_result(self.books, final=final)
+        self.durations = result.durations
+        return snapshot_of(result, time_course(self.books, result), limits, made_at=made_at)
 
     def rate(self) -> float | None:
         """Return how many messages per second were logged of late, None before that can be told."""
         (first_at, first), (last_at, last) = self._logged[0], self._logged[-1]
         return (last - first) / (last_at - first_at) if last_at > first_at else None
-
-    def _awaited(self) -> bool:
-        for account in accounts(self.books, final=False):
-            fences = account.ledger.subscriptions
-            is_connected = bool(fences) and max(fences) not in account.ledger.leaves
-            if (is_connected or account.state == "finished") and not self.books.is_sealed(account.client):
-                return True
-        return False
 
     def _note_rate(self, now: float) -> None:
         logged = sum(log.messages for log in self.books.logs.values())

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,13 +14,22 @@ from services.collector import formatting
 from services.collector.commands import run_loader, salvage
 from services.collector.commands.run_loader import VolumesNotFound, books_of, new_folder, runs_of
 from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.results.build import build_result
 from services.collector.results.client_result import ClientResult
-from services.collector.results.client_result_external import ExternalClientResult
+from services.collector.results.run_result import RunResult
 from services.collector.settings import CollectorSettings, read_limits
-from services.collector.verdict.summary import JudgedRun, judged
+from services.collector.verdict.summary import summarise
 from services.collector.verdict.thresholds import ThresholdLimit
 from services.contract.summary import EXIT_CODES, Summary
 from services.runtime.errors import UnwritableFolder
+
+
+class VerifiedRun(NamedTuple):
+    """A run with its summary, and what that was made of."""
+
+    summary: Summary
+    result: RunResult
+    evidence: RunEvidence
 
 
 def add(commands: run_loader.Commands) -> None:
@@ -57,7 +67,7 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
         sys.stdout.write(json_line(made) if chosen.json else text(found))
         verdicts.append(made.verdict)
         if out is not None:
-            salvaged.append(_salvaged(chosen.folder, made, found.evidence.books, out))
+            salvaged.append(_salvaged(chosen.folder, made, found.evidence, out))
             (copy,) = check(out, limits, made.run)
             sys.stdout.write("" if chosen.json else salvage.text(salvaged[-1], copy.summary))
     if out is not None:
@@ -81,7 +91,7 @@ def _salvaged(volumes: Path, made: Summary, books: RunEvidence, out: Path) -> sa
         raise UnwritableFolder(str(out), why, "fix: make space, or name another folder for --salvage") from problem
 
 
-def check(volumes: Path, limits: Sequence[ThresholdLimit] = (), run: str | None = None) -> Iterator[JudgedRun]:
+def check(volumes: Path, limits: Sequence[ThresholdLimit] = (), run: str | None = None) -> Iterator[VerifiedRun]:
     """Read every run of a folder, or one, and judge it as it stands.
 
     Raises:
@@ -89,7 +99,8 @@ def check(volumes: Path, limits: Sequence[ThresholdLimit] = (), run: str | None 
     """
     for name in runs_of(volumes, run):
         books = books_of(volumes, name)
-        yield judged(books, limits, final=True, made_at=books.ended_at)
+        result = build_result(books, final=True)
+        yield VerifiedRun(summarise(result, limits, made_at=books.ended_at), result, books)
 
 
 def exit_code(verdicts: Sequence[str | None]) -> int:
@@ -98,12 +109,12 @@ def exit_code(verdicts: Sequence[str | None]) -> int:
     return max(codes)
 
 
-def text(found: JudgedRun) -> str:
+def text(found: VerifiedRun) -> str:
     """Return what there is to say of one run."""
     made = found.summary
     lines = [f"{made.run}  {made.verdict}  {made.headline}"]
     lines += [f"  {formatting.fault(fault)}" for fault in made.faults]
-    lines += [line for account in found.evidence.accounts for line in _missing(account)]
+    lines += [line for account in found.result.clients for line in _missing(account)]
     lines += [f"  {reason}" for reason in made.reasons[1:]]
     lines += [f"  {formatting.MARKS[limit.ok]} {limit.expression}  {limit.detail}" for limit in made.thresholds]
     lines.append(f"  residual {formatting.count(made.totals.residual)}")
@@ -111,11 +122,11 @@ def text(found: JudgedRun) -> str:
 
 
 def _missing(account: ClientResult) -> Iterator[str]:
-    for cause, seqs in account.causes.items():
+    for cause, seqs in account.lost.items():
         for first, last in seqs:
             yield f"  {account.client}  missing seq {first}-{last}  {formatting.CAUSE_WORDS[cause]}"
-    if isinstance(account, ExternalClientResult):
-        for key, numbers in account.unreadable.items():
+    if account.external is not None:
+        for key, numbers in account.external.unreadable.items():
             for first, last in numbers:
                 which = f"{first}-{last}" if key is None else f"{key} {first}-{last}"
                 yield f"  {account.client}  seq {which}  {formatting.UNREADABLE}"

@@ -28,9 +28,9 @@ class SpreadSample:
     which clients and blocks are read, the same samples remain.
     """
 
-    def __init__(self) -> None:
-        self._stride = 1
-        self._seen: dict[int, tuple[int, int, str]] = {}
+    def __init__(self, stride: int = 1, seen: dict[int, tuple[int, int, str]] | None = None) -> None:
+        self._stride = stride
+        self._seen = {} if seen is None else seen
 
     def stride(self, last: int) -> int:
         """Return which seqs to hand to `take`, the multiples of this, once ``last`` is the highest seq logged."""
@@ -46,6 +46,19 @@ class SpreadSample:
         for seq, at_us in received:
             first, latest, who = seen.get(seq, (at_us, at_us, client))
             seen[seq] = (min(first, at_us), max(latest, at_us), who if who == client else SEVERAL)
+
+    def copy(self) -> SpreadSample:
+        """Return the sample as it is now."""
+        return SpreadSample(self._stride, self._seen.copy())
+
+    def merged(self, other: SpreadSample) -> SpreadSample:
+        """Return the sample of two parts of a run."""
+        stride = max(self._stride, other._stride)
+        both = SpreadSample(stride, {seq: times for seq, times in self._seen.items() if not seq % stride})
+        for seq, (first, last, client) in other._seen.items():
+            if not seq % stride:
+                both.take(client, [(seq, first), (seq, last)])
+        return both
 
     def histogram(self) -> Histogram:
         """Return the durations from first to last client, of the records that more than one client logged."""

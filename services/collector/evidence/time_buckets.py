@@ -270,11 +270,12 @@ class TimeBuckets:
             for place, slot in self._told()
         ]
 
-    def worst(self, every: Sequence[MessageCounter], *, scheduled: bool) -> list[list[int | None]]:
+    def worst(self, every: Sequence[MessageCounter | None], *, scheduled: bool) -> list[list[int | None]]:
         """Return of each of these clients the longest latency (transit without a schedule) in every slot."""
         told, empty = self._told(), array("f")
         # A client that received nothing has no number, and the next one to be given has no entry.
-        numbers = [self._numbers.get(who, len(self._numbers)) for who in every]
+        unknown = len(self._numbers)
+        numbers = [unknown if who is None else self._numbers.get(who, unknown) for who in every]
         rows = []
         for _, slot in told:
             row = slot.worst[not scheduled] if slot else empty

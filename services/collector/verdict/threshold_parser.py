@@ -6,18 +6,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from services.collector.verdict.thresholds import (
-    CATCH_UP,
-    CLIENTS,
-    COUNTS,
-    DURATIONS,
-    EVERY,
-    LONGEST,
-    OF_THE_RUN,
-    OPERATORS,
-    RATE,
-    ThresholdLimit,
-)
+from services.collector.verdict.measurements import CATCH_UP, CLIENTS, COUNTS, DURATIONS, LONGEST, OF_THE_RUN, RATE
+from services.collector.verdict.thresholds import EVERY, OPERATORS, ThresholdLimit
 from services.contract.scalars import is_name
 
 METRICS = (*DURATIONS, *LONGEST, *COUNTS, CATCH_UP, CLIENTS, RATE)
