@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from services.collector.results.client_result_external import accounts
+from services.collector.results.build import build_result
+from services.collector.results.time_course import time_course
 from services.collector.results.timeline import draw
 from services.contract import blocklog, ledger
 from services.contract.timeline import MOST_GAPS, MOST_LANES, Gap, Timeline
@@ -30,7 +31,8 @@ from tests.unit.collector.books_factory import (
 def drawn(files: Files) -> Timeline:
     """Return the timeline of these files."""
     books = fold(files)
-    return draw(books, accounts(books, final=True))
+    result = build_result(books, final=True)
+    return draw(result, time_course(books, result))
 
 
 def run_of(sessions: list[Session], total: int, rate: float = 1000) -> Files:

@@ -4,9 +4,8 @@ from typing import Any
 
 import msgspec
 
-from services.collector.results.client_result_external import accounts
-from services.collector.verdict import checks_external
-from services.collector.verdict.checks import CHECKS, FAILING, INVALIDATING, ask, missing_sentence
+from services.collector.results.build import build_result
+from services.collector.verdict.checks import CHECKS, EXTERNAL_CHECKS, FAILING, INVALIDATING, ask, missing_sentence
 from services.collector.verdict.summary import reconcile
 from services.contract import blocklog, ledger
 from tests.unit.collector.books_factory import (
@@ -30,7 +29,7 @@ from tests.unit.collector.books_factory import (
 
 def test_every_check_is_ranked() -> None:
     """Each question either fails the run or makes it invalid."""
-    assert {*CHECKS, *checks_external.CHECKS} == {*FAILING, *INVALIDATING}
+    assert {*CHECKS, *EXTERNAL_CHECKS} == {*FAILING, *INVALIDATING}
     assert "present" == next(iter(CHECKS))
 
 
@@ -114,7 +113,7 @@ def test_a_client_that_took_part_did_not_come_too_late() -> None:
 
 def test_an_open_run_is_not_asked() -> None:
     """While a run is open all answers are null, in the same order."""
-    checks, answers = ask(None, is_one_sided=False)
+    checks, answers = ask(None, is_external=False)
 
     assert list(CHECKS) == [check.name for check in checks]
     assert {} == answers
@@ -128,9 +127,9 @@ def test_a_missing_sentence_tells_ranges_and_causes_in_order() -> None:
         writer.put(ledger.codec.decode(line)[1])
     writer.put(ledger.SentEntry(at="", client="a", fence=1, through=20))
     writer.put(end(60))
-    (account,) = accounts(fold({ledger_source(): writer.lines, **log_files(session)}), final=True)
+    (client,) = build_result(fold({ledger_source(): writer.lines, **log_files(session)}), final=True).clients
 
-    assert "a is lost: 50 messages missing, 11–20 (sent, not logged); 21–60 (never sent)" == missing_sentence(account)
+    assert "a is lost: 50 messages missing, 11–20 (sent, not logged); 21–60 (never sent)" == missing_sentence(client)
 
 
 def sentence(*blocks: tuple[int, int], **of_the_second: Any) -> str:
@@ -138,8 +137,8 @@ def sentence(*blocks: tuple[int, int], **of_the_second: Any) -> str:
     session = Session("a", 1, 1, 0, list(blocks), changes={2: of_the_second})
     writer = good_ledger([session], blocks[-1][1])
     writer.put(end(blocks[-1][1]))
-    (account,) = accounts(fold({ledger_source(): writer.lines, **log_files(session)}), final=True)
-    return missing_sentence(account)
+    (client,) = build_result(fold({ledger_source(): writer.lines, **log_files(session)}), final=True).clients
+    return missing_sentence(client)
 
 
 def test_a_missing_sentence_tells_the_silence_around_it() -> None:

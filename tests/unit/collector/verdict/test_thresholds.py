@@ -2,8 +2,10 @@
 
 import pytest
 
+from services.collector.results.sparse_histogram import SparseHistogram
+from services.collector.verdict.measurements import Measurements
 from services.collector.verdict.threshold_parser import parse
-from services.collector.verdict.thresholds import Measurements, judge
+from services.collector.verdict.thresholds import judge
 from services.contract.histogram import Histogram
 from services.contract.summary import Threshold
 
@@ -12,7 +14,7 @@ def measures(latencies_ms: list[int], **figures: float) -> Measurements:
     """Return measures with these latencies and figures."""
     histogram = Histogram()
     histogram.record([value * 1_000_000 for value in latencies_ms])
-    return Measurements({"latency": histogram}, figures)
+    return Measurements({"latency": SparseHistogram.of(histogram)}, figures)
 
 
 RUN = measures([*range(1, 101)], missing=3, rate=1412.5, clients=2)

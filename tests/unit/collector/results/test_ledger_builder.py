@@ -1,11 +1,12 @@
-"""Tests of services/collector/results/client_result.py."""
+"""Tests of services/collector/results/ledger_builder.py."""
 
 from typing import Any
 
 import pytest
 
-from services.collector.results.client_result import CAUSES, ClientResult, client_order
-from services.collector.results.client_result_external import accounts
+from services.collector.results.build import build_result
+from services.collector.results.client_result import ClientResult, client_order
+from services.collector.results.ledger_builder import CAUSES
 from services.collector.scan import Source
 from services.contract import ledger
 from tests.unit.collector.books_factory import (
@@ -56,13 +57,13 @@ def account(
     files: Files = {ledger_source(): writer.lines, **log_files(session)}
     for line, data in (damage or {}).items():
         files[log_source("a")][line - 1] = data
-    (made,) = accounts(fold(files), final=True)
+    (made,) = build_result(fold(files), final=True).clients
     return made
 
 
 def causes(made: ClientResult) -> dict[str, list[tuple[int, int]]]:
     """Return the ranges by cause, of those causes that have any."""
-    return {cause: made.causes[cause].spans() for cause in CAUSES if made.causes[cause]}
+    return {cause: made.lost[cause].spans() for cause in CAUSES if made.lost[cause]}
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_what_was_never_sent_has_that_cause() -> None:
     made = account([(1, 10)], through=20)
 
     assert {"never_sent": [(21, 30)], "sent_not_logged": [(11, 20)]} == causes(made)
-    assert 10 == made.never_sent
+    assert 10 == made.missing_by_cause.never_sent
 
 
 def test_what_was_receipted_and_is_gone_has_that_cause() -> None:
@@ -150,7 +151,7 @@ def test_causes_are_disjoint_and_complete() -> None:
         [(1, 5), (12, 14)], through=25, receipts=[(1, 1, 8)], changes={2: {"corrupt": [(9, 10)]}}, damage={1: b"x\n"}
     )
 
-    assert len(made.missing) == sum(len(made.causes[cause]) for cause in CAUSES)
+    assert made.missing == len(made.missing_seqs) == sum(len(made.lost[cause]) for cause in CAUSES)
     assert 0 == made.residual
 
 
@@ -160,7 +161,7 @@ def test_a_moved_line_is_not_missing() -> None:
     files = log_files(session)
     lines = files[log_source("a")]
     lines[1], lines[2] = lines[2], lines[1]
-    (made,) = accounts(fold(files), final=True)
+    (made,) = build_result(fold(files), final=True).clients
 
     assert {"moved"} == {fault.kind for fault in made.faults}
 
@@ -170,7 +171,7 @@ def test_a_copy_of_a_damaged_file_is_told_once() -> None:
     files = log_files(Session("a", 1, 1, 0, BLOCKS))
     files[log_source("a")][2] = b"garbage\n"
     copy = Source(log_source("a").run, "a", "0001-0001 (copy).jsonl")
-    (made,) = accounts(fold({copy: files[log_source("a")], **files}), final=True)
+    (made,) = build_result(fold({copy: files[log_source("a")], **files}), final=True).clients
 
     assert [log_source("a").path] == [fault.file for fault in made.faults]
 
@@ -183,14 +184,16 @@ def test_a_part_copy_of_a_file_damaged_twice_changes_nothing() -> None:
     writer = good_ledger([session], 30)
     writer.put(end(30))
     whole: Files = {ledger_source(): writer.lines, log_source("a"): lines}
-    (expected,) = accounts(fold(whole), final=True)
-    (made,) = accounts(fold({**whole, Source(log_source("a").run, "a", "copy.jsonl"): lines[:2]}), final=True)
+    (expected,) = build_result(fold(whole), final=True).clients
+    (made,) = build_result(
+        fold({**whole, Source(log_source("a").run, "a", "copy.jsonl"): lines[:2]}), final=True
+    ).clients
 
     assert ([(1, 10)], [(21, 30)]) == (
-        expected.causes["corrupt_block"].spans(),
-        expected.causes["receipted_not_logged"].spans(),
+        expected.lost["corrupt_block"].spans(),
+        expected.lost["receipted_not_logged"].spans(),
     )
-    assert (expected.causes, expected.faults) == (made.causes, made.faults)
+    assert (expected.lost, expected.faults) == (made.lost, made.faults)
 
 
 def test_a_missing_message_has_the_moments_of_its_gap() -> None:
@@ -209,7 +212,7 @@ def test_observers_and_claimed_folders_have_no_account() -> None:
     writer.put(opening(30, 1))
     writer.put(subscription(Session("eye", 0, 1, 0, []), observe=True))
 
-    assert [] == accounts(fold({ledger_source(): writer.lines, log_source("b"): []}), final=True)
+    assert () == build_result(fold({ledger_source(): writer.lines, log_source("b"): []}), final=True).clients
 
 
 def test_clients_are_sorted_by_their_number() -> None:
@@ -225,6 +228,6 @@ def test_a_copy_of_a_file_without_its_beginning_tells_its_faults_once() -> None:
 
         assert [("0001-0001.jsonl", 1)] == [
             (fault.file.rsplit("/")[-1], fault.line)
-            for one in accounts(fold(files), final=True)
+            for one in build_result(fold(files), final=True).clients
             for fault in one.faults
         ]

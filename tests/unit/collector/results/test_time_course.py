@@ -1,4 +1,4 @@
-"""Tests of services/collector/results/timeline.py."""
+"""Tests of services/collector/results/time_course.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from services.collector.evidence.ledger_evidence import LedgerEvidence
-from services.collector.results.timeline import evenly, marks
+from services.collector.results.time_course import events
+from services.collector.results.timeline import evenly, thinned
 from services.contract import ledger
 from services.contract.jsonl import LineStruct
 from services.contract.scalars import utc_text
@@ -35,7 +36,7 @@ def told(*entries: LineStruct) -> list[tuple[float, str, str | None, str]]:
         writer.put(entry)
     for line in writer.lines:
         book.take(ledger_source(), line)
-    return [((mark.at_us - START_US) / 1e6, mark.kind, mark.client, mark.detail) for mark in marks(book)]
+    return [((mark.at_us - START_US) / 1e6, mark.kind, mark.client, mark.detail) for mark in events(book)]
 
 
 def test_changes_of_pace_are_marked() -> None:
@@ -98,7 +99,7 @@ def test_of_too_many_the_operators_own_remain() -> None:
         writer.put(entry)
     for line in writer.lines:
         book.take(ledger_source(), line)
-    found = marks(book)
+    found = thinned(events(book))
 
     assert sorted(found, key=lambda mark: mark.at_us) == found
     assert [100, 400] == [
