@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from services.collector.results.client_result import client_order
 from services.collector.scan import Source, log_clients, log_sources, read_file
-from services.contract import blocklog, external_blocklog
+from services.contract import blocklog
 from services.contract.errors import LineError, TornLine
 from services.contract.jsonl import unseal
 from services.contract.rangeset import RangeSet
@@ -23,13 +23,9 @@ HEADER_BYTES = 400
 """Where our writer's blocks say what they hold; a line of another writer is decoded to know."""
 
 _HEADER = re.compile(
-    rb'"v":1,"kind":"block","run":"[^"]*","client":"[^"]*","session":(\d+),"block":(\d+),'
-    rb'(?:"heard":\[\d+,\d+\],)?"first":(\d+|"\d+"|null),"last":(\d+|"\d+"|null),'
+    rb'"v":[12],"kind":"block","run":"[^"]*","client":"[^"]*","session":(\d+),"block":(\d+),'
+    rb'(?:"positions":\[\d+,\d+\],)?"first":(\d+|"\d+"|null),"last":(\d+|"\d+"|null),'
 )
-
-Message = blocklog.Message | external_blocklog.ExternalMessage
-"""Of a feed that is not ours a message may have no seq, and no latency."""
-Block = blocklog.Block | external_blocklog.ExternalBlock
 
 
 @dataclass(frozen=True)
@@ -60,10 +56,9 @@ class MessageFilter:
             and (self.last is None or first is None or first <= self.last)
         )
 
-    def has(self, message: Message) -> bool:
+    def has(self, message: blocklog.Message) -> bool:
         """Tell whether a message of such a block is wanted."""
-        seq = message.number if isinstance(message, external_blocklog.ExternalMessage) else message.seq
-        late_ns = message.latency_ns
+        seq, late_ns = message.seq, message.latency_ns
         return (
             (self.first is None or (seq is not None and self.first <= seq))
             and (self.last is None or (seq is not None and seq <= self.last))
@@ -77,7 +72,7 @@ class LoggedMessage(NamedTuple):
     client: str
     session: int
     block: int
-    message: Message
+    message: blocklog.Message
 
 
 class SkippedLine(NamedTuple):
@@ -129,7 +124,7 @@ class _Reader:
         named = blocklog.parse_file_name(source.name) or (0, 0)
         return named[0] != (self._wanted.session or named[0]), named, source.name
 
-    def _blocks(self, source: Source) -> Iterator[Block]:
+    def _blocks(self, source: Source) -> Iterator[blocklog.AnyBlock]:
         again = 0
         try:
             for number, line in enumerate(read_file(self._volumes, source), 1):
@@ -154,17 +149,16 @@ class _Reader:
         if again:
             self._tell(SkippedLine(source.path, 0, f"repeats {again:,} of the blocks that were read before"))
 
-    def _block(self, line: bytes) -> Block | None:
+    def _block(self, line: bytes) -> blocklog.AnyBlock | None:
         """Return the block of a line that may hold what is wanted, None for another line."""
         unseal(line)
         header = _HEADER.search(line, 0, HEADER_BYTES)
         if header is not None and not self._wanted.has_block(*_said(header)):
             return None
-        _, entry = external_blocklog.EitherFeed.decode(line)
-        if not isinstance(entry, Block):
+        _, entry = blocklog.codec.decode(line)
+        if not isinstance(entry, blocklog.AnyBlock):
             return None
-        bounds = entry.bounds if isinstance(entry, external_blocklog.ExternalBlock) else (entry.first, entry.last)
-        is_wanted = self._wanted.has_block(entry.session, entry.block, *bounds)
+        is_wanted = self._wanted.has_block(entry.session, entry.block, entry.first, entry.last)
         return entry if is_wanted else None
 
 

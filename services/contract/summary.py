@@ -7,8 +7,8 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
-from services.contract.external_blocklog import SeqSpan
 from services.contract.scalars import Span
+from services.contract.sequence_text import SeqSpan
 
 VERSION: Final = 1
 

@@ -39,7 +39,7 @@ def console(system: System, *arguments: str) -> tuple[int, str]:
 def wishes(system: System) -> list[tuple[str, float | str | None, str | None]]:
     """Return the wishes in the ledger: what, how much or whom, and by what."""
     entries = [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.ControlEntry)]
-    return [(entry.wish, entry.value or entry.client, entry.via) for entry in entries]
+    return [(entry.request, entry.value or entry.client, entry.via) for entry in entries]
 
 
 def test_from_a_shell(system: System) -> None:

@@ -12,7 +12,7 @@ from services.client.external.decoder import RecordPaths
 from services.client.external.feed_end import NEVER, EndConditions
 from services.client.external.record_values import UNITS
 from services.client.external.templates import PingPolicy, Template
-from services.contract.external_blocklog import FeedDescription
+from services.contract.blocklog import FeedDescription
 from services.contract.json_path import JsonPath
 from services.runtime.errors import BadSettings
 from services.runtime.settings import FOREIGN, is_foreign, read

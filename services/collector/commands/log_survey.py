@@ -14,7 +14,7 @@ from typing import NamedTuple
 from services.collector.evidence.block_check import examine
 from services.collector.results import connection_history
 from services.collector.scan import Source, log_clients, log_sources, read_file
-from services.contract import blocklog, external_blocklog
+from services.contract import blocklog
 from services.contract.errors import LineError
 from services.contract.jsonl import Sealed
 from services.contract.scalars import digest, utc_us
@@ -160,7 +160,7 @@ class _File:
 
     def _line(self, place: LinePosition, line: bytes) -> None:
         try:
-            sealed, entry = external_blocklog.EitherFeed.decode(line)
+            sealed, entry = blocklog.codec.decode(line)
             why = self._enter(sealed, entry, place)
         except LineError as problem:
             why = problem.detail
@@ -172,7 +172,7 @@ class _File:
     def _leave_out(self, line: int, why: str) -> None:
         self._survey.left_out.append(RejectedLine(self._source, line, why))
 
-    def _enter(self, sealed: Sealed, entry: external_blocklog.AnyEntry, place: LinePosition) -> str | None:
+    def _enter(self, sealed: Sealed, entry: blocklog.LogLine, place: LinePosition) -> str | None:
         if isinstance(entry, blocklog.EndLine):
             # What it continues may stand after it.
             self._ends.append((sealed, place))
@@ -185,7 +185,7 @@ class _File:
             self._block = 0
             known = session.opens.setdefault(entry.segment, place)
             return self._again(known, place, sealed)
-        problem = None if isinstance(entry, external_blocklog.ConnectionLine) else _problem(entry)
+        problem = None if isinstance(entry, blocklog.ConnectionLine) else _problem(entry)
         if problem:
             return problem
         if self._whose is None or self._whose[:2] != (entry.client, entry.session):
@@ -195,7 +195,7 @@ class _File:
         if self._whose != self._named:
             self._survey.moved[sealed.crc] = entry.client, entry.session
         said = digest(memoryview(sealed.text)[CHAINED:-1])
-        if isinstance(entry, external_blocklog.ConnectionLine):
+        if isinstance(entry, blocklog.ConnectionLine):
             order = (entry.connection, connection_history.ORDER[entry.event], entry.attempts, entry.at)
             here = KeptBlock(place, segment, None, self._block, order)
             kept = session.connections.setdefault((entry.connection, said), here)
@@ -228,10 +228,8 @@ class _File:
         return True
 
 
-def _problem(block: blocklog.Block | external_blocklog.ExternalBlock) -> str | None:
-    problem = examine(
-        external_blocklog.as_block(block) if isinstance(block, external_blocklog.ExternalBlock) else block
-    ).problem
+def _problem(block: blocklog.AnyBlock) -> str | None:
+    problem = examine(block).problem
     if problem:
         return f"block {block.block}: {problem}"
     try:

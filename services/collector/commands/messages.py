@@ -22,7 +22,7 @@ from services.collector.log_reader import LoggedMessage, MessageFilter, SkippedL
 from services.collector.results.client_result import client_order
 from services.collector.scan import log_clients
 from services.collector.verdict.threshold_parser import nanoseconds
-from services.contract.external_blocklog import ExternalMessage
+from services.contract.blocklog import ExternalMessage
 from services.contract.summary import EXIT_CODES
 from services.runtime.errors import BadSettings
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 from services.collector.scan import Source, ledger_sources, log_clients, log_sources, read_file
-from services.contract import blocklog
+from services.contract import block_text, blocklog
 from services.contract.jsonl import seal, unseal
 
 _KIND = re.compile(rb'"kind":"([a-z]+)"')
@@ -222,7 +222,7 @@ def _with_other_record(line: bytes, block: blocklog.Block, dice: Random) -> byte
         raise NotApplicable("the record that was drawn has no word to change")
     at, old = dice.choice(letters).start(), records[which]
     records[which] = old[:at] + old[at : at + 1].upper() + old[at + 1 :]
-    digest = blocklog.records_digest(records)
+    digest = block_text.records_digest(records)
     return line.replace(old, records[which], 1).replace(block.digest.encode(), digest.encode(), 1)
 
 

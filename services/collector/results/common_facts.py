@@ -71,7 +71,7 @@ def log_facts(evidence: RunEvidence, log: LogEvidence) -> ClientResult:
         first_us=times.first_us,
         last_us=times.last_us,
         latency=_scheduled(evidence, SparseHistogram.of(times.latency)),
-        catch_up=None if log.is_heard else _scheduled(evidence, SparseHistogram.of(times.catch_up.histogram)),
+        catch_up=None if log.is_external else _scheduled(evidence, SparseHistogram.of(times.catch_up.histogram)),
         transit=SparseHistogram.of(times.transit),
         block_duration=SparseHistogram.of(times.durations),
         saturation=log.strain.total(),

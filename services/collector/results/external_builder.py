@@ -97,7 +97,7 @@ class _FeedEvidence:
 
 def _groups(evidence: RunEvidence, names: Iterable[str]) -> Groups:
     """Return which clients are compared with each other, in the sequences that did not begin again."""
-    sequences = {name: evidence.logs[name].heard.sequences() for name in names}
+    sequences = {name: evidence.logs[name].external.sequences() for name in names}
     restarted = {key for known in sequences.values() for key, numbers in known.items() if numbers.restarts}
     keys = {key for known in sequences.values() for key in known} - restarted
     starts = {
@@ -112,7 +112,7 @@ def _union(evidence: RunEvidence, names: Iterable[str], groups: Groups) -> dict[
     union: dict[tuple[SequenceName, int], RangeSet] = {}
     restarted: set[SequenceName] = set()
     for name in names:
-        for key, numbers in evidence.logs[name].heard.sequences().items():
+        for key, numbers in evidence.logs[name].external.sequences().items():
             if numbers.restarts:
                 restarted.add(key)
             for first, last in numbers.held:
@@ -123,14 +123,14 @@ def _union(evidence: RunEvidence, names: Iterable[str], groups: Groups) -> dict[
 def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
     log = feed.evidence.logs[name]
     state = external_client_state(feed.evidence, log, final=feed.final)
-    connection = attendance(log, state, log.heard.productive())
+    connection = attendance(log, state, log.external.productive())
     # It takes a pass over all blocks, and is asked for only where the end is known.
-    known_rhythm = rhythm(log.heard.notes()) if connection.end_us is not None else None
+    known_rhythm = rhythm(log.external.notes()) if connection.end_us is not None else None
     facts = replace(
         log_facts(feed.evidence, log),
         state=state,
         block_size=block_size(log, ClientLedger()),
-        unsequenced=log.heard.unsequenced,
+        unsequenced=log.external.unsequenced,
         faults=log_faults(log, RangeSet()),
         silence=_silence(log, state, connection, final=feed.final),
         missing_by_cause=_causes(None),
@@ -148,7 +148,7 @@ def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
             rhythm=known_rhythm,
         ),
     )
-    sequences = log.heard.sequences()
+    sequences = log.external.sequences()
     if not sequences:
         return replace(facts, received=log.messages)
     return _with_numbers(feed, facts, log, _until(feed.evidence, log, state, connection, known_rhythm))
@@ -156,17 +156,17 @@ def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
 
 def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, until_us: int | None) -> ClientResult:
     """Return the result of a client whose messages have numbers, completed by what follows from these."""
-    sequences, external = log.heard.sequences(), facts.external
+    sequences, external = log.external.sequences(), facts.external
     assert external is not None  # noqa: S101
     union = feed.received_by_any(log.client, sequences)
     absent = {
         key: _missing(numbers, _end(feed, log, key, numbers, until_us if key in union else None))
         for key, numbers in sequences.items()
     }
-    unreadable = log.heard.unreadable(absent)
+    unreadable = log.external.unreadable(absent)
     missing = {key: numbers - unreadable[key] for key, numbers in absent.items()}
     lost = {key: _lost(log, key, numbers, union.get(key, RangeSet())) for key, numbers in missing.items()}
-    before = log.heard.gaps_before()
+    before = log.external.gaps_before()
     counts = _counts(lost.values(), before.values())
     # Ranges and causes in detail are published of a feed with one sequence.
     only = missing.get(None, RangeSet()) if set(missing) <= {None} else RangeSet()
@@ -250,7 +250,7 @@ def _end(
     if until_us is None:
         return numbers.held.last
     others = (
-        other.heard
+        other.external
         for other in feed.evidence.logs.values()
         if other is not log and not feed.groups.are_apart(key, log.client, other.client)
     )
@@ -270,7 +270,7 @@ def _lost(log: LogEvidence, key: SequenceName, missing: RangeSet, received_by_an
     for file in log.files:
         session = file.segment[0] if file.segment else 1
         for damage in file.chain.damages:
-            below, above = log.heard.around(key, session, damage.after, damage.before)
+            below, above = log.external.around(key, session, damage.after, damage.before)
             begin = 0 if below is None else below + 1
             hidden.append((begin, missing.last if above is None else above - 1))
     known = {

@@ -122,7 +122,7 @@ def _rate_changes(evidence: LedgerEvidence) -> Iterator[TimelineEvent]:
 def _drops(evidence: LedgerEvidence) -> Iterator[TimelineEvent]:
     for entry in evidence.controls.values():
         at_us = moment(entry.at)
-        if entry.wish == "drop" and at_us is not None:
+        if entry.request == "drop" and at_us is not None:
             yield TimelineEvent(at_us=at_us, kind="drop", client=entry.client)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from services.collector.results.client_result import ClientResult
 from services.collector.results.run_result import RunResult
 from services.collector.results.time_course import ClientCourse, TimeCourse, event_order
-from services.contract.external_blocklog import span_text
+from services.contract.sequence_text import span_text
 from services.contract.timeline import MOST_GAPS, MOST_MARKS, ClientLane, Gap, Timeline, TimelineEvent
 
 OPERATORS = frozenset({"start", "rate", "pause", "resume", "drop", "end"})

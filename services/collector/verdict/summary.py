@@ -15,8 +15,8 @@ from services.collector.verdict import checks, checks_connection, checks_externa
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.collector.verdict.measurements import of_client, of_run
 from services.collector.verdict.thresholds import ThresholdLimit, judge
-from services.contract.external_blocklog import span_text
 from services.contract.scalars import utc_text
+from services.contract.sequence_text import span_text
 from services.contract.summary import ClientSummary, Quantiles, Summary, Threshold, Totals, Verdict
 
 

@@ -29,7 +29,7 @@ class Other(LineStruct, tag="other", frozen=True, kw_only=True):
     """A second kind, so that there is something to tell apart."""
 
 
-codec: Kinds[Note | Other] = Kinds(Note | Other)
+codec: Kinds[Note | Other] = Kinds({1: Note | Other})
 
 LINE, CRC = codec.encode(Note(text="a record, received"), "x1d22e870")
 NEXT, _ = codec.encode(Note(text="and the one after it"), CRC)

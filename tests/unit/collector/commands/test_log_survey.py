@@ -85,7 +85,7 @@ def test_a_time_that_is_none_is_left_out(tmp_path: Path) -> None:
     made = block(session, 1, 1, 1)
     message = made.messages[0]
     session.changes[1] = {
-        "messages": [blocklog.Message(1, "noon", message.latency_ns, message.transit_ns, message.record)]
+        "messages": [blocklog.OwnMessage(1, "noon", message.latency_ns, message.transit_ns, message.record)]
     }
 
     assert survey(tmp_path, log_files(session)).left_out[0].why.startswith("block 1: received_at: ")

@@ -18,7 +18,7 @@ from services.collector.results.external_builder import CAUSES
 from services.collector.verdict.snapshot import snapshot
 from services.collector.verdict.summary import reconcile
 from services.contract import summary
-from services.contract.external_blocklog import ExternalMessage
+from services.contract.blocklog import ExternalMessage
 from services.contract.scalars import utc_text
 from services.contract.summary import Summary
 from tests.unit.collector.books_factory import RUN, START_US

@@ -13,7 +13,7 @@ from services.collector.evidence.unreadable_records import UnreadableRecords
 from services.collector.results.build import build_result
 from services.collector.results.client_result import ClientResult
 from services.collector.verdict.summary import reconcile
-from services.contract.external_blocklog import ExternalMessage
+from services.contract.blocklog import ExternalMessage
 from services.contract.rangeset import RangeSet
 from tests.unit.collector.heard_factory import books, heard, log, message
 

@@ -9,7 +9,7 @@ import msgspec
 from services.collector.results.build import build_result
 from services.collector.results.time_course import time_course
 from services.collector.results.timeline import draw
-from services.contract import blocklog, ledger
+from services.contract import block_text, ledger
 from services.contract.timeline import MOST_GAPS, MOST_LANES, Gap, Timeline
 from tests.unit.collector.books_factory import (
     START_US,
@@ -50,7 +50,7 @@ def lacking(session: Session, number: int, first: int, last: int, gone: range) -
     messages = [message for message in block(session, number, first, last).messages if message.seq not in gone]
     return {
         "messages": messages, "count": len(messages), "missing": [(gone[0], gone[-1])],
-        "digest": blocklog.block_digest(messages),
+        "digest": block_text.block_digest(messages),
     }  # fmt: skip
 
 
