@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from services import SOFTWARE
 from services.client.block_builder import Arrived, BlockCut
 from services.client.clock_sync import Estimate
 from services.client.recovery import TornTail
@@ -19,7 +20,6 @@ from services.contract import block_text, blocklog, wire
 from services.contract.scalars import Span, digest, digest_text, utc_text
 from services.contract.wire import due_us
 from services.runtime.saturation import SaturationMonitor
-from services.runtime.version import SOFTWARE
 
 
 class ReceivedBatch(NamedTuple):

@@ -20,7 +20,7 @@ from services.contract import blocklog
 from services.contract.jsonl import FIRST, fields, seal
 from services.contract.scalars import Span, utc_text
 from services.runtime.clock import Clock
-from services.runtime.files import LineFile
+from services.runtime.durable_file import LineFile
 from services.runtime.saturation import SaturationWindow
 
 

@@ -103,6 +103,21 @@ def unseal(line: bytes) -> Sealed:
     return Sealed(said.decode(), prev[1].decode(), line)
 
 
+def content(line: bytes) -> memoryview:
+    """Return the bytes of a line after its two checksums, without the newline: equal in two copies of a line."""
+    return memoryview(line)[_MINIMUM:-1]
+
+
+def reseal(line: bytes, prev: str) -> tuple[bytes, str]:
+    """Return a line with the same content but other checksums, as `seal` does.
+
+    Args:
+        line: a sealed line.
+        prev: the ``crc`` of the line that it is to follow.
+    """
+    return seal(b"{" + content(line), prev)
+
+
 class Kinds(Generic[Entry]):
     """Decodes the lines of one format: a closed set of kinds, one struct each.
 

@@ -19,8 +19,6 @@ Books = Literal["two-sided", "one-sided"]
 Verdict = Literal["PASS", "FAIL", "INVALID"]
 
 EXIT_CODES: dict[str | None, int] = {"PASS": 0, "FAIL": 99, "INVALID": 98}
-EXIT_BAD_SETTINGS = 104
-EXIT_ABORTED = 105
 
 
 class Distribution(Protocol):

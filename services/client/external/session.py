@@ -21,7 +21,7 @@ from services.contract import blocklog
 from services.contract.scalars import utc_text
 from services.contract.sequence_tracker import SequenceTracker
 from services.runtime.clock import Clock
-from services.runtime.files import make_folder
+from services.runtime.durable_file import make_folder
 
 log = logging.getLogger(__name__)
 

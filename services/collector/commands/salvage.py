@@ -14,17 +14,17 @@ from typing import NamedTuple
 
 import msgspec
 
+from services import SOFTWARE
 from services.collector import formatting
-from services.collector.commands.log_survey import CHAINED, KeptBlock, LinePosition, LogSession, LogSurvey, RejectedLine
+from services.collector.commands.log_survey import KeptBlock, LinePosition, LogSession, LogSurvey, RejectedLine
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.client_result import client_order
 from services.collector.scan import Source, ledger_sources, read_file
 from services.contract import blocklog, ledger
 from services.contract.errors import LineError
-from services.contract.jsonl import FIRST, seal, unseal
+from services.contract.jsonl import FIRST, reseal, unseal
 from services.contract.scalars import Span
 from services.contract.summary import Fault, Summary
-from services.runtime.version import SOFTWARE
 
 _UNKNOWN = "unknown"
 
@@ -40,7 +40,7 @@ class _Link(NamedTuple):
         sealed = unseal(text)
         if sealed.prev == self.new or not (mend or sealed.prev == self.old):
             return text, _Link(sealed.crc, sealed.crc)
-        line, crc = seal(b"{" + text[CHAINED:-1], self.new)
+        line, crc = reseal(text, self.new)
         return line, _Link(sealed.crc, crc)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from services.collector import formatting
-from services.collector.commands import run_loader, salvage
+from services.collector.commands import salvage
 from services.collector.commands.run_loader import VolumesNotFound, books_of, new_folder, runs_of
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.build import build_result
@@ -21,6 +21,7 @@ from services.collector.settings import CollectorSettings, read_limits
 from services.collector.verdict.summary import summarise
 from services.collector.verdict.thresholds import ThresholdLimit
 from services.contract.summary import EXIT_CODES, Summary
+from services.runtime.cli import Commands
 from services.runtime.errors import UnwritableFolder
 
 
@@ -32,10 +33,9 @@ class VerifiedRun(NamedTuple):
     evidence: RunEvidence
 
 
-def add(commands: run_loader.Commands) -> None:
+def add(commands: Commands) -> None:
     """Add the command."""
-    parser = run_loader.add(
-        commands,
+    parser = commands.add(
         "verify",
         "check a volumes folder offline: every fault with file, line and seq",
         run,

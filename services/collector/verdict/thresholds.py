@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from services.collector import formatting
 from services.collector.verdict.measurements import CATCH_UP, LONGEST, RATE, Measurements
 from services.contract.summary import Threshold
+from services.runtime.cli import suggest
 
 EVERY = "*"
 """In place of a client's name: each client of the run; the worst one decides."""
@@ -104,8 +104,8 @@ class ThresholdLimit:
             return "not measured in this run" + (f" by {client}" if client else "")
         if self.client in clients:
             return f"not measured by {client}"
-        near = difflib.get_close_matches(client or "", clients, n=1)
-        return f"not measured: there is no {client} in this run" + (f"; did you mean {near[0]}?" if near else "")
+        hint = suggest(client or "", clients)
+        return f"not measured: there is no {client} in this run" + (hint and f"; {hint}")
 
     def _text(self, value: float) -> str:
         if self.statistic is not None or self.metric in LONGEST:

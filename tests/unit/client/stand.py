@@ -17,7 +17,7 @@ from services.contract import block_text, blocklog, wire
 from services.contract.jsonl import FIRST
 from services.contract.scalars import digest, digest_text
 from services.runtime.clock import Clock
-from services.runtime.files import LineFile
+from services.runtime.durable_file import LineFile
 
 RUN = "20261122T073000Z"
 START_US = 1_795_332_600_000_000

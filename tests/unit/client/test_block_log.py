@@ -24,7 +24,7 @@ from services.client.recovery import TornTail
 from services.contract import block_text, blocklog
 from services.contract.jsonl import FIRST
 from services.contract.scalars import utc_text
-from services.runtime.files import LineFile
+from services.runtime.durable_file import LineFile
 from services.runtime.saturation import SaturationMonitor
 from tests.poll import poll_until
 from tests.unit.client.stand import (

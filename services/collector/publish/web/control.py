@@ -21,7 +21,7 @@ from services.contract import wire
 from services.contract.scalars import Name, Rate
 from services.runtime.control import token
 from services.runtime.control.client import ControlClient
-from services.runtime.control.commands import NOT_OURS, ControlRefused, ServerUnreachable
+from services.runtime.control.commands import NOT_CONTROLLABLE, ControlRefused, ServerUnreachable
 
 Ask: TypeAlias = Callable[[wire.Control], Awaitable[wire.Controlled]]
 """Says a wish to the server. Raises Declined and Unreachable."""
@@ -136,9 +136,9 @@ class ControlProxy:
             Unreachable: the server cannot be asked, or is not ours: to such a one nothing is said, and no token shown.
         """
         if self._url is None:
-            raise ServerUnreachable(NOT_OURS)
+            raise ServerUnreachable(NOT_CONTROLLABLE)
         async with self._turn, ControlClient(self._url, self._token_now(), ANSWER_SECONDS) as line:
-            return await line.ask(wish)
+            return await line.request(wish)
 
     def _token_now(self) -> str:
         # Read each time: a server that has started again has drawn another.
