@@ -198,7 +198,7 @@ def test_any_history_of_real_files_gives_the_same_bytes(kind: str, tmp_path: Pat
     for seed in range(READ):
         dice = random.Random(f"files {kind} {seed}")
         follow = grow(files, tmp_path / str(seed), dice)
-        while follow.read(0, lambda: False) or follow.behind:
+        while follow.read(0, lambda: False) or follow.is_behind:
             pass
         assert expected == told(follow.snapshot((), final=True)), f"seed files {kind} {seed}"
         count("any order of real files")

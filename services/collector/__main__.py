@@ -53,7 +53,7 @@ def _serve(_chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
     async def yielding_main(settings: CollectorSettings, stop: asyncio.Event) -> int:
         # Before the first thread starts: threads inherit the priority of the one that creates them.
-        cpu_yield.give_way()
+        cpu_yield.lower_priority()
         return await app.main(settings, stop)
 
     jsonlogs.configure("collector")

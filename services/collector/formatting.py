@@ -1,4 +1,4 @@
-"""Numbers and facts in words: every number with its unit, three digits or so of what matters."""
+"""Numbers, durations, ranges and faults as text: every number with its unit and about three digits."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ CAUSE_WORDS = {
 }
 
 UNREADABLE = "unreadable"
-"""What a number is called that was not found where a record stands that cannot be read."""
+"""Label of sequence numbers that may be in records that cannot be read."""
 
 
 def displayable(text: str) -> str:
-    r"""Return a path or name so that it can be shown anywhere: in JSON, in a log line, on a terminal.
+    r"""Return a path or name in a form that is safe in JSON, in a log line and on a terminal.
 
-    Bytes that are no UTF-8, control characters, line separators and characters that turn the direction of writing
-    become escapes (``\xff``, ``\u202e``), by the rule of `str.isprintable`; all else stays as it is.
+    Bytes that are not UTF-8, control characters, line separators and characters that change the writing direction are
+    escaped (``\xff``, ``\u202e``), by the rule of `str.isprintable`.
     """
     if text.isprintable():
         return text
     valid = os.fsencode(text).decode("utf-8", "backslashreplace")
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in valid)
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in valid)
 
 
 MARKS = {True: "✓", False: "✗", None: "-"}
-"""The answer to a check: yes, no, not known."""
+"""Symbols of a result: passed, failed, not known."""
 
 
 def number(value: float) -> str:
-    """Return a number with thousands marked: ``30,000``, ``0.5``."""
+    """Return a number with thousands separators: ``30,000``, ``0.5``."""
     return f"{value:,.1f}" if value % 1 and abs(value) < 100 else f"{round(value):,}"
 
 
@@ -48,7 +48,7 @@ NOT_KNOWN = "not known"
 
 
 def count(value: int | None) -> str:
-    """Return a count with thousands marked, and in words that nobody knows it."""
+    """Return a count with thousands separators, or ``not known``."""
     return NOT_KNOWN if value is None else f"{value:,}"
 
 
@@ -58,28 +58,40 @@ def several(count: int, noun: str) -> str:
 
 
 def duration(value_ns: float | None) -> str:
-    """Return a duration in the unit that suits it, ``-`` for none: ``1.9 ms``."""
+    """Return a duration in a suitable unit, ``-`` for None: ``1.9 ms``."""
     if value_ns is None:
         return "-"
     for unit, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("µs", 1_000)):
-        # From 0.1 ms on, milliseconds are what a reader of latencies thinks in. What would read 1,000.0 takes the next.
+        # Milliseconds from 0.1 ms on, as is usual for latencies. 0.99995: the text 1,000.0 would need the next unit.
         if abs(value_ns) >= 0.99995 * size or (unit == "ms" and abs(value_ns) >= size / 10):
             return f"{value_ns / size:,.1f} {unit}"
     return f"{value_ns:,.0f} ns"
 
 
+IN_ONE_READ = "in one read"
+
+
+def block_duration(value_ns: float | None) -> str:
+    """Return the time from the first message of a block to its last.
+
+    0 is shown as ``in one read``: one read from the socket returned the whole block, so all its messages have the same
+    arrival time. That is not a measured duration of 0 ns.
+    """
+    return IN_ONE_READ if value_ns == 0 else duration(value_ns)
+
+
 def plain_seconds(value_ns: int | None) -> str:
-    """Return a duration as machines read it, in seconds: ``4.001``, ``0.000`` for none."""
+    """Return a duration in seconds for machines: ``4.001``, ``0.000`` for None."""
     return f"{(value_ns or 0) / 1e9:.3f}"
 
 
 def size(count: float | None) -> str:
-    """Return an amount of bytes in the unit that suits it: ``30.6 MB``."""
+    """Return a number of bytes in a suitable unit: ``30.6 MB``."""
     if count is None:
         return "-"
-    for unit, one in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= 0.99995 * one:
-            return f"{count / one:,.1f} {unit}"
+    for unit, unit_bytes in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= 0.99995 * unit_bytes:
+            return f"{count / unit_bytes:,.1f} {unit}"
     return f"{count:,.0f} B"
 
 
@@ -89,31 +101,31 @@ def span(first: int, last: int) -> str:
 
 
 def ranges(spans: RangeSet | Iterable[tuple[int, int]], most: int = 3) -> str:
-    """Return the first few ranges, and how many more there are."""
-    every = spans.spans() if isinstance(spans, RangeSet) else list(spans)
-    text = ", ".join(span(*one) for one in every[:most])
-    return text if len(every) <= most else f"{text} and {several(len(every) - most, 'more range')}"
+    """Return the first ``most`` ranges and the number of further ones."""
+    known = spans.spans() if isinstance(spans, RangeSet) else list(spans)
+    text = ", ".join(span(first, last) for first, last in known[:most])
+    return text if len(known) <= most else f"{text} and {several(len(known) - most, 'more range')}"
 
 
 def names(every: Iterable[str], most: int = 5) -> str:
-    """Return the first few names, and how many more there are."""
+    """Return the first ``most`` names and the number of further ones."""
     known = list(every)
     text = ", ".join(known[:most])
     return text if len(known) <= most else f"{text} and {len(known) - most:,} more"
 
 
 def percent(part: float, whole: float) -> str:
-    """Return a share, rounded down, so that only what is whole is ``100.0 %``; ``-`` of nothing."""
+    """Return a percentage, rounded down so that only a complete part is ``100.0 %``; ``-`` if ``whole`` is 0."""
     return f"{math.floor(1000 * part / whole) / 10:.1f} %" if whole else "-"
 
 
 def rate(per_second: float | None) -> str:
-    """Return how many messages a second, ``-`` when unknown: ``1,000 msg/s``."""
+    """Return a rate, ``-`` if unknown: ``1,000 msg/s``."""
     return "-" if per_second is None else f"{number(per_second)} msg/s"
 
 
 def pace(per_second: float | None) -> str:
-    """Return how fast records are due: ``200 msg/s``; nothing for a pause."""
+    """Return the rate at which records are due: ``200 msg/s``; empty for a pause."""
     if per_second is None:
         return ""
     return rate(per_second) if per_second else "as fast as clients take them"

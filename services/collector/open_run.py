@@ -1,4 +1,4 @@
-"""One run that is not closed: reads what is new of it and knows when nothing more will come."""
+"""One run that is not closed yet: reads its new lines, and decides when no more can come."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from services.collector.evidence.run_evidence import RunEvidence, unhurried
+from services.collector.cpu_yield import no_yield
+from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.build import build_result
 from services.collector.results.client_state import awaits_a_seal
 from services.collector.results.run_durations import RunDurations
@@ -16,24 +17,24 @@ from services.collector.verdict.snapshot import Snapshot, snapshot_of
 from services.collector.verdict.thresholds import ThresholdLimit
 
 QUIET_SECONDS = 0.3
-"""So long nothing new may have come of sealed logs before the run is closed."""
+"""A run whose logs are all sealed is closed when nothing was added to it for this long."""
 PATIENCE_SECONDS = 5.0
-"""So long a client has to seal its log after the run ended."""
+"""The time a client has to seal its log after the run ended."""
 LATE_SECONDS = 1.5
-"""A run is closed this long after its end was seen, at the earliest: within 1 s after the end the server enters the
-clients that came too late, and a verdict that was printed must not be changed by such a line."""
+"""A run is closed this long after its end was read, at the earliest. The server records a client that came too late
+within 1 s after the end, and such a line must not change a verdict that was printed already."""
 ALIVE_SECONDS = 6.0
-"""A server touches its ledger every 2 s: one whose ledger has no end and was not touched for so long is gone."""
-WINDOW_SECONDS = 3.0
-"""Over this long the rate of a progress line is taken: blocks arrive in lumps."""
+"""A server touches its ledger every 2 s. One that has no end and was not touched for this long belongs to a server that
+is gone."""
+RATE_SECONDS = 3.0
+"""The window over which the rate of a progress line is averaged: messages arrive in whole blocks."""
+
+FileState = tuple[int, int]
+"""Modification time of a file, in ns by the file system's clock, and its size in bytes."""
 
 
-Touch = tuple[int, int]
-"""Of a file: when it was last touched, in ns by the file system's clock, and its size in bytes."""
-
-
-def touch_of(path: Path) -> Touch | None:
-    """Return when a file was last touched and how large it is, None when that cannot be read."""
+def file_state(path: Path) -> FileState | None:
+    """Return the state of a file, None when it cannot be read."""
     try:
         status = path.lstat()
     except OSError:
@@ -42,161 +43,178 @@ def touch_of(path: Path) -> Touch | None:
 
 
 class OpenRun:
-    """Reads one run, round by round. ``now`` is monotonic seconds in every method.
+    """Reads one run, poll by poll. ``now`` is monotonic seconds in every method.
 
-    ``lines`` and ``bytes`` count what was read, what was read again too; ``durations`` are those of the last snapshot.
+    Args:
+        volumes: the volumes folder.
+        run: the run's name.
+        now: the time at which it was found.
+        yield_cpu: called between one client and the next while a summary is made.
+
+    Attributes:
+        evidence: everything read so far.
+        changed_at: when something was read last.
+        is_behind: more lines are waiting to be read.
+        is_rereading: the files were rewritten, and `evidence` does not hold again yet what it held before.
+        lines_read: number of lines, counting lines that were read again.
+        bytes_read: bytes of these lines.
+        durations: the histograms of the last snapshot.
     """
 
-    def __init__(self, volumes: Path, run: str, now: float, rest: Callable[[], None] = unhurried) -> None:
+    def __init__(self, volumes: Path, run: str, now: float, yield_cpu: Callable[[], None] = no_yield) -> None:
         self.run = run
-        self._rest = rest
         self.changed_at = now
-        self.behind = self.rereading = False
-        self.lines = self.bytes = 0
+        self.is_behind = self.is_rereading = False
+        self.lines_read = self.bytes_read = 0
         self.durations: RunDurations | None = None
-        self._volumes = volumes
+        self._volumes, self._yield_cpu = volumes, yield_cpu
         self._ended_at: float | None = None
-        self._settled_at: float | None = None
-        self._touches: dict[Source, tuple[Touch | None, float]] = {}
-        self._logged: deque[tuple[float, int]] = deque()
-        self._begin()
+        self._servers_gone_at: float | None = None
+        self._ledger_states: dict[Source, tuple[FileState | None, float]] = {}
+        self._message_counts: deque[tuple[float, int]] = deque()
+        self._start_reading()
 
-    def _begin(self) -> None:
+    def _start_reading(self) -> None:
         self._files = RunFiles(self._volumes, self.run)
-        self.books = RunEvidence(self.run, self._rest)
+        self.evidence = RunEvidence(self.run, self._yield_cpu)
         self._has_tails = False
-        self._holding: Iterator[None] | None = None
+        self._recheck: Iterator[None] | None = None
 
-    def read(self, now: float, enough: Callable[[], bool]) -> bool:
-        """Read what is new, until ``enough`` says so; return whether there was anything.
+    def _start_again(self) -> None:
+        self._start_reading()
+        self.is_behind = self.is_rereading = True
 
-        ``behind`` tells whether more is waiting. A run whose files were rewritten is read from its beginning; meanwhile
-        it is ``rereading``, and its books say less than what is known.
+    def read(self, now: float, must_stop: Callable[[], bool]) -> bool:
+        """Read new lines until there are no more, or ``must_stop`` returns true; return whether anything changed.
+
+        A run whose files were rewritten is read again from its beginning.
         """
-        lines, self.behind, is_anew = self.lines, False, False
+        lines_before, self.is_behind, was_rewritten = self.lines_read, False, False
         try:
             for source, line in self._files.lines():
-                self.books.take(source, line)
-                self.lines, self.bytes = self.lines + 1, self.bytes + len(line)
-                if enough():
-                    self.behind = True
+                self.evidence.take(source, line)
+                self.lines_read, self.bytes_read = self.lines_read + 1, self.bytes_read + len(line)
+                if must_stop():
+                    self.is_behind = True
                     break
         except FileRewritten:
-            self._again()
-            is_anew = True
-        found = is_anew or self.lines > lines
-        self.rereading &= self.behind
-        self.books.take_sources(self._files.sources())
-        if found:
+            self._start_again()
+            was_rewritten = True
+        has_changed = was_rewritten or self.lines_read > lines_before
+        self.is_rereading &= self.is_behind
+        self.evidence.take_sources(self._files.sources())
+        if has_changed:
             self.changed_at = now
         self._note_end(now)
-        self._note_rate(now)
-        return found
+        self._note_message_count(now)
+        return has_changed
 
-    def recheck(self, enough: Callable[[], bool], *, anew: bool) -> bool:
-        """Hold what was read to what stands there; if it differs, the run is read from its beginning.
+    def recheck(self, must_stop: Callable[[], bool], *, restart: bool) -> bool:
+        """Compare what was read with the files; if they differ, the run is read again from its beginning.
 
-        It takes long, so it is done until ``enough`` says so, which is asked again and again, and gone on with the next
-        time, unless it is to be begun ``anew``. Return whether all of it has been done.
+        ``must_stop`` is asked after every piece; when it returns true, the next call continues at this place, or with
+        ``restart`` at the beginning. Return whether everything has been compared.
         """
-        if anew or self._holding is None:
-            self._holding = self._files.hold()
+        if restart or self._recheck is None:
+            self._recheck = self._files.hold()
         try:
-            for _ in self._holding:
-                if enough():
+            for _ in self._recheck:
+                if must_stop():
                     return False
         except FileRewritten:
-            self._again()
-        self._holding = None
+            self._start_again()
+        self._recheck = None
         return True
-
-    def _again(self) -> None:
-        self._begin()
-        self.behind = self.rereading = True
 
     @property
     def elapsed_from_us(self) -> int | None:
-        """When the first record was due, or in a run without a server of ours logged, in epoch microseconds."""
-        if self.books.is_one_sided:
-            return min((log.times.first_us for log in self.books.logs.values() if log.times.first_us), default=None)
-        return self.books.ledger.start_us
+        """When the first record was due, or of an external feed logged, in epoch microseconds."""
+        if self.evidence.is_one_sided:
+            logs = self.evidence.logs.values()
+            return min((log.times.first_us for log in logs if log.times.first_us), default=None)
+        return self.evidence.ledger.start_us
 
     @property
     def has_ended(self) -> bool:
-        """Whether the ledger, or without a server of ours every client's log, says that the run is over.
+        """Whether the ledger, or of an external feed every client's log, has an end.
 
-        Of several servers all have ended then, or are gone.
+        With several servers: whether each of them has ended or is gone.
         """
-        return self._settled_at is not None and self.books.state == "ended"
+        return self._servers_gone_at is not None and self.evidence.state == "ended"
 
-    def _note_end(self, now: float) -> None:
-        """Note since when the run has been over: it has an end, and no server is left that may still play it."""
-        if self.books.state != "ended":
-            return
-        self._ended_at = now if self._ended_at is None else self._ended_at
-        if self._has_living_server(now):
-            self._settled_at = None
-        elif self._settled_at is None:
-            self._settled_at = now
+    def is_over(self, now: float, *, has_successor: bool = False, wall_us: int | None = None) -> bool:
+        """Return whether the summary can be final: no server is left, and all logs are sealed or their time is up.
 
-    def _has_living_server(self, now: float) -> bool:
-        """Tell whether a ledger without an end, that no later one continues, was touched lately.
-
-        Seen by the collector's own monotonic clock: what the file's time says is only held against what it said.
+        Args:
+            now: monotonic seconds.
+            has_successor: there is a newer run. A run without a ledger then never gets one: its server is gone.
+            wall_us: the time of day, epoch microseconds. A run of an external feed is over some seconds after the end
+                that its clients were given, even if a client has not sealed its log.
         """
-        alive = False
-        for file in self.books.ledger.files:
-            if file.is_ended:
-                continue
-            touch, seen_at = self._touches.get(file.source, (None, now))
-            found = touch_of(self._volumes / file.source.path)
-            if found != touch:
-                seen_at = now
-            self._touches[file.source] = found, seen_at
-            alive |= now - seen_at < ALIVE_SECONDS
-        return alive
-
-    def is_over(self, now: float, *, followed: bool = False, wall_us: int | None = None) -> bool:
-        """Tell whether the summary can be final: no server plays any more, all logs are sealed, or their time is up.
-
-        ``followed`` says that there is a newer run. One without a ledger then never gets one: its server has gone on.
-        ``wall_us`` is the time of day, by which a run without a server of ours is over, whoever has not sealed its log.
-        """
-        if self.behind:
+        if self.is_behind:
             return False
-        until_us = self.books.until_us
+        until_us = self.evidence.until_us
         if until_us is not None and wall_us is not None:
             if wall_us > until_us + PATIENCE_SECONDS * 1_000_000:
                 return True
-            # A run of another invocation beside it does not end it: its feed may be silent until its time is up.
-            followed = False
-        if self._ended_at is None or not self.books.is_finished:
-            return followed and not self.books.ledger.opens and now - self.changed_at >= PATIENCE_SECONDS
-        if self._settled_at is None or (not self.books.is_one_sided and now - self._ended_at < LATE_SECONDS):
+            # Another invocation may have started a newer run beside this one, whose feed may be silent until its end.
+            has_successor = False
+        if self._ended_at is None or not self.evidence.is_finished:
+            return has_successor and not self.evidence.ledger.opens and now - self.changed_at >= PATIENCE_SECONDS
+        is_too_early = not self.evidence.is_one_sided and now - self._ended_at < LATE_SECONDS
+        if self._servers_gone_at is None or is_too_early:
             return False
-        if now - self._settled_at >= PATIENCE_SECONDS:
+        if now - self._servers_gone_at >= PATIENCE_SECONDS:
             return True
-        return now - self.changed_at >= QUIET_SECONDS and not awaits_a_seal(self.books)
+        return now - self.changed_at >= QUIET_SECONDS and not awaits_a_seal(self.evidence)
 
     def snapshot(self, limits: Sequence[ThresholdLimit], *, final: bool, made_at: str | None = None) -> Snapshot:
-        """Return the run as it stands; after ``final`` nothing more is to be read."""
+        """Return the run as it is now; after ``final`` nothing more may be read."""
         if final and not self._has_tails:
             self._has_tails = True
-            self.books.take_tails(self._files.tails())
-        result = build_result(self.books, final=final)
+            self.evidence.take_tails(self._files.tails())
+        result = build_result(self.evidence, final=final)
         self.durations = result.durations
-        return snapshot_of(result, time_course(self.books, result), limits, made_at=made_at)
+        return snapshot_of(result, time_course(self.evidence, result), limits, made_at=made_at)
 
     def rate(self) -> float | None:
-        """Return how many messages per second were logged of late, None before that can be told."""
-        (first_at, first), (last_at, last) = self._logged[0], self._logged[-1]
+        """Return the messages logged per second in the last seconds, None before that can be known."""
+        (first_at, first), (last_at, last) = self._message_counts[0], self._message_counts[-1]
         return (last - first) / (last_at - first_at) if last_at > first_at else None
 
-    def _note_rate(self, now: float) -> None:
-        logged = sum(log.messages for log in self.books.logs.values())
-        if not logged:
+    def _note_end(self, now: float) -> None:
+        """Note when the run was first seen to have ended, and since when no server is left that may continue it."""
+        if self.evidence.state != "ended":
+            return
+        self._ended_at = now if self._ended_at is None else self._ended_at
+        if self._has_living_server(now):
+            self._servers_gone_at = None
+        elif self._servers_gone_at is None:
+            self._servers_gone_at = now
+
+    def _has_living_server(self, now: float) -> bool:
+        """Return whether a ledger without an end, which no later one continues, was touched lately.
+
+        The age is measured by the collector's monotonic clock: file times are only compared with earlier file times,
+        so the clock of the machine that wrote the file does not matter.
+        """
+        is_alive = False
+        for file in self.evidence.ledger.files:
+            if file.is_ended:
+                continue
+            known, seen_at = self._ledger_states.get(file.source, (None, now))
+            state = file_state(self._volumes / file.source.path)
+            if state != known:
+                seen_at = now
+            self._ledger_states[file.source] = state, seen_at
+            is_alive |= now - seen_at < ALIVE_SECONDS
+        return is_alive
+
+    def _note_message_count(self, now: float) -> None:
+        count = sum(log.messages for log in self.evidence.logs.values())
+        if not count:
             # The time before the first message is not part of any rate.
-            self._logged.clear()
-        self._logged.append((now, logged))
-        while len(self._logged) > 2 and self._logged[1][0] <= now - WINDOW_SECONDS:
-            self._logged.popleft()
+            self._message_counts.clear()
+        self._message_counts.append((now, count))
+        while len(self._message_counts) > 2 and self._message_counts[1][0] <= now - RATE_SECONDS:
+            self._message_counts.popleft()

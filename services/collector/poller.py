@@ -1,19 +1,20 @@
-"""Looks again and again at every run that is not closed: reads what is new of it, publishes it, speaks of it."""
+"""The collector's poll: look at every run that is not closed, read its new lines, publish it and print its progress."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from services.collector import retention
-from services.collector.cpu_yield import CpuYield
+from services.collector.cpu_yield import POLICY, CpuPolicy, CpuYield
 from services.collector.open_run import OpenRun
 from services.collector.publish.files import run_files
-from services.collector.publish.terminal.printer import ProgressTimer, TerminalPrinter
-from services.collector.publish.web.prometheus import CollectorEffort
+from services.collector.publish.terminal.printer import TerminalPrinter
+from services.collector.publish.terminal.progress_timer import ProgressTimer
+from services.collector.publish.web.self_metrics import CollectorEffort
 from services.collector.publish_times import PublishTimes
 from services.collector.results.run_durations import RunDurations
 from services.collector.scan import find_runs
@@ -23,203 +24,234 @@ from services.contract.scalars import run_order, utc_text
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import ErrorLog
 
-POLL_SECONDS, MOST_POLL_SECONDS = 0.1, 0.2
-"""The more there is to look at, the longer the pause: looking takes a tenth of the time, a hundredth when idle."""
-IDLE_POLL_SECONDS, MOST_IDLE_POLL_SECONDS = 0.2, 0.5
-IDLE_AFTER_SECONDS = 10.0
-SLICE_SECONDS = 0.5
-"""So long one round may read, so that a backlog does not silence the page and the terminal."""
-LAST_SLICE_SECONDS = 5.0
-RECHECK_SLICE_SECONDS, MOST_RECHECK_SLICE_SECONDS = 0.05, 0.25
-"""So much processor time, and so long, one round may read again what was read, which may be gigabytes."""
-PRUNE_SECONDS = 10.0
-STUCK_SECONDS = 30.0
-"""A round that takes longer hangs on its disk: the heartbeat stops until it comes back."""
-
 log = logging.getLogger(__name__)
 
 
-class PolledRun:
-    """One run that is followed: its books, what was published of it, what was said."""
+@dataclass(frozen=True)
+class PollLimits:
+    """Bounds of one poll, all in seconds.
 
-    def __init__(self, follow: OpenRun, now: float) -> None:
-        self.follow = follow
-        self.voice = ProgressTimer()
+    Attributes:
+        read: a poll reads for at most this long, so that a backlog does not hold up page and terminal.
+        last_read: the same for the last poll before the process ends.
+        recheck_cpu: processor time of one slice of a recheck.
+        recheck: elapsed time of one slice of a recheck.
+        prune: time between two looks for old summaries.
+        idle: a run to which nothing was added for this long is looked at less often.
+        stuck: a poll that takes longer hangs on its disk: the heartbeat stops until it is over.
+    """
+
+    read: float = 0.5
+    last_read: float = 5.0
+    recheck_cpu: float = 0.05
+    recheck: float = 0.25
+    prune: float = 10.0
+    idle: float = 10.0
+    stuck: float = 30.0
+
+
+class PolledRun:
+    """A run that is followed, with what was published and printed of it so far."""
+
+    def __init__(self, run: OpenRun, now: float, policy: CpuPolicy) -> None:
+        self.run = run
+        self.times = PublishTimes(now, policy)
+        self.progress = ProgressTimer()
         self.published: Snapshot | None = None
-        self.due = PublishTimes(now)
-        self.told = False
+        self.is_verdict_printed = False
 
 
 class Poller:
-    """The service without its page. `round` may run in a thread, one at a time.
+    """The service without its page. `poll` may run in a thread, one call at a time.
 
     Args:
-        settings: what the operator chose.
+        settings: the operator's settings.
         clock: the time of day.
-        speaker: says how runs go.
-        now: monotonic seconds.
-        used: the processor time of the thread that calls, in seconds.
+        printer: prints progress and summaries.
+        now: returns monotonic seconds.
+        used: returns the processor time of the calling thread, in seconds.
+        policy: how to yield the processor.
+        limits: the bounds of one poll.
+
+    Attributes:
+        newest: the newest run as it was published last.
+        durations: the histograms of this run, None for one that was closed before the collector started.
+        effort: what was read so far.
+        errors: the errors that were logged.
     """
 
     def __init__(
         self,
         settings: CollectorSettings,
         clock: Clock,
-        speaker: TerminalPrinter,
+        printer: TerminalPrinter,
         now: Callable[[], float] = time.monotonic,
         used: Callable[[], float] = time.thread_time,
+        policy: CpuPolicy = POLICY,
+        limits: PollLimits = PollLimits(),
     ) -> None:
         self.newest: Snapshot | None = None
         self.durations: RunDurations | None = None
-        self.changed_at = self._round_at = now()
-        self.effort = CollectorEffort(0, 0, self.changed_at)
-        self._settings, self._clock, self._speaker, self._now, self._used = settings, clock, speaker, now, used
-        self._rest = CpuYield(is_late=self._is_late)
+        self.effort = CollectorEffort(0, 0, now())
+        self.errors = ErrorLog(log)
+        self._settings, self._clock, self._printer, self._now, self._used = settings, clock, printer, now, used
+        self._policy, self._limits = policy, limits
+        self._yield_cpu = CpuYield(policy, is_urgent=self._is_urgent)
         self._runs: list[str] = []
-        self._followed: dict[str, PolledRun] = {}
+        self._open: dict[str, PolledRun] = {}
         self._closed: set[str] = set()
-        self.complaints = ErrorLog(log)
+        self._changed_at = self._alive_at = now()
+        self._is_behind = False
         self._prune_at = 0.0
 
     def is_alive(self) -> bool:
-        """Tell whether the rounds follow each other; a slow disk may hold one up for a while."""
-        return self._now() - self._round_at < STUCK_SECONDS
+        """Return whether polls make progress; a slow disk may delay one for a while."""
+        return self._now() - self._alive_at < self._limits.stuck
 
-    def _note_life(self) -> None:
-        self._round_at = self._now()
+    def pause_seconds(self, used: float) -> float:
+        """Return how long to wait until the next poll; ``used`` is the processor seconds of the last one."""
+        if self._is_late():
+            return 0.0
+        is_idle = not self._open or self._now() - self._changed_at > self._limits.idle
+        return (self._policy.idle_polls if is_idle else self._policy.polls).pause(used)
+
+    def poll(self, *, last: bool = False) -> bool:
+        """Look once at every run that is not closed; return whether more lines are waiting to be read."""
+        self._note_alive()
+        has_failed = not self._try("cannot look for runs", "", self._find_runs)
+        has_failed |= not self._try("cannot remove old summaries", "", self._prune)
+        started = self._now()
+        deadline = started + (self._limits.last_read if last else self._limits.read)
+        for name in sorted(self._open, key=run_order):
+            is_newest = name == self._runs[-1]
+            look = partial(self._look, self._open[name], is_newest=is_newest, deadline=deadline, last=last)
+            has_failed |= not self._try("cannot read or publish a run", name, look)
+        self._is_behind = any(polled.run.is_behind for polled in self._open.values())
+        if not self._is_behind and not has_failed:
+            self.effort = replace(self.effort, caught_up_at=started)
+        return self._is_behind
+
+    def _note_alive(self) -> None:
+        self._alive_at = self._now()
 
     def _is_late(self) -> bool:
         now = self._now()
-        return any(one.due.is_late(now) for one in self._followed.values())
+        return any(polled.times.is_late(now) for polled in self._open.values())
 
-    def round(self, *, last: bool = False) -> bool:
-        """Look once at everything that is not closed; return whether more is waiting to be read."""
-        self._note_life()
-        is_hindered = not self._tried("cannot look for runs", "", self._discover)
-        is_hindered |= not self._tried("cannot remove old summaries", "", self._prune)
-        started = self._now()
-        limit = started + (LAST_SLICE_SECONDS if last else SLICE_SECONDS)
-        for run in sorted(self._followed, key=run_order):
-            look = partial(self._look, self._followed[run], newest=run == self._runs[-1], limit=limit, last=last)
-            is_hindered |= not self._tried("cannot read or publish a run", run, look)
-        behind = any(one.follow.behind for one in self._followed.values())
-        if not behind and not is_hindered:
-            self.effort = replace(self.effort, caught_up_at=started)
-        return behind
+    def _is_urgent(self) -> bool:
+        # While catching up, do not sleep between lines: published numbers would grow old.
+        return self._is_behind or self._is_late()
 
-    def _tried(self, what: str, run: str, step: Callable[[], None]) -> bool:
-        """Do one step; return whether it succeeded. What one run's files cause must not end the others' following."""
+    def _try(self, event: str, run: str, step: Callable[[], None]) -> bool:
+        """Run a step; log an error and return whether there was none. One run's files must not stop the others."""
         try:
             step()
-        except Exception as problem:  # noqa: BLE001
-            self.complaints.report(what, run, problem)
+        except Exception as error:  # noqa: BLE001
+            self.errors.report(event, run, error)
             return False
         return True
 
-    def _discover(self) -> None:
-        runs = self._runs = find_runs(self._settings.volumes)
-        for run in runs:
-            if run in self._followed or run in self._closed:
+    def _find_runs(self) -> None:
+        self._runs = find_runs(self._settings.volumes)
+        for name in self._runs:
+            if name in self._open or name in self._closed:
                 continue
-            known = run_files.load_snapshot(self._settings.volumes, run)
-            if known is not None and known.summary.state == "closed":
-                self._closed.add(run)
-                if run == runs[-1]:
-                    self.newest, self.durations = known, None
+            published = run_files.load_snapshot(self._settings.volumes, name)
+            if published is not None and published.summary.state == "closed":
+                self._closed.add(name)
+                if name == self._runs[-1]:
+                    self.newest, self.durations = published, None
             else:
                 now = self._now()
-                self._followed[run] = PolledRun(OpenRun(self._settings.volumes, run, now, self._rest), now)
-        for run in set(self._followed) - set(runs):
-            del self._followed[run]
+                run = OpenRun(self._settings.volumes, name, now, self._yield_cpu)
+                self._open[name] = PolledRun(run, now, self._policy)
+        for name in set(self._open) - set(self._runs):
+            del self._open[name]
 
-    def _look(self, one: PolledRun, *, newest: bool, limit: float, last: bool) -> None:
-        follow = one.follow
-        state, lines, size, was_behind = follow.books.state, follow.lines, follow.bytes, follow.behind
-
-        def enough() -> bool:
-            # One that is behind has no time for rests.
-            if not was_behind:
-                self._rest()
-            return self._now() > limit
-
-        if follow.read(self._now(), enough):
-            self.changed_at = self._now()
-            one.due.news(self.changed_at)
-        self.effort = self.effort.more(follow.lines - lines, follow.bytes - size)
+    def _look(self, polled: PolledRun, *, is_newest: bool, deadline: float, last: bool) -> None:
+        run = polled.run
+        state_before = run.evidence.state
+        self._read(polled, deadline)
         now = self._now()
-        final = follow.is_over(now, followed=not newest, wall_us=self._clock.now_us()) or (
-            last and follow.has_ended and not follow.behind
+        final = run.is_over(now, has_successor=not is_newest, wall_us=self._clock.now_us()) or (
+            last and run.has_ended and not run.is_behind
         )
-        if not follow.behind and (final or one.due.must_recheck(now)):
-            self._recheck(one, now, final=final)
-        if follow.rereading:
+        if not run.is_behind and (final or polled.times.must_recheck(now)):
+            self._recheck(polled, now, final=final)
+        if run.is_rereading:
             return
-        turned = state != follow.books.state
-        if final or last or turned or one.due.must_publish(now):
-            self._publish(one, newest=newest, final=final)
-        if one.published is not None and not final:
-            self._speak(one, now, last=last)
+        if final or last or run.evidence.state != state_before or polled.times.must_publish(now):
+            self._publish(polled, is_newest=is_newest, final=final)
+        if not final:
+            self._print_progress(polled, now, last=last)
 
-    def _recheck(self, one: PolledRun, now: float, *, final: bool) -> None:
-        began = self._used()
+    def _read(self, polled: PolledRun, deadline: float) -> None:
+        run = polled.run
+        lines_before, bytes_before = run.lines_read, run.bytes_read
 
-        def enough() -> bool:
-            self._note_life()
-            # Before a run is closed all of it is held to what is there then.
+        def must_stop() -> bool:
+            self._yield_cpu()
+            return self._now() > deadline
+
+        if run.read(self._now(), must_stop):
+            self._changed_at = self._now()
+            polled.times.note_change(self._changed_at)
+        self.effort = self.effort.plus(run.lines_read - lines_before, run.bytes_read - bytes_before)
+
+    def _recheck(self, polled: PolledRun, now: float, *, final: bool) -> None:
+        used_before = self._used()
+
+        def must_stop() -> bool:
+            self._note_alive()
+            # Before a run is closed, all of it is compared in one go.
             if final:
                 return False
-            self._rest()
-            used, took = self._used() - began, self._now() - now
-            return used > RECHECK_SLICE_SECONDS or took > MOST_RECHECK_SLICE_SECONDS
+            self._yield_cpu()
+            used, took = self._used() - used_before, self._now() - now
+            return used > self._limits.recheck_cpu or took > self._limits.recheck
 
-        done = one.follow.recheck(enough, anew=final)
-        idle = now - one.follow.changed_at > IDLE_AFTER_SECONDS
-        one.due.rechecked(self._now(), self._used() - began, done=done, idle=idle)
+        is_done = polled.run.recheck(must_stop, restart=final)
+        is_idle = now - polled.run.changed_at > self._limits.idle
+        polled.times.note_recheck(self._now(), self._used() - used_before, is_done=is_done, is_idle=is_idle)
 
-    def _publish(self, one: PolledRun, *, newest: bool, final: bool) -> None:
-        began = self._used()
-        made = one.follow.snapshot(self._settings.limits, final=final)
-        # The files of a closed run are a function of its books, so it is dated by its end.
-        closed = made.summary.state == "closed"
-        dated = run_files.dated(made, one.follow.books.ended_at if closed else utc_text(self._clock.now_us()))
-        if newest:
-            self.newest, self.durations = dated, one.follow.durations
-        if final and not one.told:
-            # Before it is stored: a full disk must not silence the verdict.
-            self._speaker.final(made)
-            one.told = True
-        if one.published is None or made.summary != one.published.summary:
-            run_files.store(self._settings.volumes, dated, newest=newest)
-        one.published = made
-        one.due.published(self._now(), self._used() - began)
+    def _publish(self, polled: PolledRun, *, is_newest: bool, final: bool) -> None:
+        used_before = self._used()
+        run = polled.run
+        snapshot = run.snapshot(self._settings.limits, final=final)
+        # A closed run is dated by its end, so that the same logs always give the same files.
+        is_closed = snapshot.summary.state == "closed"
+        dated = run_files.dated(snapshot, run.evidence.ended_at if is_closed else utc_text(self._clock.now_us()))
+        if is_newest:
+            self.newest, self.durations = dated, run.durations
+        if final and not polled.is_verdict_printed:
+            # Before the files are written: a full disk must not suppress the verdict.
+            self._printer.print_summary(snapshot)
+            polled.is_verdict_printed = True
+        if polled.published is None or snapshot.summary != polled.published.summary:
+            run_files.store(self._settings.volumes, dated, newest=is_newest)
+        polled.published = snapshot
+        polled.times.note_published(self._now(), self._used() - used_before)
         if final:
-            self._closed.add(one.follow.run)
-            del self._followed[one.follow.run]
+            self._closed.add(run.run)
+            del self._open[run.run]
 
-    def _speak(self, one: PolledRun, now: float, *, last: bool) -> None:
-        made, follow = one.published, one.follow
-        if made is None:
+    def _print_progress(self, polled: PolledRun, now: float, *, last: bool) -> None:
+        snapshot, run = polled.published, polled.run
+        if snapshot is None:
             return
+        state = snapshot.summary.state
         if last:
-            if one.voice.has_spoken and made.summary.state not in ("opened", "waiting"):
-                self._speaker.final(made)
-        elif made.summary.state != "ended" and one.voice.is_due(made.summary, now, now - follow.changed_at):
-            start_us = follow.elapsed_from_us
+            if polled.progress.was_due and state not in ("opened", "waiting"):
+                self._printer.print_summary(snapshot)
+        elif state != "ended" and polled.progress.is_due(snapshot.summary, now, now - run.changed_at):
+            start_us = run.elapsed_from_us
             elapsed = (self._clock.now_us() - start_us) / 1e6 if start_us is not None else None
-            self._speaker.progress(made, elapsed, follow.rate())
+            self._printer.print_progress(snapshot, elapsed, run.rate())
 
     def _prune(self) -> None:
         if self._now() < self._prune_at:
             return
-        self._prune_at = self._now() + PRUNE_SECONDS
-        # A summary whose books are gone belongs to a closed run as well.
-        closed = self._closed | (retention.summed_up(self._settings.volumes) - set(self._followed))
-        self._closed -= retention.prune(self._settings.volumes, closed, self._settings.keep_runs, self.complaints)
-
-    def pause_seconds(self, took: float) -> float:
-        """Return how long to wait for the next round; the last one ``took`` so many seconds of processor time."""
-        if self._is_late():
-            return 0.0
-        if not self._followed or self._now() - self.changed_at > IDLE_AFTER_SECONDS:
-            return min(max(IDLE_POLL_SECONDS, 100 * took), MOST_IDLE_POLL_SECONDS)
-        return min(max(POLL_SECONDS, 10 * took), MOST_POLL_SECONDS)
+        self._prune_at = self._now() + self._limits.prune
+        # A summary whose logs and ledger are gone belongs to a closed run as well.
+        closed = self._closed | (retention.runs_with_summary(self._settings.volumes) - set(self._open))
+        self._closed -= retention.remove_surplus(self._settings.volumes, closed, self._settings.keep_runs, self.errors)

@@ -1,7 +1,7 @@
-"""Removes the oldest summaries beyond the number of runs to keep, once their books are gone.
+"""Removes the oldest summaries beyond the number of runs to keep, once their logs and ledgers are gone.
 
-The books are removed by those who wrote them; the collector cannot write to them, and must not be able to. A
-summary stays as long as its books: without it the run would be read, and told, again.
+Logs and ledgers are removed by the processes that wrote them; the collector must not be able to write to them. A
+summary stays as long as one of them does: without it the run would be read, and its verdict printed, again.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ from services.contract.scalars import RUN_PATTERN, run_order
 from services.runtime.jsonlogs import ErrorLog
 
 
-def surplus(closed: Iterable[str], keep: int) -> list[str]:
-    """Return which closed runs are too many, oldest first; ``keep`` 0 keeps all."""
+def surplus_runs(closed: Iterable[str], keep: int) -> list[str]:
+    """Return the closed runs beyond the newest ``keep``, oldest first; none if ``keep`` is 0."""
     return sorted(closed, key=run_order)[:-keep] if keep else []
 
 
-def summed_up(volumes: Path) -> set[str]:
-    """Return the runs that have a summary, with or without books."""
-    found = (path.parent.name for path in (volumes / "summary").glob("*/summary.json"))
-    return {name for name in found if re.match(RUN_PATTERN, name)}
+def runs_with_summary(volumes: Path) -> set[str]:
+    """Return the runs that have a summary, with or without logs and ledger."""
+    names = (path.parent.name for path in (volumes / "summary").glob("*/summary.json"))
+    return {name for name in names if re.match(RUN_PATTERN, name)}
 
 
-def prune(volumes: Path, closed: Iterable[str], keep: int, complaints: ErrorLog) -> set[str]:
-    """Remove the summaries of runs that are too many and whose books are gone; return which were removed."""
+def remove_surplus(volumes: Path, closed: Iterable[str], keep: int, errors: ErrorLog) -> set[str]:
+    """Remove the summaries of surplus runs whose logs and ledgers are gone; return the removed runs."""
     removed = set()
-    for run in surplus(closed, keep):
+    for run in surplus_runs(closed, keep):
         try:
-            if remove(volumes, run):
+            if remove_summary(volumes, run):
                 removed.add(run)
-        except OSError as problem:
-            complaints.report("cannot remove an old summary", "", problem)
+        except OSError as error:
+            errors.report("cannot remove an old summary", "", error)
     return removed
 
 
-def remove(volumes: Path, run: str) -> bool:
-    """Remove a run's summary if its books are gone; return whether they are.
+def remove_summary(volumes: Path, run: str) -> bool:
+    """Remove a run's summary if its logs and ledger are gone; return whether it was removed.
 
     Raises:
-        OSError: the summary's folder refuses.
+        OSError: the file system refuses.
     """
-    if any((volumes / side / run).is_dir() for side in ("logs", "ledger")):
+    if any((volumes / folder / run).is_dir() for folder in ("logs", "ledger")):
         return False
     shutil.rmtree(volumes / "summary" / run)
     return True

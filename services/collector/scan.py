@@ -1,9 +1,9 @@
-"""Finds runs in a volumes folder and hands out the complete lines of their files, each once. Never writes.
+"""Finds the runs of a volumes folder and yields the complete lines of their files, each once. Never writes.
 
-A line without a newline is left for the next round: its writer may be in the middle of it. What a file is, is
-said by its lines and not by its name, so any ``*.jsonl`` counts; links and pipes are passed over, and so is a run or a
-client whose folder is a link. A client may write anything below its folder, so every cost has a bound: the length of a
-line, what is read of an unfinished line again, and the holes of a sparse file.
+A line without a newline is left for the next poll, because its writer may not have finished it. The lines of a file
+decide what it is, not its name, so every ``*.jsonl`` file is read; links, pipes and folders that are links are skipped.
+A client may write anything into its folder, so every cost is bounded: the length of a line, the part of an unfinished
+line that is read again, and the holes of a sparse file.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from services.contract.blocklog import MAX_LINE
 from services.contract.scalars import RUN_PATTERN, is_name, run_order
 
 PIECE = 512 * 1024
-"""Bytes read at a time: more do not fit into a processor's cache, and every line is looked at several times."""
+"""Bytes in one read: more do not fit into a processor's cache, and every line is processed several times."""
 LONG_TAIL = 2 * PIECE
-"""Of an unfinished line that is longer, only what has been added is looked at in later rounds."""
+"""Of an unfinished line longer than this, later polls read only the bytes that were added."""
 SAMPLE = 64
-"""So many bytes at the end of a long tail tell whether it is still the one that was looked at."""
+"""Bytes at the end of a long unfinished line that are compared to detect that it was replaced."""
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class FileRewritten(Exception):
-    """A file lost bytes that had been read, or vanished: the run has to be read again from its beginning."""
+    """A file has lost bytes that were read, or was removed: the run must be read again from the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file of the books; ``client`` is the folder it lies in, None in the ledger."""
+    """A file of a run; ``client`` is the name of its folder, None for the ledger."""
 
     run: str
     client: str | None
@@ -46,15 +46,15 @@ class Source:
 
     @property
     def path(self) -> str:
-        """The file's path relative to the volumes folder as it is displayed: `words.displayable`.
+        """The displayed path, relative to the volumes folder: see `formatting.displayable`.
 
-        It equals `place` for every file that the project writes.
+        It equals `place` for every file that this project writes.
         """
         return displayable(self.place)
 
     @property
     def place(self) -> str:
-        """The file's path relative to the volumes folder, by which it is opened; its bytes may be any."""
+        """The path relative to the volumes folder with which the file is opened; it may contain any bytes."""
         if self.client is None:
             return f"ledger/{self.run}/{self.name}"
         return f"logs/{self.run}/{self.client}/{self.name}"
@@ -62,7 +62,7 @@ class Source:
 
 @dataclass(frozen=True)
 class FileTail:
-    """What was left of a file when reading it ended: bytes without a newline, or the reason why it was not read."""
+    """The rest of a file: the number of bytes after its last newline, or the reason why it could not be read."""
 
     source: Source
     size: int
@@ -73,8 +73,13 @@ class FileTail:
 class _Mark:
     """How far a file has been read.
 
-    ``offset`` bytes were handed out, and have the digest ``crc``; ``size`` is what the file had when it was read last.
-    ``sample`` are the last bytes of an unfinished line that is long. After a ``hole`` nothing of the file is read.
+    Attributes:
+        offset: bytes whose lines were yielded.
+        size: size of the file at the last reading.
+        crc: checksum of the yielded bytes.
+        refused: why the file could not be read.
+        sample: last bytes of a long unfinished line.
+        hole: whether a hole was reached, after which nothing is read.
     """
 
     offset: int = 0
@@ -86,39 +91,39 @@ class _Mark:
 
 
 def find_runs(volumes: Path) -> list[str]:
-    """Return the runs that either side of the books knows, oldest first.
+    """Return the runs that have a ledger or logs, oldest first.
 
     Raises:
         OSError: a folder cannot be listed.
     """
     names = set(_folders(volumes / "ledger"))
-    # Clients of a foreign feed that start together may open several, and agree on one before they log anything.
+    # Clients of an external feed that start together may create several folders before they agree on one of them.
     logs = volumes / "logs"
     names |= {name for name in _folders(logs) if re.match(RUN_PATTERN, name) and _has_folder(logs / name)}
     return sorted((name for name in names if re.match(RUN_PATTERN, name)), key=run_order)
 
 
 def log_clients(volumes: Path, run: str) -> list[str]:
-    """Return who has a log in a run, in the order of their names' characters."""
+    """Return the names of the clients that have a log in a run, sorted as text."""
     folder = volumes / "logs" / run
     return [] if folder.is_symlink() else sorted(filter(is_name, _folders(folder)))
 
 
 def log_sources(volumes: Path, run: str, client: str) -> list[Source]:
-    """Return the files of one client's log, by name."""
+    """Return the files of a client's log, sorted by name."""
     return [Source(run, client, name) for name, _ in _regular(volumes / "logs" / run / client)]
 
 
 def ledger_sources(volumes: Path, run: str) -> list[Source]:
-    """Return the files of a run's ledger, by name."""
+    """Return the files of a run's ledger, sorted by name."""
     return [Source(run, None, name) for name, _ in _regular(volumes / "ledger" / run)]
 
 
 def read_file(volumes: Path, source: Source) -> Iterator[bytes]:
-    """Hand out the lines of one file as they stand there now; what follows the last newline comes last.
+    """Yield the current lines of a file; bytes after the last newline come last.
 
     Raises:
-        OSError: the file cannot be read, or is none.
+        OSError: the file cannot be read, or is not a file.
     """
     descriptor = os.open(volumes / source.place, _FLAGS)
     with open(descriptor, "rb", buffering=0) as file:
@@ -130,7 +135,10 @@ def read_file(volumes: Path, source: Source) -> Iterator[bytes]:
 class RunFiles:
     """The files of one run, and how far each has been read.
 
-    With ``rechecked`` a digest is kept of what was handed out, for `hold`; who reads a run once needs none.
+    Args:
+        volumes: the volumes folder.
+        run: the run.
+        rechecked: keep a checksum of the yielded bytes for `hold`; not needed to read a run once.
     """
 
     def __init__(self, volumes: Path, run: str, *, rechecked: bool = True) -> None:
@@ -142,14 +150,14 @@ class RunFiles:
         self._turn: str | None = None
 
     def lines(self) -> Iterator[tuple[Source, bytes]]:
-        """Hand out every complete line that was not handed out before, the ledger's first.
+        """Yield every complete line that was not yielded before, those of the ledger first.
 
-        The ledger comes first because a receipt follows its block: who reads them in this order never meets a
-        receipt whose block is not there yet. The iteration may be broken off and begun again at any time; then the
-        client after the one it was broken off at comes first, so that who is always behind still reads all of them.
+        A block is written before its receipt. With the ledger read first, the block of each receipt that was read is in
+        its log by then. The iteration may be stopped and started again at any time; it then continues with the next
+        client, so that a reader that never catches up still reads all clients.
 
         Raises:
-            Rewritten: what was handed out before is no longer there.
+            FileRewritten: bytes that were yielded before are no longer there.
         """
         gone = set(self._marks)
         for source, size in self._in_turn():
@@ -165,12 +173,12 @@ class RunFiles:
             raise FileRewritten(min(source.path for source in gone))
 
     def hold(self) -> Iterator[None]:
-        """Read again what was handed out, a piece at every step, and hold it to the digest of what it was then.
+        """Read the yielded bytes again, a piece in each step, and compare their checksum.
 
-        What is handed out between the steps is not looked at; it is by the next `hold`.
+        Bytes that are yielded between the steps are checked by the next `hold`.
 
         Raises:
-            Rewritten: other bytes stand there now.
+            FileRewritten: the bytes have changed.
         """
         for source, size, crc in [(source, mark.offset, mark.crc) for source, mark in self._marks.items()]:
             if size and (yield from self._digest(source, size)) != crc:
@@ -189,7 +197,7 @@ class RunFiles:
         return None if size else crc
 
     def tails(self) -> Iterator[FileTail]:
-        """Return what could not be handed out, for a run that nobody writes any more."""
+        """Yield the rests of the files, for a run that is not written any more."""
         for source, mark in self._marks.items():
             if (mark.size > mark.offset and not mark.hole) or mark.refused:
                 yield FileTail(source, mark.size - mark.offset, mark.refused)
@@ -197,7 +205,7 @@ class RunFiles:
             yield FileTail(source, 0, why)
 
     def sources(self) -> list[Source]:
-        """Return the files found so far, empty ones too."""
+        """Return the files found so far, including empty ones."""
         return list(self._marks)
 
     def _files(self) -> Iterator[tuple[Source, int]]:
@@ -206,17 +214,17 @@ class RunFiles:
         self._refused.clear()
         for client in log_clients(self.volumes, self.run):
             try:
-                found = _regular(self.volumes / "logs" / self.run / client)
-            except PermissionError as problem:
-                # One client's folder that is closed to us must not hide the others.
-                self._refused[Source(self.run, client, "")] = os.strerror(problem.errno or 0)
+                files = _regular(self.volumes / "logs" / self.run / client)
+            except PermissionError as error:
+                # A folder without read permission must not hide the other clients.
+                self._refused[Source(self.run, client, "")] = os.strerror(error.errno or 0)
                 continue
-            for name, size in found:
+            for name, size in files:
                 yield Source(self.run, client, name), size
 
     def _in_turn(self) -> list[tuple[Source, int]]:
         files, after = list(self._files()), self._turn or ""
-        return sorted(files, key=lambda one: (one[0].client is not None, (one[0].client or "") <= after))
+        return sorted(files, key=lambda item: (item[0].client is not None, (item[0].client or "") <= after))
 
     def _read(self, source: Source, mark: _Mark) -> Iterator[tuple[Source, bytes]]:
         try:
@@ -239,28 +247,28 @@ class RunFiles:
                     break
                 yield source, self._passed(mark, line)
             if end is not None:
-                # No writer leaves a hole, so nothing behind it is one of our lines: what stands before it is damaged.
+                # No client leaves a hole: the bytes after it are no lines of a log, and the line before it is damaged.
                 mark.hole, mark.size = True, os.fstat(descriptor).st_size
                 yield source, self._passed(mark, tail)
                 return
-            # Only here, at the end of the file: who breaks the iteration off finds the rest in the next round.
+            # Not before the end of the file, so that an iteration that is stopped reads the rest in the next poll.
             mark.size = mark.offset + len(tail)
             mark.sample = tail[-SAMPLE:] if len(tail) > LONG_TAIL else b""
 
     def _passed(self, mark: _Mark, line: bytes) -> bytes:
-        """Note that a line is handed out, and return it."""
+        """Count a line as yielded, and return it."""
         mark.offset += len(line)
         if self._rechecked:
             mark.crc = zlib.crc32(line, mark.crc)
         return line
 
     def _is_unfinished(self, file: FileIO, mark: _Mark) -> bool:
-        """Tell whether a long tail has only grown, without coming to its end; costs no more than what was added."""
+        """Return whether a long unfinished line has only grown; reads no more than the added bytes."""
         if not mark.sample:
             return False
         file.seek(mark.size - len(mark.sample))
         if file.read(len(mark.sample)) != mark.sample:
-            # It was cut off, and another line has taken its place.
+            # It was truncated, and another line was written in its place.
             return False
         while piece := file.read(min(PIECE, MAX_LINE)):
             if b"\n" in piece or mark.size + len(piece) - mark.offset >= MAX_LINE:
@@ -271,10 +279,10 @@ class RunFiles:
 
 
 def _hole(file: FileIO, offset: int) -> int | None:
-    """Return where the first hole after an offset begins, if all holes there have more than `MAX_LINE` bytes.
+    """Return the offset of the first hole after ``offset`` if all holes together exceed `MAX_LINE` bytes, else None.
 
-    A sparse file takes no disk however long it is. Short holes are read as the zeros that they stand for: a power cut
-    may leave one at the end of a file. The file's position is anywhere afterwards.
+    A sparse file occupies no disk space, however long it is. Shorter holes are read as zeros: a power cut may leave one
+    at the end of a file. Changes the position of the file.
     """
     descriptor, first, holes = file.fileno(), None, 0
     try:
@@ -285,7 +293,7 @@ def _hole(file: FileIO, offset: int) -> int | None:
             offset = _data(descriptor, begin, size)
             holes += offset - begin
     except (OSError, AttributeError):
-        # The file system cannot tell, or the platform has no such call.
+        # The file system or the platform does not support SEEK_HOLE.
         return None
     return first if holes > MAX_LINE else None
 
@@ -300,20 +308,20 @@ def _data(descriptor: int, offset: int, size: int) -> int:
 
 
 def _reader(file: FileIO, end: int | None) -> Callable[[], bytes]:
-    """Return what reads the next piece, up to an offset or the file's end."""
+    """Return a function that reads the next piece, up to offset ``end`` or the end of the file."""
     if end is None:
         return lambda: file.read(PIECE)
     return lambda: file.read(max(0, min(PIECE, end - file.tell())))
 
 
 def _cut(read: Callable[[], bytes]) -> Iterator[bytes]:
-    """Cut pieces into lines; what follows the last newline comes last. No line is longer than `MAX_LINE`."""
+    """Yield the lines of the pieces; bytes after the last newline come last. No line is longer than `MAX_LINE`."""
     parts, room = list[bytes](), MAX_LINE
     while piece := read():
         start = 0
         while start < len(piece):
             end = piece.find(b"\n", start, start + room) + 1 or min(start + room, len(piece))
-            # Nearly all that is copied of a line: a join of one part gives the part itself.
+            # This slice is the only copy of most lines, since joining one part returns the part itself.
             part = piece[start:end]
             parts.append(part)
             start, room = end, room - len(part)
@@ -341,17 +349,17 @@ def _folders(folder: Path) -> list[str]:
 
 
 def _regular(folder: Path) -> list[tuple[str, int]]:
-    """Return the names and sizes of the log files in a folder, none where the folder is a link."""
+    """Return names and sizes of the log files in a folder; none if the folder is a link."""
     if folder.is_symlink():
         return []
-    found = []
+    files = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.endswith(".jsonl") and not entry.name.startswith("."):
                     status = entry.stat(follow_symlinks=False)
                     if stat.S_ISREG(status.st_mode):
-                        found.append((entry.name, status.st_size))
+                        files.append((entry.name, status.st_size))
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(found)
+    return sorted(files)

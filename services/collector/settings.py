@@ -17,17 +17,17 @@ NAMES = ("VOLUMES", "THRESHOLDS", "PAGE_PORT", "PAGE_HOST", "KEEP_RUNS", "SERVER
 
 @dataclass(frozen=True)
 class CollectorSettings:
-    """Where the books are, what is asked of them, and where the page listens.
+    """Where logs and ledgers are, which limits a run has to keep, and where the page listens.
 
     Attributes:
         volumes: the folder that holds ``logs/``, ``ledger/`` and ``summary/``.
         limits: the operator's thresholds.
         page_host: the address the page listens on.
-        page_port: and its port; 0 takes any free one.
+        page_port: the port of the page; 0 takes any free one.
         keep_runs: how many closed runs stay on disk; 0 keeps all.
-        server_url: where an operator's wishes are handed on to; None when the feed is not ours.
-        control_token: by which they are granted; empty takes the one that the server hands on.
-        colour: a terminal may be given colours.
+        server_url: the server to which control requests are sent; None for an external feed.
+        control_token: authorises these requests; empty takes the token that the server writes beside its ledger.
+        colour: whether colours may be used on a terminal.
     """
 
     volumes: Path
@@ -44,19 +44,19 @@ class CollectorSettings:
         """Read the settings from an environment.
 
         Raises:
-            BadSettings: with everything that is wrong, one line each.
+            BadSettings: with every mistake, one line each.
         """
         problems: list[str] = []
         values: dict[str, Any] = {}
         limits: tuple[ThresholdLimit, ...] = ()
         try:
             limits = read_limits("THRESHOLDS", environment.get("THRESHOLDS", ""))
-        except BadSettings as mistake:
-            problems.extend(mistake.problems)
+        except BadSettings as error:
+            problems.extend(error.problems)
         try:
             values = read(environment, NAMES)
-        except BadSettings as others:
-            problems.extend(others.problems)
+        except BadSettings as error:
+            problems.extend(error.problems)
         if problems:
             raise BadSettings(problems)
         return cls(
@@ -67,18 +67,18 @@ class CollectorSettings:
             keep_runs=values["keep_runs"],
             server_url=None if is_external_feed(environment) else values["server_url"],
             control_token=values["control_token"],
-            # Not ours but everybody's, by https://no-color.org: any value that is not empty.
+            # A convention of many programs, https://no-color.org: any value that is not empty.
             colour=not environment.get("NO_COLOR"),
         )
 
 
 def read_limits(name: str, text: str) -> tuple[ThresholdLimit, ...]:
-    """Read thresholds that the operator gave under this name.
+    """Read the operator's thresholds; ``name`` is the setting or option that errors refer to.
 
     Raises:
-        BadSettings: pointing at the first character that is wrong.
+        BadSettings: points at the first character that is wrong.
     """
     try:
         return threshold_parser.parse(text)
-    except threshold_parser.MalformedThreshold as problem:
-        raise BadSettings([f"{name}: {problem}"]) from problem
+    except threshold_parser.MalformedThreshold as error:
+        raise BadSettings([f"{name}: {error}"]) from error

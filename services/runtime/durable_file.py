@@ -61,7 +61,7 @@ class LineFile:
         Raises:
             OSError: it could not be written; the file reads as before.
         """
-        # Needs a descriptor of its own: with O_APPEND, Linux appends whatever offset pwrite is given.
+        # Needs a descriptor of its own: with O_APPEND, Linux appends and ignores the offset of pwrite.
         fd = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             written = 0

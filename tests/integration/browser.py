@@ -18,8 +18,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_pla
 
 from services.collector.publish.web import control
 from services.collector.publish.web.events import SnapshotBoard
-from services.collector.publish.web.prometheus import CollectorEffort
-from services.collector.publish.web.self_metrics import SelfMeter
+from services.collector.publish.web.self_metrics import CollectorEffort, SelfMeter
 from services.collector.publish.web.server import PageServer as Server
 from services.collector.verdict.snapshot import Snapshot
 from services.contract import wire
@@ -72,7 +71,7 @@ class Served:
 
     def _put(self, shown: Snapshot | None) -> None:
         effort, now = CollectorEffort(12_345, 9_000_000, time.monotonic()), time.monotonic()
-        self._board.tell(effort, SelfMeter().tiles(effort, 0, 71_000_000, now))
+        self._board.set_effort(effort, SelfMeter().tiles(effort, 0, 71_000_000, now))
         self._board.show(shown, PLACES)
 
     def _stop(self) -> None:

@@ -20,7 +20,7 @@ from services.collector.verdict.snapshot import Snapshot, empty
 from tests.integration.browser import PLACES, WHY, Served, Watched, browsing, find_browser
 from tests.integration.processes import LocalRun
 from tests.unit.collector.books_factory import RUN, good_run, judged
-from tests.unit.collector.publish.example import START_US, example, named
+from tests.unit.collector.publish.example_run import START_US, example, named
 
 CHARTS = ("throughput", "latency", "heat", "durations", "lanes")
 HOSTILE = "<img src=x onerror=alert(1)>"

@@ -16,7 +16,7 @@ from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
 
 from services.collector.publish.files import run_files
-from services.collector.publish.terminal import summary_text, text_table
+from services.collector.publish.terminal import styled_text, summary_text
 from services.collector.publish.view_model import view
 from tests.integration.browser import browsing, find_browser
 from tests.integration.processes import LocalRun, System
@@ -137,9 +137,9 @@ def take_terminal(browser: Browser, folder: Path, run: str) -> None:
     """Take the summary as a terminal shows it."""
     made = run_files.load_snapshot(folder, run)
     assert made is not None
-    console = Console(record=True, width=text_table.WIDTH, file=io.StringIO(), color_system="truecolor")
+    console = Console(record=True, width=styled_text.WIDTH, file=io.StringIO(), color_system="truecolor")
     shown = view(made, run_files.places(Path("volumes"), run))
-    console.print(Text.from_ansi(summary_text.final(shown, colour=True).strip("\n")))
+    console.print(Text.from_ansi(summary_text.render(shown, colour=True).strip("\n")))
     page = browser.new_page(viewport={"width": 1100, "height": 800}, device_scale_factor=1.25)
     page.set_content(console.export_html(theme=SVG_EXPORT_THEME, code_format=TERMINAL, inline_styles=True))
     page.locator("pre").screenshot(path=FOLDER / "terminal.png")

@@ -1,4 +1,4 @@
-"""What changed from one set of runs to another, metric by metric, and whether it is more than noise. Pure."""
+"""Changes of each metric between two sets of runs, and whether they exceed the noise. Pure."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from services.collector.commands import mann_whitney
 from services.contract.summary import Summary
 
 Outcome = Literal["same", "noise", "unknown", "better", "worse", "changed"]
-"""Of a metric.
+"""The outcome of a metric.
 
-``noise``: no difference that chance would not give; ``unknown``: nobody knows what the noise is, with one run a side;
-``changed``: a difference, and none that counts: smaller than asked for.
+``noise``: chance alone may give the difference. ``unknown``: one run a side says nothing about the noise.
+``changed``: a significant difference within the tolerance. ``same``: equal counts.
 """
 
 
 class Metric(NamedTuple):
-    """A number that every run has, or None where it does not apply.
+    """A number of each run.
 
     Attributes:
-        name: what it is called.
+        name: its displayed name.
         unit: ``ns``, ``msg/s``, or empty for a count of messages.
-        read: takes it from a summary.
-        more_is: what more of it means.
-        is_fact: it has no noise: the worst run of a side counts, and any more is worse.
+        read: returns it from a summary, None where it does not apply.
+        more_is: whether a higher value is better or worse.
+        is_count: a count without noise: the highest value of a side decides, and any increase is worse.
     """
 
     name: str
     unit: str
     read: Callable[[Summary], float | int | None]
     more_is: Literal["better", "worse"] = "worse"
-    is_fact: bool = False
+    is_count: bool = False
 
 
 METRICS = (
@@ -47,17 +47,19 @@ METRICS = (
     Metric("rate", "msg/s", lambda made: made.totals.messages_per_second, "better"),
     Metric("block p50", "ns", lambda made: made.block_duration_ns.p50),
     Metric("silence", "ns", lambda made: made.silence.duration_ns if made.silence else None),
-    Metric("missing", "", lambda made: made.totals.missing, is_fact=True),
-    Metric("duplicates", "", lambda made: made.totals.duplicates, is_fact=True),
+    Metric("missing", "", lambda made: made.totals.missing, is_count=True),
+    Metric("duplicates", "", lambda made: made.totals.duplicates, is_count=True),
 )
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One metric of both sides.
 
-    ``a`` and ``b`` are medians, of facts the greatest; ``a_values`` and ``b_values`` those of the runs. ``change`` is
-    relative to ``a``; null where that is 0. ``chance`` is how likely noise alone gives such a difference; null where
-    nobody can tell.
+    Attributes:
+        a: the median of side A, of a count the highest value; ``b`` of side B.
+        a_values: the values of the runs; ``b_values`` of side B.
+        change: relative to ``a``; null if that is 0.
+        chance: the probability that noise alone gives such a difference; null for counts and for one run a side.
     """
 
     metric: str
@@ -71,63 +73,71 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
 
 
-def compare(before: Sequence[Summary], after: Sequence[Summary], bearable: float) -> list[Change]:
-    """Return what changed, of every metric that both sides have.
+def compare(before: Sequence[Summary], after: Sequence[Summary], tolerance: float) -> list[Change]:
+    """Return the change of every metric that both sides have.
 
     Args:
-        before: the runs of one side, which the other is held to.
-        after: the runs of the other.
-        bearable: so much worse, relatively, is not called worse: 0.1 for 10 %.
+        before: the runs of the reference side.
+        after: the runs of the other side.
+        tolerance: a relative regression up to this is not called worse: 0.1 for 10 %.
     """
     changes = []
     for metric in METRICS:
         values = [[metric.read(made) for made in side] for side in (before, after)]
         a, b = ([value for value in side if value is not None] for side in values)
         if a and b:
-            changes.append(_fact(metric, a, b) if metric.is_fact else _measure(metric, a, b, bearable))
+            changes.append(
+                _count_change(metric, a, b) if metric.is_count else _measured_change(metric, a, b, tolerance)
+            )
     return changes
 
 
-def apart(values: Sequence[float]) -> float | None:
-    """Return how far the farthest run is from the median, relatively; None for one run, or a median of 0."""
-    middle = median(values)
-    return max(abs(value - middle) for value in values) / middle if len(values) > 1 and middle else None
+def relative_range(values: Sequence[float]) -> float | None:
+    """Return the largest distance of a value from the median, relative to it; None for one value or a median of 0."""
+    center = median(values)
+    return max(abs(value - center) for value in values) / center if len(values) > 1 and center else None
 
 
-def _fact(metric: Metric, a: list[float], b: list[float]) -> Change:
+def _count_change(metric: Metric, a: list[float], b: list[float]) -> Change:
     worst_a, worst_b = max(a), max(b)
     outcome: Outcome = "same" if worst_a == worst_b else "worse" if worst_b > worst_a else "better"
     return _change(metric, a, b, worst_a, worst_b, None, outcome)
 
 
-def _measure(metric: Metric, a: list[float], b: list[float], bearable: float) -> Change:
-    middle_a, middle_b = median(a), median(b)
+def _measured_change(metric: Metric, a: list[float], b: list[float], tolerance: float) -> Change:
+    median_a, median_b = median(a), median(b)
     if len(a) == 1 or len(b) == 1:
-        return _change(metric, a, b, middle_a, middle_b, None, "unknown")
+        return _change(metric, a, b, median_a, median_b, None, "unknown")
     chance = mann_whitney.chance(a, b)
-    return _change(metric, a, b, middle_a, middle_b, chance, _outcome(metric, middle_a, middle_b, chance, bearable))
+    return _change(metric, a, b, median_a, median_b, chance, _outcome(metric, median_a, median_b, chance, tolerance))
 
 
-def _outcome(metric: Metric, a: float, b: float, chance: float, bearable: float) -> Outcome:
+def _outcome(metric: Metric, a: float, b: float, chance: float, tolerance: float) -> Outcome:
     if chance >= mann_whitney.ALPHA or a == b:
         return "noise"
     difference = math.copysign(math.inf, b - a) if a == 0 else (b - a) / a
     if (difference > 0) is (metric.more_is == "better"):
-        return "better" if abs(difference) > bearable else "changed"
-    return "worse" if abs(difference) > bearable else "changed"
+        return "better" if abs(difference) > tolerance else "changed"
+    return "worse" if abs(difference) > tolerance else "changed"
 
 
 def _change(
-    metric: Metric, a: list[float], b: list[float], one: float, other: float, chance: float | None, outcome: Outcome
+    metric: Metric,
+    a: list[float],
+    b: list[float],
+    value_a: float,
+    value_b: float,
+    chance: float | None,
+    outcome: Outcome,
 ) -> Change:
     return Change(
         metric=metric.name,
         unit=metric.unit,
-        a=one,
-        b=other,
+        a=value_a,
+        b=value_b,
         a_values=a,
         b_values=b,
-        change=(other - one) / one if one else None,
+        change=(value_b - value_a) / value_a if value_a else None,
         chance=chance,
         outcome=outcome,
     )

@@ -29,6 +29,6 @@ def add(commands: Commands) -> None:
 def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Run the console; return the exit code."""
     # Imported here, so that commands that only read files do not load the WebSocket library.
-    from services.collector.publish.web.control import line_to  # noqa: PLC0415
+    from services.collector.publish.web.control_proxy import control_client  # noqa: PLC0415
 
-    return console.run(chosen, environment, line_to)
+    return console.run(chosen, environment, control_client)

@@ -168,7 +168,7 @@ class _LogFile:
     def _add(self, line: ReadLine) -> None:
         place = LinePosition(line.source, line.number, line.offset, len(line.data), self._is_after_gap)
         if line.sealed is None or line.entry is None:
-            problem = line.error.detail if line.error else "not decoded"
+            problem: str | None = line.error.detail if line.error else "not decoded"
         else:
             problem = line.misfiled(self._survey.run) or self._add_entry(line.sealed, line.entry, place)
         self._is_after_gap = problem is not None

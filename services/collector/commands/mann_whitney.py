@@ -1,4 +1,7 @@
-"""Whether two small samples differ by more than noise: Mann and Whitney's U, exact. Pure."""
+"""Mann–Whitney U test, exact also with ties: do two small samples differ by more than noise? Pure.
+
+Written here because scipy, 35 MB, is exact only without ties.
+"""
 
 from __future__ import annotations
 
@@ -8,43 +11,43 @@ from itertools import groupby
 from math import comb
 
 ALPHA = 0.05
-"""Below this a difference is held to be more than noise: chance alone gives one in twenty."""
+"""Significance level: a difference with a lower probability under chance alone counts as more than noise."""
 
 
 def chance(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Return how likely two samples of one and the same thing differ at least so much, 1 when either is empty.
+    """Return the two-sided p-value: how likely two samples of the same distribution differ at least this much.
 
-    Two-sided, and exact with ties too: of all ways to deal the ranks to the two sides, the share in which the sum of
-    ours is as far from its middle as it is. Nothing is assumed of how the values are distributed.
+    It is the fraction of all assignments of the ranks to the two samples in which the rank sum of the first is at least
+    as far from its mean as it is here. No assumption is made about the distribution. 1 if a sample is empty.
     """
     if not ours or not theirs:
         return 1.0
     doubled = _doubled_ranks([*ours, *theirs])
-    count, whole = len(ours), sum(doubled)
-    # ways[k][s]: in how many ways k of the ranks seen so far have the sum s.
+    count, rank_sum = len(ours), sum(doubled)
+    # ways[k][s]: the number of ways to choose k of the ranks so far with the sum s.
     ways: list[dict[int, int]] = [{0: 1}, *({} for _ in range(count))]
     for rank in doubled:
         for taken in range(count, 0, -1):
             for total, number in ways[taken - 1].items():
                 ways[taken][total + rank] = ways[taken].get(total + rank, 0) + number
-    middle = Fraction(whole * count, len(doubled))
-    found = abs(sum(doubled[:count]) - middle)
-    extreme = sum(number for total, number in ways[count].items() if abs(total - middle) >= found)
+    mean = Fraction(rank_sum * count, len(doubled))
+    observed = abs(sum(doubled[:count]) - mean)
+    extreme = sum(number for total, number in ways[count].items() if abs(total - mean) >= observed)
     return extreme / sum(ways[count].values())
 
 
-def can_tell(ours: int, theirs: int) -> bool:
-    """Tell whether any difference between samples of these sizes, however great, is less likely than `ALPHA`."""
+def can_be_significant(ours: int, theirs: int) -> bool:
+    """Return whether samples of these sizes are large enough for any difference to be significant."""
     return 2 / comb(ours + theirs, ours) < ALPHA
 
 
 def _doubled_ranks(values: list[float]) -> list[int]:
-    """Return twice the rank of each value, a whole number even where equal ones share the ranks between them."""
+    """Return twice the rank of each value: an integer even for ties, which get the mean of their ranks."""
     ranks = [0] * len(values)
     start = 0
     for _, group in groupby(sorted(range(len(values)), key=values.__getitem__), key=values.__getitem__):
         equal = list(group)
-        for at in equal:
-            ranks[at] = 2 * start + len(equal) + 1
+        for index in equal:
+            ranks[index] = 2 * start + len(equal) + 1
         start += len(equal)
     return ranks

@@ -1,4 +1,4 @@
-"""Shows messages one to a line, out of good logs and damaged ones: for ``jq``, ``grep``, and eyes."""
+"""`messages`: prints logged messages one a line, as JSON for ``jq`` or in columns, also from damaged logs."""
 
 from __future__ import annotations
 
@@ -25,17 +25,15 @@ from services.contract.summary import EXIT_CODES
 from services.runtime.cli import Commands, suggest
 from services.runtime.errors import BadSettings
 
-EXITS = (
-    "exit codes: 0 every line was read, 99 a damaged line was passed over (stderr says which), 104 bad configuration"
-)
-TOLD = 20
-"""Of each file so many lines that were passed over are told, and then how many more."""
+EXITS = "exit codes: 0 every line was read, 99 a damaged line was skipped (stderr says which), 104 bad configuration"
+MAX_REPORTED = 20
+"""Skipped lines of a file that are printed one by one; further ones are counted."""
 
 _SPAN = re.compile(r"(\d*)-(\d*)|(\d+)")
 
 
 class MessageLine(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One message as it is shown: the place where it was logged, then the message as it stands there."""
+    """A message as it is printed: where it was logged, then its fields."""
 
     client: str
     session: int
@@ -50,35 +48,37 @@ class MessageLine(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def add(commands: Commands) -> None:
-    """Add the command."""
+    """Add the command to the command line."""
     parser = commands.add(
         "messages",
         "show logged messages, one to a line",
         run,
         {
-            "messages volumes --text --slower-than 50ms": "the late ones, in columns",
-            "messages volumes --client client-3 --block 7": "what is in one block, as JSON lines",
-            "messages volumes --seq 4102-4115 | jq .record.name": "the same records as every client got them",
+            "messages volumes --text --slower-than 50ms": "late messages, in columns",
+            "messages volumes --client client-3 --block 7": "the messages of one block, as JSON lines",
+            "messages volumes --seq 4102-4115 | jq .record.name": "the same records as each client received them",
         },
         EXITS,
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="the folder that holds logs/")
-    parser.add_argument("--run", help="of this run; without it of the newest")
-    parser.add_argument("--client", metavar="NAME", action="append", default=[], help="of this one; may be repeated")
-    parser.add_argument("--session", metavar="N", type=int, help="of this session of a client")
-    parser.add_argument("--block", metavar="N", type=int, help="of the blocks with this number")
+    parser.add_argument("--run", help="the run; the newest if none is named")
     parser.add_argument(
-        "--seq", metavar="A-B", type=_span, default=(None, None), help="of these seqs: 10-20, 10-, -20, 10"
+        "--client", metavar="NAME", action="append", default=[], help="only of this client; may be repeated"
+    )
+    parser.add_argument("--session", metavar="N", type=int, help="only of this session")
+    parser.add_argument("--block", metavar="N", type=int, help="only of blocks with this number")
+    parser.add_argument(
+        "--seq", metavar="A-B", type=_span, default=(None, None), help="only with these seqs: 10-20, 10-, -20, 10"
     )
     parser.add_argument(
-        "--slower-than", metavar="TIME", type=_duration, help="with a longer latency from the due time: 50ms, 1.5s"
+        "--slower-than", metavar="TIME", type=_duration, help="only with a longer latency from the due time: 50ms, 1.5s"
     )
-    parser.add_argument("--limit", metavar="N", type=_count, help="no more than so many")
-    parser.add_argument("--text", action="store_true", help="columns for eyes; without it JSON lines")
+    parser.add_argument("--limit", metavar="N", type=_count, help="at most N messages")
+    parser.add_argument("--text", action="store_true", help="columns instead of JSON lines")
 
 
 def run(chosen: argparse.Namespace, _environment: Mapping[str, str]) -> int:
-    """Show the messages that were chosen; return the exit code."""
+    """Print the chosen messages; return the exit code."""
     runs = runs_of(chosen.folder, chosen.run)
     if not runs:
         raise VolumesNotFound(f"{chosen.folder}: no run")
@@ -86,41 +86,41 @@ def run(chosen: argparse.Namespace, _environment: Mapping[str, str]) -> int:
     clients = _clients(chosen.folder, name, chosen.client)
     first, last = chosen.seq
     wanted = MessageFilter(tuple(clients), chosen.session, chosen.block, first, last, chosen.slower_than)
-    told = _Told(sys.stderr)
-    found = islice(messages(chosen.folder, name, wanted, told.tell), chosen.limit)
-    lines = _columns(found, clients) if chosen.text else map(_json, found)
-    shown = _show(lines, sys.stdout.buffer)
-    told.rest()
-    if not shown and not told.count:
+    skipped = _SkippedLines(sys.stderr)
+    logged = islice(messages(chosen.folder, name, wanted, skipped.report), chosen.limit)
+    lines = _columns(logged, clients) if chosen.text else map(_json, logged)
+    count = _write_lines(lines, sys.stdout.buffer)
+    skipped.print_rest()
+    if not count and not skipped.count:
         print(f"run {name}: no such message", file=sys.stderr)
-    return EXIT_CODES["FAIL" if told.count else "PASS"]
+    return EXIT_CODES["FAIL" if skipped.count else "PASS"]
 
 
-class _Told:
-    """Tells what was passed over, and counts it."""
+class _SkippedLines:
+    """Prints and counts the lines that were skipped."""
 
     def __init__(self, stream: IO[str]) -> None:
         self.count = 0
         self._stream, self._file, self._more = stream, "", 0
 
-    def tell(self, passed: SkippedLine) -> None:
+    def report(self, line: SkippedLine) -> None:
         self.count += 1
-        if passed.file != self._file:
-            self.rest()
-            self._file, self._more = passed.file, -TOLD
+        if line.file != self._file:
+            self.print_rest()
+            self._file, self._more = line.file, -MAX_REPORTED
         self._more += 1
         if self._more <= 0:
-            where = f"{passed.file}:{passed.line}" if passed.line else passed.file
-            print(f"{where}: passed over: {passed.detail}", file=self._stream)
+            where = f"{line.file}:{line.line}" if line.line else line.file
+            print(f"{where}: skipped: {line.detail}", file=self._stream)
 
-    def rest(self) -> None:
+    def print_rest(self) -> None:
         if self._more > 0:
             print(f"{self._file}: and {formatting.several(self._more, 'more line')}", file=self._stream)
         self._more = 0
 
 
-def _show(lines: Iterable[bytes], stream: IO[bytes]) -> int:
-    """Write the lines; return how many. Whoever reads them may go away at any time: then there is no more to do."""
+def _write_lines(lines: Iterable[bytes], stream: IO[bytes]) -> int:
+    """Write the lines; return how many were written until the end or until the reader closed the pipe."""
     count = 0
     try:
         for line in lines:
@@ -128,7 +128,7 @@ def _show(lines: Iterable[bytes], stream: IO[bytes]) -> int:
             stream.write(line)
         stream.flush()
     except BrokenPipeError:
-        # Or Python would complain at its end that it cannot write what is left.
+        # Otherwise Python would print an error when it flushes the rest at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return count
 
@@ -138,28 +138,37 @@ def _json(logged: LoggedMessage) -> bytes:
 
 
 def _line(logged: LoggedMessage) -> MessageLine:
-    one = logged.message
+    message = logged.message
     place = logged.client, logged.session, logged.block
-    if isinstance(one, ExternalMessage):
-        return MessageLine(*place, one.seq, one.received_at, one.latency_ns, None, one.record, one.key, one.form)
-    return MessageLine(*place, one.seq, one.received_at, one.latency_ns, one.transit_ns, one.record)
+    if isinstance(message, ExternalMessage):
+        return MessageLine(
+            *place,
+            message.seq,
+            message.received_at,
+            message.latency_ns,
+            None,
+            message.record,
+            message.key,
+            message.form,
+        )
+    return MessageLine(*place, message.seq, message.received_at, message.latency_ns, message.transit_ns, message.record)
 
 
-def _columns(found: Iterable[LoggedMessage], clients: Iterable[str]) -> Iterator[bytes]:
+def _columns(logged_messages: Iterable[LoggedMessage], clients: Iterable[str]) -> Iterator[bytes]:
     width = max([len("client"), *map(len, clients)])
     screen = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     heads = f"{'client':<{width}}  {'block':>9}  {'seq':>9}  {'received':<15}  {'latency':>9}  {'transit':>9}  record"
-    for logged in found:
+    for logged in logged_messages:
         if heads:
             yield heads.encode() + b"\n"
             heads = ""
-        one = _line(logged)
-        seq = " ".join(str(part) for part in (one.key, one.seq) if part is not None) or "-"
+        line = _line(logged)
+        seq = " ".join(str(part) for part in (line.key, line.seq) if part is not None) or "-"
         text = (
             f"{logged.client:<{width}}  {f'{logged.session}/{logged.block}':>9}  {seq:>9}  "
-            f"{one.received_at[11:26]}  {formatting.duration(one.latency_ns):>9}  "
-            f"{formatting.duration(one.transit_ns):>9}  "
-            f"{bytes(one.record).decode(errors='replace')}"
+            f"{line.received_at[11:26]}  {formatting.duration(line.latency_ns):>9}  "
+            f"{formatting.duration(line.transit_ns):>9}  "
+            f"{bytes(line.record).decode(errors='replace')}"
         )
         yield text[:screen].encode(errors="replace") + b"\n"
 
@@ -177,12 +186,12 @@ def _clients(volumes: Path, run: str, names: list[str]) -> list[str]:
 
 
 def _span(text: str) -> tuple[int | None, int | None]:
-    found = _SPAN.fullmatch(text.replace(",", ""))
-    if found is None or text == "-":
+    match = _SPAN.fullmatch(text.replace(",", ""))
+    if match is None or text == "-":
         raise argparse.ArgumentTypeError(f"expected seqs such as 10-20, 10-, -20 or 10, found {text!r}")
-    if found[3]:
-        return int(found[3]), int(found[3])
-    return int(found[1]) if found[1] else None, int(found[2]) if found[2] else None
+    if match[3]:
+        return int(match[3]), int(match[3])
+    return int(match[1]) if match[1] else None, int(match[2]) if match[2] else None
 
 
 def _duration(text: str) -> int:

@@ -1,6 +1,6 @@
-"""Ways to damage the books of a run: one bit, one line or one file at a time, and what must be named for it.
+"""Ways to damage a run: one bit, one line or one file at a time, with the places that the collector must name.
 
-Pure but for reading: what a damage changes is handed back, and the books stay as they are.
+Each reads the files of the run and returns the changed lines; nothing is written.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _KIND = re.compile(rb'"kind":"([a-z]+)"')
 
 
 class NotApplicable(Exception):
-    """The run has nothing that could be damaged like this; the text says what it lacks."""
+    """The run has nothing that can be damaged in this way; the message says what it lacks."""
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """What a damage changes.
+    """A damage.
 
     Attributes:
-        where: the place, and what was done there.
-        files: the lines of the files that it changes; of a file that it removes, None.
-        named: one of these must stand in what is said of it, or its place was not named.
+        where: its place, and what was changed there.
+        files: the new lines of the changed files; None for a removed file.
+        named: texts, one of which must be in the collector's report for the damage to count as caught.
     """
 
     where: str
@@ -39,7 +39,7 @@ class Mutation:
 
 
 class RunFileSet:
-    """The files of one run, whose lines are read when they are asked for."""
+    """The files of one run; their lines are read on demand."""
 
     def __init__(self, volumes: Path, run: str, dice: Random) -> None:
         self.volumes = volumes
@@ -52,15 +52,15 @@ class RunFileSet:
         return list(read_file(self.volumes, source))
 
     def drawn(self, sources: list[Source]) -> Iterator[tuple[Source, list[bytes]]]:
-        """Return files with their lines, in an order that the dice give."""
+        """Yield files with their lines, in random order."""
         for source in self.dice.sample(sources, len(sources)):
             yield source, self.lines(source)
 
     def draw(self, kind: str, before: int = 0) -> tuple[Source, list[bytes], int]:
-        """Draw a line of a log; return its file, that one's lines and its index, at least ``before`` from the last.
+        """Draw a random line of a log with at least ``before`` lines after it; return file, lines and index.
 
         Raises:
-            NotPossible: there is none.
+            NotApplicable: there is none.
         """
         for source, lines in self.drawn(self.logs):
             found = [at for at in indexes(lines, kind) if at < len(lines) - before]
@@ -70,23 +70,23 @@ class RunFileSet:
 
 
 def indexes(lines: list[bytes], kind: str) -> list[int]:
-    """Return where lines of a kind stand."""
+    """Return the indexes of the lines of a kind."""
     found = ((at, _KIND.search(content(line)[:40])) for at, line in enumerate(lines))
     return [at for at, match in found if match and match[1] == kind.encode()]
 
 
 def place(source: Source, at: int) -> str:
-    """Return a line as reports name it: file, and number counted from 1."""
+    """Return the position of a line as reports show it: file and line number."""
     return f"{source.path}:{at + 1}"
 
 
 def replaced(lines: list[bytes], at: int, *those: bytes) -> list[bytes]:
-    """Return lines with others in the place of one."""
+    """Return the lines with one of them replaced by others."""
     return [*lines[:at], *those, *lines[at + 1 :]]
 
 
 def bit_flipped(run: RunFileSet, *, header: bool) -> Mutation:
-    """Flip a bit of a block: in what it says of itself, or among its messages."""
+    """Flip a bit of a block, in its header or in its messages."""
     source, lines, at = run.draw("block")
     line = bytearray(lines[at])
     messages = line.index(b'"messages":[')
@@ -112,7 +112,7 @@ def file_removed(run: RunFileSet) -> Mutation:
 
 
 def lines_swapped(run: RunFileSet) -> Mutation:
-    """Let two lines that follow each other change places."""
+    """Swap two adjacent lines."""
     source, lines, at = run.draw("block", before=1)
     files: dict[Source, list[bytes] | None] = {source: [*lines[:at], lines[at + 1], lines[at], *lines[at + 2 :]]}
     where = f"{source.path}:{at + 1} and {at + 2}"
@@ -120,7 +120,7 @@ def lines_swapped(run: RunFileSet) -> Mutation:
 
 
 def line_repeated(run: RunFileSet) -> Mutation:
-    """Let a line stand twice."""
+    """Repeat a line."""
     source, lines, at = run.draw("block")
     return Mutation(place(source, at), {source: replaced(lines, at, lines[at], lines[at])}, (place(source, at + 1),))
 
@@ -135,7 +135,7 @@ def tail_cut(run: RunFileSet) -> Mutation:
 
 
 def line_of_another(run: RunFileSet) -> Mutation:
-    """Put a line of another client in the place of one."""
+    """Replace a line by one of another client."""
     source, lines, at = run.draw("block")
     for other, others in run.drawn([one for one in run.logs if one.client != source.client]):
         found = indexes(others, "block")
@@ -172,7 +172,7 @@ _SHA = re.compile(rb'"sha256":"[0-9a-f]*"')
 
 
 def latency_forged(run: RunFileSet) -> Mutation:
-    """Make a message look faster, and the line's crc anew."""
+    """Lower the latency of a message, and recompute the checksum of its line."""
     source, lines, at = run.draw("block", before=1)
     sealed = unseal(lines[at])
     latencies = list(_LATENCY.finditer(sealed.text))
@@ -186,8 +186,8 @@ def latency_forged(run: RunFileSet) -> Mutation:
 
 
 def record_forged(run: RunFileSet) -> Mutation:
-    """Change a record, and make anew all that hangs on it in the log: digest, crc, every later line, sha256."""
-    for source, lines in run.drawn([one for one in run.logs if not _goes_on(one, run.logs)]):
+    """Change a record, and recompute all that depends on it in the log: digest, crc, all later lines, sha256."""
+    for source, lines in run.drawn([one for one in run.logs if not _has_next_segment(one, run.logs)]):
         found = indexes(lines, "block")
         if found:
             at = run.dice.choice(found)
@@ -206,10 +206,10 @@ def _block(line: bytes) -> blocklog.Block:
     return entry
 
 
-def _goes_on(source: Source, logs: list[Source]) -> bool:
+def _has_next_segment(source: Source, logs: list[Source]) -> bool:
     session, segment = blocklog.parse_file_name(source.name) or (0, 0)
     following = blocklog.file_name(session, segment + 1)
-    return any(one.client == source.client and one.name == following for one in logs)
+    return any(other.client == source.client and other.name == following for other in logs)
 
 
 def _with_other_record(line: bytes, block: blocklog.Block, dice: Random) -> bytes:
@@ -226,7 +226,7 @@ def _with_other_record(line: bytes, block: blocklog.Block, dice: Random) -> byte
 
 
 def _rechained(lines: list[bytes], start: int) -> list[bytes]:
-    """Make the crc of every line anew from one on, and the end line's sha256."""
+    """Recompute the checksums of all lines from an index on, and the sha256 of the end line."""
     made, prev, sha = lines[:start], unseal(lines[start - 1]).crc, hashlib.sha256(b"".join(lines[:start]))
     for text in lines[start:]:
         line, prev = reseal(_SHA.sub(b'"sha256":"%b"' % sha.hexdigest().encode(), text), prev)

@@ -1,6 +1,6 @@
-"""Damages a run in twelve ways, one at a time, and shows what the collector says of each: whether it sees what it must.
+"""`prove`: damages a run in twelve ways, one at a time, and checks that the collector reports each at its place.
 
-The books are read and never written; what a damage changes is changed in memory and judged as `verify` judges a folder.
+The files are only read. A damage changes lines in memory, and the result is judged as `verify` judges a folder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from services.collector import formatting
 from services.collector.commands import mutations
 from services.collector.commands.mutations import Mutation, NotApplicable, RunFileSet
-from services.collector.commands.run_loader import VolumesNotFound, books_of, new_folder, runs_of
+from services.collector.commands.run_loader import VolumesNotFound, load_evidence, new_folder, runs_of
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.scan import FileTail
 from services.collector.verdict import consistency
@@ -40,22 +40,24 @@ DAMAGES: dict[str, Callable[[RunFileSet], Mutation]] = {
     "a line written twice": mutations.line_repeated,
     "a file cut short": mutations.tail_cut,
     "a line of another client in its place": mutations.line_of_another,
-    "a latency changed, the crc made anew": mutations.latency_forged,
-    "a record changed, all that hangs on it made anew": mutations.record_forged,
+    "a latency changed, the crc recomputed": mutations.latency_forged,
+    "a record changed, all that depends on it recomputed": mutations.record_forged,
     "a receipt removed from the ledger": mutations.receipt_removed,
     "the end removed from the ledger": mutations.end_removed,
 }
 
 
 class NotProvable(OperatorError):
-    """The run does not pass as it is: a verdict that is no PASS would show nothing."""
+    """The undamaged run does not pass, so a verdict other than PASS would prove nothing."""
 
 
 class DamageResult(msgspec.Struct, frozen=True):
-    """What came of one damage.
+    """The result of one damage.
 
-    ``said`` is the sentence that names the place, of all that the collector says. ``caught`` is null where the run has
-    nothing that could be damaged like this; then ``where`` says why.
+    Attributes:
+        said: the sentence of the collector that names the place; else the headline.
+        caught: whether there is such a sentence. null if the run has nothing that can be damaged in this way; ``where``
+            says what it lacks.
     """
 
     number: int
@@ -67,52 +69,54 @@ class DamageResult(msgspec.Struct, frozen=True):
 
 
 def add(commands: Commands) -> None:
-    """Add the command."""
+    """Add the command to the command line."""
     parser = commands.add(
         "prove",
         "damage a copy of a run in twelve ways and show that each is caught",
         run,
         {
             "prove volumes": "the newest run; nothing is written",
-            "prove volumes --seed 7 --keep proof": "other places; the damaged copies stay, for you to look at",
+            "prove volumes --seed 7 --keep proof": "other places; the damaged copies are kept for inspection",
         },
         EXITS,
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="the folder that holds logs/ and ledger/")
-    parser.add_argument("--run", help="this run; without it the newest")
-    parser.add_argument("--seed", type=int, default=1, help="chooses the places: same seed, same damages (default 1)")
+    parser.add_argument("--run", help="the run; the newest if none is named")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="selects the places; the same seed, the same damages (default 1)"
+    )
     parser.add_argument("--keep", metavar="OUT", type=Path, help="write each damaged copy below this folder")
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each damage")
 
 
 def run(chosen: argparse.Namespace, _environment: Mapping[str, str]) -> int:
-    """Damage the run that was chosen; return the exit code."""
+    """Damage the chosen run; return the exit code."""
     runs = runs_of(chosen.folder, chosen.run)
     if not runs:
         raise VolumesNotFound(f"{chosen.folder}: no run")
     keep = None if chosen.keep is None else new_folder("--keep", chosen.keep)
-    sound = books_of(chosen.folder, runs[-1])
+    sound = load_evidence(chosen.folder, runs[-1])
     made = passing(sound)
     if not chosen.json:
         print(f"run {made.run}   {made.verdict}   {made.headline}\n")
-    every = []
-    for caught in prove(chosen.folder, sound, chosen.seed, keep):
-        print(msgspec.json.encode(caught).decode() if chosen.json else _text(caught, made.run), flush=True)
-        every.append(caught.caught)
+    outcomes = []
+    for result in prove(chosen.folder, sound, chosen.seed, keep):
+        print(msgspec.json.encode(result).decode() if chosen.json else _text(result, made.run), flush=True)
+        outcomes.append(result.caught)
     if not chosen.json:
-        print(_last(every, keep))
-    return EXIT_CODES["FAIL" if False in every or True not in every else "PASS"]
+        print(_total(outcomes, keep))
+    return EXIT_CODES["FAIL" if False in outcomes or True not in outcomes else "PASS"]
 
 
 def passing(sound: RunEvidence) -> Summary:
-    """Return the summary of books that nobody has damaged yet.
+    """Return the summary of the undamaged run.
 
     Raises:
-        Unproved: they do not pass: then no damage could be seen to take the PASS away.
+        NotProvable: it does not pass, or it is of an external feed.
     """
     if sound.is_one_sided:
         raise NotProvable(
-            f"run {sound.run} is of a feed that is not ours: its books have one side, and prove damages both"
+            f"run {sound.run} is of an external feed: it has no ledger, and prove damages ledger and logs"
         )
     made = reconcile(sound, final=True)
     if made.verdict != "PASS":
@@ -121,58 +125,58 @@ def passing(sound: RunEvidence) -> Summary:
 
 
 def prove(volumes: Path, sound: RunEvidence, seed: int, keep: Path | None = None) -> Iterator[DamageResult]:
-    """Damage a run in every way there is, one at a time; return what came of each.
+    """Damage a run in each way, one at a time; yield the results.
 
     Args:
         volumes: the volumes folder.
-        sound: the books of the run as they lie there.
-        seed: chooses the places.
-        keep: an empty folder into which every damaged copy is written.
+        sound: the evidence of the undamaged run.
+        seed: selects the places.
+        keep: an empty folder for the damaged copies; None keeps none.
     """
     for number, (name, damage) in enumerate(DAMAGES.items(), 1):
         files = RunFileSet(volumes, sound.run, Random(f"{seed} {number}"))
         try:
             damaged = damage(files)
-        except NotApplicable as why:
-            yield DamageResult(number, name, str(why), None, "", None)
+        except NotApplicable as reason:
+            yield DamageResult(number, name, str(reason), None, "", None)
             continue
-        found = reconcile(_fold(sound, files, damaged), final=True)
-        said = _sentence(found, damaged)
+        made = reconcile(_evidence(sound, files, damaged), final=True)
+        said = _sentence(made, damaged)
         if keep:
             _write(files, damaged, keep / f"{number:02d}")
-        yield DamageResult(number, name, damaged.where, found.verdict, said or found.headline, said is not None)
+        yield DamageResult(number, name, damaged.where, made.verdict, said or made.headline, said is not None)
 
 
-def _fold(sound: RunEvidence, files: RunFileSet, damaged: Mutation) -> RunEvidence:
-    """Return the books with a damage: only the sides that it touches are read anew."""
-    books = RunEvidence(sound.run)
+def _evidence(sound: RunEvidence, files: RunFileSet, damaged: Mutation) -> RunEvidence:
+    """Return the evidence of the damaged run; clients whose files are unchanged keep theirs, which saves reading."""
+    evidence = RunEvidence(sound.run)
     touched = {source.client for source in damaged.files}
-    books.logs = {name: log for name, log in sound.logs.items() if name not in touched}
+    evidence.logs = {name: log for name, log in sound.logs.items() if name not in touched}
     if None not in touched:
-        books.ledger = sound.ledger
+        evidence.ledger = sound.ledger
     sources = [source for source in (*files.ledger, *files.logs) if source.client in touched]
-    books.take_sources(source for source in sources if damaged.files.get(source, ()) is not None)
+    evidence.take_sources(source for source in sources if damaged.files.get(source, ()) is not None)
     for source in sources:
         lines = damaged.files.get(source, ())
         for line in files.lines(source) if lines == () else lines or ():
             if line.endswith(b"\n"):
-                books.take(source, line)
+                evidence.take(source, line)
             else:
-                books.take_tails([FileTail(source, len(line))])
-    return books
+                evidence.take_tails([FileTail(source, len(line))])
+    return evidence
 
 
-def _sentence(found: Summary, damaged: Mutation) -> str | None:
-    if found.verdict == "PASS":
+def _sentence(made: Summary, damaged: Mutation) -> str | None:
+    if made.verdict == "PASS":
         return None
-    sentences = [*map(consistency.fault_sentence, found.faults), *found.reasons]
-    return next((said for named in damaged.named for said in sentences if _names(said, named)), None)
+    sentences = [*map(consistency.fault_sentence, made.faults), *made.reasons]
+    return next((sentence for named in damaged.named for sentence in sentences if _names(sentence, named)), None)
 
 
-def _names(said: str, named: str) -> bool:
-    # A line's number must not be taken for the beginning of a longer one.
-    _, is_there, rest = said.partition(named)
-    return bool(is_there) and not (named[-1].isdigit() and rest[:1].isdigit())
+def _names(sentence: str, named: str) -> bool:
+    # "file:1" must not match in "file:12".
+    _, match, rest = sentence.partition(named)
+    return bool(match) and not (named[-1].isdigit() and rest[:1].isdigit())
 
 
 def _write(files: RunFileSet, damaged: Mutation, folder: Path) -> None:
@@ -186,22 +190,22 @@ def _write(files: RunFileSet, damaged: Mutation, folder: Path) -> None:
             path.write_bytes(b"".join(lines))
 
 
-def _text(caught: DamageResult, run: str) -> str:
+def _text(result: DamageResult, run: str) -> str:
     def short(text: str) -> str:
         return text.replace(f"logs/{run}/", "").replace(f"ledger/{run}/", "ledger ")
 
-    head = f"  {formatting.MARKS[caught.caught]} {caught.number:>2}  {caught.damage}"
-    if caught.caught is None:
-        return f"{head}: not possible, {caught.where}"
+    head = f"  {formatting.MARKS[result.caught]} {result.number:>2}  {result.damage}"
+    if result.caught is None:
+        return f"{head}: not possible, {result.where}"
     said = textwrap.fill(
-        f"{caught.verdict:<8} {short(caught.said)}", WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 17
+        f"{result.verdict:<8} {short(result.said)}", WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 17
     )
-    return f"{head:<56} {short(caught.where)}\n{said}"
+    return f"{head:<56} {short(result.where)}\n{said}"
 
 
-def _last(every: list[bool | None], keep: Path | None) -> str:
-    done = [one for one in every if one is not None]
-    said = f"\n  {sum(done)} of {len(done)} damages caught"
+def _total(outcomes: list[bool | None], keep: Path | None) -> str:
+    known = [outcome for outcome in outcomes if outcome is not None]
+    text = f"\n  {sum(known)} of {len(known)} damages caught"
     if keep:
-        said += f"; the damaged copies are in {keep}/01 and so on: try verify {keep}/01"
-    return said
+        text += f"; the damaged copies are in {keep}/01 and so on: try verify {keep}/01"
+    return text

@@ -1,4 +1,4 @@
-"""Makes the files of a run again, from its logs and its ledger alone: byte for byte what the collector wrote."""
+"""`report`: makes the files of a run again from its ledger and logs, byte for byte as the collector wrote them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from services.collector.commands import verify
-from services.collector.commands.run_loader import VolumesNotFound, books_of, runs_of
+from services.collector.commands.run_loader import VolumesNotFound, load_evidence, runs_of
 from services.collector.publish.files import run_files
-from services.collector.publish.files.run_files import faces
+from services.collector.publish.files.run_files import render_files
 from services.collector.publish.terminal import summary_text
 from services.collector.publish.view_model import view
 from services.collector.settings import CollectorSettings, read_limits
@@ -23,42 +23,42 @@ from services.runtime.errors import UnwritableFolder
 
 
 def add(commands: Commands) -> None:
-    """Add the command."""
+    """Add the command to the command line."""
     parser = commands.add(
         "report",
         "make the files of a run again, from its logs and its ledger alone",
         run,
         {
-            "report volumes": "the newest run; its files in volumes/summary/RUN are written anew",
+            "report volumes": "the newest run; its files in volumes/summary/RUN are written again",
             "report volumes --run 20261122T073000Z --out here": "writes them to another folder and nothing to volumes",
-            "report volumes --json | jq .totals": "what summary.json says, on one line",
+            "report volumes --json | jq .totals": "the content of summary.json as one line",
             "report volumes --thresholds 'latency.p99<50ms'": "as if these limits had been set",
         },
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="the folder that holds logs/ and ledger/")
     parser.add_argument("--run", help="the run; the newest if none is named")
     parser.add_argument("--json", action="store_true", help="print the summary as one line of JSON")
-    parser.add_argument("--out", metavar="FOLDER", type=Path, help="where the files go; DIR/summary/RUN if not given")
-    parser.add_argument("--thresholds", metavar="LIMITS", help="hold the run to these and not to THRESHOLDS")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, help="folder of the files; DIR/summary/RUN if not given")
+    parser.add_argument("--thresholds", metavar="LIMITS", help="check the run against these instead of THRESHOLDS")
 
 
 def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Make the files as was chosen, print the summary; return the verdict's exit code."""
+    """Make the chosen files and print the summary; return the exit code of the verdict."""
     settings, volumes = CollectorSettings.read(environment), chosen.folder
     limits = settings.limits if chosen.thresholds is None else read_limits("--thresholds", chosen.thresholds)
     runs = runs_of(volumes)
     if not runs:
         raise VolumesNotFound(f"{volumes}: no run")
     (name,) = runs_of(volumes, chosen.run or runs[-1])
-    books = books_of(volumes, name)
-    made = snapshot(books, limits, final=True, made_at=books.ended_at)
+    evidence = load_evidence(volumes, name)
+    made = snapshot(evidence, limits, final=True, made_at=evidence.ended_at)
     if chosen.json:
         sys.stdout.write(verify.json_line(made.summary))
     else:
         places = run_files.places(volumes, name) if chosen.out is None else f"files in {chosen.out}"
-        print(summary_text.final(view(made, places), colour=settings.colour and sys.stdout.isatty()))
+        print(summary_text.render(view(made, places), colour=settings.colour and sys.stdout.isatty()))
     if chosen.out is None and made.summary.state != "closed":
-        # Its own collector may be at work on them.
+        # The collector of the run may still be writing these files.
         print(f"run {name} has no end: its files were not written; --out writes them elsewhere", file=sys.stderr)
     else:
         _write(made, volumes, chosen.out, newest=name == runs[-1])
@@ -72,8 +72,8 @@ def _write(made: Snapshot, volumes: Path, out: Path | None, *, newest: bool) -> 
             run_files.store(volumes, made, newest=newest)
             return
         out.mkdir(parents=True, exist_ok=True)
-        for name, data in faces(made).items():
+        for name, data in render_files(made).items():
             durable_file.replace(out / name, data, durable=False)
-    except OSError as problem:
-        why = os.strerror(problem.errno or 0).lower()
-        raise UnwritableFolder(f"{folder}", why, "fix: name a folder that takes files, with --out") from problem
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise UnwritableFolder(f"{folder}", reason, "fix: name a writable folder with --out") from error

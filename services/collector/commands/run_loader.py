@@ -1,4 +1,4 @@
-"""Opens a volumes folder for a command: which runs it holds, and the books of one, running or not. Never writes."""
+"""Opens a volumes folder for a command: lists its runs, and reads the evidence of one. Never writes there."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.scan import FileRewritten, RunFiles, find_runs
 from services.runtime.errors import OperatorError, UnwritableFolder
 
-TRIES = 3
-"""A folder that is still written may change under the reader; more often than this is another matter."""
+ATTEMPTS = 3
+"""How often a run is read from the beginning if a file shrinks meanwhile, as it may while it is being written."""
 
 
 class VolumesNotFound(OperatorError):
-    """The folder holds neither side of any books, or not those of the run that was asked for."""
+    """The folder has neither a ledger nor logs, or not the run that was asked for."""
 
 
 class FolderNotEmpty(OperatorError):
-    """The folder that a command was to fill has something in it."""
+    """The folder that a command is to fill is not empty."""
 
 
 def runs_of(volumes: Path, run: str | None = None) -> list[str]:
-    """Return the runs of a folder, oldest first, or the one that is asked for.
+    """Return the runs of a folder, oldest first, or only the one that is asked for.
 
     Raises:
-        NoVolumes: the folder is no volumes folder, or does not hold the run.
+        VolumesNotFound: the folder is not a volumes folder, or does not contain the run.
     """
     if not any((volumes / side).is_dir() for side in ("ledger", "logs")):
         raise VolumesNotFound(f"{volumes}: no volumes folder: it has neither ledger/ nor logs/")
@@ -36,38 +36,38 @@ def runs_of(volumes: Path, run: str | None = None) -> list[str]:
 
 
 def new_folder(option: str, folder: Path) -> Path:
-    """Return a folder that a command may fill, made if need be.
+    """Return an empty folder for the output of a command, created if it is missing.
 
     Raises:
-        NotEmpty: something is there already.
-        UnwritableFolder: it cannot be made.
+        FolderNotEmpty: it contains something.
+        UnwritableFolder: it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         is_empty = not any(folder.iterdir())
-    except OSError as problem:
+    except OSError as error:
         raise UnwritableFolder(
-            str(folder), str(problem.strerror).lower(), f"fix: name another one for {option}"
+            str(folder), str(error.strerror).lower(), f"fix: name another one for {option}"
         ) from None
     if not is_empty:
         raise FolderNotEmpty(f"{option} {folder}: the folder is not empty; nothing is ever written over")
     return folder
 
 
-def books_of(volumes: Path, run: str) -> RunEvidence:
-    """Read both sides of the books of a run.
+def load_evidence(volumes: Path, run: str) -> RunEvidence:
+    """Read the ledger and the block logs of a run.
 
     Raises:
-        NoVolumes: they are being rewritten.
+        VolumesNotFound: the files are being rewritten.
     """
-    for _ in range(TRIES):
-        files, books = RunFiles(volumes, run, rechecked=False), RunEvidence(run)
+    for _ in range(ATTEMPTS):
+        files, evidence = RunFiles(volumes, run, rechecked=False), RunEvidence(run)
         try:
             for source, line in files.lines():
-                books.take(source, line)
+                evidence.take(source, line)
         except FileRewritten:
             continue
-        books.take_sources(files.sources())
-        books.take_tails(files.tails())
-        return books
+        evidence.take_sources(files.sources())
+        evidence.take_tails(files.tails())
+        return evidence
     raise VolumesNotFound(f"{volumes}: run {run} is being rewritten")

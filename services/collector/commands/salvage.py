@@ -1,8 +1,8 @@
-"""Makes clean copies of damaged books: every good block of every client in valid files again, the damage left out.
+"""`verify --salvage`: writes the good lines of damaged ledgers and logs into valid files again.
 
-Records stay byte for byte. The chain is mended where a line was left out, and only there: a break that nothing here
-explains stays, so that no copy passes whose original should not. The ledger is another's testimony: its damaged lines
-are left out, and its chain is not mended at all.
+Records stay byte for byte. The chain of checksums is repaired only where a line was left out: any other break stays, so
+that no copy passes whose original should not. The ledger is independent evidence about the clients: its damaged lines
+are left out, and its chain is not repaired at all.
 """
 
 from __future__ import annotations
@@ -30,27 +30,32 @@ _UNKNOWN = "unknown"
 
 
 class _Link(NamedTuple):
-    """The digest of the line that was written last: what it was, and what it is now."""
+    """The checksum of the line that was written last, in the original and in the copy."""
 
     old: str
     new: str
 
-    def chained(self, text: bytes, *, mend: bool) -> tuple[bytes, _Link]:
-        """Return a line that continues this one, or that could: as it is, or with new digests around what it says."""
+    def chained(self, text: bytes, *, repair: bool) -> tuple[bytes, _Link]:
+        """Return the next line: unchanged, or chained again if it continued this one or a repair is allowed."""
         sealed = unseal(text)
-        if sealed.prev == self.new or not (mend or sealed.prev == self.old):
+        if sealed.prev == self.new or not (repair or sealed.prev == self.old):
             return text, _Link(sealed.crc, sealed.crc)
         line, crc = reseal(text, self.new)
         return line, _Link(sealed.crc, crc)
 
 
 def _order(kept: KeptBlock) -> tuple[int, bool, tuple[int, int, int, str]]:
-    """Return the key by which the lines of a segment are sorted: connection lines stand behind their block."""
+    """Sort key of the lines of a segment: connection lines come after their block."""
     return kept.block, kept.messages is None, kept.order
 
 
 class CleanCopy:
-    """The copy of one client's log."""
+    """The copy of one client's log.
+
+    Attributes:
+        files, blocks, messages: how many were written.
+        remade: the files whose open line had to be made again.
+    """
 
     def __init__(self, survey: LogSurvey, books: RunEvidence, client: str, out: Path) -> None:
         self.files = self.blocks = self.messages = 0
@@ -62,7 +67,7 @@ class CleanCopy:
         segments: dict[int, list[KeptBlock]] = {segment: [] for segment in {*session.segments, *session.opens}}
         at = min(segments, default=1)
         for _, kept in sorted(session.blocks.items()):
-            # A block that stood elsewhere goes to where the one before it is.
+            # A block whose own segment is unknown goes to the segment of the block before it.
             at = max(at, kept.segment)
             segments.setdefault(at, []).append(kept)
         for kept in session.connections.values():
@@ -78,8 +83,8 @@ class CleanCopy:
         self.files += 1
         sha, size = hashlib.sha256(), 0
         with path.open("xb") as file:
-            for text, mend in self._texts(number, segment, session, lines, source):
-                line, link = link.chained(text, mend=mend)
+            for text, repair in self._texts(number, segment, session, lines, source):
+                line, link = link.chained(text, repair=repair)
                 file.write(line)
                 sha.update(line)
                 size += len(line)
@@ -95,7 +100,7 @@ class CleanCopy:
     def _texts(
         self, number: int, segment: int, session: LogSession, lines: list[KeptBlock], source: Source
     ) -> Iterator[tuple[bytes, bool]]:
-        """Yield the lines before the end line, and whether the chain may be mended before each."""
+        """Yield the lines before the end line, each with whether the chain may be repaired before it."""
         if segment in session.opens:
             yield self._survey.line(session.opens[segment]), False
         elif lines:
@@ -105,7 +110,7 @@ class CleanCopy:
             yield self._survey.line(kept.place), kept.place.after_gap
 
     def _opening(self, number: int, segment: int, session: LogSession, lines: list[KeptBlock]) -> bytes:
-        """Make an open line anew, of what another segment's says, else of what the ledger or another client says."""
+        """Return an open line made of that of another segment, or else of the ledger's subscription."""
         _, line = blocklog.codec.decode(self._survey.line(lines[0].place))
         assert isinstance(line, blocklog.AnyBlock | blocklog.ConnectionLine)  # noqa: S101 - by the survey
         after = line.first - 1 if isinstance(line, blocklog.Block) else 0
@@ -117,8 +122,8 @@ class CleanCopy:
                 entry = msgspec.structs.replace(other, segment=segment, after=after, torn=[])
                 return blocklog.codec.encode(entry, FIRST)[0]
         client = self._books.ledger.clients.get(self._client)
-        known = [one for one in client.subscriptions.values() if one.session == number] if client else []
-        subscribed = min(known, key=lambda one: one.fence, default=None)
+        known = [entry for entry in client.subscriptions.values() if entry.session == number] if client else []
+        subscribed = min(known, key=lambda entry: entry.fence, default=None)
         entry = blocklog.OpenLine(
             run=self._survey.run,
             client=self._client,
@@ -127,7 +132,7 @@ class CleanCopy:
             instance=subscribed.instance if subscribed else _UNKNOWN,
             fence=subscribed.fence if subscribed else 0,
             block_size=(subscribed.block_size if subscribed else 0) or size,
-            # Which was in force nobody knows any more: the one that promises least.
+            # The real value is lost; "none" promises the least.
             fsync="none",
             after=subscribed.first - 1 if subscribed else after,
             boot=_UNKNOWN,
@@ -140,7 +145,7 @@ class CleanCopy:
         return blocklog.codec.encode(entry, FIRST)[0]
 
     def _of_the_same_feed(self, entry: blocklog.OpenLine) -> blocklog.OpenLine:
-        """Return an open line of an external feed: which, and until when, the other clients of the run say."""
+        """Return the open line with the feed and the end of the run, as another client of the run recorded them."""
         every = (session for client in self._survey.clients.values() for session in client.values())
         for place in (place for session in every for place in session.opens.values()):
             _, other = blocklog.codec.decode(self._survey.line(place))
@@ -153,22 +158,22 @@ class CleanCopy:
         _, entry = blocklog.codec.decode(line)
         assert isinstance(entry, blocklog.EndLine)  # noqa: S101 - the survey found it to be one
         if (entry.block_count, entry.message_count, entry.byte_count, entry.sha256) == found:
-            return link.chained(line, mend=place.after_gap)
+            return link.chained(line, repair=place.after_gap)
         blocks, messages, size, sha = found
         counted = msgspec.structs.replace(
             entry, block_count=blocks, message_count=messages, byte_count=size, sha256=sha
         )
         sealed = unseal(line)
-        made, now = link.chained(blocklog.codec.encode(counted, sealed.prev)[0], mend=place.after_gap)
+        made, now = link.chained(blocklog.codec.encode(counted, sealed.prev)[0], repair=place.after_gap)
         return made, _Link(sealed.crc, now.new)
 
 
 NAME = "salvage.json"
-"""Of the file beside the copies that says what is not in them."""
+"""Name of the file beside the copies that lists what is not in them."""
 
 
 class LostLine(msgspec.Struct, frozen=True):
-    """A line that is not in the copy: where it stood, why, and the seqs that went with it, if any did."""
+    """A line that is not in the copy: its position, the reason, and the seqs that were lost with it, if any."""
 
     file: str
     line: int
@@ -177,7 +182,7 @@ class LostLine(msgspec.Struct, frozen=True):
 
 
 class SavedLog(msgspec.Struct, frozen=True):
-    """What is in the copy of one client's log. ``remade`` names the files whose open line had to be made anew."""
+    """The copy of one client's log. ``remade`` has the files whose open line had to be made again."""
 
     client: str
     files: int
@@ -187,7 +192,7 @@ class SavedLog(msgspec.Struct, frozen=True):
 
 
 class SalvageResult(msgspec.Struct, frozen=True):
-    """What came of one run. ``copies`` lines stood in several places and are in the copy once."""
+    """The result for one run. ``copies`` is the number of repeated lines, which are in the copy once."""
 
     run: str
     clients: list[SavedLog]
@@ -196,16 +201,16 @@ class SalvageResult(msgspec.Struct, frozen=True):
 
 
 def salvage(volumes: Path, books: RunEvidence, faults: list[Fault], out: Path) -> SalvageResult:
-    """Copy what is good of a run's books.
+    """Copy the good lines of a run.
 
     Args:
         volumes: the volumes folder, which is not changed.
-        books: the run as it lies there: what the ledger knows of a session whose open line is lost.
-        faults: what is wrong with it, by which the seqs of a lost line are known.
+        books: the evidence of the run; its ledger replaces the open line of a session that has lost it.
+        faults: the faults of the run, which have the seqs of a lost line.
         out: the folder of the copies.
 
     Raises:
-        OSError: reading or writing is refused.
+        OSError: a file cannot be read or written.
     """
     survey = LogSurvey(volumes, books.run)
     found = [*survey.left_out, *_ledger(volumes, books.run, out)]
@@ -243,13 +248,13 @@ def _refused(line: bytes, run: str, seen: set[str]) -> str | None:
     if isinstance(entry, ledger.OpenEntry) and entry.run != run:
         return f"the line belongs to run {entry.run}"
     if sealed.crc in seen:
-        return "the line stands in this file before"
+        return "the line is in this file before"
     seen.add(sealed.crc)
     return None
 
 
 def text(salvaged: SalvageResult, made: Summary) -> str:
-    """Return in words what came of one run, and what ``verify`` says of the copy."""
+    """Return the result for one run as text, with the verdict on the copy."""
     blocks, messages = (sum(getattr(one, name) for one in salvaged.clients) for name in ("blocks", "messages"))
     saved = [
         formatting.several(len(salvaged.clients), "client"),
@@ -260,8 +265,8 @@ def text(salvaged: SalvageResult, made: Summary) -> str:
     for lost in salvaged.left_out:
         seqs = f"seq {lost.missing[0]}-{lost.missing[1]}" if lost.missing else "seq -"
         lines.append(f"  {lost.file}:{lost.line}  left out  {seqs}  {lost.why}")
-    lines += [f"  {file}  its open line made anew" for client in salvaged.clients for file in client.remade]
+    lines += [f"  {file}  its open line reconstructed" for client in salvaged.clients for file in client.remade]
     if salvaged.copies:
-        lines.append(f"  {formatting.several(salvaged.copies, 'line')} of copies, there once")
+        lines.append(f"  {formatting.several(salvaged.copies, 'repeated line')}, copied once")
     lines.append(f"  the copy is {made.verdict}: {made.headline}")
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Checks any volumes folder offline: every fault with file, line and seq, every missing range with its cause."""
+"""`verify`: checks a volumes folder offline, and prints each fault with file, line and seq, each gap with its cause."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 
 from services.collector import formatting
 from services.collector.commands import salvage
-from services.collector.commands.run_loader import VolumesNotFound, books_of, new_folder, runs_of
+from services.collector.commands.run_loader import VolumesNotFound, load_evidence, new_folder, runs_of
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.build import build_result
 from services.collector.results.client_result import ClientResult
@@ -34,40 +34,40 @@ class VerifiedRun(NamedTuple):
 
 
 def add(commands: Commands) -> None:
-    """Add the command."""
+    """Add the command to the command line."""
     parser = commands.add(
         "verify",
         "check a volumes folder offline: every fault with file, line and seq",
         run,
         {
             "verify volumes": "all runs of a folder; the exit code is the worst verdict's",
-            "verify volumes --thresholds 'latency{client:*}.p99<50ms, missing==0'": "holds every run to these limits",
+            "verify volumes --thresholds 'latency{client:*}.p99<50ms, missing==0'": "checks every run against limits",
             "verify volumes --salvage saved": "copies what is good of damaged logs into valid files again",
             "verify volumes --run 20261122T073000Z --json": "one run, its summary as one line of JSON",
         },
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="the folder that holds logs/ and ledger/")
     parser.add_argument("--json", action="store_true", help="print each run's summary as one line of JSON")
-    parser.add_argument("--run", help="check this run alone")
+    parser.add_argument("--run", help="check only this run")
     parser.add_argument(
         "--salvage", metavar="OUT", type=Path, help="copy what is good into this folder, which is empty or new"
     )
-    parser.add_argument("--thresholds", metavar="LIMITS", help="hold the runs to these and not to THRESHOLDS")
+    parser.add_argument("--thresholds", metavar="LIMITS", help="check the runs against these instead of THRESHOLDS")
 
 
 def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Check the folder that was chosen; return the exit code."""
+    """Check the chosen folder; return the exit code."""
     verdicts: list[str | None] = []
     given = chosen.thresholds
     limits = CollectorSettings.read(environment).limits if given is None else read_limits("--thresholds", given)
     out = None if chosen.salvage is None else new_folder("--salvage", _outside(chosen.folder, chosen.salvage))
     salvaged = []
-    for found in check(chosen.folder, limits, chosen.run):
-        made = found.summary
-        sys.stdout.write(json_line(made) if chosen.json else text(found))
+    for verified in check(chosen.folder, limits, chosen.run):
+        made = verified.summary
+        sys.stdout.write(json_line(made) if chosen.json else text(verified))
         verdicts.append(made.verdict)
         if out is not None:
-            salvaged.append(_salvaged(chosen.folder, made, found.evidence, out))
+            salvaged.append(_salvaged(chosen.folder, made, verified.evidence, out))
             (copy,) = check(out, limits, made.run)
             sys.stdout.write("" if chosen.json else salvage.text(salvaged[-1], copy.summary))
     if out is not None:
@@ -79,57 +79,57 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 def _outside(volumes: Path, out: Path) -> Path:
     if any(out.resolve().is_relative_to((volumes / side).resolve()) for side in ("logs", "ledger")):
-        raise VolumesNotFound(f"--salvage {out}: it lies among the books themselves; name a folder elsewhere")
+        raise VolumesNotFound(f"--salvage {out}: it is inside logs/ or ledger/ itself; name a folder elsewhere")
     return out
 
 
-def _salvaged(volumes: Path, made: Summary, books: RunEvidence, out: Path) -> salvage.SalvageResult:
+def _salvaged(volumes: Path, made: Summary, evidence: RunEvidence, out: Path) -> salvage.SalvageResult:
     try:
-        return salvage.salvage(volumes, books, made.faults, out)
-    except OSError as problem:
-        why = (problem.strerror or str(problem)).lower()
-        raise UnwritableFolder(str(out), why, "fix: make space, or name another folder for --salvage") from problem
+        return salvage.salvage(volumes, evidence, made.faults, out)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UnwritableFolder(str(out), reason, "fix: make space, or name another folder for --salvage") from error
 
 
 def check(volumes: Path, limits: Sequence[ThresholdLimit] = (), run: str | None = None) -> Iterator[VerifiedRun]:
-    """Read every run of a folder, or one, and judge it as it stands.
+    """Read every run of a folder, or one, and yield its verdict.
 
     Raises:
-        NoVolumes: the folder is no volumes folder, or does not hold the run.
+        VolumesNotFound: the folder is not a volumes folder, or does not contain the run.
     """
     for name in runs_of(volumes, run):
-        books = books_of(volumes, name)
-        result = build_result(books, final=True)
-        yield VerifiedRun(summarise(result, limits, made_at=books.ended_at), result, books)
+        evidence = load_evidence(volumes, name)
+        result = build_result(evidence, final=True)
+        yield VerifiedRun(summarise(result, limits, made_at=evidence.ended_at), result, evidence)
 
 
 def exit_code(verdicts: Sequence[str | None]) -> int:
-    """Return the code of the worst verdict: a proven failure before a doubt. No run at all proves nothing."""
+    """Return the exit code of the worst verdict: FAIL, then INVALID, then PASS. Without a run it is that of INVALID."""
     codes = [EXIT_CODES[verdict] for verdict in verdicts] or [EXIT_CODES["INVALID"]]
     return max(codes)
 
 
-def text(found: VerifiedRun) -> str:
-    """Return what there is to say of one run."""
-    made = found.summary
+def text(verified: VerifiedRun) -> str:
+    """Return the text about one run."""
+    made = verified.summary
     lines = [f"{made.run}  {made.verdict}  {made.headline}"]
     lines += [f"  {formatting.fault(fault)}" for fault in made.faults]
-    lines += [line for account in found.result.clients for line in _missing(account)]
+    lines += [line for client in verified.result.clients for line in _missing(client)]
     lines += [f"  {reason}" for reason in made.reasons[1:]]
     lines += [f"  {formatting.MARKS[limit.ok]} {limit.expression}  {limit.detail}" for limit in made.thresholds]
     lines.append(f"  residual {formatting.count(made.totals.residual)}")
     return "\n".join(lines) + "\n"
 
 
-def _missing(account: ClientResult) -> Iterator[str]:
-    for cause, seqs in account.lost.items():
+def _missing(client: ClientResult) -> Iterator[str]:
+    for cause, seqs in client.lost.items():
         for first, last in seqs:
-            yield f"  {account.client}  missing seq {first}-{last}  {formatting.CAUSE_WORDS[cause]}"
-    if account.external is not None:
-        for key, numbers in account.external.unreadable.items():
-            for first, last in numbers:
-                which = f"{first}-{last}" if key is None else f"{key} {first}-{last}"
-                yield f"  {account.client}  seq {which}  {formatting.UNREADABLE}"
+            yield f"  {client.client}  missing seq {first}-{last}  {formatting.CAUSE_WORDS[cause]}"
+    unreadable = client.external.unreadable if client.external else {}
+    for key, numbers in unreadable.items():
+        for first, last in numbers:
+            which = f"{first}-{last}" if key is None else f"{key} {first}-{last}"
+            yield f"  {client.client}  seq {which}  {formatting.UNREADABLE}"
 
 
 def json_line(made: Summary) -> str:

@@ -1,6 +1,6 @@
-"""Waits for the verdict of the newest run, for scripts: prints the summary and gives its exit code.
+"""`wait`: waits for the verdict of a run, prints the summary and returns its exit code, for scripts.
 
-Only looks at the volumes, like everybody else: it needs no connection to the collector it runs beside.
+Reads only files on the volumes, so it needs no connection to the collector that writes the summary.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,16 +29,31 @@ from services.runtime import lifecycle
 from services.runtime.cli import Commands
 from services.runtime.errors import EXIT_ABORTED
 
-POLL_SECONDS = 0.25
-WEIGH_SECONDS = 2.0
-PATIENCE_SECONDS = 60.0
-PROGRESS_SECONDS = 5.0
-RESTART_SECONDS = 3.0
-"""A run that was closed before anybody waited may be about to be followed: a server needs a moment to start again."""
+
+class WaitIntervals(NamedTuple):
+    """The intervals of a wait, seconds.
+
+    Attributes:
+        poll: between two readings of the volumes.
+        measure: between two measurements of the logs' size, which lists every client's folder.
+        stall: time without progress after which the wait is aborted.
+        progress: between two lines of progress where there is no terminal.
+        restart: how long a run that was closed before the wait began can still be superseded by a new one: a server
+            that starts again needs that long to open it.
+    """
+
+    poll: float = 0.25
+    measure: float = 2.0
+    stall: float = 60.0
+    progress: float = 5.0
+    restart: float = 3.0
+
+
+DEFAULT_INTERVALS = WaitIntervals()
 
 
 def add(commands: Commands) -> None:
-    """Add the command."""
+    """Add the command to the command line."""
     parser = commands.add(
         "wait",
         "wait for the newest run's verdict, print its summary",
@@ -46,29 +63,31 @@ def add(commands: Commands) -> None:
             "wait --run 20261122T073000Z": "the verdict of this run, also when it was closed long ago",
         },
     )
-    parser.add_argument("--run", help="wait for this run's")
+    parser.add_argument("--run", help="wait for the verdict of this run")
 
 
 def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Wait as was chosen; return the exit code."""
+    """Wait for the chosen run; return the exit code."""
 
-    async def until_closed(read: CollectorSettings, stop: asyncio.Event) -> int:
-        speaker = TerminalPrinter.on_stdout(read.volumes, colour=read.colour)
+    async def until_closed(settings: CollectorSettings, stop: asyncio.Event) -> int:
+        printer = TerminalPrinter.on_stdout(settings.volumes, colour=settings.colour)
         try:
-            return await wait(read.volumes, stop, speaker, tell=_tell, now=time.monotonic, run=chosen.run)
+            return await wait(
+                settings.volumes, stop, printer, report=_print_to_stderr, now=time.monotonic, run=chosen.run
+            )
         finally:
-            speaker.end()
+            printer.close()
 
     return lifecycle.run(lambda: CollectorSettings.read(environment), until_closed)
 
 
-def _tell(text: str) -> None:
+def _print_to_stderr(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """What can be seen of the run that is waited for."""
+    """What the volumes show of the run that is waited for: its summary, and the sizes of its files in bytes."""
 
     run: str | None
     summary: Summary | None = None
@@ -77,90 +96,93 @@ class RunStatus:
 
 
 class StallDetector:
-    """Decides when waiting has become pointless, and on whom. ``now`` is monotonic seconds."""
+    """Detects that a run makes no progress, and names what it waits for. Times are monotonic seconds."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, stall_seconds: float = DEFAULT_INTERVALS.stall) -> None:
+        self._stall_seconds = stall_seconds
         self._since = now
         self._last: RunStatus | None = None
         self._summary_log_bytes = 0
 
-    def look(self, sight: RunStatus, now: float) -> str | None:
-        """Take in what can be seen; return why to give up, None to go on."""
+    def add_status(self, status: RunStatus, now: float) -> str | None:
+        """Add the current status; return what the run has waited for without progress for too long, or None."""
         last = self._last
-        if last is None or sight.summary != last.summary or sight.run != last.run:
-            self._summary_log_bytes = sight.log_bytes
+        if last is None or status.summary != last.summary or status.run != last.run:
+            self._summary_log_bytes = status.log_bytes
             self._since = now
-        elif sight.ledger_bytes != last.ledger_bytes or self._is_listening(sight):
+        elif status.ledger_bytes != last.ledger_bytes or self._waits_for_feed(status):
             self._since = now
-        self._last = sight
-        return self._reason(sight) if now - self._since >= PATIENCE_SECONDS else None
+        self._last = status
+        return self._reason(status) if now - self._since >= self._stall_seconds else None
 
-    def _is_listening(self, sight: RunStatus) -> bool:
-        """Tell whether clients wait for a feed that is not ours: it may be silent for as long as it likes."""
-        made = sight.summary
+    def _waits_for_feed(self, status: RunStatus) -> bool:
+        """Return whether clients wait for an external feed, which may be silent for any length of time."""
+        summary = status.summary
         return (
-            made is not None
-            and (made.books, made.state) == ("one-sided", "running")
-            and sight.log_bytes <= self._summary_log_bytes
+            summary is not None
+            and (summary.books, summary.state) == ("one-sided", "running")
+            and status.log_bytes <= self._summary_log_bytes
         )
 
-    def _reason(self, sight: RunStatus) -> str:
-        if sight.run is None:
+    def _reason(self, status: RunStatus) -> str:
+        if status.run is None:
             return "a run: none has been opened"
-        made = sight.summary
-        if made is None or sight.log_bytes > self._summary_log_bytes:
-            return f"collector: it does not keep up the summary of run {sight.run}"
-        if made.state in ("opened", "waiting"):
-            return f"client: {made.headline.removeprefix('waiting: ')} subscribed"
-        if made.state == "paused":
-            return f"nothing: run {sight.run} is paused; resume it, or start the server again"
-        if made.state == "ended":
-            return f"collector: run {sight.run} has ended and is not closed"
-        return f"client: run {sight.run} stands still at {made.totals.received:,} messages"
+        summary = status.summary
+        if summary is None or status.log_bytes > self._summary_log_bytes:
+            return f"collector: it does not keep up the summary of run {status.run}"
+        if summary.state in ("opened", "waiting"):
+            return f"client: {summary.headline.removeprefix('waiting: ')} subscribed"
+        if summary.state == "paused":
+            return f"nothing: run {status.run} is paused; resume it, or start the server again"
+        if summary.state == "ended":
+            return f"collector: run {status.run} has ended and is not closed"
+        return f"client: run {status.run} makes no progress at {summary.totals.received:,} messages"
 
 
 class RunWatcher:
-    """Looks at a volumes folder. Unless a run is named, the one that is newest at the first look is meant.
+    """Reads the status of one run from a volumes folder.
 
-    Unless that one is closed already: then one that is opened within `RESTART_SECONDS` is.
+    Unless a run is named, it is the newest one at the first reading. If that run is closed already, a run that is
+    opened within ``intervals.restart`` replaces it.
     """
 
-    def __init__(self, volumes: Path, run: str | None = None) -> None:
-        self._volumes = volumes
+    def __init__(self, volumes: Path, run: str | None = None, intervals: WaitIntervals = DEFAULT_INTERVALS) -> None:
+        self._volumes, self._intervals = volumes, intervals
         self._run = run
-        self._settled_at: float | None = None if run is None else -math.inf
+        self._decided_at: float | None = None if run is None else -math.inf
         self._log_bytes = 0
-        self._weighed_at: float | None = None
+        self._measured_at: float | None = None
 
-    def look(self, now: float) -> RunStatus:
-        """Return what can be seen."""
-        if not self.is_settled(now):
+    def status(self, now: float) -> RunStatus:
+        """Read the status."""
+        if not self.is_decided(now):
             self._run = self._newest()
         if self._run is None:
             return RunStatus(None)
-        if self._settled_at is None:
-            known = run_files.load(self._volumes, self._run)
-            closed = known is not None and known.state == "closed"
-            self._settled_at = now + RESTART_SECONDS if closed else now
-        if self._weighed_at is None or now - self._weighed_at >= WEIGH_SECONDS:
-            self._log_bytes, self._weighed_at = _weight(self._volumes / "logs" / self._run, "*/*.jsonl"), now
-        made = run_files.load(self._volumes, self._run)
+        if self._decided_at is None:
+            published = run_files.load(self._volumes, self._run)
+            is_closed = published is not None and published.state == "closed"
+            self._decided_at = now + self._intervals.restart if is_closed else now
+        if self._measured_at is None or now - self._measured_at >= self._intervals.measure:
+            self._log_bytes, self._measured_at = _size(self._volumes / "logs" / self._run, "*/*.jsonl"), now
+        summary = run_files.load(self._volumes, self._run)
         return RunStatus(
             self._run,
-            msgspec.structs.replace(made, made_at=None) if made else None,
-            _weight(self._volumes / "ledger" / self._run, "*.jsonl"),
+            msgspec.structs.replace(summary, made_at=None) if summary else None,
+            _size(self._volumes / "ledger" / self._run, "*.jsonl"),
             self._log_bytes,
         )
 
-    def is_settled(self, now: float) -> bool:
-        """Tell whether it is decided which run is waited for."""
-        return self._settled_at is not None and now >= self._settled_at
+    def is_decided(self, now: float) -> bool:
+        """Return whether it is decided which run is waited for."""
+        return self._decided_at is not None and now >= self._decided_at
 
     def _newest(self) -> str | None:
         return max(find_runs(self._volumes), key=run_order, default=None)
 
 
-def _weight(folder: Path, pattern: str) -> int:
+def _size(folder: Path, pattern: str) -> int:
+    """Return the size of the matching files in bytes."""
     total = 0
     for path in folder.glob(pattern):
         try:
@@ -173,53 +195,56 @@ def _weight(folder: Path, pattern: str) -> int:
 async def wait(
     volumes: Path,
     stop: asyncio.Event,
-    speaker: TerminalPrinter,
+    printer: TerminalPrinter,
     *,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     now: Callable[[], float],
     run: str | None = None,
+    intervals: WaitIntervals = DEFAULT_INTERVALS,
 ) -> int:
-    """Wait for the verdict; return its exit code, or the one for a wait that was given up.
+    """Wait for the verdict; return its exit code, or 105 if the wait is aborted.
 
     Args:
         volumes: the volumes folder.
-        stop: set when somebody interrupts.
-        speaker: takes the summary; and, if it has a terminal, shows the run meanwhile.
-        tell: takes progress, where there is no terminal, and the reason for giving up.
+        stop: set by an interruption.
+        printer: prints the summary; on a terminal it also shows the run meanwhile.
+        report: prints progress if there is no terminal, and the reason for an abort.
         now: monotonic seconds.
-        run: which one; the newest when none is named.
+        run: the run; None for the newest.
+        intervals: how often the volumes are read, and when to give up.
     """
-    eyes, patience, told_at, shown = RunWatcher(volumes, run), StallDetector(now()), now(), None
+    watcher, detector = RunWatcher(volumes, run, intervals), StallDetector(now(), intervals.stall)
+    reported_at, shown = now(), None
     while not stop.is_set():
-        sight = eyes.look(now())
-        made = sight.summary
-        if made is not None and made.state == "closed" and eyes.is_settled(now()):
-            speaker.final(run_files.load_snapshot(volumes, made.run) or Snapshot(made, empty(made.run)))
-            return EXIT_CODES[made.verdict]
-        reason = patience.look(sight, now())
+        status = watcher.status(now())
+        summary = status.summary
+        if summary is not None and summary.state == "closed" and watcher.is_decided(now()):
+            printer.print_summary(
+                run_files.load_snapshot(volumes, summary.run) or Snapshot(summary, empty(summary.run))
+            )
+            return EXIT_CODES[summary.verdict]
+        reason = detector.add_status(status, now())
         if reason is not None:
-            speaker.end()
-            tell(f"no progress for {PATIENCE_SECONDS:.0f} s, waiting for {reason}")
+            printer.close()
+            report(f"no progress for {intervals.stall:.0f} s, waiting for {reason}")
             return EXIT_ABORTED
-        if speaker.screen is not None:
-            if made is not None and made != shown:
-                speaker.progress(Snapshot(made, empty(made.run)))
-                shown = made
-        elif now() - told_at >= PROGRESS_SECONDS:
-            told_at = now()
-            tell(_progress(sight))
-        try:
-            await asyncio.wait_for(stop.wait(), POLL_SECONDS)
-        except TimeoutError:
-            continue
-    speaker.end()
-    tell("interrupted before the verdict")
+        if printer.display is not None:
+            if summary is not None and summary != shown:
+                printer.print_progress(Snapshot(summary, empty(summary.run)))
+                shown = summary
+        elif now() - reported_at >= intervals.progress:
+            reported_at = now()
+            report(_progress(status))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), intervals.poll)
+    printer.close()
+    report("interrupted before the verdict")
     return EXIT_ABORTED
 
 
-def _progress(sight: RunStatus) -> str:
-    if sight.run is None:
+def _progress(status: RunStatus) -> str:
+    if status.run is None:
         return "waiting for a run to be opened"
-    if sight.summary is None:
-        return f"waiting for the collector's first summary of run {sight.run}"
-    return f"{sight.summary.state}: {sight.summary.headline}"
+    if status.summary is None:
+        return f"waiting for the collector's first summary of run {status.run}"
+    return f"{status.summary.state}: {status.summary.headline}"

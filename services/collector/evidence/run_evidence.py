@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from services.collector.cpu_yield import no_yield
 from services.collector.evidence.ledger_evidence import LedgerEvidence, LedgerFileReader
 from services.collector.evidence.line_chain import FileDamage
 from services.collector.evidence.log_evidence import LogEvidence, LogFileReader
@@ -14,20 +15,16 @@ from services.contract.scalars import utc_text
 from services.contract.summary import RunState
 
 
-def unhurried() -> None:
-    """Do not rest."""
-
-
 class RunEvidence:
     """One run: the ledger, and the log of every client.
 
-    Whoever sums them up calls ``rest`` between one client and the next: with many it takes long, and a collector that
-    measures beside what it measures must not hold up a processor.
+    Code that goes through all clients calls ``yield_cpu`` between one and the next: with many clients it takes long,
+    and a collector that runs beside what it measures must not keep a processor (see `cpu_yield`).
     """
 
-    def __init__(self, run: str, rest: Callable[[], None] = unhurried) -> None:
+    def __init__(self, run: str, yield_cpu: Callable[[], None] = no_yield) -> None:
         self.run = run
-        self.rest = rest
+        self.yield_cpu = yield_cpu
         self.times = RunTiming()
         self.ledger = LedgerEvidence()
         self.logs: dict[str, LogEvidence] = {}

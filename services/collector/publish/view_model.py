@@ -1,7 +1,7 @@
-"""A snapshot in texts: every number that a face shows is put into words here, once, so that all faces agree.
+"""One run as texts: every number that any output shows is formatted here, once, so that all outputs agree.
 
-Terminal, page, report and the files of a run are made from a `View` and format nothing themselves; `words` is the only
-place of number formats. Pure.
+Terminal, page, report and the files of a run are made from a `View` and format no numbers themselves; the number
+formats are in `formatting`. Pure.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import msgspec
 
 from services.collector import formatting
-from services.collector.publish import clients_table
-from services.collector.publish.clients_table import Cell, Column, Table, Tone
+from services.collector.publish.clients_table import clients_table, latency_from, shown_latency
+from services.collector.publish.table import Column, Table, Tone, block_duration_cell, duration_cell, text_cell
 from services.collector.verdict.check_types import DAMAGE
 from services.collector.verdict.snapshot import Snapshot
 from services.contract.summary import RunState, Summary, Verdict
@@ -29,7 +29,7 @@ TIMES = {
 
 
 class Tile(msgspec.Struct, frozen=True, kw_only=True):
-    """One number that is looked at first, with a sentence of ``hint``."""
+    """One of the most important numbers, with a sentence of ``hint``."""
 
     key: str
     label: str
@@ -39,7 +39,7 @@ class Tile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a check or a threshold; ``ok`` is null while that is not known, or does not apply."""
+    """The result of a check or a threshold; ``ok`` is null while it is not known, or where it does not apply."""
 
     ok: bool | None
     name: str
@@ -47,7 +47,7 @@ class CheckRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A label and its texts: the number itself, then what else belongs to it. A part of the row above is ``inner``."""
+    """A label and its texts: the number, then additions to it. An ``inner`` row is a part of the row above."""
 
     label: str
     texts: list[str]
@@ -56,9 +56,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """One run as it is shown. ``reasons`` are all of them; the first is the headline of a run that did not pass.
+    """One run as it is shown. ``reasons`` holds all of them; the first is the headline of a run that did not pass.
 
-    ``duration_ns`` is the time from the first receipt to the last, ``share`` what was delivered of 1.
+    ``duration_ns`` is the time from the first receipt to the last, ``share`` the delivered fraction, 0 to 1.
+    ``places`` is a line that names the folders of the run's files.
     """
 
     run: str
@@ -87,7 +88,7 @@ def view(snapshot: Snapshot, places: str) -> View:
 
     Args:
         snapshot: the run in numbers and over time.
-        places: where its files are, the last line.
+        places: the line that names the folders of its files.
     """
     summary, expected = snapshot.summary, _expected(snapshot.summary)
     return View(
@@ -104,73 +105,62 @@ def view(snapshot: Snapshot, places: str) -> View:
         thresholds=[CheckRow(ok=limit.ok, name=limit.expression, detail=limit.detail) for limit in summary.thresholds],
         delivery=list(_delivery(summary)),
         times=_times(summary),
-        clients=clients_table.table(summary, snapshot.timeline),
+        clients=clients_table(summary, snapshot.timeline),
         places=places,
     )
 
 
 def tiles(summary: Summary) -> list[Tile]:
-    """Return the numbers of a run that are looked at first."""
-    return [*_tiles(summary), *_own(summary)]
+    """Return the most important numbers of a run, those about the quality of the measurement last."""
+    return [*_delivery_tiles(summary), *_data_quality_tiles(summary)]
 
 
 def _expected(summary: Summary) -> int | None:
-    # What the clients answer for is known when the run is over; before, all of them are to get all of it.
-    over = summary.verdict is not None or summary.state in ("ended", "closed") or summary.books == "one-sided"
-    return summary.totals.expected if over else len(summary.clients) * (summary.total or 0)
+    # How many messages each client should have is known when the run is over; until then, assume all of them.
+    is_over = summary.verdict is not None or summary.state in ("ended", "closed") or summary.books == "one-sided"
+    return summary.totals.expected if is_over else len(summary.clients) * (summary.total or 0)
 
 
-def _tiles(summary: Summary) -> Iterator[Tile]:
+def _delivery_tiles(summary: Summary) -> Iterator[Tile]:
     totals, expected = summary.totals, _expected(summary)
-    lost = sum(client.state == "lost" for client in summary.clients)
-    p99 = clients_table.timed(summary).p99
     yield Tile(
         key="verdict", label="verdict", text=summary.verdict or summary.state,
         hint=f"run {summary.run}", tone=TONES.get(summary.verdict, ""),
     )  # fmt: skip
     yield Tile(
-        key="delivered", label="delivered", text=_of(totals.received, expected),
+        key="delivered", label="delivered", text=_received_of(totals.received, expected),
         hint=formatting.percent(totals.received, expected) if expected is not None else "",
     )  # fmt: skip
     rate, *bytes_rate = _rates(summary) or ["-"]
     yield Tile(key="rate", label="rate", text=rate, hint=" ".join(bytes_rate))
-    none = "" if totals.missing is None else "no message"
-    untimed = summary.books == "one-sided" and p99 is None and totals.received > 0
-    yield Tile(
-        key="p99", label="latency p99", text="not known" if untimed else formatting.duration(p99),
-        hint=_latency_hint(summary, untimed=untimed),
-    )  # fmt: skip
+    yield _latency_tile(summary)
+    none_missing = "" if totals.missing is None else "no message"
     yield Tile(
         key="missing", label="missing", text=formatting.count(totals.missing), tone="bad" if totals.missing else "",
-        hint=", ".join(f"{count:,} {label}" for label, count in _causes(summary)) or none,
+        hint=", ".join(f"{count:,} {label}" for label, count in _causes(summary)) or none_missing,
     )  # fmt: skip
     yield Tile(
         key="blocks", label="blocks", text=f"{totals.blocks:,}", hint=f"{formatting.size(totals.bytes)} of records"
     )
+    lost = sum(client.state == "lost" for client in summary.clients)
     yield Tile(
         key="clients", label="clients", text=f"{len(summary.clients):,}", hint=f"{lost:,} lost" if lost else "",
         tone="bad" if lost else "",
     )  # fmt: skip
-    longest, *whose = _silence(summary) or ["-"]
-    yield Tile(key="silence", label="longest silence", text=longest, hint=" ".join(whose))
+    longest, *client_and_start = _silence(summary) or ["-"]
+    yield Tile(key="silence", label="longest silence", text=longest, hint=" ".join(client_and_start))
 
 
-def _latency_hint(summary: Summary, *, untimed: bool) -> str:
-    if untimed:
-        return "no sender's time"
+def _latency_tile(summary: Summary) -> Tile:
+    p99 = shown_latency(summary).p99
+    if summary.books == "one-sided" and p99 is None and summary.totals.received > 0:
+        return Tile(key="p99", label="latency p99", text=formatting.NOT_KNOWN, hint="no sender's time")
     caught_up = f"; {summary.totals.catch_up:,} caught up" if summary.totals.catch_up else ""
-    return clients_table.latency_from(summary) + caught_up
+    return Tile(key="p99", label="latency p99", text=formatting.duration(p99), hint=latency_from(summary) + caught_up)
 
 
-def _silence(summary: Summary) -> list[str]:
-    longest = summary.silence
-    if longest is None:
-        return []
-    return [formatting.duration(longest.duration_ns), f"{longest.client}, from {formatting.moment(longest.at)}"]
-
-
-def _own(summary: Summary) -> Iterator[Tile]:
-    """Return what the instrument itself got wrong: a first-class number, for all others hang on it."""
+def _data_quality_tiles(summary: Summary) -> Iterator[Tile]:
+    """Yield tiles about the quality of the measurement: every other number depends on it."""
     damaged = sum(fault.client is not None and fault.kind in DAMAGE for fault in summary.faults)
     others = len(summary.faults) - damaged
     yield Tile(
@@ -178,8 +168,8 @@ def _own(summary: Summary) -> Iterator[Tile]:
         tone="bad" if damaged else "",
     )  # fmt: skip
     yield Tile(
-        key="faults", label="faults of the books", text=f"{others:,}", tone="doubt" if others else "",
-        hint=f"that the collector found in {'their one side' if summary.books == 'one-sided' else 'both sides'}",
+        key="faults", label="other faults", text=f"{others:,}", tone="doubt" if others else "",
+        hint=f"found in {'the logs' if summary.books == 'one-sided' else 'ledger and logs'}",
     )  # fmt: skip
     late = next((check for check in summary.checks if check.name == "generator on time"), None)
     detail = (late.detail if late else "") or "-"
@@ -189,13 +179,20 @@ def _own(summary: Summary) -> Iterator[Tile]:
     )  # fmt: skip
 
 
-def _of(received: int, expected: int | None) -> str:
+def _silence(summary: Summary) -> list[str]:
+    longest = summary.silence
+    if longest is None:
+        return []
+    return [formatting.duration(longest.duration_ns), f"{longest.client}, from {formatting.moment(longest.at)}"]
+
+
+def _received_of(received: int, expected: int | None) -> str:
     return f"{received:,}" if expected is None else f"{received:,} of {expected:,}"
 
 
 def _causes(summary: Summary) -> list[tuple[str, int]]:
-    found = ((label, getattr(summary.missing_by_cause, cause)) for cause, label in formatting.CAUSE_WORDS.items())
-    return [(label, count) for label, count in found if count]
+    counts = ((label, getattr(summary.missing_by_cause, cause)) for cause, label in formatting.CAUSE_WORDS.items())
+    return [(label, count) for label, count in counts if count]
 
 
 def _rates(summary: Summary) -> list[str]:
@@ -207,44 +204,45 @@ def _rates(summary: Summary) -> list[str]:
 
 def _delivery(summary: Summary) -> Iterator[Row]:
     totals = summary.totals
-    of = f"{_of(totals.received, _expected(summary))} messages"
-    yield Row(label="received", texts=[of, *_rates(summary)])
+    received = f"{_received_of(totals.received, _expected(summary))} messages"
+    yield Row(label="received", texts=[received, *_rates(summary)])
     yield Row(
         label="logged",
         texts=[formatting.several(totals.blocks, "block"), f"{formatting.size(totals.bytes)} of records"],
     )
-    yield _messages("missing", totals.missing)
+    yield _message_row("missing", totals.missing)
     for label, count in _causes(summary):
-        yield _messages(label, count, inner=True)
-    yield _messages("duplicates", totals.duplicates)
-    yield _messages("out of order", totals.reordered)
-    yield _messages("corrupt in flight", totals.corrupt)
-    yield _messages("logged, not receipted", totals.logged_not_receipted, against="")
-    yield _messages("residual", totals.residual, against="doubt")
+        yield _message_row(label, count, inner=True)
+    yield _message_row("duplicates", totals.duplicates)
+    yield _message_row("out of order", totals.reordered)
+    yield _message_row("corrupt in flight", totals.corrupt)
+    yield _message_row("logged, not receipted", totals.logged_not_receipted, tone="")
+    yield _message_row("residual", totals.residual, tone="doubt")
     if _silence(summary):
         yield Row(label="longest silence", texts=_silence(summary))
     if totals.catch_up:
-        texts = [formatting.several(totals.catch_up, "message"), "due before their client first tried to take part"]
+        texts = [formatting.several(totals.catch_up, "message"), "due before their client first tried to connect"]
         yield Row(label="caught up", texts=texts)
     if summary.books == "one-sided":
-        yield _messages("without a number", totals.unsequenced, against="")
+        yield _message_row("without a number", totals.unsequenced, tone="")
         if totals.unreadable:
-            yield _messages(formatting.UNREADABLE, totals.unreadable, against="doubt")
+            yield _message_row(formatting.UNREADABLE, totals.unreadable, tone="doubt")
 
 
-def _messages(label: str, count: int | None, *, inner: bool = False, against: Tone = "bad") -> Row:
+def _message_row(label: str, count: int | None, *, inner: bool = False, tone: Tone = "bad") -> Row:
+    """Return a row for a count of messages, with this tone if there are any."""
     text = formatting.several(count, "message") if count is not None else formatting.NOT_KNOWN
-    return Row(label=label, texts=[text], inner=inner, tone=against if count else "")
+    return Row(label=label, texts=[text], inner=inner, tone=tone if count else "")
 
 
 def _times(summary: Summary) -> Table:
     columns = [Column(key="of", label="", numeric=False)]
     columns += [Column(key=key, label=label) for key, label in QUANTILES.items()]
-    named = {**TIMES, "latency_ns": "latency from sender's time"} if summary.books == "one-sided" else TIMES
-    measured = [(label, getattr(summary, key)) for key, label in named.items()]
-    rows = [
-        [Cell(text=label, value=label), *(clients_table.duration(getattr(quantiles, key)) for key in QUANTILES)]
-        for label, quantiles in measured
-        if quantiles.max is not None
-    ]
+    labels = {**TIMES, "latency_ns": "latency from sender's time"} if summary.books == "one-sided" else TIMES
+    rows = []
+    for name, label in labels.items():
+        quantiles = getattr(summary, name)
+        cell = block_duration_cell if name == "block_duration_ns" else duration_cell
+        if quantiles.max is not None:
+            rows.append([text_cell(label), *(cell(getattr(quantiles, key)) for key in QUANTILES)])
     return Table(columns=columns, rows=rows)

@@ -49,7 +49,7 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
     feed = _FeedEvidence(evidence, groups, _union(evidence, names, groups), final=final)
     clients = []
     for name in names:
-        evidence.rest()
+        evidence.yield_cpu()
         clients.append(_client_result(feed, name))
     urls = sorted({log.feed.url for log in evidence.logs.values() if log.feed is not None})
     conflicts = evidence.times.comparison.conflicts(groups) if final else {}

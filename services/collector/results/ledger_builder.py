@@ -46,7 +46,7 @@ def ledger_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
     logging = {name for name, log in evidence.logs.items() if not log.is_empty}
     clients = []
     for name in sorted(sent_by | logging, key=client_order):
-        evidence.rest()
+        evidence.yield_cpu()
         clients.append(_client_result(evidence, name, final=final))
     ledger, sample = evidence.ledger, evidence.times.spread.copy()
     return RunResult(

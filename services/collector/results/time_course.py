@@ -67,7 +67,7 @@ def time_course(evidence: RunEvidence, result: RunResult) -> TimeCourse:
     timings = [evidence.logs[name].times if name in evidence.logs else None for name in chosen]
     worst = slots.worst(timings, scheduled=is_scheduled)
     for name, timing, longest in zip(chosen, timings, worst, strict=True):
-        evidence.rest()
+        evidence.yield_cpu()
         stride, blocks = (1, []) if timing is None else (timing.bars.stride, timing.bars.bars())
         clients[name] = ClientCourse(stride=stride, blocks=blocks, worst=longest)
     end = ledger_lines.end

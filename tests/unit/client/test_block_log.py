@@ -220,7 +220,7 @@ def test_a_log_tells_how_strained_its_client_was(tmp_path: Path) -> None:
         LineFile(tmp_path / blocklog.file_name(1, 1)), first, StoppedClock(), strain.window()
     )
     strain.tick(5_000_000)
-    poll_until(lambda: strain.mark().lags.count == 2, "what came is known", 5, 0.001)
+    poll_until(lambda: strain.snapshot().lags.count == 2, "what came is known", 5, 0.001)
     log.end("finished", 0, 0, [])
     last = entries(tmp_path)[-1]
 

@@ -151,7 +151,7 @@ def test_verify_never_salvages_into_the_books(tmp_path: Path, capsys: pytest.Cap
     write(good_run(), tmp_path)
 
     assert 104 == main(["verify", str(tmp_path), "--salvage", str(tmp_path / "logs" / "saved")])
-    assert "it lies among the books themselves" in capsys.readouterr().err
+    assert "it is inside logs/ or ledger/ itself" in capsys.readouterr().err
     assert not (tmp_path / "logs" / "saved").exists()
 
 

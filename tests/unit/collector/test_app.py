@@ -17,7 +17,7 @@ from tests.unit.collector.books_factory import RUN, Writer, at, good_run, ledger
 
 
 async def test_the_service_serves_and_stops(tmp_path: Path) -> None:
-    """Until it is told to stop the page answers; then it is gone at once."""
+    """The page answers until the service is asked to stop, and its port is closed then."""
     write(good_run(), tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -34,8 +34,8 @@ async def test_the_service_serves_and_stops(tmp_path: Path) -> None:
     assert b"" == await get(port, "/healthz")
 
 
-async def test_a_run_that_ended_just_now_is_followed_to_its_close(tmp_path: Path) -> None:
-    """Told to stop right after the end, the collector still takes in who came too late, and gives one verdict."""
+async def test_a_run_that_just_ended_is_followed_until_it_is_closed(tmp_path: Path) -> None:
+    """A collector that is stopped right after a run's end still reads late clients, and gives one verdict."""
     files = good_run()
     write(files, tmp_path)
     settings = CollectorSettings.read({"VOLUMES": str(tmp_path), "PAGE_PORT": "0"})
@@ -57,7 +57,7 @@ async def test_a_run_that_ended_just_now_is_followed_to_its_close(tmp_path: Path
 
 
 async def get(port: int, path: str) -> bytes:
-    """Return the answer to a request, empty when nobody listens."""
+    """Return the response to a request, empty if the port is closed."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
@@ -68,26 +68,26 @@ async def get(port: int, path: str) -> bytes:
     return answer
 
 
-async def test_a_port_in_use_is_told(tmp_path: Path) -> None:
-    """The setting that mends it is named."""
+async def test_a_port_in_use_is_an_error(tmp_path: Path) -> None:
+    """The error names the setting to change."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = CollectorSettings.read({"VOLUMES": str(tmp_path), "PAGE_PORT": str(taken.getsockname()[1])})
         with pytest.raises(PortInUse, match="PAGE_PORT"):
             await app.main(settings, asyncio.Event())
 
 
-async def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
-    """Before the first look, with the fix."""
+async def test_an_unwritable_folder_is_an_error(tmp_path: Path) -> None:
+    """The service does not start, and the error says how to fix it."""
     (tmp_path / "summary").write_text("in the way")
     settings = CollectorSettings.read({"VOLUMES": str(tmp_path), "PAGE_PORT": "0"})
     with pytest.raises(UnwritableFolder, match="fix:"):
         await app.main(settings, asyncio.Event())
 
 
-async def test_connections_that_cannot_be_accepted_are_said_once(
+async def test_connections_that_cannot_be_accepted_are_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Out of file descriptors the event loop refuses a connection again and again: that is one complaint."""
+    """Without free file descriptors the event loop fails again and again: that is logged once."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     settings = CollectorSettings.read({"VOLUMES": str(tmp_path), "PAGE_PORT": str(port)})
@@ -103,5 +103,5 @@ async def test_connections_that_cannot_be_accepted_are_said_once(
     stop.set()
     await asyncio.wait_for(service, 5)
 
-    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert ["cannot accept a connection to the page", "else"] == said
+    logged = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert ["cannot accept a connection to the page", "else"] == logged

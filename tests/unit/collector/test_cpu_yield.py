@@ -8,82 +8,102 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.cpu_yield import MOST_WORK_SECONDS, NICE, REST_SECONDS, WORK_SECONDS, CpuYield
+from services.collector.cpu_yield import POLICY, CpuBudget, CpuYield, no_yield
 
-SAYS = """
+LOWERS_PRIORITY = """
 import os
-from services.collector.cpu_yield import give_way
-give_way()
-give_way()
+from services.collector.cpu_yield import lower_priority
+lower_priority()
+lower_priority()
 print(os.nice(0), open("/proc/self/autogroup").read() if os.path.exists("/proc/self/autogroup") else "")
 """
 
 
-def test_long_work_is_done_with_rests() -> None:
-    """Whoever asks all the time rests once in so much processor time, and not for having waited for a processor."""
-    used, rests = 0.0, list[float]()
+def test_long_work_is_interrupted_by_sleeps() -> None:
+    """A regular caller sleeps once per 0.5 ms of processor time, and not for elapsed time alone."""
+    used, sleeps = 0.0, list[float]()
 
     def sleep(seconds: float) -> None:
-        assert REST_SECONDS == seconds
-        rests.append(used)
+        assert POLICY.sleep_seconds == seconds
+        sleeps.append(used)
 
-    rest = CpuYield(lambda: used, sleep)
+    yield_cpu = CpuYield(used=lambda: used, sleep=sleep)
     for _ in range(100):
-        rest()
+        yield_cpu()
 
-    assert [] == rests
+    assert [] == sleeps
 
     for _ in range(1000):
-        used += WORK_SECONDS / 100
-        rest()
+        used += POLICY.work_seconds / 100
+        yield_cpu()
 
-    assert 9 <= len(rests) <= 10
-    assert [WORK_SECONDS] * (len(rests) - 1) == pytest.approx([two - one for one, two in pairwise(rests)], rel=0.05)
+    assert 9 <= len(sleeps) <= 10
+    assert [POLICY.work_seconds] * (len(sleeps) - 1) == pytest.approx(
+        [two - one for one, two in pairwise(sleeps)], rel=0.05
+    )
 
 
 @pytest.mark.parametrize("own_session", [False, True])
-def test_the_collector_gives_way(own_session: bool) -> None:
-    """Its niceness rises, once; that of its session too where it is its own, and a terminal's is left alone."""
-    found = subprocess.run(
-        [sys.executable, "-c", SAYS], capture_output=True, text=True, check=True, start_new_session=own_session
+def test_the_priority_is_lowered_once(own_session: bool) -> None:
+    """The niceness rises once, and that of the session if the process leads it; a terminal's session is unchanged."""
+    printed = subprocess.run(
+        [sys.executable, "-c", LOWERS_PRIORITY],
+        capture_output=True,
+        text=True,
+        check=True,
+        start_new_session=own_session,
     ).stdout.split()
 
-    assert max(NICE, os.nice(0)) == int(found[0])
-    if found[1:] and own_session and os.access("/proc/self/autogroup", os.W_OK):
-        assert str(NICE) == found[-1]
-    elif found[1:]:
-        assert Path("/proc/self/autogroup").read_text(encoding="ascii").split()[-1] == found[-1]
+    assert max(POLICY.niceness, os.nice(0)) == int(printed[0])
+    if printed[1:] and own_session and os.access("/proc/self/autogroup", os.W_OK):
+        assert str(POLICY.niceness) == printed[-1]
+    elif printed[1:]:
+        assert Path("/proc/self/autogroup").read_text(encoding="ascii").split()[-1] == printed[-1]
 
 
-def test_what_is_late_is_done_without_rests() -> None:
-    """While something waits for this work no rest is taken."""
-    used, rests, late = 0.0, list[float](), True
-    rest = CpuYield(lambda: used, rests.append, is_late=lambda: late)
+def test_urgent_work_is_not_interrupted() -> None:
+    """There are no sleeps while something is urgent."""
+    used, sleeps, is_urgent = 0.0, list[float](), True
+    yield_cpu = CpuYield(used=lambda: used, sleep=sleeps.append, is_urgent=lambda: is_urgent)
     for _ in range(100):
-        used += WORK_SECONDS
-        rest()
+        used += POLICY.work_seconds
+        yield_cpu()
 
-    assert [] == rests
+    assert [] == sleeps
 
-    late = False
-    rest()
+    is_urgent = False
+    yield_cpu()
 
-    assert [REST_SECONDS] == rests
+    assert [POLICY.sleep_seconds] == sleeps
 
 
-@pytest.mark.parametrize(("took", "work"), [(REST_SECONDS, 0.0), (0.003, 0.015), (1.0, MOST_WORK_SECONDS)])
-def test_a_rest_that_others_made_long_counts_for_several(took: float, work: float) -> None:
-    """On a busy machine a rest lasts long: so much more is done before the next, and no more than a bound."""
-    used, now, rests = 0.0, 0.0, list[float]()
+@pytest.mark.parametrize(("took", "work"), [(POLICY.sleep_seconds, 0.0), (0.003, 0.015), (1.0, 0.02)])
+def test_a_sleep_that_took_long_counts_for_several(took: float, work: float) -> None:
+    """After a sleep that took long, more work is done before the next one, up to a bound."""
+    used, now, sleeps = 0.0, 0.0, list[float]()
 
     def sleep(_: float) -> None:
         nonlocal now
         now += took
-        rests.append(used)
+        sleeps.append(used)
 
-    rest = CpuYield(lambda: used, sleep, now=lambda: now)
-    while len(rests) < 2:
-        used += WORK_SECONDS / 10
-        rest()
+    yield_cpu = CpuYield(used=lambda: used, sleep=sleep, now=lambda: now)
+    while len(sleeps) < 2:
+        used += POLICY.work_seconds / 10
+        yield_cpu()
 
-    assert pytest.approx(work + WORK_SECONDS, rel=0.15) == rests[1] - rests[0]
+    assert pytest.approx(work + POLICY.work_seconds, rel=0.15) == sleeps[1] - sleeps[0]
+
+
+def test_repeated_work_gets_a_share_of_a_processor() -> None:
+    """The pause is a multiple of the used processor time, within its bounds."""
+    budget = CpuBudget(share=10, least_seconds=0.1, most_seconds=0.2)
+
+    assert [0.1, 0.15, 0.2] == pytest.approx([budget.pause(used) for used in (0.001, 0.015, 1.0)])
+
+
+def test_commands_do_not_yield(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The function for commands never sleeps."""
+    monkeypatch.setattr("select.select", pytest.fail)
+
+    no_yield()

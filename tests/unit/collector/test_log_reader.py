@@ -70,7 +70,7 @@ def test_only_what_is_wanted_is_returned(
 
 
 def test_damage_is_passed_over_and_told(volumes: Path) -> None:
-    """What is good around a damaged line and a torn tail is read; each is told once with its place."""
+    """Good lines around a damaged and a torn one are read; each bad line is reported once with its position."""
     file = volumes / FIRST.path
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join([lines[0], lines[1].replace(b'"N7"', b'"N8"'), lines[2], b'{"crc":']))
@@ -135,14 +135,14 @@ def test_one_block_is_read_without_the_other_files(volumes: Path, monkeypatch: p
 
 
 def test_a_block_in_a_misnamed_file_is_found(volumes: Path) -> None:
-    """A file is what its lines say, whatever it is called."""
+    """The lines of a file count, not its name."""
     (volumes / SECOND.path).rename(volumes / Source(RUN, "client-1", "renamed.jsonl").path)
 
     assert [("client-1", 30)] == seqs(read(volumes, MessageFilter(block=3, session=1, first=30))[0])[:1]
 
 
 def test_another_writers_order_of_fields_is_read(volumes: Path) -> None:
-    """A block whose header stands in another order is decoded to know what it holds."""
+    """A block whose header has another order of fields is decoded."""
     (_, line, *_) = (volumes / FIRST.path).read_bytes().splitlines()
     content = {name: value for name, value in reversed(json.loads(line).items()) if name not in ("crc", "prev")}
     (volumes / FIRST.path).write_bytes(seal(json.dumps(content).encode(), FIRST_PREV)[0])

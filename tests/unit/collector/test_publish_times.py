@@ -3,68 +3,60 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.publish_times import (
-    EARLY_SECONDS,
-    IDLE_RECHECK_SHARE,
-    LATE_SECONDS,
-    PUBLISH_SECONDS,
-    PUBLISH_SHARE,
-    RECHECK_SECONDS,
-    RECHECK_SHARE,
-    PublishTimes,
-)
+from services.collector.cpu_yield import POLICY
+from services.collector.publish_times import PublishTimes
 
 SECONDS = st.floats(0, 100)
 
 
 @given(SECONDS, SECONDS)
-def test_a_summary_takes_its_share_of_a_processor(now: float, used: float) -> None:
-    """The next one is due after ten times the processor time of the last, and a fifth of a second at least."""
-    due = PublishTimes(now)
-    assert due.must_publish(now)
-    due.published(now, used)
-    due.news(now)
-    pause = max(PUBLISH_SECONDS - EARLY_SECONDS, PUBLISH_SHARE * used)
+def test_summaries_get_their_share_of_a_processor(now: float, used: float) -> None:
+    """The next summary is due after ten times the processor time of the last one, but not before 0.2 s."""
+    times = PublishTimes(now)
+    assert times.must_publish(now)
+    times.note_published(now, used)
+    times.note_change(now)
+    pause = max(POLICY.summaries.least_seconds, 10 * used)
 
-    assert not due.must_publish(now + pause - 0.001)
-    assert due.must_publish(now + pause + 0.001)
+    assert not times.must_publish(now + pause - 0.001)
+    assert times.must_publish(now + pause + 0.001)
 
 
-def test_without_news_no_summary_is_due() -> None:
+def test_without_a_change_no_summary_is_due() -> None:
     """What is published already is not published again."""
-    due = PublishTimes(0.0)
-    due.published(1.0, 0.01)
+    times = PublishTimes(0.0)
+    times.note_published(1.0, 0.01)
 
-    assert not due.must_publish(100.0)
-    assert not due.is_late(100.0)
+    assert not times.must_publish(100.0)
+    assert not times.is_late(100.0)
 
 
-def test_news_that_wait_while_they_are_due_are_late() -> None:
-    """Waiting for the share of a processor is not being late; waiting longer than half a second after it is."""
-    due = PublishTimes(0.0)
-    due.published(0.0, 0.2)
-    due.news(0.1)
-    due.news(1.9)
+def test_a_change_that_waits_although_its_summary_is_due_is_late() -> None:
+    """A change is not late while its summary waits for its share of a processor, but 0.5 s after it is due."""
+    times = PublishTimes(0.0)
+    times.note_published(0.0, 0.2)
+    times.note_change(0.1)
+    times.note_change(1.9)
 
-    assert not due.is_late(PUBLISH_SHARE * 0.2 - 0.01)
-    assert due.is_late(PUBLISH_SHARE * 0.2 + 0.01)
+    assert not times.is_late(10 * 0.2 - 0.01)
+    assert times.is_late(10 * 0.2 + 0.01)
 
-    due.published(3.0, 0.0)
-    due.news(4.0)
+    times.note_published(3.0, 0.0)
+    times.note_change(4.0)
 
-    assert not due.is_late(4.0 + LATE_SECONDS)
-    assert due.is_late(4.01 + LATE_SECONDS)
+    assert not times.is_late(4.0 + POLICY.late_seconds)
+    assert times.is_late(4.01 + POLICY.late_seconds)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=5), st.booleans())
-def test_comparing_takes_its_share_of_a_processor(slices: list[float], idle: bool) -> None:
-    """All slices of a comparison count; the next begins after two seconds at least, and is rarer when idle."""
-    due = PublishTimes(0.0)
+def test_rechecks_get_their_share_of_a_processor(slices: list[float], is_idle: bool) -> None:
+    """All slices of a recheck count; the next one starts after two seconds at least, and later for an idle run."""
+    times = PublishTimes(0.0)
     for used in slices[:-1]:
-        due.rechecked(0.0, used, done=False, idle=idle)
-        assert due.must_recheck(0.0)
-    due.rechecked(0.0, slices[-1], done=True, idle=idle)
-    pause = max(RECHECK_SECONDS, (IDLE_RECHECK_SHARE if idle else RECHECK_SHARE) * sum(slices))
+        times.note_recheck(0.0, used, is_done=False, is_idle=is_idle)
+        assert times.must_recheck(0.0)
+    times.note_recheck(0.0, slices[-1], is_done=True, is_idle=is_idle)
+    pause = max(2.0, (100 if is_idle else 10) * sum(slices))
 
-    assert not due.must_recheck(pause * 0.999)
-    assert due.must_recheck(pause * 1.001)
+    assert not times.must_recheck(pause * 0.999)
+    assert times.must_recheck(pause * 1.001)

@@ -65,7 +65,7 @@ def test_the_ledger_is_read_before_the_logs(tmp_path: Path) -> None:
 
 
 def test_each_line_is_handed_out_once(tmp_path: Path) -> None:
-    """A later round gives only what was added."""
+    """A later poll yields only the added lines."""
     file = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n")
     files = RunFiles(tmp_path, RUN)
 
@@ -93,7 +93,7 @@ def test_an_incomplete_line_is_left_for_the_next_round(tmp_path: Path) -> None:
 
 
 def test_a_torn_tail_that_is_cut_changes_nothing(tmp_path: Path) -> None:
-    """The next session may cut off what was never handed out."""
+    """The next session may truncate an unfinished line that was not yielded."""
     file = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\ntw")
     files = RunFiles(tmp_path, RUN)
     texts(files)
@@ -105,7 +105,7 @@ def test_a_torn_tail_that_is_cut_changes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("loss", ["shrink", "vanish"])
 def test_lost_lines_are_noticed(tmp_path: Path, loss: str) -> None:
-    """A file that lost what was read, or is gone, makes the run be read again."""
+    """A file that lost bytes that were read, or is gone, raises FileRewritten."""
     file = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\ntwo\n")
     files = RunFiles(tmp_path, RUN)
     texts(files)
@@ -120,7 +120,7 @@ def test_lost_lines_are_noticed(tmp_path: Path, loss: str) -> None:
 
 @pytest.mark.parametrize("piece", [3, 256 * 1024])
 def test_changed_bytes_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
-    """What was handed out is held to what stands there: a bit that turned shows, what was added since does not."""
+    """A flipped bit in the yielded bytes is detected, added bytes are ignored."""
     monkeypatch.setattr(scan, "PIECE", piece)
     file = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\ntwo\nthr")
     files = RunFiles(tmp_path, RUN)
@@ -142,7 +142,7 @@ def test_changed_bytes_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_reading_may_be_broken_off_anywhere(tmp_path: Path) -> None:
-    """What was not taken comes in the next round."""
+    """Lines that were not yielded come with the next poll."""
     put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\ntwo\nthree\n")
     files = RunFiles(tmp_path, RUN)
 
@@ -164,7 +164,7 @@ def test_who_is_always_behind_reads_every_client(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7])
 def test_lines_are_cut_from_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
-    """Wherever the pieces end that are read of a file, its lines are the same, and what is left is its tail."""
+    """The lines and the rest of a file do not depend on where its pieces end."""
     monkeypatch.setattr(scan, "PIECE", piece)
     put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n\nthree\nfo")
     files = RunFiles(tmp_path, RUN)
@@ -308,7 +308,7 @@ def test_a_short_hole_is_read_as_zeros(tmp_path: Path) -> None:
 
 
 def test_a_long_tail_that_grows_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each round costs what was added; when the newline comes the line is whole."""
+    """Each poll reads only the added bytes; the line is complete when its newline arrives."""
     counted, size = Counted(monkeypatch), 4 * scan.LONG_TAIL
     file = put(tmp_path, f"logs/{RUN}/a/f.jsonl", b"one\n" + b"x" * size)
     files = RunFiles(tmp_path, RUN)
@@ -338,7 +338,7 @@ def test_a_long_tail_that_was_replaced_is_read_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("linked", [f"logs/{RUN}", f"logs/{RUN}/a", f"ledger/{RUN}"])
 def test_a_folder_that_is_a_link_is_not_followed(tmp_path: Path, linked: str) -> None:
-    """What lies elsewhere is no part of the run, whatever links there."""
+    """Files in other folders are not part of the run, even if links lead there."""
     put(tmp_path, "elsewhere/a/f.jsonl", b"one\n")
     put(tmp_path, "elsewhere/f.jsonl", b"one\n")
     for side in ("logs", "ledger"):

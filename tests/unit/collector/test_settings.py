@@ -9,7 +9,7 @@ from services.runtime.errors import BadSettings
 
 
 def test_defaults_are_those_of_the_table() -> None:
-    """Without a setting the collector reads /volumes, serves on 8766, and hands wishes on to the server."""
+    """Without a setting the collector reads /volumes, serves on 8766, and sends control requests to the server."""
     settings = CollectorSettings.read({})
 
     assert ("ws://server:8765", "") == (settings.server_url, settings.control_token)

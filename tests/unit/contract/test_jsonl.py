@@ -312,6 +312,6 @@ def test_a_line_can_be_resealed() -> None:
     again, crc = reseal(line, "x01234567")
     sealed = unseal(again)
 
-    assert content(line) == content(again) == b'"v":1,"kind":"open"}'
+    assert bytes(content(line)) == bytes(content(again)) == b'"v":1,"kind":"open"}'
     assert ("x01234567", crc) == (sealed.prev, sealed.crc)
     assert line == reseal(again, FIRST)[0]

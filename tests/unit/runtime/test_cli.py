@@ -95,7 +95,7 @@ def test_an_error_is_printed(
 
 
 def test_a_bug_is_not_hidden() -> None:
-    """An error that is nobody's configuration leaves with its traceback."""
+    """An error that is not an OperatorError is raised with its traceback."""
     with pytest.raises(ZeroDivisionError):
         cli.run_command(argparse.Namespace(command=_raising(ZeroDivisionError())), {})
 

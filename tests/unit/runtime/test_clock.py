@@ -57,7 +57,7 @@ def test_is_not_set(now: FakeTime) -> None:
 
 
 def test_goes_on_from_a_time_that_has_been(now: FakeTime) -> None:
-    """A clock that is behind what was stamped before goes on from there; one that is not stays as it is."""
+    """A clock that is behind a recorded time is moved to it; a clock that is not stays unchanged."""
     clock = Clock()
 
     assert 0 == clock.not_before(EPOCH_NS // 1000 - 5)

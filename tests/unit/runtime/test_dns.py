@@ -55,7 +55,7 @@ def test_reverse_name() -> None:
 
 @given(st.binary(max_size=200), st.sampled_from([ADDRESS, POINTER]))
 def test_hostile_bytes_say_nothing_bad(message: bytes, kind: int) -> None:
-    """Whatever comes back, the reading ends and gives texts."""
+    """Reading any message ends, and returns texts only."""
     for head in (b"", ANSWERED[:12], ASKED):
         assert all(isinstance(found, str) for found in answers(7, head + message, kind))
 

@@ -70,7 +70,7 @@ async def test_beats_only_while_alive(path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_outside_containers_nothing_beats(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that nobody gave a place for its heartbeat touches nothing and has no age."""
+    """A process without HEARTBEAT touches no file and has no age."""
     monkeypatch.delenv("HEARTBEAT", raising=False)
     await heartbeat.beat()
 

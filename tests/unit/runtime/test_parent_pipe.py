@@ -46,7 +46,7 @@ def pipe() -> Iterator[tuple[int, list[int]]]:
 
 
 def test_it_ends_when_the_last_write_end_is_closed(pipe: tuple[int, list[int]]) -> None:
-    """The end of the parent is seen whatever the process does at the time."""
+    """The end of the parent is detected even while the process is busy."""
     ended = threading.Event()
     ParentPipe(pipe[0], ended.set)
 

@@ -34,7 +34,7 @@ def volumes(tmp_path: Path) -> Path:
 
 
 def ownership(path: Path) -> tuple[int, int, int]:
-    """Return uid, gid and mode of a file itself, not of what it links to."""
+    """Return uid, gid and mode of a file, without following links."""
     found = path.lstat()
     return found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
 
@@ -60,7 +60,7 @@ def test_leaves_the_parent_alone(volumes: Path) -> None:
 
 @as_root
 def test_hands_over_what_is_there(volumes: Path) -> None:
-    """What earlier runs left, under whatever owner and mode, is given to the containers, and not changed inside."""
+    """Files of earlier runs, of any owner and mode, are given to the containers' user; their content stays."""
     old = volumes / "logs" / "20261122T073000Z" / "client-1"
     old.mkdir(parents=True, mode=0o700)
     file = old / "0001-0001.jsonl"
@@ -114,7 +114,7 @@ def test_follows_no_link(volumes: Path, tmp_path: Path) -> None:
 
 @as_root
 def test_second_time_touches_nothing(volumes: Path) -> None:
-    """What is in order already is not touched, so that a large folder costs a look and no write."""
+    """Files with the right owner and mode are not written to, so that a large folder costs reads only."""
     main(volumes)
     (volumes / "logs" / "run").mkdir()
     main(volumes)
@@ -126,7 +126,7 @@ def test_second_time_touches_nothing(volumes: Path) -> None:
 
 @as_root
 def test_hands_the_group_on(volumes: Path) -> None:
-    """What is made inside later belongs to the host's group by itself."""
+    """Files that are created later inherit the host's group."""
     main(volumes)
     made = volumes / "ledger" / "20261122T073000Z"
     made.mkdir()
@@ -158,7 +158,7 @@ def test_what_vanishes_is_passed_over(volumes: Path, monkeypatch: pytest.MonkeyP
 def test_what_is_refused_inside_is_told(
     volumes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A file that cannot be given away, on whatever file system, is told and not passed over."""
+    """A file whose owner cannot be changed, on any file system, is reported instead of skipped."""
     (volumes / "logs").mkdir()
     (volumes / "logs" / "file").touch()
     chown = os.chown

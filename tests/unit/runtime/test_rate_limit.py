@@ -24,7 +24,7 @@ def test_so_many_at_once_and_then_so_many_per_second() -> None:
     per_second=st.floats(0.01, 100),
 )
 def test_never_more_than_it_allows(times: list[float], burst: int, per_second: float) -> None:
-    """Whatever the times, those that are let through are at most the burst and what the time has added."""
+    """At any times, the accepted events are at most the burst plus the rate times the elapsed time."""
     allowance = TokenBucket(burst, per_second, 0.0)
     taken = sum(allowance.take(now) for now in times)
 

@@ -61,7 +61,7 @@ def test_one_stage_is_no_plan() -> None:
     ],
 )
 def test_a_mistake_is_placed(text: str, expected: str) -> None:
-    """What cannot be read is refused with what was expected, and at which character."""
+    """The error about a malformed plan has the expected form and the position of the character."""
     with pytest.raises(ValueError, match=expected):
         read_plan(text)
 

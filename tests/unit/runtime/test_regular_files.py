@@ -25,7 +25,7 @@ def test_a_file_is_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link", "folder", "socket", "device"])
-def test_what_is_no_file_is_is_not_regular(tmp_path: Path, kind: str) -> None:
+def test_another_kind_of_file_is_not_opened(tmp_path: Path, kind: str) -> None:
     """A pipe is not waited for, a link not followed, and a folder, a socket or a device not read."""
     path = tmp_path / "a"
     if kind == "pipe":
@@ -41,7 +41,7 @@ def test_what_is_no_file_is_is_not_regular(tmp_path: Path, kind: str) -> None:
         open_regular("/dev/zero" if kind == "device" else path)
 
 
-def test_what_is_missing_is_not_is_not_regular(tmp_path: Path) -> None:
+def test_a_missing_file_is_another_error(tmp_path: Path) -> None:
     """A file that is not there is said to be missing, as by any other way of opening it."""
     with pytest.raises(FileNotFoundError) as missing:
         open_regular(tmp_path / "a")
@@ -78,7 +78,7 @@ def test_a_giant_takes_no_memory(tmp_path: Path) -> None:
 
 @given(data=st.binary(max_size=200).map(lambda data: data.replace(b"\x01", b"\n")), most=st.integers(1, 30))
 def test_lines_cover_a_file(data: bytes, most: int) -> None:
-    """One line begins where the one before ends, to the end of the file, and what is given of it stands there."""
+    """Each line begins where the one before ends, up to the end of the file, and has the bytes of its offset."""
     at = 0
     for line in lines(BytesIO(data), most, 10**9):
         assert at == line.at

@@ -47,7 +47,7 @@ def machine() -> Machine:
 
 
 def test_what_was_before_the_window_is_not_in_it(machine: Machine) -> None:
-    """Lag, processor time and throttling count from where the window began, and begin anew when it does."""
+    """Lag, processor time and throttling count from the start of the interval, and from zero when it starts again."""
     strain = machine.strain()
     machine.throttled_us(500)
     strain.tick(900 * MS)
@@ -104,7 +104,7 @@ def test_exactly_five_are_left_aside(count: int) -> None:
 
 
 def test_a_thousand_clients_share_their_marks(machine: Machine) -> None:
-    """What is read at about the same time is read once."""
+    """Readings within a short time share one snapshot."""
     reads: list[str] = []
 
     def read(path: str) -> str | None:
@@ -158,7 +158,7 @@ async def test_a_loop_that_is_held_up_is_late() -> None:
     ],
 )  # fmt: skip
 def test_where_throttling_is_said(files: Mapping[str, str], expected: int | None) -> None:
-    """Both versions of control groups say it, for the process's own group; where nobody says it, it is not 0."""
+    """Both versions of control groups are read, for the process's own group; without either it is None, not 0."""
     assert expected == throttled_ns(files.get)
 
 

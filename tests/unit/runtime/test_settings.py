@@ -17,7 +17,7 @@ SERVICES = {"server", "client", "collector", "all"}
 
 
 def problems(environment: dict[str, str], names: list[str] = NAMES) -> tuple[str, ...]:
-    """Return what is wrong with an environment."""
+    """Return the problems of an environment."""
     try:
         read(environment, names)
     except BadSettings as fault:
@@ -103,7 +103,7 @@ def test_empty_is_not_set(empty: str) -> None:
     ],
 )
 def test_reads(name: str, text: str, value: Any) -> None:
-    """A value within its bounds is read as what it means."""
+    """A value within its bounds is converted to its type."""
     assert {name.lower(): value} == read({name: text}, [name])
 
 
@@ -173,7 +173,7 @@ def test_a_whole_rate_is_an_integer() -> None:
     ],
 )
 def test_refuses(name: str, text: str) -> None:
-    """A malformed value is named with the value given and with what was expected, on one line."""
+    """The error about a malformed value is one line with the value and the expected form."""
     (problem,) = problems({name: text}, [name])
 
     assert problem.startswith((f"{name}={text!r}: expected a ", f"{name}={text!r}: expected one of "))
@@ -250,13 +250,13 @@ def test_names_a_misspelt_setting(wrong: str, right: str) -> None:
     ],
 )
 def test_leaves_other_names_alone(name: str) -> None:
-    """A name that belongs to the system, to Docker or to Kubernetes is nobody's mistake."""
+    """A variable of the system, of Docker or of Kubernetes is not taken for a misspelt setting."""
     assert not problems({name: "1"})
 
 
 @given(st.sampled_from(NAMES), st.text())
 def test_any_text_is_read_or_refused(name: str, text: str) -> None:
-    """Whatever a variable holds, the setting has a value or the operator is told."""
+    """Every text of a variable gives a value or an error."""
     found = problems({name: text}, [name])
 
     assert all(problem.startswith(f"{name}=") and problem.isprintable() for problem in found)

@@ -29,7 +29,7 @@ os.fstat(0), os.fstat(1), os.fstat(2)
     ids=["latin-1", "ascii", "C", "utf-8"],
 )
 def test_no_locale_refuses_a_character(given: dict[str, str], expected: bytes) -> None:
-    """What the encoding has is printed, and a question mark in place of what it has not."""
+    """Characters that the encoding lacks are printed as question marks."""
     names = {"LC_ALL", "LC_CTYPE", "LANG", "PYTHONIOENCODING", "PYTHONUTF8"}
     kept = {name: value for name, value in os.environ.items() if name not in names}
     done = subprocess.run([sys.executable, "-c", PROGRAM], env={**kept, **given}, capture_output=True, check=False)

@@ -1,21 +1,22 @@
-"""What the page draws its charts from: a timeline made small enough to be sent every second. Pure."""
+"""The data of the page's charts: a timeline, thinned out so that it can be sent every second. Pure."""
 
 from __future__ import annotations
 
 import msgspec
 
-from services.collector.publish.clients_table import coarse
+from services.collector.publish.sparkline import coarsen
 from services.contract.timeline import Bar, ClientLane, Gap, Timeline, TimelineEvent, TimeSlot
 
 MOST_BARS, MOST_GAPS, MOST_POINTS = 4_000, 1_000, 8_000
-"""Of all clients together: so much a browser draws without a stutter, and nobody can tell more apart."""
-MOST_POINTS_OF_ONE = 60
+"""For all clients together: as many as a browser draws smoothly and a reader can tell apart."""
+MOST_POINTS_PER_CLIENT = 60
 
 
 class ChartLane(msgspec.Struct, frozen=True, kw_only=True):
-    """A lane of the timeline with fewer bars, evenly chosen; ``gaps_left`` are not among ``gaps``.
+    """The row of one client with fewer bars, evenly chosen.
 
-    ``stride`` n means that about every n-th block is there; ``worst`` is in equal parts of the slots.
+    ``stride`` n means that every n-th block has a bar. ``gaps_left`` counts the gaps that are not in ``gaps``.
+    ``worst`` divides the time of all slots into equal parts.
     """
 
     client: str
@@ -38,23 +39,23 @@ class ChartData(msgspec.Struct, frozen=True, kw_only=True):
     marks: list[TimelineEvent]
 
 
-def drawing(timeline: Timeline, most_bars: int = MOST_BARS) -> ChartData:
-    """Return what is drawn of a timeline, with at most so many bars in all lanes together."""
-    share = max(1, len(timeline.lanes))
-    points = min(MOST_POINTS_OF_ONE, max(2, MOST_POINTS // share))
-    lanes = [_lane(lane, max(1, most_bars // share), max(1, MOST_GAPS // share), points) for lane in timeline.lanes]
+def chart_data(timeline: Timeline, most_bars: int = MOST_BARS) -> ChartData:
+    """Return a timeline as it is drawn, with at most ``most_bars`` for all clients together."""
+    clients = max(1, len(timeline.lanes))
+    points = min(MOST_POINTS_PER_CLIENT, max(2, MOST_POINTS // clients))
+    lanes = [_lane(lane, max(1, most_bars // clients), max(1, MOST_GAPS // clients), points) for lane in timeline.lanes]
     return ChartData(
         run=timeline.run, start_us=timeline.start_us, end_us=timeline.end_us, step_us=timeline.step_us,
         slots=timeline.slots, lanes=lanes, marks=timeline.marks,
     )  # fmt: skip
 
 
-def _lane(lane: ClientLane, bars: int, gaps: int, points: int) -> ChartLane:
-    # From the first on: as a run grows, what is drawn stays where it is until the step doubles.
+def _lane(lane: ClientLane, most_bars: int, most_gaps: int, points: int) -> ChartLane:
+    # A power of two, counted from the first block: while a run grows, the drawn bars stay until the step doubles.
     step = 1
-    while len(lane.bars) > step * bars:
+    while len(lane.bars) > step * most_bars:
         step *= 2
     return ChartLane(
-        client=lane.client, stride=lane.stride * step, bars=lane.bars[::step],
-        gaps=lane.gaps[:gaps], gaps_left=max(0, len(lane.gaps) - gaps), worst=coarse(lane.worst, points),
+        client=lane.client, stride=lane.stride * step, bars=lane.bars[::step], gaps=lane.gaps[:most_gaps],
+        gaps_left=max(0, len(lane.gaps) - most_gaps), worst=coarsen(lane.worst, points),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The clients as CSV: the numbers of ``summary.json`` as they are, one client a row, the unit in the column's name."""
+"""The clients as CSV: one per row, the numbers of ``summary.json`` unchanged, their units in the column names. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import msgspec
 
 from services.contract.summary import Causes, ClientSummary, Quantiles, Summary
 
-Value: TypeAlias = str | int | float | None
+CsvValue: TypeAlias = str | int | float | None
 
 
-def sheet(summary: Summary) -> bytes:
-    """Return the clients of a run: a field of a field is a column of its own, ``latency_ns_p99``; null is empty."""
+def clients_csv(summary: Summary) -> bytes:
+    """Return the clients of a run. A nested field is a column of its own, ``latency_ns_p99``; null is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["run", *columns()])
@@ -24,22 +24,22 @@ def sheet(summary: Summary) -> bytes:
 
 
 def columns() -> list[str]:
-    """Return the names of the columns behind the run's, in the order of the fields of a client's summary."""
-    inner: dict[object, tuple[str, ...]] = {
+    """Return the names of the columns after the run's, in the order of the fields of a client's summary."""
+    nested: dict[object, tuple[str, ...]] = {
         Quantiles: Quantiles.__struct_fields__,
         Causes: Causes.__struct_fields__,
     }
     return [
-        "_".join(filter(None, (field.name, part)))
+        "_".join(filter(None, (field.name, nested_name)))
         for field in msgspec.structs.fields(ClientSummary)
-        for part in inner.get(field.type, ("",))
+        for nested_name in nested.get(field.type, ("",))
     ]
 
 
-def _flat(client: ClientSummary) -> Iterator[tuple[str, Value]]:
+def _flat(client: ClientSummary) -> Iterator[tuple[str, CsvValue]]:
     for name, value in msgspec.structs.asdict(client).items():
         if isinstance(value, msgspec.Struct):
-            yield from ((f"{name}_{part}", one) for part, one in msgspec.structs.asdict(value).items())
+            yield from ((f"{name}_{part}", part_value) for part, part_value in msgspec.structs.asdict(value).items())
         elif isinstance(value, list):
             yield name, " ".join(f"{first}-{last}" for first, last in value)
         else:

@@ -1,7 +1,7 @@
-"""The verdict as JUnit XML, which the test panels of CI systems read: one case for each check and threshold.
+"""The verdict as JUnit XML, which the test panels of CI systems read: a test case for each check and threshold.
 
-A case that failed is a fact against the run, one with an error says that the run cannot be trusted. The first case is
-the verdict itself, with all its reasons: there are runs in which every check holds and nothing was measured.
+A failed check is a ``failure`` if it is a fact against the run, and an ``error`` if the measurement cannot be trusted.
+The first case is the verdict itself, with all its reasons: a run in which nothing was measured fails no check. Pure.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ from services.collector.verdict.checks import INVALIDATING
 
 NAME = "streamgauge"
 
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that no XML document may hold, escaped or not; a log that was damaged may."""
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that no XML document may contain, not even escaped; a damaged log may."""
 
 
 def junit(view: View) -> bytes:
-    """Return a run that was judged as a JUnit document."""
-    cases = [_verdict(view)]
+    """Return a run that has a verdict as a JUnit document."""
+    cases = [_verdict_case(view)]
     cases += [
-        _case("checks", answer, _blamed(answer, "error" if answer.name in INVALIDATING else "failure"))
-        for answer in view.checks
+        _case("checks", check, _result(check, "error" if check.name in INVALIDATING else "failure"))
+        for check in view.checks
     ]
-    cases += [_case("thresholds", answer, _blamed(answer, "failure")) for answer in view.thresholds]
+    cases += [_case("thresholds", threshold, _result(threshold, "failure")) for threshold in view.thresholds]
     root = ET.Element("testsuites")
-    suite = ET.SubElement(root, "testsuite", _head(view, cases))
+    suite = ET.SubElement(root, "testsuite", _suite_attributes(view, cases))
     ET.SubElement(suite, "properties")
     suite.extend(cases)
-    ET.SubElement(suite, "system-out").text = _clean(summary_text.final(view))
+    ET.SubElement(suite, "system-out").text = _valid(summary_text.render(view))
     ET.SubElement(suite, "system-err")
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'.encode()
 
 
-def _head(view: View, cases: list[ET.Element]) -> dict[str, str]:
+def _suite_attributes(view: View, cases: list[ET.Element]) -> dict[str, str]:
     counts = {tag: sum(case.find(tag) is not None for case in cases) for tag in ("failure", "error", "skipped")}
     opened = view.run
     return {
         "id": "0",
         "package": NAME,
         "name": f"{NAME} run {view.run}",
-        # The document's own format: without a time zone.
+        # JUnit's schema wants a time without a zone.
         "timestamp": f"{opened[:4]}-{opened[4:6]}-{opened[6:11]}:{opened[11:13]}:{opened[13:15]}",
         "hostname": "localhost",
         "tests": f"{len(cases)}",
@@ -57,23 +57,24 @@ def _head(view: View, cases: list[ET.Element]) -> dict[str, str]:
     }
 
 
-def _verdict(view: View) -> ET.Element:
-    blamed = {"FAIL": "failure", "INVALID": "error"}.get(view.verdict or "")
-    answer = CheckRow(ok=view.verdict == "PASS", name="verdict", detail=view.headline)
-    return _case("run", answer, blamed, view.reasons)
+def _verdict_case(view: View) -> ET.Element:
+    result = {"FAIL": "failure", "INVALID": "error"}.get(view.verdict or "")
+    verdict = CheckRow(ok=view.verdict == "PASS", name="verdict", detail=view.headline)
+    return _case("run", verdict, result, view.reasons)
 
 
-def _blamed(answer: CheckRow, blamed: str) -> str | None:
-    return {True: None, False: blamed, None: "skipped"}[answer.ok]
+def _result(check: CheckRow, result_if_failed: str) -> str | None:
+    """Return the element that a test case gets, None if the check passed."""
+    return {True: None, False: result_if_failed, None: "skipped"}[check.ok]
 
 
-def _case(group: str, answer: CheckRow, blamed: str | None, reasons: Iterable[str] = ()) -> ET.Element:
-    case = ET.Element("testcase", {"classname": f"{NAME}.{group}", "name": _clean(answer.name), "time": "0"})
-    if blamed is not None:
-        found = ET.SubElement(case, blamed, {"message": _clean(answer.detail), "type": f"{group} {answer.name}"})
-        found.text = _clean("\n".join(reasons) or answer.detail)
+def _case(group: str, check: CheckRow, result: str | None, reasons: Iterable[str] = ()) -> ET.Element:
+    case = ET.Element("testcase", {"classname": f"{NAME}.{group}", "name": _valid(check.name), "time": "0"})
+    if result is not None:
+        element = ET.SubElement(case, result, {"message": _valid(check.detail), "type": f"{group} {check.name}"})
+        element.text = _valid("\n".join(reasons) or check.detail)
     return case
 
 
-def _clean(text: str) -> str:
-    return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+def _valid(text: str) -> str:
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,4 +1,4 @@
-"""The summary as Markdown, for the page of a CI job: verdict, checks, thresholds, delivery, times, clients."""
+"""The summary as Markdown, for the page of a CI job: verdict, checks, thresholds, delivery, times, clients. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from services.collector import formatting
-from services.collector.publish.clients_table import SILENCE, Cell, Table
-from services.collector.publish.terminal.text_table import CLIENTS, worth_showing
+from services.collector.publish.sparkline import SILENCE
+from services.collector.publish.table import Cell, Table
+from services.collector.publish.terminal.text_table import CLIENTS, most_important
 from services.collector.publish.view_model import CheckRow, View
 
 MOST_ROWS = 50
@@ -16,12 +17,12 @@ _PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>|~$#])")
 
 
 def markdown(view: View) -> bytes:
-    """Return a run as Markdown in GitHub's dialect."""
+    """Return a run as GitHub flavoured Markdown."""
     return ("\n".join(_lines(view)) + "\n").encode()
 
 
 def escaped(text: str) -> str:
-    """Return a text that means itself, on one line, in a cell of a table too."""
+    """Return a text as one line without markup, safe in a cell of a table."""
     return _PUNCTUATION.sub(r"\\\1", " ".join(text.splitlines()))
 
 
@@ -30,15 +31,15 @@ def _lines(view: View) -> Iterator[str]:
     yield f"# {mark}{view.verdict or view.state}"
     yield ""
     yield f"**{escaped(view.headline)}**"
-    yield from _section("Checks", _table(["", "check", "detail"], _answers(view.checks), right=()))
+    yield from _section("Checks", _table(["", "check", "detail"], _check_rows(view.checks), right=()))
     if view.thresholds:
-        yield from _section("Thresholds", _table(["", "rule", "measured"], _answers(view.thresholds), right=()))
+        yield from _section("Thresholds", _table(["", "rule", "measured"], _check_rows(view.thresholds), right=()))
     delivery = (
         [f"{'↳ ' if row.inner else ''}{row.label}", row.texts[0], ", ".join(row.texts[1:])] for row in view.delivery
     )
     yield from _section("Delivery", _table(["", "", ""], delivery, right=(1,)))
     if view.times.rows:
-        yield from _section("Times", _shown(view.times, [column.key for column in view.times.columns]))
+        yield from _section("Times", _columns(view.times, [column.key for column in view.times.columns]))
     if view.clients.rows:
         yield from _section("Clients", _clients(view.clients))
     if len(view.reasons) > 1:
@@ -54,17 +55,22 @@ def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
     yield from lines
 
 
-def _answers(answers: Sequence[CheckRow]) -> Iterator[list[str]]:
-    for answer in answers:
-        yield [formatting.MARKS[answer.ok], answer.name, answer.detail]
+def _check_rows(checks: Sequence[CheckRow]) -> Iterator[list[str]]:
+    for check in checks:
+        yield [formatting.MARKS[check.ok], check.name, check.detail]
 
 
 def _clients(table: Table) -> Iterator[str]:
-    idle = {"state", "sessions", "expected", "latency_p50", "bytes"}
-    idle |= {one.key for one in CLIENTS if one.exception and not any(cell.tone for cell in table.column(one.key))}
-    shown = Table(columns=table.columns, rows=[list(row) for row in worth_showing(table.rows, MOST_ROWS)])
-    keys = [column.key for column in table.columns if column.key not in idle]
-    yield from _shown(shown, [key for key in keys if any(cell.text not in ("", "-") for cell in table.column(key))])
+    omitted = {"state", "sessions", "expected", "latency_p50", "bytes"}
+    omitted |= {
+        column.key
+        for column in CLIENTS
+        if column.only_toned and not any(cell.tone for cell in table.column(column.key))
+    }
+    keys = [column.key for column in table.columns if column.key not in omitted]
+    keys = [key for key in keys if any(cell.text not in ("", "-") for cell in table.column(key))]
+    rows = [list(row) for row in most_important(table.rows, MOST_ROWS)]
+    yield from _columns(Table(columns=table.columns, rows=rows), keys)
     if len(table.rows) > MOST_ROWS:
         yield ""
         yield f"And {len(table.rows) - MOST_ROWS:,} more in clients.csv."
@@ -73,21 +79,22 @@ def _clients(table: Table) -> Iterator[str]:
         yield escaped(table.hint("over_time"))
 
 
-def _shown(table: Table, keys: Sequence[str]) -> Iterator[str]:
-    at = [index for index, column in enumerate(table.columns) if column.key in keys]
-    heads = [table.columns[index].label for index in at]
-    right = [place for place, index in enumerate(at) if table.columns[index].numeric]
-    yield from _table(heads, ([_cell(table, row, index) for index in at] for row in table.rows), right=right)
+def _columns(table: Table, keys: Sequence[str]) -> Iterator[str]:
+    indices = [index for index, column in enumerate(table.columns) if column.key in keys]
+    heads = [table.columns[index].label for index in indices]
+    right = [position for position, index in enumerate(indices) if table.columns[index].numeric]
+    yield from _table(heads, ([_cell(table, row, index) for index in indices] for row in table.rows), right=right)
 
 
-def _cell(table: Table, row: Sequence[Cell], at: int) -> str:
-    # Silence in a sparkline is blank: a browser must not draw blanks together.
-    return row[at].text.replace(SILENCE, "\N{NO-BREAK SPACE}") if table.columns[at].key == "over_time" else row[at].text
+def _cell(table: Table, row: Sequence[Cell], index: int) -> str:
+    text = row[index].text
+    # A blank in a sparkline is silence; HTML would collapse several of them into one.
+    return text.replace(SILENCE, "\N{NO-BREAK SPACE}") if table.columns[index].key == "over_time" else text
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int]) -> Iterator[str]:
     yield _row(heads)
-    yield _row(["---:" if at in right else "---" for at in range(len(heads))])
+    yield _row(["---:" if index in right else "---" for index in range(len(heads))])
     yield from (_row([escaped(text) for text in row]) for row in rows)
 
 

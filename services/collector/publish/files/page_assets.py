@@ -1,6 +1,6 @@
-"""The files that the page is made of, as they are served one by one and as they stand in a report.
+"""The files that the page consists of: as they are served one by one, and embedded in a report.
 
-The charts' script comes with the installed package: no other host is asked for anything.
+The script that draws charts comes with the installed package, so the page needs no other host.
 """
 
 from __future__ import annotations
@@ -15,68 +15,71 @@ SCRIPTS = (
     "dom.js", "theme.js", "tables.js", "marks.js", "charts.js", "slots.js", "durations.js", "lanes.js",
     "control.js", "block.js", "live.js", "page.js",
 )  # fmt: skip
-"""In the order in which they need each other."""
+"""In the order in which they depend on each other."""
+LIVE_SCRIPTS = ("control.js", "block.js", "live.js")
+"""Scripts that need a server: a report does not contain them."""
 STYLE = "page.css"
 
 _LIVE = re.compile(r"<!-- live -->.*?<!-- /live -->\s*", re.DOTALL)
 _VERSION = re.compile(rb"plotly\.js v([0-9.]+)")
-_ENDS_SCRIPT = re.compile(r"<(?=!--|/?script)", re.IGNORECASE)
+_SCRIPT_TAG = re.compile(r"<(?=!--|/?script)", re.IGNORECASE)
 
 
 class ChartScript(NamedTuple):
-    """The charts' script: where it is served, which changes with its version, and its bytes."""
+    """The script that draws charts: the path at which it is served, which contains its version, and its bytes."""
 
     path: str
     script: bytes
 
 
 @functools.cache
-def charts() -> ChartScript:
-    """Return the charts' script, read once."""
+def chart_script() -> ChartScript:
+    """Return the script that draws charts, read once."""
     script = resources.files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
     version = _VERSION.search(script[:1000])
     return ChartScript(f"/plotly-{version[1].decode() if version else 'installed'}.min.js", script)
 
 
 @functools.cache
-def packed_charts() -> bytes:
-    """Return the charts' script compressed: a third of its size."""
-    return gzip.compress(charts().script, 6, mtime=0)
+def compressed_chart_script() -> bytes:
+    """Return the script that draws charts, compressed by gzip to a third of its size."""
+    return gzip.compress(chart_script().script, 6, mtime=0)
 
 
-def file(name: str) -> bytes:
+def read_asset(name: str) -> bytes:
     """Return one of the page's own files."""
     return resources.files("services.collector.publish.web").joinpath("static", name).read_bytes()
 
 
-def page() -> bytes:
-    """Return the live page, which fetches its parts from where it came from."""
-    # The charts' script is great, and fetched by ours when the texts stand.
-    style = f'<link rel="stylesheet" href="/{STYLE}">\n<meta name="charts" content="{charts().path}">'
-    return _fill(style, "\n".join(f'<script src="/{name}" defer></script>' for name in SCRIPTS)).encode()
+def live_page() -> bytes:
+    """Return the live page, which loads its scripts and its style from the server that it came from."""
+    # The script that draws charts has 5 MB: the page's own scripts load it when the texts are shown.
+    style = f'<link rel="stylesheet" href="/{STYLE}">\n<meta name="charts" content="{chart_script().path}">'
+    return _filled(style, "\n".join(f'<script src="/{name}" defer></script>' for name in SCRIPTS)).encode()
 
 
-def report(data: bytes) -> bytes:
-    """Return the page as one file around its data, which are JSON: without what only a live page can do."""
-    own = "\n".join(_text(name) for name in SCRIPTS if name not in ("control.js", "block.js", "live.js"))
-    parts = [
-        # A `<` in JSON stands in strings alone: as an escape it means the same, and ends no element.
-        f'<script type="application/json" id="data">{data.decode().replace("<", chr(92) + "u003c")}</script>',
-        f"<script>{own}</script>",
-        # Last, so that a reader sees the texts while the charts' script is still read.
-        f"<script>{_inline(charts().script.decode())}</script>",
+def report_page(data: bytes) -> bytes:
+    """Return the page as one file with its data, a JSON document, and without the parts that need a server."""
+    own_scripts = "\n".join(_embeddable(name) for name in SCRIPTS if name not in LIVE_SCRIPTS)
+    # In JSON a `<` only occurs inside strings, where its escape means the same but cannot end the element.
+    escaped_data = data.decode().replace("<", chr(92) + "u003c")
+    scripts = [
+        f'<script type="application/json" id="data">{escaped_data}</script>',
+        f"<script>{own_scripts}</script>",
+        # Last, so that a reader sees the texts while the browser still parses this one.
+        f"<script>{_escape_tags(chart_script().script.decode())}</script>",
     ]
-    return _LIVE.sub("", _fill(f"<style>\n{_text(STYLE)}</style>", "\n".join(parts))).encode()
+    return _LIVE.sub("", _filled(f"<style>\n{_embeddable(STYLE)}</style>", "\n".join(scripts))).encode()
 
 
-def _text(name: str) -> str:
-    return _inline(file(name).decode())
+def _embeddable(name: str) -> str:
+    return _escape_tags(read_asset(name).decode())
 
 
-def _inline(script: str) -> str:
-    # In a script such a thing stands in a string or a pattern, where the backslash changes nothing.
-    return _ENDS_SCRIPT.sub("<\\\\", script)
+def _escape_tags(script: str) -> str:
+    # In a script such a tag only occurs in a string or a regular expression, where a backslash changes nothing.
+    return _SCRIPT_TAG.sub("<\\\\", script)
 
 
-def _fill(style: str, scripts: str) -> str:
-    return file("page.html").decode().replace("<!-- style -->", style).replace("<!-- scripts -->", scripts)
+def _filled(style: str, scripts: str) -> str:
+    return read_asset("page.html").decode().replace("<!-- style -->", style).replace("<!-- scripts -->", scripts)

@@ -1,7 +1,8 @@
-"""Puts a summary where others find it: ``summary/<run>/summary.json``, and a copy of the newest beside the runs.
+"""The files of a run below ``summary/<run>/``: their names, writing them, and reading them again.
 
-Beside the summary of a closed run lie its other files: the verdict for every reader, and the timeline, so that its
-charts can be shown without reading its books again.
+An open run has its ``summary.json`` alone. A closed run has the other files as well: the verdict in several formats,
+and the timeline, so that its charts can be shown without reading its logs again. A copy of the newest run's summary is
+at ``summary/summary.json``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.collector.publish.files.csv_export import sheet
+from services.collector.publish.files.csv_export import clients_csv
 from services.collector.publish.files.html_report import report
 from services.collector.publish.files.junit import junit
 from services.collector.publish.files.markdown import markdown
@@ -28,28 +29,63 @@ MARKDOWN = "summary.md"
 CLIENTS = "clients.csv"
 
 
-def faces(made: Snapshot) -> dict[str, bytes]:
-    """Return the files of a run, in the order in which they are written: the summary last."""
-    run = made.summary.run
-    # They may be moved: they say where they are in a volumes folder, not where that was.
-    shown = view(made, f"files: logs/{run}/  summary/{run}/{REPORT}")
-    return {
-        TIMELINE: timeline.encode(made.timeline),
-        REPORT: report(made),
-        CLIENTS: sheet(made.summary),
-        JUNIT: junit(shown),
-        MARKDOWN: markdown(shown),
-        SUMMARY: summary.encode(made.summary),
-    }
-
-
 def summary_path(volumes: Path, run: str) -> Path:
-    """Return where the summary of a run is."""
+    """Return the path of a run's summary."""
     return volumes / "summary" / run / SUMMARY
 
 
+def places(volumes: Path, run: str) -> str:
+    """Return a line that names the folders of a run's files."""
+    return f"files in {volumes}: logs/{run}/  summary/{run}/{REPORT}"
+
+
+def dated(snapshot: Snapshot, at: str | None) -> Snapshot:
+    """Return a snapshot with the time at which it was made: the only field that does not follow from the logs."""
+    return snapshot._replace(summary=msgspec.structs.replace(snapshot.summary, made_at=at))
+
+
+def render_files(snapshot: Snapshot) -> dict[str, bytes]:
+    """Return the names and contents of a closed run's files, in the order in which they are written."""
+    run = snapshot.summary.run
+    # The files may be moved, so they name their places within a volumes folder, and not that folder itself.
+    run_view = view(snapshot, f"files: logs/{run}/  summary/{run}/{REPORT}")
+    return {
+        TIMELINE: timeline.encode(snapshot.timeline),
+        REPORT: report(snapshot),
+        CLIENTS: clients_csv(snapshot.summary),
+        JUNIT: junit(run_view),
+        MARKDOWN: markdown(run_view),
+        # Last: if the summary of a closed run exists, so do all its other files.
+        SUMMARY: summary.encode(snapshot.summary),
+    }
+
+
+def store(volumes: Path, snapshot: Snapshot, *, newest: bool) -> None:
+    """Write the summary of a run, and all files if it is closed; a reader sees the old or the new content of each.
+
+    The files of a closed run are synced to disk. The summary of an open run is not: it is written several times a
+    second and can be made again from the logs, so it must not compete for the disk with the clients.
+
+    Args:
+        volumes: the volumes folder.
+        snapshot: the run.
+        newest: it is the newest run, so the copy beside the folders of the runs is of this one.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    is_closed = snapshot.summary.state == "closed"
+    contents = render_files(snapshot) if is_closed else {SUMMARY: summary.encode(snapshot.summary)}
+    path = summary_path(volumes, snapshot.summary.run)
+    durable_file.make_folder(path.parent)
+    for name, content in contents.items():
+        durable_file.replace(path.with_name(name), content, durable=is_closed)
+    if newest:
+        durable_file.replace(volumes / "summary" / SUMMARY, contents[SUMMARY], durable=is_closed)
+
+
 def load(volumes: Path, run: str) -> Summary | None:
-    """Return the published summary of a run, None when there is none that can be read."""
+    """Return the published summary of a run, None if there is none that can be read."""
     try:
         return summary.decode(summary_path(volumes, run).read_bytes())
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
@@ -57,46 +93,11 @@ def load(volumes: Path, run: str) -> Summary | None:
 
 
 def load_snapshot(volumes: Path, run: str) -> Snapshot | None:
-    """Return what was published of a run; of one without a timeline that can be read, nothing is known over time."""
-    made = load(volumes, run)
-    if made is None:
+    """Return a run as it was published; without a readable timeline its timeline is empty."""
+    published = load(volumes, run)
+    if published is None:
         return None
     try:
-        return Snapshot(made, timeline.decode(summary_path(volumes, run).with_name(TIMELINE).read_bytes()))
+        return Snapshot(published, timeline.decode(summary_path(volumes, run).with_name(TIMELINE).read_bytes()))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return Snapshot(made, empty(run))
-
-
-def dated(made: Snapshot, at: str | None) -> Snapshot:
-    """Return a snapshot with the time it was made, the one field that is no function of the books."""
-    return made._replace(summary=msgspec.structs.replace(made.summary, made_at=at))
-
-
-def store(volumes: Path, made: Snapshot, *, newest: bool) -> None:
-    """Write a summary so that a reader sees the old one or the new one; of a closed run all its files.
-
-    That of a closed run is on disk then. Another is made again from the books, several times a second: it does not
-    keep the disk from the clients.
-
-    Args:
-        volumes: the volumes folder.
-        made: the run.
-        newest: the run is the last one opened, so the copy beside the runs is of this one.
-
-    Raises:
-        OSError: the file system refuses.
-    """
-    durable = made.summary.state == "closed"
-    written = faces(made) if durable else {SUMMARY: summary.encode(made.summary)}
-    path = summary_path(volumes, made.summary.run)
-    durable_file.make_folder(path.parent)
-    # The summary last: who finds that of a closed run finds the others.
-    for name, data in written.items():
-        durable_file.replace(path.with_name(name), data, durable=durable)
-    if newest:
-        durable_file.replace(volumes / "summary" / SUMMARY, written[SUMMARY], durable=durable)
-
-
-def places(volumes: Path, run: str) -> str:
-    """Return the line that says where the files of a run are."""
-    return f"files in {volumes}: logs/{run}/  summary/{run}/{REPORT}"
+        return Snapshot(published, empty(run))

@@ -1,1 +1,1 @@
-"""What the collector prints: progress while a run goes on, and its summary."""
+"""Output on a terminal: progress while a run is on, and its summary when it is over."""

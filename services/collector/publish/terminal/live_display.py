@@ -1,4 +1,4 @@
-"""A terminal on which a run is shown in place. The only module that needs rich: loaded where there is a terminal."""
+"""Shows the progress of a run in place on a terminal. The only module that loads rich, so only imported for one."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from services.collector.publish.terminal.progress import frame
-from services.collector.publish.terminal.text_table import Style
+from services.collector.publish.terminal.progress import progress_frame
+from services.collector.publish.terminal.styled_text import Style
 from services.collector.publish.view_model import View
 
 _STYLES: dict[Style, str] = {
@@ -20,7 +20,7 @@ _STYLES: dict[Style, str] = {
 
 
 class LiveDisplay:
-    """Shows a run in place, and leaves what is said above it. Any thread may call."""
+    """Redraws a frame in place, and prints lines above it. Thread-safe."""
 
     def __init__(self, out: TextIO, *, colour: bool) -> None:
         self._console = Console(file=out, no_color=not colour, highlight=False, emoji=False, markup=False)
@@ -28,9 +28,9 @@ class LiveDisplay:
         self._lock = threading.Lock()
 
     def show(self, view: View, elapsed_s: float | None = None, rate: float | None = None) -> None:
-        """Show a run as it stands, in place of what is shown; the arguments are those of `frame`."""
+        """Draw a run in place of the previous frame; the arguments are those of `progress_frame`."""
         with self._lock:
-            lines = frame(view, self._console.width, self._console.height, elapsed_s, rate)
+            lines = progress_frame(view, self._console.width, self._console.height, elapsed_s, rate)
             text = Text("\n").join(Text.assemble(*((part, _STYLES[style]) for part, style in line)) for line in lines)
             text.no_wrap = True
             if self._live is None:
@@ -38,22 +38,23 @@ class LiveDisplay:
                 self._live.start()
             self._live.update(text, refresh=True)
 
-    def say(self, text: str) -> None:
-        """Write a text above what is shown."""
+    def print_above(self, text: str) -> None:
+        """Print a text above the frame."""
         with self._lock:
             self._console.print(Text.from_ansi(text), soft_wrap=True)
 
     def relay(self, descriptor: int) -> None:
-        """Say every line that can be read there, until no more come: others may have lines and no terminal."""
+        """Print every line that can be read from a file descriptor above the frame, until its writer closes it."""
         rest = b""
-        # Not by a file object: its lock would be held for ever by the thread that waits here when the process ends.
+        # os.read instead of a file object: a thread that waits in one holds its lock, and the interpreter's shutdown
+        # would wait for that lock.
         while piece := os.read(descriptor, 64 * 1024):
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
-                self.say(line.decode(errors="replace"))
+                self.print_above(line.decode(errors="replace"))
 
-    def end(self, text: str = "") -> None:
-        """Take away what is shown, write a text in its place, and leave the terminal as it was."""
+    def stop(self, text: str = "") -> None:
+        """Remove the frame, print a text in its place, and restore the terminal."""
         with self._lock:
             if self._live is not None:
                 self._live.stop()

@@ -1,6 +1,6 @@
-"""The summary of a run on the terminal, in k6's grammar: the verdict first, a dot leader to every number.
+"""The summary of a run as text for a terminal: the verdict first, then sections of ``label.....: number`` as in k6.
 
-Made of the view alone; at most `WIDTH` columns; colours only where the caller says so.
+Made from the view alone. Lines have at most `WIDTH` columns. Pure.
 """
 
 from __future__ import annotations
@@ -9,41 +9,36 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from services.collector import formatting
-from services.collector.publish.clients_table import Table
+from services.collector.publish.table import Table
 from services.collector.publish.terminal import text_table
-from services.collector.publish.terminal.text_table import (
-    WIDTH,
-    ColumnLayout,
-    Style,
-    StyledSpan,
-    cut,
-    line,
-    worth_showing,
-)
+from services.collector.publish.terminal.styled_text import WIDTH, Style, StyledSpan, styled_line, truncated
+from services.collector.publish.terminal.text_table import ColumnLayout, most_important
 from services.collector.publish.view_model import CheckRow, Row, View
 
 MOST_ROWS = 60
+"""Clients that are listed."""
 MOST_REASONS = 12
 
 LEADER = 27
-"""From a label to its colon, at least three dots: all colons of the summary stand below each other."""
-NAME = 20
+"""Characters from the start of a label to its colon, at least three dots included, so that all colons line up."""
+LEAST_NAME = 20
+"""Characters of the column with the names of checks and thresholds, if none is longer."""
 
 _STYLES: dict[bool | None, Style] = {True: "good", False: "bad", None: "faint"}
 
 
-def final(view: View, *, colour: bool = False) -> str:
+def render(view: View, *, colour: bool = False) -> str:
     """Return the summary of a run.
 
     Args:
         view: the run.
-        colour: use the terminal's colours.
+        colour: use ANSI colours.
     """
     lines = [
         *_head(view, colour=colour),
-        *(line(*spans, colour=colour) for spans in _sections(view)),
+        *(styled_line(*spans, colour=colour) for spans in _sections(view)),
         "",
-        line(("  ", ""), (view.places, "faint"), colour=colour),
+        styled_line(("  ", ""), (view.places, "faint"), colour=colour),
         "",
     ]
     return "\n".join(lines)
@@ -54,20 +49,20 @@ def _head(view: View, *, colour: bool) -> Iterator[str]:
     indent = " " * (5 + len(verdict))
     first, *rest = textwrap.wrap(view.headline, WIDTH - len(indent)) or [""]
     yield ""
-    yield f"  {line((verdict, view.tone), colour=colour, bold=True)}   {first}".rstrip()
-    yield from (indent + more for more in rest)
+    yield f"  {styled_line((verdict, view.tone), colour=colour, bold=True)}   {first}".rstrip()
+    yield from (indent + text for text in rest)
 
 
 def _sections(view: View) -> Iterator[Sequence[StyledSpan]]:
     if view.verdict is not None:
         yield from _title("CHECKS")
-        yield from _answers(view.checks)
+        yield from _check_rows(view.checks)
     if view.thresholds:
         yield from _title("THRESHOLDS")
-        yield from _answers(view.thresholds)
+        yield from _check_rows(view.thresholds)
     yield from _title("DELIVERY")
     for row in view.delivery:
-        yield from _row(row)
+        yield from _delivery_row(row)
     yield from _times(view.times)
     yield from _clients(view.clients)
     if len(view.reasons) > 1:
@@ -80,39 +75,39 @@ def _title(title: str) -> Iterator[Sequence[StyledSpan]]:
     yield ((f"  █ {title}", "title"),)
 
 
-def _answers(answers: Sequence[CheckRow]) -> Iterator[Sequence[StyledSpan]]:
-    name = max(NAME, *(len(answer.name) + 2 for answer in answers)) if answers else NAME
-    name = min(name, WIDTH // 2)
-    for answer in answers:
-        first, *rest = textwrap.wrap(answer.detail, WIDTH - 6 - name) or [""]
+def _check_rows(checks: Sequence[CheckRow]) -> Iterator[Sequence[StyledSpan]]:
+    width = max(LEAST_NAME, *(len(check.name) + 2 for check in checks)) if checks else LEAST_NAME
+    width = min(width, WIDTH // 2)
+    for check in checks:
+        first, *rest = textwrap.wrap(check.detail, WIDTH - 6 - width) or [""]
         yield (
             ("    ", ""),
-            (f"{formatting.MARKS[answer.ok]} ", _STYLES[answer.ok]),
-            (f"{cut(answer.name, name - 2):<{name}}", ""),
+            (f"{formatting.MARKS[check.ok]} ", _STYLES[check.ok]),
+            (f"{truncated(check.name, width - 2):<{width}}", ""),
             (first, "faint"),
         )
-        yield from (((" " * (6 + name) + more, "faint"),) for more in rest)
+        yield from (((" " * (6 + width) + text, "faint"),) for text in rest)
 
 
 def _label(label: str, *, inner: bool = False) -> str:
     return f"    {'  ' if inner else ''}{label}".ljust(4 + LEADER, ".") + ": "
 
 
-def _row(row: Row) -> Iterator[Sequence[StyledSpan]]:
-    label, (value, *others) = _label(row.label, inner=row.inner), row.texts
+def _delivery_row(row: Row) -> Iterator[Sequence[StyledSpan]]:
+    label, (value, *additions) = _label(row.label, inner=row.inner), row.texts
     room = WIDTH - len(label) - len(value) - 3
-    first, *rest = textwrap.wrap("   ".join(others), room) if others and room > 0 else [""]
+    first, *rest = textwrap.wrap("   ".join(additions), room) if additions and room > 0 else [""]
     yield (label, ""), (value, row.tone or "value"), (f"   {first}", "faint")
-    yield from (((" " * (len(label) + len(value) + 3) + more, "faint"),) for more in rest)
+    yield from (((" " * (len(label) + len(value) + 3) + text, "faint"),) for text in rest)
 
 
 def _times(table: Table) -> Iterator[Sequence[StyledSpan]]:
     if not table.rows:
         return
-    label = 4 + LEADER + 1
-    layout = ColumnLayout(table, text_table.TIMES, WIDTH - label)
+    label_width = 4 + LEADER + 1
+    layout = ColumnLayout(table, text_table.TIMES, WIDTH - label_width)
     yield ()
-    yield (f"{'  █ TIMES':<{label}}", "title"), *layout.heads()
+    yield (f"{'  █ TIMES':<{label_width}}", "title"), *layout.heads()
     for row in table.rows:
         yield (_label(row[0].text).rstrip(), ""), *layout.cells(row)
 
@@ -123,7 +118,7 @@ def _clients(table: Table) -> Iterator[Sequence[StyledSpan]]:
     layout = ColumnLayout(table, text_table.CLIENTS, WIDTH - 2)
     yield from _title("CLIENTS")
     yield ("  ", ""), *layout.heads()
-    for row in worth_showing(table.rows, MOST_ROWS):
+    for row in most_important(table.rows, MOST_ROWS):
         yield ("  ", ""), *layout.cells(row)
     if len(table.rows) > MOST_ROWS:
         yield ((f"    and {len(table.rows) - MOST_ROWS:,} more in clients.csv", "faint"),)

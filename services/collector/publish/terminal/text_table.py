@@ -1,126 +1,102 @@
-"""Lays a table out in columns of text: what fits is shown, the more telling columns first."""
+"""Lays a table out in columns of text: shows the most important columns that fit. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
-from services.collector.publish.clients_table import Cell, Table
-
-Style: TypeAlias = Literal["good", "bad", "doubt", "title", "value", "faint", ""]
-StyledSpan: TypeAlias = tuple[str, Style]
-
-WIDTH = 100
-"""No line is longer: what stands beside a log's prefix must still fit."""
-
-_CODES: dict[Style, str] = {"good": "32", "bad": "31", "doubt": "33", "title": "1", "value": "36", "faint": "2"}
-
-
-def line(*spans: StyledSpan, colour: bool = False, bold: bool = False) -> str:
-    """Return spans side by side, without blanks at the end.
-
-    Args:
-        spans: texts, each with its style.
-        colour: use the terminal's colours.
-        bold: in all of the line, if there are colours.
-    """
-    parts = list(spans)
-    while parts and not parts[-1][0].rstrip():
-        parts.pop()
-    if parts:
-        parts[-1] = (parts[-1][0].rstrip(), parts[-1][1])
-    return "".join(_painted(text, style, bold=bold) if colour else text for text, style in parts)
-
-
-def _painted(text: str, style: Style, *, bold: bool) -> str:
-    code = ";".join(filter(None, ("1" if bold else "", _CODES.get(style, ""))))
-    return f"\x1b[{code}m{text}\x1b[0m" if code and text.strip() else text
-
-
-def cut(text: str, width: int) -> str:
-    """Return a text that is no longer than ``width``; what was cut off is marked."""
-    return text if len(text) <= width else text[: width - 1] + "…"
-
+from services.collector.publish.table import Cell, Table
+from services.collector.publish.terminal.styled_text import Style, StyledSpan, truncated
 
 GAP = "  "
 MOST_NAME = 30
-"""A longer name is cut; it may have 63 characters."""
+"""Characters of a client's name that are shown; a name may have 63."""
 
 
-class ShownColumn(NamedTuple):
-    """A column that may be shown, and its head; an ``exception`` only if one of its cells is toned."""
+class TextColumn(NamedTuple):
+    """A column that may be shown, and its head; with ``only_toned`` only if one of its cells has a tone.
+
+    Columns of higher ``weight`` are preferred when not all of them fit.
+    """
 
     key: str
     head: str
     weight: int
-    exception: bool = False
+    only_toned: bool = False
 
 
 CLIENTS = (
-    ShownColumn("client", "client", 9),
-    ShownColumn("block_size", "block", 4),
-    ShownColumn("blocks", "blocks", 3),
-    ShownColumn("received", "received", 8),
-    ShownColumn("missing", "missing", 8),
-    ShownColumn("duplicates", "dup", 7, exception=True),
-    ShownColumn("reordered", "reordered", 7, exception=True),
-    ShownColumn("corrupt", "corrupt", 7, exception=True),
-    ShownColumn("catch_up", "caught up", 6),
-    ShownColumn("block_p50", "block p50", 5),
-    ShownColumn("latency_p99", "p99 lat.", 8),
-    ShownColumn("silence", "silence", 2),
-    ShownColumn("over_time", "worst over time", 6),
-    ShownColumn("note", "", 7),
+    TextColumn("client", "client", 9),
+    TextColumn("block_size", "block", 4),
+    TextColumn("blocks", "blocks", 3),
+    TextColumn("received", "received", 8),
+    TextColumn("missing", "missing", 8),
+    TextColumn("duplicates", "dup", 7, only_toned=True),
+    TextColumn("reordered", "reordered", 7, only_toned=True),
+    TextColumn("corrupt", "corrupt", 7, only_toned=True),
+    TextColumn("catch_up", "caught up", 6),
+    TextColumn("block_p50", "block p50", 5),
+    TextColumn("latency_p99", "p99 lat.", 8),
+    TextColumn("silence", "silence", 2),
+    TextColumn("over_time", "worst over time", 6),
+    TextColumn("note", "", 7),
 )
 TIMES = (
-    ShownColumn("min", "min", 5),
-    ShownColumn("p50", "p50", 8),
-    ShownColumn("p90", "p90", 4),
-    ShownColumn("p95", "p95", 3),
-    ShownColumn("p99", "p99", 8),
-    ShownColumn("p99_9", "p99.9", 6),
-    ShownColumn("max", "max", 7),
+    TextColumn("min", "min", 5),
+    TextColumn("p50", "p50", 8),
+    TextColumn("p90", "p90", 4),
+    TextColumn("p95", "p95", 3),
+    TextColumn("p99", "p99", 8),
+    TextColumn("p99_9", "p99.9", 6),
+    TextColumn("max", "max", 7),
 )
 
 
 class ColumnLayout:
-    """Which columns of a table are shown in so much room, and how wide each is."""
+    """The columns of a table that are shown within a width, and the width of each.
 
-    def __init__(self, table: Table, columns: Sequence[ShownColumn], room: int) -> None:
+    Args:
+        table: the table.
+        columns: the candidates, in the order in which they are shown.
+        width: characters for all columns together.
+    """
+
+    def __init__(self, table: Table, columns: Sequence[TextColumn], width: int) -> None:
         self._table = table
-        self._wide: dict[str, int] = {}
-        for shown in sorted(columns, key=lambda one: -one.weight):
-            cells = table.column(shown.key)
-            width = max(len(shown.head), *(len(cell.text) for cell in cells), 0)
-            width = min(width, MOST_NAME) if shown.key == "client" else width
-            is_idle = shown.exception and not any(cell.tone for cell in cells)
-            is_idle |= all(cell.text in ("", "-") for cell in cells)
-            if not is_idle and len(GAP) + width <= room:
-                self._wide[shown.key] = width
-                room -= len(GAP) + width
-        self._shown = [shown for shown in columns if shown.key in self._wide]
+        self._widths: dict[str, int] = {}
+        for column in sorted(columns, key=lambda column: -column.weight):
+            cells = table.column(column.key)
+            needed = max(len(column.head), *(len(cell.text) for cell in cells), 0)
+            needed = min(needed, MOST_NAME) if column.key == "client" else needed
+            is_empty = all(cell.text in ("", "-") for cell in cells)
+            is_empty |= column.only_toned and not any(cell.tone for cell in cells)
+            if not is_empty and len(GAP) + needed <= width:
+                self._widths[column.key] = needed
+                width -= len(GAP) + needed
+        self._shown = [column for column in columns if column.key in self._widths]
         keys = [column.key for column in table.columns]
-        self._at = {shown.key: keys.index(shown.key) for shown in self._shown}
+        self._indices = {column.key: keys.index(column.key) for column in self._shown}
 
     def heads(self) -> Iterator[StyledSpan]:
-        """Return the heads of the columns."""
-        for shown in self._shown:
-            yield self._placed(shown.key, shown.head), "faint"
+        """Yield the heads of the columns."""
+        for column in self._shown:
+            yield self._aligned(column.key, column.head), "faint"
 
     def cells(self, row: Sequence[Cell]) -> Iterator[StyledSpan]:
-        """Return a row of the table: numbers to the right, each in its own tone."""
-        for key, at in self._at.items():
-            cell = row[at]
-            usual: Style = "value" if self._table.columns[at].numeric else ""
-            yield self._placed(key, cell.text), cell.tone or usual
+        """Yield the shown cells of a row: numbers aligned to the right, each in its own tone."""
+        for key, index in self._indices.items():
+            cell = row[index]
+            default: Style = "value" if self._table.columns[index].numeric else ""
+            yield self._aligned(key, cell.text), cell.tone or default
 
-    def _placed(self, key: str, text: str) -> str:
-        text, width = cut(text, self._wide[key]), self._wide[key]
-        return GAP + (f"{text:>{width}}" if self._table.columns[self._at[key]].numeric else f"{text:<{width}}")
+    def _aligned(self, key: str, text: str) -> str:
+        width = self._widths[key]
+        text = truncated(text, width)
+        return GAP + (f"{text:>{width}}" if self._table.columns[self._indices[key]].numeric else f"{text:<{width}}")
 
 
-def worth_showing(rows: Sequence[Sequence[Cell]], most: int) -> list[Sequence[Cell]]:
-    """Return at most so many rows, in their order: those first of which there is something to say."""
-    toned = [at for at, row in enumerate(rows) if any(cell.tone for cell in row)]
+def most_important(rows: Sequence[Sequence[Cell]], most: int) -> list[Sequence[Cell]]:
+    """Return at most ``most`` rows, in their order; rows with a toned cell are preferred."""
+    toned = [index for index, row in enumerate(rows) if any(cell.tone for cell in row)]
     others = sorted(set(range(len(rows))) - set(toned))
-    return [rows[at] for at in sorted((toned + others)[:most])]
+    return [rows[index] for index in sorted((toned + others)[:most])]

@@ -1,4 +1,4 @@
-"""The board that the page's listeners look at: the newest snapshot, put into bytes once for all of them."""
+"""The newest snapshot as server-sent events for any number of listeners, each part encoded once for all of them."""
 
 from __future__ import annotations
 
@@ -8,61 +8,75 @@ from time import monotonic, thread_time
 
 import msgspec
 
-from services.collector.publish.files.chart_data import drawing
+from services.collector.cpu_yield import POLICY, CpuPolicy
+from services.collector.publish.files.chart_data import chart_data
 from services.collector.publish.view_model import Tile, view
-from services.collector.publish.web.prometheus import CollectorEffort
+from services.collector.publish.web.self_metrics import CollectorEffort
 from services.collector.results.run_durations import RunDurations
 from services.collector.verdict.snapshot import Snapshot
 
 PING_SECONDS = 2.0
-"""So long a listener hears nothing at most; after a few times that it takes the connection for lost."""
-DRAWING_SECONDS = 1.0
-"""Charts are the greater part of an event, and nobody sees them change more often."""
-SHARE = 10
-"""Making events takes at most one part in so many of a processor."""
+"""A listener gets an event at least this often; when several are missing it reconnects."""
+CHARTS_SECONDS = 1.0
+"""Chart data is most of an event, and charts that change more often are no more useful."""
 RETRY_MS = 500
+"""The delay after which a browser reconnects."""
 
 
 class SnapshotBoard:
-    """The newest snapshot, what the collector costs, and a bell for those who wait for news."""
+    """The newest snapshot, and an event that wakes the listeners.
 
-    def __init__(self) -> None:
+    Args:
+        policy: limits the processor time for making events.
+        ping_seconds: time between two events when nothing changes.
+
+    Attributes:
+        snapshot: the newest snapshot, None before the first run.
+        durations: the histograms of its run, if known.
+        effort: what the collector has read.
+        tiles: what the collector costs.
+        version: grows with every snapshot.
+        is_closed: the listeners are to be disconnected.
+    """
+
+    def __init__(self, policy: CpuPolicy = POLICY, ping_seconds: float = PING_SECONDS) -> None:
         self.snapshot: Snapshot | None = None
         self.durations: RunDurations | None = None
         self.effort: CollectorEffort | None = None
-        self.cost: Sequence[Tile] = ()
-        self.closed = False
+        self.tiles: Sequence[Tile] = ()
         self.version = 0
-        self._places, self._due_at = "", float("-inf")
-        self._bell = asyncio.Event()
-        self._made: dict[str, tuple[int, bytes]] = {}
+        self.is_closed = False
+        self._policy, self._ping_seconds = policy, ping_seconds
+        self._places, self._next_event_at = "", float("-inf")
+        self._changed = asyncio.Event()
+        self._encoded: dict[str, tuple[int, bytes]] = {}
 
-    def show(self, made: Snapshot | None, places: str = "", durations: RunDurations | None = None) -> None:
-        """Show a snapshot; the same one again is no news.
+    def show(self, snapshot: Snapshot | None, places: str = "", durations: RunDurations | None = None) -> None:
+        """Show a snapshot; the snapshot that is shown already changes nothing.
 
         Args:
-            made: the newest snapshot, None before the first run.
-            places: where its files are.
-            durations: what it was measured by.
+            snapshot: the newest one, None before the first run.
+            places: the line that names the folders of its files.
+            durations: the histograms of its run.
         """
-        if made is not None and made is not self.snapshot:
-            self.snapshot, self.durations, self._places = made, durations, places
-            self._ring()
+        if snapshot is not None and snapshot is not self.snapshot:
+            self.snapshot, self.durations, self._places = snapshot, durations, places
+            self._wake_listeners()
 
-    def tell(self, effort: CollectorEffort, cost: Sequence[Tile]) -> None:
-        """Take what it took and what it costs; listeners hear of it with the next news, or soon."""
-        self.effort, self.cost = effort, cost
+    def set_effort(self, effort: CollectorEffort, tiles: Sequence[Tile]) -> None:
+        """Set what the collector has read and costs; it is sent with the next event."""
+        self.effort, self.tiles = effort, tiles
 
     def close(self) -> None:
-        """Send the listeners away."""
-        self.closed = True
-        self._ring()
+        """End all event streams."""
+        self.is_closed = True
+        self._wake_listeners()
 
-    async def changed(self, seen: int, timeout: float) -> bool:
-        """Wait until there is something newer than version ``seen``; return whether there is."""
-        if self.version == seen:
+    async def wait_for_change(self, seen_version: int, timeout: float) -> bool:
+        """Wait for a version newer than ``seen_version``; return whether there is one."""
+        if self.version == seen_version:
             try:
-                await asyncio.wait_for(self._bell.wait(), timeout)
+                await asyncio.wait_for(self._changed.wait(), timeout)
             except TimeoutError:
                 return False
         return True
@@ -70,49 +84,54 @@ class SnapshotBoard:
     async def events(
         self, now: Callable[[], float] = monotonic, used: Callable[[], float] = thread_time
     ) -> AsyncIterator[bytes]:
-        """Yield the events of one listener, what is shown now first, until the board is closed.
+        """Yield the events of one listener, the current snapshot first, until the board is closed.
 
-        An event without a name is an object of ``view``, ``tool`` and, once a second at most, ``drawing``; between
-        them one named ``tool`` tells that the page lives. Who is slow to read misses what was replaced meanwhile.
-        ``used`` is the processor time of the thread that calls, in seconds.
+        An unnamed event is an object with ``tool``, and if they changed ``view`` and, at most once a second,
+        ``charts``. While nothing changes, an event named ``tool`` shows that the connection is alive. A slow listener
+        misses snapshots that were replaced in the meantime.
+
+        Args:
+            now: returns monotonic seconds.
+            used: returns the processor time of the calling thread, in seconds.
         """
         yield b"retry: %d\n\n" % RETRY_MS
         seen = drawn = -1
         drawn_at = float("-inf")
         while True:
-            wait = drawn_at + DRAWING_SECONDS - now() if drawn != self.version else PING_SECONDS
-            changed = await self.changed(seen, min(PING_SECONDS, max(0.0, wait)))
-            # What takes long to make, with hundreds of clients, is not made as often.
-            await asyncio.sleep(max(0.0, self._due_at - now()))
-            if self.closed:
+            wait = drawn_at + CHARTS_SECONDS - now() if drawn != self.version else self._ping_seconds
+            has_changed = await self.wait_for_change(seen, min(self._ping_seconds, max(0.0, wait)))
+            # With hundreds of clients an event takes long to make, so it is made less often.
+            await asyncio.sleep(max(0.0, self._next_event_at - now()))
+            if self.is_closed:
                 return
             seen = self.version
-            if self.snapshot is None or (not changed and drawn == seen):
-                yield b"event: tool\ndata: %b\n\n" % msgspec.json.encode(self.cost)
+            if self.snapshot is None or (not has_changed and drawn == seen):
+                yield b"event: tool\ndata: %b\n\n" % msgspec.json.encode(self.tiles)
                 continue
-            parts, began = [b'"tool":' + msgspec.json.encode(self.cost)], used()
-            if changed:
-                parts.append(b'"view":' + self._view(self.snapshot))
-            if drawn != seen and now() >= drawn_at + DRAWING_SECONDS:
-                parts.append(b'"drawing":' + self._drawing(self.snapshot))
+            parts, used_before = [b'"tool":' + msgspec.json.encode(self.tiles)], used()
+            if has_changed:
+                parts.append(b'"view":' + self._encoded_view(self.snapshot))
+            if drawn != seen and now() >= drawn_at + CHARTS_SECONDS:
+                parts.append(b'"charts":' + self._encoded_charts(self.snapshot))
                 drawn, drawn_at = seen, now()
-            self._due_at = max(self._due_at, now() + SHARE * (used() - began))
+            pause = self._policy.events.pause(used() - used_before)
+            self._next_event_at = max(self._next_event_at, now() + pause)
             yield b"data: {%b}\n\n" % b",".join(parts)
 
-    def _view(self, snapshot: Snapshot) -> bytes:
-        return self._once("view", lambda: msgspec.json.encode(view(snapshot, self._places)))
+    def _encoded_view(self, snapshot: Snapshot) -> bytes:
+        return self._encode_once("view", lambda: msgspec.json.encode(view(snapshot, self._places)))
 
-    def _drawing(self, snapshot: Snapshot) -> bytes:
-        return self._once("drawing", lambda: msgspec.json.encode(drawing(snapshot.timeline)))
+    def _encoded_charts(self, snapshot: Snapshot) -> bytes:
+        return self._encode_once("charts", lambda: msgspec.json.encode(chart_data(snapshot.timeline)))
 
-    def _once(self, part: str, make: Callable[[], bytes]) -> bytes:
-        version, made = self._made.get(part, (-1, b""))
+    def _encode_once(self, part: str, encode: Callable[[], bytes]) -> bytes:
+        version, encoded = self._encoded.get(part, (-1, b""))
         if version != self.version:
-            made = make()
-            self._made[part] = (self.version, made)
-        return made
+            encoded = encode()
+            self._encoded[part] = (self.version, encoded)
+        return encoded
 
-    def _ring(self) -> None:
+    def _wake_listeners(self) -> None:
         self.version += 1
-        self._bell.set()
-        self._bell = asyncio.Event()
+        self._changed.set()
+        self._changed = asyncio.Event()

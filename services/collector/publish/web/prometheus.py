@@ -1,14 +1,13 @@
-"""The newest run, and the collector's own effort, as Prometheus metrics. Specification: ``docs/metrics.md``.
+"""The newest run, and what the collector has read, as Prometheus metrics. Specification: ``docs/metrics.md``.
 
-The number of series is bounded, however many clients and runs there are. What only grows while a run goes on is a
-counter; with the next run it begins anew, as any counter may.
+The number of series does not grow with the numbers of clients and runs. A value that only grows during a run is a
+counter; the next run resets it, as Prometheus allows.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import get_args
 
@@ -22,6 +21,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from services.collector.publish.web.self_metrics import CollectorEffort
 from services.collector.results.run_durations import RunDurations
 from services.collector.results.sparse_histogram import SparseHistogram
 from services.collector.verdict.check_types import DAMAGE
@@ -30,20 +30,21 @@ from services.contract.summary import ClientState, ClientSummary, Quantiles, Run
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 MOST_CLIENTS = 200
+"""Clients with labels of their own."""
 OTHER = "~other"
-"""Stands for the clients beyond `MOST_CLIENTS`; no client has this name."""
+"""The label of all clients beyond `MOST_CLIENTS` together; no client can have this name."""
 
 _COUNTERS = {
     "received_messages": ("received", "Distinct messages that clients logged."),
     "received_bytes": ("bytes", "Bytes of the records that clients logged."),
     "logged_blocks": ("blocks", "Blocks that clients logged."),
-    "duplicate_messages": ("duplicates", "Messages that a client received again."),
+    "duplicate_messages": ("duplicates", "Messages that a client received more than once."),
     "reordered_messages": ("reordered", "Messages that a client received after a later one."),
-    "caught_up_messages": ("catch_up", "Messages that were due before their client first tried to take part."),
+    "caught_up_messages": ("catch_up", "Messages that were due before their client first tried to connect."),
     "corrupt_messages": ("corrupt", "Messages in batches that failed their digest in flight."),
 }
 _GAUGES = {
-    "expected_messages": ("expected", "Messages that the clients answer for."),
+    "expected_messages": ("expected", "Messages that the clients should have logged."),
     "residual_messages": ("residual", "Messages that no cause explains: must be 0."),
     "unreceipted_messages": ("logged_not_receipted", "Messages on disk without a receipt in the ledger."),
 }
@@ -51,101 +52,82 @@ _CLIENT_COUNTERS = {
     "received_messages": ("received", "Distinct messages that the client logged."),
     "received_bytes": ("bytes", "Bytes of the records that the client logged."),
     "logged_blocks": ("blocks", "Blocks that the client logged."),
-    "duplicate_messages": ("duplicates", "Messages that the client received again."),
+    "duplicate_messages": ("duplicates", "Messages that the client received more than once."),
 }
 _PERCENTS = {"min": "0", "p50": "50", "p90": "90", "p95": "95", "p99": "99", "p99_9": "99.9", "max": "100"}
 
 
-@dataclass(frozen=True)
-class CollectorEffort:
-    """What the collector has done since it started.
-
-    Attributes:
-        lines: it has read, of all runs.
-        bytes: of these lines.
-        caught_up_at: when everything in the files had been read last, in monotonic seconds.
-    """
-
-    lines: int
-    bytes: int
-    caught_up_at: float
-
-    def more(self, lines: int, size: int) -> CollectorEffort:
-        """Return it after more was read."""
-        return CollectorEffort(self.lines + lines, self.bytes + size, self.caught_up_at)
-
-
-def expose(made: Summary | None, durations: RunDurations | None, effort: CollectorEffort | None, now: float) -> bytes:
-    """Return everything in Prometheus' text format.
+def expose(newest: Summary | None, durations: RunDurations | None, effort: CollectorEffort | None, now: float) -> bytes:
+    """Return all metrics in Prometheus' text format.
 
     Args:
-        made: the newest summary, if there is a run.
-        durations: what it was measured by; of a run that was closed before the collector started nobody knows.
-        effort: what was done for it.
+        newest: the newest summary, if there is a run.
+        durations: the histograms of its run; unknown if it was closed before the collector started.
+        effort: what the collector has read.
         now: monotonic seconds.
     """
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
     if effort is not None:
         registry.register(_Families(lambda: _effort(effort, now)))
-    if made is not None:
-        registry.register(_Families(lambda: _run(made)))
-        registry.register(_Families(lambda: _clients(made.clients)))
+    if newest is not None:
+        registry.register(_Families(lambda: _run(newest)))
+        registry.register(_Families(lambda: _clients(newest.clients)))
     if durations is not None:
         registry.register(_Families(lambda: _histograms(durations)))
     return generate_latest(registry)
 
 
 class _Families(Collector):
-    """What the registry asks; it wants an object."""
+    """A function that yields metric families, in the shape that the registry accepts."""
 
-    def __init__(self, ask: Callable[[], Iterator[Metric]]) -> None:
-        self._ask = ask
+    def __init__(self, families: Callable[[], Iterator[Metric]]) -> None:
+        self._families = families
 
     def collect(self) -> Iterator[Metric]:
-        """Return the families."""
-        return self._ask()
+        """Yield the families."""
+        return self._families()
 
 
 def _effort(effort: CollectorEffort, now: float) -> Iterator[Metric]:
     for name, meaning, value in (
-        ("lines", "Lines of the books that were read.", effort.lines),
-        ("bytes", "Bytes of the books that were read.", effort.bytes),
+        ("lines", "Lines read from logs and ledgers.", effort.lines),
+        ("bytes", "Bytes read from logs and ledgers.", effort.bytes),
     ):
         yield CounterMetricFamily(f"streamgauge_collector_read_{name}", meaning, value=value)
-    behind, age = "How long ago everything that lay in the books had been read.", now - effort.caught_up_at
-    yield GaugeMetricFamily("streamgauge_collector_behind_seconds", behind, value=max(0.0, age))
+    meaning, age = "Time since everything in logs and ledgers had been read.", now - effort.caught_up_at
+    yield GaugeMetricFamily("streamgauge_collector_behind_seconds", meaning, value=max(0.0, age))
 
 
-def _run(made: Summary) -> Iterator[Metric]:
-    yield InfoMetricFamily("streamgauge_run", "The newest run.", {"run": made.run, "feed": made.feed or ""})
-    yield _one_of("run_state", "state", get_args(RunState), made.state)
-    yield _one_of("run_verdict", "verdict", get_args(Verdict), made.verdict)
-    answers = {check.name: float(check.ok) for check in made.checks if check.ok is not None}
-    yield _labelled("run_check", "1 if the check is answered with yes.", "check", answers)
-    limits = {limit.expression: float(limit.ok) for limit in made.thresholds if limit.ok is not None}
+def _run(summary: Summary) -> Iterator[Metric]:
+    yield InfoMetricFamily("streamgauge_run", "The newest run.", {"run": summary.run, "feed": summary.feed or ""})
+    yield _one_of("run_state", "state", get_args(RunState), summary.state)
+    yield _one_of("run_verdict", "verdict", get_args(Verdict), summary.verdict)
+    checks = {check.name: float(check.ok) for check in summary.checks if check.ok is not None}
+    yield _labelled("run_check", "1 if the check passed.", "check", checks)
+    limits = {limit.expression: float(limit.ok) for limit in summary.thresholds if limit.ok is not None}
     yield _labelled("run_threshold", "1 if the threshold holds.", "expression", limits)
-    states = Counter(client.state for client in made.clients)
+    states = Counter(client.state for client in summary.clients)
     counts = {state: states[state] for state in get_args(ClientState)}
     yield _labelled("run_clients", "Clients in this state.", "state", counts)
     for name, (field, meaning) in _COUNTERS.items():
-        yield from _known(CounterMetricFamily, name, meaning, getattr(made.totals, field))
-    every = {cause: getattr(made.missing_by_cause, cause) for cause in made.missing_by_cause.__struct_fields__}
-    causes = {cause: count for cause, count in every.items() if count is not None}
+        yield from _known(CounterMetricFamily, name, meaning, getattr(summary.totals, field))
+    causes = {cause: getattr(summary.missing_by_cause, cause) for cause in summary.missing_by_cause.__struct_fields__}
+    causes = {cause: count for cause, count in causes.items() if count is not None}
     yield _labelled("missing_messages", "Messages missing, by cause.", "cause", causes)
     for name, (field, meaning) in _GAUGES.items():
-        yield from _known(GaugeMetricFamily, name, meaning, getattr(made.totals, field))
+        yield from _known(GaugeMetricFamily, name, meaning, getattr(summary.totals, field))
     faults = Counter(dict.fromkeys(sorted(DAMAGE), 0))
-    faults.update(fault.kind for fault in made.faults)
-    yield _labelled("faults", "Damage found in the books, by kind.", "kind", faults)
+    faults.update(fault.kind for fault in summary.faults)
+    yield _labelled("faults", "Damage found in logs and ledgers, by kind.", "kind", faults)
     for name in ("latency", "transit", "block_duration", "spread"):
-        yield _percentiles(name, getattr(made, f"{name}_ns"))
+        yield _percentiles(name, getattr(summary, f"{name}_ns"))
 
 
 def _known(
     family: type[CounterMetricFamily | GaugeMetricFamily], name: str, meaning: str, value: float | None
 ) -> Iterator[Metric]:
-    # What nobody knows is no 0: then there is no such metric.
+    # An unknown value is not 0: there is no such metric then.
     if value is not None:
         yield family(f"streamgauge_{name}", meaning, value=value)
 
@@ -158,27 +140,33 @@ def _clients(clients: Sequence[ClientSummary]) -> Iterator[Metric]:
         yield _labelled(f"client_{name}", meaning, "client", values, CounterMetricFamily)
     if all(client.missing is not None for client in clients):
         missing = _by_client(clients, attrgetter("missing"), sum)
-        yield _labelled("client_missing_messages", "Messages that the client is missing.", "client", missing)
+        yield _labelled(
+            "client_missing_messages",
+            "Expected messages that the client did not log.",
+            "client",
+            missing,
+        )
     timed = [client for client in clients if client.latency_ns.p99 is not None]
-    late = _by_client(timed, lambda client: (client.latency_ns.p99 or 0) / 1e9, max)
-    yield _labelled("client_latency_p99_seconds", "99th percentile, due to received.", "client", late)
+    p99 = _by_client(timed, lambda client: (client.latency_ns.p99 or 0) / 1e9, max)
+    yield _labelled("client_latency_p99_seconds", "99th percentile of the latency, due to received.", "client", p99)
 
 
 def _by_client(
     clients: Sequence[ClientSummary],
     value: Callable[[ClientSummary], float],
-    together: Callable[[Iterable[float]], float],
+    combine: Callable[[Iterable[float]], float],
 ) -> dict[str, float]:
-    found = {client.client: value(client) for client in clients[:MOST_CLIENTS]}
+    """Return the value of each client, and the combined one of those beyond `MOST_CLIENTS`."""
+    values = {client.client: value(client) for client in clients[:MOST_CLIENTS]}
     others = clients[MOST_CLIENTS:]
-    return {**found, OTHER: together(map(value, others))} if others else found
+    return {**values, OTHER: combine(map(value, others))} if others else values
 
 
 def _histograms(durations: RunDurations) -> Iterator[Metric]:
     for name, meaning, histogram in (
-        ("latency", "Of messages, from due to received.", durations.latency),
-        ("transit", "Of messages, from sent to received.", durations.transit),
-        ("block_duration", "Of blocks, from first to last message.", durations.block),
+        ("latency", "Time of messages, from due to received.", durations.latency),
+        ("transit", "Time of messages, from sent to received.", durations.transit),
+        ("block_duration", "Time of blocks, from first to last message.", durations.block),
     ):
         yield HistogramMetricFamily(
             f"streamgauge_{name}_seconds", meaning, buckets=_buckets(histogram), sum_value=histogram.total_ns() / 1e9
@@ -196,8 +184,8 @@ def _percentiles(name: str, quantiles: Quantiles) -> Metric:
     return _labelled(f"{name}_percentile_seconds", f"The summary's {name}_ns, of the whole run.", "percent", seconds)
 
 
-def _one_of(name: str, label: str, choices: Sequence[str], chosen: str | None) -> Metric:
-    return _labelled(name, f"1 for the {label} that holds.", label, {choice: choice == chosen for choice in choices})
+def _one_of(name: str, label: str, choices: Sequence[str], current: str | None) -> Metric:
+    return _labelled(name, f"1 for the current {label}.", label, {choice: choice == current for choice in choices})
 
 
 def _labelled(

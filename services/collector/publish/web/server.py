@@ -1,9 +1,10 @@
-"""The page and its live feed, on one port: the run as HTML, as JSON, as events and as metrics."""
+"""The page's HTTP server: the newest run as HTML, JSON, server-sent events and metrics, on one port."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import json
 import socket
 import time
@@ -16,155 +17,112 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from services.collector.publish.files import page_assets
 from services.collector.publish.files.html_report import report
 from services.collector.publish.web import block_messages, prometheus
 from services.collector.publish.web.events import SnapshotBoard
-from services.collector.publish.web.large_responses import MOST_AT_ONCE, ChunkedResponse, MadeOnce, QueuedResponse
-from services.collector.publish.web.request_limits import MAX_HEAD, LimitedProtocol
+from services.collector.publish.web.host_guard import HOSTS, HostGuard
+from services.collector.publish.web.large_responses import MOST_AT_ONCE, CachedBody, ChunkedResponse, QueuedResponse
+from services.collector.publish.web.request_limits import MAX_HEAD, LimitedProtocol, RequestLimits
 from services.contract import summary
 from services.runtime.errors import BadSettings, PortInUse
 
-HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "collector"})
-"""Names under which the page may be asked for: a foreign name that leads here is another site's trick."""
-
-EMPTY_STYLE = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
-"""The digest of nothing: the charts' script makes an empty style element and adds its rules one by one."""
-MAP_STYLE = "'sha256-V2sIX92Uh6ZaGSFTKMHghsB85b9toJtmazgG09AI2uk='"
-"""The digest of the style that it brings along for maps; a browser names another one when a new version has one."""
-
-HEADERS = {
-    "content-security-policy": (
-        # The charts' script positions what it draws by style attributes; elements and scripts come from here alone.
-        "default-src 'none'; script-src 'self'; "
-        f"style-src-elem 'self' {EMPTY_STYLE} {MAP_STYLE}; style-src-attr 'unsafe-inline'; "
-        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-}
-
-
-class HostGuard:
-    """An application that lets through what asks for one of its names. A header that an answer has is left alone."""
-
-    def __init__(self, app: ASGIApp, allowed: frozenset[str]) -> None:
-        self._app, self._allowed = app, allowed
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                given = {name for name, _ in message["headers"]}
-                extra = [
-                    (name.encode(), value.encode()) for name, value in HEADERS.items() if name.encode() not in given
-                ]
-                message = {**message, "headers": [*message["headers"], *extra]}
-            await send(message)
-
-        host = dict(scope["headers"]).get(b"host", b"").decode("latin-1").lower()
-        if _without_port(host) in self._allowed:
-            await self._app(scope, receive, guarded)
-        else:
-            refusal = PlainTextResponse("this page answers to localhost only\n", status_code=421)
-            await refusal(scope, receive, guarded)
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isdigit() else host
-
-
 STOP_SECONDS = 1.0
+"""The time that open connections have to end when the server stops."""
 BACKLOG = 32
-"""Connections that wait to be accepted: so many are accepted at most before there is a look at the bound on them."""
+"""Connections that wait to be accepted. asyncio accepts this many in a row before anything else runs, and the bound on
+connections is only checked then."""
 MOST_LISTENERS = 64
-"""Connections that listen to the events; the others are for requests that are answered and over."""
+"""Event streams; the remaining connections are for requests that end with their response."""
 REPORT_SECONDS = 1.0
-"""While a run goes on its report is made again after this long at the earliest."""
-FOR_EVER = "public, max-age=31536000, immutable"
-"""Of what changes its address when it changes."""
+"""While a run is open its report is made at most this often."""
+IMMUTABLE = "public, max-age=31536000, immutable"
+"""Cache control of content whose address contains its version."""
 
 
 def make_app(board: SnapshotBoard, volumes: Path, page_host: str = "", more: Sequence[Route] = ()) -> ASGIApp:
-    """Return the page's application, which shows what is on the board, and blocks of the logs below ``volumes``.
+    """Return the page's application.
 
-    It answers at ``more`` addresses, too.
+    Args:
+        board: holds the newest snapshot.
+        volumes: the volumes folder, from whose logs blocks are read.
+        page_host: the address that the server listens on, which is an allowed host name as well.
+        more: additional routes.
     """
-    shown, reading = _Shown(board), asyncio.Semaphore(1)
+    responses, reading = _SnapshotResponses(board), asyncio.Semaphore(1)
 
     async def messages(request: Request) -> Response:
+        # One at a time: a log may have gigabytes.
         async with reading:
-            found = await asyncio.to_thread(block_messages.answer, volumes, request.query_params)
-        return Response(found.text, status_code=found.status, media_type="application/json")
+            reply = await asyncio.to_thread(block_messages.block_reply, volumes, request.query_params)
+        return Response(reply.body, status_code=reply.status, media_type="application/json")
 
     async def healthz(_request: Request) -> Response:
         run = board.snapshot.summary.run if board.snapshot else None
         return Response(json.dumps({"ok": True, "run": run}) + "\n", media_type="application/json")
 
-    async def expose(_request: Request) -> Response:
-        made = board.snapshot.summary if board.snapshot else None
-        told = prometheus.expose(made, board.durations, board.effort, time.monotonic())
-        return Response(told, headers={"content-type": prometheus.CONTENT_TYPE})
+    async def metrics(_request: Request) -> Response:
+        newest = board.snapshot.summary if board.snapshot else None
+        text = prometheus.expose(newest, board.durations, board.effort, time.monotonic())
+        return Response(text, headers={"content-type": prometheus.CONTENT_TYPE})
 
     routes = [
-        *_files(),
-        Route("/summary.json", shown.summary),
-        Route("/report.html", shown.report),
-        Route("/events", shown.events),
+        *_asset_routes(),
+        Route("/summary.json", responses.summary),
+        Route("/report.html", responses.report),
+        Route("/events", responses.events),
         Route("/messages", messages),
         Route("/healthz", healthz),
-        Route("/metrics", expose),
+        Route("/metrics", metrics),
         *more,
     ]
     allowed = HOSTS | ({page_host} if page_host not in ("", "0.0.0.0", "::") else set())
     return HostGuard(Starlette(routes=routes), allowed)
 
 
-class _Shown:
-    """Answers with what is on the board: made once for all that ask, and sent to a bounded number of them."""
+class _SnapshotResponses:
+    """Responses made from the newest snapshot: once for all requests, and sent to a bounded number of peers."""
 
     def __init__(self, board: SnapshotBoard) -> None:
         self._board = board
-        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
-        self._reports, self._summaries = MadeOnce(REPORT_SECONDS), MadeOnce()
+        self._slots = asyncio.Semaphore(MOST_AT_ONCE)
+        self._report, self._summary = CachedBody(REPORT_SECONDS), CachedBody()
         self._listeners = 0
 
     async def summary(self, _request: Request) -> Response:
-        """Answer with the summary."""
-        made, version = self._board.snapshot, self._board.version
-        if made is None:
+        """Return the summary."""
+        snapshot, version = self._board.snapshot, self._board.version
+        if snapshot is None:
             return PlainTextResponse("no run yet\n", status_code=404)
 
-        async def encoded() -> bytes:
-            return summary.encode(made.summary)
+        async def encode() -> bytes:
+            return summary.encode(snapshot.summary)
 
-        return ChunkedResponse(await self._summaries.get(None, version, encoded), media_type="application/json")
+        return ChunkedResponse(await self._summary.get(None, version, encode), media_type="application/json")
 
     async def report(self, _request: Request) -> Response:
-        """Answer with the report."""
-        made = self._board.snapshot
-        if made is None:
+        """Return the report."""
+        snapshot = self._board.snapshot
+        if snapshot is None:
             return PlainTextResponse("no run yet\n", status_code=404)
 
-        async def current() -> bytes:
-            newest, version = self._board.snapshot or made, self._board.version
-            of = newest.summary.run, newest.summary.state
-            return await self._reports.get(of, version, lambda: asyncio.to_thread(report, newest))
+        async def make() -> bytes:
+            # The newest snapshot when it is this request's turn, which may be seconds later.
+            newest, version = self._board.snapshot or snapshot, self._board.version
+            kind = newest.summary.run, newest.summary.state
+            return await self._report.get(kind, version, lambda: asyncio.to_thread(report, newest))
 
-        return QueuedResponse(self._turns, current, "text/html")
+        return QueuedResponse(self._slots, make, "text/html")
 
     async def events(self, _request: Request) -> Response:
-        """Answer with the events, as long as the peer listens."""
+        """Return the event stream, which lasts as long as the peer listens."""
         if self._listeners >= MOST_LISTENERS:
             return PlainTextResponse("too many listeners\n", status_code=503, headers={"retry-after": "5"})
-        return StreamingResponse(self._listened(), media_type="text/event-stream")
+        return StreamingResponse(self._counted_events(), media_type="text/event-stream")
 
-    async def _listened(self) -> AsyncIterator[bytes]:
+    async def _counted_events(self) -> AsyncIterator[bytes]:
         self._listeners += 1
         try:
             async for event in self._board.events():
@@ -173,50 +131,65 @@ class _Shown:
             self._listeners -= 1
 
 
-def _files() -> Iterator[Route]:
-    yield _file("/", page_assets.page(), "text/html")
-    yield _file(f"/{page_assets.STYLE}", page_assets.file(page_assets.STYLE), "text/css")
+def _asset_routes() -> Iterator[Route]:
+    yield _asset_route("/", page_assets.live_page(), "text/html")
+    yield _asset_route(f"/{page_assets.STYLE}", page_assets.read_asset(page_assets.STYLE), "text/css")
     for name in page_assets.SCRIPTS:
-        yield _file(f"/{name}", page_assets.file(name), "text/javascript")
+        yield _asset_route(f"/{name}", page_assets.read_asset(name), "text/javascript")
 
-    packed = MadeOnce()
+    compressed = CachedBody()
 
-    async def charts(request: Request) -> Response:
-        headers = {"cache-control": FOR_EVER, "vary": "accept-encoding"}
+    async def chart_script(request: Request) -> Response:
+        headers = {"cache-control": IMMUTABLE, "vary": "accept-encoding"}
         if "gzip" not in request.headers.get("accept-encoding", ""):
-            return ChunkedResponse(page_assets.charts().script, headers=headers, media_type="text/javascript")
-        script = await packed.get(None, 0, lambda: asyncio.to_thread(page_assets.packed_charts))
+            return ChunkedResponse(page_assets.chart_script().script, headers=headers, media_type="text/javascript")
+        script = await compressed.get(None, 0, lambda: asyncio.to_thread(page_assets.compressed_chart_script))
         return ChunkedResponse(script, headers={**headers, "content-encoding": "gzip"}, media_type="text/javascript")
 
-    yield Route(page_assets.charts().path, charts)
+    yield Route(page_assets.chart_script().path, chart_script)
 
 
-def _file(path: str, text: bytes, kind: str) -> Route:
-    async def answer(_request: Request) -> Response:
-        return ChunkedResponse(text, media_type=kind)
+def _asset_route(path: str, content: bytes, media_type: str) -> Route:
+    async def asset(_request: Request) -> Response:
+        return ChunkedResponse(content, media_type=media_type)
 
-    return Route(path, answer)
+    return Route(path, asset)
 
 
 class _Server(uvicorn.Server):
-    """The service's own lifecycle takes the signals."""
+    """A uvicorn server that leaves signals to the lifecycle of the service."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take none."""
+        """Capture no signals."""
         yield
 
 
 class PageServer:
-    """The page's server, in the event loop of the service."""
+    """The page's server, in the event loop of the service.
 
-    def __init__(self, host: str, port: int, board: SnapshotBoard, volumes: Path, more: Sequence[Route] = ()) -> None:
-        """Take the port.
+    Args:
+        host: the address to listen on.
+        port: the port; 0 takes any free one.
+        board: holds the newest snapshot.
+        volumes: the volumes folder.
+        more: additional routes.
+        limits: what one peer may cost.
 
-        Raises:
-            PortInUse: another process has it.
-            BadSettings: there is no such address here.
-        """
+    Raises:
+        PortInUse: another process listens on this port.
+        BadSettings: this machine does not have such an address.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        board: SnapshotBoard,
+        volumes: Path,
+        more: Sequence[Route] = (),
+        limits: RequestLimits = RequestLimits(),  # noqa: B008 - frozen
+    ) -> None:
         self._board = board
         self._socket = _listen(host, port)
         bound = self._socket.getsockname()[1]
@@ -227,29 +200,29 @@ class PageServer:
                 make_app(board, volumes, host, more),
                 access_log=False,
                 backlog=BACKLOG,
-                http=LimitedProtocol,
+                http=functools.partial(LimitedProtocol, limits=limits),  # type: ignore[arg-type]
                 h11_max_incomplete_event_size=MAX_HEAD,
                 lifespan="off",
                 log_config=None,
-                log_level="error",  # what a peer does wrong is no fault of ours,
+                log_level="error",  # a peer's malformed requests are not worth a warning here
                 server_header=False,
                 timeout_graceful_shutdown=1,
                 ws="none",
             )
         )
-        self._served: asyncio.Task[None] | None = None
+        self._serving: asyncio.Task[None] | None = None
 
     async def serve(self) -> None:
-        """Serve until `stop`."""
-        self._served = asyncio.current_task()
+        """Serve until `stop` is called."""
+        self._serving = asyncio.current_task()
         await self._server.serve(sockets=[self._socket])
 
     async def stop(self) -> None:
-        """Send everybody away and release the port, within a second."""
+        """Close all connections and release the port, within a second."""
         self._board.close()
         self._server.should_exit = True
-        if self._served is not None and not self._served.done():
-            await asyncio.wait([self._served], timeout=STOP_SECONDS)
+        if self._serving is not None and not self._serving.done():
+            await asyncio.wait([self._serving], timeout=STOP_SECONDS)
         self._socket.close()
 
 
@@ -257,7 +230,7 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as problem:
-        if problem.errno == errno.EADDRINUSE:
-            raise PortInUse("PAGE_PORT", port) from problem
-        raise BadSettings([f"PAGE_HOST={host!r}, PAGE_PORT={port}: cannot listen there: {problem}"]) from problem
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse("PAGE_PORT", port) from error
+        raise BadSettings([f"PAGE_HOST={host!r}, PAGE_PORT={port}: cannot listen there: {error}"]) from error

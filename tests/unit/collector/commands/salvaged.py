@@ -12,13 +12,13 @@ from tests.unit.collector.books_factory import Files, write
 
 
 def check(volumes: Path) -> tuple[Summary, RunEvidence]:
-    """Return what is said of a folder's one run."""
+    """Return the summary of the only run of a folder."""
     (verified,) = verify.check(volumes)
     return verified.summary, verified.evidence
 
 
 def saved(volumes: Path, files: Files) -> tuple[SalvageResult, Summary, Path]:
-    """Salvage these files; return what came of it, what is said of the copy, and where it is."""
+    """Salvage these files; return the result, the summary of the copy, and its folder."""
     write(files, volumes / "source")
     made, books = check(volumes / "source")
     found = salvage(volumes / "source", books, made.faults, volumes / "out")

@@ -95,7 +95,7 @@ def test_what_is_borne_may_be_said(before: str, after: str, share: str, code: in
 
 @pytest.mark.parametrize("share", ["x", "-1%", "inf", "nan", ""])
 def test_what_is_no_share_is_refused(before: str, share: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """And it is said what is expected."""
+    """The error about a malformed share has the expected form."""
     with pytest.raises(SystemExit) as ended:
         main(["compare", before, before, f"--worse-than={share}"])
 
@@ -109,7 +109,7 @@ def test_of_one_run_a_side_only_counts_are_judged(tmp_path: Path, capsys: pytest
 
     assert 0 == main(["compare", one, other])
     assert [
-        "  note: 1 run a side: nobody knows the noise, so only counts are judged; play each side 5 times (RUNS=5)",
+        "  note: 1 run a side: the noise is unknown, so only counts are judged; run each side 5 times (RUNS=5)",
         "  no count got worse; times were not judged",
     ] == capsys.readouterr().out.splitlines()[-2:]
 
@@ -124,11 +124,11 @@ def test_too_few_runs_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str
     ]
 
     assert 0 == main(["compare", *sides])
-    assert "  note: 3 runs a side: too few to tell any change from noise; " in capsys.readouterr().out
+    assert "  note: 3 runs a side: too few to distinguish any change from noise; " in capsys.readouterr().out
 
 
 def test_different_workloads_are_refused(tmp_path: Path, before: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """What differs is named; whoever insists gets the numbers, and the difference beside them."""
+    """Different workloads are an error; with --force they are compared, and the differences are noted."""
     other = folder(tmp_path / "other", *(made(number, 10 + number, total=99) for number in range(5)))
 
     assert 104 == main(["compare", before, other])

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.collector.commands.comparison import METRICS, Change, apart, compare
+from services.collector.commands.comparison import METRICS, Change, compare, relative_range
 from services.contract.summary import Quantiles, Summary
 from tests.unit.collector.books_factory import good_run, judged
 
@@ -25,9 +25,9 @@ def runs(latencies: Sequence[int | None], **totals: Any) -> list[Summary]:
     ]
 
 
-def change(before: list[Summary], after: list[Summary], metric: str = "latency p99", bearable: float = 0.1) -> Change:
+def change(before: list[Summary], after: list[Summary], metric: str = "latency p99", tolerance: float = 0.1) -> Change:
     """Return what became of one metric."""
-    return next(one for one in compare(before, after, bearable) if one.metric == metric)
+    return next(one for one in compare(before, after, tolerance) if one.metric == metric)
 
 
 def test_every_metric_of_a_good_run_is_compared() -> None:
@@ -63,7 +63,7 @@ def test_what_is_borne_is_a_share() -> None:
     """5 % more is worse to whom bears 4 %, and not to whom bears 5 %."""
     before, after = runs([100] * 5), runs([105] * 5)
 
-    assert ["worse", "changed"] == [change(before, after, bearable=bearable).outcome for bearable in (0.04, 0.05)]
+    assert ["worse", "changed"] == [change(before, after, tolerance=tolerance).outcome for tolerance in (0.04, 0.05)]
     assert pytest.approx(0.05) == change(before, after).change
 
 
@@ -78,9 +78,9 @@ def test_of_the_rate_more_is_better() -> None:
     ("before", "after", "outcome"), [(0, 0, "same"), (0, 1, "worse"), (3, 2, "better"), (9, 10, "worse")]
 )
 def test_of_facts_the_worst_run_counts(before: int, after: int, outcome: str) -> None:
-    """A missing message is no noise: one more is worse, even of one run a side, and whatever is borne."""
+    """One more missing message is worse, even with one run a side and with any tolerance."""
     a = [*runs([1, 1]), *runs([1], missing=before)]
-    found = change(a, runs([1], missing=after), "missing", bearable=9.0)
+    found = change(a, runs([1], missing=after), "missing", tolerance=9.0)
 
     assert (outcome, before, after) == (found.outcome, found.a, found.b)
 
@@ -99,4 +99,4 @@ def test_what_one_side_has_not_is_not_compared() -> None:
 @pytest.mark.parametrize(("values", "expected"), [([5], None), ([10, 9, 12], 0.2), ([0, 0, 1], None)])
 def test_how_far_apart_runs_are_is_relative(values: list[int], expected: float | None) -> None:
     """The farthest run from the median, as a share of it."""
-    assert pytest.approx(expected) == apart(values)
+    assert pytest.approx(expected) == relative_range(values)

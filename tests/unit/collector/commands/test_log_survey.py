@@ -80,7 +80,7 @@ def test_a_block_that_contradicts_itself_is_left_out(tmp_path: Path, change: dic
 
 
 def test_a_time_that_is_none_is_left_out(tmp_path: Path) -> None:
-    """A stamp that nobody can read makes the block unreadable."""
+    """A block with a malformed timestamp is left out."""
     session = Session("a", 1, 1, 0, [(1, 1)])
     made = block(session, 1, 1, 1)
     message = made.messages[0]
@@ -114,7 +114,7 @@ def test_a_line_counts_once(tmp_path: Path) -> None:
 
 
 def test_two_contents_of_one_block_are_both_kept(tmp_path: Path) -> None:
-    """Nobody knows which is right; of two open lines there can be but one."""
+    """A second, different open line of a segment is left out."""
     files = good_run()
     other = log_files(Session("client-1", 1, 1, 0, [(1, 5)], block_size=5, reason=None))[FIRST]
     found = survey(tmp_path, {**files, Source(RUN, "client-1", "other.jsonl"): other})
@@ -146,7 +146,7 @@ def test_empty_files_are_noted(tmp_path: Path) -> None:
 
 
 def test_a_misnamed_file_is_what_its_lines_say(tmp_path: Path) -> None:
-    """The open line says session and segment, whatever the file is called."""
+    """The open line decides session and segment, not the name of the file."""
     files = good_run()
     found = survey(tmp_path, {**files, FIRST: [], Source(RUN, "client-1", "odd.jsonl"): files[FIRST]})
 

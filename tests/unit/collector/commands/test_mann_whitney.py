@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.commands.mann_whitney import ALPHA, can_tell, chance
+from services.collector.commands.mann_whitney import ALPHA, can_be_significant, chance
 
 # Of the two-sided test at 5 %: the greatest U that is significant, by the two sizes (Mann and Whitney's table).
 CRITICAL = {
@@ -16,7 +16,7 @@ CRITICAL = {
 
 
 def samples(ours: int, theirs: int, u: int) -> tuple[list[float], list[float]]:
-    """Return samples without ties of which ours has this U: so many pairs in which theirs is the lower one."""
+    """Return samples without ties whose U has this value: the number of pairs in which theirs is lower."""
     values = [float(value) for value in range(ours)]
     for at in reversed(range(ours)):
         step = min(u, theirs)
@@ -45,7 +45,7 @@ def test_the_published_bounds_are_kept(sizes: tuple[int, int], u: int) -> None:
     ],
 )
 def test_chance_is_counted_exactly(ours: list[float], theirs: list[float], expected: float) -> None:
-    """So many of all ways to deal the ranks are as far from the middle; equal values share their ranks."""
+    """The p-value with ties equals the fraction of rank assignments at least as far from the mean."""
     assert pytest.approx(expected) == chance(ours, theirs)
 
 
@@ -79,5 +79,5 @@ def test_too_few_runs_tell_nothing(ours: int, theirs: int, expected: bool) -> No
     """However far apart they are; what can be told, the test does tell."""
     apart = chance(range(ours), range(100, 100 + theirs))
 
-    assert expected is can_tell(ours, theirs)
+    assert expected is can_be_significant(ours, theirs)
     assert expected is (apart < ALPHA)

@@ -80,14 +80,14 @@ def test_the_newest_run_is_meant(volumes: Path, capfd: pytest.CaptureFixture[str
 
 
 def test_damage_is_told_and_is_the_exit_code(volumes: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """What is good is shown, what is not is named on the other stream; of very many the first ones."""
+    """Good messages are printed, skipped lines reported on standard error, at most 20 of each file one by one."""
     file = volumes / log_source("client-1").path
     file.write_bytes(b"x\n" * 25 + file.read_bytes())
 
     assert 99 == ask(volumes, "--client", "client-1")
     out, err = capfd.readouterr()
     assert 60 == len(out.splitlines())
-    assert f"{log_source('client-1').path}:1: passed over: the line does not begin with its crc" == err.splitlines()[0]
+    assert f"{log_source('client-1').path}:1: skipped: the line does not begin with its crc" == err.splitlines()[0]
     assert [f"{log_source('client-1').path}: and 5 more lines"] == err.splitlines()[20:]
 
 
@@ -111,7 +111,7 @@ def test_who_is_not_there_is_refused(
 def test_a_wrong_argument_says_what_is_expected(
     volumes: Path, wrong: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Each says what it takes."""
+    """The error about each argument has the expected form."""
     with pytest.raises(SystemExit) as ended:
         ask(volumes, *wrong)
 

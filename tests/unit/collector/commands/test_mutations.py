@@ -82,7 +82,7 @@ def test_a_line_stands_twice(tmp_path: Path) -> None:
 
 
 def test_a_file_is_cut_within_its_last_block(tmp_path: Path) -> None:
-    """What is left ends with a part of the last block."""
+    """The truncated file ends within the last block."""
     _, before, after = changed(mutations.tail_cut(run(tmp_path)))
 
     assert before[: len(after) - 1] == after[:-1]
@@ -120,7 +120,7 @@ def test_a_line_of_the_ledger_is_removed(tmp_path: Path, damage: type, kind: byt
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_not_damaged(tmp_path: Path, damage: type) -> None:
-    """A run without blocks and without a ledger has nothing to damage, and it is said what is lacking."""
+    """A run without blocks and without a ledger cannot be damaged, and the error says what it lacks."""
     files = log_files(Logged("client-1", 1, 1, 0, []))
 
     with pytest.raises(NotApplicable, match="has"):

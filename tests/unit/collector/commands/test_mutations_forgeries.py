@@ -44,7 +44,7 @@ def test_a_forged_latency_is_a_good_line(tmp_path: Path, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_of_a_forged_record_the_log_tells_nothing(tmp_path: Path, seed: int) -> None:
-    """All that hangs on the record is made anew: by itself the log has no fault, and one record is another."""
+    """All that depends on the record is recomputed: the log alone has no fault, and one record has changed."""
     damaged = mutations.record_forged(run(tmp_path, seed=seed))
     ((source, lines),) = damaged.files.items()
     made = judged({**GOOD, source: lines or []})
@@ -58,7 +58,7 @@ def test_of_a_forged_record_the_log_tells_nothing(tmp_path: Path, seed: int) -> 
 
 
 def test_without_blocks_nothing_is_forged(tmp_path: Path) -> None:
-    """A run in which nobody logged anything has no record to change and no latency."""
+    """A run without messages has no record and no latency to change."""
     files = log_files(Session("client-1", 1, 1, 0, []))
 
     for forgery in (mutations.latency_forged, mutations.record_forged):

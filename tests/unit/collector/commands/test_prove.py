@@ -11,7 +11,7 @@ from services.collector.__main__ import main
 from services.collector.commands import verify
 from services.collector.commands.mutations import Mutation
 from services.collector.commands.prove import DAMAGES, DamageResult, prove
-from services.collector.commands.run_loader import books_of
+from services.collector.commands.run_loader import load_evidence
 from services.collector.verdict import consistency
 from tests.unit.collector.books_factory import RUN, good_run, ledger_source, write
 from tests.unit.collector.heard_factory import heard, log
@@ -26,8 +26,8 @@ def volumes(tmp_path: Path) -> Path:
 
 
 def proved(volumes: Path, seed: int = 1, keep: Path | None = None) -> list[DamageResult]:
-    """Return what came of every damage."""
-    return list(prove(volumes, books_of(volumes, RUN), seed, keep))
+    """Return the result of every damage."""
+    return list(prove(volumes, load_evidence(volumes, RUN), seed, keep))
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -107,7 +107,7 @@ def test_json_is_a_line_for_each(volumes: Path, capsys: pytest.CaptureFixture[st
 def test_what_is_not_caught_fails(
     volumes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A damage that nobody names is shown as such, and is the exit code."""
+    """A damage that no sentence names is printed as not caught and gives exit code 99."""
     monkeypatch.setitem(DAMAGES, "a line removed", lambda run: Mutation("nowhere", {}, ("nowhere",)))
 
     assert 99 == main(["prove", str(volumes)])
@@ -117,7 +117,7 @@ def test_what_is_not_caught_fails(
 
 
 def test_a_lines_number_is_not_a_part_of_another(volumes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who names line 12 has not named line 1."""
+    """A sentence about line 12 does not name line 1."""
     monkeypatch.setitem(DAMAGES, "a line removed", lambda run: Mutation("x", {ledger_source(): []}, ("residual -6",)))
 
     assert False is proved(volumes)[2].caught
@@ -154,6 +154,6 @@ def test_one_sided_books_are_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
     write(log("client-1", heard([1, 2, 3])), tmp_path)
 
     assert 104 == main(["prove", str(tmp_path)])
-    assert f"error: run {RUN} is of a feed that is not ours: its books have one side, and prove damages both\n" == (
+    assert f"error: run {RUN} is of an external feed: it has no ledger, and prove damages ledger and logs\n" == (
         capsys.readouterr().err
     )

@@ -18,7 +18,7 @@ FILES = {"timeline.json", "report.html", "clients.csv", "junit.xml", "summary.md
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start from the defaults, whatever this machine has set."""
+    """Remove this machine's settings from the environment."""
     for name in ("VOLUMES", "THRESHOLDS", "PAGE_PORT", "PAGE_HOST", "KEEP_RUNS"):
         monkeypatch.delenv(name, raising=False)
 
@@ -33,7 +33,7 @@ def collected(files: Files, volumes: Path, **environment: str) -> dict[str, byte
     write(files, volumes)
     (volumes / "summary").mkdir()
     settings = CollectorSettings.read({"VOLUMES": str(volumes), **environment})
-    Poller(settings, Clock(), TerminalPrinter(volumes, lambda text: None)).round(last=True)
+    Poller(settings, Clock(), TerminalPrinter(volumes, lambda text: None)).poll(last=True)
     return written(run_files.summary_path(volumes, RUN).parent)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.commands.run_loader import VolumesNotFound, books_of, runs_of
+from services.collector.commands.run_loader import VolumesNotFound, load_evidence, runs_of
 from services.collector.scan import FileRewritten, RunFiles, Source
 from tests.unit.collector.books_factory import RUN, good_run, ledger_source, write
 
@@ -37,7 +37,7 @@ def test_books_are_read_whole(tmp_path: Path) -> None:
     files = good_run()
     files[ledger_source()].append(b'{"crc":')
     write(files, tmp_path)
-    books = books_of(tmp_path, RUN)
+    books = load_evidence(tmp_path, RUN)
 
     assert ["client-1", "client-2"] == sorted(books.logs)
     assert ["torn"] == [damage.kind for file in books.ledger.files for damage in file.chain.damages]
@@ -52,4 +52,4 @@ def test_books_that_do_not_hold_still_are_given_up(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(RunFiles, "lines", rewritten)
 
     with pytest.raises(VolumesNotFound, match="is being rewritten"):
-        books_of(tmp_path, RUN)
+        load_evidence(tmp_path, RUN)

@@ -40,7 +40,7 @@ def messages(folder: Path) -> Iterator[tuple[str, int, bytes]]:
 
 
 def test_undamaged_books_are_copied_byte_for_byte(tmp_path: Path) -> None:
-    """Every file is what it was, and nothing is left out."""
+    """Every file of the copy equals its original, and nothing is left out."""
     found, made, out = saved(tmp_path, good_run())
 
     assert texts(tmp_path / "source") == texts(out)
@@ -97,7 +97,7 @@ def test_copies_are_there_once(tmp_path: Path) -> None:
 
     assert len(files[FIRST]) == found.copies
     assert "PASS" == made.verdict
-    assert "  4 lines of copies, there once\n" in text(found, made)
+    assert "  4 repeated lines, copied once\n" in text(found, made)
 
 
 def test_the_ledger_is_not_mended(tmp_path: Path) -> None:

@@ -43,11 +43,11 @@ def test_a_damaged_open_line_is_made_anew(tmp_path: Path) -> None:
     assert ("client-2", 1, 2, 10, "none", 0) == (
         entry.client, entry.session, entry.fence, entry.block_size, entry.fsync, entry.after
     )  # fmt: skip
-    assert f"  {SECOND.path}  its open line made anew\n" in text(found, made)
+    assert f"  {SECOND.path}  its open line reconstructed\n" in text(found, made)
 
 
 def test_without_a_ledger_an_open_line_says_what_the_blocks_say(tmp_path: Path) -> None:
-    """Nobody knows more."""
+    """A reconstructed open line has only facts from the blocks."""
     files = {log_source("client-2", 2): good_run()[log_source("client-2", 2)]}
     files[log_source("client-2", 2)][0] = b"garbage\n"
     _, made, out = saved(tmp_path, files)
@@ -105,7 +105,7 @@ def test_an_open_line_of_a_foreign_feed_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_without_any_open_line_the_feed_is_unknown(tmp_path: Path) -> None:
-    """Where nobody says which feed it was, the copy does not either; its messages are saved."""
+    """If no client recorded the feed, the copy has an unknown feed; its messages are saved."""
     ((source, lines),) = log("client-1", heard([1, 2])).items()
     found, _, out = saved(tmp_path, {source: [b"?\n", *lines[1:]]})
 

@@ -52,7 +52,7 @@ def test_a_torn_tail_is_named(tmp_path: Path) -> None:
 
 
 def test_a_run_without_end_is_invalid(tmp_path: Path) -> None:
-    """What is still open, or was interrupted, cannot pass."""
+    """A run that is open or was interrupted does not pass."""
     files = good_run()
     del files[ledger_source()][-1]
     write(files, tmp_path)
@@ -133,7 +133,7 @@ BOOKS: dict[str, Callable[[], Files]] = {
 
 
 def torn(files: Files) -> Files:
-    """Return files the first of which ends in the middle of a line."""
+    """Return files, the first of them truncated within a line."""
     first = min(files, key=lambda source: source.path)
     return {**files, first: [*files[first], b'{"crc":']}
 
@@ -148,7 +148,7 @@ def garbled(files: Files) -> Files:
 def test_verify_report_and_what_is_published_say_the_same(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One run has one verdict, one headline and the same missing ranges, whoever is asked."""
+    """The text and the JSON of a run have the same verdict, headline and missing ranges."""
     write(BOOKS[name](), tmp_path)
     follow = OpenRun(tmp_path, RUN, 0.0)
     follow.read(0.0, lambda: False)

@@ -283,5 +283,5 @@ def test_a_summary_without_the_fields_is_read() -> None:
     made = summary.decode(json.dumps(older).encode())
 
     assert (None, Quantiles()) == (made.totals.catch_up, made.catch_up_ns)
-    assert "caught up..." not in summary_text.final(view(Snapshot(made, empty(RUN)), ""))
-    assert "caught up..." in summary_text.final(view(Snapshot(summary.decode(text), empty(RUN)), ""))
+    assert "caught up..." not in summary_text.render(view(Snapshot(made, empty(RUN)), ""))
+    assert "caught up..." in summary_text.render(view(Snapshot(summary.decode(text), empty(RUN)), ""))

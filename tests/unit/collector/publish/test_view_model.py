@@ -23,8 +23,8 @@ def _changed(timeline: Timeline = EMPTY, **changes: object) -> View:
     return view(Snapshot(made, timeline), "files: here")
 
 
-def test_a_view_leads_with_the_verdict() -> None:
-    """Verdict, its tone and the headline; the places come as they were given."""
+def test_a_view_has_the_verdict() -> None:
+    """A view has the verdict with its tone, the headline, and the given line of places."""
     made = _view()
 
     assert (RUN, "closed", "PASS", "good") == (made.run, made.state, made.verdict, made.tone)
@@ -32,8 +32,8 @@ def test_a_view_leads_with_the_verdict() -> None:
     assert "files: here" == made.places
 
 
-def test_a_failure_is_toned_and_reasoned() -> None:
-    """A failed run tells why, and its tiles are toned."""
+def test_a_failure_has_a_tone_and_reasons() -> None:
+    """A failed run has its reasons, and its tiles have tones."""
     files = good_run()
     del files[log_source("client-1")][1]
     made = _view(files)
@@ -47,8 +47,8 @@ def test_a_failure_is_toned_and_reasoned() -> None:
     )
 
 
-def test_an_open_run_is_measured_by_its_total() -> None:
-    """While a run goes on, all clients are to get all of it, and no check is answered."""
+def test_an_open_run_expects_everything() -> None:
+    """While a run is open, every client is expected to get all records, and no check has a result."""
     made = _view({ledger_source(): good_run()[ledger_source()][:5]}, final=False)
 
     assert (None, "") == (made.verdict, made.tone)
@@ -56,8 +56,8 @@ def test_an_open_run_is_measured_by_its_total() -> None:
     assert {None} == {check.ok for check in made.checks}
 
 
-def test_thresholds_tell_rule_and_measured_value() -> None:
-    """Each stands with its rule, and with what was measured in its unit."""
+def test_thresholds_have_rule_and_measured_value() -> None:
+    """Each threshold has its rule and the measured value with its unit."""
     made = _view(limits="latency.p99<5ms, missing!=0")
 
     assert [(True, "latency.p99<5ms", "measured 1.0 ms"), (False, "missing!=0", "measured 0")] == [
@@ -65,8 +65,8 @@ def test_thresholds_tell_rule_and_measured_value() -> None:
     ]
 
 
-def test_causes_stand_below_what_is_missing() -> None:
-    """Only those that there are, as parts of the row above."""
+def test_causes_follow_the_missing_messages() -> None:
+    """Only causes that occurred have a row, as parts of the row above."""
     made = _changed(missing_by_cause=Causes(never_sent=2))
     inner = [(row.label, row.texts) for row in made.delivery if row.inner]
 
@@ -74,8 +74,8 @@ def test_causes_stand_below_what_is_missing() -> None:
     assert [] == [row for row in _view().delivery if row.inner]
 
 
-def test_what_was_not_measured_has_no_row() -> None:
-    """At rate 0 nothing is due: no row of dashes; the tile of the latency counts from the send time."""
+def test_a_duration_that_was_not_measured_has_no_row() -> None:
+    """At rate 0 there is no row for the latency from the due time; the tile shows the latency from the send time."""
     made = _changed(latency_ns=Quantiles())
 
     assert "latency from due time" not in [cell.text for cell in made.times.column("of")]
@@ -83,7 +83,7 @@ def test_what_was_not_measured_has_no_row() -> None:
 
 
 def test_durations_carry_their_numbers() -> None:
-    """A cell of the times is its text and the nanoseconds it is made from."""
+    """A cell of the times has a text and the nanoseconds it is made from."""
     made = _changed(spread_ns=Quantiles(min=1, p50=2, p90=3, p95=4, p99=5, p99_9=6, max=7_000_000))
     row = next(row for row in made.times.rows if row[0].text == "spread first→last client")
 
@@ -91,8 +91,8 @@ def test_durations_carry_their_numbers() -> None:
     assert ("1 ns", "7.0 ms") == (row[1].text, row[-1].text)
 
 
-def test_the_longest_silence_is_named() -> None:
-    """Whose it was, and when, in a tile and among the facts of delivery; there is no row where nothing came."""
+def test_the_longest_silence_has_its_client_and_time() -> None:
+    """The tile and the row of the longest silence name client and time; without any silence there is no row."""
     longest = Silence(client="client-2", at="2026-11-22T07:30:00.050999Z", duration_ns=100_000_000)
     made = _changed(silence=longest)
 
@@ -104,8 +104,8 @@ def test_the_longest_silence_is_named() -> None:
 @pytest.mark.parametrize(
     ("client", "kind", "damaged", "faults"), [("client-1", "corrupt_block", "1", "0"), (None, "torn", "0", "1")]
 )
-def test_the_instruments_own_faults_are_tiles(client: str | None, kind: str, damaged: str, faults: str) -> None:
-    """Damaged lines and other faults are counted apart, and the server's lateness is told."""
+def test_faults_are_tiles(client: str | None, kind: str, damaged: str, faults: str) -> None:
+    """Damaged lines and other faults have a tile each, and so has the server's lateness."""
     fault = Fault(file="f", line=1, kind=kind, client=client, missing=None, detail="")
     made = _changed(faults=[fault])
 
@@ -116,8 +116,8 @@ def test_the_instruments_own_faults_are_tiles(client: str | None, kind: str, dam
     )
 
 
-def test_a_run_of_nothing_can_be_shown() -> None:
-    """Without clients, records and time every number has a text."""
+def test_a_run_without_records_can_be_shown() -> None:
+    """Without clients and records every number has a text."""
     made = _changed(clients=[], totals=Totals(), latency_ns=Quantiles(), transit_ns=Quantiles(), checks=[])
 
     assert ("0 of 0", "-") == (made.tile("delivered").text, made.tile("delivered").hint)
@@ -125,29 +125,42 @@ def test_a_run_of_nothing_can_be_shown() -> None:
 
 
 def test_a_view_is_json() -> None:
-    """What goes to the page comes back the same."""
+    """A view that is encoded for the page and decoded again is equal."""
     made = _view()
 
     assert made == msgspec.json.decode(msgspec.json.encode(made), type=View)
 
 
-def test_what_nobody_knows_of_a_foreign_feed_is_said_so() -> None:
-    """Without numbers and times the tiles claim neither that nothing is missing nor that latency was measured."""
+def test_unknown_values_of_an_external_feed_are_named_unknown() -> None:
+    """Without numbers and times the tiles claim neither that nothing is missing nor a latency."""
     made = snapshot(books(log("client-1", [message(None, 0, late_ns=None)])), final=True)
-    told = {tile.key: (tile.text, tile.hint) for tile in view(made, "files: here").tiles}
+    texts = {tile.key: (tile.text, tile.hint) for tile in view(made, "files: here").tiles}
 
-    assert ("not known", "") == told["missing"]
-    assert ("not known", "no sender's time") == told["p99"]
-    assert ("0", "that the collector found in their one side") == told["faults"]
+    assert ("not known", "") == texts["missing"]
+    assert ("not known", "no sender's time") == texts["p99"]
+    assert ("0", "found in the logs") == texts["faults"]
 
 
-def test_catch_up_is_shown_where_there_is_any() -> None:
-    """Among the facts of delivery, the times, and beside the latency that is told without it."""
+def test_catch_up_is_shown_if_there_is_any() -> None:
+    """Catch-up is in the delivery rows, the times, and the hint of the latency, which does not include it."""
     quantiles = Quantiles(min=1, p50=2, p90=3, p95=4, p99=5, p99_9=6, max=7_000_000)
     totals = msgspec.structs.replace(judged(good_run()).totals, catch_up=1250)
     made = _changed(totals=totals, catch_up_ns=quantiles)
 
     assert "catch-up" in [cell.text for cell in made.times.column("of")]
-    assert ["1,250 messages", "due before their client first tried to take part"] == made.delivery[-1].texts
+    assert ["1,250 messages", "due before their client first tried to connect"] == made.delivery[-1].texts
     assert "from when a record was due; 1,250 caught up" == made.tile("p99").hint
     assert "caught up" not in [row.label for row in _view().delivery]
+
+
+def test_blocks_of_one_read_are_named() -> None:
+    """A block duration of 0 is shown as one read, in the clients table and in the times; the value stays 0."""
+    zero = Quantiles(min=0, p50=0, p90=0, p95=0, p99=0, p99_9=0, max=2_000_000)
+    summary = snapshot(fold(good_run()), final=True).summary
+    clients = [msgspec.structs.replace(client, block_duration_ns=zero) for client in summary.clients]
+    made = _changed(block_duration_ns=zero, clients=clients)
+    (row,) = [row for row in made.times.rows if row[0].text == "time to receive a block"]
+
+    assert ["in one read"] * 6 + ["2.0 ms"] == [cell.text for cell in row[1:]]
+    assert [0] * 6 + [2_000_000] == [cell.value for cell in row[1:]]
+    assert ["in one read"] * 2 == [cell.text for cell in made.clients.column("block_p50")]

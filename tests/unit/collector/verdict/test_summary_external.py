@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from services.collector.publish.files.run_files import faces
+from services.collector.publish.files.run_files import render_files
 from services.collector.verdict.snapshot import snapshot
 from services.collector.verdict.summary import reconcile
 from services.contract import summary
@@ -77,11 +77,11 @@ def test_numbers_from_2_53_on_are_texts_and_counts_stay_below() -> None:
     assert (MAX_INTEGER, MAX_INTEGER) == (told.totals.missing, told.totals.expected)
     assert f"{2**53 - 1:,}–{2**53 + 2:,}, {2**53 + 4:,}–{2**64 - 2:,}" in told.headline
     assert told == summary.decode(summary.encode(told))
-    for name, data in faces(shown).items():
+    for name, data in render_files(shown).items():
         if name.endswith(".json"):
             found = json.loads(data, parse_int=int)
             assert all(number <= MAX_INTEGER for number in _integers(found)), name
-    assert f"{2**53 + 4}-{2**64 - 2}" in faces(shown)["clients.csv"].decode()
+    assert f"{2**53 + 4}-{2**64 - 2}" in render_files(shown)["clients.csv"].decode()
 
 
 def _integers(found: object) -> Iterator[int]:

@@ -71,10 +71,10 @@ def test_the_end_tells_how_strained_the_server_was(tmp_path: Path, clock: Stoppe
     made.strain = strain
     run = made.open()
     strain.tick(9_000_000_000)
-    poll_until(lambda: strain.mark().lags.count, "what was before is known", 5, 0.001)
+    poll_until(lambda: strain.snapshot().lags.count, "what was before is known", 5, 0.001)
     run.start()
     strain.tick(5_000_000)
-    poll_until(lambda: strain.mark().lags.count == 2, "what came is known", 5, 0.001)
+    poll_until(lambda: strain.snapshot().lags.count == 2, "what came is known", 5, 0.001)
     run.finish("complete")
     end = lines_of(run)[-1]
 

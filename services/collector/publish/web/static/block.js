@@ -1,29 +1,29 @@
-// One block and its records, read from the block log when somebody asks for it.
+// One block with its records, read from the block log on request.
 "use strict";
 
 gauge.block = (() => {
-  const panel = gauge.at("block");
+  const panel = gauge.byId("block");
   if (!panel) return null;
-  const [title, note] = [gauge.at("block-title"), gauge.at("block-note")];
-  const [client, session, block] = ["client", "session", "block"].map((name) => gauge.at(`chosen-${name}`));
-  const table = new gauge.Table(gauge.at("messages"), "The messages of the block");
+  const [title, note] = [gauge.byId("block-title"), gauge.byId("block-note")];
+  const [clientInput, sessionInput, blockInput] = ["client", "session", "block"].map((name) => gauge.byId(`chosen-${name}`));
+  const table = new gauge.Table(gauge.byId("messages"), "The messages of the block");
   const COLUMNS = [
     { key: "seq", label: "seq" }, { key: "received", label: "received (UTC)" }, { key: "latency", label: "latency" },
-    { key: "transit", label: "from sending" }, { key: "record", label: "record", numeric: false },
+    { key: "transit", label: "from send time" }, { key: "record", label: "record", numeric: false },
   ];
   let run = null;
-  let asked = 0;
+  let lastRequest = 0;
 
-  async function show(name, number, which) {
-    const mine = ++asked;
-    [client.value, session.value, block.value] = [name, number, which];
-    title.textContent = `${name}, session ${number}, block ${which}`;
-    const found = await read(new URLSearchParams({ run, client: name, session: number, block: which }));
-    // Another one was chosen meanwhile.
-    if (mine !== asked) return;
+  async function show(client, session, block) {
+    const request = ++lastRequest;
+    [clientInput.value, sessionInput.value, blockInput.value] = [client, session, block];
+    title.textContent = `${client}, session ${session}, block ${block}`;
+    const reply = await read(new URLSearchParams({ run, client, session, block }));
+    // Another block was chosen in the meantime.
+    if (request !== lastRequest) return;
     panel.hidden = false;
-    gauge.put(note, found.error ?? found.note, found.error ? "bad" : "");
-    table.show({ columns: COLUMNS, rows: (found.messages ?? []).map((texts) => texts.map((text) => ({ text, value: text }))) });
+    gauge.setText(note, reply.error ?? reply.note, reply.error ? "bad" : "");
+    table.show({ columns: COLUMNS, rows: (reply.messages ?? []).map((texts) => texts.map((text) => ({ text, value: text }))) });
     panel.scrollIntoView({ block: "nearest" });
     panel.focus({ preventScroll: true });
   }
@@ -36,15 +36,16 @@ gauge.block = (() => {
     }
   }
 
-  function follow(view) {
+  /** Update for a view of the run: its clients can be chosen. */
+  function update(view) {
     run = view.run;
-    gauge.offer(client, view.clients.rows.map((cells) => cells[0].text));
+    gauge.setOptions(clientInput, view.clients.rows.map((cells) => cells[0].text));
   }
 
-  gauge.at("chooser").addEventListener("submit", (event) => {
+  gauge.byId("chooser").addEventListener("submit", (event) => {
     event.preventDefault();
-    show(client.value, session.valueAsNumber, block.valueAsNumber);
+    show(clientInput.value, sessionInput.valueAsNumber, blockInput.valueAsNumber);
   });
-  gauge.at("block-close").addEventListener("click", () => { panel.hidden = true; });
-  return { show, follow };
+  gauge.byId("block-close").addEventListener("click", () => { panel.hidden = true; });
+  return { show, update };
 })();

@@ -1,76 +1,78 @@
-// The operator's bar: says to the server what was chosen, and shows what it said back.
+// The operator's controls: send a request to the server and show its reply.
 "use strict";
 
 gauge.control = (() => {
-  const form = gauge.at("control");
+  const form = gauge.byId("control");
   if (!form) return null;
-  const [rate, victim, said] = [gauge.at("rate"), gauge.at("victim"), gauge.at("said")];
-  const FAILED = "the page's server does not answer";
-  let over = null;
-  let refused = "";
-  let busy = false;
+  const [rate, client, reply] = [gauge.byId("rate"), gauge.byId("drop-client"), gauge.byId("said")];
+  const NO_REPLY = "the page's server does not answer";
+  /** Whether the run is over; null until it is known. */
+  let isOver = null;
+  /** The reason why control is not available, empty if it is. */
+  let unavailable = "";
+  let isBusy = false;
 
-  async function ask(wish) {
-    busy = true;
-    able();
-    say("…", "faint");
+  async function send(request) {
+    isBusy = true;
+    enable();
+    show("…", "faint");
     try {
-      const answer = await (await fetch("/control", {
-        method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(wish),
+      const result = await (await fetch("/control", {
+        method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(request),
       })).json();
-      say(answer.ok ? standing(answer.status) : answer.error, answer.ok ? "good" : "bad");
+      show(result.ok ? statusText(result.status) : result.error, result.ok ? "good" : "bad");
     } catch {
-      say(FAILED, "bad");
+      show(NO_REPLY, "bad");
     }
-    busy = false;
-    able();
+    isBusy = false;
+    enable();
   }
 
-  function standing({ state, rate: now, clients }) {
-    const pace = now === null ? "" : now === 0 ? " as fast as clients take it" : ` at ${now.toLocaleString("en")} records/s`;
-    return `the server says: ${state}${pace}, ${clients.length} client${clients.length === 1 ? "" : "s"} connected`;
+  function statusText({ state, rate: current, clients }) {
+    const at = current === null ? "" : current === 0 ? " as fast as the clients read" : ` at ${current.toLocaleString("en")} records/s`;
+    return `the server replied: ${state}${at}, ${clients.length} client${clients.length === 1 ? "" : "s"} connected`;
   }
 
-  const say = (text, tone) => gauge.put(said, text, tone);
+  const show = (text, tone) => gauge.setText(reply, text, tone);
 
-  function able() {
-    const not = busy || Boolean(over) || Boolean(refused);
-    for (const part of form.elements) if (part !== said) part.disabled = not;
+  function enable() {
+    const isDisabled = isBusy || Boolean(isOver) || Boolean(unavailable);
+    for (const element of form.elements) if (element !== reply) element.disabled = isDisabled;
   }
 
-  /** Ask whether there is anything to control; the reason why not is shown in its place. */
-  async function look() {
+  /** Ask whether control is available, and show the reason if it is not. */
+  async function checkAvailability() {
     try {
-      const answer = await fetch("/control");
-      if (answer.status === 404) return;
-      const { available, why } = await answer.json();
-      refused = available ? "" : why || "not available";
+      const response = await fetch("/control");
+      if (response.status === 404) return;
+      const { available, why } = await response.json();
+      unavailable = available ? "" : why || "not available";
     } catch {
-      refused = FAILED;
+      unavailable = NO_REPLY;
     }
     form.hidden = false;
-    if (refused) say(refused, "faint");
-    able();
+    if (unavailable) show(unavailable, "faint");
+    enable();
   }
 
-  /** Follow the run: once it is over nothing is left to control. */
-  function follow(view) {
-    gauge.offer(victim, view.clients.rows.map((cells) => cells[0].text));
-    const is = ["ended", "closed"].includes(view.state);
-    if (is === over) return;
-    over = is;
-    if (is) say("the run is over", "faint");
-    else look();
-    able();
+  /** Update for a view of the run: a run that is over cannot be controlled. */
+  function update(view) {
+    gauge.setOptions(client, view.clients.rows.map((cells) => cells[0].text));
+    const isOverNow = ["ended", "closed"].includes(view.state);
+    if (isOverNow === isOver) return;
+    isOver = isOverNow;
+    if (isOver) show("the run is over", "faint");
+    else checkAvailability();
+    enable();
   }
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    ask({ set: { rate: rate.valueAsNumber } });
+    send({ set: { rate: rate.valueAsNumber } });
   });
   for (const button of form.querySelectorAll("[data-do]")) {
-    button.addEventListener("click", () => ask(button.dataset.do === "drop" ? { do: "drop", client: victim.value } : { do: button.dataset.do }));
+    button.addEventListener("click", () => send(button.dataset.do === "drop" ? { do: "drop", client: client.value } : { do: button.dataset.do }));
   }
-  look();
-  return { follow };
+  checkAvailability();
+  return { update };
 })();

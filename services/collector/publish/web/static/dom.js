@@ -1,69 +1,70 @@
-// The one name that the scripts of the page share, and what they build with. Whatever is shown becomes text here, so
-// nothing that stands in a log can become markup.
+// `gauge`, the only name that the scripts of the page share, with helpers for elements and texts. Texts from a log are only
+// ever set as text content, so they cannot become markup.
 "use strict";
 
 const gauge = {
-  at: (id) => document.getElementById(id),
+  byId: (id) => document.getElementById(id),
 
-  /** Return an element; of its attributes those that are null or false are left out. */
-  make(name, attributes = {}, ...children) {
-    const made = document.createElement(name);
+  /** Return a new element; attributes that are null, undefined or false are left out. */
+  create(name, attributes = {}, ...children) {
+    const element = document.createElement(name);
     for (const [key, value] of Object.entries(attributes)) {
-      if (value !== null && value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : value);
+      if (value !== null && value !== undefined && value !== false) element.setAttribute(key, value === true ? "" : value);
     }
-    made.append(...children);
-    return made;
+    element.append(...children);
+    return element;
   },
 
-  /** Set an element's text and tone, and touch nothing where nothing changed. */
-  put(element, text, tone = "") {
+  /** Set an element's text and tone. Writes nothing that is unchanged, so that the browser need not lay out again. */
+  setText(element, text, tone = "") {
     if (element.textContent !== text) element.textContent = text;
-    const classes = [...element.classList].filter((one) => !gauge.TONES.includes(one));
+    const classes = [...element.classList].filter((name) => !gauge.TONES.includes(name));
     if (tone) classes.push(tone);
-    const wanted = classes.join(" ");
-    if (element.className !== wanted) element.className = wanted;
+    const className = classes.join(" ");
+    if (element.className !== className) element.className = className;
   },
 
   TONES: ["good", "bad", "doubt", "faint"],
 
-  /** Show a list of {label, text, hint, tone} as terms with their values. */
-  tiles(element, values) {
-    while (element.children.length > values.length) element.lastChild.remove();
-    values.forEach(({ label, text, hint, tone }, index) => {
-      const tile = element.children[index] ?? element.appendChild(
-        gauge.make("div", {}, gauge.make("dt"), gauge.make("dd"), gauge.make("dd", { class: "hint" })));
-      gauge.put(tile.children[0], label);
-      gauge.put(tile.children[1], text, tone);
-      gauge.put(tile.children[2], hint === text ? "" : hint ?? "");
+  /** Show a list of {label, text, hint, tone} in a description list. */
+  showTiles(list, tiles) {
+    while (list.children.length > tiles.length) list.lastChild.remove();
+    tiles.forEach(({ label, text, hint, tone }, index) => {
+      const tile = list.children[index] ?? list.appendChild(
+        gauge.create("div", {}, gauge.create("dt"), gauge.create("dd"), gauge.create("dd", { class: "hint" })));
+      gauge.setText(tile.children[0], label);
+      gauge.setText(tile.children[1], text, tone);
+      gauge.setText(tile.children[2], hint === text ? "" : hint ?? "");
     });
   },
 
-  /** Offer these names in a select, the chosen one kept. */
-  offer(select, names) {
-    const shown = [...select.options].map((option) => option.value);
-    if (shown.length === names.length && shown.every((name, index) => name === names[index])) return;
-    const chosen = select.value;
-    select.replaceChildren(...names.map((name) => gauge.make("option", { value: name }, name)));
-    if (names.includes(chosen)) select.value = chosen;
+  /** Set the options of a select element; the selected one stays selected if it is still there. */
+  setOptions(select, names) {
+    const current = [...select.options].map((option) => option.value);
+    if (current.length === names.length && current.every((name, index) => name === names[index])) return;
+    const selected = select.value;
+    select.replaceChildren(...names.map((name) => gauge.create("option", { value: name }, name)));
+    if (names.includes(selected)) select.value = selected;
   },
 
-  short: (name) => (name.length > 16 ? `${name.slice(0, 15)}…` : name),
+  shorten: (name) => (name.length > 16 ? `${name.slice(0, 15)}…` : name),
 
-  /** Return a client's name as a chart's label, in which a few tags would be read: whoever made the log chose it. */
-  label: (name) => gauge.short(name).replaceAll("&", "&amp;").replaceAll("<", "&lt;"),
+  /** Return a client's name as a label of a chart. Plotly interprets a few tags in labels, and the name comes from a log. */
+  chartLabel: (name) => gauge.shorten(name).replaceAll("&", "&amp;").replaceAll("<", "&lt;"),
 
-  /** Return a duration of nanoseconds for a chart's labels: `1.9 ms`. */
-  duration(ns) {
+  /** Return a duration in nanoseconds as a label of a chart: `1.9 ms`. */
+  formatDuration(ns) {
     for (const [unit, size, from] of [["s", 1e9, 1e9], ["ms", 1e6, 1e5], ["µs", 1e3, 1e3]]) {
       if (Math.abs(ns) >= from) return `${+(ns / size).toPrecision(3)} ${unit}`;
     }
     return `${ns} ns`;
   },
 
-  /** Return the time of day of an epoch time in microseconds, as the logs write it: `07:04:21.350`. */
-  moment: (us) => (us === null ? "not known" : new Date(us / 1000).toISOString().slice(11, 23)),
+  /** Return the UTC time of day of an epoch time in microseconds, as in the logs: `07:04:21.350`. */
+  timeOfDay: (us) => (us === null ? "not known" : new Date(us / 1000).toISOString().slice(11, 23)),
 
-  seqs: (ends) => [...new Set(ends)].map((seq) => BigInt(seq).toLocaleString("en")).join("–"),
+  /** Return the first and the last number of a range as text, or the number if they are equal. */
+  seqRange: (ends) => [...new Set(ends)].map((seq) => BigInt(seq).toLocaleString("en")).join("–"),
 
-  cause: (name) => name.replaceAll("_", " "),
+  causeText: (name) => name.replaceAll("_", " "),
 };

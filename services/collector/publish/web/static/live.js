@@ -1,53 +1,55 @@
-// The live feed: events as they come, and what to do when none do. The browser reconnects by itself, except where it was
-// refused; a connection on which nothing is heard is given up, for a network may forget one without telling.
+// The event stream of the live page. A browser reconnects by itself, except after an error response. A connection on which
+// nothing arrives is closed and opened again here, since a network may drop one without notice.
 "use strict";
 
 gauge.live = (() => {
   const SILENCE_MS = 8000;
   const RETRY_MS = 1000;
   let source = null;
-  let heard = 0;
-  let updated = null;
-  let connected = false;
+  let lastEventAt = 0;
+  let updatedAt = null;
+  let isConnected = false;
 
-  function begin(show, tool) {
+  /** Connect; `show` gets the data of unnamed events, `showTool` that of events named `tool`. */
+  function connect(show, showTool) {
     source?.close();
     source = new EventSource("/events");
-    heard = performance.now();
-    source.onopen = () => note(true);
-    source.onerror = () => note(false);
+    lastEventAt = performance.now();
+    source.onopen = () => setConnected(true);
+    source.onerror = () => setConnected(false);
     source.onmessage = (event) => {
-      note(true);
-      updated = performance.now();
+      setConnected(true);
+      updatedAt = performance.now();
       show(JSON.parse(event.data));
     };
-    source.addEventListener("tool", (event) => { note(true); tool(JSON.parse(event.data)); });
-    clearInterval(begin.timer);
-    begin.timer = setInterval(() => watch(show, tool), 200);
+    source.addEventListener("tool", (event) => { setConnected(true); showTool(JSON.parse(event.data)); });
+    clearInterval(connect.timer);
+    connect.timer = setInterval(() => check(show, showTool), 200);
   }
 
-  function note(is) {
-    heard = is ? performance.now() : heard;
-    if (connected !== is) {
-      connected = is;
-      gauge.at("dot").className = is ? "on" : "";
-      gauge.at("connection").textContent = is ? "connected" : "disconnected";
+  function setConnected(isNow) {
+    lastEventAt = isNow ? performance.now() : lastEventAt;
+    if (isConnected !== isNow) {
+      isConnected = isNow;
+      gauge.byId("dot").className = isNow ? "on" : "";
+      gauge.byId("connection").textContent = isNow ? "connected" : "disconnected";
     }
   }
 
-  function watch(show, tool) {
-    const silent = performance.now() - heard;
-    gauge.at("age").textContent = updated === null ? "" : `updated ${ago((performance.now() - updated) / 1000)} ago`;
-    if (silent > SILENCE_MS || (source.readyState === EventSource.CLOSED && silent > RETRY_MS)) {
-      note(false);
-      begin(show, tool);
+  /** Show the age of the data, and reconnect if necessary. */
+  function check(show, showTool) {
+    const silentMs = performance.now() - lastEventAt;
+    gauge.byId("age").textContent = updatedAt === null ? "" : `updated ${ageText((performance.now() - updatedAt) / 1000)} ago`;
+    if (silentMs > SILENCE_MS || (source.readyState === EventSource.CLOSED && silentMs > RETRY_MS)) {
+      setConnected(false);
+      connect(show, showTool);
     }
   }
 
-  function ago(seconds) {
+  function ageText(seconds) {
     if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
     return seconds < 7200 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 3600)} h`;
   }
 
-  return { begin };
+  return { connect };
 })();

@@ -1,54 +1,55 @@
-// Dark, light, or as the system has it; kept for the next visit. Charts are told, for they have no style sheet.
+// The theme: dark, light, or the system's. The choice is stored for the next visit. Charts are redrawn when it changes,
+// since the style sheet does not apply to them.
 "use strict";
 
 gauge.theme = (() => {
   const CHOICES = ["auto", "light", "dark"];
   const listeners = [];
-  const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const probe = gauge.make("span", { hidden: true });
-  let chosen = "auto";
+  const systemIsDark = window.matchMedia("(prefers-color-scheme: dark)");
+  const probe = gauge.create("span", { hidden: true });
+  let choice = "auto";
 
-  // A browser may forbid storage to a page, and to a file always.
-  function recall() {
+  // Local storage may be blocked, and always is for a page that was opened from a file.
+  function load() {
     try { return localStorage.getItem("theme"); } catch { return null; }
   }
 
-  function keep() {
-    try { localStorage.setItem("theme", chosen); } catch { /* then it lasts as long as the page */ }
+  function store() {
+    try { localStorage.setItem("theme", choice); } catch { /* the choice then lasts until the page is closed */ }
   }
 
   function apply(theme) {
-    chosen = CHOICES.includes(theme) ? theme : "auto";
-    document.documentElement.dataset.theme = chosen;
-    gauge.at("theme").textContent = `Theme: ${chosen}`;
-    tell();
+    choice = CHOICES.includes(theme) ? theme : "auto";
+    document.documentElement.dataset.theme = choice;
+    gauge.byId("theme").textContent = `Theme: ${choice}`;
+    notify();
   }
 
-  function tell(urgently = false) {
-    for (const listener of listeners) listener(urgently);
+  function notify(immediately = false) {
+    for (const listener of listeners) listener(immediately);
   }
 
-  // Paper is white and narrow whatever the screen is; a chart has to be drawn for it.
-  function paper(is) {
-    document.documentElement.classList.toggle("paper", is);
-    document.documentElement.dataset.theme = is ? "light" : chosen;
-    tell(true);
+  // Paper is white and narrow on any screen, so charts are redrawn for it before the browser prints.
+  function setPaper(isPaper) {
+    document.documentElement.classList.toggle("paper", isPaper);
+    document.documentElement.dataset.theme = isPaper ? "light" : choice;
+    notify(true);
   }
 
-  /** Return a colour of the style sheet as it is now, which a chart can take. */
+  /** Return the current value of a colour of the style sheet, in a notation that Plotly accepts. */
   function colour(name) {
     probe.style.color = `var(--${name})`;
     return getComputedStyle(probe).color;
   }
 
   document.body.append(probe);
-  gauge.at("theme").addEventListener("click", () => {
-    apply(CHOICES[(CHOICES.indexOf(chosen) + 1) % CHOICES.length]);
-    keep();
+  gauge.byId("theme").addEventListener("click", () => {
+    apply(CHOICES[(CHOICES.indexOf(choice) + 1) % CHOICES.length]);
+    store();
   });
-  dark.addEventListener("change", () => tell());
-  window.addEventListener("beforeprint", () => paper(true));
-  window.addEventListener("afterprint", () => paper(false));
-  apply(recall());
+  systemIsDark.addEventListener("change", () => notify());
+  window.addEventListener("beforeprint", () => setPaper(true));
+  window.addEventListener("afterprint", () => setPaper(false));
+  apply(load());
   return { colour, onChange: (listener) => listeners.push(listener) };
 })();

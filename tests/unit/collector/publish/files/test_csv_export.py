@@ -6,7 +6,7 @@ import io
 import msgspec
 import pandas as pd
 
-from services.collector.publish.files.csv_export import columns, sheet
+from services.collector.publish.files.csv_export import clients_csv, columns
 from services.contract.summary import Causes, Quantiles
 from tests.unit.collector.books_factory import RUN, good_run, judged
 
@@ -14,7 +14,7 @@ MADE = judged(good_run())
 
 
 def test_a_client_is_a_row_of_its_numbers() -> None:
-    """As they stand in summary.json, not as they are shown."""
+    """A row has the unformatted numbers of summary.json."""
     client = msgspec.structs.replace(
         MADE.clients[0],
         received=1_234_567,
@@ -24,7 +24,7 @@ def test_a_client_is_a_row_of_its_numbers() -> None:
         block_size=None,
     )
     made = msgspec.structs.replace(MADE, clients=[client])
-    (row,) = csv.DictReader(io.StringIO(sheet(made).decode()))
+    (row,) = csv.DictReader(io.StringIO(clients_csv(made).decode()))
 
     assert (RUN, "client-1", "1234567") == (row["run"], row["client"], row["received"])
     assert ("5400001", "", "7") == (row["latency_ns_p99"], row["latency_ns_p90"], row["missing_by_cause_never_sent"])
@@ -32,8 +32,8 @@ def test_a_client_is_a_row_of_its_numbers() -> None:
 
 
 def test_every_number_of_a_client_has_a_column() -> None:
-    """The head has as many names as each row has values, each once."""
-    head, *rows = csv.reader(io.StringIO(sheet(MADE).decode()))
+    """The head has as many distinct names as each row has values."""
+    head, *rows = csv.reader(io.StringIO(clients_csv(MADE).decode()))
 
     assert ["run", *columns()] == head
     assert len(head) == len(set(head))
@@ -41,13 +41,13 @@ def test_every_number_of_a_client_has_a_column() -> None:
 
 
 def test_pandas_reads_numbers() -> None:
-    """A table that opens without options, in which numbers are numbers."""
-    table = pd.read_csv(io.BytesIO(sheet(MADE)))
+    """pandas reads the file without options and recognises numbers."""
+    table = pd.read_csv(io.BytesIO(clients_csv(MADE)))
 
     assert [client.latency_ns.p99 for client in MADE.clients] == list(table["latency_ns_p99"])
     assert MADE.totals.received == table["received"].sum()
 
 
 def test_a_run_without_clients_has_a_head() -> None:
-    """So that a reader of many runs finds the same columns everywhere."""
-    assert 1 == len(sheet(msgspec.structs.replace(MADE, clients=[])).splitlines())
+    """Files without clients have the same columns as others."""
+    assert 1 == len(clients_csv(msgspec.structs.replace(MADE, clients=[])).splitlines())

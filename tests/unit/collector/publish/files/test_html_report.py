@@ -11,13 +11,13 @@ from services.collector.publish.files.html_report import report
 from services.collector.publish.view_model import view
 from services.collector.verdict.snapshot import Snapshot, empty
 from tests.unit.collector.books_factory import RUN, good_run, judged
-from tests.unit.collector.publish.example import example, named
+from tests.unit.collector.publish.example_run import example, named
 
 HOSTILE = "</script><script>alert(1)</script><!--"
 
 
 def data_of(made: bytes) -> dict[str, Any]:
-    """Return what a report shows."""
+    """Return the data of a report."""
     found = re.search(rb'<script type="application/json" id="data">(.*?)</script>', made)
     assert found
     decoded: dict[str, Any] = json.loads(found[1])
@@ -25,7 +25,7 @@ def data_of(made: bytes) -> dict[str, Any]:
 
 
 def test_a_report_holds_the_view() -> None:
-    """Its numbers are those of the view, to the last digit."""
+    """The data of a report has the view unchanged."""
     made = example()
 
     assert msgspec.to_builtins(view(made, "")) == data_of(report(made))["view"]
@@ -33,9 +33,9 @@ def test_a_report_holds_the_view() -> None:
 
 
 def test_a_report_is_one_file() -> None:
-    """Nothing in it is fetched from anywhere, and what only a live page can do is not there."""
+    """A report loads nothing from elsewhere and has no parts that need a server."""
     text = report(example()).decode()
-    # What the charts' script could fetch is not looked at here but in a browser.
+    # Whether Plotly's script loads anything is tested in a browser.
     ours = text[: text.index("plotly.js v")] + text[text.rindex("</script>") :]
 
     assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=\"(?!data:)", ours)
@@ -47,17 +47,17 @@ def test_a_report_is_one_file() -> None:
     "made", [Snapshot(judged(good_run(20)), empty(RUN)), Snapshot(judged({}), empty(RUN))], ids=["short", "empty"]
 )
 def test_every_run_has_a_report(made: Snapshot) -> None:
-    """One of a second, and one in which nothing was received."""
+    """A run of one second and a run without records have reports."""
     assert made.summary.headline == data_of(report(made))["view"]["headline"]
 
 
 def test_the_same_run_gives_the_same_bytes() -> None:
-    """Nothing in a report depends on when or where it was made."""
+    """A report does not depend on when or where it was made."""
     assert report(example()) == report(example())
 
 
 def test_no_name_becomes_markup() -> None:
-    """What a log says ends no element, whatever it says."""
+    """A client name that contains tags cannot end an element."""
     plain, hostile = report(example()), report(named(example(), HOSTILE))
 
     assert plain.count(b"<script") == hostile.count(b"<script")

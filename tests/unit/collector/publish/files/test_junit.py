@@ -25,18 +25,18 @@ def _view(files: Files | None = None, limits: str = "", **changes: object) -> Vi
 
 
 def _cases(shown: View) -> dict[str, tuple[str, str | None, str | None]]:
-    """Return what became of each case: how it is blamed, the message, the text."""
+    """Return the result of each case by its name: element, message and text."""
     found = {}
     for case in ET.fromstring(junit(shown)).iter("testcase"):
-        blamed = list(case)
+        result = list(case)
         found[case.attrib["name"]] = (
-            (blamed[0].tag, blamed[0].get("message"), blamed[0].text) if blamed else ("", None, None)
+            (result[0].tag, result[0].get("message"), result[0].text) if result else ("", None, None)
         )
     return found
 
 
 def test_there_is_a_case_for_each_check_and_threshold() -> None:
-    """After the verdict itself, in the order of the summary; of a run that passed none is blamed."""
+    """The verdict is the first case, checks and thresholds follow in order; a passed run has no failures."""
     shown = _view(limits="missing==0, latency.p99<5ms")
     cases = _cases(shown)
 
@@ -45,7 +45,7 @@ def test_there_is_a_case_for_each_check_and_threshold() -> None:
 
 
 def test_a_fact_against_the_run_is_a_failure() -> None:
-    """With the headline, its reasons, and the detail of the check."""
+    """A failed check is a failure with its detail, and the verdict has headline and reasons."""
     files = good_run()
     del files[log_source("client-1")][1]
     shown = _view(files, "missing==0")
@@ -58,7 +58,7 @@ def test_a_fact_against_the_run_is_a_failure() -> None:
 
 
 def test_a_doubt_about_the_measurement_is_an_error() -> None:
-    """An INVALID run is an error, and so is the check that makes it one."""
+    """An INVALID run is an error, and so is the check that causes it."""
     files = good_run()
     del files[ledger_source()][-1]
     cases = _cases(_view(files))
@@ -66,15 +66,15 @@ def test_a_doubt_about_the_measurement_is_an_error() -> None:
     assert ("error", "error") == (cases["verdict"][0], cases["books closed"][0])
 
 
-def test_what_does_not_apply_is_skipped() -> None:
-    """A check without an answer neither holds nor fails."""
+def test_a_check_without_result_is_skipped() -> None:
+    """A check without a result neither passes nor fails."""
     shown = _view(checks=[Check(name="clocks", ok=None, detail="not measured")])
 
     assert ("skipped", "not measured") == _cases(shown)["clocks"][:2]
 
 
 def test_the_suite_counts_its_cases() -> None:
-    """All that the schema of Ant's reports asks for, in its order and formats."""
+    """The suite has all attributes and elements of the JUnit schema, in its order and formats."""
     files = good_run()
     del files[log_source("client-1")][1]
     root = ET.fromstring(junit(_view(files, "missing==0")))
@@ -89,17 +89,17 @@ def test_the_suite_counts_its_cases() -> None:
     assert ["properties", *["testcase"] * 12, "system-out", "system-err"] == [child.tag for child in suite]
 
 
-def test_the_output_is_the_terminals() -> None:
-    """A panel that shows what was written shows the whole summary."""
+def test_the_output_is_the_terminal_summary() -> None:
+    """system-out contains the summary as the terminal shows it."""
     shown = _view()
 
-    assert summary_text.final(shown) == ET.fromstring(junit(shown)).findtext("testsuite/system-out")
+    assert summary_text.render(shown) == ET.fromstring(junit(shown)).findtext("testsuite/system-out")
 
 
 @given(st.text(), st.lists(st.text(), min_size=1))
 @pytest.mark.parametrize("verdict", ["PASS", "FAIL", "INVALID"])
 def test_any_text_can_be_read_back(verdict: str, headline: str, reasons: list[str]) -> None:
-    """Special characters are escaped, and what no document may hold is marked."""
+    """Special characters are escaped, and characters that XML forbids are replaced."""
     text = junit(_view(verdict=verdict, headline=headline, reasons=reasons))
     case = ET.fromstring(text)[0][1]
 

@@ -27,7 +27,7 @@ def _lines(shown: View) -> list[str]:
 
 
 def test_the_verdict_is_the_title() -> None:
-    """Then the headline, a section for everything that there is, and where the files are."""
+    """The title is followed by the headline, a section for each part, and the folders of the files."""
     lines = _lines(_view(limits="missing==0"))
 
     assert "# ✅ PASS" == lines[0]
@@ -38,16 +38,16 @@ def test_the_verdict_is_the_title() -> None:
     assert f"Run {RUN}, files: here" == lines[-1]
 
 
-def test_answers_are_rows() -> None:
-    """Mark, name, detail."""
+def test_checks_are_rows() -> None:
+    """A check or threshold is a row of mark, name and detail."""
     lines = _lines(_view(limits="missing==0"))
 
     assert "| ✓ | complete | 120 of 120 delivered |" in lines
     assert "| ✓ | missing==0 | measured 0 |" in lines
 
 
-def test_numbers_stand_to_the_right() -> None:
-    """The times have a column for each quantile, and the alignment of numbers."""
+def test_numbers_are_aligned_to_the_right() -> None:
+    """The times have a column for each quantile, aligned to the right."""
     lines = _lines(_view())
     at = lines.index("|  | min | p50 | p90 | p95 | p99 | p99.9 | max |")
 
@@ -55,8 +55,8 @@ def test_numbers_stand_to_the_right() -> None:
     assert lines[at + 2].startswith("| latency from due time | 1.0 ms | ")
 
 
-def test_a_failure_tells_its_reasons() -> None:
-    """All of them, as a list."""
+def test_a_failure_lists_its_reasons() -> None:
+    """A failed run has a list of all reasons."""
     files = good_run()
     del files[log_source("client-1")][1]
     lines = _lines(_view(files))
@@ -66,7 +66,7 @@ def test_a_failure_tells_its_reasons() -> None:
 
 
 def test_many_clients_are_counted() -> None:
-    """Fifty rows are enough for a page; the others are in the sheet."""
+    """Clients beyond fifty are counted; the CSV file has all of them."""
     client = GOOD.summary.clients[0]
     lines = _lines(_view(clients=[client] * 70))
 
@@ -75,23 +75,22 @@ def test_many_clients_are_counted() -> None:
 
 
 def test_silence_stays_blank() -> None:
-    """Blanks within a sparkline are not drawn together."""
-    made = GOOD
+    """Blanks within a sparkline are non-breaking, so HTML does not collapse them."""
     slots = [TimeSlot(at_us=at, messages=0, bytes=0, latency=None, transit=None, heat=[]) for at in range(4)]
     lanes = [ClientLane(client="client-1", stride=1, bars=[], gaps=[], worst=[4, None, None, 1])]
-    timeline = msgspec.structs.replace(made.timeline, lanes=lanes, slots=slots)
+    timeline = msgspec.structs.replace(GOOD.timeline, lanes=lanes, slots=slots)
 
-    assert "█\N{NO-BREAK SPACE}\N{NO-BREAK SPACE}▂" in markdown(view(Snapshot(made.summary, timeline), "")).decode()
+    assert "█\N{NO-BREAK SPACE}\N{NO-BREAK SPACE}▂" in markdown(view(Snapshot(GOOD.summary, timeline), "")).decode()
 
 
-def test_signs_mean_themselves() -> None:
-    """A pipe does not end a cell, a tilde strikes nothing through, a line stays one line."""
+def test_markup_is_escaped() -> None:
+    """Markup characters are escaped, and line breaks become blanks."""
     assert r"a\|b \~c\~ \<b\> \`d\` \*e\*" == escaped("a|b ~c~\n<b> `d` *e*")
 
 
 @given(st.text(), st.lists(st.text(), min_size=2, max_size=3))
 def test_no_text_breaks_a_table(detail: str, reasons: list[str]) -> None:
-    """Whatever stands in the books, every row has the cells of its head."""
+    """For any text every row has as many cells as the head."""
     made = GOOD.summary
     checks = [msgspec.structs.replace(check, detail=detail) for check in made.checks]
     text = markdown(_view(checks=checks, headline=detail, reasons=reasons)).decode()
@@ -101,8 +100,8 @@ def test_no_text_breaks_a_table(detail: str, reasons: list[str]) -> None:
     assert {4} == {len(re.findall(r"(?<!\\)\|", line.replace(r"\\", ""))) for line in section.split("\n")}
 
 
-def test_what_was_not_measured_has_no_column() -> None:
-    """A feed without numbers and times has no columns of dashes, and no word on a line that is not drawn."""
+def test_a_value_that_was_not_measured_has_no_column() -> None:
+    """A feed without numbers and times has no columns of dashes and no explanation of sparklines."""
     made = snapshot(books(log("client-1", [message(None, 0, late_ns=None)])), final=True)
     text = markdown(view(made, "files: here")).decode()
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from services.collector.publish.files import run_files
-from services.collector.publish.files.run_files import faces
+from services.collector.publish.files.run_files import render_files
 from services.collector.verdict.snapshot import empty, snapshot
 from tests.unit.collector.books_factory import RUN, fold, good_run
 
@@ -12,7 +12,7 @@ OPEN = snapshot(fold(good_run()), final=False)
 
 
 def test_a_summary_is_stored_and_loaded(tmp_path: Path) -> None:
-    """What was stored is loaded again, from the run's folder and from the copy."""
+    """A stored summary is loaded again, and the copy is identical."""
     (tmp_path / "summary").mkdir()
     run_files.store(tmp_path, MADE, newest=True)
 
@@ -23,15 +23,15 @@ def test_a_summary_is_stored_and_loaded(tmp_path: Path) -> None:
 
 
 def test_an_older_run_leaves_the_copy_alone(tmp_path: Path) -> None:
-    """The copy beside the runs is of the newest run only."""
+    """Storing an older run does not write the copy."""
     (tmp_path / "summary").mkdir()
     run_files.store(tmp_path, MADE, newest=False)
 
     assert [RUN] == [path.name for path in (tmp_path / "summary").iterdir()]
 
 
-def test_what_is_no_summary_is_none(tmp_path: Path) -> None:
-    """A missing, empty or foreign file is not taken for a summary."""
+def test_an_unreadable_summary_is_none(tmp_path: Path) -> None:
+    """A missing, empty or other file is no summary."""
     assert run_files.load(tmp_path, RUN) is None
 
     path = run_files.summary_path(tmp_path, RUN)
@@ -44,22 +44,22 @@ def test_what_is_no_summary_is_none(tmp_path: Path) -> None:
 
 
 def test_only_the_date_is_changed() -> None:
-    """A dated summary without its date is the summary."""
+    """Dating a snapshot changes nothing else."""
     assert "now" == run_files.dated(MADE, "now").summary.made_at
     assert MADE == run_files.dated(run_files.dated(MADE, "now"), None)
 
 
 def test_a_closed_run_has_all_its_files(tmp_path: Path) -> None:
-    """The bytes of every face, the summary written last; no temporary file is left."""
+    """Storing a closed run writes every file, the summary last, and leaves no temporary file."""
     run_files.store(tmp_path, MADE, newest=True)
     folder = run_files.summary_path(tmp_path, RUN).parent
 
-    assert faces(MADE) == {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert "summary.json" == list(faces(MADE))[-1]
+    assert render_files(MADE) == {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert "summary.json" == list(render_files(MADE))[-1]
 
 
 def test_an_open_run_has_its_summary_alone(tmp_path: Path) -> None:
-    """What is not over yet has no verdict to write down."""
+    """An open run has no other files."""
     run_files.store(tmp_path, OPEN, newest=True)
 
     assert ["summary.json"] == [path.name for path in run_files.summary_path(tmp_path, RUN).parent.iterdir()]

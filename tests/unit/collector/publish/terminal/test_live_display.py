@@ -15,86 +15,86 @@ HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 
 
 class Terminal(io.StringIO):
-    """What is written to a terminal."""
+    """A terminal that keeps everything written to it."""
 
     def isatty(self) -> bool:
-        """Say that it is one."""
+        """Return true."""
         return True
 
 
 @pytest.fixture(autouse=True)
 def any_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Be a terminal of a known kind and size, whatever runs the tests."""
+    """Set the kind and size of the terminal, independent of the environment."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("LINES", "40")
     monkeypatch.delenv("NO_COLOR", raising=False)
 
 
-def test_a_run_is_shown_in_place() -> None:
-    """The second time the cursor goes up to where the first frame began."""
+def test_a_run_is_redrawn_in_place() -> None:
+    """The second frame overwrites the first one."""
     terminal = Terminal()
-    screen = LiveDisplay(terminal, colour=True)
-    screen.show(OPEN)
+    display = LiveDisplay(terminal, colour=True)
+    display.show(OPEN)
     first = len(terminal.getvalue())
-    screen.show(OPEN)
-    screen.end()
+    display.show(OPEN)
+    display.stop()
 
     assert "client-1" in terminal.getvalue()[:first]
     assert "\x1b[1A\x1b[2K" in terminal.getvalue()[first:]
 
 
-def test_the_terminal_is_left_as_it_was() -> None:
-    """The cursor comes back, the frame goes, the last word stays."""
+def test_the_terminal_is_restored() -> None:
+    """Stopping shows the cursor again, removes the frame, and prints the given text."""
     terminal = Terminal()
-    screen = LiveDisplay(terminal, colour=True)
-    screen.show(OPEN)
-    screen.end("PASS")
+    display = LiveDisplay(terminal, colour=True)
+    display.show(OPEN)
+    display.stop("PASS")
 
     assert terminal.getvalue().startswith(HIDE)
     assert terminal.getvalue().count(HIDE) == terminal.getvalue().count(SHOW)
     assert terminal.getvalue().endswith("PASS\n")
 
 
-def test_what_is_said_stands_above() -> None:
-    """A line of a log is written and the frame drawn below it again."""
+def test_a_line_is_printed_above_the_frame() -> None:
+    """A log line is printed, and the frame is drawn again below it."""
     terminal = Terminal()
-    screen = LiveDisplay(terminal, colour=True)
-    screen.show(OPEN)
-    screen.say("server    | a line")
+    display = LiveDisplay(terminal, colour=True)
+    display.show(OPEN)
+    display.print_above("server    | a line")
     after = terminal.getvalue().rpartition("a line")[2]
-    screen.end()
+    display.stop()
 
     assert "client-1" in after
 
 
-def test_lines_of_others_are_relayed() -> None:
-    """Whole lines, however they come, until their writer is gone."""
+def test_lines_from_a_pipe_are_relayed() -> None:
+    """Complete lines are printed, however the reads split them, until the writer closes the pipe."""
     terminal = Terminal()
-    screen = LiveDisplay(terminal, colour=False)
+    display = LiveDisplay(terminal, colour=False)
     reader, writer = os.pipe()
     os.write(writer, b"server    | one\nserver ")
     os.write(writer, b"   | two\nnever ended")
     os.close(writer)
-    screen.relay(reader)
+    display.relay(reader)
     os.close(reader)
 
     assert "server    | one\nserver    | two\n" == terminal.getvalue()
 
 
-def test_colours_are_left_out() -> None:
-    """Without colours there are movements of the cursor alone, no colour."""
+def test_colours_can_be_switched_off() -> None:
+    """Without colours the output has cursor movements but no colour codes."""
     terminal = Terminal()
-    screen = LiveDisplay(terminal, colour=False)
-    screen.show(OPEN)
-    screen.end()
+    display = LiveDisplay(terminal, colour=False)
+    display.show(OPEN)
+    display.stop()
 
     assert "\x1b[36m" not in terminal.getvalue()
 
 
-def test_nothing_is_done_to_a_terminal_that_shows_nothing() -> None:
-    """A text is only written."""
+def test_stopping_without_a_frame_only_prints_the_text() -> None:
+    """Without a frame there is nothing to remove, so no escape sequences are written."""
     terminal = Terminal()
-    LiveDisplay(terminal, colour=True).end("PASS")
+    LiveDisplay(terminal, colour=True).stop("PASS")
 
     assert "PASS\n" == terminal.getvalue()

@@ -16,49 +16,49 @@ OVER = snapshot(fold(good_run()), final=True)
 
 
 class Terminal(io.StringIO):
-    """What is written to a terminal."""
+    """A terminal that keeps everything written to it."""
 
     def isatty(self) -> bool:
-        """Say that it is one."""
+        """Return true."""
         return True
 
 
-def test_without_a_terminal_it_speaks_in_lines() -> None:
-    """A line of progress, then the summary with the place of its files."""
-    said: list[str] = []
-    speaker = TerminalPrinter(Path("/volumes"), said.append)
-    speaker.progress(OPEN, 7.0, 1000)
-    speaker.final(OVER)
-    speaker.end()
+def test_without_a_terminal_progress_is_printed_in_lines() -> None:
+    """A printer without a display prints a line of progress, then the summary with the folders of its files."""
+    printed: list[str] = []
+    printer = TerminalPrinter(Path("/volumes"), printed.append)
+    printer.print_progress(OPEN, 7.0, 1000)
+    printer.print_summary(OVER)
+    printer.close()
 
-    assert said[0].startswith("00:07  running  2 clients  120 of 120")
-    assert said[1].startswith("\n  PASS   ")
-    assert "files in /volumes: " in said[1]
-    assert 2 == len(said)
+    assert printed[0].startswith("00:07  running  2 clients  120 of 120")
+    assert printed[1].startswith("\n  PASS   ")
+    assert "files in /volumes: " in printed[1]
+    assert 2 == len(printed)
 
 
-def test_on_a_terminal_the_run_is_shown_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A frame, which gives way to the summary."""
+def test_on_a_terminal_progress_is_shown_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The summary replaces the frame."""
     monkeypatch.setenv("TERM", "xterm")
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    speaker = TerminalPrinter.on_stdout(Path("/volumes"), colour=False)
-    speaker.progress(OPEN, 7.0, 1000)
+    printer = TerminalPrinter.on_stdout(Path("/volumes"), colour=False)
+    printer.print_progress(OPEN, 7.0, 1000)
 
     assert "00:07   ━━━" in terminal.getvalue()
 
-    speaker.final(OVER)
+    printer.print_summary(OVER)
 
-    assert isinstance(speaker.screen, LiveDisplay)
+    assert isinstance(printer.display, LiveDisplay)
     assert "\n  PASS   " in terminal.getvalue().rpartition("\x1b[?25h")[2]
 
 
-def test_a_pipe_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What goes to a file or through a pipe is plain lines."""
+def test_a_pipe_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output that is no terminal has no display and no colours."""
     piped = io.StringIO()
     monkeypatch.setattr(sys, "stdout", piped)
-    speaker = TerminalPrinter.on_stdout(Path("/volumes"), colour=True)
-    speaker.final(OVER)
+    printer = TerminalPrinter.on_stdout(Path("/volumes"), colour=True)
+    printer.print_summary(OVER)
 
-    assert speaker.screen is None
+    assert printer.display is None
     assert "\x1b" not in piped.getvalue()

@@ -23,8 +23,7 @@ def _view(files: Files | None = None, limits: str = "") -> View:
 
 
 def _changed(**changes: object) -> View:
-    made = GOOD
-    return view(Snapshot(msgspec.structs.replace(made.summary, **changes), made.timeline), "files: here")
+    return view(Snapshot(msgspec.structs.replace(GOOD.summary, **changes), GOOD.timeline), "files: here")
 
 
 def _plain(text: str) -> str:
@@ -32,8 +31,8 @@ def _plain(text: str) -> str:
 
 
 def test_the_summary_begins_with_the_verdict() -> None:
-    """The verdict comes first, every section has its title, the files come last."""
-    lines = summary_text.final(_view(limits="latency.p99<5ms")).splitlines()
+    """The text has the verdict first, a title for each section, and the files last."""
+    lines = summary_text.render(_view(limits="latency.p99<5ms")).splitlines()
 
     assert "  PASS   2 clients · 59.3 ms · 120 of 120 delivered · p99 1.0 ms" == lines[1]
     assert ["CHECKS", "THRESHOLDS", "DELIVERY", "TIMES", "CLIENTS"] == [
@@ -42,68 +41,68 @@ def test_the_summary_begins_with_the_verdict() -> None:
     assert "  files: here" == lines[-1]
 
 
-def test_a_threshold_stands_with_its_rule_and_the_measured_value() -> None:
-    """What was asked and what was found are one line."""
-    lines = summary_text.final(_view(limits="latency.p99<5ms, missing>0")).splitlines()
+def test_a_threshold_has_its_rule_and_the_measured_value() -> None:
+    """Rule and measured value are on one line."""
+    lines = summary_text.render(_view(limits="latency.p99<5ms, missing>0")).splitlines()
 
     assert "    ✓ latency.p99<5ms     measured 1.0 ms" in lines
     assert "    ✗ missing>0           measured 0" in lines
 
 
 def test_all_colons_line_up() -> None:
-    """Every leader of dots, at least three of them, ends below the one above."""
-    lines = summary_text.final(_changed(missing_by_cause=Causes(foreign=3))).splitlines()
+    """Every leader has at least three dots and ends in the same column."""
+    lines = summary_text.render(_changed(missing_by_cause=Causes(foreign=3))).splitlines()
     led = [line for line in lines if re.match(r" +[^.:]+\.\.\.+:", line)]
 
     assert 13 == len(led)
     assert {31} == {line.index(":") for line in led}
 
 
-def test_colour_changes_nothing_but_the_colour() -> None:
-    """A terminal gets the same text, the verdict, marks and values in their tones."""
+def test_colours_do_not_change_the_text() -> None:
+    """A coloured summary has the same text, with verdict, marks and values in their tones."""
     files = good_run()
     del files[log_source("client-1")][1]
-    coloured = summary_text.final(_view(files), colour=True)
+    coloured = summary_text.render(_view(files), colour=True)
 
-    assert summary_text.final(_view(files)) == _plain(coloured)
+    assert summary_text.render(_view(files)) == _plain(coloured)
     assert "\x1b[1;31mFAIL\x1b[0m" in coloured
     assert "\x1b[32m✓ \x1b[0m" in coloured
     assert "\x1b[31m10 messages\x1b[0m" in coloured
-    assert "\x1b" not in summary_text.final(_view(files))
+    assert "\x1b" not in summary_text.render(_view(files))
 
 
-def test_a_failure_tells_its_reasons() -> None:
-    """What a FAIL is about stands first, all reasons below, wrapped."""
+def test_a_failure_lists_its_reasons() -> None:
+    """The main reason of a FAIL is in the headline, and all reasons follow below, wrapped."""
     files = good_run()
     del files[log_source("client-1")][1]
-    lines = summary_text.final(_view(files)).splitlines()
+    lines = summary_text.render(_view(files)).splitlines()
 
     assert lines[1].startswith("  FAIL   client-1: 10 messages missing, 1–10 (receipted, not logged)")
     assert "  █ REASONS" in lines
     assert max(map(len, lines)) <= 100
 
 
-def test_a_run_that_is_not_over_has_no_checks() -> None:
-    """Its state stands where the verdict would."""
+def test_an_open_run_has_no_checks() -> None:
+    """An open run has its state in place of the verdict."""
     made = snapshot(fold(good_run()), final=False)
-    text = summary_text.final(view(made, "files: here"))
+    text = summary_text.render(view(made, "files: here"))
 
     assert text.startswith("\n  ENDED   ")
     assert "CHECKS" not in text
 
 
 def test_long_lists_are_cut() -> None:
-    """Many reasons and many clients are counted instead of filling the terminal."""
+    """Reasons and clients beyond a limit are counted instead of listed."""
     client = GOOD.summary.clients[0]
-    text = summary_text.final(_changed(reasons=["why"] * 50, clients=[client] * 500))
+    text = summary_text.render(_changed(reasons=["why"] * 50, clients=[client] * 500))
 
     assert "and 38 more in summary.json" in text
     assert "and 440 more in clients.csv" in text
 
 
-def test_a_run_of_nothing_is_told() -> None:
-    """Without clients and records there is a verdict, and no empty table."""
-    text = summary_text.final(_changed(clients=[], totals=Totals(), **_unmeasured()))
+def test_a_run_without_records_has_a_summary() -> None:
+    """Without clients and records the summary has no empty tables."""
+    text = summary_text.render(_changed(clients=[], totals=Totals(), **_unmeasured()))
 
     assert "received...................: 0 of 0 messages" in text
     assert "TIMES" not in text
@@ -115,12 +114,11 @@ def _unmeasured() -> dict[str, Quantiles]:
 
 
 def test_the_sparklines_are_explained() -> None:
-    """Below the clients stands what the highest character means."""
-    made = GOOD
+    """A line below the clients explains the highest character."""
     slots = [TimeSlot(at_us=at, messages=1, bytes=1, latency=None, transit=None, heat=[]) for at in range(2)]
     lanes = [ClientLane(client="client-1", stride=1, bars=[], gaps=[], worst=[1_000_000, 2_000_000])]
     timeline = Timeline(run=RUN, start_us=0, end_us=2, step_us=1, slots=slots, lanes=lanes, marks=[])
-    lines = summary_text.final(view(Snapshot(made.summary, timeline), "")).splitlines()
+    lines = summary_text.render(view(Snapshot(GOOD.summary, timeline), "")).splitlines()
 
     assert [line for line in lines if "client-1" in line and line.endswith("▄█")]
     assert any("█ is 2.0 ms for every client, blank is silence" in line for line in lines)
@@ -152,12 +150,12 @@ def _clients(draw: st.DrawFn) -> ClientSummary:
 def test_no_line_is_longer_than_a_terminal(
     clients: list[ClientSummary], headline: str, reasons: list[str], durations: Quantiles, data: st.DataObject
 ) -> None:
-    """Whatever the names and numbers are, 100 columns are enough."""
+    """No line exceeds 100 columns for any names and numbers."""
     totals = Totals(**{name: data.draw(counts) for name in ("received", "missing", "residual", "blocks", "bytes")})
     limits = [Threshold(expression="x" * data.draw(st.integers(1, 150)), ok=True, measured=1, detail=headline)]
-    made = _changed(
+    changed = _changed(
         clients=clients, headline=headline, reasons=reasons, totals=totals, latency_ns=durations, thresholds=limits
     )
-    lines = summary_text.final(made).split("\n")
+    lines = summary_text.render(changed).split("\n")
 
     assert max(map(len, lines)) <= 100

@@ -23,24 +23,24 @@ OWN = {"host": HOST, "origin": f"http://{HOST}", "content-type": "application/js
 
 
 class Server:
-    """Stands for the server: grants every wish, or raises what it was told to."""
+    """A fake server: accepts every request, or raises the given error."""
 
     def __init__(self, problem: Exception | None = None) -> None:
         self.problem = problem
         self.asked: list[wire.Control] = []
 
-    async def ask(self, wish: wire.Control) -> wire.Controlled:
-        """Grant a wish."""
-        self.asked.append(wish)
+    async def ask(self, request: wire.Control) -> wire.Controlled:
+        """Accept a request."""
+        self.asked.append(request)
         if self.problem is not None:
             raise self.problem
         return STANDING
 
 
 async def request(
-    server: Server, body: object = None, *, method: str = "POST", **changed: str | None
+    server: Server, body: object = None, *, method: str = "POST", body_seconds: float = 2.0, **changed: str | None
 ) -> tuple[int, dict[str, Any]]:
-    """Send a request as the page does, with some headers changed; return status and answer. No body never comes."""
+    """Send a request as the page does, with changed headers; return status and reply. A body of None never arrives."""
     headers = {**OWN, **{name.replace("_", "-"): value for name, value in changed.items()}}
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     pieces: list[Message] = [
@@ -61,12 +61,14 @@ async def request(
         "headers": [(name.encode(), value.encode()) for name, value in headers.items() if value is not None],
         "http_version": "1.1", "scheme": "http", "root_path": "",
     }  # fmt: skip
-    await make_app(SnapshotBoard(), Path("nowhere"), more=control.routes(server.ask))(scope, receive, send)
+    await make_app(SnapshotBoard(), Path("nowhere"), more=control.routes(server.ask, body_seconds))(
+        scope, receive, send
+    )
     return messages[0]["status"], json.loads(b"".join(message.get("body", b"") for message in messages[1:]))
 
 
 @pytest.mark.parametrize(
-    ("body", "wish"),
+    ("body", "control_request"),
     [
         ({"set": {"rate": 500}}, wire.Control(set={"rate": 500}, via="page")),
         ({"set": {"rate": 0.5}}, wire.Control(set={"rate": 0.5}, via="page")),
@@ -76,12 +78,12 @@ async def request(
         ({"do": "drop", "client": "client-2"}, wire.Control(do="drop", client="client-2", via="page")),
     ],
 )
-async def test_a_wish_is_handed_on(body: object, wish: wire.Control) -> None:
-    """What the page sends is said to the server as from the page, and its answer given back."""
+async def test_a_request_is_forwarded(body: object, control_request: wire.Control) -> None:
+    """A request of the page is sent to the server, marked as from the page, and the reply is returned."""
     server = Server()
 
     assert (200, {"ok": True, "status": SAID}) == await request(server, body)
-    assert [wish] == server.asked
+    assert [control_request] == server.asked
 
 
 @pytest.mark.parametrize(
@@ -96,11 +98,11 @@ async def test_a_wish_is_handed_on(body: object, wish: wire.Control) -> None:
     ],
 )
 async def test_another_site_is_refused(headers: dict[str, Any]) -> None:
-    """A request that does not come from this very page, port and all, is heard by nobody."""
+    """A request whose origin differs from the page's, even in its port, is not forwarded."""
     server = Server()
     status, said = await request(server, {"do": "pause"}, **headers)
 
-    assert (403, False, "a wish has to come from this page") == (status, said["ok"], said["error"])
+    assert (403, False, "a control request must come from this page") == (status, said["ok"], said["error"])
     assert [] == server.asked
 
 
@@ -108,10 +110,10 @@ async def test_another_site_is_refused(headers: dict[str, Any]) -> None:
     "kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
 )
 async def test_a_form_is_refused(kind: str | None) -> None:
-    """What a browser lets every page send, a form or plain text, is no wish."""
+    """Content types that a browser lets any page send are refused."""
     server = Server()
 
-    assert (415, {"ok": False, "error": "a wish is application/json"}) == await request(
+    assert (415, {"ok": False, "error": "a control request must be application/json"}) == await request(
         server, {"do": "pause"}, content_type=kind
     )
     assert [] == server.asked
@@ -126,8 +128,8 @@ async def test_a_form_is_refused(kind: str | None) -> None:
         b"[" * 1000,
     ],
 )  # fmt: skip
-async def test_what_is_no_wish_is_refused(body: object) -> None:
-    """A body that says nothing, too much or something else is answered with why, and heard by nobody."""
+async def test_a_malformed_request_is_refused(body: object) -> None:
+    """A malformed body is answered with an error and not forwarded."""
     server = Server()
     status, said = await request(server, body)
 
@@ -137,39 +139,37 @@ async def test_what_is_no_wish_is_refused(body: object) -> None:
 
 
 async def test_a_long_body_is_not_read() -> None:
-    """No wish has more than a kilobyte."""
+    """A body of more than a kilobyte is refused."""
     server = Server()
     status, said = await request(server, b" " * (control.MAX_BODY + 1))
 
-    assert (413, "a wish has at most 1024 bytes") == (status, said["error"])
+    assert (413, "a control request has at most 1024 bytes") == (status, said["error"])
 
 
 @pytest.mark.parametrize(
     ("problem", "status"),
     [
-        (ControlRefused("no_client", "nobody is client-9"), 409),
+        (ControlRefused("no_client", "no client is named client-9"), 409),
         (ControlRefused("unauthorized", "control is for loopback or the holder of the token"), 403),
-        (ServerUnreachable("ws://server:8765: nobody listens there"), 503),
+        (ServerUnreachable("ws://server:8765: connection refused"), 503),
     ],
 )
-async def test_what_the_server_says_is_given_back(problem: Exception, status: int) -> None:
-    """Why a wish was not granted is told in the server's words, with a status that is no success."""
+async def test_the_error_of_the_server_is_returned(problem: Exception, status: int) -> None:
+    """A refusal is returned in the server's words, with an HTTP status that is no success."""
     assert (status, {"ok": False, "error": str(problem)}) == await request(Server(problem), {"do": "pause"})
     assert (200, {"available": False, "why": str(problem), "status": None}) == await request(
         Server(problem), method="GET"
     )
 
 
-async def test_whether_there_is_control_is_told() -> None:
-    """Who asks is told that wishes are granted, and how the run stands; nothing is entered for that."""
+async def test_a_get_returns_whether_control_is_available() -> None:
+    """A GET returns that control is available and the state of the run, by a request that changes nothing."""
     server = Server()
 
     assert (200, {"available": True, "why": None, "status": SAID}) == await request(server, method="GET")
     assert [wire.Control(do="status", via="page")] == server.asked
 
 
-async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who opens a request and says nothing is let go."""
-    monkeypatch.setattr(control, "BODY_SECONDS", 0.01)
-
-    assert 408 == (await request(Server()))[0]
+async def test_a_body_has_to_arrive_in_time() -> None:
+    """A request whose body does not arrive is answered with 408."""
+    assert 408 == (await request(Server(), body_seconds=0.01))[0]

@@ -6,19 +6,18 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from services.collector.publish.web import large_responses
-from services.collector.publish.web.large_responses import PIECE, ChunkedResponse, MadeOnce, QueuedResponse
+from services.collector.publish.web.large_responses import PIECE, CachedBody, ChunkedResponse, QueuedResponse
 
 BODY = bytes(range(256)) * 1024
 
 
 async def never() -> Message:
-    """Receive nothing."""
+    """Wait forever."""
     return await asyncio.Future[Message]()
 
 
 class Peer:
-    """A peer that reads when it is let."""
+    """A peer that only reads while `reads` is set."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -26,18 +25,18 @@ class Peer:
         self.reads.set()
 
     async def send(self, message: Message) -> None:
-        """Take a message."""
+        """Receive a message."""
         await self.reads.wait()
         self.messages.append(message)
 
     @property
     def body(self) -> bytes:
-        """What has come."""
+        """The received body."""
         return b"".join(message.get("body", b"") for message in self.messages)
 
 
-async def test_an_answer_is_sent_in_pieces() -> None:
-    """All of it arrives, with its length, and no piece is longer than the bound."""
+async def test_a_response_is_sent_in_pieces() -> None:
+    """The whole body arrives, with its length, in pieces of bounded size."""
     peer = Peer()
     await ChunkedResponse(BODY, media_type="text/html")({"type": "http"}, never, peer.send)
 
@@ -46,9 +45,9 @@ async def test_an_answer_is_sent_in_pieces() -> None:
     assert (b"content-length", b"%d" % len(BODY)) in peer.messages[0]["headers"]
 
 
-async def test_a_hundred_requests_at_once_make_it_once() -> None:
-    """Those that ask while it is made wait for it; another version, and another kind, is made again."""
-    made, once = list[int](), MadeOnce()
+async def test_a_body_is_made_once_for_concurrent_requests() -> None:
+    """Concurrent requests wait for one body; another version or kind is made again."""
+    made, once = list[int](), CachedBody()
 
     async def make() -> bytes:
         await asyncio.sleep(0)
@@ -60,10 +59,10 @@ async def test_a_hundred_requests_at_once_make_it_once() -> None:
     assert b"3" == await once.get("other", 2, make)
 
 
-async def test_what_changes_all_the_time_is_not_made_all_the_time() -> None:
-    """For a while the one before does, of the same kind."""
+async def test_a_fresh_body_is_not_made_again() -> None:
+    """A body of the same kind is kept for a while even if the version changes."""
     now, made = 0.0, list[int]()
-    once = MadeOnce(1.0, lambda: now)
+    once = CachedBody(1.0, lambda: now)
 
     async def make() -> bytes:
         made.append(1)
@@ -75,18 +74,16 @@ async def test_what_changes_all_the_time_is_not_made_all_the_time() -> None:
     assert b"3" == await once.get("closed", 4, make)
 
 
-async def test_a_few_have_their_turn_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Peers that do not read hold the turns for a bounded time; one that waits too long is told to come back."""
-    monkeypatch.setattr(large_responses, "WAIT_SECONDS", 0.05)
-    monkeypatch.setattr(large_responses, "SEND_SECONDS", 0.2)
-    turns, deaf, late, later = asyncio.Semaphore(1), Peer(), Peer(), Peer()
+async def test_a_slow_peer_holds_its_slot_for_a_bounded_time() -> None:
+    """A peer that does not read is cut after a while; a request that waits too long gets 503."""
+    slots, deaf, late, later = asyncio.Semaphore(1), Peer(), Peer(), Peer()
     deaf.reads.clear()
 
     async def make() -> bytes:
         return BODY
 
     def answer(peer: Peer) -> Any:
-        return QueuedResponse(turns, make, "text/html")({"type": "http"}, never, peer.send)
+        return QueuedResponse(slots, make, "text/html", None, 0.05, 0.2)({"type": "http"}, never, peer.send)
 
     holding = asyncio.create_task(answer(deaf))
     await asyncio.sleep(0)

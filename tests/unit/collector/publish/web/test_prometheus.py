@@ -8,7 +8,7 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.collector.publish.web import prometheus
-from services.collector.publish.web.prometheus import CollectorEffort
+from services.collector.publish.web.self_metrics import CollectorEffort
 from services.collector.results.build import build_result
 from services.collector.verdict.threshold_parser import parse
 from services.contract.summary import Fault, Quantiles, Summary
@@ -19,14 +19,14 @@ MADE = judged(good_run(), parse("missing==0"))
 EFFORT = CollectorEffort(lines=7, bytes=70, caught_up_at=100.0)
 
 
-def told(made: Summary | None = MADE, now: float = 100.5) -> dict[str, Metric]:
-    """Return what is told of a summary, by the names of the metrics."""
+def exposed(made: Summary | None = MADE, now: float = 100.5) -> dict[str, Metric]:
+    """Return the metric families of a summary by their names."""
     text = prometheus.expose(made, build_result(BOOKS, final=True).durations, EFFORT, now).decode()
     return {family.name: family for family in text_string_to_metric_families(text)}
 
 
 def values(families: dict[str, Metric], name: str) -> dict[str, float]:
-    """Return the values of a metric by those of its labels."""
+    """Return the values of a metric by the values of its labels."""
     return {" ".join(sample.labels.values()): sample.value for sample in families[f"streamgauge_{name}"].samples}
 
 
@@ -47,30 +47,30 @@ def values(families: dict[str, Metric], name: str) -> dict[str, float]:
         ("collector_behind_seconds", {"": 0.5}),
     ],
 )
-def test_the_summary_is_told(name: str, expected: dict[str, float]) -> None:
-    """What the summary says of the run, and what was read for it, is told in numbers."""
-    assert expected == values(told(), name)
+def test_the_summary_is_exposed(name: str, expected: dict[str, float]) -> None:
+    """The numbers of the summary, and what the collector has read, are metrics."""
+    assert expected == values(exposed(), name)
 
 
-def test_every_cause_is_told() -> None:
-    """Each cause of missing messages that there can be is there, also with none."""
+def test_every_cause_is_exposed() -> None:
+    """Each cause has a value, even without missing messages."""
     assert {cause: 0 for cause in MADE.missing_by_cause.__struct_fields__ if cause != "not_seen"} == values(
-        told(), "missing_messages"
+        exposed(), "missing_messages"
     )
 
 
-def test_every_percentile_is_told() -> None:
-    """All that the summary says of a duration is told, in seconds."""
+def test_every_percentile_is_exposed() -> None:
+    """All quantiles of a duration in the summary are exposed, in seconds."""
     shown = MADE.latency_ns
     expected = {"0": shown.min, "50": shown.p50, "90": shown.p90, "95": shown.p95, "99": shown.p99, "99.9": shown.p99_9}
-    found = values(told(), "latency_percentile_seconds")
+    found = values(exposed(), "latency_percentile_seconds")
 
     assert {name: value / 1e9 for name, value in [*expected.items(), ("100", shown.max)] if value} == found
 
 
 def test_durations_are_told_in_buckets() -> None:
     """A histogram has every message in buckets from 50 µs to 20 s, and their sum."""
-    samples = told()["streamgauge_latency_seconds"].samples
+    samples = exposed()["streamgauge_latency_seconds"].samples
     bounds = [sample.labels["le"] for sample in samples if "le" in sample.labels]
     found = {sample.name.rpartition("_")[2]: sample.value for sample in samples if "le" not in sample.labels}
 
@@ -80,27 +80,27 @@ def test_durations_are_told_in_buckets() -> None:
     assert pytest.approx(0.120, rel=0.2) == found["sum"]
 
 
-def test_what_was_not_measured_is_not_told() -> None:
-    """Of an open run no check is answered; of one client there is no spread, without a schedule no latency."""
+def test_what_was_not_measured_is_not_exposed() -> None:
+    """An open run has no check results, a single client no spread, and a run without a schedule no latency."""
     shown = msgspec.structs.replace(MADE, checks=[], thresholds=[], verdict=None, spread_ns=Quantiles())
     shown = msgspec.structs.replace(shown, clients=[msgspec.structs.replace(MADE.clients[0], latency_ns=Quantiles())])
-    families = told(shown)
+    families = exposed(shown)
 
     assert {"PASS": 0, "FAIL": 0, "INVALID": 0} == values(families, "run_verdict")
     for name in ("run_check", "spread_percentile_seconds", "client_latency_p99_seconds"):
         assert {} == values(families, name)
 
 
-def test_a_run_from_before_has_no_buckets() -> None:
-    """Of a run whose books were not read again only the summary's own numbers are told."""
+def test_a_run_without_histograms_has_no_buckets() -> None:
+    """A run whose logs were not read again only has the percentiles of its summary."""
     text = prometheus.expose(MADE, None, EFFORT, 0.0)
 
     assert b"streamgauge_latency_percentile_seconds{" in text
     assert b"_bucket" not in text
 
 
-def test_no_run_has_no_metrics() -> None:
-    """Before the first run there is nothing to tell but what the process needs."""
+def test_without_a_run_there_are_process_metrics_only() -> None:
+    """Before the first run only metrics of the process are exposed."""
     names = {
         line.split()[2] for line in prometheus.expose(None, None, None, 0.0).decode().splitlines() if line[0] == "#"
     }
@@ -110,19 +110,19 @@ def test_no_run_has_no_metrics() -> None:
 
 
 def test_damage_is_counted_by_kind() -> None:
-    """Every kind of fault is counted."""
+    """Faults are counted by kind."""
     faults = [Fault(file="f", line=1, kind=kind, client=None, missing=None, detail="") for kind in "aba"]
 
-    assert {"a": 2, "b": 1}.items() <= values(told(msgspec.structs.replace(MADE, faults=faults)), "faults").items()
+    assert {"a": 2, "b": 1}.items() <= values(exposed(msgspec.structs.replace(MADE, faults=faults)), "faults").items()
 
 
 def test_labels_are_bounded() -> None:
-    """Beyond 200 clients the rest is one: counts are added, and its latency is the worst."""
+    """Clients beyond 200 share one label: counts are added, and the highest latency is taken."""
     client = MADE.clients[0]
     late = msgspec.structs.replace(client.latency_ns, p99=10**9)
     many = [msgspec.structs.replace(client, client=f"c{number}") for number in range(500)]
     many[-1] = msgspec.structs.replace(many[-1], latency_ns=late)
-    families = told(msgspec.structs.replace(MADE, clients=many))
+    families = exposed(msgspec.structs.replace(MADE, clients=many))
     received, latency = values(families, "client_received_messages"), values(families, "client_latency_p99_seconds")
 
     assert 201 == len(received) == len(latency)

@@ -13,8 +13,8 @@ from services.collector.publish.web.events import SnapshotBoard
 from services.collector.publish.web.server import PageServer, make_app
 from services.runtime.errors import BadSettings
 from tests.unit.collector.books_factory import RUN, good_run, write
-from tests.unit.collector.publish.asking import ask
-from tests.unit.collector.publish.example import example
+from tests.unit.collector.publish.asgi_client import ask
+from tests.unit.collector.publish.example_run import example
 
 MADE = example()
 NOWHERE = Path("nowhere")
@@ -22,7 +22,7 @@ NOWHERE = Path("nowhere")
 
 @pytest.fixture
 async def board() -> AsyncIterator[SnapshotBoard]:
-    """Return a board with a run on it."""
+    """Return a board that shows a run."""
     made = SnapshotBoard()
     made.show(MADE)
     yield made
@@ -42,7 +42,7 @@ async def board() -> AsyncIterator[SnapshotBoard]:
     ],
 )
 async def test_each_address_answers(board: SnapshotBoard, path: str, kind: str, holds: bytes) -> None:
-    """Every part of the page comes from its own origin, guarded by headers."""
+    """Every address answers with its content type and the security headers."""
     status, headers, body = await ask(make_app(board, NOWHERE), path)
 
     assert 200 == status
@@ -52,7 +52,7 @@ async def test_each_address_answers(board: SnapshotBoard, path: str, kind: str, 
 
 
 async def test_before_the_first_run_there_is_no_summary() -> None:
-    """The page answers at once, the summary is not found yet."""
+    """Before the first run the page answers, and summary and report are not found."""
     app = make_app(SnapshotBoard(), NOWHERE)
 
     assert 404 == (await ask(app, "/summary.json")).status
@@ -60,8 +60,8 @@ async def test_before_the_first_run_there_is_no_summary() -> None:
     assert {"ok": True, "run": None} == json.loads((await ask(app, "/healthz")).body)
 
 
-async def test_the_chosen_address_is_a_known_name(board: SnapshotBoard) -> None:
-    """Who sets PAGE_HOST may ask for it, and no other name is known."""
+async def test_the_configured_address_is_an_allowed_host(board: SnapshotBoard) -> None:
+    """The value of PAGE_HOST is an allowed host name, and other names are not."""
     app = make_app(board, NOWHERE, "192.0.2.1")
 
     assert 200 == (await ask(app, "/healthz", "192.0.2.1:1")).status
@@ -69,26 +69,26 @@ async def test_the_chosen_address_is_a_known_name(board: SnapshotBoard) -> None:
 
 
 async def test_the_page_loads_nothing_from_elsewhere() -> None:
-    """Neither a script nor a style stands in the page or comes from another host."""
+    """The page has no inline style and no address of another host."""
     html = (await ask(make_app(SnapshotBoard(), NOWHERE), "/")).body
 
     assert b"://" not in html
     assert b"<style" not in html
 
 
-async def test_the_charts_script_is_kept_and_small() -> None:
-    """A browser fetches it once, compressed if it can take that."""
+async def test_the_chart_script_is_cached_and_compressed() -> None:
+    """The script is immutable, and compressed for a browser that accepts gzip."""
     app = make_app(SnapshotBoard(), NOWHERE)
-    packed = await ask(app, page_assets.charts().path, accept_encoding="gzip, br")
-    plain = await ask(app, page_assets.charts().path)
+    packed = await ask(app, page_assets.chart_script().path, accept_encoding="gzip, br")
+    plain = await ask(app, page_assets.chart_script().path)
 
     assert "gzip" == packed.headers["content-encoding"]
-    assert plain.body == gzip.decompress(packed.body) == page_assets.charts().script
+    assert plain.body == gzip.decompress(packed.body) == page_assets.chart_script().script
     assert "public, max-age=31536000, immutable" == packed.headers["cache-control"] == plain.headers["cache-control"]
 
 
 async def test_a_block_is_read_from_the_log(board: SnapshotBoard, tmp_path: Path) -> None:
-    """The page shows the records of a block, or says why not."""
+    """The messages of a block are returned, or 404."""
     write(good_run(), tmp_path)
     app = make_app(board, tmp_path)
     query = f"/messages?run={RUN}&client=client-1&session=1&block="
@@ -97,14 +97,14 @@ async def test_a_block_is_read_from_the_log(board: SnapshotBoard, tmp_path: Path
     assert 404 == (await ask(app, query + "99")).status
 
 
-async def test_a_wrong_address_is_told() -> None:
-    """An address that this machine does not have is a mistake in the settings."""
+async def test_an_address_of_another_machine_is_a_settings_error() -> None:
+    """Listening on an address that this machine does not have is a settings error."""
     with pytest.raises(BadSettings, match="PAGE_HOST"):
         PageServer("192.0.2.1", 0, SnapshotBoard(), NOWHERE)
 
 
-async def test_a_listener_does_not_hold_up_the_end() -> None:
-    """The page is gone within a second, with a browser still connected."""
+async def test_a_listener_does_not_delay_the_stop() -> None:
+    """The server stops within a second, with a browser still connected."""
     board = SnapshotBoard()
     board.show(MADE)
     served = PageServer("127.0.0.1", 0, board, NOWHERE)

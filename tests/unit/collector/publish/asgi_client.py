@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message
 
 
 class Answered(NamedTuple):
-    """What came back."""
+    """The response to a request."""
 
     status: int
     headers: dict[str, str]
@@ -26,10 +26,10 @@ async def ask(app: ASGIApp, path: str, host: str = "localhost:8766", **headers: 
         messages.append(message)
 
     path, _, query = path.partition("?")
-    said = {"host": host, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    sent_headers = {"host": host, **{name.replace("_", "-"): value for name, value in headers.items()}}
     scope: dict[str, Any] = {
         "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": query.encode(),
-        "headers": [(name.encode(), value.encode()) for name, value in said.items()], "http_version": "1.1",
+        "headers": [(name.encode(), value.encode()) for name, value in sent_headers.items()], "http_version": "1.1",
         "scheme": "http", "root_path": "", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 1),
     }  # fmt: skip
     await app(scope, receive, send)

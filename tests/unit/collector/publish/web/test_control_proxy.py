@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/web/control.py."""
+"""Tests of services/collector/publish/web/control_proxy.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from services.collector.publish.web.control import ControlProxy
+from services.collector.publish.web.control_proxy import ControlProxy
 from services.collector.settings import CollectorSettings
 from services.contract import wire
 from services.runtime.control import token
@@ -22,8 +22,8 @@ def settings(folder: Path, url: str, **changed: str) -> CollectorSettings:
     return CollectorSettings.read({"VOLUMES": str(folder), "SERVER_URL": url, **changed})
 
 
-async def test_the_token_of_the_server_that_is_on_is_shown(tmp_path: Path) -> None:
-    """The token is read for each wish, so that a server's restart changes nothing; without one none is shown."""
+async def test_the_current_token_of_the_server_is_sent(tmp_path: Path) -> None:
+    """The token is read for each request, so a restarted server accepts it; without a token none is sent."""
     shown: list[str | None] = []
     (tmp_path / "ledger").mkdir()
 
@@ -44,22 +44,22 @@ async def test_the_token_of_the_server_that_is_on_is_shown(tmp_path: Path) -> No
     assert [None, f"Bearer {drawn[0]}", f"Bearer {drawn[1]}"] == shown
 
 
-def test_the_operators_own_token_comes_first(tmp_path: Path) -> None:
-    """A token that was set is shown whatever stands in the file of a server before."""
+def test_the_configured_token_takes_precedence(tmp_path: Path) -> None:
+    """A token from the settings is sent even if a server has written another one."""
     (tmp_path / "ledger").mkdir()
     token.draw(tmp_path / "ledger")
 
-    assert "sesame" == ControlProxy(settings(tmp_path, "ws://x", CONTROL_TOKEN="sesame"))._token_now()
+    assert "sesame" == ControlProxy(settings(tmp_path, "ws://x", CONTROL_TOKEN="sesame"))._current_token()
 
 
-async def test_a_feed_that_is_not_ours_hears_nothing(tmp_path: Path) -> None:
-    """To somebody else's server no wish is said and no token shown; what is said is why."""
+async def test_an_external_feed_gets_no_request(tmp_path: Path) -> None:
+    """No request and no token is sent to an external feed, and the error says why."""
     connected: list[ServerConnection] = []
 
-    async def note(connection: ServerConnection) -> None:
+    async def count(connection: ServerConnection) -> None:
         connected.append(connection)
 
-    async with serve(note, "127.0.0.1", 0) as listening:
+    async with serve(count, "127.0.0.1", 0) as listening:
         url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
         control = ControlProxy(settings(tmp_path, url, CONTROL_TOKEN="sesame", FEED="foreign"))
         with pytest.raises(ServerUnreachable, match="not available: the feed is an external one"):
@@ -68,7 +68,7 @@ async def test_a_feed_that_is_not_ours_hears_nothing(tmp_path: Path) -> None:
     assert [] == connected
 
 
-async def test_a_server_that_is_not_there_is_said(tmp_path: Path) -> None:
-    """Without a server the wish is not granted, and the collector goes on."""
+async def test_an_unreachable_server_is_an_error(tmp_path: Path) -> None:
+    """Without a server the request raises ServerUnreachable."""
     with pytest.raises(ServerUnreachable, match="nothing listens there"):
         await ControlProxy(settings(tmp_path, "ws://127.0.0.1:1")).ask(STATUS)

@@ -30,7 +30,7 @@ def example(clients: int = 5, **changes: Any) -> Snapshot:
     """
     made = judged(good_run())
     names = [f"client-{number}" for number in range(1, clients + 1)]
-    every = [client(name, index, lame=index == clients - 1 > 0) for index, name in enumerate(names)]
+    every = [client(name, index, has_losses=index == clients - 1 > 0) for index, name in enumerate(names)]
     received, missing = sum(one.received for one in every), sum(known(one.missing) for one in every)
     totals = msgspec.structs.replace(
         made.totals, expected=received + missing, received=received, missing=missing, bytes=300 * received,
@@ -51,20 +51,21 @@ def example(clients: int = 5, **changes: Any) -> Snapshot:
 
 
 def quantiles(scale_ms: float) -> Quantiles:
-    """Return quantiles around so many milliseconds."""
+    """Return quantiles around a number of milliseconds."""
     low, high = (round(scale_ms * factor * 1_000_000) for factor in (0.2, 9.4))
     middle = [round(scale_ms * factor * 1_000_000) for factor in (0.9, 1.8, 2.2, 3.1, 6.5)]
     return Quantiles(min=low, p50=middle[0], p90=middle[1], p95=middle[2], p99=middle[3], p99_9=middle[4], max=high)
 
 
-def client(name: str, index: int, *, lame: bool) -> ClientSummary:
-    """Return the books of one client; one that is lame misses a few seqs."""
-    size, missing, total = SIZES[index % len(SIZES)], FOUND_AT - LOST_AT + 1 if lame else 0, RATE * SECONDS
+def client(name: str, index: int, *, has_losses: bool) -> ClientSummary:
+    """Return the summary of one client; one with losses misses a few seqs."""
+    size, missing, total = SIZES[index % len(SIZES)], FOUND_AT - LOST_AT + 1 if has_losses else 0, RATE * SECONDS
     return ClientSummary(
         client=name, state="finished", block_size=size, blocks=math.ceil(total / size), sessions=1, expected=total,
         received=total - missing, missing=missing, duplicates=0, reordered=0, corrupt=0, residual=0,
         bytes=300 * (total - missing), logged_not_receipted=0,
-        missing_ranges=[(LOST_AT, FOUND_AT)] if lame else [], missing_by_cause=Causes(sent_not_logged=missing), torn=0,
+        missing_ranges=[(LOST_AT, FOUND_AT)] if has_losses else [],
+        missing_by_cause=Causes(sent_not_logged=missing), torn=0,
         clock_offset_us=0, clock_error_us=0, latency_ns=quantiles(1 + index % 7 / 10),
         transit_ns=quantiles(0.6), block_duration_ns=quantiles(1000 * size / RATE),
     )  # fmt: skip
@@ -75,7 +76,7 @@ def timeline(names: list[str]) -> Timeline:
     return Timeline(
         run=RUN, start_us=START_US, end_us=START_US + SECONDS * 1_000_000, step_us=STEP_US,
         slots=[slot(index, len(names)) for index in range(SLOTS)],
-        lanes=[lane(name, index, lame=index == len(names) - 1 > 0) for index, name in enumerate(names)],
+        lanes=[lane(name, index, has_losses=index == len(names) - 1 > 0) for index, name in enumerate(names)],
         marks=[
             TimelineEvent(at_us=START_US, kind="start"),
             TimelineEvent(at_us=START_US + 12_000_000, kind="pause", detail="by 127.0.0.1"),
@@ -101,8 +102,8 @@ def slot(index: int, clients: int) -> TimeSlot:
     )  # fmt: skip
 
 
-def lane(name: str, index: int, *, lame: bool) -> ClientLane:
-    """Return one client's blocks, evenly in time; a lame client is silent while it misses something."""
+def lane(name: str, index: int, *, has_losses: bool) -> ClientLane:
+    """Return one client's blocks, evenly in time; a client with losses is silent during its gap."""
     size = SIZES[index % len(SIZES)]
     length_us = size * 1_000_000 // RATE
     bars = []
@@ -114,7 +115,7 @@ def lane(name: str, index: int, *, lame: bool) -> ClientLane:
                 Bar(session=1, block=block, start_us=start, duration_ns=lasts, first=first, last=last, count=size)
             )
     cause, lost_us = "sent, not logged", START_US + LOST_AT * 1_000_000 // RATE
-    gaps = [Gap(seqs=(LOST_AT, FOUND_AT), cause=cause, from_us=lost_us, to_us=lost_us + 212_000)] if lame else []
+    gaps = [Gap(seqs=(LOST_AT, FOUND_AT), cause=cause, from_us=lost_us, to_us=lost_us + 212_000)] if has_losses else []
     worst = [None if 120 <= at < 140 else 4_000_000 + 300_000 * (at % (5 + index % 5)) for at in range(SLOTS)]
     return ClientLane(client=name, stride=1, bars=bars, gaps=gaps, worst=worst)
 

@@ -1,11 +1,11 @@
-"""Tests of services/collector/commands/compare.py."""
+"""Tests of services/collector/commands/run_set.py."""
 
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from services.collector.commands.compare import NoComparableRuns, Workload, differences, side, workload
+from services.collector.commands.run_set import NoComparableRuns, Workload, differences, read_run_set, workload
 from services.collector.publish.files import run_files
 from services.contract import ledger, summary
 from services.contract.summary import Summary
@@ -23,9 +23,9 @@ def publish(volumes: Path, published: Summary) -> None:
 
 
 def test_the_runs_of_a_folder_are_read(tmp_path: Path) -> None:
-    """From the books, where the collector has published nothing."""
+    """The runs are reconciled from ledger and logs if the collector has published no summary."""
     write(good_run(), tmp_path)
-    found = side(tmp_path)
+    found = read_run_set(tmp_path)
 
     assert (str(tmp_path), [RUN], [], [WORK]) == (
         found.name, [made.run for made in found.runs], found.left_out, found.workloads
@@ -33,11 +33,11 @@ def test_the_runs_of_a_folder_are_read(tmp_path: Path) -> None:
 
 
 def test_a_published_summary_is_taken(tmp_path: Path) -> None:
-    """What the collector said when it closed the run need not be worked out again."""
+    """The published summary of a closed run is used as it is."""
     write(good_run(), tmp_path)
     publish(tmp_path, msgspec.structs.replace(MADE, headline="as published"))
 
-    assert ["as published"] == [made.headline for made in side(tmp_path).runs]
+    assert ["as published"] == [made.headline for made in read_run_set(tmp_path).runs]
 
 
 def test_an_open_runs_summary_is_not(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_an_open_runs_summary_is_not(tmp_path: Path) -> None:
     write(good_run(), tmp_path)
     publish(tmp_path, msgspec.structs.replace(MADE, headline="half", state="running", verdict=None))
 
-    assert [MADE.headline] == [made.headline for made in side(tmp_path).runs]
+    assert [MADE.headline] == [made.headline for made in read_run_set(tmp_path).runs]
 
 
 def test_a_summary_alone_is_a_side(tmp_path: Path) -> None:
@@ -54,8 +54,8 @@ def test_a_summary_alone_is_a_side(tmp_path: Path) -> None:
     file.write_bytes(summary.encode(MADE))
     publish(tmp_path / "volumes", MADE)
 
-    assert [MADE] == side(file).runs == side(tmp_path / "volumes").runs
-    assert [WORK] == side(file).workloads
+    assert [MADE] == read_run_set(file).runs == read_run_set(tmp_path / "volumes").runs
+    assert [WORK] == read_run_set(file).workloads
 
 
 def test_what_cannot_be_trusted_is_left_out(tmp_path: Path) -> None:
@@ -64,10 +64,10 @@ def test_what_cannot_be_trusted_is_left_out(tmp_path: Path) -> None:
     del files[ledger_source()][-1]
     write(files, tmp_path)
     with pytest.raises(NoComparableRuns, match=f"run {RUN} is INVALID and left out: the ledger has no end"):
-        side(tmp_path)
+        read_run_set(tmp_path)
 
     publish(tmp_path, msgspec.structs.replace(MADE, run="20271122T073000Z"))
-    found = side(tmp_path)
+    found = read_run_set(tmp_path)
 
     assert ["20271122T073000Z"] == [made.run for made in found.runs]
     assert 1 == len(found.left_out)
@@ -79,7 +79,7 @@ def test_what_holds_no_run_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "no.json").write_text("{}")
 
     with pytest.raises(NoComparableRuns, match="no summary"):
-        side(tmp_path / name)
+        read_run_set(tmp_path / name)
 
 
 def test_a_plan_is_the_rate(tmp_path: Path) -> None:
@@ -90,16 +90,16 @@ def test_a_plan_is_the_rate(tmp_path: Path) -> None:
     write({**files, ledger_source("other"): writer.lines}, tmp_path)
     (tmp_path / ledger_source().path).rename(tmp_path / ledger_source("zzz").path)
 
-    assert ["200:20s,1000"] == [work.rate for work in side(tmp_path).workloads]
+    assert ["200:20s,1000"] == [work.rate for work in read_run_set(tmp_path).workloads]
 
 
 def test_a_damaged_ledger_tells_no_plan(tmp_path: Path) -> None:
-    """What cannot be read is passed over: the summary's rate is left."""
+    """A ledger that cannot be read is ignored, and the summary's rate is used."""
     write(good_run(), tmp_path)
     publish(tmp_path, MADE)
     (tmp_path / ledger_source().path).write_bytes(b"garbage\n")
 
-    assert ["1,000/s"] == [work.rate for work in side(tmp_path).workloads]
+    assert ["1,000/s"] == [work.rate for work in read_run_set(tmp_path).workloads]
 
 
 def test_full_speed_is_said() -> None:
@@ -108,7 +108,7 @@ def test_full_speed_is_said() -> None:
 
 
 def test_differences_are_named() -> None:
-    """Each respect in which workloads differ, with what they had."""
+    """Each differing part of the workloads is listed with its values."""
     other = Workload("f", "60 records", "500/s", "2 clients", "blocks of 10, 25")
 
     assert [] == differences([WORK, WORK])

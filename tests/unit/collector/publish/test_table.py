@@ -1,10 +1,10 @@
-"""Tests of services/collector/publish/clients_table.py."""
+"""Tests of services/collector/publish/table.py."""
 
-from services.collector.publish.clients_table import Cell, Column, Table
+from services.collector.publish.table import Cell, Column, Table
 
 
 def test_a_column_is_read_by_its_key() -> None:
-    """The cells of a column come from top to bottom."""
+    """The cells of a column are returned from top to bottom."""
     table = Table(
         columns=[Column(key="a", label="A"), Column(key="b", label="B")],
         rows=[[Cell(text="1", value=1), Cell(text="2", value=2)], [Cell(text="3", value=3), Cell(text="4", value=4)]],

@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/files/run_files.py: the faces of a run agree to the last digit."""
+"""Tests of services/collector/publish/files/run_files.py: the files of a run and the terminal agree."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.collector import formatting
 from services.collector.publish.files.markdown import escaped
-from services.collector.publish.files.run_files import faces
+from services.collector.publish.files.run_files import render_files
 from services.collector.publish.terminal import summary_text
 from services.collector.publish.view_model import view
 from services.collector.verdict.snapshot import Snapshot, snapshot
@@ -29,7 +29,7 @@ quantiles = st.lists(counts, min_size=7, max_size=7).map(
 
 
 def failed() -> Snapshot:
-    """Return a run of which a block is missing."""
+    """Return a run in which a block is missing."""
     files = good_run()
     del files[log_source("client-1")][1]
     return snapshot(fold(files), LIMITS, final=True)
@@ -59,96 +59,96 @@ def _snapshots(draw: st.DrawFn) -> Snapshot:
     return made._replace(summary=summary)
 
 
-class Told:
-    """What each face of a run says, ready to be compared."""
+class Outputs:
+    """All outputs of a run, parsed for comparison."""
 
     def __init__(self, made: Snapshot) -> None:
-        written = faces(made)
+        written = render_files(made)
         self.json = json.loads(written["summary.json"])
-        self.terminal = summary_text.final(view(made, "files: here")).splitlines()
+        self.terminal = summary_text.render(view(made, "files: here")).splitlines()
         self.markdown = [
             [cell.strip(" |") for cell in line.split(" | ")] for line in written["summary.md"].decode().splitlines()
         ]
         self.panel = ET.fromstring(written["junit.xml"])
-        self.sheet = list(csv.DictReader(io.StringIO(written["clients.csv"].decode())))
+        self.csv = list(csv.DictReader(io.StringIO(written["clients.csv"].decode())))
 
     def line(self, begin: str) -> str:
-        """Return the terminal's line that begins so."""
+        """Return the terminal's line with this beginning."""
         return next(line for line in self.terminal if line.strip().startswith(begin))
 
     def row(self, begin: str) -> list[str]:
-        """Return the row of the Markdown that begins so."""
+        """Return the Markdown row with this first cell."""
         return next(row for row in self.markdown if row[0] == begin)
 
 
 @given(_snapshots())
 def test_the_totals_agree_to_the_last_digit(made: Snapshot) -> None:
-    """Terminal and Markdown say in words what the JSON says in numbers."""
-    told = Told(made)
-    totals = told.json["totals"]
+    """Terminal and Markdown show the numbers of the JSON."""
+    outputs = Outputs(made)
+    totals = outputs.json["totals"]
     received = f"{totals['received']:,} of {totals['expected']:,} messages"
 
-    assert told.line("received.").partition(": ")[2].startswith(received)
-    assert received == told.row("received")[1]
+    assert outputs.line("received.").partition(": ")[2].startswith(received)
+    assert received == outputs.row("received")[1]
     for label, name in {"missing": "missing", "duplicates": "duplicates", "residual": "residual"}.items():
         count = formatting.several(totals[name], "message")
-        assert (count, count) == (told.line(f"{label}.").partition(": ")[2], told.row(label)[1])
+        assert (count, count) == (outputs.line(f"{label}.").partition(": ")[2], outputs.row(label)[1])
 
 
 @given(_snapshots())
 def test_the_times_agree_to_the_last_digit(made: Snapshot) -> None:
-    """Every quantile of the JSON is in the Markdown; the terminal shows those that it has room for, in their order."""
-    told = Told(made)
-    late = [formatting.duration(value) for value in told.json["latency_ns"].values()]
-    shown = re.split(r"  +", told.line("latency from due time.").partition(":")[2].strip())
+    """Markdown has every quantile of the JSON; the terminal shows those that fit, in order."""
+    outputs = Outputs(made)
+    late = [formatting.duration(value) for value in outputs.json["latency_ns"].values()]
+    shown = re.split(r"  +", outputs.line("latency from due time.").partition(":")[2].strip())
     rest = iter(late)
 
-    assert late == told.row("latency from due time")[1:]
+    assert late == outputs.row("latency from due time")[1:]
     assert len(shown) >= 4
     assert all(text in rest for text in shown)
 
 
 @given(_snapshots())
 def test_the_clients_agree_to_the_last_digit(made: Snapshot) -> None:
-    """The sheet has the numbers of the JSON, terminal and Markdown have them in words."""
-    told = Told(made)
-    for client, row in zip(told.json["clients"], told.sheet, strict=True):
+    """CSV has the numbers of the JSON, and terminal and Markdown show them formatted."""
+    outputs = Outputs(made)
+    for client, row in zip(outputs.json["clients"], outputs.csv, strict=True):
         p99, name = client["latency_ns"]["p99"], client["client"]
         texts = {f"{client['received']:,}", f"{client['missing']:,}", formatting.duration(p99)}
 
         assert (f"{client['received']}", f"{p99}") == (row["received"], row["latency_ns_p99"])
-        assert texts <= set(told.row(name))
-        assert texts <= set(re.split(r"  +", told.line(name)))
+        assert texts <= set(outputs.row(name))
+        assert texts <= set(re.split(r"  +", outputs.line(name)))
 
 
 @given(_snapshots())
-def test_the_answers_agree(made: Snapshot) -> None:
-    """Each check and threshold is answered alike, and the panel of a CI system shows the terminal's summary."""
-    told = Told(made)
-    blamed = {case.attrib["name"]: case[0].tag if len(case) else None for case in told.panel.iter("testcase")}
-    answers = {check["name"]: check for check in told.json["checks"]}
-    answers |= {limit["expression"]: limit for limit in told.json["thresholds"]}
+def test_the_check_results_agree(made: Snapshot) -> None:
+    """Each check and threshold has the same result everywhere, and JUnit contains the terminal's summary."""
+    outputs = Outputs(made)
+    results = {case.attrib["name"]: case[0].tag if len(case) else None for case in outputs.panel.iter("testcase")}
+    checks = {check["name"]: check for check in outputs.json["checks"]}
+    checks |= {limit["expression"]: limit for limit in outputs.json["thresholds"]}
 
-    assert ["verdict", *answers] == list(blamed)
-    for name, answer in answers.items():
-        assert answer["ok"] is (blamed[name] is None)
+    assert ["verdict", *checks] == list(results)
+    for name, check in checks.items():
+        assert check["ok"] is (results[name] is None)
         assert re.fullmatch(
-            rf" +{formatting.MARKS[answer['ok']]} {re.escape(name)} +{answer['detail']}",
-            told.line(f"{formatting.MARKS[answer['ok']]} {name} "),
+            rf" +{formatting.MARKS[check['ok']]} {re.escape(name)} +{check['detail']}",
+            outputs.line(f"{formatting.MARKS[check['ok']]} {name} "),
         )
-        assert [formatting.MARKS[answer["ok"]], answer["detail"]] == next(
-            row[::2] for row in told.markdown if row[1:2] == [escaped(name)]
+        assert [formatting.MARKS[check["ok"]], check["detail"]] == next(
+            row[::2] for row in outputs.markdown if row[1:2] == [escaped(name)]
         )
-    assert told.terminal[:-1] == (told.panel.findtext("testsuite/system-out") or "").splitlines()[:-1]
+    assert outputs.terminal[:-1] == (outputs.panel.findtext("testsuite/system-out") or "").splitlines()[:-1]
 
 
 def test_the_summary_is_written_last() -> None:
-    """Who finds the summary of a closed run finds all its files."""
+    """If the summary of a closed run exists, so do its other files."""
     assert ["timeline.json", "report.html", "clients.csv", "junit.xml", "summary.md", "summary.json"] == list(
-        faces(GOOD)
+        render_files(GOOD)
     )
 
 
 def test_the_files_may_be_moved() -> None:
-    """None of them says where the volumes folder was when it was made."""
-    assert b"files: logs/20261122T073000Z/  summary/20261122T073000Z/report.html" in faces(GOOD)["junit.xml"]
+    """No file contains the path of the volumes folder."""
+    assert b"files: logs/20261122T073000Z/  summary/20261122T073000Z/report.html" in render_files(GOOD)["junit.xml"]

@@ -1,0 +1,133 @@
+"""The runs of one side of a comparison: the summaries that can be compared, and the workload of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import msgspec
+
+from services.collector import formatting, retention
+from services.collector.commands.run_loader import load_evidence
+from services.collector.publish.files import run_files
+from services.collector.scan import find_runs, ledger_sources, read_file
+from services.collector.verdict.summary import reconcile
+from services.contract import ledger, summary
+from services.contract.errors import LineError
+from services.contract.scalars import run_order
+from services.contract.summary import Summary
+from services.runtime.errors import OperatorError
+
+
+class NoComparableRuns(OperatorError):
+    """One side has no run that can be compared."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The workload of a run, each part as text. Only runs of the same workload can be compared."""
+
+    feed: str
+    records: str
+    rate: str
+    clients: str
+    blocks: str
+
+    def __str__(self) -> str:
+        return f"{self.records} at {self.rate} · {self.clients}, {self.blocks} · feed {self.feed}"
+
+
+@dataclass(frozen=True)
+class RunSet:
+    """One side of a comparison.
+
+    Attributes:
+        name: the path that was given.
+        runs: the summaries that are compared.
+        workloads: their workloads, in the same order.
+        left_out: a sentence for each run that is not compared.
+    """
+
+    name: str
+    runs: list[Summary]
+    workloads: list[Workload]
+    left_out: list[str]
+
+
+def read_run_set(path: Path) -> RunSet:
+    """Read the runs of a volumes folder, or the one run of a ``summary.json``.
+
+    Runs that are INVALID or not closed are left out. A summary that the collector has published is used as it is,
+    other runs are reconciled from their ledger and logs.
+
+    Raises:
+        NoComparableRuns: no run remains.
+    """
+    runs = [(made, None) for made in _read_summary(path)] if path.is_file() else _read_folder(path)
+    comparable = [(made, opened) for made, opened in runs if made.verdict in ("PASS", "FAIL")]
+    left_out = [
+        f"{path}: run {made.run} is {made.verdict or made.state} and left out: {made.headline}"
+        for made, _ in runs
+        if made.verdict not in ("PASS", "FAIL")
+    ]
+    if not comparable:
+        reason = "; ".join(left_out) or "no run, and no summary.json"
+        raise NoComparableRuns(f"{path}: nothing to compare: {reason}")
+    workloads = [workload(made, opened) for made, opened in comparable]
+    return RunSet(str(path), [made for made, _ in comparable], workloads, left_out)
+
+
+def workload(made: Summary, opened: ledger.OpenEntry | None) -> Workload:
+    """Return the workload of a run; the open line of the ledger, if known, adds the rate plan."""
+    rate = made.rate if opened is None else opened.rate
+    sizes = sorted(client.block_size or 0 for client in made.clients)
+    return Workload(
+        feed=made.feed or "-",
+        records=formatting.several(made.total or 0, "record"),
+        rate=opened.plan if opened and opened.plan else f"{formatting.number(rate)}/s" if rate else "full speed",
+        clients=formatting.several(len(made.clients), "client"),
+        blocks=f"blocks of {', '.join(str(size) if size else '-' for size in sizes)}",
+    )
+
+
+def differences(workloads: list[Workload]) -> list[str]:
+    """Return the parts in which workloads differ, one line each."""
+    lines = []
+    for field in fields(Workload):
+        values = list(dict.fromkeys(getattr(workload, field.name) for workload in workloads))
+        if len(values) > 1:
+            lines.append(f"{field.name}: {' and '.join(values)}")
+    return lines
+
+
+def _read_summary(path: Path) -> list[Summary]:
+    try:
+        return [summary.decode(path.read_bytes())]
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise NoComparableRuns(f"{path}: no summary.json: {error}") from error
+
+
+def _read_folder(volumes: Path) -> list[tuple[Summary, ledger.OpenEntry | None]]:
+    # Old runs whose logs were removed still have their summaries.
+    names = sorted({*find_runs(volumes), *retention.runs_with_summary(volumes)}, key=run_order)
+    return [(_summary(volumes, name), _opening(volumes, name)) for name in names]
+
+
+def _summary(volumes: Path, run: str) -> Summary:
+    published = run_files.load(volumes, run)
+    if published is not None and published.state == "closed":
+        return published
+    return reconcile(load_evidence(volumes, run), final=True)
+
+
+def _opening(volumes: Path, run: str) -> ledger.OpenEntry | None:
+    for source in ledger_sources(volumes, run):
+        try:
+            for line in read_file(volumes, source):
+                entry = ledger.codec.decode(line)[1]
+                if isinstance(entry, ledger.OpenEntry):
+                    return entry
+                break
+        except (OSError, LineError):
+            continue
+    return None
