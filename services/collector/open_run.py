@@ -92,7 +92,7 @@ class OpenRun:
         lines_before, self.is_behind, was_rewritten = self.lines_read, False, False
         try:
             for source, line in self._files.lines():
-                self.evidence.take(source, line)
+                self.evidence.add_line(source, line)
                 self.lines_read, self.bytes_read = self.lines_read + 1, self.bytes_read + len(line)
                 if must_stop():
                     self.is_behind = True
@@ -102,7 +102,7 @@ class OpenRun:
             was_rewritten = True
         has_changed = was_rewritten or self.lines_read > lines_before
         self.is_rereading &= self.is_behind
-        self.evidence.take_sources(self._files.sources())
+        self.evidence.add_sources(self._files.sources())
         if has_changed:
             self.changed_at = now
         self._note_end(now)
@@ -172,7 +172,7 @@ class OpenRun:
         """Return the run as it is now; after ``final`` nothing more may be read."""
         if final and not self._has_tails:
             self._has_tails = True
-            self.evidence.take_tails(self._files.tails())
+            self.evidence.add_tails(self._files.tails())
         result = build_result(self.evidence, final=final)
         self.durations = result.durations
         return snapshot_of(result, time_course(self.evidence, result), limits, made_at=made_at)

@@ -8,9 +8,10 @@ from services.collector.cpu_yield import no_yield
 from services.collector.evidence.ledger_evidence import LedgerEvidence, LedgerFileReader
 from services.collector.evidence.line_chain import FileDamage
 from services.collector.evidence.log_evidence import LogEvidence, LogFileReader
+from services.collector.evidence.timestamps import bounded, moment
 from services.collector.evidence.timing import RunTiming
 from services.collector.scan import FileTail, Source
-from services.contract import blocklog
+from services.contract import blocklog, ledger
 from services.contract.scalars import utc_text
 from services.contract.summary import RunState
 
@@ -29,17 +30,30 @@ class RunEvidence:
         self.ledger = LedgerEvidence()
         self.logs: dict[str, LogEvidence] = {}
 
-    def take(self, source: Source, line: bytes) -> None:
-        """Enter one line, newline included. A file's lines come in their order, the files in any."""
-        self._file(source).take(line)
+    def add_line(self, source: Source, line: bytes) -> None:
+        """Add one line, newline included. The lines of a file come in their order, the files in any."""
+        if source.client is not None:
+            self._log(source.client).add_line(source, line)
+            return
+        entry = self.ledger.add_line(source, line)
+        if isinstance(entry, ledger.SubscribeEntry):
+            if not entry.observe and entry.client in self.logs:
+                self.logs[entry.client].times.catch_up.grant(entry.fence, entry.session)
+        elif isinstance(entry, ledger.PaceEntry):
+            if entry.first == 1:
+                self.times.buckets.cover(bounded(entry.due_us))
+        elif isinstance(entry, ledger.EndEntry):
+            at_us = moment(entry.at)
+            if at_us is not None:
+                self.times.buckets.cover(at_us)
 
-    def take_sources(self, sources: Iterable[Source]) -> None:
-        """Note files that may not have a line yet: a client has claimed them."""
+    def add_sources(self, sources: Iterable[Source]) -> None:
+        """Add files that may not have a line yet: a client has claimed them."""
         for source in sources:
             self._file(source)
 
-    def take_tails(self, tails: Iterable[FileTail]) -> None:
-        """Enter what remained of files that nobody writes any more."""
+    def add_tails(self, tails: Iterable[FileTail]) -> None:
+        """Add the rests of files that no process writes any more."""
         for tail in tails:
             file = self._file(tail.source)
             if tail.refused:
@@ -47,15 +61,7 @@ class RunEvidence:
                     FileDamage(tail.source, 0, "unreadable", f"the file cannot be read: {tail.refused}", 0)
                 )
             else:
-                self._torn(file, tail.size)
-
-    def settle(self) -> None:
-        """Tell catch-up from latency by all that is known now; to be called before either is asked for."""
-        for name, log in self.logs.items():
-            if log.times.catch_up.is_open:
-                client = self.ledger.clients.get(name)
-                if client is not None and (first := client.first_session) is not None:
-                    log.times.catch_up.granted(*first)
+                self._add_torn(file, tail.size)
 
     @property
     def ended_at(self) -> str | None:
@@ -117,11 +123,18 @@ class RunEvidence:
     def _file(self, source: Source) -> LogFileReader | LedgerFileReader:
         if source.client is None:
             return self.ledger.file(source)
-        if source.client not in self.logs:
-            self.logs[source.client] = LogEvidence(source.client, self.times)
-        return self.logs[source.client].file(source)
+        return self._log(source.client).file(source)
 
-    def _torn(self, file: LogFileReader | LedgerFileReader, size: int) -> None:
+    def _log(self, client: str) -> LogEvidence:
+        log = self.logs.get(client)
+        if log is None:
+            log = self.logs[client] = LogEvidence(client, self.times)
+            known = self.ledger.clients.get(client)
+            if known is not None and known.first_session is not None:
+                log.times.catch_up.grant(*known.first_session)
+        return log
+
+    def _add_torn(self, file: LogFileReader | LedgerFileReader, size: int) -> None:
         chain = file.chain
         chain.number += 1
         kind, detail = "torn", f"{size} bytes without a newline: the writer was cut short"

@@ -52,8 +52,8 @@ class ServerProcess:
     ends: dict[str, ledger.EndEntry] = field(default_factory=dict)
     took_part: bool = False
 
-    def enter(self, entry: ledger.Entry, number: int, crc: str) -> None:
-        """Enter one line of its ledger."""
+    def add_entry(self, entry: ledger.Entry, number: int, crc: str) -> None:
+        """Add one line of its ledger."""
         self.last_at = max(self.last_at, entry.at)
         if isinstance(entry, ledger.PaceEntry):
             known = self.paces.get(crc)

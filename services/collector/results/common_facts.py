@@ -27,7 +27,7 @@ def run_state(evidence: RunEvidence, *, final: bool) -> RunState:
 
 def run_durations(evidence: RunEvidence, clients: Sequence[ClientResult]) -> RunDurations:
     """Return the durations of all clients together, without the spread between them."""
-    times = evidence.times.slots
+    times = evidence.times.buckets
     return RunDurations(
         latency=_scheduled(evidence, SparseHistogram.of(times.latency)),
         catch_up=SparseHistogram.merged(client.catch_up for client in clients if client.catch_up is not None),
@@ -73,7 +73,7 @@ def log_facts(evidence: RunEvidence, log: LogEvidence) -> ClientResult:
         latency=_scheduled(evidence, SparseHistogram.of(times.latency)),
         catch_up=None if log.is_external else _scheduled(evidence, SparseHistogram.of(times.catch_up.histogram)),
         transit=SparseHistogram.of(times.transit),
-        block_duration=SparseHistogram.of(times.durations),
+        block_duration=SparseHistogram.of(times.block_durations),
         saturation=log.strain.total(),
     )
 

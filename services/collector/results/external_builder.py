@@ -43,7 +43,6 @@ IN_FLIGHT_US = 1_000_000
 
 def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
     """Return the result of a run of an external feed. ``final`` says that nothing more will be logged."""
-    evidence.settle()
     names = sorted((name for name, log in evidence.logs.items() if not log.is_empty), key=client_order)
     groups = _groups(evidence, names)
     feed = _FeedEvidence(evidence, groups, _union(evidence, names, groups), final=final)
@@ -53,7 +52,7 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
         clients.append(_client_result(feed, name))
     urls = sorted({log.feed.url for log in evidence.logs.values() if log.feed is not None})
     conflicts = evidence.times.comparison.conflicts(groups) if final else {}
-    spread = SparseHistogram.of(evidence.times.heard_spread.histogram(groups))
+    spread = SparseHistogram.of(evidence.times.external_spread.histogram(groups))
     return RunResult(
         run=evidence.run,
         books="one-sided",

@@ -41,7 +41,6 @@ DAMAGED = frozenset({"corrupt_block", "unreadable"})
 
 def ledger_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
     """Return the result of a run of our own feed. ``final`` says that nothing more will be logged."""
-    evidence.settle()
     sent_by = {name for name, client in evidence.ledger.clients.items() if client.is_client}
     logging = {name for name, log in evidence.logs.items() if not log.is_empty}
     clients = []

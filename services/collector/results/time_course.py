@@ -58,24 +58,22 @@ def time_course(evidence: RunEvidence, result: RunResult) -> TimeCourse:
         evidence: all lines of the run that were read.
         result: made of the same lines.
     """
-    ledger_lines, slots = evidence.ledger, evidence.times.slots
-    for at_us in ledger_lines.bounds_us:
-        slots.cover(at_us)
+    ledger_lines, buckets = evidence.ledger, evidence.times.buckets
     is_scheduled = ledger_lines.rate != 0
     chosen = [client.client for client in _chosen(result.clients)]
     clients: dict[str, ClientCourse] = {}
-    timings = [evidence.logs[name].times if name in evidence.logs else None for name in chosen]
-    worst = slots.worst(timings, scheduled=is_scheduled)
-    for name, timing, longest in zip(chosen, timings, worst, strict=True):
+    worst = buckets.worst(chosen, scheduled=is_scheduled)
+    for name, longest in zip(chosen, worst, strict=True):
         evidence.yield_cpu()
-        stride, blocks = (1, []) if timing is None else (timing.bars.stride, timing.bars.bars())
+        sample = evidence.logs[name].times.blocks if name in evidence.logs else None
+        stride, blocks = (1, []) if sample is None else (sample.stride, sample.bars())
         clients[name] = ClientCourse(stride=stride, blocks=blocks, worst=longest)
     end = ledger_lines.end
     return TimeCourse(
         start_us=None if ledger_lines.start_us is None else bounded(ledger_lines.start_us),
         end_us=moment(end.at) if end else None,
-        step_us=slots.step_us,
-        slots=slots.slots(scheduled=is_scheduled),
+        step_us=buckets.step_us,
+        slots=buckets.slots(scheduled=is_scheduled),
         clients=clients,
         events=events(ledger_lines),
     )

@@ -218,11 +218,11 @@ def test_the_order_of_reading_does_not_matter() -> None:
 def read_by_turns(files: Files, dice: random.Random) -> Snapshot:
     """Return the snapshot of files whose lines are read by turns."""
     books = RunEvidence(RUN)
-    books.take_sources(files)
+    books.add_sources(files)
     waiting = {source: list(lines) for source, lines in files.items()}
     while waiting:
         source = dice.choice(list(waiting))
-        books.take(source, waiting[source].pop(0))
+        books.add_line(source, waiting[source].pop(0))
         if dice.random() < 0.2:
             snapshot(books, final=False)
         if not waiting[source]:
@@ -257,10 +257,10 @@ def test_any_order_of_open_lines_and_blocks_gives_the_same(
     kept, late = Kept(), 0
     for number, dues in every:
         if dues is None:
-            kept.catch_up.opened(fences[number - 1], number, attempts[number])
+            kept.catch_up.add_session(fences[number - 1], number, attempts[number])
         elif dues:
             came = [due + 1000 for due in dues]
-            late += len(kept.catch_up.take(number, came, [1_000_000] * len(dues), 0))
+            late += len(kept.catch_up.split(number, came, [1_000_000] * len(dues), 0))
     first = fences.index(1) + 1
     early = [due for number, dues in events if number == first for due in dues if due < attempts[first]]
 

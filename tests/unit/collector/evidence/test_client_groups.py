@@ -290,7 +290,7 @@ def test_the_order_of_reading_does_not_matter(kinds: Any, chance: random.Random)
         made = RunEvidence(RUN)
         while waiting:
             source, lines = chance.choice(waiting)
-            made.take(source, lines.pop(0))
+            made.add_line(source, lines.pop(0))
             if chance.random() < 0.3:
                 snapshot(made, final=False)
             waiting = [one for one in waiting if one[1]]

@@ -27,7 +27,7 @@ def book(*entries: LineStruct) -> LedgerEvidence:
     for entry in entries:
         writer.put(entry)
     for line in writer.lines:
-        made.take(ledger_source(), line)
+        made.add_line(ledger_source(), line)
     return made
 
 

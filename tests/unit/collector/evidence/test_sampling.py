@@ -9,7 +9,7 @@ from services.collector.evidence.sampling import MOST, SpreadSample
 def take(spread: SpreadSample, client: str, times: dict[int, int]) -> None:
     """Hand over what a block would."""
     stride = spread.stride(max(times))
-    spread.take(client, [(seq, at_us) for seq, at_us in times.items() if not seq % stride])
+    spread.add(client, [(seq, at_us) for seq, at_us in times.items() if not seq % stride])
 
 
 def test_the_spread_is_from_first_to_last_client() -> None:

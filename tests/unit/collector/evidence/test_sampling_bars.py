@@ -12,7 +12,7 @@ from tests.unit.collector.books_factory import START_US, Session, block
 
 def take(bars: BlockSample, number: int, session: int = 1, **changes: object) -> None:
     """Enter a block of one message."""
-    bars.take(block(Session("a", session, 1, 0, []), number, number, number, **changes), START_US + number)
+    bars.add(block(Session("a", session, 1, 0, []), number, number, number, **changes), START_US + number)
 
 
 def numbers(bars: BlockSample) -> list[tuple[int, int]]:
@@ -23,7 +23,7 @@ def numbers(bars: BlockSample) -> list[tuple[int, int]]:
 def test_a_bar_says_when_a_block_began_and_how_long_it_took() -> None:
     """What is drawn of a block is what the block says."""
     bars = BlockSample(BlockSampleLimit())
-    bars.take(block(Session("a", 2, 1, 0, []), 3, 21, 30), START_US)
+    bars.add(block(Session("a", 2, 1, 0, []), 3, 21, 30), START_US)
 
     expected = Bar(session=2, block=3, start_us=START_US, duration_ns=9_000_000, first=21, last=30, count=10)
     assert [expected] == bars.bars()

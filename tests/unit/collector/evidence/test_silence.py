@@ -22,7 +22,7 @@ def taken(*blocks: tuple[int, int, list[int]]) -> SilenceFinder:
     silences = SilenceFinder()
     for session, idle_ms, moments in blocks:
         made = block(Session("a", session, 1, 0, []), 1, 1, 1, idle_ns=idle_ms * 1_000_000)
-        silences.take(made, [START + at * MS for at in moments])
+        silences.add_block(made, [START + at * MS for at in moments])
     return silences
 
 

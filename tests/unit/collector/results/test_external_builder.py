@@ -163,7 +163,7 @@ def test_order_copies_and_questions_change_nothing(
     made = RunEvidence(RUN)
     while waiting:
         source, lines = chance.choice(waiting)
-        made.take(source, lines.pop(0))
+        made.add_line(source, lines.pop(0))
         if chance.random() < 0.1:
             snapshot(made, final=False)
         waiting = [one for one in waiting if one[1]]

@@ -51,6 +51,6 @@ def test_books_that_go_on_change_nothing() -> None:
     found = measured(books)
     for source, lines in good_run().items():
         for line in lines if source.client else []:
-            books.take(source, line)
+            books.add_line(source, line)
 
     assert (0, 120) == (found.transit.count, measured(books).transit.count)

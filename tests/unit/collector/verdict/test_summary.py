@@ -110,7 +110,7 @@ def test_order_copies_and_rereads_change_nothing(order: list[Source], copied: li
     books, waiting = RunEvidence(RUN), {source: list(lines) for source, lines in files.items()}
     while waiting:
         source = chance.choice(sorted(waiting, key=lambda one: one.path))
-        books.take(source, waiting[source].pop(0))
+        books.add_line(source, waiting[source].pop(0))
         if not waiting[source]:
             del waiting[source]
 

@@ -1,11 +1,11 @@
-"""Tests of services/collector/evidence/bucket_histogram.py."""
+"""Tests of services/collector/evidence/histograms.py."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.bucket_histogram import BucketHistogram
+from services.collector.evidence.histograms import BucketHistogram
 from services.contract.histogram import LONGEST_NS, CountedDurations, PendingDurations
 from services.contract.timeline import heat_row
 
