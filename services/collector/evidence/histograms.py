@@ -7,15 +7,15 @@ from bisect import bisect_left
 from functools import cache
 from itertools import accumulate
 
-from services.contract.histogram import CountedDurations, Histogram, PendingDurations, middle_ns
+from services.contract.histogram import CountedDurations, Histogram, middle_ns
 from services.contract.timeline import heat_row
 
 _SHIFT = 2
 """Four buckets of a `Histogram` are one of a `BucketHistogram`, so a percentile is within 2 % of the exact one."""
 _WIDTH = 8
 """Bytes of a count."""
-_MOST_PENDING = 512
-"""Durations of one client that wait to be counted, two bytes each."""
+_MOST_PENDING = 256
+"""Durations that wait to be counted, eight bytes each."""
 
 
 class BatchedHistogram:
@@ -28,32 +28,19 @@ class BatchedHistogram:
 
     def __init__(self) -> None:
         self._counted = Histogram()
-        self._pending = PendingDurations()
+        self._pending = array("q")
 
-    def add(self, durations: PendingDurations) -> None:
-        """Add durations that are not counted yet."""
-        self._pending.merge(durations)
-        if len(self._pending.buckets) >= _MOST_PENDING:
-            self._count()
-
-    def add_one(self, duration_ns: int) -> None:
-        """Add a single duration."""
-        self._pending.take((duration_ns,))
-        if len(self._pending.buckets) >= _MOST_PENDING:
-            self._count()
-
-    def add_counted(self, durations: CountedDurations) -> None:
-        """Add durations that are counted already."""
-        self._counted.add(durations)
+    def add(self, duration_ns: int) -> None:
+        """Add a duration."""
+        self._pending.append(duration_ns)
+        if len(self._pending) >= _MOST_PENDING:
+            self.total()
 
     def total(self) -> Histogram:
         """Return the histogram of all durations; what is added later may be counted in it, too."""
-        self._count()
+        self._counted.record(self._pending)
+        del self._pending[:]
         return self._counted
-
-    def _count(self) -> None:
-        self._counted.gather(self._pending)
-        self._pending = PendingDurations()
 
 
 class BucketHistogram:

@@ -18,21 +18,31 @@ NOTHING = -1.0
 """In place of the longest duration of a client that received nothing."""
 
 
+class ClientDurations:
+    """The durations of all messages of one client, and the number by which buckets know it."""
+
+    __slots__ = ("latency", "number", "transit")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.latency, self.transit = Histogram(), Histogram()
+
+
 class BucketPart:
     """Consecutive messages of one client within one bucket, not counted yet."""
 
     __slots__ = ("bytes", "client", "latency", "messages", "transit")
 
-    def __init__(self, client: str) -> None:
+    def __init__(self, client: ClientDurations) -> None:
         self.client = client
         self.messages = self.bytes = 0
         self.latency, self.transit = PendingDurations(), PendingDurations()
 
-    def add(self, latency: PendingDurations, transit: PendingDurations, count: int, size: int) -> None:
+    def add(self, latencies_ns: Sequence[int], transits_ns: Sequence[int], count: int, size: int) -> None:
         """Add more messages."""
         self.messages, self.bytes = self.messages + count, self.bytes + size
-        self.latency.merge(latency)
-        self.transit.merge(transit)
+        self.latency.take(latencies_ns)
+        self.transit.take(transits_ns)
 
 
 class TimeBucket:
@@ -108,8 +118,8 @@ FINEST_US = 250_000
 MOST_TOGETHER = 8192
 """Consecutive messages of one client and bucket that are counted together, at most."""
 MANY = 2048
-"""From this many messages on they are counted once, and their counts added to bucket and run; with fewer of them,
-adding counts costs more than counting the messages of several clients together."""
+"""From this many messages on they are counted once, and their counts added to client, bucket and run; with fewer of
+them, adding counts costs more than counting again."""
 MOST_PENDING = 262_144
 """Messages, in small parts, that wait to be counted bucket by bucket."""
 NONE = CountedDurations({}, 0, 0, 0)
@@ -119,9 +129,9 @@ Undecided = Callable[[], Mapping[int, Histogram]]
 
 
 class TimeBuckets:
-    """The buckets of one run, all clients together. Timestamps are epoch microseconds.
+    """Counts the durations of messages by client, by bucket, and of the whole run. Timestamps are epoch microseconds.
 
-    Messages are counted in batches; when that happens cannot be seen from outside.
+    Messages are counted in batches, once for all three. When that happens cannot be seen from outside.
     """
 
     def __init__(self) -> None:
@@ -131,7 +141,7 @@ class TimeBuckets:
         self._buckets: dict[int, TimeBucket] = {}
         self._first_us: int | None = None
         self._last_us = 0
-        self._numbers: dict[str, int] = {}
+        self._clients: dict[str, ClientDurations] = {}
         self._part: BucketPart | None = None
         self._index = self._pending_count = 0
         self._pending: dict[int, TimeBucket] = {}
@@ -170,34 +180,54 @@ class TimeBuckets:
         if step_us > self.step_us:
             self._widen(step_us)
 
+    def latency_of(self, client: str) -> Histogram:
+        """Return the latencies of one client, without those that are undecided."""
+        self._close_part()
+        return self._client(client).latency
+
+    def transit_of(self, client: str) -> Histogram:
+        """Return the transits of one client."""
+        self._close_part()
+        return self._client(client).transit
+
     def add(
-        self, client: str, index: int, latency: PendingDurations, transit: PendingDurations, count: int, size: int
+        self,
+        client: str,
+        index: int,
+        latencies_ns: Sequence[int],
+        transits_ns: Sequence[int],
+        count: int,
+        size: int,
     ) -> None:
         """Add messages that a client received within one bucket.
 
         Args:
             client: its name.
             index: the time of their receipt over `step_us`, rounded down; covered.
-            latency: of those messages that have one.
-            transit: of those messages that have one.
+            latencies_ns: of those messages that have one.
+            transits_ns: of those messages that have one.
             count: number of messages, at least one.
             size: bytes of their records.
         """
-        part = self._part
-        if part is None or part.client != client or index != self._index or part.messages >= MOST_TOGETHER:
+        part, durations = self._part, self._client(client)
+        if part is None or part.client is not durations or index != self._index or part.messages >= MOST_TOGETHER:
             self._close_part()
-            part = self._part = BucketPart(client)
+            part = self._part = BucketPart(durations)
             self._index = index
-        part.add(latency, transit, count, size)
+        part.add(latencies_ns, transits_ns, count, size)
 
-    def add_undated(self, latency: PendingDurations, transit: PendingDurations) -> None:
-        """Add messages without a readable time: they count for the run, and are in no bucket."""
-        self._latency.gather(latency)
-        self._transit.gather(transit)
+    def add_undated(self, client: str, latencies_ns: Sequence[int], transits_ns: Sequence[int]) -> None:
+        """Add messages without a readable time: they count for client and run, and are in no bucket."""
+        durations = self._client(client)
+        for histogram in (durations.latency, self._latency):
+            histogram.record(latencies_ns)
+        for histogram in (durations.transit, self._transit):
+            histogram.record(transits_ns)
 
     def add_late(self, client: str, at_us: int, latency: CountedDurations) -> None:
         """Add latencies of messages that were added without them; ``at_us`` is covered."""
         self._add_latency(self._bucket(at_us // self.step_us), client, latency)
+        self._client(client).latency.add(latency)
         self._latency.add(latency)
 
     def slots(self, *, scheduled: bool) -> list[TimeSlot]:
@@ -213,7 +243,9 @@ class TimeBuckets:
         """Return of each of these clients the longest latency (transit without a schedule) in every bucket."""
         buckets, empty = self._all(), array("f")
         # A client that received nothing has no number, and the next one to be given has no entry.
-        numbers = [self._numbers.get(client, len(self._numbers)) for client in clients]
+        numbers = [
+            self._clients[client].number if client in self._clients else len(self._clients) for client in clients
+        ]
         rows = []
         for _, bucket in buckets:
             row = bucket.worst[not scheduled] if bucket else empty
@@ -242,12 +274,16 @@ class TimeBuckets:
         if part is None:
             return
         bucket = self._bucket(self._index)
-        bucket.add_part(self._number(part.client), part)
+        bucket.add_part(part.client.number, part)
         if part.messages >= MANY:
             latency, transit = part.latency.counted(), part.transit.counted()
+            part.client.latency.add(latency)
+            part.client.transit.add(transit)
             bucket.add_counted(latency, transit)
             self._add_to_run(latency, transit)
             return
+        part.client.latency.gather(part.latency)
+        part.client.transit.gather(part.transit)
         bucket.add_pending(part.latency, part.transit)
         self._pending[self._index] = bucket
         self._pending_count += part.messages
@@ -260,15 +296,18 @@ class TimeBuckets:
             bucket = self._buckets[index] = TimeBucket()
         return bucket
 
-    def _number(self, client: str) -> int:
-        return self._numbers.setdefault(client, len(self._numbers))
+    def _client(self, client: str) -> ClientDurations:
+        durations = self._clients.get(client)
+        if durations is None:
+            durations = self._clients[client] = ClientDurations(len(self._clients))
+        return durations
 
     def _add_to_run(self, latency: CountedDurations, transit: CountedDurations) -> None:
         self._latency.add(latency)
         self._transit.add(transit)
 
     def _add_latency(self, bucket: TimeBucket, client: str, latency: CountedDurations) -> None:
-        bucket.add_worst(self._number(client), 0, max(latency.max, 0))
+        bucket.add_worst(self._client(client).number, 0, max(latency.max, 0))
         bucket.add_counted(latency, NONE)
 
     def _all(self) -> list[tuple[int, TimeBucket | None]]:

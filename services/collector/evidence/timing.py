@@ -15,7 +15,7 @@ from services.collector.evidence.silence import SilenceFinder
 from services.collector.evidence.time_buckets import TimeBuckets
 from services.collector.evidence.timestamps import corrected
 from services.contract.blocklog import AnyBlock, Block, ExternalBlock, OwnMessage
-from services.contract.histogram import CountedDurations, Histogram, PendingDurations
+from services.contract.histogram import CountedDurations, Histogram
 
 
 class GapEdges:
@@ -74,15 +74,15 @@ class ClientTiming:
         self.silences = SilenceFinder()
         self.catch_up = CatchUp(self._add_late)
         self._run = run
-        self._latency, self._transit, self._block_durations = BatchedHistogram(), BatchedHistogram(), BatchedHistogram()
+        self._block_durations = BatchedHistogram()
 
     @property
     def latency(self) -> Histogram:
         """From due to received, of all messages but those that were caught up."""
-        undecided = self.catch_up.undecided()
+        latency, undecided = self._run.buckets.latency_of(self.client), self.catch_up.undecided()
         if not undecided:
-            return self._latency.total()
-        total = self._latency.total().copy()
+            return latency
+        total = latency.copy()
         for histogram in undecided.values():
             total.merge(histogram)
         return total
@@ -90,7 +90,7 @@ class ClientTiming:
     @property
     def transit(self) -> Histogram:
         """From sent to received, of all messages."""
-        return self._transit.total()
+        return self._run.buckets.transit_of(self.client)
 
     @property
     def block_durations(self) -> Histogram:
@@ -99,7 +99,7 @@ class ClientTiming:
 
     def add_block_duration(self, duration_ns: int) -> None:
         """Add the duration of a block, which may have no messages."""
-        self._block_durations.add_one(duration_ns)
+        self._block_durations.add(duration_ns)
 
     def add_block(self, block: AnyBlock, content: BlockContent, stamps: Mapping[str, int]) -> None:
         """Add a block that has messages.
@@ -110,7 +110,7 @@ class ClientTiming:
             stamps: epoch microseconds of every ``received_at``, by the client's clock; empty when one is not a time.
         """
         if not stamps:
-            self._run.buckets.add_undated(*self._add_durations(*block.durations_ns()))
+            self._run.buckets.add_undated(self.client, *block.durations_ns())
             return
         timestamps, ordered = corrected(stamps, block.clock_offset_us or 0)
         earliest, latest = ordered[0], ordered[-1]
@@ -151,7 +151,7 @@ class ClientTiming:
             durations = block.durations_ns()
             if early is not None:
                 durations = self._without_catch_up(early, early.messages, timestamps), durations[1]
-            buckets.add(self.client, earliest // step_us, *self._add_durations(*durations), block.count, content.size)
+            buckets.add(self.client, earliest // step_us, *durations, block.count, content.size)
             return
         indexes, begin, left = (
             [timestamps[message.received_at] // step_us for message in block.messages],
@@ -166,7 +166,7 @@ class ClientTiming:
             durations = block.durations_ns(begin, end)
             if early is not None:
                 durations = self._without_catch_up(early, early.messages[begin:end], timestamps), durations[1]
-            buckets.add(self.client, index, *self._add_durations(*durations), len(messages), size)
+            buckets.add(self.client, index, *durations, len(messages), size)
             begin = end
 
     def _may_catch_up(self, block: Block, content: BlockContent, timestamps: Mapping[str, int]) -> bool:
@@ -187,17 +187,6 @@ class ClientTiming:
         self._run.buckets.undecided[self.client] = self.catch_up.undecided
         return self.catch_up.split(block.session, received_us, late_ns, block.clock_offset_us)
 
-    def _add_durations(
-        self, latencies_ns: Sequence[int], transits_ns: Sequence[int]
-    ) -> tuple[PendingDurations, PendingDurations]:
-        latency, transit = PendingDurations(), PendingDurations()
-        latency.take(latencies_ns)
-        transit.take(transits_ns)
-        self._latency.add(latency)
-        self._transit.add(transit)
-        return latency, transit
-
     def _add_late(self, at_us: int, latency: CountedDurations) -> None:
         """Add latencies of messages that seemed to be caught up, and were not."""
-        self._latency.add_counted(latency)
         self._run.buckets.add_late(self.client, at_us, latency)

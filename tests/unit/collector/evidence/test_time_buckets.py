@@ -10,18 +10,10 @@ from hypothesis import strategies as st
 
 from services.collector.evidence import time_buckets
 from services.collector.evidence.time_buckets import FINEST_US, TimeBuckets
-from services.contract.histogram import PendingDurations
 from services.contract.scalars import MAX_INTEGER
 from services.contract.timeline import MOST_SLOTS, TimeSlot
 
 CLIENTS = ["a", "b", "c"]
-
-
-def pending(*durations_ns: int) -> PendingDurations:
-    """Return durations that are not counted yet."""
-    made = PendingDurations()
-    made.take(durations_ns)
-    return made
 
 
 class Came(NamedTuple):
@@ -36,8 +28,7 @@ class Came(NamedTuple):
 def take(slots: TimeBuckets, came: Came) -> None:
     """Hand over what a block would."""
     slots.cover(came.at_us, came.at_us)
-    late = pending(*[came.late_ns] * came.messages)
-    transit = pending(*[came.late_ns // 2] * came.messages)
+    late, transit = [came.late_ns] * came.messages, [came.late_ns // 2] * came.messages
     slots.add(CLIENTS[came.client], came.at_us // slots.step_us, late, transit, came.messages, 2 * came.messages)
 
 
@@ -49,12 +40,17 @@ def made(order: list[Came]) -> TimeBuckets:
     return slots
 
 
+def counts(slots: TimeBuckets) -> object:
+    """Return the counts of every client and of the run."""
+    clients = [(slots.latency_of(client).counts, slots.transit_of(client).counts) for client in CLIENTS]
+    return clients, slots.latency.counts, slots.transit.counts
+
+
 def told(order: list[Came], *, scheduled: bool = True) -> object:
     """Return all that can be asked of what was received in this order."""
     slots = made(order)
     worst = slots.worst(CLIENTS, scheduled=scheduled)
-    counts = slots.latency.counts, slots.transit.counts
-    return slots.step_us, slots.slots(scheduled=scheduled), worst, counts
+    return slots.step_us, slots.slots(scheduled=scheduled), worst, counts(slots)
 
 
 def test_a_slot_adds_up_what_came_within_it() -> None:
@@ -136,11 +132,12 @@ def test_how_many_are_counted_at_once_does_not_matter(orders: tuple[list[Came], 
 
 
 def test_what_came_at_no_known_time_is_in_no_slot() -> None:
-    """It counts for the run, and is not drawn."""
+    """It counts for its client and for the run, and is not drawn."""
     slots = TimeBuckets()
-    slots.add_undated(pending(5, 6), pending(7))
+    slots.add_undated("a", [5, 6], [7])
 
     assert (2, 1) == (slots.latency.count, slots.transit.count)
+    assert (2, 1) == (slots.latency_of("a").count, slots.transit_of("a").count)
     assert [] == slots.slots(scheduled=True)
 
 
@@ -162,10 +159,10 @@ def test_questions_change_nothing(orders: tuple[list[Came], list[Came]]) -> None
     for came in orders[1]:
         take(slots, came)
         slots.worst(CLIENTS, scheduled=True)
-        assert slots.transit.count == slots.latency.count
+        assert slots.latency_of("b").count <= slots.transit.count == slots.latency.count
         slots.slots(scheduled=True)
 
     assert told(orders[0]) == (
         slots.step_us, slots.slots(scheduled=True), slots.worst(CLIENTS, scheduled=True),
-        (slots.latency.counts, slots.transit.counts),
+        counts(slots),
     )  # fmt: skip

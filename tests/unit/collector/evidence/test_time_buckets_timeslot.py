@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from services.collector.evidence.time_buckets import NOTHING, BucketPart, TimeBucket
-from services.contract.histogram import PendingDurations
-
-
-def pending(durations_ns: Sequence[int]) -> PendingDurations:
-    """Return durations that are not counted yet."""
-    made = PendingDurations()
-    made.take(durations_ns)
-    return made
+from services.collector.evidence.time_buckets import NOTHING, BucketPart, ClientDurations, TimeBucket
 
 
 def part(*latencies: int) -> BucketPart:
     """Return messages that were half as long on their way as they were late."""
-    made = BucketPart("a")
+    made = BucketPart(ClientDurations(0))
     transits = [latency // 2 for latency in latencies]
-    made.add(pending(latencies), pending(transits), len(latencies), 10 * len(latencies))
+    made.add(latencies, transits, len(latencies), 10 * len(latencies))
     return made
 
 
@@ -36,7 +26,7 @@ def slot(*parts: BucketPart) -> TimeBucket:
 def test_a_part_adds_up_what_it_takes() -> None:
     """Messages, bytes and durations of several blocks are together."""
     made = part(5, 9)
-    made.add(pending([700]), pending([]), 1, 3)
+    made.add([700], [], 1, 3)
 
     assert (3, 23, 3, 2) == (made.messages, made.bytes, len(made.latency.buckets), len(made.transit.buckets))
 
