@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -36,21 +36,31 @@ class SparseHistogram:
     @classmethod
     def of(cls, histogram: Histogram) -> SparseHistogram:
         """Return a histogram as it is now."""
-        if not histogram.count:
-            return EMPTY
-        counts = histogram.counts
-        ordered = sorted(counts)
-        sizes = list(map(counts.__getitem__, ordered))
-        width = "I" if max(sizes) <= _MOST_IN_FOUR_BYTES else "Q"
-        return cls(array("H", ordered), array(width, sizes), histogram.count, histogram.min, histogram.max)
+        return cls._of(histogram.counts, histogram.count, histogram.min, histogram.max)
 
     @classmethod
     def merged(cls, histograms: Iterable[SparseHistogram]) -> SparseHistogram:
         """Return the sum of several histograms."""
-        total = Histogram()
-        for histogram in histograms:
-            total.add(histogram.counted())
-        return cls.of(total)
+        parts = [histogram for histogram in histograms if histogram.count]
+        if len(parts) == 1:
+            return parts[0]
+        counts: dict[int, int] = {}
+        known = counts.get
+        for part in parts:
+            for bucket, count in zip(part.buckets, part.counts, strict=True):
+                counts[bucket] = known(bucket, 0) + count
+        shortest = min((part.min for part in parts if part.min is not None), default=None)
+        longest = max((part.max for part in parts if part.max is not None), default=None)
+        return cls._of(counts, sum(part.count for part in parts), shortest, longest)
+
+    @classmethod
+    def _of(cls, counts: Mapping[int, int], count: int, shortest: int | None, longest: int | None) -> SparseHistogram:
+        if not count:
+            return EMPTY
+        ordered = sorted(counts)
+        sizes = list(map(counts.__getitem__, ordered))
+        width = "I" if count <= _MOST_IN_FOUR_BYTES else "Q"
+        return cls(array("H", ordered), array(width, sizes), count, shortest, longest)
 
     def percentile(self, percent: float) -> int | None:
         """Return the duration that ``percent`` of those recorded do not exceed, None when there are none."""
@@ -81,14 +91,10 @@ class SparseHistogram:
         return self._histogram().total_ns()
 
     def _histogram(self) -> Histogram:
-        histogram = Histogram()
-        histogram.add(self.counted())
-        return histogram
-
-    def counted(self) -> CountedDurations:
-        """Return the counts, to be added to another histogram."""
         counts = dict(zip(self.buckets, self.counts, strict=True))
-        return CountedDurations(counts, self.count, self.min or 0, self.max or 0)
+        histogram = Histogram()
+        histogram.add(CountedDurations(counts, self.count, self.min or 0, self.max or 0))
+        return histogram
 
 
 EMPTY = SparseHistogram()
