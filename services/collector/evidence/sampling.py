@@ -46,6 +46,11 @@ class SpreadSample:
             first, latest, name = seen.get(seq, (at_us, at_us, client))
             seen[seq] = (min(first, at_us), max(latest, at_us), name if name == client else SEVERAL)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SpreadSample) and (self._stride, self._seen) == (other._stride, other._seen)
+
+    __hash__ = None  # type: ignore[assignment]  # it grows while a run is read
+
     def copy(self) -> SpreadSample:
         """Return the sample as it is now."""
         return SpreadSample(self._stride, self._seen.copy())

@@ -91,6 +91,7 @@ class ClientResult:
     Attributes:
         client: its name.
         state: how it ended, or that the run goes on.
+        has_log: it claimed a file of a block log, at least; otherwise only the ledger names it.
         block_size: messages per block, as configured; None for not known.
         blocks: how many blocks are logged, ``sessions`` by how many of its processes.
         messages: how many messages are logged, repeated ones included; ``bytes`` are those of their records.
@@ -127,6 +128,7 @@ class ClientResult:
 
     client: str
     state: ClientState
+    has_log: bool = False
     block_size: int | None = None
     blocks: int = 0
     sessions: int = 0
@@ -163,11 +165,6 @@ class ClientResult:
     faults: tuple[Fault, ...] = ()
     consistency: ClientConsistency | None = None
     external: ExternalClientFacts | None = None
-
-    @property
-    def has_log(self) -> bool:
-        """Whether the client logged anything; without, the ledger alone names it."""
-        return bool(self.blocks or self.sessions or self.faults)
 
     def around(self, seq: int) -> GapTimes:
         """Return when the messages on both sides of the gap were received that a missing record is in."""

@@ -63,6 +63,7 @@ def log_facts(evidence: RunEvidence, log: LogEvidence) -> ClientResult:
     return ClientResult(
         client=log.client,
         state="running",
+        has_log=log.client in evidence.logs,
         blocks=log.blocks.count,
         sessions=len({session for session, _ in (*log.opens, *log.ends)} | log.blocks.sessions),
         messages=log.messages,

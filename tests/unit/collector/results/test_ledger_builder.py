@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.collector.results.build import build_result
-from services.collector.results.client_result import ClientResult, client_order
+from services.collector.results.client_result import ClientResult
 from services.collector.results.ledger_builder import CAUSES
 from services.collector.scan import Source
 from services.contract import ledger
@@ -155,27 +155,6 @@ def test_causes_are_disjoint_and_complete() -> None:
     assert 0 == made.residual
 
 
-def test_a_moved_line_is_not_missing() -> None:
-    """Two lines that changed places are out of place; nothing is missing."""
-    session = Session("a", 1, 1, 0, BLOCKS)
-    files = log_files(session)
-    lines = files[log_source("a")]
-    lines[1], lines[2] = lines[2], lines[1]
-    (made,) = build_result(fold(files), final=True).clients
-
-    assert {"moved"} == {fault.kind for fault in made.faults}
-
-
-def test_a_copy_of_a_damaged_file_is_told_once() -> None:
-    """The fault is told of the file that bears its own name."""
-    files = log_files(Session("a", 1, 1, 0, BLOCKS))
-    files[log_source("a")][2] = b"garbage\n"
-    copy = Source(log_source("a").run, "a", "0001-0001 (copy).jsonl")
-    (made,) = build_result(fold({copy: files[log_source("a")], **files}), final=True).clients
-
-    assert [log_source("a").path] == [fault.file for fault in made.faults]
-
-
 def test_a_part_copy_of_a_file_damaged_twice_changes_nothing() -> None:
     """A copy that ends behind the first damage does not claim for it what the second one hides."""
     session = Session("a", 1, 1, 0, BLOCKS)
@@ -213,21 +192,3 @@ def test_observers_and_claimed_folders_have_no_account() -> None:
     writer.put(subscription(Session("eye", 0, 1, 0, []), observe=True))
 
     assert () == build_result(fold({ledger_source(): writer.lines, log_source("b"): []}), final=True).clients
-
-
-def test_clients_are_sorted_by_their_number() -> None:
-    """client-2 stands before client-10."""
-    assert ["client-2", "client-10", "x"] == sorted(["x", "client-10", "client-2"], key=client_order)
-
-
-def test_a_copy_of_a_file_without_its_beginning_tells_its_faults_once() -> None:
-    """Where no open line says what a file is, a copy is known by its lines, whatever its name."""
-    for instead in ([], [b"?\n"]):
-        lines = [*instead, *log_files(Session("a", 1, 1, 0, BLOCKS))[log_source("a")][1:]]
-        files: Files = {log_source("a"): lines, Source(log_source("a").run, "a", "copy.jsonl"): lines}
-
-        assert [("0001-0001.jsonl", 1)] == [
-            (fault.file.rsplit("/")[-1], fault.line)
-            for one in build_result(fold(files), final=True).clients
-            for fault in one.faults
-        ]
