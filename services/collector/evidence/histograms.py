@@ -37,7 +37,7 @@ class BatchedHistogram:
             self.total()
 
     def total(self) -> Histogram:
-        """Return the histogram of all durations; what is added later may be counted in it, too."""
+        """Return the histogram of all durations. Durations that are added later may be counted in it, too."""
         self._counted.record(self._pending)
         del self._pending[:]
         return self._counted

@@ -101,7 +101,7 @@ class LedgerEvidence:
         self._files: dict[Source, LedgerFileReader] = {}
 
     def add_line(self, source: Source, line: bytes) -> ledger.Entry | None:
-        """Add one line of one file; return what it says, None where it is damaged or does not belong here."""
+        """Add one line of one file; return its content, None where it is damaged or does not belong here."""
         return self.file(source).add_line(line)
 
     def file(self, source: Source) -> LedgerFileReader:
@@ -245,7 +245,7 @@ class LedgerFileReader:
         return all(server.ends or server.is_continued(servers) for server in self.servers)
 
     def add_line(self, line: bytes) -> ledger.Entry | None:
-        """Add the next line; return what it says, None where it is damaged or does not belong here."""
+        """Add the next line; return its content, None where it is damaged or does not belong here."""
         decoded = self.chain.read(line)
         if decoded is None:
             return None

@@ -101,7 +101,7 @@ class LogEvidence:
         known = self.ends.setdefault(segment, {})
         if sealed.crc not in known:
             known[sealed.crc] = entry.reason
-            self.strain.enter(segment[0], entry)
+            self.strain.add_end(segment[0], entry)
             self._declare(entry)
 
     def enter_block(

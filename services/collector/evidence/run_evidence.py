@@ -1,4 +1,4 @@
-"""Both sides of the books of one run. A pure fold: it takes lines and gives back what they say, in any order."""
+"""The evidence of one run: its ledger, and the block logs of its clients. Pure: lines in, facts out, in any order."""
 
 from __future__ import annotations
 
@@ -65,24 +65,24 @@ class RunEvidence:
 
     @property
     def ended_at(self) -> str | None:
-        """When the run ended by its ledger, None while it has not; without one of ours, when the last record came."""
+        """When the run ended by its ledger, None while it goes on; of an external feed, when the last record came."""
         if self.is_one_sided:
             return max((utc_text(log.times.last_us) for log in self.logs.values() if log.times.last_us), default=None)
         return self.ledger.end.at if self.ledger.end else None
 
     @property
     def is_one_sided(self) -> bool:
-        """Whether the clients listened to a feed that is not ours: nobody says then what was sent."""
+        """Whether the clients listened to an external feed: then no ledger says which records were sent."""
         return any(log.is_external for log in self.logs.values())
 
     @property
     def until_us(self) -> int | None:
-        """When a run without a server of ours is to end, epoch microseconds; None when nothing says so."""
+        """When a run of an external feed is to end, epoch microseconds; None for not known."""
         return max((log.until_us for log in self.logs.values() if log.until_us is not None), default=None)
 
     @property
     def state(self) -> RunState:
-        """Where the run stands in its life."""
+        """Where the run is in its life."""
         if not self.is_one_sided:
             return self.ledger.state
         logging = [name for name, log in self.logs.items() if log.opens]
@@ -90,32 +90,32 @@ class RunEvidence:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the run was played to its end: without a server of ours a client says so that stayed until then."""
+        """Whether the run was played to its end; of an external feed, whether any client stayed until its end."""
         if not self.is_one_sided:
             return bool(self.ledger.ends)
         return any("finished" in self.last_reasons(name) for name in self.logs)
 
     @property
     def lacks_ledger(self) -> bool:
-        """Whether clients have logged under a subscription, and no server's ledger tells of it: it is lost."""
+        """Whether the ledger is lost: clients have logged under a subscription, and no line of a ledger exists."""
         is_empty = not any(file.chain.number for file in self.ledger.files)
         return is_empty and not self.is_one_sided and any(log.opens for log in self.logs.values())
 
     def is_sealed(self, client: str, session: int | None = None) -> bool:
-        """Tell whether a client closed a session well, its last one unless another is named."""
+        """Return whether a client sealed its log in a session, in its last one unless another is named."""
         log = self.logs.get(client)
-        # A session that only claimed its file has nothing to close.
+        # A session that only claimed its file has nothing to seal.
         segments = {*log.opens, *log.ends} if log else set()
         if session is not None:
             segments = {segment for segment in segments if segment[0] == session}
         if log is None or not segments:
             return False
         reasons = self.last_reasons(client, session)
-        # After these two a further segment has to follow.
+        # After these two reasons another segment has to follow.
         return bool(reasons) and not reasons & {"rotated", "error"}
 
     def last_reasons(self, client: str, session: int | None = None) -> set[str]:
-        """Return how a client closed the last file of a session, its last one unless another is named."""
+        """Return why the last file of a session was ended; the last session counts unless another is named."""
         log = self.logs[client]
         segments = {segment for segment in (*log.opens, *log.ends) if session in (None, segment[0])}
         return set(log.ends.get(max(segments), {}).values()) if segments else set()

@@ -72,7 +72,7 @@ class SpreadSample:
 
 
 MOST_SHARED = 2048
-"""Records that are kept: those with the lowest digests, so the choice depends only on what was received."""
+"""Records that are kept: those with the lowest digests, so the choice depends only on the records."""
 
 
 class ExternalSpreadSample:

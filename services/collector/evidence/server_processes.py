@@ -36,7 +36,7 @@ class RateChange(NamedTuple):
 
 @dataclass
 class ServerProcess:
-    """One server process, as its own ledger tells of it.
+    """One server process, by its own ledger.
 
     Attributes:
         open: its first line.
@@ -70,7 +70,7 @@ class ServerProcess:
 
 
 def unmeasured(every: Collection[ServerProcess]) -> list[ServerProcess]:
-    """Return the servers that took part and of which nothing says how late they were, in a run that has an end.
+    """Return the servers that took part and did not record how late they were, in a run that has an end.
 
     A server that a later one continued was stopped or crashed, which does not count against the run.
     """

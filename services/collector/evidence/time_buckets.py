@@ -1,4 +1,4 @@
-"""What was received when: the run cut into time buckets of one width, in bounded memory however long it is.
+"""When messages were received: the run cut into time buckets of one width, in bounded memory however long it is.
 
 The width depends on the first and the last timestamp alone, and a wider bucket is the sum of the narrower ones in it.
 So the order in which clients and blocks are read does not matter. A bucket is published as a `TimeSlot`.
@@ -89,7 +89,7 @@ class TimeBucket:
         worst[number] = max(worst[number], duration_ns)
 
     def merge(self, other: TimeBucket) -> None:
-        """Add what was received within another bucket."""
+        """Add the messages of another bucket."""
         self.messages, self.bytes = self.messages + other.messages, self.bytes + other.bytes
         self.latency.merge(other.latency)
         self.transit.merge(other.transit)

@@ -1,4 +1,4 @@
-"""Builds the result of a run from its evidence. Pure: the same lines give the same result, in whatever order read."""
+"""Builds the result of a run from its evidence. Pure: the same lines give the same result, in any order."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class ClientConsistency:
 
 @dataclass(frozen=True, kw_only=True)
 class ExternalClientFacts:
-    """What is known only of a client of an external feed.
+    """Facts that exist only for a client of an external feed.
 
     Attributes:
         number_path: where the operator said that a message has its number, None for no number.
@@ -121,7 +121,7 @@ class ClientResult:
         block_duration: from a block's first message to its last.
         silence: the longest time in which the client received nothing.
         saturation: what its processes measured of themselves.
-        faults: what is wrong with its files.
+        faults: of its files.
         consistency: None for an external feed, and while the run goes on: it takes a pass over all blocks.
         external: None for our own feed.
     """

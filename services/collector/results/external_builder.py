@@ -1,4 +1,4 @@
-"""Builds the result of a run of an external feed from its block logs: no ledger says what was sent.
+"""Builds the result of a run of an external feed from its block logs: no ledger says which records were sent.
 
 The clients are judged by each other: a record that any client of a group received was sent.
 """
@@ -38,7 +38,7 @@ from services.contract.summary import Causes, ClientState
 CAUSES = ("corrupt_block", "sent_not_logged", "not_seen")
 """In the order in which they are asked for: each takes what the ones before it leave."""
 IN_FLIGHT_US = 1_000_000
-"""A client answers for what others received until this long before the end: what came later may have been in flight."""
+"""A client answers for what others received until this long before the end: later ones may have been in flight."""
 
 
 def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:

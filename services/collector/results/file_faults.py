@@ -1,4 +1,4 @@
-"""What is wrong with the files of a run, and which missing records each damage hides."""
+"""Faults of the files of a run, and the missing records that each damage hides."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def damaged_gaps(log: LogEvidence, expected: int) -> list[tuple[str, Span]]:
 
 
 def log_faults(log: LogEvidence, missing: RangeSet) -> tuple[Fault, ...]:
-    """Return what is wrong with the files of a client, each fault with the missing seqs that it hides."""
+    """Return the faults of the files of a client, each with the missing seqs that it hides."""
     # Copies of a file share their faults; each is reported once, for the correctly named file.
     unique: dict[tuple[object, ...], Fault] = {}
     resumed = _resumed(log)
@@ -34,7 +34,7 @@ def log_faults(log: LogEvidence, missing: RangeSet) -> tuple[Fault, ...]:
 
 
 def ledger_faults(evidence: RunEvidence) -> tuple[Fault, ...]:
-    """Return what is wrong with the ledger's files. Copies share their faults; the original's are reported."""
+    """Return the faults of the ledger's files. Copies share their faults; the original's are reported."""
     if evidence.lacks_ledger:
         where = f"ledger/{evidence.run}"
         return (Fault(file=where, line=0, kind="ledger_missing", client=None, missing=None, detail=NO_LEDGER),)

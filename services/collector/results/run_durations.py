@@ -1,4 +1,4 @@
-"""What was measured in a run, all clients together: how long messages, blocks and records took."""
+"""Durations of a run, all clients together: how long messages, blocks and records took."""
 
 from __future__ import annotations
 

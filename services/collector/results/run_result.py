@@ -51,7 +51,7 @@ class LedgerFacts:
         is_abandoned: the run was interrupted and not continued.
         ends: of its servers.
         end_variants: how many different ends its servers recorded; more than one is a contradiction.
-        feed_variants: how many different feeds; likewise.
+        feed_variants: how many different feeds they played; more than one is a contradiction.
         unmeasured_servers: servers that took part, recorded no end and were not continued by another one.
         schedule_conflict: two servers with different schedules, and from which record on they differ.
     """
@@ -97,10 +97,10 @@ class RunResult:
         total: how many records were sent, or are to be sent; None for not known.
         rate: records per second, None for not known.
         lacks_ledger: clients logged under subscriptions, and there is no line of any ledger.
-        lacks_open: no ledger says what was to be sent, as one of our own feed must.
+        lacks_open: no ledger has an open line, as a ledger of our own feed must.
         clients: the results of all clients, by name and number.
         durations: of all clients together.
-        ledger_faults: what is wrong with the ledger's files.
+        ledger_faults: of the ledger's files.
         ledger: what the ledger says of the run.
         comparison: of the clients of an external feed, None for our own; conflicts are looked for once it is final.
         spread_sample: what ``durations.spread`` is made of, None for an external feed.
@@ -124,12 +124,12 @@ class RunResult:
 
     @property
     def is_external(self) -> bool:
-        """Whether the feed is an external one: then no ledger says what was sent."""
+        """Whether the feed is an external one: then no ledger says which records were sent."""
         return self.books == "one-sided"
 
     @property
     def faults(self) -> list[Fault]:
-        """What is wrong with all files, by file and line."""
+        """The faults of all files, by file and line."""
         faults = [fault for client in self.clients for fault in client.faults]
         return sorted([*faults, *self.ledger_faults], key=fault_order)
 

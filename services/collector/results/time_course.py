@@ -20,7 +20,7 @@ class ClientCourse:
     """One client over time.
 
     Attributes:
-        stride: every so many-th block is kept.
+        stride: of every ``stride`` blocks one is kept.
         blocks: those that are kept, by session and number.
         worst: the longest latency of every time slot, transit without a schedule; None where nothing was received.
     """

@@ -15,7 +15,7 @@ DAMAGE = frozenset({"corrupt_block", "inconsistent", "unreadable"})
 
 @dataclass(frozen=True)
 class CheckInput:
-    """What the checks look at: the result of a run that is over, and what was summed up of it already."""
+    """What the checks look at: the result of a run that is over, and sums of it."""
 
     result: RunResult
     totals: Totals

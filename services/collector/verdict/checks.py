@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from services.collector import formatting
-from services.collector.evidence import saturation
 from services.collector.results.client_result import ClientResult
-from services.collector.verdict import checks_connection, checks_external, consistency, differing_records
+from services.collector.verdict import (
+    check_saturation,
+    checks_connection,
+    checks_external,
+    consistency,
+    differing_records,
+)
 from services.collector.verdict.check_types import DAMAGE, CheckAnswer, CheckInput
 from services.contract.summary import Check
 
@@ -17,7 +22,7 @@ CLOCK_FLOOR_NS = 1_000_000
 """A clock error below this is never held against a run."""
 
 UNSEEN = "sent_not_logged"
-"""The cause of messages of which nothing reached the client; with any other cause something of them did."""
+"""The cause of messages that did not reach the client at all; with any other cause something of them did."""
 
 
 def _present(case: CheckInput) -> CheckAnswer:
@@ -148,7 +153,7 @@ def _on_time(case: CheckInput) -> CheckAnswer:
     if p99_ns > ON_TIME_NS:
         return CheckAnswer(False, detail, (f"the server did not keep its schedule: {detail}",))
     unknown = ledger.unmeasured_servers
-    # The check "books closed" reports why the run cannot pass: such a ledger lacks its end.
+    # The check `books closed` reports why the run cannot pass: such a ledger lacks its end.
     return (
         CheckAnswer(None, f"{detail}; not known of server {formatting.names(unknown)}")
         if unknown
@@ -163,8 +168,7 @@ def _fit(case: CheckInput) -> CheckAnswer:
         (f"server {end.instance}".rstrip() if several else "the server", end.saturation) for end in ledger.ends
     ]
     processes += [(client.client, client.saturation) for client in case.clients]
-    found = saturation.judge(processes, case.totals.duration_ns)
-    return CheckAnswer(found.ok, found.detail, found.reasons)
+    return check_saturation.judge(processes, case.totals.duration_ns)
 
 
 def _clocks(case: CheckInput) -> CheckAnswer:

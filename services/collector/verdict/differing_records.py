@@ -18,7 +18,7 @@ def not_compared(comparison: FeedComparison | None) -> str:
     divided = {key: groups.members(key) for key in groups.divided}
     if not divided:
         return ""
-    # Where many sequences are divided in the same way, one stands for all.
+    # Where many sequences are divided in the same way, one is shown for all.
     key = max(divided, key=lambda name: (len(divided[name]), name is None, name or ""))
     members = divided[key]
     where = "" if len(divided) == len(groups.of) else f" in {len(divided):,} of {len(groups.of):,} sequences"

@@ -25,7 +25,7 @@ OF_THE_RUN = ("spread", CLIENTS)
 
 @dataclass(frozen=True)
 class Measurements:
-    """What was measured, by name of metric; what does not apply is absent or None.
+    """Measured values by name of metric; those that do not apply are absent or None.
 
     Attributes:
         durations: of each of `DURATIONS`, and of `CATCH_UP`.

@@ -39,5 +39,5 @@ def snapshot_of(
 
 
 def empty(run: str) -> Timeline:
-    """Return the timeline of a run of which nothing is known over time."""
+    """Return the timeline of a run without any known time."""
     return Timeline(run=run, start_us=None, end_us=None, step_us=1_000_000, slots=[], lanes=[], marks=[])

@@ -36,8 +36,8 @@ class ThresholdLimit:
 
     Attributes:
         expression: as the operator wrote it, without spaces.
-        metric: what is measured.
-        client: of which client; `EVERY` for each of them, None for the run as a whole.
+        metric: its name.
+        client: the client that it is measured at; `EVERY` for each of them, None for the run as a whole.
         statistic: ``min``, ``avg``, ``max`` or a percentile as its number; None where the metric is one figure.
         relation: how it has to compare with ``bound``, which is in nanoseconds for a duration.
     """
@@ -50,7 +50,7 @@ class ThresholdLimit:
     bound: float
 
     def judge(self, run: Measurements, clients: Mapping[str, Measurements], *, final: bool) -> Threshold:
-        """Compare with what was measured. What could not be measured does not hold; an open run is not judged.
+        """Evaluate the threshold. It does not hold where its metric was not measured; an open run is not judged.
 
         Args:
             run: of all clients together.
