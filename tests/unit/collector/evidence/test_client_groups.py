@@ -1,4 +1,4 @@
-"""Tests of which clients of an external feed are held against each other."""
+"""Tests of the choice which clients of an external feed are compared with each other."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def by_cause(client: ClientResult) -> dict[str, int]:
 
 
 def detail(told: Summary, name: str) -> str:
-    """Return what is said of one check."""
+    """Return the detail of one check."""
     return next(check.detail for check in told.checks if check.name == name)
 
 
@@ -62,7 +62,7 @@ def groups(*received: list[ExternalMessage]) -> list[list[str]]:
 
 
 def beats(offset: int) -> Any:
-    """Return bodies of which every hundredth holds a time, as heartbeats do."""
+    """Return bodies; every hundredth holds a time, as heartbeats do."""
     return lambda seq: f"at {seq + offset}" if seq % 100 == 99 else plain(seq)
 
 
@@ -120,7 +120,7 @@ def test_a_greeting_shows_that_numbers_are_of_a_connection(stamped: bool) -> Non
 
 
 def test_a_clients_own_gaps_count() -> None:
-    """What is missing between its own first and last number is missing, and no other client can have seen it."""
+    """A number missing between its own first and last number counts, and no other client can have seen it."""
     assert [(2, {"not_seen": 2}), (0, {})] == missing(without(own(0, 300), 40, 41), own(900_000, 200))
 
 
@@ -299,7 +299,7 @@ def test_the_order_of_reading_does_not_matter(kinds: Any, chance: random.Random)
 
 
 def told(made: RunEvidence) -> bytes:
-    """Return all that is told of a run."""
+    """Return summary and timeline of a run."""
     return summary.encode(reconcile(made, final=True))
 
 

@@ -16,7 +16,7 @@ from tests.unit.collector.books_factory import (
 
 
 def sealed(files_of: Session, session: int | None = None) -> bool:
-    """Tell whether the books take a session for sealed."""
+    """Return whether a session counts as sealed."""
     return fold(log_files(files_of)).is_sealed(files_of.client, session)
 
 
@@ -57,7 +57,7 @@ def test_a_torn_tail_is_told_and_counted_once() -> None:
 
 
 def test_bytes_after_the_end_line_are_not_a_torn_tail() -> None:
-    """Whoever wrote the end line wrote nothing more."""
+    """The process that wrote the end line wrote nothing more."""
     books = fold(log_files(Session("a", 1, 1, 0, [(1, 10)])))
     books.add_tails([FileTail(log_source("a"), 7)])
 
@@ -65,7 +65,7 @@ def test_bytes_after_the_end_line_are_not_a_torn_tail() -> None:
 
 
 def test_a_refused_file_is_a_fault() -> None:
-    """A file that cannot be read is told with the reason."""
+    """A file that cannot be read is reported with the reason."""
     books = RunEvidence(RUN)
     books.add_tails([FileTail(ledger_source(), 0, "Permission denied")])
     (damage,) = books.ledger.file(ledger_source()).chain.damages

@@ -32,7 +32,7 @@ def test_a_record_of_one_client_has_no_spread() -> None:
 
 @given(st.permutations([("a", 1, 5), ("a", 3072, 5), ("b", 3072, 8), ("b", 40_000, 5), ("c", 3072, 1), ("b", 2, 1)]))
 def test_the_order_of_blocks_does_not_matter(order: list[tuple[str, int, int]]) -> None:
-    """Whatever is read first, the same samples remain."""
+    """In any order of reading the same samples remain."""
     spread = SpreadSample()
     for client, seq, at_us in order:
         take(spread, client, {seq: at_us, seq + 100: at_us})

@@ -21,7 +21,7 @@ def numbers(bars: BlockSample) -> list[tuple[int, int]]:
 
 
 def test_a_bar_says_when_a_block_began_and_how_long_it_took() -> None:
-    """What is drawn of a block is what the block says."""
+    """A block is drawn with its own values."""
     bars = BlockSample(BlockSampleLimit())
     bars.add(block(Session("a", 2, 1, 0, []), 3, 21, 30), START_US)
 
@@ -30,7 +30,7 @@ def test_a_bar_says_when_a_block_began_and_how_long_it_took() -> None:
 
 
 def test_no_more_are_kept_than_there_is_room_for() -> None:
-    """Of many blocks every second, fourth, eighth … is kept, never more than so many and never less than half."""
+    """Of many blocks every second, fourth, eighth … is kept: at most the limit, at least half of it."""
     bars = BlockSample(BlockSampleLimit())
     for number in range(1, 5 * MOST_BLOCKS):
         take(bars, number)
@@ -59,7 +59,7 @@ steps = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 2), st.integers(1, 
 
 @given(steps.flatmap(lambda every: st.tuples(st.just(every), st.permutations(every))))
 def test_the_order_of_blocks_does_not_matter(orders: tuple[list[tuple[int, int, int]], ...]) -> None:
-    """Whatever client, session and block is read first, the same blocks remain of each client."""
+    """In any order of clients, sessions and blocks the same blocks remain of each client."""
     told = []
     for order in orders:
         room = BlockSampleLimit()
@@ -73,7 +73,7 @@ def test_the_order_of_blocks_does_not_matter(orders: tuple[list[tuple[int, int, 
 
 
 def test_of_two_contents_one_is_told() -> None:
-    """A block that stands in the log with different contents is one bar, the same one in any order."""
+    """A block that is logged with different contents is one bar, the same one in any order."""
     told = []
     for durations in ((5, 7), (7, 5)):
         bars = BlockSample(BlockSampleLimit())

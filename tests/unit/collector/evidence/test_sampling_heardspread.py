@@ -27,7 +27,7 @@ def test_the_same_record_is_known_by_what_it_says() -> None:
 
 
 def test_a_record_that_came_twice_says_nothing() -> None:
-    """When a client received a record twice, nobody knows which one belongs to the other client's."""
+    """When a client received a record twice, it is not known which receipt to compare with another client's."""
     spread, messages = ExternalSpreadSample(), heard([5])
     for client in ("client-1", "client-2", "client-2"):
         spread.add(client, messages, moments(list(messages), 0))
@@ -36,7 +36,7 @@ def test_a_record_that_came_twice_says_nothing() -> None:
 
 
 def test_the_same_records_are_kept_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory is bounded, and which records are kept depends on what was received alone."""
+    """Memory is bounded, and the choice of records depends only on the records themselves."""
     monkeypatch.setattr(sampling, "MOST_SHARED", 20)
     found = []
     for seed in range(3):

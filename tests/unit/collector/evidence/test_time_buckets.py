@@ -17,7 +17,7 @@ CLIENTS = ["a", "b", "c"]
 
 
 class Came(NamedTuple):
-    """Messages of one client that came at one moment, equally late."""
+    """Messages of one client that were received at one time, equally late."""
 
     client: int
     at_us: int
@@ -33,7 +33,7 @@ def take(slots: TimeBuckets, came: Came) -> None:
 
 
 def made(order: list[Came]) -> TimeBuckets:
-    """Return the buckets of what was received in this order."""
+    """Return the buckets of messages that were received in this order."""
     slots = TimeBuckets()
     for came in order:
         take(slots, came)
@@ -47,14 +47,14 @@ def counts(slots: TimeBuckets) -> object:
 
 
 def told(order: list[Came], *, scheduled: bool = True) -> object:
-    """Return all that can be asked of what was received in this order."""
+    """Return all answers about messages that were received in this order."""
     slots = made(order)
     worst = slots.worst(CLIENTS, scheduled=scheduled)
     return slots.step_us, slots.slots(scheduled=scheduled), worst, counts(slots)
 
 
 def test_a_slot_adds_up_what_came_within_it() -> None:
-    """Messages, bytes and times of all clients within a quarter of a second are together, silence stands for itself."""
+    """Messages, bytes and times of all clients within a quarter of a second are one slot; silence has its own."""
     slots = made([Came(0, 0, 1000, 3), Came(1, FINEST_US - 1, 2000, 1), Came(0, 2 * FINEST_US, 4000, 1)])
     first, second, third = slots.slots(scheduled=True)
 
@@ -82,7 +82,7 @@ def test_the_worst_is_told_of_each_client() -> None:
 
 
 def test_slots_are_told_as_they_are_now() -> None:
-    """What was told before and has been added to, or has become wider, is told anew."""
+    """A slot that has changed or become wider since it was asked for is made again."""
     slots = made([Came(0, 0, 1, 1), Came(0, FINEST_US, 1, 1)])
     before = slots.slots(scheduled=True)
     take(slots, Came(0, FINEST_US, 1, 4))
@@ -114,7 +114,7 @@ orders = st.lists(things, min_size=1, max_size=30).flatmap(
 
 @given(orders, st.booleans())
 def test_the_order_does_not_matter(orders: tuple[list[Came], list[Came]], scheduled: bool) -> None:
-    """Whatever comes first, the same buckets remain, and the run has counted the same."""
+    """In any order the buckets and the counts are the same."""
     assert told(orders[0], scheduled=scheduled) == told(orders[1], scheduled=scheduled)
 
 

@@ -32,7 +32,7 @@ def some(number: int, first: int, last: int, **changes: Any) -> Block:
 
 
 def test_the_durations_of_all_messages_are_counted() -> None:
-    """What was taken is counted when it is asked for, block after block."""
+    """Durations are counted when they are asked for, block after block."""
     client, _ = taken(some(1, 1, 10))
     before = client.latency.count
     client.add_block(some(2, 11, 15), examine(some(2, 11, 15)), {})
@@ -73,7 +73,7 @@ def test_a_block_may_reach_over_slots() -> None:
 
 
 def test_a_gap_within_a_block_has_its_moments() -> None:
-    """The messages on both sides of what a block lacks are known, in whatever order it holds them."""
+    """The messages on both sides of a gap within a block are known, in any order of its messages."""
     whole = some(1, 1, 10)
     messages = [*whole.messages[5:], *whole.messages[:3]]
     client, _ = taken(msgspec.structs.replace(whole, messages=messages, count=len(messages), missing=[(4, 5)]))

@@ -19,7 +19,7 @@ from tests.unit.collector.heard_factory import books, heard, log, message
 
 
 def came(*seqs: int | str) -> list[ExternalMessage]:
-    """Return messages of these numbers, one after the other; ``?`` stands for one that cannot be read."""
+    """Return messages of these numbers, one after the other; ``?`` is a message that cannot be read."""
     return [
         message(None if isinstance(seq, str) else seq, place, unreadable=isinstance(seq, str))
         for place, seq in enumerate(seqs)
@@ -37,7 +37,7 @@ def figures(found: ClientResult) -> tuple[int | None, int, int | None, int | Non
 
 
 def test_what_cannot_be_read_is_not_missing() -> None:
-    """A number is not missing where a record stands that cannot be read, whatever another client received."""
+    """A number is not missing if a record that cannot be read is in its place, even if another client received it."""
     found = result(log("client-1", came(1, 2, "?", 4, "?", "?", 7)), log("client-2", heard(range(1, 8))))
 
     unreadable = found.external.unreadable if found.external else {}
@@ -47,7 +47,7 @@ def test_what_cannot_be_read_is_not_missing() -> None:
 
 
 def test_no_more_than_there_are() -> None:
-    """An unreadable record stands for one number at most, and only between its neighbours."""
+    """An unreadable record accounts for one number at most, and only between its neighbours."""
     assert (9, 4, 4, 1) == figures(result(log("client-1", came(1, "?", 5, 8, 9, "?"))))
     assert (9, 6, 3, 0) == figures(result(log("client-1", came(1, 2, "?", 3, 4, 8, 9))))
 
@@ -77,7 +77,7 @@ def test_sequences_share_their_unreadable_records() -> None:
 
 
 def test_a_record_without_a_number_is_not_unreadable() -> None:
-    """A record that could be read, and in which no number stands, does not explain a hole."""
+    """A record that was read and has no number does not explain a hole."""
     assert (3, 2, 1, 0) == figures(result(log("client-1", heard([1, None, 3]))))
 
 
@@ -106,7 +106,7 @@ def test_the_run_is_invalid_and_says_so() -> None:
 
 @given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(1, 6), st.randoms(use_true_random=False))
 def test_the_order_of_reading_does_not_matter(readable: list[bool], size: int, dice: random.Random) -> None:
-    """Of numbers that all came, exactly the unreadable ones in the middle are told, and none is missing."""
+    """If all numbers were received, exactly the unreadable ones in the middle are reported, and none is missing."""
     every = [True, *readable, True]
     messages = [message(seq, seq, unreadable=not is_good) for seq, is_good in enumerate(every, 5)]
     ((source, lines),) = log("client-1", messages, size=size).items()

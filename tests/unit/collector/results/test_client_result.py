@@ -26,7 +26,7 @@ def test_a_missing_record_has_the_times_of_its_gap() -> None:
 
 
 def test_a_result_does_not_change() -> None:
-    """A result is frozen, and what is not known of a client is None in it."""
+    """A result is frozen, and facts that are not known are None in it."""
     client = ClientResult(client="a", state="lost")
 
     assert (None, None, None) == (client.expected, client.residual, client.catch_up)

@@ -54,7 +54,7 @@ def test_exactly_what_was_harmed_is_told(data: st.DataObject) -> None:
 
 
 def test_what_nobody_saw_is_told_apart() -> None:
-    """A number that no client received is missing, and nobody knows whether it was sent."""
+    """A number that no client received is missing, and it is not known whether it was sent."""
     first, second = results(log("client-1", heard([1, 2, 4, 6])), log("client-2", heard([1, 2, 4, 5, 6])))
 
     assert {"sent_not_logged": 1, "not_seen": 1} == by_cause(first)
@@ -62,7 +62,7 @@ def test_what_nobody_saw_is_told_apart() -> None:
 
 
 def test_a_client_answers_from_its_first_record_on() -> None:
-    """Whoever came late lacks nothing of what went before."""
+    """A client that came late does not miss earlier records."""
     late, _ = results(log("client-1", heard([50, 51])), log("client-2", heard(range(1, 52))))
 
     assert (2, 0) == (late.expected, late.missing)
@@ -172,7 +172,7 @@ def test_order_copies_and_questions_change_nothing(
 
 
 def _messages(every: Sequence[tuple[int | None, str | None, bool]]) -> list[ExternalMessage]:
-    """Return messages, some of which say under the same number something else, as after a restart."""
+    """Return messages; some have other content under the same number, as after a restart."""
     made = [message(seq, place, key=key) for place, (seq, key, _) in enumerate(every)]
     other = msgspec.Raw(b'{"other":true}')
     return [
@@ -182,6 +182,6 @@ def _messages(every: Sequence[tuple[int | None, str | None, bool]]) -> list[Exte
 
 
 def told(made: RunEvidence) -> bytes:
-    """Return all that is told of a run, in numbers and over time."""
+    """Return summary and timeline of a run, encoded."""
     found = snapshot(made, final=True)
     return summary.encode(found.summary) + timeline.encode(found.timeline)

@@ -22,7 +22,7 @@ def test_a_moved_line_is_not_missing() -> None:
 
 
 def test_a_copy_of_a_damaged_file_is_told_once() -> None:
-    """The fault is told of the file that bears its own name."""
+    """The fault is reported for the correctly named file."""
     files = log_files(Session("a", 1, 1, 0, BLOCKS))
     files[log_source("a")][2] = b"garbage\n"
     copy = Source(log_source("a").run, "a", "0001-0001 (copy).jsonl")
@@ -32,7 +32,7 @@ def test_a_copy_of_a_damaged_file_is_told_once() -> None:
 
 
 def test_a_copy_of_a_file_without_its_beginning_tells_its_faults_once() -> None:
-    """Where no open line says what a file is, a copy is known by its lines, whatever its name."""
+    """Without an open line a copy is recognised by its lines, under any name."""
     for instead in ([], [b"?\n"]):
         lines = [*instead, *log_files(Session("a", 1, 1, 0, BLOCKS))[log_source("a")][1:]]
         files: Files = {log_source("a"): lines, Source(log_source("a").run, "a", "copy.jsonl"): lines}

@@ -41,7 +41,7 @@ def account(
     damage: dict[int, bytes] | None = None,
     reason: Any = None,
 ) -> ClientResult:
-    """Return the account of a client of a run of 30 that logged these blocks."""
+    """Return the result of a client of a run of 30 that logged these blocks."""
     session = Session("a", 1, 1, 0, blocks, reason=reason, changes=changes or {})
     writer = Writer(ledger.codec)
     writer.put(opening(30, 1))
@@ -112,7 +112,7 @@ def test_what_was_corrupt_in_flight_has_that_cause() -> None:
 
 
 def test_a_damaged_line_takes_what_it_hides_before_other_causes() -> None:
-    """Between the good neighbours of a damaged line the damage is the cause, also of what was receipted."""
+    """Between the good neighbours of a damaged line the damage is the cause, also for records with a receipt."""
     made = account(BLOCKS, receipts=[(2, 11, 20)], damage={3: b"garbage\n"})
 
     assert {"corrupt_block": [(11, 20)]} == causes(made)
@@ -135,7 +135,7 @@ def test_a_foreign_line_takes_what_it_replaced() -> None:
 
 
 def test_more_logged_than_sent_is_a_residual() -> None:
-    """What the ledger says was never sent is counted from the ledger alone, so the books cannot close by accident."""
+    """Records that were never sent are counted from the ledger alone, so a residual cannot vanish by accident."""
     assert -10 == account(BLOCKS, through=20).residual
     assert -30 == account(BLOCKS, through=None).residual
 
@@ -146,7 +146,7 @@ def test_an_open_run_is_not_judged_by_its_sent_lines() -> None:
 
 
 def test_causes_are_disjoint_and_complete() -> None:
-    """Every missing seq has exactly one cause when the books close."""
+    """Every missing seq has exactly one cause when there is no residual."""
     made = account(
         [(1, 5), (12, 14)], through=25, receipts=[(1, 1, 8)], changes={2: {"corrupt": [(9, 10)]}}, damage={1: b"x\n"}
     )
@@ -176,7 +176,7 @@ def test_a_part_copy_of_a_file_damaged_twice_changes_nothing() -> None:
 
 
 def test_a_missing_message_has_the_moments_of_its_gap() -> None:
-    """Whatever its own cause, it should have come between the messages on both sides of the gap, the earlier first."""
+    """It should have been received between the messages on both sides of the whole gap, the earlier first."""
     made = account([(1, 10), (21, 30)])
     behind = account([(21, 30), (1, 10)], changes={1: {"clock_offset_us": -15_000}})
 
@@ -186,7 +186,7 @@ def test_a_missing_message_has_the_moments_of_its_gap() -> None:
 
 
 def test_observers_and_claimed_folders_have_no_account() -> None:
-    """Who only observed, or only claimed a file, stands outside the books."""
+    """An observer, and a client that only claimed a file, take no part in the run."""
     writer = Writer(ledger.codec)
     writer.put(opening(30, 1))
     writer.put(subscription(Session("eye", 0, 1, 0, []), observe=True))

@@ -16,7 +16,7 @@ def without_schedule() -> Files:
 
 
 def measured(evidence: RunEvidence) -> RunDurations:
-    """Return what was measured in a run until now."""
+    """Return the durations of a run until now."""
     return build_result(evidence, final=True).durations
 
 
@@ -46,7 +46,7 @@ def test_without_a_schedule_nothing_is_late() -> None:
 
 
 def test_books_that_go_on_change_nothing() -> None:
-    """What was measured stays what it was."""
+    """A result does not change when more lines are read."""
     books = fold({ledger_source(): good_run()[ledger_source()]})
     found = measured(books)
     for source, lines in good_run().items():

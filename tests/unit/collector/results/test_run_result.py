@@ -47,7 +47,7 @@ def sessions_of(client: str, fence: int, dice: random.Random) -> list[Session]:
 
 
 def run_of(dice: random.Random) -> tuple[Files, dict[str, Files]]:
-    """Return the ledger of a run, and by client its log, of which single lines may be damaged or lost."""
+    """Return the ledger of a run, and by client its log; single lines of it may be damaged or lost."""
     sessions = [sessions_of(f"client-{number}", 10 * number, dice) for number in range(1, dice.randint(2, 6))]
     writer = good_ledger([one for every in sessions for one in every], TOTAL, dice.choice([1000, 1000, 0]))
     if dice.random() < 0.8:
@@ -83,7 +83,7 @@ def part_of(ledger: Files, logs: list[Files], dice: random.Random, *, final: boo
 
 @given(st.randoms(use_true_random=False), st.integers(1, 6), st.booleans())
 def test_the_result_of_a_run_is_the_merged_result_of_its_parts(dice: random.Random, count: int, final: bool) -> None:
-    """However the clients are parted, in whatever order the parts are read and merged: result and summary are equal."""
+    """However clients are divided, and parts are read and merged, result and summary are equal."""
     ledger, logs = run_of(dice)
     whole = part_of(ledger, list(logs.values()), dice, final=final)
     parts: list[list[Files]] = [[] for _ in range(count)]

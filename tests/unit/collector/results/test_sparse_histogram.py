@@ -52,7 +52,7 @@ def test_histograms_of_parts_merge_exactly_in_any_order(parts: list[list[int]], 
 
 
 def test_it_takes_six_bytes_a_bucket() -> None:
-    """Ten only where so many durations are in it that four bytes could not count them."""
+    """It takes ten only where four bytes could not count the durations."""
     made = SparseHistogram.of(histogram(list(range(1, 1000))))
 
     assert 6 == made.buckets.itemsize + made.counts.itemsize

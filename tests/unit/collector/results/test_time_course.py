@@ -18,7 +18,7 @@ ONE = Session("client-1", 1, 1, 0, [])
 
 
 def at(second: float) -> str:
-    """Return a second of the run as it stands in a line."""
+    """Return a second of the run as lines write it."""
     return utc_text(START_US + round(second * 1_000_000))
 
 
@@ -51,7 +51,7 @@ def test_changes_of_pace_are_marked() -> None:
 
 
 def test_what_was_planned_is_told_as_planned() -> None:
-    """A change that the plan made is told apart from one that somebody made."""
+    """A change by the plan is marked as planned, one by an operator is not."""
     assert ["50 msg/s", "100 msg/s, planned", "planned", "70 msg/s"] == [
         detail for *_, detail in told(pace(1, 0, 50, 1), pace(9, 1, 100, 2), pace(10, 2, None, 3), pace(11, 3, 70))
     ]
@@ -70,12 +70,12 @@ def test_comings_and_goings_are_marked() -> None:
 
 
 def test_observers_are_not_marked() -> None:
-    """Who stands outside the books neither joins nor leaves."""
+    """An observer neither joins nor leaves."""
     assert [] == told(subscription(ONE, observe=True), leave(ONE, 5, "bye"))
 
 
 def test_drops_and_the_end_are_marked() -> None:
-    """An operator's cut names its client, the end its reason; other wishes show in the pace."""
+    """A drop names its client, the end its reason; other requests show in the rate."""
     drop = ledger.ControlEntry(at=at(1), request="drop", client="client-1", peer="127.0.0.1")
     wish = ledger.ControlEntry(at=at(1), request="pause", peer="127.0.0.1")
     end = ledger.EndEntry(at=at(2), last=20, count=20, reason="grace")
@@ -84,7 +84,7 @@ def test_drops_and_the_end_are_marked() -> None:
 
 
 def test_a_line_without_a_time_is_not_marked() -> None:
-    """When nobody knows when something happened it is not drawn."""
+    """An event without a time is not drawn."""
     assert [] == told(msgspec.structs.replace(subscription(ONE), at="yesterday"))
 
 

@@ -12,7 +12,7 @@ SUMMED = ("expected", "received", "missing", "duplicates", "reordered", "corrupt
 
 
 def holed() -> Files:
-    """Return books in which one client lacks a block that it has receipted."""
+    """Return a run in which one client lacks a block that has a receipt."""
     files = good_run()
     del files[log_source("client-2")][2]
     return files

@@ -85,7 +85,7 @@ def test_the_headline_of_a_run_that_waits_tells_how_many_are_expected() -> None:
 
 
 def test_a_client_that_came_too_late_fails_the_run() -> None:
-    """It is named in the headline; there is no account of it."""
+    """It is named in the headline; it has no result."""
     made = judged(with_lines(late("client-10")))
 
     assert "FAIL" == made.verdict
@@ -95,7 +95,7 @@ def test_a_client_that_came_too_late_fails_the_run() -> None:
 
 
 def test_a_client_that_came_too_late_is_named_behind_what_is_worse() -> None:
-    """Of two both are named, once each, whatever the headline is about."""
+    """Two are both named, once each, even if the headline is about something else."""
     made = judged({**with_lines(late("client-4"), late("client-3"), late("client-4"), end(60, count=1))})
 
     assert made.headline.startswith("client-3, client-4 came too late: they asked")
@@ -133,7 +133,7 @@ def test_a_missing_sentence_tells_ranges_and_causes_in_order() -> None:
 
 
 def sentence(*blocks: tuple[int, int], **of_the_second: Any) -> str:
-    """Return what is said of a client that logged these blocks, a millisecond a message."""
+    """Return the sentence about a client that logged these blocks, a millisecond a message."""
     session = Session("a", 1, 1, 0, list(blocks), changes={2: of_the_second})
     writer = good_ledger([session], blocks[-1][1])
     writer.put(end(blocks[-1][1]))
@@ -150,7 +150,7 @@ def test_a_missing_sentence_tells_the_silence_around_it() -> None:
 
 
 def test_a_missing_sentence_tells_no_silence_that_was_none() -> None:
-    """Out of order others may have come, before the first message nobody knows, and at one moment nothing is silent."""
+    """There is none with messages out of order, before the first message, or within one timestamp."""
     messages = [blocklog.OwnMessage(4, at(2), 1, 1, msgspec.Raw(record(4)))]
     together = {"messages": messages, "digest": block_text.block_digest(messages)}
 

@@ -1,4 +1,4 @@
-"""Tests of what is said of clients that received different records under the same numbers."""
+"""Tests of the sentences about clients that received different records under the same numbers."""
 
 from __future__ import annotations
 

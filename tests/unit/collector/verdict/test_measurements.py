@@ -52,7 +52,7 @@ def test_without_a_schedule_no_client_has_a_latency() -> None:
 
 
 def test_what_nobody_knows_is_not_measured() -> None:
-    """Of a feed that is not ours a residual is no figure; without numbers nor is what is missing or came twice."""
+    """An external feed has no residual; without numbers it has no missing records and no duplicates either."""
     for seqs, unknown in (
         ([1, 2], {"corrupt", "residual"}),
         ([None], {"corrupt", "residual", "missing", "duplicates", "reordered"}),

@@ -11,7 +11,7 @@ from tests.unit.collector.books_factory import RUN, fold, good_run
 
 
 def test_a_snapshot_holds_all_that_the_books_give() -> None:
-    """Summary and timeline of a snapshot are what the books give by themselves."""
+    """Summary and timeline of a snapshot are those that the evidence gives by itself."""
     books = fold(good_run())
     made = snapshot(books, final=True)
 
