@@ -161,17 +161,17 @@ def read(files: Volume, dice: random.Random) -> bytes:
         # It read this much, told it, was killed, and began again.
         books = RunEvidence(factory.RUN)
         for source, line in lines[: dice.randint(0, len(lines))]:
-            books.take(source, line)
+            books.add_line(source, line)
         snapshot(books, final=False)
     books = RunEvidence(factory.RUN)
     asked = dice.randrange(4 * len(lines))
     for index, (source, line) in enumerate(lines):
-        books.take(source, line)
+        books.add_line(source, line)
         if index == asked:
-            books.take_sources(files)
+            books.add_sources(files)
             snapshot(books, final=False)
-    books.take_sources(files)
-    books.take_tails(FileTail(source, tail) for source, data in files.items() if (tail := reference.split(data)[1]))
+    books.add_sources(files)
+    books.add_tails(FileTail(source, tail) for source, data in files.items() if (tail := reference.split(data)[1]))
     return told(snapshot(books, final=True))
 
 

@@ -47,14 +47,14 @@ def block_of(line: bytes) -> blocklog.Block | None:
 def fold(files: Volume) -> RunEvidence:
     """Return the books of these files, taken as the collector takes what its scan hands out."""
     books, tails = RunEvidence(factory.RUN), []
-    books.take_sources(files)
+    books.add_sources(files)
     for source, data in files.items():
         lines, tail = reference.split(data)
         for line in lines:
-            books.take(source, line)
+            books.add_line(source, line)
         if tail:
             tails.append(FileTail(source, tail))
-    books.take_tails(tails)
+    books.add_tails(tails)
     return books
 
 

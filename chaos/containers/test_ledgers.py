@@ -13,7 +13,7 @@ from chaos.containers.books import assert_all_held, assert_delivered, held, reco
 from chaos.containers.hurry import hurry
 from chaos.containers.places import SERVER
 from chaos.tally import Tally
-from services.collector.verdict.consistency import NO_LEDGER
+from services.collector.results.file_faults import NO_LEDGER
 from services.contract.summary import Summary
 from services.server.feed.generator import FeedGenerator
 from tests.integration.stack import Stack

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from services.collector.cpu_yield import no_yield
 from services.collector.evidence.run_evidence import RunEvidence
-from services.collector.results.client_result_external import accounts
-from services.collector.results.run_durations import RunDurations, measured
+from services.collector.results.build import build_result
+from services.collector.results.client_state import awaits_a_seal
+from services.collector.results.run_durations import RunDurations
+from services.collector.results.time_course import time_course
 from services.collector.scan import FileRewritten, RunFiles, Source
-from services.collector.verdict.snapshot import Snapshot, snapshot
+from services.collector.verdict.snapshot import Snapshot, snapshot_of
 from services.collector.verdict.thresholds import ThresholdLimit
 
 QUIET_SECONDS = 0.3
@@ -90,7 +92,7 @@ class OpenRun:
         lines_before, self.is_behind, was_rewritten = self.lines_read, False, False
         try:
             for source, line in self._files.lines():
-                self.evidence.take(source, line)
+                self.evidence.add_line(source, line)
                 self.lines_read, self.bytes_read = self.lines_read + 1, self.bytes_read + len(line)
                 if must_stop():
                     self.is_behind = True
@@ -100,7 +102,7 @@ class OpenRun:
             was_rewritten = True
         has_changed = was_rewritten or self.lines_read > lines_before
         self.is_rereading &= self.is_behind
-        self.evidence.take_sources(self._files.sources())
+        self.evidence.add_sources(self._files.sources())
         if has_changed:
             self.changed_at = now
         self._note_end(now)
@@ -164,15 +166,16 @@ class OpenRun:
             return False
         if now - self._servers_gone_at >= PATIENCE_SECONDS:
             return True
-        return now - self.changed_at >= QUIET_SECONDS and not self._is_seal_expected()
+        return now - self.changed_at >= QUIET_SECONDS and not awaits_a_seal(self.evidence)
 
     def snapshot(self, limits: Sequence[ThresholdLimit], *, final: bool, made_at: str | None = None) -> Snapshot:
         """Return the run as it is now; after ``final`` nothing more may be read."""
         if final and not self._has_tails:
             self._has_tails = True
-            self.evidence.take_tails(self._files.tails())
-        self.durations = measured(self.evidence)
-        return snapshot(self.evidence, limits, final=final, made_at=made_at, taken=self.durations)
+            self.evidence.add_tails(self._files.tails())
+        result = build_result(self.evidence, final=final)
+        self.durations = result.durations
+        return snapshot_of(result, time_course(self.evidence, result), limits, made_at=made_at)
 
     def rate(self) -> float | None:
         """Return the messages logged per second in the last seconds, None before that can be known."""
@@ -206,15 +209,6 @@ class OpenRun:
             self._ledger_states[file.source] = state, seen_at
             is_alive |= now - seen_at < ALIVE_SECONDS
         return is_alive
-
-    def _is_seal_expected(self) -> bool:
-        """Return whether a client that is still connected, or finished, has not sealed its log yet."""
-        for account in accounts(self.evidence, final=False):
-            fences = account.ledger.subscriptions
-            is_connected = bool(fences) and max(fences) not in account.ledger.leaves
-            if (is_connected or account.state == "finished") and not self.evidence.is_sealed(account.client):
-                return True
-        return False
 
     def _note_message_count(self, now: float) -> None:
         count = sum(log.messages for log in self.evidence.logs.values())

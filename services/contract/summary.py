@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
-from services.contract.histogram import Histogram
 from services.contract.scalars import Span
 from services.contract.sequence_text import SeqSpan
 
@@ -21,6 +21,21 @@ Verdict = Literal["PASS", "FAIL", "INVALID"]
 EXIT_CODES: dict[str | None, int] = {"PASS": 0, "FAIL": 99, "INVALID": 98}
 
 
+class Distribution(Protocol):
+    """Durations of which quantiles can be read: a histogram, however it is held."""
+
+    @property
+    def min(self) -> int | None:
+        """The shortest duration, None without any."""
+
+    @property
+    def max(self) -> int | None:
+        """The longest duration, None without any."""
+
+    def percentiles(self, percents: Sequence[float]) -> list[int | None]:
+        """Return several percentiles, each None without any duration."""
+
+
 class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
     """Of durations in nanoseconds; all null when there is nothing to measure."""
 
@@ -33,7 +48,7 @@ class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
     max: int | None = None
 
     @classmethod
-    def of(cls, histogram: Histogram) -> Quantiles:
+    def of(cls, histogram: Distribution) -> Quantiles:
         """Read the quantiles of a histogram."""
         p50, p90, p95, p99, p99_9 = histogram.percentiles((50, 90, 95, 99, 99.9))
         return cls(min=histogram.min, p50=p50, p90=p90, p95=p95, p99=p99, p99_9=p99_9, max=histogram.max)

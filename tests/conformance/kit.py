@@ -53,7 +53,7 @@ def write(files: Files, volumes: Path) -> None:
 
 def judged(volumes: Path) -> list[Summary]:
     """Return the summary of every run of a folder, as `verify` makes it."""
-    return [made for made, _ in verify.check(volumes)]
+    return [verified.summary for verified in verify.check(volumes)]
 
 
 def expected(summaries: list[Summary]) -> str:

@@ -83,8 +83,8 @@ def without(root: Path, place: Place) -> bytes:
 
 def judged(root: Path) -> summary.Summary:
     """Return the verdict on the one run of a folder."""
-    [(made, _)] = check(root)
-    return made
+    (verified,) = check(root)
+    return verified.summary
 
 
 def test_the_books_as_they_were_close(books: Volumes) -> None:

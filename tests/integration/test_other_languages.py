@@ -80,8 +80,8 @@ def subscriptions(volumes: Volumes, client: str) -> list[int]:
 
 def summary_of(folder: Path) -> Summary:
     """Audit the books of the one run in a folder."""
-    ((made, _),) = check(folder)
-    return made
+    (verified,) = check(folder)
+    return verified.summary
 
 
 def closed(volumes: Volumes) -> Summary:

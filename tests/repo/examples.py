@@ -55,8 +55,8 @@ def volumes(folder: Path) -> Path:
 
 def made_summary(folder: Path) -> Summary:
     """Return what the collector makes of a volumes folder that holds one run."""
-    ((made, _),) = check(folder)
-    return made
+    (verified,) = check(folder)
+    return verified.summary
 
 
 def schema() -> str:

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from services.collector.publish.web import prometheus
 from services.collector.publish.web.self_metrics import CollectorEffort
-from services.collector.results.run_durations import measured
+from services.collector.results.build import build_result
 from services.collector.verdict.threshold_parser import parse
 from services.server.metrics import ServerMetrics
 from services.server.streaming.stream import Stream
@@ -28,7 +28,8 @@ Told = tuple[str, str, tuple[str, ...]]
 def by_collector() -> bytes:
     """Return what the collector tells of a run that was measured in full."""
     made = judged(good_run(), parse("missing==0"))
-    return prometheus.expose(made, measured(fold(good_run())), CollectorEffort(1, 1, 0.0), 0.0)
+    durations = build_result(fold(good_run()), final=True).durations
+    return prometheus.expose(made, durations, CollectorEffort(1, 1, 0.0), 0.0)
 
 
 def told(exposed: bytes) -> Iterator[Told]:

@@ -155,14 +155,14 @@ def _evidence(sound: RunEvidence, files: RunFileSet, damaged: Mutation) -> RunEv
     if None not in touched:
         evidence.ledger = sound.ledger
     sources = [source for source in (*files.ledger, *files.logs) if source.client in touched]
-    evidence.take_sources(source for source in sources if damaged.files.get(source, ()) is not None)
+    evidence.add_sources(source for source in sources if damaged.files.get(source, ()) is not None)
     for source in sources:
         lines = damaged.files.get(source, ())
         for line in files.lines(source) if lines == () else lines or ():
             if line.endswith(b"\n"):
-                evidence.take(source, line)
+                evidence.add_line(source, line)
             else:
-                evidence.take_tails([FileTail(source, len(line))])
+                evidence.add_tails([FileTail(source, len(line))])
     return evidence
 
 

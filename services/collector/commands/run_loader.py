@@ -64,10 +64,10 @@ def load_evidence(volumes: Path, run: str) -> RunEvidence:
         files, evidence = RunFiles(volumes, run, rechecked=False), RunEvidence(run)
         try:
             for source, line in files.lines():
-                evidence.take(source, line)
+                evidence.add_line(source, line)
         except FileRewritten:
             continue
-        evidence.take_sources(files.sources())
-        evidence.take_tails(files.tails())
+        evidence.add_sources(files.sources())
+        evidence.add_tails(files.tails())
         return evidence
     raise VolumesNotFound(f"{volumes}: run {run} is being rewritten")

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,14 +14,23 @@ from services.collector import formatting
 from services.collector.commands import salvage
 from services.collector.commands.run_loader import VolumesNotFound, load_evidence, new_folder, runs_of
 from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.results.build import build_result
 from services.collector.results.client_result import ClientResult
-from services.collector.results.client_result_external import ExternalClientResult
+from services.collector.results.run_result import RunResult
 from services.collector.settings import CollectorSettings, read_limits
-from services.collector.verdict.summary import JudgedRun, judged
+from services.collector.verdict.summary import summarise
 from services.collector.verdict.thresholds import ThresholdLimit
 from services.contract.summary import EXIT_CODES, Summary
 from services.runtime.cli import Commands
 from services.runtime.errors import UnwritableFolder
+
+
+class VerifiedRun(NamedTuple):
+    """A run with its summary, and what that was made of."""
+
+    summary: Summary
+    result: RunResult
+    evidence: RunEvidence
 
 
 def add(commands: Commands) -> None:
@@ -52,12 +62,12 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
     limits = CollectorSettings.read(environment).limits if given is None else read_limits("--thresholds", given)
     out = None if chosen.salvage is None else new_folder("--salvage", _outside(chosen.folder, chosen.salvage))
     salvaged = []
-    for judged_run in check(chosen.folder, limits, chosen.run):
-        made = judged_run.summary
-        sys.stdout.write(json_line(made) if chosen.json else text(judged_run))
+    for verified in check(chosen.folder, limits, chosen.run):
+        made = verified.summary
+        sys.stdout.write(json_line(made) if chosen.json else text(verified))
         verdicts.append(made.verdict)
         if out is not None:
-            salvaged.append(_salvaged(chosen.folder, made, judged_run.evidence.books, out))
+            salvaged.append(_salvaged(chosen.folder, made, verified.evidence, out))
             (copy,) = check(out, limits, made.run)
             sys.stdout.write("" if chosen.json else salvage.text(salvaged[-1], copy.summary))
     if out is not None:
@@ -81,7 +91,7 @@ def _salvaged(volumes: Path, made: Summary, evidence: RunEvidence, out: Path) ->
         raise UnwritableFolder(str(out), reason, "fix: make space, or name another folder for --salvage") from error
 
 
-def check(volumes: Path, limits: Sequence[ThresholdLimit] = (), run: str | None = None) -> Iterator[JudgedRun]:
+def check(volumes: Path, limits: Sequence[ThresholdLimit] = (), run: str | None = None) -> Iterator[VerifiedRun]:
     """Read every run of a folder, or one, and yield its verdict.
 
     Raises:
@@ -89,7 +99,8 @@ def check(volumes: Path, limits: Sequence[ThresholdLimit] = (), run: str | None 
     """
     for name in runs_of(volumes, run):
         evidence = load_evidence(volumes, name)
-        yield judged(evidence, limits, final=True, made_at=evidence.ended_at)
+        result = build_result(evidence, final=True)
+        yield VerifiedRun(summarise(result, limits, made_at=evidence.ended_at), result, evidence)
 
 
 def exit_code(verdicts: Sequence[str | None]) -> int:
@@ -98,27 +109,27 @@ def exit_code(verdicts: Sequence[str | None]) -> int:
     return max(codes)
 
 
-def text(judged_run: JudgedRun) -> str:
+def text(verified: VerifiedRun) -> str:
     """Return the text about one run."""
-    made = judged_run.summary
+    made = verified.summary
     lines = [f"{made.run}  {made.verdict}  {made.headline}"]
     lines += [f"  {formatting.fault(fault)}" for fault in made.faults]
-    lines += [line for account in judged_run.evidence.accounts for line in _missing(account)]
+    lines += [line for client in verified.result.clients for line in _missing(client)]
     lines += [f"  {reason}" for reason in made.reasons[1:]]
     lines += [f"  {formatting.MARKS[limit.ok]} {limit.expression}  {limit.detail}" for limit in made.thresholds]
     lines.append(f"  residual {formatting.count(made.totals.residual)}")
     return "\n".join(lines) + "\n"
 
 
-def _missing(account: ClientResult) -> Iterator[str]:
-    for cause, seqs in account.causes.items():
+def _missing(client: ClientResult) -> Iterator[str]:
+    for cause, seqs in client.lost.items():
         for first, last in seqs:
-            yield f"  {account.client}  missing seq {first}-{last}  {formatting.CAUSE_WORDS[cause]}"
-    if isinstance(account, ExternalClientResult):
-        for key, numbers in account.unreadable.items():
-            for first, last in numbers:
-                which = f"{first}-{last}" if key is None else f"{key} {first}-{last}"
-                yield f"  {account.client}  seq {which}  {formatting.UNREADABLE}"
+            yield f"  {client.client}  missing seq {first}-{last}  {formatting.CAUSE_WORDS[cause]}"
+    unreadable = client.external.unreadable if client.external else {}
+    for key, numbers in unreadable.items():
+        for first, last in numbers:
+            which = f"{first}-{last}" if key is None else f"{key} {first}-{last}"
+            yield f"  {client.client}  seq {which}  {formatting.UNREADABLE}"
 
 
 def json_line(made: Summary) -> str:

@@ -1,8 +1,9 @@
-"""What one client received of records that were due before it first tried to take part: catch-up, and no latency.
+"""Separates catch-up from latency: catch-up are messages that were due before their client first tried to take part.
 
-The boundary is the attempt that the open line of the client's first session names, the first to which a server granted
-a subscription. What later sessions receive is latency, however old it is: the client had been there. Files are read
-in any order, so what is due before the attempt of a session counts as caught up only while no earlier one is known.
+The boundary is the attempt that the open line of the client's first session names, the first session that a server
+granted a subscription. Messages of later sessions are latency, however old they are: the client had taken part before.
+Files are read in any order, so messages due before a session's attempt are catch-up only until an earlier session is
+known.
 """
 
 from __future__ import annotations
@@ -13,37 +14,37 @@ from collections.abc import Callable, Iterable, Sequence
 from services.contract.histogram import CountedDurations, Histogram
 
 PLACE_US = 250_000
-"""Catch-up is kept by the time of its receipt, in stretches of this width: should it turn out to be latency, it is
-entered there. No slot of the timeline is narrower, and all are multiples of it."""
+"""Catch-up is kept by the time of its receipt, in intervals of this width, since it may turn out to be latency of that
+time. No time bucket is narrower, and all are multiples of it."""
 ALWAYS_THERE = -1
-"""Stands for the attempt of a session that has none that counts: every record is due later."""
+"""In place of the attempt of a session that has none that counts: every record is due later."""
 
 Late = Callable[[int, CountedDurations], None]
-"""Takes latencies, and at which moment they were measured, epoch microseconds."""
+"""Takes the time at which latencies were measured, epoch microseconds, and the latencies."""
 
 
 class UndecidedMessages:
-    """Messages of a session whose open line was not read yet: when they came, when they were due, and how late."""
+    """Messages of a session whose open line was not read yet: when they were received and due, and how late."""
 
     def __init__(self) -> None:
         self.places, self.due_us, self.late_ns = array("q"), array("q"), array("q")
 
-    def take(self, place: int, due_us: int, late_ns: int) -> None:
-        """Take one message; when it was due is by the client's clock."""
+    def add(self, place: int, due_us: int, late_ns: int) -> None:
+        """Add a message, received in interval ``place`` and due at ``due_us`` by the client's clock."""
         self.places.append(place)
         self.due_us.append(due_us)
         self.late_ns.append(late_ns)
 
     def messages(self) -> Iterable[tuple[int, int, int]]:
-        """Return them as they were taken."""
+        """Return the messages in the order in which they were added."""
         return zip(self.places, self.due_us, self.late_ns, strict=True)
 
 
 class CatchUp:
-    """Tells catch-up from latency, for one client. Times are epoch microseconds.
+    """Separates catch-up from latency for one client. Times are epoch microseconds.
 
     Args:
-        late: takes what turned out to be latency.
+        late: takes messages that turned out to be latency.
     """
 
     __slots__ = ("_attempts", "_early", "_first", "_late", "_undecided", "histogram")
@@ -57,25 +58,25 @@ class CatchUp:
         self._early: dict[int, Histogram] = {}
         self._undecided: dict[int, UndecidedMessages] = {}
 
-    def granted(self, fence: int, session: int) -> None:
-        """Note that a server granted a subscription with this fence to a session."""
+    def grant(self, fence: int, session: int) -> None:
+        """Record that a server granted a subscription with this fence to a session."""
         if self._first is not None and self._first <= (fence, session):
             return
         former, self._first = self._first, (fence, session)
         if former is not None and former[1] != session:
             early, self._early, self.histogram = self._early, {}, Histogram()
             for place, some in early.items():
-                self._tell_late(place, some)
+                self._report_late(place, some)
 
-    def opened(self, fence: int, session: int, attempted_us: int | None) -> None:
-        """Note an open line: under which fence, and when its process first tried to connect, by its own clock."""
-        self.granted(fence, session)
+    def add_session(self, fence: int, session: int, attempted_us: int | None) -> None:
+        """Add an open line: its fence, its session, and when the process first tried to connect, by its own clock."""
+        self.grant(fence, session)
         self._attempts.setdefault(session, ALWAYS_THERE if attempted_us is None else attempted_us)
         if session in self._undecided:
             self._decide(session)
 
     def attempt_us(self, session: int) -> int | None:
-        """Return before which time a record is caught up that this session received, by the client's clock.
+        """Return the time before which a record has to be due to be caught up by a session, by the client's clock.
 
         `ALWAYS_THERE` when all of them are latency, None when that is not known yet.
         """
@@ -84,38 +85,33 @@ class CatchUp:
         is_later = self._first is not None and self._first[1] != session
         return ALWAYS_THERE if is_later and attempt_us is not None else attempt_us
 
-    def take(self, session: int, came_us: Sequence[int], late_ns: Sequence[int], offset_us: int) -> list[int]:
-        """Take messages of a block of which some may be caught up; return the latencies of the others.
+    def split(self, session: int, received_us: Sequence[int], late_ns: Sequence[int], offset_us: int) -> list[int]:
+        """Keep the messages of a block that are caught up, or may be; return the latencies of the others.
 
         Args:
-            session: which received them.
-            came_us: when each came, by the server's clock.
-            late_ns: how long after its due time each came.
+            session: of the block.
+            received_us: when each message was received, by the server's clock.
+            late_ns: how long after its due time each was received.
             offset_us: the server's clock minus the client's.
         """
         attempt_us = self.attempt_us(session)
         early: dict[int, list[int]] = {}
         others: list[int] = []
-        for at_us, latency_ns in zip(came_us, late_ns, strict=True):
+        for at_us, latency_ns in zip(received_us, late_ns, strict=True):
             due_us = at_us - latency_ns // 1000 - offset_us
             if attempt_us is None:
-                self._undecided.setdefault(session, UndecidedMessages()).take(at_us // PLACE_US, due_us, latency_ns)
+                self._undecided.setdefault(session, UndecidedMessages()).add(at_us // PLACE_US, due_us, latency_ns)
             elif due_us < attempt_us:
                 early.setdefault(at_us // PLACE_US, []).append(latency_ns)
             else:
                 others.append(latency_ns)
-        self._enter(early)
+        self._keep(early)
         return others
 
-    @property
-    def is_open(self) -> bool:
-        """Whether there is anything that may turn out to be latency."""
-        return bool(self._early or self._undecided)
-
     def undecided(self) -> dict[int, Histogram]:
-        """Return the latencies of which nothing is known yet but that they are, by the time of their receipt.
+        """Return latencies by the time of their receipt that may turn out to be catch-up.
 
-        Until an open line says that they were caught up they are latency.
+        They count as latency until an open line says otherwise.
         """
         found: dict[int, Histogram] = {}
         for waiting in self._undecided.values():
@@ -126,7 +122,7 @@ class CatchUp:
                 found.setdefault(place * PLACE_US, Histogram()).record(some)
         return found
 
-    def _enter(self, early: dict[int, list[int]]) -> None:
+    def _keep(self, early: dict[int, list[int]]) -> None:
         for place, some in early.items():
             self._early.setdefault(place, Histogram()).record(some)
             self.histogram.record(some)
@@ -137,12 +133,12 @@ class CatchUp:
         late: dict[int, list[int]] = {}
         for place, due_us, late_ns in self._undecided.pop(session).messages():
             (early if due_us < attempt_us else late).setdefault(place, []).append(late_ns)
-        self._enter(early)
+        self._keep(early)
         for place, some in late.items():
             histogram = Histogram()
             histogram.record(some)
-            self._tell_late(place, histogram)
+            self._report_late(place, histogram)
 
-    def _tell_late(self, place: int, some: Histogram) -> None:
+    def _report_late(self, place: int, some: Histogram) -> None:
         if some.count:
             self._late(place * PLACE_US, some.counted())

@@ -1,4 +1,4 @@
-"""Which clients of an external feed received the same sequence, so that one may be held against the other.
+"""Which clients of an external feed received the same sequence, so that they may be compared with each other.
 
 Where the same number carries different content on two clients, or where every connection counts for itself, nothing is
 compared between these clients. A few different records among many equal ones are conflicts and are reported as such.
@@ -38,7 +38,7 @@ def grouped(facts: Facts, starts: Starts) -> tuple[dict[str, int], frozenset[str
     shared = _Grouping(facts, starts, is_own=False)
     if (found := shared.found()) is not None:
         return found, frozenset()
-    # The feed counts per connection: two clients that came at nearly the same time cannot be told by their times.
+    # The feed counts per connection. Two clients that connected at nearly the same time do not differ by their times.
     own = _Grouping(facts, starts, is_own=True)
     return own.found() or {}, frozenset(own.own)
 
@@ -150,7 +150,7 @@ class Groups:
     own: frozenset[str] = frozenset()
 
     def group(self, key: SequenceName, client: str) -> int:
-        """Return the group of a client in a sequence; one of which nothing is known is compared with the first."""
+        """Return the group of a client in a sequence; a client without any known record is in the first."""
         return self.of.get(key, {}).get(client, 0)
 
     def are_apart(self, key: SequenceName, one: str, other: str) -> bool:
@@ -193,12 +193,12 @@ class GroupComparison:
         *,
         is_new: bool,
     ) -> None:
-        """Enter a block.
+        """Add a block.
 
         Args:
             client: that logged it.
             crc: of its line.
-            block: as it stands there.
+            block: as it is logged.
             feed: how it was read; None where the open line of its file is missing. Then it is not known where in a
                 record the time of sending is, and the block is compared only if a copy of it has an open line.
             moments: epoch microseconds of every ``received_at``, none when one of them is no time.
@@ -209,7 +209,7 @@ class GroupComparison:
             self._unread |= {place} if is_new else set()
         elif moments and (is_new or place in self._unread):
             self._unread.discard(place)
-            # A text that is no strict JSON is not held against a record that is: only their numbers are known to agree.
+            # A text that is not strict JSON is not compared with a record that is: only their numbers are comparable.
             odd = [message for message in block.messages if message.form is not None]
             plain = [message for message in block.messages if message.form is None] if odd else block.messages
             for some, is_odd in ((plain, False), (odd, True)):

@@ -1,4 +1,4 @@
-"""What one client received under every number, as two bytes a record: enough to find where two clients differ."""
+"""Two bytes for every record of a client, by number: enough to find where two clients differ."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from services.collector.evidence.external_evidence import SequenceName
 BIN = 64
 """Numbers that are kept together."""
 NONE, TORN = 0, 0xFFFF
-"""Under this number nothing came; two different records came, so it cannot be compared. A record whose digest is one of
-these two by chance, one in 32,768, is not compared either."""
+"""In place of a digest: nothing was received under a number; or two different records, which cannot be compared. A
+record whose digest is one of these two by chance, one in 32,768, is not compared either."""
 _EMPTY = array("H", bytes(2 * BIN))
 
 
@@ -23,7 +23,7 @@ class ContentFingerprints:
         self._bins: dict[SequenceName, dict[int, array[int]]] = {}
 
     def add(self, key: SequenceName, first: int, digests: Sequence[int]) -> None:
-        """Enter records of consecutive numbers; ``digests`` are theirs, 16 bits each."""
+        """Add records of consecutive numbers; ``digests`` are theirs, 16 bits each."""
         bins = self._bins.get(key)
         if bins is None:
             bins = self._bins[key] = {}

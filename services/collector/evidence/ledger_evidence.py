@@ -1,4 +1,4 @@
-"""The servers' side of the books: what the ledger of one run says, whatever the order of reading its files."""
+"""The ledger of one run, as its servers wrote it. The order in which its files are read does not matter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from services.collector.evidence.block_check import number
 from services.collector.evidence.compact_index import CompactIndex, IndexRow
 from services.collector.evidence.line_chain import LineChain
 from services.collector.evidence.server_processes import RateChange, ServerProcess
-from services.collector.evidence.timestamps import bounded, moment
 from services.collector.scan import Source
 from services.contract import ledger
 from services.contract.jsonl import Sealed
@@ -21,9 +20,15 @@ from services.contract.summary import RunState
 
 @dataclass
 class ClientLedger:
-    """What the ledger says of one client: subscriptions and departures by fence, receipts by session and block.
+    """The lines about one client.
 
-    ``twice`` are the fences under which two different subscriptions stand: two servers granted them.
+    Attributes:
+        subscriptions: by fence, ``leaves`` the departures.
+        sent: the highest seq that was sent, by fence.
+        receipts: by session and block.
+        receipted: the seqs that receipts cover, ``receipt_fences`` the fences under which they were given.
+        twice: fences under which there are two different subscriptions: two servers granted them.
+        first_session: the lowest fence that was granted to take part, and its session; None for none.
     """
 
     subscriptions: dict[int, ledger.SubscribeEntry] = field(default_factory=dict)
@@ -33,24 +38,20 @@ class ClientLedger:
     receipted: RangeSet = field(default_factory=RangeSet)
     receipt_fences: set[int] = field(default_factory=set)
     twice: set[int] = field(default_factory=set)
+    first_session: tuple[int, int] | None = None
     _lines: dict[int, str] = field(default_factory=dict)
 
-    def subscribe(self, entry: ledger.SubscribeEntry, crc: str) -> None:
-        """Enter a subscription; of two lines with one fence the later counts, whichever is read first."""
+    def add_subscription(self, entry: ledger.SubscribeEntry, crc: str) -> None:
+        """Add a subscription; of two lines with one fence the later counts, whichever is read first."""
         if self._lines.setdefault(entry.fence, crc) != crc:
             self.twice.add(entry.fence)
         self.subscriptions[entry.fence] = _later(self.subscriptions.get(entry.fence, entry), entry)
+        if not entry.observe:
+            self.first_session = min(self.first_session or (entry.fence, entry.session), (entry.fence, entry.session))
 
-    def leave(self, entry: ledger.LeaveEntry) -> None:
-        """Enter a departure; of two lines with one fence the later counts, whichever is read first."""
+    def add_leave(self, entry: ledger.LeaveEntry) -> None:
+        """Add a departure; of two lines with one fence the later counts, whichever is read first."""
         self.leaves[entry.fence] = _later(self.leaves.get(entry.fence, entry), entry)
-
-    @property
-    def first_session(self) -> tuple[int, int] | None:
-        """The fence and the session of the first subscription that was granted, None when there was none."""
-        return min(
-            ((fence, entry.session) for fence, entry in self.subscriptions.items() if not entry.observe), default=None
-        )
 
     @property
     def through(self) -> int:
@@ -60,12 +61,12 @@ class ClientLedger:
 
     @property
     def is_client(self) -> bool:
-        """Whether it is a client of the run and not an observer, who stands outside the books."""
+        """Whether it takes part in the run; an observer does not."""
         return any(not entry.observe for entry in self.subscriptions.values()) or not self.subscriptions
 
     @property
     def has_left(self) -> bool:
-        """Whether it said goodbye and has not come back since."""
+        """Whether it left cleanly and has not come back since."""
         if not self.leaves:
             return False
         fence = max(self.leaves)
@@ -76,7 +77,7 @@ Dated = TypeVar("Dated", ledger.SubscribeEntry, ledger.LeaveEntry)
 
 
 def _order(entry: ledger.Entry) -> tuple[str, bytes]:
-    """Return the key by which lines are put in order that may have the same time."""
+    """Return the key by which lines are sorted: time first, then content, since times may be equal."""
     return entry.at, msgspec.json.encode(entry)
 
 
@@ -85,7 +86,7 @@ def _later(one: Dated, other: Dated) -> Dated:
 
 
 class LedgerEvidence:
-    """Everything the servers entered in one run."""
+    """Everything that the servers recorded in one run."""
 
     def __init__(self) -> None:
         self.opens: dict[str, ledger.OpenEntry] = {}
@@ -93,18 +94,18 @@ class LedgerEvidence:
         self.ends: dict[str, ledger.EndEntry] = {}
         self.controls: dict[str, ledger.ControlEntry] = {}
         self.servers: dict[str, ServerProcess] = {}
-        """By the digest of the open line: copies of one ledger are one server."""
+        """By the digest of the open line, so that copies of one ledger are one server."""
         self._expects: dict[str, ledger.ExpectEntry] = {}
         self._late: set[str] = set()
         self._paces: dict[str, RateChange] = {}
         self._files: dict[Source, LedgerFileReader] = {}
 
-    def take(self, source: Source, line: bytes) -> None:
-        """Enter one line of one file."""
-        self.file(source).take(line)
+    def add_line(self, source: Source, line: bytes) -> ledger.Entry | None:
+        """Add one line of one file; return its content, None where it is damaged or does not belong here."""
+        return self.file(source).add_line(line)
 
     def file(self, source: Source) -> LedgerFileReader:
-        """Return what is known of a file, from its first mention on."""
+        """Return the reader of a file, a new one where the file is not known yet."""
         if source not in self._files:
             self._files[source] = LedgerFileReader(self, source)
         return self._files[source]
@@ -121,14 +122,14 @@ class LedgerEvidence:
 
     @property
     def end(self) -> ledger.EndEntry | None:
-        """The line that ended the run; of several servers that of the last one, for then the run was over."""
+        """The line that ended the run; of several servers that of the last one, since then the run was over."""
         if len(self.ends) == 1:
             return next(iter(self.ends.values()))
         return max(self.ends.values(), key=_order, default=None)
 
     @property
     def expected(self) -> ledger.ExpectEntry | None:
-        """How many clients the run waited for at last, and where the number came from; None without such a line."""
+        """The last line that says how many clients the run waits for, and where the number came from; None for none."""
         return max(self._expects.values(), key=_order, default=None)
 
     @property
@@ -140,23 +141,17 @@ class LedgerEvidence:
 
     @property
     def late(self) -> list[str]:
-        """The clients that asked to take part when the run had ended, and took no part in it, by name."""
+        """The clients that asked to take part only after the run had ended, by name."""
         return sorted(name for name in self._late if self.clients.get(name, ClientLedger()).first_session is None)
 
     @property
     def paces(self) -> list[ledger.PaceEntry]:
-        """Every change of the schedule, in the order of the feed; of equal ``first`` the last line counts."""
-        return [one.pace for one in sorted(self._paces.values(), key=RateChange.order)]
-
-    @property
-    def bounds_us(self) -> list[int]:
-        """The moments at which the run began and ended, as far as it did, by every line that tells of it."""
-        began = [bounded(one.pace.due_us) for one in self._paces.values() if one.pace.first == 1]
-        return began + [at_us for entry in self.ends.values() if (at_us := moment(entry.at)) is not None]
+        """Every change of the rate, in the order of the feed; of equal ``first`` the last line comes last."""
+        return [change.pace for change in sorted(self._paces.values(), key=RateChange.order)]
 
     @property
     def pace(self) -> ledger.PaceEntry | None:
-        """The schedule that is on: of equal ``first`` the last line counts."""
+        """The current rate: of equal ``first`` the last line counts."""
         return max(self._paces.values(), key=RateChange.order).pace if self._paces else None
 
     @property
@@ -166,13 +161,13 @@ class LedgerEvidence:
 
     @property
     def rate(self) -> float | int | None:
-        """The rate that is on, or was before a pause."""
+        """The current rate, in a pause the one before it; None for not known."""
         known = [pace.rate for pace in self.paces if pace.rate is not None]
         return known[-1] if known else (self.open.rate if self.open else None)
 
     @property
     def state(self) -> RunState:
-        """Where the run stands in its life."""
+        """Where the run is in its life."""
         if self.ends:
             return "ended"
         if not self.opens:
@@ -182,11 +177,11 @@ class LedgerEvidence:
         return "paused" if self.pace.rate is None else "running"
 
     def client(self, name: str) -> ClientLedger:
-        """Return what is known of a client, from its first mention on."""
+        """Return the lines about a client, none where it is not known yet."""
         return self.clients.setdefault(name, ClientLedger())
 
-    def enter(self, sealed: Sealed, entry: ledger.Entry, number: int) -> None:
-        """Enter one good line."""
+    def add_entry(self, sealed: Sealed, entry: ledger.Entry, number: int) -> None:
+        """Add one good line, the ``number``-th of its file."""
         match entry:
             case ledger.OpenEntry():
                 self.opens[sealed.crc] = entry
@@ -195,21 +190,21 @@ class LedgerEvidence:
                 number = number if known is None else min(number, known.number)
                 self._paces[sealed.crc] = RateChange(entry, number, sealed.crc)
             case ledger.SubscribeEntry():
-                self.client(entry.client).subscribe(entry, sealed.crc)
+                self.client(entry.client).add_subscription(entry, sealed.crc)
             case ledger.SentEntry():
                 sent = self.client(entry.client).sent
                 sent[entry.fence] = max(entry.through, sent.get(entry.fence, 0))
             case ledger.ReceiptEntry():
-                self._receipt(entry)
+                self._add_receipt(entry)
             case ledger.LeaveEntry():
-                self.client(entry.client).leave(entry)
+                self.client(entry.client).add_leave(entry)
             case ledger.EndEntry():
                 self.ends[sealed.crc] = entry
             case ledger.ControlEntry() | ledger.ExpectEntry() | ledger.LateEntry():
-                self._enter_aside(sealed, entry)
+                self._add_aside(sealed, entry)
 
-    def _enter_aside(self, sealed: Sealed, entry: ledger.ControlEntry | ledger.ExpectEntry | ledger.LateEntry) -> None:
-        """Enter what is not about a subscription or the schedule."""
+    def _add_aside(self, sealed: Sealed, entry: ledger.ControlEntry | ledger.ExpectEntry | ledger.LateEntry) -> None:
+        """Add a line that is not about a subscription or the schedule."""
         match entry:
             case ledger.ControlEntry():
                 self.controls[sealed.crc] = entry
@@ -218,7 +213,7 @@ class LedgerEvidence:
             case ledger.LateEntry():
                 self._late.add(entry.client)
 
-    def _receipt(self, entry: ledger.ReceiptEntry) -> None:
+    def _add_receipt(self, entry: ledger.ReceiptEntry) -> None:
         client = self.client(entry.client)
         note = IndexRow(entry.first, entry.last, entry.count, number(entry.digest), int(entry.match))
         client.receipts.add((entry.session, entry.block), note)
@@ -233,8 +228,8 @@ class LedgerEvidence:
 class LedgerFileReader:
     """One server process's ledger, read in sequence."""
 
-    def __init__(self, book: LedgerEvidence, source: Source) -> None:
-        self.book = book
+    def __init__(self, evidence: LedgerEvidence, source: Source) -> None:
+        self.ledger = evidence
         self.source = source
         self.chain: LineChain[ledger.Entry] = LineChain(source, ledger.codec)
         self.is_well_named = False
@@ -243,33 +238,35 @@ class LedgerFileReader:
 
     @property
     def is_ended(self) -> bool:
-        """Whether nothing more is to come of the servers whose lines stand here: they ended, or were continued."""
-        every = self.book.servers.values()
+        """Whether the servers that wrote the file are gone: each recorded its end, or a later server continued it."""
         if not self.servers:
             return self.has_end
-        return all(one.ends or one.is_continued(every) for one in self.servers)
+        servers = self.ledger.servers.values()
+        return all(server.ends or server.is_continued(servers) for server in self.servers)
 
-    def take(self, line: bytes) -> None:
-        """Enter the next line."""
-        found = self.chain.read(line)
-        if found is None:
-            return
-        sealed, entry = found
-        begins = isinstance(entry, ledger.OpenEntry)
+    def add_line(self, line: bytes) -> ledger.Entry | None:
+        """Add the next line; return its content, None where it is damaged or does not belong here."""
+        decoded = self.chain.read(line)
+        if decoded is None:
+            return None
+        sealed, entry = decoded
+        is_open = isinstance(entry, ledger.OpenEntry)
         if isinstance(entry, ledger.OpenEntry) and entry.run != self.source.run:
             self.chain.note_foreign(f"the line belongs to run {entry.run}")
-            return
+            return None
         if isinstance(entry, ledger.OpenEntry):
             self.is_well_named = self.source.name == f"{entry.instance}.jsonl"
-        if not begins and self.chain.number == 1:
+        if not is_open and self.chain.number == 1:
             self.chain.note("line_missing", "the file does not begin with its open line", raw=sealed.text)
             self.chain.excuse()
-        elif begins and self.chain.number > 1:
+        elif is_open and self.chain.number > 1:
             self.chain.note("misplaced", "an open line inside the file")
-        if self.chain.link(sealed):
-            self.book.enter(sealed, entry, self.chain.number)
-            if isinstance(entry, ledger.OpenEntry):
-                self.servers.append(self.book.servers.setdefault(sealed.crc, ServerProcess(entry, entry.at)))
-            self.has_end |= isinstance(entry, ledger.EndEntry)
-            if self.servers:
-                self.servers[-1].enter(entry, self.chain.number, sealed.crc)
+        if not self.chain.link(sealed):
+            return None
+        self.ledger.add_entry(sealed, entry, self.chain.number)
+        if isinstance(entry, ledger.OpenEntry):
+            self.servers.append(self.ledger.servers.setdefault(sealed.crc, ServerProcess(entry, entry.at)))
+        self.has_end |= isinstance(entry, ledger.EndEntry)
+        if self.servers:
+            self.servers[-1].add_entry(entry, self.chain.number, sealed.crc)
+        return entry

@@ -50,9 +50,9 @@ class LogEvidence:
         self._offset: tuple[int, int, str, int] | None = None
         self._files: dict[Source, LogFileReader] = {}
 
-    def take(self, source: Source, line: bytes) -> None:
-        """Enter one line of one file."""
-        self.file(source).take(line)
+    def add_line(self, source: Source, line: bytes) -> None:
+        """Add one line of one file."""
+        self.file(source).add_line(line)
 
     def file(self, source: Source) -> LogFileReader:
         """Return what is known of a file, from its first mention on."""
@@ -89,7 +89,7 @@ class LogEvidence:
         self.opens.setdefault((entry.session, entry.segment), {}).setdefault(sealed.crc, note)
         self.sessions.add(entry.session)
         attempted_us = moment(entry.attempted_at) if entry.attempted_at else None
-        self.times.catch_up.opened(entry.fence, entry.session, attempted_us)
+        self.times.catch_up.add_session(entry.fence, entry.session, attempted_us)
         if entry.external is not None:
             self.is_external, self.feed = True, entry.external
             self.until_us = moment(entry.until) if entry.until else None
@@ -101,7 +101,7 @@ class LogEvidence:
         known = self.ends.setdefault(segment, {})
         if sealed.crc not in known:
             known[sealed.crc] = entry.reason
-            self.strain.enter(segment[0], entry)
+            self.strain.add_end(segment[0], entry)
             self._declare(entry)
 
     def enter_block(
@@ -128,7 +128,7 @@ class LogEvidence:
         if not is_new:
             return
         self._declare(block)
-        self.times.lasted(block.duration_ns)
+        self.times.add_block_duration(block.duration_ns)
         if block.clock_offset_us is not None and block.clock_error_us is not None:
             self.clock_error_us = max(block.clock_error_us, self.clock_error_us or 0)
             self._offset = max(
@@ -136,7 +136,7 @@ class LogEvidence:
             )
         if block.messages:
             self._enter_messages(len(block.messages), content)
-            self.times.take(block, content, stamps)
+            self.times.add_block(block, content, stamps)
 
     def _enter_external(
         self,
@@ -190,8 +190,8 @@ class LogFileReader:
         """Whether the file's name says what its lines say."""
         return self.segment is not None and blocklog.file_name(*self.segment) == self.source.name
 
-    def take(self, line: bytes) -> None:
-        """Enter the next line."""
+    def add_line(self, line: bytes) -> None:
+        """Add the next line."""
         found = self.chain.read(line)
         if found is not None:
             misfiled = self._foreign(*found)

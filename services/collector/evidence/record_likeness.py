@@ -50,10 +50,10 @@ class TimeMask:
             self._steps = steps
 
     def texts(self, records: Sequence[msgspec.Raw]) -> Sequence[bytes | msgspec.Raw]:
-        """Return the text of each record without its time; each stands in one line of a log, so none has a newline."""
+        """Return the text of each record without its time; each is in one line of a log, so none has a newline."""
         if self._names is not None:
             texts = self._names.sub(b'""', b"\n".join(records)).split(b"\n")
-            # A record with a newline comes from no log; what it would shift is compared whole instead.
+            # A record with a newline comes from no log. It would shift the others, so all are compared whole instead.
             return texts if len(texts) == len(records) else records
         return [self._without(record) for record in records] if self._steps else records
 
@@ -113,7 +113,7 @@ ENOUGH = 4
 STAMP_US = 2
 """Times of sending that differ by no more are the same: they are known to a microsecond, from two roundings."""
 FIRST_LOOK, LOOK = 8, 64
-"""So many records are compared without the times in them: it costs some microseconds each."""
+"""Records that are compared without the times in them, at most: each costs some microseconds."""
 APART_US = 100_000
 """Sequences are apart when the times of sending, or of arrival where there are none, differ by more than this in nearly
 every record. A server that sends one stream to many clients, and the scheduling of their processes, make less of it.

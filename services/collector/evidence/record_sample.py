@@ -1,7 +1,7 @@
 """A sample of what clients of an external feed received under the same numbers, in bounded memory.
 
 Numbers are sampled in clusters of eight by a hash of sequence and cluster, so all clients sample the same ones, and
-which these are depends on what was received alone, never on the order of reading.
+the choice depends only on the records, never on the order of reading.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class RecordSample:
         texts: Sequence[bytes | Raw],
         moments: Mapping[str, int],
     ) -> None:
-        """Enter messages of consecutive numbers of one sequence, some of a block's.
+        """Add messages of consecutive numbers of one sequence, some of a block's.
 
         Args:
             client: that received them.

@@ -1,4 +1,4 @@
-"""Both sides of the books of one run. A pure fold: it takes lines and gives back what they say, in any order."""
+"""The evidence of one run: its ledger, and the block logs of its clients. Pure: lines in, facts out, in any order."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from services.collector.cpu_yield import no_yield
 from services.collector.evidence.ledger_evidence import LedgerEvidence, LedgerFileReader
 from services.collector.evidence.line_chain import FileDamage
 from services.collector.evidence.log_evidence import LogEvidence, LogFileReader
+from services.collector.evidence.timestamps import bounded, moment
 from services.collector.evidence.timing import RunTiming
 from services.collector.scan import FileTail, Source
-from services.contract import blocklog
+from services.contract import blocklog, ledger
 from services.contract.scalars import utc_text
 from services.contract.summary import RunState
 
@@ -29,17 +30,30 @@ class RunEvidence:
         self.ledger = LedgerEvidence()
         self.logs: dict[str, LogEvidence] = {}
 
-    def take(self, source: Source, line: bytes) -> None:
-        """Enter one line, newline included. A file's lines come in their order, the files in any."""
-        self._file(source).take(line)
+    def add_line(self, source: Source, line: bytes) -> None:
+        """Add one line, newline included. The lines of a file come in their order, the files in any."""
+        if source.client is not None:
+            self._log(source.client).add_line(source, line)
+            return
+        entry = self.ledger.add_line(source, line)
+        if isinstance(entry, ledger.SubscribeEntry):
+            if not entry.observe and entry.client in self.logs:
+                self.logs[entry.client].times.catch_up.grant(entry.fence, entry.session)
+        elif isinstance(entry, ledger.PaceEntry):
+            if entry.first == 1:
+                self.times.buckets.cover(bounded(entry.due_us))
+        elif isinstance(entry, ledger.EndEntry):
+            at_us = moment(entry.at)
+            if at_us is not None:
+                self.times.buckets.cover(at_us)
 
-    def take_sources(self, sources: Iterable[Source]) -> None:
-        """Note files that may not have a line yet: a client has claimed them."""
+    def add_sources(self, sources: Iterable[Source]) -> None:
+        """Add files that may not have a line yet: a client has claimed them."""
         for source in sources:
             self._file(source)
 
-    def take_tails(self, tails: Iterable[FileTail]) -> None:
-        """Enter what remained of files that nobody writes any more."""
+    def add_tails(self, tails: Iterable[FileTail]) -> None:
+        """Add the rests of files that no process writes any more."""
         for tail in tails:
             file = self._file(tail.source)
             if tail.refused:
@@ -47,36 +61,28 @@ class RunEvidence:
                     FileDamage(tail.source, 0, "unreadable", f"the file cannot be read: {tail.refused}", 0)
                 )
             else:
-                self._torn(file, tail.size)
-
-    def settle(self) -> None:
-        """Tell catch-up from latency by all that is known now; to be called before either is asked for."""
-        for name, log in self.logs.items():
-            if log.times.catch_up.is_open:
-                client = self.ledger.clients.get(name)
-                if client is not None and (first := client.first_session) is not None:
-                    log.times.catch_up.granted(*first)
+                self._add_torn(file, tail.size)
 
     @property
     def ended_at(self) -> str | None:
-        """When the run ended by its ledger, None while it has not; without one of ours, when the last record came."""
+        """When the run ended by its ledger, None while it goes on; of an external feed, when the last record came."""
         if self.is_one_sided:
             return max((utc_text(log.times.last_us) for log in self.logs.values() if log.times.last_us), default=None)
         return self.ledger.end.at if self.ledger.end else None
 
     @property
     def is_one_sided(self) -> bool:
-        """Whether the clients listened to a feed that is not ours: nobody says then what was sent."""
+        """Whether the clients listened to an external feed: then no ledger says which records were sent."""
         return any(log.is_external for log in self.logs.values())
 
     @property
     def until_us(self) -> int | None:
-        """When a run without a server of ours is to end, epoch microseconds; None when nothing says so."""
+        """When a run of an external feed is to end, epoch microseconds; None for not known."""
         return max((log.until_us for log in self.logs.values() if log.until_us is not None), default=None)
 
     @property
     def state(self) -> RunState:
-        """Where the run stands in its life."""
+        """Where the run is in its life."""
         if not self.is_one_sided:
             return self.ledger.state
         logging = [name for name, log in self.logs.items() if log.opens]
@@ -84,32 +90,32 @@ class RunEvidence:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the run was played to its end: without a server of ours a client says so that stayed until then."""
+        """Whether the run was played to its end; of an external feed, whether any client stayed until its end."""
         if not self.is_one_sided:
             return bool(self.ledger.ends)
         return any("finished" in self.last_reasons(name) for name in self.logs)
 
     @property
     def lacks_ledger(self) -> bool:
-        """Whether clients have logged under a subscription, and no server's ledger tells of it: it is lost."""
+        """Whether the ledger is lost: clients have logged under a subscription, and no line of a ledger exists."""
         is_empty = not any(file.chain.number for file in self.ledger.files)
         return is_empty and not self.is_one_sided and any(log.opens for log in self.logs.values())
 
     def is_sealed(self, client: str, session: int | None = None) -> bool:
-        """Tell whether a client closed a session well, its last one unless another is named."""
+        """Return whether a client sealed its log in a session, in its last one unless another is named."""
         log = self.logs.get(client)
-        # A session that only claimed its file has nothing to close.
+        # A session that only claimed its file has nothing to seal.
         segments = {*log.opens, *log.ends} if log else set()
         if session is not None:
             segments = {segment for segment in segments if segment[0] == session}
         if log is None or not segments:
             return False
         reasons = self.last_reasons(client, session)
-        # After these two a further segment has to follow.
+        # After these two reasons another segment has to follow.
         return bool(reasons) and not reasons & {"rotated", "error"}
 
     def last_reasons(self, client: str, session: int | None = None) -> set[str]:
-        """Return how a client closed the last file of a session, its last one unless another is named."""
+        """Return why the last file of a session was ended; the last session counts unless another is named."""
         log = self.logs[client]
         segments = {segment for segment in (*log.opens, *log.ends) if session in (None, segment[0])}
         return set(log.ends.get(max(segments), {}).values()) if segments else set()
@@ -117,11 +123,18 @@ class RunEvidence:
     def _file(self, source: Source) -> LogFileReader | LedgerFileReader:
         if source.client is None:
             return self.ledger.file(source)
-        if source.client not in self.logs:
-            self.logs[source.client] = LogEvidence(source.client, self.times)
-        return self.logs[source.client].file(source)
+        return self._log(source.client).file(source)
 
-    def _torn(self, file: LogFileReader | LedgerFileReader, size: int) -> None:
+    def _log(self, client: str) -> LogEvidence:
+        log = self.logs.get(client)
+        if log is None:
+            log = self.logs[client] = LogEvidence(client, self.times)
+            known = self.ledger.clients.get(client)
+            if known is not None and known.first_session is not None:
+                log.times.catch_up.grant(*known.first_session)
+        return log
+
+    def _add_torn(self, file: LogFileReader | LedgerFileReader, size: int) -> None:
         chain = file.chain
         chain.number += 1
         kind, detail = "torn", f"{size} bytes without a newline: the writer was cut short"

@@ -1,4 +1,4 @@
-"""How far apart the clients received the same record, sampled evenly and in bounded memory."""
+"""Samples in bounded memory that do not depend on the order of reading: of the delay between clients, and of blocks."""
 
 from __future__ import annotations
 
@@ -15,46 +15,64 @@ from services.contract.histogram import Histogram
 from services.contract.timeline import MOST_BARS, MOST_BLOCKS, Bar
 
 MOST = 2048
-"""Seqs kept at a time. The stride is the smallest power of two that keeps no more."""
+"""Records that are kept. The stride is the smallest power of two that keeps no more."""
 SEVERAL = ""
-"""Stands for more than one client; no client has this name."""
+"""In place of a client's name: more than one client."""
 
 
 class SpreadSample:
     """First and last receipt of every ``stride``-th record.
 
-    The stride depends on the highest seq alone, and a coarser one only drops samples: so whatever the order in
-    which clients and blocks are read, the same samples remain.
+    The stride depends on the highest seq alone, and a coarser one only drops samples. So the order in which clients
+    and blocks are read does not matter.
     """
 
-    def __init__(self) -> None:
-        self._stride = 1
-        self._seen: dict[int, tuple[int, int, str]] = {}
+    def __init__(self, stride: int = 1, seen: dict[int, tuple[int, int, str]] | None = None) -> None:
+        self._stride = stride
+        self._seen = {} if seen is None else seen
 
     def stride(self, last: int) -> int:
-        """Return which seqs to hand to `take`, the multiples of this, once ``last`` is the highest seq logged."""
+        """Return the stride once ``last`` is the highest seq logged: its multiples are to be given to `add`."""
         if last > self._stride * MOST:
             while last > self._stride * MOST:
                 self._stride *= 2
             self._seen = {seq: times for seq, times in self._seen.items() if not seq % self._stride}
         return self._stride
 
-    def take(self, client: str, received: Iterable[tuple[int, int]]) -> None:
-        """Note when a client received records: pairs of seq and epoch microseconds."""
+    def add(self, client: str, received: Iterable[tuple[int, int]]) -> None:
+        """Add when a client received records: pairs of seq and epoch microseconds."""
         seen = self._seen
         for seq, at_us in received:
-            first, latest, who = seen.get(seq, (at_us, at_us, client))
-            seen[seq] = (min(first, at_us), max(latest, at_us), who if who == client else SEVERAL)
+            first, latest, name = seen.get(seq, (at_us, at_us, client))
+            seen[seq] = (min(first, at_us), max(latest, at_us), name if name == client else SEVERAL)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SpreadSample) and (self._stride, self._seen) == (other._stride, other._seen)
+
+    __hash__ = None  # type: ignore[assignment]  # it grows while a run is read
+
+    def copy(self) -> SpreadSample:
+        """Return the sample as it is now."""
+        return SpreadSample(self._stride, self._seen.copy())
+
+    def merged(self, other: SpreadSample) -> SpreadSample:
+        """Return the sample of two parts of a run."""
+        stride = max(self._stride, other._stride)
+        both = SpreadSample(stride, {seq: times for seq, times in self._seen.items() if not seq % stride})
+        for seq, (first, last, client) in other._seen.items():
+            if not seq % stride:
+                both.add(client, [(seq, first), (seq, last)])
+        return both
 
     def histogram(self) -> Histogram:
         """Return the durations from first to last client, of the records that more than one client logged."""
         result = Histogram()
-        result.record([(last - first) * 1000 for first, last, who in self._seen.values() if who == SEVERAL])
+        result.record([(last - first) * 1000 for first, last, name in self._seen.values() if name == SEVERAL])
         return result
 
 
 MOST_SHARED = 2048
-"""Records kept: those whose digests are lowest. Which these are depends on what was received alone."""
+"""Records that are kept: those with the lowest digests, so the choice depends only on the records."""
 
 
 class ExternalSpreadSample:
@@ -65,34 +83,34 @@ class ExternalSpreadSample:
         self._keys: dict[int, SequenceName] = {}
         self._limit = 2**32
 
-    def take(self, client: str, messages: Iterable[ExternalMessage], moments: Mapping[str, int]) -> None:
-        """Note when a client received messages; ``moments`` are their times, epoch microseconds."""
+    def add(self, client: str, messages: Iterable[ExternalMessage], timestamps: Mapping[str, int]) -> None:
+        """Add messages that a client received; ``timestamps`` has the epoch microseconds of every ``received_at``."""
         for message in messages:
-            known = zlib.crc32(message.record, zlib.crc32(f"{message.key}/{message.seq}".encode()))
-            if known >= self._limit:
+            digest = zlib.crc32(message.record, zlib.crc32(f"{message.key}/{message.seq}".encode()))
+            if digest >= self._limit:
                 continue
-            receipts = self._seen.setdefault(known, {})
+            receipts = self._seen.setdefault(digest, {})
             if message.key is not None:
-                self._keys[known] = message.key
-            # One that a client received twice says nothing: which of the two was it?
-            receipts[client] = None if client in receipts else moments[message.received_at]
+                self._keys[digest] = message.key
+            # A record that a client received twice has no time of receipt that is certain.
+            receipts[client] = None if client in receipts else timestamps[message.received_at]
         if len(self._seen) > 2 * MOST_SHARED:
             self._thin()
 
     def histogram(self, groups: Groups | None = None) -> Histogram:
         """Return the durations from first to last client, of the records that more than one received once.
 
-        Records of clients that are apart in ``groups`` are not one record, even where they are equal.
+        Records of clients that are not compared by ``groups`` are different records, even where they are equal.
         """
         self._thin()
         result = Histogram()
-        every = (moments for known, receipts in self._seen.items() for moments in self._of(known, receipts, groups))
-        known = [[at for at in moments if at is not None] for moments in every if None not in moments]
-        result.record([(max(moments) - min(moments)) * 1000 for moments in known if len(moments) > 1])
+        shared = (times for digest, receipts in self._seen.items() for times in self._of(digest, receipts, groups))
+        known = [[at_us for at_us in times if at_us is not None] for times in shared if None not in times]
+        result.record([(max(times) - min(times)) * 1000 for times in known if len(times) > 1])
         return result
 
-    def _of(self, known: int, receipts: dict[str, int | None], groups: Groups | None) -> list[list[int | None]]:
-        key = self._keys.get(known)
+    def _of(self, digest: int, receipts: dict[str, int | None], groups: Groups | None) -> list[list[int | None]]:
+        key = self._keys.get(digest)
         if groups is None or key not in groups.divided:
             return [list(receipts.values())]
         found: dict[int, list[int | None]] = {}
@@ -103,13 +121,13 @@ class ExternalSpreadSample:
     def _thin(self) -> None:
         if len(self._seen) > MOST_SHARED:
             kept = sorted(self._seen)[:MOST_SHARED]
-            self._seen = {known: self._seen[known] for known in kept}
-            self._keys = {known: self._keys[known] for known in kept if known in self._keys}
+            self._seen = {digest: self._seen[digest] for digest in kept}
+            self._keys = {digest: self._keys[digest] for digest in kept if digest in self._keys}
             self._limit = kept[-1] + 1
 
 
 LEAST_BLOCKS = 16
-"""A lane has room for so many blocks, however many clients there are."""
+"""Blocks of a client that are kept at least, however many clients there are."""
 _FIELDS = len(Bar.__struct_fields__)
 
 
@@ -118,37 +136,37 @@ class BlockSampleLimit:
 
     def __init__(self) -> None:
         self.most = MOST_BLOCKS
-        self._all: list[BlockSample] = []
+        self._samples: list[BlockSample] = []
 
-    def share(self, newcomer: BlockSample) -> None:
-        """Make room for another client."""
-        self._all.append(newcomer)
-        while self.most > LEAST_BLOCKS and self.most * len(self._all) > MOST_BARS:
+    def share(self, sample: BlockSample) -> None:
+        """Make room for the sample of another client."""
+        self._samples.append(sample)
+        while self.most > LEAST_BLOCKS and self.most * len(self._samples) > MOST_BARS:
             self.most //= 2
-            for bars in self._all:
-                bars.thin()
+            for other in self._samples:
+                other.thin()
 
 
 class BlockSample:
-    """The blocks of one client: every one whose number is a multiple of ``stride``."""
+    """The blocks of one client whose numbers are multiples of ``stride``."""
 
-    def __init__(self, room: BlockSampleLimit) -> None:
+    def __init__(self, limit: BlockSampleLimit) -> None:
         self.stride = 1
-        self._room = room
+        self._limit = limit
         self._highest: dict[int, int] = {}
         self._kept = 0
         self._rows = array("q")
         self._bars: list[Bar] | None = None
 
-    def take(self, block: AnyBlock, start_us: int) -> None:
-        """Take a block whose first message came at ``start_us``, on the server's clock."""
+    def add(self, block: AnyBlock, start_us: int) -> None:
+        """Add a block whose first message was received at ``start_us``, on the server's clock."""
         if not self._highest:
-            self._room.share(self)
+            self._limit.share(self)
         number, stride, before = block.block, self.stride, self._highest.get(block.session, 0)
         if number > before:
             self._highest[block.session] = number
             self._kept += number // stride - before // stride
-            if self._kept > self._room.most:
+            if self._kept > self._limit.most:
                 self.thin()
         if not number % self.stride:
             row = (block.session, number, start_us, block.duration_ns, *block.positions, block.count)
@@ -156,9 +174,9 @@ class BlockSample:
             self._bars = None
 
     def thin(self) -> None:
-        """Drop as many blocks as are too many for the room that there is."""
+        """Double the stride until no more blocks are kept than the limit allows."""
         stride = self.stride
-        while self._kept > self._room.most:
+        while self._kept > self._limit.most:
             self.stride *= 2
             self._kept = sum(highest // self.stride for highest in self._highest.values())
         if self.stride > stride:
@@ -169,7 +187,7 @@ class BlockSample:
     def bars(self) -> list[Bar]:
         """Return the blocks that are kept, by session and number."""
         if self._bars is None:
-            # Of a block that stands in the log with different contents one is told.
+            # A block that is logged with several contents is drawn once.
             rows = {row[:2]: row for row in sorted(self._table(), reverse=True)}
             self._bars = msgspec.convert([rows[key] for key in sorted(rows)], list[Bar])
         return self._bars

@@ -36,7 +36,7 @@ class RateChange(NamedTuple):
 
 @dataclass
 class ServerProcess:
-    """One server process, as its own ledger tells of it.
+    """One server process, by its own ledger.
 
     Attributes:
         open: its first line.
@@ -52,8 +52,8 @@ class ServerProcess:
     ends: dict[str, ledger.EndEntry] = field(default_factory=dict)
     took_part: bool = False
 
-    def enter(self, entry: ledger.Entry, number: int, crc: str) -> None:
-        """Enter one line of its ledger."""
+    def add_entry(self, entry: ledger.Entry, number: int, crc: str) -> None:
+        """Add one line of its ledger."""
         self.last_at = max(self.last_at, entry.at)
         if isinstance(entry, ledger.PaceEntry):
             known = self.paces.get(crc)
@@ -70,7 +70,7 @@ class ServerProcess:
 
 
 def unmeasured(every: Collection[ServerProcess]) -> list[ServerProcess]:
-    """Return the servers that took part and of which nothing says how late they were, in a run that has an end.
+    """Return the servers that took part and did not record how late they were, in a run that has an end.
 
     A server that a later one continued was stopped or crashed, which does not count against the run.
     """

@@ -1,4 +1,4 @@
-"""The longest time in which a client received nothing while it was part of the run."""
+"""The longest time in which a client received nothing while it took part in the run."""
 
 from __future__ import annotations
 
@@ -14,36 +14,37 @@ from services.contract.summary import ClientState
 
 
 class LongestSilence(NamedTuple):
-    """So long nothing came, from this moment on (epoch microseconds)."""
+    """How long nothing was received, in nanoseconds, and from when on, in epoch microseconds."""
 
     ns: int
     at_us: int
 
 
 class SilenceFinder:
-    """What the blocks of one client tell of silence: within them and before them, and when its sessions had messages.
+    """Finds the longest silence within and before the blocks of one client; of equally long ones the first counts.
 
-    Of equally long silences the first counts.
+    Attributes:
+        longest: the longest silence so far.
+        sessions: when the first and the last message of each session were received.
     """
 
     def __init__(self) -> None:
         self.longest: LongestSilence | None = None
         self.sessions: dict[int, tuple[int, int]] = {}
-        """The moments of the first and the last message of each session."""
 
-    def take(self, block: AnyBlock, moments: Sequence[int]) -> None:
-        """Take a block and the different moments, in order, at which its messages came."""
-        earliest, latest = moments[0], moments[-1]
+    def add_block(self, block: AnyBlock, times_us: Sequence[int]) -> None:
+        """Add a block, and the different times at which its messages were received, in order."""
+        earliest, latest = times_us[0], times_us[-1]
         first, last = self.sessions.get(block.session, (earliest, latest))
         self.sessions[block.session] = min(first, earliest), max(last, latest)
-        self.note(block.idle_ns, bounded(earliest - block.idle_ns // 1000))
+        self.add(block.idle_ns, bounded(earliest - block.idle_ns // 1000))
         if self.longest is None or (latest - earliest) * 1000 >= self.longest.ns:
-            steps = list(map(sub, moments[1:], moments))
+            steps = list(map(sub, times_us[1:], times_us))
             if steps:
-                self.note(max(steps) * 1000, moments[steps.index(max(steps))])
+                self.add(max(steps) * 1000, times_us[steps.index(max(steps))])
 
-    def note(self, ns: int, at_us: int) -> None:
-        """Note that nothing came for so long from this moment on; no time at all is no silence."""
+    def add(self, ns: int, at_us: int) -> None:
+        """Add a silence that began at ``at_us``; one of no duration is none."""
         if ns > 0 and (self.longest is None or (ns, -at_us) > (self.longest.ns, -self.longest.at_us)):
             self.longest = LongestSilence(ns, at_us)
 
@@ -53,13 +54,13 @@ def longest(
 ) -> LongestSilence | None:
     """Return the longest silence of a client, with those before its first message, between sessions and at the end.
 
-    Nobody is silent before it has subscribed and the first record was due, nor from its goodbye until it is back.
+    The time before the subscription or the first due record, and between a clean leave and a return, does not count.
 
     Args:
-        silences: what its blocks tell.
-        ledger: what the servers entered about it.
+        silences: within and between its blocks.
+        ledger: what the servers recorded about it.
         state: how it ended.
-        start_us: when the first record was due, None if nobody knows.
+        start_us: when the first record was due, None for not known.
         end_us: when the run ended, None while it goes on.
     """
     found = SilenceFinder()
@@ -72,13 +73,13 @@ def longest(
     for first, last in [*sorted(silences.sessions.values()), *tail]:
         if since is not None:
             for begin, until in _present(since, first, _absences(ledger)):
-                found.note((until - begin) * 1000, begin)
+                found.add((until - begin) * 1000, begin)
         since = last if since is None else max(since, last)
     return found.longest
 
 
 def _absences(ledger: ClientLedger) -> list[tuple[int, int]]:
-    """Return from which goodbye to which return the client was not part of the run."""
+    """Return the times from a clean leave to the next return, in order."""
     came = {fence: moment(entry.at) for fence, entry in ledger.subscriptions.items()}
     found = []
     for fence, entry in ledger.leaves.items():

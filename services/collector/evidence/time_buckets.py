@@ -1,7 +1,7 @@
-"""What was received when: the run cut into slots of one width, in bounded memory however long it is.
+"""When messages were received: the run cut into time buckets of one width, in bounded memory however long it is.
 
-The width depends on the first and the last moment alone, and a wider slot is the sum of the narrower ones in it: so
-whatever the order in which clients and blocks are read, the same slots remain.
+The width depends on the first and the last timestamp alone, and a wider bucket is the sum of the narrower ones in it.
+So the order in which clients and blocks are read does not matter. A bucket is published as a `TimeSlot`.
 """
 
 from __future__ import annotations
@@ -9,88 +9,87 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
-from typing import Protocol
 
-from services.collector.evidence.bucket_histogram import BucketHistogram
+from services.collector.evidence.histograms import BucketHistogram
 from services.contract.histogram import CountedDurations, Histogram, PendingDurations
 from services.contract.timeline import MOST_SLOTS, TimeSlot
 
 NOTHING = -1.0
-"""Stands for the longest duration of a client that received nothing."""
+"""In place of the longest duration of a client that received nothing."""
 
 
-class MessageCounter(Protocol):
-    """One client, which counts the durations of its messages."""
+class ClientDurations:
+    """The durations of all messages of one client, and the number by which buckets know it."""
 
-    def add(self, latency: CountedDurations, transit: CountedDurations) -> None:
-        """Count the durations of some of its messages."""
+    __slots__ = ("latency", "number", "transit")
 
-    def gather(self, latency: PendingDurations, transit: PendingDurations) -> None:
-        """Count the durations of a few of its messages."""
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.latency, self.transit = Histogram(), Histogram()
 
 
 class BucketPart:
-    """Messages that one client received within one slot, not counted yet."""
+    """Consecutive messages of one client within one bucket, not counted yet."""
 
-    __slots__ = ("bytes", "latency", "messages", "transit", "who")
+    __slots__ = ("bytes", "client", "latency", "messages", "transit")
 
-    def __init__(self, who: MessageCounter) -> None:
-        self.who = who
+    def __init__(self, client: ClientDurations) -> None:
+        self.client = client
         self.messages = self.bytes = 0
         self.latency, self.transit = PendingDurations(), PendingDurations()
 
-    def take(self, latencies: Sequence[int], transits: Sequence[int], count: int, size: int) -> None:
-        """Take more of them."""
+    def add(self, latencies_ns: Sequence[int], transits_ns: Sequence[int], count: int, size: int) -> None:
+        """Add more messages."""
         self.messages, self.bytes = self.messages + count, self.bytes + size
-        self.latency.take(latencies)
-        self.transit.take(transits)
+        self.latency.take(latencies_ns)
+        self.transit.take(transits_ns)
 
 
 class TimeBucket:
-    """All that was received within one slot."""
+    """All that was received within one bucket."""
 
-    __slots__ = ("_made", "_waiting", "bytes", "latency", "messages", "transit", "worst")
+    __slots__ = ("_pending", "_slot", "bytes", "latency", "messages", "transit", "worst")
 
     def __init__(self) -> None:
         self.messages = self.bytes = 0
         self.latency, self.transit = BucketHistogram(), BucketHistogram()
         self.worst = (array("f"), array("f"))
         """The longest latency and the longest transit by number of client, negative where it received nothing."""
-        self._waiting = PendingDurations(), PendingDurations()
-        self._made: tuple[tuple[int, int, int, bool], TimeSlot] | None = None
+        self._pending = PendingDurations(), PendingDurations()
+        self._slot: tuple[tuple[int, int, int, bool], TimeSlot] | None = None
 
-    def add(self, latency: CountedDurations, transit: CountedDurations) -> None:
-        """Count durations."""
+    def add_counted(self, latency: CountedDurations, transit: CountedDurations) -> None:
+        """Add durations that are counted."""
         self.latency.add(latency)
         self.transit.add(transit)
 
-    def gather(self, latency: PendingDurations, transit: PendingDurations) -> None:
-        """Take durations that are to be counted later, with others."""
-        for waiting, some in zip(self._waiting, (latency, transit), strict=True):
-            waiting.merge(some)
+    def add_pending(self, latency: PendingDurations, transit: PendingDurations) -> None:
+        """Add durations that are counted together with later ones."""
+        for pending, durations in zip(self._pending, (latency, transit), strict=True):
+            pending.merge(durations)
 
-    def settled(self) -> tuple[CountedDurations, CountedDurations]:
-        """Count what waits for it, and return what that was."""
-        latency, transit = (waiting.counted() for waiting in self._waiting)
-        self._waiting = PendingDurations(), PendingDurations()
-        self.add(latency, transit)
+    def count_pending(self) -> tuple[CountedDurations, CountedDurations]:
+        """Count the durations that are pending, and return them."""
+        latency, transit = (pending.counted() for pending in self._pending)
+        self._pending = PendingDurations(), PendingDurations()
+        self.add_counted(latency, transit)
         return latency, transit
 
-    def note(self, number: int, part: BucketPart) -> None:
-        """Note what a client received: how much, and how long it took at worst."""
+    def add_part(self, number: int, part: BucketPart) -> None:
+        """Add how much a client received, and how long it took at worst; not the durations themselves."""
         self.messages, self.bytes = self.messages + part.messages, self.bytes + part.bytes
-        for which, some in enumerate((part.latency, part.transit)):
-            self.note_worst(number, which, max(some.max, 0) if some.buckets else NOTHING)
+        for which, durations in enumerate((part.latency, part.transit)):
+            self.add_worst(number, which, max(durations.max, 0) if durations.buckets else NOTHING)
 
-    def note_worst(self, number: int, which: int, duration_ns: float) -> None:
-        """Note a duration of a client: 0 for a latency, 1 for a transit."""
+    def add_worst(self, number: int, which: int, duration_ns: float) -> None:
+        """Add a duration of a client: ``which`` is 0 for a latency, 1 for a transit."""
         worst = self.worst[which]
         if number >= len(worst):
             worst.extend([NOTHING] * (number + 1 - len(worst)))
         worst[number] = max(worst[number], duration_ns)
 
     def merge(self, other: TimeBucket) -> None:
-        """Count what was received within another slot."""
+        """Add the messages of another bucket."""
         self.messages, self.bytes = self.messages + other.messages, self.bytes + other.bytes
         self.latency.merge(other.latency)
         self.transit.merge(other.transit)
@@ -98,11 +97,11 @@ class TimeBucket:
             worst[:] = array("f", [max(pair) for pair in zip_longest(worst, others, fillvalue=NOTHING)])
 
     def slot(self, at_us: int, *, scheduled: bool) -> TimeSlot:
-        """Return what is told of the slot that begins at ``at_us``; without a schedule nothing is late."""
-        # Nearly all slots are over: nothing of them changes from one telling to the next.
+        """Return the bucket that begins at ``at_us`` as it is published; without a schedule nothing is late."""
+        # Nearly all buckets are over and do not change any more.
         key = (at_us, self.messages, self.latency.count, scheduled)
-        if self._made is None or self._made[0] != key:
-            told = TimeSlot(
+        if self._slot is None or self._slot[0] != key:
+            slot = TimeSlot(
                 at_us=at_us,
                 messages=self.messages,
                 bytes=self.bytes,
@@ -110,58 +109,64 @@ class TimeBucket:
                 transit=self.transit.summary(),
                 heat=(self.latency if scheduled else self.transit).heat(),
             )
-            self._made = key, told
-        return self._made[1]
+            self._slot = key, slot
+        return self._slot[1]
 
 
 FINEST_US = 250_000
-"""The width of a slot while all of them are few enough; then it doubles."""
-GATHERED = 8192
-"""So many messages of one client and slot are taken together, at most."""
+"""The width of a bucket while all of them are few enough; then it doubles."""
+MOST_TOGETHER = 8192
+"""Consecutive messages of one client and bucket that are counted together, at most."""
 MANY = 2048
-"""So many are counted once, and their counts added to client, slot and run; of fewer, adding costs more."""
+"""From this many messages on they are counted once, and their counts added to client, bucket and run; with fewer of
+them, adding counts costs more than counting again."""
+MOST_PENDING = 262_144
+"""Messages, in small parts, that wait to be counted bucket by bucket."""
 NONE = CountedDurations({}, 0, 0, 0)
-MOST_WAITING = 262_144
-"""So many messages, of which there are few of each client and slot, wait to be counted slot by slot."""
+
+Undecided = Callable[[], Mapping[int, Histogram]]
+"""Returns latencies by the time of their receipt that are added only in a query: they may turn out to be none."""
 
 
 class TimeBuckets:
-    """The slots of one run, all clients together. Moments are epoch microseconds."""
+    """Counts the durations of messages by client, by bucket, and of the whole run. Timestamps are epoch microseconds.
+
+    Messages are counted in batches, once for all three. When that happens cannot be seen from outside.
+    """
 
     def __init__(self) -> None:
         self.step_us = FINEST_US
-        self._slots: dict[int, TimeBucket] = {}
+        self.undecided: dict[str, Undecided] = {}
+        """By client."""
+        self._buckets: dict[int, TimeBucket] = {}
         self._first_us: int | None = None
         self._last_us = 0
-        self._numbers: dict[MessageCounter, int] = {}
+        self._clients: dict[str, ClientDurations] = {}
         self._part: BucketPart | None = None
-        self._place = self._count = 0
-        self._waiting: dict[int, TimeBucket] = {}
-        self.undecided: dict[MessageCounter, Callable[[], Mapping[int, Histogram]]] = {}
-        """By client: what gives the latencies, by the moment of receipt, that are added only when they are asked for:
-        one day they may turn out to be none."""
+        self._index = self._pending_count = 0
+        self._pending: dict[int, TimeBucket] = {}
         self._latency, self._transit = Histogram(), Histogram()
 
     @property
     def latency(self) -> Histogram:
         """From due to received, of all messages of all clients."""
-        self.settle()
+        self._count_pending()
         undecided = list(self._undecided())
         if not undecided:
             return self._latency
         total = self._latency.copy()
-        for _, _, some in undecided:
-            total.merge(some)
+        for _, _, histogram in undecided:
+            total.merge(histogram)
         return total
 
     @property
     def transit(self) -> Histogram:
         """From sent to received, of all messages of all clients."""
-        self.settle()
+        self._count_pending()
         return self._transit
 
     def cover(self, first_us: int, last_us: int | None = None) -> None:
-        """Have slots from one moment to another, or at one, and as wide as that takes."""
+        """Make buckets from one timestamp to another, or for one, and as wide as that takes."""
         last_us = first_us if last_us is None else last_us
         if self._first_us is None:
             self._first_us, self._last_us = first_us, last_us
@@ -175,132 +180,157 @@ class TimeBuckets:
         if step_us > self.step_us:
             self._widen(step_us)
 
-    def _widen(self, step_us: int) -> None:
-        self.settle()
-        narrow, by = self._slots, step_us // self.step_us
-        self.step_us, self._slots = step_us, {}
-        for place, slot in narrow.items():
-            if place // by in self._slots:
-                self._slots[place // by].merge(slot)
-            else:
-                self._slots[place // by] = slot
+    def latency_of(self, client: str) -> Histogram:
+        """Return the latencies of one client, without those that are undecided."""
+        self._close_part()
+        return self._client(client).latency
 
-    def take(
-        self, who: MessageCounter, place: int, latencies: Sequence[int], transits: Sequence[int], count: int, size: int
+    def transit_of(self, client: str) -> Histogram:
+        """Return the transits of one client."""
+        self._close_part()
+        return self._client(client).transit
+
+    def add(
+        self,
+        client: str,
+        index: int,
+        latencies_ns: Sequence[int],
+        transits_ns: Sequence[int],
+        count: int,
+        size: int,
     ) -> None:
-        """Take messages that a client received within one slot, the ``place``-th since 1970.
-
-        They are counted when there are many, or when `settle` is called.
+        """Add messages that a client received within one bucket.
 
         Args:
-            who: the client.
-            place: moment of their receipt over `step_us`, rounded down; covered.
-            latencies: of the messages, as far as they are known.
-            transits: likewise.
-            count: of the messages, at least one.
+            client: its name.
+            index: the time of their receipt over `step_us`, rounded down; covered.
+            latencies_ns: of those messages that have one.
+            transits_ns: of those messages that have one.
+            count: number of messages, at least one.
             size: bytes of their records.
         """
-        part = self._part
-        if part is None or part.who is not who or place != self._place or part.messages >= GATHERED:
-            self._close()
-            part = self._part = BucketPart(who)
-            self._place = place
-        part.take(latencies, transits, count, size)
+        part, durations = self._part, self._client(client)
+        if part is None or part.client is not durations or index != self._index or part.messages >= MOST_TOGETHER:
+            self._close_part()
+            part = self._part = BucketPart(durations)
+            self._index = index
+        part.add(latencies_ns, transits_ns, count, size)
 
-    def take_undated(self, who: MessageCounter, latencies: Sequence[int], transits: Sequence[int]) -> None:
-        """Take messages of which nobody knows when they came: they belong to no slot."""
-        part = BucketPart(who)
-        part.take(latencies, transits, 0, 0)
-        who.gather(part.latency, part.transit)
-        self._latency.gather(part.latency)
-        self._transit.gather(part.transit)
+    def add_undated(self, client: str, latencies_ns: Sequence[int], transits_ns: Sequence[int]) -> None:
+        """Add messages without a readable time: they count for client and run, and are in no bucket."""
+        durations = self._client(client)
+        for histogram in (durations.latency, self._latency):
+            histogram.record(latencies_ns)
+        for histogram in (durations.transit, self._transit):
+            histogram.record(transits_ns)
 
-    def take_late(self, who: MessageCounter, at_us: int, latency: CountedDurations) -> None:
-        """Take latencies of messages that were taken without them, measured at a moment that is covered."""
-        self._enter_late(self._slot(at_us // self.step_us), who, latency)
-        who.add(latency, NONE)
-        self._add(latency, NONE)
+    def add_late(self, client: str, at_us: int, latency: CountedDurations) -> None:
+        """Add latencies of messages that were added without them; ``at_us`` is covered."""
+        self._add_latency(self._bucket(at_us // self.step_us), client, latency)
+        self._client(client).latency.add(latency)
+        self._latency.add(latency)
 
-    def _enter_late(self, slot: TimeBucket, who: MessageCounter, latency: CountedDurations) -> None:
-        slot.note_worst(self._numbers.setdefault(who, len(self._numbers)), 0, max(latency.max, 0))
-        slot.add(latency, NONE)
+    def slots(self, *, scheduled: bool) -> list[TimeSlot]:
+        """Return every bucket from the first timestamp to the last, also those in which nothing was received."""
+        return [
+            TimeSlot(at_us=index * self.step_us, messages=0, bytes=0, latency=None, transit=None, heat=[])
+            if bucket is None
+            else bucket.slot(index * self.step_us, scheduled=scheduled)
+            for index, bucket in self._all()
+        ]
 
-    def settle(self) -> None:
-        """Count what was taken and not counted yet."""
-        self._close()
-        waiting, self._waiting, self._count = self._waiting, {}, 0
-        for slot in waiting.values():
-            self._add(*slot.settled())
+    def worst(self, clients: Sequence[str], *, scheduled: bool) -> list[list[int | None]]:
+        """Return of each of these clients the longest latency (transit without a schedule) in every bucket."""
+        buckets, empty = self._all(), array("f")
+        # A client that received nothing has no number, and the next one to be given has no entry.
+        numbers = [
+            self._clients[client].number if client in self._clients else len(self._clients) for client in clients
+        ]
+        rows = []
+        for _, bucket in buckets:
+            row = bucket.worst[not scheduled] if bucket else empty
+            found = [row[number] if number < len(row) else NOTHING for number in numbers]
+            rows.append([None if worst < 0 else int(worst) for worst in found])
+        return list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in clients]
 
-    def _close(self) -> None:
+    def _widen(self, step_us: int) -> None:
+        self._count_pending()
+        narrow, by = self._buckets, step_us // self.step_us
+        self.step_us, self._buckets = step_us, {}
+        for index, bucket in narrow.items():
+            if index // by in self._buckets:
+                self._buckets[index // by].merge(bucket)
+            else:
+                self._buckets[index // by] = bucket
+
+    def _count_pending(self) -> None:
+        self._close_part()
+        pending, self._pending, self._pending_count = self._pending, {}, 0
+        for bucket in pending.values():
+            self._add_to_run(*bucket.count_pending())
+
+    def _close_part(self) -> None:
         part, self._part = self._part, None
         if part is None:
             return
-        slot = self._slot(self._place)
-        slot.note(self._numbers.setdefault(part.who, len(self._numbers)), part)
+        bucket = self._bucket(self._index)
+        bucket.add_part(part.client.number, part)
         if part.messages >= MANY:
             latency, transit = part.latency.counted(), part.transit.counted()
-            part.who.add(latency, transit)
-            slot.add(latency, transit)
-            self._add(latency, transit)
+            part.client.latency.add(latency)
+            part.client.transit.add(transit)
+            bucket.add_counted(latency, transit)
+            self._add_to_run(latency, transit)
             return
-        part.who.gather(part.latency, part.transit)
-        slot.gather(part.latency, part.transit)
-        self._waiting[self._place] = slot
-        self._count += part.messages
-        if self._count >= MOST_WAITING:
-            self.settle()
+        part.client.latency.gather(part.latency)
+        part.client.transit.gather(part.transit)
+        bucket.add_pending(part.latency, part.transit)
+        self._pending[self._index] = bucket
+        self._pending_count += part.messages
+        if self._pending_count >= MOST_PENDING:
+            self._count_pending()
 
-    def _slot(self, place: int) -> TimeBucket:
-        slot = self._slots.get(place)
-        if slot is None:
-            slot = self._slots[place] = TimeBucket()
-        return slot
+    def _bucket(self, index: int) -> TimeBucket:
+        bucket = self._buckets.get(index)
+        if bucket is None:
+            bucket = self._buckets[index] = TimeBucket()
+        return bucket
 
-    def _add(self, latency: CountedDurations, transit: CountedDurations) -> None:
+    def _client(self, client: str) -> ClientDurations:
+        durations = self._clients.get(client)
+        if durations is None:
+            durations = self._clients[client] = ClientDurations(len(self._clients))
+        return durations
+
+    def _add_to_run(self, latency: CountedDurations, transit: CountedDurations) -> None:
         self._latency.add(latency)
         self._transit.add(transit)
 
-    def slots(self, *, scheduled: bool) -> list[TimeSlot]:
-        """Return every slot from the first moment to the last, those in which nothing came too."""
-        return [
-            TimeSlot(at_us=place * self.step_us, messages=0, bytes=0, latency=None, transit=None, heat=[])
-            if slot is None
-            else slot.slot(place * self.step_us, scheduled=scheduled)
-            for place, slot in self._told()
-        ]
+    def _add_latency(self, bucket: TimeBucket, client: str, latency: CountedDurations) -> None:
+        bucket.add_worst(self._client(client).number, 0, max(latency.max, 0))
+        bucket.add_counted(latency, NONE)
 
-    def worst(self, every: Sequence[MessageCounter], *, scheduled: bool) -> list[list[int | None]]:
-        """Return of each of these clients the longest latency (transit without a schedule) in every slot."""
-        told, empty = self._told(), array("f")
-        # A client that received nothing has no number, and the next one to be given has no entry.
-        numbers = [self._numbers.get(who, len(self._numbers)) for who in every]
-        rows = []
-        for _, slot in told:
-            row = slot.worst[not scheduled] if slot else empty
-            found = [row[number] if number < len(row) else NOTHING for number in numbers]
-            rows.append([None if worst < 0 else int(worst) for worst in found])
-        return list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in every]
-
-    def _told(self) -> list[tuple[int, TimeBucket | None]]:
-        self.settle()
+    def _all(self) -> list[tuple[int, TimeBucket | None]]:
+        self._count_pending()
         if self._first_us is None:
             return []
         first, last = self._first_us // self.step_us, self._last_us // self.step_us
-        slots = self._with_undecided()
-        return [(place, slots.get(place)) for place in range(first, last + 1)]
+        buckets = self._with_undecided()
+        return [(index, buckets.get(index)) for index in range(first, last + 1)]
 
-    def _undecided(self) -> Iterator[tuple[MessageCounter, int, Histogram]]:
-        for who, ask in self.undecided.items():
-            for at_us, some in ask().items():
-                yield who, at_us, some
+    def _undecided(self) -> Iterator[tuple[str, int, Histogram]]:
+        for client, undecided in self.undecided.items():
+            for at_us, histogram in undecided().items():
+                yield client, at_us, histogram
 
     def _with_undecided(self) -> Mapping[int, TimeBucket]:
+        """Return the buckets with the latencies that are undecided; those that have any are copies."""
         changed: dict[int, TimeBucket] = {}
-        for who, at_us, some in self._undecided():
-            place = at_us // self.step_us
-            if place not in changed:
-                changed[place] = TimeBucket()
-                changed[place].merge(self._slot(place))
-            self._enter_late(changed[place], who, some.counted())
-        return {**self._slots, **changed} if changed else self._slots
+        for client, at_us, histogram in self._undecided():
+            index = at_us // self.step_us
+            if index not in changed:
+                changed[index] = TimeBucket()
+                if index in self._buckets:
+                    changed[index].merge(self._buckets[index])
+            self._add_latency(changed[index], client, histogram.counted())
+        return {**self._buckets, **changed} if changed else self._buckets

@@ -1,4 +1,4 @@
-"""Moments as they are drawn: epoch microseconds on the server's clock, within what any reader of JSON can take."""
+"""Timestamps: epoch microseconds on the server's clock, within the range that JSON readers keep exact."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from services.contract.scalars import MAX_INTEGER, utc_us
 
 
 def bounded(at_us: int) -> int:
-    """Return a moment that is neither before 1970 nor after 2255, whatever a clock gone wild may have said."""
+    """Clamp a timestamp to the range from 1970 to 2255: a wrong clock may name any time."""
     return min(max(at_us, 0), MAX_INTEGER)
 
 
 def corrected(stamps: Mapping[str, int], offset_us: int) -> tuple[Mapping[str, int], list[int]]:
-    """Return moments of a client's clock as moments of the server's, which is ahead by so much, and all in order."""
+    """Return a client's timestamps by the server's clock, which is ahead by ``offset_us``; and the same in order."""
     ordered = sorted(stamps.values())
     if ordered[0] + offset_us < 0 or ordered[-1] + offset_us > MAX_INTEGER:
         bound = {text: bounded(at_us + offset_us) for text, at_us in stamps.items()}
@@ -24,7 +24,7 @@ def corrected(stamps: Mapping[str, int], offset_us: int) -> tuple[Mapping[str, i
 
 
 def moment(text: str) -> int | None:
-    """Return the moment that a line names, None when it is no time."""
+    """Return the timestamp that a line names, None when it is not a time."""
     try:
         return bounded(utc_us(text))
     except ValueError:
@@ -32,7 +32,7 @@ def moment(text: str) -> int | None:
 
 
 class TimestampReader:
-    """Reads the times of messages, of which most fall into the second of the one before: it is not read again."""
+    """Parses times of messages. Most are in the same second as the one before, whose parse is used again."""
 
     def __init__(self) -> None:
         self._second = ""

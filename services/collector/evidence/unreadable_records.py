@@ -1,4 +1,4 @@
-"""Which numbers are missing only because records that cannot be read stand in their places.
+"""Numbers that are missing only because records that cannot be read are in their places.
 
 A record whose number cannot be read is in the log, so a gap at its place is not evidence of a loss. Every such record
 accounts for one number at most, and only between the neighbours in the order of receipt.
@@ -22,7 +22,7 @@ class _Last(NamedTuple):
 
 
 class UnreadableRecords:
-    """The unreadable records of one client, counted from 1 in the order received, and the numbers they stand for."""
+    """The unreadable records of one client, counted from 1 as received, and the numbers that they account for."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -31,7 +31,7 @@ class UnreadableRecords:
         self._lasts: dict[Name, _Last] = {}
 
     def follow(self, key: Name, first: int, last: int, before: tuple[int, int]) -> None:
-        """Take in the next run of numbers of a sequence.
+        """Add the next run of numbers of a sequence.
 
         Args:
             key: of the sequence.
@@ -51,7 +51,7 @@ class UnreadableRecords:
         return self._numbers.pop(key, RangeSet())
 
     def among(self, missing: Mapping[Name, RangeSet]) -> dict[Name, RangeSet]:
-        """Return which of the missing numbers unreadable records stand for, those behind the last number included."""
+        """Return the missing numbers that unreadable records account for, also those behind the last number."""
         used, found = RangeSet(self._used), {}
         for key in sorted(missing, key=lambda key: key or ""):
             numbers, known = missing[key] & self._numbers.get(key, RangeSet()), self._lasts.get(key)

@@ -12,7 +12,7 @@ from services.contract.blocklog import ConnectionLine
 from services.contract.summary import ClientState
 
 ORDER = {"opened": 0, "closed": 1, "refused": 2, "ended": 3, "sealed": 4}
-"""What happens to one connection, in the order of time: so the order of lines needs no clock."""
+"""Events of one connection in the order of time, so that sorting lines needs no clock."""
 _HTTP = range(100, 600)
 """Codes of this range are HTTP statuses; close codes begin at 1000."""
 
@@ -56,14 +56,14 @@ class ConnectionHistory:
 
     @property
     def trouble(self) -> str:
-        """Why there was no connection at last, in words; empty where the log tells of no trouble."""
+        """Why there was no connection at last, in words; empty where the log names no trouble."""
         failed = f"{self.attempts:,} failed {'attempt' if self.attempts == 1 else 'attempts'}" if self.attempts else ""
         refused = f"{self.refusal} ({failed})" if self.refusal and failed else self.refusal or failed
         return ", then ".join(filter(None, (self.last_close, refused)))
 
 
 def attendance(log: LogEvidence, state: ClientState, productive: Collection[tuple[int, int]]) -> ConnectionHistory:
-    """Return when a client was connected.
+    """Return when a client was connected, and why it was not.
 
     Args:
         log: its log.
@@ -78,7 +78,7 @@ def attendance(log: LogEvidence, state: ClientState, productive: Collection[tupl
     ended = next((line for line in lines if line.session == last and line.event == "ended"), None)
     course = _Course(productive, {session: until for session, (_, until) in log.times.silences.sessions.items()})
     for line in lines:
-        course.take(line)
+        course.add(line)
     closing = ended or final
     end_us = moment(closing.at) if closing else None
     is_connected = closing.connected if closing and _is_whole(lines, productive) else None
@@ -101,13 +101,13 @@ def attendance(log: LogEvidence, state: ClientState, productive: Collection[tupl
 
 
 def _is_whole(lines: Sequence[ConnectionLine], productive: Collection[tuple[int, int]]) -> bool:
-    """Tell whether the lines tell of every connection and of the end of all but the last one of each session."""
-    told = {(line.session, line.connection, line.event) for line in lines}
+    """Return whether there is a line for every connection, and for the end of all but the last one of each session."""
+    known = {(line.session, line.connection, line.event) for line in lines}
     counts = {session: 0 for session, _ in productive}
     for session, number in [*((line.session, line.connection) for line in lines), *productive]:
         counts[session] = max(number, counts.get(session, 0))
     return all(
-        (session, number, "opened") in told and (number == count or (session, number, "closed") in told)
+        (session, number, "opened") in known and (number == count or (session, number, "closed") in known)
         for session, count in counts.items()
         for number in range(1, count + 1)
     )
@@ -119,7 +119,7 @@ def _order(line: ConnectionLine) -> tuple[int, int, int, str]:
 
 @dataclass
 class _Course:
-    """What the lines say one after the other."""
+    """The connections of one client, line by line."""
 
     productive: Collection[tuple[int, int]]
     last_records: dict[int, int]
@@ -133,8 +133,8 @@ class _Course:
     _is_connected: bool = False
     _had_records: bool = False
 
-    def take(self, line: ConnectionLine) -> None:
-        """Take in the next line."""
+    def add(self, line: ConnectionLine) -> None:
+        """Add the next line."""
         at_us = moment(line.at)
         if self._line is not None and line.session > self._line.session:
             self._leave_session(self._line)
@@ -170,8 +170,8 @@ class _Course:
     def _leave_session(self, line: ConnectionLine) -> None:
         """Note that the process that wrote this line, the last of its session, is gone, and another one has begun."""
         if self._is_connected:
-            said, received = moment(line.at), self.last_records.get(line.session)
-            self.away_us = max((at for at in (said, received) if at is not None), default=None)
+            logged_us, received_us = moment(line.at), self.last_records.get(line.session)
+            self.away_us = max((at_us for at_us in (logged_us, received_us) if at_us is not None), default=None)
         self._is_connected = False
 
 
@@ -187,7 +187,7 @@ def _refusal(line: ConnectionLine) -> str:
     return f"{code}: {line.reason}" if line.reason else code
 
 
-def reconnects(every: Sequence[ConnectionHistory]) -> tuple[int, int]:
+def reconnects(histories: Sequence[ConnectionHistory]) -> tuple[int, int]:
     """Return how often clients connected again, and the longest time away, in microseconds."""
-    absences = [absence for one in every for absence in one.absences]
+    absences = [absence for history in histories for absence in history.absences]
     return len(absences), max((absence.until_us - absence.from_us for absence in absences), default=0)

@@ -15,13 +15,13 @@ from services.collector.evidence.external_evidence import ExternalIndexRow
 FLOOR_US = 5_000_000
 """A feed may be silent for this long, however fast its rhythm."""
 FACTOR = 3
-"""… and for so many times the longest interval that it had before."""
+"""… and for this multiple of its longest earlier interval."""
 LEAST_INTERVALS = 3
-"""From fewer intervals no rhythm can be told."""
+"""With fewer intervals the rhythm is not known."""
 
 
 class FeedRhythm(NamedTuple):
-    """What the arrivals of one client tell: the last one, how many intervals there are and the longest of them."""
+    """The arrivals of records at one client: the last one, the number of intervals and the longest of them."""
 
     last_us: int | None
     intervals: int
@@ -29,7 +29,7 @@ class FeedRhythm(NamedTuple):
 
     @property
     def is_known(self) -> bool:
-        """Whether there were intervals enough."""
+        """Whether there were enough intervals."""
         return self.intervals >= LEAST_INTERVALS
 
     @property
@@ -38,7 +38,7 @@ class FeedRhythm(NamedTuple):
         return max(FLOOR_US, FACTOR * self.longest_us)
 
     def is_silent(self, quiet_us: int, allowed_s: float | None) -> bool:
-        """Tell whether nothing came for too long, or for a time of which that cannot be told.
+        """Return whether nothing was received for too long, or for a time that may be too long.
 
         Args:
             quiet_us: the time since the last record, in microseconds.

@@ -1,4 +1,4 @@
-"""What the accounts of a run come to: each client's by itself, and all of them together."""
+"""Sums over the clients of a run. A sum is None where no client knows its part."""
 
 from __future__ import annotations
 
@@ -6,109 +6,70 @@ from collections.abc import Iterable, Sequence
 
 from services.collector.results.client_result import ClientResult
 from services.contract.scalars import MAX_INTEGER, utc_text
-from services.contract.sequence_text import span_text
-from services.contract.summary import Causes, ClientSummary, Quantiles, Silence, Totals
+from services.contract.summary import Causes, Silence, Totals
 
 
-def totals(every: Sequence[ClientResult], *, scheduled: bool = True) -> Totals:
-    """Return what all clients come to; without a schedule nothing is due, so nothing is caught up."""
-    firsts = [account.log.times.first_us for account in every if account.log.times.first_us is not None]
-    lasts = [account.log.times.last_us for account in every if account.log.times.last_us is not None]
+def totals(clients: Sequence[ClientResult]) -> Totals:
+    """Return the sums of all clients."""
+    firsts = [client.first_us for client in clients if client.first_us is not None]
+    lasts = [client.last_us for client in clients if client.last_us is not None]
     duration_ns = (max(lasts) - min(firsts)) * 1000 if firsts and lasts else None
-    received = sum(account.received for account in every)
-    total_bytes = sum(account.log.bytes for account in every)
+    received = sum(client.received for client in clients)
+    total_bytes = sum(client.bytes for client in clients)
     return Totals(
-        # The numbers of an external feed may have 64 bits, and so gaps that no reader of JSON could count.
-        expected=min(sum(account.expected for account in every), MAX_INTEGER),
+        expected=_sum(client.expected for client in clients),
         received=received,
-        missing=min(sum(account.missing_count for account in every), MAX_INTEGER),
-        duplicates=sum(account.duplicates for account in every),
-        reordered=sum(account.reordered for account in every),
-        corrupt=sum(len(account.log.corrupt) for account in every),
-        residual=sum(account.residual for account in every),
-        blocks=sum(account.log.blocks.count for account in every),
+        missing=_sum(client.missing for client in clients),
+        duplicates=_sum(client.duplicates for client in clients),
+        reordered=_sum(client.reordered for client in clients),
+        corrupt=_sum(client.corrupt for client in clients),
+        residual=_sum(client.residual for client in clients),
+        blocks=sum(client.blocks for client in clients),
         bytes=total_bytes,
-        logged_not_receipted=sum(account.logged_not_receipted for account in every),
-        catch_up=_sum(catch_up(account, scheduled=scheduled) for account in every),
+        logged_not_receipted=_sum(client.logged_not_receipted for client in clients),
+        restarts=_sum((client.restarts for client in clients), of_none=None),
+        unsequenced=_sum((client.unsequenced for client in clients), of_none=None),
+        unreadable=_sum((client.unreadable for client in clients), of_none=None),
+        catch_up=_caught_up(clients),
         duration_ns=duration_ns,
         messages_per_second=received * 1e9 / duration_ns if duration_ns else None,
         bytes_per_second=total_bytes * 1e9 / duration_ns if duration_ns else None,
     )
 
 
-def catch_up(account: ClientResult, *, scheduled: bool) -> int | None:
-    """Return how many messages a client caught up; None for a feed that is not ours, of which that is not known."""
-    if account.log.is_external:
-        return None
-    return account.log.times.catch_up.histogram.count if scheduled else 0
-
-
-def _sum(every: Iterable[int | None]) -> int | None:
-    known = list(every)
-    return None if None in known else sum(one for one in known if one is not None)
-
-
-def causes(every: Sequence[ClientResult]) -> Causes:
+def causes(clients: Sequence[ClientResult]) -> Causes:
     """Return how many records are missing by each cause."""
-
-    def total(cause: str) -> int:
-        return sum(len(account.causes.get(cause, ())) for account in every)
-
+    if not clients:
+        return Causes()
     return Causes(
-        never_sent=sum(account.never_sent for account in every),
-        sent_not_logged=total("sent_not_logged"),
-        corrupt_in_flight=total("corrupt_in_flight"),
-        receipted_not_logged=total("receipted_not_logged"),
-        corrupt_block=total("corrupt_block"),
-        foreign=total("foreign"),
+        **{
+            cause: _sum(getattr(client.missing_by_cause, cause) for client in clients)
+            for cause in Causes.__struct_fields__
+        }
     )
 
 
-def client(account: ClientResult, *, scheduled: bool) -> ClientSummary:
-    """Return what one client comes to; without a schedule nothing is late."""
-    log = account.log
-    return ClientSummary(
-        client=account.client,
-        state=account.state,
-        block_size=_block_size(account),
-        blocks=log.blocks.count,
-        sessions=len({session for session, _ in (*log.opens, *log.ends)} | log.blocks.sessions),
-        expected=account.expected,
-        received=account.received,
-        missing=account.missing_count,
-        duplicates=account.duplicates,
-        reordered=account.reordered,
-        corrupt=len(log.corrupt),
-        residual=account.residual,
-        bytes=log.bytes,
-        logged_not_receipted=account.logged_not_receipted,
-        missing_ranges=[span_text(span) for span in account.missing],
-        missing_by_cause=causes([account]),
-        torn=sum(log.torn.values()),
-        clock_offset_us=log.clock_offset_us,
-        clock_error_us=log.clock_error_us,
-        catch_up=catch_up(account, scheduled=scheduled),
-        latency_ns=Quantiles.of(log.times.latency) if scheduled else Quantiles(),
-        catch_up_ns=Quantiles.of(log.times.catch_up.histogram) if scheduled else Quantiles(),
-        transit_ns=Quantiles.of(log.times.transit),
-        block_duration_ns=Quantiles.of(log.times.durations),
-        silence_ns=account.silence.ns if account.silence else None,
-        silence_at=utc_text(account.silence.at_us) if account.silence else None,
-    )
+def silence(clients: Sequence[ClientResult]) -> Silence | None:
+    """Return the longest silence of any client, None when none was ever silent."""
+    known = [(client.silence, client.client) for client in clients if client.silence]
+    # The first client's, where several were silent for equally long.
+    longest, name = max(known, key=lambda pair: pair[0].ns, default=(None, ""))
+    return Silence(client=name, at=utc_text(longest.at_us), duration_ns=longest.ns) if longest else None
 
 
-def silence(every: Sequence[ClientResult]) -> Silence | None:
-    """Return the longest silence of any client, None when nobody was ever silent."""
-    known = [(account.silence, account.client) for account in every if account.silence]
-    # Of equally long ones the first client's.
-    found, client = max(known, key=lambda one: one[0].ns, default=(None, ""))
-    return Silence(client=client, at=utc_text(found.at_us), duration_ns=found.ns) if found else None
+def _sum(parts: Iterable[int | None], *, of_none: int | None = 0) -> int | None:
+    """Return the sum of the parts that are known, None if there are parts and none is known.
+
+    Numbers of an external feed may have 64 bits, so their gaps may exceed what readers of JSON keep exact.
+    """
+    every = list(parts)
+    known = [part for part in every if part is not None]
+    if not known:
+        return None if every else of_none
+    return min(sum(known), MAX_INTEGER)
 
 
-def _block_size(account: ClientResult) -> int | None:
-    opens = account.log.opens
-    if opens:
-        notes = opens[max(opens)]
-        return notes[min(notes)].block_size
-    subscriptions = account.ledger.subscriptions
-    return subscriptions[max(subscriptions)].block_size or None if subscriptions else None
+def _caught_up(clients: Sequence[ClientResult]) -> int | None:
+    """Return how many messages were caught up, None as soon as one client does not know it."""
+    counts = [client.catch_up.count if client.catch_up is not None else None for client in clients]
+    return None if None in counts else sum(count for count in counts if count is not None)

@@ -1,33 +1,37 @@
-"""What a run is asked by, and what it answers."""
+"""Input and result types of the checks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.client_result import ClientResult
+from services.collector.results.run_result import RunResult
 from services.contract.summary import Fault, Quantiles, Totals
 
 DAMAGE = frozenset({"corrupt_block", "inconsistent", "unreadable"})
-"""Faults of a log's lines themselves; all others are faults of the books."""
+"""Faults of the lines of a block log themselves; all others are about which lines there are."""
 
 
 @dataclass(frozen=True)
 class CheckInput:
-    """What the checks look at: one run that is over."""
+    """What the checks look at: the result of a run that is over, and sums of it."""
 
-    books: RunEvidence
-    accounts: Sequence[ClientResult]
+    result: RunResult
     totals: Totals
     latency: Quantiles
     transit: Quantiles
     faults: list[Fault]
 
+    @property
+    def clients(self) -> Sequence[ClientResult]:
+        """The results of all clients."""
+        return self.result.clients
+
 
 @dataclass(frozen=True)
 class CheckAnswer:
-    """The answer to one question: ``ok`` is null when it does not apply."""
+    """The answer of one check; ``ok`` is null when it does not apply."""
 
     ok: bool | None
     detail: str

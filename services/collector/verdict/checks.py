@@ -1,35 +1,40 @@
-"""The questions every run is asked, in the words of the summary, and the reasons when the answer is no."""
+"""The checks that every run goes through, by their names in the summary, and the reasons where one fails."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
 from services.collector import formatting
-from services.collector.evidence import saturation, server_processes
-from services.collector.results.client_result import CAUSES, ClientResult
-from services.collector.verdict import checks_external, consistency
+from services.collector.results.client_result import ClientResult
+from services.collector.verdict import (
+    check_saturation,
+    checks_connection,
+    checks_external,
+    consistency,
+    differing_records,
+)
 from services.collector.verdict.check_types import DAMAGE, CheckAnswer, CheckInput
 from services.contract.summary import Check
 
 ON_TIME_NS = 250_000_000
-"""A server whose p99 is later than this did not keep its own schedule; what is below shows in the latency."""
+"""A server whose p99 is later than this did not keep its own schedule; less shows in the latency."""
 CLOCK_FLOOR_NS = 1_000_000
 """A clock error below this is never held against a run."""
 
-UNHEARD = "sent_not_logged"
-"""The cause that says that a client never saw a message; with any other something of it was there."""
+UNSEEN = "sent_not_logged"
+"""The cause of messages that did not reach the client at all; with any other cause something of them did."""
 
 
 def _present(case: CheckInput) -> CheckAnswer:
-    ledger = case.books.ledger
-    finished = [account for account in case.accounts if account.state == "finished"]
-    lost = [account.client for account in case.accounts if account.state == "lost"]
-    left = [account.client for account in case.accounts if account.state == "left"]
+    ledger = case.result.ledger
+    finished = [client for client in case.clients if client.state == "finished"]
+    lost = [client.client for client in case.clients if client.state == "lost"]
+    left = [client.client for client in case.clients if client.state == "left"]
     detail, reasons = f"{formatting.several(len(finished), 'client')} finished", []
     # A number that the server found is that of the clients at the start: one that took part and left was among them.
-    there = len(finished) + (len(left) if ledger.expected and finished else 0)
+    there = len(finished) + (len(left) if ledger.wanted_source is not None and finished else 0)
     if there < ledger.wanted:
-        source = f" ({ledger.expected.source})" if ledger.expected else ""
+        source = f" ({ledger.wanted_source})" if ledger.wanted_source is not None else ""
         detail += f", {ledger.wanted:,} expected{source}"
         reasons.append(detail + (f"; lost: {formatting.names(lost)}" if lost else ""))
     if ledger.late:
@@ -47,90 +52,98 @@ def late_sentence(late: Sequence[str]) -> str:
 def _complete(case: CheckInput) -> CheckAnswer:
     missing = case.totals.missing
     detail = f"{case.totals.received:,} of {case.totals.expected:,} delivered"
-    worst = sorted(case.accounts, key=lambda account: (account.state != "lost", -len(account.missing)))
-    reasons = tuple(missing_sentence(account) for account in worst if account.missing)
+    worst = sorted(case.clients, key=lambda client: (client.state != "lost", -len(client.missing_seqs)))
+    reasons = tuple(missing_sentence(client) for client in worst if client.missing_seqs)
     return CheckAnswer(missing == 0, detail if not missing else f"{missing:,} missing; {detail}", reasons)
 
 
-def missing_sentence(account: ClientResult) -> str:
+def missing_sentence(client: ClientResult) -> str:
     """Return in words what one client is missing, and why."""
-    causes = [(cause, account.causes[cause]) for cause in CAUSES if account.causes[cause]]
+    causes = [(cause, missing) for cause, missing in client.lost.items() if missing]
     causes.sort(key=lambda pair: next(iter(pair[1])))
     parts = "; ".join(
         f"{formatting.ranges(missing)} ({formatting.CAUSE_WORDS[cause]})"
-        + (_unheard(account) if cause == UNHEARD else "")
+        + (_silence_around(client) if cause == UNSEEN else "")
         for cause, missing in causes
     )
-    lost = " is lost" if account.state == "lost" else ""
-    return f"{account.client}{lost}: {formatting.several(len(account.missing), 'message')} missing, {parts}"
+    lost = " is lost" if client.state == "lost" else ""
+    return f"{client.client}{lost}: {formatting.several(len(client.missing_seqs), 'message')} missing, {parts}"
 
 
-def _unheard(account: ClientResult) -> str:
-    """Return in words for how long nothing came where messages were sent and not logged, as far as that is known."""
-    gaps = account.causes[UNHEARD].spans()
-    around = [account.around(first) for first, _ in gaps]
+def _silence_around(client: ClientResult) -> str:
+    """Return in words for how long nothing was received around messages that were sent and not logged."""
+    gaps = client.lost[UNSEEN].spans()
+    around = [client.around(first) for first, _ in gaps]
     known = [(after - before) * 1000 for before, after in around if before is not None and after is not None]
-    # Out of order others may have come meanwhile.
-    if account.log.reordered or not any(known):
+    # Out of order, other messages may have been received meanwhile.
+    if client.reordered or not any(known):
         return ""
     return f", during {'up to ' if len(gaps) > 1 else ''}{formatting.duration(max(known))} of silence"
 
 
 def _in_order(case: CheckInput) -> CheckAnswer:
+    if case.totals.reordered is None:
+        return CheckAnswer(None, checks_external.why_unnumbered(case))
     reasons = [
-        f"{account.client}: {formatting.several(account.log.reordered, 'message')} out of order"
-        for account in case.accounts
-        if account.log.reordered
+        f"{client.client}: {formatting.several(client.reordered, 'message')} out of order"
+        for client in case.clients
+        if client.reordered
     ]
-    return CheckAnswer(not reasons, f"{case.totals.reordered:,} out of order", tuple(reasons))
+    restarts = f", sequences begun again: {case.totals.restarts:,}" if case.totals.restarts else ""
+    return CheckAnswer(not reasons, f"{case.totals.reordered:,} out of order{restarts}", tuple(reasons))
 
 
 def _once(case: CheckInput) -> CheckAnswer:
+    if case.totals.duplicates is None:
+        return CheckAnswer(None, checks_external.why_unnumbered(case))
     reasons = []
-    for account in case.accounts:
-        if account.duplicates:
-            twice = account.log.twice
-            where = f", {formatting.ranges(twice)} in more than one block" if twice else ""
-            reasons.append(f"{account.client}: {formatting.several(account.duplicates, 'duplicate')}{where}")
+    for client in case.clients:
+        if client.duplicates:
+            repeated = client.repeated_seqs
+            where = f", {formatting.ranges(repeated)} in more than one block" if repeated else ""
+            reasons.append(f"{client.client}: {formatting.several(client.duplicates, 'duplicate')}{where}")
     return CheckAnswer(not reasons, f"{case.totals.duplicates:,} duplicates", tuple(reasons))
 
 
 def _intact(case: CheckInput) -> CheckAnswer:
-    reasons = [
-        f"{account.client}: {formatting.several(len(account.log.corrupt), 'message')} corrupt in flight,"
-        f" {formatting.ranges(account.log.corrupt)}"
-        for account in case.accounts
-        if account.log.corrupt
+    corrupt = [
+        f"{client.client}: {formatting.several(len(client.corrupt_seqs), 'message')} corrupt in flight,"
+        f" {formatting.ranges(client.corrupt_seqs)}"
+        for client in case.clients
+        if client.corrupt_seqs
     ]
-    damaged = [fault for fault in case.faults if fault.client is not None and fault.kind in DAMAGE]
-    reasons += [consistency.fault_sentence(fault) for fault in damaged]
-    detail = f"{case.totals.corrupt:,} corrupt in flight, {formatting.several(len(damaged), 'damaged line')}"
-    return CheckAnswer(not reasons, detail, tuple(reasons))
+    damaged = [
+        consistency.fault_sentence(fault) for fault in case.faults if fault.client is not None and fault.kind in DAMAGE
+    ]
+    count, conflicts = differing_records.conflict_sentences(case.result.comparison)
+    parts = [] if case.totals.corrupt is None else [f"{case.totals.corrupt:,} corrupt in flight"]
+    parts.append(formatting.several(len(damaged), "damaged line"))
+    parts += [f"{formatting.several(count, 'number')} with different records"] if count else []
+    reasons = (*corrupt, *damaged, *conflicts)
+    return CheckAnswer(not reasons, ", ".join(parts), reasons)
 
 
 def _receipts_match(case: CheckInput) -> CheckAnswer:
+    if case.totals.logged_not_receipted is None:
+        return CheckAnswer(None, "no receipts: the feed is not ours")
     reasons, count = [], 0
-    for account in case.accounts:
-        count += len(account.ledger.receipts)
-        wrong = [key for key in account.ledger.receipts if not _agrees(account, key)]
+    for client in case.clients:
+        if client.consistency is None:
+            continue
+        count += client.consistency.receipts
+        wrong = client.consistency.differing_receipts
         if wrong:
             which = formatting.names(f"session {session} block {block}" for session, block in wrong)
             reasons.append(
-                f"{account.client}: {formatting.several(len(wrong), 'receipt')} "
+                f"{client.client}: {formatting.several(len(wrong), 'receipt')} "
                 f"{'differs' if len(wrong) == 1 else 'differ'} from the feed or the log: {which}"
             )
     return CheckAnswer(not reasons, formatting.several(count, "receipt"), tuple(reasons))
 
 
-def _agrees(account: ClientResult, key: tuple[int, int]) -> bool:
-    receipts, blocks = account.ledger.receipts.of(key), account.log.blocks.of(key)
-    said, logged = {note[:-1] for note in receipts}, {note[:-1] for note in blocks}
-    return all(note.mark for note in receipts) and len(said) == 1 and (not logged or said == logged)
-
-
 def _on_time(case: CheckInput) -> CheckAnswer:
-    ledger = case.books.ledger
-    ends = ledger.ends.values()
+    ledger = case.result.ledger
+    ends = ledger.ends
     p99_ns = max((end.late_p99_ns for end in ends if end.late_p99_ns is not None), default=None)
     if p99_ns is None:
         return CheckAnswer(True, "no schedule") if ledger.rate == 0 else CheckAnswer(None, "not measured")
@@ -139,8 +152,8 @@ def _on_time(case: CheckInput) -> CheckAnswer:
     detail += ", the worst of several servers" if len(ends) > 1 else ""
     if p99_ns > ON_TIME_NS:
         return CheckAnswer(False, detail, (f"the server did not keep its schedule: {detail}",))
-    unknown = [server.open.instance for server in server_processes.unmeasured(ledger.servers.values())]
-    # Why that keeps the run from passing is said by "books closed": such a ledger lacks its end.
+    unknown = ledger.unmeasured_servers
+    # The check `books closed` reports why the run cannot pass: such a ledger lacks its end.
     return (
         CheckAnswer(None, f"{detail}; not known of server {formatting.names(unknown)}")
         if unknown
@@ -149,23 +162,17 @@ def _on_time(case: CheckInput) -> CheckAnswer:
 
 
 def _fit(case: CheckInput) -> CheckAnswer:
-    ledger = case.books.ledger
-    instances = {crc: server.open.instance for server in ledger.servers.values() for crc in server.ends}
+    ledger = case.result.ledger
     several = len(ledger.ends) > 1
     processes = [
-        (
-            f"server {instances.get(crc, '')}".rstrip() if several else "the server",
-            saturation.SaturationEvidence.of(end),
-        )
-        for crc, end in ledger.ends.items()
+        (f"server {end.instance}".rstrip() if several else "the server", end.saturation) for end in ledger.ends
     ]
-    processes += [(account.client, account.log.strain.total()) for account in case.accounts]
-    found = saturation.judge(processes, case.totals.duration_ns)
-    return CheckAnswer(found.ok, found.detail, found.reasons)
+    processes += [(client.client, client.saturation) for client in case.clients]
+    return check_saturation.judge(processes, case.totals.duration_ns)
 
 
 def _clocks(case: CheckInput) -> CheckAnswer:
-    errors = [(account.log.clock_error_us, account.client) for account in case.accounts]
+    errors = [(client.clock_error_us, client.client) for client in case.clients]
     known = [(error * 1000, client) for error, client in errors if error is not None]
     if not known:
         return CheckAnswer(None, "not measured")
@@ -179,8 +186,9 @@ def _clocks(case: CheckInput) -> CheckAnswer:
 
 
 def _closed(case: CheckInput) -> CheckAnswer:
-    reasons = consistency.problems(case.books, case.accounts, case.faults, DAMAGE)
-    detail = f"residual {case.totals.residual:,}"
+    reasons = consistency.problems(case.result, case.faults, DAMAGE)
+    residual = case.totals.residual
+    detail = "one-sided: what the clients logged" if residual is None else f"residual {residual:,}"
     if reasons:
         detail += f", {formatting.several(len(reasons), 'problem')}"
     return CheckAnswer(not reasons, detail, tuple(reasons))
@@ -198,30 +206,38 @@ CHECKS: dict[str, Callable[[CheckInput], CheckAnswer]] = {
     "clocks": _clocks,
     "books closed": _closed,
 }
+EXTERNAL_CHECKS: dict[str, Callable[[CheckInput], CheckAnswer]] = {
+    "present": checks_external.present,
+    "complete": checks_external.complete,
+    "connected": checks_connection.connected,
+    "receiving": checks_connection.receiving,
+    "in order": _in_order,
+    "once": _once,
+    "intact": _intact,
+    "receipts match": _receipts_match,
+    "generator on time": checks_external.on_time,
+    "instrument on time": _fit,
+    "clocks": checks_external.clocks,
+    "books closed": _closed,
+}
+"""For an external feed: without a ledger some checks have other evidence, and two more are about connections."""
 FAILING = ("complete", "present", "connected", "intact", "once", "in order", "receipts match")
-"""What is wrong with the delivery, worst first."""
+"""Checks of the delivery, in the order in which their reasons are reported."""
 INVALIDATING = ("books closed", "receiving", "generator on time", "instrument on time", "clocks")
-"""What is wrong with the measurement, worst first."""
+"""Checks of the measurement, in the order in which their reasons are reported."""
 
 
-def ask(case: CheckInput | None, *, is_one_sided: bool) -> tuple[list[Check], dict[str, CheckAnswer]]:
-    """Ask every question; of a run that is not over (None) no answer is known yet."""
-    asked = _one_sided() if is_one_sided else CHECKS
+def ask(case: CheckInput | None, *, is_external: bool) -> tuple[list[Check], dict[str, CheckAnswer]]:
+    """Run every check; of a run that is not over (``case`` is None) no answer is known yet."""
+    asked = EXTERNAL_CHECKS if is_external else CHECKS
     if case is None:
         return [Check(name=name, ok=None, detail="") for name in asked], {}
-    answers = {name: question(case) for name, question in asked.items()}
+    answers = {name: check(case) for name, check in asked.items()}
     return [Check(name=name, ok=answer.ok, detail=answer.detail) for name, answer in answers.items()], answers
 
 
 def doubts(answers: Mapping[str, CheckAnswer]) -> list[str]:
     """Return why the measurement cannot be trusted: what a check refutes, or why one could not be answered."""
-    found = [answers[name] for name in FAILING if name in answers and answers[name].ok is None]
-    found += [answers[name] for name in INVALIDATING if name in answers and answers[name].ok is not True]
-    return [reason for answer in found for reason in answer.reasons]
-
-
-def _one_sided() -> dict[str, Callable[[CheckInput], CheckAnswer]]:
-    """Return the questions that a run of an external feed is asked, what concerns the clients' presence first."""
-    asked = {**CHECKS, **checks_external.CHECKS}
-    first = ("present", "complete", "connected", "receiving")
-    return {name: asked[name] for name in (*first, *(name for name in asked if name not in first))}
+    doubtful = [answers[name] for name in FAILING if name in answers and answers[name].ok is None]
+    doubtful += [answers[name] for name in INVALIDATING if name in answers and answers[name].ok is not True]
+    return [reason for answer in doubtful for reason in answer.reasons]

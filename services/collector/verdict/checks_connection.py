@@ -3,100 +3,108 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from services.collector import formatting
-from services.collector.results.client_result_external import BEHIND_US, ExternalClientResult
-from services.collector.results.connection_history import reconnects
-from services.collector.results.silence_limit import FeedRhythm, rhythm
+from services.collector.results.client_result import ClientResult, ExternalClientFacts
+from services.collector.results.connection_history import ConnectionHistory, reconnects
+from services.collector.results.external_builder import IN_FLIGHT_US
+from services.collector.results.silence_limit import FeedRhythm
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 
 SETTING = "FEED_SILENCE"
 NOT_KNOWN = "not known: the logs do not say when their clients were connected"
 
 
-def judged(case: CheckInput) -> list[ExternalClientResult]:
-    """Return the clients whose logs were closed well; of a lost one the check `present` tells."""
-    return [
-        account
-        for account in case.accounts
-        if isinstance(account, ExternalClientResult) and account.state in _CLOSED_STATES
-    ]
-
-
 _CLOSED_STATES = ("finished", "left")
+
+
+class _Client(NamedTuple):
+    """One client whose log was closed well, with its connections."""
+
+    result: ClientResult
+    facts: ExternalClientFacts
+
+    @property
+    def name(self) -> str:
+        return self.result.client
+
+    @property
+    def connection(self) -> ConnectionHistory:
+        return self.facts.connection
+
+
+def _closed(case: CheckInput) -> list[_Client]:
+    """Return the clients whose logs were closed well; the check `present` reports the lost ones."""
+    return [
+        _Client(client, client.external)
+        for client in case.clients
+        if client.external is not None and client.state in _CLOSED_STATES
+    ]
 
 
 def connected(case: CheckInput) -> CheckAnswer:
     """Answer whether every client was connected when its run ended."""
-    every = [account for account in judged(case) if not account.attendance.is_ended]
-    away = [_not_connected(account) for account in every if account.attendance.is_connected is False]
-    detail = _reconnects(judged(case))
+    closed = _closed(case)
+    clients = [client for client in closed if not client.connection.is_ended]
+    away = [_not_connected(client) for client in clients if client.connection.is_connected is False]
+    detail = _reconnects(closed)
     if away:
         return CheckAnswer(
             False, f"{formatting.several(len(away), 'client')} not connected at the end{detail}", tuple(away)
         )
-    silent = [account for account in every if account.attendance.is_connected is None]
-    untold = tuple(
-        f"{account.client}: its log does not say whether it was connected when its run ended"
-        for account in silent
-        if account.attendance.is_known
+    silent = [client for client in clients if client.connection.is_connected is None]
+    unknown = tuple(
+        f"{client.name}: its log does not say whether it was connected when its run ended"
+        for client in silent
+        if client.connection.is_known
     )
     if silent:
-        return CheckAnswer(None, NOT_KNOWN, untold)
-    if not judged(case):
+        return CheckAnswer(None, NOT_KNOWN, unknown)
+    if not closed:
         return CheckAnswer(None, "no client closed its log")
-    ended = len(judged(case)) - len(every)
+    ended = len(closed) - len(clients)
     named = f"; {formatting.several(ended, 'client')} ended as FEED_END says" if ended else ""
     return CheckAnswer(True, f"every client was connected to its end{named}{detail}")
 
 
-def _reconnects(every: Sequence[ExternalClientResult]) -> str:
-    count, longest_us = reconnects([account.attendance for account in every])
-    return (
-        f"; {formatting.several(count, 'reconnect')}, at most {formatting.duration(longest_us * 1000)} away"
-        if count
-        else ""
-    )
+def _reconnects(clients: Sequence[_Client]) -> str:
+    count, longest_us = reconnects([client.connection for client in clients])
+    if not count:
+        return ""
+    return f"; {formatting.several(count, 'reconnect')}, at most {formatting.duration(longest_us * 1000)} away"
 
 
-def _not_connected(account: ExternalClientResult) -> str:
-    attended = account.attendance
-    trouble = f", {attended.trouble}" if attended.trouble else ""
-    if attended.since_us is None:
-        return (
-            f"{account.client} was never connected, for {formatting.duration((attended.away_us or 0) * 1000)}{trouble}"
-        )
-    return (
-        f"{account.client} was not connected when {_end_words(account)}:"
-        f" away for {formatting.duration((attended.away_us or 0) * 1000)}{trouble}"
-    )
-
-
-def _end_words(account: ExternalClientResult) -> str:
-    stopped = account.state == "left" or account.log.until_us is None
-    return "it was stopped" if stopped else "the run ended"
+def _not_connected(client: _Client) -> str:
+    connection = client.connection
+    away = formatting.duration((connection.away_us or 0) * 1000)
+    trouble = f", {connection.trouble}" if connection.trouble else ""
+    if connection.since_us is None:
+        return f"{client.name} was never connected, for {away}{trouble}"
+    is_stopped = client.result.state == "left" or client.facts.until_us is None
+    end = "it was stopped" if is_stopped else "the run ended"
+    return f"{client.name} was not connected when {end}: away for {away}{trouble}"
 
 
 def receiving(case: CheckInput) -> CheckAnswer:
-    """Answer whether records came to every connected client for as long as the feed's rhythm lets one expect."""
-    every = [account for account in judged(case) if account.attendance.end_us is not None]
+    """Answer whether every connected client received records for as long as the feed's rhythm lets one expect."""
+    clients = [client for client in _closed(case) if client.connection.end_us is not None]
     reasons, quiet_us = [], []
-    for account in every:
-        if account.attendance.is_connected is False and not account.attendance.is_ended:
+    for client in clients:
+        connection, found = client.connection, client.facts.rhythm
+        if found is None or (connection.is_connected is False and not connection.is_ended):
             continue
-        found = rhythm(account.log.external.notes())
-        reasons += _silent(case, account, found)
-        if found.last_us is not None and not account.attendance.is_ended:
-            quiet_us.append(max(0, (account.attendance.end_us or 0) - found.last_us))
-    unknown = (
-        "" if any(account.attendance.is_known for account in every) else f"; connections are {formatting.NOT_KNOWN}"
-    )
+        reasons += _silent(case, client, found)
+        if found.last_us is not None and not connection.is_ended:
+            quiet_us.append(max(0, (connection.end_us or 0) - found.last_us))
+    is_known = any(client.connection.is_known for client in clients)
+    unknown = "" if is_known else f"; connections are {formatting.NOT_KNOWN}"
     if reasons:
         return CheckAnswer(
             False, f"{formatting.several(len(reasons), 'client')} without records at the end{unknown}", (*reasons,)
         )
     if not quiet_us:
-        away = any(account.attendance.is_connected is False for account in every)
+        away = any(client.connection.is_connected is False for client in clients)
         why = (
             "not asked of clients that were not connected"
             if away
@@ -108,64 +116,64 @@ def receiving(case: CheckInput) -> CheckAnswer:
     )
 
 
-def _silent(case: CheckInput, account: ExternalClientResult, found: FeedRhythm) -> list[str]:
+def _silent(case: CheckInput, client: _Client, found: FeedRhythm) -> list[str]:
     """Return the sentence for a client that received nothing for too long before its end; none where it did."""
-    end_us = account.attendance.end_us
+    end_us = client.connection.end_us
     if end_us is None:
         return []
     if found.last_us is None:
-        return _unserved(case, account, end_us)
-    return [] if account.attendance.is_ended else _quiet(account, found, end_us - found.last_us)
+        return _unserved(case, client, end_us)
+    return [] if client.connection.is_ended else _quiet(client, found, end_us - found.last_us)
 
 
-def _quiet(account: ExternalClientResult, found: FeedRhythm, quiet_us: int) -> list[str]:
-    allowed_s, quiet = account.log.silence_s, formatting.duration(quiet_us * 1000)
+def _quiet(client: _Client, found: FeedRhythm, quiet_us: int) -> list[str]:
+    allowed_s, quiet = client.facts.silence_s, formatting.duration(quiet_us * 1000)
     if not found.is_silent(quiet_us, allowed_s):
         return []
-    said = f"{account.client} received no record for the last {quiet}: more than"
+    sentence = f"{client.name} received no record for the last {quiet}: more than"
     if allowed_s is not None:
-        return [f"{said} the {formatting.duration(allowed_s * 1e9)} that {SETTING} allows"]
+        return [f"{sentence} the {formatting.duration(allowed_s * 1e9)} that {SETTING} allows"]
     if not found.is_known:
-        moments = f"its records came at {formatting.several(found.intervals + 1, 'moment')} only"
+        timestamps = f"its records came at {formatting.several(found.intervals + 1, 'moment')} only"
         unknown = f"so the feed's rhythm is not known, nor whether the last {quiet} are silence"
-        return [f"{account.client}: {moments}, {unknown}: set {SETTING}"]
+        return [f"{client.name}: {timestamps}, {unknown}: set {SETTING}"]
     limit = f"{formatting.duration(found.limit_us * 1000)}, {found.limit_text}"
-    return [f"{said} {limit}; {SETTING} sets another limit"]
+    return [f"{sentence} {limit}; {SETTING} sets another limit"]
 
 
-def _unserved(case: CheckInput, account: ExternalClientResult, end_us: int) -> list[str]:
+def _unserved(case: CheckInput, client: _Client, end_us: int) -> list[str]:
     """Return the sentence for a client without any record, where others had some or it waited for too long."""
-    allowed_s, since_us = account.log.silence_s, account.attendance.since_us
+    allowed_s, since_us = client.facts.silence_s, client.connection.since_us
     others = [
         other.client
-        for other in case.accounts
-        if other.log.times.last_us is not None
-        and other.log.times.last_us > (since_us or 0)
-        and (other.log.times.first_us or 0) <= end_us - BEHIND_US
+        for other in case.clients
+        if other.last_us is not None
+        and other.last_us > (since_us or 0)
+        and (other.first_us or 0) <= end_us - IN_FLIGHT_US
     ]
     if others:
-        return [f"{account.client} received no record at all, though {formatting.names(others)} did while it was there"]
-    if account.attendance.is_ended:
+        return [f"{client.name} received no record at all, though {formatting.names(others)} did while it was there"]
+    if client.connection.is_ended:
         return []
     waited_us = None if since_us is None else end_us - since_us
     if allowed_s is not None and waited_us is not None:
         waited = formatting.duration(waited_us * 1000)
-        return [f"{account.client} received no record at all in {waited}"] if waited_us > allowed_s * 1e6 else []
-    return [f"{account.client} received no record at all, so the feed's rhythm is not known: set {SETTING}"]
+        return [f"{client.name} received no record at all in {waited}"] if waited_us > allowed_s * 1e6 else []
+    return [f"{client.name} received no record at all, so the feed's rhythm is not known: set {SETTING}"]
 
 
 def away(case: CheckInput) -> tuple[str, ...]:
-    """Return who was away in mid-run on a feed whose numbers begin again with each connection, in words."""
+    """Return in words which clients were away in mid-run, of a feed whose numbers begin again with each connection."""
     return tuple(
-        f"{account.client} was away in mid-run{_away_for(account)}, and the feed's numbers begin again with each"
-        " connection: whether records were sent meanwhile is not known"
-        for account in case.accounts
-        if isinstance(account, ExternalClientResult) and account.renumbered
+        f"{client.client} was away in mid-run{_away_for(client.external.connection)}, and the feed's numbers begin"
+        " again with each connection: whether records were sent meanwhile is not known"
+        for client in case.clients
+        if client.external is not None and client.external.restarts_by_connection
     )
 
 
-def _away_for(account: ExternalClientResult) -> str:
-    absences = account.attendance.absences
+def _away_for(connection: ConnectionHistory) -> str:
+    absences = connection.absences
     if not absences:
         return ""
     total_us = sum(absence.until_us - absence.from_us for absence in absences)
@@ -174,9 +182,10 @@ def _away_for(account: ExternalClientResult) -> str:
 
 
 def last_reasons(case: CheckInput) -> str:
-    """Return why clients that logged no message got none, in words to be put behind a headline; empty for unknown."""
-    said: dict[str, list[str]] = {}
-    for account in case.accounts:
-        if isinstance(account, ExternalClientResult) and account.attendance.is_known:
-            said.setdefault(account.attendance.trouble or "connected, and no record came", []).append(account.client)
-    return "".join(f"; {formatting.names(clients)}: {why}" for why, clients in said.items())
+    """Return why clients that logged no message got none, in words that follow a headline; empty for not known."""
+    reasons: dict[str, list[str]] = {}
+    for client in case.clients:
+        if client.external is not None and client.external.connection.is_known:
+            trouble = client.external.connection.trouble or "connected, and no record came"
+            reasons.setdefault(trouble, []).append(client.client)
+    return "".join(f"; {formatting.names(clients)}: {why}" for why, clients in reasons.items())

@@ -1,19 +1,17 @@
-"""Whether the books close: every line is there, every log is sealed, and both sides tell one story."""
+"""Whether ledger and block logs of a run agree: every line is there, every log is sealed, and nothing contradicts."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from services.collector import formatting
-from services.collector.evidence import server_processes
-from services.collector.evidence.run_evidence import RunEvidence
-from services.collector.results.client_result import ClientResult
+from services.collector.results.client_result import ClientConsistency, ClientResult
+from services.collector.results.run_result import RunResult
 from services.contract.scalars import Span
 from services.contract.summary import Fault
 
 HARMLESS = frozenset({"torn"})
-"""A crash cuts its last line short; what it hid is accounted for by seq."""
-NO_LEDGER = "there is no ledger of this run: nobody says what was sent"
+"""A crash cuts the last line of a log short; the records in it are missing, and counted as such."""
 
 
 def fault_sentence(fault: Fault) -> str:
@@ -26,27 +24,25 @@ def _hides(missing: Span | None) -> str:
     return f"; seq {formatting.span(*missing)} missing there" if missing else ""
 
 
-def problems(
-    books: RunEvidence, accounts: Sequence[ClientResult], faults: list[Fault], elsewhere: Collection[str]
-) -> list[str]:
-    """Return what keeps the books of a run from closing, one sentence each, worst first.
+def problems(result: RunResult, faults: Iterable[Fault], elsewhere: Collection[str]) -> list[str]:
+    """Return what keeps the evidence of a run from being consistent, one sentence each, worst first.
 
     Args:
-        books: the run.
-        accounts: of its clients.
+        result: of the run.
         faults: of all files.
         elsewhere: kinds of fault in a log that another check reports.
     """
-    found = [*residuals(accounts), *without_end(books), *several_servers(books, accounts)]
+    found = [*residuals(result.clients), *without_end(result), *several_servers(result)]
     found += fault_sentences(faults, elsewhere)
-    found += _of_ledger(books)
-    for account in accounts:
-        found += [f"{account.client}: {problem}" for problem in _of_client(books, account)]
+    found += _of_ledger(result)
+    for client in result.clients:
+        if client.consistency is not None:
+            found += [f"{client.client}: {problem}" for problem in _of_client(client.consistency)]
     return found
 
 
 def fault_sentences(faults: Iterable[Fault], elsewhere: Collection[str] = ()) -> list[str]:
-    """Return the faults that keep books from closing, in words; ``elsewhere`` are kinds that another check reports."""
+    """Return in words the faults that make evidence inconsistent; another check reports kinds in ``elsewhere``."""
     return [
         fault_sentence(fault)
         for fault in faults
@@ -55,106 +51,63 @@ def fault_sentences(faults: Iterable[Fault], elsewhere: Collection[str] = ()) ->
     ]
 
 
-def residuals(accounts: Iterable[ClientResult]) -> list[str]:
-    """Return whose books do not close, in words."""
+def residuals(clients: Iterable[ClientResult]) -> list[str]:
+    """Return in words which clients logged more than the ledger says was sent."""
     return [
-        f"{account.client}: the books do not close, residual {account.residual:,}:"
+        f"{client.client}: the books do not close, residual {client.residual:,}:"
         " more was logged than the ledger says was sent"
-        for account in accounts
-        if account.residual
+        for client in clients
+        if client.residual
     ]
 
 
-def without_end(books: RunEvidence) -> list[str]:
+def without_end(result: RunResult) -> list[str]:
     """Return the sentence for a ledger that does not say how the run ended."""
-    if books.ledger.ends or not books.ledger.opens:
+    if result.ledger.ends or not result.ledger.is_opened:
         return []
     return ["the ledger has no end: the run is open, was interrupted, or its last lines are gone"]
 
 
-def several_servers(books: RunEvidence, accounts: Iterable[ClientResult]) -> list[str]:
-    """Return why the books of servers that played side by side are not those of one run, in words."""
+def several_servers(result: RunResult) -> list[str]:
+    """Return in words why the ledgers of servers that ran side by side are not those of one run."""
     found = []
-    differing = server_processes.conflict(books.ledger.servers.values())
-    if differing is not None:
-        one, other, record = differing
+    if result.ledger.schedule_conflict is not None:
+        one, other, record = result.ledger.schedule_conflict
         found.append(
-            f"its servers played different schedules in one run: {one.open.instance} and {other.open.instance}"
-            f" differ from record {record:,} on"
+            f"its servers played different schedules in one run: {one} and {other} differ from record {record:,} on"
         )
-    for account in accounts:
-        found += [f"{account.client}: fence {fence:,} was given twice" for fence in sorted(account.ledger.twice)]
+    for client in result.clients:
+        fences = client.consistency.fences_granted_twice if client.consistency else ()
+        found += [f"{client.client}: fence {fence:,} was given twice" for fence in fences]
     return found
 
 
-def _of_ledger(books: RunEvidence) -> Iterable[str]:
-    for server in server_processes.unmeasured(books.ledger.servers.values()):
+def _of_ledger(result: RunResult) -> Iterable[str]:
+    for instance in result.ledger.unmeasured_servers:
         yield (
-            f"server {server.open.instance}: its ledger has no end, and no later server continued it:"
+            f"server {instance}: its ledger has no end, and no later server continued it:"
             " whether it was on time is not known"
         )
-    opens = books.ledger.opens.values()
-    if len({(entry.feed, entry.total) for entry in opens}) > 1:
-        yield f"ledger/{books.run}: its servers played different feeds in one run"
-    ends = {(entry.last, entry.count, entry.reason) for entry in books.ledger.ends.values()}
-    if len(ends) > 1:
-        yield f"ledger/{books.run}: the run ended in {len(ends)} different ways"
+    if result.ledger.feed_variants > 1:
+        yield f"ledger/{result.run}: its servers played different feeds in one run"
+    if result.ledger.end_variants > 1:
+        yield f"ledger/{result.run}: the run ended in {result.ledger.end_variants} different ways"
 
 
-def _of_client(books: RunEvidence, account: ClientResult) -> Iterable[str]:
-    ledger = account.ledger
-    if not ledger.subscriptions:
+def _of_client(client: ClientConsistency) -> Iterable[str]:
+    if not client.is_subscribed:
         yield "no subscription in the ledger"
-    yield from _seals(books, account)
-    yield from _sessions(account)
-    if ledger.subscriptions:
-        yield from _fences(account)
-    yield from _conflicts(account)
-    yield from _unreceipted(account)
-
-
-def _seals(books: RunEvidence, account: ClientResult) -> Iterable[str]:
-    log, ledger = account.log, account.ledger
-    # Who says goodbye has sealed its log before.
-    gone = {fence for fence, entry in ledger.leaves.items() if entry.cause == "bye"} & set(ledger.subscriptions)
-    sealing = {ledger.subscriptions[fence].session for fence in gone} - {0}
-    if account.state in ("finished", "left"):
-        sealing.add(max((session for session, _ in (*log.opens, *log.ends)), default=0))
-    for session in sorted(sealing):
-        if not books.is_sealed(account.client, session):
-            where = f"session {session} was not sealed: its log has no end line" if session else "it has no log"
-            yield where
-
-
-def _sessions(account: ClientResult) -> Iterable[str]:
-    subscribed = {entry.session for entry in account.ledger.subscriptions.values() if entry.session}
-    gone = sorted(subscribed - account.log.sessions)
-    if gone:
-        yield f"subscribed as session {formatting.names(map(str, gone))}, of which the log has no file"
-
-
-def _fences(account: ClientResult) -> Iterable[str]:
-    log, ledger = account.log, account.ledger
-    opened = {note.fence for notes in log.opens.values() for note in notes.values()}
-    unknown = (opened | ledger.receipt_fences | set(ledger.sent) | set(ledger.leaves)) - set(ledger.subscriptions)
-    if unknown:
-        fences = formatting.names(map(str, sorted(unknown)))
+    for session in client.unsealed_sessions:
+        yield f"session {session} was not sealed: its log has no end line" if session else "it has no log"
+    if client.sessions_without_file:
+        sessions = formatting.names(map(str, client.sessions_without_file))
+        yield f"subscribed as session {sessions}, of which the log has no file"
+    if client.fences_without_subscription:
+        fences = formatting.names(map(str, client.fences_without_subscription))
         yield f"the ledger lacks the subscription with fence {fences}"
-
-
-def _conflicts(account: ClientResult) -> Iterable[str]:
-    for (session, block), count in sorted(account.log.blocks.again.items()):
+    for (session, block), count in client.conflicting_blocks:
         yield f"session {session} block {block} stands in the log with {count} different contents"
-    lines = [("open", segment, len(notes)) for segment, notes in account.log.opens.items()]
-    lines += [("end", segment, len(reasons)) for segment, reasons in account.log.ends.items()]
-    for kind, (session, segment), count in sorted(lines):
-        if count > 1:
-            yield f"session {session}, segment {segment} has {count} different {kind} lines"
-
-
-def _unreceipted(account: ClientResult) -> Iterable[str]:
-    # Receipts are sent in the order of blocks: what comes after the last one may be on its way, a hole may not be.
-    log, receipted = account.log, account.ledger.receipted
-    holes = (log.logged - receipted).within(1, receipted.last)
-    if holes:
-        yield f"logged but without a receipt, though later ones have one: {formatting.ranges(holes)}"
+    for kind, (session, segment), count in client.conflicting_lines:
+        yield f"session {session}, segment {segment} has {count} different {kind} lines"
+    if client.receipt_holes:
+        yield f"logged but without a receipt, though later ones have one: {formatting.ranges(client.receipt_holes)}"

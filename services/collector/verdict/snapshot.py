@@ -1,4 +1,4 @@
-"""What is published of a run at one moment: every face, from terminal to report, is made from one of these."""
+"""Everything that is published of a run at one time: all outputs, from terminal to report, are made from it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from services.collector.evidence.run_evidence import RunEvidence
-from services.collector.results.run_durations import RunDurations
+from services.collector.results.build import build_result
+from services.collector.results.run_result import RunResult
+from services.collector.results.time_course import TimeCourse, time_course
 from services.collector.results.timeline import draw
-from services.collector.verdict.summary import judged
+from services.collector.verdict.summary import summarise
 from services.collector.verdict.thresholds import ThresholdLimit
 from services.contract.summary import Summary
 from services.contract.timeline import Timeline
@@ -22,18 +24,20 @@ class Snapshot(NamedTuple):
 
 
 def snapshot(
-    books: RunEvidence,
-    limits: Sequence[ThresholdLimit] = (),
-    *,
-    final: bool,
-    made_at: str | None = None,
-    taken: RunDurations | None = None,
+    evidence: RunEvidence, limits: Sequence[ThresholdLimit] = (), *, final: bool, made_at: str | None = None
 ) -> Snapshot:
-    """Return a run as it stands; the arguments are those of `reconcile`."""
-    made = judged(books, limits, final=final, made_at=made_at, taken=taken)
-    return Snapshot(made.summary, draw(books, made.evidence.accounts))
+    """Return a run as it is now, from its evidence; the arguments are those of `reconcile`."""
+    result = build_result(evidence, final=final)
+    return snapshot_of(result, time_course(evidence, result), limits, made_at=made_at)
+
+
+def snapshot_of(
+    result: RunResult, course: TimeCourse, limits: Sequence[ThresholdLimit] = (), *, made_at: str | None = None
+) -> Snapshot:
+    """Return a run as it is now, from its result and its course over time."""
+    return Snapshot(summarise(result, limits, made_at=made_at), draw(result, course))
 
 
 def empty(run: str) -> Timeline:
-    """Return the timeline of a run of which nothing is known over time."""
+    """Return the timeline of a run without any known time."""
     return Timeline(run=run, start_us=None, end_us=None, step_us=1_000_000, slots=[], lanes=[], marks=[])

@@ -5,18 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from services.collector.verdict.thresholds import (
-    CATCH_UP,
-    CLIENTS,
-    COUNTS,
-    DURATIONS,
-    EVERY,
-    LONGEST,
-    OF_THE_RUN,
-    OPERATORS,
-    RATE,
-    ThresholdLimit,
-)
+from services.collector.verdict.measurements import CATCH_UP, CLIENTS, COUNTS, DURATIONS, LONGEST, OF_THE_RUN, RATE
+from services.collector.verdict.thresholds import EVERY, OPERATORS, ThresholdLimit
 from services.contract.scalars import is_name
 from services.runtime.cli import closest
 
@@ -33,7 +23,7 @@ UNITS = {
 }
 MEANT = {"=": "==", "=<": "<=", "=>": ">=", "<>": "!="}
 DECIMALS = 3
-"""Of a percentile: so many the histogram can tell apart."""
+"""Decimals of a percentile that make a difference in a histogram."""
 WINDOW = 80
 """Columns of a long text that are shown around a mistake."""
 
@@ -49,7 +39,7 @@ _SPACE = re.compile(r"\s*")
 class MalformedThreshold(ValueError):
     """A threshold that cannot be understood; ``at`` is the character, counted from 1.
 
-    Its text says what was expected, and below it points at the character.
+    Its text names the expected word, and a line below points at the character.
     """
 
     def __init__(self, text: str, position: int, expected: str, near: str | None = None) -> None:
@@ -80,7 +70,7 @@ def parse(text: str) -> tuple[ThresholdLimit, ...]:
     cursor, limits = _Cursor(text), []
     while cursor.next():
         limits.append(_limit(cursor))
-        if cursor.take(","):
+        if cursor.skip(","):
             if not cursor.next():
                 raise cursor.wrong("a threshold after the comma")
         elif cursor.next():
@@ -106,24 +96,28 @@ class _Cursor:
         self.position = 0
 
     def next(self) -> str:
-        """Return the character that comes next, empty at the end; spaces do not count."""
+        """Return the next character that is not a space, empty at the end."""
         found = _SPACE.match(self.text, self.position)
         self.position = found.end() if found else self.position
         return self.text[self.position : self.position + 1]
 
-    def take(self, character: str) -> bool:
-        """Pass a character if it comes next."""
+    def skip(self, character: str) -> bool:
+        """Pass a character if it is next; return whether it was."""
         comes = self.next() == character
         self.position += comes
         return comes
 
     def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        """Return what matches here, without passing it."""
+        """Return the match at this character, without passing it."""
         self.next()
         return pattern.match(self.text, self.position)
 
     def choose(self, pattern: re.Pattern[str], known: Iterable[str], expected: str) -> str:
-        """Pass one of the known words, or complain and suggest the one that is meant."""
+        """Pass one of the known words.
+
+        Raises:
+            MalformedThreshold: another word is next; a similar one is suggested.
+        """
         found = self.match(pattern)
         if found is None or found[0] not in known:
             raise self.wrong(expected, MEANT.get(found[0], closest(found[0], known)) if found else None)
@@ -131,7 +125,7 @@ class _Cursor:
         return found[0]
 
     def wrong(self, expected: str, near: str | None = None) -> MalformedThreshold:
-        """Return the complaint about the character that comes next."""
+        """Return the error about the next character."""
         self.next()
         return MalformedThreshold(self.text, self.position, expected, near)
 
@@ -159,20 +153,20 @@ def _client(cursor: _Cursor, metric: str) -> str:
         raise cursor.wrong(f"no client: {metric} is of the run as a whole")
     cursor.position += 1
     cursor.choose(_WORD, ["client"], "client:NAME")
-    if not cursor.take(":"):
+    if not cursor.skip(":"):
         raise cursor.wrong("':' and the name of a client, or '*' for each of them")
     found = cursor.match(_NAME)
     if found is None or not (found[0] == EVERY or is_name(found[0])):
         raise cursor.wrong("the name of a client, or '*' for each of them")
     cursor.position = found.end()
-    if not cursor.take("}"):
+    if not cursor.skip("}"):
         raise cursor.wrong("'}'")
     return found[0]
 
 
 def _statistic(cursor: _Cursor, metric: str) -> str | float:
     which = f"one of {', '.join(STATISTICS)} or a percentile such as p99 or p99.9"
-    if not cursor.take("."):
+    if not cursor.skip("."):
         raise cursor.wrong(f"'.' and which {metric} is meant: {which}")
     percentile = cursor.match(_PERCENTILE)
     if percentile is None:

@@ -224,10 +224,10 @@ def log_source(client: str, session: int = 1, segment: int = 1) -> Source:
 def fold(files: Mapping[Source, Iterable[bytes]]) -> RunEvidence:
     """Return the books of these files, read in their order."""
     books = RunEvidence(RUN)
-    books.take_sources(files)
+    books.add_sources(files)
     for source, lines in files.items():
         for line in lines:
-            books.take(source, line)
+            books.add_line(source, line)
     return books
 
 

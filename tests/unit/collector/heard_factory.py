@@ -126,5 +126,5 @@ def books(*logs: dict[Source, list[bytes]]) -> RunEvidence:
     for one in logs:
         for source, lines in one.items():
             for line in lines:
-                made.take(source, line)
+                made.add_line(source, line)
     return made

@@ -23,8 +23,9 @@ from prometheus_client.registry import Collector
 
 from services.collector.publish.web.self_metrics import CollectorEffort
 from services.collector.results.run_durations import RunDurations
+from services.collector.results.sparse_histogram import SparseHistogram
 from services.collector.verdict.check_types import DAMAGE
-from services.contract.histogram import BOUNDS_NS, Histogram
+from services.contract.histogram import BOUNDS_NS
 from services.contract.summary import ClientState, ClientSummary, Quantiles, RunState, Summary, Verdict
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -172,7 +173,7 @@ def _histograms(durations: RunDurations) -> Iterator[Metric]:
         )
 
 
-def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+def _buckets(histogram: SparseHistogram) -> list[tuple[str, float]]:
     bounds = [f"{bound / 1e9:.12g}" for bound in BOUNDS_NS]
     return [*zip(bounds, histogram.up_to(BOUNDS_NS), strict=True), ("+Inf", histogram.count)]
 

@@ -13,8 +13,8 @@ from tests.unit.collector.books_factory import Files, write
 
 def check(volumes: Path) -> tuple[Summary, RunEvidence]:
     """Return the summary of the only run of a folder."""
-    ((made, found),) = verify.check(volumes)
-    return made, found.books
+    (verified,) = verify.check(volumes)
+    return verified.summary, verified.evidence
 
 
 def saved(volumes: Path, files: Files) -> tuple[SalvageResult, Summary, Path]:

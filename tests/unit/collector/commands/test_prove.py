@@ -41,7 +41,7 @@ def test_wherever_it_is_damaged_it_is_caught(volumes: Path, seed: int) -> None:
 def test_a_verdict_is_the_one_that_verify_gives(volumes: Path, tmp_path: Path) -> None:
     """Every copy that is kept is judged by ``verify`` as it was here, with the same sentence."""
     for one in proved(volumes, keep=tmp_path / "proof"):
-        ((made, _),) = verify.check(tmp_path / "proof" / f"{one.number:02d}")
+        made = next(verify.check(tmp_path / "proof" / f"{one.number:02d}")).summary
 
         assert one.verdict == made.verdict
         assert one.said in [*map(consistency.fault_sentence, made.faults), *made.reasons]

@@ -24,7 +24,7 @@ def test_a_good_folder_passes(tmp_path: Path) -> None:
     """Every run of the folder is judged."""
     write(good_run(), tmp_path)
 
-    assert [(RUN, "PASS")] == [(made.run, made.verdict) for made, _ in verify.check(tmp_path)]
+    assert [(RUN, "PASS")] == [(found.summary.run, found.summary.verdict) for found in verify.check(tmp_path)]
 
 
 def test_every_fault_is_named_with_its_place(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_torn_tail_is_named(tmp_path: Path) -> None:
     files = good_run()
     files[ledger_source()].append(b'{"crc":')
     write(files, tmp_path)
-    ((made, _),) = verify.check(tmp_path)
+    made = next(verify.check(tmp_path)).summary
 
     assert ("PASS", ["torn"]) == (made.verdict, [fault.kind for fault in made.faults])
 
@@ -56,7 +56,7 @@ def test_a_run_without_end_is_invalid(tmp_path: Path) -> None:
     files = good_run()
     del files[ledger_source()][-1]
     write(files, tmp_path)
-    ((made, _),) = verify.check(tmp_path)
+    made = next(verify.check(tmp_path)).summary
 
     assert ("INVALID", "running") == (made.verdict, made.state)
 
@@ -87,7 +87,7 @@ def test_the_worst_verdict_counts(verdicts: list[str | None], code: int) -> None
 def test_json_is_the_summary(tmp_path: Path) -> None:
     """Each run is one line that decodes to its summary."""
     write(good_run(), tmp_path)
-    ((made, _),) = verify.check(tmp_path)
+    made = next(verify.check(tmp_path)).summary
     line = verify.json_line(made)
 
     assert 1 == line.count("\n")

@@ -19,7 +19,7 @@ SESSION = Session("a", 1, 1, 0, [(1, 10)])
     ],
 )
 def test_a_block_that_contradicts_itself_is_told(changes: dict[str, object], says: str) -> None:
-    """The digest is computed again, the counts and bounds are held to the messages."""
+    """The digest is computed again, and counts and bounds are compared with the messages."""
     made = msgspec.structs.replace(block(SESSION, 1, 1, 10), **changes)
 
     assert says in (examine(made).problem or "")
@@ -27,7 +27,7 @@ def test_a_block_that_contradicts_itself_is_told(changes: dict[str, object], say
 
 
 def test_a_block_out_of_line_is_examined_as_well() -> None:
-    """Messages in any order, or with a gap between them, are held to the same fields as those in line."""
+    """Messages in any order, or with a gap between them, are compared with the same fields as those in line."""
     straight = block(SESSION, 1, 1, 10)
     turned = msgspec.structs.replace(straight, messages=straight.messages[::-1])
     some = [message for message in straight.messages if message.seq != 4]
@@ -61,7 +61,7 @@ def test_a_block_without_messages_holds_nothing() -> None:
 
 @pytest.mark.parametrize("stride", [1, 2, 4, 16])
 def test_a_sample_is_the_same_in_any_order(stride: int) -> None:
-    """What is sampled of a block are the multiples of the stride, whether it is in line or not."""
+    """The messages of a block whose seqs are multiples of the stride are sampled, whether it is in line or not."""
     straight = block(SESSION, 1, 3, 40)
     turned = msgspec.structs.replace(straight, messages=straight.messages[::-1])
     expected = [seq for seq in range(3, 41) if not seq % stride]

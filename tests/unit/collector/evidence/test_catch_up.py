@@ -38,7 +38,7 @@ from tests.unit.collector.books_factory import (
 )
 
 TOTAL = 60
-"""Records, of which one is due every millisecond, from the run's start on; each is received a millisecond later."""
+"""One record is due every millisecond from the run's start on; each is received a millisecond later."""
 
 
 def due_us(seq: int) -> int:
@@ -55,7 +55,7 @@ def session(number: int = 1, fence: int = 1, first: int = 1, last: int = TOTAL, 
 
 
 def run_of(*sessions: Session, rate: float = 1000) -> Files:
-    """Return both sides of the books of a run with these sessions."""
+    """Return ledger and logs of a run with these sessions."""
     writer = good_ledger(list(sessions), TOTAL, rate)
     writer.put(end(TOTAL))
     files: Files = {ledger_source(): writer.lines}
@@ -105,7 +105,7 @@ def test_catch_up_is_in_the_headline_and_passes() -> None:
 
 
 def test_a_server_that_is_slow_to_admit_is_late() -> None:
-    """The boundary is the attempt and not the grant: what was due between the two is latency."""
+    """The boundary is the attempt and not the grant: records that are due between the two are latency."""
     slow = session(attempted_us=due_us(1), later_us=5_000_000)
 
     assert (0, TOTAL) == told(run_of(slow))[:2]
@@ -194,7 +194,7 @@ def test_limits_on_catch_up_hold_where_there_is_none(expression: str) -> None:
 
 
 def crooked() -> Files:
-    """Return a run in which a block of the first session also stands in the second one's file, before its own."""
+    """Return a run in which a block of the first session is also in the second one's file, before its own."""
     first = session(last=30, reason="shutdown", attempted_us=due_us(16))
     again = session(2, 2, first=31, attempted_us=due_us(51))
     files = run_of(first, again)
@@ -218,11 +218,11 @@ def test_the_order_of_reading_does_not_matter() -> None:
 def read_by_turns(files: Files, dice: random.Random) -> Snapshot:
     """Return the snapshot of files whose lines are read by turns."""
     books = RunEvidence(RUN)
-    books.take_sources(files)
+    books.add_sources(files)
     waiting = {source: list(lines) for source, lines in files.items()}
     while waiting:
         source = dice.choice(list(waiting))
-        books.take(source, waiting[source].pop(0))
+        books.add_line(source, waiting[source].pop(0))
         if dice.random() < 0.2:
             snapshot(books, final=False)
         if not waiting[source]:
@@ -249,7 +249,7 @@ EVENTS = st.lists(st.tuples(st.integers(1, 3), st.lists(st.integers(0, 40), max_
 def test_any_order_of_open_lines_and_blocks_gives_the_same(
     events: list[tuple[int, list[int]]], fences: list[int], dice: random.Random
 ) -> None:
-    """What is caught up is what the session with the lowest fence received of what was due before its attempt."""
+    """Catch-up are the records that the session with the lowest fence received and that were due before its attempt."""
     attempts = {1: 10, 2: 20, 3: 30}
     steps: Iterable[tuple[int, list[int] | None]] = [*events, *((number, None) for number in attempts)]
     every = list(steps)
@@ -257,10 +257,10 @@ def test_any_order_of_open_lines_and_blocks_gives_the_same(
     kept, late = Kept(), 0
     for number, dues in every:
         if dues is None:
-            kept.catch_up.opened(fences[number - 1], number, attempts[number])
+            kept.catch_up.add_session(fences[number - 1], number, attempts[number])
         elif dues:
             came = [due + 1000 for due in dues]
-            late += len(kept.catch_up.take(number, came, [1_000_000] * len(dues), 0))
+            late += len(kept.catch_up.split(number, came, [1_000_000] * len(dues), 0))
     first = fences.index(1) + 1
     early = [due for number, dues in events if number == first for due in dues if due < attempts[first]]
 

@@ -1,4 +1,4 @@
-"""Tests of which clients of an external feed are held against each other."""
+"""Tests of the choice which clients of an external feed are compared with each other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from services.collector.evidence import record_sample
 from services.collector.evidence.run_evidence import RunEvidence
-from services.collector.results.client_result_external import comparable, one_sided_accounts
+from services.collector.results.build import build_result
+from services.collector.results.client_result import ClientResult
+from services.collector.results.external_builder import CAUSES
 from services.collector.verdict.snapshot import snapshot
 from services.collector.verdict.summary import reconcile
 from services.contract import summary
@@ -36,23 +38,31 @@ def judged(*received: list[ExternalMessage]) -> Summary:
 
 def missing(*received: list[ExternalMessage]) -> list[tuple[int, dict[str, int]]]:
     """Return how many messages each client is missing, and by which cause."""
-    accounts = one_sided_accounts(books(*logs_of(*received)), final=True)
-    return [(one.missing_count, {cause: count for cause, count in one.by_cause.items() if count}) for one in accounts]
+    clients = build_result(books(*logs_of(*received)), final=True).clients
+    return [(client.missing or 0, by_cause(client)) for client in clients]
+
+
+def by_cause(client: ClientResult) -> dict[str, int]:
+    """Return how many messages a client is missing by each cause that there is."""
+    counts = {cause: getattr(client.missing_by_cause, cause) for cause in CAUSES}
+    return {cause: count for cause, count in counts.items() if count}
 
 
 def detail(told: Summary, name: str) -> str:
-    """Return what is said of one check."""
+    """Return the detail of one check."""
     return next(check.detail for check in told.checks if check.name == name)
 
 
 def groups(*received: list[ExternalMessage]) -> list[list[str]]:
     """Return the groups of clients that received these messages of a feed without keys."""
     made = books(*logs_of(*received))
-    return comparable(made, sorted(made.logs)).members(None)
+    comparison = build_result(made, final=True).comparison
+    assert comparison is not None
+    return comparison.groups.members(None)
 
 
 def beats(offset: int) -> Any:
-    """Return bodies of which every hundredth holds a time, as heartbeats do."""
+    """Return bodies; every hundredth holds a time, as heartbeats do."""
     return lambda seq: f"at {seq + offset}" if seq % 100 == 99 else plain(seq)
 
 
@@ -110,7 +120,7 @@ def test_a_greeting_shows_that_numbers_are_of_a_connection(stamped: bool) -> Non
 
 
 def test_a_clients_own_gaps_count() -> None:
-    """What is missing between its own first and last number is missing, and no other client can have seen it."""
+    """A number missing between its own first and last number counts, and no other client can have seen it."""
     assert [(2, {"not_seen": 2}), (0, {})] == missing(without(own(0, 300), 40, 41), own(900_000, 200))
 
 
@@ -165,7 +175,7 @@ def test_a_stream_that_is_replayed_to_a_client_that_came_after_another_is_compar
     left = client("client-1", shared(1, 400), reason="shutdown")
     made = books(left, client("client-2", without(shared(1, 1000, joins_us=9_000_000), 77)))
 
-    assert [0, 1] == [one.by_cause["sent_not_logged"] for one in one_sided_accounts(made, final=True)]
+    assert [0, 1] == [one.missing_by_cause.sent_not_logged for one in build_result(made, final=True).clients]
 
 
 @pytest.mark.parametrize("stamp", ["send", "record", None])
@@ -280,7 +290,7 @@ def test_the_order_of_reading_does_not_matter(kinds: Any, chance: random.Random)
         made = RunEvidence(RUN)
         while waiting:
             source, lines = chance.choice(waiting)
-            made.take(source, lines.pop(0))
+            made.add_line(source, lines.pop(0))
             if chance.random() < 0.3:
                 snapshot(made, final=False)
             waiting = [one for one in waiting if one[1]]
@@ -289,7 +299,7 @@ def test_the_order_of_reading_does_not_matter(kinds: Any, chance: random.Random)
 
 
 def told(made: RunEvidence) -> bytes:
-    """Return all that is told of a run."""
+    """Return summary and timeline of a run."""
     return summary.encode(reconcile(made, final=True))
 
 

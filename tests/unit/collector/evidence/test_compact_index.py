@@ -27,7 +27,7 @@ def of(added: list[tuple[tuple[int, int], IndexRow]]) -> CompactIndex:
 def test_keeps_what_a_dictionary_of_sets_would(
     added: list[tuple[tuple[int, int], IndexRow]], dice: random.Random
 ) -> None:
-    """Whatever is added in whatever order, and however often, each note is kept once, under its block."""
+    """In any order of adding, and however often, each row is kept once, under its block."""
     expected: dict[tuple[int, int], set[IndexRow]] = {}
     for key, note in added:
         expected.setdefault(key, set()).add(note)

@@ -13,7 +13,7 @@ received = st.lists(st.tuples(st.integers(0, 3 * BIN), st.integers(1, 3)), max_s
 
 
 def contents(entries: list[tuple[int, int]]) -> ContentFingerprints:
-    """Return what is kept of records, entered one by one."""
+    """Return the fingerprints of records that are added one by one."""
     made = ContentFingerprints()
     for number, digest in entries:
         made.add(None, number, [digest])

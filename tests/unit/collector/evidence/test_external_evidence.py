@@ -40,7 +40,7 @@ def book_of(seqs: list[int], order: list[int] | None = None) -> ExternalEvidence
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=60), st.randoms(use_true_random=False), st.booleans())
 def test_the_order_of_reading_does_not_matter(seqs: list[int], dice: object, asked: bool) -> None:
-    """Whatever the order in which blocks are read, and whether it is asked in between, the same is known."""
+    """Neither the order in which blocks are read nor questions in between change the answers."""
     order = list(range(-(-len(seqs) // SIZE)))
     dice.shuffle(order)  # type: ignore[attr-defined]
     book = book_of(seqs, order[: len(order) // 2])

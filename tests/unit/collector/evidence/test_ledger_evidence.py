@@ -27,7 +27,7 @@ def book(*entries: LineStruct) -> LedgerEvidence:
     for entry in entries:
         writer.put(entry)
     for line in writer.lines:
-        made.take(ledger_source(), line)
+        made.add_line(ledger_source(), line)
     return made
 
 
@@ -53,7 +53,7 @@ def test_the_state_follows_the_lines(entries: list[LineStruct], state: str) -> N
 
 
 def test_the_rate_of_a_paused_run_is_the_one_before() -> None:
-    """A pause has no rate of its own; without a pace the run's opening tells it."""
+    """A pause has no rate of its own; without a pace line the rate is that of the open line."""
     assert 10 == book(opening(20, 1), pace(1, 10), pace(5, None)).rate
     assert 1000 == book(opening(20, 1)).rate
     assert book().rate is None
@@ -74,7 +74,7 @@ def test_repeated_receipts_count_once() -> None:
 
 
 def test_an_observer_is_no_client() -> None:
-    """Who only observed stands outside, and what was sent to it too."""
+    """An observer takes no part in the run, and records that were sent to it do not count."""
     client = book(
         subscription(SESSION, observe=True), ledger.SentEntry(at=at(1), client="a", fence=1, through=20)
     ).client("a")

@@ -76,7 +76,7 @@ def test_a_row_of_foreign_lines_is_one_fault() -> None:
 
 
 def test_a_fault_knows_the_seqs_around_it() -> None:
-    """The good lines before and after a fault bound what it hides."""
+    """The good lines before and after a fault bound the records that it hides."""
     chain = LineChain(ledger_source(), ledger.codec)
     chain.pass_seqs(1, 10)
     chain.read(b"garbage\n")

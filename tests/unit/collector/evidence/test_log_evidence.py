@@ -50,7 +50,7 @@ def test_reading_a_file_twice_changes_nothing() -> None:
 
 
 def test_seqs_in_two_blocks_are_named() -> None:
-    """What stands in more than one block is a duplicate and is known by its seqs."""
+    """A message in more than one block is a duplicate and is known by its seq."""
     log = book(log_files(Session("a", 1, 1, 0, [(1, 10), (8, 20), (9, 9)])))
 
     assert RangeSet([(8, 10)]) == log.twice
@@ -76,7 +76,7 @@ def test_declared_faults_are_added_up() -> None:
 
 
 def test_torn_tails_of_earlier_sessions_are_counted_once() -> None:
-    """What a later session cut off is known from its open line, told by every later session."""
+    """The bytes that a later session cut off are known from its open line, and from every later one's."""
     torn = [blocklog.Torn("0001-0001.jsonl", 17)]
     files = log_files(Session("a", 2, 2, 0, [(1, 10)]), torn) | log_files(Session("a", 3, 3, 10, [(11, 20)]), torn)
 
@@ -84,7 +84,7 @@ def test_torn_tails_of_earlier_sessions_are_counted_once() -> None:
 
 
 def test_a_line_of_another_client_is_foreign() -> None:
-    """A copied line of another client is told and not counted."""
+    """A copied line of another client is reported and not counted."""
     files = log_files(SESSION)
     other = log_files(Session("b", 1, 2, 0, [(31, 40)]))[log_source("b")][1]
     files[log_source("a")].insert(2, other)
@@ -94,7 +94,7 @@ def test_a_line_of_another_client_is_foreign() -> None:
 
 
 def test_a_file_of_another_client_is_one_fault() -> None:
-    """A whole file in the wrong folder is told once and seals nothing."""
+    """A whole file in the wrong folder is reported once and seals nothing."""
     files: Files = {log_source("a"): log_files(Session("b", 1, 2, 0, [(1, 10)]))[log_source("b")]}
 
     assert [("0001-0001.jsonl", 1, "foreign")] == kinds(files)
@@ -102,7 +102,7 @@ def test_a_file_of_another_client_is_one_fault() -> None:
 
 
 def test_an_end_after_nothing_but_damage_is_its_own_files() -> None:
-    """Whose damaged lines were nobody knows, so the end line after them is not called another's."""
+    """It is not known whose the damaged lines were, so the end line after them is not called another's."""
     lines = log_files(SESSION)[log_source("a")]
 
     assert [("0001-0001.jsonl", 1, "corrupt_block")] == kinds({log_source("a"): [b"?\n", lines[-1]]})
@@ -117,7 +117,7 @@ def test_a_block_of_another_session_is_foreign() -> None:
 
 
 def test_no_block_is_lost_to_a_line_of_another_session() -> None:
-    """A line of another session is foreign wherever it stands; the blocks around it, and it, are counted once."""
+    """A line of another session is misfiled in any position; it and the blocks around it are counted once."""
     lines = log_files(SESSION)[log_source("a")]
     later = log_files(Session("a", 2, 2, 30, [(31, 40)]))[log_source("a", 2)]
     opening, block, end = later
@@ -143,7 +143,7 @@ def test_a_time_that_is_none_is_told() -> None:
 
 
 def test_an_end_line_is_held_to_its_file() -> None:
-    """Wrong counts in the end line are told, unless another fault explains them."""
+    """Wrong counts in the end line are reported, unless another fault explains them."""
     files = log_files(SESSION)
     short = log_files(Session("a", 1, 1, 0, blocks_of(1, 20, 10)))[log_source("a")]
     wrong = [*short[:-1], files[log_source("a")][-1]]

@@ -1,4 +1,4 @@
-"""Tests of whether two clients received one sequence, by what they hold under the same numbers."""
+"""Tests of whether two clients received one sequence, by their records under the same numbers."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_most_must_differ() -> None:
 
 
 def test_without_a_shared_number_nothing_is_known() -> None:
-    """Clients that hold no number of the sample together cannot be told apart."""
+    """Clients without a common number in the sample are taken for equal."""
     assert "unknown" == relation([], "first")
 
 

@@ -76,7 +76,7 @@ def test_without_times_records_that_differ_in_them_are_equal(time: Any) -> None:
 
 @pytest.mark.parametrize("value", [17, 179533260, 1895332600123, 17953326001234567890123, "2026-11-22"])
 def test_other_numbers_are_not_times(value: Any) -> None:
-    """What is no time of these days stays."""
+    """A number that is not a time of these days is kept."""
     record = json.dumps({"id": value}).encode()
 
     assert record == timeless(record, AT_US)

@@ -72,7 +72,7 @@ def test_many_clients_keep_fewer_numbers(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_same_numbers_are_kept_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which numbers are kept depends on what was received alone."""
+    """The choice of numbers depends only on the records."""
     monkeypatch.setattr(record_sample, "CLUSTERS", 5)
     monkeypatch.setattr(record_sample, "ENTRIES", 60)
     parts: list[tuple[str, list[int], str | None]] = [
@@ -95,7 +95,7 @@ def test_the_same_numbers_are_kept_in_any_order(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_version_rises_with_what_is_sampled() -> None:
-    """Who has judged a sample judges it again only after something was entered."""
+    """The version of a sample changes only when something is added."""
     made = RecordSample()
     take(made, "client-1", [3])
     version = made.version

@@ -16,7 +16,7 @@ from tests.unit.collector.books_factory import (
 
 
 def sealed(files_of: Session, session: int | None = None) -> bool:
-    """Tell whether the books take a session for sealed."""
+    """Return whether a session counts as sealed."""
     return fold(log_files(files_of)).is_sealed(files_of.client, session)
 
 
@@ -50,24 +50,24 @@ def test_a_torn_tail_is_told_and_counted_once() -> None:
     files = log_files(Session("a", 1, 1, 0, [(1, 10)], reason=None))
     source, copy = log_source("a"), log_source("a", 9)
     books = fold({**files, copy: files[source]})
-    books.take_tails([FileTail(source, 7), FileTail(copy, 7)])
+    books.add_tails([FileTail(source, 7), FileTail(copy, 7)])
 
     assert {blocklog.file_name(1, 1): 7} == books.logs["a"].torn
     assert [(3, "torn")] == [(damage.line, damage.kind) for damage in books.logs["a"].file(source).chain.damages]
 
 
 def test_bytes_after_the_end_line_are_not_a_torn_tail() -> None:
-    """Whoever wrote the end line wrote nothing more."""
+    """The process that wrote the end line wrote nothing more."""
     books = fold(log_files(Session("a", 1, 1, 0, [(1, 10)])))
-    books.take_tails([FileTail(log_source("a"), 7)])
+    books.add_tails([FileTail(log_source("a"), 7)])
 
     assert ["misplaced"] == [damage.kind for damage in books.logs["a"].file(log_source("a")).chain.damages]
 
 
 def test_a_refused_file_is_a_fault() -> None:
-    """A file that cannot be read is told with the reason."""
+    """A file that cannot be read is reported with the reason."""
     books = RunEvidence(RUN)
-    books.take_tails([FileTail(ledger_source(), 0, "Permission denied")])
+    books.add_tails([FileTail(ledger_source(), 0, "Permission denied")])
     (damage,) = books.ledger.file(ledger_source()).chain.damages
 
     assert ("unreadable", "the file cannot be read: Permission denied") == (damage.kind, damage.detail)
@@ -78,7 +78,7 @@ def test_a_torn_ledger_is_harmless() -> None:
     files = good_run()
     files[ledger_source("other")] = files[ledger_source()][:1]
     books = fold(files)
-    books.take_tails([FileTail(ledger_source("other"), 5)])
+    books.add_tails([FileTail(ledger_source("other"), 5)])
 
     assert ["torn"] == [damage.kind for damage in books.ledger.file(ledger_source("other")).chain.damages]
     assert "PASS" == judged(files).verdict

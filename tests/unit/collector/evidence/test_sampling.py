@@ -9,7 +9,7 @@ from services.collector.evidence.sampling import MOST, SpreadSample
 def take(spread: SpreadSample, client: str, times: dict[int, int]) -> None:
     """Hand over what a block would."""
     stride = spread.stride(max(times))
-    spread.take(client, [(seq, at_us) for seq, at_us in times.items() if not seq % stride])
+    spread.add(client, [(seq, at_us) for seq, at_us in times.items() if not seq % stride])
 
 
 def test_the_spread_is_from_first_to_last_client() -> None:
@@ -32,7 +32,7 @@ def test_a_record_of_one_client_has_no_spread() -> None:
 
 @given(st.permutations([("a", 1, 5), ("a", 3072, 5), ("b", 3072, 8), ("b", 40_000, 5), ("c", 3072, 1), ("b", 2, 1)]))
 def test_the_order_of_blocks_does_not_matter(order: list[tuple[str, int, int]]) -> None:
-    """Whatever is read first, the same samples remain."""
+    """In any order of reading the same samples remain."""
     spread = SpreadSample()
     for client, seq, at_us in order:
         take(spread, client, {seq: at_us, seq + 100: at_us})

@@ -12,7 +12,7 @@ from tests.unit.collector.books_factory import START_US, Session, block
 
 def take(bars: BlockSample, number: int, session: int = 1, **changes: object) -> None:
     """Enter a block of one message."""
-    bars.take(block(Session("a", session, 1, 0, []), number, number, number, **changes), START_US + number)
+    bars.add(block(Session("a", session, 1, 0, []), number, number, number, **changes), START_US + number)
 
 
 def numbers(bars: BlockSample) -> list[tuple[int, int]]:
@@ -21,16 +21,16 @@ def numbers(bars: BlockSample) -> list[tuple[int, int]]:
 
 
 def test_a_bar_says_when_a_block_began_and_how_long_it_took() -> None:
-    """What is drawn of a block is what the block says."""
+    """A block is drawn with its own values."""
     bars = BlockSample(BlockSampleLimit())
-    bars.take(block(Session("a", 2, 1, 0, []), 3, 21, 30), START_US)
+    bars.add(block(Session("a", 2, 1, 0, []), 3, 21, 30), START_US)
 
     expected = Bar(session=2, block=3, start_us=START_US, duration_ns=9_000_000, first=21, last=30, count=10)
     assert [expected] == bars.bars()
 
 
 def test_no_more_are_kept_than_there_is_room_for() -> None:
-    """Of many blocks every second, fourth, eighth … is kept, never more than so many and never less than half."""
+    """Of many blocks every second, fourth, eighth … is kept: at most the limit, at least half of it."""
     bars = BlockSample(BlockSampleLimit())
     for number in range(1, 5 * MOST_BLOCKS):
         take(bars, number)
@@ -59,7 +59,7 @@ steps = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 2), st.integers(1, 
 
 @given(steps.flatmap(lambda every: st.tuples(st.just(every), st.permutations(every))))
 def test_the_order_of_blocks_does_not_matter(orders: tuple[list[tuple[int, int, int]], ...]) -> None:
-    """Whatever client, session and block is read first, the same blocks remain of each client."""
+    """In any order of clients, sessions and blocks the same blocks remain of each client."""
     told = []
     for order in orders:
         room = BlockSampleLimit()
@@ -73,7 +73,7 @@ def test_the_order_of_blocks_does_not_matter(orders: tuple[list[tuple[int, int, 
 
 
 def test_of_two_contents_one_is_told() -> None:
-    """A block that stands in the log with different contents is one bar, the same one in any order."""
+    """A block that is logged with different contents is one bar, the same one in any order."""
     told = []
     for durations in ((5, 7), (7, 5)):
         bars = BlockSample(BlockSampleLimit())

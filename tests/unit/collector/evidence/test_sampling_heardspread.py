@@ -21,22 +21,22 @@ def test_the_same_record_is_known_by_what_it_says() -> None:
     """The time from the first client to the last is that of one record, which need not have a number."""
     spread, messages = ExternalSpreadSample(), heard([None, 5])
     for client, late_us in (("client-1", 0), ("client-2", 700), ("client-3", 300)):
-        spread.take(client, messages[:1], moments(list(messages), late_us))
+        spread.add(client, messages[:1], moments(list(messages), late_us))
 
     assert (1, 700_000) == ((found := spread.histogram()).count, found.max)
 
 
 def test_a_record_that_came_twice_says_nothing() -> None:
-    """When a client received a record twice, nobody knows which one belongs to the other client's."""
+    """When a client received a record twice, it is not known which receipt to compare with another client's."""
     spread, messages = ExternalSpreadSample(), heard([5])
     for client in ("client-1", "client-2", "client-2"):
-        spread.take(client, messages, moments(list(messages), 0))
+        spread.add(client, messages, moments(list(messages), 0))
 
     assert 0 == spread.histogram().count
 
 
 def test_the_same_records_are_kept_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory is bounded, and which records are kept depends on what was received alone."""
+    """Memory is bounded, and the choice of records depends only on the records themselves."""
     monkeypatch.setattr(sampling, "MOST_SHARED", 20)
     found = []
     for seed in range(3):
@@ -44,7 +44,7 @@ def test_the_same_records_are_kept_in_any_order(monkeypatch: pytest.MonkeyPatch)
         parts = [(client, [one]) for client in ("client-1", "client-2") for one in heard(range(200))]
         random.Random(seed).shuffle(parts)
         for client, part in parts:
-            spread.take(client, part, {part[0].received_at: (part[0].seq or 0) * (1 if client == "client-1" else 2)})
+            spread.add(client, part, {part[0].received_at: (part[0].seq or 0) * (1 if client == "client-1" else 2)})
         found.append(spread.histogram())
 
     assert 20 == found[0].count
@@ -55,7 +55,7 @@ def test_equal_records_of_clients_that_are_apart_are_not_one_record() -> None:
     """The time between two clients whose numbers are of their own connections is no spread."""
     spread, messages = ExternalSpreadSample(), [*heard([5]), *heard([5], key="a")]
     for client, late_us in (("client-1", 0), ("client-2", 700), ("client-3", 900)):
-        spread.take(client, messages, moments(list(messages), late_us))
+        spread.add(client, messages, moments(list(messages), late_us))
     found = spread.histogram(Groups({None: {"client-1": 0, "client-2": 1, "client-3": 0}}))
 
     assert [900_000, 900_000] == [found.min, found.max]

@@ -37,7 +37,7 @@ OTHER = Session("client-2", 1, 2, 0, blocks_of(1, TOTAL, 10))
 
 
 def opened(instance: str, at_ms: int = 0) -> ledger.OpenEntry:
-    """Return the open line of a server that was started so many milliseconds after the run began."""
+    """Return the open line of a server that was started ``at_ms`` milliseconds after the run began."""
     return msgspec.structs.replace(opening(TOTAL, 1), at=at(at_ms), instance=instance)
 
 
@@ -61,7 +61,7 @@ def played(instance: str, *sessions: Session, paces: tuple[ledger.PaceEntry, ...
 
 
 def books(ledgers: dict[str, Writer], *sessions: Session) -> Files:
-    """Return both sides of the books of a run with several ledgers."""
+    """Return ledgers and logs of a run with several servers."""
     files: Files = {ledger_source(name): writer.lines for name, writer in ledgers.items()}
     for session in sessions:
         files.update(log_files(session))
@@ -98,7 +98,7 @@ def continued(instance: str, session: Session, after: int, at_ms: int, *paces: l
 
 
 def same_in_any_order(files: Files) -> Summary:
-    """Return the summary of files, which is the same in whatever order they are read."""
+    """Return the summary of files, which is the same in any order of reading."""
     made = [judged({source: files[source] for source in order}) for order in permutations(files)]
 
     assert all(one == made[0] for one in made)
@@ -123,7 +123,7 @@ def test_servers_with_one_schedule_pass() -> None:
     ],
 )
 def test_different_schedules_side_by_side_are_invalid(paces: tuple[ledger.PaceEntry, ...], record: int) -> None:
-    """Whatever was delivered, it was not one run that was measured; the sentence names servers and record."""
+    """Even if all was delivered, more than one run was measured; the sentence names servers and record."""
     made = same_in_any_order(books({A: played(A, ONE), B: played(B, OTHER, paces=paces)}, ONE, OTHER))
     told = f"its servers played different schedules in one run: {A} and {B} differ from record {record} on"
 
@@ -131,7 +131,7 @@ def test_different_schedules_side_by_side_are_invalid(paces: tuple[ledger.PaceEn
 
 
 def test_different_schedules_come_before_a_client_that_is_lost() -> None:
-    """What was not one run cannot fail, either."""
+    """Measurements of more than one run cannot fail, either."""
     lost = Session("client-2", 1, 2, 0, blocks_of(1, 30, 10), reason=None)
     made = judged(books({A: played(A, ONE), B: played(B, lost, paces=(pace(due_ms=800),))}, ONE, lost))
 
@@ -176,7 +176,7 @@ def test_a_server_that_lived_on_when_its_run_was_continued_is_told() -> None:
 
 
 def test_a_server_without_an_end_is_told() -> None:
-    """How late it was nobody measured; that the others were on time does not say."""
+    """Its lateness was not measured, and the other servers' does not replace it."""
     ending = played(B, OTHER)
     ending.lines.pop()
     made = same_in_any_order(books({A: played(A, ONE), B: ending}, ONE, OTHER))
@@ -229,7 +229,7 @@ def test_a_fence_that_was_given_twice_is_told() -> None:
 
 
 def test_the_run_is_over_when_the_last_server_has_ended() -> None:
-    """The summary is dated by it; one that abandoned the run before is told all the same."""
+    """The summary is dated by it; one that abandoned the run before is reported nevertheless."""
     files = books({A: played(A, ONE), B: played(B, OTHER, at=at(90), reason="abandoned")}, ONE, OTHER)
 
     assert at(90) == fold(files).ended_at

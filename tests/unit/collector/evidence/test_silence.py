@@ -22,7 +22,7 @@ def taken(*blocks: tuple[int, int, list[int]]) -> SilenceFinder:
     silences = SilenceFinder()
     for session, idle_ms, moments in blocks:
         made = block(Session("a", session, 1, 0, []), 1, 1, 1, idle_ns=idle_ms * 1_000_000)
-        silences.take(made, [START + at * MS for at in moments])
+        silences.add_block(made, [START + at * MS for at in moments])
     return silences
 
 
@@ -80,7 +80,7 @@ def test_nobody_is_silent_while_it_is_gone() -> None:
 
 
 def test_silence_before_the_first_message() -> None:
-    """A client that is there waits from the moment at which the first record is due."""
+    """A client that has subscribed waits from the time at which the first record is due."""
     for joined, expected in ((-50, silence(20, 0)), (8, silence(12, 8))):
         assert expected == told(taken((1, 0, [20, 21])), books(("join", 1, 1, joined)))
 
@@ -101,7 +101,7 @@ def test_who_received_nothing_at_all_is_silent_throughout() -> None:
 
 
 def test_without_a_ledger_the_blocks_alone_count() -> None:
-    """When nobody knows when the run began, nothing is said of the time before the first message."""
+    """Where the start of the run is not known, the time before the first message does not count."""
     assert silence(3, 5) == longest(taken((1, 0, [5, 8])), ClientLedger(), "running", None, None)
 
 
@@ -114,7 +114,7 @@ blocks = st.lists(
 
 @given(blocks.flatmap(lambda every: st.tuples(st.just(every), st.permutations(every))))
 def test_the_order_of_blocks_does_not_matter(orders: tuple[list[tuple[int, int, list[int]]], ...]) -> None:
-    """Whatever block is read first, the silence is the same; of equally long ones it is the first."""
+    """In any order of blocks the silence is the same; of equally long ones it is the first."""
     first, second = (taken(*order) for order in orders)
 
     assert (first.longest, first.sessions) == (second.longest, second.sessions)

@@ -10,30 +10,14 @@ from hypothesis import strategies as st
 
 from services.collector.evidence import time_buckets
 from services.collector.evidence.time_buckets import FINEST_US, TimeBuckets
-from services.contract.histogram import CountedDurations, Histogram, PendingDurations
 from services.contract.scalars import MAX_INTEGER
 from services.contract.timeline import MOST_SLOTS, TimeSlot
 
-
-class Client:
-    """A client that counts its messages."""
-
-    def __init__(self) -> None:
-        self.latency, self.transit = Histogram(), Histogram()
-
-    def add(self, latency: CountedDurations, transit: CountedDurations) -> None:
-        """Count the durations of some messages."""
-        self.latency.add(latency)
-        self.transit.add(transit)
-
-    def gather(self, latency: PendingDurations, transit: PendingDurations) -> None:
-        """Count the durations of a few messages."""
-        self.latency.gather(latency)
-        self.transit.gather(transit)
+CLIENTS = ["a", "b", "c"]
 
 
 class Came(NamedTuple):
-    """Messages of one client that came at one moment, equally late."""
+    """Messages of one client that were received at one time, equally late."""
 
     client: int
     at_us: int
@@ -41,33 +25,37 @@ class Came(NamedTuple):
     messages: int
 
 
-def take(slots: TimeBuckets, client: Client, came: Came) -> None:
+def take(slots: TimeBuckets, came: Came) -> None:
     """Hand over what a block would."""
     slots.cover(came.at_us, came.at_us)
     late, transit = [came.late_ns] * came.messages, [came.late_ns // 2] * came.messages
-    slots.take(client, came.at_us // slots.step_us, late, transit, came.messages, 2 * came.messages)
+    slots.add(CLIENTS[came.client], came.at_us // slots.step_us, late, transit, came.messages, 2 * came.messages)
 
 
-def made(order: list[Came]) -> tuple[TimeBuckets, list[Client]]:
-    """Return the slots of what came in this order, and the clients."""
-    slots, clients = TimeBuckets(), [Client() for _ in range(3)]
+def made(order: list[Came]) -> TimeBuckets:
+    """Return the buckets of messages that were received in this order."""
+    slots = TimeBuckets()
     for came in order:
-        take(slots, clients[came.client], came)
-    return slots, clients
+        take(slots, came)
+    return slots
+
+
+def counts(slots: TimeBuckets) -> object:
+    """Return the counts of every client and of the run."""
+    clients = [(slots.latency_of(client).counts, slots.transit_of(client).counts) for client in CLIENTS]
+    return clients, slots.latency.counts, slots.transit.counts
 
 
 def told(order: list[Came], *, scheduled: bool = True) -> object:
-    """Return all that is told of what came in this order."""
-    slots, clients = made(order)
-    worst = slots.worst(clients, scheduled=scheduled)
-    counts = [(client.latency.counts, client.transit.counts) for client in clients]
-    counts.append((slots.latency.counts, slots.transit.counts))
-    return slots.step_us, slots.slots(scheduled=scheduled), worst, counts
+    """Return all answers about messages that were received in this order."""
+    slots = made(order)
+    worst = slots.worst(CLIENTS, scheduled=scheduled)
+    return slots.step_us, slots.slots(scheduled=scheduled), worst, counts(slots)
 
 
 def test_a_slot_adds_up_what_came_within_it() -> None:
-    """Messages, bytes and times of all clients within a quarter of a second are together, silence stands for itself."""
-    slots, _ = made([Came(0, 0, 1000, 3), Came(1, FINEST_US - 1, 2000, 1), Came(0, 2 * FINEST_US, 4000, 1)])
+    """Messages, bytes and times of all clients within a quarter of a second are one slot; silence has its own."""
+    slots = made([Came(0, 0, 1000, 3), Came(1, FINEST_US - 1, 2000, 1), Came(0, 2 * FINEST_US, 4000, 1)])
     first, second, third = slots.slots(scheduled=True)
 
     assert (0, 4, 8) == (first.at_us, first.messages, first.bytes)
@@ -79,27 +67,27 @@ def test_a_slot_adds_up_what_came_within_it() -> None:
 
 def test_without_a_schedule_nothing_is_late() -> None:
     """Then there is no latency, and heat and worst are of the time on the way."""
-    slots, clients = made([Came(0, 0, 1 << 20, 1)])
+    slots = made([Came(0, 0, 1 << 20, 1)])
     (slot,) = slots.slots(scheduled=False)
 
     assert (None, (1 << 19, 1 << 19, 1 << 19), [(38, 1)]) == (slot.latency, slot.transit, slot.heat)
-    assert [[1 << 19], [None], [None]] == slots.worst(clients, scheduled=False)
+    assert [[1 << 19], [None], [None]] == slots.worst(CLIENTS, scheduled=False)
 
 
 def test_the_worst_is_told_of_each_client() -> None:
     """A lane has the longest latency of its client in every slot, null where it received nothing."""
-    slots, clients = made([Came(1, 0, 7, 1), Came(1, 1, 9, 1), Came(0, FINEST_US, 5, 1)])
+    slots = made([Came(1, 0, 7, 1), Came(1, 1, 9, 1), Came(0, FINEST_US, 5, 1)])
 
-    assert [[None, 5], [9, None], [None, None]] == slots.worst(clients, scheduled=True)
+    assert [[None, 5], [9, None], [None, None]] == slots.worst(CLIENTS, scheduled=True)
 
 
 def test_slots_are_told_as_they_are_now() -> None:
-    """What was told before and has been added to, or has become wider, is told anew."""
-    slots, (client, _, _) = made([Came(0, 0, 1, 1), Came(0, FINEST_US, 1, 1)])
+    """A slot that has changed or become wider since it was asked for is made again."""
+    slots = made([Came(0, 0, 1, 1), Came(0, FINEST_US, 1, 1)])
     before = slots.slots(scheduled=True)
-    take(slots, client, Came(0, FINEST_US, 1, 4))
+    take(slots, Came(0, FINEST_US, 1, 4))
     during = slots.slots(scheduled=True)
-    take(slots, client, Came(0, FINEST_US * MOST_SLOTS, 1, 1))
+    take(slots, Came(0, FINEST_US * MOST_SLOTS, 1, 1))
     after = slots.slots(scheduled=True)
 
     assert [1, 1] == [slot.messages for slot in before]
@@ -113,7 +101,7 @@ def test_slots_are_as_narrow_as_they_can_be() -> None:
     last_us = FINEST_US * (MOST_SLOTS - 1)
 
     assert [FINEST_US, 2 * FINEST_US] == [
-        made([Came(0, 0, 1, 1), Came(0, at_us, 1, 1)])[0].step_us for at_us in (last_us, last_us + FINEST_US)
+        made([Came(0, 0, 1, 1), Came(0, at_us, 1, 1)]).step_us for at_us in (last_us, last_us + FINEST_US)
     ]
 
 
@@ -126,7 +114,7 @@ orders = st.lists(things, min_size=1, max_size=30).flatmap(
 
 @given(orders, st.booleans())
 def test_the_order_does_not_matter(orders: tuple[list[Came], list[Came]], scheduled: bool) -> None:
-    """Whatever comes first, the same slots remain, and every client has counted the same."""
+    """In any order the buckets and the counts are the same."""
     assert told(orders[0], scheduled=scheduled) == told(orders[1], scheduled=scheduled)
 
 
@@ -136,28 +124,45 @@ def test_how_many_are_counted_at_once_does_not_matter(orders: tuple[list[Came], 
     expected = told(orders[0])
     for gathered, many, waiting in ((1, 1, 1), (4, 2, 3), (4, 9, 3), (9, 9, 9)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(time_buckets, "GATHERED", gathered)
+            patch.setattr(time_buckets, "MOST_TOGETHER", gathered)
             patch.setattr(time_buckets, "MANY", many)
-            patch.setattr(time_buckets, "MOST_WAITING", waiting)
+            patch.setattr(time_buckets, "MOST_PENDING", waiting)
 
             assert expected == told(orders[1])
 
 
 def test_what_came_at_no_known_time_is_in_no_slot() -> None:
     """It counts for its client and for the run, and is not drawn."""
-    slots, client = TimeBuckets(), Client()
-    slots.take_undated(client, [5, 6], [7])
+    slots = TimeBuckets()
+    slots.add_undated("a", [5, 6], [7])
 
-    assert (2, 2, 1) == (client.latency.count, slots.latency.count, slots.transit.count)
+    assert (2, 1) == (slots.latency.count, slots.transit.count)
+    assert (2, 1) == (slots.latency_of("a").count, slots.transit_of("a").count)
     assert [] == slots.slots(scheduled=True)
 
 
 @given(orders)
 def test_nothing_is_lost_and_the_slots_are_few(orders: tuple[list[Came], list[Came]]) -> None:
     """Every message is in one slot, wherever clocks stand, and there are never more slots than there may be."""
-    found = made(orders[0])[0].slots(scheduled=True)
+    found = made(orders[0]).slots(scheduled=True)
 
     assert sum(came.messages for came in orders[0]) == sum(slot.messages for slot in found)
     assert len(found) <= MOST_SLOTS
     for came in orders[0]:
         assert found[0].at_us <= came.at_us
+
+
+@given(orders)
+def test_questions_change_nothing(orders: tuple[list[Came], list[Came]]) -> None:
+    """Whether or not anything was asked in between, and what first: the answers are the same."""
+    slots = TimeBuckets()
+    for came in orders[1]:
+        take(slots, came)
+        slots.worst(CLIENTS, scheduled=True)
+        assert slots.latency_of("b").count <= slots.transit.count == slots.latency.count
+        slots.slots(scheduled=True)
+
+    assert told(orders[0]) == (
+        slots.step_us, slots.slots(scheduled=True), slots.worst(CLIENTS, scheduled=True),
+        counts(slots),
+    )  # fmt: skip

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from services.collector.evidence.time_buckets import NOTHING, BucketPart, TimeBucket
-from services.contract.histogram import CountedDurations, PendingDurations
-
-
-class Client:
-    """A client that does not count."""
-
-    def add(self, latency: CountedDurations, transit: CountedDurations) -> None:
-        """Count nothing."""
-
-    def gather(self, latency: PendingDurations, transit: PendingDurations) -> None:
-        """Count nothing."""
+from services.collector.evidence.time_buckets import NOTHING, BucketPart, ClientDurations, TimeBucket
 
 
 def part(*latencies: int) -> BucketPart:
     """Return messages that were half as long on their way as they were late."""
-    made = BucketPart(Client())
-    made.take(latencies, [latency // 2 for latency in latencies], len(latencies), 10 * len(latencies))
+    made = BucketPart(ClientDurations(0))
+    transits = [latency // 2 for latency in latencies]
+    made.add(latencies, transits, len(latencies), 10 * len(latencies))
     return made
 
 
@@ -27,16 +17,16 @@ def slot(*parts: BucketPart) -> TimeBucket:
     """Return a slot in which clients 0, 1, 2 … received these messages."""
     made = TimeBucket()
     for number, some in enumerate(parts):
-        made.note(number, some)
-        made.gather(some.latency, some.transit)
-    made.settled()
+        made.add_part(number, some)
+        made.add_pending(some.latency, some.transit)
+    made.count_pending()
     return made
 
 
 def test_a_part_adds_up_what_it_takes() -> None:
     """Messages, bytes and durations of several blocks are together."""
     made = part(5, 9)
-    made.take([700], [], 1, 3)
+    made.add([700], [], 1, 3)
 
     assert (3, 23, 3, 2) == (made.messages, made.bytes, len(made.latency.buckets), len(made.transit.buckets))
 
@@ -44,10 +34,10 @@ def test_a_part_adds_up_what_it_takes() -> None:
 def test_what_waits_is_counted_once() -> None:
     """Durations are in the tally when the slot was settled, and settling again adds nothing."""
     made, some = TimeBucket(), part(5, 9)
-    made.gather(some.latency, some.transit)
+    made.add_pending(some.latency, some.transit)
     before = made.latency.count
-    first, _ = made.settled()
-    again, _ = made.settled()
+    first, _ = made.count_pending()
+    again, _ = made.count_pending()
 
     assert (0, 2, 0, 2) == (before, first.total, again.total, made.latency.count)
 

@@ -9,13 +9,13 @@ from services.contract.scalars import MAX_INTEGER, utc_text, utc_us
 
 
 def test_a_moment_is_read() -> None:
-    """A time of a line is a moment in microseconds."""
+    """A time in a line is a number of microseconds."""
     assert 1_795_332_600_000_001 == moment("2026-11-22T07:30:00.000001Z")
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-11-22T07:30:00"])
 def test_what_is_no_time_is_none(text: str) -> None:
-    """A text without a time, or without its zone, names no moment."""
+    """A text without a time, or without its zone, has no timestamp."""
     assert moment(text) is None
 
 
@@ -23,7 +23,7 @@ def test_what_is_no_time_is_none(text: str) -> None:
     ("at_us", "expected"), [(-1, 0), (7, 7), (10**300, MAX_INTEGER), (MAX_INTEGER + 1, MAX_INTEGER)]
 )
 def test_a_wild_clock_is_bounded(at_us: int, expected: int) -> None:
-    """Whatever a clock says, every reader of JSON can take the moment."""
+    """Even of a wrong clock, every JSON reader keeps the timestamp exact."""
     assert expected == bounded(at_us)
 
 
@@ -32,7 +32,7 @@ def test_a_wild_clock_is_bounded(at_us: int, expected: int) -> None:
     [(0, [1, 9]), (5, [6, 14]), (-4, [0, 5]), (MAX_INTEGER, [MAX_INTEGER, MAX_INTEGER])],
 )
 def test_stamps_are_corrected(offset_us: int, expected: list[int]) -> None:
-    """All moments are moved by the offset, and bounded."""
+    """All timestamps are moved by the offset, and clamped."""
     moments, ordered = corrected({"late": 9, "early": 1}, offset_us)
 
     assert {"early": expected[0], "late": expected[1]} == moments

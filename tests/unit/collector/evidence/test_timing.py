@@ -20,7 +20,7 @@ def taken(*blocks: Block) -> tuple[ClientTiming, RunTiming]:
     run = RunTiming()
     client = ClientTiming("a", run)
     for made in blocks:
-        client.take(
+        client.add_block(
             made, examine(made), {message.received_at: utc_us(message.received_at) for message in made.messages}
         )
     return client, run
@@ -32,10 +32,10 @@ def some(number: int, first: int, last: int, **changes: Any) -> Block:
 
 
 def test_the_durations_of_all_messages_are_counted() -> None:
-    """What was taken is counted when it is asked for, block after block."""
+    """Durations are counted when they are asked for, block after block."""
     client, _ = taken(some(1, 1, 10))
     before = client.latency.count
-    client.take(some(2, 11, 15), examine(some(2, 11, 15)), {})
+    client.add_block(some(2, 11, 15), examine(some(2, 11, 15)), {})
 
     assert (10, 15, 15) == (before, client.latency.count, client.transit.count)
 
@@ -44,19 +44,19 @@ def test_the_durations_of_all_blocks_are_counted() -> None:
     """However many there are, each counts once."""
     client, _ = taken()
     for duration_ns in range(1, 1001):
-        client.lasted(duration_ns)
+        client.add_block_duration(duration_ns)
 
-    assert (1000, 1, 1000) == (client.durations.count, client.durations.min, client.durations.max)
-    assert 1000 == client.durations.count
+    assert (1000, 1, 1000) == (client.block_durations.count, client.block_durations.min, client.block_durations.max)
+    assert 1000 == client.block_durations.count
 
 
 def test_moments_are_on_the_servers_clock() -> None:
     """First and last message, bars, edges and slots are corrected by the block's offset."""
     client, run = taken(some(1, 3, 10, clock_offset_us=5_000_000))
-    (slot,) = run.slots.slots(scheduled=True)
+    (slot,) = run.buckets.slots(scheduled=True)
 
     assert (START_US + 5_003_000, START_US + 5_010_000) == (client.first_us, client.last_us)
-    assert [START_US + 5_003_000] == [bar.start_us for bar in client.bars.bars()]
+    assert [START_US + 5_003_000] == [bar.start_us for bar in client.blocks.bars()]
     assert (None, START_US + 5_003_000) == client.edges.around(1, 2)
     assert (START_US + 5_000_000, 8) == (slot.at_us, slot.messages)
 
@@ -65,7 +65,7 @@ def test_a_block_may_reach_over_slots() -> None:
     """Its messages and their bytes are parted among the slots in which they came."""
     made = some(1, 240, 509)
     _, run = taken(made)
-    slots = run.slots.slots(scheduled=True)
+    slots = run.buckets.slots(scheduled=True)
 
     assert [10, 250, 10] == [slot.messages for slot in slots]
     assert sum(len(bytes(message.record)) for message in made.messages) == sum(slot.bytes for slot in slots)
@@ -73,7 +73,7 @@ def test_a_block_may_reach_over_slots() -> None:
 
 
 def test_a_gap_within_a_block_has_its_moments() -> None:
-    """The messages on both sides of what a block lacks are known, in whatever order it holds them."""
+    """The messages on both sides of a gap within a block are known, in any order of its messages."""
     whole = some(1, 1, 10)
     messages = [*whole.messages[5:], *whole.messages[:3]]
     client, _ = taken(msgspec.structs.replace(whole, messages=messages, count=len(messages), missing=[(4, 5)]))
@@ -85,5 +85,5 @@ def test_a_clock_gone_wild_is_bounded() -> None:
     """A block whose offset is absurd is entered all the same."""
     client, run = taken(some(1, 1, 10), some(2, 11, 20, clock_offset_us=2**53 - 1))
 
-    assert [10, 10] == [slot.messages for slot in run.slots.slots(scheduled=True) if slot.messages]
+    assert [10, 10] == [slot.messages for slot in run.buckets.slots(scheduled=True) if slot.messages]
     assert 2**53 - 1 == client.last_us

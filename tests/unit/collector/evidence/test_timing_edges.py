@@ -14,7 +14,7 @@ spans = st.tuples(st.integers(1, 60), st.integers(0, 8)).map(lambda pair: (pair[
 
 
 def edges(every: list[tuple[int, int]]) -> GapEdges:
-    """Return the edges of these ranges, every seq of which came at ten times its number."""
+    """Return the edges of these ranges; every seq was received at ten times its number."""
     made = GapEdges()
     for first, last in every:
         made.add(first, last, first * 10, last * 10)
@@ -34,7 +34,7 @@ def test_beyond_both_ends_nothing_is_known() -> None:
 
 @given(st.lists(spans, max_size=20).flatmap(st.permutations))
 def test_every_gap_has_its_edges(every: list[tuple[int, int]]) -> None:
-    """In whatever order ranges come, overlapping or twice, both sides of every gap that remains are known."""
+    """In any order of ranges, overlapping or repeated, both sides of every gap that remains are known."""
     made, logged = edges(every), RangeSet(every)
 
     for (_, before), (after, _) in pairwise(logged.spans()):
@@ -42,7 +42,7 @@ def test_every_gap_has_its_edges(every: list[tuple[int, int]]) -> None:
 
 
 def test_of_several_moments_the_earliest_counts() -> None:
-    """A message that stands in two blocks came first when it came first."""
+    """If a message is in two blocks, the earlier time counts."""
     made = GapEdges()
     made.add(1, 3, 10, 31)
     made.add(3, 3, 30, 30)

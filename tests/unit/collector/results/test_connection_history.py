@@ -21,13 +21,13 @@ OPENED: Happened = ("opened", 0.0)
 
 
 def of(made: RunEvidence, state: ClientState = "finished") -> ConnectionHistory:
-    """Return what is known of the first client."""
+    """Return the connection history of the first client."""
     book = made.logs["client-1"]
     return attendance(book, state, book.external.productive())
 
 
 def after(seconds: float) -> int:
-    """Return the moment so many seconds after the start."""
+    """Return the timestamp some seconds after the start."""
     return START_US + round(seconds * 1e6)
 
 
@@ -52,7 +52,7 @@ def test_a_seal_says_when_the_run_ended_and_whether_it_was_connected() -> None:
 
 
 def test_a_named_end_comes_before_the_seal() -> None:
-    """What the feed named as its end is the client's end, whatever follows."""
+    """The end that the feed named is the client's end, even if lines follow."""
     found = of(
         books(log("client-1", course=[OPENED, RECORDS, ("closed", 2.0, 1000, ""), ("ended", 2.0), ("sealed", 9.0)]))
     )
@@ -93,7 +93,7 @@ def test_absences_in_mid_run_are_kept() -> None:
 
 @pytest.mark.parametrize("gone", [1, 3, 4])
 def test_a_line_that_is_not_there_leaves_the_end_unknown(gone: int) -> None:
-    """Where a connection or its end is not told, the log does not say whether the client was connected."""
+    """Without the line of a connection or of its end it is not known whether the client was connected."""
     course: list[Any] = [OPENED, RECORDS, ("closed", 1.0, 1006, ""), ("opened", 2.0), heard([20]), ("sealed", 4.0)]
     ((source, lines),) = log("client-1", course=course, size=50).items()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from services.collector.results.run_durations import measured
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.results.build import build_result
+from services.collector.results.run_durations import RunDurations
 from services.collector.verdict.summary import reconcile
 from services.contract.summary import Quantiles
 from tests.unit.collector.books_factory import Files, fold, good_ledger, good_run, good_sessions, ledger_source
@@ -11,6 +13,11 @@ from tests.unit.collector.books_factory import Files, fold, good_ledger, good_ru
 def without_schedule() -> Files:
     """Return a run that was played as fast as clients took it."""
     return {**good_run(), ledger_source(): good_ledger(good_sessions(), rate=0).lines}
+
+
+def measured(evidence: RunEvidence) -> RunDurations:
+    """Return the durations of a run until now."""
+    return build_result(evidence, final=True).durations
 
 
 def test_every_duration_is_counted() -> None:
@@ -25,7 +32,7 @@ def test_quantiles_are_the_summary_s() -> None:
     """The summary says the same, whether or not it was asked before."""
     books = fold(good_run())
     found = measured(books)
-    made = reconcile(books, final=True, taken=found)
+    made = reconcile(books, final=True)
 
     assert reconcile(books, final=True) == made
     assert made.block_duration_ns == Quantiles.of(found.by_name()["block"])
@@ -39,11 +46,11 @@ def test_without_a_schedule_nothing_is_late() -> None:
 
 
 def test_books_that_go_on_change_nothing() -> None:
-    """What was measured stays what it was."""
+    """A result does not change when more lines are read."""
     books = fold({ledger_source(): good_run()[ledger_source()]})
     found = measured(books)
     for source, lines in good_run().items():
         for line in lines if source.client else []:
-            books.take(source, line)
+            books.add_line(source, line)
 
     assert (0, 120) == (found.transit.count, measured(books).transit.count)

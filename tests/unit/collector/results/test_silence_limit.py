@@ -14,13 +14,13 @@ from tests.unit.collector.heard_factory import books, log, message
 
 
 def note(place: int, moments: list[int], connection: tuple[int, int] = (1, 1)) -> ExternalIndexRow:
-    """Return what is kept of a block whose messages came at these moments."""
+    """Return the index row of a block whose messages were received at these times."""
     heard = (place, place + len(moments) - 1)
     return ExternalIndexRow(heard, max(moments), (), connection, arrivals=ArrivalTimesOfBlock.of(moments))
 
 
 def test_intervals_within_and_between_blocks_count() -> None:
-    """Records of one moment are one arrival, and the longest interval may lie between two blocks."""
+    """Records of one time are one arrival, and the longest interval may lie between two blocks."""
     assert FeedRhythm(60, 3, 40) == rhythm([note(1, [0, 0, 10]), note(4, [50, 60])])
     assert FeedRhythm(50, 2, 40) == rhythm([note(1, [0, 10]), note(3, [10, 50, 50]), note(6, [50])])
 
@@ -63,7 +63,7 @@ def test_silence_is_more_than_the_limit() -> None:
 def test_neither_blocks_nor_the_order_of_reading_matter(
     places: list[int], size: int, other_size: int, dice: random.Random
 ) -> None:
-    """However the records are cut into blocks, and in whatever order the lines are read, the rhythm is the same."""
+    """However records are cut into blocks, and in any order of lines, the rhythm is the same."""
     records = [message(None, place) for place in sorted(places)]
     moments = sorted(set(places))
     longest = max((later - earlier for earlier, later in pairwise(moments)), default=0)

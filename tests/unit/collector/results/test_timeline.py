@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from services.collector.results.client_result_external import accounts
+from services.collector.results.build import build_result
+from services.collector.results.time_course import time_course
 from services.collector.results.timeline import draw
 from services.contract import block_text, ledger
 from services.contract.timeline import MOST_GAPS, MOST_LANES, Gap, Timeline
@@ -30,11 +31,12 @@ from tests.unit.collector.books_factory import (
 def drawn(files: Files) -> Timeline:
     """Return the timeline of these files."""
     books = fold(files)
-    return draw(books, accounts(books, final=True))
+    result = build_result(books, final=True)
+    return draw(result, time_course(books, result))
 
 
 def run_of(sessions: list[Session], total: int, rate: float = 1000) -> Files:
-    """Return the books of a run of these sessions."""
+    """Return ledger and logs of a run of these sessions."""
     writer = good_ledger(sessions, total, rate)
     writer.put(end(total))
     files: Files = {ledger_source(): writer.lines}
@@ -82,7 +84,7 @@ def ledger_lines(files: Files, entry: ledger.EndEntry) -> list[bytes]:
 
 
 def test_a_gap_has_its_cause_and_its_moments() -> None:
-    """What is missing lies between the receipts of the messages around it."""
+    """A gap lies between the receipts of the messages around it."""
     session = Session("client-1", 1, 1, 0, [(1, 10), (11, 20)])
     session.changes[2] = lacking(session, 2, 11, 20, range(14, 17))
     files = run_of([session], 20)
@@ -93,7 +95,7 @@ def test_a_gap_has_its_cause_and_its_moments() -> None:
 
 
 def test_a_gap_between_blocks_lies_between_their_messages() -> None:
-    """Where a whole line is gone, the neighbouring blocks tell the moments."""
+    """If a whole line is gone, the neighbouring blocks have the times."""
     files = run_of([Session("client-1", 1, 1, 0, blocks_of(1, 40, 10))], 40)
     del files[log_source("client-1")][2]
 
@@ -102,7 +104,7 @@ def test_a_gap_between_blocks_lies_between_their_messages() -> None:
 
 
 def test_of_a_gap_at_an_end_one_moment_is_known() -> None:
-    """Before the first message and after the last one nobody knows when what is missing should have come."""
+    """Before the first message and after the last one only one side of a gap has a time."""
     files = run_of([Session("client-1", 1, 1, 0, blocks_of(1, 40, 10))], 40)
     del files[log_source("client-1")][4], files[log_source("client-1")][1]
 
@@ -112,7 +114,7 @@ def test_of_a_gap_at_an_end_one_moment_is_known() -> None:
 
 
 def test_of_many_gaps_the_widest_are_kept() -> None:
-    """So many gaps are told, the widest, in the order of the feed."""
+    """The widest gaps are drawn, in the order of the feed."""
     held = [(3 * place, 3 * place) for place in range(1, MOST_GAPS + 2)]
     files = run_of([Session("client-1", 1, 1, 0, [*held, (400, 400)], 1)], 400)
     gaps = [gap.seqs for gap in drawn(files).lanes[0].gaps]
@@ -141,7 +143,7 @@ def test_without_a_schedule_lanes_show_the_time_on_the_way() -> None:
 
 
 def test_a_client_without_a_log_has_an_empty_lane() -> None:
-    """Who subscribed and logged nothing is drawn as silent throughout."""
+    """A client that subscribed and logged nothing is drawn as silent throughout."""
     sessions = [Session("client-1", 1, 1, 0, blocks_of(1, 20, 10)), Session("client-2", 1, 2, 0, [])]
     files = run_of(sessions, 20)
     lane = drawn(files).lanes[1]
@@ -150,14 +152,14 @@ def test_a_client_without_a_log_has_an_empty_lane() -> None:
 
 
 def test_without_a_ledger_the_logs_tell_when() -> None:
-    """The run reaches from the first message to the last one when nobody says when it was due."""
+    """Without a due time the run reaches from the first message to the last one."""
     made = drawn({source: lines for source, lines in good_run().items() if source.client})
 
     assert (START_US + 1000, START_US + 60_300) == (made.start_us, made.end_us)
 
 
 def test_nothing_at_all_is_drawn_empty() -> None:
-    """A run of which nothing is known has neither slots nor lanes."""
+    """A run without any line has neither slots nor lanes."""
     made = drawn({})
 
     assert (None, None, [], [], []) == (made.start_us, made.end_us, made.slots, made.lanes, made.marks)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from services.collector.results import totals as totals_of
-from services.collector.results.client_result_external import accounts
-from services.contract.summary import Causes, Quantiles
+from services.collector.results.build import build_result
+from services.contract.summary import Causes
 from tests.unit.collector.books_factory import Files, fold, good_run, log_source
+from tests.unit.collector.heard_factory import books, heard, log
 
 SUMMED = ("expected", "received", "missing", "duplicates", "reordered", "corrupt", "residual", "bytes")
 
 
 def holed() -> Files:
-    """Return books in which one client lacks a block that it has receipted."""
+    """Return a run in which one client lacks a block that has a receipt."""
     files = good_run()
     del files[log_source("client-2")][2]
     return files
@@ -19,31 +20,33 @@ def holed() -> Files:
 
 def test_the_whole_is_the_sum_of_the_clients() -> None:
     """Every count of the totals is the sum of the clients' own, and each cause's as well."""
-    every = accounts(fold(holed()), final=True)
-    clients = [totals_of.client(account, scheduled=True) for account in every]
-    totals = totals_of.totals(every)
+    clients = build_result(fold(holed()), final=True).clients
+    totals = totals_of.totals(clients)
 
     assert totals.missing
     assert [getattr(totals, name) for name in SUMMED] == [sum(getattr(one, name) for one in clients) for name in SUMMED]
-    assert Causes(receipted_not_logged=totals.missing) == totals_of.causes(every)
-    assert [Causes(), totals_of.causes(every)] == [one.missing_by_cause for one in clients]
-
-
-def test_without_a_schedule_a_client_is_not_late() -> None:
-    """How long messages were on their way is told all the same."""
-    (account, _) = accounts(fold(good_run()), final=True)
-    client = totals_of.client(account, scheduled=False)
-
-    assert Quantiles() == client.latency_ns
-    assert client.transit_ns.p50 is not None
+    assert Causes(receipted_not_logged=totals.missing) == totals_of.causes(clients)
+    assert [Causes(), totals_of.causes(clients)] == [one.missing_by_cause for one in clients]
 
 
 def test_the_longest_silence_is_one_clients() -> None:
     """It is the longest of any, and names whose it is."""
-    every = accounts(fold(good_run()), final=True)
-    found = totals_of.silence(every)
-    known = {account.client: account.silence.ns for account in every if account.silence}
+    clients = build_result(fold(good_run()), final=True).clients
+    found = totals_of.silence(clients)
+    known = {client.client: client.silence.ns for client in clients if client.silence}
 
     assert found is not None
     assert max(known.values()) == found.duration_ns == known[found.client]
     assert totals_of.silence([]) is None
+
+
+def test_a_sum_is_known_as_soon_as_one_client_knows_its_part() -> None:
+    """Of an external feed whose messages have numbers at one client only, that one's numbers are the sums."""
+    clients = build_result(books(log("client-1", heard([1, 2, 4])), log("client-2", heard([None]))), final=True).clients
+    unnumbered = totals_of.totals(clients[1:])
+
+    assert (4, 1, 1, None) == (
+        (found := totals_of.totals(clients)).expected, found.missing, totals_of.causes(clients).not_seen, found.residual
+    )  # fmt: skip
+    assert (None, None, 1) == (unnumbered.expected, unnumbered.missing, unnumbered.received)
+    assert (0, None) == ((nothing := totals_of.totals([])).expected, nothing.restarts)

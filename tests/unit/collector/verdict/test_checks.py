@@ -4,9 +4,8 @@ from typing import Any
 
 import msgspec
 
-from services.collector.results.client_result_external import accounts
-from services.collector.verdict import checks_external
-from services.collector.verdict.checks import CHECKS, FAILING, INVALIDATING, ask, missing_sentence
+from services.collector.results.build import build_result
+from services.collector.verdict.checks import CHECKS, EXTERNAL_CHECKS, FAILING, INVALIDATING, ask, missing_sentence
 from services.collector.verdict.summary import reconcile
 from services.contract import block_text, blocklog, ledger
 from tests.unit.collector.books_factory import (
@@ -30,7 +29,7 @@ from tests.unit.collector.books_factory import (
 
 def test_every_check_is_ranked() -> None:
     """Each question either fails the run or makes it invalid."""
-    assert {*CHECKS, *checks_external.CHECKS} == {*FAILING, *INVALIDATING}
+    assert {*CHECKS, *EXTERNAL_CHECKS} == {*FAILING, *INVALIDATING}
     assert "present" == next(iter(CHECKS))
 
 
@@ -86,7 +85,7 @@ def test_the_headline_of_a_run_that_waits_tells_how_many_are_expected() -> None:
 
 
 def test_a_client_that_came_too_late_fails_the_run() -> None:
-    """It is named in the headline; there is no account of it."""
+    """It is named in the headline; it has no result."""
     made = judged(with_lines(late("client-10")))
 
     assert "FAIL" == made.verdict
@@ -96,7 +95,7 @@ def test_a_client_that_came_too_late_fails_the_run() -> None:
 
 
 def test_a_client_that_came_too_late_is_named_behind_what_is_worse() -> None:
-    """Of two both are named, once each, whatever the headline is about."""
+    """Two are both named, once each, even if the headline is about something else."""
     made = judged({**with_lines(late("client-4"), late("client-3"), late("client-4"), end(60, count=1))})
 
     assert made.headline.startswith("client-3, client-4 came too late: they asked")
@@ -114,7 +113,7 @@ def test_a_client_that_took_part_did_not_come_too_late() -> None:
 
 def test_an_open_run_is_not_asked() -> None:
     """While a run is open all answers are null, in the same order."""
-    checks, answers = ask(None, is_one_sided=False)
+    checks, answers = ask(None, is_external=False)
 
     assert list(CHECKS) == [check.name for check in checks]
     assert {} == answers
@@ -128,18 +127,18 @@ def test_a_missing_sentence_tells_ranges_and_causes_in_order() -> None:
         writer.put(ledger.codec.decode(line)[1])
     writer.put(ledger.SentEntry(at="", client="a", fence=1, through=20))
     writer.put(end(60))
-    (account,) = accounts(fold({ledger_source(): writer.lines, **log_files(session)}), final=True)
+    (client,) = build_result(fold({ledger_source(): writer.lines, **log_files(session)}), final=True).clients
 
-    assert "a is lost: 50 messages missing, 11–20 (sent, not logged); 21–60 (never sent)" == missing_sentence(account)
+    assert "a is lost: 50 messages missing, 11–20 (sent, not logged); 21–60 (never sent)" == missing_sentence(client)
 
 
 def sentence(*blocks: tuple[int, int], **of_the_second: Any) -> str:
-    """Return what is said of a client that logged these blocks, a millisecond a message."""
+    """Return the sentence about a client that logged these blocks, a millisecond a message."""
     session = Session("a", 1, 1, 0, list(blocks), changes={2: of_the_second})
     writer = good_ledger([session], blocks[-1][1])
     writer.put(end(blocks[-1][1]))
-    (account,) = accounts(fold({ledger_source(): writer.lines, **log_files(session)}), final=True)
-    return missing_sentence(account)
+    (client,) = build_result(fold({ledger_source(): writer.lines, **log_files(session)}), final=True).clients
+    return missing_sentence(client)
 
 
 def test_a_missing_sentence_tells_the_silence_around_it() -> None:
@@ -151,7 +150,7 @@ def test_a_missing_sentence_tells_the_silence_around_it() -> None:
 
 
 def test_a_missing_sentence_tells_no_silence_that_was_none() -> None:
-    """Out of order others may have come, before the first message nobody knows, and at one moment nothing is silent."""
+    """There is none with messages out of order, before the first message, or within one timestamp."""
     messages = [blocklog.OwnMessage(4, at(2), 1, 1, msgspec.Raw(record(4)))]
     together = {"messages": messages, "digest": block_text.block_digest(messages)}
 

@@ -24,7 +24,7 @@ Files = dict[Source, list[bytes]]
 
 
 def at(seconds: float, seq: int, *, key: str | None = None, other: bool = False) -> ExternalMessage:
-    """Return the record of a number that came so many seconds after the start."""
+    """Return the record of a number that was received some seconds after the start."""
     made = message(seq, round(seconds * 100), key=key)
     return msgspec.structs.replace(made, record=msgspec.Raw(b'{"other":%d}' % seq)) if other else made
 
@@ -116,7 +116,7 @@ def test_a_client_that_never_got_a_connection_fails_the_run() -> None:
     ],
 )
 def test_where_nothing_was_measured_the_headline_says_why(course: list[Happened], why: str) -> None:
-    """Not reached, not let in and never served are told apart."""
+    """Not reached, not let in and never served have sentences of their own."""
     made = told(client("client-1", *course, SEALED))
 
     assert ("INVALID", f"nothing was measured: no client logged a message; {why}") == (made.verdict, made.headline)
@@ -155,7 +155,7 @@ def test_a_slow_feed_sets_its_own_limit() -> None:
 
 
 def test_with_fewer_than_three_intervals_the_rhythm_is_unknown() -> None:
-    """However many records came in one moment: the run is invalid, and the sentence names the setting."""
+    """Even with many records at one time the run is invalid, and the sentence names the setting."""
     batch = [message(seq, 100) for seq in range(1, 20)]
     for records in (batch, [at(1, 1), at(2, 2), at(3, 3)]):
         made = told(client("client-1", OPENED, records, SEALED))
@@ -179,7 +179,7 @@ def test_a_client_that_received_nothing_at_all_makes_the_run_invalid() -> None:
 
 
 def test_a_named_end_is_no_absence() -> None:
-    """A feed that ended as FEED_END says is judged for neither absence nor silence, whatever its rhythm."""
+    """A feed that ended as FEED_END says is judged for neither absence nor silence, with any rhythm."""
     end: Happened = ("ended", 2.0, 1000, "done")
     made = told(client("client-1", OPENED, [at(1, 1), at(2, 2)], end, SEALED))
 
@@ -188,7 +188,7 @@ def test_a_named_end_is_no_absence() -> None:
 
 
 def test_a_named_end_answers_for_what_others_had_before_it() -> None:
-    """What another client had received a second before the end is missing; what came later is not."""
+    """Records that another client had received a second before the end are missing; later ones are not."""
     ended = client("client-1", OPENED, each(0, 1), ("ended", 4.05), SEALED)
     made = told(ended, client("client-2", OPENED, each(0, 7.9), SEALED))
 
@@ -230,7 +230,7 @@ def test_a_short_reconnect_that_lost_nothing_passes_and_is_shown() -> None:
 
 
 def test_an_absence_on_a_feed_that_counts_each_connection_makes_the_run_invalid() -> None:
-    """What was sent meanwhile no number tells: completeness is not claimed, and the seconds are named."""
+    """Numbers do not show records that were sent meanwhile: completeness is not claimed, and the seconds are named."""
     again: list[Any] = [GONE, ("opened", 3.5), each(3.6, 7.9, other=True), SEALED]
     made = told(client("client-1", OPENED, each(0, 2), *again))
     why = "client-1 was away in mid-run for 1.5 s, and the feed's numbers begin again with each connection"
@@ -248,7 +248,7 @@ def test_an_absence_between_two_processes_counts_like_one_between_connections() 
 
 
 def test_a_fact_comes_before_what_an_absence_leaves_open() -> None:
-    """What is missing within one connection is a failure; that more may be is told as well."""
+    """Records that are missing within one connection are a failure; the sentence adds that more may be missing."""
     records = [one for one in each(0, 2) if one.seq != 7]
     again: list[Any] = [GONE, ("opened", 3.5), each(3.6, 7.9, other=True), SEALED]
     made = told(client("client-1", OPENED, records, *again))
@@ -279,7 +279,7 @@ def test_a_log_that_lacks_the_last_connection_line_is_no_pass() -> None:
 
 
 def test_a_lost_client_stays_lost() -> None:
-    """Of a log that was not closed the check of presence tells, and no other."""
+    """A log that was not closed fails the check `present`, and no other."""
     made = told(client("client-1", OPENED, each(0, 2), GONE, reason=None))
 
     assert ("FAIL", "lost without a word: client-1") == (made.verdict, made.headline)

@@ -34,7 +34,7 @@ def check(name: str, *logs: Any) -> Check:
     ],
 )
 def test_a_fact_against_the_feed_fails_the_run(messages: list[ExternalMessage], headline: str) -> None:
-    """What is missing, came twice or out of order is a failure, named with client and numbers."""
+    """Records that are missing, came twice or out of order are a failure, named with client and numbers."""
     whole = heard(range(1, 1 + max(one.seq or 0 for one in messages)))
 
     assert ("FAIL", headline) == verdict(log("client-1", messages), log("client-2", whole))
@@ -88,7 +88,7 @@ def test_damage_is_told_with_its_place() -> None:
 
 
 def test_records_without_a_number_are_mentioned() -> None:
-    """A few records without a number are no failure, and are told."""
+    """A few records without a number are no failure, and are reported."""
     told = check("complete", log("client-1", heard([1, 2, None, 3])))
 
     assert (True, "3 of 3 delivered, by the feed's own numbers; 1 message without a number") == (told.ok, told.detail)
@@ -106,7 +106,7 @@ def test_numbers_that_were_promised_and_not_found_make_the_run_invalid() -> None
 
 
 def test_a_restart_is_mentioned() -> None:
-    """That a sequence began again is told, and is no failure."""
+    """A sequence that began again is reported, and is no failure."""
     told = check("in order", log("client-1", heard([5000, 1, 2])))
 
     assert (True, "0 out of order, sequences begun again: 1") == (told.ok, told.detail)

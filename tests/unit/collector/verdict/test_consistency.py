@@ -20,7 +20,7 @@ from tests.unit.collector.books_factory import (
 
 
 def rewritten(drop: type[ledger.Entry] | None = None, client: str | None = None, **changes: object) -> Files:
-    """Return a good run whose ledger was written anew without some lines, so that its chain holds."""
+    """Return a good run whose ledger was written again without some lines, so that its chain is valid."""
     files, writer = good_run(), Writer(ledger.codec)
     for line in files[ledger_source()]:
         entry = ledger.codec.decode(line)[1]
@@ -30,14 +30,14 @@ def rewritten(drop: type[ledger.Entry] | None = None, client: str | None = None,
 
 
 def reasons(files: Files) -> list[str]:
-    """Return why a run is INVALID for its books alone."""
+    """Return why a run is INVALID for inconsistent evidence alone."""
     made: Summary = judged(files)
     assert "INVALID" == made.verdict
     return made.reasons
 
 
 def test_a_client_without_subscription_is_told() -> None:
-    """A log of which the ledger knows no subscription does not close."""
+    """A log without a subscription in the ledger is inconsistent."""
     assert "client-1: no subscription in the ledger" in reasons(rewritten(ledger.SubscribeEntry, "client-1"))
 
 
@@ -55,7 +55,7 @@ def test_a_hole_in_the_receipts_is_told() -> None:
 
 
 def test_receipts_on_their_way_are_harmless() -> None:
-    """Blocks after the last receipt are reported in the totals and held against nobody."""
+    """Blocks after the last receipt are reported in the totals and fail no check."""
     sessions = good_sessions()
     sessions[0].cuts = set()
     files, writer = good_run(), Writer(ledger.codec)
@@ -69,7 +69,7 @@ def test_receipts_on_their_way_are_harmless() -> None:
 
 
 def test_an_unsealed_log_is_told() -> None:
-    """A finished client has an end line; who said goodbye had one before."""
+    """A finished client has an end line; a client that left had one before."""
     files = good_run()
     del files[log_source("client-1", 1, 2)][-1]
 
@@ -122,7 +122,7 @@ def test_servers_that_disagree_are_told(entry: ledger.OpenEntry | ledger.EndEntr
     ],
 )
 def test_a_fault_is_told_with_its_place(line: int, missing: tuple[int, int] | None, text: str) -> None:
-    """File, line and what it hides."""
+    """The sentence has file, line and the hidden seqs."""
     fault = Fault(file="logs/r/a/f.jsonl", line=line, kind="k", client="a", missing=missing, detail="gone")
 
     assert text == fault_sentence(fault)

@@ -1,11 +1,12 @@
-"""Tests of what is said of clients that received different records under the same numbers."""
+"""Tests of the sentences about clients that received different records under the same numbers."""
 
 from __future__ import annotations
 
 import pytest
 
 from services.collector.evidence.client_groups import Groups
-from services.collector.results.client_result_external import comparable
+from services.collector.results.build import build_result
+from services.collector.results.run_result import FeedComparison
 from services.collector.verdict.differing_records import conflict_sentences, not_compared
 from tests.unit.collector.heard_factory import books
 from tests.unit.collector.numbering_factory import client, plain, shared
@@ -37,7 +38,7 @@ from tests.unit.collector.numbering_factory import client, plain, shared
 )
 def test_what_is_not_compared_is_said_with_its_reason(groups: Groups, expected: str) -> None:
     """Clients that count per connection, and groups of clients, are named; nothing is said where all are compared."""
-    assert expected == not_compared(groups)
+    assert expected == not_compared(FeedComparison(groups=groups))
 
 
 def test_conflicts_are_counted_once_a_number() -> None:
@@ -54,4 +55,4 @@ def test_conflicts_are_counted_once_a_number() -> None:
             "a and c have different records under 2 numbers: 9, 11",
             "a and b have different records under 1 number: 9",
         ),
-    ) == conflict_sentences(made.times.comparison, comparable(made, sorted(made.logs)))
+    ) == conflict_sentences(build_result(made, final=True).comparison)

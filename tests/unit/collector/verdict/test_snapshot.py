@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.collector.results.client_result_external import accounts
+from services.collector.results.build import build_result
+from services.collector.results.time_course import time_course
 from services.collector.results.timeline import draw
 from services.collector.verdict.snapshot import empty, snapshot
 from services.collector.verdict.summary import reconcile
@@ -10,12 +11,13 @@ from tests.unit.collector.books_factory import RUN, fold, good_run
 
 
 def test_a_snapshot_holds_all_that_the_books_give() -> None:
-    """Summary and timeline of a snapshot are what the books give by themselves."""
+    """Summary and timeline of a snapshot are those that the evidence gives by itself."""
     books = fold(good_run())
     made = snapshot(books, final=True)
 
     assert reconcile(books, final=True) == made.summary
-    assert draw(books, accounts(books, final=True)) == made.timeline
+    result = build_result(books, final=True)
+    assert draw(result, time_course(books, result)) == made.timeline
 
 
 def test_of_an_unknown_run_nothing_is_drawn() -> None:

@@ -45,7 +45,7 @@ EVERY_LINE = [
 def ended(
     sessions: list[Session], *, rate: float = 1000, total: int = 60, clients: int | None = None, **changes: Any
 ) -> Files:
-    """Return the books of sessions in a run that has ended in some way."""
+    """Return ledger and logs of sessions in a run that has ended."""
     writer = good_ledger(sessions, total, rate, clients)
     writer.put(end(total, **changes))
     files: Files = {ledger_source(): writer.lines}
@@ -94,7 +94,7 @@ def test_damaging_any_line_is_noticed(source: Source, number: int) -> None:
 
 @pytest.mark.parametrize(("source", "number"), EVERY_LINE)
 def test_repeating_any_line_is_noticed(source: Source, number: int) -> None:
-    """A line that stands twice in one file is a fault, and is not counted twice."""
+    """A line that is twice in one file is a fault, and is not counted twice."""
     lines = GOOD[source]
     made = judged({**GOOD, source: [*lines, lines[number]]})
 
@@ -110,7 +110,7 @@ def test_order_copies_and_rereads_change_nothing(order: list[Source], copied: li
     books, waiting = RunEvidence(RUN), {source: list(lines) for source, lines in files.items()}
     while waiting:
         source = chance.choice(sorted(waiting, key=lambda one: one.path))
-        books.take(source, waiting[source].pop(0))
+        books.add_line(source, waiting[source].pop(0))
         if not waiting[source]:
             del waiting[source]
 
@@ -118,14 +118,14 @@ def test_order_copies_and_rereads_change_nothing(order: list[Source], copied: li
 
 
 def test_a_part_of_a_file_beside_it_changes_nothing() -> None:
-    """A copy that somebody began and did not finish is no fault."""
+    """An unfinished copy of a file is no fault."""
     part = {log_source("client-1", 7): GOOD[log_source("client-1")][:2]}
 
     assert summary.encode(judged(GOOD)) == summary.encode(judged({**GOOD, **part}))
 
 
 def test_an_open_run_has_no_verdict() -> None:
-    """While a run is open its numbers are told and nothing is judged."""
+    """While a run is open it has numbers and no verdict."""
     made = reconcile(fold({**GOOD, ledger_source(): GOOD[ledger_source()][:-1]}), parse("missing==0"), final=False)
 
     assert ("running", None, []) == (made.state, made.verdict, made.reasons)
@@ -142,7 +142,7 @@ def test_a_run_that_waits_says_for_how_many() -> None:
 
 
 def test_without_a_ledger_nothing_can_be_said() -> None:
-    """Logs alone are INVALID: nobody says what was sent."""
+    """Logs alone are INVALID: no ledger says which records were sent."""
     files = {source: lines for source, lines in GOOD.items() if source.client}
     made = judged(files)
 
@@ -151,7 +151,7 @@ def test_without_a_ledger_nothing_can_be_said() -> None:
 
 
 def test_a_lost_ledger_is_named_at_once() -> None:
-    """Logs of an open run of which there is no ledger are damage; an empty run, or a file that was claimed, is not."""
+    """Logs of an open run without a ledger are damage; an empty run, or a file that was claimed, is not."""
     logs = {source: lines for source, lines in GOOD.items() if source.client}
     made = reconcile(fold(logs), final=False)
 
@@ -168,7 +168,7 @@ def test_nothing_measured_is_invalid() -> None:
 
 
 def test_an_abandoned_run_is_invalid() -> None:
-    """A run that nobody continued is INVALID whatever it holds."""
+    """A run that was not continued is INVALID even if all was delivered."""
     made = judged(ended(good_sessions(), reason="abandoned"))
 
     assert ("INVALID", "the run was abandoned: it was interrupted and not continued") == (made.verdict, made.headline)
@@ -211,7 +211,7 @@ def test_the_longest_silence_is_told() -> None:
 
 
 def test_clients_that_left_are_named_in_the_headline() -> None:
-    """Who said goodbye answers for what it receipted; the run can still pass."""
+    """A client that left answers for the records with a receipt; the run can still pass."""
     gone = Session("client-2", 1, 2, 0, [(1, 10)], reason="shutdown")
     made = judged(ended([good_sessions()[0], gone], clients=1))
 
@@ -220,7 +220,7 @@ def test_clients_that_left_are_named_in_the_headline() -> None:
 
 
 def test_a_threshold_that_does_not_hold_fails() -> None:
-    """The reason repeats the rule and tells what was measured."""
+    """The reason repeats the rule and names the measured value."""
     made = judged(GOOD, parse("latency.p99<1us, missing==0"))
 
     assert ("FAIL", "threshold latency.p99<1us does not hold: measured 1.0 ms") == (made.verdict, made.headline)
@@ -228,7 +228,7 @@ def test_a_threshold_that_does_not_hold_fails() -> None:
 
 
 def test_without_a_schedule_there_is_no_latency() -> None:
-    """At RATE=0 nothing is due: latency is null, the generator cannot be late, transit still stands."""
+    """At RATE=0 nothing is due: latency is null, the generator cannot be late, transit is still measured."""
     made = judged(ended(good_sessions(), rate=0, late_p99_ns=None, late_max_ns=None))
 
     assert ("PASS", Quantiles()) == (made.verdict, made.latency_ns)
@@ -266,7 +266,7 @@ def test_a_strained_process_makes_the_run_invalid(strain: dict[str, Any], reason
 
 
 def test_a_run_without_evidence_passes() -> None:
-    """Logs of earlier versions say nothing of their processes: that is told, and held against nobody."""
+    """Logs of earlier versions have no measurements of their processes: that is reported, and fails no check."""
     nothing: dict[str, Any] = dict.fromkeys(FIT)
     sessions = good_sessions()
     for session in sessions:
@@ -318,7 +318,7 @@ def test_the_departure_is_no_part_of_the_verdict_after_the_end() -> None:
 
 
 def test_damage_in_two_ledgers_is_told_twice_and_of_a_copy_once() -> None:
-    """The same damage at the same line of two servers' ledgers is two faults; a copy's is told of the original."""
+    """The same damage at the same line of two servers' ledgers is two faults; a copy's is reported for the original."""
     files = good_run()
     lines = files[ledger_source()]
     opening = msgspec.structs.replace(ledger.codec.decode(lines[0])[1], instance="other")

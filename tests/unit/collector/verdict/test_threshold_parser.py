@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.collector.verdict.measurements import DURATIONS, LONGEST
 from services.collector.verdict.threshold_parser import METRICS, MalformedThreshold, nanoseconds, parse
-from services.collector.verdict.thresholds import DURATIONS, LONGEST
 
 
 def test_nothing_is_no_threshold() -> None:
@@ -30,7 +30,7 @@ def test_nothing_is_no_threshold() -> None:
 def test_a_threshold_is_read(
     text: str, expression: str, metric: str, client: str, statistic: str, relation: str, bound: float
 ) -> None:
-    """Each part of the grammar is found where it stands, and bounds of durations become nanoseconds."""
+    """Each part of the grammar is read, and bounds of durations become nanoseconds."""
     (limit,) = parse(text)
 
     assert (expression, metric, client) == (limit.expression, limit.metric, limit.client)
@@ -71,7 +71,7 @@ def test_several_are_separated_by_commas() -> None:
     ],
 )
 def test_a_mistake_is_pointed_at(text: str, at: int, expected: str) -> None:
-    """The message names the character, what was expected there and what stands there, and points at it."""
+    """The message names the character, the expected and the actual word, and points at it."""
     with pytest.raises(MalformedThreshold) as caught:
         parse(text)
     said, shown, caret = str(caught.value).split("\n")
@@ -84,7 +84,7 @@ def test_a_mistake_is_pointed_at(text: str, at: int, expected: str) -> None:
 
 
 def test_of_several_lines_the_one_with_the_mistake_is_shown() -> None:
-    """In a text of several lines the caret stands below the right one."""
+    """In a text of several lines the caret is below the right one."""
     with pytest.raises(MalformedThreshold) as caught:
         parse("missing==0,\n  rate>>1,\n  received>1")
 
@@ -138,6 +138,6 @@ def test_a_duration_is_read_by_itself(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "50", "ms", "-1s", "5 parsecs"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    """The message says what is expected."""
+    """The message names the expected word."""
     with pytest.raises(ValueError, match="expected a duration such as 50ms"):
         nanoseconds(text)

@@ -2,8 +2,10 @@
 
 import pytest
 
+from services.collector.results.sparse_histogram import SparseHistogram
+from services.collector.verdict.measurements import Measurements
 from services.collector.verdict.threshold_parser import parse
-from services.collector.verdict.thresholds import Measurements, judge
+from services.collector.verdict.thresholds import judge
 from services.contract.histogram import Histogram
 from services.contract.summary import Threshold
 
@@ -12,7 +14,7 @@ def measures(latencies_ms: list[int], **figures: float) -> Measurements:
     """Return measures with these latencies and figures."""
     histogram = Histogram()
     histogram.record([value * 1_000_000 for value in latencies_ms])
-    return Measurements({"latency": histogram}, figures)
+    return Measurements({"latency": SparseHistogram.of(histogram)}, figures)
 
 
 RUN = measures([*range(1, 101)], missing=3, rate=1412.5, clients=2)
@@ -37,7 +39,7 @@ def judged(text: str, *, final: bool = True) -> Threshold:
     ],
 )  # fmt: skip
 def test_every_relation_is_judged(text: str, ok: bool) -> None:
-    """What was measured stands on the left of the relation."""
+    """The measured value is on the left of the relation."""
     assert ok is judged(text).ok
 
 
@@ -58,7 +60,7 @@ def test_every_relation_is_judged(text: str, ok: bool) -> None:
     ],
 )
 def test_what_was_measured_is_said_with_its_unit(text: str, detail: str) -> None:
-    """Any statistic is taken from the durations themselves; durations, counts and rates are told apart."""
+    """Any statistic is taken from the durations themselves; durations, counts and rates have units of their own."""
     answer = judged(text)
 
     assert (True, detail) == (answer.ok, answer.detail)
@@ -92,7 +94,7 @@ def test_each_client_must_hold(text: str, ok: bool, client: str, detail: str) ->
     ],
 )
 def test_what_was_not_measured_does_not_hold(text: str, client: str | None, detail: str) -> None:
-    """A threshold on something that does not apply, or on nobody, fails rather than passes unseen."""
+    """A threshold on a metric that does not apply, or on an absent client, fails rather than passes unseen."""
     answer = judged(text)
 
     assert (False, None, client) == (answer.ok, answer.measured, answer.client)
@@ -100,7 +102,7 @@ def test_what_was_not_measured_does_not_hold(text: str, client: str | None, deta
 
 
 def test_without_clients_nobody_holds() -> None:
-    """What is asked of each client does not hold when there is none."""
+    """A threshold on each client does not hold when there is none."""
     (answer,) = judge(parse("missing{client:*}==0"), RUN, {}, final=True)
 
     assert (False, None, "not measured in this run") == (answer.ok, answer.client, answer.detail)

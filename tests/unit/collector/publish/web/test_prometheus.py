@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from services.collector.publish.web import prometheus
 from services.collector.publish.web.self_metrics import CollectorEffort
-from services.collector.results.run_durations import measured
+from services.collector.results.build import build_result
 from services.collector.verdict.threshold_parser import parse
 from services.contract.summary import Fault, Quantiles, Summary
 from tests.unit.collector.books_factory import fold, good_run, judged
@@ -21,7 +21,7 @@ EFFORT = CollectorEffort(lines=7, bytes=70, caught_up_at=100.0)
 
 def exposed(made: Summary | None = MADE, now: float = 100.5) -> dict[str, Metric]:
     """Return the metric families of a summary by their names."""
-    text = prometheus.expose(made, measured(BOOKS), EFFORT, now).decode()
+    text = prometheus.expose(made, build_result(BOOKS, final=True).durations, EFFORT, now).decode()
     return {family.name: family for family in text_string_to_metric_families(text)}
 
 

@@ -1,4 +1,4 @@
-"""Tests of the accounts of clients of a feed that is not ours."""
+"""Tests of services/collector/results/external_builder.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.evidence.run_evidence import RunEvidence
-from services.collector.results.client_result_external import ExternalClientResult, one_sided_accounts
+from services.collector.results.client_result import ClientResult
+from services.collector.results.external_builder import CAUSES, external_run_result
 from services.collector.scan import Source
 from services.collector.verdict.snapshot import snapshot
 from services.contract import summary, timeline
@@ -20,14 +21,15 @@ from tests.unit.collector.books_factory import RUN, START_US
 from tests.unit.collector.heard_factory import STEP_US, books, heard, log, message
 
 
-def accounts(*logs: Any, final: bool = True) -> list[ExternalClientResult]:
-    """Return the accounts of some clients."""
-    return one_sided_accounts(books(*logs), final=final)
+def results(*logs: Any, final: bool = True) -> tuple[ClientResult, ...]:
+    """Return the results of some clients."""
+    return external_run_result(books(*logs), final=final).clients
 
 
-def by_cause(account: ExternalClientResult) -> dict[str, int]:
+def by_cause(client: ClientResult) -> dict[str, int]:
     """Return how many messages are missing by each cause that there is."""
-    return {cause: count for cause, count in account.by_cause.items() if count}
+    counts = {cause: getattr(client.missing_by_cause, cause) for cause in CAUSES}
+    return {cause: count for cause, count in counts.items() if count}
 
 
 @given(st.data())
@@ -43,49 +45,49 @@ def test_exactly_what_was_harmed_is_told(data: st.DataObject) -> None:
             continue
         came += [seq] * (2 if seq in doubles else 1)
         came += [seq - 1] if seq - 1 in swaps else []
-    harmed, whole = accounts(log("client-1", heard(came)), log("client-2", heard(range(1, 101))))
+    harmed, whole = results(log("client-1", heard(came)), log("client-2", heard(range(1, 101))))
 
-    assert (k, k, k) == (harmed.missing_count, harmed.duplicates, harmed.reordered)
+    assert (k, k, k) == (harmed.missing, harmed.duplicates, harmed.reordered)
     assert ({"sent_not_logged": k} if k else {}) == by_cause(harmed)
-    assert drops == {seq for first, last in harmed.missing for seq in range(first, last + 1)}
-    assert (100, 0, 0, 0) == (whole.received, whole.missing_count, whole.duplicates, whole.reordered)
+    assert drops == {seq for first, last in harmed.missing_seqs for seq in range(first, last + 1)}
+    assert (100, 0, 0, 0) == (whole.received, whole.missing, whole.duplicates, whole.reordered)
 
 
 def test_what_nobody_saw_is_told_apart() -> None:
-    """A number that no client received is missing, and nobody knows whether it was sent."""
-    first, second = accounts(log("client-1", heard([1, 2, 4, 6])), log("client-2", heard([1, 2, 4, 5, 6])))
+    """A number that no client received is missing, and it is not known whether it was sent."""
+    first, second = results(log("client-1", heard([1, 2, 4, 6])), log("client-2", heard([1, 2, 4, 5, 6])))
 
     assert {"sent_not_logged": 1, "not_seen": 1} == by_cause(first)
     assert {"not_seen": 1} == by_cause(second)
 
 
 def test_a_client_answers_from_its_first_record_on() -> None:
-    """Whoever came late lacks nothing of what went before."""
-    late, _ = accounts(log("client-1", heard([50, 51])), log("client-2", heard(range(1, 52))))
+    """A client that came late does not miss earlier records."""
+    late, _ = results(log("client-1", heard([50, 51])), log("client-2", heard(range(1, 52))))
 
-    assert (2, 0) == (late.expected, late.missing_count)
+    assert (2, 0) == (late.expected, late.missing)
 
 
 def test_a_lost_tail_shows_by_the_others() -> None:
     """A client that was there to the end and received nothing more lacks what others had a second before the end."""
     until_us = START_US + 100 * STEP_US + 1_000_000
-    deaf, whole = accounts(
+    deaf, whole = results(
         log("client-1", heard(range(1, 41)), until_us=until_us),
         log("client-2", heard(range(1, 101)), until_us=until_us),
     )
 
-    assert (100, 60) == (deaf.expected, deaf.missing_count)
-    assert 0 == whole.missing_count
+    assert (100, 60) == (deaf.expected, deaf.missing)
+    assert 0 == whole.missing
 
 
 def test_what_is_in_flight_at_the_end_is_nobodys_loss() -> None:
     """What another client received within the last second is not held against one that did not."""
     until_us = START_US + 50 * STEP_US
-    behind, _ = accounts(
+    behind, _ = results(
         log("client-1", heard(range(1, 41)), until_us=until_us), log("client-2", heard(range(1, 51)), until_us=until_us)
     )
 
-    assert 0 == behind.missing_count
+    assert 0 == behind.missing
 
 
 def test_sequences_are_told_apart_by_key() -> None:
@@ -93,27 +95,28 @@ def test_sequences_are_told_apart_by_key() -> None:
     messages = [
         message(seq, place, key=key) for place, (seq, key) in enumerate([(1, "a"), (7, "b"), (3, "a"), (9, "b")])
     ]
-    (account,) = accounts(log("client-1", messages))
+    (client,) = results(log("client-1", messages))
+    missing = client.external.missing if client.external else {}
 
-    assert {"a": [(2, 2)], "b": [(8, 8)]} == {key: gaps.spans() for key, gaps in account.keyed.items()}
-    assert (2, 6, 4) == (account.missing_count, account.expected, account.received)
+    assert {"a": [(2, 2)], "b": [(8, 8)]} == {key: gaps.spans() for key, gaps in missing.items()}
+    assert (2, 6, 4) == (client.missing, client.expected, client.received)
 
 
 def test_a_feed_that_began_again_is_not_compared() -> None:
     """After a restart a client answers for its own sequence, and what others hold is not held against it."""
-    restarted, _ = accounts(
+    restarted, _ = results(
         log("client-1", [*heard([5000, 5001]), *(message(seq, 2 + seq) for seq in (1, 2))]),
         log("client-2", heard(range(1, 20))),
     )
 
-    assert (1, 0, 4) == (restarted.restarts, restarted.missing_count, restarted.received)
+    assert (1, 0, 4) == (restarted.restarts, restarted.missing, restarted.received)
 
 
 def test_a_feed_without_numbers_expects_nothing() -> None:
     """Without numbers every message counts as received, and nothing is said to be missing."""
-    (account,) = accounts(log("client-1", heard([None] * 7)))
+    (client,) = results(log("client-1", heard([None] * 7)))
 
-    assert (False, 7, 7, 0) == (account.is_numbered, account.received, account.unsequenced, account.missing_count)
+    assert (None, 7, 7, None) == (client.expected, client.received, client.unsequenced, client.missing)
 
 
 def test_damage_hides_what_lies_between() -> None:
@@ -121,7 +124,7 @@ def test_damage_hides_what_lies_between() -> None:
     files = log("client-1", heard(range(1, 16)))
     (source,) = files
     files[source][2] = files[source][2].replace(b"record 7", b"record x")
-    damaged, _ = accounts(files, log("client-2", heard(range(1, 16))))
+    damaged, _ = results(files, log("client-2", heard(range(1, 16))))
 
     assert {"corrupt_block": 5} == by_cause(damaged)
     assert ["corrupt_block"] == [fault.kind for fault in damaged.faults]
@@ -135,8 +138,8 @@ def test_how_a_client_ended_is_told_by_its_log() -> None:
         for number, (reason, until_us) in enumerate(ends)
     ]
 
-    assert ["finished", "left", "finished", "lost"] == [one.state for one in accounts(*logs)]
-    assert "running" == accounts(*logs, final=False)[-1].state
+    assert ["finished", "left", "finished", "lost"] == [one.state for one in results(*logs)]
+    assert "running" == results(*logs, final=False)[-1].state
 
 
 came = st.lists(
@@ -160,7 +163,7 @@ def test_order_copies_and_questions_change_nothing(
     made = RunEvidence(RUN)
     while waiting:
         source, lines = chance.choice(waiting)
-        made.take(source, lines.pop(0))
+        made.add_line(source, lines.pop(0))
         if chance.random() < 0.1:
             snapshot(made, final=False)
         waiting = [one for one in waiting if one[1]]
@@ -169,7 +172,7 @@ def test_order_copies_and_questions_change_nothing(
 
 
 def _messages(every: Sequence[tuple[int | None, str | None, bool]]) -> list[ExternalMessage]:
-    """Return messages, some of which say under the same number something else, as after a restart."""
+    """Return messages; some have other content under the same number, as after a restart."""
     made = [message(seq, place, key=key) for place, (seq, key, _) in enumerate(every)]
     other = msgspec.Raw(b'{"other":true}')
     return [
@@ -179,6 +182,6 @@ def _messages(every: Sequence[tuple[int | None, str | None, bool]]) -> list[Exte
 
 
 def told(made: RunEvidence) -> bytes:
-    """Return all that is told of a run, in numbers and over time."""
+    """Return summary and timeline of a run, encoded."""
     found = snapshot(made, final=True)
     return summary.encode(found.summary) + timeline.encode(found.timeline)

@@ -1,22 +1,21 @@
-"""Tests of services/collector/verdict/thresholds.py."""
+"""Tests of services/collector/verdict/measurements.py."""
 
 import pytest
 
-from services.collector.results.client_result_external import accounts
+from services.collector.results.build import build_result
+from services.collector.results.totals import totals
+from services.collector.verdict.measurements import COUNTS, LONGEST, OF_THE_RUN, of_client, of_run
 from services.collector.verdict.threshold_parser import METRICS
-from services.collector.verdict.thresholds import COUNTS, DURATIONS, LONGEST, OF_THE_RUN, of_client, of_run
-from services.contract.histogram import Histogram
-from tests.unit.collector.books_factory import fold, good_run, judged
+from tests.unit.collector.books_factory import fold, good_ledger, good_run, good_sessions, judged, ledger_source
 from tests.unit.collector.heard_factory import books, heard, log
 
-EVERY = accounts(fold(good_run()), final=True)
+RESULT = build_result(fold(good_run()), final=True)
 MADE = judged(good_run())
 
 
 def test_a_run_is_measured_by_its_totals() -> None:
     """The figures are those of the summary, and every metric is a duration or a figure."""
-    durations = {name: Histogram() for name in DURATIONS}
-    found = of_run(EVERY, MADE.totals, durations)
+    found = of_run(RESULT, MADE.totals)
 
     assert {name: getattr(MADE.totals, name) for name in COUNTS} == {name: found.figures[name] for name in COUNTS}
     assert (2, MADE.totals.messages_per_second) == (found.figures["clients"], found.figures["rate"])
@@ -27,7 +26,7 @@ def test_a_run_is_measured_by_its_totals() -> None:
 
 def test_a_client_is_measured_as_its_summary_says() -> None:
     """Each client has all metrics but those that lie between clients, with the values of its summary."""
-    found = of_client(EVERY[0], scheduled=True)
+    found = of_client(RESULT.clients[0])
     (made, _) = MADE.clients
 
     assert set(METRICS) - set(OF_THE_RUN) == set(found.durations) | set(found.figures)
@@ -38,20 +37,26 @@ def test_a_client_is_measured_as_its_summary_says() -> None:
 
 def test_a_clients_rate_is_over_its_own_time() -> None:
     """60 messages, a millisecond apart, from the first to the last."""
-    assert 60 / 0.059 == pytest.approx(of_client(EVERY[0], scheduled=True).figures["rate"])
+    assert 60 / 0.059 == pytest.approx(of_client(RESULT.clients[0]).figures["rate"])
 
 
-def test_without_a_schedule_a_client_is_not_late() -> None:
-    """At RATE=0 there is no latency to be held to."""
-    assert "latency" not in of_client(EVERY[0], scheduled=False).durations
+def test_without_a_schedule_no_client_has_a_latency() -> None:
+    """At RATE=0 nothing is due, so a limit on latency is not measured."""
+    files = {**good_run(), ledger_source(): good_ledger(good_sessions(), rate=0).lines}
+    (client, _) = build_result(fold(files), final=True).clients
+    found = of_client(client)
+
+    assert (0, None, 60) == (
+        found.durations["latency"].count, found.durations["latency"].percentile(99), found.durations["transit"].count
+    )  # fmt: skip
 
 
 def test_what_nobody_knows_is_not_measured() -> None:
-    """Of a feed that is not ours a residual is no figure; without numbers nor is what is missing or came twice."""
+    """An external feed has no residual; without numbers it has no missing records and no duplicates either."""
     for seqs, unknown in (
         ([1, 2], {"corrupt", "residual"}),
         ([None], {"corrupt", "residual", "missing", "duplicates", "reordered"}),
     ):
-        every = accounts(books(log("client-1", heard(seqs))), final=True)
-        for found in (of_run(every, MADE.totals, {}), of_client(every[0], scheduled=True)):
+        result = build_result(books(log("client-1", heard(seqs))), final=True)
+        for found in (of_run(result, totals(result.clients)), of_client(result.clients[0])):
             assert unknown == {name for name in COUNTS if found.figures[name] is None}

@@ -1,4 +1,4 @@
-"""Tests of services/collector/results/timeline.py."""
+"""Tests of services/collector/results/time_course.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from services.collector.evidence.ledger_evidence import LedgerEvidence
-from services.collector.results.timeline import evenly, marks
+from services.collector.results.time_course import events
+from services.collector.results.timeline import evenly, thinned
 from services.contract import ledger
 from services.contract.jsonl import LineStruct
 from services.contract.scalars import utc_text
@@ -17,7 +18,7 @@ ONE = Session("client-1", 1, 1, 0, [])
 
 
 def at(second: float) -> str:
-    """Return a second of the run as it stands in a line."""
+    """Return a second of the run as lines write it."""
     return utc_text(START_US + round(second * 1_000_000))
 
 
@@ -34,8 +35,8 @@ def told(*entries: LineStruct) -> list[tuple[float, str, str | None, str]]:
     for entry in (opening(20, 1), *entries):
         writer.put(entry)
     for line in writer.lines:
-        book.take(ledger_source(), line)
-    return [((mark.at_us - START_US) / 1e6, mark.kind, mark.client, mark.detail) for mark in marks(book)]
+        book.add_line(ledger_source(), line)
+    return [((mark.at_us - START_US) / 1e6, mark.kind, mark.client, mark.detail) for mark in events(book)]
 
 
 def test_changes_of_pace_are_marked() -> None:
@@ -50,7 +51,7 @@ def test_changes_of_pace_are_marked() -> None:
 
 
 def test_what_was_planned_is_told_as_planned() -> None:
-    """A change that the plan made is told apart from one that somebody made."""
+    """A change by the plan is marked as planned, one by an operator is not."""
     assert ["50 msg/s", "100 msg/s, planned", "planned", "70 msg/s"] == [
         detail for *_, detail in told(pace(1, 0, 50, 1), pace(9, 1, 100, 2), pace(10, 2, None, 3), pace(11, 3, 70))
     ]
@@ -69,12 +70,12 @@ def test_comings_and_goings_are_marked() -> None:
 
 
 def test_observers_are_not_marked() -> None:
-    """Who stands outside the books neither joins nor leaves."""
+    """An observer neither joins nor leaves."""
     assert [] == told(subscription(ONE, observe=True), leave(ONE, 5, "bye"))
 
 
 def test_drops_and_the_end_are_marked() -> None:
-    """An operator's cut names its client, the end its reason; other wishes show in the pace."""
+    """A drop names its client, the end its reason; other requests show in the rate."""
     drop = ledger.ControlEntry(at=at(1), request="drop", client="client-1", peer="127.0.0.1")
     wish = ledger.ControlEntry(at=at(1), request="pause", peer="127.0.0.1")
     end = ledger.EndEntry(at=at(2), last=20, count=20, reason="grace")
@@ -83,7 +84,7 @@ def test_drops_and_the_end_are_marked() -> None:
 
 
 def test_a_line_without_a_time_is_not_marked() -> None:
-    """When nobody knows when something happened it is not drawn."""
+    """An event without a time is not drawn."""
     assert [] == told(msgspec.structs.replace(subscription(ONE), at="yesterday"))
 
 
@@ -97,8 +98,8 @@ def test_of_too_many_the_operators_own_remain() -> None:
     for entry in (opening(20, 1), *(pace(first, first, first) for first in range(1, 101))):
         writer.put(entry)
     for line in writer.lines:
-        book.take(ledger_source(), line)
-    found = marks(book)
+        book.add_line(ledger_source(), line)
+    found = thinned(events(book))
 
     assert sorted(found, key=lambda mark: mark.at_us) == found
     assert [100, 400] == [

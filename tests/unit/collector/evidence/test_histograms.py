@@ -1,11 +1,11 @@
-"""Tests of services/collector/evidence/bucket_histogram.py."""
+"""Tests of services/collector/evidence/histograms.py."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.bucket_histogram import BucketHistogram
+from services.collector.evidence.histograms import BucketHistogram
 from services.contract.histogram import LONGEST_NS, CountedDurations, PendingDurations
 from services.contract.timeline import heat_row
 
@@ -28,7 +28,7 @@ def of(*parts: list[int]) -> BucketHistogram:
 
 
 def told(tally: BucketHistogram) -> object:
-    """Return all that a tally tells."""
+    """Return all answers of a histogram."""
     return tally.count, tally.summary(), tally.heat()
 
 
@@ -39,7 +39,7 @@ def test_nothing_has_no_summary() -> None:
 
 @given(st.lists(st.integers(256, 2**62), min_size=1, max_size=200))
 def test_percentiles_are_close(values: list[int]) -> None:
-    """Half and 99 % of the durations do not exceed what is said, within 2 %; the greatest is exact."""
+    """Half and 99 % of the durations do not exceed the percentiles, within 2 %; the greatest is exact."""
     ordered = sorted(values)
     summary = of(values).summary()
 

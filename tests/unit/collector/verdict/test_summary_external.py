@@ -23,7 +23,7 @@ def made(*logs: Any) -> Summary:
 
 
 def test_what_cannot_be_known_is_null() -> None:
-    """Nobody says what was sent or receipted: that is null, and never 0."""
+    """Counts that need a ledger are null, and never 0."""
     told = made(log("client-1", heard([1, 2, 4])))
 
     assert ("one-sided", "ws://feed", None, None) == (told.books, told.feed, told.total, told.rate)
@@ -48,7 +48,7 @@ def test_without_numbers_nothing_is_said_to_be_complete() -> None:
 
 
 def test_a_good_run_says_whose_times_these_are() -> None:
-    """The headline tells that the feed is not ours, and that latency is by the sender's time."""
+    """The headline says that the feed is not ours, and that latency is by the sender's time."""
     told = made(log("client-1", heard(range(10))), log("client-2", heard(range(10))))
 
     assert "PASS" == told.verdict
@@ -58,7 +58,7 @@ def test_a_good_run_says_whose_times_these_are() -> None:
 
 
 def test_a_sequence_that_began_again_is_in_the_headline() -> None:
-    """What was lost when the feed began again nobody can know: a run that passes says that it did."""
+    """Losses at the restart of a feed cannot be known, so a run that passes reports the restart."""
     other = [msgspec.structs.replace(one, record=msgspec.Raw(b'{"other":1}')) for one in heard([1, 2])]
     told = made(log("client-1", [*heard([1, 2, 3]), *other]))
 
@@ -67,7 +67,7 @@ def test_a_sequence_that_began_again_is_in_the_headline() -> None:
 
 
 def test_numbers_from_2_53_on_are_texts_and_counts_stay_below() -> None:
-    """A reader of JSON keeps no larger integer exact, so none is written, to whatever file."""
+    """JSON readers keep no larger integer exact, so none is written to any file."""
     logs = [log(f"client-{number}", heard([2**53 - 2, 2**53 + 3, 2**64 - 1])) for number in (1, 2)]
     shown = snapshot(books(*logs), final=True)
     told = shown.summary

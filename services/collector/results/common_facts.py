@@ -1,0 +1,125 @@
+"""Facts that both builders take from the evidence: nothing in them depends on the kind of feed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from services.collector.evidence import server_processes
+from services.collector.evidence.ledger_evidence import ClientLedger, LedgerEvidence
+from services.collector.evidence.log_evidence import LogEvidence
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.evidence.saturation import SaturationEvidence
+from services.collector.evidence.timing import ClientTiming
+from services.collector.results.client_result import ClientResult, GapTimes
+from services.collector.results.run_durations import RunDurations
+from services.collector.results.run_result import LedgerFacts, ServerEnd
+from services.collector.results.sparse_histogram import EMPTY, SparseHistogram
+from services.contract.rangeset import RangeSet
+from services.contract.summary import RunState
+
+
+def run_state(evidence: RunEvidence, *, final: bool) -> RunState:
+    """Return where a run is in its life."""
+    # A run without a ledger has no end; once it is final it is closed all the same, and not read again.
+    state = evidence.state
+    return "closed" if final and (state == "ended" or not evidence.ledger.opens) else state
+
+
+def run_durations(evidence: RunEvidence, clients: Sequence[ClientResult]) -> RunDurations:
+    """Return the durations of all clients together, without the spread between them."""
+    times = evidence.times.buckets
+    return RunDurations(
+        latency=_scheduled(evidence, SparseHistogram.of(times.latency)),
+        catch_up=SparseHistogram.merged(client.catch_up for client in clients if client.catch_up is not None),
+        transit=SparseHistogram.of(times.transit),
+        block=SparseHistogram.merged(client.block_duration for client in clients),
+    )
+
+
+def ledger_facts(ledger: LedgerEvidence) -> LedgerFacts:
+    """Return what the ledger says of a run as a whole."""
+    servers, expected = ledger.servers.values(), ledger.expected
+    conflict = server_processes.conflict(servers)
+    return LedgerFacts(
+        state=ledger.state,
+        total=ledger.open.total if ledger.open else None,
+        rate=ledger.rate,
+        wanted=ledger.wanted,
+        wanted_source=expected.source if expected else None,
+        late=tuple(ledger.late),
+        is_opened=bool(ledger.opens),
+        is_abandoned=any(end.reason == "abandoned" for end in ledger.ends.values()),
+        ends=tuple(_server_ends(ledger)),
+        end_variants=len({(end.last, end.count, end.reason) for end in ledger.ends.values()}),
+        feed_variants=len({(opened.feed, opened.total) for opened in ledger.opens.values()}),
+        unmeasured_servers=tuple(server.open.instance for server in server_processes.unmeasured(servers)),
+        schedule_conflict=(conflict[0].open.instance, conflict[1].open.instance, conflict[2]) if conflict else None,
+    )
+
+
+def log_facts(evidence: RunEvidence, log: LogEvidence) -> ClientResult:
+    """Return what the block log of a client says by itself; nothing in it depends on the kind of feed."""
+    times = log.times
+    return ClientResult(
+        client=log.client,
+        state="running",
+        has_log=log.client in evidence.logs,
+        blocks=log.blocks.count,
+        sessions=len({session for session, _ in (*log.opens, *log.ends)} | log.blocks.sessions),
+        messages=log.messages,
+        bytes=log.bytes,
+        torn_bytes=sum(log.torn.values()),
+        first_us=times.first_us,
+        last_us=times.last_us,
+        latency=_scheduled(evidence, SparseHistogram.of(times.latency)),
+        catch_up=None if log.is_external else _scheduled(evidence, SparseHistogram.of(times.catch_up.histogram)),
+        transit=SparseHistogram.of(times.transit),
+        block_duration=SparseHistogram.of(times.block_durations),
+        saturation=log.strain.total(),
+    )
+
+
+def block_size(log: LogEvidence, ledger: ClientLedger) -> int | None:
+    """Return how many messages a client puts into a block, None for not known."""
+    if log.opens:
+        versions = log.opens[max(log.opens)]
+        return versions[min(versions)].block_size
+    subscriptions = ledger.subscriptions
+    return subscriptions[max(subscriptions)].block_size or None if subscriptions else None
+
+
+def gap_times(times: ClientTiming, missing: RangeSet) -> dict[int, GapTimes]:
+    """Return when the messages around each range of missing records were received, by its first number."""
+    found: dict[int, GapTimes] = {}
+    for first, last in missing:
+        before_us, after_us = times.edges.around(first, last)
+        # The clock's offset may change from one block to the next, and messages may come out of order.
+        is_reversed = before_us is not None and after_us is not None and after_us < before_us
+        found[first] = (after_us, before_us) if is_reversed else (before_us, after_us)
+    return found
+
+
+def by_first_cause(missing: RangeSet, known: Mapping[str, RangeSet], causes: Sequence[str]) -> dict[str, RangeSet]:
+    """Return the missing records by cause, each with the first cause that has evidence for it."""
+    lost, left = {}, missing
+    for cause in causes:
+        lost[cause] = left & known[cause]
+        left -= known[cause]
+    return lost
+
+
+def _scheduled(evidence: RunEvidence, histogram: SparseHistogram) -> SparseHistogram:
+    """Return a histogram of durations since a due time; without a schedule nothing is due, so nothing is late."""
+    return EMPTY if evidence.ledger.rate == 0 else histogram
+
+
+def _server_ends(ledger: LedgerEvidence) -> Iterator[ServerEnd]:
+    instances = {crc: server.open.instance for server in ledger.servers.values() for crc in server.ends}
+    # By digest, so that the order of reading does not matter.
+    for crc, end in sorted(ledger.ends.items()):
+        yield ServerEnd(
+            instance=instances.get(crc, ""),
+            late_p99_ns=end.late_p99_ns,
+            late_max_ns=end.late_max_ns,
+            saturation=SaturationEvidence.of(end),
+        )

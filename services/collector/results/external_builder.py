@@ -1,0 +1,280 @@
+"""Builds the result of a run of an external feed from its block logs: no ledger says which records were sent.
+
+The clients are judged by each other: a record that any client of a group received was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from services.collector.evidence.client_groups import Groups
+from services.collector.evidence.external_evidence import SequenceName
+from services.collector.evidence.ledger_evidence import ClientLedger
+from services.collector.evidence.log_evidence import LogEvidence
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.evidence.silence import LongestSilence, longest
+from services.collector.results.client_result import ClientResult, ExternalClientFacts, client_order
+from services.collector.results.client_state import external_client_state
+from services.collector.results.common_facts import (
+    block_size,
+    by_first_cause,
+    gap_times,
+    ledger_facts,
+    log_facts,
+    run_durations,
+    run_state,
+)
+from services.collector.results.connection_history import ConnectionHistory, attendance
+from services.collector.results.file_faults import ledger_faults, log_faults
+from services.collector.results.run_result import FeedComparison, RunResult
+from services.collector.results.silence_limit import FeedRhythm, rhythm
+from services.collector.results.sparse_histogram import SparseHistogram
+from services.contract.rangeset import RangeSet
+from services.contract.scalars import MAX_INTEGER, Span
+from services.contract.sequence_tracker import SequenceTracker
+from services.contract.summary import Causes, ClientState
+
+CAUSES = ("corrupt_block", "sent_not_logged", "not_seen")
+"""In the order in which they are asked for: each takes what the ones before it leave."""
+IN_FLIGHT_US = 1_000_000
+"""A client answers for what others received until this long before the end: later ones may have been in flight."""
+
+
+def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
+    """Return the result of a run of an external feed. ``final`` says that nothing more will be logged."""
+    names = sorted((name for name, log in evidence.logs.items() if not log.is_empty), key=client_order)
+    groups = _groups(evidence, names)
+    feed = _FeedEvidence(evidence, groups, _union(evidence, names, groups), final=final)
+    clients = []
+    for name in names:
+        evidence.yield_cpu()
+        clients.append(_client_result(feed, name))
+    urls = sorted({log.feed.url for log in evidence.logs.values() if log.feed is not None})
+    conflicts = evidence.times.comparison.conflicts(groups) if final else {}
+    spread = SparseHistogram.of(evidence.times.external_spread.histogram(groups))
+    return RunResult(
+        run=evidence.run,
+        books="one-sided",
+        is_final=final,
+        state=run_state(evidence, final=final),
+        feed=urls[0] if urls else None,
+        total=None,
+        rate=None,
+        lacks_ledger=evidence.lacks_ledger,
+        lacks_open=False,
+        clients=tuple(clients),
+        durations=replace(run_durations(evidence, clients), spread=spread),
+        ledger_faults=ledger_faults(evidence),
+        ledger=ledger_facts(evidence.ledger),
+        comparison=FeedComparison(groups=groups, conflicts=conflicts),
+        spread_sample=None,
+    )
+
+
+@dataclass(frozen=True)
+class _FeedEvidence:
+    """The evidence of a run, and what its clients received between them.
+
+    Attributes:
+        evidence: of the run.
+        groups: which clients are compared.
+        union: the numbers that any client of a group received, by sequence and group.
+        final: nothing more will be logged.
+    """
+
+    evidence: RunEvidence
+    groups: Groups
+    union: Mapping[tuple[SequenceName, int], RangeSet]
+    final: bool
+
+    def received_by_any(self, client: str, keys: Iterable[SequenceName]) -> dict[SequenceName, RangeSet]:
+        """Return the numbers that any client of this client's groups received, of the sequences that are compared."""
+        known = {key: self.union.get((key, self.groups.group(key, client))) for key in keys}
+        return {key: numbers for key, numbers in known.items() if numbers is not None}
+
+
+def _groups(evidence: RunEvidence, names: Iterable[str]) -> Groups:
+    """Return which clients are compared with each other, in the sequences that did not begin again."""
+    sequences = {name: evidence.logs[name].external.sequences() for name in names}
+    restarted = {key for known in sequences.values() for key, numbers in known.items() if numbers.restarts}
+    keys = {key for known in sequences.values() for key in known} - restarted
+    starts = {
+        name: {key: numbers.start for key, numbers in known.items() if numbers.start is not None}
+        for name, known in sequences.items()
+    }
+    return evidence.times.comparison.groups(starts, keys)
+
+
+def _union(evidence: RunEvidence, names: Iterable[str], groups: Groups) -> dict[tuple[SequenceName, int], RangeSet]:
+    """Return what any client of a group received of each sequence; one that began again is not compared."""
+    union: dict[tuple[SequenceName, int], RangeSet] = {}
+    restarted: set[SequenceName] = set()
+    for name in names:
+        for key, numbers in evidence.logs[name].external.sequences().items():
+            if numbers.restarts:
+                restarted.add(key)
+            for first, last in numbers.held:
+                union.setdefault((key, groups.group(key, name)), RangeSet()).add(first, last)
+    return {place: numbers for place, numbers in union.items() if place[0] not in restarted}
+
+
+def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
+    log = feed.evidence.logs[name]
+    state = external_client_state(feed.evidence, log, final=feed.final)
+    connection = attendance(log, state, log.external.productive())
+    # It takes a pass over all blocks, and is asked for only where the end is known.
+    known_rhythm = rhythm(log.external.notes()) if connection.end_us is not None else None
+    facts = replace(
+        log_facts(feed.evidence, log),
+        state=state,
+        block_size=block_size(log, ClientLedger()),
+        unsequenced=log.external.unsequenced,
+        faults=log_faults(log, RangeSet()),
+        silence=_silence(log, state, connection, final=feed.final),
+        missing_by_cause=_causes(None),
+        lost={cause: RangeSet() for cause in CAUSES},
+        external=ExternalClientFacts(
+            number_path=log.feed.seq if log.feed else None,
+            expected_clients=log.feed.clients if log.feed else None,
+            silence_s=log.silence_s,
+            until_us=log.until_us,
+            missing={},
+            missing_before_restart={},
+            unreadable={},
+            restarts_by_connection=0,
+            connection=connection,
+            rhythm=known_rhythm,
+        ),
+    )
+    sequences = log.external.sequences()
+    if not sequences:
+        return replace(facts, received=log.messages)
+    return _with_numbers(feed, facts, log, _until(feed.evidence, log, state, connection, known_rhythm))
+
+
+def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, until_us: int | None) -> ClientResult:
+    """Return the result of a client whose messages have numbers, completed by what follows from these."""
+    sequences, external = log.external.sequences(), facts.external
+    assert external is not None  # noqa: S101
+    union = feed.received_by_any(log.client, sequences)
+    absent = {
+        key: _missing(numbers, _end(feed, log, key, numbers, until_us if key in union else None))
+        for key, numbers in sequences.items()
+    }
+    unreadable = log.external.unreadable(absent)
+    missing = {key: numbers - unreadable[key] for key, numbers in absent.items()}
+    lost = {key: _lost(log, key, numbers, union.get(key, RangeSet())) for key, numbers in missing.items()}
+    before = log.external.gaps_before()
+    counts = _counts(lost.values(), before.values())
+    # Ranges and causes in detail are published of a feed with one sequence.
+    only = missing.get(None, RangeSet()) if set(missing) <= {None} else RangeSet()
+    received = sum(numbers.past + len(numbers.held) for numbers in sequences.values())
+    unreadable_count = sum(map(len, unreadable.values()))
+    total = sum(counts.values())
+    return replace(
+        facts,
+        # Numbers of an external feed may have 64 bits, so their gaps may exceed what readers of JSON keep exact.
+        expected=min(received + total + unreadable_count, MAX_INTEGER),
+        received=received,
+        missing=min(total, MAX_INTEGER),
+        duplicates=sum(numbers.duplicates for numbers in sequences.values()),
+        reordered=sum(numbers.reordered for numbers in sequences.values()),
+        restarts=sum(numbers.restarts for numbers in sequences.values()),
+        unreadable=unreadable_count,
+        missing_seqs=only,
+        lost=lost[None] if only else facts.lost,
+        missing_by_cause=_causes(counts),
+        gap_times=gap_times(log.times, only),
+        external=replace(
+            external,
+            missing=missing,
+            missing_before_restart=before,
+            unreadable=unreadable,
+            restarts_by_connection=sum(numbers.restarts_by_connection for numbers in sequences.values()),
+        ),
+    )
+
+
+def _causes(counts: Mapping[str, int] | None) -> Causes:
+    """Return the missing records by cause; None where nothing has a number. Other causes need a ledger."""
+    known = dict.fromkeys(CAUSES) if counts is None else {cause: min(counts[cause], MAX_INTEGER) for cause in CAUSES}
+    return Causes(
+        never_sent=None, corrupt_in_flight=None, receipted_not_logged=None, foreign=None,
+        **known,
+    )  # fmt: skip
+
+
+def _counts(lost: Iterable[Mapping[str, RangeSet]], before: Iterable[Sequence[Span]]) -> dict[str, int]:
+    """Return how many numbers are missing by each cause; nothing is known of those before a restart."""
+    sequences = list(lost)
+    counts = {cause: min(sum(len(numbers[cause]) for numbers in sequences), MAX_INTEGER) for cause in CAUSES}
+    counts["not_seen"] += sum(last - first + 1 for spans in before for first, last in spans)
+    return counts
+
+
+def _silence(
+    log: LogEvidence, state: ClientState, connection: ConnectionHistory, *, final: bool
+) -> LongestSilence | None:
+    end_us = connection.end_us if connection.end_us is not None else log.until_us if final else None
+    # A client that stayed to its end received nothing after its last message; in state "lost" that time counts.
+    judged: ClientState = "running" if state == "left" and connection.end_us is None else "lost"
+    return longest(log.times.silences, ClientLedger(), judged, None, end_us)
+
+
+def _until(
+    evidence: RunEvidence,
+    log: LogEvidence,
+    state: ClientState,
+    connection: ConnectionHistory,
+    known_rhythm: FeedRhythm | None,
+) -> int | None:
+    """Return up to when a client answers for what others received; None where only its own numbers count."""
+    if connection.end_us is None:
+        return log.until_us if state in ("finished", "lost") else None
+    is_open = connection.is_connected is not False and not connection.is_ended
+    if is_open and known_rhythm is not None and known_rhythm.last_us is not None:
+        quiet_us = connection.end_us - known_rhythm.last_us
+        if known_rhythm.is_silent(quiet_us, log.silence_s):
+            # The run is doubtful already; when the whole feed stops, the last records of others were in flight.
+            lasts = [other.times.last_us for other in evidence.logs.values() if other.times.last_us is not None]
+            return min([connection.end_us, *([max(lasts)] if lasts else [])])
+    return connection.end_us
+
+
+def _end(
+    feed: _FeedEvidence, log: LogEvidence, key: SequenceName, numbers: SequenceTracker, until_us: int | None
+) -> int:
+    """Return up to which number of a sequence a client answers, None as ``until_us`` for its own last one."""
+    if until_us is None:
+        return numbers.held.last
+    others = (
+        other.external
+        for other in feed.evidence.logs.values()
+        if other is not log and not feed.groups.are_apart(key, log.client, other.client)
+    )
+    ahead = [other.last_before(key, until_us - IN_FLIGHT_US) for other in others]
+    return max([numbers.held.last, *(last for last in ahead if last is not None)])
+
+
+def _missing(numbers: SequenceTracker, end: int) -> RangeSet:
+    missing = numbers.missing()
+    missing.add(numbers.held.last + 1, end)
+    return missing
+
+
+def _lost(log: LogEvidence, key: SequenceName, missing: RangeSet, received_by_any: RangeSet) -> dict[str, RangeSet]:
+    """Return the missing numbers of one sequence by cause."""
+    hidden: list[Span] = []
+    for file in log.files:
+        session = file.segment[0] if file.segment else 1
+        for damage in file.chain.damages:
+            below, above = log.external.around(key, session, damage.after, damage.before)
+            begin = 0 if below is None else below + 1
+            hidden.append((begin, missing.last if above is None else above - 1))
+    known = {
+        "corrupt_block": RangeSet(span for span in hidden if span[0] <= span[1]),
+        "sent_not_logged": received_by_any,
+        "not_seen": missing,
+    }
+    return by_first_cause(missing, known, CAUSES)

@@ -1,0 +1,173 @@
+"""The result of one run: its clients' results, and what concerns the run as a whole. Pure data.
+
+Results of parts merge exactly: a part has the whole ledger and the block logs of some of the clients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+
+from services.collector.evidence.client_groups import Groups
+from services.collector.evidence.external_evidence import SequenceName
+from services.collector.evidence.sampling import SpreadSample
+from services.collector.evidence.saturation import SaturationEvidence
+from services.collector.results.client_result import ClientResult, client_order
+from services.collector.results.file_faults import fault_order
+from services.collector.results.run_durations import RunDurations
+from services.contract.rangeset import RangeSet
+from services.contract.summary import Books, Fault, RunState
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerEnd:
+    """What a server process measured of itself, by the line with which its ledger ends.
+
+    Attributes:
+        instance: of the server, empty where the ledger does not name it.
+        late_p99_ns: how late it sent, None for not measured; ``late_max_ns`` at most.
+        saturation: of its event loop and its CPU limit.
+    """
+
+    instance: str
+    late_p99_ns: int | None
+    late_max_ns: int | None
+    saturation: SaturationEvidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerFacts:
+    """What the ledger says of a run as a whole; without a ledger nothing is known.
+
+    Attributes:
+        state: where the run is in its life, by the ledger.
+        total: how many records the run was opened for.
+        rate: records per second; 0 without a schedule, None for not known.
+        wanted: how many clients are to take part, at least.
+        wanted_source: where that number was found, None where an operator set it.
+        late: the clients that asked to take part after the run had ended, by name.
+        is_opened: there is an open line.
+        is_abandoned: the run was interrupted and not continued.
+        ends: of its servers.
+        end_variants: how many different ends its servers recorded; more than one is a contradiction.
+        feed_variants: how many different feeds they played; more than one is a contradiction.
+        unmeasured_servers: servers that took part, recorded no end and were not continued by another one.
+        schedule_conflict: two servers with different schedules, and from which record on they differ.
+    """
+
+    state: RunState
+    total: int | None
+    rate: float | int | None
+    wanted: int
+    wanted_source: str | None
+    late: tuple[str, ...]
+    is_opened: bool
+    is_abandoned: bool
+    ends: tuple[ServerEnd, ...]
+    end_variants: int
+    feed_variants: int
+    unmeasured_servers: tuple[str, ...]
+    schedule_conflict: tuple[str, str, int] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedComparison:
+    """How far the clients of an external feed received the same records.
+
+    Attributes:
+        groups: the clients that are compared with each other.
+        conflicts: by sequence and two clients, the numbers under which they hold different records.
+    """
+
+    groups: Groups = field(default_factory=Groups)
+    conflicts: Mapping[tuple[SequenceName, str, str], RangeSet] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What became of the records of one run.
+
+    Attributes:
+        run: its name.
+        books: whether there is a ledger beside the block logs, or the feed is an external one.
+        is_final: nothing will be logged any more, so there is a verdict.
+        state: where the run is in its life.
+        feed: the name of our own feed, or the address of an external one.
+        total: how many records were sent, or are to be sent; None for not known.
+        rate: records per second, None for not known.
+        lacks_ledger: clients logged under subscriptions, and there is no line of any ledger.
+        lacks_open: no ledger has an open line, as a ledger of our own feed must.
+        clients: the results of all clients, by name and number.
+        durations: of all clients together.
+        ledger_faults: of the ledger's files.
+        ledger: what the ledger says of the run.
+        comparison: of the clients of an external feed, None for our own; conflicts are looked for once it is final.
+        spread_sample: what ``durations.spread`` is made of, None for an external feed.
+    """
+
+    run: str
+    books: Books
+    is_final: bool
+    state: RunState
+    feed: str | None
+    total: int | None
+    rate: float | int | None
+    lacks_ledger: bool
+    lacks_open: bool
+    clients: tuple[ClientResult, ...]
+    durations: RunDurations
+    ledger_faults: tuple[Fault, ...]
+    ledger: LedgerFacts
+    comparison: FeedComparison | None
+    spread_sample: SpreadSample | None
+
+    @property
+    def is_external(self) -> bool:
+        """Whether the feed is an external one: then no ledger says which records were sent."""
+        return self.books == "one-sided"
+
+    @property
+    def faults(self) -> list[Fault]:
+        """The faults of all files, by file and line."""
+        faults = [fault for client in self.clients for fault in client.faults]
+        return sorted([*faults, *self.ledger_faults], key=fault_order)
+
+
+class NotMergeable(ValueError):
+    """Two results are not parts of one run of our own feed, read with the same ledger."""
+
+
+def merge(parts: Sequence[RunResult]) -> RunResult:
+    """Return the result of a run from the results of its parts, in any order.
+
+    Raises:
+        NotMergeable: the parts do not belong together, or are of an external feed: its clients are judged by what the
+            others received, so they have to be read together.
+    """
+    return reduce(_merge, parts)
+
+
+def _merge(one: RunResult, other: RunResult) -> RunResult:
+    if one.spread_sample is None or other.spread_sample is None:
+        raise NotMergeable(f"run {one.run} is of an external feed: its clients have to be read together")
+    ours, theirs = (
+        (part.run, part.is_final, part.ledger, part.lacks_open, part.ledger.is_opened) for part in (one, other)
+    )
+    if ours != theirs:
+        raise NotMergeable(f"runs {one.run} and {other.run} do not have the same ledger")
+    sample = one.spread_sample.merged(other.spread_sample)
+    clients = {client.client: client for client in one.clients}
+    for client in other.clients:
+        # A client that a part has no log of is known there by the ledger alone.
+        if client.client not in clients or client.has_log:
+            clients[client.client] = client
+    lacks_ledger = one.lacks_ledger or other.lacks_ledger
+    return replace(
+        one,
+        lacks_ledger=lacks_ledger,
+        clients=tuple(clients[name] for name in sorted(clients, key=client_order)),
+        durations=one.durations.merged(other.durations, sample),
+        ledger_faults=one.ledger_faults if one.lacks_ledger >= other.lacks_ledger else other.ledger_faults,
+        spread_sample=sample,
+    )

@@ -1,0 +1,61 @@
+"""Tests of services/collector/results/file_faults.py."""
+
+from __future__ import annotations
+
+from services.collector.results.build import build_result
+from services.collector.results.file_faults import NO_LEDGER
+from services.collector.scan import Source
+from tests.unit.collector.books_factory import Files, Session, fold, good_run, ledger_source, log_files, log_source
+
+BLOCKS = [(1, 10), (11, 20), (21, 30)]
+
+
+def test_a_moved_line_is_not_missing() -> None:
+    """Two lines that changed places are out of place; nothing is missing."""
+    session = Session("a", 1, 1, 0, BLOCKS)
+    files = log_files(session)
+    lines = files[log_source("a")]
+    lines[1], lines[2] = lines[2], lines[1]
+    (made,) = build_result(fold(files), final=True).clients
+
+    assert {"moved"} == {fault.kind for fault in made.faults}
+
+
+def test_a_copy_of_a_damaged_file_is_told_once() -> None:
+    """The fault is reported for the correctly named file."""
+    files = log_files(Session("a", 1, 1, 0, BLOCKS))
+    files[log_source("a")][2] = b"garbage\n"
+    copy = Source(log_source("a").run, "a", "0001-0001 (copy).jsonl")
+    (made,) = build_result(fold({copy: files[log_source("a")], **files}), final=True).clients
+
+    assert [log_source("a").path] == [fault.file for fault in made.faults]
+
+
+def test_a_copy_of_a_file_without_its_beginning_tells_its_faults_once() -> None:
+    """Without an open line a copy is recognised by its lines, under any name."""
+    for instead in ([], [b"?\n"]):
+        lines = [*instead, *log_files(Session("a", 1, 1, 0, BLOCKS))[log_source("a")][1:]]
+        files: Files = {log_source("a"): lines, Source(log_source("a").run, "a", "copy.jsonl"): lines}
+
+        assert [("0001-0001.jsonl", 1)] == [
+            (fault.file.rsplit("/")[-1], fault.line)
+            for one in build_result(fold(files), final=True).clients
+            for fault in one.faults
+        ]
+
+
+def test_a_damaged_ledger_is_reported_once_for_its_own_file() -> None:
+    """A copy of the file has the same faults."""
+    files = good_run()
+    files[ledger_source()][3] = b"garbage\n"
+    copy = {ledger_source("0123456789ab (copy)"): files[ledger_source()]}
+    faults = build_result(fold({**copy, **files}), final=True).ledger_faults
+
+    assert [(ledger_source().path, 4, None)] == [(fault.file, fault.line, fault.client) for fault in faults]
+
+
+def test_a_run_whose_ledger_is_lost_has_that_fault_alone() -> None:
+    """Clients logged under subscriptions, and there is no line of a ledger."""
+    result = build_result(fold({source: lines for source, lines in good_run().items() if source.client}), final=True)
+
+    assert [("ledger_missing", NO_LEDGER)] == [(fault.kind, fault.detail) for fault in result.faults]
