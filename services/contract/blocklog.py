@@ -1,4 +1,4 @@
-"""The lines of a client's block log: what it received, in blocks. Specification: ``docs/block-log.md``."""
+"""The lines of a client's block log: what it received, in blocks. Specification: ``docs/formats/block-log.md``."""
 
 from __future__ import annotations
 

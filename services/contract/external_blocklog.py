@@ -1,4 +1,4 @@
-"""The lines of a block log of somebody else's feed. Specification: ``docs/foreign-feeds.md``.
+"""The lines of a block log of somebody else's feed. Specification: ``docs/guides/external-feeds.md``.
 
 The files, the codec and the kinds are those of `services.contract.blocklog`. What differs is what nobody can know of
 a feed that is not ours, and is null then: a message may have no seq, or no time of its sender; and every message that

@@ -245,7 +245,7 @@ FOREIGN = (
     Setting("FEED_CA_FILE", "", "client", _text, "certificates to trust beside the system's"),
     Setting("FEED_PROXY", "", "client", _text, "a proxy: http://proxy:3128"),
 )
-"""What a client is told of a feed that is not ours; ``docs/foreign-feeds.md`` has their table."""
+"""What a client is told of a feed that is not ours; ``docs/guides/external-feeds.md`` has their table."""
 
 BY_NAME = {setting.name: setting for setting in (*SETTINGS, *FOREIGN)}
 

@@ -26,7 +26,7 @@ from tests.repo.markdown import Fence, fences, sections
 NAMES = [f"client-{number}" for number in range(1, CLIENTS + 1)]
 RECIPES: dict[str, Fence] = {
     heading: recipe
-    for heading, body in sections((ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")).items()
+    for heading, body in sections((ROOT / "docs" / "guides" / "recipes.md").read_text(encoding="utf-8")).items()
     for recipe in fences(body, "sh", "sql", "python")
 }
 Row = tuple[object, ...]

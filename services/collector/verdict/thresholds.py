@@ -1,4 +1,4 @@
-"""Limits the operator sets, in k6's style, and how a run is held to them. Grammar: ``docs/thresholds.md``."""
+"""Limits the operator sets, in k6's style, and how a run is held to them. Grammar: ``docs/guides/thresholds.md``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The newest run, and the collector's own effort, as Prometheus metrics. Specification: ``docs/metrics.md``.
+"""The newest run, and the collector's own effort, as Prometheus metrics. Specification: ``docs/reference/metrics.md``.
 
 The number of series is bounded, however many clients and runs there are. What only grows while a run goes on is a
 counter; with the next run it begins anew, as any counter may.
