@@ -1,4 +1,4 @@
-"""What the server tells Prometheus: read from the state when asked, counted nowhere twice. ``docs/reference/metrics.md``.
+"""What the server tells Prometheus: read from the state when asked; see ``docs/reference/metrics.md``.
 
 What only grows while a run goes on is a counter; with the next run it begins anew, as any counter may.
 """
