@@ -15,7 +15,7 @@ from services.collector.results.client_result_external import ExternalClientResu
 from services.collector.scan import Source
 from services.collector.verdict.snapshot import snapshot
 from services.contract import summary, timeline
-from services.contract.external_blocklog import ExternalMessage
+from services.contract.blocklog import ExternalMessage
 from tests.unit.collector.books_factory import RUN, START_US
 from tests.unit.collector.heard_factory import STEP_US, books, heard, log, message
 
