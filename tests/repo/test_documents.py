@@ -155,6 +155,26 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert not missing
 
 
+def anchors(document: str) -> set[str]:
+    """Return the anchors of a page: its headings as GitHub spells them, and its explicit ones."""
+    headings = re.findall(r"^#+ (.+)$", prose(document), flags=re.MULTILINE)
+    slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+    return slugs | set(re.findall(r'<a id="([^"]+)"', document))
+
+
+@pytest.mark.parametrize("path", documents(), ids=relative)
+def test_anchors_exist(path: Path) -> None:
+    """A link to a section of a page leads to a heading of that page."""
+    missing = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(path.read_text(encoding="utf-8"))):
+        name, _, anchor = target.partition("#")
+        page = path.parent / name if name else path
+        if anchor and ":" not in target and page.suffix == ".md" and anchor not in anchors(page.read_text("utf-8")):
+            missing.append(target)
+
+    assert not missing
+
+
 def test_changelog_is_kept() -> None:
     """The changelog has the form of Keep a Changelog, newest first, with the versions of the formats in each part."""
     releases = re.split(r"^## ", text("CHANGELOG.md"), flags=re.MULTILINE)[1:]
