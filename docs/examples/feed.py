@@ -1,7 +1,7 @@
-"""A feed to try things on, in place of your own: ticks with a number and a time, the same ones for every connection.
+"""An example feed, in place of your own: ticks with a number and a time, the same for every connection.
 
-It begins when it is asked, ``{"op":"subscribe"}``, or goes on where it was left, ``{"op":"subscribe","from":42}``.
-``RATE`` ticks are due a second; with ``LOSE=100`` every connection lacks one in a hundred, each another one.
+A client starts it with ``{"op":"subscribe"}``, or continues after a tick with ``{"op":"subscribe","from":42}``.
+``RATE`` ticks are due per second; with ``LOSE=100`` every connection lacks one tick in a hundred, each a different one.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ async def ticks(connection: ServerConnection) -> None:
     """Send one connection every tick when it is due, until it is closed."""
     number = next(numbers)
     with contextlib.suppress(ConnectionClosed):
-        wish = json.loads(await connection.recv())
-        for seq in itertools.count(wish.get("from", int((time.time() - BEGAN) * RATE) + 1)):
+        request = json.loads(await connection.recv())
+        for seq in itertools.count(request.get("from", int((time.time() - BEGAN) * RATE) + 1)):
             due = BEGAN + seq / RATE
             await asyncio.sleep(due - time.time())
             if not LOSE or (seq + number) % LOSE:

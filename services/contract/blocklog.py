@@ -2,7 +2,7 @@
 
 Both kinds of feed share the files, the codec, and the first and the last line of a file. They differ in what is known:
 what is not known of an external feed is null in its lines, and None in the structs that a reader gets. The version of a
-line tells the two apart. Specification: ``docs/block-log.md`` and ``docs/foreign-feeds.md``.
+line tells the two apart. Specification: ``docs/formats/block-log.md`` and ``docs/guides/external-feeds.md``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the collector makes of both sides of the books: one run, with a verdict. Specification: ``docs/summary.md``."""
+"""The summary of one run, with a verdict, made from both sides of its evidence. Format: ``docs/formats/summary.md``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run went over time: what charts, lanes and sparklines are drawn from. Specification: ``docs/summary.md``.
+"""How a run went over time: what charts, lanes and sparklines are drawn from. Format: ``docs/formats/summary.md``.
 
 Like the summary a pure function of the set of valid lines, and of bounded size however long the run: time is cut into
 at most `MOST_SLOTS` slots of one width, and of a client's blocks at most `MOST_BLOCKS` are kept, evenly chosen.

@@ -1,7 +1,7 @@
 """The frames between server and client: WebSocket text messages of the subprotocol ``streamgauge.v1``.
 
 A frame is one JSON header line; a `Records` frame is followed by its records, one line each. The table of
-frames, with the meaning of every field, is ``docs/wire.md``.
+frames, with the meaning of every field, is ``docs/formats/wire.md``.
 """
 
 from __future__ import annotations

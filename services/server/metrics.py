@@ -1,4 +1,4 @@
-"""The server's Prometheus metrics, read from its state at each scrape; described in ``docs/metrics.md``.
+"""The server's Prometheus metrics, read from its state at each scrape; described in ``docs/reference/metrics.md``.
 
 A value that only grows during a run is a counter; it restarts at 0 with the next run, as Prometheus allows. A scrape
 changes nothing: a stage of the rate plan that is due counts as begun, but is recorded by the send loop alone.

@@ -24,7 +24,7 @@ from tests.repo.markdown import plain, rows, sections
 from tests.repo.repository import text
 from tests.unit.client.external.fakes import Script, external_server
 
-DOCUMENT = rows(sections(text("docs/foreign-feeds.md"))["When a feed is awkward"])
+DOCUMENT = rows(sections(text("docs/guides/external-feeds.md"))["When a feed is awkward"])
 """What comes, the client's one line about it, and what the summary makes of it."""
 
 

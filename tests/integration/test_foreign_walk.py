@@ -17,7 +17,7 @@ from tests.integration.processes import ROOT, environment
 from tests.repo.markdown import Fence, fences
 from tests.repo.repository import text
 
-DOCUMENT = text("docs/foreign-feeds.md")
+DOCUMENT = text("docs/guides/external-feeds.md")
 WALK = [block for block in fences(re.sub(r"(?m)^   ", "", DOCUMENT), "sh", "text") if "make venv" not in block.text]
 """The blocks of the document in their order, those in lists too."""
 IN_CONTAINERS = [block for block in WALK if block.language == "sh" and ".venv" not in block.text]

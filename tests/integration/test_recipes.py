@@ -26,7 +26,7 @@ from tests.repo.markdown import Fence, fences, sections
 NAMES = [f"client-{number}" for number in range(1, CLIENTS + 1)]
 RECIPES: dict[str, Fence] = {
     heading: recipe
-    for heading, body in sections((ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")).items()
+    for heading, body in sections((ROOT / "docs" / "guides" / "recipes.md").read_text(encoding="utf-8")).items()
     for recipe in fences(body, "sh", "sql", "python")
 }
 Row = tuple[object, ...]
@@ -200,13 +200,13 @@ def check_parquet(rows: list[Row], volumes: Volumes) -> None:
 CHECKS: dict[str, Callable[[list[Row], Volumes], None]] = {
     "How did all the runs end?": check_ends,
     "Which messages were slowest?": check_slowest,
-    "What became of one record?": check_record,
-    "Which blocks are biggest?": check_biggest,
-    "What closed the blocks?": check_closed_by,
-    "Which logs were closed well?": check_closed_well,
-    "Who came and went?": check_came_and_went,
-    "What does a client lack?": check_lacks,
-    "How did latency go, second by second?": check_by_second,
+    "How was one record received?": check_record,
+    "Which blocks are largest?": check_biggest,
+    "Why were the blocks closed?": check_closed_by,
+    "Which logs were closed cleanly?": check_closed_well,
+    "Which clients joined and left?": check_came_and_went,
+    "Which records does a client lack?": check_lacks,
+    "How did latency develop, second by second?": check_by_second,
     "Which countries are the records from?": check_countries,
     "Which receipts took longest?": check_receipts,
     "Do the digests agree?": check_digests,
@@ -230,13 +230,13 @@ def test_recipe_gives(here: Place, heading: str) -> None:
 
 def test_what_is_missing_is_given(damaged: Place) -> None:
     """The block that a log lacks is given as the seqs that it held."""
-    found = damaged.follow(RECIPES["What does a client lack?"])
+    found = damaged.follow(RECIPES["Which records does a client lack?"])
 
     assert [(damaged.volumes.newest(), "client-2", 51, 75)] == found
 
 
 def test_what_broke_off_is_given(damaged: Place) -> None:
     """A log without its last line is counted as broken off."""
-    found = damaged.follow(RECIPES["Which logs were closed well?"])
+    found = damaged.follow(RECIPES["Which logs were closed cleanly?"])
 
     assert {("1", "broken", "off"), (str(CLIENTS - 1), "finished")} == set(found)

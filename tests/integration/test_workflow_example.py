@@ -65,7 +65,7 @@ def test_the_steps_tell_the_verdict(runner: Runner, tmp_path: Path) -> None:
 
     assert 0 == runner.step("Show the summary on the job's page").returncode
     assert "received==2000" in runner.page.read_text(encoding="utf-8")
-    assert "collector-1" in runner.step("Say what the services said").stdout
+    assert "collector-1" in runner.step("Show the services' logs").stdout
     assert 0 == runner.step("Let every client seal its log").returncode
 
     volumes = Volumes(tmp_path / "volumes")
@@ -80,6 +80,6 @@ def test_every_step_is_run() -> None:
         "Play a run",
         "Wait for its verdict",
         "Show the summary on the job's page",
-        "Say what the services said",
+        "Show the services' logs",
         "Let every client seal its log",
     ] == list(STEPS)

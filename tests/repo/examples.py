@@ -1,7 +1,7 @@
 """The examples in the documents: one real run, told by the block log, the ledger and the summary.
 
-``python -m tests.repo.examples`` writes anew what is made of others: ``docs/summary.schema.json`` from the code, and
-the summary in ``docs/summary.md`` from the lines in ``docs/block-log.md`` and ``docs/ledger.md``.
+``python -m tests.repo.examples`` writes anew what is made of others: ``docs/summary.schema.json`` from the code,
+and the summary in ``docs/formats/summary.md`` from the lines in ``block-log.md`` and ``ledger.md`` beside it.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ SCHEMA = "docs/summary.schema.json"
 
 
 def block_log() -> bytes:
-    """Return the file that docs/block-log.md shows."""
-    (example,) = fences(text("docs/block-log.md"), "jsonl")
+    """Return the file that docs/formats/block-log.md shows."""
+    (example,) = fences(text("docs/formats/block-log.md"), "jsonl")
     return example.text.encode()
 
 
 def ledger_file() -> bytes:
-    """Return the file that docs/ledger.md shows."""
-    (example,) = fences(text("docs/ledger.md"), "jsonl")
+    """Return the file that docs/formats/ledger.md shows."""
+    (example,) = fences(text("docs/formats/ledger.md"), "jsonl")
     return example.text.encode()
 
 
 def shown_summary() -> bytes:
-    """Return the file that docs/summary.md shows."""
-    (example,) = fences(text("docs/summary.md"), "json")
+    """Return the file that docs/formats/summary.md shows."""
+    (example,) = fences(text("docs/formats/summary.md"), "json")
     return example.text.encode()
 
 
@@ -70,8 +70,8 @@ def write_anew() -> None:
     shown = shown_summary()
     with tempfile.TemporaryDirectory() as name:
         made = made_summary(volumes(Path(name)))
-    document = text("docs/summary.md").replace(shown.decode(), summary.encode(made).decode())
-    (ROOT / "docs/summary.md").write_text(document, encoding="utf-8")
+    document = text("docs/formats/summary.md").replace(shown.decode(), summary.encode(made).decode())
+    (ROOT / "docs/formats/summary.md").write_text(document, encoding="utf-8")
 
 
 if __name__ == "__main__":

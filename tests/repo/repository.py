@@ -34,8 +34,8 @@ def modules(folder: str) -> list[Path]:
 
 def documents() -> list[Path]:
     """Return the Markdown files that people read."""
-    folders = (ROOT, ROOT / "docs", ROOT / "docs" / "conformance", ROOT / "volumes")
-    return sorted(path for folder in folders for path in folder.glob("*.md"))
+    folders = ("", "docs", "docs/adr", "docs/conformance", "docs/formats", "docs/guides", "docs/reference", "volumes")
+    return sorted(path for folder in folders for path in (ROOT / folder).glob("*.md"))
 
 
 def compose() -> dict[str, Any]:

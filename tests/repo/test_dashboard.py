@@ -25,7 +25,7 @@ every_panel = pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["
 def known() -> set[str]:
     """Return the names of the series that the document of the metrics describes."""
     names = set()
-    for name, kind, *_ in rows(text("docs/metrics.md")):
+    for name, kind, *_ in rows(text("docs/reference/metrics.md")):
         names |= {plain(name) + part for part in (("_bucket", "_sum", "_count") if kind == "histogram" else ("",))}
     return names
 
@@ -96,5 +96,5 @@ def test_every_alert_is_described() -> None:
     rules = yaml.safe_load(text("deploy/monitoring/alerts.yml"))["groups"][0]["rules"]
 
     assert [rule["alert"] for rule in rules] == [
-        plain(row[0]) for row in rows(text("docs/metrics.md")) if len(row) == 2
+        plain(row[0]) for row in rows(text("docs/reference/metrics.md")) if len(row) == 2
     ]

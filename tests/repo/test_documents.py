@@ -33,13 +33,13 @@ SUMMARY_PARTS = {
 }
 
 DESCRIBED = [
-    *(("docs/wire.md", frame.__struct_config__.tag, frame) for frame in FRAMES),
-    *(("docs/block-log.md", kind.__struct_config__.tag, kind) for kind in blocklog.OwnLine.__args__),
-    ("docs/foreign-feeds.md", "connection", blocklog.ConnectionLine),
-    ("docs/block-log.md", "messages", blocklog.OwnMessage),
-    ("docs/block-log.md", "torn", blocklog.Torn),
-    *(("docs/ledger.md", kind.__struct_config__.tag, kind) for kind in ledger.Entry.__args__),
-    *(("docs/summary.md", part, struct) for part, struct in SUMMARY_PARTS.items()),
+    *(("docs/formats/wire.md", frame.__struct_config__.tag, frame) for frame in FRAMES),
+    *(("docs/formats/block-log.md", kind.__struct_config__.tag, kind) for kind in blocklog.OwnLine.__args__),
+    ("docs/guides/external-feeds.md", "connection", blocklog.ConnectionLine),
+    ("docs/formats/block-log.md", "messages", blocklog.OwnMessage),
+    ("docs/formats/block-log.md", "torn", blocklog.Torn),
+    *(("docs/formats/ledger.md", kind.__struct_config__.tag, kind) for kind in ledger.Entry.__args__),
+    *(("docs/formats/summary.md", part, struct) for part, struct in SUMMARY_PARTS.items()),
 ]
 
 every_part = pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def fields(struct: Any) -> tuple[inspect.Field, ...]:
 def traits(struct: Any, document: str) -> dict[str, tuple[bool, bool]]:
     """Return of every field whether it may be null and whether it may be left out."""
     # A version is always said, and a summary leaves nothing out: there a default only helps to make one.
-    complete = document == "docs/summary.md"
+    complete = document == "docs/formats/summary.md"
     return {
         field.name: (is_nullable(field.type), not (field.required or complete or field.name == "v"))
         for field in fields(struct)
@@ -110,7 +110,7 @@ def test_every_word_is_described(document: str, part: str, struct: Any) -> None:
         assert not missing, field.name
 
 
-@pytest.mark.parametrize("document", ["docs/block-log.md", "docs/ledger.md"])
+@pytest.mark.parametrize("document", ["docs/formats/block-log.md", "docs/formats/ledger.md"])
 def test_every_line_has_its_frame_described(document: str) -> None:
     """The four fields that begin every line are described where the lines are."""
     table = rows(section_of(text(document), "crc"))
@@ -121,7 +121,7 @@ def test_every_line_has_its_frame_described(document: str) -> None:
 def test_versions_are_named() -> None:
     """Every document says which version of its format it describes."""
     for name, version in (("wire", 1), ("block-log", 1), ("ledger", 1), ("summary", 1)):
-        assert f"version {version}" in text(f"docs/{name}.md").partition("\n## ")[0]
+        assert f"version {version}" in text(f"docs/formats/{name}.md").partition("\n## ")[0]
 
     assert {1} == {wire.VERSION, blocklog.VERSION, ledger.VERSION, summary.VERSION}
 
@@ -129,20 +129,20 @@ def test_versions_are_named() -> None:
 def test_close_codes_are_described() -> None:
     """Every close code is in the document, and no other."""
     codes = {value for name, value in vars(wire).items() if name.startswith("CLOSE_")}
-    described = {int(plain(row[0])) for row in rows(text("docs/wire.md")) if plain(row[0]).isdecimal()}
+    described = {int(plain(row[0])) for row in rows(text("docs/formats/wire.md")) if plain(row[0]).isdecimal()}
 
     assert codes == described
 
 
 def test_sizes_are_described() -> None:
     """The limits of frames, records and segments are in their documents."""
-    found = text("docs/wire.md")
+    found = text("docs/formats/wire.md")
 
     for limit in (wire.MAX_FRAME, wire.MAX_RECORD, wire.MAX_CLIENT_FRAME):
         assert f"{limit // 1024} KiB" in found
 
-    assert f"{blocklog.SEGMENT_BYTES // 1024**2} MiB" in text("docs/block-log.md")
-    assert f"{blocklog.MAX_BLOCK:,} messages" in text("docs/block-log.md")
+    assert f"{blocklog.SEGMENT_BYTES // 1024**2} MiB" in text("docs/formats/block-log.md")
+    assert f"{blocklog.MAX_BLOCK:,} messages" in text("docs/formats/block-log.md")
 
 
 @pytest.mark.parametrize("path", documents(), ids=relative)
@@ -151,6 +151,26 @@ def test_links_lead_somewhere(path: Path) -> None:
     found = prose(path.read_text(encoding="utf-8"))
     targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", found)]
     missing = [target for target in targets if target and ":" not in target and not (path.parent / target).exists()]
+
+    assert not missing
+
+
+def anchors(document: str) -> set[str]:
+    """Return the anchors of a page: its headings as GitHub spells them, and its explicit ones."""
+    headings = re.findall(r"^#+ (.+)$", prose(document), flags=re.MULTILINE)
+    slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+    return slugs | set(re.findall(r'<a id="([^"]+)"', document))
+
+
+@pytest.mark.parametrize("path", documents(), ids=relative)
+def test_anchors_exist(path: Path) -> None:
+    """A link to a section of a page leads to a heading of that page."""
+    missing = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(path.read_text(encoding="utf-8"))):
+        name, _, anchor = target.partition("#")
+        page = path.parent / name if name else path
+        if anchor and ":" not in target and page.suffix == ".md" and anchor not in anchors(page.read_text("utf-8")):
+            missing.append(target)
 
     assert not missing
 

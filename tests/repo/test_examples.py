@@ -23,7 +23,7 @@ from tests.repo.markdown import Fence, fences, section_of
 from tests.repo.repository import text
 
 FRAMES = [*wire.FromServer.__args__, *wire.FromClient.__args__]
-WIRE_EXAMPLES = fences(text("docs/wire.md"), "json", "jsonl")
+WIRE_EXAMPLES = fences(text("docs/formats/wire.md"), "json", "jsonl")
 FROM_THE_SERVER = [example for example in WIRE_EXAMPLES if example.about == "from the server"]
 
 
@@ -42,7 +42,7 @@ def test_examples_of_frames_decode(example: Fence) -> None:
     frame, body = decoded(example)
 
     assert example.about in ("from the server", "from a client")
-    assert example.text in section_of(text("docs/wire.md"), str(frame.__struct_config__.tag))
+    assert example.text in section_of(text("docs/formats/wire.md"), str(frame.__struct_config__.tag))
     assert wire.records_of(frame, body) if isinstance(frame, wire.Records) else not body
 
 
@@ -89,7 +89,7 @@ def test_ledger_example_holds() -> None:
 
 def test_a_late_client_has_an_example_of_its_own() -> None:
     """The line that no passing run has is shown where it is described, as the one after the end of that file."""
-    (example,) = fences(section_of(text("docs/ledger.md"), "late"), "json")
+    (example,) = fences(section_of(text("docs/formats/ledger.md"), "late"), "json")
     sealed, entry = ledger.codec.decode(example.text.encode())
     whole = [ledger.codec.decode(line) for line in examples.ledger_file().splitlines(keepends=True)]
 
@@ -113,7 +113,7 @@ def test_schema_is_published() -> None:
 
 def test_watching_takes_ten_lines() -> None:
     """The observer in the document is ten lines at most, and shows what a server sends until the end."""
-    (program,) = fences(text("docs/wire.md"), "python")
+    (program,) = fences(text("docs/formats/wire.md"), "python")
     heard: list[str] = []
     frames = [
         wire.records_head(frame) + body if isinstance(frame, wire.Records) else wire.encode(frame)
@@ -152,7 +152,10 @@ def played() -> list[tuple[Any, bytes]]:
 def test_examples_are_of_one_run() -> None:
     """All examples tell of one run, so that a reader can follow a record through them."""
     runs = {
-        *re.findall(r'"run":"(\w+)"', text("docs/wire.md") + text("docs/block-log.md") + text("docs/ledger.md")),
+        *re.findall(
+            r'"run":"(\w+)"',
+            text("docs/formats/wire.md") + text("docs/formats/block-log.md") + text("docs/formats/ledger.md"),
+        ),
         msgspec.json.decode(examples.shown_summary())["run"],
     }
 

@@ -29,7 +29,7 @@ _Loader.add_constructor("!override", _as_it_stands)
 @pytest.mark.parametrize("setting", EXTERNAL, ids=lambda setting: setting.name)
 def test_is_documented(setting: Setting) -> None:
     """The document's table has the setting, its default and its meaning as the code has them."""
-    table = {row[0]: row[1:] for row in rows(text("docs/foreign-feeds.md")) if len(row) == 3}
+    table = {row[0]: row[1:] for row in rows(text("docs/guides/external-feeds.md")) if len(row) == 3}
     default = f"`{setting.default}`" if setting.default else ""
 
     assert [default, setting.meaning] == table[f"`{setting.name}`"]

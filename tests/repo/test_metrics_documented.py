@@ -41,7 +41,7 @@ def told(exposed: bytes) -> Iterator[Told]:
 
 def described(service: str) -> Iterator[Told]:
     """Return the metrics that the document describes for a service."""
-    for name, kind, labels, *_ in rows(section_of(text("docs/metrics.md"), service)):
+    for name, kind, labels, *_ in rows(section_of(text("docs/reference/metrics.md"), service)):
         yield plain(name), kind, tuple(sorted(re.findall(r"`(\w+)`", labels)))
 
 

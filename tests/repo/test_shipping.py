@@ -69,7 +69,7 @@ def test_every_line_passes(name: str) -> None:
 @every_file
 def test_the_document_has_it(name: str) -> None:
     """The document names the setting and where it is."""
-    (row,) = [row for row in rows(text("docs/shipping.md")) if f"({'../' + SHIPPING}/{name})" in row[0]]
+    (row,) = [row for row in rows(text("docs/guides/shipping.md")) if f"({'../../' + SHIPPING}/{name})" in row[0]]
 
     assert LIMITS[name] == plain(row[1])
 

@@ -1,4 +1,4 @@
-"""docs/thresholds.md is the grammar: every word that a threshold may have is in it, and its examples are read."""
+"""docs/guides/thresholds.md is the grammar: it has every word of a threshold, and its examples are valid."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.collector.verdict.thresholds import OPERATORS
 from tests.repo.markdown import fences, rows, sections
 from tests.repo.repository import text
 
-DOCUMENT = text("docs/thresholds.md")
+DOCUMENT = text("docs/guides/thresholds.md")
 
 
 def quoted(rule: str) -> set[str]:

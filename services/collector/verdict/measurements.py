@@ -1,4 +1,4 @@
-"""What thresholds can refer to: the measurements of a run and of each client, by the names of `docs/thresholds.md`."""
+"""What thresholds can refer to: measurements of a run and of each client, named as in ``docs/guides/thresholds.md``."""
 
 from __future__ import annotations
 

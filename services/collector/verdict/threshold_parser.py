@@ -1,4 +1,4 @@
-"""Reads thresholds: ``latency.p99<50ms, missing{client:*}==0``. Grammar: ``docs/thresholds.md``."""
+"""Reads thresholds: ``latency.p99<50ms, missing{client:*}==0``. Grammar: ``docs/guides/thresholds.md``."""
 
 from __future__ import annotations
 

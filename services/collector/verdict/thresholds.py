@@ -1,4 +1,4 @@
-"""Limits that the operator sets, in k6's style, and their evaluation. Grammar: ``docs/thresholds.md``."""
+"""Limits that the operator sets, in k6's style, and their evaluation. Grammar: ``docs/guides/thresholds.md``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The newest run, and what the collector has read, as Prometheus metrics. Specification: ``docs/metrics.md``.
+"""The newest run, and what the collector has read, as Prometheus metrics. Specification: ``docs/reference/metrics.md``.
 
 The number of series does not grow with the numbers of clients and runs. A value that only grows during a run is a
 counter; the next run resets it, as Prometheus allows.
