@@ -15,7 +15,7 @@ SERVICES := requirements/server.txt requirements/client.txt requirements/collect
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up wait local venv test check faults foreign bench screenshots requirements clean
+.PHONY: help up wait local venv test check house faults foreign bench screenshots requirements clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ check: $(VENV)/.dev ## lint, format, types, imports, sizes
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest --quiet tests/repo/test_sizes.py
+
+house: $(VENV)/.dev ## measure sizes, structure and language of the code: make house ARGS='--words services'
+	@$(BIN)/python -m tools.house $(ARGS)
 
 faults: $(VENV)/.dev ## inject faults into everything, print what was lost (nothing): make faults ARGS='--json faults.json'
 	@env -u MAKEFLAGS -u MAKELEVEL $(if $(SOAK),SOAK=$(SOAK)) $(BIN)/python -m chaos $(ARGS)

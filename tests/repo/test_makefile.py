@@ -39,6 +39,7 @@ def test_make_lists_every_verb(verb: str) -> None:
         (["local", "CLIENTS=3"], "CLIENTS=3 .*/python -m services$"),
         (["test"], "/python -m pytest"),
         (["test", "ARGS=-k resume"], "/python -m pytest -k resume$"),
+        (["house"], "/python -m tools.house *$"),
         (["faults"], "/python -m chaos *$"),
         (["faults", "ARGS=chaos/wire"], "/python -m chaos chaos/wire$"),
         (["foreign"], "/python -m chaos.external *$"),
