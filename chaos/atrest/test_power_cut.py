@@ -21,8 +21,8 @@ from services.contract import blocklog
 from services.contract.errors import LineError
 from services.runtime import files
 from services.runtime.saturation import SaturationMonitor
-from tests.unit.client.stand import RUN, START_US, StoppedClock, conditions
-from tests.unit.collector import books_factory as factory
+from tests.builders import runs as factory
+from tests.unit.client.fakes import RUN, START_US, StoppedClock, conditions
 
 
 class FakeDisk:

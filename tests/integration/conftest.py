@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.processes import LocalRun
 from tests.integration.stack import Stack, engine_answers
-from tests.integration.volumes import Volumes
+from tests.readers import Volumes
 
 CLIENTS = 5
 RECORDS = 2000

@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import Self
 
 from services.runtime.settings import BY_NAME
-from tests.integration.volumes import Volumes
 from tests.poll import poll_until
+from tests.readers import Volumes
 
 ROOT = Path(__file__).parents[2]
 VERDICT_SECONDS = 40.0

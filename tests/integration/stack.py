@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from services.contract.ledger import SubscribeEntry
 from tests.integration.processes import ROOT, environment
-from tests.integration.volumes import Volumes
 from tests.poll import poll_until
+from tests.readers import Volumes
 
 UP_SECONDS = 300.0
 """The first ``up`` builds three images; the later ones find them in the cache."""

@@ -18,11 +18,11 @@ from websockets.asyncio.server import ServerConnection
 from services.contract.external_blocklog import ExternalMessage
 from services.contract.summary import Summary, decode
 from tests.integration.processes import Process
-from tests.integration.volumes import Volumes
 from tests.poll import poll_until
+from tests.readers import Volumes
 from tests.repo.markdown import plain, rows, sections
 from tests.repo.repository import text
-from tests.unit.client.external.stand import Script, foreign_server
+from tests.unit.client.external.fakes import Script, foreign_server
 
 DOCUMENT = rows(sections(text("docs/foreign-feeds.md"))["When a feed is awkward"])
 """What comes, the client's one line about it, and what the summary makes of it."""

@@ -9,8 +9,8 @@ import pytest
 from services.contract.blocklog import EndLine, OpenLine
 from services.contract.summary import ClientSummary
 from tests.integration.stack import Stack, docker
-from tests.integration.volumes import Volumes, record_of
 from tests.poll import poll_until
+from tests.readers import Volumes, record_of
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 

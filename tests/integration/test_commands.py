@@ -13,7 +13,7 @@ import msgspec
 from services.contract import summary
 from tests.integration.conftest import CLIENTS, RECORDS, GoodRun
 from tests.integration.processes import ROOT, Process, environment, verify
-from tests.integration.volumes import record_of
+from tests.readers import record_of
 
 
 def said(*arguments: object) -> tuple[int, bytes, str]:

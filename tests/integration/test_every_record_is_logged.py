@@ -10,7 +10,7 @@ from services.server.feed.generator import FeedGenerator
 from tests.integration.conftest import CLIENTS, RECORDS, GoodRun, GoodStack
 from tests.integration.processes import play
 from tests.integration.stack import Stack
-from tests.integration.volumes import Volumes, is_sealed, record_of
+from tests.readers import Volumes, is_sealed, record_of
 
 BLOCK_SIZES = [10, 25, 50, 100, 250]
 

@@ -11,8 +11,8 @@ import pytest
 from services.contract import ledger
 from services.contract.blocklog import EndLine
 from tests.integration.stack import Stack, docker
-from tests.integration.volumes import Volumes, is_sealed
 from tests.poll import poll_until
+from tests.readers import Volumes, is_sealed
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 

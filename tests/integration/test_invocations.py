@@ -20,8 +20,8 @@ from websockets.exceptions import ConnectionClosed
 from services.contract.summary import EXIT_CODES
 from services.runtime import invocation
 from tests.integration.processes import Process
-from tests.integration.volumes import Volumes
 from tests.poll import poll_until
+from tests.readers import Volumes
 
 RATE = 100
 

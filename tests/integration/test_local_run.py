@@ -21,8 +21,8 @@ import pytest
 
 from services.contract.blocklog import EndLine
 from tests.integration.processes import ROOT, LocalRun, environment, free_port
-from tests.integration.volumes import Volumes, is_sealed
 from tests.poll import poll_until
+from tests.readers import Volumes, is_sealed
 
 ABORTED = 105
 HIDE_CURSOR, SHOW_CURSOR = b"\x1b[?25l", b"\x1b[?25h"

@@ -14,7 +14,7 @@ import pytest
 from services.contract import blocklog
 from tests.integration.conftest import RECORDS, GoodRun
 from tests.integration.programs import program, said
-from tests.integration.volumes import entries_of
+from tests.readers import entries_of
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.asserts import known
 from tests.integration.stack import Stack, docker
-from tests.known import known
 
 FAIL = 99
 

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.measure import Figures
 from benchmarks.scale import cuts
+from benchmarks.scale.deliveries import Books, Taker
 from benchmarks.scale.sizes import Profile
-from benchmarks.scale.taker import Books, Taker
 from benchmarks.scale.websocket import Frames
 from services.contract import wire
 from services.contract.scalars import digest, digest_text

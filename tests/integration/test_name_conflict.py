@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.integration.processes import System
-from tests.integration.volumes import is_sealed
+from tests.readers import is_sealed
 
 
 def test_the_second_of_two_becomes_another(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ from services.contract.rangeset import RangeSet
 from services.contract.summary import Summary
 from tests.integration.processes import ROOT, Process, Program, System, free_port
 from tests.integration.programs import program
-from tests.integration.volumes import Volumes, is_sealed
 from tests.poll import poll_until
+from tests.readers import Volumes, is_sealed
 
 KIT = ROOT / "docs" / "conformance"
 RECORDS = 600

@@ -17,10 +17,10 @@ from services.collector.publish.files import run_files
 from services.collector.publish.files.html_report import report
 from services.collector.publish.view_model import View, view
 from services.collector.verdict.snapshot import Snapshot, empty
+from tests.builders.runs import RUN, good_run, judged
+from tests.builders.snapshots import START_US, example, named
 from tests.integration.browser import PLACES, WHY, Served, Watched, browsing, find_browser
 from tests.integration.processes import LocalRun
-from tests.unit.collector.books_factory import RUN, good_run, judged
-from tests.unit.collector.publish.example import START_US, example, named
 
 CHARTS = ("throughput", "latency", "heat", "durations", "lanes")
 HOSTILE = "<img src=x onerror=alert(1)>"

@@ -9,8 +9,8 @@ import pytest
 
 from services.contract import ledger
 from tests.integration.processes import System
-from tests.integration.volumes import Volumes
 from tests.poll import poll_until
+from tests.readers import Volumes
 
 PLAN = "100:2s,1000:1s,pause:1s,100"
 RECORDS = 1300

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from benchmarks.profile import plan, report
 from benchmarks.profile.deliveries import Arrival, Classes, Connection, Log, Published, classes, contradictions
-from benchmarks.profile.entrants import Entrant, ours, told
-from benchmarks.profile.play import Outcome, Spread, play
-from benchmarks.profile.speech import Heard, Ours, SocketIo, WebSocket
+from benchmarks.profile.measurement import Outcome, Spread, play
+from benchmarks.profile.protocols import Heard, Ours, SocketIo, WebSocket
+from benchmarks.profile.servers import Entrant, ours, told
 from benchmarks.profile.suite import Results
 from benchmarks.scale.sizes import Profile
 from services.contract import wire

@@ -20,7 +20,7 @@ from services.contract.scalars import utc_us
 from tests.integration.conftest import CLIENTS, RECORDS, GoodRun
 from tests.integration.processes import ROOT
 from tests.integration.programs import program
-from tests.integration.volumes import Volumes, record_of
+from tests.readers import Volumes, record_of
 from tests.repo.markdown import Fence, fences, sections
 
 NAMES = [f"client-{number}" for number in range(1, CLIENTS + 1)]

@@ -9,7 +9,7 @@ from websockets.sync.client import connect
 from services.contract import wire
 from tests.integration.conftest import CLIENTS, RECORDS, GoodRun
 from tests.integration.processes import System, play
-from tests.integration.volumes import record_of
+from tests.readers import record_of
 
 
 def watched(url: str, after: int, count: int) -> bytes:

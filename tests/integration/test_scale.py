@@ -10,7 +10,7 @@ import pytest
 from services.contract.blocklog import EndLine
 from tests.integration.conftest import CLIENTS, GoodStack
 from tests.integration.stack import Stack
-from tests.integration.volumes import is_sealed
+from tests.readers import is_sealed
 
 pytestmark = pytest.mark.containers
 

@@ -12,7 +12,7 @@ import pytest
 from services.server.feed.generator import FeedGenerator
 from tests.integration.processes import ROOT, environment, play
 from tests.integration.stack import Stack
-from tests.integration.volumes import Volumes, record_of
+from tests.readers import Volumes, record_of
 
 EXAMPLE = "schemas/example.toml"
 SETTINGS = {"SCHEMA": EXAMPLE, "LOCALE": "de_DE", "RECORDS": 300, "RATE": 500}

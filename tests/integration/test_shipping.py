@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tests.integration.processes import ROOT, play
 from tests.integration.programs import program, said
-from tests.integration.volumes import Volumes, lines_of
 from tests.poll import poll_until
+from tests.readers import Volumes, lines_of
 
 RSYSLOG = ROOT / "deploy" / "shipping" / "rsyslog.conf"
 ARRIVED = "var/log/streamgauge/blocks.jsonl"

@@ -13,7 +13,7 @@ import yaml
 
 from tests.integration.processes import ROOT, environment
 from tests.integration.stack import UP_SECONDS
-from tests.integration.volumes import Volumes
+from tests.readers import Volumes
 
 pytestmark = pytest.mark.containers
 

@@ -16,10 +16,10 @@ from services.collector.results.run_durations import measured
 from services.collector.verdict.threshold_parser import parse
 from services.server.metrics import ServerMetrics
 from services.server.stream import Stream
+from tests.builders.runs import fold, good_run, judged
 from tests.repo.markdown import plain, rows, section_of
 from tests.repo.repository import text
-from tests.unit.collector.books_factory import fold, good_run, judged
-from tests.unit.server.stand import StoppedClock, new_run
+from tests.unit.server.fakes import StoppedClock, new_run
 
 Told = tuple[str, str, tuple[str, ...]]
 """A metric's name, its type, the names of its labels."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.client.block_builder import BlockBuilder, BlockCut
 from services.client.block_encoder import ReceivedBatch
-from tests.unit.client.stand import arrived, record, runs_of
+from tests.unit.client.fakes import arrived, record, runs_of
 
 SECOND = 1_000_000_000
 SIZE = len(record(1))

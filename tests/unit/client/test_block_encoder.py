@@ -15,7 +15,7 @@ from services.client.recovery import TornTail
 from services.contract import blocklog
 from services.contract.jsonl import FIRST, fields, seal
 from services.contract.scalars import utc_us
-from tests.unit.client.stand import RUN, START_NS, START_US, arrived, conditions, record
+from tests.unit.client.fakes import RUN, START_NS, START_US, arrived, conditions, record
 
 PLACE = block_encoder.SessionKey(RUN, "client-1", 3)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.client import block_encoder
 from services.contract import wire
-from tests.unit.client.stand import START_NS, START_US, arrived, batch, body, record
+from tests.unit.client.fakes import START_NS, START_US, arrived, batch, body, record
 
 
 @given(

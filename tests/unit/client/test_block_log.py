@@ -27,7 +27,7 @@ from services.contract.scalars import utc_text
 from services.runtime.files import LineFile
 from services.runtime.saturation import SaturationMonitor
 from tests.poll import poll_until
-from tests.unit.client.stand import (
+from tests.unit.client.fakes import (
     EXACT,
     RUN,
     START_US,

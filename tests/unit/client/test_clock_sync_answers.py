@@ -6,7 +6,7 @@ import pytest
 
 from services.client.clock_sync import OffsetEstimator, PingWatch
 from services.contract import wire
-from tests.unit.client.stand import batch
+from tests.unit.client.fakes import batch
 
 ASKED_US = 1_000_000
 LATE_US = ASKED_US + 3_000_001

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.client.clock_sync import FIRST_PINGS, Estimate, PingExchange
 from services.contract import wire
-from tests.unit.client.stand import START_NS, START_US, StoppedClock
+from tests.unit.client.fakes import START_NS, START_US, StoppedClock
 
 AHEAD_US = 5_000_000
 

@@ -15,7 +15,7 @@ from services.client.fence import Fence, Superseded
 from services.contract import blocklog
 from services.contract.blocklog import file_name
 from services.contract.jsonl import FIRST
-from tests.unit.client.stand import RUN, START_US, conditions
+from tests.unit.client.fakes import RUN, START_US, conditions
 
 
 @pytest.fixture

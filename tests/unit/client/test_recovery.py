@@ -16,7 +16,7 @@ from services.client.block_log import BlockLog
 from services.contract import blocklog
 from services.runtime.files import LineFile
 from services.runtime.jsonlogs import LogOnce
-from tests.unit.client.stand import EXACT, RUN, START_US, StoppedClock, arrived, conditions
+from tests.unit.client.fakes import EXACT, RUN, START_US, StoppedClock, arrived, conditions
 
 
 def session(folder: Path, number: int, blocks: list[list[int]], *, ended: bool = True) -> list[blocklog.BlockHeader]:

@@ -15,7 +15,7 @@ from services.client.clock_sync import Estimate
 from services.client.session import ClientSession, LogsChanged
 from services.contract import blocklog, wire
 from services.runtime.files import LineFile
-from tests.unit.client.stand import (
+from tests.unit.client.fakes import (
     EXACT,
     RUN,
     START_NS,

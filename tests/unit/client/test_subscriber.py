@@ -21,7 +21,7 @@ from services.contract import blocklog, wire
 from services.contract.scalars import utc_us
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import RateLimitedLog
-from tests.unit.client.stand import (
+from tests.unit.client.fakes import (
     RUN,
     START_US,
     Disk,

@@ -20,7 +20,7 @@ from services.client.fence import Superseded
 from services.client.write_queue import WriteQueue
 from services.contract import blocklog
 from services.runtime.files import LineFile
-from tests.unit.client.stand import (
+from tests.unit.client.fakes import (
     EXACT,
     RUN,
     START_US,

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from services.runtime.jsonlogs import ErrorLog
-from tests.unit.collector.books_factory import RUN
+from tests.builders.runs import RUN
 
 
 def test_each_trouble_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

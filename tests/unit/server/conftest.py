@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.unit.server.stand import StoppedClock
+from tests.unit.server.fakes import StoppedClock
 
 # A machine that is busy with containers must not fail a property for being slow.
 settings.register_profile("services", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -21,7 +21,7 @@ from services.runtime.errors import PortInUse
 from services.server import app
 from services.server.runs.other_servers import FolderLook
 from services.server.runs.run import Run
-from tests.unit.server.stand import feed, new_run, settings
+from tests.unit.server.fakes import feed, new_run, settings
 
 _OPENING = b"""\
 GET / HTTP/1.1

@@ -14,7 +14,7 @@ from services.contract.wire import State
 from services.server.connections.refusals import RefusalCause
 from services.server.metrics import ServerMetrics
 from services.server.stream import Stream
-from tests.unit.server.stand import StoppedClock, admitted, feed, new_run, refuse
+from tests.unit.server.fakes import StoppedClock, admitted, feed, new_run, refuse
 
 
 def samples(metrics: ServerMetrics) -> dict[str, float]:

@@ -16,7 +16,7 @@ from services.contract import wire
 from services.runtime.rate_plan import Plan, Stage
 from services.server.feed.batch_cache import STEP
 from services.server.stream import _BATCHES_A_TURN, _LEAST_REST_SECONDS, Stream
-from tests.unit.server.stand import StoppedClock, admitted, feed, new_run, refuse
+from tests.unit.server.fakes import StoppedClock, admitted, feed, new_run, refuse
 
 
 def stream(folder: Path, clock: StoppedClock, rate: float = 100, **changed: Any) -> Stream:

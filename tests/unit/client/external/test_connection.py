@@ -16,7 +16,7 @@ from services.client.external.connection import ConnectRateLimit, authorization,
 from services.client.external.connection_failure import ConnectionFailure
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
-from tests.unit.client.external.stand import feed_settings, foreign_server
+from tests.unit.client.external.fakes import feed_settings, foreign_server
 
 REFUSED = ConnectionFailure(429, "slow down", "slow down", True)
 

@@ -12,7 +12,7 @@ from websockets.http11 import Response
 from websockets.protocol import Protocol, Side
 
 from services.client.external.connection_failure import MOST_REASON, brief, of_attempt, of_close, secrets_of
-from tests.unit.client.stand import START_US
+from tests.unit.client.fakes import START_US
 
 
 def answered(status: int, body: bytes = b"", phrase: str = "Phrase", **headers: str) -> InvalidStatus:

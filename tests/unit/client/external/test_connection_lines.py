@@ -6,7 +6,7 @@ from services.client.block_encoder import SessionKey
 from services.client.external.connection_lines import ConnectionLog
 from services.contract import external_blocklog
 from services.contract.jsonl import FIRST
-from tests.unit.client.stand import RUN, START_US
+from tests.unit.client.fakes import RUN, START_US
 
 
 def connections() -> ConnectionLog:

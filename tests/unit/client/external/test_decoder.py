@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from services.client.external.decoder import DecodedRecord, ExternalBatch, RecordPaths
 from services.contract.external_blocklog import ExternalMessage, longest_record
 from services.contract.json_path import JsonPath
-from tests.unit.client.stand import START_NS
+from tests.unit.client.fakes import START_NS
 
 PLAIN = RecordPaths(seq=JsonPath("$.seq"), time=JsonPath("$.ts"), key=JsonPath("$.k"))
 

@@ -6,7 +6,7 @@ import msgspec
 
 from services.client.external.decoder import DecodedRecord, ExternalBatch
 from services.contract.external_blocklog import ExternalMessage
-from tests.unit.client.stand import START_NS
+from tests.unit.client.fakes import START_NS
 
 BATCH = ExternalBatch(
     11,

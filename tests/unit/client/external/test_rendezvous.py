@@ -14,7 +14,7 @@ from services.client.external import rendezvous as joining
 from services.client.external.rendezvous import AgreedRun, join
 from services.runtime import invocation
 from services.runtime.invocation import NOTE
-from tests.unit.client.stand import RUN, START_US
+from tests.unit.client.fakes import RUN, START_US
 
 URL = "ws://feed"
 INVOCATION = f"{RUN}.0123456789ab"

@@ -13,7 +13,7 @@ import pytest
 
 from services.client.external.decoder import DecodedRecord
 from services.client.external.session import ExternalSession
-from tests.unit.client.external.stand import (
+from tests.unit.client.external.fakes import (
     OPENED,
     blocks,
     connection_lines,
@@ -23,7 +23,7 @@ from tests.unit.client.external.stand import (
     reason,
     told,
 )
-from tests.unit.client.stand import RUN, START_NS, Disk, StoppedClock, conditions, until
+from tests.unit.client.fakes import RUN, START_NS, Disk, StoppedClock, conditions, until
 
 
 def heard(*seqs: int, key: str | None = None) -> list[DecodedRecord]:

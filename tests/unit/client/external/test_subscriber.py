@@ -23,7 +23,7 @@ from services.client.external.subscriber import ExternalSubscriber
 from services.contract.scalars import utc_text
 from services.runtime.clock import Clock
 from services.runtime.jsonlogs import RateLimitedLog
-from tests.unit.client.external.stand import (
+from tests.unit.client.external.fakes import (
     OPENED,
     Script,
     blocks,
@@ -35,7 +35,7 @@ from tests.unit.client.external.stand import (
     sends,
     told,
 )
-from tests.unit.client.stand import RUN, conditions, until
+from tests.unit.client.fakes import RUN, conditions, until
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
 from services.runtime.jsonlogs import RateLimitedLog
 from tests.poll import poll_until
-from tests.unit.client.external.stand import feed_settings
-from tests.unit.client.stand import conditions
+from tests.unit.client.external.fakes import feed_settings
+from tests.unit.client.fakes import conditions
 
 
 async def test_all_clients_of_a_process_are_in_one_run(tmp_path: Path) -> None:

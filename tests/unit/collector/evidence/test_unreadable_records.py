@@ -14,7 +14,7 @@ from services.collector.results.client_result_external import ExternalClientResu
 from services.collector.verdict.summary import reconcile
 from services.contract.external_blocklog import ExternalMessage
 from services.contract.rangeset import RangeSet
-from tests.unit.collector.heard_factory import books, heard, log, message
+from tests.builders.external_runs import books, heard, log, message
 
 
 def came(*seqs: int | str) -> list[ExternalMessage]:

@@ -8,7 +8,7 @@ from services.collector.results.client_result import CAUSES, ClientResult, clien
 from services.collector.results.client_result_external import accounts
 from services.collector.scan import Source
 from services.contract import ledger
-from tests.unit.collector.books_factory import (
+from tests.builders.runs import (
     START_US,
     Files,
     Session,

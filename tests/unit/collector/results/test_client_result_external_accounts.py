@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from services.collector.results.client_result import ClientResult
 from services.collector.results.client_result_external import ExternalClientResult, accounts
-from tests.unit.collector.books_factory import fold, good_run
-from tests.unit.collector.heard_factory import books, heard, log
+from tests.builders.external_runs import books, heard, log
+from tests.builders.runs import fold, good_run
 
 
 def test_the_logs_say_whose_feed_it_is() -> None:

@@ -10,7 +10,7 @@ from services.collector.results.client_result_external import accounts
 from services.collector.results.timeline import draw
 from services.contract import blocklog, ledger
 from services.contract.timeline import MOST_GAPS, MOST_LANES, Gap, Timeline
-from tests.unit.collector.books_factory import (
+from tests.builders.runs import (
     START_US,
     Files,
     Session,

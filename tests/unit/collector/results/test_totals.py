@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.collector.results import totals as totals_of
 from services.collector.results.client_result_external import accounts
 from services.contract.summary import Causes, Quantiles
-from tests.unit.collector.books_factory import Files, fold, good_run, log_source
+from tests.builders.runs import Files, fold, good_run, log_source
 
 SUMMED = ("expected", "received", "missing", "duplicates", "reordered", "corrupt", "residual", "bytes")
 

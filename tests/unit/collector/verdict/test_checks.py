@@ -9,7 +9,7 @@ from services.collector.verdict import checks_external
 from services.collector.verdict.checks import CHECKS, FAILING, INVALIDATING, ask, missing_sentence
 from services.collector.verdict.summary import reconcile
 from services.contract import blocklog, ledger
-from tests.unit.collector.books_factory import (
+from tests.builders.runs import (
     Files,
     Session,
     Writer,

@@ -7,8 +7,8 @@ import pytest
 from services.collector.evidence.client_groups import Groups
 from services.collector.results.client_result_external import comparable
 from services.collector.verdict.differing_records import conflict_sentences, not_compared
-from tests.unit.collector.heard_factory import books
-from tests.unit.collector.numbering_factory import client, plain, shared
+from tests.builders.external_runs import books
+from tests.builders.external_streams import client, plain, shared
 
 
 @pytest.mark.parametrize(

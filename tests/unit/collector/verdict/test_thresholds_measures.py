@@ -6,8 +6,8 @@ from services.collector.results.client_result_external import accounts
 from services.collector.verdict.threshold_parser import METRICS
 from services.collector.verdict.thresholds import COUNTS, DURATIONS, LONGEST, OF_THE_RUN, of_client, of_run
 from services.contract.histogram import Histogram
-from tests.unit.collector.books_factory import fold, good_run, judged
-from tests.unit.collector.heard_factory import books, heard, log
+from tests.builders.external_runs import books, heard, log
+from tests.builders.runs import fold, good_run, judged
 
 EVERY = accounts(fold(good_run()), final=True)
 MADE = judged(good_run())

@@ -13,7 +13,7 @@ from services.server.connections import admission as module
 from services.server.connections.admission import LATE_SECONDS, Admission, SubscriptionRefused
 from services.server.connections.subscription import Subscription
 from services.server.stream import Stream
-from tests.unit.server.stand import FakeConnection, StoppedClock, kinds_of, lines_of, new_run, subscribe
+from tests.unit.server.fakes import FakeConnection, StoppedClock, kinds_of, lines_of, new_run, subscribe
 
 
 @pytest.fixture

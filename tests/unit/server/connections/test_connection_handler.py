@@ -13,7 +13,7 @@ from services.runtime.websocket_io import ArrivalTimes
 from services.server.connections import control as operator_control
 from services.server.connections.connection_handler import SUBSCRIPTIONS_AT_ONCE, ConnectionHandler
 from services.server.stream import Stream
-from tests.unit.server.stand import (
+from tests.unit.server.fakes import (
     START_US,
     FakeConnection,
     StoppedClock,

@@ -10,7 +10,7 @@ from services.contract import ledger, wire
 from services.server.connections.control import RequestRefused, grant, may_control
 from services.server.runs.run_lifecycle import RunLifecycle
 from services.server.stream import Stream
-from tests.unit.server.stand import StoppedClock, admitted, lines_of, new_run, runs
+from tests.unit.server.fakes import StoppedClock, admitted, lines_of, new_run, runs
 
 PAUSE, RESUME, STATUS = (wire.Control(do=verb) for verb in ("pause", "resume", "status"))
 

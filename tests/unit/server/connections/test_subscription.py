@@ -12,7 +12,7 @@ from services.contract import ledger, wire
 from services.server.connections.subscription import _STRIDE_AT_LEAST, _STRIDE_FLAT_OUT, Subscription
 from services.server.feed.batch_cache import BatchCache
 from services.server.stream import Stream
-from tests.unit.server.stand import (
+from tests.unit.server.fakes import (
     START_US,
     StoppedClock,
     admitted,

@@ -12,7 +12,7 @@ from services.server.feed import batch_cache
 from services.server.feed.batch_cache import MAX_BODY, STEP, BatchCache, EncodedBatch
 from services.server.feed.generator import FeedGenerator
 from services.server.feed.schedule import RateSegment, Schedule
-from tests.unit.server.stand import feed
+from tests.unit.server.fakes import feed
 
 START = 1_000_000_000
 

@@ -21,7 +21,7 @@ from services.contract.blocklog import records_digest
 from services.server.feed.faker_pools import POOL
 from services.server.feed.generator import CHUNK, FeedGenerator, RecordTooBig
 from tests.repo.repository import ROOT
-from tests.unit.server.stand import feed
+from tests.unit.server.fakes import feed
 
 Write = Callable[[str], str]
 

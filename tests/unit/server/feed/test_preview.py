@@ -15,7 +15,7 @@ from services.runtime.errors import BadSettings
 from services.server.feed import preview
 from services.server.feed.generator import CHUNK, FAKER_VERSION, FeedGenerator
 from services.server.feed.preview import MOST_BARS, MOST_SHOWN, SAMPLE, Speed, as_text, sizes_of, speed_of
-from tests.unit.server.stand import feed
+from tests.unit.server.fakes import feed
 
 Show = Callable[..., str]
 

@@ -14,7 +14,7 @@ import pytest
 from services.contract import ledger
 from services.contract.jsonl import FIRST
 from services.server.runs.ledger_writer import MAX_LINE, LedgerWriter, entries, last_alive_us
-from tests.unit.server.stand import Refusing
+from tests.unit.server.fakes import Refusing
 
 AT = "2026-11-22T07:30:00.00000{}Z"
 

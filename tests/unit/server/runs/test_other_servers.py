@@ -20,7 +20,7 @@ from services.server.runs import other_servers
 from services.server.runs.other_servers import FolderLook, StoppedWhileWatching, look, newest_run, turn, watch
 from services.server.runs.process_identity import own, start_of
 from tests.poll import poll_until
-from tests.unit.server.stand import StoppedClock, new_run, runs
+from tests.unit.server.fakes import StoppedClock, new_run, runs
 
 SECOND = 1_000_000_000
 

@@ -10,7 +10,7 @@ from services.contract import ledger
 from services.runtime.saturation import SaturationMonitor
 from services.server.runs.run import Run
 from tests.poll import poll_until
-from tests.unit.server.stand import START_US, StoppedClock, feed, kinds_of, lines_of, new_run, refuse, runs
+from tests.unit.server.fakes import START_US, StoppedClock, feed, kinds_of, lines_of, new_run, refuse, runs
 
 PLAN = "10:2s,1000:1s,pause:4s,5"
 

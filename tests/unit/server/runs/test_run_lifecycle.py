@@ -18,7 +18,7 @@ from services.server.runs.run_lifecycle import (
     RETURN_SECONDS,
     RunLifecycle,
 )
-from tests.unit.server.stand import StoppedClock, new_run, runs
+from tests.unit.server.fakes import StoppedClock, new_run, runs
 
 AT = "2026-11-22T07:30:00.000000Z"
 

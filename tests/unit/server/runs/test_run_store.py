@@ -22,7 +22,7 @@ from services.server.feed.generator import FAKER_VERSION
 from services.server.runs.ledger_writer import entries
 from services.server.runs.process_identity import own, parsed
 from services.server.runs.run import Run
-from tests.unit.server.stand import START_US, StoppedClock, feed, lines_of, new_run, runs
+from tests.unit.server.fakes import START_US, StoppedClock, feed, lines_of, new_run, runs
 
 PLAN = "10:2s,1000:1s,pause:4s,5"
 

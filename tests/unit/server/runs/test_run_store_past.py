@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.contract import ledger
 from services.contract.scalars import MAX_INTEGER, utc_text
 from services.server.runs.run_store import PastRun
-from tests.unit.server.stand import START_US
+from tests.unit.server.fakes import START_US
 
 
 def opening(total: int = 100, second: int = 0) -> ledger.OpenEntry:

@@ -9,7 +9,7 @@ from services.collector.publish.terminal import progress as module
 from services.collector.publish.terminal.progress import progress
 from services.collector.verdict.summary import reconcile
 from services.contract.summary import Quantiles, Summary, Totals
-from tests.unit.collector.books_factory import fold, good_run, ledger_source
+from tests.builders.runs import fold, good_run, ledger_source
 
 OPEN = reconcile(fold({**good_run(), ledger_source(): good_run()[ledger_source()][:-1]}), final=False)
 

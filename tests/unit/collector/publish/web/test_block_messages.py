@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from services.collector.publish.web import block_messages
-from tests.unit.collector.books_factory import RUN, good_run, log_source, record, write
-from tests.unit.collector.heard_factory import log, message
+from tests.builders.external_runs import log, message
+from tests.builders.runs import RUN, good_run, log_source, record, write
 
 
 @pytest.fixture

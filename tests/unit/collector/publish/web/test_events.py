@@ -14,7 +14,7 @@ from services.collector.publish.web.events import SnapshotBoard
 from services.collector.publish.web.prometheus import CollectorEffort
 from services.collector.publish.web.self_metrics import SelfMeter
 from services.collector.verdict.snapshot import Snapshot
-from tests.unit.collector.publish.example import example
+from tests.builders.snapshots import example
 
 MADE = example()
 EFFORT = CollectorEffort(1, 2, 0.0)

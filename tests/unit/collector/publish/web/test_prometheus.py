@@ -12,7 +12,7 @@ from services.collector.publish.web.prometheus import CollectorEffort
 from services.collector.results.run_durations import measured
 from services.collector.verdict.threshold_parser import parse
 from services.contract.summary import Fault, Quantiles, Summary
-from tests.unit.collector.books_factory import fold, good_run, judged
+from tests.builders.runs import fold, good_run, judged
 
 BOOKS = fold(good_run())
 MADE = judged(good_run(), parse("missing==0"))

@@ -10,7 +10,7 @@ import pytest
 from services.collector.publish.web import request_limits
 from services.collector.publish.web.events import SnapshotBoard
 from services.collector.publish.web.server import PageServer
-from tests.unit.collector.publish.example import example
+from tests.builders.snapshots import example
 
 ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

@@ -6,7 +6,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from services.collector.publish.web.server import HEADERS, HOSTS, HostGuard
-from tests.unit.collector.publish.asking import ask
+from tests.unit.collector.publish.http_get import ask
 
 
 async def kept(scope: Scope, receive: Receive, send: Send) -> None:

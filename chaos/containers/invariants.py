@@ -12,9 +12,9 @@ from services.contract.rangeset import RangeSet
 from services.contract.summary import Summary
 from services.server.feed.generator import FeedGenerator
 from services.server.runs.run_state import RecordedRun
-from tests.integration.volumes import Volumes, record_of
-from tests.known import known
+from tests.asserts import known
 from tests.poll import poll_until
+from tests.readers import Volumes, record_of
 
 LATE = ("the server did not keep its schedule", "'s event loop was ")
 """What may be held against a run whose processes were away, or frozen again and again: it is true."""

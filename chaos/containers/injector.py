@@ -8,12 +8,12 @@ import threading
 import time
 
 from chaos.containers import recovery
-from chaos.containers.board import Board
+from chaos.containers.active_faults import Board
+from chaos.containers.container_lookup import COLLECTOR, SERVER, Containers, Place, clients_of
 from chaos.containers.faults import fault
-from chaos.containers.follow import Follower
-from chaos.containers.places import COLLECTOR, SERVER, Containers, Place, clients_of
+from chaos.containers.ledger_follower import Follower
+from chaos.containers.log_excerpt import said
 from chaos.containers.plan import Game, Lane, Strike, Turn
-from chaos.containers.said import said
 from chaos.tally import Tally
 from tests.integration.stack import Stack
 from tests.poll import poll_until

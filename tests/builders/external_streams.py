@@ -11,8 +11,8 @@ import msgspec
 from services.collector.scan import Source
 from services.contract.external_blocklog import ExternalMessage
 from services.contract.scalars import utc_text
-from tests.unit.collector.books_factory import START_US
-from tests.unit.collector.heard_factory import log
+from tests.builders.external_runs import log
+from tests.builders.runs import START_US
 
 TICK_US = 10_000
 """Feeds here send a hundred records a second."""

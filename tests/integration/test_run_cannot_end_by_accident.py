@@ -15,8 +15,8 @@ from services.collector.commands.verify import check
 from services.contract import blocklog, summary, wire
 from tests.integration.conftest import GoodStack
 from tests.integration.processes import System, verify
-from tests.integration.volumes import Volumes, lines_of
 from tests.poll import poll_until
+from tests.readers import Volumes, lines_of
 
 LEDGER = ("open", "pace", "subscribe", "sent", "receipt", "leave", "control", "end")
 BLOCK_LOG = ("open", "block", "end")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.external.judge import EACH, HARMED, judge
 from chaos.external.servers import FROM_PYTHON, Foreign, Play
+from chaos.external.verification import EACH, HARMED, judge
 from tests.integration.processes import Process, free_port
 
 every_server = pytest.mark.parametrize("server", FROM_PYTHON, ids=lambda server: server.name)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from services.collector.commands import verify
 from services.contract.summary import Causes, Summary
-from tests.conformance import damaged, foreign, good
-from tests.conformance.books import Files
+from tests.builders.scripted_runs import Files
+from tests.conformance import damaged, external, good
 from tests.repo.repository import ROOT
 
 KIT = ROOT / "docs" / "conformance"
@@ -24,7 +24,7 @@ TABLES: dict[str, tuple[Case, ...]] = {
     "at rest": damaged.AT_REST,
     "in the run": damaged.IN_THE_RUN,
     "measurement": damaged.MEASUREMENT,
-    "foreign": foreign.CASES,
+    "foreign": external.CASES,
 }
 """The cases by the table of the page that they stand in."""
 _HEAD = "| case | what is in it | verdict | answered with no | named |\n|---|---|---|---|---|\n"

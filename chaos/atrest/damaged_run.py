@@ -12,8 +12,8 @@ from services.collector.verdict.summary import reconcile
 from services.contract import blocklog
 from services.contract.rangeset import RangeSet
 from services.contract.summary import Causes, ClientSummary, Summary
-from tests.known import known
-from tests.unit.collector import books_factory as factory
+from tests.asserts import known
+from tests.builders import runs as factory
 
 TOTAL, SIZE = 24, 4
 Volume = Mapping[Source, bytes]

@@ -11,7 +11,7 @@ from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.scan import Source
 from services.contract import blocklog, external_blocklog
 from services.contract.scalars import utc_text
-from tests.unit.collector.books_factory import RUN, START_US, Writer
+from tests.builders.runs import RUN, START_US, Writer
 
 STEP_US = 10_000
 UNTIL_US = START_US + 10_000_000

@@ -12,7 +12,7 @@ from services.contract import blocklog, ledger
 from services.contract.jsonl import FIRST
 from services.contract.scalars import Span, utc_text, utc_us
 from services.contract.wire import due_us
-from tests.unit.collector.books_factory import Writer
+from tests.builders.runs import Writer
 
 RUN = "20261122T073000Z"
 SERVER = "5e7f00d1c0de"

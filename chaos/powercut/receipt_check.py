@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 
 from services.contract import blocklog, ledger
 from services.contract.errors import LineError
-from tests.integration.volumes import record_of
+from tests.readers import record_of
 
 
 class Ledger:

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.containers.books import Held, assert_all_held, held
-from chaos.containers.follow import Follower
-from chaos.containers.lanes import Lanes
+from chaos.containers.container_lookup import COLLECTOR, SERVER, clients_of
+from chaos.containers.injector import Lanes
+from chaos.containers.invariants import Held, assert_all_held, held
+from chaos.containers.ledger_follower import Follower
 from chaos.containers.memory import Memory
-from chaos.containers.places import COLLECTOR, SERVER, clients_of
 from chaos.containers.plan import Game
 from chaos.tally import Tally
 from services.contract.summary import Summary

@@ -9,8 +9,8 @@ import msgspec
 
 from services.contract import blocklog, external_blocklog
 from services.contract.scalars import utc_text, utc_us
-from tests.conformance.books import BOOT, RUN, Files, spans
-from tests.unit.collector.books_factory import Writer
+from tests.builders.runs import Writer
+from tests.builders.scripted_runs import BOOT, RUN, Files, spans
 
 _OPENED_US = utc_us("2026-11-22T07:30:00Z")
 _STEP_US = 10_000

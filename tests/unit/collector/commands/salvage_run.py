@@ -8,7 +8,7 @@ from services.collector.commands import verify
 from services.collector.commands.salvage import SalvageResult, salvage
 from services.collector.evidence.run_evidence import RunEvidence
 from services.contract.summary import Summary
-from tests.unit.collector.books_factory import Files, write
+from tests.builders.runs import Files, write
 
 
 def check(volumes: Path) -> tuple[Summary, RunEvidence]:

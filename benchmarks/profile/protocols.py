@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 import msgspec
 
-from benchmarks.scale.taker import BLOCK, Taker
+from benchmarks.scale.deliveries import BLOCK, Taker
 from benchmarks.scale.websocket import opening
 from services.contract import wire
 

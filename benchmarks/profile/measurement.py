@@ -10,7 +10,7 @@ from benchmarks.measure import BooksOpen, cpu_seconds
 from benchmarks.profile.deliveries import Classes, Log, Published, classes, contradictions, is_replay
 from benchmarks.profile.driver import Met
 from benchmarks.profile.drivers import driven
-from benchmarks.profile.entrants import Entrant
+from benchmarks.profile.servers import Entrant
 from benchmarks.scale.serving import many_files, resident_bytes
 from benchmarks.scale.sizes import Profile
 from services.contract.histogram import Histogram

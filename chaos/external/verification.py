@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaos.external.harm import MARK, Done, Plan, harmed
+from chaos.external.fault_proxy import MARK, Done, Plan, harmed
 from chaos.external.servers import Foreign, Play, Playing
 from services.runtime import invocation
 from services.runtime.settings import BY_NAME

@@ -14,7 +14,7 @@ from services.client.external.rendezvous import AgreedRun
 from services.client.external.settings import FeedSettings, read_feed
 from services.contract import blocklog, external_blocklog
 from services.contract.jsonl import FIRST
-from tests.unit.client.stand import RUN
+from tests.unit.client.fakes import RUN
 
 Script = Callable[[ServerConnection], Awaitable[None]]
 OPENED = AgreedRun(run=RUN, url="ws://feed", opened_at="2026-11-22T07:30:00.000000Z", until=None)

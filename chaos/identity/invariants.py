@@ -11,8 +11,8 @@ from services.contract.ledger import Entry, PaceEntry, ReceiptEntry, SubscribeEn
 from services.contract.summary import Summary
 from services.server.feed.generator import FeedGenerator
 from services.server.feed.schedule import RateSegment, Schedule
-from tests.integration.volumes import Volumes, record_of
-from tests.known import known
+from tests.asserts import known
+from tests.readers import Volumes, record_of
 
 EVERY = "every client"
 """The place of an operation that strikes all names."""

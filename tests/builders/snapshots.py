@@ -10,8 +10,8 @@ import msgspec
 from services.collector.verdict.snapshot import Snapshot
 from services.contract.summary import Causes, ClientSummary, Quantiles, Summary
 from services.contract.timeline import Bar, ClientLane, Gap, Timeline, TimelineEvent, TimeSlot
-from tests.known import known
-from tests.unit.collector.books_factory import RUN, good_run, judged
+from tests.asserts import known
+from tests.builders.runs import RUN, good_run, judged
 
 START_US = 1_795_332_600_000_000
 STEP_US = 100_000

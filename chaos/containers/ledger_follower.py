@@ -12,7 +12,7 @@ from typing import Self
 from services.contract.ledger import ReceiptEntry
 from services.contract.ledger import codec as ledger_codec
 from services.server.runs.run_state import RecordedRun
-from tests.integration.volumes import Volumes
+from tests.readers import Volumes
 
 POLL_SECONDS = 0.1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from chaos.containers.places import Containers, Place
+from chaos.containers.container_lookup import Containers, Place
 from tests.integration.stack import _run
 
 
