@@ -4,3 +4,9 @@ Read the packages in the order in which the data flows:
 ``contract`` (what crosses a boundary), ``runtime`` (what every process needs),
 ``server`` (generate, stream), ``client`` (receive, cut, write), ``collector`` (scan, reconcile, publish).
 """
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+SOFTWARE = f"streamgauge/{__version__}"
+"""Name and version, as they are written into every block log, ledger and summary."""

@@ -1,7 +1,7 @@
-"""``python -m services``: the whole system on this machine, without containers: the same modules, as processes.
+"""``python -m services``: the whole system on this machine without containers, each service as a child process.
 
-Restarts what crashes, as compose would; ends with the verdict and exits with its code, unless ``KEEP=1``. An invocation
-judges the runs that it plays itself, and no other that lies in its volumes; its processes end when it ends.
+Restarts a service that crashes, as compose would. Exits with the code of the verdict when all runs are closed, unless
+``KEEP=1``. An invocation judges only the runs that it has started itself; its processes end with it.
 """
 
 from __future__ import annotations
@@ -14,19 +14,18 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from services.contract.summary import EXIT_ABORTED
 from services.local.invocation_runs import InvocationRuns
 from services.local.service import SupervisedService
 from services.local.stdout_writer import StdoutWriter
-from services.local.verdict import stopped, verdicts
+from services.local.verdict import exit_code_when_stopped, wait_for_verdicts
 from services.runtime import invocation, lifecycle, standard_streams
-from services.runtime.errors import BadSettings
-from services.runtime.settings import ALL_INTERFACES, is_foreign, read
+from services.runtime.errors import EXIT_ABORTED, BadSettings
+from services.runtime.settings import ALL_INTERFACES, is_external_feed, read
 
 _STOP_SECONDS = 8.0
 _STOP_ALL_SECONDS = 9.5
 _DRAIN_SECONDS = 2.0
-"""So long a stopped invocation waits for a reader that does not read."""
+"""How long a stopped invocation waits for a reader that does not read its output."""
 
 
 class Supervisor:
@@ -34,47 +33,53 @@ class Supervisor:
 
     Args:
         environment: the services' settings.
-        clients: how many processes receive.
-        output: what is shown.
-        in_place: the collector gets the terminal.
+        clients: the number of client processes.
+        output: the supervisor's standard output.
+        in_place: standard output is a terminal; the collector is connected to it.
     """
 
     def __init__(self, environment: dict[str, str], clients: int, output: StdoutWriter, *, in_place: bool) -> None:
         names = [f"client-{number}" for number in range(1, clients + 1)]
         self._width = max(map(len, ["collector", *names]))
         self._output = output
-        shown = None if in_place else self._shown("collector", output.say)
-        self.collector = SupervisedService("collector", "services.collector", environment, output.write, shown)
-        say = self.collector.tell if in_place else output.say
-        self.runs = InvocationRuns(self.collector.note)
+        show_collector = None if in_place else self._prefixed("collector", output.write_line)
+        self.collector = SupervisedService("collector", "services.collector", environment, output.write, show_collector)
+        show_line = self.collector.show_line if in_place else output.write_line
+        self.runs = InvocationRuns(self.collector.send_line)
         self.server: SupervisedService | None = None
-        if not is_foreign(environment):
-            show = self._shown("server", say)
-            self.server = SupervisedService("server", "services.server", environment, output.write, self._read(show))
+        if not is_external_feed(environment):
+            show = self._prefixed("server", show_line)
+            self.server = SupervisedService(
+                "server", "services.server", environment, output.write, self._shown_and_read(show)
+            )
         self.clients = [
             SupervisedService(
-                name, "services.client", {**environment, "CLIENT_ID": name}, output.write, self._shown(name, say)
+                name,
+                "services.client",
+                {**environment, "CLIENT_ID": name},
+                output.write,
+                self._prefixed(name, show_line),
             )
             for name in names
         ]
 
-    def _shown(self, name: str, say: Callable[[str], None]) -> Callable[[str], None]:
-        return lambda line: say(f"{name:<{self._width}} | {line}")
+    def _prefixed(self, name: str, show: Callable[[str], None]) -> Callable[[str], None]:
+        return lambda line: show(f"{name:<{self._width}} | {line}")
 
-    def _read(self, show: Callable[[str], None]) -> Callable[[str], None]:
-        def take(line: str) -> None:
+    def _shown_and_read(self, show: Callable[[str], None]) -> Callable[[str], None]:
+        def accept(line: str) -> None:
             show(line)
-            self.runs.read(line)
+            self.runs.add_log_line(line)
 
-        return take
+        return accept
 
     @property
     def first(self) -> list[SupervisedService]:
-        """The services that clients depend on, in the order in which they start; an external feed has no server."""
+        """The services that start before the clients, in order; an external feed has no server."""
         return [self.collector] if self.server is None else [self.collector, self.server]
 
     async def stop(self) -> None:
-        """Stop everything: clients seal first, and the collector, which goes last, sees it."""
+        """Stop all services: the clients first, which seal their logs, and last the collector, which reads them."""
         loop = asyncio.get_running_loop()
         until = loop.time() + _STOP_ALL_SECONDS
         await asyncio.gather(*(service.stop(_STOP_SECONDS) for service in self.clients))
@@ -83,43 +88,43 @@ class Supervisor:
 
 
 def environment_of(given: dict[str, str]) -> tuple[dict[str, str], int, int]:
-    """Return the services' environment, the number of clients, and that of runs.
+    """Return the services' environment, the number of client processes and the number of runs.
 
     Raises:
-        BadSettings: with what is wrong with the settings that are read here.
+        BadSettings: a setting that the supervisor itself reads is invalid.
     """
     given = {"CLIENTS": "5", **{name: value for name, value in given.items() if value.strip()}}
     values = read(given, ("CLIENTS", "CONNECTIONS", "HOST", "PORT", "RUNS"))
     given.setdefault("VOLUMES", str(Path.cwd() / "volumes"))
-    given.setdefault("SERVER_URL", f"ws://{_within_reach(values['host'])}:{values['port']}")
-    # The runs' logs are told apart by client, so one name for all would not do.
+    given.setdefault("SERVER_URL", f"ws://{_reachable_host(values['host'])}:{values['port']}")
+    # Logs are stored by client name, so the client processes cannot share one.
     if given.pop("CLIENT_ID", None):
         raise BadSettings(["CLIENT_ID: names one client; the clients of a local run are client-1, client-2 …"])
-    # Each process is as many clients as it has connections, and the run waits for all of them.
+    # Each process runs one client per connection, and the run waits for all of them.
     given["CLIENTS"] = str(values["clients"] * values["connections"])
     given[invocation.VARIABLE] = invocation.draw(time.time_ns() // 1000)
-    # Nobody but our own server plays several runs.
-    return given, values["clients"], 1 if is_foreign(given) else values["runs"]
+    # An external feed has one run; several are played by this project's server only.
+    return given, values["clients"], 1 if is_external_feed(given) else values["runs"]
 
 
-def _within_reach(hosts: Sequence[str]) -> str:
-    """Return an address at which the clients on this machine reach a server that listens on these, as a URL has it."""
+def _reachable_host(hosts: Sequence[str]) -> str:
+    """Return an address, in the form of a URL, at which a client on this machine reaches a server with these hosts."""
     loopback = {ALL_INTERFACES: "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
-    near = [host for host in ("127.0.0.1", "::1") if host in hosts]
-    host = near[0] if near else loopback.get(hosts[0], hosts[0])
+    local = [host for host in ("127.0.0.1", "::1") if host in hosts]
+    host = local[0] if local else loopback.get(hosts[0], hosts[0])
     return f"[{host}]" if ":" in host else host
 
 
 async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -> int:
-    """Run everything until the verdict, or until told to stop, or until nobody reads what is written."""
+    """Run the services until the verdict, a stop signal, or the end of the reader of standard output."""
     environment, clients, count = settings
     loop, lost = asyncio.get_running_loop(), asyncio.Event()
 
-    def note_loss() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended already
+    def on_lost() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(lost.set)
 
-    output = StdoutWriter(sys.stdout.fileno(), sys.stdout.encoding, note_loss)
+    output = StdoutWriter(sys.stdout.fileno(), sys.stdout.encoding, on_lost)
     system = Supervisor(environment, clients, output, in_place=sys.stdout.isatty())
     until = [asyncio.create_task(event.wait()) for event in (stop, lost)]
     try:
@@ -127,9 +132,9 @@ async def main(settings: tuple[dict[str, str], int, int], stop: asyncio.Event) -
     finally:
         for task in until:
             task.cancel()
-    await _written(output, stop)
+    await _wait_for_output(output, stop)
     if lost.is_set():
-        # Standard error may be closed as well.
+        # Standard error may be closed too.
         with contextlib.suppress(OSError):
             os.write(2, b"standard output was closed before the end\n")
     return code
@@ -148,11 +153,13 @@ async def _run(
     verdict: asyncio.Task[int] | None = None
     try:
         if await _is_ready(system, [*until, *running]):
-            verdict = asyncio.create_task(verdicts(environment, system.runs, count, output.say))
+            verdict = asyncio.create_task(wait_for_verdicts(environment, system.runs, count, output.write_line))
             running += [asyncio.create_task(service.run()) for service in system.clients]
             if system.server is None:
                 logs = Path(environment["VOLUMES"]) / "logs"
-                beside.append(asyncio.create_task(system.runs.look(logs, environment[invocation.VARIABLE])))
+                beside.append(
+                    asyncio.create_task(system.runs.find_external_run(logs, environment[invocation.VARIABLE]))
+                )
             await asyncio.wait([verdict, *until, *running], return_when=asyncio.FIRST_COMPLETED)
             if environment.get("KEEP", "") not in ("", "0") and verdict.done():
                 await asyncio.wait([*until, *running], return_when=asyncio.FIRST_COMPLETED)
@@ -167,12 +174,12 @@ async def _run(
         return failed[0]
     if code is not None:
         return code
-    # What nobody could read any more has not been shown.
-    return EXIT_ABORTED if lost.is_set() else stopped(Path(environment["VOLUMES"]), system.runs, count)
+    # Without a reader no verdict has been shown, so a published one does not count.
+    return EXIT_ABORTED if lost.is_set() else exit_code_when_stopped(Path(environment["VOLUMES"]), system.runs, count)
 
 
 async def _is_ready(system: Supervisor, until: Sequence[asyncio.Task[object]]) -> bool:
-    """Wait until clients can be started; tell whether they can, or something ended before."""
+    """Wait until the clients can be started; return False if a service or the supervisor ends first."""
     if system.server is None:
         return not any(task.done() for task in until)
     listening = asyncio.create_task(system.runs.listening.wait())
@@ -183,14 +190,14 @@ async def _is_ready(system: Supervisor, until: Sequence[asyncio.Task[object]]) -
         listening.cancel()
 
 
-async def _written(output: StdoutWriter, stop: asyncio.Event) -> None:
-    """Wait until everything is written: for as long as the reader likes, or shortly if the operator has stopped it."""
-    since: float | None = None
+async def _wait_for_output(output: StdoutWriter, stop: asyncio.Event) -> None:
+    """Wait until all output is written; after a stop signal for at most `_DRAIN_SECONDS`."""
+    stopped_at: float | None = None
     loop = asyncio.get_running_loop()
     while not output.is_done:
         if stop.is_set():
-            since = since or loop.time()
-            if loop.time() - since > _DRAIN_SECONDS:
+            stopped_at = stopped_at or loop.time()
+            if loop.time() - stopped_at > _DRAIN_SECONDS:
                 return
         await asyncio.sleep(0.02)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.contract import blocklog, external_blocklog
+from services.contract import blocklog
 from services.contract.errors import TornLine
 from services.contract.ledger import Entry as LedgerEntry
 from services.contract.ledger import ReceiptEntry
@@ -50,18 +50,14 @@ class Volumes:
         """Return the blocks of a client."""
         return [entry for entry in self.log(client, run) if isinstance(entry, blocklog.Block)]
 
-    def messages(self, client: str, run: str | None = None) -> list[blocklog.Message]:
+    def messages(self, client: str, run: str | None = None) -> list[blocklog.OwnMessage]:
         """Return the messages of a client, in the order in which they were logged."""
         return [message for block in self.blocks(client, run) for message in block.messages]
 
-    def heard(self, client: str, run: str | None = None) -> list[external_blocklog.ExternalBlock]:
+    def heard(self, client: str, run: str | None = None) -> list[blocklog.ExternalBlock]:
         """Return the blocks of a client of a feed that is not ours."""
         lines = [line for path in self.files(client, run) for line in lines_of(path)]
-        return [
-            entry
-            for _, entry in map(external_blocklog.codec.decode, lines)
-            if isinstance(entry, external_blocklog.ExternalBlock)
-        ]
+        return [entry for _, entry in map(blocklog.codec.decode, lines) if isinstance(entry, blocklog.ExternalBlock)]
 
     def held(self, client: str, run: str | None = None) -> RangeSet:
         """Return the seqs that a client has logged."""
@@ -120,7 +116,7 @@ def is_sealed(path: Path) -> bool:
         return False
 
 
-def record_of(message: blocklog.Message) -> bytes:
+def record_of(message: blocklog.OwnMessage) -> bytes:
     """Return a message's record, byte for byte."""
     return bytes(message.record)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from services.contract import blocklog, ledger
+from services.contract import block_text, blocklog, ledger
 from services.contract.jsonl import FIRST, Kinds, LineStruct
 from services.contract.scalars import utc_text
 
@@ -38,12 +38,12 @@ class _Lines:
         self._file.close()
 
 
-def batch(records: Sequence[bytes], first: int) -> list[blocklog.Message]:
+def batch(records: Sequence[bytes], first: int) -> list[blocklog.OwnMessage]:
     """Return the messages of records that came together, each late and long on its way by an amount of its own."""
     last_us = START_US + (first + len(records)) * 1_000_000 // RATE
     at = utc_text(last_us + 2000)
     return [
-        blocklog.Message(
+        blocklog.OwnMessage(
             seq, at, 1_000_000 + seq * 7919 % 3_000_000, 300_000 + seq * 104_729 % 900_000, msgspec.Raw(record)
         )
         for seq, record in enumerate(records, first)
@@ -59,7 +59,7 @@ class Log:
         self._segment = self._block = self._blocks = self._messages = 0
         self._lines = self._begun(FIRST)
 
-    def put(self, messages: list[blocklog.Message]) -> ledger.ReceiptEntry:
+    def put(self, messages: list[blocklog.OwnMessage]) -> ledger.ReceiptEntry:
         """Append a block of consecutive messages, and return its receipt."""
         if self._lines.size >= blocklog.SEGMENT_BYTES:
             self._end("rotated")
@@ -68,7 +68,7 @@ class Log:
         self._blocks += 1
         self._messages += len(messages)
         first, last = messages[0], messages[-1]
-        digest = blocklog.records_digest([message.record for message in messages])
+        digest = block_text.records_digest([message.record for message in messages])
         self._lines.put(
             blocklog.Block(
                 run=RUN, client=self.client, session=1, block=self._block, first=first.seq, last=last.seq,

@@ -135,7 +135,7 @@ def write(volumes: Path, size: int) -> None:
     ledger.finish()
 
 
-def messages_of(feed: FeedGenerator, first: int) -> list[blocklog.Message]:
+def messages_of(feed: FeedGenerator, first: int) -> list[blocklog.OwnMessage]:
     """Return the messages of the block that begins at ``first``."""
     records = feed.records(first, BLOCK)
     return [

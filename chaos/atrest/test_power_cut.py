@@ -19,7 +19,7 @@ from services.client.block_encoder import SessionKey, opening
 from services.client.block_log import BlockLog
 from services.contract import blocklog
 from services.contract.errors import LineError
-from services.runtime import files
+from services.runtime import durable_file
 from services.runtime.saturation import SaturationMonitor
 from tests.builders import runs as factory
 from tests.unit.client.fakes import RUN, START_US, StoppedClock, conditions
@@ -81,7 +81,7 @@ class PowerCuts(RuleBasedStateMachine):
         self.temporary = TemporaryDirectory()
         self.folder = Path(self.temporary.name).resolve()
         self.disk = FakeDisk()
-        patches: list[Any] = [patch.object(module, "os", self.disk) for module in (files, recovery)]
+        patches: list[Any] = [patch.object(module, "os", self.disk) for module in (durable_file, recovery)]
         self.patches = [*patches, patch.object(blocklog, "SEGMENT_BYTES", 3000)]
         for one in self.patches:
             one.start()
@@ -92,7 +92,7 @@ class PowerCuts(RuleBasedStateMachine):
     def begin(self) -> None:
         """Claim a session, read back what is there, cut off torn tails: as the client's account does."""
         self.session = recovery.last_session(self.folder) + 1
-        claimed = files.LineFile(self.folder / blocklog.file_name(self.session, 1))
+        claimed = durable_file.LineFile(self.folder / blocklog.file_name(self.session, 1))
         held = recovery.read(self.folder)
         # What is read back is receipted, if it never was.
         self.receipted |= {(receipt.session, receipt.block) for receipt in held.receipts}

@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from services.contract import blocklog, ledger
+from services.contract import block_text, blocklog, ledger
 from services.contract.errors import LineError
 from tests.readers import record_of
 
@@ -110,7 +110,7 @@ def blocks_in(data: bytes) -> list[blocklog.Block]:
             entry = blocklog.codec.decode(line)[1]
         except LineError:
             continue
-        if isinstance(entry, blocklog.Block) and blocklog.block_digest(entry.messages) == entry.digest:
+        if isinstance(entry, blocklog.Block) and block_text.block_digest(entry.messages) == entry.digest:
             found.append(entry)
     return found
 

@@ -1,4 +1,4 @@
-"""The client: without a command it receives the feed and logs it in blocks until stopped; else the console."""
+"""Command line of the client: without a command it receives the feed and logs it until stopped, else ``console``."""
 
 from __future__ import annotations
 
@@ -7,43 +7,32 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
+from services import SOFTWARE
 from services.client.app import main as receive
 from services.client.dial import give_up_early
 from services.client.settings import ClientSettings
-from services.contract.summary import EXIT_BAD_SETTINGS
 from services.runtime import cli, jsonlogs, lifecycle, standard_streams
 from services.runtime.control import console
 from services.runtime.control.client import ControlClient
-from services.runtime.errors import OperatorError
-from services.runtime.version import SOFTWARE
 
 PROGRAM = "python -m services.client"
 EXITS = "exit codes: 0 stopped, 104 bad configuration"
 EXAMPLES = {
     "console": "a prompt, at a terminal; help lists what can be typed",
-    "console pause": "one wish; the exit code tells whether it is granted",
-    "console rate 500 resume status": "several, one after the other",
-    "console --json status": "how the run stands, as the server says it",
+    "console pause": "one request; the exit code says whether the server accepted it",
+    "console rate 500 resume status": "several requests, one after the other",
+    "console --json status": "the state of the run, as the frame that the server sends",
     "console --url ws://10.0.0.7:8765 --token-file volumes/ledger/control.token": "from another machine",
 }
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command line says; return the exit code."""
+    """Run what the command line asks for; return the exit code."""
     standard_streams.settle()
-    parser, commands = cli.parser(PROGRAM, "Receives the feed and logs it in blocks.", EXITS)
-    parser.add_argument("--version", action="version", version=SOFTWARE)
-    parser.set_defaults(command=_serve)
-    does = "control the run that is on, or watch it: a prompt, or commands as arguments or lines of standard input"
-    console.add_arguments(cli.add(commands, PROGRAM, "console", does, _console, EXAMPLES, console.EXITS))
-    chosen = parser.parse_args(arguments)
-    run: cli.RunCommand = chosen.command
-    try:
-        return run(chosen, os.environ)
-    except OperatorError as problem:
-        for line in str(problem).splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        return EXIT_BAD_SETTINGS
+    parser, commands = cli.parser(PROGRAM, "Receives the feed and logs it in blocks.", EXITS, SOFTWARE, _serve)
+    does = "control or watch the current run: a prompt, or commands as arguments or lines of standard input"
+    console.add_arguments(commands.add("console", does, _console, EXAMPLES, console.EXITS))
+    return cli.run_command(parser.parse_args(arguments), os.environ)
 
 
 def _serve(_: argparse.Namespace, environment: Mapping[str, str]) -> int:

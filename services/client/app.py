@@ -19,9 +19,9 @@ from services.client.settings import ClientSettings
 from services.client.subscriber import Subscriber
 from services.runtime import heartbeat
 from services.runtime.clock import Clock, boot_id
-from services.runtime.files import forget_old_runs, probe
 from services.runtime.jsonlogs import RateLimitedLog
 from services.runtime.saturation import SaturationMonitor
+from services.runtime.volumes import check_writable, remove_old_runs
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ async def receivers(
 async def main(settings: ClientSettings, stop: asyncio.Event) -> int:
     """Receive until told to stop; then seal."""
     logs = Path(settings.volumes) / "logs"
-    probe(logs)
+    check_writable(logs)
     pointer, strain = await asyncio.to_thread(pointer_name) if not settings.client_id else None, SaturationMonitor()
     clients = await receivers(settings, pointer, strain)
     tasks = [asyncio.create_task(client.run()) for client in clients]
@@ -115,7 +115,7 @@ async def _forget_old_runs(logs: Path, keep: int) -> None:
     sparingly = RateLimitedLog(60)
     while keep:
         try:
-            await asyncio.to_thread(forget_old_runs, logs, keep, time.time())
+            await asyncio.to_thread(remove_old_runs, logs, keep, time.time())
         except OSError as problem:
             if sparingly.due(time.monotonic()):
                 log.warning("old runs not removed", extra={"path": str(logs), "why": str(problem)})

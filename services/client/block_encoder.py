@@ -12,14 +12,14 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from services import SOFTWARE
 from services.client.block_builder import Arrived, BlockCut
 from services.client.clock_sync import Estimate
 from services.client.recovery import TornTail
-from services.contract import blocklog, wire
+from services.contract import block_text, blocklog, wire
 from services.contract.scalars import Span, digest, digest_text, utc_text
 from services.contract.wire import due_us
 from services.runtime.saturation import SaturationMonitor
-from services.runtime.version import SOFTWARE
 
 
 class ReceivedBatch(NamedTuple):
@@ -67,7 +67,7 @@ class ReceivedBatch(NamedTuple):
     def text(self) -> bytes:
         """Return the messages as they stand in a block, each followed by a comma."""
         at = utc_text(self.received_ns // 1000).encode()
-        return blocklog.messages_text(self.first, self.records, at, self.latencies_ns, self.transit_ns)
+        return block_text.messages_text(self.first, self.records, at, self.latencies_ns, self.transit_ns)
 
 
 def batch(header: wire.Records, records: list[bytes], received_ns: int, offset_us: int) -> ReceivedBatch:

@@ -16,11 +16,11 @@ import msgspec
 from pythonjsonlogger.core import BaseJsonFormatter
 
 from services.client.fence import Fence, Superseded
-from services.contract import blocklog, external_blocklog
+from services.contract import blocklog
 from services.contract.jsonl import FIRST, fields, seal
 from services.contract.scalars import Span, utc_text
 from services.runtime.clock import Clock
-from services.runtime.files import LineFile
+from services.runtime.durable_file import LineFile
 from services.runtime.saturation import SaturationWindow
 
 
@@ -78,25 +78,23 @@ class DurableHandler(logging.Handler):
         self.sha256.update(line)
 
 
-Written = TypeVar(
-    "Written", blocklog.BlockHeader, external_blocklog.ExternalBlockHeader | external_blocklog.ConnectionLine
-)
+Written = TypeVar("Written", blocklog.BlockHeader, blocklog.ExternalBlockHeader | blocklog.ConnectionLine)
 """Blocks of our own feed; or blocks of an external feed, and what became of the connections to it."""
-_BLOCKS = (blocklog.BlockHeader, external_blocklog.ExternalBlockHeader)
+_BLOCKS = (blocklog.BlockHeader, blocklog.ExternalBlockHeader)
 
 
 def messages_in(
-    entry: blocklog.BlockHeader | external_blocklog.ExternalBlockHeader | external_blocklog.ConnectionLine,
+    entry: blocklog.BlockHeader | blocklog.ExternalBlockHeader | blocklog.ConnectionLine,
 ) -> int:
     """Return how many messages a line holds; a line that is no block holds none."""
-    return 0 if isinstance(entry, external_blocklog.ConnectionLine) else entry.count
+    return 0 if isinstance(entry, blocklog.ConnectionLine) else entry.count
 
 
 def _begins_after(
-    entry: blocklog.BlockHeader | external_blocklog.ExternalBlockHeader | external_blocklog.ConnectionLine, seq: int
+    entry: blocklog.BlockHeader | blocklog.ExternalBlockHeader | blocklog.ConnectionLine, seq: int
 ) -> bool:
     # A line that is no block holds nothing that another process could have asked for.
-    return isinstance(entry, external_blocklog.ConnectionLine) or entry.begins_after(seq)
+    return isinstance(entry, blocklog.ConnectionLine) or entry.begins_after(seq)
 
 
 class BlockLog(Generic[Written]):
@@ -199,7 +197,8 @@ class BlockLog(Generic[Written]):
         file = self._handler.file
         if file is None:
             return
-        entry = blocklog.EndLine(
+        kind = blocklog.EndLine if self._opening.external is None else blocklog.ExternalEndLine
+        entry = kind(
             reason=reason,
             block_count=self._blocks,
             message_count=self._messages,

@@ -38,16 +38,16 @@ class StampedConnection(ClientConnection, SharedReads):
 
     def data_received(self, data: bytes) -> None:
         """Stamp the bytes before anything is made of them."""
-        self.stamps.bytes_came()
+        self.stamps.bytes_received()
         super().data_received(data)
 
     def process_event(self, event: Any) -> None:
         """Have a message taken at once, without a turn of the loop; else it waits, with the stamp of its last bytes."""
         if isinstance(event, WebSocketFrame):
             whole = event.fin and event.opcode in _WHOLE
-            if whole and not self.stamps.waiting and self.at_once(bytes(event.data), self.stamps.now_ns):
+            if whole and not self.stamps.is_message_waiting and self.at_once(bytes(event.data), self.stamps.now_ns):
                 return
-            self.stamps.frame_came(event)
+            self.stamps.frame_received(event)
         super().process_event(event)
 
     def say(self, frame: wire.Frame) -> None:

@@ -16,9 +16,9 @@ from services.contract import blocklog, wire
 from services.contract.errors import LineError
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import MAX_INTEGER
-from services.runtime.files import LineFile
+from services.runtime.durable_file import LineFile
 from services.runtime.jsonlogs import LogOnce
-from services.runtime.regular_files import NotARegularFile, in_the_way, lines, open_regular
+from services.runtime.regular_files import NotARegularFile, is_not_regular, lines, open_regular
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ def _passing_over(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         pass
     except OSError as problem:
-        if not in_the_way(problem):
+        if not is_not_regular(problem):
             raise
         if _told.due(str(path)):
             log.warning("file passed over", extra={"path": str(path), "why": problem.strerror or str(problem)})

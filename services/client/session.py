@@ -16,7 +16,7 @@ from services.client.write_queue import WriteQueue
 from services.contract import blocklog, wire
 from services.contract.errors import PeerError
 from services.runtime.clock import Clock
-from services.runtime.files import make_folder
+from services.runtime.durable_file import make_folder
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from services.client.external.settings import FeedSettings, read_feed
-from services.contract import external_blocklog, wire
-from services.contract.blocklog import MAX_LINE, longest_line
+from services.contract import block_text, wire
+from services.contract.block_text import longest_line
+from services.contract.blocklog import MAX_LINE
 from services.contract.scalars import is_name
 from services.runtime.errors import BadSettings
 from services.runtime.settings import read
@@ -61,8 +62,8 @@ def _refuse_long_lines(sizes: tuple[int, ...], size: int, feed: FeedSettings | N
     if feed is None:
         longest, names = longest_line(max(sizes), size, wire.MAX_RECORD), "BLOCK_SIZES or BLOCK_BYTES"
     else:
-        beside = external_blocklog.BESIDE_RECORD + (external_blocklog.BESIDE_KEY if feed.reading.key else 0)
-        longest = longest_line(max(sizes), size, external_blocklog.longest_record(feed.reach.max_bytes), beside)
+        beside = block_text.BESIDE_RECORD + (block_text.BESIDE_KEY if feed.reading.key else 0)
+        longest = longest_line(max(sizes), size, block_text.longest_record(feed.reach.max_bytes), beside)
         names = "BLOCK_SIZES, BLOCK_BYTES or FEED_MAX_BYTES"
     if longest > MAX_LINE:
         raise BadSettings(

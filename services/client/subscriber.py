@@ -104,7 +104,7 @@ class Subscriber:
             while True:
                 self._listening = True
                 data = await connection.recv(decode=False)
-                self._listening, received_ns = False, connection.stamps.take_ns()
+                self._listening, received_ns = False, connection.stamps.pop_ns()
                 if self._account is not None:
                     await self._account.room()
                 if (frame := self._take(data, received_ns)) is not None:

@@ -1,4 +1,4 @@
-"""The collector: without a command the service, else one of those in ``commands/``."""
+"""Command line of the collector: without a command it runs as a service, else one of the modules in ``commands/``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from services import SOFTWARE
 from services.collector import cpu_yield
-from services.collector.commands import run_loader
 from services.collector.settings import CollectorSettings
-from services.contract.summary import EXIT_ABORTED, EXIT_BAD_SETTINGS
-from services.runtime import standard_streams
-from services.runtime.errors import OperatorError
+from services.runtime import cli, standard_streams
 from services.runtime.malloc import keep_freed
-from services.runtime.version import SOFTWARE
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,51 +21,43 @@ if TYPE_CHECKING:
 COMMANDS = ("wait", "report", "verify", "compare", "messages", "prove", "control")
 """In the order in which the help lists them."""
 
+PROGRAM = "python -m services.collector"
+EXITS = (
+    "exit codes: 0 PASS, 99 FAIL, 98 INVALID (the measurement cannot be trusted), 104 bad configuration, 105 aborted"
+)
+
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command line says; return the exit code."""
+    """Run what the command line asks for; return the exit code."""
     keep_freed()
     standard_streams.settle()
-    parser, commands = run_loader.parser()
-    parser.add_argument("--version", action="version", version=SOFTWARE)
-    parser.set_defaults(command=_serve)
-    for name in _wanted(arguments):
+    parser, commands = cli.parser(PROGRAM, "Reconciles what was sent with what was logged.", EXITS, SOFTWARE, _serve)
+    for name in _needed(arguments):
         import_module(f"services.collector.commands.{name}").add(commands)
-    chosen = parser.parse_args(arguments)
-    run: run_loader.RunCommand = chosen.command
-    try:
-        code = run(chosen, os.environ)
-        sys.stdout.flush()
-    except OperatorError as problem:
-        sys.stderr.write(problem.report())
-        return EXIT_BAD_SETTINGS
-    except BrokenPipeError:
-        # Whoever was told has gone away, as `head` does; nor must Python try to tell it the rest when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_ABORTED
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return EXIT_ABORTED
-    return code
+    return cli.run_command(parser.parse_args(arguments), os.environ)
 
 
-def _wanted(arguments: Sequence[str]) -> Sequence[str]:
-    # To load all of them takes longer than to verify a small folder: only help, and who mistypes, needs them.
+def _needed(arguments: Sequence[str]) -> Sequence[str]:
+    """Return the commands to import.
+
+    Importing all of them takes longer than verifying a small folder, and only the help and the report of a misspelt
+    command list them all.
+    """
     return [name for name in COMMANDS if name in arguments[:1]] or (COMMANDS if arguments else ())
 
 
 def _serve(_chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    # Here, so that a command, which opens no port, does not load what the service needs for that.
+    # Imported here, so that a command does not load the web server and the charts.
     from services.collector import app  # noqa: PLC0415
     from services.runtime import jsonlogs, lifecycle  # noqa: PLC0415
 
-    async def modestly(read: CollectorSettings, stop: asyncio.Event) -> int:
-        # Before the first thread is begun: each inherits it.
+    async def yielding_main(settings: CollectorSettings, stop: asyncio.Event) -> int:
+        # Before the first thread starts: threads inherit the priority of the one that creates them.
         cpu_yield.give_way()
-        return await app.main(read, stop)
+        return await app.main(settings, stop)
 
     jsonlogs.configure("collector")
-    return lifecycle.run(lambda: CollectorSettings.read(environment), modestly)
+    return lifecycle.run(lambda: CollectorSettings.read(environment), yielding_main)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ from services.collector.publish.web.server import PageServer
 from services.collector.settings import CollectorSettings
 from services.runtime import parent_pipe
 from services.runtime.clock import Clock
-from services.runtime.files import probe
 from services.runtime.heartbeat import beat
 from services.runtime.jsonlogs import ErrorLog
+from services.runtime.volumes import check_writable
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ async def _see_the_end(collector: Poller) -> None:
 
 async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     """Run the service until it is told to stop."""
-    probe(settings.volumes / "summary")
+    check_writable(settings.volumes / "summary")
     board = SnapshotBoard()
     more = control.routes(ControlProxy(settings).ask)
     page = PageServer(settings.page_host, settings.page_port, board, settings.volumes, more)
@@ -86,6 +86,6 @@ def _complain(complaints: ErrorLog, loop: asyncio.AbstractEventLoop, context: di
     """Say what went wrong in the event loop; a refused connection is said once, however many there are."""
     problem = context.get("exception")
     if isinstance(problem, OSError) and problem.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-        complaints.say("cannot accept a connection to the page", "", problem)
+        complaints.report("cannot accept a connection to the page", "", problem)
     else:
         loop.default_exception_handler(context)

@@ -1,7 +1,7 @@
-"""Reads single messages out of block logs, line by line: of good logs and damaged ones, also while they are written.
+"""Reads the files of block logs line by line, good lines and damaged ones, also while they are written.
 
-Only the files of the clients that are asked for are opened, and of their lines only those are decoded whose header says
-that they may hold what is wanted; every line's bytes are checked first, so that no damage hides a block.
+`read_lines` classifies each line of a file: where it is, whether its bytes are intact, what it says or why it cannot be
+read, and to which run and client it belongs. `messages` and the commands that need block logs are built on it.
 """
 
 from __future__ import annotations
@@ -14,34 +14,91 @@ from typing import NamedTuple
 
 from services.collector.results.client_result import client_order
 from services.collector.scan import Source, log_clients, log_sources, read_file
-from services.contract import blocklog, external_blocklog
+from services.contract import blocklog
 from services.contract.errors import LineError, TornLine
-from services.contract.jsonl import unseal
+from services.contract.jsonl import Sealed, unseal
 from services.contract.rangeset import RangeSet
 
 HEADER_BYTES = 400
-"""Where our writer's blocks say what they hold; a line of another writer is decoded to know."""
+"""How far into a line the header of a block is searched; blocks of other writers are decoded instead."""
 
 _HEADER = re.compile(
-    rb'"v":1,"kind":"block","run":"[^"]*","client":"[^"]*","session":(\d+),"block":(\d+),'
-    rb'(?:"heard":\[\d+,\d+\],)?"first":(\d+|"\d+"|null),"last":(\d+|"\d+"|null),'
+    rb'"v":[12],"kind":"block","run":"[^"]*","client":"[^"]*","session":(\d+),"block":(\d+),'
+    rb'(?:"positions":\[\d+,\d+\],)?"first":(\d+|"\d+"|null),"last":(\d+|"\d+"|null),'
 )
 
-Message = blocklog.Message | external_blocklog.ExternalMessage
-"""Of a feed that is not ours a message may have no seq, and no latency."""
-Block = blocklog.Block | external_blocklog.ExternalBlock
+
+class ReadLine(NamedTuple):
+    """A line of a block-log file.
+
+    Attributes:
+        source: the file.
+        number: the line number, counted from 1.
+        offset: where the line begins in the file, in bytes.
+        data: its bytes with the newline, which the last line of a file may lack.
+        sealed: its checksums; None if the bytes are damaged.
+        entry: the decoded line; None if it cannot be read, or was skipped by its header.
+        error: why it cannot be read; None otherwise.
+    """
+
+    source: Source
+    number: int
+    offset: int
+    data: bytes
+    sealed: Sealed | None
+    entry: blocklog.LogLine | None
+    error: LineError | None
+
+    def misfiled(self, run: str, client: str | None = None) -> str | None:
+        """Return why the line does not belong to this run, or to this client; None if it does.
+
+        An end line names neither run nor client: it belongs to the file of the line before it.
+        """
+        entry = self.entry
+        if entry is None or isinstance(entry, blocklog.EndLine):
+            return None
+        is_own = entry.run == run and client in (None, entry.client)
+        return None if is_own else f"the line belongs to {entry.client} in run {entry.run}"
+
+
+def read_lines(volumes: Path, source: Source, skip: Callable[[bytes], bool] | None = None) -> Iterator[ReadLine]:
+    """Yield the lines of a file.
+
+    Args:
+        volumes: the volumes folder.
+        source: the file.
+        skip: decides from the bytes of a line that it need not be decoded, which takes most of the time. The checksum
+            of such a line is verified nevertheless, so that damage cannot hide a block.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    offset = 0
+    for number, data in enumerate(read_file(volumes, source), 1):
+        sealed: Sealed | None = None
+        entry: blocklog.LogLine | None = None
+        error: LineError | None = None
+        try:
+            if skip is not None and skip(data):
+                sealed = unseal(data)
+            else:
+                sealed, entry = blocklog.codec.decode(data)
+        except LineError as problem:
+            error = problem
+        yield ReadLine(source, number, offset, data, sealed, entry, error)
+        offset += len(data)
 
 
 @dataclass(frozen=True)
 class MessageFilter:
-    """Which messages are wanted. What is None, or no client, narrows nothing.
+    """Selects messages. None, or no clients, means no restriction.
 
     Attributes:
-        clients: theirs alone, in this order.
-        session: of this session.
-        block: of the block with this number, in whichever session.
-        first: from this seq on, and ``last`` up to this one; either leaves messages out that have none.
-        slower_than_ns: those with a longer latency.
+        clients: only these clients, in this order.
+        session: only this session.
+        block: only blocks with this number, in any session.
+        first: the lowest seq, and ``last`` the highest; either excludes messages without a seq.
+        slower_than_ns: only messages with a longer latency, nanoseconds.
     """
 
     clients: tuple[str, ...] = ()
@@ -51,8 +108,8 @@ class MessageFilter:
     last: int | None = None
     slower_than_ns: int | None = None
 
-    def has_block(self, session: int, block: int, first: int | None, last: int | None) -> bool:
-        """Tell whether a block may hold what is wanted, by what its header says; null says nothing of its seqs."""
+    def may_match_block(self, session: int, block: int, first: int | None, last: int | None) -> bool:
+        """Return whether a block with this header may contain matching messages; None is an unknown seq."""
         return (
             self.session in (None, session)
             and self.block in (None, block)
@@ -60,15 +117,23 @@ class MessageFilter:
             and (self.last is None or first is None or first <= self.last)
         )
 
-    def has(self, message: Message) -> bool:
-        """Tell whether a message of such a block is wanted."""
-        seq = message.number if isinstance(message, external_blocklog.ExternalMessage) else message.seq
-        late_ns = message.latency_ns
+    def matches(self, message: blocklog.Message) -> bool:
+        """Return whether a message of such a block matches."""
+        seq, latency_ns = message.seq, message.latency_ns
         return (
             (self.first is None or (seq is not None and self.first <= seq))
             and (self.last is None or (seq is not None and seq <= self.last))
-            and (self.slower_than_ns is None or (late_ns is not None and late_ns > self.slower_than_ns))
+            and (self.slower_than_ns is None or (latency_ns is not None and latency_ns > self.slower_than_ns))
         )
+
+    def skips(self, line: bytes) -> bool:
+        """Return whether a line is a block that contains no matching message according to its header."""
+        header = _HEADER.search(line, 0, HEADER_BYTES)
+        if header is None:
+            return False
+        session, block, *ends = header.groups()
+        first, last = (None if end == b"null" else int(end.strip(b'"')) for end in ends)
+        return not self.may_match_block(int(session), int(block), first, last)
 
 
 class LoggedMessage(NamedTuple):
@@ -77,11 +142,11 @@ class LoggedMessage(NamedTuple):
     client: str
     session: int
     block: int
-    message: Message
+    message: blocklog.Message
 
 
 class SkippedLine(NamedTuple):
-    """A line that was passed over, and why; 0 stands for the whole file."""
+    """A line that was skipped, and why; line 0 stands for the whole file."""
 
     file: str
     line: int
@@ -89,86 +154,77 @@ class SkippedLine(NamedTuple):
 
 
 def messages(
-    volumes: Path, run: str, wanted: MessageFilter, tell: Callable[[SkippedLine], object]
+    volumes: Path, run: str, wanted: MessageFilter, report: Callable[[SkippedLine], object]
 ) -> Iterator[LoggedMessage]:
-    """Return the wanted messages, client by client in the order in which each logged them, every block once.
+    """Yield the matching messages, client by client in the order of each log; each block once.
+
+    Only the files of the selected clients are opened.
 
     Args:
         volumes: the volumes folder.
         run: the run.
-        wanted: which messages.
-        tell: takes what was passed over, as it is met.
+        wanted: selects messages.
+        report: called with each skipped line.
     """
     for client in wanted.clients or sorted(log_clients(volumes, run), key=client_order):
-        yield from _Reader(volumes, run, client, wanted, tell).read()
+        yield from _MessageReader(volumes, run, client, wanted, report).read()
 
 
-class _Reader:
-    """Reads the log of one client."""
+class _MessageReader:
+    """Reads the messages of one client."""
 
     def __init__(
-        self, volumes: Path, run: str, client: str, wanted: MessageFilter, tell: Callable[[SkippedLine], object]
+        self, volumes: Path, run: str, client: str, wanted: MessageFilter, report: Callable[[SkippedLine], object]
     ) -> None:
         self._volumes, self._run, self._client = volumes, run, client
-        self._wanted, self._tell = wanted, tell
-        self._seen: dict[int, RangeSet] = {}
+        self._wanted, self._report = wanted, report
+        self._blocks_read: dict[int, RangeSet] = {}
 
     def read(self) -> Iterator[LoggedMessage]:
         wanted = self._wanted
-        # A file's name is no proof, but a good guess where to look first: one block of one session is soon found.
-        sources = sorted(log_sources(self._volumes, self._run, self._client), key=self._rank)
-        for source in sources:
+        # The name of a file proves nothing, but tells where a block of a given session most likely is.
+        for source in sorted(log_sources(self._volumes, self._run, self._client), key=self._rank):
             for block in self._blocks(source):
                 for message in block.messages:
-                    if wanted.has(message):
+                    if wanted.matches(message):
                         yield LoggedMessage(self._client, block.session, block.block, message)
                 if None not in (wanted.session, wanted.block):
                     return
 
     def _rank(self, source: Source) -> tuple[bool, tuple[int, int], str]:
-        named = blocklog.parse_file_name(source.name) or (0, 0)
-        return named[0] != (self._wanted.session or named[0]), named, source.name
+        session_and_segment = blocklog.parse_file_name(source.name) or (0, 0)
+        session = session_and_segment[0]
+        return session != (self._wanted.session or session), session_and_segment, source.name
 
-    def _blocks(self, source: Source) -> Iterator[Block]:
-        again = 0
+    def _blocks(self, source: Source) -> Iterator[blocklog.AnyBlock]:
+        repeated = 0
         try:
-            for number, line in enumerate(read_file(self._volumes, source), 1):
-                try:
-                    block = self._block(line)
-                except TornLine as problem:
-                    self._tell(SkippedLine(source.path, number, f"{problem.detail}: cut short, or still being written"))
-                    continue
-                except LineError as problem:
-                    self._tell(SkippedLine(source.path, number, problem.detail))
-                    continue
+            for line in read_lines(self._volumes, source, self._wanted.skips):
+                block = self._matching_block(line)
                 if block is None:
                     continue
-                if (block.run, block.client) != (self._run, self._client):
-                    self._tell(SkippedLine(source.path, number, f"it belongs to {block.client} in run {block.run}"))
-                elif self._seen.setdefault(block.session, RangeSet()).add(block.block, block.block):
+                if self._blocks_read.setdefault(block.session, RangeSet()).add(block.block, block.block):
                     yield block
                 else:
-                    again += 1
-        except OSError as problem:
-            self._tell(SkippedLine(source.path, 0, f"the file cannot be read: {problem.strerror}"))
-        if again:
-            self._tell(SkippedLine(source.path, 0, f"repeats {again:,} of the blocks that were read before"))
+                    repeated += 1
+        except OSError as error:
+            self._report(SkippedLine(source.path, 0, f"the file cannot be read: {error.strerror}"))
+        if repeated:
+            self._report(SkippedLine(source.path, 0, f"repeats {repeated:,} of the blocks that were read before"))
 
-    def _block(self, line: bytes) -> Block | None:
-        """Return the block of a line that may hold what is wanted, None for another line."""
-        unseal(line)
-        header = _HEADER.search(line, 0, HEADER_BYTES)
-        if header is not None and not self._wanted.has_block(*_said(header)):
+    def _matching_block(self, line: ReadLine) -> blocklog.AnyBlock | None:
+        """Return the block of a line if it may contain matching messages; report a line that cannot be used."""
+        problem, block = None, line.entry
+        if line.error is not None:
+            torn = ": cut short, or still being written" if isinstance(line.error, TornLine) else ""
+            problem = f"{line.error.detail}{torn}"
+        elif not isinstance(block, blocklog.AnyBlock) or not self._wanted.may_match_block(
+            block.session, block.block, block.first, block.last
+        ):
             return None
-        _, entry = external_blocklog.EitherFeed.decode(line)
-        if not isinstance(entry, Block):
-            return None
-        bounds = entry.bounds if isinstance(entry, external_blocklog.ExternalBlock) else (entry.first, entry.last)
-        is_wanted = self._wanted.has_block(entry.session, entry.block, *bounds)
-        return entry if is_wanted else None
-
-
-def _said(header: re.Match[bytes]) -> tuple[int, int, int | None, int | None]:
-    session, block, *ends = header.groups()
-    first, last = (None if end == b"null" else int(end.strip(b'"')) for end in ends)
-    return int(session), int(block), first, last
+        else:
+            problem = line.misfiled(self._run, self._client)
+            if problem is None:
+                return block
+        self._report(SkippedLine(line.source.path, line.number, problem))
+        return None

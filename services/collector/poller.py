@@ -112,7 +112,7 @@ class Poller:
         try:
             step()
         except Exception as problem:  # noqa: BLE001
-            self.complaints.say(what, run, problem)
+            self.complaints.report(what, run, problem)
             return False
         return True
 

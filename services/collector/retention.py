@@ -34,7 +34,7 @@ def prune(volumes: Path, closed: Iterable[str], keep: int, complaints: ErrorLog)
             if remove(volumes, run):
                 removed.add(run)
         except OSError as problem:
-            complaints.say("cannot remove an old summary", "", problem)
+            complaints.report("cannot remove an old summary", "", problem)
     return removed
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from services.collector.verdict import threshold_parser
 from services.collector.verdict.thresholds import ThresholdLimit
 from services.runtime.errors import BadSettings
-from services.runtime.settings import is_foreign, read
+from services.runtime.settings import is_external_feed, read
 
 NAMES = ("VOLUMES", "THRESHOLDS", "PAGE_PORT", "PAGE_HOST", "KEEP_RUNS", "SERVER_URL", "CONTROL_TOKEN")
 
@@ -65,7 +65,7 @@ class CollectorSettings:
             page_host=values["page_host"],
             page_port=values["page_port"],
             keep_runs=values["keep_runs"],
-            server_url=None if is_foreign(environment) else values["server_url"],
+            server_url=None if is_external_feed(environment) else values["server_url"],
             control_token=values["control_token"],
             # Not ours but everybody's, by https://no-color.org: any value that is not empty.
             colour=not environment.get("NO_COLOR"),

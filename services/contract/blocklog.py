@@ -1,61 +1,137 @@
-"""The lines of a client's block log: what it received, in blocks. Specification: ``docs/block-log.md``."""
+"""The lines of a client's block log, of Streamgauge's own feed and of external feeds. Pure.
+
+Both kinds of feed share the files, the codec, and the first and the last line of a file. They differ in what is known:
+what is not known of an external feed is null in its lines, and None in the structs that a reader gets. The version of a
+line tells the two apart. Specification: ``docs/block-log.md`` and ``docs/foreign-feeds.md``.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from services.contract.jsonl import Kinds, LineStruct
-from services.contract.scalars import Count, Digest, Integer, Name, Positive, Run, Span, digest, digest_text
+from services.contract.errors import MalformedLine
+from services.contract.jsonl import Kinds, LineStruct, Sealed
+from services.contract.scalars import Count, Digest, Integer, Name, Positive, Run, Span
+from services.contract.sequence_text import SeqNumber, has_text, integer, seq_text, span_text
+from services.contract.unreleased_form import refuse_unreleased_form
 
 VERSION = 1
+"""Of lines of the own feed."""
+EXTERNAL_VERSION = 2
+"""Of lines of an external feed. Version 1 of these was never released: `refuse_unreleased_form`."""
 MAX_BLOCK = 100_000
-"""Messages in a block, at most."""
+"""Most messages in a block."""
 MAX_LINE = 32 * 1024 * 1024
-"""Bytes in a line, at most; a longer one is damage, so that no file exhausts a reader's memory.
-
-A client does not start with settings that could make a longer one: `longest_line`.
-"""
+"""Most bytes in a line. A longer one is damage, so no file exhausts a reader's memory; no client writes one."""
 SEGMENT_BYTES = 64 * 1024 * 1024
-"""A segment is closed when it has reached this size, and the next begun."""
+"""A segment is closed when it has reached this size, and the next one begins."""
 
 _FILE = re.compile(r"([0-9]{4,})-([0-9]{4,})\.jsonl")
-
 ClosedBy = Literal["count", "time", "bytes", "end", "shutdown"]
 FileEndReason = Literal["finished", "shutdown", "rotated", "superseded", "error"]
+Form = Literal["text", "binary"]
+ConnectionEvent = Literal["opened", "closed", "refused", "ended", "sealed"]
 
 
 class Torn(msgspec.Struct, frozen=True):
-    """A tail that an earlier session's crash left, and that this session cut off."""
+    """An incomplete last line of an earlier session's file, left by a crash and cut off by this session."""
 
     file: str
     bytes: Count
 
 
-class Message(msgspec.Struct, frozen=True, gc=False):
-    """One record as one client received it.
+class FeedDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """How an external feed was read.
 
-    ``received_at`` was stamped when its bytes arrived; ``latency_ns`` counts from the due time,
-    ``transit_ns`` from the send time, both corrected by the clock offset; ``record`` is byte for byte what came.
+    Attributes:
+        url: the address, without its secrets.
+        seq: the path of the number in a record; ``time``, ``key`` and ``records`` are paths, too.
+        match: the pattern that finds the JSON texts in a frame.
+        silence_s: the longest time without a record that is allowed (``FEED_SILENCE``), None to derive it.
+        end: how the feed signals that it is over (``FEED_END``).
+        clients: how many clients take part in the run (``CLIENTS``), None when that was not set.
     """
 
-    seq: Positive
+    url: str
+    seq: str | None = None
+    time: str | None = None
+    key: str | None = None
+    records: str | None = None
+    match: str | None = None
+    silence_s: float | None = None
+    end: str | None = None
+    clients: Positive | None = None
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """One record as one client received it; what is not known of it is None.
+
+    Attributes:
+        seq: the feed's number of the record.
+        received_at: when its bytes arrived, RFC 3339.
+        latency_ns: from the record's due time, or from an external feed's time of sending.
+        transit_ns: from the time of sending by the own feed.
+        record: the record's JSON, byte for byte as it was received.
+    """
+
+    seq: SeqNumber | None
     received_at: str
-    latency_ns: int
-    transit_ns: int
+    latency_ns: int | None
+    transit_ns: int | None
     record: msgspec.Raw
 
 
-class OpenLine(LineStruct, tag="open", frozen=True, kw_only=True):
-    """First line of every file: whose it is and under which conditions it was written.
+# Of the own feed all of these are known: a line without one is malformed. The fields that only an external feed has are
+# not here: unused, they made decoding a block 6 % slower (260 kB, 1,000 messages: 261 us instead of 246 us).
+class OwnMessage(Message, frozen=True, gc=False):
+    """A message of the own feed. Both durations are corrected by the clock offset."""
 
-    ``attempted_at`` is when this process began to try to take part in the run, on its own clock: records that were due
-    before are catch-up and no latency. Null in files of a writer that does not say.
+    seq: Positive
+    latency_ns: int
+    transit_ns: int
+
+
+SEQ_FIELDS = "seq", "first_seq", "prev_seq"
+"""Fields of an external message that are sequence numbers."""
+
+
+class ExternalMessage(Message, frozen=True, gc=False, omit_defaults=True):
+    """A message of an external feed.
+
+    Attributes:
+        key: which of the feed's sequences ``seq`` belongs to, None for the only one of a feed without keys.
+        form: None where the record is the received JSON. ``text``: the record is a JSON string of what was received.
+            ``binary``: it is a JSON string of its base64.
+        first_seq: the first of the numbers that the message covers, when it covers a range that ends with ``seq``.
+        prev_seq: the number that the message itself names as its predecessor's.
+        connection: the connection it came over, when a block has messages of several.
+    """
+
+    key: str | None = None
+    form: Form | None = None
+    first_seq: SeqNumber | None = None
+    prev_seq: SeqNumber | None = None
+    connection: Positive | None = None
+
+    def with_numbers(self, form: Callable[[Any], Any]) -> ExternalMessage:
+        """Return the message with its three numbers in another form, each made by ``form``."""
+        numbers = {name: form(number) for name in SEQ_FIELDS if (number := getattr(self, name)) is not None}
+        return msgspec.structs.replace(self, **numbers)
+
+
+class OpenLine(LineStruct, tag="open", frozen=True, kw_only=True):
+    """First line of every file: which client wrote it, in which session, and under which conditions.
+
+    Attributes:
+        attempted_at: when this process first tried to take part in the run, on its own clock. Records that were due
+            before are catch-up and have no latency. None in files of a writer that does not record it.
+        external: how the feed was read, None for the own feed.
+        until: when the run of an external feed is to end, RFC 3339; None: when the clients are stopped.
     """
 
     run: Run
@@ -73,10 +149,22 @@ class OpenLine(LineStruct, tag="open", frozen=True, kw_only=True):
     opened_at: str
     torn: list[Torn] = msgspec.field(default_factory=list)
     attempted_at: str | None = None
+    external: FeedDescription | None = None
+    until: str | None = None
+
+    @property
+    def line_version(self) -> int:
+        """The version of this line: which feed it is of decides."""
+        return VERSION if self.external is None else EXTERNAL_VERSION
+
+    def line_fields(self) -> dict[str, Any]:
+        """Return the fields as they are written: of the own feed without the two that it does not have."""
+        absent = {"external", "until"} if self.external is None and self.until is None else set()
+        return {name: value for name, value in super().line_fields().items() if name not in absent}
 
 
 class BlockHeader(LineStruct, tag="block", frozen=True, kw_only=True):
-    """What a block says of its messages, before they follow."""
+    """The fields of a block of the own feed that come before its messages. ``first`` and ``last`` are seqs."""
 
     run: Run
     client: Name
@@ -98,27 +186,157 @@ class BlockHeader(LineStruct, tag="block", frozen=True, kw_only=True):
     clock_error_us: Count
     digest: Digest
 
+    @property
+    def positions(self) -> Span:
+        """The positions of its first and last message in the feed: of the own feed these are the seqs."""
+        return self.first, self.last
+
     def begins_after(self, seq: int) -> bool:
-        """Tell whether nothing of this block is held by whoever holds everything up to ``seq``."""
+        """Tell whether all of this block comes after ``seq``."""
         return self.first > seq
 
 
 class Block(BlockHeader, tag="block", frozen=True, kw_only=True):
-    """The messages that a client logged together, as a reader has them."""
+    """The messages that a client logged together, as a reader gets them."""
 
-    messages: list[Message]
+    messages: list[OwnMessage]
+
+    def message_positions(self) -> list[int]:
+        """Return the position of each message, in the order of the messages."""
+        return [message.seq for message in self.messages]
+
+    def durations_ns(self, start: int = 0, stop: int | None = None) -> tuple[list[int], list[int]]:
+        """Return the latencies and the transits of messages ``[start:stop]``, of each message that has one."""
+        messages = self.messages[start:stop]
+        return [message.latency_ns for message in messages], [message.transit_ns for message in messages]
 
 
 class WrittenBlock(BlockHeader, tag="block", frozen=True, kw_only=True):
-    """The same as its writer has them: what stands in the line, made by `messages_text`."""
+    """The same block as its writer has it: with the JSON of its messages, made by `block_text.messages_text`."""
 
     messages: msgspec.Raw
 
 
-class EndLine(LineStruct, tag="end", frozen=True, kw_only=True):
-    """Last line of a file that was closed well. Counts are of this file; ``sha256`` is of all before this line.
+class _ExternalStruct(LineStruct, frozen=True, kw_only=True):
+    @property
+    def line_version(self) -> int:
+        """The version of this line."""
+        return EXTERNAL_VERSION
 
-    The last four are of the client's process, from the session's first record on: whether it was held up.
+
+class ExternalBlockHeader(_ExternalStruct, tag="block", frozen=True, kw_only=True):
+    """The fields of a block of an external feed that come before its messages. A block never spans two connections.
+
+    Attributes:
+        positions: of its messages, in the order in which the session received them: ``(21, 30)`` are the 21st to 30th.
+        first: the lowest seq, ``last`` the highest; None when no message has a seq, or when there are keys.
+        digest: of the records in the order received.
+    """
+
+    # The own feed's server states what it sent, so a client can tell that a record was damaged on the way.
+    corrupt: ClassVar[Sequence[Span]] = ()
+
+    run: Run
+    client: Name
+    session: Positive
+    block: Positive
+    positions: Span
+    first: SeqNumber | None
+    last: SeqNumber | None
+    count: Count
+    missing: list[tuple[SeqNumber, SeqNumber]] = msgspec.field(default_factory=list)
+    duplicates: Count = 0
+    reordered: Count = 0
+    restarts: Count = 0
+    unsequenced: Count = 0
+    connection: Positive = 1
+    closed_by: ClosedBy | Literal["connection"]
+    started_at: str
+    ended_at: str
+    duration_ns: int
+    idle_ns: int
+    clock_offset_us: None = None
+    clock_error_us: None = None
+    digest: Digest
+
+    def line_fields(self) -> dict[str, Any]:
+        """Return the fields as they are written: numbers that JSON readers cannot keep exact are texts."""
+        values = super().line_fields()
+        first, last = (None if seq is None else seq_text(seq) for seq in (self.first, self.last))
+        return values | {"first": first, "last": last, "missing": [span_text(span) for span in self.missing]}
+
+    def begins_after(self, seq: int) -> bool:
+        """Tell whether it is certain that all of this block comes after ``seq``."""
+        return self.first is not None and self.first > seq
+
+
+class ExternalBlock(ExternalBlockHeader, tag="block", frozen=True, kw_only=True):
+    """The messages that a client logged together, as a reader gets them: all sequence numbers are integers."""
+
+    messages: list[ExternalMessage]
+
+    def __post_init__(self) -> None:
+        """Replace the numbers that are texts in the line by integers."""
+        missing = [(integer(begin), integer(end)) for begin, end in self.missing]
+        for name, value in (("first", integer(self.first)), ("last", integer(self.last)), ("missing", missing)):
+            msgspec.structs.force_setattr(self, name, value)
+        if any(has_text(map(number, self.messages)) for number in map(attrgetter, SEQ_FIELDS)):
+            messages = [message.with_numbers(integer) for message in self.messages]
+            msgspec.structs.force_setattr(self, "messages", messages)
+
+    def line_fields(self) -> dict[str, Any]:
+        """Return the fields as they are written."""
+        return {**super().line_fields(), "messages": [message.with_numbers(seq_text) for message in self.messages]}
+
+    def message_positions(self) -> list[int]:
+        """Return the position of each message, in the order of the messages: that in which they were received."""
+        first, _ = self.positions
+        return list(range(first, first + len(self.messages)))
+
+    def durations_ns(self, start: int = 0, stop: int | None = None) -> tuple[list[int], list[int]]:
+        """Return the latencies and the transits of messages ``[start:stop]``, of each message that has one."""
+        messages = self.messages[start:stop]
+        latencies = [message.latency_ns for message in messages if message.latency_ns is not None]
+        return latencies, [message.transit_ns for message in messages if message.transit_ns is not None]
+
+
+class WrittenExternalBlock(ExternalBlockHeader, tag="block", frozen=True, kw_only=True):
+    """The same block as its writer has it: with the JSON of its messages."""
+
+    messages: msgspec.Raw
+
+
+class ConnectionLine(_ExternalStruct, tag="connection", frozen=True, kw_only=True):
+    """A change of the connection to an external feed, written when it happened.
+
+    ``opened``: the handshake succeeded. ``refused``: an attempt failed. ``closed``: the connection ended, not by the
+    client. ``ended``: a condition of ``FEED_END`` was met. ``sealed``: the client's run is over, in time or stopped.
+
+    Attributes:
+        connection: how many connections this session has had, this one included; 0 before the first.
+        at: when it happened, RFC 3339.
+        connected: whether the client was connected to the feed: after ``opened``, and until ``ended`` or ``sealed``.
+        code: the close code, or the HTTP status that refused an attempt; None where there is none.
+        reason: the close reason, or why an attempt failed, at most 200 characters; of ``sealed`` the last one.
+        attempts: attempts that failed since the client was connected last.
+    """
+
+    run: Run
+    client: Name
+    session: Positive
+    connection: Count
+    event: ConnectionEvent
+    at: str
+    connected: bool
+    code: Count | None = None
+    reason: str = ""
+    attempts: Count = 0
+
+
+class EndLine(LineStruct, tag="end", frozen=True, kw_only=True):
+    """Last line of a file that was closed well. Counts are of this file; ``sha256`` covers all lines before this one.
+
+    The last four fields show whether the client's process was held up, from the session's first record on.
     """
 
     reason: FileEndReason
@@ -135,8 +353,40 @@ class EndLine(LineStruct, tag="end", frozen=True, kw_only=True):
     throttled_ns: Count | None = None
 
 
-LogLine = OpenLine | Block | EndLine
-codec: Kinds[OpenLine | Block | EndLine] = Kinds(LogLine)
+class ExternalEndLine(_ExternalStruct, EndLine, tag="end", frozen=True, kw_only=True):
+    """The last line of a file of an external feed."""
+
+
+AnyBlock = Block | ExternalBlock
+OwnLine = OpenLine | Block | EndLine
+ExternalLine = OpenLine | ExternalBlock | ConnectionLine | ExternalEndLine
+LogLine = OpenLine | Block | ExternalBlock | ConnectionLine | EndLine
+
+
+class BlockLogCodec(Kinds[LogLine]):
+    """Decodes the lines of block logs. The version of a line decides which kind of feed it is from."""
+
+    def __init__(self) -> None:
+        super().__init__({VERSION: OwnLine, EXTERNAL_VERSION: ExternalLine})
+
+    def decode(self, line: bytes) -> tuple[Sealed, LogLine]:
+        """Check and decode one line. Unknown fields are ignored.
+
+        Raises:
+            LineError: the leaf says what is wrong with the line.
+        """
+        try:
+            sealed, entry = super().decode(line)
+        except MalformedLine:
+            refuse_unreleased_form(line)
+            raise
+        # An open line of that form could pass as one of the own feed.
+        if isinstance(entry, OpenLine) and entry.external is None:
+            refuse_unreleased_form(line)
+        return sealed, entry
+
+
+codec = BlockLogCodec()
 
 
 def file_name(session: int, segment: int) -> str:
@@ -145,56 +395,6 @@ def file_name(session: int, segment: int) -> str:
 
 
 def parse_file_name(name: str) -> tuple[int, int] | None:
-    """Return session and segment of a block log's file name, or nothing when it is none."""
-    found = _FILE.fullmatch(name)
-    return (int(found[1]), int(found[2])) if found else None
-
-
-def longest_line(count: int, size: int, record: int, beside: int = 212) -> int:
-    """Return how many bytes the line of a block can have at most.
-
-    Args:
-        count: messages in a block, at most.
-        size: bytes of records at which a block closes.
-        record: bytes of the longest record, by which a block may go beyond ``size``.
-        beside: bytes in the line for each message beside its record: its numbers and times, and a gap before it.
-    """
-    return 4096 + size + record + count * beside
-
-
-def messages_text(
-    first: int, records: Sequence[bytes], received_at: bytes, latencies_ns: Sequence[int] | int, transit_ns: int
-) -> bytes:
-    """Return consecutive messages that arrived together as they stand in a block, each followed by a comma.
-
-    One call formats them all: made one by one and encoded as `Message` they take three times as long.
-
-    Args:
-        first: seq of the first.
-        records: their bytes, at least one.
-        received_at: when all of them arrived, as it stands in the line.
-        latencies_ns: of each, or the one that all have.
-        transit_ns: which all have.
-    """
-    head, seqs = b'{"seq":%%d,"received_at":"%b","latency_ns":' % received_at, range(first, first + len(records))
-    if isinstance(latencies_ns, int):
-        form = head + b'%d,"transit_ns":%d,"record":%%b},' % (latencies_ns, transit_ns)
-        return form * len(records) % tuple(chain.from_iterable(zip(seqs, records, strict=True)))
-    form = head + b'%%d,"transit_ns":%d,"record":%%b},' % transit_ns
-    return form * len(records) % tuple(chain.from_iterable(zip(seqs, latencies_ns, records, strict=True)))
-
-
-def records_digest(records: Sequence[bytes | msgspec.Raw]) -> str:
-    """Return the digest of records given in the order of seq: each as its bytes and a newline."""
-    return joined_digest(b"\n".join(records)) if records else digest_text(0)
-
-
-def joined_digest(joined: bytes) -> str:
-    """Return the digest of one record or more that are joined by newlines already."""
-    return digest_text(digest(b"\n", digest(joined)))
-
-
-def block_digest(messages: list[Message]) -> str:
-    """Return the digest of a block's messages, whatever the order in which they were received."""
-    in_order = sorted(messages, key=attrgetter("seq"))
-    return records_digest([message.record for message in in_order])
+    """Return session and segment of a block log's file name, None when it is not one."""
+    match = _FILE.fullmatch(name)
+    return (int(match[1]), int(match[2])) if match else None

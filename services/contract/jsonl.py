@@ -12,6 +12,7 @@ line before, so a line that was removed, repeated or moved shows.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -19,13 +20,13 @@ import msgspec
 from services.contract.errors import ChecksumMismatch, MalformedLine, TornLine, UnsupportedVersion
 from services.contract.scalars import digest, digest_text
 
-VERSION = 1
 FIRST = "x00000000"
 """``prev`` of the very first line of a chain."""
 
 _HEAD = b'{"crc":"x'
 _COVERED = len(b'{"crc":"x00000000",')
 _PREV = re.compile(rb'"prev":"(x[0-9a-f]{8})",')
+_VERSION = re.compile(rb'"v":([0-9]{1,9}),')
 _MINIMUM = _COVERED + len(b'"prev":"x00000000",')
 # The last is what objects nested too deeply give.
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -49,11 +50,19 @@ class _Header(msgspec.Struct):
 class LineStruct(msgspec.Struct, tag_field="kind", frozen=True, kw_only=True):
     """Base of the kinds of line. The kind is the tag; ``v`` is written by `fields`."""
 
+    @property
+    def line_version(self) -> int:
+        """The version ``v`` under which a line of this kind is written and read."""
+        return 1
+
+    def line_fields(self) -> dict[str, Any]:
+        """Return the fields as they are written, in their order."""
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
 
 def fields(entry: LineStruct) -> dict[str, Any]:
     """Return a line's fields in the order in which they are written, without ``crc`` and ``prev``."""
-    named = {name: getattr(entry, name) for name in entry.__struct_fields__}
-    return {"v": VERSION, "kind": entry.__struct_config__.tag, **named}
+    return {"v": entry.line_version, "kind": entry.__struct_config__.tag, **entry.line_fields()}
 
 
 def seal(content: bytes | bytearray, prev: str) -> tuple[bytes, str]:
@@ -94,11 +103,32 @@ def unseal(line: bytes) -> Sealed:
     return Sealed(said.decode(), prev[1].decode(), line)
 
 
-class Kinds(Generic[Entry]):
-    """Decodes the lines of one format: a closed set of kinds, one struct each."""
+def content(line: bytes) -> memoryview:
+    """Return the bytes of a line after its two checksums, without the newline: equal in two copies of a line."""
+    return memoryview(line)[_MINIMUM:-1]
 
-    def __init__(self, union: Any) -> None:
-        self._decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(union)
+
+def reseal(line: bytes, prev: str) -> tuple[bytes, str]:
+    """Return a line with the same content but other checksums, as `seal` does.
+
+    Args:
+        line: a sealed line.
+        prev: the ``crc`` of the line that it is to follow.
+    """
+    return seal(b"{" + content(line), prev)
+
+
+class Kinds(Generic[Entry]):
+    """Decodes the lines of one format: a closed set of kinds, one struct each.
+
+    Args:
+        unions: the kinds of each version that this reader knows, by the number of the version.
+    """
+
+    def __init__(self, unions: Mapping[int, Any]) -> None:
+        self._decoders: dict[int, msgspec.json.Decoder[Entry]] = {
+            version: msgspec.json.Decoder(union) for version, union in unions.items()
+        }
 
     def decode(self, line: bytes) -> tuple[Sealed, Entry]:
         """Check and decode one line. Unknown fields are ignored.
@@ -107,11 +137,18 @@ class Kinds(Generic[Entry]):
             LineError: the leaf says what is wrong with the line.
         """
         sealed = unseal(line)
-        _refuse_other_versions(sealed)
+        version = _version(sealed)
+        decoder = self._decoders.get(version)
+        if decoder is None:
+            known = " and ".join(map(str, self._decoders))
+            raise UnsupportedVersion(f"version {version}; this reader knows {known}", line)
         try:
-            return sealed, self._decoder.decode(line)
+            entry = decoder.decode(line)
         except _UNREADABLE as problem:
             raise MalformedLine(str(problem), line) from problem
+        if entry.line_version != version:
+            raise MalformedLine(f"version {version} in a line that has version {entry.line_version}", line)
+        return sealed, entry
 
     @staticmethod
     def encode(entry: Entry, prev: str) -> tuple[bytes, str]:
@@ -119,13 +156,12 @@ class Kinds(Generic[Entry]):
         return seal(msgspec.json.encode(fields(entry)), prev)
 
 
-def _refuse_other_versions(sealed: Sealed) -> None:
+def _version(sealed: Sealed) -> int:
     # Where our own writers put it; only a line of another writer needs the slower look.
-    if sealed.text.startswith(b'"v":1,', _MINIMUM):
-        return
+    match = _VERSION.match(sealed.text, _MINIMUM)
+    if match is not None:
+        return int(match[1])
     try:
-        header = msgspec.json.decode(sealed.text, type=_Header)
+        return msgspec.json.decode(sealed.text, type=_Header).v
     except _UNREADABLE as problem:
         raise MalformedLine(str(problem), sealed.text) from problem
-    if header.v != VERSION:
-        raise UnsupportedVersion(f"version {header.v}; this reader knows {VERSION}", sealed.text)

@@ -129,7 +129,7 @@ class ControlEntry(LineStruct, tag="control", frozen=True, kw_only=True):
     """What an operator asked for, from where, and ``via`` what."""
 
     at: str
-    wish: str
+    request: str
     value: Rate | None = None
     client: str | None = None
     peer: str
@@ -181,4 +181,4 @@ codec: Kinds[
     | LeaveEntry
     | ControlEntry
     | EndEntry
-] = Kinds(Entry)
+] = Kinds({VERSION: Entry})

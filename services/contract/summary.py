@@ -6,9 +6,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from services.contract.external_blocklog import SeqSpan
 from services.contract.histogram import Histogram
 from services.contract.scalars import Span
+from services.contract.sequence_text import SeqSpan
 
 VERSION: Final = 1
 
@@ -19,8 +19,6 @@ Books = Literal["two-sided", "one-sided"]
 Verdict = Literal["PASS", "FAIL", "INVALID"]
 
 EXIT_CODES: dict[str | None, int] = {"PASS": 0, "FAIL": 99, "INVALID": 98}
-EXIT_BAD_SETTINGS = 104
-EXIT_ABORTED = 105
 
 
 class Quantiles(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from services.contract.external_blocklog import SeqSpan
+from services.contract.sequence_text import SeqSpan
 
 VERSION: Final = 1
 MOST_SLOTS = 600

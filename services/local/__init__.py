@@ -1,1 +1,1 @@
-"""The local supervisor's parts: ``python -m services`` starts the services as processes and judges its own runs."""
+"""Parts of the local supervisor: ``python -m services`` starts the services as processes and waits for the verdicts."""

@@ -1,4 +1,4 @@
-"""A process that the supervisor starts: it ends when the supervisor ends, however that comes about."""
+"""A process started by the supervisor; it ends when the supervisor ends, even if the supervisor is killed."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from collections.abc import AsyncIterator, Sequence
 
 from services.runtime import parent_pipe
 
-MOST_LINE_BYTES = 1024 * 1024
-"""A longer line is handed out in parts."""
+MAX_LINE_BYTES = 1024 * 1024
+"""A longer line is returned in parts."""
 
 
 class ChildProcess:
-    """A process with a pipe that only the supervisor holds the write end of; see `services.runtime.parent_pipe`."""
+    """A process with a pipe whose write end only the supervisor holds; see `services.runtime.parent_pipe`."""
 
     def __init__(self, process: asyncio.subprocess.Process, parent_end: int) -> None:
         self.process, self._parent_end = process, parent_end
 
-    def tell(self, line: str) -> None:
-        """Write a line to the child's pipe; a child that does not read misses it."""
+    def send_line(self, line: str) -> None:
+        """Write a line to the child's pipe; it is dropped if the pipe is full or the child has ended."""
         with contextlib.suppress(OSError):
             os.write(self._parent_end, f"{line}\n".encode())
 
     async def wait(self) -> int:
-        """Wait for the end of the process and return its exit code; the pipe is closed then."""
+        """Wait for the end of the process, close the pipe, and return the exit code."""
         try:
             return await self.process.wait()
         finally:
@@ -36,13 +36,13 @@ class ChildProcess:
                 self._parent_end = -1
 
     async def lines(self) -> AsyncIterator[str]:
-        """Hand out the lines of its standard output, until it is closed."""
+        """Yield the lines of the standard output until it is closed."""
         stream, rest = self.process.stdout, b""
         while stream is not None and (piece := await stream.read(64 * 1024)):
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
                 yield line.decode(errors="replace")
-            if len(rest) > MOST_LINE_BYTES:
+            if len(rest) > MAX_LINE_BYTES:
                 yield rest.decode(errors="replace")
                 rest = b""
         if rest:
@@ -53,28 +53,28 @@ async def start(arguments: Sequence[str], environment: dict[str, str], *, in_pla
     """Start a Python program as a child.
 
     Args:
-        arguments: of Python.
-        environment: of the child.
-        in_place: the child gets this process's standard output and error, and a pipe as standard input. Else its
-            output, error included, is read by the supervisor.
+        arguments: the arguments of Python.
+        environment: the environment of the child.
+        in_place: the child inherits standard output and standard error, and gets a pipe as standard input. Otherwise
+            the supervisor reads its output and errors from one pipe.
 
     Raises:
-        OSError: the system refuses.
+        OSError: the process cannot be started.
     """
     child_end, parent_end = os.pipe()
     os.set_blocking(parent_end, False)
-    given = {**environment, parent_pipe.VARIABLE: str(child_end)}
+    child_environment = {**environment, parent_pipe.VARIABLE: str(child_end)}
     if not in_place:
-        # What is read here is decoded as UTF-8, whatever the locale.
-        given["PYTHONIOENCODING"] = "utf-8"
+        # The output is decoded as UTF-8 here, so the child must not encode it by the locale.
+        child_environment["PYTHONIOENCODING"] = "utf-8"
     try:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-u", *arguments),
-            env=given,
+            env=child_environment,
             stdin=PIPE if in_place else DEVNULL,
             stdout=None if in_place else PIPE,
             stderr=None if in_place else STDOUT,
-            # A session of its own: Ctrl-C reaches the supervisor alone, which stops the others in their order.
+            # In its own session, so that Ctrl-C reaches the supervisor only, which stops the services in order.
             start_new_session=True,
             pass_fds=(child_end,),
         )

@@ -1,7 +1,7 @@
-"""Which runs an invocation plays, in their order: known from its own server or its own clients, never guessed.
+"""The runs of an invocation, in order, as its own server or clients report them.
 
-Our server says it in its log, which this process reads through a pipe that no other process writes to. The clients of
-an external feed write the invocation into the run's ``feed.json``.
+The server logs the name of each run; the supervisor reads that log through a pipe to which no other process writes. The
+clients of an external feed write the invocation into ``feed.json`` of the run. Other runs on the volumes are ignored.
 """
 
 from __future__ import annotations
@@ -15,68 +15,68 @@ from pathlib import Path
 from services.contract.scalars import RUN_PATTERN
 from services.runtime.invocation import own_run
 
-BEGUN = ("run opened", "run continued")
-"""What the server logs when it begins to play a run, with the run's name as ``run``."""
+STARTED = ("run opened", "run continued")
+"""Log events of the server at the start of a run, with its name in the field ``run``."""
 LISTENING = "listening"
-"""What the server logs when clients can connect. A probe of the port could be answered by another server."""
-LOOK_SECONDS = 0.1
+"""Log event of the server when clients can connect. The port is not probed, since another server might answer."""
+POLL_SECONDS = 0.1
 
 
 def event_of(line: str) -> tuple[str, str | None]:
-    """Return the event of a line of the server's log, empty for a line that is none, and the run that it names."""
+    """Return the event and the run of a line of the server's log; empty and None if the line is not an event."""
     try:
-        said = json.loads(line) if line.startswith("{") else None
+        fields = json.loads(line) if line.startswith("{") else None
     except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict) or not isinstance(said.get("event"), str):
+        fields = None
+    if not isinstance(fields, dict) or not isinstance(fields.get("event"), str):
         return "", None
-    run = said.get("run")
-    return said["event"], run if isinstance(run, str) and re.match(RUN_PATTERN, run) else None
+    run = fields.get("run")
+    return fields["event"], run if isinstance(run, str) and re.match(RUN_PATTERN, run) else None
 
 
 class InvocationRuns:
-    """The runs of this invocation, the first one first.
+    """The runs of this invocation, oldest first.
 
     Args:
-        note: takes the name of each run once, as soon as it is known.
+        on_run: called once with the name of each run.
 
     Attributes:
-        names: of the runs that are known.
-        listening: set when the server can be connected to.
+        names: the names of the runs so far.
+        listening: set when clients can connect to the server.
     """
 
-    def __init__(self, note: Callable[[str], None]) -> None:
-        self._note = note
+    def __init__(self, on_run: Callable[[str], None]) -> None:
+        self._on_run = on_run
         self.names: list[str] = []
         self._more = asyncio.Event()
         self.listening = asyncio.Event()
 
     def add(self, run: str) -> None:
-        """Note that a run is played; a server that is restarted continues a run that is known."""
+        """Add a run, unless it is known: a server that is restarted continues its run."""
         if run not in self.names:
             self.names.append(run)
-            self._note(run)
+            self._on_run(run)
             self._more.set()
 
-    def read(self, line: str) -> None:
-        """Take in a line of the server's log."""
+    def add_log_line(self, line: str) -> None:
+        """Process a line of the server's log."""
         event, run = event_of(line)
-        if event in BEGUN and run is not None:
+        if event in STARTED and run is not None:
             self.add(run)
         elif event == LISTENING:
             self.listening.set()
 
-    async def look(self, logs: Path, invocation: str) -> None:
-        """Look for the run of an external feed until the clients have opened it."""
+    async def find_external_run(self, logs: Path, invocation: str) -> None:
+        """Poll for the run of an external feed until the clients have opened it."""
         while True:
             run = own_run(logs, invocation)
             if run is not None:
                 self.add(run)
                 return
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def nth(self, number: int) -> str:
-        """Wait for a run, counted from 0, and return its name."""
+        """Wait for the run with this index, counted from 0; return its name."""
         while len(self.names) <= number:
             self._more.clear()
             await self._more.wait()

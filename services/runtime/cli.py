@@ -1,78 +1,120 @@
-"""How a command is entered on the command line, and how its help teaches: a sentence, examples, exit codes."""
+"""Command lines: argparse conventions, the help of a command, running one, and "did you mean"."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
+import os
+import sys
 import textwrap
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import NoReturn, TypeAlias
 
-from services.contract.summary import EXIT_BAD_SETTINGS
+from services.runtime.errors import EXIT_ABORTED, EXIT_BAD_SETTINGS, OperatorError
 
 RunCommand: TypeAlias = Callable[[argparse.Namespace, Mapping[str, str]], int]
-"""Does what was asked, in an environment; returns the exit code.
+"""Runs a command with its arguments and the environment; returns the exit code.
 
-Raises OperatorError for what the operator has to mend: it is told, and is exit code 104.
+Raises OperatorError for a fault that the operator can repair; `run_command` prints it and returns 104.
 """
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser to which a wrong command line is bad configuration: two lines on stderr, exit code 104."""
+    """An argument parser that treats a wrong command line as bad configuration: two lines on stderr, exit code 104."""
 
     def error(self, message: str) -> NoReturn:
-        """End the process, saying what is wrong and where help is."""
+        """Exit with the mistake and a reference to ``--help``."""
         self.exit(EXIT_BAD_SETTINGS, f"error: {message}\ntry: {self.prog} --help\n")
 
 
-class Commands(Protocol):
-    """Where commands are added: what `argparse` gives for this, by a public name."""
-
-    def add_parser(self, name: str, **options: Any) -> Parser:
-        """Add a command's parser."""
-
-
-def parser(program: str, does: str, exits: str) -> tuple[Parser, Commands]:
-    """Return the parser of a whole command line, and where commands are added to it.
+class Commands:
+    """The commands of a program.
 
     Args:
-        program: what is typed before a command.
-        does: in one sentence, what it is for.
+        parser: the parser of the program.
+        program: the words before a command, such as ``python -m services.collector``.
+        exits: the exit codes that a command has unless it names its own.
+    """
+
+    def __init__(self, parser: Parser, program: str, exits: str) -> None:
+        self._parsers = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
+        self._program, self._exits = program, exits
+
+    def add(
+        self, name: str, does: str, run: RunCommand, examples: Mapping[str, str], exits: str | None = None
+    ) -> Parser:
+        """Add a command; return its parser, to which the caller adds the arguments.
+
+        Args:
+            name: the command.
+            does: a clause in the imperative, without a full stop; printed in the list of commands and above its help.
+            run: the function to call.
+            examples: command lines without the program, each with its purpose.
+            exits: the exit codes, if they differ from the program's.
+        """
+        lines = "\n".join(f"  {self._program} {line}\n      {purpose}" for line, purpose in examples.items())
+        parser = self._parsers.add_parser(
+            name,
+            help=does,
+            description=f"{does[0].upper()}{does[1:]}.",
+            epilog=f"examples:\n{lines}\n\n{_wrapped(self._exits if exits is None else exits)}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        parser.set_defaults(command=run)
+        return parser
+
+
+def parser(program: str, does: str, exits: str, version: str, serve: RunCommand) -> tuple[Parser, Commands]:
+    """Return the parser of a program and the object to which its commands are added.
+
+    Args:
+        program: the words before a command, such as ``python -m services.collector``.
+        does: one sentence about the purpose of the program.
         exits: the exit codes.
+        version: the output of ``--version``.
+        serve: runs the service; called when the command line has no command.
     """
     whole = Parser(
         prog=program,
         description=f"{does} Without a command it runs as a service.",
-        epilog=f"{program} COMMAND --help teaches a command.\n\n{_wrapped(exits)}",
+        epilog=f"{program} COMMAND --help explains a command.\n\n{_wrapped(exits)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    return whole, whole.add_subparsers(metavar="COMMAND", parser_class=Parser)
-
-
-def add(
-    commands: Commands, program: str, name: str, does: str, run: RunCommand, examples: Mapping[str, str], exits: str
-) -> Parser:
-    """Add a command; return its parser, which still needs its arguments.
-
-    Args:
-        commands: where commands are added.
-        program: what is typed before a command.
-        name: what is typed.
-        does: one sentence, without a full stop, in the list of commands and above its own help.
-        run: what is done.
-        examples: command lines, without the program, and what each is good for.
-        exits: the exit codes.
-    """
-    taught = "\n".join(f"  {program} {line}\n      {use}" for line, use in examples.items())
-    made = commands.add_parser(
-        name,
-        help=does,
-        description=f"{does[0].upper()}{does[1:]}.",
-        epilog=f"examples:\n{taught}\n\n{_wrapped(exits)}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    made.set_defaults(command=run)
-    return made
+    whole.add_argument("--version", action="version", version=version)
+    whole.set_defaults(command=serve)
+    return whole, Commands(whole, program, exits)
 
 
 def _wrapped(text: str) -> str:
     return textwrap.fill(text, 100)
+
+
+def run_command(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Run the chosen command; return its exit code, or 104 or 105 after printing why it could not be completed."""
+    run: RunCommand = chosen.command
+    try:
+        code = run(chosen, environment)
+        sys.stdout.flush()
+    except OperatorError as error:
+        sys.stderr.write(error.report())
+        return EXIT_BAD_SETTINGS
+    except BrokenPipeError:
+        # The reader of the output, such as `head`, has exited. Python flushes standard output once more when it exits;
+        # without a valid target it would print a second error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ABORTED
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return EXIT_ABORTED
+    return code
+
+
+def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known name that is spelt most like ``name``; None if none is at least ``cutoff`` (0 to 1) similar."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return ``did you mean …?`` with the most similar known name; empty if none is similar."""
+    near = closest(name, known)
+    return f"did you mean {near}?" if near else ""

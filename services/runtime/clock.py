@@ -1,4 +1,4 @@
-"""One clock per process: wall time tied to monotonic time once, so that stamps never run backwards."""
+"""The clock of a process: epoch time derived from the monotonic clock, so that timestamps never run backwards."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import uuid
 from pathlib import Path
 
 STEP_NS = 50_000_000
-"""A divergence of the wall clock beyond this means that someone set it."""
+"""A larger divergence of the wall clock means that it was set; NTP corrects smaller ones gradually."""
 
 
 class Clock:
-    """Derives epoch time from the monotonic clock, from one tie made at start.
+    """Epoch time: the monotonic clock plus an offset that is measured once, at the start.
 
-    A later change of the wall clock does not move the stamps; `step_ns` tells of it.
+    A later change of the wall clock does not change the offset; `step_ns` returns the divergence.
     """
 
     def __init__(self) -> None:
@@ -23,10 +23,15 @@ class Clock:
         self.tie_ns = wall - (before + after) // 2
 
     def not_before(self, epoch_us: int) -> int:
-        """Go on from a time that has been already, if the wall clock is behind it: stamps of one story never go back.
+        """Move the clock forward to a time that was recorded before, if it is behind that time.
+
+        The timestamps of one ledger must not run backwards, even if the wall clock was set back while no process ran.
+
+        Args:
+            epoch_us: the recorded time, epoch microseconds.
 
         Returns:
-            By how many microseconds it was moved.
+            By how many microseconds the clock was moved; 0 if it was not behind.
         """
         behind_us = max(epoch_us - self.now_us(), 0)
         self.tie_ns += behind_us * 1000
@@ -41,13 +46,13 @@ class Clock:
         return (time.monotonic_ns() + self.tie_ns) // 1000
 
     def step_ns(self) -> int:
-        """Return how far the wall clock was set since the start, 0 when only disciplined."""
+        """Return by how much the wall clock was set since the start; 0 for a divergence within `STEP_NS`."""
         divergence = abs(time.time_ns() - self.now_ns())
         return divergence if divergence > STEP_NS else 0
 
 
 def boot_id() -> str:
-    """Return the identity of the running kernel: equal in two processes means that they share a clock."""
+    """Return the identity of the running kernel; two processes with the same identity share a clock."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

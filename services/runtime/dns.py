@@ -1,7 +1,7 @@
-"""Questions and answers of DNS (RFC 1035), as far as a container needs them to learn which others are on its network.
+"""Queries and answers of DNS (RFC 1035): the part that a container needs to find the others on its network.
 
-The C library would answer from ``/etc/hosts`` first, where a container finds only its own id, and would wait for a
-silent name server for longer than a service may.
+The C library is no alternative: it answers from ``/etc/hosts`` first, where a container has only its own id, and waits
+for a silent name server longer than a service can.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import struct
 from pathlib import Path
 
 ADDRESS, POINTER = 1, 12
-"""The kinds of record: a name's IPv4 address, and the name of an address."""
+"""Types of records: A (the IPv4 address of a name) and PTR (the name of an address)."""
 PORT = 53
 DOCKER = "127.0.0.11"
-"""The name server in every container of a network of the user's own. It knows all of them."""
+"""The name server in the containers of a user-defined network; it knows all containers of that network."""
 
 _INTERNET = 1
 _OPTIONS = 41
@@ -30,59 +30,59 @@ def name_server(path: Path) -> str | None:
 
 
 def reverse(address: str) -> str:
-    """Return the name under which the pointer of an IPv4 address is kept."""
+    """Return the name of the PTR record of an IPv4 address."""
     return ".".join([*reversed(address.split(".")), "in-addr", "arpa"])
 
 
 def question(number: int, name: str, kind: int, *, answer_bytes: int = 0) -> bytes:
-    """Return the message that asks for the records of one kind of a name.
+    """Return the query for the records of one type of a name.
 
     Args:
-        number: by which the answer is known, of 16 bits.
-        name: labels of ASCII, separated by dots.
+        number: identifies the answer; 16 bits.
+        name: ASCII labels, separated by dots.
         kind: `ADDRESS` or `POINTER`.
-        answer_bytes: how long the answer may be (RFC 6891); 0 leaves it at 512.
+        answer_bytes: longest answer to accept (RFC 6891); 0 for the default of 512.
     """
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
-    # The root's name, the kind, the size in the place of the class, no flags, no data.
+    # An OPT record: name of the root, type, size in the place of the class, no flags, no data.
     options = struct.pack("!B2HIH", 0, _OPTIONS, answer_bytes, 0, 0) if answer_bytes else b""
     head = struct.pack("!6H", number, 0x0100, 1, 0, 0, 1 if options else 0)
     return head + labels + struct.pack("!2H", kind, _INTERNET) + options
 
 
 def number_of(message: bytes) -> int:
-    """Return by which number an answer is known, -1 when it is too short to have one."""
+    """Return the number of an answer; -1 if the message is too short to have one."""
     return int.from_bytes(message[:2]) if len(message) >= 2 else -1
 
 
 def answers(number: int, message: bytes, kind: int) -> list[str]:
-    """Return the names or addresses in an answer, none when it holds no such record or answers something else."""
-    found: list[str] = []
+    """Return the names or addresses in an answer; none if it has no record of this type or another number."""
+    values: list[str] = []
     try:
-        said, _, questions, records, _, _ = struct.unpack_from("!6H", message)
-        if said != number or not records or questions != 1:
+        identity, _, questions, records, _, _ = struct.unpack_from("!6H", message)
+        if identity != number or not records or questions != 1:
             return []
         _, at = _name(message, 12)
         at += 4
         for _ in range(records):
             _, at = _name(message, at)
-            found_kind, _, _, length = struct.unpack_from("!2HIH", message, at)
+            record_kind, _, _, length = struct.unpack_from("!2HIH", message, at)
             at += 10
-            if found_kind == kind == POINTER:
-                found.append(_name(message, at)[0])
-            elif found_kind == kind == ADDRESS and length == 4 and at + 4 <= len(message):
-                found.append(".".join(map(str, message[at : at + 4])))
+            if record_kind == kind == POINTER:
+                values.append(_name(message, at)[0])
+            elif record_kind == kind == ADDRESS and length == 4 and at + 4 <= len(message):
+                values.append(".".join(map(str, message[at : at + 4])))
             at += length
     except (struct.error, IndexError, UnicodeDecodeError):
-        # What stands before the damage is good.
+        # The message is malformed from here on; the records before are valid.
         pass
-    return found
+    return values
 
 
 def _name(message: bytes, at: int) -> tuple[str, int]:
     labels: list[str] = []
     end = 0
-    # Names may point back into the message; a bound on the jumps keeps a hostile one finite.
+    # Names may refer to earlier parts of the message; the bound ends a malicious loop.
     for _ in range(64):
         length = message[at]
         if length >= 0xC0:
@@ -93,4 +93,4 @@ def _name(message: bytes, at: int) -> tuple[str, int]:
             at += 1 + length
         else:
             return ".".join(labels), end or at + 1
-    raise IndexError("a name without end")
+    raise IndexError("a name that never ends")

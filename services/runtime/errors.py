@@ -1,34 +1,42 @@
-"""The faults that the operator can mend, each saying how.
+"""Errors that the operator can repair, each with the way to do so, and the exit codes of processes that fail.
 
 ::
 
     OperatorError
-    ├── BadSettings        settings that cannot be used, all of them in one report
-    ├── UnwritableFolder   a folder that this process must write to refuses it
-    ├── PortInUse          another process listens where this one has to
-    └── AnotherServer      another server plays in the folder that this one was given
+    ├── BadSettings        settings that are invalid, all reported together
+    ├── UnwritableFolder   a folder to which this process must write does not let it
+    ├── PortInUse          another process listens on the port
+    └── AnotherServer      another server is active in the same folder
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+EXIT_BAD_SETTINGS = 104
+"""Exit code for bad configuration, as of k6: it has to be repaired before another start makes sense."""
+EXIT_ABORTED = 105
+"""Exit code of a process that ended early, as of k6: interrupted, or without a verdict."""
+
 
 class OperatorError(Exception):
-    """Base of the faults that the operator can mend; its text is one line per fault, what is indented belongs to it."""
+    """Base class of errors that the operator can repair.
+
+    Its text has one line for each error; an indented line continues the line above it.
+    """
 
     def report(self) -> str:
-        """Return what to tell the operator, with a final newline."""
+        """Return the text to print, each error prefixed by ``error:``, with a final newline."""
         lines = str(self).splitlines()
         return "".join(f"{line}\n" if line.startswith(" ") else f"error: {line}\n" for line in lines)
 
-    def mended(self) -> bool:
-        """Tell whether it is gone, as far as this process can see."""
+    def is_repaired(self) -> bool:
+        """Whether the cause is gone, as far as this process can see."""
         return False
 
 
 class BadSettings(OperatorError):
-    """Settings that cannot be used. ``problems`` holds one line each."""
+    """Settings that are invalid. ``problems`` holds one line for each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -36,15 +44,15 @@ class BadSettings(OperatorError):
 
 
 class UnwritableFolder(OperatorError):
-    """A folder that this process must write to refuses it."""
+    """A folder to which this process must write does not let it."""
 
-    def __init__(self, folder: str, why: str, fix: str, mended: Callable[[], bool] = lambda: False) -> None:
-        super().__init__(f"cannot write to {folder}: {why}; {fix}")
-        self.folder, self._mended = folder, mended
+    def __init__(self, folder: str, reason: str, fix: str, is_repaired: Callable[[], bool] = lambda: False) -> None:
+        super().__init__(f"cannot write to {folder}: {reason}; {fix}")
+        self.folder, self._is_repaired = folder, is_repaired
 
-    def mended(self) -> bool:
-        """Tell whether the folder can be written to now."""
-        return self._mended()
+    def is_repaired(self) -> bool:
+        """Whether the folder can be written to now."""
+        return self._is_repaired()
 
 
 class PortInUse(OperatorError):
@@ -56,7 +64,7 @@ class PortInUse(OperatorError):
 
 
 class AnotherServer(OperatorError):
-    """Another server plays in the folder that this one was given."""
+    """Another server is active in the folder that this server was given."""
 
     def __init__(self, run: str, folder: str) -> None:
         super().__init__(

@@ -1,4 +1,9 @@
-"""An event loop whose timers are exact to some tens of microseconds, for whoever keeps a schedule."""
+"""The event loop of a process that keeps a schedule: precise timers, cheap refusals, and no long garbage collections.
+
+Three properties of Python's default delay the records of a server with thousands of connections: timers are rounded up
+to whole milliseconds, a process without free descriptors spins on ``accept``, and a full garbage collection stops it
+for half a second. `exact_loop` returns a loop without the first two; `gc_frozen` avoids the third.
+"""
 
 from __future__ import annotations
 
@@ -19,30 +24,50 @@ from services.runtime.jsonlogs import RateLimitedLog
 log = logging.getLogger(__name__)
 
 ACCEPTED_AT_ONCE = 32
-"""Connections taken in one turn of the loop, per listening socket; the others wait in the kernel."""
+"""Connections accepted in one turn of the loop for each listening socket; the others wait in the kernel's backlog."""
 
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_SAID_SECONDS = 60.0
-_SLACK = Path("/proc/self/timerslack_ns")
+_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_LOG_SECONDS = 60.0
+_TIMER_SLACK = Path("/proc/self/timerslack_ns")
 
 
 def exact_loop() -> asyncio.AbstractEventLoop:
-    """Return an event loop; where the system has no ``epoll``, that which asyncio makes.
+    """Return an event loop whose timers are accurate to some tens of microseconds.
 
-    The thread that calls this, a process's first, is woken from then on when it is to be.
+    Also sets the timer slack of the calling thread. Without ``epoll``, asyncio's default loop is returned.
     """
-    # Linux lets sleepers lie for another 50 µs, to wake several at once.
+    # Linux may delay wake-ups by 50 µs so that several timers share one: reduce that to 1 ns.
     with suppress(OSError):
-        _SLACK.write_text("1", encoding="ascii")
-    return _Loop(_Exact()) if hasattr(selectors, "EpollSelector") else asyncio.new_event_loop()
+        _TIMER_SLACK.write_text("1", encoding="ascii")
+    if not hasattr(selectors, "EpollSelector"):
+        return asyncio.new_event_loop()
+    return _AcceptLimitingLoop(_MicrosecondSelector())
 
 
-class _Listening:
-    """A listening socket as asyncio's loop of ``accept`` is to see it.
+if hasattr(selectors, "EpollSelector"):
 
-    That loop goes on after a failure for want of descriptors, as often as the backlog is long, and plans another
-    attempt for each failure (python/cpython#151615): thousands of lines of log, and a processor's time. Here one
-    failure ends the turn.
+    class _MicrosecondSelector(selectors.EpollSelector):
+        """An epoll selector that waits with microsecond resolution.
+
+        ``epoll_wait`` takes whole milliseconds, which Python rounds up; a schedule with a record every millisecond
+        would run late. ``select`` takes microseconds, and one descriptor is enough: an epoll object is readable when
+        any descriptor in it is ready.
+        """
+
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            """Return the ready descriptors, after waiting for at most ``timeout`` seconds."""
+            if timeout is not None and timeout > 0:
+                select.select((self.fileno(),), (), (), timeout)
+                timeout = 0
+            return super().select(timeout)
+
+
+class _LimitedListener:
+    """A listening socket that limits how many connections asyncio accepts in one turn of the loop.
+
+    When no descriptor is left, asyncio's accept loop continues for the whole backlog and schedules a retry for each
+    failure (python/cpython#151615): thousands of log lines, and a whole processor. Here the first failure ends the
+    turn.
     """
 
     __slots__ = ("_left", "_socket")
@@ -50,24 +75,24 @@ class _Listening:
     def __init__(self, listening: socket.socket) -> None:
         self._socket, self._left = listening, 0
 
-    def begin(self) -> None:
-        """Begin a turn."""
+    def begin_turn(self) -> None:
+        """Allow the next `ACCEPTED_AT_ONCE` connections."""
         self._left = ACCEPTED_AT_ONCE
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Accept a connection.
 
         Raises:
-            BlockingIOError: this turn is over.
-            OSError: it failed; the next call ends the turn.
+            BlockingIOError: the limit of this turn is reached; asyncio then waits for the next turn.
+            OSError: accepting failed; if no descriptor was left, the next call ends the turn.
         """
         if not self._left:
             raise BlockingIOError
         self._left -= 1
         try:
             return self._socket.accept()
-        except OSError as problem:
-            if problem.errno in _EXHAUSTED:
+        except OSError as error:
+            if error.errno in _NO_DESCRIPTOR:
                 self._left = 0
             raise
 
@@ -75,67 +100,52 @@ class _Listening:
         return getattr(self._socket, name)
 
 
-class _Loop(asyncio.SelectorEventLoop):
-    """Stays quiet and cheap when no descriptor is left for a connection, and goes on when there is one again."""
+class _AcceptLimitingLoop(asyncio.SelectorEventLoop):
+    """An event loop that stays responsive and logs once a minute while no descriptor is left for new connections."""
 
     def __init__(self, selector: selectors.BaseSelector) -> None:
         super().__init__(selector)
-        self._sparingly = RateLimitedLog(_SAID_SECONDS)
+        self._rate_limit = RateLimitedLog(_LOG_SECONDS)
 
     def _accept_connection(self, protocol_factory: Any, sock: Any, *arguments: Any, **options: Any) -> None:
-        # Of asyncio; without it every connection that waits would be accepted at once, and nothing else would change.
-        listening = sock if isinstance(sock, _Listening) else _Listening(sock)
-        listening.begin()
-        super()._accept_connection(protocol_factory, listening, *arguments, **options)  # type: ignore[misc]
+        # A private method of asyncio. Should it disappear, this override is never called and all that is lost is the
+        # limit: the loop accepts the whole backlog in one turn, as asyncio does by default.
+        listener = sock if isinstance(sock, _LimitedListener) else _LimitedListener(sock)
+        listener.begin_turn()
+        super()._accept_connection(protocol_factory, listener, *arguments, **options)  # type: ignore[misc]
 
     def call_exception_handler(self, context: Any) -> None:
-        """Log that connections wait for want of descriptors now and then; everything else as asyncio does."""
-        problem = context.get("exception")
-        if not (isinstance(problem, OSError) and problem.errno in _EXHAUSTED and "accept" in context["message"]):
+        """Log a lack of descriptors at most once a minute; handle all other errors as asyncio does."""
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in _NO_DESCRIPTOR and "accept" in context["message"]):
             super().call_exception_handler(context)
-        elif self._sparingly.due(self.time()):
-            log.warning("connections wait: no descriptor is left for them", extra={"why": str(problem)})
-
-
-if hasattr(selectors, "EpollSelector"):
-
-    class _Exact(selectors.EpollSelector):
-        """Waits by ``select``, which counts microseconds, for the one descriptor that stands for all others.
-
-        ``epoll`` itself counts whole milliseconds, rounded up: of a schedule's record due every millisecond that shows.
-        """
-
-        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-            """Return what is ready, waiting at most so many seconds."""
-            if timeout is not None and timeout > 0:
-                select.select((self.fileno(),), (), (), timeout)
-                timeout = 0
-            return super().select(timeout)
+        elif self._rate_limit.due(self.time()):
+            log.warning("connections wait: no descriptor is left for them", extra={"why": str(error)})
 
 
 @contextmanager
-def settled() -> Iterator[None]:
-    """Have full collections pass over what is here now, and all that earlier ones found in use, until the block ends.
+def gc_frozen() -> Iterator[None]:
+    """Exclude from full garbage collections, until the block ends, all objects that exist now or survive one.
 
-    With 5,000 connections a full collection takes half a second, in which nobody is sent anything; they come again and
-    again as connections do. What is passed over is freed all the same as soon as nothing refers to it, and a connection
-    that is over leaves nothing behind that only a collection would find.
+    With 5,000 connections a full collection takes half a second, in which nothing is sent, and it recurs as connections
+    are made. Frozen objects are still freed by reference counting, and a lost connection leaves no reference cycles
+    behind (see `websocket_io.break_cycles`), so nothing leaks.
     """
-    gc.callbacks.append(_freeze)
+    gc.callbacks.append(_freeze_after_full_collection)
     gc.freeze()
     try:
         yield
     finally:
-        gc.callbacks.remove(_freeze)
+        gc.callbacks.remove(_freeze_after_full_collection)
         gc.unfreeze()
 
 
-def look_at_all() -> None:
-    """Collect whatever there is, once, when nothing is due."""
+def collect_all() -> None:
+    """Run one garbage collection over all objects, frozen ones included; for times at which nothing is due."""
     gc.unfreeze()
     gc.collect()
 
 
-def _freeze(phase: str, facts: dict[str, int]) -> None:
-    if phase == "stop" and facts["generation"] == 2:
+def _freeze_after_full_collection(phase: str, info: dict[str, int]) -> None:
+    if phase == "stop" and info["generation"] == 2:
         gc.freeze()

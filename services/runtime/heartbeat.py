@@ -1,7 +1,7 @@
-"""A sign of life that costs nothing: a file touched while the event loop turns.
+"""Liveness of a service: a file that is touched every second while the event loop runs, and the probe of its age.
 
-``python -m services.runtime.heartbeat`` is the containers' probe. It compares the file's age and has no side
-effect, so it may be run by hand; it imports nothing outside the standard library, so it starts fast.
+``python -m services.runtime.heartbeat`` is the health check of the containers. It has no side effect, so it may be run
+by hand; it imports nothing outside the standard library, so that it starts fast.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ MAX_AGE_SECONDS = 5.0
 
 
 def place() -> Path | None:
-    """Return the file: the images name one (``HEARTBEAT``); a process outside containers has none."""
+    """Return the file, which the images name in ``HEARTBEAT``; None outside of containers."""
     named = os.environ.get("HEARTBEAT", "")
     return Path(named) if named else None
 
 
 async def beat(path: Path | None = None, alive: Callable[[], bool] = lambda: True) -> None:
-    """Touch the file every second while ``alive``, for ever.
+    """Touch the file every second in which ``alive`` returns True, for ever.
 
-    A folder that cannot be written to is no fault of the service.
+    Returns if the folder cannot be written to: the service itself works.
     """
-    # Here, so that the probe, which runs every few seconds in every container, does not pay for it.
+    # Imported here because the probe, which runs every few seconds in every container, does not need it.
     import asyncio  # noqa: PLC0415
 
     path = place() if path is None else path
@@ -35,15 +35,15 @@ async def beat(path: Path | None = None, alive: Callable[[], bool] = lambda: Tru
         try:
             if alive():
                 path.touch()
-        except OSError as problem:
-            # A process that is out of files may have some again the next time.
-            if problem.errno not in (errno.EMFILE, errno.ENFILE):
+        except OSError as error:
+            # A lack of descriptors may be over by the next time.
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
                 return
         await asyncio.sleep(1.0)
 
 
 def age_seconds(path: Path | None = None) -> float | None:
-    """Return the age of the last beat, None when there was none."""
+    """Return the age of the file in seconds; None if there is none."""
     path = place() if path is None else path
     try:
         return time.time() - path.stat().st_mtime if path is not None else None

@@ -1,4 +1,7 @@
-"""The services' own logs: JSON lines on standard output, by python-json-logger. Not the block log."""
+"""The services' own logs: JSON lines on standard output, and limits on how often an event is logged.
+
+The block log, which records the received messages, is a different file: see ``services/client/block_log.py``.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,13 @@ from typing import TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
+_MAX_KINDS = 100
+"""How many kinds of an event are distinguished, to bound the memory if a kind is a text from a peer."""
+
 
 def configure(service: str, level: int = logging.INFO) -> None:
-    """Send every log record of this process to standard output as one JSON line."""
-    handler = _Stdout()
+    """Write every log record of this process to standard output as one JSON line."""
+    handler = _StdoutHandler()
     handler.setFormatter(
         JsonFormatter(
             ["levelname", "message"],
@@ -23,12 +29,12 @@ def configure(service: str, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # The library tells of every handshake that a port scanner breaks off; ours are counted in /metrics.
+    # The library logs a traceback for every handshake that a port scanner breaks off; the server counts them itself.
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
 
 
-class _Stdout(logging.StreamHandler[TextIO]):
-    """Writes to what standard output is at the time: who shows a run in place on a terminal puts itself before it."""
+class _StdoutHandler(logging.StreamHandler[TextIO]):
+    """Writes to the current `sys.stdout`, which the live display replaces while it shows a run in place."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
@@ -36,62 +42,61 @@ class _Stdout(logging.StreamHandler[TextIO]):
         super().emit(record)
 
 
-_MOST_KINDS = 100
-"""Kinds of an event that are told apart, so that they need bounded memory."""
-
-
 class RateLimitedLog:
-    """Lets an event that repeats be logged once a second at most, however many meet it."""
+    """Decides whether a recurring event is logged: each kind at most once in ``seconds``."""
 
     def __init__(self, seconds: float = 1.0) -> None:
         self._seconds = seconds
         self._last: dict[str, float] = {}
 
     def due(self, now: float, kind: str = "") -> bool:
-        """Tell whether to log an event of this kind at ``now`` (monotonic seconds)."""
+        """Return whether to log an event of this kind at ``now`` (monotonic seconds); if so, restart its interval."""
         if now - self._last.get(kind, float("-inf")) < self._seconds:
             return False
-        if len(self._last) >= _MOST_KINDS:
+        if len(self._last) >= _MAX_KINDS:
             self._last.clear()
         self._last[kind] = now
         return True
 
 
 class LogOnce:
-    """Lets what is wrong with a thing be logged once, for as many things as are remembered."""
+    """Decides whether an event about a thing is logged: once for each of at most ``limit`` things."""
 
-    def __init__(self, most: int = 1000) -> None:
-        self._most = most
-        self._said: set[str] = set()
+    def __init__(self, limit: int = 1000) -> None:
+        self._limit = limit
+        self._logged: set[str] = set()
 
     def due(self, key: str) -> bool:
-        """Tell whether nothing was logged about this thing yet; beyond the most of them nothing is logged any more."""
-        if key in self._said or len(self._said) >= self._most:
+        """Return whether to log the event about the thing ``key``; False after the first time or beyond the limit."""
+        if key in self._logged or len(self._logged) >= self._limit:
             return False
-        self._said.add(key)
+        self._logged.add(key)
         return True
 
 
 class ErrorLog:
-    """Says what went wrong with the files, each kind of trouble with each run once."""
+    """Logs a recurring error once for each event, run and errno; ``count`` is the number of different errors."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
-        self._said: set[tuple[str, str, int | str | None]] = set()
+        self._logged: set[tuple[str, str, int | str | None]] = set()
 
     @property
     def count(self) -> int:
-        """How many different ones there were."""
-        return len(self._said)
+        """Number of different errors so far."""
+        return len(self._logged)
 
-    def say(self, event: str, run: str, problem: Exception) -> None:
-        """Say it, unless it was said before; without a ``run`` it is of none.
+    def report(self, event: str, run: str, error: Exception) -> None:
+        """Log an error unless the same one was logged before.
 
-        An error that is none of the system's is one of the program's: it is said with the place where it arose.
+        Args:
+            event: the log event.
+            run: the run that it is about; empty for none.
+            error: an OSError is logged as text. Any other exception is a bug and is logged with its traceback.
         """
-        key = (event, run, problem.errno if isinstance(problem, OSError) else type(problem).__name__)
-        if key in self._said:
+        key = (event, run, error.errno if isinstance(error, OSError) else type(error).__name__)
+        if key in self._logged:
             return
-        self._said.add(key)
-        extra = {"run": run or None, "why": str(problem)}
-        self._log.warning(event, extra=extra, exc_info=None if isinstance(problem, OSError) else problem)
+        self._logged.add(key)
+        extra = {"run": run or None, "why": str(error)}
+        self._log.warning(event, extra=extra, exc_info=None if isinstance(error, OSError) else error)

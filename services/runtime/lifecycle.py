@@ -1,4 +1,4 @@
-"""How a process starts and ends: signals, exit codes, and the one report of what the operator must mend."""
+"""Start and end of a service process: signals, exit codes, and the report of errors that the operator can repair."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from services.contract.summary import EXIT_BAD_SETTINGS
 from services.runtime import parent_pipe
-from services.runtime.errors import OperatorError
+from services.runtime.errors import EXIT_BAD_SETTINGS, OperatorError
 from services.runtime.malloc import keep_freed
 
 Settings = TypeVar("Settings")
 
-_LOOK_SECONDS = 0.5
-"""How often it is looked whether what was wrong is mended."""
+_CHECK_SECONDS = 0.5
+"""Interval between checks whether the operator has repaired the error."""
 
 
 def run(
@@ -27,14 +26,19 @@ def run(
     main: Callable[[Settings, asyncio.Event], Awaitable[int]],
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> int:
-    """Run a service until it returns or is told to stop, and return its exit code.
+    """Run a service until it returns or is stopped; return its exit code.
 
-    ``main`` gets the settings and an event that SIGTERM, SIGINT and SIGHUP set, and the end of the process that started
-    this one as its child. What the operator has to mend is printed
-    one line each, and the process waits ``HOLD_SECONDS`` before it exits 104, so that a restart policy does not spin.
-    If it is mended meanwhile, the service is begun again: a restart policy would make it wait once more.
+    An `OperatorError` is printed. The process then waits ``HOLD_SECONDS`` before it exits with 104, so that a restart
+    policy does not spin. If the error is repaired in this time, the service starts again in the same process, without
+    the back-off of the restart policy.
+
+    Args:
+        read_settings: called before each start.
+        main: the service. Its event is set by SIGTERM, SIGINT and SIGHUP, and when the process that started this one as
+            its child ends.
+        loop_factory: makes the event loop; None for asyncio's default.
     """
-    # Group-writable: the host's user, in whose group the volumes are, deletes logs without sudo.
+    # Group-writable, so that the host's user, whose group owns the volumes, can delete logs without sudo.
     os.umask(0o002)
     keep_freed()
     parent_pipe.attached()
@@ -43,9 +47,9 @@ def run(
             settings = read_settings()
             with asyncio.Runner(loop_factory=loop_factory) as runner:
                 return runner.run(_with_signals(settings, main))
-        except OperatorError as problem:
-            sys.stderr.write(problem.report())
-            if not _mended_in_time(problem):
+        except OperatorError as error:
+            sys.stderr.write(error.report())
+            if not _repaired_in_time(error):
                 return EXIT_BAD_SETTINGS
 
 
@@ -53,24 +57,24 @@ async def _with_signals(settings: Settings, main: Callable[[Settings, asyncio.Ev
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        # `nohup` lets a process ignore that its terminal is closed.
+        # Under nohup SIGHUP is ignored: keep it so, or closing the terminal would stop the service.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             loop.add_signal_handler(number, stop.set)
-    # What was imported stays: looking through it for garbage would hold up a message by milliseconds.
+    # Exclude the imported modules from garbage collection: scanning them would delay a message by milliseconds.
     gc.freeze()
     return await main(settings, stop)
 
 
-def _mended_in_time(problem: OperatorError) -> bool:
-    """Wait for as long as ``HOLD_SECONDS`` says; return, early, whether what was wrong is mended."""
-    # Not read with the settings: these may be what is wrong.
+def _repaired_in_time(error: OperatorError) -> bool:
+    """Wait for at most ``HOLD_SECONDS``; return True as soon as the error is repaired, or False."""
+    # Not read with the other settings, because they may be the error.
     text = os.environ.get("HOLD_SECONDS", "")
     left = min(float(text), 60.0) if text.replace(".", "", 1).isdecimal() else 0.0
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     while left > 0:
-        # Before the first look too: what comes and goes must not make the process spin.
-        time.sleep(min(left, _LOOK_SECONDS))
-        left -= _LOOK_SECONDS
-        if problem.mended():
+        # Sleep before the first check too: an error that comes and goes must not make the process spin.
+        time.sleep(min(left, _CHECK_SECONDS))
+        left -= _CHECK_SECONDS
+        if error.is_repaired():
             return True
     return False

@@ -1,7 +1,7 @@
-"""A pipe from the process that started this one: it ends when that process does, however that came about.
+"""A pipe from the parent process: it reaches its end when the parent ends, even if the parent is killed.
 
-The parent holds the only write end, so the kernel closes the pipe even when the parent is killed. Until then the parent
-may write lines, the names of the runs that it judges. Only ``python -m services`` starts its children so.
+The parent holds the only write end, so the kernel closes the pipe with the parent. Until then the parent may write
+lines: the names of the runs that it judges. Only ``python -m services`` starts its children with such a pipe.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import threading
 import time
 from collections.abc import Callable
 
-from services.contract.summary import EXIT_ABORTED
+from services.runtime.errors import EXIT_ABORTED
 
 VARIABLE = "STREAMGAUGE_LIFELINE"
-"""Holds the number of the pipe's read end, in the environment of a child."""
+"""Environment variable of a child with the descriptor of the pipe's read end."""
 
 END_SECONDS = 8.0
-"""An orderly stop may take so long; a process that still runs then has nobody left that would kill it."""
+"""Time for an orderly stop after the parent has ended; afterwards the process kills itself, as no parent would."""
 
-_MOST_BYTES = 64 * 1024
+_MAX_LINE_BYTES = 64 * 1024
 
 
 class ParentPipe:
-    """The read end of the pipe, watched by a thread, which needs no event loop that still turns.
+    """The read end of the pipe, read by a thread, so that a blocked event loop does not delay the end.
 
     Args:
-        descriptor: the read end; it is not inherited by any process that this one starts.
-        ended: what is done, in that thread, when the parent is gone.
+        descriptor: the read end; made non-inheritable, so that child processes do not get it.
+        ended: called in that thread when the parent has ended.
     """
 
     def __init__(self, descriptor: int, ended: Callable[[], None]) -> None:
@@ -38,30 +38,30 @@ class ParentPipe:
         self._descriptor, self._ended = descriptor, ended
         self._lock = threading.Lock()
         self._lines: list[str] = []
-        self._take: Callable[[str], None] = self._lines.append
+        self._accept: Callable[[str], None] = self._lines.append
         threading.Thread(target=self._watch, name="lifeline", daemon=True).start()
 
-    def listen(self, take: Callable[[str], None]) -> None:
-        """Hand every line of the parent to ``take``, those that came before too; any thread may call it."""
+    def listen(self, accept: Callable[[str], None]) -> None:
+        """Pass every line of the parent to ``accept``, earlier ones included. Thread-safe."""
         with self._lock:
             for line in self._lines:
-                take(line)
+                accept(line)
             self._lines.clear()
-            self._take = take
+            self._accept = accept
 
     def _watch(self) -> None:
         rest = b""
         while piece := os.read(self._descriptor, 4096):
-            *lines, rest = (rest + piece)[-_MOST_BYTES:].split(b"\n")
+            *lines, rest = (rest + piece)[-_MAX_LINE_BYTES:].split(b"\n")
             with self._lock:
                 for line in lines:
-                    self._take(line.decode(errors="replace"))
+                    self._accept(line.decode(errors="replace"))
         self._ended()
 
 
 @functools.cache
 def attached() -> ParentPipe | None:
-    """Return the pipe from this process's parent, watched from now on; None when the parent gave none."""
+    """Return the pipe from the parent and start to read it; None if the parent passed none."""
     text = os.environ.pop(VARIABLE, "")
     try:
         descriptor = int(text)
@@ -72,12 +72,12 @@ def attached() -> ParentPipe | None:
 
 
 def end_with_parent() -> None:
-    """Stop this process as SIGTERM does, and make it end if that takes longer than `END_SECONDS`."""
-    # The parent read what is printed: a write would fail from now on. A terminal may still be there to be restored.
-    nothing = os.open(os.devnull, os.O_WRONLY)
+    """Send SIGTERM to this process; exit with 105 if it still runs after `END_SECONDS`."""
+    # The parent read the output, so a write would fail from now on. A terminal is kept, since it has to be restored.
+    null = os.open(os.devnull, os.O_WRONLY)
     for number in (1, 2):
         if not os.isatty(number):
-            os.dup2(nothing, number)
+            os.dup2(null, number)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(END_SECONDS)
     os._exit(EXIT_ABORTED)

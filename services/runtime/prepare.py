@@ -1,8 +1,8 @@
-"""Gives `logs/`, `ledger/` and `summary/` to the containers' user, before any service starts.
+"""Init container: makes `logs/`, `ledger/` and `summary/` writable for the services' user before any service starts.
 
-Runs once per `up`, as root with CHOWN, FOWNER and FSETID and no other power, so that nobody has to create a
-folder or know a uid. The services write as uid 10001; everything keeps the group of the host's own folder and
-is open to it, so that its owner deletes all of it without sudo. Changes owners and modes, never contents.
+Runs once per `up`, as root with the capabilities CHOWN, FOWNER and FSETID only, so that the user need not create a
+folder or know a uid. The services write as uid 10001. Every file keeps the group of the host's folder and is
+group-writable, so that the host's user can delete it without sudo. Changes owners and modes, never contents.
 """
 
 import errno
@@ -12,29 +12,33 @@ import sys
 from pathlib import Path
 
 from services.runtime.control import token
+from services.runtime.errors import EXIT_BAD_SETTINGS
 
 FOLDERS = ("logs", "ledger", "summary")
 WRITER = 10001
-MODES = {stat.S_IFDIR: 0o2775, stat.S_IFREG: 0o664}  # set-group-id hands the group on to what is made inside
-BAD_CONFIGURATION = 104
+MODES = {stat.S_IFDIR: 0o2775, stat.S_IFREG: 0o664}  # set-group-id: new files inherit the group of the folder
 
 
 def prepare(folder: Path) -> None:
-    """Make `folder` exist, and it and all that is in it writable for uid 10001; raises OSError if refused."""
+    """Create `folder` if it is missing, and give it and its content to uid 10001.
+
+    Raises:
+        OSError: the file system refuses, or the path is not a folder.
+    """
     if not os.path.lexists(folder):
         _create(folder)
-    if folder.is_symlink() or not folder.is_dir():  # a link leads nowhere from inside a container
+    if folder.is_symlink() or not folder.is_dir():  # the target of a link does not exist inside the container
         raise NotADirectoryError(0, "not a folder", folder)
     group = folder.parent.stat().st_gid
-    _hand_over(folder, group)
-    # Top down: the walk enters a folder after it was handed over, for only that gives the right to read it.
+    _give_to_writer(folder, group)
+    # Top down: this process may read a folder only after it has changed its owner and mode.
     for _, folders, files, descriptor in os.fwalk(folder, onerror=_pass_over_vanished):
         for name in folders + files:
-            _hand_over(name, group, descriptor)
+            _give_to_writer(name, group, descriptor)
 
 
 def _create(folder: Path) -> None:
-    # Root without DAC_OVERRIDE may not write into another user's folder: it owns it for this one moment.
+    # Root without DAC_OVERRIDE may not write to another user's folder, so it owns the parent while it creates this one.
     owner = folder.parent.stat().st_uid
     os.chown(folder.parent, os.geteuid(), -1)
     try:
@@ -43,22 +47,22 @@ def _create(folder: Path) -> None:
         os.chown(folder.parent, owner, -1)
 
 
-def _hand_over(name: Path | str, group: int, descriptor: int | None = None) -> None:
+def _give_to_writer(name: Path | str, group: int, descriptor: int | None = None) -> None:
     try:
-        found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-        mode = token.MODE if name == token.NAME else MODES.get(stat.S_IFMT(found.st_mode))
-        if mode is None:  # a link or a socket is none of ours
+        status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+        mode = token.MODE if name == token.NAME else MODES.get(stat.S_IFMT(status.st_mode))
+        if mode is None:  # the services create no links and no sockets
             return
-        if (found.st_uid, found.st_gid) != (WRITER, group):
+        if (status.st_uid, status.st_gid) != (WRITER, group):
             os.chown(name, WRITER, group, dir_fd=descriptor, follow_symlinks=False)
-        if found.st_mode & mode != mode:
-            os.chmod(name, stat.S_IMODE(found.st_mode) | mode, dir_fd=descriptor)
+        if status.st_mode & mode != mode:
+            os.chmod(name, stat.S_IMODE(status.st_mode) | mode, dir_fd=descriptor)
     except OSError as error:
         _pass_over_vanished(error)
 
 
 def _pass_over_vanished(error: OSError) -> None:
-    # A second `up` meets running services, which replace the summary and delete old runs as we look.
+    # During a second `up` the running services replace summaries and remove old runs while this walk goes on.
     if not isinstance(error, FileNotFoundError):
         raise error
 
@@ -70,17 +74,17 @@ def main(root: Path) -> int:
             prepare(folder)
         except OSError as error:
             print(_advice(folder, error), file=sys.stderr)
-            return BAD_CONFIGURATION
+            return EXIT_BAD_SETTINGS
     return 0
 
 
 def _advice(folder: Path, error: OSError) -> str:
-    seen = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
-    state = f"{seen} has uid {seen.lstat().st_uid}, mode {stat.S_IMODE(seen.lstat().st_mode):04o}"
-    cure = f"on the host, move {folder.name}/ away or `sudo chown -R {WRITER}` it, or let VOLUMES name a local disk"
-    if error.errno == errno.EROFS:  # no owner helps
-        cure = "on the host, mount its disk for writing (`mount -o remount,rw`), or let VOLUMES name another"
-    return f"prepare: cannot give {folder} to uid {WRITER}: {error.strerror} ({state}); {cure}"
+    existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    state = f"{existing} has uid {existing.lstat().st_uid}, mode {stat.S_IMODE(existing.lstat().st_mode):04o}"
+    fix = f"on the host, move {folder.name}/ away or `sudo chown -R {WRITER}` it, or let VOLUMES name a local disk"
+    if error.errno == errno.EROFS:  # a change of owner would not help
+        fix = "on the host, mount its disk for writing (`mount -o remount,rw`), or let VOLUMES name another"
+    return f"prepare: cannot give {folder} to uid {WRITER}: {error.strerror} ({state}); {fix}"
 
 
 if __name__ == "__main__":

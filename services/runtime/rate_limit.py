@@ -1,10 +1,10 @@
-"""A limit on how often something may happen: so many times at once, and so many times per second in the long run."""
+"""A rate limit that allows bursts."""
 
 from __future__ import annotations
 
 
 class TokenBucket:
-    """A token bucket that begins full. Times are monotonic seconds, passed in."""
+    """A token bucket that starts full. Times are monotonic seconds, elapsed in by the caller."""
 
     __slots__ = ("_at", "_burst", "_left", "_per_second")
 
@@ -14,7 +14,7 @@ class TokenBucket:
         self._left, self._at = float(burst), now
 
     def take(self, now: float) -> bool:
-        """Count one event; return whether it is within the limit. One that is not takes nothing."""
+        """Count an event and return True if it is within the limit; otherwise return False."""
         self._fill(now)
         if self._left < 1:
             return False
@@ -22,12 +22,12 @@ class TokenBucket:
         return True
 
     def seconds(self, now: float) -> float:
-        """Return after how many seconds the next event is within the limit; 0 when it is now."""
+        """Return in how many seconds the next event is within the limit; 0 if it is now."""
         self._fill(now)
         return max(1 - self._left, 0) / self._per_second
 
     def _fill(self, now: float) -> None:
-        # A clock that seems to run backwards adds nothing and takes nothing away.
-        passed = max(now - self._at, 0)
-        self._left = min(self._left + passed * self._per_second, self._burst)
+        # A time before the last one adds and removes nothing.
+        elapsed = max(now - self._at, 0)
+        self._left = min(self._left + elapsed * self._per_second, self._burst)
         self._at = max(now, self._at)

@@ -1,4 +1,4 @@
-"""The pace that ``RATE`` asks for: one number, or a plan of stages such as ``200:20s,5000:5s,pause:10s,200``."""
+"""Grammar of ``RATE``: one number, or a plan of stages such as ``200:20s,5000:5s,pause:10s,200``."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ _PAUSE = "pause"
 
 
 class Stage(NamedTuple):
-    """For ``us`` microseconds (None: to the end of the run) ``rate`` records per second; a rate of None is a pause."""
+    """A constant rate in records per second (None: a pause) for ``us`` microseconds (None: to the end of the run)."""
 
     rate: float | None
     us: int | None
 
 
 class Plan(NamedTuple):
-    """The stages of a run, at least one; neither the first nor the last is a pause."""
+    """The stages of a run: at least one; the first and the last are not pauses."""
 
     stages: tuple[Stage, ...]
 
     @property
     def rate(self) -> float:
-        """The pace that the run begins with; 0 is as fast as clients take it."""
+        """The rate of the first stage; 0 means as fast as the clients receive."""
         return self.stages[0].rate or 0
 
     @property
     def text(self) -> str | None:
-        """The plan, written one way however it was typed; None for a pace that does not change."""
+        """The plan in normalised form; None for a constant rate."""
         if len(self.stages) == 1:
             return None
-        # How long the last one is makes no difference.
-        return ",".join([*map(_written, self.stages[:-1]), f"{self.stages[-1].rate}"])
+        # The last stage lasts to the end of the run, so its duration is left out.
+        return ",".join([*map(_stage_text, self.stages[:-1]), f"{self.stages[-1].rate}"])
 
 
 def steady(rate: float) -> Plan:
-    """Return the plan of a pace that does not change."""
+    """Return the plan of a constant rate."""
     return Plan((Stage(rate, None),))
 
 
 def read_plan(text: str) -> Plan:
-    """Read what ``RATE`` says.
+    """Parse the value of ``RATE``.
 
     Raises:
-        ValueError: with what was expected, at which character; the first is 1.
+        ValueError: with what was expected and the position, counted from 1, of the character.
     """
     if "," not in text and ":" not in text:
         rate = _number(text)
@@ -112,6 +112,6 @@ def _duration_us(text: str, at: int) -> int:
     return us
 
 
-def _written(stage: Stage) -> str:
+def _stage_text(stage: Stage) -> str:
     rate = _PAUSE if stage.rate is None else str(stage.rate)
     return rate if stage.us is None else f"{rate}:{stage.us / 1_000_000:.12g}s"

@@ -1,4 +1,4 @@
-"""Reads files that something else may have put there: regular files only, line by line, in bounded memory."""
+"""Reads files that another program may have put in the folder: regular files only, line by line, in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NO_FILE = frozenset({errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO, errno
 
 
 class NotARegularFile(OSError):
-    """What has a file's name is not a file that this process can read: a link, a pipe, a folder, another user's."""
+    """A path is not a regular file that this process may read: a link, a pipe, a folder, or a file of another user."""
 
 
 class FileLine(NamedTuple):
@@ -24,8 +24,8 @@ class FileLine(NamedTuple):
     Attributes:
         at: its offset in bytes.
         size: its length in bytes, newline included.
-        data: its bytes; None when it is longer than the reader takes.
-        ended: whether it ends in a newline; only the last line of a file may not.
+        data: its bytes; None if it is longer than the limit of the reader.
+        ended: whether it ends in a newline; False only for the last line.
     """
 
     at: int
@@ -34,23 +34,23 @@ class FileLine(NamedTuple):
     ended: bool
 
 
-def in_the_way(problem: OSError) -> bool:
-    """Tell whether an error says that something else than a file of ours has its name."""
-    return isinstance(problem, NotARegularFile) or problem.errno in _NO_FILE
+def is_not_regular(error: OSError) -> bool:
+    """Return whether an error of opening a path means that it is not a regular file that this process may read."""
+    return isinstance(error, NotARegularFile) or error.errno in _NO_FILE
 
 
 def open_regular(path: str | Path) -> BinaryIO:
-    """Open a regular file for reading; never follow a link and never wait for the other end of a pipe.
+    """Open a regular file for reading, without following a link and without waiting for the other end of a pipe.
 
     Raises:
-        InTheWay: something else has this name, or this process may not read it.
-        OSError: it cannot be opened for another reason.
+        NotARegularFile: the path is something else, or this process may not read it.
+        OSError: the file cannot be opened for another reason.
     """
     try:
         descriptor = os.open(path, _FLAGS)
-    except OSError as problem:
-        if in_the_way(problem):
-            raise NotARegularFile(problem.errno, problem.strerror, str(path)) from problem
+    except OSError as error:
+        if is_not_regular(error):
+            raise NotARegularFile(error.errno, error.strerror, str(path)) from error
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -59,12 +59,12 @@ def open_regular(path: str | Path) -> BinaryIO:
 
 
 def lines(file: BinaryIO, most: int, limit: int) -> Iterator[FileLine]:
-    """Yield the lines of a file from where it stands.
+    """Yield the lines of a file from its current position.
 
     Args:
         file: open for reading, buffered.
-        most: bytes of a line that are given out; of a longer one only place and size are.
-        limit: bytes of the file that are looked at; the line that reaches beyond is cut there.
+        most: longest line in bytes that is returned; of a longer line only offset and size are.
+        limit: number of bytes to read; a line that extends beyond is cut there.
     """
     at = file.tell()
     end = at + limit
@@ -78,7 +78,7 @@ def lines(file: BinaryIO, most: int, limit: int) -> Iterator[FileLine]:
 
 
 def _skipped(file: BinaryIO, line: FileLine, end: int) -> FileLine:
-    """Pass over the rest of a line that is too long."""
+    """Skip the rest of a line that is too long; return it without its bytes."""
     size, ended = line.size, False
     while not ended and line.at + size < end and (piece := file.readline(min(_PIECE, end - line.at - size))):
         size, ended = size + len(piece), piece.endswith(b"\n")

@@ -1,7 +1,7 @@
-"""Whether this process was held up: by its own event loop, or by a limit on its processor time.
+"""Saturation of this process: event-loop lag, and time for which its CPU limit stopped it.
 
-It is evidence for the collector: what was measured by a process that could not keep up says more of the process than
-of the feed.
+Written to the ledger and the block logs as evidence: times measured by a saturated process describe that process rather
+than the feed.
 """
 
 from __future__ import annotations
@@ -16,24 +16,28 @@ from typing import NamedTuple
 from services.contract.histogram import Histogram
 
 PERIOD_SECONDS = 0.1
-"""Ten ticks a second cost less than a thousandth of a processor."""
+"""Interval of the timer whose lag is measured; ten ticks a second use less than 0.1 % of a processor."""
 
 ENOUGH_TICKS = 50
-"""With fewer there is no percentile."""
+"""Fewest ticks for which a percentile is reported."""
 
-ASIDE_TICKS = 5
-"""So many of the latest ticks are left aside: a process that was stopped now and then, and let go, was not strained."""
+EXCLUDED_TICKS = 5
+"""The latest this many ticks are excluded from the p99: a process that was suspended a few times is not saturated."""
 
 _SHARED_NS = 10_000_000
-"""Marks that are taken at about the same time are one: a process may have thousands of clients."""
+"""Readings within 10 ms share one snapshot, since a process may have thousands of clients."""
 
 _CGROUPS = "/sys/fs/cgroup"
 
 
 class SaturationReading(NamedTuple):
-    """What is known of some stretch of time, in nanoseconds; null is what is not known.
+    """Saturation in an interval, nanoseconds; None for values that are not known.
 
-    ``loop_lag_p99_ns`` and ``loop_lag_max_ns`` are of a timer that should go off every 100 ms: how late it was.
+    Attributes:
+        loop_lag_p99_ns: lag of a timer that is due every 100 ms, 99th percentile.
+        loop_lag_max_ns: the largest lag.
+        cpu_ns: processor time used.
+        throttled_ns: time for which the control group was stopped by its CPU limit.
     """
 
     loop_lag_p99_ns: int | None = None
@@ -42,7 +46,7 @@ class SaturationReading(NamedTuple):
     throttled_ns: int | None = None
 
 
-class _Mark(NamedTuple):
+class _Snapshot(NamedTuple):
     at_ns: int
     lags: Histogram
     cpu_ns: int
@@ -50,7 +54,7 @@ class _Mark(NamedTuple):
 
 
 def file_text(path: str) -> str | None:
-    """Return the text of a small file, None when there is none."""
+    """Return the text of a small file; None if it cannot be read."""
     try:
         return Path(path).read_text(encoding="ascii")
     except (OSError, ValueError):
@@ -58,7 +62,7 @@ def file_text(path: str) -> str | None:
 
 
 class SaturationMonitor:
-    """One process's strain, from its start on; see `window` for a part of that time."""
+    """Measures the saturation of this process from its start; `window` returns the values of an interval."""
 
     def __init__(
         self,
@@ -68,71 +72,71 @@ class SaturationMonitor:
     ) -> None:
         self._now_ns, self._cpu_ns, self._read = now_ns, cpu_ns, read
         self._lags = Histogram()
-        self._marked: _Mark | None = None
+        self._latest: _Snapshot | None = None
 
     async def watch(self) -> None:
-        """Let a timer go off again and again, and note how late it was, until cancelled."""
+        """Measure the lag of a timer every `PERIOD_SECONDS`, until cancelled."""
         while True:
             due_ns = self._now_ns() + round(PERIOD_SECONDS * 1e9)
             await asyncio.sleep(PERIOD_SECONDS)
             self.tick(self._now_ns() - due_ns)
 
     def tick(self, late_ns: int) -> None:
-        """Note how late a timer went off."""
+        """Record the lag of one timer, nanoseconds."""
         self._lags.record([max(late_ns, 0)])
 
     def window(self) -> SaturationWindow:
-        """Return a window that begins now."""
+        """Return an interval that begins now."""
         return SaturationWindow(self)
 
-    def mark(self) -> _Mark:
-        """Return where things stand; for `SaturationWindow`. May run in a thread beside `tick`."""
-        now_ns, marked = self._now_ns(), self._marked
-        if marked is None or now_ns - marked.at_ns > _SHARED_NS:
+    def snapshot(self) -> _Snapshot:
+        """Return the current counters for `SaturationWindow`. May run in another thread than `tick`."""
+        now_ns, latest = self._now_ns(), self._latest
+        if latest is None or now_ns - latest.at_ns > _SHARED_NS:
             throttled = throttled_ns(self._read)
-            marked = self._marked = _Mark(now_ns, self._lags.copy(), self._cpu_ns(), throttled)
-        return marked
+            latest = self._latest = _Snapshot(now_ns, self._lags.copy(), self._cpu_ns(), throttled)
+        return latest
 
 
 class SaturationWindow:
-    """A stretch of time whose end is open. `begin` lets it begin anew."""
+    """An interval that ends at each reading. `begin` starts it again."""
 
-    def __init__(self, strain: SaturationMonitor) -> None:
-        self._strain = strain
+    def __init__(self, monitor: SaturationMonitor) -> None:
+        self._monitor = monitor
         self.begin()
 
     def begin(self) -> None:
-        """Forget what was before."""
-        self._began = self._strain.mark()
+        """Start the interval now."""
+        self._began = self._monitor.snapshot()
 
     def reading(self) -> SaturationReading:
-        """Return what is known from the beginning until now."""
-        began, now = self._began, self._strain.mark()
+        """Return the values from the start of the interval until now."""
+        began, now = self._began, self._monitor.snapshot()
         lags = now.lags.since(began.lags)
-        known = began.throttled_ns is not None and now.throttled_ns is not None
+        is_known = began.throttled_ns is not None and now.throttled_ns is not None
         return SaturationReading(
             loop_lag_p99_ns=_p99(lags),
             loop_lag_max_ns=lags.max,
             cpu_ns=now.cpu_ns - began.cpu_ns,
-            throttled_ns=(now.throttled_ns or 0) - (began.throttled_ns or 0) if known else None,
+            throttled_ns=(now.throttled_ns or 0) - (began.throttled_ns or 0) if is_known else None,
         )
 
 
 def _p99(lags: Histogram) -> int | None:
     if lags.count < ENOUGH_TICKS:
         return None
-    # Rounded down, or there might be one fewer aside.
-    aside = math.floor(100_000 * (lags.count - ASIDE_TICKS) / lags.count) / 1000
-    return lags.percentile(min(99.0, aside))
+    # Rounded down: rounding up could exclude one tick fewer.
+    bounded = math.floor(100_000 * (lags.count - EXCLUDED_TICKS) / lags.count) / 1000
+    return lags.percentile(min(99.0, bounded))
 
 
 def throttled_ns(read: Callable[[str], str | None]) -> int | None:
-    """Return for how long this process's control group was stopped for its CPU limit, None when nobody says.
+    """Return for how long the CPU limit has stopped this process's control group; None if it is not known.
 
     Args:
-        read: returns a file's text, None when there is no such file.
+        read: returns the text of a file, None if there is no such file.
     """
-    for path, key, unit_ns in _places(read("/proc/self/cgroup") or ""):
+    for path, key, unit_ns in _statistics(read("/proc/self/cgroup") or ""):
         for line in (read(path) or "").splitlines():
             name, _, value = line.partition(" ")
             if name == key and value.isdecimal():
@@ -140,18 +144,18 @@ def throttled_ns(read: Callable[[str], str | None]) -> int | None:
     return None
 
 
-def _places(memberships: str) -> Iterator[tuple[str, str, int]]:
-    """Return where it may stand, under which name and in which unit: what is said first counts."""
+def _statistics(memberships: str) -> Iterator[tuple[str, str, int]]:
+    """Yield the files that may have the value, with its key and unit in nanoseconds; the first that exists counts."""
     for line in memberships.splitlines():
         _, controllers, path = line.split(":", 2)
         if "cpu" in controllers.split(","):
             for mount in (f"{_CGROUPS}/{controllers}", f"{_CGROUPS}/cpu"):
-                yield from ((place, "throttled_time", 1) for place in _files(mount, path))
+                yield from ((file, "throttled_time", 1) for file in _files(mount, path))
         elif controllers == "":
-            yield from ((place, "throttled_usec", 1000) for place in _files(_CGROUPS, path))
+            yield from ((file, "throttled_usec", 1000) for file in _files(_CGROUPS, path))
 
 
 def _files(mount: str, path: str) -> Iterator[str]:
-    # A container may see its own group alone, at the root of all, and still be told the path from outside.
-    for place in dict.fromkeys((path.rstrip("/"), "")):
-        yield f"{mount}{place}/cpu.stat"
+    # In a container the group is often mounted as the root, although /proc/self/cgroup has its path on the host.
+    for folder in dict.fromkeys((path.rstrip("/"), "")):
+        yield f"{mount}{folder}/cpu.stat"

@@ -1,4 +1,4 @@
-"""Standard input, output and error as every process of ours needs them: open, and refusing no character."""
+"""Standard input, output and error: open, and able to print every character."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import sys
 
 
 def settle() -> None:
-    """Make the standard streams usable, whatever this process was started with.
+    """Make the standard streams usable in every environment.
 
-    A locale that cannot print a character gets a question mark in its place and no error. A stream that is closed
-    leads to the null device: else the next file that is opened would take its number and get what is printed.
+    A character that the locale cannot print is replaced by a question mark. A stream that is closed is connected to the
+    null device: otherwise the next opened file would get its number, and with it everything that is printed.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest free number is taken, which is this one, for the lower ones are open.
+            # open() returns the lowest free number, which is this one, because the lower ones are open.
             os.open(os.devnull, os.O_RDWR)
     if sys.stdout is None:
         sys.stdout = _null()

@@ -1,18 +1,51 @@
-"""When each message's bytes arrived: stamped as they come from the kernel, before they are parsed.
+"""What this project needs from a WebSocket connection beyond the public interface of ``websockets``.
 
-A WebSocket library hands a message over after a queue and a task switch; what a message waits there belongs to
-this process's latency, so it must not be lost from it.
+Three things: one read buffer for all connections, the arrival time of each message, and access to the library's
+private attributes. `INTERNALS` lists every private name that is used anywhere in the project; one test compares the
+list with the installed library, so that an upgrade fails with a sentence instead of a leak or a silent slowdown.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from services.runtime.clock import Clock
 
-_CONTROL = 8
-"""WebSocket opcodes from here on are control frames: no messages."""
+if TYPE_CHECKING:  # a client must not load the library's server
+    from websockets.asyncio.connection import Connection
+    from websockets.asyncio.server import ServerConnection
+
+_FIRST_CONTROL_OPCODE = 8
+"""WebSocket frames with this opcode or a higher one are control frames and belong to no message (RFC 6455, 5.2)."""
+
+_BUFFER_BYTES = 256 * 1024
+_buffer = memoryview(bytearray(_BUFFER_BYTES))
+
+
+class SharedReads(asyncio.BufferedProtocol):
+    """Reads the bytes of every connection of an event loop into one buffer.
+
+    asyncio's default allocates 256 KiB for each read. `data_received` gets a view that the next read overwrites, so
+    it must parse or copy before it returns.
+    """
+
+    __slots__ = ()
+
+    def data_received(self, data: Any) -> None:
+        """Parse the bytes that were read; the view is valid during this call only."""
+        raise NotImplementedError
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return the buffer for the next read."""
+        del sizehint
+        return _buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Pass on the bytes that the event loop has read."""
+        self.data_received(_buffer[:nbytes])
 
 
 class _WebSocketFrame(Protocol):
@@ -24,53 +57,120 @@ class _WebSocketFrame(Protocol):
 
 
 class ArrivalTimes:
-    """The arrival times of the messages that have not been taken yet, oldest first."""
+    """Arrival times of the messages that the library has queued, oldest first.
+
+    The library delivers a message after a queue and a task switch. The time that a message waits there is part of this
+    process's latency, so the time of the read is kept for each message before its bytes are parsed.
+    """
 
     __slots__ = ("_clock", "_waiting", "now_ns")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.now_ns = 0
-        """When bytes were last read from the socket, epoch nanoseconds."""
-        self._waiting: list[int] = []  # a deque takes ten times as much, and few wait
+        """Time of the last read from the socket, epoch nanoseconds."""
+        self._waiting: list[int] = []  # rarely longer than one; an empty deque needs ten times the memory of a list
 
-    def bytes_came(self) -> None:
-        """Note the time: bytes have just been read from the socket."""
+    def bytes_received(self) -> None:
+        """Record the time of a read from the socket."""
         self.now_ns = self._clock.now_ns()
 
-    def frame_came(self, frame: _WebSocketFrame) -> None:
-        """Keep the time of the last bytes for the message that this frame completes."""
-        if frame.fin and frame.opcode < _CONTROL:
+    def frame_received(self, frame: _WebSocketFrame) -> None:
+        """Queue the time of the last read if this frame completes a message."""
+        if frame.fin and frame.opcode < _FIRST_CONTROL_OPCODE:
             self._waiting.append(self.now_ns)
 
     @property
-    def waiting(self) -> bool:
-        """Whether a message has come that nobody has taken."""
+    def is_message_waiting(self) -> bool:
+        """Whether a message has arrived whose time was not popped yet."""
         return bool(self._waiting)
 
-    def take_ns(self) -> int:
-        """Return the arrival time of the message that was just handed over, epoch nanoseconds."""
+    def pop_ns(self) -> int:
+        """Return the arrival time of the message that the library has just delivered, epoch nanoseconds."""
         return self._waiting.pop(0) if self._waiting else self._clock.now_ns()
 
 
-_SIZE = 256 * 1024
-_memory = memoryview(bytearray(_SIZE))
+class Internal(NamedTuple):
+    """A private attribute or method of a library that the project relies on.
+
+    Attributes:
+        path: dotted path from a server's connection object.
+        reason: what it is used for.
+    """
+
+    path: str
+    reason: str
 
 
-class SharedReads(asyncio.BufferedProtocol):
-    """Gives a protocol of one loop its bytes without a copy of their own; it must not keep them."""
+INTERNALS = (
+    Internal("drain_waiters", "shrink() replaces the empty deque, 760 bytes, by a list"),
+    Internal("protocol.logger", "shrink() replaces the logging adapter made for each connection by one logger"),
+    Internal("request_rcvd", "forget_handshake() deletes the future that only the opening handshake awaits"),
+    Internal("protocol.select_subprotocol", "the bound method refers back to the connection and keeps it alive"),
+    Internal("protocol.parser", "break_cycles() closes the generator, whose frame refers to the protocol"),
+    Internal("protocol.parser_exc", "break_cycles() clears the traceback, whose frames refer to the connection"),
+    Internal(
+        "transport._read_ready_cb", "break_cycles() removes asyncio's bound method, which refers to the transport"
+    ),
+    Internal("protocol.writes", "join_writes() joins the answers to many pings into one write"),
+    Internal("recv_messages.paused", "resume_reading() must not override the library's own back-pressure"),
+    Internal("process_event", "overridden to pair each message with its arrival time and to count control frames"),
+    Internal("send_data", "overridden to call join_writes()"),
+)
 
-    __slots__ = ()
 
-    def data_received(self, data: Any) -> None:
-        """Take bytes that have come; they are others by the next call."""
-        raise NotImplementedError
+def shrink(connection: Connection, logger: logging.Logger) -> None:
+    """Replace what the library allocates for each connection but this project does not need.
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where the next bytes go."""
-        del sizehint
-        return _memory
+    Args:
+        connection: one that was just constructed.
+        logger: shared by all connections.
+    """
+    connection.logger = connection.protocol.logger = logger
+    # At most one coroutine of a connection waits to write; the methods that the library uses exist in a list too.
+    connection.drain_waiters = []  # type: ignore[assignment]
 
-    def buffer_updated(self, nbytes: int) -> None:
-        """Hand over so many bytes that are there."""
-        self.data_received(_memory[:nbytes])
+
+def forget_handshake(connection: ServerConnection) -> None:
+    """Release the opening request and response, about a fifth of a connection's memory, once the handshake is over."""
+    if connection.request is not None:
+        # Emptied rather than dropped, because the parser refers to the same object.
+        connection.request.headers.clear()
+        connection.request.path = ""
+    connection.response = None
+    del connection.request_rcvd
+    _drop_subprotocol_choice(connection)
+
+
+def break_cycles(connection: ServerConnection) -> None:
+    """Cut the reference cycles of a connection that is lost, so that its memory is free at once.
+
+    Otherwise it is freed by a full garbage collection only, which stops a server with thousands of connections for
+    half a second.
+    """
+    protocol = connection.protocol
+    protocol.parser.close()
+    _drop_subprotocol_choice(connection)
+    if protocol.parser_exc is not None:
+        protocol.parser_exc.__traceback__ = None
+    getattr(connection.transport, "__dict__", {}).pop("_read_ready_cb", None)
+
+
+def _drop_subprotocol_choice(connection: ServerConnection) -> None:
+    # Not with vars(), which would create the dictionary that Python saves as long as nothing asks for it.
+    with suppress(AttributeError):
+        del connection.protocol.select_subprotocol
+
+
+def join_writes(connection: Connection) -> None:
+    """Join the bytes that the library is about to write one by one, such as the pongs for hundreds of pings."""
+    writes = connection.protocol.writes
+    if len(writes) > 1:
+        # An empty element asks for the end of the stream; it is always the last.
+        connection.protocol.writes = [b"".join(writes), *([] if writes[-1] else [b""])]
+
+
+def resume_reading(connection: Connection) -> None:
+    """Read from the socket again, unless the library's message queue is full: then its reader resumes."""
+    if not connection.recv_messages.paused:
+        connection.transport.resume_reading()

@@ -1,4 +1,4 @@
-"""The server: without a command the service, which serves the feed until stopped; else ``preview``."""
+"""Command line of the server: without a command it serves the feed until it is stopped; ``preview`` shows records."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from services.contract.summary import EXIT_BAD_SETTINGS
+from services import SOFTWARE
 from services.runtime import cli, jsonlogs, lifecycle, standard_streams
-from services.runtime.errors import OperatorError
 from services.runtime.eventloop import exact_loop
-from services.runtime.version import SOFTWARE
 from services.server import app
 from services.server.feed import preview
 from services.server.settings import ServerSettings
@@ -20,19 +18,12 @@ EXITS = "exit codes: 0 stopped, 104 bad configuration; settings come from the en
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command line says; return the exit code."""
+    """Run what the command line asks for; return the exit code."""
     standard_streams.settle()
-    parser, commands = cli.parser(preview.PROGRAM, "Makes records and streams them to its clients.", EXITS)
-    parser.add_argument("--version", action="version", version=SOFTWARE)
-    parser.set_defaults(command=_serve)
+    does = "Makes records and streams them to its clients."
+    parser, commands = cli.parser(preview.PROGRAM, does, EXITS, SOFTWARE, _serve)
     preview.add(commands)
-    chosen = parser.parse_args(arguments)
-    run: cli.RunCommand = chosen.command
-    try:
-        return run(chosen, os.environ)
-    except OperatorError as problem:
-        sys.stderr.write(problem.report())
-        return EXIT_BAD_SETTINGS
+    return cli.run_command(parser.parse_args(arguments), os.environ)
 
 
 def _serve(_chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:

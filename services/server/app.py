@@ -18,9 +18,9 @@ from services.contract import wire
 from services.runtime import eventloop, heartbeat
 from services.runtime.clock import Clock, boot_id
 from services.runtime.control import token
-from services.runtime.files import forget_old_runs, probe
 from services.runtime.jsonlogs import RateLimitedLog
 from services.runtime.saturation import SaturationMonitor
+from services.runtime.volumes import check_writable, remove_old_runs
 from services.server.connections.admission import Admission
 from services.server.connections.connection import WRITE_LIMIT, FeedConnection, connection_of
 from services.server.connections.connection_handler import ConnectionHandler
@@ -76,7 +76,7 @@ class ServerApp:
         instance = uuid.uuid4().hex[:12]
         self.runs = RunStore(self.root, feed, settings, self.clock, self.strain, boot=boot_id(), instance=instance)
         self.played = 1
-        probe(self.root)
+        check_writable(self.root)
         self.stream = Stream(self.runs.begin(seen), self.clock)
         self.expected = ExpectedClients(settings.client_service, settings.connections)
         self.lifecycle = RunLifecycle(self.stream.run, asyncio.get_running_loop().time(), self.expected)
@@ -221,16 +221,16 @@ class ServerApp:
         self.stream.run.ledger.close()
         self.played += 1
         self.stream.begin(run)
-        eventloop.look_at_all()
+        eventloop.collect_all()
         self.lifecycle = RunLifecycle(run, asyncio.get_running_loop().time(), self.expected)
         for conversation in self.conversations:
             conversation.welcome()
 
-    async def forget_old_runs(self) -> None:
+    async def remove_old_runs(self) -> None:
         """Remove old ledgers, as far as the operator wants that."""
         while self.settings.keep_runs:
             try:
-                await asyncio.to_thread(forget_old_runs, self.root, self.settings.keep_runs, time.time())
+                await asyncio.to_thread(remove_old_runs, self.root, self.settings.keep_runs, time.time())
             except OSError as problem:
                 if self._tidying.due(time.monotonic()):
                     log.warning("old runs not removed", extra={"path": str(self.root), "why": str(problem)})
@@ -270,7 +270,7 @@ async def main(settings: ServerSettings, stop: asyncio.Event) -> int:
         listen(sockets, settings.port)
         app = ServerApp(settings, feed, seen)
         servers = [await app.accept(listener) for listener in sockets]
-        with eventloop.settled(), token.handed_on(app.root, settings.control_token) as app.token:
+        with eventloop.gc_frozen(), token.published(app.root, settings.control_token) as app.token:
             log.info("listening", extra={"host": settings.host, "port": settings.port, "run": app.stream.run.name})
             await _serve(app, servers, stop)
     # Last, when nobody syncs any more; what is wrong with a disk that refuses has been said.
@@ -289,7 +289,7 @@ async def _serve(app: ServerApp, servers: Sequence[Server], stop: asyncio.Event)
                 app.keep_time(),
                 app.keep_alive(servers),
                 app.keep_count(),
-                app.forget_old_runs(),
+                app.remove_old_runs(),
                 app.strain.watch(),
                 heartbeat.beat(),
             )

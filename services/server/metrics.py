@@ -19,10 +19,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from services import SOFTWARE
 from services.contract import ledger
 from services.contract.histogram import BOUNDS_NS, Histogram
 from services.contract.wire import State
-from services.runtime.version import SOFTWARE
 from services.server.feed.generator import FAKER_VERSION
 from services.server.runs.run import Run
 from services.server.stream import Stream

@@ -9,7 +9,7 @@ import msgspec
 
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.scan import Source
-from services.contract import blocklog, external_blocklog
+from services.contract import block_text, blocklog
 from services.contract.scalars import utc_text
 from tests.builders.runs import RUN, START_US, Writer
 
@@ -19,42 +19,40 @@ UNTIL_US = START_US + 10_000_000
 
 def message(
     seq: int | None, place: int, *, key: str | None = None, late_ns: int | None = 1_000_000, unreadable: bool = False
-) -> external_blocklog.ExternalMessage:
+) -> blocklog.ExternalMessage:
     """Return the message that came at some place, ten milliseconds after the one before."""
     record = msgspec.Raw(msgspec.json.encode({"seq": seq, "key": key, "text": f"record {seq}"}))
-    return external_blocklog.ExternalMessage(
-        None if seq is None or unreadable else external_blocklog.seq_text(seq), utc_text(START_US + place * STEP_US),
-        late_ns, record, key, "text" if unreadable else None,
+    return blocklog.ExternalMessage(
+        None if seq is None or unreadable else seq, utc_text(START_US + place * STEP_US),
+        late_ns, None, record, key, "text" if unreadable else None,
     )  # fmt: skip
 
 
 def block(
     client: str,
     number: int,
-    messages: Sequence[external_blocklog.ExternalMessage],
+    messages: Sequence[blocklog.ExternalMessage],
     first: int,
     connection: int = 1,
     session: int = 1,
-) -> external_blocklog.ExternalBlock:
+) -> blocklog.ExternalBlock:
     """Return a block of messages, the first of which came at place ``first``."""
     last = first + len(messages) - 1
-    return external_blocklog.ExternalBlock(
-        run=RUN, client=client, session=session, block=number, heard=(first, last), first=None, last=None,
+    return blocklog.ExternalBlock(
+        run=RUN, client=client, session=session, block=number, positions=(first, last), first=None, last=None,
         count=len(messages), closed_by="count", started_at=messages[0].received_at,
         ended_at=messages[-1].received_at, duration_ns=(last - first) * STEP_US * 1000, idle_ns=STEP_US * 1000,
-        digest=external_blocklog.messages_digest(messages), messages=list(messages), connection=connection,
+        digest=block_text.messages_digest(messages), messages=list(messages), connection=connection,
     )  # fmt: skip
 
 
-Happened = (
-    tuple[external_blocklog.ConnectionEvent, float] | tuple[external_blocklog.ConnectionEvent, float, int | None, str]
-)
+Happened = tuple[blocklog.ConnectionEvent, float] | tuple[blocklog.ConnectionEvent, float, int | None, str]
 """What happened to a connection, when in seconds from the start, and its code and reason."""
 
 
 def log(
     client: str,
-    messages: Iterable[external_blocklog.ExternalMessage] = (),
+    messages: Iterable[blocklog.ExternalMessage] = (),
     *,
     size: int = 5,
     reason: blocklog.FileEndReason | None = "finished",
@@ -63,7 +61,7 @@ def log(
     silence_s: float | None = 60,
     clients: int | None = None,
     session: int = 1,
-    course: Sequence[Happened | Iterable[external_blocklog.ExternalMessage]] | None = None,
+    course: Sequence[Happened | Iterable[blocklog.ExternalMessage]] | None = None,
     time: str | None = None,
 ) -> dict[Source, list[bytes]]:
     """Return the file of one client that received these messages.
@@ -71,12 +69,12 @@ def log(
     In place of ``messages`` a ``course`` may say what happened to its connections, and which messages came in between.
     Unless ``silence_s`` is None, the feed may be silent for as long as these small logs are.
     """
-    writer = Writer(external_blocklog.codec)
+    writer = Writer(blocklog.codec)
     writer.put(
-        external_blocklog.ExternalOpenLine(
+        blocklog.OpenLine(
             run=RUN, client=client, session=session, segment=1, instance="i", fence=0, block_size=size, fsync="block",
             after=0, boot="b", host="h", software="s", opened_at=utc_text(START_US),
-            foreign=external_blocklog.FeedDescription(
+            external=blocklog.FeedDescription(
                 url="ws://feed", seq=seq, time=time, silence_s=silence_s, clients=clients
             ),
             until=utc_text(until_us) if until_us else None,
@@ -109,17 +107,15 @@ def log(
     return {Source(RUN, client, blocklog.file_name(session, 1)): writer.lines}
 
 
-def _connection(
-    client: str, session: int, number: int, step: Happened, *, connected: bool
-) -> external_blocklog.ConnectionLine:
+def _connection(client: str, session: int, number: int, step: Happened, *, connected: bool) -> blocklog.ConnectionLine:
     event, at_s, code, reason = (*step, None, "")[:4]
-    return external_blocklog.ConnectionLine(
+    return blocklog.ConnectionLine(
         run=RUN, client=client, session=session, connection=number, event=event,
         at=utc_text(START_US + round(at_s * 1e6)), connected=connected, code=code, reason=reason,
     )  # fmt: skip
 
 
-def heard(seqs: Iterable[int | None], *, key: str | None = None) -> list[external_blocklog.ExternalMessage]:
+def heard(seqs: Iterable[int | None], *, key: str | None = None) -> list[blocklog.ExternalMessage]:
     """Return messages of these numbers, one after the other."""
     return [message(seq, place, key=key) for place, seq in enumerate(seqs)]
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from services.collector.scan import Source
-from services.contract.external_blocklog import ExternalMessage
+from services.contract.blocklog import ExternalMessage
 from services.contract.scalars import utc_text
 from tests.builders.external_runs import log
 from tests.builders.runs import START_US
@@ -32,7 +32,7 @@ def record(seq: int, at_us: int, sent_us: int | None = None, body: str = "", key
     stamp = {} if sent_us is None else {"ts": sent_us}
     text = msgspec.json.encode({"seq": seq, **stamp, "body": body or plain(seq)})
     latency_ns = None if sent_us is None else (at_us - sent_us) * 1000
-    return ExternalMessage(seq, utc_text(at_us), latency_ns, msgspec.Raw(text), key)
+    return ExternalMessage(seq, utc_text(at_us), latency_ns, None, msgspec.Raw(text), key)
 
 
 def client(name: str, messages: Iterable[ExternalMessage], **changes: Any) -> Files:

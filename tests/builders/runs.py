@@ -15,7 +15,7 @@ from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.scan import Source
 from services.collector.verdict.summary import reconcile
 from services.collector.verdict.thresholds import ThresholdLimit
-from services.contract import blocklog, ledger
+from services.contract import block_text, blocklog, ledger
 from services.contract.jsonl import FIRST, Kinds, LineStruct
 from services.contract.scalars import utc_text
 from services.contract.summary import Summary
@@ -76,14 +76,14 @@ class Session:
 def block(session: Session, number: int, first: int, last: int, **changes: Any) -> blocklog.Block:
     """Return a good block, or one with some fields changed."""
     messages = [
-        blocklog.Message(seq, at(seq, session.later_us), 1_000_000 + seq, 500_000 + seq, msgspec.Raw(record(seq)))
+        blocklog.OwnMessage(seq, at(seq, session.later_us), 1_000_000 + seq, 500_000 + seq, msgspec.Raw(record(seq)))
         for seq in range(first, last + 1)
     ]
     made = blocklog.Block(
         run=RUN, client=session.client, session=session.number, block=number,
         first=first, last=last, count=len(messages), closed_by="count",
         started_at=at(first), ended_at=at(last), duration_ns=(last - first) * 1_000_000, idle_ns=0,
-        clock_offset_us=0, clock_error_us=0, digest=blocklog.block_digest(messages), messages=messages,
+        clock_offset_us=0, clock_error_us=0, digest=block_text.block_digest(messages), messages=messages,
     )  # fmt: skip
     return msgspec.structs.replace(made, **changes)
 
@@ -185,7 +185,7 @@ def good_ledger(sessions: list[Session], total: int = 60, rate: float = 1000, cl
     writer = Writer(ledger.codec)
     writer.put(opening(total, clients or len({session.client for session in sessions}), rate))
     writer.put(ledger.PaceEntry(at=at(0), first=1, due_us=START_US, rate=rate))
-    writer.put(ledger.ControlEntry(at=at(1), wish="status", peer="127.0.0.1"))
+    writer.put(ledger.ControlEntry(at=at(1), request="status", peer="127.0.0.1"))
     for session in sessions:
         writer.put(subscription(session))
         last = max((last for _, last in session.blocks), default=session.after)

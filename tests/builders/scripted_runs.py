@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from services.contract import blocklog, ledger
+from services.contract import block_text, blocklog, ledger
 from services.contract.jsonl import FIRST
 from services.contract.scalars import Span, utc_text, utc_us
 from services.contract.wire import due_us
@@ -90,7 +90,7 @@ class Books:
 
     def control(self, ms: float, wish: str, **fields: Any) -> None:
         """Enter an operator's wish."""
-        self.enter(ms, ledger.ControlEntry(at="", wish=wish, peer="127.0.0.1", via="console", **fields))
+        self.enter(ms, ledger.ControlEntry(at="", request=wish, peer="127.0.0.1", via="console", **fields))
 
     def due_us(self, seq: int) -> int:
         """Return when a record is due: without a schedule when it is sent."""
@@ -205,20 +205,20 @@ class Session:
             count=len(seqs), missing=spans(set(range(min(first, self._highest + 1), last + 1)) - set(seqs)),
             closed_by="count", started_at=utc_text(arrived[0]), ended_at=utc_text(arrived[-1]),
             duration_ns=(arrived[-1] - arrived[0]) * 1000, idle_ns=idle_us * 1000, clock_offset_us=self._offset_us,
-            clock_error_us=self._error_us, digest=blocklog.block_digest(messages), messages=messages,
+            clock_error_us=self._error_us, digest=block_text.block_digest(messages), messages=messages,
         )  # fmt: skip
 
     def _arrived_us(self, seq: int) -> int:
         """Return when a record arrives by this client's clock."""
         return self.books.due_us(seq) + 1500 + 40 * (seq % 5) + self.later_us - self._offset_us
 
-    def _message(self, seq: int, with_seq: int) -> blocklog.Message:
+    def _message(self, seq: int, with_seq: int) -> blocklog.OwnMessage:
         # One that is out of order arrives with the one before it in the block.
         arrived_us = self._arrived_us(with_seq)
         late_us = arrived_us + self._offset_us - self.books.due_us(seq)
         sent_us = late_us if not self.books.rate else late_us - 700
         record = msgspec.Raw(self.books.feed(seq))
-        return blocklog.Message(seq, utc_text(arrived_us), late_us * 1000, sent_us * 1000, record)
+        return blocklog.OwnMessage(seq, utc_text(arrived_us), late_us * 1000, sent_us * 1000, record)
 
     def rotate(self, reason: blocklog.FileEndReason = "rotated") -> None:
         """Close the file and go on in the next one."""

@@ -98,11 +98,11 @@ def digest_wrong() -> Files:
 
 
 def version_unknown() -> Files:
-    """A block of version 2, which no reader of version 1 may read."""
+    """A block of version 3, which no reader of versions 1 and 2 may read."""
     files = one_client()
 
     def newer(number: int, content: bytes) -> bytes:
-        return content.replace(b'"v":1', b'"v":2') if number == SECOND + 1 else content
+        return content.replace(b'"v":1', b'"v":3') if number == SECOND + 1 else content
 
     return {**files, LOG: resealed(files[LOG], newer)}
 

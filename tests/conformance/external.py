@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.contract import blocklog, external_blocklog
+from services.contract import block_text, blocklog
 from services.contract.scalars import utc_text, utc_us
 from tests.builders.runs import Writer
 from tests.builders.scripted_runs import BOOT, RUN, Files, spans
@@ -16,11 +16,11 @@ _OPENED_US = utc_us("2026-11-22T07:30:00Z")
 _STEP_US = 10_000
 
 
-def _messages(seqs: Sequence[int | None]) -> list[external_blocklog.ExternalMessage]:
+def _messages(seqs: Sequence[int | None]) -> list[blocklog.ExternalMessage]:
     return [
-        external_blocklog.ExternalMessage(
+        blocklog.ExternalMessage(
             seq, utc_text(_OPENED_US + place * _STEP_US + 2_500 + 30 * (place % 4)),
-            2_500_000 + 30_000 * (place % 4) if seq is not None else None,
+            2_500_000 + 30_000 * (place % 4) if seq is not None else None, None,
             msgspec.Raw(b'{"text":"tick %d"}' % place if seq is None else b'{"seq":%d,"ts":%d}' % (seq, place)),
         )
         for place, seq in enumerate(seqs)
@@ -29,12 +29,12 @@ def _messages(seqs: Sequence[int | None]) -> list[external_blocklog.ExternalMess
 
 def _log(client: str, *blocks: tuple[Sequence[int | None], dict[str, int]]) -> Files:
     """Return the file of a client that received these blocks, with what each says of its messages."""
-    writer, numbered = Writer(external_blocklog.codec), any(seq is not None for seqs, _ in blocks for seq in seqs)
+    writer, numbered = Writer(blocklog.codec), any(seq is not None for seqs, _ in blocks for seq in seqs)
     writer.put(
-        external_blocklog.ExternalOpenLine(
+        blocklog.OpenLine(
             run=RUN, client=client, session=1, segment=1, instance=f"{client}.1", fence=0, block_size=3, fsync="block",
             after=0, boot=BOOT, host="example", software="example/1", opened_at=utc_text(_OPENED_US),
-            foreign=external_blocklog.FeedDescription(
+            external=blocklog.FeedDescription(
                 url="wss://feed.example/stream", seq="$.seq" if numbered else None
             ),
             until=utc_text(_OPENED_US + 1_000_000),
@@ -58,20 +58,20 @@ def _log(client: str, *blocks: tuple[Sequence[int | None], dict[str, int]]) -> F
 def _block(
     client: str,
     number: int,
-    messages: Sequence[external_blocklog.ExternalMessage],
+    messages: Sequence[blocklog.ExternalMessage],
     place: int,
     highest: int,
     said: dict[str, int],
-) -> external_blocklog.ExternalBlock:
-    seqs = [seq for message in messages if (seq := message.number) is not None]
+) -> blocklog.ExternalBlock:
+    seqs = [seq for message in messages if (seq := message.seq) is not None]
     came = range(highest + 1 if highest else min(seqs, default=1), max(seqs, default=0) + 1)
     stamps = [utc_us(message.received_at) for message in messages]
-    made = external_blocklog.ExternalBlock(
-        run=RUN, client=client, session=1, block=number, heard=(place, place + len(messages) - 1),
+    made = blocklog.ExternalBlock(
+        run=RUN, client=client, session=1, block=number, positions=(place, place + len(messages) - 1),
         first=min(seqs, default=None), last=max(seqs, default=None), count=len(messages),
         missing=[*spans(set(came) - set(seqs))], closed_by="count", started_at=messages[0].received_at,
         ended_at=messages[-1].received_at, duration_ns=(stamps[-1] - stamps[0]) * 1000,
-        idle_ns=_STEP_US * 1000 if number > 1 else 0, digest=external_blocklog.messages_digest(messages),
+        idle_ns=_STEP_US * 1000 if number > 1 else 0, digest=block_text.messages_digest(messages),
         messages=list(messages), unsequenced=len(messages) - len(seqs),
     )  # fmt: skip
     return msgspec.structs.replace(made, **said)

@@ -6,9 +6,9 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 
+from services.contract import jsonl
 from services.contract.jsonl import FIRST, seal
 
-_CHAINED = len('{"crc":"x00000000","prev":"x00000000",')
 _COUNT = re.compile(rb'"byte_count":\d+')
 _SHA = re.compile(rb'"sha256":"[0-9a-f]*"')
 
@@ -22,7 +22,7 @@ def resealed(lines: Sequence[bytes], change: Change) -> list[bytes]:
     prev = FIRST
     for number, line in enumerate(lines, 1):
         before = b"".join(made)
-        content = change(number, b"{" + line[_CHAINED:-1])
+        content = change(number, b"{" + jsonl.content(line))
         if b'"kind":"end"' in content[:40]:
             content = _COUNT.sub(b'"byte_count":%d' % len(before), content)
             content = _SHA.sub(b'"sha256":"%b"' % hashlib.sha256(before).hexdigest().encode(), content)

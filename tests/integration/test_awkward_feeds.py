@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from services.contract.external_blocklog import ExternalMessage
+from services.contract.blocklog import ExternalMessage
 from services.contract.summary import Summary, decode
 from tests.integration.processes import Process
 from tests.poll import poll_until

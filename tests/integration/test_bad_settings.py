@@ -113,7 +113,7 @@ def test_a_file_in_the_folders_place_is_one_line_with_the_fix(service: str, tmp_
         assert BAD == process.wait()
     assert 1 == len(errors(process.text)), process.text
     assert "Traceback" not in process.text
-    assert "a file stands where the folder should be; move it away" in process.text
+    assert "a file is in the place of the folder; move it away" in process.text
 
 
 def test_a_local_run_ends_with_the_code_of_bad_settings(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def console(system: System, *arguments: str) -> tuple[int, str]:
 def wishes(system: System) -> list[tuple[str, float | str | None, str | None]]:
     """Return the wishes in the ledger: what, how much or whom, and by what."""
     entries = [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.ControlEntry)]
-    return [(entry.wish, entry.value or entry.client, entry.via) for entry in entries]
+    return [(entry.request, entry.value or entry.client, entry.via) for entry in entries]
 
 
 def test_from_a_shell(system: System) -> None:
@@ -51,8 +51,8 @@ def test_from_a_shell(system: System) -> None:
     assert " paused: " in paused
     assert paused.endswith("1 client: client-1")
 
-    assert (104, "error: not granted: nobody is client-9") == console(system, "drop", "client-9")
-    assert (105, "error: ws://127.0.0.1:1: nobody listens there") == console(
+    assert (104, "error: refused: nobody is client-9") == console(system, "drop", "client-9")
+    assert (105, "error: ws://127.0.0.1:1: nothing listens there") == console(
         system, "--url", "ws://127.0.0.1:1", "status"
     )
     assert [("rate", 1000, "console"), ("pause", None, "console")] == wishes(system)
@@ -76,7 +76,7 @@ def test_from_afar(system: System) -> None:
     url = f"ws://{own_address()}:{system.port}"
     code, text = console(system, "--url", url, "pause")
     assert 104 == code
-    assert text.startswith("error: not granted: control is for loopback or the holder of the token")
+    assert text.startswith("error: refused: control is for loopback or the holder of the token")
 
     file = system.volumes.root / "ledger" / token.NAME
     code, text = console(system, "--url", url, "--token-file", str(file), "pause")

@@ -80,21 +80,21 @@ def test_the_page_controls_the_run(stack: Stack) -> None:
     refused = {"ok": False, "error": "nobody is client-9"}
     assert (409, refused) == ask(stack, {"do": "drop", "client": "client-9"})
 
-    assert 500 == ask(stack, {"set": {"rate": 500}})[1]["said"]["rate"]
-    paused = ask(stack, {"do": "pause"})[1]["said"]
+    assert 500 == ask(stack, {"set": {"rate": 500}})[1]["status"]["rate"]
+    paused = ask(stack, {"do": "pause"})[1]["status"]
     assert ("paused", ["client-1", "client-2"]) == (paused["state"], paused["clients"])
     code, text = control(stack, "status")
     assert 0 == code, text
     assert f" paused: {paused['head']:,} of {RECORDS:,} due; 2 clients: client-1, client-2" in text
-    assert "running" == ask(stack, {"do": "resume"})[1]["said"]["state"]
-    assert ["client-1"] == ask(stack, {"do": "drop", "client": "client-2"})[1]["said"]["clients"]
+    assert "running" == ask(stack, {"do": "resume"})[1]["status"]["state"]
+    assert ["client-1"] == ask(stack, {"do": "drop", "client": "client-2"})[1]["status"]["clients"]
     assert 0 == control(stack, "rate", "600")[0]
 
     code, text = stack.wait()
     assert 0 == code, text
     entries = stack.volumes.ledger()
     wishes = [
-        (entry.wish, entry.value or entry.client, entry.via)
+        (entry.request, entry.value or entry.client, entry.via)
         for entry in entries
         if isinstance(entry, ledger.ControlEntry)
     ]

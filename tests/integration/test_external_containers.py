@@ -149,9 +149,12 @@ def test_control_says_why_not(judged: Judged) -> None:
         said = json.load(answer)
     typed = judged.stack.exec("collector", "python", "-m", "services.collector", "control", "pause", check=False)
 
-    assert {"available": False, "why": "not available: the feed is not ours", "said": None} == said
+    assert {"available": False, "why": "not available: the feed is an external one", "status": None} == said
     assert 104 == typed.returncode
-    assert "error: control: not available: the feed is not ours; --url names a server that is\n" == typed.stderr
+    assert (
+        "error: control: not available: the feed is an external one; --url names a server that can be controlled\n"
+        == typed.stderr
+    )
 
 
 def test_verify_agrees(judged: Judged) -> None:

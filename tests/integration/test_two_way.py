@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from services.contract import ledger, wire
-from services.contract.blocklog import records_digest
+from services.contract.block_text import records_digest
 from tests.integration.conftest import GoodStack
 from tests.integration.processes import System
 from tests.poll import poll_until
@@ -132,7 +132,7 @@ def test_an_operator_controls_the_run(system: System) -> None:
 
         poll_until(faster, "records come at the new rate", 5)
         wishes = [
-            (entry.wish, entry.value) for entry in system.volumes.ledger() if isinstance(entry, ledger.ControlEntry)
+            (entry.request, entry.value) for entry in system.volumes.ledger() if isinstance(entry, ledger.ControlEntry)
         ]
         assert [("pause", None), ("resume", None), ("rate", 2000)] == wishes
 

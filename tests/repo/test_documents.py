@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec import inspect
 
-from services.contract import blocklog, external_blocklog, ledger, summary, timeline, wire
+from services.contract import blocklog, ledger, summary, timeline, wire
 from tests.repo.markdown import plain, prose, rows, section_of
 from tests.repo.repository import documents, relative, text
 
@@ -34,9 +34,9 @@ SUMMARY_PARTS = {
 
 DESCRIBED = [
     *(("docs/wire.md", frame.__struct_config__.tag, frame) for frame in FRAMES),
-    *(("docs/block-log.md", kind.__struct_config__.tag, kind) for kind in blocklog.LogLine.__args__),
-    ("docs/foreign-feeds.md", "connection", external_blocklog.ConnectionLine),
-    ("docs/block-log.md", "messages", blocklog.Message),
+    *(("docs/block-log.md", kind.__struct_config__.tag, kind) for kind in blocklog.OwnLine.__args__),
+    ("docs/foreign-feeds.md", "connection", blocklog.ConnectionLine),
+    ("docs/block-log.md", "messages", blocklog.OwnMessage),
     ("docs/block-log.md", "torn", blocklog.Torn),
     *(("docs/ledger.md", kind.__struct_config__.tag, kind) for kind in ledger.Entry.__args__),
     *(("docs/summary.md", part, struct) for part, struct in SUMMARY_PARTS.items()),

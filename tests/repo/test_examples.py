@@ -16,7 +16,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from websockets.sync.server import ServerConnection, serve
 
-from services.contract import blocklog, ledger, summary, wire
+from services.contract import block_text, blocklog, ledger, summary, wire
 from services.contract.jsonl import FIRST
 from tests.repo import examples
 from tests.repo.markdown import Fence, fences, section_of
@@ -76,7 +76,7 @@ def test_block_log_example_holds() -> None:
         end.byte_count,
         end.sha256,
     )
-    assert [block.digest for block in blocks] == [blocklog.block_digest(block.messages) for block in blocks]
+    assert [block.digest for block in blocks] == [block_text.block_digest(block.messages) for block in blocks]
 
 
 def test_ledger_example_holds() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from services.runtime.settings import FOREIGN, Setting
+from services.runtime.settings import EXTERNAL, Setting
 from tests.repo.markdown import rows
 from tests.repo.repository import compose, text
 
@@ -26,7 +26,7 @@ def _as_it_stands(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
 _Loader.add_constructor("!override", _as_it_stands)
 
 
-@pytest.mark.parametrize("setting", FOREIGN, ids=lambda setting: setting.name)
+@pytest.mark.parametrize("setting", EXTERNAL, ids=lambda setting: setting.name)
 def test_is_documented(setting: Setting) -> None:
     """The document's table has the setting, its default and its meaning as the code has them."""
     table = {row[0]: row[1:] for row in rows(text("docs/foreign-feeds.md")) if len(row) == 3}
@@ -35,7 +35,7 @@ def test_is_documented(setting: Setting) -> None:
     assert [default, setting.meaning] == table[f"`{setting.name}`"]
 
 
-@pytest.mark.parametrize("setting", FOREIGN, ids=lambda setting: setting.name)
+@pytest.mark.parametrize("setting", EXTERNAL, ids=lambda setting: setting.name)
 def test_is_passed_on(setting: Setting) -> None:
     """The compose file for foreign feeds gives the clients every such setting, with its default."""
     found: dict[str, Any] = yaml.load(text("deploy/foreign.yml"), _Loader)

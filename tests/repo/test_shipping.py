@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import yaml
 
-from services.contract import blocklog, wire
+from services.contract import block_text, blocklog, wire
 from services.contract.scalars import MAX_INTEGER
 from services.runtime.settings import BY_NAME
 from tests.repo.markdown import plain, rows
@@ -30,14 +30,15 @@ every_file = pytest.mark.parametrize("name", LIMITS)
 
 def longest_line() -> int:
     """Return how long a block can be: as many messages as it can hold, and one record more than it closes at."""
-    message = blocklog.Message(MAX_INTEGER, "2026-11-22T19:43:47.238570Z", -MAX_INTEGER, -MAX_INTEGER, msgspec.Raw(b""))
+    at = "2026-11-22T19:43:47.238570Z"
+    message = blocklog.OwnMessage(MAX_INTEGER, at, -MAX_INTEGER, -MAX_INTEGER, msgspec.Raw(b""))
     beside_records = blocklog.MAX_BLOCK * len(msgspec.json.encode(message) + b",")
     return int(BY_NAME["BLOCK_BYTES"].default) + wire.MAX_RECORD + beside_records
 
 
 def test_the_bound_on_a_line_holds() -> None:
     """What the contract says of the longest line of our defaults is no less than what a block can be."""
-    said = blocklog.longest_line(blocklog.MAX_BLOCK, int(BY_NAME["BLOCK_BYTES"].default), wire.MAX_RECORD)
+    said = block_text.longest_line(blocklog.MAX_BLOCK, int(BY_NAME["BLOCK_BYTES"].default), wire.MAX_RECORD)
 
     assert longest_line() < said < blocklog.MAX_LINE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.client.block_encoder import SessionKey
 from services.client.external.connection_failure import MOST_REASON
-from services.contract import external_blocklog
+from services.contract import blocklog
 from services.contract.scalars import utc_text
 
 
@@ -24,24 +24,24 @@ class ConnectionLog:
         self._reason = ""
         self._attempts = 0
 
-    def opened(self, at_us: int) -> external_blocklog.ConnectionLine:
+    def opened(self, at_us: int) -> blocklog.ConnectionLine:
         """Note that a handshake succeeded."""
         self.count += 1
         self.connected, self._attempts, self._code, self._reason = True, 0, None, ""
         return self._line("opened", at_us)
 
-    def refused(self, at_us: int, code: int | None, reason: str) -> external_blocklog.ConnectionLine:
+    def refused(self, at_us: int, code: int | None, reason: str) -> blocklog.ConnectionLine:
         """Note that an attempt failed; ``code`` is the HTTP status, if there was one."""
         self._attempts += 1
         self._code, self._reason = code, reason
         return self._line("refused", at_us)
 
-    def closed(self, at_us: int, code: int, reason: str) -> external_blocklog.ConnectionLine:
+    def closed(self, at_us: int, code: int, reason: str) -> blocklog.ConnectionLine:
         """Note that the connection ended, and not because the client's run is over."""
         self.connected, self._code, self._reason = False, code, reason
         return self._line("closed", at_us)
 
-    def ended(self, at_us: int, condition: str) -> external_blocklog.ConnectionLine:
+    def ended(self, at_us: int, condition: str) -> blocklog.ConnectionLine:
         """Note that a condition of ``FEED_END`` is met."""
         code = None if self.connected else self._code
         return self._line("ended", at_us, code, condition)
@@ -51,14 +51,14 @@ class ConnectionLog:
         if not self.connected and self._code is None and not self._reason:
             self._code, self._reason = code, f"held back, since another client was refused: {reason}"[:MOST_REASON]
 
-    def sealed(self, at_us: int) -> external_blocklog.ConnectionLine:
+    def sealed(self, at_us: int) -> blocklog.ConnectionLine:
         """Note that the session is over; the code and the reason are the last ones, unless it is connected."""
         return self._line("sealed", at_us)
 
     def _line(
-        self, event: external_blocklog.ConnectionEvent, at_us: int, code: int | None = None, reason: str = ""
-    ) -> external_blocklog.ConnectionLine:
-        return external_blocklog.ConnectionLine(
+        self, event: blocklog.ConnectionEvent, at_us: int, code: int | None = None, reason: str = ""
+    ) -> blocklog.ConnectionLine:
+        return blocklog.ConnectionLine(
             run=self._place.run,
             client=self._place.client,
             session=self._place.session,

@@ -15,9 +15,11 @@ import msgspec
 
 from services.client.external import lenient_json
 from services.client.external.record_values import epoch_ns, sequence_number, text_of
-from services.contract.external_blocklog import Form, longest_record, seq_text
+from services.contract.block_text import longest_record
+from services.contract.blocklog import Form
 from services.contract.json_path import ABSENT, JsonPath
 from services.contract.scalars import utc_text
+from services.contract.sequence_text import seq_text
 
 MAX_KEY = 120
 """Characters of a key that are kept: it stands in every message."""

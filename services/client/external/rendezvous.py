@@ -24,9 +24,9 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from services.contract.scalars import RUN_PATTERN, run_order, utc_text, utc_us
-from services.runtime import files, invocation
+from services.runtime import durable_file, invocation, volumes
 from services.runtime.invocation import NOTE
-from services.runtime.settings import BY_NAME, FOREIGN
+from services.runtime.settings import BY_NAME, EXTERNAL
 
 _ITERATIONS = 100_000
 """Some hundredths of a second of processor time for each comparison."""
@@ -37,7 +37,7 @@ _FORM = re.compile(r"pbkdf2-sha256\.[0-9a-f]{32}\.[0-9a-f]{64}\Z")
 def settings_of(environment: Mapping[str, str]) -> bytes:
     """Return the canonical text of all settings that decide which feed is received and how it is read and judged."""
     # FEED itself says only that the feed is an external one, as any other of these settings does.
-    names = ["SERVER_URL", *(setting.name for setting in FOREIGN if setting.name != "FEED")]
+    names = ["SERVER_URL", *(setting.name for setting in EXTERNAL if setting.name != "FEED")]
     said = {name: environment.get(name, "").strip() or BY_NAME[name].default for name in names}
     return json.dumps({name: _without_password(text) for name, text in said.items()}, sort_keys=True).encode()
 
@@ -164,14 +164,14 @@ def _put_in_place(logs: Path, opened: AgreedRun) -> AgreedRun:
     made = logs / f".{opened.run}.{uuid.uuid4().hex}"
     made.mkdir()
     try:
-        files.replace(made / NOTE, _text(opened))
+        durable_file.replace(made / NOTE, _text(opened))
         made.rename(logs / opened.run)
     except OSError as problem:
         shutil.rmtree(made, ignore_errors=True)
         if os.path.lexists(logs / opened.run):
             raise FileExistsError(opened.run) from problem
         raise
-    files.sync_folder(logs)
+    durable_file.sync_folder(logs)
     return opened
 
 
@@ -190,7 +190,7 @@ def _names(logs: Path) -> list[str]:
 
 def _unsaid(logs: Path, mine: AgreedRun) -> bool:
     """Tell whether there is a folder of about the same time that does not say yet of which feed it is."""
-    since = invocation.run_name(utc_us(mine.opened_at) - _TOGETHER_US)
+    since = volumes.run_name(utc_us(mine.opened_at) - _TOGETHER_US)
     earlier = [name for name in _names(logs) if run_order(since) < run_order(name) < run_order(mine.run)]
     return any(not (logs / name / NOTE).exists() for name in earlier)
 
@@ -208,17 +208,8 @@ def _load(logs: Path, run: str) -> AgreedRun | None:
 
 
 def _open(logs: Path, new: AgreedRun, now_us: int) -> AgreedRun:
-    stem = invocation.run_name(now_us)
-    number = 1
-    while True:
-        run = stem if number == 1 else f"{stem}-{number}"
-        try:
-            (logs / run).mkdir()
-            break
-        except FileExistsError:
-            number += 1
-    opened = msgspec.structs.replace(new, run=run)
-    files.replace(logs / run / NOTE, _text(opened))
+    opened = msgspec.structs.replace(new, run=volumes.claim_run(logs, now_us))
+    durable_file.replace(logs / opened.run / NOTE, _text(opened))
     return opened
 
 

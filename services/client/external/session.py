@@ -17,11 +17,11 @@ from services.client.external.connection_lines import ConnectionLog
 from services.client.external.decoder import DecodedRecord, ExternalBatch
 from services.client.external.rendezvous import AgreedRun
 from services.client.write_queue import WriteQueue
-from services.contract import blocklog, external_blocklog
+from services.contract import blocklog
 from services.contract.scalars import utc_text
 from services.contract.sequence_tracker import SequenceTracker
 from services.runtime.clock import Clock
-from services.runtime.files import make_folder
+from services.runtime.durable_file import make_folder
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class ExternalSession:
         self,
         client: str,
         run: AgreedRun,
-        feed: external_blocklog.FeedDescription,
+        feed: blocklog.FeedDescription,
         conditions: ClientConditions,
         clock: Clock,
     ) -> None:
@@ -93,13 +93,11 @@ class ExternalSession:
         self._before: int | None = None
         self._told: set[str] = set()
         self.sealed = False
-        self._writer = WriteQueue[external_blocklog.ExternalBlockHeader | external_blocklog.ConnectionLine](
+        self._writer = WriteQueue[blocklog.ExternalBlockHeader | blocklog.ConnectionLine](
             client, conditions, lambda _line: None
         )
-        native = block_encoder.opening(self._place, 0, 0, conditions, tails, clock.now_us())
-        opening = external_blocklog.ExternalOpenLine(
-            **{name: getattr(native, name) for name in native.__struct_fields__}, foreign=feed, until=run.until
-        )
+        own = block_encoder.opening(self._place, 0, 0, conditions, tails, clock.now_us())
+        opening = msgspec.structs.replace(own, external=feed, until=run.until)
         self._writer.begin(BlockLog(claimed, opening, clock, conditions.strain.window()))
 
     @property
@@ -178,7 +176,7 @@ class ExternalSession:
             self._writer.put(msgspec.structs.replace(self._block(cut), closed_by="connection"))
             await self._writer.room()
 
-    def _block(self, cut: BlockCut[ExternalBatch]) -> external_blocklog.WrittenExternalBlock:
+    def _block(self, cut: BlockCut[ExternalBatch]) -> blocklog.WrittenExternalBlock:
         seqs = [one.seq for part in cut.parts for one in part.heard if one.seq is not None]
         only = self.sequences.by_key.get(None) if len(self.sequences.by_key) == 1 else None
         keyed = only is None
@@ -186,16 +184,16 @@ class ExternalSession:
         if only is not None:
             self._before = only.held.last
         counts = self.sequences.take_counts()
-        return external_blocklog.WrittenExternalBlock(
+        return blocklog.WrittenExternalBlock(
             run=self._place.run,
             client=self._place.client,
             session=self._place.session,
             block=cut.number,
-            heard=(cut.first, cut.last),
-            first=external_blocklog.seq_text(min(seqs)) if seqs and not keyed else None,
-            last=external_blocklog.seq_text(max(seqs)) if seqs and not keyed else None,
+            positions=(cut.first, cut.last),
+            first=min(seqs) if seqs and not keyed else None,
+            last=max(seqs) if seqs and not keyed else None,
             count=cut.count,
-            missing=[(external_blocklog.seq_text(begin), external_blocklog.seq_text(end)) for begin, end in missing],
+            missing=missing,
             connection=max(1, self.connections.count),
             closed_by=cut.closed_by,
             started_at=utc_text(cut.started_ns // 1000),

@@ -12,12 +12,12 @@ from services.client.external.decoder import RecordPaths
 from services.client.external.feed_end import NEVER, EndConditions
 from services.client.external.record_values import UNITS
 from services.client.external.templates import PingPolicy, Template
-from services.contract.external_blocklog import FeedDescription
+from services.contract.blocklog import FeedDescription
 from services.contract.json_path import JsonPath
 from services.runtime.errors import BadSettings
-from services.runtime.settings import FOREIGN, is_foreign, read
+from services.runtime.settings import EXTERNAL, is_external_feed, read
 
-NAMES = tuple(setting.name for setting in FOREIGN)
+NAMES = tuple(setting.name for setting in EXTERNAL)
 
 Value = TypeVar("Value")
 
@@ -96,7 +96,7 @@ def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
     Raises:
         BadSettings: with all that is wrong.
     """
-    if not is_foreign(environment):
+    if not is_external_feed(environment):
         said = [name for name in NAMES[1:] if environment.get(name, "").strip()]
         if said:
             raise BadSettings([f"FEED=streamgauge: {', '.join(said)} are for a foreign feed"])

@@ -138,7 +138,7 @@ class ExternalSubscriber:
             await connection.send(said)
         while not self._over:
             frame = await connection.recv()
-            received_ns = connection.stamps.take_ns()
+            received_ns = connection.stamps.pop_ns()
             await self._take(connection, frame, received_ns)
 
     async def _lost(self, connection: StampedConnection) -> ConnectionFailure:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from services.collector import formatting, retention
-from services.collector.commands import mann_whitney, run_loader
+from services.collector.commands import mann_whitney
 from services.collector.commands.comparison import Change, apart, compare
 from services.collector.commands.run_loader import books_of
 from services.collector.publish.files import run_files
@@ -23,6 +23,7 @@ from services.contract import ledger, summary
 from services.contract.errors import LineError
 from services.contract.scalars import run_order
 from services.contract.summary import EXIT_CODES, Summary
+from services.runtime.cli import Commands
 from services.runtime.errors import OperatorError
 
 
@@ -172,10 +173,9 @@ class ComparisonResult(msgspec.Struct, frozen=True, kw_only=True):
         return "nothing got worse" + (f"; better: {', '.join(better)}" if better else "")
 
 
-def add(commands: run_loader.Commands) -> None:
+def add(commands: Commands) -> None:
     """Add the command."""
-    parser = run_loader.add(
-        commands,
+    parser = commands.add(
         "compare",
         "compare the runs of two folders: what changed, and whether it is more than noise",
         run,

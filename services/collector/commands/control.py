@@ -1,26 +1,25 @@
-"""Controls the run from the container that has the token: its rate, pause and resume, a client's connection."""
+"""`control`: the operator's console, run where the collector's container has the control token."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
 
-from services.collector.commands import run_loader
+from services.runtime.cli import Commands
 from services.runtime.control import console
 
 
-def add(commands: run_loader.Commands) -> None:
-    """Add the command."""
-    parser = run_loader.add(
-        commands,
+def add(commands: Commands) -> None:
+    """Add the command to the command line."""
+    parser = commands.add(
         "control",
-        "control the run that is on, or watch it: a console, or commands as arguments or lines of standard input",
+        "control or watch the current run: a prompt, or commands as arguments or lines of standard input",
         run,
         {
             "control": "a prompt, at a terminal; help lists what can be typed",
-            "control pause": "one wish; the exit code tells whether it is granted",
-            "control rate 500 resume": "several, one after the other",
-            "control --json status": "how the run stands, as the server says it",
+            "control pause": "one request; the exit code says whether the server accepted it",
+            "control rate 500 resume": "several requests, one after the other",
+            "control --json status": "the state of the run, as the frame that the server sends",
         },
         console.EXITS,
     )
@@ -28,8 +27,8 @@ def add(commands: run_loader.Commands) -> None:
 
 
 def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Do what was asked; return the exit code."""
-    # Here, so that commands that read the books alone do not load what speaks on the wire.
+    """Run the console; return the exit code."""
+    # Imported here, so that commands that only read files do not load the WebSocket library.
     from services.collector.publish.web.control import line_to  # noqa: PLC0415
 
     return console.run(chosen, environment, line_to)

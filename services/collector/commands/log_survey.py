@@ -1,6 +1,6 @@
-"""Goes through the block logs of a run line by line: which lines are good, whose they are, and which are not.
+"""Index of the good lines in the block logs of a run: for each session its lines by segment, and the lines left out.
 
-Only places are kept of good lines, not the lines: a log may be larger than the memory.
+Only positions are kept in memory, not the lines: a log may be larger than the memory.
 """
 
 from __future__ import annotations
@@ -12,24 +12,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.collector.evidence.block_check import examine
+from services.collector.log_reader import ReadLine, read_lines
 from services.collector.results import connection_history
-from services.collector.scan import Source, log_clients, log_sources, read_file
-from services.contract import blocklog, external_blocklog
-from services.contract.errors import LineError
-from services.contract.jsonl import Sealed
+from services.collector.scan import Source, log_clients, log_sources
+from services.contract import blocklog
+from services.contract.jsonl import Sealed, content
 from services.contract.scalars import digest, utc_us
 
-CHAINED = len(b'{"crc":"x00000000","prev":"x00000000",')
-"""Bytes before what a line says: the two digests by which it hangs on the others."""
-
-
-_DIGEST = slice(len(b'{"crc":"'), len(b'{"crc":"x00000000'))
+_CRC = slice(len(b'{"crc":"'), len(b'{"crc":"x00000000'))
 
 
 class LinePosition(NamedTuple):
-    """Where a line stands: of which file which bytes; ``line`` counts from 1.
+    """Position of a line: file, line number from 1, byte offset and size.
 
-    ``after_gap`` tells that the line before it is not good: then nobody knows which one it continued.
+    ``after_gap`` is True if the line before it was left out, so that it is unknown which line it continued.
     """
 
     source: Source
@@ -40,7 +36,7 @@ class LinePosition(NamedTuple):
 
 
 class RejectedLine(NamedTuple):
-    """A line that is not good, or not of this run, and why; 0 stands for the whole file."""
+    """A line that is damaged or not of this run, and why; line 0 stands for the whole file."""
 
     source: Source
     line: int
@@ -48,10 +44,14 @@ class RejectedLine(NamedTuple):
 
 
 class KeptBlock(NamedTuple):
-    """A good block: where it stands, in which segment (0 where nobody can tell), and how many messages it holds.
+    """A good block, or a connection line, which belongs between blocks.
 
-    ``block`` is its number. A line of another kind that belongs between blocks is kept in the same way: ``messages`` is
-    null then, ``block`` the number of the block before it in its file, 0 for none, and ``order`` its place among such.
+    Attributes:
+        place: its position.
+        segment: its segment; 0 if unknown.
+        messages: its number of messages; None for a connection line.
+        block: its number; for a connection line that of the block before it in the file, 0 for none.
+        order: sort key among connection lines behind the same block.
     """
 
     place: LinePosition
@@ -63,14 +63,14 @@ class KeptBlock(NamedTuple):
 
 @dataclass
 class LogSession:
-    """The good lines of one session, each once however often it stands.
+    """The good lines of one session; a line with several copies is kept once.
 
     Attributes:
         opens: the open line of each segment.
-        blocks: by their numbers, and by what they say.
-        connections: the lines of what became of the connections to an external feed, by what they say.
+        blocks: by number and digest of the content.
+        connections: connection lines, by connection and digest of the content.
         ends: the end line of each segment.
-        segments: of which there are files, empty ones too.
+        segments: the segments that have a file, even an empty one.
     """
 
     opens: dict[int, LinePosition] = field(default_factory=dict)
@@ -85,28 +85,35 @@ SessionsByClient = dict[str, dict[int, LogSession]]
 
 
 class LogSurvey:
-    """The block logs of one run."""
+    """The block logs of one run.
+
+    Attributes:
+        clients: the good lines.
+        left_out: the other lines.
+        copies: how many lines are copies of kept lines.
+        moved: client and session of lines that are in a file of another session, by their checksums.
+    """
 
     def __init__(self, volumes: Path, run: str) -> None:
-        """Read all of them."""
+        """Read all block logs of the run."""
         self.volumes, self.run = volumes, run
         self.clients: SessionsByClient = defaultdict(lambda: defaultdict(LogSession))
         self.left_out: list[RejectedLine] = []
         self.copies = 0
-        """So many lines stand elsewhere too."""
         self.moved: dict[str, tuple[str, int]] = {}
-        """Client and session of the lines that stand in a file of others, by their digests."""
         files = [
-            _File(self, source) for client in log_clients(volumes, run) for source in log_sources(volumes, run, client)
+            _LogFile(self, source)
+            for client in log_clients(volumes, run)
+            for source in log_sources(volumes, run, client)
         ]
         for file in files:
             file.read()
-        # An end line may continue a line that stands elsewhere by now.
+        # In a second pass, since the line that an end line continues may be in another file.
         for file in files:
-            file.close()
+            file.place_remaining_ends()
 
     def line(self, place: LinePosition) -> bytes:
-        """Return a line that was found.
+        """Read a line again.
 
         Raises:
             OSError: its file can no longer be read.
@@ -118,120 +125,123 @@ class LogSurvey:
             os.close(descriptor)
 
 
-class _Whose(NamedTuple):
+class _Owner(NamedTuple):
     client: str
     session: int
     segment: int
 
 
-class _File:
-    """One file of a log, read in sequence; what it is, is said by its lines before its name."""
+class _LogFile:
+    """One file of a log, read in sequence. Its lines decide to which segment it belongs, and only then its name."""
 
     def __init__(self, survey: LogSurvey, source: Source) -> None:
         self._survey, self._source = survey, source
-        named = blocklog.parse_file_name(source.name)
-        self._named = _Whose(str(source.client), *named) if named else None
-        self._whose: _Whose | None = None
-        self._gap = False
+        parsed = blocklog.parse_file_name(source.name)
+        self._named = _Owner(str(source.client), *parsed) if parsed else None
+        self._owner: _Owner | None = None
+        self._is_after_gap = False
         self._block = 0
-        self._digests: dict[str, _Whose | None] = {}
-        """Whose each line is, by its digest as far as it can be read: and so the end line that continues it."""
+        # By checksum, also of damaged lines if it is readable, since an end line belongs to the line it continues.
+        self._owner_by_crc: dict[str, _Owner | None] = {}
         self._ends: list[tuple[Sealed, LinePosition]] = []
 
     def read(self) -> None:
         if self._named:
             self._survey.clients[self._named.client][self._named.session].segments.add(self._named.segment)
-        offset = number = 0
+        number = 0
         try:
-            for number, line in enumerate(read_file(self._survey.volumes, self._source), 1):
-                self._line(LinePosition(self._source, number, offset, len(line), self._gap), line)
-                offset += len(line)
-        except OSError as problem:
-            self._leave_out(number, f"the file cannot be read: {problem.strerror}")
-        self._ends = [one for one in self._ends if not self._end(*one, self._digests.get(one[0].prev))]
-        self._digests.clear()
+            for line in read_lines(self._survey.volumes, self._source):
+                number = line.number
+                self._add(line)
+        except OSError as error:
+            self._leave_out(number, f"the file cannot be read: {error.strerror}")
+        self._ends = [end for end in self._ends if not self._place_end(*end, self._owner_by_crc.get(end[0].prev))]
+        self._owner_by_crc.clear()
 
-    def close(self) -> None:
-        """Find out whose the end lines are that continue no line of this file."""
+    def place_remaining_ends(self) -> None:
+        """Find the segment of end lines that continue no line of this file."""
         for sealed, place in self._ends:
-            home = self._named if self._named and self._survey.moved.get(sealed.prev) == self._named[:2] else None
-            if not self._end(sealed, place, home):
+            owner = self._named if self._named and self._survey.moved.get(sealed.prev) == self._named[:2] else None
+            if not self._place_end(sealed, place, owner):
                 self._leave_out(place.line, "the line ends a log, and nothing shows that it ends this one")
 
-    def _line(self, place: LinePosition, line: bytes) -> None:
-        try:
-            sealed, entry = external_blocklog.EitherFeed.decode(line)
-            why = self._enter(sealed, entry, place)
-        except LineError as problem:
-            why = problem.detail
-        self._gap = why is not None
-        if why:
-            self._leave_out(place.line, why)
-        self._digests.setdefault(line[_DIGEST].decode("latin-1"), self._whose or self._named)
+    def _add(self, line: ReadLine) -> None:
+        place = LinePosition(line.source, line.number, line.offset, len(line.data), self._is_after_gap)
+        if line.sealed is None or line.entry is None:
+            problem = line.error.detail if line.error else "not decoded"
+        else:
+            problem = line.misfiled(self._survey.run) or self._add_entry(line.sealed, line.entry, place)
+        self._is_after_gap = problem is not None
+        if problem:
+            self._leave_out(line.number, problem)
+        self._owner_by_crc.setdefault(line.data[_CRC].decode("latin-1"), self._owner or self._named)
 
     def _leave_out(self, line: int, why: str) -> None:
         self._survey.left_out.append(RejectedLine(self._source, line, why))
 
-    def _enter(self, sealed: Sealed, entry: external_blocklog.AnyEntry, place: LinePosition) -> str | None:
+    def _add_entry(self, sealed: Sealed, entry: blocklog.LogLine, place: LinePosition) -> str | None:
+        """Add a line of this run to its session; return why it is left out, or None."""
         if isinstance(entry, blocklog.EndLine):
-            # What it continues may stand after it.
+            # The line that it continues may come later in the file.
             self._ends.append((sealed, place))
             return None
-        if entry.run != self._survey.run:
-            return f"the line belongs to {entry.client} in run {entry.run}"
         session = self._survey.clients[entry.client][entry.session]
         if isinstance(entry, blocklog.OpenLine):
-            self._whose = _Whose(entry.client, entry.session, entry.segment)
+            self._owner = _Owner(entry.client, entry.session, entry.segment)
             self._block = 0
-            known = session.opens.setdefault(entry.segment, place)
-            return self._again(known, place, sealed)
-        problem = None if isinstance(entry, external_blocklog.ConnectionLine) else _problem(entry)
-        if problem:
+            return self._check_copy(session.opens.setdefault(entry.segment, place), place, sealed)
+        if not isinstance(entry, blocklog.ConnectionLine) and (problem := _problem(entry)):
             return problem
-        if self._whose is None or self._whose[:2] != (entry.client, entry.session):
-            named = self._named and self._named[:2] == (entry.client, entry.session)
-            self._whose = self._named if named else _Whose(entry.client, entry.session, 0)
-        segment = self._whose.segment if self._whose else 0
-        if self._whose != self._named:
+        if self._owner is None or self._owner[:2] != (entry.client, entry.session):
+            is_named = self._named and self._named[:2] == (entry.client, entry.session)
+            self._owner = self._named if is_named else _Owner(entry.client, entry.session, 0)
+        if self._owner != self._named:
             self._survey.moved[sealed.crc] = entry.client, entry.session
-        said = digest(memoryview(sealed.text)[CHAINED:-1])
-        if isinstance(entry, external_blocklog.ConnectionLine):
-            order = (entry.connection, connection_history.ORDER[entry.event], entry.attempts, entry.at)
-            here = KeptBlock(place, segment, None, self._block, order)
-            kept = session.connections.setdefault((entry.connection, said), here)
-            if (kept.segment, kept.block) < (segment, self._block):
-                # The copy that was met first begins behind the block that stands before it here.
-                session.connections[entry.connection, said] = here
-        else:
-            self._block = entry.block
-            kept = session.blocks.setdefault(
-                (entry.block, said), KeptBlock(place, segment, len(entry.messages), entry.block)
-            )
-        return self._again(kept.place, place, sealed)
+        kept = self._keep(session, sealed, entry, place)
+        return self._check_copy(kept.place, place, sealed)
 
-    def _again(self, known: LinePosition, place: LinePosition, sealed: Sealed) -> str | None:
-        if known == place:
+    def _keep(
+        self,
+        session: LogSession,
+        sealed: Sealed,
+        entry: blocklog.AnyBlock | blocklog.ConnectionLine,
+        place: LinePosition,
+    ) -> KeptBlock:
+        segment, said = self._owner.segment if self._owner else 0, digest(content(sealed.text))
+        if not isinstance(entry, blocklog.ConnectionLine):
+            self._block = entry.block
+            block = KeptBlock(place, segment, len(entry.messages), entry.block)
+            return session.blocks.setdefault((entry.block, said), block)
+        order = (entry.connection, connection_history.ORDER[entry.event], entry.attempts, entry.at)
+        here = KeptBlock(place, segment, None, self._block, order)
+        kept = session.connections.setdefault((entry.connection, said), here)
+        if (kept.segment, kept.block) < (segment, self._block):
+            # The earlier copy was in a file that lacks blocks before it, so this one has the better place.
+            session.connections[entry.connection, said] = here
+        return kept
+
+    def _check_copy(self, kept: LinePosition, place: LinePosition, sealed: Sealed) -> str | None:
+        if kept == place:
             return None
-        if self._survey.line(known)[CHAINED:] != sealed.text[CHAINED:]:
-            return f"another one stands in {known.source.path}:{known.line}"
+        if content(self._survey.line(kept)) != content(sealed.text):
+            return f"another one stands in {kept.source.path}:{kept.line}"
         self._survey.copies += 1
         return None
 
-    def _end(self, sealed: Sealed, place: LinePosition, whose: _Whose | None) -> bool:
-        # It names nobody: only what it continues tells whose end it is.
-        if whose is None or not whose.segment:
+    def _place_end(self, sealed: Sealed, place: LinePosition, owner: _Owner | None) -> bool:
+        # An end line has no client and no session: the line that it continues tells whose it is.
+        if owner is None or not owner.segment:
             return False
-        session = self._survey.clients[whose.client][whose.session]
-        why = self._again(session.ends.setdefault(whose.segment, place), place, sealed)
-        if why:
-            self._leave_out(place.line, why)
+        session = self._survey.clients[owner.client][owner.session]
+        problem = self._check_copy(session.ends.setdefault(owner.segment, place), place, sealed)
+        if problem:
+            self._leave_out(place.line, problem)
         return True
 
 
-def _problem(block: blocklog.Block | external_blocklog.ExternalBlock) -> str | None:
-    problem = examine(
-        external_blocklog.as_block(block) if isinstance(block, external_blocklog.ExternalBlock) else block
-    ).problem
+def _problem(block: blocklog.AnyBlock) -> str | None:
+    """Return what is wrong with a block whose checksum is right; None if nothing is."""
+    problem = examine(block).problem
     if problem:
         return f"block {block.block}: {problem}"
     try:

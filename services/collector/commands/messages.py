@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import re
 import shutil
@@ -16,14 +15,14 @@ from typing import IO
 import msgspec
 
 from services.collector import formatting
-from services.collector.commands import run_loader
 from services.collector.commands.run_loader import VolumesNotFound, runs_of
 from services.collector.log_reader import LoggedMessage, MessageFilter, SkippedLine, messages
 from services.collector.results.client_result import client_order
 from services.collector.scan import log_clients
 from services.collector.verdict.threshold_parser import nanoseconds
-from services.contract.external_blocklog import ExternalMessage
+from services.contract.blocklog import ExternalMessage
 from services.contract.summary import EXIT_CODES
+from services.runtime.cli import Commands, suggest
 from services.runtime.errors import BadSettings
 
 EXITS = (
@@ -50,10 +49,9 @@ class MessageLine(msgspec.Struct, frozen=True, omit_defaults=True):
     form: str | None = None
 
 
-def add(commands: run_loader.Commands) -> None:
+def add(commands: Commands) -> None:
     """Add the command."""
-    parser = run_loader.add(
-        commands,
+    parser = commands.add(
         "messages",
         "show logged messages, one to a line",
         run,
@@ -171,8 +169,7 @@ def _clients(volumes: Path, run: str, names: list[str]) -> list[str]:
     problems = []
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {formatting.names(known) or 'none'}"
+            hint = suggest(name, known) or f"there are: {formatting.names(known) or 'none'}"
             problems.append(f"--client {name}: no such client in run {run}; {hint}")
     if problems:
         raise BadSettings(problems)

@@ -13,11 +13,10 @@ from pathlib import Path
 from random import Random
 
 from services.collector.scan import Source, ledger_sources, log_clients, log_sources, read_file
-from services.contract import blocklog
-from services.contract.jsonl import seal, unseal
+from services.contract import block_text, blocklog
+from services.contract.jsonl import content, reseal, unseal
 
 _KIND = re.compile(rb'"kind":"([a-z]+)"')
-_CHAINED = len('{"crc":"x00000000","prev":"x00000000",')
 
 
 class NotApplicable(Exception):
@@ -72,7 +71,7 @@ class RunFileSet:
 
 def indexes(lines: list[bytes], kind: str) -> list[int]:
     """Return where lines of a kind stand."""
-    found = ((at, _KIND.search(line, _CHAINED, _CHAINED + 40)) for at, line in enumerate(lines))
+    found = ((at, _KIND.search(content(line)[:40])) for at, line in enumerate(lines))
     return [at for at, match in found if match and match[1] == kind.encode()]
 
 
@@ -181,7 +180,7 @@ def latency_forged(run: RunFileSet) -> Mutation:
         raise NotApplicable("the block that was drawn has no message that was late")
     found = run.dice.choice(latencies)
     text = sealed.text[: found.start(1)] + str(int(found[1]) // 10).encode() + sealed.text[found.end(1) :]
-    forged, _ = _again(text, sealed.prev)
+    forged, _ = reseal(text, sealed.prev)
     where = f"{place(source, at)}, byte {found.start(1) + 1:,}"
     return Mutation(where, {source: replaced(lines, at, forged)}, (place(source, at + 1),))
 
@@ -222,7 +221,7 @@ def _with_other_record(line: bytes, block: blocklog.Block, dice: Random) -> byte
         raise NotApplicable("the record that was drawn has no word to change")
     at, old = dice.choice(letters).start(), records[which]
     records[which] = old[:at] + old[at : at + 1].upper() + old[at + 1 :]
-    digest = blocklog.records_digest(records)
+    digest = block_text.records_digest(records)
     return line.replace(old, records[which], 1).replace(block.digest.encode(), digest.encode(), 1)
 
 
@@ -230,11 +229,7 @@ def _rechained(lines: list[bytes], start: int) -> list[bytes]:
     """Make the crc of every line anew from one on, and the end line's sha256."""
     made, prev, sha = lines[:start], unseal(lines[start - 1]).crc, hashlib.sha256(b"".join(lines[:start]))
     for text in lines[start:]:
-        line, prev = _again(_SHA.sub(b'"sha256":"%b"' % sha.hexdigest().encode(), text), prev)
+        line, prev = reseal(_SHA.sub(b'"sha256":"%b"' % sha.hexdigest().encode(), text), prev)
         sha.update(line)
         made.append(line)
     return made
-
-
-def _again(text: bytes, prev: str) -> tuple[bytes, str]:
-    return seal(b"{" + text[_CHAINED:-1], prev)

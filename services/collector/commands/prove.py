@@ -16,7 +16,7 @@ from random import Random
 import msgspec
 
 from services.collector import formatting
-from services.collector.commands import mutations, run_loader
+from services.collector.commands import mutations
 from services.collector.commands.mutations import Mutation, NotApplicable, RunFileSet
 from services.collector.commands.run_loader import VolumesNotFound, books_of, new_folder, runs_of
 from services.collector.evidence.run_evidence import RunEvidence
@@ -24,6 +24,7 @@ from services.collector.scan import FileTail
 from services.collector.verdict import consistency
 from services.collector.verdict.summary import reconcile
 from services.contract.summary import EXIT_CODES, Summary, Verdict
+from services.runtime.cli import Commands
 from services.runtime.errors import OperatorError
 
 EXITS = (
@@ -65,10 +66,9 @@ class DamageResult(msgspec.Struct, frozen=True):
     caught: bool | None
 
 
-def add(commands: run_loader.Commands) -> None:
+def add(commands: Commands) -> None:
     """Add the command."""
-    parser = run_loader.add(
-        commands,
+    parser = commands.add(
         "prove",
         "damage a copy of a run in twelve ways and show that each is caught",
         run,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from services.collector.commands import run_loader, verify
+from services.collector.commands import verify
 from services.collector.commands.run_loader import VolumesNotFound, books_of, runs_of
 from services.collector.publish.files import run_files
 from services.collector.publish.files.run_files import faces
@@ -17,14 +17,14 @@ from services.collector.publish.view_model import view
 from services.collector.settings import CollectorSettings, read_limits
 from services.collector.verdict.snapshot import Snapshot, snapshot
 from services.contract.summary import EXIT_CODES
-from services.runtime import files
+from services.runtime import durable_file
+from services.runtime.cli import Commands
 from services.runtime.errors import UnwritableFolder
 
 
-def add(commands: run_loader.Commands) -> None:
+def add(commands: Commands) -> None:
     """Add the command."""
-    parser = run_loader.add(
-        commands,
+    parser = commands.add(
         "report",
         "make the files of a run again, from its logs and its ledger alone",
         run,
@@ -73,7 +73,7 @@ def _write(made: Snapshot, volumes: Path, out: Path | None, *, newest: bool) -> 
             return
         out.mkdir(parents=True, exist_ok=True)
         for name, data in faces(made).items():
-            files.replace(out / name, data, durable=False)
+            durable_file.replace(out / name, data, durable=False)
     except OSError as problem:
         why = os.strerror(problem.errno or 0).lower()
         raise UnwritableFolder(f"{folder}", why, "fix: name a folder that takes files, with --out") from problem

@@ -14,17 +14,17 @@ from typing import NamedTuple
 
 import msgspec
 
+from services import SOFTWARE
 from services.collector import formatting
-from services.collector.commands.log_survey import CHAINED, KeptBlock, LinePosition, LogSession, LogSurvey, RejectedLine
+from services.collector.commands.log_survey import KeptBlock, LinePosition, LogSession, LogSurvey, RejectedLine
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.client_result import client_order
 from services.collector.scan import Source, ledger_sources, read_file
-from services.contract import blocklog, external_blocklog, ledger
+from services.contract import blocklog, ledger
 from services.contract.errors import LineError
-from services.contract.jsonl import FIRST, seal, unseal
+from services.contract.jsonl import FIRST, reseal, unseal
 from services.contract.scalars import Span
 from services.contract.summary import Fault, Summary
-from services.runtime.version import SOFTWARE
 
 _UNKNOWN = "unknown"
 
@@ -40,7 +40,7 @@ class _Link(NamedTuple):
         sealed = unseal(text)
         if sealed.prev == self.new or not (mend or sealed.prev == self.old):
             return text, _Link(sealed.crc, sealed.crc)
-        line, crc = seal(b"{" + text[CHAINED:-1], self.new)
+        line, crc = reseal(text, self.new)
         return line, _Link(sealed.crc, crc)
 
 
@@ -106,13 +106,13 @@ class CleanCopy:
 
     def _opening(self, number: int, segment: int, session: LogSession, lines: list[KeptBlock]) -> bytes:
         """Make an open line anew, of what another segment's says, else of what the ledger or another client says."""
-        _, line = external_blocklog.EitherFeed.decode(self._survey.line(lines[0].place))
-        assert isinstance(line, blocklog.Block | external_blocklog.ExternalBlock | external_blocklog.ConnectionLine)  # noqa: S101 - by the survey
+        _, line = blocklog.codec.decode(self._survey.line(lines[0].place))
+        assert isinstance(line, blocklog.AnyBlock | blocklog.ConnectionLine)  # noqa: S101 - by the survey
         after = line.first - 1 if isinstance(line, blocklog.Block) else 0
-        began = line.at if isinstance(line, external_blocklog.ConnectionLine) else line.started_at
+        began = line.at if isinstance(line, blocklog.ConnectionLine) else line.started_at
         size = next((kept.messages for kept in lines if kept.messages), 1)
         for place in session.opens.values():
-            _, other = external_blocklog.EitherFeed.decode(self._survey.line(place))
+            _, other = blocklog.codec.decode(self._survey.line(place))
             if isinstance(other, blocklog.OpenLine):
                 entry = msgspec.structs.replace(other, segment=segment, after=after, torn=[])
                 return blocklog.codec.encode(entry, FIRST)[0]
@@ -135,19 +135,18 @@ class CleanCopy:
             software=f"{SOFTWARE} salvage",
             opened_at=began,
         )
-        if isinstance(line, external_blocklog.ExternalBlock | external_blocklog.ConnectionLine):
+        if isinstance(line, blocklog.ExternalBlock | blocklog.ConnectionLine):
             entry = self._of_the_same_feed(entry)
         return blocklog.codec.encode(entry, FIRST)[0]
 
-    def _of_the_same_feed(self, entry: blocklog.OpenLine) -> external_blocklog.ExternalOpenLine:
-        """Return an open line of a feed that is not ours: which, and until when, the other clients of the run say."""
-        native = {name: getattr(entry, name) for name in entry.__struct_fields__}
+    def _of_the_same_feed(self, entry: blocklog.OpenLine) -> blocklog.OpenLine:
+        """Return an open line of an external feed: which, and until when, the other clients of the run say."""
         every = (session for client in self._survey.clients.values() for session in client.values())
         for place in (place for session in every for place in session.opens.values()):
-            _, other = external_blocklog.EitherFeed.decode(self._survey.line(place))
-            if isinstance(other, external_blocklog.ExternalOpenLine):
-                return external_blocklog.ExternalOpenLine(**native, foreign=other.foreign, until=other.until)
-        return external_blocklog.ExternalOpenLine(**native, foreign=external_blocklog.FeedDescription(url=_UNKNOWN))
+            _, other = blocklog.codec.decode(self._survey.line(place))
+            if isinstance(other, blocklog.OpenLine) and other.external is not None:
+                return msgspec.structs.replace(entry, external=other.external, until=other.until)
+        return msgspec.structs.replace(entry, external=blocklog.FeedDescription(url=_UNKNOWN))
 
     def _end(self, place: LinePosition, found: tuple[int, int, int, str], link: _Link) -> tuple[bytes, _Link]:
         line = self._survey.line(place)

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from services.collector import formatting
-from services.collector.commands import run_loader, salvage
+from services.collector.commands import salvage
 from services.collector.commands.run_loader import VolumesNotFound, books_of, new_folder, runs_of
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.client_result import ClientResult
@@ -19,13 +19,13 @@ from services.collector.settings import CollectorSettings, read_limits
 from services.collector.verdict.summary import JudgedRun, judged
 from services.collector.verdict.thresholds import ThresholdLimit
 from services.contract.summary import EXIT_CODES, Summary
+from services.runtime.cli import Commands
 from services.runtime.errors import UnwritableFolder
 
 
-def add(commands: run_loader.Commands) -> None:
+def add(commands: Commands) -> None:
     """Add the command."""
-    parser = run_loader.add(
-        commands,
+    parser = commands.add(
         "verify",
         "check a volumes folder offline: every fault with file, line and seq",
         run,

@@ -16,15 +16,16 @@ from pathlib import Path
 
 import msgspec
 
-from services.collector.commands import run_loader
 from services.collector.publish.files import run_files
 from services.collector.publish.terminal.printer import TerminalPrinter
 from services.collector.scan import find_runs
 from services.collector.settings import CollectorSettings
 from services.collector.verdict.snapshot import Snapshot, empty
 from services.contract.scalars import run_order
-from services.contract.summary import EXIT_ABORTED, EXIT_CODES, Summary
+from services.contract.summary import EXIT_CODES, Summary
 from services.runtime import lifecycle
+from services.runtime.cli import Commands
+from services.runtime.errors import EXIT_ABORTED
 
 POLL_SECONDS = 0.25
 WEIGH_SECONDS = 2.0
@@ -34,10 +35,9 @@ RESTART_SECONDS = 3.0
 """A run that was closed before anybody waited may be about to be followed: a server needs a moment to start again."""
 
 
-def add(commands: run_loader.Commands) -> None:
+def add(commands: Commands) -> None:
     """Add the command."""
-    parser = run_loader.add(
-        commands,
+    parser = commands.add(
         "wait",
         "wait for the newest run's verdict, print its summary",
         run,

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from operator import attrgetter
 from typing import NamedTuple
 
 from services.collector.scan import Source
-from services.contract import blocklog
+from services.contract import block_text, blocklog
 
 
 class BlockContent(NamedTuple):
     """What the messages of a block say of it.
 
     Attributes:
-        spans: the seqs that it holds, as inclusive ranges in ascending order.
-        in_line: its messages are those of one range, in the order of seq.
+        spans: the positions that it holds, as inclusive ranges in ascending order.
+        in_line: its messages are those of one range of positions, in this order.
         size: bytes of its records.
         problem: in which way the block's own fields contradict its messages, None when they agree.
     """
@@ -26,7 +25,7 @@ class BlockContent(NamedTuple):
     size: int
     problem: str | None
 
-    def every(self, stride: int, messages: Sequence[blocklog.Message]) -> Sequence[blocklog.Message]:
+    def every(self, stride: int, messages: Sequence[blocklog.OwnMessage]) -> Sequence[blocklog.OwnMessage]:
         """Return those of the block's messages whose seq is a multiple of ``stride``."""
         if self.in_line:
             return messages[-self.spans[0][0] % stride :: stride]
@@ -46,28 +45,32 @@ def number(digest: str) -> int:
     return int(digest[1:], 16)
 
 
-def examine(block: blocklog.Block) -> BlockContent:
-    """Hold a block to its messages, each of which is looked at once where they are as they mostly are: in line."""
-    messages, count = block.messages, len(block.messages)
-    seqs = [message.seq for message in messages]
-    # The bounds are compared first: of a block that lies, the range could fill the memory.
-    in_line = 0 < count == block.last - block.first + 1 and seqs == list(range(block.first, block.last + 1))
-    held = [(block.first, block.last)] if in_line else spans(seqs)
-    records = [message.record for message in (messages if in_line else sorted(messages, key=attrgetter("seq")))]
-    joined = b"\n".join(records)
-    problem = _miscounted(block, seqs) if not in_line or block.count != count else None
+def examine(block: blocklog.AnyBlock) -> BlockContent:
+    """Compare the fields of a block with its messages."""
+    messages: Sequence[blocklog.Message] = block.messages
+    count = len(messages)
+    first, last = block.positions
+    positions = block.message_positions()
+    # The bounds are compared first: of a block whose fields are wrong, the range could fill the memory.
+    in_line = 0 < count == last - first + 1 and positions == list(range(first, last + 1))
+    held = [(first, last)] if in_line else spans(positions)
+    if not in_line:
+        messages = [messages[place] for place in sorted(range(count), key=positions.__getitem__)]
+    joined = b"\n".join([message.record for message in messages])
+    problem = _miscounted(block, positions) if not in_line or block.count != count else None
     if problem is None:
-        found = blocklog.joined_digest(joined) if records else blocklog.records_digest(())
-        problem = f"digest is {block.digest}, its records give {found}" if found != block.digest else None
+        digest = block_text.joined_digest(joined) if count else block_text.records_digest(())
+        problem = f"digest is {block.digest}, its records give {digest}" if digest != block.digest else None
     return BlockContent(held, in_line, len(joined) - max(0, count - 1), problem)
 
 
-def _miscounted(block: blocklog.Block, seqs: list[int]) -> str | None:
-    different = len(set(seqs))
-    if different != len(seqs) or block.count != different:
-        return f"count is {block.count}, it holds {len(seqs)} messages of {different} seqs"
-    if seqs and (min(seqs), max(seqs)) != (block.first, block.last):
-        return f"it says seq {block.first}-{block.last} and holds {min(seqs)}-{max(seqs)}"
+def _miscounted(block: blocklog.AnyBlock, positions: list[int]) -> str | None:
+    different = len(set(positions))
+    if different != len(positions) or block.count != different:
+        return f"count is {block.count}, it holds {len(positions)} messages of {different} seqs"
+    if positions and (min(positions), max(positions)) != block.positions:
+        first, last = block.positions
+        return f"it says seq {first}-{last} and holds {min(positions)}-{max(positions)}"
     return None
 
 

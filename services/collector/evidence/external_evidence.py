@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from services.collector.evidence.unreadable_records import UnreadableRecords
-from services.contract.external_blocklog import ExternalBlock, ExternalMessage
+from services.contract.blocklog import ExternalBlock, ExternalMessage
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
 from services.contract.sequence_tracker import FIRSTS
@@ -65,7 +65,7 @@ class ExternalIndexRow:
     cannot be read; ``arrivals`` is null where no time of it can be read.
     """
 
-    heard: tuple[int, int]
+    positions: tuple[int, int]
     ended_us: int
     runs: tuple[NumberRange, ...]
     connection: tuple[int, int] = (1, 1)
@@ -92,7 +92,7 @@ class ExternalEvidence:
         unreadable = sum(is_unreadable(message) for message in block.messages)
         connection = (block.session, block.connection)
         runs = tuple(_runs(block.messages))
-        self._notes[place] = ExternalIndexRow(block.heard, ended_us, runs, connection, unreadable, arrivals)
+        self._notes[place] = ExternalIndexRow(block.positions, ended_us, runs, connection, unreadable, arrivals)
         self._new.append(place)
         self.unsequenced += sum(message.seq is None for message in block.messages)
 
@@ -162,9 +162,9 @@ class ExternalEvidence:
         below, above = [], []
         for (of, _, _), note in self._notes.items():
             numbers = [(run.first, run.last) for run in note.runs if run.key == key]
-            if of < session or (of == session and note.heard[1] <= after):
+            if of < session or (of == session and note.positions[1] <= after):
                 below += [last for _, last in numbers]
-            elif of > session or (before is not None and note.heard[0] >= before):
+            elif of > session or (before is not None and note.positions[0] >= before):
                 above += [first for first, _ in numbers]
         return max(below, default=None), min(above, default=None)
 
@@ -178,7 +178,7 @@ def runs_of(messages: Sequence[ExternalMessage]) -> Iterator[tuple[int, int, Ext
     """Return the runs of numbers of a feed without keys, each with its first and last number and message."""
     opened: tuple[int, int, ExternalMessage, ExternalMessage] | None = None
     for message in messages:
-        number = message.number
+        number = message.seq
         if number is None or message.key is not None:
             continue
         if opened is not None and number == opened[1] + 1:
@@ -195,7 +195,7 @@ def _runs(messages: Iterable[ExternalMessage]) -> Iterator[NumberRange]:
     opened: dict[SequenceName, NumberRange] = {}
     unreadable = 0
     for message in messages:
-        seq, key = message.number, message.key
+        seq, key = message.seq, message.key
         if seq is None:
             unreadable += is_unreadable(message)
             continue

@@ -15,7 +15,7 @@ from services.collector.evidence.saturation import SessionSaturation
 from services.collector.evidence.timestamps import TimestampReader, moment
 from services.collector.evidence.timing import ClientTiming, RunTiming
 from services.collector.scan import Source
-from services.contract import blocklog, external_blocklog
+from services.contract import blocklog
 from services.contract.jsonl import Sealed
 from services.contract.rangeset import RangeSet
 
@@ -42,11 +42,11 @@ class LogEvidence:
         self._comparison = times.comparison
         self.clock_error_us: int | None = None
         self.torn: dict[str, int] = {}
-        self.heard = ExternalEvidence()
-        self.is_heard = False
-        self.feed: external_blocklog.FeedDescription | None = None
+        self.external = ExternalEvidence()
+        self.is_external = False
+        self.feed: blocklog.FeedDescription | None = None
         self.until_us: int | None = None
-        self.connections: dict[str, external_blocklog.ConnectionLine] = {}
+        self.connections: dict[str, blocklog.ConnectionLine] = {}
         self._offset: tuple[int, int, str, int] | None = None
         self._files: dict[Source, LogFileReader] = {}
 
@@ -90,8 +90,8 @@ class LogEvidence:
         self.sessions.add(entry.session)
         attempted_us = moment(entry.attempted_at) if entry.attempted_at else None
         self.times.catch_up.opened(entry.fence, entry.session, attempted_us)
-        if isinstance(entry, external_blocklog.ExternalOpenLine):
-            self.is_heard, self.feed = True, entry.foreign
+        if entry.external is not None:
+            self.is_external, self.feed = True, entry.external
             self.until_us = moment(entry.until) if entry.until else None
         for torn in entry.torn:
             self.torn[torn.file] = max(torn.bytes, self.torn.get(torn.file, 0))
@@ -107,45 +107,60 @@ class LogEvidence:
     def enter_block(
         self,
         sealed: Sealed,
-        block: blocklog.Block,
+        block: blocklog.AnyBlock,
         content: BlockContent,
         stamps: dict[str, int],
-        heard: external_blocklog.ExternalBlock | None = None,
-        feed: external_blocklog.FeedDescription | None = None,
+        feed: blocklog.FeedDescription | None,
     ) -> None:
-        """Enter a block and what its messages say; ``stamps`` are their times as epoch microseconds.
+        """Enter a block and its messages.
 
-        One of a feed that is not ours comes in two forms: as it was ``heard``, and numbered by place. ``feed`` is how
-        the file that it stands in says that it was read, None where the file's open line is missing.
+        Args:
+            sealed: its line.
+            block: the block.
+            content: what its messages hold.
+            stamps: epoch microseconds of every ``received_at``; empty when one of them is not a time.
+            feed: how the file with the block says that an external feed was read; None without its open line.
         """
-        note = IndexRow(block.first, block.last, block.count, number(block.digest), number(sealed.crc))
-        is_new = self.blocks.add((block.session, block.block), note)
-        if heard is not None:
-            self._comparison.enter(self.client, sealed.crc, heard, feed, stamps, is_new=is_new)
+        row = IndexRow(*block.positions, block.count, number(block.digest), number(sealed.crc))
+        is_new = self.blocks.add((block.session, block.block), row)
+        if isinstance(block, blocklog.ExternalBlock):
+            self._enter_external(sealed.crc, block, stamps, feed, is_new=is_new)
         if not is_new:
             return
-        if heard is not None:
-            arrivals = ArrivalTimesOfBlock.of(stamps.values())
-            self.heard.enter(heard, sealed.crc, arrivals.last_us if arrivals else 0, arrivals)
-            self.is_heard = True
         self._declare(block)
         self.times.lasted(block.duration_ns)
-        self.clock_error_us = max(block.clock_error_us, self.clock_error_us or 0)
-        self._offset = max(
-            self._offset or (0, 0, "", 0), (block.session, block.block, sealed.crc, block.clock_offset_us)
-        )
+        if block.clock_offset_us is not None and block.clock_error_us is not None:
+            self.clock_error_us = max(block.clock_error_us, self.clock_error_us or 0)
+            self._offset = max(
+                self._offset or (0, 0, "", 0), (block.session, block.block, sealed.crc, block.clock_offset_us)
+            )
         if block.messages:
-            self._enter_messages(block.messages, content)
-            self.times.take(block, content, stamps, heard)
+            self._enter_messages(len(block.messages), content)
+            self.times.take(block, content, stamps)
 
-    def _declare(self, entry: blocklog.Block | blocklog.EndLine) -> None:
+    def _enter_external(
+        self,
+        crc: str,
+        block: blocklog.ExternalBlock,
+        stamps: dict[str, int],
+        feed: blocklog.FeedDescription | None,
+        *,
+        is_new: bool,
+    ) -> None:
+        self._comparison.enter(self.client, crc, block, feed, stamps, is_new=is_new)
+        if is_new:
+            arrivals = ArrivalTimesOfBlock.of(stamps.values())
+            self.external.enter(block, crc, arrivals.last_us if arrivals else 0, arrivals)
+            self.is_external = True
+
+    def _declare(self, entry: blocklog.AnyBlock | blocklog.EndLine) -> None:
         self.duplicates += entry.duplicates
         self.reordered += entry.reordered
         for first, last in entry.corrupt:
             self.corrupt.add(first, last)
 
-    def _enter_messages(self, messages: list[blocklog.Message], content: BlockContent) -> None:
-        self.messages += len(messages)
+    def _enter_messages(self, count: int, content: BlockContent) -> None:
+        self.messages += count
         self.bytes += content.size
         for first, last in content.spans:
             if first <= self.logged.last:
@@ -160,14 +175,14 @@ class LogFileReader:
     def __init__(self, book: LogEvidence, source: Source) -> None:
         self.book = book
         self.source = source
-        self.chain: LineChain[external_blocklog.AnyEntry] = LineChain(source, external_blocklog.EitherFeed)
+        self.chain: LineChain[blocklog.LogLine] = LineChain(source, blocklog.codec)
         self.segment: Segment | None = None
         self._sha = hashlib.sha256()
         self._blocks = 0
         self._messages = 0
         self._stamps = TimestampReader()
         self._stranger: str | None = None
-        self._feed: external_blocklog.FeedDescription | None = None
+        self._feed: blocklog.FeedDescription | None = None
         self.ended = False
 
     @property
@@ -186,7 +201,7 @@ class LogFileReader:
                 self._enter(*found)
         self._sha.update(line)
 
-    def _foreign(self, sealed: Sealed, entry: external_blocklog.AnyEntry) -> str | None:
+    def _foreign(self, sealed: Sealed, entry: blocklog.LogLine) -> str | None:
         if isinstance(entry, blocklog.EndLine):
             # It names nobody: it is whose the lines before it are, and of damaged ones nobody knows.
             others = sealed.prev == self._stranger or (self._stranger and self.segment is None)
@@ -199,16 +214,16 @@ class LogFileReader:
             return f"the line belongs to session {entry.session}, the file to session {self.segment[0]}"
         return None
 
-    def _note_foreign(self, sealed: Sealed, entry: external_blocklog.AnyEntry, why: str) -> None:
+    def _note_foreign(self, sealed: Sealed, entry: blocklog.LogLine, why: str) -> None:
         self._stranger = sealed.crc
         self.chain.note_foreign(why)
         # Whichever file of this client a block stands in, it was received.
-        if isinstance(entry, blocklog.Block | external_blocklog.ExternalBlock) and (
+        if isinstance(entry, blocklog.AnyBlock) and (
             (entry.run, entry.client) == (self.source.run, self.source.client)
         ):
             self._block(sealed, entry)
 
-    def _enter(self, sealed: Sealed, entry: external_blocklog.AnyEntry) -> None:
+    def _enter(self, sealed: Sealed, entry: blocklog.LogLine) -> None:
         chain = self.chain
         begins = isinstance(entry, blocklog.OpenLine)
         if begins and chain.number > 1:
@@ -224,24 +239,22 @@ class LogFileReader:
             return
         if isinstance(entry, blocklog.OpenLine):
             self._open(sealed, entry)
-        elif isinstance(entry, blocklog.Block | external_blocklog.ExternalBlock):
+        elif isinstance(entry, blocklog.AnyBlock):
             self.segment = self.segment or (entry.session, self._named()[1])
-            places = entry.heard if isinstance(entry, external_blocklog.ExternalBlock) else (entry.first, entry.last)
-            self.chain.pass_seqs(*places)
+            self.chain.pass_seqs(*entry.positions)
             self._block(sealed, entry)
-        elif isinstance(entry, external_blocklog.ConnectionLine):
+        elif isinstance(entry, blocklog.ConnectionLine):
             self.book.connections[sealed.crc] = entry
-            self.book.is_heard = True
+            self.book.is_external = True
         else:
             self._end(sealed, entry)
 
     def _open(self, sealed: Sealed, entry: blocklog.OpenLine) -> None:
         self.segment = (entry.session, entry.segment)
-        self._feed = entry.foreign if isinstance(entry, external_blocklog.ExternalOpenLine) else None
+        self._feed = entry.external
         self.book.enter_open(sealed, entry, self.source)
 
-    def _block(self, sealed: Sealed, entry: blocklog.Block | external_blocklog.ExternalBlock) -> None:
-        block = external_blocklog.as_block(entry) if isinstance(entry, external_blocklog.ExternalBlock) else entry
+    def _block(self, sealed: Sealed, block: blocklog.AnyBlock) -> None:
         self._blocks += 1
         self._messages += len(block.messages)
         content = examine(block)
@@ -253,8 +266,7 @@ class LogFileReader:
         except ValueError as bad_time:
             stamps = {}
             self.chain.note("inconsistent", f"block {block.block}: received_at: {bad_time}")
-        heard = entry if isinstance(entry, external_blocklog.ExternalBlock) else None
-        self.book.enter_block(sealed, block, content, stamps, heard, self._feed)
+        self.book.enter_block(sealed, block, content, stamps, self._feed)
 
     def _end(self, sealed: Sealed, entry: blocklog.EndLine) -> None:
         said = (entry.block_count, entry.message_count, entry.sha256)

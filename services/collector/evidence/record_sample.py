@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from services.collector.evidence.external_evidence import SequenceName
 from services.collector.evidence.record_likeness import RecordFact, timeless
-from services.contract.external_blocklog import ExternalMessage
+from services.contract.blocklog import ExternalMessage
 
 CLUSTER = 8
 """Numbers in a row that are sampled together: records often alternate, and a stride would see one kind of them."""

@@ -70,7 +70,7 @@ class RunEvidence:
     @property
     def is_one_sided(self) -> bool:
         """Whether the clients listened to a feed that is not ours: nobody says then what was sent."""
-        return any(log.is_heard for log in self.logs.values())
+        return any(log.is_external for log in self.logs.values())
 
     @property
     def until_us(self) -> int | None:

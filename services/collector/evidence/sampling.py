@@ -10,8 +10,7 @@ import msgspec
 
 from services.collector.evidence.client_groups import Groups
 from services.collector.evidence.external_evidence import SequenceName
-from services.contract.blocklog import Block
-from services.contract.external_blocklog import ExternalMessage
+from services.contract.blocklog import AnyBlock, ExternalMessage
 from services.contract.histogram import Histogram
 from services.contract.timeline import MOST_BARS, MOST_BLOCKS, Bar
 
@@ -141,7 +140,7 @@ class BlockSample:
         self._rows = array("q")
         self._bars: list[Bar] | None = None
 
-    def take(self, block: Block, start_us: int) -> None:
+    def take(self, block: AnyBlock, start_us: int) -> None:
         """Take a block whose first message came at ``start_us``, on the server's clock."""
         if not self._highest:
             self._room.share(self)
@@ -152,7 +151,7 @@ class BlockSample:
             if self._kept > self._room.most:
                 self.thin()
         if not number % self.stride:
-            row = (block.session, number, start_us, block.duration_ns, block.first, block.last, block.count)
+            row = (block.session, number, start_us, block.duration_ns, *block.positions, block.count)
             self._rows.extend(row)
             self._bars = None
 

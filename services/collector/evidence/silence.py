@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from services.collector.evidence.ledger_evidence import ClientLedger
 from services.collector.evidence.timestamps import bounded, moment
-from services.contract.blocklog import Block
+from services.contract.blocklog import AnyBlock
 from services.contract.scalars import MAX_INTEGER
 from services.contract.summary import ClientState
 
@@ -31,7 +31,7 @@ class SilenceFinder:
         self.sessions: dict[int, tuple[int, int]] = {}
         """The moments of the first and the last message of each session."""
 
-    def take(self, block: Block, moments: Sequence[int]) -> None:
+    def take(self, block: AnyBlock, moments: Sequence[int]) -> None:
         """Take a block and the different moments, in order, at which its messages came."""
         earliest, latest = moments[0], moments[-1]
         first, last = self.sessions.get(block.session, (earliest, latest))

@@ -14,8 +14,7 @@ from services.collector.evidence.sampling import BlockSample, BlockSampleLimit, 
 from services.collector.evidence.silence import SilenceFinder
 from services.collector.evidence.time_buckets import TimeBuckets
 from services.collector.evidence.timestamps import corrected
-from services.contract.blocklog import Block, Message
-from services.contract.external_blocklog import ExternalBlock
+from services.contract.blocklog import AnyBlock, Block, ExternalBlock, OwnMessage
 from services.contract.histogram import CountedDurations, Histogram, PendingDurations
 
 
@@ -115,30 +114,27 @@ class ClientTiming:
         self._latency.gather(latency)
         self._transit.gather(transit)
 
-    def take(
-        self, block: Block, content: BlockContent, stamps: Mapping[str, int], heard: ExternalBlock | None = None
-    ) -> None:
+    def take(self, block: AnyBlock, content: BlockContent, stamps: Mapping[str, int]) -> None:
         """Take a block that has messages.
 
         Args:
             block: the block.
             content: what its messages say of it.
             stamps: the moments they name, on the client's clock; empty when one of them is none.
-            heard: the same block as it was heard, of a feed that is not ours.
         """
         if not stamps:
-            self._run.slots.take_undated(self, *_durations(block.messages, heard))
+            self._run.slots.take_undated(self, *block.durations_ns())
             return
-        moments, ordered = corrected(stamps, block.clock_offset_us)
+        moments, ordered = corrected(stamps, block.clock_offset_us or 0)
         earliest, latest = ordered[0], ordered[-1]
         self.first_us = earliest if self.first_us is None else min(self.first_us, earliest)
         self.last_us = latest if self.last_us is None else max(self.last_us, latest)
         self.bars.take(block, earliest)
         self.silences.take(block, ordered)
-        self._enter_slots(block, content, moments, heard, earliest, latest)
-        if heard is not None:
-            self._run.heard_spread.take(self.client, heard.messages, moments)
-            for first, last, begin, end in runs_of(heard.messages):
+        self._enter_slots(block, content, moments, earliest, latest)
+        if isinstance(block, ExternalBlock):
+            self._run.heard_spread.take(self.client, block.messages, moments)
+            for first, last, begin, end in runs_of(block.messages):
                 self.edges.add(first, last, moments[begin.received_at], moments[end.received_at])
             return
         self._enter_edges(block, content, moments)
@@ -157,34 +153,30 @@ class ClientTiming:
             self.edges.add(first, last, came[first], came[last])
 
     def _enter_slots(
-        self,
-        block: Block,
-        content: BlockContent,
-        moments: Mapping[str, int],
-        heard: ExternalBlock | None,
-        earliest: int,
-        latest: int,
+        self, block: AnyBlock, content: BlockContent, moments: Mapping[str, int], earliest: int, latest: int
     ) -> None:
         slots = self._run.slots
         slots.cover(earliest, latest)
         step_us = slots.step_us
-        catches_up = heard is None and self._may_catch_up(block, content, moments)
+        # Catch-up is told from latency by the time at which a record was due, and only the own feed names it.
+        early = block if isinstance(block, Block) and self._may_catch_up(block, content, moments) else None
         if earliest // step_us == latest // step_us:
-            durations = _durations(block.messages, heard)
-            if catches_up:
-                durations = self._without_catch_up(block, block.messages, moments), durations[1]
+            durations = block.durations_ns()
+            if early is not None:
+                durations = self._without_catch_up(early, early.messages, moments), durations[1]
             slots.take(self, earliest // step_us, *durations, block.count, content.size)
             return
         places, begin, left = [moments[message.received_at] // step_us for message in block.messages], 0, content.size
         for at, some in groupby(places):
-            messages = block.messages[begin : begin + len(list(some))]
-            begin += len(messages)
-            size = len(b"".join([message.record for message in messages])) if begin < len(places) else left
+            end = begin + len(list(some))
+            messages = block.messages[begin:end]
+            size = len(b"".join([message.record for message in messages])) if end < len(places) else left
             left -= size
-            durations = _durations(messages, heard)
-            if catches_up:
-                durations = self._without_catch_up(block, messages, moments), durations[1]
+            durations = block.durations_ns(begin, end)
+            if early is not None:
+                durations = self._without_catch_up(early, early.messages[begin:end], moments), durations[1]
             slots.take(self, at, *durations, len(messages), size)
+            begin = end
 
     def _may_catch_up(self, block: Block, content: BlockContent, moments: Mapping[str, int]) -> bool:
         """Tell whether a record of a block may have been due before the client first tried to take part."""
@@ -195,7 +187,7 @@ class ClientTiming:
         first = block.messages[0]
         return moments[first.received_at] - first.latency_ns // 1000 - block.clock_offset_us < attempt_us
 
-    def _without_catch_up(self, block: Block, messages: Sequence[Message], moments: Mapping[str, int]) -> list[int]:
+    def _without_catch_up(self, block: Block, messages: Sequence[OwnMessage], moments: Mapping[str, int]) -> list[int]:
         came_us = [moments[message.received_at] for message in messages]
         late_ns = [message.latency_ns for message in messages]
         self._run.slots.undecided[self] = self.catch_up.undecided
@@ -203,12 +195,3 @@ class ClientTiming:
 
     def _turn_out_late(self, at_us: int, latency: CountedDurations) -> None:
         self._run.slots.take_late(self, at_us, latency)
-
-
-def _durations(messages: Sequence[Message], heard: ExternalBlock | None) -> tuple[list[int], list[int]]:
-    """Return latency and transit of messages: of a feed that is not ours only what its senders' times tell."""
-    if heard is None:
-        return [message.latency_ns for message in messages], [message.transit_ns for message in messages]
-    start = heard.heard[0]
-    known = (heard.messages[message.seq - start].latency_ns for message in messages)
-    return [latency for latency in known if latency is not None], []

@@ -105,7 +105,7 @@ def one_sided_accounts(books: RunEvidence, *, final: bool) -> list[ExternalClien
 
 def comparable(books: RunEvidence, names: Iterable[str]) -> Groups:
     """Return which clients may be held against each other, in sequences that did not begin again."""
-    every = {name: books.logs[name].heard.sequences() for name in names}
+    every = {name: books.logs[name].external.sequences() for name in names}
     restarted = {key for known in every.values() for key, numbers in known.items() if numbers.restarts}
     keys = {key for known in every.values() for key in known} - restarted
     starts = {
@@ -120,7 +120,7 @@ def _union(books: RunEvidence, names: Iterable[str], groups: Groups) -> dict[tup
     held: dict[tuple[SequenceName, int], RangeSet] = {}
     restarted: set[SequenceName] = set()
     for name in names:
-        for key, numbers in books.logs[name].heard.sequences().items():
+        for key, numbers in books.logs[name].external.sequences().items():
             if numbers.restarts:
                 restarted.add(key)
             for first, last in numbers.held:
@@ -134,17 +134,17 @@ def _account(
     books.rest()
     log = books.logs[name]
     state = _state(books, log, final=final)
-    sequences = log.heard.sequences()
-    attended = attendance(log, state, log.heard.productive())
+    sequences = log.external.sequences()
+    attended = attendance(log, state, log.external.productive())
     until_us = _until(books, log, state, attended)
     known = {key: every.get((key, groups.group(key, name))) for key in sequences}
     union = {key: seqs for key, seqs in known.items() if seqs is not None}
     ends = {key: _end(books, name, key, numbers, until_us, union, groups) for key, numbers in sequences.items()}
     absent = {key: _missing(numbers, ends[key]) for key, numbers in sequences.items()}
-    unreadable = log.heard.unreadable(absent)
+    unreadable = log.external.unreadable(absent)
     keyed = {key: missing - unreadable[key] for key, missing in absent.items()}
     causes = {key: _causes(log, key, missing, union.get(key, RangeSet())) for key, missing in keyed.items()}
-    before = log.heard.gaps_before()
+    before = log.external.gaps_before()
     by_cause = _counts(causes.values(), before.values())
     only = keyed.get(None, RangeSet()) if set(keyed) <= {None} else RangeSet()
     received = sum(numbers.past + len(numbers.held) for numbers in sequences.values())
@@ -170,7 +170,7 @@ def _account(
         again=sum(numbers.duplicates for numbers in sequences.values()),
         late=sum(numbers.reordered for numbers in sequences.values()),
         restarts=sum(numbers.restarts for numbers in sequences.values()),
-        unsequenced=log.heard.unsequenced,
+        unsequenced=log.external.unsequenced,
     )
 
 
@@ -203,7 +203,7 @@ def _until(books: RunEvidence, log: LogEvidence, state: ClientState, attended: C
 
 
 def _is_silent(log: LogEvidence, end_us: int) -> bool:
-    found = rhythm(log.heard.notes())
+    found = rhythm(log.external.notes())
     return found.last_us is not None and found.is_silent(end_us - found.last_us, log.silence_s)
 
 
@@ -230,7 +230,7 @@ def _end(
     if key not in union or until_us is None:
         return numbers.held.last
     others = (
-        other.heard
+        other.external
         for other in books.logs.values()
         if other is not log and not groups.are_apart(key, name, other.client)
     )
@@ -249,7 +249,7 @@ def _causes(log: LogEvidence, key: SequenceName, missing: RangeSet, seen: RangeS
     for file in log.files:
         session = file.segment[0] if file.segment else 1
         for damage in file.chain.damages:
-            below, above = log.heard.around(key, session, damage.after, damage.before)
+            below, above = log.external.around(key, session, damage.after, damage.before)
             begin = 0 if below is None else below + 1
             hidden.append((begin, missing.last if above is None else above - 1))
     evidence = {

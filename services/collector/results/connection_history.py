@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.timestamps import moment
-from services.contract.external_blocklog import ConnectionLine
+from services.contract.blocklog import ConnectionLine
 from services.contract.summary import ClientState
 
 ORDER = {"opened": 0, "closed": 1, "refused": 2, "ended": 3, "sealed": 4}

@@ -82,4 +82,4 @@ def rhythm(notes: Iterable[ExternalIndexRow]) -> FeedRhythm:
 
 
 def _is_continued(note: ExternalIndexRow, later: ExternalIndexRow) -> bool:
-    return note.connection == later.connection and note.heard[1] + 1 == later.heard[0]
+    return note.connection == later.connection and note.positions[1] + 1 == later.positions[0]

@@ -10,7 +10,7 @@ from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.timestamps import bounded, moment
 from services.collector.results.client_result import ClientResult
 from services.contract import ledger
-from services.contract.external_blocklog import span_text
+from services.contract.sequence_text import span_text
 from services.contract.timeline import (
     MOST_GAPS,
     MOST_LANES,
@@ -68,7 +68,7 @@ def _paces(book: LedgerEvidence) -> Iterator[TimelineEvent]:
 def _drops(book: LedgerEvidence) -> Iterator[TimelineEvent]:
     for entry in book.controls.values():
         at_us = moment(entry.at)
-        if entry.wish == "drop" and at_us is not None:
+        if entry.request == "drop" and at_us is not None:
             yield TimelineEvent(at_us=at_us, kind="drop", client=entry.client)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from services.collector.results.client_result import ClientResult
-from services.contract.external_blocklog import span_text
 from services.contract.scalars import MAX_INTEGER, utc_text
+from services.contract.sequence_text import span_text
 from services.contract.summary import Causes, ClientSummary, Quantiles, Silence, Totals
 
 
@@ -38,7 +38,7 @@ def totals(every: Sequence[ClientResult], *, scheduled: bool = True) -> Totals:
 
 def catch_up(account: ClientResult, *, scheduled: bool) -> int | None:
     """Return how many messages a client caught up; None for a feed that is not ours, of which that is not known."""
-    if account.log.is_heard:
+    if account.log.is_external:
         return None
     return account.log.times.catch_up.histogram.count if scheduled else 0
 

@@ -84,7 +84,7 @@ def receiving(case: CheckInput) -> CheckAnswer:
     for account in every:
         if account.attendance.is_connected is False and not account.attendance.is_ended:
             continue
-        found = rhythm(account.log.heard.notes())
+        found = rhythm(account.log.external.notes())
         reasons += _silent(case, account, found)
         if found.last_us is not None and not account.attendance.is_ended:
             quiet_us.append(max(0, (account.attendance.end_us or 0) - found.last_us))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -19,6 +18,7 @@ from services.collector.verdict.thresholds import (
     ThresholdLimit,
 )
 from services.contract.scalars import is_name
+from services.runtime.cli import closest
 
 METRICS = (*DURATIONS, *LONGEST, *COUNTS, CATCH_UP, CLIENTS, RATE)
 STATISTICS = ("min", "avg", "med", "max")
@@ -126,8 +126,7 @@ class _Cursor:
         """Pass one of the known words, or complain and suggest the one that is meant."""
         found = self.match(pattern)
         if found is None or found[0] not in known:
-            near = difflib.get_close_matches(found[0], known, n=1) if found else []
-            raise self.wrong(expected, MEANT.get(found[0], near[0] if near else None) if found else None)
+            raise self.wrong(expected, MEANT.get(found[0], closest(found[0], known)) if found else None)
         self.position = found.end()
         return found[0]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from services.collector.results.totals import catch_up
 from services.collector.verdict.unknown import unknown_figures
 from services.contract.histogram import Histogram
 from services.contract.summary import Threshold, Totals
+from services.runtime.cli import suggest
 
 DURATIONS = ("latency", "transit", "block", "spread")
 """Of these there are many, so a threshold says which: ``latency.p99``."""
@@ -174,8 +174,8 @@ class ThresholdLimit:
             return "not measured in this run" + (f" by {client}" if client else "")
         if self.client in clients:
             return f"not measured by {client}"
-        near = difflib.get_close_matches(client or "", clients, n=1)
-        return f"not measured: there is no {client} in this run" + (f"; did you mean {near[0]}?" if near else "")
+        hint = suggest(client or "", clients)
+        return f"not measured: there is no {client} in this run" + (hint and f"; {hint}")
 
     def _text(self, value: float) -> str:
         if self.statistic is not None or self.metric in LONGEST:

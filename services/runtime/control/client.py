@@ -1,4 +1,7 @@
-"""An operator's line to the server: a connection on which wishes are said and answered. It is in no books."""
+"""Client of the server's control channel.
+
+It does not subscribe to the feed, so the ledger has no session of it, only the requests themselves.
+"""
 
 from __future__ import annotations
 
@@ -22,45 +25,50 @@ _CLOSE_SECONDS = 0.5
 
 
 class ControlClient:
-    """Connects when it is first asked something, and again when the connection broke in between.
+    """Sends control requests; connects with the first one, and again after the connection was lost.
 
-    ``welcome`` is what the server said last of the run that is on; ``unasked`` is called with frames that answer
-    nothing: the next run's welcome, the server's goodbye.
+    ``welcome`` is the latest welcome frame, which describes the current run. ``on_event`` is called with frames that
+    are not replies: the welcome of the next run, and the server's bye.
+
+    Args:
+        url: the server's address.
+        token: the control token; empty for none.
+        seconds: how long a reply may take.
     """
 
     def __init__(self, url: str, token: str, seconds: float) -> None:
-        """Take the server's address, the token (empty: none), and how long an answer may take."""
         self.welcome: wire.Welcome | None = None
-        self.unasked: Callable[[wire.FromServer], None] = lambda _: None
+        self.on_event: Callable[[wire.FromServer], None] = lambda _: None
         self._url, self._token, self._seconds = url, token, seconds
         self._connection: ClientConnection | None = None
 
-    async def ask(self, wish: wire.Control) -> wire.Controlled:
-        """Say a wish; return how the run stands now that it is granted.
+    async def request(self, request: wire.Control) -> wire.Controlled:
+        """Send a control request; return the state of the run after it was carried out.
 
         Raises:
-            Declined: it is not granted.
-            Unreachable: the server cannot be reached, or does not answer in time. The wish may have been heard.
+            ControlRefused: the server refused it.
+            ServerUnreachable: the server cannot be reached or did not reply in time. It may have carried out the
+                request nevertheless.
         """
         try:
             async with asyncio.timeout(self._seconds):
                 connection = await self._connected()
-                await connection.send(wire.encode(wish), text=True)
-                return await self._answer(connection)
-        except (OSError, WebSocketException, PeerError) as problem:
+                await connection.send(wire.encode(request), text=True)
+                return await self._reply(connection)
+        except (OSError, WebSocketException, PeerError) as error:
             await self.close()
-            raise ServerUnreachable(f"{self._url}: {self._why(problem)}") from problem
+            raise ServerUnreachable(f"{self._url}: {self._reason(error)}") from error
 
     async def _connected(self) -> ClientConnection:
         if self._connection is not None and self._connection.state is State.OPEN:
             return self._connection
-        await self._take_leave()
+        await self._drain()
         self._connection = await connect(
             self._url,
             subprotocols=[Subprotocol(wire.SUBPROTOCOL)],
             additional_headers={"Authorization": f"Bearer {self._token}"} if self._token else None,
             compression=None,
-            # A proxy named in the environment is for the web, not for a neighbouring container.
+            # A proxy in the environment is meant for the web, not for a container on the same network.
             proxy=None,
             open_timeout=None,
             ping_interval=None,
@@ -69,13 +77,13 @@ class ControlClient:
         )
         return self._connection
 
-    async def _take_leave(self) -> None:
-        """Hear what the server said before it hung up."""
+    async def _drain(self) -> None:
+        """Process the frames that arrived before the server closed the connection."""
         with contextlib.suppress(ConnectionClosed):
             while self._connection is not None:
-                self.unasked(wire.decode_from_server(await self._connection.recv(decode=False))[0])
+                self.on_event(wire.decode_from_server(await self._connection.recv(decode=False))[0])
 
-    async def _answer(self, connection: ClientConnection) -> wire.Controlled:
+    async def _reply(self, connection: ClientConnection) -> wire.Controlled:
         while True:
             frame, _ = wire.decode_from_server(await connection.recv(decode=False))
             match frame:
@@ -87,25 +95,25 @@ class ControlClient:
                     self.welcome = frame
                 case wire.Welcome():
                     self.welcome = frame
-                    self.unasked(frame)
+                    self.on_event(frame)
                 case _:
-                    self.unasked(frame)
+                    self.on_event(frame)
 
-    def _why(self, problem: Exception) -> str:
-        if isinstance(problem, OSError) and "Connect call failed" in str(problem):
-            return "nobody listens there"
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, OSError) and "Connect call failed" in str(error):
+            return "nothing listens there"
         reasons: dict[type[Exception], str] = {
-            TimeoutError: f"no answer within {self._seconds:g} s",
-            socket.gaierror: "there is no machine of that name",
+            TimeoutError: f"no reply within {self._seconds:g} s",
+            socket.gaierror: "no host has that name",
             ConnectionClosed: "the server closed the connection",
-            InvalidStatus: "what listens there does not let anybody in, or is about to stop",
-            InvalidMessage: f"what listens there does not speak {wire.SUBPROTOCOL}",
-            PeerError: f"what listens there does not speak {wire.SUBPROTOCOL}",
+            InvalidStatus: "the server refuses connections, or is shutting down",
+            InvalidMessage: f"the server does not support {wire.SUBPROTOCOL}",
+            PeerError: f"the server does not support {wire.SUBPROTOCOL}",
         }
-        return next((text for kind, text in reasons.items() if isinstance(problem, kind)), str(problem))
+        return next((text for kind, text in reasons.items() if isinstance(error, kind)), str(error))
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()

@@ -1,7 +1,4 @@
-"""The operator's console: wishes typed by hand, given as arguments or piped, and what the server says back in words.
-
-It subscribes to nothing, so the books do not know of it, but for the wishes themselves.
-"""
+"""The operator's console: sends the commands that are typed, piped or given as arguments, and prints the replies."""
 
 from __future__ import annotations
 
@@ -16,67 +13,28 @@ from pathlib import Path
 from typing import Protocol
 
 from services.contract import wire
-from services.contract.summary import EXIT_ABORTED, EXIT_BAD_SETTINGS
 from services.runtime.control import token
 from services.runtime.control.commands import (
     COMMANDS,
-    NOT_OURS,
+    NOT_CONTROLLABLE,
     ControlRefused,
     NotACommand,
     ServerUnreachable,
     parse,
-    standing,
+    status_text,
 )
-from services.runtime.errors import BadSettings
-from services.runtime.settings import BY_NAME, is_foreign, read
+from services.runtime.errors import EXIT_ABORTED, EXIT_BAD_SETTINGS, BadSettings
+from services.runtime.settings import BY_NAME, is_external_feed, read
 
-
-class StdinLines:
-    """The lines of a descriptor: a terminal, a pipe or a file."""
-
-    def __init__(self, descriptor: int) -> None:
-        """Begin to read; an event loop is running."""
-        self._lines: asyncio.Queue[str | None] = asyncio.Queue()
-        self._loop = asyncio.get_running_loop()
-        # A thread, since no event loop waits for a plain file; and one that nobody waits for at the end, since it may
-        # be waiting for a line that never comes. It reads the descriptor itself: a stream would stay locked.
-        threading.Thread(target=self._read, args=(descriptor,), daemon=True).start()
-
-    async def line(self, seconds: float | None = None) -> str | None:
-        """Return the next line without its end and without white space around it, None when there is no more.
-
-        Raises:
-            TimeoutError: none came within so many seconds.
-        """
-        async with asyncio.timeout(seconds):
-            return await self._lines.get()
-
-    def _read(self, descriptor: int) -> None:
-        rest = b""
-        with suppress(OSError):
-            while piece := os.read(descriptor, 4096):
-                *lines, rest = (rest + piece).split(b"\n")
-                self._give(*lines)
-        self._give(*([rest] if rest else []))
-        self._give(None)
-
-    def _give(self, *lines: bytes | None) -> None:
-        # The loop may be closed by now, and nobody listens.
-        with suppress(RuntimeError):
-            for line in lines:
-                text = line if line is None else line.decode(errors="replace").strip()
-                self._loop.call_soon_threadsafe(self._lines.put_nowait, text)
-
-
-ANSWER_SECONDS = 5.0
-LOOK_SECONDS = 1.0
-"""How often the run is looked at while nothing is typed, for what others do to it, and for its end."""
+REPLY_SECONDS = 5.0
+POLL_SECONDS = 1.0
+"""Interval at which the interactive console asks for the state of the run, to show changes by others and its end."""
 
 PROMPT = "> "
 VIA = "console"
 EXITS = (
-    "exit codes: 0 all that was wished is granted, 104 a wish is not (a slip, nobody of that name, not now, no token),"
-    " 105 the server cannot be reached; the first wish that is not granted ends what was given or piped"
+    "exit codes: 0 all requests were accepted, 104 one was refused (a slip, no client of that name, not now, no token),"
+    " 105 the server cannot be reached; the first request that fails ends the arguments or the piped script"
 )
 HELP = "\n".join([*(f"  {name:<13}{meaning}" for name, meaning in COMMANDS.items()), "  quit         leave"])
 WHERE_IT_IS = (
@@ -85,9 +43,22 @@ WHERE_IT_IS = (
 )
 
 
+class ControlLink(Protocol):
+    """The interface of `services.runtime.control.client.ControlClient` that the console uses."""
+
+    welcome: wire.Welcome | None
+    on_event: Callable[[wire.FromServer], None]
+
+    async def request(self, request: wire.Control) -> wire.Controlled:
+        """Send a control request; return the state of the run."""
+
+    async def close(self) -> None:
+        """Close the connection."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the console's arguments to a command's parser."""
-    parser.add_argument("wishes", metavar="WISH", nargs="*", help=f"{', '.join(COMMANDS)}; none: they are typed")
+    parser.add_argument("requests", metavar="REQUEST", nargs="*", help=f"{', '.join(COMMANDS)}; none: they are typed")
     parser.add_argument("--url", help="the server; else $SERVER_URL, else the one on this machine")
     parser.add_argument(
         "--token-file", metavar="FILE", type=Path, help="else $CONTROL_TOKEN, else $VOLUMES/ledger/control.token"
@@ -98,35 +69,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(
     chosen: argparse.Namespace, environment: Mapping[str, str], connect: Callable[[str, str, float], ControlLink]
 ) -> int:
-    """Do what the arguments say; return the exit code.
+    """Run the console with its arguments; return the exit code.
 
     Args:
         chosen: the arguments.
-        environment: where settings come from.
-        connect: makes a line to a server, of its address, a token and how long an answer may take.
+        environment: the settings.
+        connect: returns a link to a server, given its address, a token and the time that a reply may take.
 
     Raises:
-        BadSettings: an argument or a setting cannot be used.
+        BadSettings: an argument or a setting is invalid.
     """
-    line = connect(_url(chosen.url, environment), _token(chosen.token_file, environment), ANSWER_SECONDS)
-    screen = ConsoleOutput(PROMPT if sys.stdin.isatty() and not chosen.wishes else "", as_json=chosen.json)
+    link = connect(_url(chosen.url, environment), _token(chosen.token_file, environment), REPLY_SECONDS)
+    output = ConsoleOutput(PROMPT if sys.stdin.isatty() and not chosen.requests else "", as_json=chosen.json)
 
-    async def work() -> int:
-        typed = None if chosen.wishes else StdinLines(sys.stdin.fileno())
-        return await Console(line, screen).work(chosen.wishes, typed)
+    async def run_console() -> int:
+        typed = None if chosen.requests else StdinLines(sys.stdin.fileno())
+        return await Console(link, output).run(chosen.requests, typed)
 
     try:
-        return asyncio.run(work())
+        return asyncio.run(run_console())
     except KeyboardInterrupt:
         return EXIT_ABORTED
 
 
 def _url(given: str | None, environment: Mapping[str, str]) -> str:
     if given is None:
-        if is_foreign(environment):
-            raise BadSettings([f"control: {NOT_OURS}; --url names a server that is"])
+        if is_external_feed(environment):
+            raise BadSettings([f"control: {NOT_CONTROLLABLE}; --url names a server that can be controlled"])
         here = f"ws://127.0.0.1:{read(environment, ['PORT'])['port']}"
-        return str(read({"SERVER_URL": here, **_set(environment)}, ["SERVER_URL"])["server_url"])
+        return str(read({"SERVER_URL": here, **_nonempty(environment)}, ["SERVER_URL"])["server_url"])
     try:
         return str(BY_NAME["SERVER_URL"].read(given))
     except ValueError as expected:
@@ -137,158 +108,187 @@ def _token(given: Path | None, environment: Mapping[str, str]) -> str:
     if given is not None:
         try:
             return token.read(given)
-        except (OSError, ValueError) as problem:
-            raise BadSettings([f"--token-file {given}: {getattr(problem, 'strerror', None) or problem}"]) from problem
-    known = _set(environment)
+        except (OSError, ValueError) as error:
+            raise BadSettings([f"--token-file {given}: {getattr(error, 'strerror', None) or error}"]) from error
+    known = _nonempty(environment)
     try:
         return known.get("CONTROL_TOKEN") or token.read(Path(known.get("VOLUMES", "volumes"), "ledger", token.NAME))
     except (OSError, ValueError):
-        # On loopback none is needed; from elsewhere the server says that one is.
+        # Loopback needs no token; from elsewhere the server refuses the request and names the token.
         return ""
 
 
-def _set(environment: Mapping[str, str]) -> dict[str, str]:
+def _nonempty(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: text.strip() for name, text in environment.items() if text.strip()}
 
 
-class ControlLink(Protocol):
-    """A line to the server: `services.runtime.control.client.ControlLink`."""
+class StdinLines:
+    """Reads lines from a terminal, a pipe or a file without blocking the event loop."""
 
-    welcome: wire.Welcome | None
-    unasked: Callable[[wire.FromServer], None]
+    def __init__(self, descriptor: int) -> None:
+        """Start reading; an event loop must be running."""
+        self._lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+        # A thread, because event loops cannot wait for regular files. A daemon thread, because it may still wait for a
+        # line when the process ends. It reads the descriptor instead of `sys.stdin`, which would stay locked.
+        threading.Thread(target=self._read, args=(descriptor,), daemon=True).start()
 
-    async def ask(self, wish: wire.Control) -> wire.Controlled:
-        """Say a wish; return how the run stands then."""
+    async def line(self, seconds: float | None = None) -> str | None:
+        """Return the next line, stripped; None at the end.
 
-    async def close(self) -> None:
-        """Hang up."""
+        Raises:
+            TimeoutError: there was no line within ``seconds``.
+        """
+        async with asyncio.timeout(seconds):
+            return await self._lines.get()
+
+    def _read(self, descriptor: int) -> None:
+        rest = b""
+        with suppress(OSError):
+            while piece := os.read(descriptor, 4096):
+                *lines, rest = (rest + piece).split(b"\n")
+                self._put(*lines)
+        self._put(*([rest] if rest else []))
+        self._put(None)
+
+    def _put(self, *lines: bytes | None) -> None:
+        # RuntimeError: the loop has been closed, so the lines are not needed any more.
+        with suppress(RuntimeError):
+            for line in lines:
+                text = line if line is None else line.decode(errors="replace").strip()
+                self._loop.call_soon_threadsafe(self._lines.put_nowait, text)
 
 
 class ConsoleOutput:
-    """Where the console speaks: words, or with ``as_json`` the frames; behind a prompt when somebody is there."""
+    """Prints replies as text or, with ``as_json``, as frames; keeps the prompt below everything that is printed.
+
+    Args:
+        prompt: empty for none.
+        as_json: print the server's frames.
+    """
 
     def __init__(self, prompt: str, *, as_json: bool) -> None:
-        """Take the prompt, empty for none."""
         self.prompt, self.as_json = prompt, as_json
-        self._asking = False
+        self._prompt_is_shown = False
 
-    def ask(self) -> None:
-        """Show the prompt."""
-        self._asking = bool(self.prompt)
+    def show_prompt(self) -> None:
+        """Print the prompt."""
+        self._prompt_is_shown = bool(self.prompt)
         print(self.prompt, end="", flush=True)
 
-    def heard(self) -> None:
-        """Note that a line was typed: the prompt is used up."""
-        self._asking = False
+    def line_was_typed(self) -> None:
+        """Record that the operator has typed a line, which ends the line of the prompt."""
+        self._prompt_is_shown = False
 
-    def frame(self, frame: wire.Frame, words: str) -> None:
-        """Show a frame of the server."""
-        self.say(wire.encode(frame).decode() if self.as_json else words)
+    def print_frame(self, frame: wire.Frame, text: str) -> None:
+        """Print a frame of the server, or the text that describes it."""
+        self.print(wire.encode(frame).decode() if self.as_json else text)
 
-    def say(self, text: str) -> None:
-        """Show a text; what comes while somebody is asked takes the prompt's place, which moves below."""
-        # Back to the beginning of the line, and erase it.
-        print(f"\r\x1b[K{text}\n{self.prompt}" if self._asking else f"{text}\n", end="", flush=True)
+    def print(self, text: str) -> None:
+        """Print a text; a prompt that is shown moves to the line below it."""
+        # Carriage return, and erase the line.
+        print(f"\r\x1b[K{text}\n{self.prompt}" if self._prompt_is_shown else f"{text}\n", end="", flush=True)
 
-    def fault(self, text: str) -> None:
-        """Tell what is wrong, apart from what is said."""
-        if self._asking:
-            self.say(text)
+    def print_error(self, text: str) -> None:
+        """Print an error: in place of a shown prompt, otherwise on standard error."""
+        if self._prompt_is_shown:
+            self.print(text)
         else:
             print(f"error: {text}", file=sys.stderr, flush=True)
 
 
 class Console:
-    """Says wishes over a line, and shows what comes back."""
+    """Sends control requests over a link and prints the replies."""
 
-    def __init__(self, line: ControlLink, screen: ConsoleOutput) -> None:
-        self._line, self._screen = line, screen
-        self._stood: wire.Controlled | None = None
-        self._gone = False
-        line.unasked = self._unasked
+    def __init__(self, link: ControlLink, output: ConsoleOutput) -> None:
+        self._link, self._output = link, output
+        self._latest: wire.Controlled | None = None
+        self._is_unreachable = False
+        link.on_event = self._print_event
 
-    async def work(self, wishes: list[str], typed: StdinLines | None) -> int:
-        """Say what is given, and what is typed until the end; return the exit code."""
+    async def run(self, requests: list[str], typed: StdinLines | None) -> int:
+        """Send the given requests or, if there are lines to read, those; return the exit code."""
         try:
             if typed is None:
-                return await self._do(" ".join(wishes))
-            return await self._by_hand(typed) if self._screen.prompt else await self._piped(typed)
+                return await self._execute(" ".join(requests))
+            return await self._interactive(typed) if self._output.prompt else await self._script(typed)
         finally:
-            await self._line.close()
+            await self._link.close()
 
-    async def _piped(self, typed: StdinLines) -> int:
+    async def _script(self, typed: StdinLines) -> int:
         while (text := await typed.line()) not in (None, "quit"):
-            if code := await self._do(text or ""):
+            if code := await self._execute(text or ""):
                 return code
         return 0
 
-    async def _by_hand(self, typed: StdinLines) -> int:
-        self._screen.say(HELP)
-        await self._look()
+    async def _interactive(self, typed: StdinLines) -> int:
+        self._output.print(HELP)
+        await self._poll()
         code = 0
         while True:
-            self._screen.ask()
-            text = await self._next(typed)
+            self._output.show_prompt()
+            text = await self._next_line(typed)
             if text in (None, "quit"):
                 return code
-            code = await self._do(text or "")
+            code = await self._execute(text or "")
 
-    async def _next(self, typed: StdinLines) -> str | None:
+    async def _next_line(self, typed: StdinLines) -> str | None:
         while True:
             try:
-                text = await typed.line(LOOK_SECONDS)
+                text = await typed.line(POLL_SECONDS)
             except TimeoutError:
-                await self._look()
+                await self._poll()
             else:
-                self._screen.heard()
+                self._output.line_was_typed()
                 return text
 
-    async def _do(self, text: str) -> int:
+    async def _execute(self, text: str) -> int:
         if text == "help":
-            self._screen.say(HELP)
+            self._output.print(HELP)
             return 0
         try:
-            for wish in parse([text], VIA):
-                self._granted(await self._line.ask(wish))
-        except NotACommand as slip:
-            self._screen.fault(str(slip))
-        except ControlRefused as declined:
-            self._declined(declined)
-        except ServerUnreachable as problem:
-            self._screen.fault(str(problem))
+            for request in parse([text], VIA):
+                self._print_status(await self._link.request(request))
+        except NotACommand as error:
+            self._output.print_error(str(error))
+        except ControlRefused as refusal:
+            self._print_refusal(refusal)
+        except ServerUnreachable as error:
+            self._output.print_error(str(error))
             return EXIT_ABORTED
         else:
             return 0
         return EXIT_BAD_SETTINGS
 
-    def _declined(self, declined: ControlRefused) -> None:
-        if self._screen.as_json:
-            self._screen.frame(wire.Error(code=declined.code, detail=str(declined)), "")
+    def _print_refusal(self, refusal: ControlRefused) -> None:
+        if self._output.as_json:
+            self._output.print_frame(wire.Error(code=refusal.code, detail=str(refusal)), "")
         else:
-            hint = WHERE_IT_IS if declined.code == "unauthorized" else ""
-            self._screen.fault(f"not granted: {declined}{hint}")
+            hint = WHERE_IT_IS if refusal.code == "unauthorized" else ""
+            self._output.print_error(f"refused: {refusal}{hint}")
 
-    def _granted(self, said: wire.Controlled) -> None:
-        self._stood, self._gone = said, False
-        total = self._line.welcome.total if self._line.welcome is not None else said.head
-        self._screen.frame(said, standing(said, total))
+    def _print_status(self, reply: wire.Controlled) -> None:
+        self._latest, self._is_unreachable = reply, False
+        total = self._link.welcome.total if self._link.welcome is not None else reply.head
+        self._output.print_frame(reply, status_text(reply, total))
 
-    async def _look(self) -> None:
-        """Look at the run; show it when others have changed it, or when it is over."""
+    async def _poll(self) -> None:
+        """Ask for the state of the run, and print it if it has changed since it was last printed."""
         try:
-            said = await self._line.ask(wire.Control(do="status", via=VIA))
-        except (ControlRefused, ServerUnreachable) as problem:
-            if not self._gone:
-                self._screen.fault(str(problem))
-            self._gone = True
+            reply = await self._link.request(wire.Control(do="status", via=VIA))
+        except (ControlRefused, ServerUnreachable) as error:
+            if not self._is_unreachable:
+                self._output.print_error(str(error))
+            self._is_unreachable = True
             return
-        known = self._stood
-        if self._gone or known is None or (known.run, known.state, known.rate) != (said.run, said.state, said.rate):
-            self._granted(said)
+        latest = self._latest
+        is_news = latest is None or (latest.run, latest.state, latest.rate) != (reply.run, reply.state, reply.rate)
+        if self._is_unreachable or is_news:
+            self._print_status(reply)
 
-    def _unasked(self, frame: wire.FromServer) -> None:
+    def _print_event(self, frame: wire.FromServer) -> None:
         match frame:
             case wire.Welcome():
-                self._screen.frame(frame, f"{frame.run} is the next run: {frame.total:,} records")
+                self._output.print_frame(frame, f"{frame.run} is the next run: {frame.total:,} records")
             case wire.Bye():
-                self._screen.frame(frame, f"the server says goodbye: {frame.reason}")
+                self._output.print_frame(frame, f"the server disconnects: {frame.reason}")

@@ -1,6 +1,6 @@
-"""The token of a run's control that nobody has to set: the server draws it, and a file hands it on.
+"""The default control token: drawn at random by the server, and passed on in a file beside the ledgers.
 
-Whoever may read the file may control the run; so it lies beside the ledgers, which no client can read.
+Any process that can read the file may control the run. No client can: its container does not mount ``ledger/``.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ log = logging.getLogger(__name__)
 
 NAME = "control.token"
 MODE = 0o640
-"""For the host's user, in whose group the folder is, and for nobody else on the host."""
+"""Readable for the host's user, whose group owns the folder, but not for other users of the host."""
 
 
 def draw(folder: Path) -> str:
-    """Draw a token at random, and write it into ``folder``: a reader sees the old one or the new one, never a part.
+    """Draw a random token and write it into ``folder`` by an atomic replacement; return it.
 
     Raises:
-        OSError: it could not be written.
+        OSError: the file could not be written.
     """
     token = secrets.token_urlsafe(24)
     temporary = folder / f".{NAME}.new"
     temporary.unlink(missing_ok=True)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
     with open(fd, "w", encoding="ascii") as file:
-        os.fchmod(fd, MODE)  # whatever the umask
+        os.fchmod(fd, MODE)  # the umask does not apply
         file.write(token + "\n")
     temporary.replace(folder / NAME)
     return token
@@ -40,8 +40,8 @@ def read(path: Path) -> str:
     """Return the token in a file.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it holds no token, which is one line of ASCII.
+        OSError: the file cannot be read.
+        ValueError: the file does not contain one line of printable ASCII.
     """
     with path.open(encoding="ascii") as file:
         token = file.read(1024).strip()
@@ -50,27 +50,32 @@ def read(path: Path) -> str:
     return token
 
 
-def withdraw(folder: Path, token: str) -> None:
-    """Remove the token, unless another process has drawn a new one since."""
+def remove(folder: Path, token: str) -> None:
+    """Remove the token's file, unless another process has replaced the token since."""
     with contextlib.suppress(OSError, ValueError):
         if read(folder / NAME) == token:
             (folder / NAME).unlink()
 
 
 @contextlib.contextmanager
-def handed_on(folder: Path, own: str = "") -> Iterator[str]:
-    """Draw a token for as long as the block lasts; the operator's ``own`` is taken as it is, and written nowhere.
+def published(folder: Path, own: str = "") -> Iterator[str]:
+    """Publish a new token in ``folder`` while the block runs; yield it.
 
-    A folder that refuses it is no reason to stop: the log says so, and the token is empty.
+    If the file cannot be written, a warning is logged and the token is empty: the run can then be controlled from
+    loopback only.
+
+    Args:
+        folder: where the file is.
+        own: a token set by the operator; it is used instead and not written to any file.
     """
     token = own
     if not own:
         try:
             token = draw(folder)
-        except OSError as problem:
-            log.warning("no token of control", extra={"folder": str(folder), "why": str(problem)})
+        except OSError as error:
+            log.warning("no token of control", extra={"folder": str(folder), "why": str(error)})
     try:
         yield token
     finally:
         if not own:
-            withdraw(folder, token)
+            remove(folder, token)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import logging
 import os
@@ -17,6 +16,7 @@ from websockets.frames import Frame as WebSocketFrame
 from websockets.protocol import State
 
 from services.contract import wire
+from services.runtime import websocket_io
 from services.runtime.clock import Clock
 from services.runtime.rate_limit import TokenBucket
 from services.runtime.websocket_io import ArrivalTimes, SharedReads
@@ -55,7 +55,7 @@ class FeedConnection(ServerConnection, SharedReads):
     """
 
     # Else there were one attribute more than Python keeps without a dictionary for each object.
-    __slots__ = ("_deaf", "_placed", "allowance", "heard", "on_unblocked", "operator", "stamps")
+    __slots__ = ("_deaf", "_is_blocked", "_placed", "allowance", "heard", "on_unblocked", "operator", "stamps")
 
     clock: Clock
     places: ConnectionLimit
@@ -64,15 +64,13 @@ class FeedConnection(ServerConnection, SharedReads):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        # The library makes an adapter for each connection, and a queue for those who wait to write: here there is one
-        # at most, and memory counts with thousands.
-        self.logger = self.protocol.logger = _log
-        self.drain_waiters = []  # type: ignore[assignment]
+        websocket_io.shrink(self, _log)
         self.stamps = ArrivalTimes(self.clock)
         self.heard = asyncio.get_running_loop().time()
         self.on_unblocked: Callable[[], None] = nothing
         self.allowance = TokenBucket(MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, self.heard)
         self.operator = False
+        self._is_blocked = False
         self._placed = False
         self._deaf: asyncio.TimerHandle | None = None
 
@@ -105,22 +103,17 @@ class FeedConnection(ServerConnection, SharedReads):
 
     def forget_handshake(self) -> None:
         """Let go of what only the opening handshake needed, all of the request: a fifth of a connection's memory."""
-        if self.request is not None:
-            # In place: the parser has it too.
-            self.request.headers.clear()
-            self.request.path = ""
-        self.response = None
-        del self.request_rcvd
-        self._let_go_of_choice()
+        websocket_io.forget_handshake(self)
 
     @property
     def blocked(self) -> bool:
         """Whether the peer reads more slowly than it is sent to."""
-        return self.paused
+        return self._is_blocked
 
     def pause_writing(self) -> None:
         """Note that a peer is blocked; one without a subscription is cut off when it stays so."""
         super().pause_writing()
+        self._is_blocked = True
         self._await_reading()
 
     def _await_reading(self) -> None:
@@ -142,6 +135,7 @@ class FeedConnection(ServerConnection, SharedReads):
     def resume_writing(self) -> None:
         """Note that a blocked peer has caught up, and say so."""
         super().resume_writing()
+        self._is_blocked = False
         self._trust_again()
         self.heard = asyncio.get_running_loop().time()
         self.on_unblocked()
@@ -170,19 +164,16 @@ class FeedConnection(ServerConnection, SharedReads):
 
     def data_received(self, data: bytes) -> None:
         """Stamp the bytes before anything is made of them."""
-        self.stamps.bytes_came()
+        self.stamps.bytes_received()
         self.heard = asyncio.get_running_loop().time()
         super().data_received(data)
         # What the library answered of itself, pongs, passes no other limit.
-        if self.paused and self.buffered > _MOST_BUFFERED:
+        if self._is_blocked and self.buffered > _MOST_BUFFERED:
             self.cut("stalled", "peer that does not read cut")
 
     def send_data(self) -> None:
         """Write all that the library has to send with one call: pongs for hundreds of pings come at once."""
-        writes = self.protocol.writes
-        if len(writes) > 1:
-            # The empty one asks for the end of the stream and is always the last.
-            self.protocol.writes = [b"".join(writes), *([] if writes[-1] else [b""])]
+        websocket_io.join_writes(self)
         super().send_data()
 
     def process_event(self, event: Any) -> None:
@@ -191,7 +182,7 @@ class FeedConnection(ServerConnection, SharedReads):
             if event.opcode in CTRL_OPCODES and not self.allowed():
                 self.cut("too_many", "peer that floods with control frames cut")
                 return
-            self.stamps.frame_came(event)
+            self.stamps.frame_received(event)
         super().process_event(event)
 
     def allowed(self) -> bool:
@@ -204,8 +195,7 @@ class FeedConnection(ServerConnection, SharedReads):
 
     def go_on_reading(self) -> None:
         """Read again, unless what has been read already fills the queue: then the one who takes it resumes."""
-        if not self.recv_messages.paused:
-            self.transport.resume_reading()
+        websocket_io.resume_reading(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of what holds this connection in a circle: a lost one's memory is free at once.
@@ -213,22 +203,12 @@ class FeedConnection(ServerConnection, SharedReads):
         Else it waits for the garbage collector, which at thousands of connections holds everybody up for half a second.
         """
         super().connection_lost(exc)
+        self._is_blocked = False
         self._trust_again()
         if self._placed:
             self._placed = False
             self.places.leave()
-        # At its end the parser is not asked any more.
-        self.protocol.parser.close()
-        self._let_go_of_choice()
-        if self.protocol.parser_exc is not None:
-            self.protocol.parser_exc.__traceback__ = None
-        # Of asyncio: it has stopped to read.
-        getattr(self.transport, "__dict__", {}).pop("_read_ready_cb", None)
-
-    def _let_go_of_choice(self) -> None:
-        # Not by vars(): that would make a dictionary, which takes more than it gives.
-        with contextlib.suppress(AttributeError):
-            del self.protocol.select_subprotocol
+        websocket_io.break_cycles(self)
 
     @property
     def buffered(self) -> int:

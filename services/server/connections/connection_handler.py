@@ -44,7 +44,7 @@ class ConnectionHandler:
         try:
             while True:
                 data = await self._connection.recv(decode=False)
-                arrived_us = self._connection.stamps.take_ns() // 1000
+                arrived_us = self._connection.stamps.pop_ns() // 1000
                 await self._answer(wire.decode_from_client(bytes(data)), arrived_us)
         except ConnectionClosed:
             pass

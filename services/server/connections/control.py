@@ -55,7 +55,9 @@ def grant(control: wire.Control, stream: Stream, peer: str) -> wire.Controlled:
         _decline_impossible(stream, wish, control.client)
         run, goes = stream.run, stream.run.book.goes
         run.enter(
-            ledger.ControlEntry(at=run.at(), wish=wish, value=rate, client=control.client, peer=peer, via=control.via)
+            ledger.ControlEntry(
+                at=run.at(), request=wish, value=rate, client=control.client, peer=peer, via=control.via
+            )
         )
         _obey(stream, wish, rate, control.client, goes=goes)
     return _standing(stream)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 import inspect
 import sys
 import time
@@ -16,6 +15,7 @@ from faker import Faker
 from faker.exceptions import BaseFakerException
 
 from services.contract.wire import MAX_RECORD
+from services.runtime.cli import suggest
 from services.server.feed.record_schema import BadSchema, Field, Schema
 
 POOL = 1024
@@ -85,10 +85,10 @@ def _providers(fake: Faker) -> Providers:
 def _method(field: Field, fake: Faker, providers: Providers) -> Provider:
     if (method := providers.get(field.provider)) is not None:
         return method
-    near = difflib.get_close_matches(field.provider, providers, n=1)
-    asked = f"; did you mean {near[0]}?" if near else ""
+    hint = suggest(field.provider, providers)
+    more = f"; {hint}" if hint else ""
     raise UnusableField(
-        f"field {field.name}: Faker has no provider {field.provider!r} in locale {fake.locales[0]}{asked}"
+        f"field {field.name}: Faker has no provider {field.provider!r} in locale {fake.locales[0]}{more}"
     )
 
 
@@ -148,9 +148,8 @@ def _bind(field: Field, method: Provider) -> None:
         return
     for name in field.arguments:
         if name not in parameters:
-            near = difflib.get_close_matches(name, parameters, n=1)
-            asked = f"did you mean {near[0]}?" if near else f"it takes {', '.join(parameters) or 'nothing'}"
-            raise UnusableField(f"field {field.name}: {field.provider} does not take {name!r}; {asked}")
+            hint = suggest(name, parameters) or f"it takes {', '.join(parameters) or 'nothing'}"
+            raise UnusableField(f"field {field.name}: {field.provider} does not take {name!r}; {hint}")
 
 
 class _Watch:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.runtime import cli
+from services.runtime.cli import Commands
 from services.runtime.settings import BY_NAME
 from services.server.feed.generator import CHUNK, FAKER_VERSION, FeedGenerator
 from services.server.settings import ServerSettings
@@ -45,11 +45,9 @@ class Speed(NamedTuple):
     bytes: float
 
 
-def add(commands: cli.Commands) -> None:
+def add(commands: Commands) -> None:
     """Add the command."""
-    parser = cli.add(
-        commands,
-        PROGRAM,
+    parser = commands.add(
         "preview",
         "show the records that these settings give, their sizes, and how fast they can be made",
         run,

@@ -5,13 +5,13 @@ The schemas that have a name are such files too, in ``schemas/`` beside this mod
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from services.contract.wire import MAX_RECORD
+from services.runtime.cli import suggest
 from services.runtime.errors import BadSettings
 
 NAMED = {path.stem: path for path in sorted((Path(__file__).parent / "schemas").glob("*.toml"))}
@@ -109,5 +109,5 @@ def _fields(part: str, table: Any, problems: list[str]) -> list[Field]:
 
 def _meant(name: str, names: Iterable[str]) -> str:
     """Return a question after what was meant, when that can be guessed."""
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    hint = suggest(name, names)
+    return hint and f"; {hint}"

@@ -16,7 +16,7 @@ from services.contract.errors import LineError, MalformedLine, TornLine, Unsuppo
 from services.contract.histogram import Histogram
 from services.contract.jsonl import FIRST
 from services.contract.scalars import MAX_INTEGER, utc_us
-from services.runtime.files import LineFile, make_folder
+from services.runtime.durable_file import LineFile, make_folder
 from services.runtime.regular_files import FileLine, NotARegularFile, lines, open_regular
 
 log = logging.getLogger(__name__)

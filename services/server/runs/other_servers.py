@@ -21,7 +21,7 @@ from services.contract import ledger
 from services.contract.errors import LineError
 from services.contract.scalars import run_order, utc_us
 from services.runtime.errors import AnotherServer
-from services.runtime.files import run_folders
+from services.runtime.volumes import run_folders
 from services.server.runs import process_identity
 from services.server.runs.process_identity import ProcessIdentity
 

@@ -118,9 +118,9 @@ class RecordedRun:
         self.rate = self.rate if entry.rate is None else entry.rate
 
     def _control(self, entry: ledger.ControlEntry) -> None:
-        if entry.wish in ("pause", "resume"):
-            self.held = entry.wish == "pause"
-        elif entry.wish == "rate":
+        if entry.request in ("pause", "resume"):
+            self.held = entry.request == "pause"
+        elif entry.request == "rate":
             self.rate = entry.value
             self.progress.end()
 

@@ -7,11 +7,12 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+from services import SOFTWARE
 from services.contract import ledger
-from services.contract.scalars import utc_text, utc_us
+from services.contract.scalars import utc_us
 from services.runtime.clock import STEP_NS, Clock
 from services.runtime.saturation import SaturationMonitor
-from services.runtime.version import SOFTWARE
+from services.runtime.volumes import claim_run
 from services.server.feed.faker_pools import POOL
 from services.server.feed.generator import FAKER_VERSION, FeedGenerator
 from services.server.runs import other_servers, process_identity
@@ -129,16 +130,8 @@ class RunStore:
 
     def open(self) -> Run:
         """Open a new run: its folder is claimed by creating it."""
-        stem = utc_text(self.clock.now_us())[:19].replace("-", "").replace(":", "") + "Z"
-        name, number = stem, 1
         self.root.mkdir(parents=True, exist_ok=True)
-        while True:
-            try:
-                (self.root / name).mkdir()
-                break
-            except FileExistsError:
-                number += 1
-                name = f"{stem}-{number}"
+        name = claim_run(self.root, self.clock.now_us())
         try:
             run = self._run(name, RecordedRun(self.settings.records))
         except OSError:

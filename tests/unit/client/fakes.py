@@ -13,11 +13,11 @@ import pytest
 
 from services.client.block_encoder import ClientConditions, ReceivedBatch
 from services.client.clock_sync import Estimate
-from services.contract import blocklog, wire
+from services.contract import block_text, blocklog, wire
 from services.contract.jsonl import FIRST
 from services.contract.scalars import digest, digest_text
 from services.runtime.clock import Clock
-from services.runtime.files import LineFile
+from services.runtime.durable_file import LineFile
 
 RUN = "20261122T073000Z"
 START_US = 1_795_332_600_000_000
@@ -109,7 +109,7 @@ def blocks(folder: Path) -> list[blocklog.Block]:
     found = [entry for entry in entries(folder) if isinstance(entry, blocklog.Block)]
     for block in found:
         assert block.count == len(block.messages)
-        assert block.digest == blocklog.block_digest(block.messages)
+        assert block.digest == block_text.block_digest(block.messages)
     return found
 
 

@@ -12,7 +12,7 @@ from services.client.block_builder import BlockBuilder, BlockCut
 from services.client.block_encoder import ReceivedBatch
 from services.client.clock_sync import Estimate
 from services.client.recovery import TornTail
-from services.contract import blocklog
+from services.contract import block_text, blocklog
 from services.contract.jsonl import FIRST, fields, seal
 from services.contract.scalars import utc_us
 from tests.unit.client.fakes import RUN, START_NS, START_US, arrived, conditions, record
@@ -35,7 +35,7 @@ def test_a_block_tells_what_was_received() -> None:
         *(block.started_at, block.ended_at, block.duration_ns),
         *(block.idle_ns, block.clock_offset_us, block.clock_error_us),
     )
-    assert blocklog.records_digest([record(seq) for seq in (2, 4, 5)]) == block.digest
+    assert block_text.records_digest([record(seq) for seq in (2, 4, 5)]) == block.digest
 
 
 def test_digest_is_in_the_order_of_seq() -> None:
@@ -47,7 +47,7 @@ def test_digest_is_in_the_order_of_seq() -> None:
             cuts += cutter.add(arrived(seq))
     digests = {block_encoder.block(PLACE, cut, (0, 0, []), Estimate(0, 0)).digest for cut in cuts}
 
-    assert {blocklog.records_digest([record(seq) for seq in (1, 2, 3)])} == digests
+    assert {block_text.records_digest([record(seq) for seq in (1, 2, 3)])} == digests
 
 
 def test_messages_stand_in_the_order_received() -> None:
@@ -64,7 +64,7 @@ def test_messages_stand_in_the_order_received() -> None:
     assert [record(seq) for seq in (7, 8, 3, 4)] == [bytes(it.record) for it in block.messages]
     assert [12, 13, 8, 9] == [it.latency_ns for it in block.messages]
     assert [0, 0, 1, 1] == [utc_us(it.received_at) - START_US for it in block.messages]
-    assert block.digest == blocklog.block_digest(block.messages)
+    assert block.digest == block_text.block_digest(block.messages)
 
 
 def test_the_first_line_tells_the_conditions(tmp_path: Path) -> None:

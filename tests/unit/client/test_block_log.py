@@ -21,10 +21,10 @@ from services.client.block_encoder import ReceivedBatch, SessionKey, block, open
 from services.client.block_log import BlockLog
 from services.client.fence import Superseded
 from services.client.recovery import TornTail
-from services.contract import blocklog, external_blocklog
+from services.contract import block_text, blocklog
 from services.contract.jsonl import FIRST
 from services.contract.scalars import utc_text
-from services.runtime.files import LineFile
+from services.runtime.durable_file import LineFile
 from services.runtime.saturation import SaturationMonitor
 from tests.poll import poll_until
 from tests.unit.client.fakes import (
@@ -88,8 +88,7 @@ def write_all(
 
 
 def end_well(
-    log: BlockLog[blocklog.BlockHeader]
-    | BlockLog[external_blocklog.ExternalBlockHeader | external_blocklog.ConnectionLine],
+    log: BlockLog[blocklog.BlockHeader] | BlockLog[blocklog.ExternalBlockHeader | blocklog.ConnectionLine],
 ) -> None:
     """End the log, however often the disk refuses."""
     for _ in range(60):
@@ -164,7 +163,7 @@ def check_ends(folder: Path) -> None:
     """Assert that what every last line says of its file is so."""
     for path in folder.glob("*.jsonl"):
         *before, last = path.read_bytes().splitlines(keepends=True) or [b""]
-        entry = external_blocklog.EitherFeed.decode(last)[1] if last else None
+        entry = blocklog.codec.decode(last)[1] if last else None
         if isinstance(entry, blocklog.EndLine):
             counts = [it["count"] for it in map(json.loads, before) if it["kind"] == "block"]
             text = b"".join(before)
@@ -367,22 +366,23 @@ def test_nothing_is_written_beside_another_process(tmp_path: Path, monkeypatch: 
 
 def foreign_lines(
     count: int = COUNT,
-) -> Iterator[external_blocklog.WrittenExternalBlock | external_blocklog.ConnectionLine]:
+) -> Iterator[blocklog.WrittenExternalBlock | blocklog.ConnectionLine]:
     """Yield lines of an external feed: every block of three messages stands between two lines of its connection."""
     for number in range(1, count + 1):
         yield connection_line(number, "opened")
-        messages = [external_blocklog.ExternalMessage(seq, "", None, msgspec.Raw(b"{}")) for seq in range(3)]
-        yield external_blocklog.WrittenExternalBlock(
-            run=RUN, client="client-1", session=1, block=number, heard=(3 * number - 2, 3 * number), first=0, last=2,
-            count=3, connection=number, closed_by="connection", started_at="", ended_at="", duration_ns=0, idle_ns=0,
-            digest=external_blocklog.messages_digest(messages), messages=msgspec.Raw(msgspec.json.encode(messages)),
+        messages = [blocklog.ExternalMessage(seq, "", None, None, msgspec.Raw(b"{}")) for seq in range(3)]
+        yield blocklog.WrittenExternalBlock(
+            run=RUN, client="client-1", session=1, block=number, positions=(3 * number - 2, 3 * number),
+            first=0, last=2, count=3, connection=number, closed_by="connection", started_at="", ended_at="",
+            duration_ns=0, idle_ns=0,
+            digest=block_text.messages_digest(messages), messages=msgspec.Raw(msgspec.json.encode(messages)),
         )  # fmt: skip
         yield connection_line(number, "closed")
 
 
-def connection_line(number: int, event: external_blocklog.ConnectionEvent) -> external_blocklog.ConnectionLine:
+def connection_line(number: int, event: blocklog.ConnectionEvent) -> blocklog.ConnectionLine:
     """Return a line that tells of a connection."""
-    return external_blocklog.ConnectionLine(
+    return blocklog.ConnectionLine(
         run=RUN, client="client-1", session=1, connection=number, event=event, at=utc_text(START_US), connected=True
     )
 
@@ -395,9 +395,8 @@ def check_foreign_refusals(refuses: set[int], fsync: Fsync, segment: int) -> Non
         patched.setattr("os.fdatasync", lambda _: None)
         patched.setattr(blocklog, "SEGMENT_BYTES", segment)
         native = opening(PLACE, 0, 0, conditions(folder, fsync=fsync), [], START_US)
-        given = {field: getattr(native, field) for field in native.__struct_fields__}
-        first = external_blocklog.ExternalOpenLine(**given, foreign=external_blocklog.FeedDescription(url="ws://feed"))
-        log = BlockLog[external_blocklog.ExternalBlockHeader | external_blocklog.ConnectionLine](
+        first = msgspec.structs.replace(native, external=blocklog.FeedDescription(url="ws://feed"))
+        log = BlockLog[blocklog.ExternalBlockHeader | blocklog.ConnectionLine](
             LineFile(folder / blocklog.file_name(1, 1)), first, StoppedClock(), SaturationMonitor().window()
         )
         disk, durable = Disk(refuses).put_under(patched), []
@@ -424,15 +423,15 @@ def line_of(entry: object) -> tuple[object, ...]:
     return tuple(getattr(entry, name, None) for name in ("connection", "block", "event"))
 
 
-def foreign_entries(folder: Path) -> list[external_blocklog.ExternalBlock | external_blocklog.ConnectionLine]:
+def foreign_entries(folder: Path) -> list[blocklog.ExternalBlock | blocklog.ConnectionLine]:
     """Return blocks and lines of connections in order, after checking the chain."""
     found, prev = [], FIRST
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_bytes().splitlines(keepends=True):
-            sealed, entry = external_blocklog.codec.decode(line)
+            sealed, entry = blocklog.codec.decode(line)
             assert prev == sealed.prev
             prev = sealed.crc
-            if isinstance(entry, external_blocklog.ExternalBlock | external_blocklog.ConnectionLine):
+            if isinstance(entry, blocklog.ExternalBlock | blocklog.ConnectionLine):
                 found.append(entry)
     return found
 

@@ -78,7 +78,7 @@ async def test_messages_are_stamped_before_they_are_taken() -> None:
         await client.recv()
         await client.recv()
 
-        assert client.stamps.take_ns() <= client.stamps.take_ns() <= read_ns
+        assert client.stamps.pop_ns() <= client.stamps.pop_ns() <= read_ns
 
 
 async def test_a_message_in_pieces_has_the_stamp_of_the_last() -> None:
@@ -94,7 +94,7 @@ async def test_a_message_in_pieces_has_the_stamp_of_the_last() -> None:
         before_ns = clock.now_ns()
         await server.send(pieces())
         assert "one two" == await client.recv()
-        first, after_ns = client.stamps.take_ns(), clock.now_ns()
+        first, after_ns = client.stamps.pop_ns(), clock.now_ns()
 
         assert before_ns <= first <= after_ns
         assert not client.stamps._waiting
@@ -117,7 +117,7 @@ async def test_a_message_is_taken_at_once() -> None:
         after_ns = clock.now_ns()
 
         assert [b"one", b"four"] == [data for data, _ in taken]
-        assert before_ns <= taken[0][1] <= taken[1][1] == client.stamps.take_ns() <= after_ns
+        assert before_ns <= taken[0][1] <= taken[1][1] == client.stamps.pop_ns() <= after_ns
 
 
 async def test_no_message_overtakes_another() -> None:
@@ -136,7 +136,7 @@ async def test_no_message_overtakes_another() -> None:
         assert [b"waits"] == taken
         for expected in ("waits", "behind it"):
             assert expected == await client.recv()
-            client.stamps.take_ns()
+            client.stamps.pop_ns()
         await server.send("is free")
         await (await server.ping())
 

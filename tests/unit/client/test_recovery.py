@@ -14,7 +14,7 @@ from services.client.block_builder import BlockBuilder
 from services.client.block_encoder import ReceivedBatch, SessionKey, block, opening
 from services.client.block_log import BlockLog
 from services.contract import blocklog
-from services.runtime.files import LineFile
+from services.runtime.durable_file import LineFile
 from services.runtime.jsonlogs import LogOnce
 from tests.unit.client.fakes import EXACT, RUN, START_US, StoppedClock, arrived, conditions
 

@@ -14,7 +14,7 @@ from services.client import write_queue
 from services.client.clock_sync import Estimate
 from services.client.session import ClientSession, LogsChanged
 from services.contract import blocklog, wire
-from services.runtime.files import LineFile
+from services.runtime.durable_file import LineFile
 from tests.unit.client.fakes import (
     EXACT,
     RUN,

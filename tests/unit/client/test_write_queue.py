@@ -19,7 +19,7 @@ from services.client.block_log import BlockLog
 from services.client.fence import Superseded
 from services.client.write_queue import WriteQueue
 from services.contract import blocklog
-from services.runtime.files import LineFile
+from services.runtime.durable_file import LineFile
 from tests.unit.client.fakes import (
     EXACT,
     RUN,

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.log_reader import LoggedMessage, MessageFilter, SkippedLine, messages
+from services.collector.log_reader import LoggedMessage, MessageFilter, SkippedLine, messages, read_lines
 from services.collector.scan import Source
 from services.contract import blocklog
+from services.contract.errors import ChecksumMismatch, TornLine
 from services.contract.jsonl import FIRST as FIRST_PREV
 from services.contract.jsonl import seal
 from tests.builders.runs import RUN, good_run, log_source, record, write
@@ -95,7 +96,7 @@ def test_anothers_line_is_passed_over(volumes: Path) -> None:
     found, passed = read(volumes, MessageFilter(clients=("client-1",), last=10))
 
     assert [] == found
-    assert [f"it belongs to client-2 in run {RUN}"] == [one.detail for one in passed]
+    assert [f"the line belongs to client-2 in run {RUN}"] == [one.detail for one in passed]
 
 
 def test_a_copy_of_a_file_repeats_nothing(volumes: Path) -> None:
@@ -157,8 +158,46 @@ def test_what_is_wanted_is_what_a_filter_of_all_gives(first: int, last: int, slo
     blocks = [entry for entry in entries if isinstance(entry, blocklog.Block)]
     wanted = MessageFilter(first=first, last=last, slower_than_ns=1_000_000 + slower)
     found = [
-        one.seq for block in blocks if wanted.has_block(1, block.block, block.first, block.last)
-        for one in block.messages if wanted.has(one)
+        one.seq for block in blocks if wanted.may_match_block(1, block.block, block.first, block.last)
+        for one in block.messages if wanted.matches(one)
     ]  # fmt: skip
 
     assert [seq for seq in range(1, 21) if first <= seq <= last and seq > slower] == found
+
+
+def test_each_line_is_classified(volumes: Path) -> None:
+    """A line has its position, its checksums, and either the decoded entry or the error."""
+    file = volumes / FIRST.path
+    lines = file.read_bytes().splitlines(keepends=True)[:2]
+    damaged = lines[1].replace(b'"N7"', b'"N8"')
+    file.write_bytes(b"".join([*lines, damaged, b"{"]))
+    found = list(read_lines(volumes, FIRST))
+
+    assert [1, 2, 3, 4] == [line.number for line in found]
+    assert [lines[0], lines[1], damaged, b"{"] == [line.data for line in found]
+    assert all(file.read_bytes()[line.offset :].startswith(line.data) for line in found)
+    assert [blocklog.OpenLine, blocklog.Block, type(None), type(None)] == [type(line.entry) for line in found]
+    assert [type(None), type(None), ChecksumMismatch, TornLine] == [type(line.error) for line in found]
+    assert [True, True, False, False] == [line.sealed is not None for line in found]
+
+
+def test_a_line_knows_where_it_belongs(volumes: Path) -> None:
+    """A line of another run or client is misfiled; an end line, which names neither, is not."""
+    opening, *_, end = read_lines(volumes, FIRST)
+    expected = f"the line belongs to client-1 in run {RUN}"
+
+    assert [None, None] == [opening.misfiled(RUN), opening.misfiled(RUN, "client-1")]
+    assert [expected] * 2 == [opening.misfiled("20200101T000000Z"), opening.misfiled(RUN, "client-2")]
+    assert end.misfiled("20200101T000000Z", "client-2") is None
+
+
+def test_a_skipped_line_is_checked_but_not_decoded(volumes: Path) -> None:
+    """A line that need not be decoded has its checksums verified nevertheless."""
+    file = volumes / FIRST.path
+    lines = file.read_bytes().splitlines(keepends=True)[:2]
+    file.write_bytes(lines[0] + lines[1].replace(b'"N7"', b'"N8"'))
+    first, second = read_lines(volumes, FIRST, lambda _: True)
+
+    assert (None, None) == (first.entry, first.error)
+    assert first.sealed is not None
+    assert isinstance(second.error, ChecksumMismatch)

@@ -234,7 +234,7 @@ def test_looking_takes_its_share_of_the_time(tmp_path: Path) -> None:
 def test_only_the_last_summary_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The summaries of an open run do not keep the disk from the clients; that of a closed one is on it."""
     synced: list[int] = []
-    monkeypatch.setattr("services.runtime.files.os.fsync", synced.append)
+    monkeypatch.setattr("services.runtime.durable_file.os.fsync", synced.append)
     rig = Rig(tmp_path)
     write(open_run(), tmp_path)
     rig.rounds(2)

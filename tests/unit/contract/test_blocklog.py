@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import Any
 
 import msgspec
@@ -11,19 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contract import blocklog
-from services.contract.blocklog import Block, Message, block_digest, file_name, parse_file_name, records_digest
+from services.contract.block_text import block_digest
+from services.contract.blocklog import Block, OwnMessage, file_name, parse_file_name
 from services.contract.errors import LineError, MalformedLine, UnsupportedVersion
 from services.contract.jsonl import FIRST, LineStruct, fields, seal
-from tests.unit.contract.strategies import flipped, instances, kinds, records, required
+from tests.unit.contract.strategies import flipped, instances, kinds, required
 
-KINDS = kinds(blocklog.LogLine)
+KINDS = [*kinds(blocklog.LogLine), blocklog.ExternalEndLine]
 
 a_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 entries = st.one_of(*map(instances, KINDS))
 
 MESSAGES = [
-    Message(3, "2026-11-22T07:30:00.000003Z", 5, 4, msgspec.Raw(b'{"id":3,"name":"Zo\xc3\xab"}')),
-    Message(1, "2026-11-22T07:30:00.000003Z", 7, 6, msgspec.Raw(b'{"id":1}')),
+    OwnMessage(3, "2026-11-22T07:30:00.000003Z", 5, 4, msgspec.Raw(b'{"id":3,"name":"Zo\xc3\xab"}')),
+    OwnMessage(1, "2026-11-22T07:30:00.000003Z", 7, 6, msgspec.Raw(b'{"id":1}')),
 ]
 
 
@@ -63,7 +63,7 @@ def test_says_its_version(entry: LineStruct) -> None:
     """Every line of a block log says the version of its format."""
     line, _ = blocklog.codec.encode(entry, FIRST)  # type: ignore[arg-type]
 
-    assert b',"v":%d,"kind":"' % blocklog.VERSION in line
+    assert b',"v":%d,"kind":"' % entry.line_version in line
 
 
 @a_kind
@@ -83,7 +83,7 @@ def test_reads_the_next_minor(kind: Any, data: st.DataObject) -> None:
     """A field that a later writer added is ignored; a version that it raised is refused."""
     entry = data.draw(instances(kind))
     extended = fields(entry) | {"mood": ["added", {"later": 1}]}
-    raised = fields(entry) | {"v": blocklog.VERSION + 1}
+    raised = fields(entry) | {"v": blocklog.EXTERNAL_VERSION + 1}
 
     assert entry == blocklog.codec.decode(seal(msgspec.json.encode(extended), FIRST)[0])[1]
     with pytest.raises(UnsupportedVersion):
@@ -103,7 +103,7 @@ def test_records_stay_byte_for_byte(block: Block) -> None:
     ]
 
 
-@pytest.mark.parametrize("kind", [*KINDS, blocklog.Message, blocklog.Torn], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [*KINDS, blocklog.OwnMessage, blocklog.Torn], ids=lambda kind: kind.__name__)
 def test_entries_are_values(kind: Any) -> None:
     """What was read is not changed: a copy is made of it."""
     assert kind.__struct_config__.frozen
@@ -112,14 +112,17 @@ def test_entries_are_values(kind: Any) -> None:
 @a_kind
 @given(data=st.data())
 def test_what_is_absent_is_nothing(kind: Any, data: st.DataObject) -> None:
-    """An optional field that is left out reads as 0, as an empty list, or as not known."""
-    content = fields(data.draw(instances(kind)))
+    """An optional field that is left out reads as 0, as empty, or as not known; the first connection is assumed."""
+    entry = data.draw(instances(kind))
     optional = {*kind.__struct_fields__} - {*required(kind)}
+    if kind is blocklog.OpenLine:
+        entry = msgspec.structs.replace(entry, external=None)
+    content = fields(entry)
     entry = blocklog.codec.decode(
         seal(msgspec.json.encode({k: v for k, v in content.items() if k not in optional}), FIRST)[0]
     )[1]
 
-    assert not [name for name in optional if getattr(entry, name) not in (0, [], None)]
+    assert not [name for name in optional if getattr(entry, name) not in (0, [], None, "") and name != "connection"]
 
 
 @pytest.mark.parametrize(
@@ -164,47 +167,6 @@ def test_refuses_wrong_values(field: str, value: Any) -> None:
     assert block == blocklog.codec.decode(blocklog.codec.encode(block, FIRST)[0])[1]
     with pytest.raises(MalformedLine):
         blocklog.codec.decode(line)
-
-
-@given(
-    st.integers(1, 2**50),
-    st.lists(records, min_size=1, max_size=20),
-    st.one_of(st.integers(-(2**50), 2**50), st.just(None)),
-    st.integers(-(2**50), 2**50),
-    st.data(),
-)
-def test_messages_formatted_at_once_are_those_encoded_one_by_one(
-    first: int, lines: list[bytes], late: int | None, transit: int, data: st.DataObject
-) -> None:
-    """The text that a writer makes of messages that arrived together is, byte for byte, that of each `Message`."""
-    each = st.lists(st.integers(-(2**50), 2**50), min_size=len(lines), max_size=len(lines))
-    latencies: list[int] | int = data.draw(each) if late is None else late
-    alike = [latencies] * len(lines) if isinstance(latencies, int) else latencies
-    at = "2026-11-22T07:30:00.000003Z"
-    one_by_one = [
-        Message(first + place, at, latency, transit, msgspec.Raw(line))
-        for place, (line, latency) in enumerate(zip(lines, alike, strict=True))
-    ]
-    text = blocklog.messages_text(first, lines, at.encode(), latencies, transit)
-
-    assert msgspec.json.encode(one_by_one) == b"[" + text[:-1] + b"]"
-
-
-@given(st.lists(records))
-def test_digest_of_records(lines: list[bytes]) -> None:
-    """The digest of records is zlib's CRC-32 of them with a newline after each, wherever they come from."""
-    expected = f"x{zlib.crc32(b''.join(line + bytes([10]) for line in lines)):08x}"
-
-    assert expected == records_digest(lines)
-    assert expected == records_digest([msgspec.Raw(line) for line in lines])
-
-
-def test_digest_in_order_of_seq() -> None:
-    """A block's digest goes by seq, not by the order in which its messages came."""
-    expected = records_digest([b'{"id":1}', b'{"id":3,"name":"Zo\xc3\xab"}'])
-
-    assert expected == block_digest(MESSAGES)
-    assert expected == block_digest(MESSAGES[::-1])
 
 
 @given(st.integers(1, 100_000), st.integers(1, 100_000))

@@ -15,7 +15,7 @@ from services.contract.errors import (
     TornLine,
     UnsupportedVersion,
 )
-from services.contract.jsonl import FIRST, Kinds, LineStruct, fields, seal, unseal
+from services.contract.jsonl import FIRST, Kinds, LineStruct, content, fields, reseal, seal, unseal
 from tests.unit.contract.strategies import flipped, single_bit_flips
 
 
@@ -29,7 +29,7 @@ class Other(LineStruct, tag="other", frozen=True, kw_only=True):
     """A second kind, so that there is something to tell apart."""
 
 
-codec: Kinds[Note | Other] = Kinds(Note | Other)
+codec: Kinds[Note | Other] = Kinds({1: Note | Other})
 
 LINE, CRC = codec.encode(Note(text="a record, received"), "x1d22e870")
 NEXT, _ = codec.encode(Note(text="and the one after it"), CRC)
@@ -304,3 +304,14 @@ def test_a_removed_line_shows(entries: list[Note], data: st.DataObject) -> None:
     broken = [at for at, link in enumerate(links) if link.prev != expected[at]]
 
     assert [removed] == broken
+
+
+def test_a_line_can_be_resealed() -> None:
+    """A resealed line has the same content, follows another line, and is intact."""
+    line, _ = seal(b'{"v":1,"kind":"open"}', FIRST)
+    again, crc = reseal(line, "x01234567")
+    sealed = unseal(again)
+
+    assert content(line) == content(again) == b'"v":1,"kind":"open"}'
+    assert ("x01234567", crc) == (sealed.prev, sealed.crc)
+    assert line == reseal(again, FIRST)[0]

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from services.contract import summary
 from services.contract.histogram import Histogram
 from services.contract.summary import Quantiles, Summary
+from services.runtime.errors import EXIT_ABORTED, EXIT_BAD_SETTINGS
 from tests.unit.contract.strategies import instances
 
 SCHEMA = summary.schema()
@@ -99,7 +100,7 @@ def test_exit_codes(verdict: str, code: int) -> None:
 
 def test_exit_codes_differ() -> None:
     """No two endings share an exit code."""
-    codes: list[Any] = [*summary.EXIT_CODES.values(), summary.EXIT_BAD_SETTINGS, summary.EXIT_ABORTED]
+    codes: list[Any] = [*summary.EXIT_CODES.values(), EXIT_BAD_SETTINGS, EXIT_ABORTED]
 
     assert len(codes) == len(set(codes))
-    assert (summary.EXIT_BAD_SETTINGS, summary.EXIT_ABORTED) == (104, 105)
+    assert (EXIT_BAD_SETTINGS, EXIT_ABORTED) == (104, 105)

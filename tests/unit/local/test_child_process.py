@@ -26,16 +26,16 @@ async def output_of(program: str) -> tuple[int, list[str]]:
     return await started.wait(), lines
 
 
-async def test_its_lines_and_its_code_are_known() -> None:
-    """Error output is among the lines, in UTF-8 whatever the locale, and the last line may lack a newline."""
+async def test_lines_and_exit_code_are_returned() -> None:
+    """The lines include standard error, are decoded as UTF-8 in every locale, and the last may lack a newline."""
     program = "import sys; print('a · b', flush=True); sys.stderr.write('c'); sys.exit(7)".replace("·", "\\u00b7")
 
     assert (7, ["a · b", "c"]) == await output_of(program)
 
 
-async def test_a_line_of_any_length_is_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line that is too long comes in parts, and does not end the one who reads."""
-    monkeypatch.setattr(child_process, "MOST_LINE_BYTES", 100_000)
+async def test_a_long_line_is_returned_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line beyond the limit is returned in parts, and reading continues."""
+    monkeypatch.setattr(child_process, "MAX_LINE_BYTES", 100_000)
     code, lines = await output_of("print('x' * 1_000_000); print('y')")
 
     assert 0 == code
@@ -43,8 +43,8 @@ async def test_a_line_of_any_length_is_handed_out(monkeypatch: pytest.MonkeyPatc
     assert "y" == lines[-1]
 
 
-async def test_the_pipe_is_the_childs_alone() -> None:
-    """A child gets the read end, reads what it is told, and holds no write end of any pipe."""
+async def test_only_the_child_has_the_pipe() -> None:
+    """A child reads the lines that are sent to it, and holds no write end of any pipe."""
     program = f"""
 import os
 fd = int(os.environ["{VARIABLE}"])
@@ -57,17 +57,17 @@ print(data.decode().split())
 """
     others = await child_process.start(("-c", "input()"), ENVIRONMENT)
     started = await child_process.start(("-c", program), ENVIRONMENT)
-    started.tell("first")
-    started.tell("end")
+    started.send_line("first")
+    started.send_line("end")
 
     assert ["['first', 'end']"] == [line async for line in started.lines()]
     assert 0 == await started.wait()
-    started.tell("nobody is there")
+    started.send_line("after the end")
     assert 1 == await others.wait()
 
 
-async def test_what_cannot_be_started_leaves_no_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refusal of the system is the caller's to see, and both ends are closed."""
+async def test_a_failed_start_leaves_no_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed start raises the error and closes both ends of the pipe."""
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     before = open_files()
     with pytest.raises(OSError, match="/nowhere/python"):

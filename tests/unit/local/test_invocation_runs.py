@@ -20,52 +20,52 @@ def line(event: object, run: object = FIRST) -> str:
 
 
 @pytest.mark.parametrize("text", ["", "plain", "{", "[]", "[" * 100_000, '{"event": 7}', "null"])
-def test_what_is_no_event_is_passed_over(text: str) -> None:
-    """The server's process may print anything."""
+def test_a_line_without_an_event_is_ignored(text: str) -> None:
+    """A line of the server's output that is not a log event is ignored."""
     assert ("", None) == event_of(text)
 
 
 @pytest.mark.parametrize("run", [None, 7, "", "../x", f"{FIRST}/.."])
-def test_only_the_name_of_a_run_is_taken(run: object) -> None:
-    """What names no run leads to no folder."""
+def test_an_invalid_run_name_is_ignored(run: object) -> None:
+    """A run name that is not of the right form is ignored, so it cannot lead to another folder."""
     assert ("run opened", None) == event_of(line("run opened", run))
 
 
-async def test_the_server_says_which_runs_it_plays() -> None:
-    """Opened or continued, each is known once and in its order; other events name runs too."""
-    noted: list[str] = []
-    runs = InvocationRuns(noted.append)
+async def test_runs_are_read_from_the_servers_log() -> None:
+    """A run is added once when it is opened or continued; other events that name a run add none."""
+    added: list[str] = []
+    runs = InvocationRuns(added.append)
     waiting = asyncio.create_task(runs.nth(1))
-    for said in (
+    for text in (
         line("run ended", "20200101T000000Z"),
         line("run opened"),
         line("run continued"),
         line("pace", "20200101T000000Z"),
         line("run opened", SECOND),
     ):
-        runs.read(said)
+        runs.add_log_line(text)
 
     assert (FIRST, SECOND) == (await runs.nth(0), await waiting)
-    assert [FIRST, SECOND] == noted
+    assert [FIRST, SECOND] == added
 
 
-async def test_the_server_says_when_it_listens() -> None:
-    """Its own word counts, since another server may answer at its port."""
+async def test_listening_is_read_from_the_servers_log() -> None:
+    """Only the server's own event sets listening, since another server might answer at its port."""
     runs = InvocationRuns(lambda _: None)
-    runs.read(line("run opened"))
+    runs.add_log_line(line("run opened"))
     assert not runs.listening.is_set()
-    runs.read(line("listening"))
+    runs.add_log_line(line("listening"))
     assert runs.listening.is_set()
 
 
 async def test_the_run_of_an_external_feed_is_found_when_it_is_opened(tmp_path: Path) -> None:
-    """The clients write the invocation into its note; until then there is none."""
+    """The run is found once the clients have written the invocation into its feed.json."""
     runs, name = InvocationRuns(lambda _: None), invocation.draw(1_795_332_600_000_000)
-    looking = asyncio.create_task(runs.look(tmp_path, name))
+    search = asyncio.create_task(runs.find_external_run(tmp_path, name))
     await asyncio.sleep(0)
     (tmp_path / SECOND).mkdir()
     (tmp_path / SECOND / invocation.NOTE).write_text(json.dumps({"invocation": name}))
     async with asyncio.timeout(10):
-        await looking
+        await search
 
     assert SECOND == await runs.nth(0)

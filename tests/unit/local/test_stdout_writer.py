@@ -15,17 +15,17 @@ from tests.poll import poll_until
 
 @pytest.fixture
 def lost() -> threading.Event:
-    """Return what is set when the reader is gone."""
+    """Return an event that is set when the reader is gone."""
     return threading.Event()
 
 
 def test_lines_are_written_in_their_order(lost: threading.Event) -> None:
-    """Everything arrives, in the encoding of the output, and a text without a newline as it stands."""
+    """All text is written in order, in the encoding of the output."""
     read, write = os.pipe()
     out = StdoutWriter(write, "latin-1", lost.set)
-    out.say("a · b")
+    out.write_line("a · b")
     out.write("c → ")
-    out.say("d")
+    out.write_line("d")
     poll_until(lambda: out.is_done, "all is written", 10, 0.01)
 
     assert b"a \xb7 b\nc ? d\n" == os.read(read, 1000)
@@ -35,13 +35,13 @@ def test_lines_are_written_in_their_order(lost: threading.Event) -> None:
     os.close(write)
 
 
-def test_a_reader_that_does_not_read_holds_nothing_up(monkeypatch: pytest.MonkeyPatch, lost: threading.Event) -> None:
-    """What does not fit is dropped, the oldest first, and it is said how much."""
-    monkeypatch.setattr(stdout_writer, "MOST_BYTES", 1000)
+def test_lines_are_dropped_for_a_slow_reader(monkeypatch: pytest.MonkeyPatch, lost: threading.Event) -> None:
+    """The oldest lines are dropped if the buffer is full, and their number is written."""
+    monkeypatch.setattr(stdout_writer, "MAX_BYTES", 1000)
     read, write = os.pipe()
     out = StdoutWriter(write, "utf-8", lost.set)
     for number in range(10_000):
-        out.say(f"line {number:>5} {'x' * 40}")
+        out.write_line(f"line {number:>5} {'x' * 40}")
     assert not out.is_done
     found = b""
     while b" 9999 " not in found:
@@ -56,31 +56,31 @@ def test_a_reader_that_does_not_read_holds_nothing_up(monkeypatch: pytest.Monkey
     os.close(write)
 
 
-def test_a_reader_that_goes_is_missed_though_nothing_is_written(lost: threading.Event) -> None:
-    """A closed pipe is seen at once, and nothing that is said later waits for ever."""
+def test_a_closed_pipe_is_detected_without_writing(lost: threading.Event) -> None:
+    """A closed pipe is detected while nothing is written, and later lines are discarded."""
     read, write = os.pipe()
     out = StdoutWriter(write, "utf-8", lost.set)
     os.close(read)
 
     assert lost.wait(10)
-    out.say("nobody reads this")
+    out.write_line("discarded")
     assert out.is_done
     os.close(write)
 
 
-def test_a_terminal_that_is_gone_is_missed(lost: threading.Event) -> None:
-    """A terminal that was closed refuses what is written, which is no fault of the program."""
+def test_a_closed_terminal_is_detected(lost: threading.Event) -> None:
+    """A write to a closed terminal counts as the end of the reader."""
     keyboard, side = pty.openpty()
     out = StdoutWriter(side, "utf-8", lost.set)
     os.close(keyboard)
-    out.say("nobody sees this")
+    out.write_line("discarded")
 
     assert lost.wait(10)
     os.close(side)
 
 
-def test_a_pipe_that_does_not_block_is_waited_for(lost: threading.Event) -> None:
-    """Another process may have made it so; nothing is lost by it."""
+def test_a_non_blocking_pipe_loses_nothing(lost: threading.Event) -> None:
+    """A pipe that another process has made non-blocking receives all text."""
     read, write = os.pipe()
     os.set_blocking(write, False)
     out = StdoutWriter(write, "utf-8", lost.set)

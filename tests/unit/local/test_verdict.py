@@ -16,7 +16,7 @@ from tests.builders.runs import fold, good_run
 
 
 def runs_of(*names: str) -> InvocationRuns:
-    """Return runs that are known."""
+    """Return an invocation's runs."""
     runs = InvocationRuns(lambda _: None)
     for name in names:
         runs.add(name)
@@ -24,17 +24,17 @@ def runs_of(*names: str) -> InvocationRuns:
 
 
 @pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, str]]:
-    """Return the answers that waiting gives, in their order: for which run, the code, the last line."""
+def results(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, str]]:
+    """Return the list of results of the wait command, in order: run, exit code, last line."""
     given: list[tuple[str, int, str]] = []
 
     async def wait(_: dict[str, str], run: str) -> tuple[int, str]:
-        expected, code, said = given.pop(0)
+        expected, code, line = given.pop(0)
         assert expected == run
-        return code, said
+        return code, line
 
-    monkeypatch.setattr(verdict, "_wait", wait)
-    monkeypatch.setattr(verdict, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(verdict, "_run_wait_command", wait)
+    monkeypatch.setattr(verdict, "RETRY_SECONDS", 0.0)
     monkeypatch.setattr(verdict, "OPEN_SECONDS", 0.05)
     return given
 
@@ -43,37 +43,37 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, str]]:
     ("codes", "expected"), [([0, 0], 0), ([0, 99], 99), ([98, 99], 98), ([99, 0], 99), ([105], 105), ([98, 105], 98)]
 )
 async def test_the_first_code_that_is_not_zero_counts(
-    answers: list[tuple[str, int, str]], codes: Iterable[int], expected: int
+    results: list[tuple[str, int, str]], codes: Iterable[int], expected: int
 ) -> None:
-    """Each run is waited for in its turn; a wait that was given up ends it."""
-    answers += [(f"run-{number}", code, "") for number, code in enumerate(codes)]
+    """The runs are waited for in order, until all have a verdict or waiting for one is aborted."""
+    results += [(f"run-{number}", code, "") for number, code in enumerate(codes)]
 
-    assert expected == await verdict.verdicts({}, runs_of("run-0", "run-1"), 2, print)
-    assert not answers
-
-
-async def test_the_reason_for_giving_up_is_said(answers: list[tuple[str, int, str]]) -> None:
-    """A verdict has been shown by the collector; why there is none has not."""
-    said: list[str] = []
-    answers += [("a", 105, "no progress"), ("b", 99, "summary")]
-
-    assert [105, 99] == [await verdict.verdict({}, run, said.append) for run in ("a", "b")]
-    assert ["no progress"] == said
+    assert expected == await verdict.wait_for_verdicts({}, runs_of("run-0", "run-1"), 2, print)
+    assert not results
 
 
-async def test_a_command_that_fails_is_run_again(answers: list[tuple[str, int, str]]) -> None:
-    """The end of the command that waits is no verdict on the run."""
-    answers += [("a", -9, ""), ("a", 1, "Traceback"), ("a", 0, "")]
+async def test_the_reason_for_giving_up_is_printed(results: list[tuple[str, int, str]]) -> None:
+    """The reason why there is no verdict is printed; a verdict itself is printed by the collector."""
+    printed: list[str] = []
+    results += [("a", 105, "no progress"), ("b", 99, "summary")]
 
-    assert 0 == await verdict.verdict({}, "a", print)
+    assert [105, 99] == [await verdict.wait_for_verdict({}, run, printed.append) for run in ("a", "b")]
+    assert ["no progress"] == printed
 
 
-async def test_a_run_that_is_never_opened_is_not_waited_for_for_ever(answers: list[tuple[str, int, str]]) -> None:
-    """Waiting ends with the code of a run that was aborted, and says so."""
-    said: list[str] = []
+async def test_a_command_that_fails_is_run_again(results: list[tuple[str, int, str]]) -> None:
+    """A wait command that crashed or was killed is run again."""
+    results += [("a", -9, ""), ("a", 1, "Traceback"), ("a", 0, "")]
 
-    assert 105 == await verdict.verdicts({}, runs_of(), 1, said.append)
-    assert "none has been opened" in said[0]
+    assert 0 == await verdict.wait_for_verdict({}, "a", print)
+
+
+async def test_a_run_that_is_never_opened_aborts(results: list[tuple[str, int, str]]) -> None:
+    """Waiting for a run that is not opened ends with exit code 105 and a message."""
+    printed: list[str] = []
+
+    assert 105 == await verdict.wait_for_verdicts({}, runs_of(), 1, printed.append)
+    assert "none has been opened" in printed[0]
 
 
 def closed(volumes: Path, run: str, verdict: str | None) -> None:
@@ -98,13 +98,11 @@ def closed(volumes: Path, run: str, verdict: str | None) -> None:
     ],
     ids=str,
 )
-def test_a_verdict_that_a_stop_brings_about_counts(
-    tmp_path: Path, found: list[str | None], count: int, code: int
-) -> None:
-    """Where all runs are closed the verdict has been shown, and is the exit code; else the invocation was aborted."""
+def test_exit_code_of_a_stopped_invocation(tmp_path: Path, found: list[str | None], count: int, code: int) -> None:
+    """The exit code is that of the verdicts if all runs are closed, and 105 otherwise."""
     names = [f"20261122T07300{number}Z" for number in range(len(found))]
     for name, one in zip(names, found, strict=True):
         closed(tmp_path, name, one)
 
-    assert code == verdict.stopped(tmp_path, runs_of(*names), count)
-    assert 105 == verdict.stopped(tmp_path, runs_of("20261122T080000Z"), 1)
+    assert code == verdict.exit_code_when_stopped(tmp_path, runs_of(*names), count)
+    assert 105 == verdict.exit_code_when_stopped(tmp_path, runs_of("20261122T080000Z"), 1)

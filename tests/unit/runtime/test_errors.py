@@ -1,57 +1,51 @@
-"""Tests of the faults that the operator can mend."""
+"""Tests of the errors that the operator can repair."""
 
 from __future__ import annotations
 
-from services.runtime.errors import AnotherServer, BadSettings, OperatorError, PortInUse, UnwritableFolder
+from services.runtime.errors import AnotherServer, BadSettings, PortInUse, UnwritableFolder
 
 
-def test_settings_report_one_line_each() -> None:
-    """Settings that cannot be used are reported together, one line each."""
+def test_settings_are_reported_together() -> None:
+    """Invalid settings are reported together, one line each."""
     problems = ["RATE='x': expected a number", "SEED='y': expected a whole number"]
-    fault = BadSettings(problems)
+    error = BadSettings(problems)
 
-    assert tuple(problems) == fault.problems
-    assert problems == str(fault).splitlines()
-
-
-def test_what_is_indented_belongs_to_the_line_above() -> None:
-    """A fault may show where it lies: that is no further fault."""
-    fault = BadSettings(["here\n    x+\n     ^", "there"])
-
-    assert "error: here\n    x+\n     ^\nerror: there\n" == fault.report()
+    assert tuple(problems) == error.problems
+    assert problems == str(error).splitlines()
 
 
-def test_folder_says_what_why_and_how() -> None:
-    """A folder that refuses is named with the reason and the cure, on one line."""
-    fault = UnwritableFolder("/volumes/logs", "permission denied", "fix: chown it")
+def test_an_indented_line_is_not_an_error_of_its_own() -> None:
+    """An indented line continues the error above it and gets no prefix of its own."""
+    error = BadSettings(["here\n    x+\n     ^", "there"])
+
+    assert "error: here\n    x+\n     ^\nerror: there\n" == error.report()
+
+
+def test_an_unwritable_folder_has_reason_and_fix() -> None:
+    """The error about an unwritable folder is one line with the reason and the fix."""
+    error = UnwritableFolder("/volumes/logs", "permission denied", "fix: chown it")
     expected = "cannot write to /volumes/logs: permission denied; fix: chown it"
 
-    assert expected == str(fault)
-    assert fault.folder in expected
+    assert expected == str(error)
+    assert error.folder in expected
 
 
 def test_port_names_its_setting() -> None:
-    """A port in use is named with the setting that changes it."""
-    fault = PortInUse("PAGE_PORT", 8766)
+    """The error about a port in use names the setting that changes the port."""
+    error = PortInUse("PAGE_PORT", 8766)
     expected = "port 8766 is in use by another process; stop that one or set PAGE_PORT to a free port"
 
-    assert expected == str(fault)
-    assert str(fault.port) in expected
+    assert expected == str(error)
+    assert str(error.port) in expected
 
 
-def test_another_server_says_what_to_do() -> None:
-    """A server that would be the second one names the run, the folder and both ways out, on one line."""
-    fault = AnotherServer("20261122T073000Z", "/volumes/ledger")
+def test_another_server_has_advice() -> None:
+    """The error of a second server is one line with the run, the folder and two ways to resolve it."""
+    error = AnotherServer("20261122T073000Z", "/volumes/ledger")
     expected = (
         "error: another server is playing run 20261122T073000Z in /volumes/ledger: several servers are not supported"
         " yet; stop it, or give this one another VOLUMES\n"
     )
 
-    assert expected == fault.report()
-    assert not fault.mended()
-
-
-def test_all_are_the_operators() -> None:
-    """Whoever catches the base catches all that the operator can mend."""
-    for leaf in (BadSettings, UnwritableFolder, PortInUse, AnotherServer):
-        assert issubclass(leaf, OperatorError)
+    assert expected == error.report()
+    assert not error.is_repaired()

@@ -18,7 +18,7 @@ NAME = f"{STEM}.0123456789ab"
 
 
 def test_every_invocation_has_a_name_of_its_own() -> None:
-    """Two that begin in the same microsecond are told apart."""
+    """Two invocations that start in the same microsecond have different names."""
     first, second = invocation.draw(US), invocation.draw(US)
 
     assert first != second
@@ -27,25 +27,25 @@ def test_every_invocation_has_a_name_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", STEM, f"{NAME}\n", f"{STEM}.0123456789AB", f"../{NAME}"])
-def test_something_else_names_no_invocation(text: str) -> None:
-    """Only the supervisor's own words are taken."""
+def test_a_malformed_name_is_ignored(text: str) -> None:
+    """A text that is not exactly the form of a name is ignored."""
     assert invocation.current({VARIABLE: text}) is None
     assert invocation.current({}) is None
 
 
-def test_its_clients_try_the_same_names() -> None:
+def test_clients_of_an_invocation_try_the_same_names() -> None:
     """The name of the run is the time of the invocation, with a number if that is taken."""
     assert [STEM, f"{STEM}-2", f"{STEM}-3"] == list(islice(invocation.run_names(NAME), 3))
 
 
-def note(logs: Path, run: str, said: object) -> None:
-    """Make a run's folder whose note says something."""
+def note(logs: Path, run: str, content: object) -> None:
+    """Create a run's folder with a note."""
     (logs / run).mkdir(parents=True)
-    (logs / run / NOTE).write_text(json.dumps(said))
+    (logs / run / NOTE).write_text(json.dumps(content))
 
 
 def test_a_run_is_found_by_its_invocation_alone(tmp_path: Path) -> None:
-    """Neither another run nor a folder that only looks like one is taken for it."""
+    """Neither another run nor a folder that only looks like a run is returned."""
     note(tmp_path, STEM, {"invocation": f"{STEM}.ffffffffffff"})
     note(tmp_path, f"{STEM}-2", {"invocation": None})
     note(tmp_path, f"{STEM}-3", [NAME])
@@ -60,8 +60,8 @@ def test_a_run_is_found_by_its_invocation_alone(tmp_path: Path) -> None:
     assert f"{STEM}-6" == invocation.own_run(tmp_path, NAME)
 
 
-def test_only_a_plain_file_of_a_sane_size_is_read(tmp_path: Path) -> None:
-    """A pipe would be waited for, a link leads elsewhere, and a giant fills the memory."""
+def test_only_a_small_regular_file_is_read(tmp_path: Path) -> None:
+    """A pipe, which would block, a link, which leads elsewhere, and a huge file are not read."""
     for name in ("pipe", "link", "giant", "folder", "deep"):
         (tmp_path / name).mkdir()
     os.mkfifo(tmp_path / "pipe" / NOTE)

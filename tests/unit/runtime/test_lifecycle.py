@@ -12,9 +12,8 @@ import time
 
 import pytest
 
-from services.contract.summary import EXIT_BAD_SETTINGS
 from services.runtime import lifecycle
-from services.runtime.errors import BadSettings, PortInUse, UnwritableFolder
+from services.runtime.errors import EXIT_BAD_SETTINGS, BadSettings, PortInUse, UnwritableFolder
 
 pytestmark = pytest.mark.usefixtures("restored_process")
 

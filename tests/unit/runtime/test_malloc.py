@@ -1,4 +1,4 @@
-"""Tests of services/runtime/eventloop.py."""
+"""Tests of the allocator's tuning."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ import sys
 
 import pytest
 
-SAYS = """
+PROGRAM = """
 import resource
 from services.runtime.malloc import keep_freed
 if {kept}:
     keep_freed()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-pieces = [b"x" * 400_000 for _ in range(8)]
-pieces.clear()
+blocks = [b"x" * 400_000 for _ in range(8)]
+blocks.clear()
 before = faults()
 for _ in range(100):
-    pieces = [b"x" * 400_000 for _ in range(8)]
-    pieces.clear()
+    blocks = [b"x" * 400_000 for _ in range(8)]
+    blocks.clear()
 print(faults() - before)
 """
 
 
-def new_pages(*, kept: bool) -> int:
-    """Return how many new pages a process needs to make the same pieces again and again."""
-    said = subprocess.run([sys.executable, "-c", SAYS.format(kept=kept)], capture_output=True, text=True, check=True)
-    return int(said.stdout)
+def page_faults(*, kept: bool) -> int:
+    """Return how many page faults a process has that allocates and frees the same blocks 100 times."""
+    program = PROGRAM.format(kept=kept)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return int(ended.stdout)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a matter of the C library")
-def test_what_is_freed_is_used_again() -> None:
-    """Pieces that come and go are made of the same memory, and not of new pages each time."""
-    assert 1000 < new_pages(kept=False)
-    assert 100 > new_pages(kept=True)
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc only")
+def test_freed_memory_is_reused() -> None:
+    """Blocks are allocated from freed memory instead of from new pages."""
+    assert 1000 < page_faults(kept=False)
+    assert 100 > page_faults(kept=True)

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from services.runtime.control import token
-from services.runtime.prepare import BAD_CONFIGURATION, FOLDERS, WRITER, main
+from services.runtime.errors import EXIT_BAD_SETTINGS
+from services.runtime.prepare import FOLDERS, WRITER, main
 
 OWNER, GROUP = 12345, 23456
 """The host's user, whose folder it is."""
@@ -169,7 +170,7 @@ def test_what_is_refused_inside_is_told(
 
     monkeypatch.setattr(os, "chown", refuse)
 
-    assert main(volumes) == BAD_CONFIGURATION
+    assert main(volumes) == EXIT_BAD_SETTINGS
     assert "Operation not permitted" in capsys.readouterr().err
 
 
@@ -179,7 +180,7 @@ def test_runs_as_a_program(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "services.runtime.prepare", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
-    assert ended.returncode == BAD_CONFIGURATION
+    assert ended.returncode == EXIT_BAD_SETTINGS
     assert ended.stderr.startswith(f"prepare: cannot give {tmp_path / 'logs'} to uid {WRITER}")
 
 
@@ -196,7 +197,7 @@ def test_refuses_what_is_no_folder(
     code = main(volumes)
     (line,) = capsys.readouterr().err.splitlines()
 
-    assert code == BAD_CONFIGURATION == 104
+    assert code == EXIT_BAD_SETTINGS == 104
     assert re.match(
         rf"prepare: cannot give {logs} to uid {WRITER}: not a folder \({logs} has uid \d+, mode \d+\); ", line
     )
@@ -209,7 +210,7 @@ def test_refused_it_says_how_to_mend_it(volumes: Path, capsys: pytest.CaptureFix
     code = main(volumes)
     (line,) = capsys.readouterr().err.splitlines()
 
-    assert code == BAD_CONFIGURATION
+    assert code == EXIT_BAD_SETTINGS
     assert f"sudo chown -R {WRITER}" in line
 
 
@@ -227,7 +228,7 @@ def test_a_disk_that_is_read_only_is_told_how_to_mend(
     code = main(volumes)
     (line,) = capsys.readouterr().err.splitlines()
 
-    assert code == BAD_CONFIGURATION
+    assert code == EXIT_BAD_SETTINGS
     assert "Read-only file system" in line
     assert "mount its disk for writing" in line
     assert "chown" not in line
@@ -238,5 +239,5 @@ def test_a_missing_volume_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     code = main(tmp_path / "nowhere")
     (line,) = capsys.readouterr().err.splitlines()
 
-    assert code == BAD_CONFIGURATION
+    assert code == EXIT_BAD_SETTINGS
     assert f"({tmp_path} has uid" in line

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runtime.regular_files import FileLine, NotARegularFile, in_the_way, lines, open_regular
+from services.runtime.regular_files import FileLine, NotARegularFile, is_not_regular, lines, open_regular
 
 
 def test_a_file_is_opened(tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_a_file_is_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link", "folder", "socket", "device"])
-def test_what_is_no_file_is_in_the_way(tmp_path: Path, kind: str) -> None:
+def test_what_is_no_file_is_is_not_regular(tmp_path: Path, kind: str) -> None:
     """A pipe is not waited for, a link not followed, and a folder, a socket or a device not read."""
     path = tmp_path / "a"
     if kind == "pipe":
@@ -41,12 +41,12 @@ def test_what_is_no_file_is_in_the_way(tmp_path: Path, kind: str) -> None:
         open_regular("/dev/zero" if kind == "device" else path)
 
 
-def test_what_is_missing_is_not_in_the_way(tmp_path: Path) -> None:
+def test_what_is_missing_is_not_is_not_regular(tmp_path: Path) -> None:
     """A file that is not there is said to be missing, as by any other way of opening it."""
     with pytest.raises(FileNotFoundError) as missing:
         open_regular(tmp_path / "a")
 
-    assert not in_the_way(missing.value)
+    assert not is_not_regular(missing.value)
 
 
 def test_a_line_that_is_too_long_is_passed_over() -> None:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.runtime.saturation import (
-    ASIDE_TICKS,
     ENOUGH_TICKS,
+    EXCLUDED_TICKS,
     SaturationMonitor,
     SaturationReading,
     file_text,
@@ -71,8 +71,8 @@ def test_what_was_before_the_window_is_not_in_it(machine: Machine) -> None:
     [
         ([1] * (ENOUGH_TICKS - 1), None),
         ([1] * ENOUGH_TICKS, 1),
-        ([1] * 45 + [3000] * ASIDE_TICKS, 1),
-        ([1] * 44 + [3000] * (ASIDE_TICKS + 1), 3000),
+        ([1] * 45 + [3000] * EXCLUDED_TICKS, 1),
+        ([1] * 44 + [3000] * (EXCLUDED_TICKS + 1), 3000),
         ([1] * 994 + [3000] * 10, 1),
         ([1] * 989 + [3000] * 11, 3000),
     ],
@@ -95,7 +95,7 @@ def test_exactly_five_are_left_aside(count: int) -> None:
     machine = Machine()
     strain = machine.strain()
     window = strain.window()
-    wanted = min(count - ASIDE_TICKS, -(-count * 99 // 100))
+    wanted = min(count - EXCLUDED_TICKS, -(-count * 99 // 100))
     for number in range(count):
         strain.tick((1 if number < wanted - 1 else 1000) * MS)
     machine.now_ns += 10**9

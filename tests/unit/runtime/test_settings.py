@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.runtime.errors import BadSettings
 from services.runtime.rate_plan import steady
-from services.runtime.settings import BY_NAME, FOREIGN, SETTINGS, is_foreign, read
+from services.runtime.settings import BY_NAME, EXTERNAL, SETTINGS, is_external_feed, read
 
 NAMES = [setting.name for setting in SETTINGS]
 SERVICES = {"server", "client", "collector", "all"}
@@ -59,7 +59,7 @@ def test_table_is_complete(setting: Any) -> None:
 
 def test_names_are_unique() -> None:
     """No setting is in the table twice."""
-    assert len(BY_NAME) == len(SETTINGS) + len(FOREIGN)
+    assert len(BY_NAME) == len(SETTINGS) + len(EXTERNAL)
 
 
 def test_reads_only_what_is_asked_for() -> None:
@@ -269,4 +269,4 @@ def test_any_text_is_read_or_refused(name: str, text: str) -> None:
 )  # fmt: skip
 def test_any_setting_of_a_foreign_feed_says_that_it_is_one(environment: dict[str, str], foreign: bool) -> None:
     """A feed is foreign when anything is said of it that is only said of such, unless it is said to be ours."""
-    assert foreign == is_foreign(environment)
+    assert foreign == is_external_feed(environment)

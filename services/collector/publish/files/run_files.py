@@ -18,7 +18,7 @@ from services.collector.publish.view_model import view
 from services.collector.verdict.snapshot import Snapshot, empty
 from services.contract import summary, timeline
 from services.contract.summary import Summary
-from services.runtime import files
+from services.runtime import durable_file
 
 SUMMARY = "summary.json"
 TIMELINE = "timeline.json"
@@ -89,12 +89,12 @@ def store(volumes: Path, made: Snapshot, *, newest: bool) -> None:
     durable = made.summary.state == "closed"
     written = faces(made) if durable else {SUMMARY: summary.encode(made.summary)}
     path = summary_path(volumes, made.summary.run)
-    files.make_folder(path.parent)
+    durable_file.make_folder(path.parent)
     # The summary last: who finds that of a closed run finds the others.
     for name, data in written.items():
-        files.replace(path.with_name(name), data, durable=durable)
+        durable_file.replace(path.with_name(name), data, durable=durable)
     if newest:
-        files.replace(volumes / "summary" / SUMMARY, written[SUMMARY], durable=durable)
+        durable_file.replace(volumes / "summary" / SUMMARY, written[SUMMARY], durable=durable)
 
 
 def places(volumes: Path, run: str) -> str:

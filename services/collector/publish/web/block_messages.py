@@ -10,9 +10,9 @@ from typing import NamedTuple
 import msgspec
 
 from services.collector import formatting
-from services.collector.log_reader import Message, MessageFilter, SkippedLine, messages
+from services.collector.log_reader import MessageFilter, SkippedLine, messages
 from services.collector.scan import find_runs, log_clients
-from services.contract.external_blocklog import ExternalMessage
+from services.contract.blocklog import Message
 
 MOST_MESSAGES, MOST_BYTES, MOST_PASSED = 1_000, 1024 * 1024, 3
 """A block may hold a hundred thousand messages; nobody reads that many in a browser."""
@@ -68,11 +68,10 @@ def _rows(messages: Iterable[Message]) -> tuple[list[list[str]], bool]:
 
 
 def _row(message: Message) -> list[str]:
-    seq = message.number if isinstance(message, ExternalMessage) else message.seq
     return [
-        "-" if seq is None else f"{seq:,}",
+        "-" if message.seq is None else f"{message.seq:,}",
         message.received_at[11:].rstrip("Z"),
         formatting.duration(message.latency_ns),
-        formatting.duration(None if isinstance(message, ExternalMessage) else message.transit_ns),
+        formatting.duration(message.transit_ns),
         bytes(message.record).decode(errors="replace"),
     ]

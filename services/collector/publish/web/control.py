@@ -21,7 +21,7 @@ from services.contract import wire
 from services.contract.scalars import Name, Rate
 from services.runtime.control import token
 from services.runtime.control.client import ControlClient
-from services.runtime.control.commands import NOT_OURS, ControlRefused, ServerUnreachable
+from services.runtime.control.commands import NOT_CONTROLLABLE, ControlRefused, ServerUnreachable
 
 Ask: TypeAlias = Callable[[wire.Control], Awaitable[wire.Controlled]]
 """Says a wish to the server. Raises Declined and Unreachable."""
@@ -52,14 +52,14 @@ def routes(ask: Ask) -> list[Route]:
         try:
             said = await ask(wire.Control(do="status", via=VIA))
         except (ControlRefused, ServerUnreachable) as problem:
-            return _json(200, available=False, why=str(problem), said=None)
-        return _json(200, available=True, why=None, said=_standing(said))
+            return _json(200, available=False, why=str(problem), status=None)
+        return _json(200, available=True, why=None, status=_standing(said))
 
     async def post(request: Request) -> Response:
         try:
             _refuse_strangers(request.headers)
             wish = _wish(await _body(request))
-            return _json(200, ok=True, said=_standing(await ask(wish)))
+            return _json(200, ok=True, status=_standing(await ask(wish)))
         except _Refused as problem:
             return _json(problem.status, ok=False, error=str(problem))
         except ControlRefused as problem:
@@ -108,8 +108,8 @@ def _standing(said: wire.Controlled) -> dict[str, object]:
     return {"run": said.run, "state": said.state, "rate": said.rate, "head": said.head, "clients": said.clients}
 
 
-def _json(status: int, **said: object) -> Response:
-    return Response(msgspec.json.encode(said) + b"\n", status_code=status, media_type="application/json")
+def _json(code: int, **content: object) -> Response:
+    return Response(msgspec.json.encode(content) + b"\n", status_code=code, media_type="application/json")
 
 
 ANSWER_SECONDS = 2.0
@@ -136,9 +136,9 @@ class ControlProxy:
             Unreachable: the server cannot be asked, or is not ours: to such a one nothing is said, and no token shown.
         """
         if self._url is None:
-            raise ServerUnreachable(NOT_OURS)
+            raise ServerUnreachable(NOT_CONTROLLABLE)
         async with self._turn, ControlClient(self._url, self._token_now(), ANSWER_SECONDS) as line:
-            return await line.ask(wish)
+            return await line.request(wish)
 
     def _token_now(self) -> str:
         # Read each time: a server that has started again has drawn another.

@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from services.client.external.rendezvous import AgreedRun
 from services.client.external.settings import FeedSettings, read_feed
-from services.contract import blocklog, external_blocklog
+from services.contract import block_text, blocklog
 from services.contract.jsonl import FIRST
 from tests.unit.client.fakes import RUN
 
@@ -54,14 +54,14 @@ def sends(*seqs: int) -> Script:
     return script
 
 
-def entries(folder: Path) -> list[external_blocklog.ExternalLogLine]:
+def entries(folder: Path) -> list[blocklog.LogLine]:
     """Return the lines of a client's log in order, after checking digests and chain."""
-    found: list[external_blocklog.ExternalLogLine] = []
+    found: list[blocklog.LogLine] = []
     prev = FIRST
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_bytes().splitlines(keepends=True):
-            sealed, entry = external_blocklog.codec.decode(line)
-            if isinstance(entry, external_blocklog.ExternalOpenLine) and entry.segment == 1:
+            sealed, entry = blocklog.codec.decode(line)
+            if isinstance(entry, blocklog.OpenLine) and entry.segment == 1:
                 prev = FIRST
             assert prev == sealed.prev
             prev = sealed.crc
@@ -69,18 +69,18 @@ def entries(folder: Path) -> list[external_blocklog.ExternalLogLine]:
     return found
 
 
-def blocks(folder: Path) -> list[external_blocklog.ExternalBlock]:
+def blocks(folder: Path) -> list[blocklog.ExternalBlock]:
     """Return the blocks of a client's log, checked against their own digests."""
-    found = [entry for entry in entries(folder) if isinstance(entry, external_blocklog.ExternalBlock)]
+    found = [entry for entry in entries(folder) if isinstance(entry, blocklog.ExternalBlock)]
     for block in found:
-        assert len(block.messages) == block.count == block.heard[1] - block.heard[0] + 1
-        assert block.digest == external_blocklog.messages_digest(block.messages)
+        assert len(block.messages) == block.count == block.positions[1] - block.positions[0] + 1
+        assert block.digest == block_text.messages_digest(block.messages)
     return found
 
 
 def logged(folder: Path) -> list[int | None]:
     """Return the numbers that a client logged, in the order received."""
-    return [message.number for block in blocks(folder) for message in block.messages]
+    return [message.seq for block in blocks(folder) for message in block.messages]
 
 
 def reason(folder: Path) -> str | None:
@@ -93,14 +93,14 @@ def told(folder: Path) -> list[str]:
     """Return blocks and lines of connections in order: ``opened 1``, ``1-3 by connection`` …."""
     found = []
     for entry in entries(folder):
-        if isinstance(entry, external_blocklog.ConnectionLine):
+        if isinstance(entry, blocklog.ConnectionLine):
             code = "" if entry.code is None else f" {entry.code}"
             found.append(f"{entry.event} {entry.connection}{code}")
-        elif isinstance(entry, external_blocklog.ExternalBlock):
+        elif isinstance(entry, blocklog.ExternalBlock):
             found.append(f"{entry.first}-{entry.last} by {entry.closed_by}")
     return found
 
 
-def connection_lines(folder: Path) -> list[external_blocklog.ConnectionLine]:
+def connection_lines(folder: Path) -> list[blocklog.ConnectionLine]:
     """Return what a client's log tells of its connections."""
-    return [entry for entry in entries(folder) if isinstance(entry, external_blocklog.ConnectionLine)]
+    return [entry for entry in entries(folder) if isinstance(entry, blocklog.ConnectionLine)]

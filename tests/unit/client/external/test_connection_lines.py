@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.client.block_encoder import SessionKey
 from services.client.external.connection_lines import ConnectionLog
-from services.contract import external_blocklog
+from services.contract import blocklog
 from services.contract.jsonl import FIRST
 from tests.unit.client.fakes import RUN, START_US
 
@@ -14,7 +14,7 @@ def connections() -> ConnectionLog:
     return ConnectionLog(SessionKey(RUN, "client-1", 2))
 
 
-def told(line: external_blocklog.ConnectionLine) -> tuple[str, int, bool, int | None, str, int]:
+def told(line: blocklog.ConnectionLine) -> tuple[str, int, bool, int | None, str, int]:
     """Return what a line says of an event."""
     return line.event, line.connection, line.connected, line.code, line.reason, line.attempts
 
@@ -55,9 +55,9 @@ def test_a_named_end_is_told_with_its_condition() -> None:
 def test_a_line_is_what_a_reader_decodes() -> None:
     """A line goes through the codec unchanged, its time with six digits."""
     made = connections().refused(START_US, 401, "the server answered HTTP 401: no")
-    line, _ = external_blocklog.codec.encode(made, FIRST)
+    line, _ = blocklog.codec.encode(made, FIRST)
 
-    assert made == external_blocklog.codec.decode(line)[1]
+    assert made == blocklog.codec.decode(line)[1]
     assert "2026-11-22T07:30:00.000000Z" == made.at
 
 

@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.client.external.decoder import DecodedRecord, ExternalBatch, RecordPaths
-from services.contract.external_blocklog import ExternalMessage, longest_record
+from services.contract.block_text import longest_record
+from services.contract.blocklog import ExternalMessage
 from services.contract.json_path import JsonPath
+from services.contract.sequence_text import integer
 from tests.unit.client.fakes import START_NS
 
 PLAIN = RecordPaths(seq=JsonPath("$.seq"), time=JsonPath("$.ts"), key=JsonPath("$.k"))
@@ -229,7 +231,7 @@ def test_whatever_stands_for_facts_is_no_error(seq: object, ts: object, key: obj
     text = ExternalBatch(1, found, START_NS).text()
     [message] = msgspec.json.decode(b"[" + text[:-1] + b"]", type=list[ExternalMessage])
 
-    assert found[0].seq == message.number
+    assert found[0].seq == message.with_numbers(integer).seq
     assert found[0].key == message.key
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from services.client.external import rendezvous
 from services.client.external.rendezvous import digest, is_of, settings_of
-from services.runtime.settings import FOREIGN
+from services.runtime.settings import EXTERNAL
 
 URL = "ws://feed/path"
 
@@ -17,10 +17,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendezvous, "_ITERATIONS", 2)
 
 
-@pytest.mark.parametrize("name", [setting.name for setting in FOREIGN if setting.name != "FEED"])
+@pytest.mark.parametrize("name", [setting.name for setting in EXTERNAL if setting.name != "FEED"])
 def test_every_setting_of_the_feed_counts(name: str) -> None:
     """Two clients that differ in any one of them are not set up alike; a default that is said is the default."""
-    default = next(setting.default for setting in FOREIGN if setting.name == name)
+    default = next(setting.default for setting in EXTERNAL if setting.name == name)
     alone = settings_of({"SERVER_URL": URL})
 
     assert alone == settings_of({"SERVER_URL": URL, name: f" {default} "})

@@ -53,8 +53,8 @@ async def test_all_that_came_is_logged_in_blocks(tmp_path: Path) -> None:
 
     first, second = blocks(tmp_path / RUN / "client-1")
     assert [*range(100, 112), 111, 115] == logged(tmp_path / RUN / "client-1")
-    assert ((1, 10), 100, 109, [], 0) == (first.heard, first.first, first.last, first.missing, first.duplicates)
-    assert ((11, 14), [(112, 114)], 1, 7) == (second.heard, second.missing, second.duplicates, second.duration_ns)
+    assert ((1, 10), 100, 109, [], 0) == (first.positions, first.first, first.last, first.missing, first.duplicates)
+    assert ((11, 14), [(112, 114)], 1, 7) == (second.positions, second.missing, second.duplicates, second.duration_ns)
     assert "finished" == reason(tmp_path / RUN / "client-1")
 
 
@@ -193,6 +193,9 @@ async def test_numbers_from_2_to_the_53rd_on_are_texts(tmp_path: Path) -> None:
         await opened.seal("finished")
 
     [block] = blocks(tmp_path / RUN / "client-1")
-    assert (str(high + 1), str(2**64 - 1)) == (block.first, block.last)
-    assert [(str(high + 3), str(high + 4)), (str(high + 6), str(2**64 - 2))] == block.missing
+    text = (tmp_path / RUN / "client-1" / "0001-0001.jsonl").read_text()
+    assert f'"first":"{high + 1}","last":"{2**64 - 1}",' in text
+    assert f'"missing":[["{high + 3}","{high + 4}"],["{high + 6}","{2**64 - 2}"]],' in text
+    assert (high + 1, 2**64 - 1) == (block.first, block.last)
+    assert [(high + 3, high + 4), (high + 6, 2**64 - 2)] == block.missing
     assert [high + 1, high + 2, high + 5, 2**64 - 1] == logged(tmp_path / RUN / "client-1")

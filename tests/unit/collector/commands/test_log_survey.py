@@ -85,7 +85,7 @@ def test_a_time_that_is_none_is_left_out(tmp_path: Path) -> None:
     made = block(session, 1, 1, 1)
     message = made.messages[0]
     session.changes[1] = {
-        "messages": [blocklog.Message(1, "noon", message.latency_ns, message.transit_ns, message.record)]
+        "messages": [blocklog.OwnMessage(1, "noon", message.latency_ns, message.transit_ns, message.record)]
     }
 
     assert survey(tmp_path, log_files(session)).left_out[0].why.startswith("block 1: received_at: ")
@@ -159,7 +159,7 @@ def test_a_file_that_cannot_be_read_is_left_out(tmp_path: Path, monkeypatch: pyt
     def refuse(_: Path, source: Source) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("services.collector.commands.log_survey.read_file", refuse)
+    monkeypatch.setattr("services.collector.log_reader.read_file", refuse)
     found = survey(tmp_path, good_run())
 
     assert RejectedLine(FIRST, 0, "the file cannot be read: Permission denied") == found.left_out[0]

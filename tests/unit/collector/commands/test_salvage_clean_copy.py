@@ -7,7 +7,7 @@ from typing import Any
 
 from services.collector.commands.salvage import text
 from services.collector.scan import Source
-from services.contract import blocklog, external_blocklog
+from services.contract import blocklog
 from services.contract.scalars import utc_text
 from tests.builders.external_runs import UNTIL_US, heard, log
 from tests.builders.runs import good_run, log_source
@@ -93,12 +93,12 @@ def test_an_open_line_of_a_foreign_feed_is_made_anew(tmp_path: Path) -> None:
     (first,) = (source for source in files if source.client == "client-1")
     files[first] = [b"?\n", *files[first][1:]]
     found, made, out = saved(tmp_path, files)
-    _, entry = external_blocklog.codec.decode((out / first.path).read_bytes().splitlines(keepends=True)[0])
+    _, entry = blocklog.codec.decode((out / first.path).read_bytes().splitlines(keepends=True)[0])
 
     assert [first.path] == found.clients[0].remade
-    assert isinstance(entry, external_blocklog.ExternalOpenLine)
-    assert (external_blocklog.FeedDescription(url="ws://feed", seq="$.n", silence_s=60), utc_text(UNTIL_US)) == (
-        entry.foreign,
+    assert isinstance(entry, blocklog.OpenLine)
+    assert (blocklog.FeedDescription(url="ws://feed", seq="$.n", silence_s=60), utc_text(UNTIL_US)) == (
+        entry.external,
         entry.until,
     )
     assert [4, 0] == [client.missing for client in made.clients]
@@ -110,7 +110,7 @@ def test_without_any_open_line_the_feed_is_unknown(tmp_path: Path) -> None:
     found, _, out = saved(tmp_path, {source: [b"?\n", *lines[1:]]})
 
     assert 2 == found.clients[0].messages
-    assert b'"foreign":{"url":"unknown"' in (out / source.path).read_bytes()
+    assert b'"external":{"url":"unknown"' in (out / source.path).read_bytes()
 
 
 COURSE: list[Any] = [
@@ -161,9 +161,9 @@ def test_an_open_line_before_connection_lines_is_made_anew(tmp_path: Path) -> No
     """Of a file that begins with what became of its connections the copy has an open line all the same."""
     ((source, lines),) = log("client-1", course=COURSE).items()
     found, made, out = saved(tmp_path, {source: [b"?\n", *lines[1:]]})
-    _, entry = external_blocklog.codec.decode((out / source.path).read_bytes().splitlines(keepends=True)[0])
+    _, entry = blocklog.codec.decode((out / source.path).read_bytes().splitlines(keepends=True)[0])
 
-    assert isinstance(entry, external_blocklog.ExternalOpenLine)
+    assert isinstance(entry, blocklog.OpenLine)
     assert (5, "2026") == (entry.block_size, entry.opened_at[:4])
     assert (15, [source.path]) == (found.clients[0].messages, found.clients[0].remade)
     assert made.totals.received == 15

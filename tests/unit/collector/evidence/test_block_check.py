@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from services.collector.evidence.block_check import examine, number, spans
-from services.contract import blocklog
+from services.contract import block_text
 from tests.builders.runs import Session, block
 
 SESSION = Session("a", 1, 1, 0, [(1, 10)])
@@ -31,7 +31,7 @@ def test_a_block_out_of_line_is_examined_as_well() -> None:
     straight = block(SESSION, 1, 1, 10)
     turned = msgspec.structs.replace(straight, messages=straight.messages[::-1])
     some = [message for message in straight.messages if message.seq != 4]
-    gap = msgspec.structs.replace(straight, messages=some, count=9, digest=blocklog.block_digest(some))
+    gap = msgspec.structs.replace(straight, messages=some, count=9, digest=block_text.block_digest(some))
     size = sum(len(message.record) for message in straight.messages)
 
     assert (([(1, 10)], True, size, None)) == examine(straight)
@@ -53,7 +53,7 @@ def test_a_seq_that_stands_twice_is_told() -> None:
 def test_a_block_without_messages_holds_nothing() -> None:
     """An empty block has no range, and no range in which memory could be lost."""
     made = msgspec.structs.replace(
-        block(SESSION, 1, 1, 10), messages=[], count=0, last=2**53 - 1, digest=blocklog.records_digest([])
+        block(SESSION, 1, 1, 10), messages=[], count=0, last=2**53 - 1, digest=block_text.records_digest([])
     )
 
     assert ([], False, 0, None) == examine(made)

@@ -16,7 +16,7 @@ from services.collector.results.client_result_external import comparable, one_si
 from services.collector.verdict.snapshot import snapshot
 from services.collector.verdict.summary import reconcile
 from services.contract import summary
-from services.contract.external_blocklog import ExternalMessage
+from services.contract.blocklog import ExternalMessage
 from services.contract.scalars import utc_text
 from services.contract.summary import Summary
 from tests.builders.external_runs import books

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.evidence.external_evidence import ExternalEvidence, NumberRange, _runs
-from services.contract.external_blocklog import ExternalBlock, ExternalMessage
+from services.contract.blocklog import ExternalBlock, ExternalMessage
 
 AT = "2026-11-22T07:30:00.000000Z"
 SIZE = 5
@@ -15,7 +15,7 @@ SIZE = 5
 
 def message(seq: int | None, key: str | None = None) -> ExternalMessage:
     """Return a message whose record is its number."""
-    return ExternalMessage(seq, AT, None, msgspec.Raw(b"%d" % (seq or 0)), key)
+    return ExternalMessage(seq, AT, None, None, msgspec.Raw(b"%d" % (seq or 0)), key)
 
 
 def block(number: int, messages: list[ExternalMessage], session: int = 1) -> ExternalBlock:
@@ -23,7 +23,7 @@ def block(number: int, messages: list[ExternalMessage], session: int = 1) -> Ext
     first = (number - 1) * SIZE + 1
     return ExternalBlock(
         run="20261122T073000Z", client="client-1", session=session, block=number, first=None, last=None,
-        heard=(first, first + len(messages) - 1), count=len(messages), closed_by="count", started_at=AT,
+        positions=(first, first + len(messages) - 1), count=len(messages), closed_by="count", started_at=AT,
         ended_at=AT, duration_ns=0, idle_ns=0, digest="x00000000", messages=messages,
     )  # fmt: skip
 

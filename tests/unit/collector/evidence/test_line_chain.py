@@ -9,7 +9,7 @@ def lines(count: int) -> list[bytes]:
     """Return good lines of one chain."""
     writer = Writer(ledger.codec)
     for number in range(count):
-        writer.put(ledger.ControlEntry(at=at(number), wish="status", peer="p"))
+        writer.put(ledger.ControlEntry(at=at(number), request="status", peer="p"))
     return writer.lines
 
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from services.collector.evidence.log_evidence import LogEvidence
-from services.contract import blocklog
+from services.contract import block_text, blocklog
 from services.contract.rangeset import RangeSet
 from tests.builders.runs import (
     START_US,
@@ -134,8 +134,8 @@ def test_no_block_is_lost_to_a_line_of_another_session() -> None:
 
 def test_a_time_that_is_none_is_told() -> None:
     """A malformed received_at is a fault of its block, whose messages still count."""
-    message = blocklog.Message(1, "yesterday", 1, 1, msgspec.Raw(b"{}"))
-    changes = {"messages": [message], "digest": blocklog.block_digest([message])}
+    message = blocklog.OwnMessage(1, "yesterday", 1, 1, msgspec.Raw(b"{}"))
+    changes = {"messages": [message], "digest": block_text.block_digest([message])}
     files = log_files(Session("a", 1, 1, 0, [(1, 1)], changes={1: changes}))
 
     assert [("0001-0001.jsonl", 2, "inconsistent")] == kinds(files)

@@ -9,7 +9,7 @@ import pytest
 
 from services.collector.evidence import record_sample
 from services.collector.evidence.record_sample import CLUSTER, CLUSTERS, RecordSample
-from services.contract.external_blocklog import ExternalMessage
+from services.contract.blocklog import ExternalMessage
 from tests.builders.external_runs import heard
 
 
@@ -109,7 +109,7 @@ def test_the_version_rises_with_what_is_sampled() -> None:
 def test_a_message_without_a_time_of_sending_has_none() -> None:
     """Of a feed that does not stamp its records only arrival is known."""
     made = RecordSample()
-    message = ExternalMessage(3, "x", None, heard([3])[0].record)
+    message = ExternalMessage(3, "x", None, None, heard([3])[0].record)
     made.take("client-1", None, 3, [0], [message], [b"y"], {"x": 5})
 
     assert {(None, 3): (crc32(b"y"), b"y", None, 5)} == made.facts([None])["client-1"]
@@ -120,7 +120,7 @@ def test_of_a_long_record_a_digest_is_kept() -> None:
     at_us, found = 1_795_332_600_000_000, []
     for text in (b"2026-11-22T07:30:00Z", b"2026-11-22T07:31:00Z", b"else"):
         made = RecordSample()
-        message = ExternalMessage(3, "x", None, heard([3])[0].record)
+        message = ExternalMessage(3, "x", None, None, heard([3])[0].record)
         made.take("client-1", None, 3, [0], [message], [text + b"." * 2000], {"x": at_us})
         found.append(made.facts([None])["client-1"][None, 3].text)
 

@@ -44,7 +44,7 @@ def test_the_same_records_are_kept_in_any_order(monkeypatch: pytest.MonkeyPatch)
         parts = [(client, [one]) for client in ("client-1", "client-2") for one in heard(range(200))]
         random.Random(seed).shuffle(parts)
         for client, part in parts:
-            spread.take(client, part, {part[0].received_at: (part[0].number or 0) * (1 if client == "client-1" else 2)})
+            spread.take(client, part, {part[0].received_at: (part[0].seq or 0) * (1 if client == "client-1" else 2)})
         found.append(spread.histogram())
 
     assert 20 == found[0].count

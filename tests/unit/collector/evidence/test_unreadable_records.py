@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.collector.evidence.unreadable_records import UnreadableRecords
 from services.collector.results.client_result_external import ExternalClientResult, one_sided_accounts
 from services.collector.verdict.summary import reconcile
-from services.contract.external_blocklog import ExternalMessage
+from services.contract.blocklog import ExternalMessage
 from services.contract.rangeset import RangeSet
 from tests.builders.external_runs import books, heard, log, message
 

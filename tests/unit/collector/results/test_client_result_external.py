@@ -15,7 +15,7 @@ from services.collector.results.client_result_external import ExternalClientResu
 from services.collector.scan import Source
 from services.collector.verdict.snapshot import snapshot
 from services.contract import summary, timeline
-from services.contract.external_blocklog import ExternalMessage
+from services.contract.blocklog import ExternalMessage
 from tests.builders.external_runs import STEP_US, books, heard, log, message
 from tests.builders.runs import RUN, START_US
 

@@ -23,7 +23,7 @@ OPENED: Happened = ("opened", 0.0)
 def of(made: RunEvidence, state: ClientState = "finished") -> ConnectionHistory:
     """Return what is known of the first client."""
     book = made.logs["client-1"]
-    return attendance(book, state, book.heard.productive())
+    return attendance(book, state, book.external.productive())
 
 
 def after(seconds: float) -> int:

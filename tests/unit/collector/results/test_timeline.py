@@ -8,7 +8,7 @@ import msgspec
 
 from services.collector.results.client_result_external import accounts
 from services.collector.results.timeline import draw
-from services.contract import blocklog, ledger
+from services.contract import block_text, ledger
 from services.contract.timeline import MOST_GAPS, MOST_LANES, Gap, Timeline
 from tests.builders.runs import (
     START_US,
@@ -48,7 +48,7 @@ def lacking(session: Session, number: int, first: int, last: int, gone: range) -
     messages = [message for message in block(session, number, first, last).messages if message.seq not in gone]
     return {
         "messages": messages, "count": len(messages), "missing": [(gone[0], gone[-1])],
-        "digest": blocklog.block_digest(messages),
+        "digest": block_text.block_digest(messages),
     }  # fmt: skip
 
 

@@ -75,8 +75,8 @@ def test_observers_are_not_marked() -> None:
 
 def test_drops_and_the_end_are_marked() -> None:
     """An operator's cut names its client, the end its reason; other wishes show in the pace."""
-    drop = ledger.ControlEntry(at=at(1), wish="drop", client="client-1", peer="127.0.0.1")
-    wish = ledger.ControlEntry(at=at(1), wish="pause", peer="127.0.0.1")
+    drop = ledger.ControlEntry(at=at(1), request="drop", client="client-1", peer="127.0.0.1")
+    wish = ledger.ControlEntry(at=at(1), request="pause", peer="127.0.0.1")
     end = ledger.EndEntry(at=at(2), last=20, count=20, reason="grace")
 
     assert [(1, "drop", "client-1", ""), (2, "end", None, "grace")] == told(drop, wish, end)

@@ -8,7 +8,7 @@ from services.collector.results.client_result_external import accounts
 from services.collector.verdict import checks_external
 from services.collector.verdict.checks import CHECKS, FAILING, INVALIDATING, ask, missing_sentence
 from services.collector.verdict.summary import reconcile
-from services.contract import blocklog, ledger
+from services.contract import block_text, blocklog, ledger
 from tests.builders.runs import (
     Files,
     Session,
@@ -152,8 +152,8 @@ def test_a_missing_sentence_tells_the_silence_around_it() -> None:
 
 def test_a_missing_sentence_tells_no_silence_that_was_none() -> None:
     """Out of order others may have come, before the first message nobody knows, and at one moment nothing is silent."""
-    messages = [blocklog.Message(4, at(2), 1, 1, msgspec.Raw(record(4)))]
-    together = {"messages": messages, "digest": blocklog.block_digest(messages)}
+    messages = [blocklog.OwnMessage(4, at(2), 1, 1, msgspec.Raw(record(4)))]
+    together = {"messages": messages, "digest": block_text.block_digest(messages)}
 
     assert "a: 3 messages missing, 11–13 (sent, not logged)" == sentence((1, 10), (14, 20), reordered=1)
     assert "a: 3 messages missing, 1–3 (sent, not logged)" == sentence((4, 20))

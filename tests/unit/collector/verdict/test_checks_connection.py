@@ -10,7 +10,7 @@ import pytest
 from services.collector.scan import Source
 from services.collector.verdict.checks_connection import SETTING
 from services.collector.verdict.summary import reconcile
-from services.contract.external_blocklog import ExternalMessage
+from services.contract.blocklog import ExternalMessage
 from services.contract.summary import Check, Summary
 from tests.builders.external_runs import Happened, books, log, message
 from tests.builders.runs import START_US, good_run, judged

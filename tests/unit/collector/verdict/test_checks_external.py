@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.collector.verdict.summary import reconcile
-from services.contract.external_blocklog import ExternalMessage
+from services.contract.blocklog import ExternalMessage
 from services.contract.summary import Check
 from tests.builders.external_runs import books, heard, log, message
 
@@ -35,7 +35,7 @@ def check(name: str, *logs: Any) -> Check:
 )
 def test_a_fact_against_the_feed_fails_the_run(messages: list[ExternalMessage], headline: str) -> None:
     """What is missing, came twice or out of order is a failure, named with client and numbers."""
-    whole = heard(range(1, 1 + max(one.number or 0 for one in messages)))
+    whole = heard(range(1, 1 + max(one.seq or 0 for one in messages)))
 
     assert ("FAIL", headline) == verdict(log("client-1", messages), log("client-2", whole))
 

@@ -1,4 +1,4 @@
-"""Tests of an operator's line to the server."""
+"""Tests of the client of the control channel, against a server over real sockets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.runtime.control.client import ControlClient
 from services.runtime.control.commands import ControlRefused, ServerUnreachable
 
 STATUS = wire.Control(do="status")
-STANDING = wire.Controlled(run="20261122T073000Z", state="running", rate=200, head=7, clients=["client-1"])
+STATE = wire.Controlled(run="20261122T073000Z", state="running", rate=200, head=7, clients=["client-1"])
 WELCOME = wire.Welcome(
     run="20261122T073000Z", feed="f", state="running", total=100, rate=200, start_us=None, boot="b", now_us=1
 )
@@ -23,146 +23,146 @@ NEXT = wire.Welcome(
     run="20261122T073500Z", feed="f", state="waiting", total=100, rate=200, start_us=None, boot="b", now_us=1
 )
 
-Answer = Callable[[wire.FromClient], list[wire.Frame]]
+Replies = Callable[[wire.FromClient], list[wire.Frame]]
 
 
 class Server:
-    """A server that answers as it is told to, and remembers what it was asked."""
+    """A server that replies as the test sets, and records the requests."""
 
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
-        self.heard: list[wire.FromClient] = []
+    def __init__(self, replies: Replies) -> None:
+        self.replies = replies
+        self.requests: list[wire.FromClient] = []
         self.tokens: list[str | None] = []
-        self.url, self.patience = "", 100
-        self.hung_up = asyncio.Event()
+        self.url, self.max_requests = "", 100
+        self.closed = asyncio.Event()
 
-    async def converse(self, connection: ServerConnection) -> None:
-        """Welcome, then answer so many frames; nothing to say means to hang up."""
+    async def handle(self, connection: ServerConnection) -> None:
+        """Send a welcome, then reply to the requests; close instead of sending an empty reply."""
         assert connection.request is not None
         self.tokens.append(connection.request.headers.get("Authorization"))
         await connection.send(wire.encode(WELCOME), text=True)
-        for _ in range(self.patience):
+        for _ in range(self.max_requests):
             frame = wire.decode_from_client(await connection.recv(decode=False))
-            self.heard.append(frame)
-            frames = self.answer(frame)
-            for one in frames:
-                await connection.send(wire.encode(one), text=True)
+            self.requests.append(frame)
+            frames = self.replies(frame)
+            for item in frames:
+                await connection.send(wire.encode(item), text=True)
             if not frames:
                 break
         await connection.close()
-        self.hung_up.set()
+        self.closed.set()
 
 
 @asynccontextmanager
-async def server(answer: Answer = lambda _: [STANDING]) -> AsyncIterator[Server]:
-    """Return a server that listens."""
-    made = Server(answer)
-    async with serve(made.converse, "127.0.0.1", 0, compression=None) as listening:
-        made.url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-        yield made
+async def server(replies: Replies = lambda _: [STATE]) -> AsyncIterator[Server]:
+    """Start a server."""
+    running = Server(replies)
+    async with serve(running.handle, "127.0.0.1", 0, compression=None) as listening:
+        running.url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        yield running
 
 
 @pytest.mark.parametrize(("token", "shown"), [("sesame", "Bearer sesame"), ("", None)])
-async def test_a_wish_is_said_and_answered(token: str, shown: str | None) -> None:
-    """The token comes with the connection, the wish as it is, and the answer back with what run it is of."""
-    async with server() as there, ControlClient(there.url, token, 5) as line:
-        answer = await line.ask(STATUS)
+async def test_a_request_gets_a_reply(token: str, shown: str | None) -> None:
+    """The token is sent with the handshake, the request unchanged, and the reply of the server is returned."""
+    async with server() as there, ControlClient(there.url, token, 5) as client:
+        reply = await client.request(STATUS)
 
-    assert (STANDING, [STATUS], [shown]) == (answer, there.heard, there.tokens)
-    assert WELCOME == line.welcome
+    assert (STATE, [STATUS], [shown]) == (reply, there.requests, there.tokens)
+    assert WELCOME == client.welcome
 
 
-async def test_one_connection_serves_for_many(recorded: list[wire.FromServer]) -> None:
-    """Further wishes go over the same connection; frames that answer none are handed on, the first welcome is not."""
+async def test_requests_share_a_connection(recorded: list[wire.FromServer]) -> None:
+    """Further requests use the same connection; frames that are no replies are events, except the first welcome."""
 
-    def answer(_: wire.FromClient) -> list[wire.Frame]:
-        return [wire.Idle(next=1, now_us=1), NEXT, STANDING]
+    def replies(_: wire.FromClient) -> list[wire.Frame]:
+        return [wire.Idle(next=1, now_us=1), NEXT, STATE]
 
-    async with server(answer) as there, ControlClient(there.url, "", 5) as line:
-        line.unasked = recorded.append
+    async with server(replies) as there, ControlClient(there.url, "", 5) as client:
+        client.on_event = recorded.append
         for _ in range(2):
-            await line.ask(STATUS)
+            await client.request(STATUS)
 
     assert 1 == len(there.tokens)
     assert [wire.Idle, wire.Welcome, wire.Idle] == [type(frame) for frame in recorded]
-    assert NEXT == line.welcome
+    assert NEXT == client.welcome
 
 
 @pytest.fixture
 def recorded() -> list[wire.FromServer]:
-    """Return a list for frames."""
+    """Return an empty list to which frames are appended."""
     return []
 
 
-async def test_what_is_not_granted_is_said() -> None:
-    """An error of the server is raised with its code and its sentence, and the line holds."""
+async def test_a_refusal_is_raised() -> None:
+    """An error frame is raised with its code and its sentence, and the connection stays open."""
     refusal = wire.Error(code="no_client", detail="nobody is client-9")
 
-    def answer(frame: wire.FromClient) -> list[wire.Frame]:
-        return [STANDING if frame == STATUS else refusal]
+    def replies(frame: wire.FromClient) -> list[wire.Frame]:
+        return [STATE if frame == STATUS else refusal]
 
-    async with server(answer) as there, ControlClient(there.url, "", 5) as line:
-        with pytest.raises(ControlRefused, match="nobody is client-9") as declined:
-            await line.ask(wire.Control(do="drop", client="client-9"))
-        assert STANDING == await line.ask(STATUS)
-    assert "no_client" == declined.value.code
+    async with server(replies) as there, ControlClient(there.url, "", 5) as client:
+        with pytest.raises(ControlRefused, match="nobody is client-9") as raised:
+            await client.request(wire.Control(do="drop", client="client-9"))
+        assert STATE == await client.request(STATUS)
+    assert "no_client" == raised.value.code
     assert 1 == len(there.tokens)
 
 
-async def test_a_broken_line_is_made_again() -> None:
-    """A wish that meets the server's hanging up is lost, and said to be; the next one finds a new connection."""
-    said: list[list[wire.Frame]] = [[STANDING], [], [STANDING]]
-    async with server(lambda _: said.pop(0)) as there, ControlClient(there.url, "", 5) as line:
-        await line.ask(STATUS)
+async def test_a_lost_connection_is_replaced() -> None:
+    """A request fails if the server closes the connection; the next request opens a new one."""
+    frames: list[list[wire.Frame]] = [[STATE], [], [STATE]]
+    async with server(lambda _: frames.pop(0)) as there, ControlClient(there.url, "", 5) as client:
+        await client.request(STATUS)
         with pytest.raises(ServerUnreachable, match="the server closed the connection"):
-            await line.ask(STATUS)
-        assert STANDING == await line.ask(STATUS)
+            await client.request(STATUS)
+        assert STATE == await client.request(STATUS)
 
     assert 2 == len(there.tokens)
 
 
-async def test_a_goodbye_is_heard(recorded: list[wire.FromServer]) -> None:
-    """What the server said before it hung up is handed on, once somebody asks again."""
-    goodbye = wire.Bye(reason="draining", retry_ms=500)
-    said: list[list[wire.Frame]] = [[STANDING, goodbye], [STANDING]]
-    async with server() as there, ControlClient(there.url, "", 5) as line:
-        there.answer, there.patience = lambda _: said.pop(0), 1
-        line.unasked = recorded.append
-        await line.ask(STATUS)
+async def test_a_bye_is_an_event(recorded: list[wire.FromServer]) -> None:
+    """A bye that arrived before the connection closed is reported with the next request."""
+    bye = wire.Bye(reason="draining", retry_ms=500)
+    frames: list[list[wire.Frame]] = [[STATE, bye], [STATE]]
+    async with server() as there, ControlClient(there.url, "", 5) as client:
+        there.replies, there.max_requests = lambda _: frames.pop(0), 1
+        client.on_event = recorded.append
+        await client.request(STATUS)
         async with asyncio.timeout(5):
-            await there.hung_up.wait()
-        await line.ask(STATUS)
+            await there.closed.wait()
+        await client.request(STATUS)
 
-    assert [goodbye] == recorded
+    assert [bye] == recorded
 
 
-async def test_silence_has_an_end() -> None:
-    """A server that takes the wish and does not answer is given up in time."""
+async def test_a_missing_reply_is_an_error() -> None:
+    """A request to a server that does not reply fails after the timeout."""
     async with asyncio.timeout(5), server(lambda _: [wire.Idle(next=1, now_us=1)]) as there:
-        line = ControlClient(there.url, "", 0.1)
-        with pytest.raises(ServerUnreachable, match=r"no answer within 0\.1 s"):
-            await line.ask(STATUS)
+        client = ControlClient(there.url, "", 0.1)
+        with pytest.raises(ServerUnreachable, match=r"no reply within 0\.1 s"):
+            await client.request(STATUS)
 
 
-async def test_nobody_there_is_said() -> None:
-    """Where nobody listens the address is named."""
+async def test_a_closed_port_is_an_error() -> None:
+    """The error about a closed port has the address."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"ws://127.0.0.1:{closed.getsockname()[1]}"
-        with pytest.raises(ServerUnreachable) as missed:
-            await ControlClient(url, "", 5).ask(STATUS)
+        with pytest.raises(ServerUnreachable) as raised:
+            await ControlClient(url, "", 5).request(STATUS)
 
-    assert f"{url}: nobody listens there" == str(missed.value)
+    assert f"{url}: nothing listens there" == str(raised.value)
 
 
-async def test_a_stranger_is_said() -> None:
-    """What listens there and speaks something else is no server of ours."""
+async def test_another_protocol_is_an_error() -> None:
+    """A server of another protocol is reported as such."""
 
-    async def speak(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail ready\r\n")
         writer.close()
 
-    async with await asyncio.start_server(speak, "127.0.0.1", 0) as stranger:
-        port = stranger.sockets[0].getsockname()[1]
-        with pytest.raises(ServerUnreachable, match=r"does not speak streamgauge\.v1"):
-            await ControlClient(f"ws://127.0.0.1:{port}", "", 5).ask(STATUS)
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as other:
+        port = other.sockets[0].getsockname()[1]
+        with pytest.raises(ServerUnreachable, match=r"does not support streamgauge\.v1"):
+            await ControlClient(f"ws://127.0.0.1:{port}", "", 5).request(STATUS)

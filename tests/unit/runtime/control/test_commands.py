@@ -1,4 +1,4 @@
-"""Tests of wishes in words."""
+"""Tests of parsing commands and of formatting replies."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contract import wire
-from services.runtime.control.commands import COMMANDS, NotACommand, parse, standing
+from services.runtime.control.commands import COMMANDS, NotACommand, parse, status_text
 
 
-def wish(**said: Any) -> wire.Control:
-    """Return a wish that was typed at the console."""
-    return wire.Control(via="console", **said)
+def request(**fields: Any) -> wire.Control:
+    """Return a control request from the console."""
+    return wire.Control(via="console", **fields)
 
 
-def stands(**changed: Any) -> wire.Controlled:
-    """Return how a run stands that is in its midst."""
+def reply(**changed: Any) -> wire.Controlled:
+    """Return the reply about a run in progress."""
     values = {"run": "20261122T073000Z", "state": "running", "rate": 200, "head": 1234, "clients": ["client-1"]}
     return wire.Controlled(**{**values, **changed})
 
 
 @pytest.mark.parametrize(
-    ("typed", "wishes"),
+    ("typed", "requests"),
     [
-        ("pause", [wish(do="pause")]),
-        ("  resume ", [wish(do="resume")]),
-        ("status", [wish(do="status")]),
-        ("rate 500", [wish(set={"rate": 500})]),
-        ("rate 0.5", [wish(set={"rate": 0.5})]),
-        ("rate 0", [wish(set={"rate": 0})]),
-        ("drop client-3", [wish(do="drop", client="client-3")]),
-        ("rate 500 resume status", [wish(set={"rate": 500}), wish(do="resume"), wish(do="status")]),
+        ("pause", [request(do="pause")]),
+        ("  resume ", [request(do="resume")]),
+        ("status", [request(do="status")]),
+        ("rate 500", [request(set={"rate": 500})]),
+        ("rate 0.5", [request(set={"rate": 0.5})]),
+        ("rate 0", [request(set={"rate": 0})]),
+        ("drop client-3", [request(do="drop", client="client-3")]),
+        ("rate 500 resume status", [request(set={"rate": 500}), request(do="resume"), request(do="status")]),
         ("", []),
     ],
 )
-def test_what_is_typed_is_a_wish(typed: str, wishes: list[wire.Control]) -> None:
-    """A line says one wish or several, whether the shell has split it or not."""
-    assert wishes == parse([typed], "console") == parse(typed.split(), "console")
+def test_commands_are_parsed(typed: str, requests: list[wire.Control]) -> None:
+    """A line has one command or several, and is parsed alike if the shell has split it."""
+    assert requests == parse([typed], "console") == parse(typed.split(), "console")
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_what_is_typed_is_a_wish(typed: str, wishes: list[wire.Control]) -> None
         ("pause rate", "rate needs a number: rate 500"),
     ],
 )
-def test_what_is_no_wish_is_said(typed: str, why: str) -> None:
-    """A slip is answered with the word, and with what was expected."""
+def test_a_slip_is_explained(typed: str, why: str) -> None:
+    """The error has the wrong word and what was expected."""
     with pytest.raises(NotACommand) as slip:
         parse([typed], "console")
 
@@ -66,40 +66,40 @@ def test_what_is_no_wish_is_said(typed: str, why: str) -> None:
 
 
 @given(st.text())
-def test_nothing_else_comes_of_what_is_typed(typed: str) -> None:
-    """Whatever is typed gives frames that a server reads, or is said to be no wish."""
+def test_parsed_requests_are_valid_frames(typed: str) -> None:
+    """Every text either parses to frames that a server accepts or raises NotACommand."""
     try:
-        wishes = parse([typed], "console")
+        requests = parse([typed], "console")
     except NotACommand:
         return
 
-    assert wishes == [wire.decode_from_client(wire.encode(one)) for one in wishes]
+    assert requests == [wire.decode_from_client(wire.encode(item)) for item in requests]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_is_understood(command: str) -> None:
-    """What the help lists can be typed."""
+def test_every_listed_command_is_parsed(command: str) -> None:
+    """Every command that the help lists can be parsed."""
     assert parse([command.replace("CLIENT", "client-1").replace("N", "500")], "console")
 
 
 @pytest.mark.parametrize(
-    ("said", "text"),
+    ("message", "text"),
     [
-        (stands(), "running at 200 records/s: 1,234 of 6,000 due; 1 client: client-1"),
-        (stands(rate=0.5, clients=[]), "running at 0.5 records/s: 1,234 of 6,000 due; no client"),
-        (stands(rate=0), "running as fast as clients take them: 1,234 of 6,000 due; 1 client: client-1"),
-        (stands(rate=None, state="paused"), "paused: 1,234 of 6,000 due; 1 client: client-1"),
-        (stands(state="waiting", head=0), "waiting, then 200 records/s: 0 of 6,000 due; 1 client: client-1"),
-        (stands(state="ended", head=6000), "ended: 6,000 of 6,000 due; 1 client: client-1"),
+        (reply(), "running at 200 records/s: 1,234 of 6,000 due; 1 client: client-1"),
+        (reply(rate=0.5, clients=[]), "running at 0.5 records/s: 1,234 of 6,000 due; no client"),
+        (reply(rate=0), "running as fast as the clients receive: 1,234 of 6,000 due; 1 client: client-1"),
+        (reply(rate=None, state="paused"), "paused: 1,234 of 6,000 due; 1 client: client-1"),
+        (reply(state="waiting", head=0), "waiting, then 200 records/s: 0 of 6,000 due; 1 client: client-1"),
+        (reply(state="ended", head=6000), "ended: 6,000 of 6,000 due; 1 client: client-1"),
     ],
 )
-def test_a_standing_is_one_line(said: wire.Controlled, text: str) -> None:
-    """State, rate, how much is due, and who is connected."""
-    assert f"20261122T073000Z {text}" == standing(said, 6000)
+def test_a_status_is_one_line(message: wire.Controlled, text: str) -> None:
+    """A status has the state, the rate, the number of due records and the connected clients."""
+    assert f"20261122T073000Z {text}" == status_text(message, 6000)
 
 
 def test_many_clients_are_counted() -> None:
-    """Of a thousand clients ten are named."""
-    text = standing(stands(clients=[f"client-{number}" for number in range(1000)]), 6000)
+    """The first ten of a thousand clients are named, the others are counted."""
+    text = status_text(reply(clients=[f"client-{number}" for number in range(1000)]), 6000)
 
     assert text.endswith("; 1,000 clients: " + ", ".join(f"client-{n}" for n in range(10)) + " and 990 more")

@@ -1,4 +1,4 @@
-"""Tests of the token of a run's control."""
+"""Tests of the control token's file."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import pytest
 from services.runtime.control import token
 
 
-def test_is_handed_on_by_a_file(tmp_path: Path) -> None:
-    """What is drawn stands in the file, and nothing else is left in the folder."""
+def test_a_drawn_token_is_in_the_file(tmp_path: Path) -> None:
+    """The file contains the drawn token, and no other file is left in the folder."""
     drawn = token.draw(tmp_path)
 
     assert drawn == token.read(tmp_path / token.NAME)
     assert [token.NAME] == [path.name for path in tmp_path.iterdir()]
 
 
-def test_is_for_owner_and_group(tmp_path: Path) -> None:
-    """Nobody but the owner and his group can read the file, and nobody but the owner can write it."""
+def test_only_owner_and_group_can_read_it(tmp_path: Path) -> None:
+    """Only the owner and its group can read the file, and only the owner can write it."""
     token.draw(tmp_path)
 
     assert 0o640 == stat.S_IMODE((tmp_path / token.NAME).stat().st_mode)
 
 
-def test_is_another_each_time(tmp_path: Path) -> None:
-    """A new token takes the old one's place, even where a crash left half of one behind."""
+def test_each_token_is_new(tmp_path: Path) -> None:
+    """A new token replaces the old one, even if a crash left an incomplete temporary file."""
     first = token.draw(tmp_path)
     (tmp_path / f".{token.NAME}.new").write_text("half")
     second = token.draw(tmp_path)
@@ -35,46 +35,46 @@ def test_is_another_each_time(tmp_path: Path) -> None:
     assert 32 == len(second)
 
 
-def test_is_withdrawn_by_who_drew_it(tmp_path: Path) -> None:
-    """A process removes its own token at its end, and leaves the one of another that has come since."""
+def test_a_process_removes_its_own_token_only(tmp_path: Path) -> None:
+    """A process removes its own token, and leaves a token that another process has drawn since."""
     first = token.draw(tmp_path)
     second = token.draw(tmp_path)
-    token.withdraw(tmp_path, first)
+    token.remove(tmp_path, first)
     assert second == token.read(tmp_path / token.NAME)
-    token.withdraw(tmp_path, second)
-    token.withdraw(tmp_path, second)
+    token.remove(tmp_path, second)
+    token.remove(tmp_path, second)
 
     assert [] == list(tmp_path.iterdir())
 
 
-def test_is_there_while_it_is_needed(tmp_path: Path) -> None:
-    """A process hands its token on until its work is done."""
-    with token.handed_on(tmp_path) as drawn:
+def test_a_token_is_published_while_the_block_runs(tmp_path: Path) -> None:
+    """The file exists while the block runs and is removed afterwards."""
+    with token.published(tmp_path) as drawn:
         assert drawn == token.read(tmp_path / token.NAME)
 
     assert [] == list(tmp_path.iterdir())
 
 
-def test_of_the_operator_is_written_nowhere(tmp_path: Path) -> None:
-    """A token that the operator set is used, and the file of another process is left alone."""
+def test_the_operators_token_is_not_written(tmp_path: Path) -> None:
+    """A token that the operator set is used as it is, and the file of another process stays unchanged."""
     other = token.draw(tmp_path)
-    with token.handed_on(tmp_path, other) as used:
+    with token.published(tmp_path, other) as used:
         assert other == used
 
     assert other == token.read(tmp_path / token.NAME)
 
 
-def test_that_cannot_be_written_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Where the folder refuses it there is no token, and the log says why."""
-    with token.handed_on(tmp_path / "none") as drawn:
+def test_a_token_that_cannot_be_written_is_empty(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """If the file cannot be written, the token is empty and a warning is logged."""
+    with token.published(tmp_path / "none") as drawn:
         assert "" == drawn
 
     assert ["no token of control"] == [record.message for record in caplog.records]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"two\nlines\n", b"\xff\xfe"])
-def test_a_file_without_a_token_is_said(tmp_path: Path, content: bytes) -> None:
-    """What is not one line of ASCII is no token."""
+def test_a_file_without_a_token_is_an_error(tmp_path: Path, content: bytes) -> None:
+    """A file that is not one line of ASCII raises an error."""
     path = tmp_path / "file"
     path.write_bytes(content)
 

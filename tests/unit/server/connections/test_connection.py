@@ -105,7 +105,7 @@ async def test_messages_carry_their_arrival() -> None:
         await client.send("two")
         assert ["one", "two"] == [await server.recv(), await server.recv()]
         after_ns = clock.now_ns()
-        stamps = [server.stamps.take_ns(), server.stamps.take_ns()]
+        stamps = [server.stamps.pop_ns(), server.stamps.pop_ns()]
 
     assert [before_ns, *stamps, after_ns] == sorted([before_ns, *stamps, after_ns])
 

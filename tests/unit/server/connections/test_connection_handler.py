@@ -265,7 +265,7 @@ async def test_a_wish_is_granted(stream: Stream, clock: StoppedClock) -> None:
 
     assert ["paused", "paused"] == [frame.state for frame in peer.said() if isinstance(frame, wire.Controlled)]
     control = [entry for entry in lines_of(stream.run) if isinstance(entry, ledger.ControlEntry)]
-    assert [("pause", "127.0.0.1")] == [(entry.wish, entry.peer) for entry in control]
+    assert [("pause", "127.0.0.1")] == [(entry.request, entry.peer) for entry in control]
 
 
 async def test_a_slip_of_the_hand_costs_no_connection(stream: Stream, clock: StoppedClock) -> None:

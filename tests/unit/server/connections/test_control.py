@@ -68,7 +68,7 @@ def test_the_pace_is_set(stream: Stream, clock: StoppedClock) -> None:
     assert [("paused", None), ("running", 100), ("running", 500), ("running", 500)] == [
         (answer.state, answer.rate) for answer in answers
     ]
-    assert [("pause", None), ("resume", None), ("rate", 500)] == [(one.wish, one.value) for one in wishes(stream)]
+    assert [("pause", None), ("resume", None), ("rate", 500)] == [(one.request, one.value) for one in wishes(stream)]
     assert {("10.0.0.7", None)} == {(one.peer, one.via) for one in wishes(stream)}
 
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.contract.blocklog import records_digest
+from services.contract.block_text import records_digest
 from services.server.feed.faker_pools import POOL
 from services.server.feed.generator import CHUNK, FeedGenerator, RecordTooBig
 from tests.repo.repository import ROOT

@@ -26,7 +26,7 @@ def show(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(preview, "speed_of", lambda _: Speed(2_000_000, 566_000_000))
 
     def shown(*arguments: str, **environment: str) -> str:
-        parser, commands = cli.parser(preview.PROGRAM, "Serves.", preview.EXITS)
+        parser, commands = cli.parser(preview.PROGRAM, "Serves.", preview.EXITS, "1.0", preview.run)
         preview.add(commands)
         chosen = parser.parse_args(["preview", *arguments])
         assert 0 == chosen.command(chosen, environment)

@@ -167,7 +167,7 @@ def test_a_rate_without_a_schedule_is_taken_from_nobody(rate: float) -> None:
     with pytest.raises(ValueError, match="rate of 0"):
         ledger.PaceEntry(at="", first=1, due_us=0, rate=rate)
     with pytest.raises(ValueError, match="rate of 0"):
-        ledger.ControlEntry(at="", wish="rate", value=rate, peer="127.0.0.1")
+        ledger.ControlEntry(at="", request="rate", value=rate, peer="127.0.0.1")
     header = wire.Records(first=1, count=1, due_us=0, rate=rate, sent_us=0, crc="x00000000")
     with pytest.raises(MalformedFrame, match="no pace"):
         wire.decode_from_server(wire.encode(header) + b"\n{}\n")

@@ -88,7 +88,7 @@ def test_a_refusing_disk_does_not_stop_the_end(tmp_path: Path, clock: StoppedClo
     """A run ends although its ledger cannot be synced; the line waits for the disk."""
     run = new_run(tmp_path, clock)
     disk = refuse(run)
-    run.enter(ledger.ControlEntry(at=run.at(), wish="rate", peer="test"))
+    run.enter(ledger.ControlEntry(at=run.at(), request="rate", peer="test"))
     disk.full = True
     run.finish("complete")
 

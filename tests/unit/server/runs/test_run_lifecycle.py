@@ -239,7 +239,7 @@ def test_an_operators_pause_outlives_a_restart(tmp_path: Path, clock: StoppedClo
     """What an operator paused, only an operator resumes."""
     run = new_run(tmp_path, clock, rate=10)
     run.pace(10)
-    run.enter(ledger.ControlEntry(at=AT, wish="pause", peer="127.0.0.1"))
+    run.enter(ledger.ControlEntry(at=AT, request="pause", peer="127.0.0.1"))
     run.pace(None)
     RunLifecycle(run, 0).step(60, {"client-1"}, 0)
 

@@ -46,7 +46,7 @@ def pace(first: int, rate: float | None) -> ledger.PaceEntry:
 
 def control(wish: str) -> ledger.ControlEntry:
     """Return an operator's wish."""
-    return ledger.ControlEntry(at=AT, wish=wish, peer="127.0.0.1")
+    return ledger.ControlEntry(at=AT, request=wish, peer="127.0.0.1")
 
 
 END = ledger.EndEntry(at=AT, last=100, count=100, reason="complete")

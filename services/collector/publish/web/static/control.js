@@ -18,7 +18,7 @@ gauge.control = (() => {
       const answer = await (await fetch("/control", {
         method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(wish),
       })).json();
-      say(answer.ok ? standing(answer.said) : answer.error, answer.ok ? "good" : "bad");
+      say(answer.ok ? standing(answer.status) : answer.error, answer.ok ? "good" : "bad");
     } catch {
       say(FAILED, "bad");
     }

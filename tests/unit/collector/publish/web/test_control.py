@@ -80,7 +80,7 @@ async def test_a_wish_is_handed_on(body: object, wish: wire.Control) -> None:
     """What the page sends is said to the server as from the page, and its answer given back."""
     server = Server()
 
-    assert (200, {"ok": True, "said": SAID}) == await request(server, body)
+    assert (200, {"ok": True, "status": SAID}) == await request(server, body)
     assert [wish] == server.asked
 
 
@@ -155,7 +155,7 @@ async def test_a_long_body_is_not_read() -> None:
 async def test_what_the_server_says_is_given_back(problem: Exception, status: int) -> None:
     """Why a wish was not granted is told in the server's words, with a status that is no success."""
     assert (status, {"ok": False, "error": str(problem)}) == await request(Server(problem), {"do": "pause"})
-    assert (200, {"available": False, "why": str(problem), "said": None}) == await request(
+    assert (200, {"available": False, "why": str(problem), "status": None}) == await request(
         Server(problem), method="GET"
     )
 
@@ -164,7 +164,7 @@ async def test_whether_there_is_control_is_told() -> None:
     """Who asks is told that wishes are granted, and how the run stands; nothing is entered for that."""
     server = Server()
 
-    assert (200, {"available": True, "why": None, "said": SAID}) == await request(server, method="GET")
+    assert (200, {"available": True, "why": None, "status": SAID}) == await request(server, method="GET")
     assert [wire.Control(do="status", via="page")] == server.asked
 
 

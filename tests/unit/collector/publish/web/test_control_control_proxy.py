@@ -62,7 +62,7 @@ async def test_a_feed_that_is_not_ours_hears_nothing(tmp_path: Path) -> None:
     async with serve(note, "127.0.0.1", 0) as listening:
         url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
         control = ControlProxy(settings(tmp_path, url, CONTROL_TOKEN="sesame", FEED="foreign"))
-        with pytest.raises(ServerUnreachable, match="not available: the feed is not ours"):
+        with pytest.raises(ServerUnreachable, match="not available: the feed is an external one"):
             await control.ask(STATUS)
 
     assert [] == connected
@@ -70,5 +70,5 @@ async def test_a_feed_that_is_not_ours_hears_nothing(tmp_path: Path) -> None:
 
 async def test_a_server_that_is_not_there_is_said(tmp_path: Path) -> None:
     """Without a server the wish is not granted, and the collector goes on."""
-    with pytest.raises(ServerUnreachable, match="nobody listens there"):
+    with pytest.raises(ServerUnreachable, match="nothing listens there"):
         await ControlProxy(settings(tmp_path, "ws://127.0.0.1:1")).ask(STATUS)
