@@ -98,6 +98,7 @@ def judged(feed: Feed, folder: Path, **settings: object) -> str:
     return own
 
 
+@pytest.mark.serial
 def test_invocations_that_follow_each_other_have_a_run_each(feed: Feed, tmp_path: Path) -> None:
     """The second begins while the first one's time may not even be over, with the same settings."""
     runs = [judged(feed, tmp_path) for _ in range(2)]

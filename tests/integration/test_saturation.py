@@ -13,6 +13,8 @@ from tests.integration.processes import System
 from tests.integration.stack import Stack, docker
 from tests.poll import poll_until
 
+pytestmark = pytest.mark.serial
+
 INVALID = 98
 STOPPED_SECONDS = 2.5
 

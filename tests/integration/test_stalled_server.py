@@ -6,8 +6,12 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from services.contract import summary, timeline
 from tests.integration.processes import System
+
+pytestmark = pytest.mark.serial
 
 RATE, STALL_NS = 500, 1_000_000_000
 
