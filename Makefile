@@ -16,11 +16,12 @@ TEST_OPTIONS = -n $(WORKERS) --timeout 300
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+ESLINT := tools/javascript/node_modules/.bin/eslint
 SERVICES := requirements/server.txt requirements/client.txt requirements/collector.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up wait local venv test unit coverage format check house faults foreign bench screenshots requirements clean
+.PHONY: help up wait local venv test unit coverage format check javascript house faults foreign bench screenshots requirements clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -54,12 +55,19 @@ format: $(VENV)/.dev ## apply the format and the fixes that ruff can make
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-check: $(VENV)/.dev ## lint, format, types, imports, sizes
+check: $(VENV)/.dev ## check lint, format, types, imports, sizes, spelling, shell scripts and JavaScript
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest --quiet tests/repo/test_sizes.py
+	@$(BIN)/codespell
+	@$(BIN)/shellcheck .ci/* docs/conformance/check.sh
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory javascript; \
+	else echo 'JavaScript is not linted: npm is missing'; fi
+
+javascript: $(ESLINT) ## lint the JavaScript; needs npm
+	@$(ESLINT) --config tools/javascript/eslint.config.mjs services benchmarks chaos docs
 
 house: $(VENV)/.dev ## measure sizes, structure and language of the code: make house ARGS='--words services'
 	@$(BIN)/python -m tools.house $(ARGS)
@@ -86,7 +94,7 @@ requirements: $(BIN)/python ## pin pyproject.toml's groups again: make requireme
 	done
 
 clean: ## remove what make and the tools made; volumes/ stays
-	@rm -rf $(VENV) .bench .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) tools/javascript/node_modules .bench .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find services tests chaos benchmarks tools -name __pycache__ -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------------------------------ the virtual environment
@@ -100,6 +108,10 @@ $(VENV)/.services: $(SERVICES) $(BIN)/python
 $(VENV)/.dev: requirements/dev.txt $(BIN)/python
 	@echo 'Installing the services and the tools into $(VENV)'
 	@$(PIP) --require-hashes -r $<
+	@touch $@
+
+$(ESLINT): tools/javascript/package-lock.json
+	@cd tools/javascript && npm ci --silent
 	@touch $@
 
 # Debian and Ubuntu ship Python without ensurepip, and say so in nine lines; this says it in one.

@@ -55,6 +55,9 @@ def test_make_lists_every_verb(verb: str) -> None:
         (["check"], "/mypy$"),
         (["check"], "/lint-imports$"),
         (["check"], "tests/repo/test_sizes.py$"),
+        (["check"], "/codespell$"),
+        (["check"], "/shellcheck .*docs/conformance/check.sh$"),
+        (["javascript"], "/eslint .*services"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
