@@ -18,7 +18,7 @@ _KIND = re.compile(r"(one_sided|is_external|external|heard|foreign)$")
 _EXTERNAL_CLASS = re.compile(r"External|Heard|OneSided|Foreign")
 _SECTIONS = re.compile(r"^\s*(Args|Returns|Raises|Yields|Attributes):$", re.MULTILINE)
 _CONSUMERS = re.compile(r"collector/(verdict|results|publish|commands|reconcile)/")
-_BUILDERS = re.compile(r"(client_results?|client_result_external|account|accounts|onesided|books)\.py$")
+_BUILDERS = re.compile(r"(\w+_builder|client_results?|client_result_external|account|accounts|onesided|books)\.py$")
 
 
 class Module(NamedTuple):
