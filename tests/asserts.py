@@ -1,4 +1,4 @@
-"""What must be known: a figure that a summary has of every run of our own feed, and of a foreign one perhaps not."""
+"""Asserts that a figure is known: summaries of external feeds lack some figures, those of our own feed have all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ Value = TypeVar("Value")
 
 
 def known(value: Value | None) -> Value:
-    """Return a figure; one that is null fails the test."""
-    assert value is not None, "a figure is null in a run whose books have both sides"
+    """Return a figure; fail the test if it is null."""
+    assert value is not None, "a figure is null although the run has a ledger"
     return value

@@ -1,4 +1,4 @@
-"""Figures in the documents: between two marks, written by the command that measured them, with the conditions."""
+"""Writes measured figures and their conditions into documents, between two marks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 MARK = "measured"
-"""The name of the marks in a document that has one place for figures."""
+"""Name of the marks in a document with a single table of figures."""
 
 
 def conditions() -> dict[str, str]:
-    """Return what figures depend on, without naming the machine."""
+    """Return the conditions that figures depend on, without naming the machine."""
     return {
         "cores": str(len(os.sched_getaffinity(0))),
         "processor": _processor(),
@@ -24,12 +24,12 @@ def conditions() -> dict[str, str]:
 
 
 def sentence(**more: str) -> str:
-    """Return the conditions, and what else figures depend on, as the line under a table."""
+    """Return these and further conditions as the line under a table."""
     return "Measured on: " + ", ".join(f"{name} {value}" for name, value in {**conditions(), **more}.items()) + "."
 
 
 def write(document: Path, text: str, mark: str = MARK) -> None:
-    """Put what was measured into a document, between its two marks of this name."""
+    """Replace the text between a document's two marks of this name."""
     begin, end = (f"<!-- {mark}: {edge} -->" for edge in ("begin", "end"))
     before, _, rest = document.read_text(encoding="utf-8").partition(begin)
     _, _, after = rest.partition(end)

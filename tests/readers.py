@@ -1,4 +1,4 @@
-"""A volumes folder as a run leaves it, read with the project's own codecs."""
+"""Reads a volumes folder with the project's own codecs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from services.contract.summary import Summary, decode
 
 @dataclass(frozen=True)
 class Volumes:
-    """The folder that holds ``logs/``, ``ledger/`` and ``summary/``. Without a run named, the newest is meant."""
+    """The folder with ``logs/``, ``ledger/`` and ``summary/``. The default of ``run`` is the newest run."""
 
     root: Path
 
     def runs(self) -> list[str]:
         """Return the names of all runs, oldest first."""
-        # A run of a feed that is not ours has no ledger.
+        # A run of an external feed has no ledger.
         folders = (path for side in ("ledger", "logs") for path in (self.root / side).glob("2*Z*"))
         return sorted({path.name for path in folders if path.is_dir()})
 
@@ -33,7 +33,7 @@ class Volumes:
         return self.runs()[-1]
 
     def clients(self, run: str | None = None) -> list[str]:
-        """Return the clients that have a folder in a run, by number."""
+        """Return the clients that have a folder in a run, ordered by number."""
         folder = self.root / "logs" / (run or self.newest())
         names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
         return sorted(names, key=lambda name: (len(name), name))
@@ -55,7 +55,7 @@ class Volumes:
         return [message for block in self.blocks(client, run) for message in block.messages]
 
     def heard(self, client: str, run: str | None = None) -> list[blocklog.ExternalBlock]:
-        """Return the blocks of a client of a feed that is not ours."""
+        """Return the blocks of a client of an external feed."""
         lines = [line for path in self.files(client, run) for line in lines_of(path)]
         return [entry for _, entry in map(blocklog.codec.decode, lines) if isinstance(entry, blocklog.ExternalBlock)]
 
@@ -68,7 +68,7 @@ class Volumes:
         return sorted((self.root / "ledger" / (run or self.newest())).glob("*.jsonl"))
 
     def ledger(self, run: str | None = None) -> list[LedgerEntry]:
-        """Return all complete lines of a run's ledger, in the order of their times; none before there is a run."""
+        """Return all complete lines of a run's ledger, ordered by time; an empty list before the first run."""
         if run is None and not self.runs():
             return []
         found: list[LedgerEntry] = []
@@ -91,7 +91,7 @@ class Volumes:
             return None
 
     def verdict(self, run: str | None = None) -> Summary | None:
-        """Return the summary of a run that has its verdict, None before."""
+        """Return the summary of a run once it has its verdict, None before."""
         found = self.summary(run)
         return found if found is not None and found.verdict is not None else None
 
@@ -108,7 +108,7 @@ def entries_of(path: Path) -> list[blocklog.LogLine]:
 
 
 def is_sealed(path: Path) -> bool:
-    """Tell whether a log file ends with an ``end`` line. An empty file was only claimed: nothing is open in it."""
+    """Return whether a log file ends with an ``end`` line, or is empty: then it was only claimed."""
     lines = path.read_bytes().splitlines(keepends=True)
     try:
         return not lines or isinstance(blocklog.codec.decode(lines[-1])[1], blocklog.EndLine)
@@ -122,5 +122,5 @@ def record_of(message: blocklog.OwnMessage) -> bytes:
 
 
 def undated(found: Summary) -> Summary:
-    """Return a summary without the time it was made, which is no function of the books."""
+    """Return a summary without the time at which it was made, which does not follow from the files."""
     return msgspec.structs.replace(found, made_at=None)

@@ -1,4 +1,4 @@
-"""Containers judge a feed that is not ours: clients and collector alone, by the compose file for it."""
+"""Containers verify an external feed: clients and collector alone, by the compose file for it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ asyncio.run(main())
 
 @dataclass(frozen=True)
 class Judged:
-    """A stack whose run of a foreign feed is over: the exit code of ``wait`` and what that printed."""
+    """A stack whose run of an external feed has ended: the exit code of ``wait`` and its output."""
 
     stack: Stack
     code: int
@@ -69,7 +69,7 @@ class Judged:
 
 @pytest.fixture(scope="module")
 def judged(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
-    """The example feed, judged by three clients; tests look at it and change nothing."""
+    """The example feed and three clients; tests read from it and change nothing."""
     folder = tmp_path_factory.mktemp("foreign") / "volumes"
     folder.mkdir()
     with Stack(folder, **FEED) as stack:
@@ -79,7 +79,7 @@ def judged(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[J
 
 
 def test_the_verdict_is_passed_on(judged: Judged) -> None:
-    """``wait`` ends with 0 and prints the verdict on three clients, of a feed that is not ours."""
+    """``wait`` ends with 0 and prints the verdict on three clients of an external feed."""
     assert 0 == judged.code, judged.text
     assert judged.text.split()[:3] == ["PASS", "3", "clients"]
     assert "the feed is not ours" in judged.text
@@ -87,13 +87,13 @@ def test_the_verdict_is_passed_on(judged: Judged) -> None:
 
 
 def test_every_client_has_a_name_and_a_log(judged: Judged) -> None:
-    """Names come from the network as ever, and all three logged the same run."""
+    """Clients take their names from the network, and all three logged the same run."""
     assert ["client-1", "client-2", "client-3"] == judged.stack.volumes.clients()
     assert [1] * CLIENTS == [sum(1 for _ in judged.stack.volumes.files(f"client-{n}")) for n in range(1, CLIENTS + 1)]
 
 
 def test_no_server_of_ours_is_started(judged: Judged) -> None:
-    """Neither a container nor a line of a ledger is of our own server."""
+    """There is neither a container nor a ledger of our own server."""
     found = judged.stack.compose("ps", "--all", "--services").stdout.split()
 
     assert {"prepare", "feed", "client", "collector"} == set(found)
@@ -102,7 +102,7 @@ def test_no_server_of_ours_is_started(judged: Judged) -> None:
 
 @pytest.mark.parametrize("service", ["feed", "client", "collector"])
 def test_containers_are_hardened(judged: Judged, service: str) -> None:
-    """A client that reaches out has no more power than one that does not, and so has the example."""
+    """Clients of an external feed, and the example server, have no more privileges than other clients."""
     found = judged.stack.inspect(service)
     host = found["HostConfig"]
 
@@ -118,7 +118,7 @@ def test_containers_are_hardened(judged: Judged, service: str) -> None:
 
 
 def test_the_page_is_not_on_the_way_out(judged: Judged) -> None:
-    """Only the clients are on the network that leads to the feed; the collector shares none with them."""
+    """Only the clients are on the network of the feed; the collector shares none with them."""
     networks = {
         service: {
             name.removeprefix(f"{judged.stack.project}_")
@@ -131,7 +131,7 @@ def test_the_page_is_not_on_the_way_out(judged: Judged) -> None:
 
 
 def test_clients_are_healthy_after_the_run(judged: Judged) -> None:
-    """A client whose run is over has done its work: it is not called unhealthy for having hung up."""
+    """A client stays healthy after its run has ended, although it is no longer connected."""
 
     def healthy() -> bool:
         return all(
@@ -144,7 +144,7 @@ def test_clients_are_healthy_after_the_run(judged: Judged) -> None:
 
 
 def test_control_says_why_not(judged: Judged) -> None:
-    """The page's bar says that there is nothing to control, and so does the command, which ends with 104."""
+    """The page and the command report that there is nothing to control; the command ends with 104."""
     with urllib.request.urlopen(f"{judged.stack.page()}/control", timeout=10) as answer:
         said = json.load(answer)
     typed = judged.stack.exec("collector", "python", "-m", "services.collector", "control", "pause", check=False)
@@ -158,14 +158,14 @@ def test_control_says_why_not(judged: Judged) -> None:
 
 
 def test_verify_agrees(judged: Judged) -> None:
-    """The books of a foreign feed are checked offline like any others."""
+    """``verify`` checks a run of an external feed offline."""
     done = judged.stack.exec("collector", "python", "-m", "services.collector", "verify", "/volumes")
 
     assert judged.summary.headline in " ".join(done.stdout.split())
 
 
 def guarded(folder: Path, volumes: Path, secret: Path) -> Stack:
-    """Return a stack whose feed lets in only who shows the secret."""
+    """Return a stack whose feed requires a secret header."""
     (folder / "feed.py").write_text(GUARDED)
     mount = {"type": "bind", "source": str(folder / "feed.py"), "target": "/feed.py", "read_only": True}
     (folder / "guarded.yml").write_text(yaml.safe_dump({"services": {"feed": {"volumes": [mount]}}}))
@@ -177,7 +177,7 @@ def guarded(folder: Path, volumes: Path, secret: Path) -> Stack:
 
 
 def test_an_authorization_is_shown_and_never_logged(tmp_path: Path, folder: Path, engine: None) -> None:
-    """The header comes from a file of the host; neither logs nor volumes nor the engine's own record tell it."""
+    """The header comes from a file of the host and appears neither in logs, volumes nor `docker inspect`."""
     secret = tmp_path / "secret"
     secret.write_text(f"{SECRET}\n")
     secret.chmod(0o644)
@@ -192,7 +192,7 @@ def test_an_authorization_is_shown_and_never_logged(tmp_path: Path, folder: Path
 
 
 def test_a_secret_that_cannot_be_read_is_said(tmp_path: Path, folder: Path, engine: None) -> None:
-    """A file that only its owner may read, who is not the client, is named in one line with the way out."""
+    """A secret file that the client may not read is reported in one line with the remedy."""
     secret = tmp_path / "secret"
     secret.write_text(f"{SECRET}\n")
     secret.chmod(0o600)

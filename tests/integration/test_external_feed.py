@@ -1,4 +1,4 @@
-"""Feeds that are not ours: servers from packages, as they are and harmed on the way."""
+"""External feeds: servers from packages, unchanged and with faults injected on the way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ every_server = pytest.mark.parametrize("server", FROM_PYTHON, ids=lambda server:
 
 @every_server
 def test_a_good_feed_passes(server: Foreign) -> None:
-    """Of a server that delivers everything nothing is reported, and what only its own books could tell is null."""
+    """For a server that delivers everything no fault is reported; figures that need a ledger are null."""
     judged = judge(server, harm=False)
 
     assert ("PASS", (0, 0, 0)) == (judged.summary["verdict"], judged.reported)
@@ -26,7 +26,7 @@ def test_a_good_feed_passes(server: Foreign) -> None:
 
 @every_server
 def test_exactly_what_was_harmed_is_reported(server: Foreign) -> None:
-    """Of k drops, k doubles and k swaps at one client exactly these are reported, of that client alone."""
+    """Exactly the injected drops, duplicates and swaps of one client are reported, for that client alone."""
     judged = judge(server, harm=True)
 
     assert (EACH, EACH, EACH) == judged.injected == judged.reported
@@ -39,7 +39,7 @@ def test_exactly_what_was_harmed_is_reported(server: Foreign) -> None:
 
 
 def test_a_local_run_ends_with_the_verdict(tmp_path: Path) -> None:
-    """The services as processes, told of a foreign feed, start no server of their own and end with its verdict."""
+    """The supervisor starts no server for an external feed and ends with the verdict."""
     with FROM_PYTHON[0].start(Play(2, 100, 100), tmp_path) as playing, Process(
         "services", CLIENTS=2, VOLUMES=tmp_path / "volumes", PAGE_PORT=free_port(), SERVER_URL=playing.url,
         FEED_SECONDS=4, **playing.settings,

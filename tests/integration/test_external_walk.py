@@ -1,4 +1,4 @@
-"""Every command of the document on feeds that are not ours is run, as it stands there."""
+"""Every command in the document on external feeds is run as written there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.repo.repository import text
 
 DOCUMENT = text("docs/foreign-feeds.md")
 WALK = [block for block in fences(re.sub(r"(?m)^   ", "", DOCUMENT), "sh", "text") if "make venv" not in block.text]
-"""The blocks of the document in their order, those in lists too."""
+"""The code blocks of the document in order, including those in lists."""
 IN_CONTAINERS = [block for block in WALK if block.language == "sh" and ".venv" not in block.text]
 (WITHOUT,) = (block for block in WALK if block.language == "sh" and ".venv" in block.text)
 SHOWN = [block.text for block in WALK if block.language == "text"]
@@ -27,14 +27,14 @@ MARK = "@@ "
 
 
 class Step(NamedTuple):
-    """What a block of commands printed, and the exit code of its last one."""
+    """Output of a block of commands, and the exit code of the last one."""
 
     said: str
     code: int
 
 
 def follow(blocks: list[Fence], folder: Path, **settings: object) -> list[Step]:
-    """Type the blocks into one shell, one after the other; return what came of each."""
+    """Run the blocks in one shell, one after the other; return the result of each."""
     script = "\n".join(f"{block.text}\necho '{MARK}'$?" for block in blocks)
     done = subprocess.run(
         ["bash", "-c", script], cwd=folder, env=environment(settings), capture_output=True, text=True, timeout=400,
@@ -47,7 +47,7 @@ def follow(blocks: list[Fence], folder: Path, **settings: object) -> list[Step]:
 
 @pytest.fixture(scope="module")
 def walked(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Step]]:
-    """The walk in containers, from its first command to its last."""
+    """The document's commands for containers, from first to last."""
     volumes = tmp_path_factory.mktemp("walk") / "volumes"
     volumes.mkdir()
     given = {"COMPOSE_PROJECT_NAME": f"sgtest{secrets.token_hex(4)}", "VOLUMES": volumes, "PAGE_PORT": 0}
@@ -67,7 +67,7 @@ def headline(said: str) -> str:
 @pytest.mark.containers
 @pytest.mark.slow
 def test_a_good_feed_passes(walked: list[Step]) -> None:
-    """The example as it is passes, in the words that are shown."""
+    """The unchanged example passes with the output that the document shows."""
     assert 0 == walked[1].code, walked[1].said
     assert headline(SHOWN[0]) == headline(walked[1].said)
 
@@ -75,7 +75,7 @@ def test_a_good_feed_passes(walked: list[Step]) -> None:
 @pytest.mark.containers
 @pytest.mark.slow
 def test_a_feed_that_loses_fails(walked: list[Step]) -> None:
-    """What the example loses at each connection is named, of every client."""
+    """The records that the example drops are reported for every client."""
     begins = "FAIL client-N: N messages missing"
     assert 99 == walked[2].code, walked[2].said
     assert (begins, begins) == (headline(SHOWN[1])[: len(begins)], headline(walked[2].said)[: len(begins)])
@@ -85,7 +85,7 @@ def test_a_feed_that_loses_fails(walked: list[Step]) -> None:
 @pytest.mark.containers
 @pytest.mark.slow
 def test_late_messages_and_both_runs_are_shown(walked: list[Step]) -> None:
-    """The commands that look closer read the logs of the foreign feed, and everything is taken down."""
+    """The commands for a closer look work on the logs of an external feed, and `down` removes everything."""
     shown = walked[3].said
 
     assert '{"seq": ' in shown
@@ -94,7 +94,7 @@ def test_late_messages_and_both_runs_are_shown(walked: list[Step]) -> None:
 
 
 def test_the_walk_without_containers(tmp_path: Path) -> None:
-    """The same as processes: the example passes, and no server of ours is started."""
+    """The same without containers: the example passes, and our own server is not started."""
     (tmp_path / ".venv").symlink_to(sys.prefix)
     for name in ("services", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
