@@ -1,4 +1,4 @@
-"""No line can go from either side of the books of a good run without the verdict saying so, and where."""
+"""Removing any line from the ledger or a log of a good run changes the verdict, which names the place."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CODES = {"FAIL": 99, "INVALID": 98}
 
 @dataclass(frozen=True)
 class Place:
-    """One line of the books: its file relative to the volumes folder, its place (from 1), and its kind."""
+    """A line: its file relative to the volumes folder, its number (from 1) and its kind."""
 
     file: str
     number: int
@@ -33,13 +33,13 @@ class Place:
 
     @property
     def side(self) -> str:
-        """The side of the books it stands on: ``ledger`` or ``logs``."""
+        """The top folder of the file: ``ledger`` or ``logs``."""
         return self.file.partition("/")[0]
 
 
 @pytest.fixture(scope="module")
 def books(tmp_path_factory: pytest.TempPathFactory) -> Volumes:
-    """A run that passes and has every kind of line: a client left, one was dropped and came back, the rate changed."""
+    """A passing run with every kind of line: a client left, another was dropped and returned, the rate changed."""
     folder = tmp_path_factory.mktemp("books")
     with System(folder, RECORDS=400, RATE=200, CLIENTS=2) as system:
         system.start("collector")
@@ -58,12 +58,12 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Volumes:
 
 @pytest.fixture
 def copy(books: Volumes, tmp_path: Path) -> Path:
-    """A copy of the books that may be spoilt."""
+    """A copy of the files, for damage."""
     return Path(shutil.copytree(books.root, tmp_path / "copy"))
 
 
 def places(books: Volumes) -> Iterator[Place]:
-    """Yield every line of both sides. After the ledger's end come only goodbyes, which answer for nothing."""
+    """Yield every line of ledger and logs, except the goodbyes after the ledger's end, which nothing depends on."""
     files = [path for client in books.clients() for path in books.files(client)]
     for path in [*books.ledger_files(), *files]:
         for number, line in enumerate(lines_of(path), 1):
@@ -82,13 +82,13 @@ def without(root: Path, place: Place) -> bytes:
 
 
 def judged(root: Path) -> summary.Summary:
-    """Return the verdict on the one run of a folder."""
+    """Return the verdict on the only run of a folder."""
     [(made, _)] = check(root)
     return made
 
 
 def test_the_books_as_they_were_close(books: Volumes) -> None:
-    """Untouched, the run passes offline too, and it holds every kind of line there is."""
+    """The unchanged run passes offline and contains every kind of line."""
     code, text = verify(books.root)
     assert 0 == code, text
     found = {(place.side, place.kind) for place in places(books)}
@@ -99,8 +99,8 @@ def test_the_books_as_they_were_close(books: Volumes) -> None:
     ("side", "kind"), [("ledger", kind) for kind in LEDGER] + [("logs", kind) for kind in BLOCK_LOG]
 )
 def test_verify_misses_every_kind_of_line(side: str, kind: str, books: Volumes, copy: Path) -> None:
-    """Of every kind of line, one that is gone makes ``verify`` say FAIL or INVALID, and name the file or the client."""
-    # Not the first, which is the easier one: a file without its first line begins with the wrong kind.
+    """If a line of any kind is removed, ``verify`` reports FAIL or INVALID and names the file or the client."""
+    # Not the first line, which is easier to detect: the file would begin with the wrong kind.
     chosen = [place for place in places(books) if (place.side, place.kind) == (side, kind)][-1]
     without(copy, chosen)
     code, text = verify(copy)
@@ -111,7 +111,7 @@ def test_verify_misses_every_kind_of_line(side: str, kind: str, books: Volumes, 
 
 
 def test_no_line_goes_unnoticed(books: Volumes, copy: Path) -> None:
-    """Each line of both sides, removed one by one, takes the PASS away; put back, it brings it back."""
+    """Removing any single line loses the PASS; restoring it restores the PASS."""
     unnoticed = []
     for place in places(books):
         path = copy / place.file
@@ -125,7 +125,7 @@ def test_no_line_goes_unnoticed(books: Volumes, copy: Path) -> None:
 
 
 def test_a_missing_block_is_placed(books: Volumes, copy: Path) -> None:
-    """A block that is gone FAILs the run: its seqs were receipted and are not logged, missing at that line."""
+    """A removed block makes the run FAIL: its seqs have a receipt and are not logged, and the line is named."""
     blocks = [place for place in places(books) if place.kind == "block" and "client-1/" in place.file]
     place = blocks[len(blocks) // 2]
     gone = blocklog.codec.decode(without(copy, place))[1]
@@ -141,7 +141,7 @@ def test_a_missing_block_is_placed(books: Volumes, copy: Path) -> None:
 
 
 def test_a_damaged_block_is_placed(books: Volumes, copy: Path) -> None:
-    """One changed byte in a block FAILs the run: its seqs are missing for a damaged line, named by file and line."""
+    """One changed byte in a block makes the run FAIL: its seqs are missing, and the damaged line is named."""
     place = next(place for place in places(books) if place.kind == "block" and "client-2/" in place.file)
     path = copy / place.file
     lines = lines_of(path)
@@ -157,7 +157,7 @@ def test_a_damaged_block_is_placed(books: Volumes, copy: Path) -> None:
 
 
 def test_a_missing_sent_line_shows_in_the_residual(books: Volumes, copy: Path) -> None:
-    """Without any line that says what was sent to a client, its books do not close: INVALID, and by how much."""
+    """Without the ledger's ``sent`` lines of a client the run is INVALID, with the residual."""
     path = copy / str(next(place.file for place in places(books) if place.side == "ledger"))
     kept = [line for line in lines_of(path) if b'"kind":"sent"' not in line or b'"client-1"' not in line]
     path.write_bytes(b"".join(kept))
@@ -168,7 +168,7 @@ def test_a_missing_sent_line_shows_in_the_residual(books: Volumes, copy: Path) -
 
 @pytest.mark.containers
 def test_a_container_proves_that_damage_is_caught(good_stack: GoodStack) -> None:
-    """Where the logs cannot even be written to, twelve damages are made to a copy and all of them are caught."""
+    """``prove`` works on read-only volumes: it damages a copy in twelve ways and finds all of them."""
     done = good_stack.stack.exec("collector", "python", "-m", "services.collector", "prove", "/volumes", "--json")
     told = [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -1,4 +1,4 @@
-"""What was measured by a process that could not keep up is not believed; one that was stopped for a moment is."""
+"""A run with a saturated process is INVALID; a short stop of a process is not saturation."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ STOPPED_SECONDS = 2.5
 
 @pytest.mark.containers
 def test_a_client_without_enough_processor_makes_the_run_invalid(engine: None, folder: Path) -> None:
-    """A client with a fiftieth of a processor is named, and for how long it was stopped; nothing is missing."""
-    # A twentieth of one, at a third of this rate, is about what a client needs: too close to call.
+    """A client with a fiftieth of a processor is named with its throttled time; nothing is missing."""
+    # A client needs about a twentieth of a processor at a third of this rate: a limit there would be too close.
     with Stack(folder, RATE=1000, RECORDS=10_000, CLIENTS=2) as stack:
         stack.up(clients=2)
         stack.subscribed()
@@ -40,7 +40,7 @@ def test_a_client_without_enough_processor_makes_the_run_invalid(engine: None, f
 
 @pytest.mark.slow
 def test_a_client_that_was_stopped_for_a_moment_passes(tmp_path: Path) -> None:
-    """A process that is frozen once in a short run shows as latency and as the longest lag, and the run is a PASS."""
+    """A client that is stopped once in a short run has latency and a long maximum lag, and the run passes."""
     with System(tmp_path, RECORDS=2500, RATE=250, CLIENTS=2) as system:
         system.start("collector")
         system.server()
