@@ -8,14 +8,20 @@ CLIENTS ?= 5
 # The first that runs and is new enough is taken. One that is merely found may be a version manager's empty shim.
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 
+# Parallel test workers: one more than processors, since integration tests mostly wait.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# No test takes five minutes: one that does hangs.
+TEST_OPTIONS = -n $(WORKERS) --timeout 300
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+ESLINT := tools/javascript/node_modules/.bin/eslint
 SERVICES := requirements/server.txt requirements/client.txt requirements/collector.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up wait local venv test check faults foreign bench screenshots requirements clean
+.PHONY: help up wait local venv test unit coverage format check javascript house faults foreign bench screenshots requirements clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -35,16 +41,36 @@ local: $(VENV)/.services ## start everything without Docker, end with the verdic
 
 venv: $(VENV)/.services ## install what `local` needs, for those who run .venv/bin/python -m services themselves
 
-# make's own variables are taken away, so that a test that runs make meets one that was not told anything yet.
-test: $(VENV)/.dev ## run the tests, in containers too where Docker is: make test ARGS='-k resume'
-	@env -u MAKEFLAGS -u MAKELEVEL $(BIN)/python -m pytest $(ARGS)
+# Tests that run make must not inherit the variables of this make.
+test: $(VENV)/.dev ## run all tests, in containers too where Docker is: make test ARGS='-k resume'
+	@env -u MAKEFLAGS -u MAKELEVEL $(BIN)/python -m pytest $(TEST_OPTIONS) $(ARGS)
 
-check: $(VENV)/.dev ## lint, format, types, imports, sizes
+unit: $(VENV)/.dev ## run the unit tests, in under a minute: make unit ARGS='-k resume'
+	@env -u MAKEFLAGS -u MAKELEVEL $(BIN)/python -m pytest $(TEST_OPTIONS) tests/unit $(ARGS)
+
+coverage: $(VENV)/.dev ## measure how much of the services the unit tests run; fails below the number in pyproject.toml
+	@env -u MAKEFLAGS -u MAKELEVEL $(BIN)/python -m pytest $(TEST_OPTIONS) --cov --cov-report=term:skip-covered tests/unit $(ARGS)
+
+format: $(VENV)/.dev ## apply the format and the fixes that ruff can make
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+check: $(VENV)/.dev ## check lint, format, types, imports, sizes, spelling, shell scripts and JavaScript
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest --quiet tests/repo/test_sizes.py
+	@$(BIN)/codespell
+	@$(BIN)/shellcheck .ci/* docs/conformance/check.sh
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory javascript; \
+	else echo 'JavaScript is not linted: npm is missing'; fi
+
+javascript: $(ESLINT) ## lint the JavaScript; needs npm
+	@$(ESLINT) --config tools/javascript/eslint.config.mjs services benchmarks chaos docs
+
+house: $(VENV)/.dev ## measure sizes, structure and language of the code: make house ARGS='--words services'
+	@$(BIN)/python -m tools.house $(ARGS)
 
 faults: $(VENV)/.dev ## inject faults into everything, print what was lost (nothing): make faults ARGS='--json faults.json'
 	@env -u MAKEFLAGS -u MAKELEVEL $(if $(SOAK),SOAK=$(SOAK)) $(BIN)/python -m chaos $(ARGS)
@@ -68,8 +94,8 @@ requirements: $(BIN)/python ## pin pyproject.toml's groups again: make requireme
 	done
 
 clean: ## remove what make and the tools made; volumes/ stays
-	@rm -rf $(VENV) .bench .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	@find services tests -name __pycache__ -prune -exec rm -rf {} +
+	@rm -rf $(VENV) tools/javascript/node_modules .bench .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find services tests chaos benchmarks tools -name __pycache__ -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------------------------------ the virtual environment
 
@@ -82,6 +108,10 @@ $(VENV)/.services: $(SERVICES) $(BIN)/python
 $(VENV)/.dev: requirements/dev.txt $(BIN)/python
 	@echo 'Installing the services and the tools into $(VENV)'
 	@$(PIP) --require-hashes -r $<
+	@touch $@
+
+$(ESLINT): tools/javascript/package-lock.json
+	@cd tools/javascript && npm ci --silent
 	@touch $@
 
 # Debian and Ubuntu ship Python without ensurepip, and say so in nine lines; this says it in one.

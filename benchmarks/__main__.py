@@ -20,7 +20,7 @@ from benchmarks.profile import report as profile_report
 from benchmarks.profile import suite as profile
 from benchmarks.scale import sizes as scale_sizes
 from benchmarks.scale import suite as scale
-from tests import measured
+from tests import doc_tables
 
 DOCUMENT = Path("docs/performance.md")
 
@@ -67,8 +67,8 @@ def main() -> int:
     if not cut.closed:
         return 1
     if not quick and not chosen.no_document:
-        measured.write(DOCUMENT, report.table(figures))
-        measured.write(DOCUMENT, profile_report.table(cut), profile_report.MARK)
+        doc_tables.write(DOCUMENT, report.table(figures))
+        doc_tables.write(DOCUMENT, profile_report.table(cut), profile_report.MARK)
     return 0
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from benchmarks.measure import Figures, Metric
-from tests import measured
+from tests import doc_tables
 
 
 def say(figures: Figures, json_file: Path | None, **more: object) -> None:
@@ -30,7 +30,7 @@ def table(figures: Figures) -> str:
         median = f"{_number(figures.median(metric))} {metric.unit}"
         lines.append(f"| {metric.name} | {median} | {len(values)} | {spread} | {target} | {met} |")
     lines += [f"| {name} | not here: {why} | | | | |" for name, why in figures.skipped.items()]
-    lines += ["", measured.sentence()]
+    lines += ["", doc_tables.sentence()]
     return "\n".join(lines)
 
 
@@ -38,7 +38,7 @@ def as_json(figures: Figures, **more: object) -> str:
     """Return all rounds' values with the conditions, and whatever else is given."""
     return json.dumps(
         {
-            "conditions": measured.conditions(),
+            "conditions": doc_tables.conditions(),
             "figures": [_described(figures, metric) for metric in figures.values],
             "not here": figures.skipped,
             **more,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos import report
-from tests import measured
+from tests import doc_tables
 
 HERE = Path("chaos")
 DOCUMENT = Path("docs/reliability.md")
@@ -119,7 +119,7 @@ def main() -> int:
         chosen.json.write_text(report.as_json(found), encoding="utf-8")
     whole = not chosen.paths and os.environ.get("FAULT_TIER", "full") == "full" and "SOAK" not in os.environ
     if whole and not failed and not chosen.no_document:
-        measured.write(DOCUMENT, report.table(found))
+        doc_tables.write(DOCUMENT, report.table(found))
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed or not found.good else 0

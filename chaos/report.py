@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests import measured
+from tests import doc_tables
 
 GOAL_SECONDS = 3.0
 """Not held against a run: it depends on the machine, and on what else that has to do."""
@@ -104,12 +104,12 @@ def table(results: Results) -> str:
         faults = [fault for fault in results.faults if fault["kind"] == kind]
         beside = sum(fault["beside"] for fault in faults)
         lines.append(f"| {kind} | {len(faults):,} | {beside:,} | {_shown(quantiles(recoveries(faults)))} |")
-    return "\n".join([*lines, "", measured.sentence()])
+    return "\n".join([*lines, "", doc_tables.sentence()])
 
 
 def as_json(results: Results) -> str:
     """Return the totals, the conditions and every test's tally."""
-    said = {"totals": results.totals(), "conditions": measured.conditions(), "tests": results.tests}
+    said = {"totals": results.totals(), "conditions": doc_tables.conditions(), "tests": results.tests}
     return json.dumps(said, indent=2, ensure_ascii=False) + "\n"
 
 

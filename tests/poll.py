@@ -1,4 +1,4 @@
-"""Waiting for something to come true: with a description and a deadline, never by sleeping for long enough."""
+"""Waits for a condition with a description and a deadline, instead of sleeping for long enough."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ Value = TypeVar("Value")
 
 
 def poll_until(fn: Callable[[], Value], description: str, timeout: float, interval: float = 0.1) -> Value:
-    """Call ``fn`` until it returns something true, and return that.
+    """Call ``fn`` until it returns a true value, and return that value.
 
     Args:
-        fn: what is asked, again and again; what it raises is not caught.
-        description: what is waited for: "client-2 has subscribed".
-        timeout: seconds after which waiting has been in vain.
+        fn: called repeatedly; exceptions are not caught.
+        description: the condition as a clause, such as "client-2 has subscribed".
+        timeout: seconds to wait at most.
         interval: seconds between two calls.
 
     Raises:
-        AssertionError: it did not come true in time; the text tells the last value.
+        AssertionError: the condition was not met in time; the text contains the last value.
     """
     began = time.monotonic()
     while True:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from benchmarks.measure import BooksOpen, cpu_clock
 from benchmarks.peers import pool
-from benchmarks.peers.dialects import DIALECTS
+from benchmarks.peers.protocols import DIALECTS
 from benchmarks.peers.publisher import Publisher
 
 _RECORD = b'{"id":'

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from benchmarks.measure import BooksOpen
 from benchmarks.profile import report
-from benchmarks.profile.entrants import ENTRANTS
+from benchmarks.profile.servers import ENTRANTS
 from benchmarks.profile.suite import FULL, QUICK, SEED, measure
-from tests import measured
+from tests import doc_tables
 
 DOCUMENT = Path("docs/performance.md")
 
@@ -43,7 +43,7 @@ def main() -> int:
     if chosen.json is not None:
         chosen.json.write_text(json.dumps(report.described(results), indent=2, ensure_ascii=False), encoding="utf-8")
     if chosen.document and results.closed:
-        measured.write(DOCUMENT, report.table(results), report.MARK)
+        doc_tables.write(DOCUMENT, report.table(results), report.MARK)
     return 0 if results.closed else 1
 
 

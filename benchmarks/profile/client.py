@@ -8,7 +8,7 @@ import struct
 from functools import partial
 
 from benchmarks.profile.deliveries import Arrival, Connection, Log
-from benchmarks.profile.speech import Speaker
+from benchmarks.profile.protocols import Speaker
 from benchmarks.scale.reach import reached
 from benchmarks.scale.websocket import CLOSE, PING, PONG, TEXT, Frames, framed
 from services.runtime.clock import Clock

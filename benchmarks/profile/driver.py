@@ -17,7 +17,7 @@ import msgspec
 
 from benchmarks.profile.client import Client, Tally
 from benchmarks.profile.plan import cuts
-from benchmarks.profile.speech import SPEAKERS
+from benchmarks.profile.protocols import SPEAKERS
 from benchmarks.scale.serving import many_files
 from benchmarks.scale.sizes import Profile
 from services.runtime.clock import Clock

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable
 
 from benchmarks.profile.deliveries import Classes
-from benchmarks.profile.play import Outcome, Spread
+from benchmarks.profile.measurement import Outcome, Spread
 from benchmarks.profile.suite import Results
-from tests import measured
+from tests import doc_tables
 
 MARK = "profile"
 """The marks in the document that the table is put between."""
@@ -80,13 +80,13 @@ def table(results: Results) -> str:
         *(f"| {what} | {' | '.join([*map(cell, results.outcomes), published])} |" for what, cell, published in _ROWS),
         *(f"| {name} | not here: {why} |{' |' * (len(heads) - 1)}" for name, why in results.skipped.items()),
     ]
-    return "\n".join([*lines, "", measured.sentence(**_node(results))])
+    return "\n".join([*lines, "", doc_tables.sentence(**_node(results))])
 
 
 def described(results: Results) -> dict[str, object]:
     """Return all of it for JSON, with the conditions."""
     return {
-        "conditions": measured.conditions() | _node(results),
+        "conditions": doc_tables.conditions() | _node(results),
         "profile": results.profile._asdict(),
         "seed": results.seed,
         "servers": [_described(outcome) for outcome in results.outcomes],

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.peers.install import NotHere
-from benchmarks.profile.entrants import ENTRANTS
-from benchmarks.profile.play import Outcome, play
+from benchmarks.profile.measurement import Outcome, play
+from benchmarks.profile.servers import ENTRANTS
 from benchmarks.scale.sizes import Profile
 
 SEED = 42

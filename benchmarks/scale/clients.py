@@ -6,8 +6,8 @@ import asyncio
 from array import array
 from collections.abc import Callable
 
+from benchmarks.scale.deliveries import BLOCK, Taker
 from benchmarks.scale.reach import reached
-from benchmarks.scale.taker import BLOCK, Taker
 from benchmarks.scale.websocket import PING, PONG, TEXT, Frames, framed, opening
 from services.contract import wire
 from services.runtime.clock import Clock

@@ -17,9 +17,9 @@ import msgspec
 
 from benchmarks.scale.clients import Client, Tally
 from benchmarks.scale.cutting import cuts
+from benchmarks.scale.deliveries import Books, Taker
 from benchmarks.scale.serving import many_files
 from benchmarks.scale.sizes import Profile
-from benchmarks.scale.taker import Books, Taker
 from services.contract.histogram import Histogram
 from services.runtime.clock import Clock
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.measure import BooksOpen, Figures, Metric, cpu_seconds, environment, free_port
-from benchmarks.scale.books import RUN, Ledger, Log, batch
+from benchmarks.scale.run_files import RUN, Ledger, Log, batch
 from services.collector.publish.files.run_files import load, summary_path
 from services.contract.summary import Summary
 from services.server.feed.generator import FeedGenerator

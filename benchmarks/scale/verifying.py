@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.measure import BooksOpen, Figures, Metric, children, cpu_seconds, environment
-from benchmarks.scale.books import Ledger, Log, batch
+from benchmarks.scale.run_files import Ledger, Log, batch
 from services.contract import blocklog
 from services.server.feed.generator import FeedGenerator
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 
 from services.collector.scan import Source
-from tests.unit.collector import books_factory as factory
+from tests.builders import runs as factory
 
 SECTOR = 512
 """What a disk writes whole or not at all."""

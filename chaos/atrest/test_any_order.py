@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from chaos.atrest import reference, volumes
+from chaos.atrest import damaged_run, reference
 from chaos.atrest.conftest import Count
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.open_run import OpenRun
 from services.collector.scan import FileTail, Source
 from services.collector.verdict.snapshot import Snapshot, snapshot
 from services.contract import ledger, summary, timeline
-from tests.unit.collector import books_factory as factory
-from tests.unit.collector import heard_factory
+from tests.builders import external_runs
+from tests.builders import runs as factory
 
 HISTORIES = 800
 """Random histories of each volume: more than ten thousand together."""
@@ -29,32 +29,32 @@ Volume = dict[Source, bytes]
 
 
 def _with(source: Source, place: int, *instead: bytes) -> Volume:
-    lines = volumes.sound()[source]
-    return {**volumes.volume(), source: b"".join([*lines[:place], *instead, *lines[place + 1 :]])}
+    lines = damaged_run.sound()[source]
+    return {**damaged_run.volume(), source: b"".join([*lines[:place], *instead, *lines[place + 1 :]])}
 
 
 def _doubly(source: Source, instead: dict[int, bytes]) -> Volume:
-    lines = [instead.get(place, line) for place, line in enumerate(volumes.sound()[source])]
-    return {**volumes.volume(), source: b"".join(lines)}
+    lines = [instead.get(place, line) for place, line in enumerate(damaged_run.sound()[source])]
+    return {**damaged_run.volume(), source: b"".join(lines)}
 
 
 def _two_servers() -> Volume:
     """Return the sound volume, with a second server that entered the end and repeated a receipt."""
     first = factory.ledger_source()
-    lines = volumes.sound()[first]
+    lines = damaged_run.sound()[first]
     entries = [ledger.codec.decode(line)[1] for line in lines]
     writer = factory.Writer(ledger.codec)
-    for entry in (factory.opening(volumes.TOTAL, 2), *entries[-3:]):
+    for entry in (factory.opening(damaged_run.TOTAL, 2), *entries[-3:]):
         writer.put(entry)
-    return {**volumes.volume(), first: b"".join(lines[:-1]), factory.ledger_source("ff"): b"".join(writer.lines)}
+    return {**damaged_run.volume(), first: b"".join(lines[:-1]), factory.ledger_source("ff"): b"".join(writer.lines)}
 
 
 def _caught_up(lines: Mapping[int, bytes] | None = None) -> Volume:
     """Return a volume whose clients came when the run went on already; with some lines of a first log changed."""
-    made = reference.sessions(volumes.TOTAL, volumes.SIZE)[1:]
+    made = reference.sessions(damaged_run.TOTAL, damaged_run.SIZE)[1:]
     for session, seqs in zip(made, (3, 20, 6, 18), strict=True):
         session.attempted_us = factory.START_US + seqs * 1000
-    files = reference.books(made, volumes.TOTAL)
+    files = reference.books(made, damaged_run.TOTAL)
     # A block of the first session stands in a file of the second one, too.
     one, other = factory.log_source("client-2"), factory.log_source("client-2", 2)
     if lines is None:
@@ -71,12 +71,12 @@ def _counted() -> Volume:
         3: {"reordered": 2, "clock_error_us": 70},
     }
     session = factory.Session("client-2", 3, 2, 0, [(1, 4), (5, 8), (9, 12)], 4, changes=changes)
-    return {**volumes.volume(), **reference.texts(factory.log_files(session))}
+    return {**damaged_run.volume(), **reference.texts(factory.log_files(session))}
 
 
 def _heard(*clients: Sequence[int | None], key: str | None = None) -> Volume:
     """Return the logs of clients of a feed that is not ours, which received these numbers."""
-    logs = [heard_factory.log(f"client-{at}", heard_factory.heard(seqs, key=key)) for at, seqs in enumerate(clients, 1)]
+    logs = [external_runs.log(f"client-{at}", external_runs.heard(seqs, key=key)) for at, seqs in enumerate(clients, 1)]
     return {source: b"".join(lines) for one in logs for source, lines in one.items()}
 
 
@@ -84,9 +84,9 @@ def _heard(*clients: Sequence[int | None], key: str | None = None) -> Volume:
 def kinds_of_volume() -> dict[str, Volume]:
     """Return volumes, sound and damaged."""
     one, two = factory.log_source("client-2", 2, 2), factory.log_source("client-3")
-    line = volumes.sound()[one][2]
+    line = damaged_run.sound()[one][2]
     return {
-        "sound": volumes.volume(),
+        "sound": damaged_run.volume(),
         "two servers": _two_servers(),
         "counted": _counted(),
         "caught up": _caught_up(),
@@ -98,15 +98,15 @@ def kinds_of_volume() -> dict[str, Volume]:
         "beheaded": _with(one, 0),
         "ledger beheaded": _with(factory.ledger_source(), 0),
         "ledger flipped": _with(factory.ledger_source(), 5, b"?\n"),
-        "foreign": _with(two, 1, volumes.sound()[one][3]),
-        "torn": {**volumes.volume(), two: volumes.volume()[two] + line[:100]},
+        "foreign": _with(two, 1, damaged_run.sound()[one][3]),
+        "torn": {**damaged_run.volume(), two: damaged_run.volume()[two] + line[:100]},
         "flipped and dropped": _doubly(one, {1: b"?\n", 3: b""}),
         "flipped twice": _doubly(one, {1: b"?\n", 3: b"!\n"}),
         "not ours": _heard([3, 4, 4, 7, 6, 8, None, 9], [2, 3, 4, 5, 6, 7, 8, 9]),
         "not ours, without numbers": _heard([None] * 12, [None] * 9),
         "not ours, with keys": _heard([1, 2, 4, 4], [1, 2, 3, 4, 5], key="a"),
         "not ours, begun again": _heard([*range(1500, 1512), 0, 1, 2, 3], [*range(1500, 1510), 1, 2, 3]),
-        "foreign and flipped": _doubly(one, {1: volumes.sound()[two][1], 3: b"?\n"}),
+        "foreign and flipped": _doubly(one, {1: damaged_run.sound()[two][1], 3: b"?\n"}),
     }
 
 
@@ -179,7 +179,7 @@ def read(files: Volume, dice: random.Random) -> bytes:
 def test_any_history_gives_the_same_bytes(kind: str, count: Count) -> None:
     """Copies, renames, interleavings, questions in between and restarts change no byte of summary and timeline."""
     files = kinds_of_volume()[kind]
-    made = snapshot(volumes.fold(files), final=True)
+    made = snapshot(damaged_run.fold(files), final=True)
     expected = told(made)
     # A fault is told with the name of its file, so there a rename is seen, and rightly.
     renames = not made.summary.faults
@@ -193,7 +193,7 @@ def test_any_history_gives_the_same_bytes(kind: str, count: Count) -> None:
 def test_any_history_of_real_files_gives_the_same_bytes(kind: str, tmp_path: Path, count: Count) -> None:
     """Files that grow piece by piece while they are read, rewritten or read again by another collector: the same."""
     files = kinds_of_volume()[kind]
-    made = snapshot(volumes.fold(files), final=True)
+    made = snapshot(damaged_run.fold(files), final=True)
     expected = told(made)
     for seed in range(READ):
         dice = random.Random(f"files {kind} {seed}")

@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from chaos.atrest import reference, volumes
+from chaos.atrest import damaged_run, reference
 from chaos.atrest.conftest import Count
-from chaos.atrest.volumes import held, judged, kinds, logs, sound
+from chaos.atrest.damaged_run import held, judged, kinds, logs, sound
 from services.collector.scan import Source
 from services.contract.summary import Causes, Summary
 
@@ -36,14 +36,14 @@ def changed(lines: list[bytes], index: int, *instead: bytes) -> bytes:
 def test_the_sound_volume_passes() -> None:
     """Nothing is said against the books that are damaged in the other tests."""
     source = logs()[0]
-    summary = judged(source, volumes.volume()[source])
+    summary = judged(source, damaged_run.volume()[source])
     assert ("PASS", []) == (summary.verdict, summary.faults)
 
 
 @FILES
 def test_cut(source: Source, count: Count) -> None:
     """A log cut at a byte lacks what was receipted after it, and has a torn tail unless it was cut between lines."""
-    data = volumes.volume()[source]
+    data = damaged_run.volume()[source]
     for size in range(len(data)):
         summary = judged(source, data[:size])
         whole, tail = reference.split(data[:size])
@@ -55,8 +55,8 @@ def test_cut(source: Source, count: Count) -> None:
 @FILES
 def test_flip(source: Source, count: Count) -> None:
     """A flipped bit costs its line, named as damaged; a flipped newline the next one too, or leaves a torn tail."""
-    lines, data = sound()[source], volumes.volume()[source]
-    for place, text in volumes.flips(data, 2):
+    lines, data = sound()[source], damaged_run.volume()[source]
+    for place, text in damaged_run.flips(data, 2):
         index = data.count(b"\n", 0, place)
         is_newline = data[place : place + 1] == b"\n"
         summary = judged(source, text)
@@ -73,7 +73,7 @@ def test_flip(source: Source, count: Count) -> None:
 @FILES
 def test_zeroed_sector(source: Source, count: Count) -> None:
     """Zeros cost the lines that they touch; those at the end of the file look like a torn tail."""
-    lines, data = sound()[source], volumes.volume()[source]
+    lines, data = sound()[source], damaged_run.volume()[source]
     for start in (*range(0, len(data), reference.SECTOR), *range(8, len(data), 24)):
         stop = min(start + reference.SECTOR, len(data))
         summary = judged(source, data[:start] + bytes(stop - start) + data[stop:])

@@ -16,7 +16,7 @@ from chaos.atrest.conftest import Count
 from services.contract import blocklog, ledger
 from services.contract.errors import ChecksumMismatch, LineError, TornLine
 from services.contract.jsonl import Kinds, unseal
-from tests.unit.collector.books_factory import Files
+from tests.builders.runs import Files
 
 CASES: Counter[str] = Counter()
 """How many damaged files each test looked at."""

@@ -8,15 +8,15 @@ from itertools import product
 import msgspec
 import pytest
 
-from chaos.atrest import reference, volumes
+from chaos.atrest import damaged_run, reference
 from chaos.atrest.conftest import Count
-from chaos.atrest.volumes import held, judged, kinds, logs, sound
+from chaos.atrest.damaged_run import held, judged, kinds, logs, sound
 from services.collector.scan import Source
 from services.collector.verdict.summary import reconcile
 from services.contract import blocklog, ledger
 from services.contract.jsonl import seal
 from services.contract.summary import Causes
-from tests.unit.collector import books_factory as factory
+from tests.builders import runs as factory
 
 FILES = pytest.mark.parametrize("source", logs(), ids=lambda source: f"{source.client}/{source.name}")
 PLACES = pytest.mark.parametrize("instead", [True, False], ids=["instead", "between"])
@@ -25,7 +25,7 @@ PLACES = pytest.mark.parametrize("instead", [True, False], ids=["instead", "betw
 @cache
 def strangers() -> list[bytes]:
     """Return the open and block lines of another client, and of our own clients in another run."""
-    other = factory.log_files(reference.sessions(volumes.TOTAL, volumes.SIZE)[0])
+    other = factory.log_files(reference.sessions(damaged_run.TOTAL, damaged_run.SIZE)[0])
     found = [line for lines in other.values() for line in lines[:-1]]
     for source in logs():
         for line in sound()[source]:
@@ -70,7 +70,7 @@ def test_a_line_of_another_file_of_the_client_costs_nothing_else(
 def test_a_torn_tail_that_was_continued_is_harmless(count: Count) -> None:
     """Whatever was left of a block that the next session received again, the run passes and the tail is told."""
     source = factory.log_source("client-3")
-    data = volumes.volume()[source]
+    data = damaged_run.volume()[source]
     torn = sound()[factory.log_source("client-3", 2)][1]
     for size in range(1, len(torn)):
         summary = judged(source, data + torn[:size])
@@ -82,7 +82,7 @@ def test_a_torn_tail_that_was_continued_is_harmless(count: Count) -> None:
 def test_a_torn_tail_that_was_cut_off_is_harmless(count: Count) -> None:
     """A tail that the next session cut off and entered in its first line is told, and the run passes."""
     source = factory.log_source("client-3", 2)
-    session = reference.sessions(volumes.TOTAL, volumes.SIZE)[-1]
+    session = reference.sessions(damaged_run.TOTAL, damaged_run.SIZE)[-1]
     for size in range(1, 100):
         files = factory.log_files(session, [blocklog.Torn("0001-0001.jsonl", size)])
         summary = judged_without_originals(source, files[source])
@@ -92,7 +92,7 @@ def test_a_torn_tail_that_was_cut_off_is_harmless(count: Count) -> None:
 
 def judged_without_originals(source: Source, lines: list[bytes]) -> tuple[str | None, list[int]]:
     """Return verdict and torn bytes of a volume with one file rewritten by its own client."""
-    books = volumes.fold({**volumes.volume(), source: b"".join(lines)})
+    books = damaged_run.fold({**damaged_run.volume(), source: b"".join(lines)})
     summary = reconcile(books, final=True)
     return summary.verdict, [client.torn for client in summary.clients]
 
@@ -102,7 +102,7 @@ LEDGER = factory.ledger_source()
 
 def test_a_cut_ledger_never_passes(count: Count) -> None:
     """A ledger without its end invalidates the run and takes no record from any log."""
-    data = volumes.volume()[LEDGER]
+    data = damaged_run.volume()[LEDGER]
     for size in range(0, len(data), 3):
         assert "INVALID" == judged(LEDGER, data[:size]).verdict, size
         count("ledger: cut")
@@ -110,8 +110,8 @@ def test_a_cut_ledger_never_passes(count: Count) -> None:
 
 def test_a_flipped_bit_in_the_ledger_never_passes(count: Count) -> None:
     """A damaged line of the ledger is named, and no run passes on it."""
-    data = volumes.volume()[LEDGER]
-    for place, text in volumes.flips(data, 3):
+    data = damaged_run.volume()[LEDGER]
+    for place, text in damaged_run.flips(data, 3):
         summary = judged(LEDGER, text)
         last = place == len(data) - 1
         assert {"torn" if last else "corrupt_line"} == kinds(summary, LEDGER), place
@@ -121,7 +121,7 @@ def test_a_flipped_bit_in_the_ledger_never_passes(count: Count) -> None:
 
 def test_zeros_in_the_ledger_never_pass(count: Count) -> None:
     """Zeroed sectors of the ledger are damaged lines, or a torn tail."""
-    data = volumes.volume()[LEDGER]
+    data = damaged_run.volume()[LEDGER]
     for start in (*range(0, len(data), reference.SECTOR), *range(8, len(data), 24)):
         stop = min(start + reference.SECTOR, len(data))
         summary = judged(LEDGER, data[:start] + bytes(stop - start) + data[stop:])
@@ -156,7 +156,7 @@ def test_a_torn_tail_of_the_ledger_is_harmless(count: Count) -> None:
     """A ledger whose server was cut short after its end is whole."""
     tail = sound()[LEDGER][-1]
     for size in range(1, len(tail)):
-        summary = judged(LEDGER, volumes.volume()[LEDGER] + tail[:size])
+        summary = judged(LEDGER, damaged_run.volume()[LEDGER] + tail[:size])
         assert ("PASS", {"torn"}) == (summary.verdict, kinds(summary, LEDGER))
         count("ledger: torn tail")
 

@@ -16,8 +16,8 @@ from chaos.atrest import reference
 from chaos.tally import Tally
 from services.contract.summary import Causes, Summary
 from tests.integration.processes import Process, System
-from tests.integration.volumes import Volumes, is_sealed
 from tests.poll import poll_until
+from tests.readers import Volumes, is_sealed
 
 pytestmark = pytest.mark.slow
 

@@ -22,8 +22,8 @@ from services.contract.errors import LineError
 from services.contract.jsonl import fields
 from services.runtime import durable_file
 from services.runtime.saturation import SaturationMonitor
+from tests.builders import runs as factory
 from tests.unit.client.fakes import RUN, START_US, StoppedClock, client_config
-from tests.unit.collector import books_factory as factory
 
 
 class FakeDisk:

@@ -12,8 +12,8 @@ from chaos.tally import Tally
 from services.contract.summary import Summary
 from tests.integration.processes import LocalRun
 from tests.integration.stack import Stack
-from tests.integration.volumes import Volumes
 from tests.poll import poll_until
+from tests.readers import Volumes
 
 RUNS = 10
 SECONDS = 120.0

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaos.containers.places import Containers, Place
+from chaos.containers.container_lookup import Containers, Place
 from tests.integration.stack import _run, docker
 from tests.poll import poll_until
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from chaos.containers.places import COLLECTOR, SERVER, Containers, Place, resident_bytes
+from chaos.containers.container_lookup import COLLECTOR, SERVER, Containers, Place, resident_bytes
 
 SAMPLE_SECONDS = 2.0
 MIB = 1024 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from chaos.containers.places import COLLECTOR, SERVER, Place, clients_of
+from chaos.containers.container_lookup import COLLECTOR, SERVER, Place, clients_of
 
 CLIENT_KINDS = (
     "kill", "term", "oom", "pause", "partition", "deaf", "mute", "reset", "loss", "disconnect", "nameless",

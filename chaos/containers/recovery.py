@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from chaos.containers.board import Board
-from chaos.containers.follow import Follower
-from chaos.containers.places import Place
-from tests.integration.volumes import Volumes
+from chaos.containers.active_faults import Board
+from chaos.containers.container_lookup import Place
+from chaos.containers.ledger_follower import Follower
 from tests.poll import poll_until
+from tests.readers import Volumes
 
 GONE_SECONDS = 60.0
 """Beyond which a client that no fault concerns counts as gone for good; how long all others take is judged together."""

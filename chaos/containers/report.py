@@ -7,7 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 
-from chaos.containers.play import Outcome
+from chaos.containers.campaign import Outcome
 from chaos.tally import Tally
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from chaos.containers.books import assert_delivered, assert_receipted_is_on_disk, held, recovery_seconds
+from chaos.containers.container_lookup import COLLECTOR, SERVER, Containers, Place
 from chaos.containers.faketime import FakedStack, set_clock, shows
-from chaos.containers.hurry import hurry
-from chaos.containers.places import COLLECTOR, SERVER, Containers, Place
+from chaos.containers.fast_forward import hurry
+from chaos.containers.invariants import assert_delivered, assert_receipted_is_on_disk, held, recovery_seconds
 from chaos.tally import Tally
 from services.contract.summary import Summary
 from services.server.feed.generator import FeedGenerator

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from chaos.containers.books import assert_all_held, held
-from chaos.containers.hurry import hurry
-from chaos.containers.places import COLLECTOR, Containers
+from chaos.containers.container_lookup import COLLECTOR, Containers
+from chaos.containers.fast_forward import hurry
+from chaos.containers.invariants import assert_all_held, held
 from chaos.containers.trace import attached, need_strace
 from chaos.tally import Tally
 from services.collector.commands.verify import check
 from services.collector.publish.files.run_files import CLIENTS, JUNIT, MARKDOWN, REPORT, SUMMARY, TIMELINE
 from services.contract.summary import decode
 from tests.integration.stack import Stack
-from tests.integration.volumes import undated
 from tests.poll import poll_until
+from tests.readers import undated
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 

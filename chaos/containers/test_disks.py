@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from chaos.containers.books import assert_all_held, held, recovery_seconds
-from chaos.containers.hurry import hurry
-from chaos.containers.places import clients_of
+from chaos.containers.container_lookup import clients_of
+from chaos.containers.fast_forward import hurry
+from chaos.containers.invariants import assert_all_held, held, recovery_seconds
 from chaos.containers.tmpfs import Tmpfs
 from chaos.tally import Tally
 from tests.integration.stack import Stack

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from chaos.containers import plan
-from chaos.containers.play import play_all
+from chaos.containers.campaign import play_all
 from chaos.containers.report import counts, table, totals
 from chaos.tally import Tally
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from chaos.containers.books import assert_all_held, assert_delivered, held, recovery_seconds
-from chaos.containers.hurry import hurry
-from chaos.containers.places import SERVER
+from chaos.containers.container_lookup import SERVER
+from chaos.containers.fast_forward import hurry
+from chaos.containers.invariants import assert_all_held, assert_delivered, held, recovery_seconds
 from chaos.tally import Tally
 from services.collector.results.file_faults import NO_LEDGER
 from services.contract.summary import Summary

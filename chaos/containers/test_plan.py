@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import pairwise
 
 from chaos.containers import plan
-from chaos.containers.places import Place
+from chaos.containers.container_lookup import Place
 from chaos.containers.test_faults import FAULTS, OF_EACH_KIND
 
 SEEDS = range(20)

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import pytest
 
-from chaos.containers.books import assert_all_held, held, recovery_seconds
-from chaos.containers.hurry import hurry
-from chaos.containers.places import SERVER, Containers, Place
+from chaos.containers.container_lookup import SERVER, Containers, Place
+from chaos.containers.fast_forward import hurry
+from chaos.containers.invariants import assert_all_held, held, recovery_seconds
 from chaos.containers.trace import fail_once, need_strace
 from chaos.tally import Tally
 from services.contract import blocklog

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from chaos.containers.books import assert_all_held, head_at, recovery_seconds
-from chaos.containers.places import Place
+from chaos.containers.container_lookup import Place
+from chaos.containers.invariants import assert_all_held, head_at, recovery_seconds
 from chaos.containers.toxics import KILLED_BEFORE, TOKEN, TOXICS, Round, ToxicNetwork, rounds_of, running
 from chaos.tally import Tally
+from tests.asserts import known
 from tests.integration.stack import Stack
-from tests.known import known
 from tests.poll import poll_until
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]

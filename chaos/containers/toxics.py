@@ -10,7 +10,7 @@ from typing import Self
 
 from websockets.sync.client import connect
 
-from chaos.containers.places import Place
+from chaos.containers.container_lookup import Place
 from chaos.wire.tcp import TcpProxy, Toxic
 from services.contract import wire
 from tests.integration.stack import Stack, docker

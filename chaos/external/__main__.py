@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks.peers.install import NotHere
-from chaos.external.judge import Judged, judge
 from chaos.external.servers import EVERY, Foreign
+from chaos.external.verification import Judged, judge
 
 HEADS = ("server", "run", "fault", "injected", "reported", "verdict")
 FORM = "{:<22}{:<10}{:<14}{:>9}{:>10}  {}"

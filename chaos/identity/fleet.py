@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chaos.identity.books import EVERY
+from chaos.identity.invariants import EVERY
 from chaos.identity.names import ANSWER_SECONDS, NAMED_SECONDS, Done
 from tests.integration.stack import Stack, docker
 from tests.poll import poll_until

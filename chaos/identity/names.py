@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from chaos.identity.nursery import Client, Nursery
+from chaos.identity.forked_clients import Client, Nursery
 from tests.poll import poll_until
 
 ANSWER_SECONDS = 2.0

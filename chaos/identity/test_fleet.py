@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from chaos.containers.hurry import hurry
-from chaos.identity.books import assert_no_flapping, hold, recoveries
+from chaos.containers.fast_forward import hurry
 from chaos.identity.fleet import LOGS, Fleet, Said, services_of
+from chaos.identity.invariants import assert_no_flapping, hold, recoveries
 from chaos.identity.writers import Watch, assert_one_writer_each
 from chaos.tally import Tally
 from tests.integration.stack import Stack

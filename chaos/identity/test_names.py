@@ -13,16 +13,16 @@ from pathlib import Path
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from chaos.identity.books import assert_no_flapping, at, hold, recoveries
+from chaos.identity.forked_clients import Client, Nursery
+from chaos.identity.invariants import assert_no_flapping, at, hold, recoveries
 from chaos.identity.names import Claimants
-from chaos.identity.nursery import Client, Nursery
 from chaos.identity.writers import Watch, assert_one_writer_each
 from chaos.tally import Tally
 from services.contract import wire
 from services.contract.ledger import SubscribeEntry
 from tests.integration.processes import Process, System
-from tests.integration.volumes import Volumes
 from tests.poll import poll_until
+from tests.readers import Volumes
 
 NAMES, OPERATIONS = 10, 21
 RATE, RECORDS = 40, 6000

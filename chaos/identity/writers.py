@@ -11,7 +11,7 @@ from typing import Self
 
 from services.contract import blocklog
 from services.contract.jsonl import FIRST
-from tests.integration.volumes import Volumes, lines_of
+from tests.readers import Volumes, lines_of
 
 LOOK_SECONDS = 0.05
 

@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from chaos.containers.books import only_late
-from chaos.powercut import books
+from chaos.containers.invariants import only_late
+from chaos.powercut import receipt_check
 from chaos.powercut.fleet import Cut, Launcher, Machine, strike
 from chaos.tally import Tally
 from services.contract.summary import Summary
 from services.server.feed.generator import FeedGenerator
+from tests.asserts import known
 from tests.integration.processes import Process, System
-from tests.known import known
 from tests.poll import poll_until
 
 CLIENTS, RATE = 6, 500
@@ -74,7 +74,7 @@ def campaign(folder: Path, seed: int, fsync: str, quota: int, total: int = 5000)
     settings = {"VOLUMES": volumes, "RATE": RATE, "RECORDS": total, "RUNS": 0, "CLIENTS": CLIENTS}
     with System(volumes, **settings) as system, Launcher() as launcher:
         system.server(GRACE_SECONDS=60)
-        ledger, names = books.Ledger(volumes / "ledger"), {volumes / "logs"}
+        ledger, names = receipt_check.Ledger(volumes / "ledger"), {volumes / "logs"}
         shared = {"VOLUMES": str(volumes), "SERVER_URL": system.url, "FSYNC": fsync, "BLOCK_SECONDS": "1"}
         machines = [
             Machine(f"client-{number + 1}", folder, launcher, shared, names, f"{seed} {fsync}")
@@ -87,7 +87,7 @@ def campaign(folder: Path, seed: int, fsync: str, quota: int, total: int = 5000)
     return found
 
 
-def await_end(ledger: books.Ledger) -> None:
+def await_end(ledger: receipt_check.Ledger) -> None:
     """Wait until the run that is on has ended, and its logs are sealed: then the next one has begun."""
     ledger.follow()
     runs = len(ledger.runs)
@@ -99,7 +99,7 @@ def await_end(ledger: books.Ledger) -> None:
     poll_until(is_next, "the last run has ended and another begun", 90)
 
 
-def look(found: Found, volumes: Path, ledger: books.Ledger) -> None:
+def look(found: Found, volumes: Path, ledger: receipt_check.Ledger) -> None:
     """Hold every run that has ended to the feed, byte for byte, and have the real collector judge it."""
     expected = FeedGenerator("person", "en_US", 42).records(1, found.total)
     with Process("services.collector", "verify", str(volumes), "--json") as audit:
@@ -110,7 +110,9 @@ def look(found: Found, volumes: Path, ledger: books.Ledger) -> None:
     for one in found.summaries:
         lost = 0
         for number in range(CLIENTS):
-            lacks, twice, is_true = books.differences(volumes / "logs" / one.run / f"client-{number + 1}", expected)
+            lacks, twice, is_true = receipt_check.differences(
+                volumes / "logs" / one.run / f"client-{number + 1}", expected
+            )
             lost, found.twice = lost + lacks, found.twice + twice
             found.is_true &= is_true
             found.records += found.total

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from chaos.powercut import books
+from chaos.powercut import receipt_check
 from chaos.powercut.disk import Disk, Left
 from tests.integration.processes import ROOT, environment
 from tests.poll import poll_until
@@ -78,7 +78,7 @@ class Machine:
         self._logs = folder / "volumes" / "logs"
         self._journal, self.output = folder / f"{client}.journal", folder / f"{client}.out"
         self.disk = Disk(self._logs, client, self._journal, names)
-        self._books, self._lives = books.Logs(), 0
+        self._books, self._lives = receipt_check.Logs(), 0
         self.begin()
 
     def begin(self, *, is_last: bool = False) -> None:
@@ -125,7 +125,7 @@ class Machine:
         """End this life; nobody waits for it here."""
         os.kill(self._pid, signal.SIGKILL)
 
-    def cut_power(self, ledger: books.Ledger, disks: list[Disk]) -> Cut | None:
+    def cut_power(self, ledger: receipt_check.Ledger, disks: list[Disk]) -> Cut | None:
         """Cut the power of a killed process, and hold what is left of its files to the ledger.
 
         Returns None if it had not written anything: then nothing was struck.
@@ -146,7 +146,7 @@ class Machine:
         for folder in touched:
             said = ledger.receipts[folder.parent.name, self.client]
             receipts += len(said)
-            lacking += sum(one.count for one in books.not_on_disk(said, self._books.blocks(folder)))
+            lacking += sum(one.count for one in receipt_check.not_on_disk(said, self._books.blocks(folder)))
         return Cut(self.client, left, receipts, lacking) if touched else None
 
     def stop(self) -> int:
@@ -154,7 +154,7 @@ class Machine:
         return self._launcher.order(stop=self._pid)["status"]
 
 
-def strike(machines: list[Machine], ledger: books.Ledger, quota: int, on_cut: Callable[[Cut], None]) -> None:
+def strike(machines: list[Machine], ledger: receipt_check.Ledger, quota: int, on_cut: Callable[[Cut], None]) -> None:
     """Cut the power of one after the other, whenever its time has come, until it has happened ``quota`` times.
 
     Then all of them once more at the same time, and nobody again.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chaos.containers import plan
-from chaos.containers.play import play_all
+from chaos.containers.campaign import play_all
 from chaos.containers.report import table, totals
 from chaos.powercut.campaign import assert_nothing_lost, campaign, conclude
 from chaos.tally import Tally

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from chaos.containers.books import head_at
+from chaos.containers.invariants import head_at
 from services.contract.ledger import ReceiptEntry
-from tests.integration.volumes import Volumes
+from tests.readers import Volumes
 
 
 def recoveries(volumes: Volumes, total: int, healed: Mapping[str, float]) -> dict[str, float]:

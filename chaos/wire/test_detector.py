@@ -12,8 +12,8 @@ from chaos.wire.damage import SPAN, Damage, Kind, Place, Plan
 from chaos.wire.proxy import Proxy
 from services.contract.rangeset import RangeSet
 from services.contract.summary import Causes, ClientSummary, Summary
+from tests.asserts import known
 from tests.integration.processes import System
-from tests.known import known
 
 PASS, FAIL = 0, 99
 KINDS: tuple[Kind, ...] = ("drop", "duplicate", "swap", "corrupt", "header")

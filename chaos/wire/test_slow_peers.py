@@ -20,8 +20,8 @@ from chaos.wire.recovery import p99
 from services.contract import wire
 from services.contract.ledger import LeaveEntry, PaceEntry
 from services.contract.scalars import utc_us
+from tests.asserts import known
 from tests.integration.processes import System
-from tests.known import known
 from tests.poll import poll_until
 
 RATE = 2000

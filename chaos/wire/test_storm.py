@@ -11,8 +11,8 @@ import pytest
 from chaos.tally import Tally
 from chaos.wire.recovery import heads, p99, recoveries
 from services.contract.ledger import SubscribeEntry
+from tests.asserts import known
 from tests.integration.processes import System
-from tests.known import known
 from tests.poll import poll_until
 
 PROCESSES, CONNECTIONS = 4, 30

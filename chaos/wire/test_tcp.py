@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from chaos.containers.books import assert_nothing_missing, head_at
+from chaos.containers.invariants import assert_nothing_missing, head_at
 from chaos.tally import Tally
 from chaos.wire.recovery import heads, p99, recoveries
 from chaos.wire.tcp import TcpProxy, Toxic
 from services.contract import wire
 from services.contract.summary import Summary
+from tests.asserts import known
 from tests.integration.processes import System
-from tests.known import known
 from tests.poll import poll_until
 
 RECOVERY_SECONDS = 3.0

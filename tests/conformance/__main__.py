@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conformance import kit
+from tests.conformance import generator
 
 if __name__ == "__main__":
-    kit.write_anew()
+    generator.write_anew()

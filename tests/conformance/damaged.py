@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conformance.books import RUN, SERVER, Books, Files, Session
+from tests.builders.scripted_runs import RUN, SERVER, Books, Files, Session
 from tests.conformance.good import LOG, all_of, one_client
 from tests.conformance.lines import resealed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from services.contract import blocklog, ledger
-from tests.conformance.books import RUN, Books, Files, Session
+from tests.builders.scripted_runs import RUN, Books, Files, Session
 from tests.conformance.lines import resealed
 
 LOG = f"logs/{RUN}/client-1/0001-0001.jsonl"

@@ -53,7 +53,7 @@ async def _nobody(_wish: wire.Control) -> wire.Controlled:
 
 
 class Served:
-    """The page's server in a thread of its own, with a board on which the test shows what it likes."""
+    """The page's web server in a thread of its own; a test publishes any snapshot on it."""
 
     def __init__(self, shown: Snapshot | None = None, port: int = 0) -> None:
         self._shown, self._port = shown, port
@@ -79,7 +79,7 @@ class Served:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Its address."""
         return urlsplit(self.address).port or 0
 
     def show(self, shown: Snapshot) -> None:
@@ -98,7 +98,7 @@ class Served:
 
 
 class Watched:
-    """A page in the browser, and everything that went wrong on it: errors, and requests to other places."""
+    """A page in the browser, with the errors that occurred on it and its requests to other hosts."""
 
     def __init__(self, browser: Browser, *, scheme: str = "light", width: int = 1440, height: int = 900) -> None:
         self.page: Page = browser.new_page(
@@ -118,7 +118,7 @@ class Watched:
         self.requested.append(request.url)
 
     def hosts(self) -> set[str]:
-        """Return where anything was asked for; what stands in the page itself was not."""
+        """Return the addresses that the page requested, without data that is part of the page itself."""
         parts = [urlsplit(url) for url in self.requested]
         return {part.netloc or part.scheme for part in parts if part.scheme not in ("data", "blob")}
 
@@ -132,7 +132,7 @@ class Watched:
         poll_until(lambda: self.page.evaluate(expression), expression, seconds, 0.02)
 
     def close(self, name: str) -> None:
-        """Close it; a picture of all of it stays in the folder that ``SCREENSHOTS`` names, if it does."""
+        """Close the page; if ``SCREENSHOTS`` names a folder, save a screenshot of the whole page there."""
         if self.page.is_closed():
             return
         if folder := os.environ.get("SCREENSHOTS"):

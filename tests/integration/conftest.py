@@ -1,4 +1,4 @@
-"""What several tests look at: one good run, locally and in containers; and what to do without an engine."""
+"""Fixtures of several tests: one good run, locally and in containers; and the rule for machines without an engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.processes import LocalRun
 from tests.integration.stack import Stack, engine_answers
-from tests.integration.volumes import Volumes
+from tests.readers import Volumes
 
 CLIENTS = 5
 RECORDS = 2000
@@ -19,7 +19,7 @@ RECORDS = 2000
 
 @dataclass(frozen=True)
 class GoodRun:
-    """A run that ended well: its folder (not to be changed), the exit code, what was said."""
+    """A run that passed: its folder, which tests must not change, its exit code and its output."""
 
     name: str
     volumes: Volumes
@@ -60,7 +60,7 @@ def _volumes(parent: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def good_stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoodStack]:
-    """A stack of 5 clients whose run has ended well and which is still up; tests look at it and change nothing."""
+    """A stack of 5 clients whose run has passed and which is still up; tests read from it and change nothing."""
     folder = _volumes(tmp_path_factory.mktemp("stack"))
     with Stack(folder, RECORDS=RECORDS, RATE=400) as stack:
         stack.up(clients=CLIENTS)
@@ -70,7 +70,7 @@ def good_stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @dataclass(frozen=True)
 class GoodStack:
-    """A stack whose run has ended: the run's name, the exit code of ``wait`` and what that printed."""
+    """A stack whose run has ended: the run's name, the exit code of ``wait`` and its output."""
 
     stack: Stack
     run: str
@@ -87,7 +87,7 @@ class GoodStack:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Attach what the containers of the shared stack say to a test that failed on it."""
+    """Attach the logs of the shared stack's containers to a test that failed on it."""
     report = yield
     shared = getattr(item, "funcargs", {}).get("good_stack")
     if report.failed and shared is not None:

@@ -16,16 +16,16 @@ from types import TracebackType
 from typing import Self
 
 from services.runtime.settings import BY_NAME
-from tests.integration.volumes import Volumes
 from tests.poll import poll_until
+from tests.readers import Volumes
 
 ROOT = Path(__file__).parents[2]
 VERDICT_SECONDS = 40.0
-"""Within which a short run has its verdict, on a machine that has other things to do."""
+"""Time limit for the verdict of a short run, on a busy machine."""
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens."""
+    """Return a port that is free."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -39,7 +39,7 @@ def environment(settings: Mapping[str, object]) -> dict[str, str]:
 
 
 class Program:
-    """A program as a process in a session of its own; what it says is kept, line by line."""
+    """A program as a process in a session of its own; its output is kept line by line."""
 
     def __init__(self, name: str, *command: str, **settings: object) -> None:
         self.name = name
@@ -67,12 +67,12 @@ class Program:
 
     @property
     def lines(self) -> list[str]:
-        """What it has said until now."""
+        """Its output until now."""
         return list(self._lines)
 
     @property
     def text(self) -> str:
-        """What it has said until now, as one text."""
+        """Its output until now, as one text."""
         return "\n".join(self._lines)
 
     @property
@@ -81,12 +81,12 @@ class Program:
         return self._process.poll()
 
     def says(self, text: str, timeout: float = 15.0) -> str:
-        """Wait until it says a line that contains a text, and return that line."""
+        """Wait until it prints a line that contains a text, and return that line."""
 
         def said() -> str | None:
             return next((line for line in self.lines if text in line), None)
 
-        return poll_until(said, f"{self.name} says {text!r}, having said:\n{self.text}\n", timeout, 0.02) or ""
+        return poll_until(said, f"{self.name} prints {text!r}; its output:\n{self.text}\n", timeout, 0.02) or ""
 
     def enter(self, line: str) -> None:
         """Type a line on its standard input."""
@@ -99,7 +99,7 @@ class Program:
         try:
             code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.name} has not ended after {timeout:.0f} s; it said:\n{self.text}") from None
+            raise AssertionError(f"{self.name} has not ended after {timeout:.0f} s; its output:\n{self.text}") from None
         self._reader.join(10)
         return code
 
@@ -114,7 +114,7 @@ class Program:
         return self.wait(timeout)
 
     def close(self) -> None:
-        """Make sure that neither it nor anything that it started is left."""
+        """End the process and everything that it started."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -136,7 +136,7 @@ class Program:
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         self.close()
         if error is not None:
-            error.add_note(f"---- what {self.name} said\n{self.text}")
+            error.add_note(f"---- output of {self.name}\n{self.text}")
 
 
 class Process(Program):
@@ -147,7 +147,7 @@ class Process(Program):
 
 
 class LocalRun(Process):
-    """``python -m services``: the whole system by its supervisor, on ports and in a folder of its own."""
+    """``python -m services``: the supervisor starts the whole system, on free ports and in a folder of its own."""
 
     def __init__(self, folder: Path, **settings: object) -> None:
         self.port, self.page_port = free_port(), free_port()
@@ -157,7 +157,7 @@ class LocalRun(Process):
 
     @property
     def url(self) -> str:
-        """Where its server is."""
+        """Address of its server."""
         return f"ws://127.0.0.1:{self.port}"
 
 
@@ -168,7 +168,7 @@ def play(folder: Path, **settings: object) -> tuple[int, LocalRun]:
 
 
 class System:
-    """The services as processes, one by one, for tests that stop and start them; all are gone at its end."""
+    """The services as separate processes, for tests that stop and start them; all are ended on exit."""
 
     def __init__(self, folder: Path, **settings: object) -> None:
         self.port, self.page_port = free_port(), free_port()
@@ -196,7 +196,7 @@ class System:
         return self.start("client", CLIENT_ID=name, **settings)
 
     def wait(self) -> tuple[int, str]:
-        """Wait for the verdict as a script does; return its exit code and what it says."""
+        """Run ``wait`` until the verdict, as a script does; return its exit code and output."""
         waiting = self.start("collector", "wait")
         return waiting.wait(VERDICT_SECONDS + 20), waiting.text
 
@@ -207,10 +207,10 @@ class System:
         for process in reversed(self._started):
             process.close()
             if error is not None:
-                error.add_note(f"---- what {process.name} said\n{process.text}")
+                error.add_note(f"---- output of {process.name}\n{process.text}")
 
 
 def verify(folder: Path) -> tuple[int, str]:
-    """Audit a volumes folder offline; return the exit code and what is said."""
+    """Verify a volumes folder offline; return the exit code and output."""
     with Process("services.collector", "verify", str(folder)) as audit:
         return audit.wait(), audit.text

@@ -1,4 +1,4 @@
-"""Programs of others that read what we write: where they are, and what to do where they are not."""
+"""Third-party programs that read our logs and metrics: where they are, and the rule for machines without them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 
 
 def program(name: str, package: str) -> str:
-    """Return the path of a program; a test is skipped where there is none, and fails in CI.
+    """Return the path of a program; without it a test is skipped, and fails in CI.
 
     Args:
         name: of the program.
-        package: of Debian, that has it.
+        package: Debian package that contains it.
     """
-    # A daemon lies where only root looks.
+    # Daemons are in sbin, which is not in the PATH of ordinary users.
     found = shutil.which(name) or shutil.which(name, path="/usr/local/sbin:/usr/sbin:/sbin")
     if found is None and os.environ.get("CI"):
         pytest.fail(f"CI has no {name}: .ci/run installs {package}", pytrace=False)
@@ -29,7 +29,7 @@ def said(*command: str, given: str | bytes = "") -> str:
     """Run a command and return what it prints on standard output.
 
     Raises:
-        AssertionError: it fails; the text has all that it said.
+        AssertionError: the command failed; the text contains its output.
     """
     data = given.encode() if isinstance(given, str) else given
     done = subprocess.run(command, input=data, capture_output=True, timeout=60, check=False)

@@ -1,4 +1,4 @@
-"""The real containers of the one real compose file, under a project and in a folder of a test's own."""
+"""The containers of the repository's compose file, in a project and with a volumes folder of the test's own."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from services.contract.ledger import SubscribeEntry
 from tests.integration.processes import ROOT, environment
-from tests.integration.volumes import Volumes
 from tests.poll import poll_until
+from tests.readers import Volumes
 
 UP_SECONDS = 300.0
 """The first ``up`` builds three images; the later ones find them in the cache."""
@@ -86,12 +86,12 @@ class Stack:
         return _run(self._command(*arguments), environment(self.settings), check=check, timeout=timeout)
 
     def _command(self, *arguments: str) -> list[str]:
-        # A user's own .env is none of the tests' business.
+        # A developer's own .env must not change the tests.
         options = ["--project-name", self.project, "--env-file", os.devnull, "--ansi", "never"]
         return ["docker", "compose", *options, *arguments]
 
     def up(self, clients: int = 1, **settings: object) -> None:
-        """Start everything in the background, with so many clients; settings given are kept from now on."""
+        """Start everything in the background with this number of clients; the settings are kept for later calls."""
         self.settings |= settings
         self._scale = clients
         self.compose("up", "--detach", "--scale", f"client={clients}", timeout=UP_SECONDS)
@@ -102,7 +102,7 @@ class Stack:
         return Foreground(self._command("up", "--scale", f"client={clients}"), environment(self.settings))
 
     def scale(self, clients: int) -> None:
-        """Go on with another number of clients; nothing else is touched."""
+        """Change the number of clients without touching other containers."""
         self._scale = clients
         self.compose("up", "--detach", "--no-recreate", "--no-build", "--scale", f"client={clients}")
 
@@ -111,7 +111,7 @@ class Stack:
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "10", check=False, timeout=120)
 
     def wait(self, timeout: float = 120.0) -> tuple[int, str]:
-        """Wait for the verdict as a script does; return its exit code and what is printed."""
+        """Run ``wait`` until the verdict, as a script does; return its exit code and output."""
         done = self.exec("collector", "python", "-m", "services.collector", "wait", check=False, timeout=timeout)
         return done.returncode, done.stdout
 
@@ -122,7 +122,7 @@ class Stack:
         return self.compose("exec", "-T", "--index", str(index), service, *command, check=check, timeout=timeout)
 
     def stop(self, *services: str) -> None:
-        """Stop services, all of them when none is named."""
+        """Stop these services, or all of them."""
         self.compose("stop", *services)
 
     def start(self, *services: str) -> None:
@@ -134,7 +134,7 @@ class Stack:
         self.compose("restart", service)
 
     def logs(self, service: str, index: int = 1) -> str:
-        """Return what a container has said, each line after the time at which it came."""
+        """Return the log of a container, each line with its timestamp."""
         return docker("logs", "--timestamps", self.container(service, index))
 
     def container(self, service: str, index: int = 1) -> str:
@@ -149,7 +149,7 @@ class Stack:
         return {"project": self.project, "service": service, "container-number": index, "oneoff": "False"}
 
     def inspect(self, service: str, index: int = 1) -> dict[str, Any]:
-        """Return all that the engine knows of a container."""
+        """Return the engine's description of a container."""
         found: dict[str, Any] = json.loads(docker("inspect", self.container(service, index)))[0]
         return found
 
@@ -158,7 +158,7 @@ class Stack:
         return int(self.inspect(service, index)["State"]["Pid"])
 
     def kill(self, service: str, index: int = 1) -> None:
-        """Kill a container's first process from the host: unlike ``docker kill`` that leaves the restart policy on."""
+        """Kill a container's first process from the host: unlike after ``docker kill``, the restart policy applies."""
         os.kill(self.pid(service, index), signal.SIGKILL)
 
     def page(self) -> str:
@@ -179,7 +179,7 @@ class Stack:
         poll_until(lambda: self.volumes.head(client) >= seq, f"{client} has receipted {seq}", timeout)
 
     def report(self) -> str:
-        """Return what a failed test needs: the state of all containers, and what they said."""
+        """Return the state and the logs of all containers, for the report of a failed test."""
         listed = self.compose("ps", "--all", check=False).stdout
         said = self.compose("logs", "--no-color", "--timestamps", "--tail", "150", check=False).stdout
         said = said.replace("\x1b[2K", "")  # Compose 2.26 erases a line before it prints one, terminal or not
@@ -211,11 +211,11 @@ class Foreground:
 
     @property
     def text(self) -> str:
-        """What the terminal has shown until now."""
+        """The output until now."""
         return "\n".join(self._lines)
 
     def ctrl_c(self, timeout: float = 60.0) -> None:
-        """Press Ctrl-C and wait until it has ended. Its code says nothing: Compose 2.26 may end with a panic."""
+        """Press Ctrl-C and wait for the end. The exit code is of no use: Compose 2.26 may end with a panic."""
         self._process.send_signal(signal.SIGINT)
         self._process.wait(timeout)
 

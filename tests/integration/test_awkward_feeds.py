@@ -1,4 +1,4 @@
-"""Feeds as they should not be, judged by real clients: one clear line each, counted, and nothing lost from the log."""
+"""Faulty external feeds, received by real clients: each fault is one log line, is counted, and loses no record."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from websockets.asyncio.server import ServerConnection
 from services.contract.blocklog import ExternalMessage
 from services.contract.summary import Summary, decode
 from tests.integration.processes import Process
-from tests.integration.volumes import Volumes
 from tests.poll import poll_until
+from tests.readers import Volumes
 from tests.repo.markdown import plain, rows, sections
 from tests.repo.repository import text
 from tests.unit.client.external.fakes import Script, external_server
@@ -29,7 +29,7 @@ DOCUMENT = rows(sections(text("docs/guides/external-feeds.md"))["When a feed is 
 
 
 def sends(*frames: Any, then_goes: bool = False) -> Script:
-    """Return a script that sends these, what is neither text nor bytes as JSON, and waits for the client, or goes."""
+    """Return a script that sends these messages, other types as JSON, and then waits or closes the connection."""
 
     async def script(connection: ServerConnection) -> None:
         for frame in frames:
@@ -46,9 +46,9 @@ def numbered(*seqs: Any, **more: Any) -> list[dict[str, Any]]:
 
 
 class Case(NamedTuple):
-    """What a server does at its connections one after the other, how many messages are to be logged, and how.
+    """A server's script per connection, the number of messages to log, and the expected log lines.
 
-    ``said`` is what every client says before it is stopped.
+    ``said`` is a line that every client logs before it is stopped.
     """
 
     scripts: tuple[Script, ...]
@@ -58,7 +58,7 @@ class Case(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What clients said and logged, and the summary of it."""
+    """Log lines and blocks of the clients, and the summary."""
 
     said: list[dict[str, Any]]
     messages: list[ExternalMessage]
@@ -66,11 +66,11 @@ class Judged(NamedTuple):
 
     @property
     def troubles(self) -> list[str]:
-        """Why, of every warning."""
+        """The reason of every warning."""
         return [line["why"] for line in self.said if line["level"] == "WARNING"]
 
     def answer(self, name: str) -> tuple[bool | None, str]:
-        """Return the answer to one of the checks, and its detail."""
+        """Return the result and the detail of a check."""
         check = next(check for check in self.summary.checks if check.name == name)
         return check.ok, check.detail
 
@@ -89,7 +89,7 @@ async def judged(case: Case, folder: Path, clients: int = 1, **served: Any) -> J
 def _judged(url: str, case: Case, folder: Path, clients: int) -> Judged:
     given = {
         "SERVER_URL": url, "FEED_SEQ": "$.seq", "FEED_SECONDS": 0, "BLOCK_SECONDS": 0.1, "VOLUMES": folder,
-        # A handful of records has no rhythm by which a silence could be told.
+        # A few records are not enough to derive a limit for silence.
         "FEED_SILENCE": 30,
     }  # fmt: skip
     names, volumes = [f"client-{number}" for number in range(1, clients + 1)], Volumes(folder)
@@ -139,20 +139,20 @@ AWKWARD: dict[str, Case] = {
     "silence": Case((sends(),), 0),
     "no numbers at all": Case((sends("tick", "tock"),), 2, {"FEED_SEQ": "", "FEED": "foreign"}),
 }
-"""By the first column of the document's table."""
+"""Keys are the first column of the document's table."""
 
 
 def test_every_row_is_played() -> None:
-    """The document's table has the feeds that are played here, and no other."""
+    """The document's table lists exactly the feeds of this test."""
     assert [row[0] for row in DOCUMENT] == list(AWKWARD)
 
 
 @pytest.mark.parametrize("row", DOCUMENT, ids=lambda row: row[0])
 async def test_one_clear_line_and_nothing_lost(row: list[str], tmp_path: Path) -> None:
-    """An awkward feed is told of as the document says, in one line and in the summary; all that came is logged."""
+    """A faulty feed is reported as documented, in one line and in the summary; every message is logged."""
     what, line, told = row
     found = await judged(AWKWARD[what], tmp_path)
-    # That a server went is told too, where it did.
+    # A server that closes the connection is reported as well.
     troubles = [why for why in found.troubles if "received 1000 (OK)" not in why]
 
     assert ([plain(line)] if plain(line) != "-" else []) == troubles
@@ -162,7 +162,7 @@ async def test_one_clear_line_and_nothing_lost(row: list[str], tmp_path: Path) -
 
 
 async def test_what_is_no_json_is_kept(tmp_path: Path) -> None:
-    """Texts stand in the log as JSON texts and bytes as base64, each as such; a gap there is no loss."""
+    """Text is logged as a JSON string and bytes as base64; a gap among them is not counted as a loss."""
     found = await judged(Case((sends(*numbered(1), "é", b"\x00\xff", *numbered(3)),), 4), tmp_path)
 
     assert [(None, b'{"seq": 1}'), ("text", '"é"'.encode()), ("binary", b'"AP8="'), (None, b'{"seq": 3}')] == [
@@ -173,7 +173,7 @@ async def test_what_is_no_json_is_kept(tmp_path: Path) -> None:
 
 
 async def test_sequences_are_told_apart_by_key(tmp_path: Path) -> None:
-    """Two sequences on one connection are each complete but for the one number that one of them lacks."""
+    """Of two sequences on one connection, exactly the number that one of them lacks is missing."""
     frames = [{"seq": seq, "of": key} for seq in range(1, 11) for key in ("a", "b") if (seq, key) != (5, "b")]
     found = await judged(Case((sends(*frames),), 19, {"FEED_KEY": "$.of"}), tmp_path)
 
@@ -185,7 +185,7 @@ async def test_sequences_are_told_apart_by_key(tmp_path: Path) -> None:
 
 
 async def test_a_list_is_as_many_records(tmp_path: Path) -> None:
-    """A message that is a list of records is logged record by record, of one time."""
+    """A message with a list of records is logged record by record, with the same timestamp."""
     found = await judged(Case((sends(numbered(1, 2, 3), numbered(4)),), 4), tmp_path)
 
     assert [1, 2, 3, 4] == [message.seq for message in found.messages]
@@ -194,7 +194,7 @@ async def test_a_list_is_as_many_records(tmp_path: Path) -> None:
 
 
 async def test_the_feeds_own_pings_are_answered(tmp_path: Path) -> None:
-    """A server that goes on only after its ping was answered goes on; neither ping nor answer is a record."""
+    """A ping of the server's application is answered; neither the ping nor the answer is logged as a record."""
 
     async def pings(connection: ServerConnection) -> None:
         for number in (1, 2, 3):
@@ -210,7 +210,7 @@ async def test_the_feeds_own_pings_are_answered(tmp_path: Path) -> None:
 
 
 async def test_a_feed_is_resumed_where_it_was_left(tmp_path: Path) -> None:
-    """After a cut FEED_RESUME is said in place of FEED_HELLO, and nothing is missing that the feed still has."""
+    """After a cut the client sends FEED_RESUME instead of FEED_HELLO and receives everything the feed still has."""
     wishes: list[Any] = []
 
     async def plays(connection: ServerConnection) -> None:
@@ -229,7 +229,7 @@ async def test_a_feed_is_resumed_where_it_was_left(tmp_path: Path) -> None:
 
 
 async def test_without_numbers_spread_is_by_content(tmp_path: Path) -> None:
-    """Two clients of a feed without numbers: the same content is the same record, and completeness is not claimed."""
+    """Without numbers, records of two clients are matched by content, and completeness is not claimed."""
     frames = [{"text": f"tick {number}"} for number in range(10)]
     found = await judged(Case((sends(*frames),), 10, {"FEED_SEQ": "", "FEED": "foreign"}), tmp_path, clients=2)
 
@@ -245,7 +245,7 @@ async def test_without_numbers_spread_is_by_content(tmp_path: Path) -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate for this machine by an authority that nobody else knows."""
+    """A certificate for this machine, signed by an authority of the test's own."""
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", tmp_path / "key.pem", "-days", "2",
          "-out", tmp_path / "ca.pem", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
@@ -256,7 +256,7 @@ def certificate(tmp_path: Path) -> Path:
 
 
 async def test_tls_is_verified(certificate: Path) -> None:
-    """By an authority of one's own a server is believed; without it, it is not, and one line says so."""
+    """A server is trusted with the authority's certificate; without it the connection fails with one line."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate / "ca.pem", certificate / "key.pem")
     known = Case((sends(*numbered(1, 2)),), 2, {"FEED_CA_FILE": certificate / "ca.pem"})

@@ -1,4 +1,4 @@
-"""What the operator has to mend is said at once, all of it, one line each, and the exit code is 104."""
+"""Wrong settings are reported at the start, all of them, one line each, and the exit code is 104."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ BAD = 104
 
 
 def errors(text: str) -> list[str]:
-    """Return the lines that tell an operator what to mend."""
+    """Return the lines that report wrong settings."""
     return [line for line in text.splitlines() if "error: " in line]
 
 
 def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:
-    """Malformed and misspelt settings of a server come in one report, a line each, and nothing is started."""
+    """Malformed and misspelt settings of a server are reported together, a line each, and nothing is started."""
     wrong = {"RATE": "fast", "RECORDS": "0", "SEED": "-1", "LOCALE": "xx_XX", "RECORD": "5", "BLOK_SIZES": "10"}
     with Process("services.server", VOLUMES=tmp_path, **wrong) as server:
         assert BAD == server.wait()
@@ -37,7 +37,7 @@ def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:
 
 
 def test_a_client_reports_all_its_mistakes(tmp_path: Path) -> None:
-    """A client says of every one of its settings what it expected."""
+    """A client reports the expected value of every wrong setting."""
     wrong = {
         "BLOCK_SIZES": "10,x", "BLOCK_SECONDS": "never", "FSYNC": "perhaps", "CONNECTIONS": "0",
         "CLIENT_ID": "Not A Name", "SERVER_URL": "http://server",
@@ -50,7 +50,7 @@ def test_a_client_reports_all_its_mistakes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["latency.p99<", "speed<5", "latency.p101<5ms", "missing=0", "missing==0,"])
 def test_a_malformed_threshold_is_refused(text: str, tmp_path: Path) -> None:
-    """A threshold that cannot be understood is refused at the start, with the character where it goes wrong."""
+    """A threshold that cannot be parsed is refused at the start, with the position of the error."""
     with Process("services.collector", VOLUMES=tmp_path, THRESHOLDS=text, PAGE_PORT=0) as collector:
         assert BAD == collector.wait()
     assert 1 == len(errors(collector.text)), collector.text
@@ -60,7 +60,7 @@ def test_a_malformed_threshold_is_refused(text: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("service", "setting"), [("server", "PORT"), ("collector", "PAGE_PORT")])
 def test_a_port_in_use_is_one_line_with_the_fix(service: str, setting: str, tmp_path: Path) -> None:
-    """A port that somebody else has is one line that names the port and the setting, and no traceback."""
+    """A port that is in use is reported in one line with the port and the setting, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with Process(f"services.{service}", VOLUMES=tmp_path, **{setting: port}) as process:
@@ -73,7 +73,7 @@ def test_a_port_in_use_is_one_line_with_the_fix(service: str, setting: str, tmp_
 
 @pytest.mark.parametrize("service", ["server", "client", "collector"])
 def test_an_unwritable_folder_is_one_line_with_the_fix(service: str, tmp_path: Path) -> None:
-    """A folder that refuses a service is one line with its uid, the folder's owner and mode, and the cure."""
+    """A folder that a service may not write is reported in one line with uid, owner, mode and remedy."""
     tmp_path.chmod(0o555)
     code, text = as_anybody(f"services.{service}", VOLUMES=tmp_path, PAGE_PORT=0)
     tmp_path.chmod(0o755)
@@ -85,7 +85,7 @@ def test_an_unwritable_folder_is_one_line_with_the_fix(service: str, tmp_path: P
 
 
 def as_anybody(module: str, **settings: object) -> tuple[int, str]:
-    """Run a module without root's power to write where the mode forbids it."""
+    """Run a module without root's privilege to ignore file modes."""
     powerless: list[str] = []
     if os.geteuid() == 0:
         if shutil.which("setpriv") is None:
@@ -107,7 +107,7 @@ def as_anybody(module: str, **settings: object) -> tuple[int, str]:
 
 @pytest.mark.parametrize("service", ["server", "client", "collector"])
 def test_a_file_in_the_folders_place_is_one_line_with_the_fix(service: str, tmp_path: Path) -> None:
-    """Where the volumes folder should be stands a file: one line says so, and what to do."""
+    """A file in place of the volumes folder is reported in one line with the remedy."""
     (tmp_path / "volumes").touch()
     with Process(f"services.{service}", VOLUMES=tmp_path / "volumes", PAGE_PORT=0) as process:
         assert BAD == process.wait()
@@ -117,7 +117,7 @@ def test_a_file_in_the_folders_place_is_one_line_with_the_fix(service: str, tmp_
 
 
 def test_a_local_run_ends_with_the_code_of_bad_settings(tmp_path: Path) -> None:
-    """The supervisor does not restart what the operator has to mend: it ends with 104."""
+    """The supervisor does not restart a service that exits with 104: it ends with the same code."""
     with Process("services", VOLUMES=tmp_path, THRESHOLDS="nonsense", PORT=18766, PAGE_PORT=18767) as run:
         assert BAD == run.wait()
     assert "THRESHOLDS" in run.text
@@ -126,7 +126,7 @@ def test_a_local_run_ends_with_the_code_of_bad_settings(tmp_path: Path) -> None:
 @pytest.mark.containers
 @pytest.mark.slow
 def test_a_container_with_bad_settings_does_not_spin(folder: Path, engine: None) -> None:
-    """A container says what is wrong, waits ten seconds, and exits 104: its restart policy has nothing to spin on."""
+    """A container reports wrong settings, waits ten seconds and exits 104, so that its restart policy cannot spin."""
     with Stack(folder, RATE="fast", SEED="x") as stack:
         stack.compose("build", "--quiet", "server", "collector", timeout=300)
         began = time.monotonic()

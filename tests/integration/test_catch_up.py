@@ -1,4 +1,4 @@
-"""Clients that come when the run goes on already: what was due before they tried is caught up, and no latency."""
+"""Clients that join a run in progress: records due before they tried to connect count as catch-up, not as latency."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from services.contract.summary import ClientSummary, Summary
 from tests.integration.processes import System
 from tests.poll import poll_until
+
+pytestmark = pytest.mark.serial
 
 RATE = 200
 BEFORE = 400
@@ -40,7 +44,7 @@ def client(made: Summary, name: str) -> ClientSummary:
 
 
 def test_a_run_that_begins_before_all_have_joined_has_no_seconds_of_latency(tmp_path: Path) -> None:
-    """Of five clients three come two seconds after the start: their catch-up is counted apart."""
+    """Of five clients three join two seconds after the start: their catch-up is counted separately."""
     with System(tmp_path, RATE=RATE, RECORDS=1600, CLIENTS=2) as system:
         system.server()
         began(system)
@@ -56,19 +60,19 @@ def test_a_run_that_begins_before_all_have_joined_has_no_seconds_of_latency(tmp_
     assert made.headline.endswith(f" · {sum(counts):,} caught up")
     assert made.latency_ns.p99 is not None
     assert made.catch_up_ns.max is not None
-    # Two seconds and more is what p99 was when all of it was latency.
+    # p99 would exceed two seconds if catch-up counted as latency.
     assert made.latency_ns.p99 < 1e9 < BEFORE / RATE * 1e9 <= made.catch_up_ns.max
 
 
 def test_a_server_that_is_slow_to_admit_shows_as_latency(tmp_path: Path) -> None:
-    """A client that tries while the server stands still was there: what is due from then on is not caught up."""
+    """For a client that tries to connect while the server is stopped, records due from then on count as latency."""
     with System(tmp_path, RATE=RATE, RECORDS=1600, CLIENTS=2) as system:
         server = system.server()
         began(system)
         server.signal(signal.SIGSTOP)
         late = system.client("client-3")
         late.says('"client"')
-        # Nothing is waited for here: this is for how long the client is not admitted.
+        # This sleep is the time during which the client is not admitted.
         time.sleep(STALL_NS / 1e9)
         server.signal(signal.SIGCONT)
         made = closed(system)

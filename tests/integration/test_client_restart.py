@@ -1,4 +1,4 @@
-"""A client that goes away and comes back ends with the same books as one that never went."""
+"""A client that was stopped and restarted ends with the same log and result as one that was not."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from services.contract.blocklog import EndLine, OpenLine
 from services.contract.summary import ClientSummary
 from tests.integration.stack import Stack, docker
-from tests.integration.volumes import Volumes, record_of
 from tests.poll import poll_until
+from tests.readers import Volumes, record_of
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 
@@ -30,7 +30,7 @@ def restarted(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         docker("stop", stack.container("client", 2))
         stack.kill("client", 3)
         stopped_at = stack.volumes.head("client-1")
-        # Five seconds by the clock of the feed.
+        # Five seconds of records.
         stack.receipted(stopped_at + 5 * RATE, "client-1")
         docker("start", stack.container("client", 2))
         code, text = stack.wait()
@@ -48,7 +48,7 @@ def client_of(volumes: Volumes, name: str) -> ClientSummary:
 
 
 def assert_same_books(volumes: Volumes, name: str) -> None:
-    """Hold a client's books to those of client-1, which never went away."""
+    """Assert that a client's log and result equal those of client-1, which was not stopped."""
     mine, reference = volumes.messages(name), volumes.messages("client-1")
     assert [message.seq for message in reference] == [message.seq for message in mine]
     assert [record_of(message) for message in reference] == [record_of(message) for message in mine]
@@ -77,13 +77,13 @@ def test_a_client_that_was_stopped_has_the_same_books(restarted: Volumes) -> Non
 def test_a_client_that_was_killed_has_the_same_books(restarted: Volumes) -> None:
     """Killed in the middle, a client resumes after its last durable record, and nothing is lost or logged twice."""
     assert_same_books(restarted, "client-3")
-    # The killed session has no last line; only the second was closed well.
+    # The killed session has no ``end`` line; only the second was closed properly.
     assert ["finished"] == [entry.reason for entry in restarted.log("client-3") if isinstance(entry, EndLine)]
     _, second = [entry for entry in restarted.log("client-3") if isinstance(entry, OpenLine)]
     assert (2, True) == (second.session, second.after >= 300)
 
 
 def test_a_client_that_stayed_noticed_nothing(restarted: Volumes) -> None:
-    """Others have one session, and every record."""
+    """The other clients have one session and every record."""
     client = client_of(restarted, "client-1")
     assert (1, RECORDS, "finished") == (client.sessions, client.received, client.state)

@@ -1,4 +1,4 @@
-"""The commands for books that lie on disk, each on the files of a real run."""
+"""The offline commands, each on the files of a real run."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import msgspec
 from services.contract import summary
 from tests.integration.conftest import CLIENTS, RECORDS, GoodRun
 from tests.integration.processes import ROOT, Process, environment, verify
-from tests.integration.volumes import record_of
+from tests.readers import record_of
 
 
 def said(*arguments: object) -> tuple[int, bytes, str]:
-    """Run a command of the collector; return its exit code and what it says on either stream."""
+    """Run a command of the collector; return its exit code and the output on both streams."""
     command = [sys.executable, "-m", "services.collector", *map(str, arguments)]
     ended = subprocess.run(command, cwd=ROOT, env=environment({}), capture_output=True, timeout=60, check=False)
     return ended.returncode, ended.stdout, ended.stderr.decode()
 
 
 def test_every_message_is_shown(good_run: GoodRun) -> None:
-    """As many lines as messages were logged; those of one block are what the log holds, byte for byte."""
+    """``messages`` prints a line per logged message; those of one block equal the log, byte for byte."""
     code, out, err = said("messages", good_run.volumes.root)
     assert (0, CLIENTS * RECORDS, "") == (code, out.count(b"\n"), err)
     block = good_run.volumes.blocks("client-2")[3]
@@ -37,7 +37,7 @@ def test_every_message_is_shown(good_run: GoodRun) -> None:
 
 
 def test_slow_messages_are_found(good_run: GoodRun) -> None:
-    """Those above the median are about half of all, and each of them is."""
+    """A latency filter at the median selects about half of the messages, all of them above it."""
     made = good_run.volumes.summary()
     assert made is not None
     median = made.latency_ns.p50
@@ -49,7 +49,7 @@ def test_slow_messages_are_found(good_run: GoodRun) -> None:
 
 
 def test_damage_to_a_real_run_is_caught(good_run: GoodRun, tmp_path: Path) -> None:
-    """All twelve ways, at places that a seed chooses; a copy that was kept is what verify says it is."""
+    """``prove`` finds all twelve kinds of damage at random places; ``verify`` reports the same on a kept copy."""
     code, out, err = said("prove", good_run.volumes.root, "--seed", 3, "--keep", tmp_path / "proof", "--json")
     assert 0 == code, (out, err)
     caught = [json.loads(line) for line in out.splitlines()]
@@ -60,7 +60,7 @@ def test_damage_to_a_real_run_is_caught(good_run: GoodRun, tmp_path: Path) -> No
 
 
 def test_a_damaged_run_is_salvaged(good_run: GoodRun, tmp_path: Path) -> None:
-    """Of a log with a broken line and a torn end, all but that block is saved, and the ledger tells what is missing."""
+    """``verify --salvage`` saves all but the damaged block of a log, and the ledger shows the missing records."""
     damaged = Path(shutil.copytree(good_run.volumes.root, tmp_path / "damaged"))
     [log] = (damaged / "logs" / good_run.name / "client-3").glob("*.jsonl")
     lines = log.read_bytes().splitlines(keepends=True)
@@ -82,7 +82,7 @@ def test_a_damaged_run_is_salvaged(good_run: GoodRun, tmp_path: Path) -> None:
 
 
 def test_a_run_is_no_worse_than_itself(good_run: GoodRun, tmp_path: Path) -> None:
-    """Compared with its own summary nothing changes; one that lost a message is worse, another workload is refused."""
+    """``compare`` finds no change against the same summary, a regression after a loss, and refuses another workload."""
     made = good_run.volumes.summary()
     assert made is not None
     kept = tmp_path / "kept.json"
@@ -102,7 +102,7 @@ def test_a_run_is_no_worse_than_itself(good_run: GoodRun, tmp_path: Path) -> Non
 
 
 def test_each_client_is_held_to_a_limit(good_run: GoodRun) -> None:
-    """Any percentile, of one client or of each; the exit code says whether they hold."""
+    """Thresholds apply to any percentile, of one client or of each; the exit code reports whether they hold."""
     held = "latency{client:client-3}.p(97.5)<60s, missing{client:*}==0, silence{client:*}<60s, clients==5"
     code, out, _ = said("verify", good_run.volumes.root, "--thresholds", held)
     assert 0 == code, out
@@ -111,7 +111,7 @@ def test_each_client_is_held_to_a_limit(good_run: GoodRun) -> None:
 
 
 def test_every_command_teaches() -> None:
-    """The help of each says what it does, with examples and exit codes."""
+    """The help of each command has a description, examples and exit codes."""
     for name in ("wait", "verify", "compare", "messages", "prove"):
         with Process("services.collector", name, "--help") as helping:
             assert 0 == helping.wait(), helping.text

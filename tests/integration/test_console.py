@@ -22,7 +22,7 @@ from tests.poll import poll_until
 
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
-    """A server in the midst of a long run, and its one client."""
+    """A server during a long run, with one client."""
     with System(tmp_path, RECORDS=100_000, RATE=500, HOST="*") as made:
         made.server()
         made.client("client-1")
@@ -31,19 +31,19 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 
 def console(system: System, *arguments: str) -> tuple[int, str]:
-    """Run the console with these arguments; return its exit code and what it says."""
+    """Run the console with these arguments; return its exit code and output."""
     with Process("services.client", "console", *arguments, SERVER_URL=system.url) as process:
         return process.wait(), process.text
 
 
 def wishes(system: System) -> list[tuple[str, float | str | None, str | None]]:
-    """Return the wishes in the ledger: what, how much or whom, and by what."""
+    """Return the control requests in the ledger: command, argument and origin."""
     entries = [entry for entry in system.volumes.ledger() if isinstance(entry, ledger.ControlEntry)]
     return [(entry.request, entry.value or entry.client, entry.via) for entry in entries]
 
 
 def test_from_a_shell(system: System) -> None:
-    """A wish is an argument, its answer one line, and the exit code tells whether it was granted."""
+    """A request is an argument, its reply one line, and the exit code reports whether it was accepted."""
     code, text = console(system, "rate", "1000", "pause")
     assert 0 == code, text
     faster, paused = text.splitlines()
@@ -59,7 +59,7 @@ def test_from_a_shell(system: System) -> None:
 
 
 def test_by_a_script(system: System) -> None:
-    """Wishes are piped, one a line; the first that is not granted ends the script, with its code."""
+    """Requests are piped, one a line; the first refused one ends the script with its exit code."""
     with Process("services.client", "console", "--json", SERVER_URL=system.url) as script:
         for line in ("pause", "drop client-9", "resume"):
             script.enter(line)
@@ -72,7 +72,7 @@ def test_by_a_script(system: System) -> None:
 
 
 def test_from_afar(system: System) -> None:
-    """From another address the server's token is needed, which stands in a file beside its ledger."""
+    """A request from another address needs the server's token, which is in a file beside the ledger."""
     url = f"ws://{own_address()}:{system.port}"
     code, text = console(system, "--url", url, "pause")
     assert 104 == code
@@ -86,7 +86,7 @@ def test_from_afar(system: System) -> None:
 
 @contextmanager
 def terminal(system: System) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """Run the console at a terminal; yield the side of the hands and eyes, and the process."""
+    """Run the console at a pseudo-terminal; yield the user's end of it and the process."""
     hands, seat = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "services.client", "console"],
@@ -108,7 +108,7 @@ def terminal(system: System) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
 
 
 def test_at_a_terminal(system: System) -> None:
-    """One types behind a prompt, is answered, and sees what others do to the run meanwhile."""
+    """The interactive console has a prompt, prints replies, and shows changes that others make to the run."""
     with terminal(system) as (hands, process):
         screen: list[str] = []
 

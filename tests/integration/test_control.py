@@ -1,4 +1,4 @@
-"""An operator controls a run of containers without setting anything up, and no client can."""
+"""An operator controls a run in containers without any set-up; a client cannot."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ print(json.dumps({"codes": [code(""), code("guess")], "page": reaches("collector
 
 @pytest.fixture(scope="module")
 def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A run of a minute that two clients are in the midst of."""
+    """A run of a minute with two clients, in progress."""
     folder = tmp_path_factory.mktemp("control") / "volumes"
     folder.mkdir()
     with Stack(folder, RATE=100, RECORDS=RECORDS, CLIENTS=CLIENTS) as made:
@@ -59,7 +59,7 @@ def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 
 
 def ask(stack: Stack, wish: dict[str, Any] | None = None, **headers: str) -> tuple[int, dict[str, Any]]:
-    """Send the page a wish, as its own script does, or ask whether it takes any; return status and answer."""
+    """POST a control request as the page does, or GET whether control is available; return status and reply."""
     page = stack.page()
     body = None if wish is None else json.dumps(wish).encode()
     headers = {"Origin": page, "Content-Type": "application/json", **headers}
@@ -73,7 +73,7 @@ def ask(stack: Stack, wish: dict[str, Any] | None = None, **headers: str) -> tup
 
 
 def test_the_page_controls_the_run(stack: Stack) -> None:
-    """Rate, pause, resume and drop reach the run from the page and are in the ledger; the clients go on to a PASS."""
+    """Requests for rate, pause, resume and drop from the page reach the run and the ledger; the run passes."""
     found = ask(stack)[1]
     assert (True, None) == (found["available"], found["why"])
     assert 403 == ask(stack, {"do": "pause"}, Origin="http://localhost:3000")[0]
@@ -106,13 +106,13 @@ def test_the_page_controls_the_run(stack: Stack) -> None:
 
 
 def control(stack: Stack, *wishes: str) -> tuple[int, str]:
-    """Use the console of the container that has the token; return its exit code and what it says."""
+    """Use the console of the container that has the token; return its exit code and output."""
     done = stack.exec("collector", "python", "-m", "services.collector", "control", *wishes, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
 def test_a_client_controls_nothing(stack: Stack) -> None:
-    """A client's container is refused by the server, has no token, and reaches no page that might ask for it."""
+    """A client's container is refused by the server, has no token, and cannot reach the page that has."""
     tried = json.loads(stack.exec("client", "python", "-c", TRY_AS_A_CLIENT).stdout)
     assert {"codes": [wire.CLOSE_UNAUTHORIZED] * 2, "page": False} == tried
 
@@ -123,7 +123,7 @@ def test_a_client_controls_nothing(stack: Stack) -> None:
 
 
 def test_the_token_comes_and_goes_with_the_server(stack: Stack) -> None:
-    """The file is for its owner and the host's group; another `up` opens it to nobody else; a stop removes it."""
+    """The token file is readable by owner and group only, also after another `up`; a stop removes it."""
     folder = stack.volumes.root
     file = folder / "ledger" / token.NAME
     first = token.read(file)

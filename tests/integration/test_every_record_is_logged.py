@@ -10,20 +10,20 @@ from services.server.feed.generator import FeedGenerator
 from tests.integration.conftest import CLIENTS, RECORDS, GoodRun, GoodStack
 from tests.integration.processes import play
 from tests.integration.stack import Stack
-from tests.integration.volumes import Volumes, is_sealed, record_of
+from tests.readers import Volumes, is_sealed, record_of
 
 BLOCK_SIZES = [10, 25, 50, 100, 250]
 
 
 def assert_every_record_is_logged(volumes: Volumes, run: str, clients: int, records: int) -> None:
-    """Hold a finished run to the whole promise."""
+    """Assert that every client of a finished run has every record once, in order, byte for byte."""
     feed = FeedGenerator("person", "en_US", 42).records(1, records)
     names = [f"client-{number}" for number in range(1, clients + 1)]
     assert names == volumes.clients(run)
     for number, name in enumerate(names):
         blocks = volumes.blocks(name, run)
         size = BLOCK_SIZES[number % len(BLOCK_SIZES)]
-        # Only a block that its time or the end of the run has closed is not full.
+        # Only a block closed by its age or by the end of the run may be partly filled.
         assert {size} >= {block.count for block in blocks if block.closed_by == "count"}
         assert size >= max(block.count for block in blocks)
         messages = volumes.messages(name, run)
@@ -49,7 +49,7 @@ def test_five_local_clients_log_every_record(good_run: GoodRun) -> None:
 
 
 def test_twenty_local_clients_log_every_record(tmp_path: Path) -> None:
-    """Twenty clients on one machine get the whole run each."""
+    """Twenty clients on one machine receive the whole run each."""
     code, run = play(tmp_path, CLIENTS=20, RECORDS=RECORDS, RATE=1000)
     assert 0 == code, run.text
     assert_every_record_is_logged(run.volumes, run.volumes.newest(), 20, RECORDS)
@@ -66,8 +66,8 @@ def test_five_containers_log_every_record(good_stack: GoodStack) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("clients", [1, 20])
 def test_any_number_of_containers_logs_every_record(clients: int, folder: Path, engine: None) -> None:
-    """One container gets the whole run, and so do twenty."""
-    # Twenty processes share the machine with their server: a gentle rate keeps that one on time on two cores.
+    """One container receives the whole run, and so do twenty."""
+    # Twenty processes share two cores with the server: a low rate keeps the server on schedule.
     with Stack(folder, RECORDS=RECORDS, RATE=200, CLIENTS=clients) as stack:
         stack.up(clients=clients)
         code, text = stack.wait()

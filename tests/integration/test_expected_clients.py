@@ -1,4 +1,4 @@
-"""In containers the server knows how many clients have been started, and one that is lacking is never a silent PASS."""
+"""The server counts the client containers that were started, so a run without one of them cannot pass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def expects(stack: Stack) -> list[int]:
 
 
 def started(stack: Stack) -> bool:
-    """Tell whether the clock of the run goes."""
+    """Return whether the run's clock has started."""
     return any(isinstance(entry, ledger.PaceEntry) for entry in stack.volumes.ledger())
 
 
@@ -38,7 +38,7 @@ def test_the_clients_that_were_started_are_waited_for(folder: Path, engine: None
 
 
 def test_a_tenth_client_with_a_name_too_long_for_dns_is_not_forgotten(folder: Path, engine: None) -> None:
-    """In a project of 54 characters the tenth container has no reverse name and comes late: no PASS with nine."""
+    """With a project name of 54 characters the tenth container has no reverse name and is late: nine do not pass."""
     with Stack(folder, RECORDS=200, RATE=100, GRACE_SECONDS=5) as stack:
         stack.project = f"{stack.project}-{'x' * 53}"[:54]
         stack.up(clients=10)
@@ -52,7 +52,7 @@ def test_a_tenth_client_with_a_name_too_long_for_dns_is_not_forgotten(folder: Pa
 
 
 def test_what_the_operator_says_comes_first(folder: Path, engine: None) -> None:
-    """``CLIENTS=1`` is obeyed: nothing is expected of the other containers."""
+    """``CLIENTS=1`` takes precedence: the run does not wait for other containers."""
     with Stack(folder, RECORDS=200, RATE=100, CLIENTS=1) as stack:
         stack.up(clients=3)
         stack.wait()
@@ -60,15 +60,15 @@ def test_what_the_operator_says_comes_first(folder: Path, engine: None) -> None:
 
 
 def saying(stack: Stack, text: str) -> set[str]:
-    """Return the servers' containers that have said a text, on either stream."""
+    """Return the server containers whose log contains a text."""
     said = stack.compose("logs", "--no-color", "server").stdout.replace("\x1b[2K", "")
     return {line.split("|")[0].strip() for line in said.splitlines() if text in line}
 
 
 def test_of_three_servers_one_plays_and_all_clients_find_it(folder: Path, engine: None) -> None:
-    """``--scale server=3``: two are refused with one line, and the clients end up at the one that plays."""
+    """``--scale server=3``: two servers exit with one line, and all clients reach the third."""
     with Stack(folder, RECORDS=400, RATE=100) as stack:
-        # Nothing waits for the two to be well, which they never are.
+        # Do not wait for healthy containers: two of them never are.
         stack.compose("build", "--quiet", "server", "client", "collector", timeout=300)
         stack.compose("up", "--detach", "--scale", "server=3", "--scale", "client=0", check=False, timeout=120)
         poll_until(lambda: len(saying(stack, "error: another server is playing run")) == 2, "two are refused", 40, 1)
@@ -82,7 +82,7 @@ def test_of_three_servers_one_plays_and_all_clients_find_it(folder: Path, engine
 
 
 def test_a_killed_or_recreated_server_is_followed_at_once(folder: Path, engine: None) -> None:
-    """Neither a container that its engine starts again nor one that Compose recreates waits for its own former self."""
+    """A container that is restarted or recreated does not count its former instance as another client."""
     with Stack(folder, RECORDS=10_000, RATE=100) as stack:
         stack.up(clients=1)
         stack.receipted(100)
@@ -102,7 +102,7 @@ def test_a_killed_or_recreated_server_is_followed_at_once(folder: Path, engine: 
 
 
 class SharedStack(Stack):
-    """The real containers, whose feed is on a network of the operator's that other projects use too."""
+    """The containers on an external network that other projects use as well."""
 
     def __init__(self, folder: Path, network: str, **settings: object) -> None:
         super().__init__(folder, **settings)
@@ -119,7 +119,7 @@ class SharedStack(Stack):
 
 
 def test_containers_of_another_project_are_not_waited_for(folder: Path, tmp_path: Path, engine: None) -> None:
-    """On a network that two projects share the clients' name has the addresses of both; each counts its own."""
+    """Two projects on one network share the DNS name of the clients; each server counts its own project's."""
     network = docker("network", "create", "--internal", f"sgtest-{folder.parent.name[-40:].strip('-_')}")
     name = docker("network", "inspect", "--format", "{{.Name}}", network)
     other = tmp_path / "other" / "volumes"

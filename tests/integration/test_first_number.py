@@ -1,4 +1,4 @@
-"""Whoever starts the stack sees numbers at once, the verdict first of all when it is over, and the page afterwards."""
+"""The stack shows figures at once, ends with the verdict, and keeps the page up afterwards."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ pytestmark = pytest.mark.containers
 
 
 def get(address: str) -> tuple[str, bytes]:
-    """Return the content type and the body of what an address answers."""
+    """Return the content type and the body of a response."""
     with urllib.request.urlopen(address, timeout=10) as answer:
         return answer.headers["Content-Type"], answer.read()
 
 
 def said_by_collector(good_stack: GoodStack) -> list[tuple[datetime, str]]:
-    """Return what the collector has said, line by line, with the times."""
+    """Return the lines of the collector's log with their times."""
     said = [line.partition(" ") for line in good_stack.stack.logs("collector").splitlines()]
     # Docker's times have nine digits.
     return [(datetime.fromisoformat(at[:26] + "+00:00"), text) for at, _, text in said]
 
 
 def test_a_line_of_numbers_comes_at_once(good_stack: GoodStack) -> None:
-    """Within two seconds of the last client's subscription a line counts all five clients and their messages."""
+    """Within two seconds of the last subscription a line shows all five clients and their messages."""
     entries = good_stack.volumes.ledger(good_stack.run)
     joined = max(datetime.fromisoformat(entry.at) for entry in entries if isinstance(entry, SubscribeEntry))
     numbers = [(at, text) for at, text in said_by_collector(good_stack) if "msg/s" in text and at >= joined]
@@ -38,7 +38,7 @@ def test_a_line_of_numbers_comes_at_once(good_stack: GoodStack) -> None:
 
 
 def test_a_line_comes_every_second(good_stack: GoodStack) -> None:
-    """While the run goes on there is about one line per second, and none is longer than a terminal."""
+    """During the run about one line a second is printed, none wider than a terminal."""
     lines = [(at, text) for at, text in said_by_collector(good_stack) if "msg/s" in text and "running" in text]
     lasted = (lines[-1][0] - lines[0][0]).total_seconds()
     assert 0.7 * lasted <= len(lines) <= 1.3 * lasted + 2
@@ -55,7 +55,7 @@ def test_the_verdict_comes_first(good_stack: GoodStack) -> None:
 
 
 def test_the_page_is_served_afterwards(good_stack: GoodStack) -> None:
-    """When the run is over the page is still there, and /summary.json is the file, byte for byte."""
+    """After the run the page is still served, and /summary.json equals the file, byte for byte."""
     kind, body = get(f"{good_stack.stack.page()}/")
     assert kind.startswith("text/html")
     assert b"<html" in body.lower()

@@ -1,4 +1,4 @@
-"""However durable a client is told to be, its books close, and its log says how durable it was."""
+"""Runs pass with every setting of FSYNC, and the log records the setting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever stops anything finds sealed logs, an explained ledger, and a run that the next ``up`` continues."""
+"""A stop leaves sealed logs, a ledger with the reason, and a run that the next ``up`` continues."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from services.contract import ledger
 from services.contract.blocklog import EndLine
 from tests.integration.stack import Stack, docker
-from tests.integration.volumes import Volumes, is_sealed
 from tests.poll import poll_until
+from tests.readers import Volumes, is_sealed
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 
@@ -22,7 +22,7 @@ RECORDS = 3000
 
 @dataclass
 class Stopped:
-    """What was found when one client had been stopped, and then everything with Ctrl-C."""
+    """State after one client was stopped, and then everything with Ctrl-C."""
 
     volumes: Volumes
     stop_seconds: float = 0.0
@@ -36,7 +36,7 @@ class Stopped:
 
 @pytest.fixture(scope="module")
 def stopped(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stopped]:
-    """Stop a client of a run in the foreground, press Ctrl-C, look; then continue the run with another ``up``."""
+    """Stop a client of a run in the foreground, press Ctrl-C, record the state, then continue with another ``up``."""
     folder = tmp_path_factory.mktemp("stopped") / "volumes"
     folder.mkdir()
     found = Stopped(Volumes(folder))
@@ -64,7 +64,7 @@ def stopped(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def test_sigterm_ends_a_client_within_five_seconds(stopped: Stopped) -> None:
-    """A client that gets SIGTERM seals and is gone within five seconds, with exit code 0."""
+    """A client seals its log on SIGTERM and exits within five seconds, with code 0."""
     assert 5.0 > stopped.stop_seconds
     assert "0" == stopped.stop_code
 
@@ -76,7 +76,7 @@ def test_ctrl_c_leaves_sealed_logs(stopped: Stopped) -> None:
 
 
 def test_ctrl_c_leaves_a_ledger_that_tells_all(stopped: Stopped) -> None:
-    """Clients go first and say goodbye, then the server pauses the run: the ledger ends with a pause, not an end."""
+    """Clients leave with a ``bye`` first, then the server pauses the run: the ledger ends with a pause, not an end."""
     leaves = [entry for entry in stopped.entries if isinstance(entry, ledger.LeaveEntry)]
     assert {f"client-{number}": "bye" for number in range(1, CLIENTS + 1)} == {
         leave.client: leave.cause for leave in leaves
@@ -87,7 +87,7 @@ def test_ctrl_c_leaves_a_ledger_that_tells_all(stopped: Stopped) -> None:
 
 
 def test_ctrl_c_shows_how_far_it_came(stopped: Stopped) -> None:
-    """The collector, which stops last, prints the summary as it stands, without a verdict."""
+    """The collector stops last and prints the provisional summary, without a verdict."""
     last = stopped.last_words.split("DELIVERY")
     assert 2 == len(last), stopped.last_words
     assert "residual" in last[1]
@@ -95,7 +95,7 @@ def test_ctrl_c_shows_how_far_it_came(stopped: Stopped) -> None:
 
 
 def test_the_next_up_continues_the_run(stopped: Stopped) -> None:
-    """``up`` after Ctrl-C plays the rest of the same run, and every client ends with every record once."""
+    """``up`` after Ctrl-C continues the same run, and every client ends with every record once."""
     assert 0 == stopped.continued
     assert 1 == len(stopped.volumes.runs())
     for number in range(1, CLIENTS + 1):

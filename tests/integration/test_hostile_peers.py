@@ -1,4 +1,4 @@
-"""Whoever connects with something else than the protocol gets a proper answer, and nobody else notices."""
+"""Peers that do not follow the protocol get a proper error, and other peers are not affected."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @contextmanager
 def opened(system: System) -> Iterator[ClientConnection]:
-    """Connect and be welcomed."""
+    """Connect and receive the welcome."""
     with connect(system.url, proxy=None) as connection:
         assert "welcome" == json.loads(connection.recv(timeout=5))["type"]
         yield connection
 
 
 def get(system: System, path: str, **headers: str) -> tuple[int, str, str]:
-    """Return status, content type and body of a plain request."""
+    """Return status, content type and body of an HTTP request."""
     connection = http.client.HTTPConnection("127.0.0.1", system.port, timeout=5)
     try:
         connection.request("GET", path, headers=headers)
@@ -45,7 +45,7 @@ def get(system: System, path: str, **headers: str) -> tuple[int, str, str]:
 
 
 def refusal(connection: ClientConnection) -> tuple[wire.Error, int]:
-    """Return the error that the server sends and the code with which it closes then."""
+    """Return the server's error frame and close code."""
     frame, _ = wire.decode_from_server(connection.recv(timeout=5, decode=False))
     assert isinstance(frame, wire.Error), frame
     with pytest.raises(ConnectionClosed) as closed:
@@ -55,7 +55,7 @@ def refusal(connection: ClientConnection) -> tuple[wire.Error, int]:
 
 
 def test_a_plain_request_is_told_to_upgrade(system: System) -> None:
-    """A browser that opens the feed's address gets 426."""
+    """A plain HTTP request to the feed's address is answered with 426."""
     status, _, body = get(system, "/")
     assert 426 == status
     assert "WebSocket" in body or "upgrade" in body.lower()
@@ -88,7 +88,7 @@ def test_metrics_are_for_prometheus(system: System) -> None:
     ],
 )
 def test_a_garbage_first_message_is_an_error_and_4400(garbage: str, system: System) -> None:
-    """A first message that is no frame is answered by an error that says why, then 4400."""
+    """A first message that is not a frame is answered with an error and its reason, then close code 4400."""
     with opened(system) as connection:
         connection.send(garbage)
         error, code = refusal(connection)
@@ -97,7 +97,7 @@ def test_a_garbage_first_message_is_an_error_and_4400(garbage: str, system: Syst
 
 
 def test_binary_garbage_is_an_error_and_4400(system: System) -> None:
-    """Bytes that are no text at all are answered in the same way."""
+    """A binary message is answered in the same way."""
     with opened(system) as connection:
         connection.send(b"\x00\xff\xfe" * 100)
         assert wire.CLOSE_PROTOCOL == refusal(connection)[1]
@@ -130,14 +130,14 @@ def test_an_impossible_wish_is_an_error_and_4400(frame: wire.Frame, system: Syst
 
 
 def test_a_browser_is_refused(system: System) -> None:
-    """A connection that names an origin comes from somebody's web page: 403."""
+    """A connection with an Origin header comes from a web page: 403."""
     with pytest.raises(InvalidStatus) as refused, connect(system.url, origin=Origin("http://evil.test"), proxy=None):
         pass
     assert 403 == refused.value.response.status_code
 
 
 def test_nobody_notices(system: System) -> None:
-    """After all of them the server still waits for a real client, whose run is as good as any."""
+    """After all of these a real client connects, and its run passes."""
     entries = system.volumes.ledger()
     assert all(
         isinstance(entry, (OpenEntry, PaceEntry)) or entry.__struct_config__.tag == "control" for entry in entries

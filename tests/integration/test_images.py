@@ -1,4 +1,4 @@
-"""An image holds what its service needs and no more, and a container can do what its service does and no more."""
+"""Images contain only their service's files and packages; containers have only the privileges that it needs."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def facts(good_stack: GoodStack) -> dict[str, dict[str, Any]]:
-    """What each service's container says of itself."""
+    """The engine's description of each service's container."""
     return {service: json.loads(good_stack.stack.exec(service, "python", "-c", FACTS).stdout) for service in SERVICES}
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_nobody_is_root(service: str, facts: dict[str, dict[str, Any]]) -> None:
-    """Every service runs as uid 10001, with no capability and no way to gain one."""
+    """Every service runs as uid 10001, without capabilities and without a way to gain one."""
     assert 10001 == facts[service]["uid"]
     for process in ("first", "self"):
         status = facts[service][process]
@@ -73,7 +73,7 @@ def test_nobody_is_root(service: str, facts: dict[str, dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_root_file_system_is_read_only(service: str, facts: dict[str, dict[str, Any]]) -> None:
-    """Nothing can be written but the volumes and a small /tmp."""
+    """Only the volumes and a small /tmp are writable."""
     assert ("Read-only file system", "Read-only file system", None) == (
         facts[service]["root"],
         facts[service]["app"],
@@ -88,7 +88,7 @@ def test_no_file_lends_anybody_rights(service: str, facts: dict[str, dict[str, A
 
 
 def test_an_image_holds_its_own_service_alone(facts: dict[str, dict[str, Any]]) -> None:
-    """Each image imports contract, runtime and its own service; another's code and libraries are not there."""
+    """Each image imports contract, runtime and its own service; code and libraries of other services are absent."""
     own = {
         "server": {"faker", "websockets", "services.server"},
         "client": {"websockets", "services.client"},
@@ -101,7 +101,7 @@ def test_an_image_holds_its_own_service_alone(facts: dict[str, dict[str, Any]]) 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_an_image_holds_its_own_requirements_alone(service: str, facts: dict[str, dict[str, Any]]) -> None:
-    """Every package in an image is one of its requirements file: no installer, no tool."""
+    """Every package in an image is listed in its requirements file: no installer, no tool."""
     text = (ROOT / "requirements" / f"{service}.txt").read_text()
     required = {canonical(name) for name in re.findall(r"^([A-Za-z0-9._-]+)==", text, re.MULTILINE)}
     found = {canonical(name) for name in facts[service]["packages"]}
@@ -110,12 +110,12 @@ def test_an_image_holds_its_own_requirements_alone(service: str, facts: dict[str
 
 
 def canonical(name: str) -> str:
-    """Return a package's name as the index compares it."""
+    """Return a package's normalised name."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_only_the_page_is_published(good_stack: GoodStack) -> None:
-    """No port is open on the host but the collector's page, and that on loopback alone."""
+    """The only open port on the host is the collector's page, on loopback."""
     for service in SERVICES:
         ports = good_stack.stack.inspect(service)["NetworkSettings"]["Ports"] or {}
         bound = {inside: {one["HostIp"] for one in outside} for inside, outside in ports.items() if outside}
@@ -123,7 +123,7 @@ def test_only_the_page_is_published(good_stack: GoodStack) -> None:
 
 
 def test_the_collector_can_write_to_neither_side_of_the_books(good_stack: GoodStack) -> None:
-    """The kernel refuses the collector a write into the logs or the ledger."""
+    """The collector cannot write into the logs or the ledger: its mounts are read-only."""
     for side in ("logs", "ledger"):
         done = good_stack.stack.exec("collector", "touch", f"/volumes/{side}/trial", check=False)
         assert 0 != done.returncode
@@ -131,7 +131,7 @@ def test_the_collector_can_write_to_neither_side_of_the_books(good_stack: GoodSt
 
 
 def test_only_prepare_is_root_and_it_has_no_network(good_stack: GoodStack) -> None:
-    """The one service that runs as root has three capabilities, no network, and has ended."""
+    """The only service that runs as root has three capabilities, no network, and has ended."""
     found = good_stack.stack.inspect("prepare")
     host = found["HostConfig"]
     assert ("0:0", "none", True) == (found["Config"]["User"], host["NetworkMode"], host["ReadonlyRootfs"])

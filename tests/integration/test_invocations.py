@@ -1,4 +1,4 @@
-"""An invocation of ``python -m services`` on an external feed judges its own run, whatever else lies in the volumes."""
+"""``python -m services`` on an external feed takes its verdict from its own run, not from others in the volumes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from websockets.exceptions import ConnectionClosed
 from services.contract.summary import EXIT_CODES
 from services.runtime import invocation
 from tests.integration.processes import Process
-from tests.integration.volumes import Volumes
 from tests.poll import poll_until
+from tests.readers import Volumes
 
 RATE = 100
 
 
 class Feed:
-    """A server that sends the same numbers to every connection, on a schedule, for as long as it is there."""
+    """A server that sends the same numbers to every connection, on a schedule, until it is closed."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -53,7 +53,7 @@ class Feed:
                 await connection.send(json.dumps({"seq": number, "id": number}))
 
     def close(self) -> None:
-        """End it."""
+        """Stop serving."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
         self._loop.close()
@@ -61,7 +61,7 @@ class Feed:
 
 @pytest.fixture(scope="module")
 def feed() -> Iterator[Feed]:
-    """Return a feed that is served while these tests run."""
+    """Serve a feed while these tests run."""
     served = Feed()
     yield served
     served.close()
@@ -74,7 +74,7 @@ def invoke(feed: Feed, folder: Path, **settings: object) -> Process:
 
 
 def own_run(volumes: Volumes, before: set[str]) -> str:
-    """Return the one run that was not there before."""
+    """Return the only new run."""
     (own,) = set(volumes.runs()) - before
     return own
 
@@ -85,7 +85,7 @@ def headlines(run: Process) -> list[str]:
 
 
 def judged(feed: Feed, folder: Path, **settings: object) -> str:
-    """Play an invocation to its end; hold what it printed and its exit code to its own run, and return that."""
+    """Run an invocation to its end; assert that output and exit code are those of its own run, and return that run."""
     volumes, before = Volumes(folder), set(Volumes(folder).runs())
     with invoke(feed, folder, **settings) as run:
         code = run.wait()
@@ -98,8 +98,9 @@ def judged(feed: Feed, folder: Path, **settings: object) -> str:
     return own
 
 
+@pytest.mark.serial
 def test_invocations_that_follow_each_other_have_a_run_each(feed: Feed, tmp_path: Path) -> None:
-    """The second begins while the first one's time may not even be over, with the same settings."""
+    """Two invocations with the same settings, one after the other, have a run each."""
     runs = [judged(feed, tmp_path) for _ in range(2)]
     volumes = Volumes(tmp_path)
 
@@ -110,7 +111,7 @@ def test_invocations_that_follow_each_other_have_a_run_each(feed: Feed, tmp_path
 
 
 def test_an_open_run_of_a_killed_invocation_is_neither_joined_nor_judged(feed: Feed, tmp_path: Path) -> None:
-    """Its clients may come back for a minute; the next invocation reads the feed by another number, in its own run."""
+    """A run of a killed invocation stays open for a minute; the next invocation neither joins it nor reports it."""
     volumes = Volumes(tmp_path)
     with invoke(feed, tmp_path, FEED_SEQ="$.id", FEED_SECONDS=60) as killed:
         poll_until(lambda: volumes.runs() and len(volumes.clients()) == 2, "both clients are in the first run", 20)
@@ -129,7 +130,7 @@ def test_an_open_run_of_a_killed_invocation_is_neither_joined_nor_judged(feed: F
 
 
 def test_two_invocations_beside_each_other_have_a_run_each(feed: Feed, tmp_path: Path) -> None:
-    """The one that lasts longer is judged when it is over, with all that it received."""
+    """Of two invocations at the same time the longer one reports everything that it received."""
     volumes = Volumes(tmp_path)
     with invoke(feed, tmp_path, FEED_SECONDS=8) as longer:
         poll_until(lambda: volumes.runs() and len(volumes.clients()) == 2, "the first run is on", 20)
@@ -144,7 +145,7 @@ def test_two_invocations_beside_each_other_have_a_run_each(feed: Feed, tmp_path:
 
 
 def test_a_run_that_ends_when_it_is_stopped_is_judged(feed: Feed, tmp_path: Path) -> None:
-    """FEED_SECONDS=0 has no other end: the verdict that Ctrl-C brings about is printed, and is the exit code."""
+    """With FEED_SECONDS=0 only Ctrl-C ends the run; its verdict is printed and determines the exit code."""
     volumes = Volumes(tmp_path)
     with invoke(feed, tmp_path, FEED_SECONDS=0, BLOCK_SECONDS=0.2) as run:
         poll_until(
@@ -159,7 +160,7 @@ def test_a_run_that_ends_when_it_is_stopped_is_judged(feed: Feed, tmp_path: Path
 
 
 def test_what_is_no_run_of_this_invocation_is_passed_over(feed: Feed, tmp_path: Path) -> None:
-    """Folders and files that only look like runs, of the past and of the future, and notes that lie."""
+    """Folders and files that only look like runs, and false notes of an invocation, are ignored."""
     logs = tmp_path / "logs"
     for name in ("notes", "20261101T000000Z", "20261102T000000Z", "29990101T000000Z"):
         (logs / name / "client-1").mkdir(parents=True)
@@ -174,7 +175,7 @@ def test_what_is_no_run_of_this_invocation_is_passed_over(feed: Feed, tmp_path: 
 
 
 def test_a_client_that_crashes_comes_back_into_its_run(feed: Feed, tmp_path: Path) -> None:
-    """The supervisor restarts it, and it goes on in the run of its invocation."""
+    """A client that crashes is restarted by the supervisor and continues in the run of its invocation."""
     volumes = Volumes(tmp_path)
     with invoke(feed, tmp_path, FEED_SECONDS=6, CLIENTS=1) as run:
         poll_until(lambda: volumes.runs() and volumes.clients() and volumes.heard("client-1"), "client-1 logs", 20)
@@ -206,7 +207,7 @@ def parent_of(pid: int) -> int | None:
 
 
 def test_clients_in_containers_share_a_run_only_with_equal_settings(feed: Feed, tmp_path: Path) -> None:
-    """Without an invocation clients find each other, and one that reads the feed otherwise does not join them."""
+    """Clients that were started separately share a run; one with other feed settings has a run of its own."""
     given = {"VOLUMES": tmp_path, "SERVER_URL": feed.url, "FEED_SECONDS": 30}
     volumes = Volumes(tmp_path)
     with (

@@ -1,4 +1,4 @@
-"""What one peer, one file or one name may cost: the services as processes, before the bounds of docs/security.md."""
+"""The limits of docs/security.md, tested on services as processes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _opened: list[socket.socket] = []
 
 @pytest.fixture(autouse=True)
 def hung_up() -> Iterator[None]:
-    """Close the connections of a test, however it ends."""
+    """Close the connections of a test when it ends."""
     yield
     while _opened:
         _opened.pop().close()
@@ -41,13 +41,13 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 
 def resident_bytes(process: Process) -> int:
-    """Return the memory that a process holds."""
+    """Return the resident memory of a process."""
     pages = Path(f"/proc/{process.pid}/statm").read_text(encoding="ascii").split()[1]
     return int(pages) * resource.getpagesize()
 
 
 def connected(system: System, extra: bytes = b"", *, deaf: bool = False) -> socket.socket:
-    """Return a connection that has said its opening request, with more header lines."""
+    """Return a connection that has sent an opening request with more header lines."""
     peer = socket.socket()
     _opened.append(peer)
     if deaf:
@@ -59,20 +59,20 @@ def connected(system: System, extra: bytes = b"", *, deaf: bool = False) -> sock
 
 
 def answer(system: System, request: bytes) -> bytes:
-    """Return the first line that a request is answered with."""
+    """Return the status line of the response to a request."""
     with socket.create_connection(("127.0.0.1", system.port), 5) as peer:
         peer.sendall(request)
         return peer.makefile("rb").readline().strip()
 
 
 def framed(data: bytes, opcode: int = 1) -> bytes:
-    """Return a frame of a client, with a mask that changes nothing."""
+    """Return a client's frame with a mask of zeros."""
     size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2)
     return bytes([0x80 | opcode]) + size + bytes(4) + data
 
 
 def lives(system: System, server: Process) -> None:
-    """Make sure that a server answers and has logged no traceback."""
+    """Assert that a server responds and has logged no traceback."""
     poll_until(
         lambda: answer(system, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 200"),
         "the server is healthy",
@@ -83,7 +83,7 @@ def lives(system: System, server: Process) -> None:
 
 
 def test_opening_requests_keep_nothing(system: System) -> None:
-    """A request with many or long header lines is refused; what small ones bring is let go of."""
+    """A request with many or long header lines is refused; the headers of accepted requests are not kept."""
     server = system.server()
     fat = b"".join(b"Authorization: " + b"x" * 7900 + b"\r\n" for _ in range(120))
     with contextlib.suppress(ConnectionError):
@@ -103,7 +103,7 @@ def test_opening_requests_keep_nothing(system: System) -> None:
 
 @pytest.mark.parametrize("path", [b"http://[", b"//[", b"http://[::1]:x/", b"*"])
 def test_a_path_that_is_no_address_is_no_fault(system: System, path: bytes) -> None:
-    """A request for something that cannot be parsed is answered as any other that does not upgrade."""
+    """A request with a path that cannot be parsed is answered like any other without an upgrade."""
     server = system.server()
 
     assert b"HTTP/1.1 426 Upgrade Required" == answer(system, b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -111,7 +111,7 @@ def test_a_path_that_is_no_address_is_no_fault(system: System, path: bytes) -> N
 
 
 def test_peers_that_do_not_read_are_cut(system: System) -> None:
-    """Whether they flood with pings or ask and never read, they cost little and are cut."""
+    """Peers that flood with pings, or send requests and never read, are cut off and cost little memory."""
     server = system.server()
     before = resident_bytes(server)
     pingers = [connected(system, deaf=True) for _ in range(5)]
@@ -131,7 +131,7 @@ def test_peers_that_do_not_read_are_cut(system: System) -> None:
 
 
 def gone(peer: socket.socket) -> bool:
-    """Tell whether the other end has hung up."""
+    """Return whether the peer has closed the connection."""
     try:
         peer.sendall(framed(b"", 10))
     except OSError:
@@ -140,7 +140,7 @@ def gone(peer: socket.socket) -> bool:
 
 
 def test_long_texts_and_endless_names_stay_out_of_the_ledger(system: System) -> None:
-    """A long instance is malformed, and one connection brings few names into the ledger, however many it asks for."""
+    """A long `instance` is malformed, and one connection can add only a few names to the ledger."""
     server = system.server()
     for fields in (b'"client":"evil","instance":"' + b"x" * 60_000 + b'"', b'"client":"n%d"'):
         with connected(system) as peer, contextlib.suppress(OSError):
@@ -156,7 +156,7 @@ def test_long_texts_and_endless_names_stay_out_of_the_ledger(system: System) -> 
 
 
 def test_a_rate_without_a_schedule_ends_nothing(system: System) -> None:
-    """An operator's rate of which no schedule can be made is refused, and the run goes on, restarted or not."""
+    """A rate without a possible schedule is refused, and the run continues, also after a restart."""
     server = system.server()
     client = system.client("client-1")
     client.says('"subscribed"')
@@ -171,7 +171,7 @@ def test_a_rate_without_a_schedule_ends_nothing(system: System) -> None:
 
 
 def test_too_many_connections_are_answered(system: System) -> None:
-    """Beyond the descriptors of the process connections are refused cheaply; what is plain is answered meanwhile."""
+    """Connections beyond the file descriptors are refused; plain HTTP requests are still answered."""
     server = system.server()
     resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (200, 200))
     peers = [connected(system) for _ in range(300)]
@@ -190,7 +190,7 @@ def test_too_many_connections_are_answered(system: System) -> None:
 
 
 def test_without_descriptors_the_server_waits(system: System) -> None:
-    """When not even one descriptor is left, one line says so, and connections are taken again afterwards."""
+    """Without any free descriptor the server logs one line, and accepts connections again afterwards."""
     server = system.server()
     soft, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{server.pid}/fd")), hard))
@@ -206,7 +206,7 @@ def test_without_descriptors_the_server_waits(system: System) -> None:
 
 
 def test_what_lies_in_a_clients_folder_stops_it_not(system: System) -> None:
-    """A pipe, a link and a sparse giant among its logs neither hang a client nor fill its memory."""
+    """A pipe, a link and a huge sparse file among its logs neither block a client nor fill its memory."""
     server = system.server(RATE=50)
     first = system.client("client-1")
     first.says('"subscribed"')
@@ -227,7 +227,7 @@ def test_what_lies_in_a_clients_folder_stops_it_not(system: System) -> None:
 
 
 def test_folders_beside_the_runs_harm_no_run(system: System) -> None:
-    """With KEEP_RUNS a copy and a note beside the runs neither stop a service nor cost a run."""
+    """With KEEP_RUNS a copied folder and a stray file neither stop a service nor cause a run to be removed."""
     for side in ("logs", "ledger"):
         for name in ("my-backup", "notes", "20261128T210741Z-old", "99991231T235959Z"):
             (system.volumes.root / side / name).mkdir(parents=True)

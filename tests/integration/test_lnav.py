@@ -1,4 +1,4 @@
-"""lnav reads what the services say of themselves, and the block logs, by the formats in deploy/lnav."""
+"""lnav reads the services' own logs and the block logs with the formats in deploy/lnav."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Ask = Callable[..., list[dict[str, str]]]
 
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
-    """Asks lnav in SQL about files, with nobody's settings but ours; returns the rows."""
+    """Run an SQL query in lnav on files, with our formats only; return the rows."""
     monkeypatch.setenv("HOME", str(tmp_path))
     command = program("lnav", "lnav")
 
@@ -33,7 +33,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
 
 
 def services_log(run: GoodRun, folder: Path) -> Path:
-    """Write what the services of a run said of themselves, as ``docker compose logs --no-log-prefix`` gives it."""
+    """Write the services' own logs of a run, in the form of ``docker compose logs --no-log-prefix``."""
     path = folder / "services.jsonl"
     lines = re.findall(r"^\S+ +\| (\{.*\})$", run.text, flags=re.MULTILINE)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -55,7 +55,7 @@ def test_the_services_are_read(good_run: GoodRun, ask: Ask, tmp_path: Path) -> N
 
 
 def test_the_block_logs_are_read(good_run: GoodRun, ask: Ask) -> None:
-    """Every block of every client is there with its figures, at the time when it ended."""
+    """Every block of every client is an entry with its figures, at its end time."""
     files = list(good_run.volumes.root.glob("logs/*/*/*.jsonl"))
     rows = ask("SELECT * FROM streamgauge_blocks WHERE kind = 'block' ORDER BY client, block", *files)
     blocks = [block for number in range(1, CLIENTS + 1) for block in good_run.volumes.blocks(f"client-{number}")]
@@ -66,7 +66,7 @@ def test_the_block_logs_are_read(good_run: GoodRun, ask: Ask) -> None:
 
 
 def test_messages_are_read(good_run: GoodRun, ask: Ask) -> None:
-    """Within a block every message can be asked about."""
+    """The messages inside a block can be queried."""
     files = good_run.volumes.files("client-5", good_run.name)
     question = """SELECT count(*) AS n, max(json_extract(value, '$.latency_ns')) AS worst
         FROM streamgauge_blocks, json_each(messages)"""

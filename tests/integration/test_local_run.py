@@ -1,4 +1,4 @@
-"""Without Docker the supervisor does what Compose does: it restarts what crashes, and stops everything in order."""
+"""The supervisor replaces Compose: it restarts crashed services and stops everything in order."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ import pytest
 
 from services.contract.blocklog import EndLine
 from tests.integration.processes import ROOT, LocalRun, environment, free_port
-from tests.integration.volumes import Volumes, is_sealed
 from tests.poll import poll_until
+from tests.readers import Volumes, is_sealed
 
 ABORTED = 105
 HIDE_CURSOR, SHOW_CURSOR = b"\x1b[?25l", b"\x1b[?25h"
 
 
 class HasPid(Protocol):
-    """A process, however it was started."""
+    """A process and the last word of its command."""
 
     pid: int
 
 
 def children(run: HasPid) -> dict[str, list[int]]:
-    """Return the processes of a run, by the last word of their command that is no option's: the module, or ``wait``."""
+    """Return the processes of a run by the last word of their command without options: the module, or ``wait``."""
     if shutil.which("ps") is None:
         pytest.skip("no ps here")
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
@@ -49,13 +49,13 @@ def children(run: HasPid) -> dict[str, list[int]]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127/8 on its loopback interface")
 def test_clients_find_a_server_that_listens_elsewhere(tmp_path: Path) -> None:
-    """HOST says where the server listens, and the clients of a local run connect there."""
+    """HOST is the address on which the server listens, and the clients of a local run connect to it."""
     with LocalRun(tmp_path, HOST="127.0.0.2", CLIENTS=1, RECORDS=100) as run:
         assert 0 == run.wait(), run.text
 
 
 def test_what_crashes_is_restarted(tmp_path: Path) -> None:
-    """A client and the collector that are killed come back, nothing is lost, and KEEP=1 keeps the page up."""
+    """A killed client and a killed collector are restarted, nothing is lost, and KEEP=1 keeps the page up."""
     with LocalRun(tmp_path, CLIENTS=2, RECORDS=800, RATE=400, KEEP=1) as run:
         poll_until(lambda: run.volumes.head("client-2") >= 100, "client-2 has receipted 100", 20)
         before = children(run)
@@ -74,14 +74,14 @@ def test_what_crashes_is_restarted(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_seals_and_the_next_start_continues(tmp_path: Path) -> None:
-    """Ctrl-C ends with 105 and leaves sealed logs and no process; started again, the same run is played to its end."""
+    """Ctrl-C ends with 105 and leaves sealed logs and no process; the next start completes the same run."""
     settings: dict[str, object] = {"CLIENTS": 2, "RECORDS": 1200, "RATE": 400}
     with LocalRun(tmp_path, **settings) as run:
         poll_until(lambda: run.volumes.head("client-1") >= 200, "client-1 has receipted 200", 20)
         pids = [pid for several in children(run).values() for pid in several]
         run.signal(signal.SIGINT)
         assert ABORTED == run.wait(), run.text
-        # Two services, two clients, and whoever waits for the verdict.
+        # Two services, two clients, and the process that waits for the verdict.
         assert 5 == len(pids)
         assert [] == [pid for pid in pids if Path(f"/proc/{pid}").exists()]
         for client in ("client-1", "client-2"):
@@ -95,13 +95,13 @@ def test_ctrl_c_seals_and_the_next_start_continues(tmp_path: Path) -> None:
 
 
 def is_gone(pid: int) -> bool:
-    """Tell whether a process has ended; one that only waits to be asked for its exit code has."""
+    """Return whether a process has ended; a zombie has."""
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
     return not state.strip() or state.startswith("Z")
 
 
 def all_gone(pids: Sequence[int]) -> None:
-    """Wait until processes have ended; what has not after ten seconds is killed, and the test fails."""
+    """Wait until processes have ended; kill those left after ten seconds and fail the test."""
     try:
         poll_until(lambda: all(map(is_gone, pids)), f"{pids} have ended", 10)
     finally:
@@ -112,7 +112,7 @@ def all_gone(pids: Sequence[int]) -> None:
 
 @contextlib.contextmanager
 def started(folder: Path, **options: Any) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
-    """Start a local run that goes on for minutes; yield it and its processes once all five are there."""
+    """Start a local run of several minutes; yield it and its processes once all five have started."""
     settings = {**_settings(folder), "RECORDS": 60_000, "RATE": 200, **options.pop("settings", {})}
     command = [*options.pop("before", []), sys.executable, "-m", "services"]
     process = subprocess.Popen(command, cwd=ROOT, env=environment(settings), start_new_session=True, **options)
@@ -139,7 +139,7 @@ def started(folder: Path, **options: Any) -> Iterator[tuple[subprocess.Popen[byt
     ids=lambda value: value.name if isinstance(value, signal.Signals) else "",
 )
 def test_everything_ends_with_the_supervisor(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    """However it ends, nothing that it started goes on, and the clients have sealed their logs."""
+    """After any signal no process of the run is left, and the clients have sealed their logs."""
     with started(tmp_path, stdout=subprocess.DEVNULL) as (run, pids):
         run.send_signal(number)
         assert code == run.wait(20)
@@ -149,7 +149,7 @@ def test_everything_ends_with_the_supervisor(tmp_path: Path, number: signal.Sign
 
 
 def test_everything_ends_when_the_output_is_closed(tmp_path: Path) -> None:
-    """A reader that has seen enough, as head has, ends the run in good order: 105, and sealed logs."""
+    """A reader that closes the pipe, such as `head`, ends the run properly: exit code 105 and sealed logs."""
     with started(tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as (run, pids):
         assert run.stdout is not None
         assert run.stderr is not None
@@ -162,7 +162,7 @@ def test_everything_ends_when_the_output_is_closed(tmp_path: Path) -> None:
 
 
 def test_everything_ends_when_the_terminal_is_closed(tmp_path: Path) -> None:
-    """A terminal that refuses all output is gone, whether it said so by a signal or not."""
+    """A terminal that refuses output counts as closed, even without SIGHUP."""
     keyboard, side = pty.openpty()
     given = {"stdin": side, "stdout": side, "stderr": side, "settings": {"TERM": "xterm"}}
     with started(tmp_path, **given) as (run, pids):
@@ -173,7 +173,7 @@ def test_everything_ends_when_the_terminal_is_closed(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_to_outlive_its_terminal_does(tmp_path: Path) -> None:
-    """What was started by nohup is not ended by SIGHUP."""
+    """A run started with nohup is not ended by SIGHUP."""
     ignoring = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"]
     with started(tmp_path, stdout=subprocess.DEVNULL, before=ignoring) as (run, pids):
         head = Volumes(tmp_path).head("client-1")
@@ -187,7 +187,7 @@ def test_a_run_that_is_to_outlive_its_terminal_does(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="the system has no pipe of a chosen size")
 def test_a_reader_that_does_not_read_holds_up_no_measurement(tmp_path: Path) -> None:
-    """The run is played, judged and written though nobody takes the output; all of it is there when somebody does."""
+    """A run completes although its output is not read; the whole output is available when it is read later."""
     read, write = os.pipe()
     fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
     settings = {**_settings(tmp_path), "RECORDS": 800}
@@ -221,7 +221,7 @@ def _verdict_of(volumes: Volumes) -> str | None:
     ids=["latin-1", "ascii", "C"],
 )
 def test_no_locale_fails_the_output(tmp_path: Path, given: dict[str, str], point: bytes) -> None:
-    """A character that the locale cannot print is a question mark, and everything else is as ever."""
+    """A character that the locale cannot encode is printed as a question mark."""
     settings = {**_settings(tmp_path), "RECORDS": 100, **given}
     done = subprocess.run(
         [sys.executable, "-m", "services"], cwd=ROOT, env=environment(settings), capture_output=True,
@@ -233,7 +233,7 @@ def test_no_locale_fails_the_output(tmp_path: Path, given: dict[str, str], point
 
 
 def test_an_interrupted_run_of_other_settings_is_not_judged(tmp_path: Path) -> None:
-    """The server ends what it cannot continue; that verdict is neither printed nor the exit code of the new run."""
+    """The verdict on an interrupted run with other settings is neither printed nor used as exit code of the new run."""
     with started(tmp_path, stdout=subprocess.DEVNULL) as (run, _):
         run.send_signal(signal.SIGTERM)
         assert ABORTED == run.wait(20)
@@ -247,7 +247,7 @@ def test_an_interrupted_run_of_other_settings_is_not_judged(tmp_path: Path) -> N
 
 
 class Terminal:
-    """A terminal at which the supervisor is started; what it shows is kept."""
+    """A pseudo-terminal with the supervisor in it; its output is kept."""
 
     def __init__(self, **settings: object) -> None:
         self.text = b""
@@ -261,13 +261,13 @@ class Terminal:
         self._reader.start()
 
     def _read(self) -> None:
-        # When the last process has closed its side, reading fails.
+        # Reading fails once the last process has closed its end.
         with contextlib.suppress(OSError):
             while piece := os.read(self._keyboard, 64 * 1024):
                 self.text += piece
 
     def interrupt(self) -> None:
-        """Do what Ctrl-C does."""
+        """Send Ctrl-C."""
         self._process.send_signal(signal.SIGINT)
 
     def code(self) -> int:
@@ -283,7 +283,7 @@ def _settings(volumes: Path) -> dict[str, object]:
 
 
 def test_at_a_terminal_the_run_is_shown_in_place(tmp_path: Path) -> None:
-    """The frame is drawn again and again, the others' lines stay above it, and the summary takes its place."""
+    """The frame is redrawn in place below the log lines, and the summary replaces it."""
     terminal = Terminal(**_settings(tmp_path), RECORDS=1200)
     assert 0 == terminal.code()
     shown = terminal.text
@@ -296,7 +296,7 @@ def test_at_a_terminal_the_run_is_shown_in_place(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_leaves_a_terminal_as_it_was(tmp_path: Path) -> None:
-    """The frame gives way to the summary as it stands, and the cursor is back."""
+    """After Ctrl-C the provisional summary replaces the frame, and the cursor is visible again."""
     terminal = Terminal(**_settings(tmp_path), RECORDS=60_000)
     poll_until(lambda: b"RUNNING" in terminal.text, "the run is shown", 20)
     terminal.interrupt()

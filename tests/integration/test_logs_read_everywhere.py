@@ -1,4 +1,4 @@
-"""A sealed log reads as it lies there, with the tools that people have; reading changes nothing."""
+"""Common tools read a sealed log without conversion and without changing it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import pytest
 from services.contract import blocklog
 from tests.integration.conftest import RECORDS, GoodRun
 from tests.integration.programs import program, said
-from tests.integration.volumes import entries_of
+from tests.readers import entries_of
 
 
 @pytest.fixture
 def sealed(good_run: GoodRun) -> Iterator[Path]:
-    """The log file of client-3, which must be the same afterwards."""
+    """The log file of client-3, which must be unchanged afterwards."""
     files = good_run.volumes.files("client-3", good_run.name)
     assert 1 == len(files)
     before = hashlib.sha256(files[0].read_bytes()).hexdigest()
@@ -33,7 +33,7 @@ def blocks_of(path: Path) -> list[blocklog.Block]:
 
 
 def jq(*arguments: str) -> str:
-    """Return what jq prints."""
+    """Return the output of jq."""
     return said(program("jq", "jq"), *arguments)
 
 

@@ -1,4 +1,4 @@
-"""A client that vanishes answers for the whole run, by name."""
+"""A client that vanishes is reported by name, and is expected to have the whole run."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.asserts import known
 from tests.integration.stack import Stack, docker
-from tests.known import known
 
 FAIL = 99
 
@@ -15,7 +15,7 @@ FAIL = 99
 @pytest.mark.containers
 @pytest.mark.slow
 def test_a_client_that_never_returns_is_lost(folder: Path, engine: None) -> None:
-    """A client that is killed and does not come back makes the run FAIL after the grace, and is named as lost."""
+    """A client that is killed and does not return makes the run FAIL after the grace period, named as lost."""
     with Stack(folder, RECORDS=1200, RATE=200, GRACE_SECONDS=2, CLIENTS=2) as stack:
         stack.up(clients=2)
         stack.receipted(200, "client-2")

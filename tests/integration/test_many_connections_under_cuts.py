@@ -1,4 +1,4 @@
-"""Connections that are cut again and again lose nothing; and the benchmark that says so of thousands would see it."""
+"""Connections that are cut repeatedly lose nothing; and the benchmark for thousands of them detects a loss."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.measure import Figures
 from benchmarks.scale import cuts
+from benchmarks.scale.deliveries import Books, Taker
 from benchmarks.scale.sizes import Profile
-from benchmarks.scale.taker import Books, Taker
 from benchmarks.scale.websocket import Frames
 from services.contract import wire
 from services.contract.scalars import digest, digest_text
@@ -19,7 +19,7 @@ TOTAL = 30
 
 
 def batch(first: int, last: int, crc: str | None = None) -> tuple[wire.Records, bytes]:
-    """Return a batch as it comes, with another crc than its own if given."""
+    """Return a batch as received, with a wrong crc if given."""
     body = b"".join(b'{"id":%d}\n' % seq for seq in range(first, last + 1))
     said = crc or digest_text(digest(body))
     return wire.Records(first=first, count=last - first + 1, due_us=0, rate=0, sent_us=0, crc=said), body
@@ -27,7 +27,7 @@ def batch(first: int, last: int, crc: str | None = None) -> tuple[wire.Records, 
 
 @pytest.mark.slow
 def test_nothing_is_lost_under_cuts(tmp_path: Path) -> None:
-    """Fifty clients that are each cut about every two seconds receive everything, once, and the server agrees."""
+    """Fifty clients, each cut about every two seconds, receive everything once, and the ledger agrees."""
     profile, figures = Profile(50, 5, 40, 2, 0.5), Figures()
     cuts.measure(figures, tmp_path / "cuts", (profile,))
 
@@ -35,7 +35,7 @@ def test_nothing_is_lost_under_cuts(tmp_path: Path) -> None:
 
 
 def test_more_connections_than_the_system_permits_are_not_made(tmp_path: Path) -> None:
-    """What there are no open files for is named in the table, with the reason, and is no failure."""
+    """Sizes beyond the limit of open files are listed in the table with the reason, and are no failure."""
     figures = Figures()
     cuts.measure(figures, tmp_path, (Profile(10**12, 2, 120, 15, 2),))
 
@@ -58,7 +58,7 @@ def test_more_connections_than_the_system_permits_are_not_made(tmp_path: Path) -
     ],
 )
 def test_every_delivery_is_in_one_class(batches: list[tuple[wire.Records, bytes]], found: Books) -> None:
-    """What is lost, damaged or repeated on the way is told apart, at the end of the run too, and nothing is left."""
+    """Records lost, damaged or repeated on the way are classified, also at the end of the run, with residual 0."""
     taker = Taker(TOTAL)
     for header, body in batches:
         taker.take(header, body)
@@ -68,7 +68,7 @@ def test_every_delivery_is_in_one_class(batches: list[tuple[wire.Records, bytes]
 
 
 def test_receipts_cover_what_was_taken() -> None:
-    """A receipt's digest is of the records of its block; after the last record the rest is receipted too."""
+    """A receipt has the digest of its block's records; after the last record the rest gets a receipt too."""
     taker = Taker(TOTAL)
     said = []
     for first, last in ((1, 12), (13, 25), (26, 30)):
@@ -85,7 +85,7 @@ def test_receipts_cover_what_was_taken() -> None:
 
 @pytest.mark.parametrize("step", [61, 4096, 1_000_000])
 def test_frames_come_whole_however_they_are_cut(step: int) -> None:
-    """Frames of every length are found in the bytes, wherever those were cut."""
+    """Frames of every length are parsed, at whatever byte the stream is split."""
     payloads = [b"", b"a", b"b" * 125, b"c" * 126, b"d" * 65_535, b"e" * 65_536]
     heads = [b"\x81\x00", b"\x81\x01", b"\x81\x7d", b"\x81\x7e\x00\x7e", b"\x81\x7e\xff\xff", b"\x81\x7f" + bytes(5)]
     heads[-1] += b"\x01\x00\x00"

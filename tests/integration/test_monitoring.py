@@ -1,4 +1,4 @@
-"""What deploy/monitoring brings works with a real Prometheus: both endpoints, the alerts, the dashboard's questions."""
+"""The files of deploy/monitoring work with a real Prometheus: endpoints, alerts and queries of the dashboard."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ QUESTIONS = {
 }
 RULES = yaml.safe_load((MONITORING / "alerts.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
 INTERVAL_SECONDS = 0.5
-"""In place of the five of a deployment, so that a run of four seconds has a rate."""
+"""Scrape interval in place of five seconds, so that a run of four seconds has a rate."""
 
 
 def get(address: str) -> bytes:
-    """Return what an address of this machine answers."""
+    """Return the body of a response."""
     with urllib.request.urlopen(address, timeout=5) as answer:
         body: bytes = answer.read()
         return body
@@ -41,27 +41,27 @@ def get(address: str) -> bytes:
 
 @dataclass(frozen=True)
 class Watched:
-    """A run that has ended, its services still up, and a Prometheus that has watched it from the beginning."""
+    """A run that has ended, with its services still up, and a Prometheus that scraped it from the beginning."""
 
     endpoints: dict[str, str]
     prometheus: str
 
     def ask(self, question: str) -> list[dict[str, Any]]:
-        """Return the series that Prometheus answers with."""
+        """Return the series that a query gives."""
         asked = question.replace("$__rate_interval", "1m")
         answer = json.loads(get(f"{self.prometheus}/api/v1/query?{urllib.parse.urlencode({'query': asked})}"))
         series: list[dict[str, Any]] = answer["data"]["result"]
         return series
 
     def ask_rules(self) -> list[dict[str, Any]]:
-        """Return the alerts as Prometheus evaluates them."""
+        """Return the state of the alerts."""
         (group,) = json.loads(get(f"{self.prometheus}/api/v1/rules"))["data"]["groups"]
         rules: list[dict[str, Any]] = group["rules"]
         return rules
 
 
 def configured(folder: Path, targets: dict[str, str]) -> Path:
-    """Write our own configuration as it is, but for where the services are and how often they are asked."""
+    """Write our configuration with other addresses and another scrape interval."""
     text = (MONITORING / "prometheus.yml").read_text(encoding="utf-8")
     for service, address in targets.items():
         text, count = re.subn(rf"\b{service}:\d+", address, text)
@@ -74,7 +74,7 @@ def configured(folder: Path, targets: dict[str, str]) -> Path:
 
 @contextmanager
 def prometheus(folder: Path, targets: dict[str, str]) -> Iterator[str]:
-    """Run a Prometheus under our own configuration, and return its address once it scrapes."""
+    """Run Prometheus with our configuration; return its address once it scrapes."""
     command, port = program("prometheus", "prometheus"), free_port()
     address = f"http://127.0.0.1:{port}"
     arguments = [
@@ -84,7 +84,7 @@ def prometheus(folder: Path, targets: dict[str, str]) -> Iterator[str]:
     ]
     with (folder / "prometheus.log").open("wb") as log, subprocess.Popen([command, *arguments], stderr=log) as process:
         try:
-            # It begins to scrape five seconds after its start, whatever the interval.
+            # It begins to scrape five seconds after its start, independent of the interval.
             poll_until(lambda: len(scraped(address)) == len(targets), "Prometheus scrapes", 30)
             yield address
         finally:
@@ -92,7 +92,7 @@ def prometheus(folder: Path, targets: dict[str, str]) -> Iterator[str]:
 
 
 def scraped(address: str) -> list[dict[str, Any]]:
-    """Return what a Prometheus scrapes, nothing before it answers."""
+    """Return the targets of a Prometheus; an empty list before it responds."""
     try:
         targets: list[dict[str, Any]] = json.loads(get(f"{address}/api/v1/targets"))["data"]["activeTargets"]
     except OSError:
@@ -102,7 +102,7 @@ def scraped(address: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """A run of four seconds with three clients, watched by a real Prometheus from before it began."""
+    """A run of four seconds with three clients, scraped by a real Prometheus from before its start."""
     folder = tmp_path_factory.mktemp("watched")
     ports = {"PORT": free_port(), "PAGE_PORT": free_port()}
     targets = {"server": f"127.0.0.1:{ports['PORT']}", "collector": f"127.0.0.1:{ports['PAGE_PORT']}"}
@@ -117,16 +117,16 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 @pytest.mark.parametrize("service", ["server", "collector"])
 def test_metrics_are_clean(watched: Watched, service: str) -> None:
-    """``promtool check metrics`` has nothing to say against names, units, types and help."""
+    """``promtool check metrics`` accepts names, units, types and help."""
     assert "" == said(program("promtool", "prometheus"), "check", "metrics", given=get(watched.endpoints[service]))
 
 
 @pytest.mark.parametrize("service", ["server", "collector"])
 def test_both_are_scraped(watched: Watched, service: str) -> None:
-    """Prometheus takes every answer, and finds no sample in it that it has to drop."""
+    """Prometheus accepts every scrape and drops no sample."""
     lines = get(watched.endpoints[service]).decode().splitlines()
     samples = len([line for line in lines if not line.startswith("#")])
-    # A busy machine may miss one: the interval is the deadline too.
+    # A busy machine may miss a scrape, since the interval is also the deadline.
     poll_until(lambda: watched.ask(f'up{{job="{service}"}} == 1'), f"{service} is up", 10)
     taken = f'scrape_samples_post_metric_relabeling{{job="{service}"}} == {samples}'
     poll_until(lambda: watched.ask(taken), f"all {samples} samples are taken", 10)
@@ -134,7 +134,7 @@ def test_both_are_scraped(watched: Watched, service: str) -> None:
 
 @pytest.mark.parametrize("title", QUESTIONS)
 def test_the_dashboard_has_answers(watched: Watched, title: str) -> None:
-    """Every question of the dashboard has a series for an answer after a good run, and each of them a number."""
+    """Every query of the dashboard gives a series with a number after a good run."""
     series = watched.ask(QUESTIONS[title])
 
     assert series
@@ -142,7 +142,7 @@ def test_the_dashboard_has_answers(watched: Watched, title: str) -> None:
 
 
 def test_figures_are_the_run_s(watched: Watched) -> None:
-    """What Prometheus has kept is what was delivered: 1,600 records to each of three clients."""
+    """Prometheus has stored the delivered records: 1,600 for each of three clients."""
     (received,) = watched.ask("streamgauge_received_messages_total")
     (counted,) = watched.ask("streamgauge_latency_seconds_count")
     (late,) = watched.ask("histogram_quantile(0.5, rate(streamgauge_latency_seconds_bucket[1m]))")
@@ -153,18 +153,18 @@ def test_figures_are_the_run_s(watched: Watched) -> None:
 
 @pytest.mark.parametrize("alert", [rule["alert"] for rule in RULES])
 def test_a_good_run_fires_nothing(watched: Watched, alert: str) -> None:
-    """Prometheus evaluates every alert, without an error and without cause."""
+    """Prometheus evaluates every alert without an error, and none fires."""
 
     def is_quiet() -> bool:
         (rule,) = [one for one in watched.ask_rules() if one["name"] == alert]
         return (rule["health"], rule["state"]) == ("ok", "inactive")
 
-    # A scrape that a busy machine missed may have made it think for a moment.
+    # A scrape missed on a busy machine may have made an alert pending.
     poll_until(is_quiet, f"{alert} is quiet", 10)
 
 
 def test_the_configuration_is_valid() -> None:
-    """``promtool`` takes configuration and rules, and every alert fires when it has to and only then."""
+    """``promtool`` accepts configuration and rules, and every alert fires exactly when it should."""
     promtool = program("promtool", "prometheus")
     said(promtool, "check", "config", str(MONITORING / "prometheus.yml"))
     said(promtool, "test", "rules", str(MONITORING / "alerts.test.yml"))

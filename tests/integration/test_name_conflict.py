@@ -1,11 +1,11 @@
-"""One name is one process: a second that claims it gets another one, and both sets of books close."""
+"""A name belongs to one process: a second process that claims it gets another name, and the run passes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from tests.integration.processes import System
-from tests.integration.volumes import is_sealed
+from tests.readers import is_sealed
 
 
 def test_the_second_of_two_becomes_another(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_the_second_of_two_becomes_another(tmp_path: Path) -> None:
         assert names == system.volumes.clients()
         for name in names:
             assert list(range(1, 601)) == [message.seq for message in system.volumes.messages(name)]
-            # What the second had claimed under the first one's name is gone.
+            # The file that the second process had claimed under the first one's name is removed.
             assert ["0001-0001.jsonl"] == [path.name for path in system.volumes.files(name)]
             assert all(is_sealed(path) for path in system.volumes.files(name))
         summary = system.volumes.summary()

@@ -1,4 +1,4 @@
-"""External feeds that count the records of every connection for themselves."""
+"""External feeds that number the records of each connection separately."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LATE_SECONDS = 2.0
 
 @contextmanager
 def feed() -> Iterator[str]:
-    """Serve a feed that sends a hundred records a second to each connection, counted from 0; the second comes late."""
+    """Serve a feed that sends a hundred records a second to each connection, numbered from 0."""
     connections: list[int] = []
 
     def hold(connection: ServerConnection, _request: Request) -> Response | None:
@@ -46,7 +46,7 @@ def feed() -> Iterator[str]:
 
 
 def test_a_connection_that_came_later_lacks_nothing(tmp_path: Path) -> None:
-    """Two clients of which one is always 200 numbers behind pass, and the summary says that they are not compared."""
+    """Two clients, one of them 200 numbers behind, pass, and the summary reports that they are not compared."""
     with feed() as url, Process(
         "services", CLIENTS=2, VOLUMES=tmp_path / "volumes", PAGE_PORT=free_port(), SERVER_URL=url, FEED_SECONDS=5,
         FEED_SEQ="$.sequence_num", FEED_TIME="$.timestamp",

@@ -1,4 +1,4 @@
-"""Anybody may watch the feed with any WebSocket client, and the books do not know of it."""
+"""Any WebSocket client may observe the feed without appearing in ledger and summary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WATCH = '{"type":"subscribe","client":"watcher","observe":true}'
 
 @dataclass
 class Watched:
-    """A run of two clients and what three watchers saw of it."""
+    """A run of two clients, and the messages that three observers received."""
 
     code: int
     run: LocalRun
@@ -28,7 +28,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
-    """Return a run that three watched: the command-line client, a library, and one that claims to be a client."""
+    """Return a run with three observers: the command-line client, a library, and one that sends a receipt."""
     with LocalRun(tmp_path_factory.mktemp("watched"), CLIENTS=2, RECORDS=1200, RATE=600) as run:
         run.says('"listening"')
         with Process("websockets", run.url) as terminal, connect(run.url, proxy=None, compression=None) as watcher:
@@ -45,11 +45,11 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
 
 
 def take(message: str, seen: Watched) -> None:
-    """Note what a message says of the feed."""
+    """Record the contents of a message."""
     head, *lines = message.splitlines()
     frame = json.loads(head)
     if frame["type"] == "records":
-        # What is written on the records themselves is what the header says of them.
+        # The numbers in the records equal those of the header.
         assert [json.loads(line)["id"] for line in lines] == list(
             range(frame["first"], frame["first"] + frame["count"])
         )
@@ -59,7 +59,7 @@ def take(message: str, seen: Watched) -> None:
 
 
 def try_a_receipt(url: str) -> str:
-    """Watch, and send a receipt all the same; return the code of the error that answers it."""
+    """Observe, and send a receipt; return the code of the error in reply."""
     with connect(url, proxy=None) as watcher:
         watcher.recv(timeout=5)
         watcher.send(WATCH)
@@ -70,22 +70,22 @@ def try_a_receipt(url: str) -> str:
 
 
 def test_the_command_line_client_watches(watched: Watched) -> None:
-    """``python -m websockets`` and one typed line show the records as they are sent."""
+    """``python -m websockets`` and one typed line print the records as they are sent."""
     assert 10 < len([line for line in watched.terminal if '"type":"records"' in line])
 
 
 def test_a_library_without_the_subprotocol_watches(watched: Watched) -> None:
-    """A connection that offers no subprotocol gets every record from the first to the last, then the end."""
+    """A connection without a subprotocol receives every record from first to last, then the end."""
     assert (1200, list(range(1, 1201))) == (watched.last, watched.seqs)
 
 
 def test_an_observer_may_send_no_receipt(watched: Watched) -> None:
-    """Who stands outside the books cannot write into them: a receipt of an observer is refused."""
+    """A receipt of an observer is refused, so that it cannot change the ledger."""
     assert "not_subscribed" == watched.refusal
 
 
 def test_the_books_do_not_know_of_observers(watched: Watched) -> None:
-    """Summary, logs and ledger name the two clients and nobody else, and the run passes."""
+    """Summary, logs and ledger name the two clients only, and the run passes."""
     assert 0 == watched.code, watched.run.text
     summary = watched.run.volumes.summary()
     assert summary is not None

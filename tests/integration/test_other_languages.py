@@ -1,4 +1,4 @@
-"""The examples in docs/conformance/javascript keep books that close: with our services, and with each other."""
+"""The JavaScript examples in docs/conformance interoperate: with our services, and with each other."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from services.contract.rangeset import RangeSet
 from services.contract.summary import Summary
 from tests.integration.processes import ROOT, Process, Program, System, free_port
 from tests.integration.programs import program
-from tests.integration.volumes import Volumes, is_sealed
 from tests.poll import poll_until
+from tests.readers import Volumes, is_sealed
 
 KIT = ROOT / "docs" / "conformance"
 RECORDS = 600
 RATE = 300
 KINDS: tuple[Kind, ...] = ("drop", "duplicate", "swap", "corrupt", "header")
 GONE: tuple[Kind, ...] = ("drop", "corrupt", "header")
-"""Kinds of damage of which the records are nowhere."""
+"""Kinds of damage after which records are in no log."""
 Node = Callable[..., Program]
 
 
 @pytest.fixture(scope="session")
 def node() -> Node:
-    """Starts one of the examples; without Node.js or `ws` a test is skipped on a laptop, and fails in CI."""
+    """Starts an example; without Node.js or `ws` a test is skipped on a laptop, and fails in CI."""
     command = program("node", "nodejs")
     program("npm", "npm")
     try:
@@ -56,7 +56,7 @@ def node() -> Node:
 
 
 def ended(volumes: Volumes) -> bool:
-    """Tell whether the run is over by its ledger."""
+    """Return whether the ledger has the end of the run."""
     return any(isinstance(entry, ledger.EndEntry) for entry in volumes.ledger())
 
 
@@ -68,12 +68,12 @@ def is_over(volumes: Volumes) -> None:
 
 
 def reaches(volumes: Volumes, client: str, seq: int) -> None:
-    """Wait until a client has receipted so many records."""
+    """Wait until a client has receipted this number of records."""
     poll_until(lambda: volumes.head(client) >= seq, f"{client} has receipted {seq}", 15, 0.02)
 
 
 def subscriptions(volumes: Volumes, client: str) -> list[int]:
-    """Return with which seq each subscription of a client began."""
+    """Return the first seq of each subscription of a client."""
     entries = volumes.ledger()
     return [entry.first for entry in entries if isinstance(entry, ledger.SubscribeEntry) and entry.client == client]
 
@@ -85,7 +85,7 @@ def summary_of(folder: Path) -> Summary:
 
 
 def closed(volumes: Volumes) -> Summary:
-    """Audit the books, which must close with everything delivered; return the summary."""
+    """Verify the run, which must pass with everything delivered; return the summary."""
     made = summary_of(volumes.root)
     assert ("PASS", 0) == (made.verdict, made.totals.residual), made.reasons
     assert [] == made.faults
@@ -93,7 +93,7 @@ def closed(volumes: Volumes) -> Summary:
 
 
 def test_our_server_and_their_clients(tmp_path: Path, node: Node) -> None:
-    """Two clients in JavaScript receive and receipt all that our server sends, though their connections are cut."""
+    """Two clients in JavaScript receive and acknowledge everything that our server sends, despite cut connections."""
     with System(tmp_path, RECORDS=RECORDS, RATE=RATE, CLIENTS=2) as system, TcpProxy(system.port, 1) as proxy:
         system.server()
         with (
@@ -120,7 +120,7 @@ def test_our_server_and_their_clients(tmp_path: Path, node: Node) -> None:
 
 
 def test_their_server_and_our_clients(tmp_path: Path, node: Node) -> None:
-    """Our clients receive and receipt all that a server in JavaScript sends, though their connections are cut."""
+    """Our clients receive and acknowledge everything that a server in JavaScript sends, despite cut connections."""
     volumes, port = Volumes(tmp_path), free_port()
     with (
         node("server.js", port, tmp_path, RECORDS, RATE, 2) as server,
@@ -140,7 +140,7 @@ def test_their_server_and_our_clients(tmp_path: Path, node: Node) -> None:
 
 
 def test_they_among_themselves(tmp_path: Path, node: Node) -> None:
-    """Without any of our services the books close too, with one client that joins late and one that leaves early."""
+    """Server and clients in JavaScript pass `verify`, with one client that joins late and one that leaves early."""
     volumes, port = Volumes(tmp_path), free_port()
     url = f"ws://127.0.0.1:{port}"
     with (
@@ -162,7 +162,7 @@ def test_they_among_themselves(tmp_path: Path, node: Node) -> None:
 
 
 def test_their_server_pauses_the_run_when_it_is_stopped(tmp_path: Path, node: Node) -> None:
-    """Its ledger says so, and to whom it said goodbye; the client waits for another server, and seals when stopped."""
+    """A stopped server records the pause and its clients; a client waits for another server, and seals when stopped."""
     volumes, port = Volumes(tmp_path), free_port()
     with (
         node("server.js", port, tmp_path, 10_000, RATE) as server,
@@ -192,7 +192,7 @@ WRONG = ({"missing": 5}, {"missing": None}, {"missing": [None]}, {"digest": 7}, 
 
 
 def test_their_server_refuses_what_is_malformed(tmp_path: Path, node: Node) -> None:
-    """Whatever one peer sends, it is told so with 4400, and the books of the others close."""
+    """A malformed message is answered with close code 4400, and the other clients complete the run."""
     volumes, port = Volumes(tmp_path), free_port()
     url = f"ws://127.0.0.1:{port}"
     receipts = [json.dumps({"type": "receipt", **RECEIPT, **wrong}) for wrong in WRONG]
@@ -220,7 +220,7 @@ def test_their_server_refuses_what_is_malformed(tmp_path: Path, node: Node) -> N
 
 
 def test_a_name_belongs_to_one_process(tmp_path: Path, node: Node) -> None:
-    """Our client is told by their server that its name is taken, and logs at full speed under the suggested one."""
+    """Our client switches to the suggested name if the JavaScript server reports that its name is taken."""
     volumes, port = Volumes(tmp_path), free_port()
     settings = {"VOLUMES": tmp_path, "SERVER_URL": f"ws://127.0.0.1:{port}", "CLIENT_ID": "same"}
     with (
@@ -236,7 +236,7 @@ def test_a_name_belongs_to_one_process(tmp_path: Path, node: Node) -> None:
 
 
 def test_their_client_sees_what_is_wrong(tmp_path: Path, node: Node) -> None:
-    """What is done to the frames on their way to it stands in the summary: as much as was done, and where."""
+    """Faults injected into frames on their way appear in the summary with number and position."""
     plans: dict[str, Plan] = {kind: Plan(kind, 2, "middle", seed=7) for kind in KINDS}
     with (
         System(tmp_path, RECORDS=400, RATE=RATE, GRACE_SECONDS=1, CLIENTS=len(KINDS)) as system,
@@ -262,7 +262,7 @@ def test_their_client_sees_what_is_wrong(tmp_path: Path, node: Node) -> None:
 
 
 def test_a_verifier_is_held_to_the_kit(tmp_path: Path) -> None:
-    """The script agrees with all that is said as expected, and shows the one thing that is not."""
+    """The script accepts the expected summaries, and shows the difference in a changed one."""
     program("jq", "jq")
     count = len(list((KIT / "volumes").iterdir()))
     liar = tmp_path / "liar"

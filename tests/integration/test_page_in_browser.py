@@ -1,4 +1,4 @@
-"""The page in a real browser: what it shows is what the summary says, at once, and with nothing from elsewhere."""
+"""The page in a real browser: it shows the summary's figures, quickly, and loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from services.collector.publish.files import run_files
 from services.collector.publish.files.html_report import report
 from services.collector.publish.view_model import View, view
 from services.collector.verdict.snapshot import Snapshot, empty
+from tests.builders.runs import RUN, good_run, judged
+from tests.builders.snapshots import START_US, example, named
 from tests.integration.browser import PLACES, WHY, Served, Watched, browsing, find_browser
 from tests.integration.processes import LocalRun
-from tests.unit.collector.books_factory import RUN, good_run, judged
-from tests.unit.collector.publish.example_run import START_US, example, named
 
 CHARTS = ("throughput", "latency", "heat", "durations", "lanes")
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -42,14 +42,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Serve a page of a run, until the test and what looked at it are over."""
+    """Serve a page of a run until the test has ended."""
     with ExitStack() as served:
         yield lambda shown: served.enter_context(Served(shown))
 
 
 @pytest.fixture
 def look(browser: Browser, serve: Serve, request: pytest.FixtureRequest) -> Iterator[Open]:
-    """Open an address; in the end nothing may have gone wrong there, and nothing been asked for anywhere else."""
+    """Open an address; at the end assert that there were no errors and no requests to other hosts."""
     opened: list[Watched] = []
 
     def at(address: str, **options: Any) -> Watched:
@@ -69,33 +69,33 @@ def look(browser: Browser, serve: Serve, request: pytest.FixtureRequest) -> Iter
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
-    """A page with a failed run of five clients on it, which no test changes."""
+    """A page with a failed run of five clients; no test changes it."""
     with Served(example()) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRun]:
-    """A real run of three clients that is over, with its page still up."""
+    """A real run of three clients that has ended, with its page still up."""
     with LocalRun(tmp_path_factory.mktemp("played"), CLIENTS=3, RECORDS=1500, RATE=1000, KEEP=1) as run:
         run.says(" PASS ", 40)
         yield run
 
 
 def address(run: LocalRun) -> str:
-    """Return where the page of a local run is."""
+    """Return the address of a local run's page."""
     return f"http://127.0.0.1:{run.page_port}/"
 
 
 def draws_everything(watched: Watched) -> None:
-    """Wait until every chart is drawn, each when it is looked at."""
+    """Wait until every chart is drawn; a chart is drawn once it is scrolled into view."""
     for name in CHARTS:
         watched.page.locator(f"#{name}").scroll_into_view_if_needed()
         watched.wait(f"document.querySelector('#{name} .main-svg') !== null", 20)
 
 
 def same_as(expected: View, watched: Watched) -> None:
-    """Hold all texts of a page to those of a view."""
+    """Assert that all texts of a page equal those of a view."""
     assert (expected.verdict or expected.state) == watched.page.text_content("#verdict")
     assert expected.headline == watched.page.text_content("#headline")
     tiles = [tile for tile in expected.tiles if tile.key != "verdict"]
@@ -104,14 +104,14 @@ def same_as(expected: View, watched: Watched) -> None:
     assert [answer.detail for answer in expected.checks] == watched.texts("#checks tbody td:nth-child(3)")
     times = [cell.text for row in expected.times.rows for cell in row]
     assert times == watched.texts("#times tbody :is(th, td)")
-    # What is drawn in a cell has no text.
+    # A sparkline in a cell has no text.
     drawn = [column.key for column in expected.clients.columns].index("over_time")
     cells = [cell.text for row in expected.clients.rows for at, cell in enumerate(row) if at != drawn]
     assert sorted(cells) == sorted(watched.texts("#clients tbody :is(th, td):not(:has(svg))"))
 
 
 def test_the_numbers_are_the_summarys(look: Open, played: LocalRun) -> None:
-    """Every text on the page of a real run is that of its view, which is made from its summary."""
+    """Every text on the page of a real run equals that of the view of its summary."""
     watched = look(address(played))
     watched.wait("document.getElementById('verdict').textContent === 'PASS'")
     run = played.volumes.newest()
@@ -124,7 +124,7 @@ def test_the_numbers_are_the_summarys(look: Open, played: LocalRun) -> None:
 
 
 def test_a_block_shows_its_records(look: Open, played: LocalRun) -> None:
-    """A click on a bar opens its block, with the records as they stand in the log; a number opens another one."""
+    """A click on a bar opens its block with the logged records; entering a number opens another block."""
     watched = look(address(played))
     draws_everything(watched)
     box = watched.page.locator("#lanes .nsewdrag").bounding_box()
@@ -151,7 +151,7 @@ def test_a_block_shows_its_records(look: Open, played: LocalRun) -> None:
 
 
 def test_a_run_that_is_over_cannot_be_controlled(look: Open, played: LocalRun) -> None:
-    """The bar is there, says why it does nothing, and does nothing."""
+    """Without a server the control bar is disabled and shows the reason."""
     watched = look(address(played))
     watched.wait("document.getElementById('said').textContent === 'the run is over'")
 
@@ -159,7 +159,7 @@ def test_a_run_that_is_over_cannot_be_controlled(look: Open, played: LocalRun) -
 
 
 def test_an_operator_controls_the_run(look: Open, tmp_path: Path) -> None:
-    """What is pressed is done, said back, and drawn as a mark on the charts."""
+    """A control request is applied, confirmed, and drawn as a mark on the charts."""
     with LocalRun(tmp_path, CLIENTS=1, RECORDS=100_000, RATE=200) as run:
         run.says("running")
         watched = look(address(run))
@@ -175,7 +175,7 @@ def test_an_operator_controls_the_run(look: Open, tmp_path: Path) -> None:
 
 
 def test_news_are_seen_at_once(look: Open, serve: Serve) -> None:
-    """A change that is published stands on the page within a second."""
+    """A published change is shown within a second."""
     served = serve(example(2))
     watched = look(served.address)
     served.show(example(3, headline="something new"))
@@ -186,7 +186,7 @@ def test_news_are_seen_at_once(look: Open, serve: Serve) -> None:
 
 
 def test_a_server_that_cannot_be_asked_is_told(look: Open, serve: Serve) -> None:
-    """While the run goes on and nothing can be controlled, the bar says why."""
+    """If a run in progress cannot be controlled, the bar shows the reason."""
     watched = look(serve(example(2, state="running", verdict=None)).address)
     watched.wait(f"document.getElementById('said').textContent === {json.dumps(WHY)}")
 
@@ -194,7 +194,7 @@ def test_a_server_that_cannot_be_asked_is_told(look: Open, serve: Serve) -> None
 
 
 def test_charts_show_one_stretch_of_time(look: Open, served: Served) -> None:
-    """Zooming in zooms all charts over time, and the whole run comes back with one key."""
+    """Zooming applies to all charts over time, and one key shows the whole run again."""
     watched = look(served.address, height=3000)
     draws_everything(watched)
     ranges = "['throughput', 'latency', 'heat', 'lanes'].map((id) => document.getElementById(id).layout.xaxis.range)"
@@ -213,7 +213,7 @@ def test_charts_show_one_stretch_of_time(look: Open, served: Served) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everybody_can_read_it(look: Open, served: Served, scheme: str) -> None:
-    """No rule of accessibility is broken, contrast among them, by day and by night."""
+    """The page satisfies the accessibility rules, including contrast, in the light and the dark theme."""
     watched = look(served.address, scheme=scheme, height=3000)
     draws_everything(watched)
     found = Axe().run(watched.page)
@@ -222,7 +222,7 @@ def test_everybody_can_read_it(look: Open, served: Served, scheme: str) -> None:
 
 
 def test_clients_are_sorted_by_keyboard(look: Open, served: Served) -> None:
-    """The head of a column is a button: it sorts, turns round, and gives the first order back."""
+    """A column heading is a button: it sorts, reverses, and restores the original order."""
     watched = look(served.address)
     names, head = "#clients tbody th", "#clients th:has-text('block size')"
     watched.page.focus(f"{head} button")
@@ -244,7 +244,7 @@ def test_clients_are_sorted_by_keyboard(look: Open, served: Served) -> None:
 
 
 def test_200_clients_are_shown_at_once(look: Open, serve: Serve) -> None:
-    """The page of 200 clients stands within a second, and a change on it as well; the best of three counts."""
+    """A page of 200 clients is drawn within a second, and so is a change; the best of three attempts counts."""
     took, served = [], serve(example(200))
     for _ in range(3):
         watched = look(served.address)
@@ -260,7 +260,7 @@ def test_200_clients_are_shown_at_once(look: Open, serve: Serve) -> None:
 
 
 def test_a_restart_is_survived(look: Open) -> None:
-    """When the collector goes the page says so, and when it is back it goes on by itself."""
+    """The page reports that the collector is gone, and reconnects by itself when it is back."""
     with Served(example(2)) as served:
         port, watched = served.port, look(served.address)
         watched.wait("document.getElementById('connection').textContent === 'connected'")
@@ -270,12 +270,12 @@ def test_a_restart_is_survived(look: Open) -> None:
 
         assert "connected" == watched.page.text_content("#connection")
         watched.close("restart")
-    # The browser itself notes that nobody answered meanwhile.
+    # The browser logs the failed requests meanwhile.
     watched.errors = [error for error in watched.errors if "ERR_" not in error]
 
 
 def test_the_theme_is_kept(look: Open, served: Served) -> None:
-    """Whoever chose the dark one finds it again, in the charts as well."""
+    """The chosen theme is remembered, in the charts as well."""
     watched = look(served.address)
     ground = "getComputedStyle(document.body).backgroundColor"
     light = watched.page.evaluate(ground)
@@ -289,7 +289,7 @@ def test_the_theme_is_kept(look: Open, served: Served) -> None:
 
 
 def test_it_prints_on_white_paper(look: Open, served: Served) -> None:
-    """A dark page is light and narrow on paper, its charts too, and afterwards as it was."""
+    """A dark page is printed light and narrow, its charts too, and is unchanged afterwards."""
     watched = look(served.address, scheme="dark")
     draws_everything(watched)
     facts = "[getComputedStyle(document.body).backgroundColor, document.querySelector('#lanes .main-svg').clientWidth]"
@@ -306,7 +306,7 @@ def test_it_prints_on_white_paper(look: Open, served: Served) -> None:
 
 
 def test_a_log_makes_no_markup(look: Open, serve: Serve) -> None:
-    """A name that is an element stays a name, in tables and charts."""
+    """A client name that contains HTML is shown as text, in tables and charts."""
     watched = look(serve(named(example(2), HOSTILE)).address)
     draws_everything(watched)
 
@@ -316,7 +316,7 @@ def test_a_log_makes_no_markup(look: Open, serve: Serve) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_report_opens_from_a_file(look: Open, tmp_path: Path, scheme: str) -> None:
-    """One file, no server, no network: the numbers and charts are there, what needs a server is not."""
+    """The report file shows figures and charts without server or network, and hides functions that need a server."""
     made, path = example(), tmp_path / "report.html"
     path.write_bytes(report(made))
     watched = look(path.as_uri(), scheme=scheme, height=3000)
@@ -334,7 +334,7 @@ def test_a_report_opens_from_a_file(look: Open, tmp_path: Path, scheme: str) -> 
     ids=["no-timeline", "empty", "one-client"],
 )
 def test_every_report_opens(look: Open, tmp_path: Path, made: Snapshot) -> None:
-    """A run without a timeline, an empty one and one of a single client have a report without an error."""
+    """A run without a timeline, an empty run and a run of one client have a report without errors."""
     path = tmp_path / "report.html"
     path.write_bytes(report(made))
     watched = look(path.as_uri())
@@ -344,7 +344,7 @@ def test_every_report_opens(look: Open, tmp_path: Path, made: Snapshot) -> None:
 
 
 def test_without_scripts_it_says_so(browser: Browser, served: Served) -> None:
-    """Who allows no script is told what is missing, and where the numbers are."""
+    """Without JavaScript the page explains what is missing, and where the figures are."""
     page = browser.new_page(java_script_enabled=False)
     page.goto(served.address)
 

@@ -1,4 +1,4 @@
-"""The benchmark that cuts the clients of several servers alike puts every delivery into one class, and misses none."""
+"""The benchmark that cuts clients of several servers in the same way puts every delivery into exactly one class."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from benchmarks.profile import plan, report
 from benchmarks.profile.deliveries import Arrival, Classes, Connection, Log, Published, classes, contradictions
-from benchmarks.profile.entrants import Entrant, ours, told
-from benchmarks.profile.play import Outcome, Spread, play
-from benchmarks.profile.speech import Heard, Ours, SocketIo, WebSocket
+from benchmarks.profile.measurement import Outcome, Spread, play
+from benchmarks.profile.protocols import Heard, Ours, SocketIo, WebSocket
+from benchmarks.profile.servers import Entrant, ours, told
 from benchmarks.profile.suite import Results
 from benchmarks.scale.sizes import Profile
 from services.contract import wire
@@ -26,7 +26,7 @@ PROFILE = Profile(20, 10, 30, 1.2, 0.5)
 SENT: Published = [(number, number * 100) for number in range(1, MESSAGES + 1)]
 STAYED = [Connection(0, 10)]
 CUT = [Connection(0, 10, 350), Connection(560, 590)]
-"""Away for messages 4 and 5; confirmed just before message 6."""
+"""Disconnected during messages 4 and 5; confirmed just before message 6."""
 
 FAULTY = """
 import asyncio, json, sys, time
@@ -49,16 +49,16 @@ async def main(port, pool, total, rate):
 
 asyncio.run(main(*sys.argv[1:]))
 """
-"""Resumes nobody, never publishes message 3, sends message 5 twice, and 7 and the last to nobody."""
+"""Never resumes a client, skips message 3, sends message 5 twice, and does not send 7 and the last."""
 
 
 def log(connections: list[Connection], *came: tuple[int, int]) -> Log:
-    """Return a client's log of these messages, each with the connection over which it came."""
+    """Return a client's log of these messages, each with its connection."""
     return Log(1, connections, [Arrival(number, number * 100, number * 100 + 5, over) for number, over in came])
 
 
 def over(connection: int, *numbers: int) -> list[tuple[int, int]]:
-    """Return messages that came over a connection."""
+    """Return messages received over a connection."""
     return [(number, connection) for number in numbers]
 
 
@@ -89,14 +89,14 @@ def over(connection: int, *numbers: int) -> list[tuple[int, int]]:
     ],
 )
 def test_a_delivery_is_put_where_it_belongs(written: Log, published: Published, found: Classes) -> None:
-    """What came live, by replay and again, and what was lost where, is told apart."""
+    """Deliveries live, by replay and repeated are distinguished, and so are the places of losses."""
     assert found == classes(written, published, MESSAGES)
     assert 0 == found.residual(MESSAGES)
 
 
 @st.composite
 def stories(draw: st.DrawFn) -> tuple[Log, Published]:
-    """Return both sides' logs of any run: whatever was published, came, or did not."""
+    """Return the publisher's and a client's log of a random run."""
     published = [(number, number * 100) for number in sorted(draw(st.sets(st.integers(1, MESSAGES))))]
     times = sorted(draw(st.sets(st.integers(0, 900), min_size=3, max_size=9)))
     threes = list(zip(times[::3], times[1::3], times[2::3], strict=False))
@@ -106,7 +106,7 @@ def stories(draw: st.DrawFn) -> tuple[Log, Published]:
 
 
 def class_of(number: int, written: Log, published: Published) -> str:
-    """Return the class of one delivery, looked at alone."""
+    """Return the class of a single delivery."""
     times = dict(published)
     first = next((arrival for arrival in written.arrivals if arrival.number == number), None)
     if first is not None:
@@ -121,7 +121,7 @@ def class_of(number: int, written: Log, published: Published) -> str:
 
 @given(stories())
 def test_every_delivery_is_in_exactly_one_class(story: tuple[Log, Published]) -> None:
-    """Whatever happens, the classes are those of the deliveries looked at one by one, and the residual is 0."""
+    """For every run the classes equal those of the single deliveries, and the residual is 0."""
     found = classes(*story, MESSAGES)
     alone = [class_of(number, *story) for number in range(1, MESSAGES + 1)]
 
@@ -133,8 +133,8 @@ def test_every_delivery_is_in_exactly_one_class(story: tuple[Log, Published]) ->
 
 
 @given(stories())
-def test_books_cannot_close_by_accident(story: tuple[Log, Published]) -> None:
-    """A line of the publisher that is gone, or stands there twice, leaves a residual, and so does a lost client."""
+def test_run_cannot_end_by_accident(story: tuple[Log, Published]) -> None:
+    """A missing or repeated line of the publisher leaves a residual, and so does a lost client."""
     written, published = story
     held = {arrival.number for arrival in written.arrivals}
     for line in published:
@@ -145,12 +145,12 @@ def test_books_cannot_close_by_accident(story: tuple[Log, Published]) -> None:
 
 
 def test_what_was_never_to_come_leaves_a_residual() -> None:
-    """A message beyond the last is a delivery that nobody expected."""
+    """A message beyond the last is an unexpected delivery."""
     assert -1 == classes(log(STAYED, *over(0, *range(1, 10))), SENT, MESSAGES).residual(MESSAGES)
 
 
 def test_two_stories_of_one_message_are_told() -> None:
-    """A message that says another time than the publisher's log is named with both."""
+    """A message whose time differs from the publisher's log is reported with both times."""
     assert not contradictions(log(STAYED, (1, 0)), SENT)
     assert ["client 1 received message 1 as sent at 100; published at 101"] == contradictions(
         log(STAYED, (1, 0)), [(1, 101)]
@@ -158,7 +158,7 @@ def test_two_stories_of_one_message_are_told() -> None:
 
 
 def test_the_seed_decides_who_is_cut_when() -> None:
-    """The same seed gives the same cuts; each client has its own, apart enough to be back, up to the last message."""
+    """The same seed gives the same cuts; each client's cuts differ and leave time to reconnect."""
     profile = Profile(100, 2, 120, 15, 2)
     planned = [plan.cuts(profile, 42, number) for number in range(profile.clients)]
 
@@ -178,7 +178,7 @@ def test_who_never_returns_cannot_be_cut() -> None:
 
 
 def test_socketio_resumes_by_session_and_offset() -> None:
-    """It is greeted without a session at first, and with the last offset after a cut; pings are answered."""
+    """The hello has no session at first, and the last offset after a cut; pings are answered."""
     speaker = SocketIo(0, MESSAGES)
     assert Heard(says=(b"40",)) == speaker.hear(b'0{"sid":"a"}')
     assert Heard(ready=True) == speaker.hear(b'40{"sid":"b","pid":"p"}')
@@ -188,7 +188,7 @@ def test_socketio_resumes_by_session_and_offset() -> None:
 
 
 def test_socketio_without_recovery_is_greeted_anew() -> None:
-    """Where the server gives neither session nor offsets, a return is a first coming."""
+    """If the server sends neither session nor offsets, a reconnect is like a first connection."""
     speaker = SocketIo(0, MESSAGES)
     assert Heard(ready=True) == speaker.hear(b'40{"sid":"b"}')
     assert Heard(messages=((1, 100),)) == speaker.hear(b'42["message",{"seq":1,"sent_us":100}]')
@@ -196,7 +196,7 @@ def test_socketio_without_recovery_is_greeted_anew() -> None:
 
 
 def test_ours_resumes_after_the_last_record() -> None:
-    """It subscribes with what it holds, and what was damaged on its way it does not hold."""
+    """A client subscribes from its last intact record; a record damaged on the way does not count."""
     speaker = Ours(0, MESSAGES)
     welcome = wire.Welcome(
         run="20261122T073000Z", feed="f", state="running", total=MESSAGES, rate=2, start_us=0, boot="b", now_us=0
@@ -213,13 +213,13 @@ def test_ours_resumes_after_the_last_record() -> None:
 
 
 def test_a_plain_websocket_is_ready_when_open() -> None:
-    """There is nothing to greet and nothing to resume by: what comes are messages."""
+    """A plain server needs no hello and cannot resume: every frame is a message."""
     assert WebSocket.ready_when_open
     assert Heard(messages=((1, 100),)) == WebSocket(0, MESSAGES).hear(json.dumps({"seq": 1, "sent_us": 100}).encode())
 
 
 def outcome(server: str, found: Classes, against: list[str]) -> Outcome:
-    """Return what a server made of a hundred deliveries."""
+    """Return a server's result for a hundred deliveries."""
     none, some = Spread(0, 0, 0, 0), Spread(9, 0.002, 1.25, 2)
     return Outcome(
         server, "", 100, found, found.residual(100), against, none, none, some, some, 0, 0, 0, 1.5, 40_000_000
@@ -227,7 +227,7 @@ def outcome(server: str, found: Classes, against: list[str]) -> Outcome:
 
 
 def test_the_table_has_a_column_a_server(capsys: pytest.CaptureFixture[str]) -> None:
-    """What was received, lost and left over stands side by side; open books and servers that are not here are named."""
+    """The table shows received, lost and residual; runs with a residual and missing servers are named."""
     good = outcome("good", Classes(live=90, replayed=10), [])
     bad = outcome("bad", Classes(live=50, lost_away=30, again=4), ["says two things"])
     results = Results(PROFILE, 42, [good, bad], {"npm ws": "there is no Node.js"})
@@ -249,7 +249,7 @@ def test_the_table_has_a_column_a_server(capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.mark.slow
 def test_our_server_loses_nothing(tmp_path: Path) -> None:
-    """Clients that are cut again and again receive everything once, a part of it by replay, and the ledger agrees."""
+    """Clients that are cut repeatedly receive everything once, partly by replay, and the ledger agrees."""
     found = play(ours(), tmp_path / "ours", PROFILE, 42)
 
     assert found.closed, found
@@ -261,7 +261,7 @@ def test_our_server_loses_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_what_a_server_does_wrong_is_found(tmp_path: Path) -> None:
-    """What was left out, kept back, sent twice and not resumed ends up in its own class, and nothing in none."""
+    """Messages skipped, withheld, sent twice and not resumed are counted in their classes."""
     faulty = Entrant("faulty", "", "websocket", told(sys.executable, "-c", FAULTY))
     calm = play(faulty, tmp_path / "calm", PROFILE._replace(every=10_000), 42)
     cut = play(faulty, tmp_path / "cut", PROFILE, 42)

@@ -1,4 +1,4 @@
-"""RATE=0 plays as fast as the clients take it; what has no due time has no latency either."""
+"""RATE=0 sends as fast as the clients read; records without a due time have no latency."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.integration.processes import play
 
 
 def test_flat_out_passes_without_a_latency(tmp_path: Path) -> None:
-    """Flat out every record arrives, faster than any default rate, and latency is null while transit is measured."""
+    """With RATE=0 every record arrives, faster than at the default rate; latency is null and transit is measured."""
     code, run = play(tmp_path, CLIENTS=3, RECORDS=20_000, RATE=0, BLOCK_SIZES=1000)
     assert 0 == code, run.text
     summary = run.volumes.summary()

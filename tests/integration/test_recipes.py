@@ -1,4 +1,4 @@
-"""Every recipe of the document is run on the files of a real run, and gives what is in them."""
+"""Every recipe of the document is run on the files of a real run and gives the right result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.contract.scalars import utc_us
 from tests.integration.conftest import CLIENTS, RECORDS, GoodRun
 from tests.integration.processes import ROOT
 from tests.integration.programs import program
-from tests.integration.volumes import Volumes, record_of
+from tests.readers import Volumes, record_of
 from tests.repo.markdown import Fence, fences, sections
 
 NAMES = [f"client-{number}" for number in range(1, CLIENTS + 1)]
@@ -33,13 +33,13 @@ Row = tuple[object, ...]
 
 
 class Place(NamedTuple):
-    """A folder with a volumes folder in it, as the recipes want one."""
+    """A folder that contains a volumes folder, as the recipes expect."""
 
     folder: Path
     volumes: Volumes
 
     def follow(self, recipe: Fence) -> list[Row]:
-        """Run a recipe here; return the rows of the table that it gives, of text where it prints them."""
+        """Run a recipe in this folder; return the rows of its table, as text if it prints them."""
         if recipe.language == "sql":
             with contextlib.chdir(self.folder), duckdb.connect() as database:
                 return database.execute(recipe.text).fetchall()
@@ -60,7 +60,7 @@ class Place(NamedTuple):
 
 @pytest.fixture(scope="module")
 def here(good_run: GoodRun, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """The good run, where the recipes look for it."""
+    """The good run, in a folder as the recipes expect."""
     folder = tmp_path_factory.mktemp("recipes")
     (folder / "volumes").symlink_to(good_run.volumes.root)
     (folder / "deploy").symlink_to(ROOT / "deploy")
@@ -69,7 +69,7 @@ def here(good_run: GoodRun, tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture
 def damaged(good_run: GoodRun, tmp_path: Path) -> Place:
-    """A copy of the good run whose client-2 lacks its third block, and whose client-4 broke off before its end."""
+    """A copy of the good run in which client-2 lacks its third block and client-4 the end of its log."""
     shutil.copytree(good_run.volumes.root, tmp_path / "volumes")
     place = Place(tmp_path, Volumes(tmp_path / "volumes"))
     for client, number in (("client-2", 3), ("client-4", -1)):
@@ -214,17 +214,17 @@ CHECKS: dict[str, Callable[[list[Row], Volumes], None]] = {
     "How long do blocks take?": check_durations,
     "Every message as Parquet": check_parquet,
 }
-"""What each recipe has to give, by its heading."""
+"""Expected results of the recipes, by heading."""
 
 
 def test_every_recipe_is_checked() -> None:
-    """No recipe of the document is without a check, and no check without its recipe."""
+    """Every recipe of the document has a check, and every check its recipe."""
     assert list(CHECKS) == list(RECIPES)
 
 
 @pytest.mark.parametrize("heading", CHECKS)
 def test_recipe_gives(here: Place, heading: str) -> None:
-    """A recipe gives what our own reader finds in the files."""
+    """A recipe gives the same as our own reader."""
     CHECKS[heading](here.follow(RECIPES[heading]), here.volumes)
 
 

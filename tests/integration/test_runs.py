@@ -1,4 +1,4 @@
-"""A service that goes on is a row of bounded runs, each with books and a verdict of its own."""
+"""A server plays several bounded runs, each with its own ledger, logs and verdict."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.integration.processes import play
 
 
 def test_two_runs_have_two_verdicts(tmp_path: Path) -> None:
-    """RUNS=2 plays one run after the other on the same connections: two folders, two verdicts, one exit code."""
+    """RUNS=2 plays two runs on the same connections: two folders, two verdicts, one exit code."""
     code, run = play(tmp_path, CLIENTS=2, RECORDS=500, RATE=0, RUNS=2)
     assert 0 == code, run.text
     assert 2 == len(run.volumes.runs())

@@ -9,11 +9,11 @@ from websockets.sync.client import connect
 from services.contract import wire
 from tests.integration.conftest import CLIENTS, RECORDS, GoodRun
 from tests.integration.processes import System, play
-from tests.integration.volumes import record_of
+from tests.readers import record_of
 
 
 def watched(url: str, after: int, count: int) -> bytes:
-    """Return records as an observer sees them on the wire, each followed by a newline."""
+    """Return records as an observer receives them, each followed by a newline."""
     with connect(url, proxy=None, compression=None) as socket:
         socket.send(wire.encode(wire.Subscribe(client="observer", observe=True, after=after)).decode())
         body = b""
@@ -24,7 +24,7 @@ def watched(url: str, after: int, count: int) -> bytes:
 
 
 def test_two_runs_have_the_same_records(good_run: GoodRun, tmp_path: Path) -> None:
-    """A second run with the same settings logs byte-identical records, however many clients it has."""
+    """A second run with the same settings logs byte-identical records, with another number of clients."""
     code, run = play(tmp_path, CLIENTS=1, RECORDS=RECORDS, RATE=0)
     assert 0 == code, run.text
     again = [record_of(message) for message in run.volumes.messages("client-1")]
@@ -34,7 +34,7 @@ def test_two_runs_have_the_same_records(good_run: GoodRun, tmp_path: Path) -> No
 
 
 def test_two_servers_have_the_same_records(good_run: GoodRun, tmp_path: Path) -> None:
-    """Two other servers with the same settings send those records too, and to one who begins in the middle."""
+    """Other servers with the same settings send the same records, also to an observer that starts in the middle."""
     logged = [record_of(message) for message in good_run.volumes.messages("client-1", good_run.name)]
     for name, after in (("one", 0), ("two", 1234)):
         with System(tmp_path / name, RATE=0, RECORDS=RECORDS) as system:

@@ -1,4 +1,4 @@
-"""Replicas come and go while the run goes on; each has a name that lasts."""
+"""Replicas are added and removed during a run; each keeps its name."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from services.contract.blocklog import EndLine
 from tests.integration.conftest import CLIENTS, GoodStack
 from tests.integration.stack import Stack
-from tests.integration.volumes import is_sealed
+from tests.readers import is_sealed
 
 pytestmark = pytest.mark.containers
 
 
 def test_names_come_from_the_network(good_stack: GoodStack) -> None:
-    """Under ``--scale`` every replica is named client-1 and so on, by what its own address resolves back to."""
+    """Under ``--scale`` replicas are named client-1, client-2, …, by the reverse name of their address."""
     for number in range(1, CLIENTS + 1):
         said = [line.partition(" ")[2] for line in good_stack.stack.logs("client", number).splitlines()]
         event = next(event for event in map(json.loads, said) if event["event"] == "client")
@@ -25,7 +25,7 @@ def test_names_come_from_the_network(good_stack: GoodStack) -> None:
 
 @pytest.mark.slow
 def test_five_become_two_and_the_run_passes(folder: Path, engine: None) -> None:
-    """``--scale client=2`` in the middle of a run of five: PASS, and the three that went are named as left."""
+    """``--scale client=2`` during a run of five clients: PASS, and the three removed ones are reported as left."""
     with Stack(folder, RECORDS=2400, RATE=200) as stack:
         stack.up(clients=5)
         for number in range(1, 6):

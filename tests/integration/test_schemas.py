@@ -1,4 +1,4 @@
-"""A schema of the user's own is the same file for the containers as outside, and can be looked at before it is run."""
+"""A user's schema has the same path in containers as outside, and can be previewed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 from services.server.feed.generator import FeedGenerator
 from tests.integration.processes import ROOT, environment, play
 from tests.integration.stack import Stack
-from tests.integration.volumes import Volumes, record_of
+from tests.readers import Volumes, record_of
 
 EXAMPLE = "schemas/example.toml"
 SETTINGS = {"SCHEMA": EXAMPLE, "LOCALE": "de_DE", "RECORDS": 300, "RATE": 500}
 
 
 def assert_the_example_was_logged(volumes: Volumes) -> None:
-    """Hold what two clients logged to what the file gives in this process."""
+    """Assert that two clients logged the records that this process generates from the file."""
     feed = FeedGenerator(str(ROOT / EXAMPLE), "de_DE", 42).records(1, 300)
     for client in ("client-1", "client-2"):
         assert feed == [record_of(message) for message in volumes.messages(client)]
@@ -27,7 +27,7 @@ def assert_the_example_was_logged(volumes: Volumes) -> None:
 
 @pytest.mark.containers
 def test_a_users_schema_in_containers(tmp_path: Path) -> None:
-    """A file in the checkout has the path that it has outside, and nothing has to be built for it."""
+    """A file in the checkout has the same path in the container, and no image has to be built."""
     with Stack(tmp_path, CLIENTS=2, **SETTINGS) as stack:
         stack.up(clients=2)
         code, said = stack.wait()
@@ -37,7 +37,7 @@ def test_a_users_schema_in_containers(tmp_path: Path) -> None:
 
 
 def test_a_users_schema_without_containers(tmp_path: Path) -> None:
-    """The same path names the same file where the services are processes."""
+    """The same path works for services as processes."""
     code, run = play(tmp_path, CLIENTS=2, **SETTINGS)
 
     assert 0 == code, run.text
@@ -45,7 +45,7 @@ def test_a_users_schema_without_containers(tmp_path: Path) -> None:
 
 
 def test_a_preview(tmp_path: Path) -> None:
-    """A preview takes the settings that the service would take, shows its records and writes nothing."""
+    """A preview uses the settings of the service, prints its records and writes nothing."""
     command = [sys.executable, "-m", "services.server", "preview", "--count", "3", "--json"]
     environ = environment({**SETTINGS, "VOLUMES": tmp_path})
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=True)

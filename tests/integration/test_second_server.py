@@ -1,4 +1,4 @@
-"""Several servers are not supported yet: the second one on a folder says so, and a crashed one is followed at once."""
+"""A second server on a volumes folder is refused; the run of a crashed server is continued at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.poll import poll_until
 
 BAD = 104
 AT_ONCE_SECONDS = 5.0
-"""Less than it is watched for, and enough for a process to start on a busy machine."""
+"""Seconds: less than the other server is watched, and enough for a process to start on a busy machine."""
 
 
 def ended(system: System) -> list[ledger.EndEntry]:
@@ -26,13 +26,13 @@ def ended(system: System) -> list[ledger.EndEntry]:
 
 
 def errors(process: Process) -> list[str]:
-    """Return the lines that tell an operator what to mend."""
+    """Return the lines that report a refused start."""
     return [line for line in process.lines if line.startswith("error: ")]
 
 
 @pytest.mark.parametrize("changed", [{}, {"RATE": 500}, {"RUNS": 2}])
 def test_a_second_server_is_refused(changed: dict[str, int], tmp_path: Path) -> None:
-    """A server that starts beside a live one exits 104 with one line; the live run goes on as if nothing had been."""
+    """A server that starts beside a live one exits 104 with one line; the live run is not affected."""
     with System(tmp_path, RECORDS=400, RATE=50) as system:
         system.server()
         system.client("client-1")
@@ -52,7 +52,7 @@ def test_a_second_server_is_refused(changed: dict[str, int], tmp_path: Path) -> 
 
 
 def test_a_server_whose_run_has_ended_lives_too(tmp_path: Path) -> None:
-    """A server that waits, its run over, holds its folder: another one opens no run beside it."""
+    """A server that waits after its run still owns its folder: another one opens no run beside it."""
     with System(tmp_path, RECORDS=20, RATE=0) as system:
         system.server()
         system.client("client-1")
@@ -64,7 +64,7 @@ def test_a_server_whose_run_has_ended_lives_too(tmp_path: Path) -> None:
 
 
 def test_a_killed_server_is_followed_at_once(tmp_path: Path) -> None:
-    """A server that was killed is no live one: the same settings continue its run without waiting."""
+    """The run of a killed server is continued by the same settings without waiting."""
     with System(tmp_path, RECORDS=10_000, RATE=50) as system:
         first = system.server()
         system.client("client-1")
@@ -79,7 +79,7 @@ def test_a_killed_server_is_followed_at_once(tmp_path: Path) -> None:
 
 
 def test_a_stopped_server_is_followed_at_once(tmp_path: Path) -> None:
-    """A server that was asked to stop has ended with its process."""
+    """A server that was asked to stop has ended once its process has."""
     with System(tmp_path, RECORDS=10_000, RATE=50) as system:
         system.server().stop()
         began = time.monotonic()
@@ -88,7 +88,7 @@ def test_a_stopped_server_is_followed_at_once(tmp_path: Path) -> None:
 
 
 def test_a_server_that_stands_still_is_followed_after_the_watch(tmp_path: Path) -> None:
-    """A server that shows no life for six seconds, though its process is there, is not waited for."""
+    """A server process that shows no activity for six seconds does not block the next one."""
     with System(tmp_path, RECORDS=10_000, RATE=50) as system:
         first = system.server()
         first.signal(signal.SIGSTOP)
@@ -99,7 +99,7 @@ def test_a_server_that_stands_still_is_followed_after_the_watch(tmp_path: Path) 
 
 
 def test_of_three_that_start_together_one_plays(tmp_path: Path) -> None:
-    """Of servers that start at one moment on an empty folder one opens a run, and the others are refused."""
+    """Of servers that start at the same time on an empty folder one opens a run, and the others are refused."""
     with System(tmp_path) as system:
         servers = [system.start("server", PORT=free_port()) for _ in range(3)]
         poll_until(lambda: [BAD, BAD] == [it.code for it in servers if it.code is not None], "two are refused", 40)
@@ -112,7 +112,7 @@ def test_of_three_that_start_together_one_plays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("taken", ["port", "host", "setting"])
 def test_a_refused_start_leaves_the_volumes_as_they_were(taken: str, tmp_path: Path) -> None:
-    """A port in use, an address of another machine and a bad address are one line each, and nothing is written."""
+    """A port in use, a foreign address and a malformed one are reported in one line each; nothing is written."""
     volumes = tmp_path / "volumes"
     volumes.mkdir()
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -128,7 +128,7 @@ def test_a_refused_start_leaves_the_volumes_as_they_were(taken: str, tmp_path: P
 
 
 def answers(host: str, port: int) -> bool:
-    """Tell whether a server can be reached at an address."""
+    """Return whether a server can be reached at an address."""
     try:
         socket.create_connection((host, port), timeout=5).close()
     except OSError:
@@ -138,7 +138,7 @@ def answers(host: str, port: int) -> bool:
 
 @pytest.mark.parametrize(("host", "others"), [(None, False), ("*", True), ("127.0.0.1,127.0.0.2", True)])
 def test_a_server_listens_where_it_is_told(host: str | None, others: bool, tmp_path: Path) -> None:
-    """Outside containers the feed is on loopback alone, unless ``HOST`` says otherwise."""
+    """Outside containers the server listens on loopback only, unless ``HOST`` is set."""
     with System(tmp_path, **({"HOST": host} if host else {})) as system:
         system.server()
 
@@ -180,7 +180,7 @@ def test_a_client_that_comes_just_too_late_is_in_the_ledger(tmp_path: Path) -> N
 
 
 def test_a_late_client_takes_part_in_the_next_run(tmp_path: Path) -> None:
-    """With ``RUNS=2`` a client that came after the first run plays the second one, whole."""
+    """With ``RUNS=2`` a client that connects after the first run receives the whole second one."""
     with System(tmp_path, RECORDS=50, RATE=50, RUNS=2) as system:
         system.server()
         system.client("client-1")
@@ -200,7 +200,7 @@ def test_a_late_client_takes_part_in_the_next_run(tmp_path: Path) -> None:
 
 
 def test_a_local_run_beside_a_local_run_is_refused(tmp_path: Path) -> None:
-    """The supervisor hands on the code of a server that is refused."""
+    """The supervisor ends with the exit code of a refused server."""
     with LocalRun(tmp_path, CLIENTS=1, RECORDS=2000, RATE=100) as first:
         first.says("listening", 20)
         with LocalRun(tmp_path, CLIENTS=1, RECORDS=2000, RATE=100) as second:

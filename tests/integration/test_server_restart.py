@@ -1,4 +1,4 @@
-"""``docker compose restart server``: in the middle of a run it loses nothing, after its end it plays the next."""
+"""``docker compose restart server`` loses nothing during a run, and starts another run after its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECORDS = 2000
 @pytest.mark.containers
 @pytest.mark.slow
 def test_a_restarted_server_goes_on(folder: Path, engine: None) -> None:
-    """Restarted in mid-run the server continues that run and nothing is lost; restarted after it, it plays another."""
+    """A server restarted during a run continues it without loss; restarted after it, it starts another."""
     with Stack(folder, RECORDS=RECORDS, RATE=250, CLIENTS=CLIENTS) as stack:
         stack.up(clients=CLIENTS)
         stack.receipted(500)
@@ -42,7 +42,7 @@ def test_a_restarted_server_goes_on(folder: Path, engine: None) -> None:
 
 
 def assert_all_is_there(stack: Stack, run: str) -> None:
-    """Hold a run to the promise: every client holds every record once, in one session, and the run passes."""
+    """Assert that every client has every record once, in one session, and that the run passes."""
     summary = stack.volumes.summary(run)
     assert summary is not None
     assert ("PASS", CLIENTS * RECORDS) == (summary.verdict, summary.totals.received)
@@ -54,7 +54,7 @@ def assert_all_is_there(stack: Stack, run: str) -> None:
 
 
 def digests(stack: Stack, run: str) -> dict[str, str]:
-    """Return what distinguishes the files of a run: its logs and its summary."""
+    """Return the contents of a run's logs and its summary."""
     root = stack.volumes.root
     paths = sorted([*root.glob(f"logs/{run}/**/*.jsonl"), *root.glob(f"summary/{run}/*.json")])
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}

@@ -1,4 +1,4 @@
-"""A log shipper of others brings the block logs elsewhere, byte for byte, while they are written."""
+"""rsyslog forwards block logs byte for byte while they are written."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 from tests.integration.processes import ROOT, play
 from tests.integration.programs import program, said
-from tests.integration.volumes import Volumes, lines_of
 from tests.poll import poll_until
+from tests.readers import Volumes, lines_of
 
 RSYSLOG = ROOT / "deploy" / "shipping" / "rsyslog.conf"
 ARRIVED = "var/log/streamgauge/blocks.jsonl"
 
 
 def placed(folder: Path) -> Path:
-    """Return our own settings of rsyslog as they are, but for where the folders are."""
+    """Return our rsyslog configuration with other folders."""
     text = RSYSLOG.read_text(encoding="utf-8")
     for path in ("/volumes/", "/var/lib/streamgauge", "/var/log/streamgauge"):
         assert path in text
@@ -31,8 +31,8 @@ def placed(folder: Path) -> Path:
 
 @contextmanager
 def shipping(folder: Path) -> Iterator[Path]:
-    """Run rsyslog with our settings, below a folder; return where it writes to."""
-    # Under a path of its own: some distributions let rsyslogd at its usual one read nothing but what they foresee.
+    """Run rsyslog with our configuration below a folder; return its output file."""
+    # A copy in another path: some distributions confine /usr/sbin/rsyslogd to a few folders.
     command = str(shutil.copy(program("rsyslogd", "rsyslog"), folder / "rsyslogd"))
     settings = placed(folder)
     said(command, "-N1", "-f", str(settings))
@@ -44,12 +44,12 @@ def shipping(folder: Path) -> Iterator[Path]:
 
 
 def shipped(path: Path) -> list[bytes]:
-    """Return the lines that have arrived, in any order of the files."""
+    """Return the lines that have arrived, sorted."""
     return sorted(lines_of(path)) if path.exists() else []
 
 
 def written(volumes: Path) -> list[bytes]:
-    """Return the lines of all logs, in the same order."""
+    """Return the lines of all logs, sorted."""
     return sorted(line for path in volumes.glob("logs/*/*/*.jsonl") for line in lines_of(path))
 
 
@@ -59,7 +59,7 @@ def wait_for(arrived: Path, volumes: Path) -> None:
 
 
 def test_rsyslog_ships_every_line(tmp_path: Path) -> None:
-    """Blocks of a megabyte and of thirty kilobytes arrive as they were written, those of both clients."""
+    """Blocks of a megabyte and of thirty kilobytes of two clients arrive unchanged."""
     volumes = tmp_path / "volumes"
     with shipping(tmp_path) as arrived:
         code, _ = play(volumes, CLIENTS=2, RATE=0, RECORDS=12_000, BLOCK_SIZES="5000,100")
@@ -71,7 +71,7 @@ def test_rsyslog_ships_every_line(tmp_path: Path) -> None:
 
 
 def test_rsyslog_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    """After a restart nothing is shipped twice, and nothing that was written meanwhile is left out."""
+    """After a restart no line is shipped twice, and no line written meanwhile is left out."""
     volumes = tmp_path / "volumes"
     for _ in range(2):
         play(volumes, CLIENTS=1, RATE=0, RECORDS=1000)

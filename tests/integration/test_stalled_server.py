@@ -1,4 +1,4 @@
-"""A server that stands still: latency from the due time tells of it, latency from the send time does not."""
+"""A server that stalls: latency (from the due time) shows it, transit (from the send time) does not."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from services.contract import summary, timeline
 from tests.integration.processes import System
+
+pytestmark = pytest.mark.serial
 
 RATE, STALL_NS = 500, 1_000_000_000
 
 
 def test_a_stall_moves_latency_from_the_due_time_alone(tmp_path: Path) -> None:
-    """After a second's stop at 500 records/s records are late by that, and no longer under way than ever."""
+    """After a stop of one second at 500 records/s latency rises by a second and transit does not."""
     with System(tmp_path, RATE=RATE, RECORDS=3000, CLIENTS=2) as system:
         server = system.server()
         for name in ("client-1", "client-2"):
@@ -21,7 +25,7 @@ def test_a_stall_moves_latency_from_the_due_time_alone(tmp_path: Path) -> None:
         collector = system.start("collector", PAGE_PORT=0)
         collector.says("running")
         server.signal(signal.SIGSTOP)
-        # Nothing is waited for here: this is the stall.
+        # This sleep is the stall.
         time.sleep(STALL_NS / 1e9)
         server.signal(signal.SIGCONT)
         code, _ = system.wait()

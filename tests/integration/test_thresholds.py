@@ -1,4 +1,4 @@
-"""Limits that the operator sets decide the verdict with the rest."""
+"""Thresholds that the operator sets contribute to the verdict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FAIL = 99
 
 
 def test_a_threshold_that_does_not_hold_fails_the_run(tmp_path: Path) -> None:
-    """Of two limits the one that does not hold makes a complete run FAIL, with its measure."""
+    """A threshold that is exceeded makes a complete run FAIL, with the measured value."""
     code, run = play(tmp_path, CLIENTS=2, RECORDS=500, RATE=0, THRESHOLDS="missing==0, transit.p99<1ns")
     assert FAIL == code, run.text
     summary = run.volumes.summary()
@@ -25,7 +25,7 @@ def test_a_threshold_that_does_not_hold_fails_the_run(tmp_path: Path) -> None:
 
 
 def test_thresholds_that_hold_pass(good_run: GoodRun) -> None:
-    """Limits that hold leave the verdict as it is, and each says what was measured; ``verify`` judges them too."""
+    """Thresholds that hold do not change the verdict and show the measured value; ``verify`` evaluates them as well."""
     limits = "received==10000, duplicates{client:*}==0, rate>1, latency{client:client-3}.p(99.9)<60s, block.p95<60s"
     with Process("services.collector", "verify", "--json", str(good_run.volumes.root), THRESHOLDS=limits) as audit:
         assert 0 == audit.wait(), audit.text

@@ -1,4 +1,4 @@
-"""The wire carries both ways: clocks, receipts, and an operator's wishes."""
+"""Messages from client to server: clock exchanges, receipts and control requests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 
 class Peer:
-    """A hand-driven peer of the server."""
+    """A peer of the server whose frames a test sends one by one."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -39,14 +39,14 @@ class Peer:
         self._connection.send(wire.encode(frame).decode())
 
     def hear(self, kind: type[wire.Frame]) -> tuple[wire.Frame, bytes]:
-        """Return the next frame of a kind, passing over others."""
+        """Return the next frame of a kind, skipping others."""
         while True:
             frame, body = wire.decode_from_server(self._connection.recv(timeout=10, decode=False))
             if isinstance(frame, kind):
                 return frame, body
 
     def control(self, frame: wire.Control) -> wire.Controlled:
-        """Have a wish granted; return how the run stands then."""
+        """Send a control request that is accepted; return the reported state of the run."""
         self.say(frame)
         answer, _ = self.hear(wire.Controlled)
         assert isinstance(answer, wire.Controlled)
@@ -62,9 +62,9 @@ class Peer:
 
 @contextmanager
 def peer(url: str, token: str = "") -> Iterator[Peer]:
-    """Connect a peer that has been welcomed."""
+    """Connect a peer and read the welcome."""
     headers = {"Authorization": f"Bearer {token}"} if token else None
-    # Without a bound on its queue, a peer that no longer reads still closes at once.
+    # Without a limit on its queue, a peer that no longer reads still closes at once.
     with connect(url, proxy=None, compression=None, max_queue=None, additional_headers=headers) as connection:
         made = Peer(connection)
         made.hear(wire.Welcome)
@@ -72,7 +72,7 @@ def peer(url: str, token: str = "") -> Iterator[Peer]:
 
 
 def test_ping_is_answered_with_three_times(system: System) -> None:
-    """A pong repeats the asker's time and adds the server's two, in their order."""
+    """A pong repeats the client's time and adds the server's receive and send times in order."""
     with peer(system.url) as asker:
         before_us = time.time_ns() // 1000
         asker.say(wire.Ping(t1_us=12345))
@@ -85,7 +85,7 @@ def test_ping_is_answered_with_three_times(system: System) -> None:
 
 
 def test_a_receipt_is_recorded(system: System) -> None:
-    """A receipt is answered once it is in the ledger, with whether the digest agrees; a repeat changes nothing."""
+    """A receipt is confirmed once it is in the ledger, with the comparison of digests; a repeat changes nothing."""
     with peer(system.url) as client:
         client.say(wire.Subscribe(client="by-hand", session=1, block_size=10))
         client.hear(wire.Subscribed)
@@ -109,7 +109,7 @@ def test_a_receipt_is_recorded(system: System) -> None:
 
 
 def test_an_operator_controls_the_run(system: System) -> None:
-    """From loopback a run is paused, resumed, set to another rate and asked for; the ledger tells of each wish."""
+    """From loopback a run can be paused, resumed, set to another rate and queried; the ledger has each request."""
     with peer(system.url) as client, peer(system.url) as operator:
         client.say(wire.Subscribe(client="by-hand", session=1))
         client.hear(wire.Records)
@@ -138,7 +138,7 @@ def test_an_operator_controls_the_run(system: System) -> None:
 
 
 def test_an_operator_drops_a_client_which_comes_back(system: System) -> None:
-    """A client that is dropped finds its connection gone, subscribes again and resumes where it was."""
+    """A client whose connection is dropped subscribes again and resumes at the same record."""
     system.client("client-1")
     with peer(system.url) as operator:
         poll_until(lambda: operator.control(wire.Control(do="status")).clients, "the client is here", 10)
@@ -157,7 +157,7 @@ def test_an_operator_drops_a_client_which_comes_back(system: System) -> None:
 
 
 def test_an_operator_from_elsewhere_needs_the_token(system: System) -> None:
-    """By another address than loopback control is refused with 4401, unless the token comes with it."""
+    """From another address than loopback control is refused with 4401, unless the token is sent."""
     url = f"ws://{own_address()}:{system.port}"
     for token in ("", "wrong"):
         with peer(url, token) as stranger:
@@ -197,6 +197,6 @@ with connect("ws://server:8765", proxy=None) as stranger:
 
 @pytest.mark.containers
 def test_a_neighbouring_container_cannot_control(good_stack: GoodStack) -> None:
-    """A client's container is not loopback for the server: its wish is refused with 4401."""
+    """A client's container is not loopback for the server: its control request is refused with 4401."""
     said = good_stack.stack.exec("client", "python", "-c", REFUSED).stdout
     assert ["unauthorized", "4401"] == said.split()

@@ -1,4 +1,4 @@
-"""A server that is not there is waited for: said once per second at most, and healthy again by itself."""
+"""A client waits for an absent server, logs that at most once a second, and becomes healthy again by itself."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.poll import poll_until
 
 
 def complaints(client: Process) -> list[datetime]:
-    """Return when a client has said that it is not connected."""
+    """Return the times of a client's log lines that it is not connected."""
     events = [json.loads(line) for line in client.lines if line.startswith("{")]
     return [datetime.fromisoformat(event["at"]) for event in events if event["event"] == "not connected"]
 
 
 def test_a_client_waits_for_its_server(tmp_path: Path) -> None:
-    """A client without a server says so at most once per second, and logs the run once the server is there."""
+    """A client without a server logs that at most once a second, and logs the run once the server listens."""
     with System(tmp_path, RECORDS=200, RATE=400) as system:
         system.start("collector")
         client = system.client("client-1")
@@ -39,7 +39,7 @@ def test_a_client_waits_for_its_server(tmp_path: Path) -> None:
 @pytest.mark.containers
 @pytest.mark.slow
 def test_a_client_is_healthy_again_by_itself(folder: Path, engine: None) -> None:
-    """A client's probe fails while the server is away and holds again once it is back; the container stays the same."""
+    """A client's health probe fails while the server is absent and succeeds once it is back, without a restart."""
     probe = ("python", "-S", "-m", "services.runtime.heartbeat")
     with Stack(folder, RECORDS=1000, RATE=100) as stack:
         stack.up()

@@ -1,4 +1,4 @@
-"""The example of a workflow does what it says: its steps, one after the other, against real containers."""
+"""The steps of the example workflow work against real containers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 
 from tests.integration.processes import ROOT, environment
 from tests.integration.stack import UP_SECONDS
-from tests.integration.volumes import Volumes
+from tests.readers import Volumes
 
 pytestmark = pytest.mark.containers
 
@@ -23,7 +23,7 @@ STEPS: dict[str, str] = {step["name"]: step["run"] for step in JOB["steps"] if "
 
 
 class Runner:
-    """Runs steps as GitHub's own does, under a Compose project and in a folder of a test's own."""
+    """Runs steps like GitHub's runner, in a Compose project and a folder of the test's own."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.page = folder / "page.md"
@@ -47,7 +47,7 @@ class Runner:
 
 @pytest.fixture
 def runner(engine: None, tmp_path: Path) -> Iterator[Runner]:
-    """A runner with a short run before it; nothing of it is left afterwards."""
+    """A runner with settings for a short run; everything is removed afterwards."""
     (tmp_path / "volumes").mkdir()
     made = Runner(tmp_path, CLIENTS=2, RATE=500, RECORDS=500, THRESHOLDS="missing==0, received==2000")
     yield made
@@ -55,7 +55,7 @@ def runner(engine: None, tmp_path: Path) -> Iterator[Runner]:
 
 
 def test_the_steps_tell_the_verdict(runner: Runner, tmp_path: Path) -> None:
-    """A threshold that does not hold fails the job at its second step; page and artefact have all there is to see."""
+    """An exceeded threshold fails the job at its second step; job summary and artefact are complete."""
     started = runner.step("Play a run")
     assert 0 == started.returncode, started.stderr
 
@@ -75,7 +75,7 @@ def test_the_steps_tell_the_verdict(runner: Runner, tmp_path: Path) -> None:
 
 
 def test_every_step_is_run() -> None:
-    """There is no step in the workflow that the test leaves out."""
+    """The test runs every step of the workflow."""
     assert [
         "Play a run",
         "Wait for its verdict",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,20 +70,3 @@ def stages(dockerfile: str) -> dict[str, Stage]:
     for base, name, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
         found[name] = Stage(name, base, tuple(line for line in body.splitlines() if line.strip()))
     return found
-
-
-class Function(NamedTuple):
-    """A function and how many lines it has, its docstring aside."""
-
-    name: str
-    lines: int
-
-
-def functions(path: Path) -> Iterator[Function]:
-    """Return the functions of a module."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0]
-            documented = ast.get_docstring(node, clean=False) is not None
-            docstring = (first.end_lineno or first.lineno) - first.lineno + 1 if documented else 0
-            yield Function(node.name, (node.end_lineno or node.lineno) - node.lineno + 1 - docstring)

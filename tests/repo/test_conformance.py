@@ -10,13 +10,13 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from services.collector.__main__ import main
-from tests.conformance import kit
-from tests.conformance.kit import Case
+from tests.conformance import generator
+from tests.conformance.generator import Case
 from tests.repo.markdown import rows
 from tests.repo.repository import text
 
 AGAIN = "run: python -m tests.conformance"
-ALL = dict(kit.cases())
+ALL = dict(generator.cases())
 every_case = pytest.mark.parametrize(("name", "case"), list(ALL.items()), ids=list(ALL))
 
 
@@ -28,16 +28,16 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def lines_of(name: str) -> list[str]:
     """Return what a case expects, a line for each run."""
-    return (kit.VOLUMES / name / kit.EXPECTED).read_text(encoding="utf-8").splitlines(keepends=True)
+    return (generator.VOLUMES / name / generator.EXPECTED).read_text(encoding="utf-8").splitlines(keepends=True)
 
 
 def test_the_kit_is_what_its_script_makes(tmp_path: Path) -> None:
     """Files, expected summaries and the tables of the page, byte for byte and nothing beside."""
-    kit.write_anew(tmp_path)
+    generator.write_anew(tmp_path)
     made = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    kept = [path for path in kit.VOLUMES.rglob("*") if path.is_file()]
+    kept = [path for path in generator.VOLUMES.rglob("*") if path.is_file()]
 
-    assert made == {path.relative_to(kit.KIT): path.read_bytes() for path in [*kept, kit.PAGE]}, AGAIN
+    assert made == {path.relative_to(generator.KIT): path.read_bytes() for path in [*kept, generator.PAGE]}, AGAIN
 
 
 @every_case
@@ -47,7 +47,7 @@ def test_verify_says_what_is_expected(name: str, case: Case, capsys: pytest.Capt
     codes = {"PASS": 0, "INVALID": 98, "FAIL": 99}
     worst = max(codes[json.loads(line)["verdict"]] for line in found)
 
-    assert worst == main(["verify", str(kit.VOLUMES / name), "--json"])
+    assert worst == main(["verify", str(generator.VOLUMES / name), "--json"])
     assert "".join(found) == capsys.readouterr().out
 
 
@@ -55,7 +55,7 @@ def test_verify_says_what_is_expected(name: str, case: Case, capsys: pytest.Capt
 def test_report_says_the_same(name: str, case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The summary that is made with the report of a run is the one that is expected of it."""
     *_, newest = lines_of(name)
-    main(["report", str(kit.VOLUMES / name), "--json", "--out", str(tmp_path)])
+    main(["report", str(generator.VOLUMES / name), "--json", "--out", str(tmp_path)])
 
     assert newest == capsys.readouterr().out
     assert json.loads(newest) == json.loads((tmp_path / "summary.json").read_bytes())
@@ -74,7 +74,7 @@ def test_what_is_expected_obeys_the_schema(name: str, case: Case) -> None:
 def test_good_books_pass_and_others_do_not(name: str, case: Case) -> None:
     """A case in which nothing is lost passes, one of damage never does and says why."""
     verdicts = {json.loads(line)["verdict"] for line in lines_of(name)}
-    is_good = case in kit.TABLES["good"] or name in ("feed-complete", "feed-unnumbered", "feed-restarted")
+    is_good = case in generator.TABLES["good"] or name in ("feed-complete", "feed-unnumbered", "feed-restarted")
 
     assert is_good is (verdicts == {"PASS"})
     assert is_good or all(json.loads(line)["reasons"] for line in lines_of(name))
@@ -89,7 +89,7 @@ def test_every_case_is_told_apart() -> None:
     assert [*ALL] == named
 
 
-@pytest.mark.parametrize("path", sorted((kit.KIT / "javascript").glob("*.js")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((generator.KIT / "javascript").glob("*.js")), ids=lambda path: path.name)
 def test_an_example_is_read_at_a_glance(path: Path) -> None:
     """An example has 80 lines at most, and needs Node.js, `ws` and the files beside it."""
     found = path.read_text(encoding="utf-8")
@@ -104,7 +104,8 @@ def test_an_example_is_read_at_a_glance(path: Path) -> None:
 def test_the_kit_stays_small() -> None:
     """A case is read by eye: none has more than 20 KB, all together less than 600 kB."""
     sizes = {
-        name: sum(path.stat().st_size for path in (kit.VOLUMES / name).rglob("*") if path.is_file()) for name in ALL
+        name: sum(path.stat().st_size for path in (generator.VOLUMES / name).rglob("*") if path.is_file())
+        for name in ALL
     }
 
     assert not [name for name, size in sizes.items() if size > 20_000]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.repo.repository import ROOT, relative
 
@@ -16,6 +18,18 @@ BUILD_FILES = [
     ),
     *sorted(path for folder in (".ci", "requirements") for path in (ROOT / folder).iterdir() if path.is_file()),
 ]
+_TEXTS = [
+    *BUILD_FILES,
+    *sorted(path for pattern in ("*.md", ".*.yaml", ".*.yml", ".github/**/*.yml") for path in ROOT.glob(pattern)),
+    *sorted(
+        path
+        for folder in ("benchmarks", "chaos", "deploy", "docs", "services", "tests", "tools")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in {".md", ".py", ".js", ".css", ".html", ".toml", ".yaml", ".yml"}
+        and "node_modules" not in path.parts
+    ),
+]
+"""The files that people edit."""
 _ADDRESS = re.compile(r"https?://(?!localhost\b|127\.0\.0\.1\b)[\w\[][^\s\"'`]*")
 
 
@@ -25,11 +39,18 @@ def test_no_address(path: Path) -> None:
     assert not _ADDRESS.findall(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("path", BUILD_FILES, ids=relative)
-def test_lines_end_well(path: Path) -> None:
+def test_lines_end_well() -> None:
     """Every file ends in one newline and no line in white space, so that diffs show what was changed."""
-    found = path.read_text(encoding="utf-8")
+    texts = {relative(path): path.read_text(encoding="utf-8") for path in _TEXTS}
 
-    assert found.endswith("\n")
-    assert not found.endswith("\n\n")
-    assert not [line for line in found.split("\n") if line != line.rstrip()]
+    assert not [name for name, text in texts.items() if text and (not text.endswith("\n") or text.endswith("\n\n"))]
+    assert not [name for name, text in texts.items() if any(line != line.rstrip() for line in text.split("\n"))]
+
+
+def test_toml_and_yaml_are_valid() -> None:
+    """Every TOML and YAML file can be parsed."""
+    for path in _TEXTS:
+        if path.suffix == ".toml":
+            tomllib.loads(path.read_text(encoding="utf-8"))
+        elif path.suffix in {".yaml", ".yml"}:
+            list(yaml.compose_all(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader))

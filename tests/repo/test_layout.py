@@ -1,4 +1,4 @@
-"""The folders say what is where: the path of a test is the path of what it tests, and no name says nothing."""
+"""The layout: a unit test is where its module is, names have a meaning, services have the same parts."""
 
 from __future__ import annotations
 
@@ -6,19 +6,14 @@ import ast
 import importlib
 import inspect
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.repo.repository import ROOT, modules, relative, text
 
-NO_UNIT_TEST = {
-    "__init__.py": "holds no code",
-    "__main__.py": "wires settings to the app; what it starts is tested by starting it, in tests/integration",
-}
-"""Edges, by file name or by path, and why no unit test mirrors them."""
-
-SAYS_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "base", "core", "tools", "shared"}
+MEANINGLESS = {"utils", "util", "common", "helpers", "helper", "misc", "base", "core", "tools", "shared"}
 REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
 
 
@@ -29,31 +24,35 @@ def unit_tests(module: Path) -> list[Path]:
     return sorted([*folder.glob(f"test_{below.stem}.py"), *folder.glob(f"test_{below.stem}_*.py")])
 
 
-def needs_a_test(module: Path) -> bool:
-    """Tell whether a module has no argued exemption."""
-    return not {module.name, relative(module)} & NO_UNIT_TEST.keys()
-
-
-@pytest.mark.parametrize("module", [path for path in modules("services") if needs_a_test(path)], ids=relative)
-def test_every_module_has_its_unit_test(module: Path) -> None:
-    """A module is tested by the file of the same name at the same place below tests/unit."""
-    assert unit_tests(module), f"{relative(module)} has no unit test"
+@cache
+def imported_by_unit_tests() -> frozenset[str]:
+    """Return the dotted names of everything that a unit test imports."""
+    found = set()
+    for test in modules("tests/unit"):
+        for node in ast.walk(ast.parse(test.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(found)
 
 
 @pytest.mark.parametrize(
-    "test", [path for path in modules("tests/unit") if path.name.startswith("test_")], ids=relative
+    "module", [path for path in modules("services") if not path.name.startswith("__")], ids=relative
 )
-def test_every_unit_test_has_its_module(test: Path) -> None:
-    """A unit test stands where its module stands; one that outlived its module is removed with it."""
-    assert test in {test for module in modules("services") for test in unit_tests(module)}
+def test_every_module_is_tested(module: Path) -> None:
+    """Every module has a unit test beside it or is imported by one; integration tests start the entry points."""
+    name = relative(module).removesuffix(".py").replace("/", ".")
+
+    assert unit_tests(module) or name in imported_by_unit_tests(), f"no unit test of {name}"
 
 
-def test_exemptions_are_needed() -> None:
-    """An exemption is of a module that exists and has no unit test."""
-    exempt = [module for module in modules("services") if not needs_a_test(module)]
-    used = {key for module in exempt if not unit_tests(module) for key in (module.name, relative(module))}
+def test_every_unit_test_has_its_module() -> None:
+    """A unit test is in the folder that mirrors its module's; one whose module is gone is moved or removed."""
+    mirrored = {test for module in modules("services") for test in unit_tests(module)}
+    tests = {path for path in modules("tests/unit") if path.name.startswith("test_")}
 
-    assert not NO_UNIT_TEST.keys() - used
+    assert not sorted(map(relative, tests - mirrored))
 
 
 @pytest.mark.parametrize(
@@ -61,13 +60,13 @@ def test_exemptions_are_needed() -> None:
     [*modules("services"), *modules("tests"), *modules("chaos"), *modules("benchmarks"), *modules("tools")],
     ids=relative,
 )
-def test_names_say_what_is_inside(path: Path) -> None:
-    """No module is named after having no name, for such a module attracts everything."""
-    assert path.stem.removeprefix("test_") not in SAYS_NOTHING
+def test_module_names_have_a_meaning(path: Path) -> None:
+    """No module has a name without meaning: such a module attracts unrelated code."""
+    assert path.stem.removeprefix("test_") not in MEANINGLESS
 
 
-def test_services_are_built_alike() -> None:
-    """Every service has a start, settings and an app: who knows one knows three."""
+def test_services_have_the_same_parts() -> None:
+    """Every service has an entry point, settings and an app, so that knowing one service is knowing three."""
     expected = {"__init__.py", "__main__.py", "settings.py", "app.py"}
 
     for service in ("server", "client", "collector"):
@@ -76,7 +75,7 @@ def test_services_are_built_alike() -> None:
 
 @pytest.mark.parametrize("path", modules("services"), ids=relative)
 def test_import_root_is_services(path: Path) -> None:
-    """Whatever a module imports of ours it imports by its path from the root."""
+    """A module imports modules of this repository by their path from the root."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     ours = {folder.name for folder in (ROOT / "services").iterdir() if folder.is_dir()}
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
@@ -88,8 +87,8 @@ def test_import_root_is_services(path: Path) -> None:
 @pytest.mark.parametrize(
     "test", [path for path in [*modules("tests"), *modules("chaos")] if path.name.startswith("test_")], ids=relative
 )
-def test_every_test_says_what_it_shows(test: Path) -> None:
-    """Every test has a sentence of its own, in the present tense, that ends like one."""
+def test_every_test_has_a_sentence(test: Path) -> None:
+    """Every test has a docstring whose first line is a sentence, and no two tests of a module have the same name."""
     tree = ast.parse(test.read_text(encoding="utf-8"))
     tests = [
         node
@@ -103,8 +102,8 @@ def test_every_test_says_what_it_shows(test: Path) -> None:
 
 
 @pytest.mark.parametrize("package", ["contract", "runtime"])
-def test_errors_draw_their_tree(package: str) -> None:
-    """The tree that a module of errors draws in its docstring is the tree that it defines."""
+def test_error_tree_matches_docstring(package: str) -> None:
+    """The docstring of a module of errors draws the tree of classes that the module defines."""
     module = importlib.import_module(f"services.{package}.errors")
     defined = {
         name: found.__bases__[0].__name__
@@ -126,7 +125,7 @@ def test_errors_draw_their_tree(package: str) -> None:
 
 @pytest.mark.parametrize("path", REQUIREMENTS, ids=relative)
 def test_requirements_are_pinned(path: Path) -> None:
-    """Every package is pinned to one version with its hashes, so that nothing else can be installed."""
+    """Every package is pinned to one version and its hashes, so that no other file can be installed."""
     joined = path.read_text(encoding="utf-8").replace("\\\n", " ")
     lines = [line for line in joined.splitlines() if line.strip() and not line.lstrip().startswith("#")]
 
@@ -138,10 +137,10 @@ def test_requirements_are_pinned(path: Path) -> None:
 
 @pytest.mark.parametrize("path", REQUIREMENTS, ids=relative)
 def test_requirements_name_no_index(path: Path) -> None:
-    """Where packages come from is the machine's affair: no file names an index."""
+    """No file names a package index: that is a setting of the machine."""
     assert not re.findall(r"^\s*(?:-i|-f|--\S*(?:index|links|host)\S*)", text(relative(path)), flags=re.MULTILINE)
 
 
 def test_requirements_are_one_per_image() -> None:
-    """There is one file for each image, and one for those who develop."""
+    """There is one file for each image, and one for developers."""
     assert [path.stem for path in REQUIREMENTS] == ["client", "collector", "dev", "server"]

@@ -16,9 +16,9 @@ from services.collector.results.build import build_result
 from services.collector.verdict.threshold_parser import parse
 from services.server.metrics import ServerMetrics
 from services.server.streaming.stream import Stream
+from tests.builders.runs import fold, good_run, judged
 from tests.repo.markdown import plain, rows, section_of
 from tests.repo.repository import text
-from tests.unit.collector.books_factory import fold, good_run, judged
 from tests.unit.server.fakes import StoppedClock, new_run
 
 Told = tuple[str, str, tuple[str, ...]]

@@ -17,10 +17,10 @@ RUN_BY = {
         "tests/integration/test_first_number.py::test_the_verdict_comes_first"
     ),
     "docker compose exec -T collector python -m services.collector verify /volumes": (
-        "tests/integration/test_books_cannot_close_by_accident.py::test_the_books_as_they_were_close"
+        "tests/integration/test_run_cannot_end_by_accident.py::test_the_books_as_they_were_close"
     ),
     "docker compose exec -T collector python -m services.collector prove /volumes": (
-        "tests/integration/test_books_cannot_close_by_accident.py::test_a_container_proves_that_damage_is_caught"
+        "tests/integration/test_run_cannot_end_by_accident.py::test_a_container_proves_that_damage_is_caught"
     ),
     "docker compose restart server": "tests/integration/test_server_restart.py::test_a_restarted_server_goes_on",
     "docker compose down": "tests/integration/stack.py::down",

@@ -10,7 +10,7 @@ import pytest
 
 from services.collector.__main__ import main
 from services.contract import ledger
-from tests.unit.collector.books_factory import (
+from tests.builders.runs import (
     RUN,
     Files,
     Writer,

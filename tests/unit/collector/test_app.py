@@ -13,7 +13,7 @@ from services.collector.publish.files import run_files
 from services.collector.settings import CollectorSettings
 from services.contract import ledger
 from services.runtime.errors import PortInUse, UnwritableFolder
-from tests.unit.collector.books_factory import RUN, Writer, at, good_run, ledger_source, write
+from tests.builders.runs import RUN, Writer, at, good_run, ledger_source, write
 
 
 async def test_the_service_serves_and_stops(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from services.contract import blocklog
 from services.contract.errors import ChecksumMismatch, TornLine
 from services.contract.jsonl import FIRST as FIRST_PREV
 from services.contract.jsonl import seal
-from tests.unit.collector.books_factory import RUN, good_run, log_source, record, write
+from tests.builders.runs import RUN, good_run, log_source, record, write
 
 FIRST = log_source("client-1")
 SECOND = log_source("client-1", 1, 2)

@@ -9,8 +9,10 @@ import pytest
 from services.collector.open_run import ALIVE_SECONDS, LATE_SECONDS, PATIENCE_SECONDS, QUIET_SECONDS, OpenRun
 from services.contract import ledger
 from services.contract.scalars import utc_us
-from tests.unit.collector import heard_factory
-from tests.unit.collector.books_factory import (
+from tests.builders import external_runs
+from tests.builders.external_runs import UNTIL_US, heard
+from tests.builders.external_runs import log as heard_log
+from tests.builders.runs import (
     RUN,
     Files,
     Session,
@@ -27,8 +29,6 @@ from tests.unit.collector.books_factory import (
     opening,
     write,
 )
-from tests.unit.collector.heard_factory import UNTIL_US, heard
-from tests.unit.collector.heard_factory import log as heard_log
 
 OTHER = "bbbbbbbbbbbb"
 
@@ -318,8 +318,8 @@ def test_torn_tails_are_counted_once(tmp_path: Path) -> None:
 
 def test_elapsed_time_starts_with_the_first_record(tmp_path: Path) -> None:
     """Elapsed time starts when the first record was due, or was logged if the feed is external."""
-    first, second = heard_factory.heard(range(1, 6)), heard_factory.heard(range(1, 11))
-    run = opened(tmp_path, {**heard_factory.log("a", first[2:]), **heard_factory.log("b", second)})
+    first, second = external_runs.heard(range(1, 6)), external_runs.heard(range(1, 11))
+    run = opened(tmp_path, {**external_runs.log("a", first[2:]), **external_runs.log("b", second)})
 
     assert utc_us(second[0].received_at) == run.elapsed_from_us
 

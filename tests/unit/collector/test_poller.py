@@ -20,7 +20,7 @@ from services.collector.publish.terminal.printer import TerminalPrinter
 from services.collector.settings import CollectorSettings
 from services.collector.verdict.snapshot import Snapshot
 from services.runtime.clock import Clock
-from tests.unit.collector.books_factory import RUN, Files, good_run, ledger_source, log_source, write
+from tests.builders.runs import RUN, Files, good_run, ledger_source, log_source, write
 
 POLL_SECONDS = POLICY.polls.least_seconds
 LIMITS = PollLimits()

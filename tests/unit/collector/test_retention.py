@@ -7,7 +7,7 @@ import pytest
 
 from services.collector import retention
 from services.runtime.jsonlogs import ErrorLog
-from tests.unit.collector.books_factory import RUN
+from tests.builders.runs import RUN
 
 
 def folders(volumes: Path) -> None:

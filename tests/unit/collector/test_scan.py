@@ -10,7 +10,7 @@ import pytest
 from services.collector import scan
 from services.collector.scan import FileRewritten, RunFiles, find_runs
 from services.contract.scalars import run_order
-from tests.unit.collector.books_factory import RUN
+from tests.builders.runs import RUN
 
 
 def put(volumes: Path, path: str, data: bytes) -> Path:

@@ -12,7 +12,7 @@ from services.collector.verdict.snapshot import snapshot
 from services.contract import summary
 from services.local import verdict
 from services.local.invocation_runs import InvocationRuns
-from tests.unit.collector.books_factory import fold, good_run
+from tests.builders.runs import fold, good_run
 
 
 def runs_of(*names: str) -> InvocationRuns:

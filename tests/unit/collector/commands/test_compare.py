@@ -10,7 +10,7 @@ from services.collector.__main__ import main
 from services.collector.publish.files import run_files
 from services.contract import summary
 from services.contract.summary import Summary
-from tests.unit.collector.books_factory import good_run, judged
+from tests.builders.runs import good_run, judged
 
 MADE = judged(good_run())
 

@@ -8,7 +8,7 @@ import pytest
 
 from services.collector.commands.comparison import METRICS, Change, compare, relative_range
 from services.contract.summary import Quantiles, Summary
-from tests.unit.collector.books_factory import good_run, judged
+from tests.builders.runs import good_run, judged
 
 MADE = judged(good_run())
 

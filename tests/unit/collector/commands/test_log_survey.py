@@ -7,7 +7,7 @@ import pytest
 from services.collector.commands.log_survey import LogSurvey, RejectedLine
 from services.collector.scan import Source
 from services.contract import blocklog
-from tests.unit.collector.books_factory import (
+from tests.builders.runs import (
     RUN,
     Files,
     Session,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from services.collector.__main__ import main
-from tests.unit.collector.books_factory import RUN, good_run, log_source, record, write
-from tests.unit.collector.heard_factory import heard, log, message
+from tests.builders.external_runs import heard, log, message
+from tests.builders.runs import RUN, good_run, log_source, record, write
 
 ROOT = Path(__file__).parents[4]
 

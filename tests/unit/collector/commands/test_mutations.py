@@ -10,8 +10,8 @@ from services.collector.commands.mutations import Mutation, NotApplicable, RunFi
 from services.collector.scan import Source
 from services.contract.errors import LineError
 from services.contract.jsonl import unseal
-from tests.unit.collector.books_factory import RUN, Files, good_run, ledger_source, log_files, log_source, write
-from tests.unit.collector.books_factory import Session as Logged
+from tests.builders.runs import RUN, Files, good_run, ledger_source, log_files, log_source, write
+from tests.builders.runs import Session as Logged
 
 GOOD = good_run()
 

@@ -8,7 +8,7 @@ import pytest
 from services.collector.commands import mutations
 from services.collector.commands.mutations import NotApplicable, RunFileSet
 from services.contract import blocklog
-from tests.unit.collector.books_factory import RUN, Files, Session, good_run, judged, log_files, write
+from tests.builders.runs import RUN, Files, Session, good_run, judged, log_files, write
 
 GOOD = good_run()
 

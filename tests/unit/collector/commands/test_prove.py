@@ -13,8 +13,8 @@ from services.collector.commands.mutations import Mutation
 from services.collector.commands.prove import DAMAGES, DamageResult, prove
 from services.collector.commands.run_loader import load_evidence
 from services.collector.verdict import consistency
-from tests.unit.collector.books_factory import RUN, good_run, ledger_source, write
-from tests.unit.collector.heard_factory import heard, log
+from tests.builders.external_runs import heard, log
+from tests.builders.runs import RUN, good_run, ledger_source, write
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_what_is_not_possible_is_said_and_counts_for_nothing(
 
 
 def _without_client_2(_: list[bytes]) -> list[bytes]:
-    from tests.unit.collector.books_factory import end, good_ledger, good_sessions  # noqa: PLC0415
+    from tests.builders.runs import end, good_ledger, good_sessions  # noqa: PLC0415
 
     writer = good_ledger([one for one in good_sessions() if one.client == "client-1"])
     writer.put(end(60))

@@ -11,7 +11,7 @@ from services.collector.publish.files import run_files
 from services.collector.publish.terminal.printer import TerminalPrinter
 from services.collector.settings import CollectorSettings
 from services.runtime.clock import Clock
-from tests.unit.collector.books_factory import RUN, Files, good_run, ledger_source, log_source, write
+from tests.builders.runs import RUN, Files, good_run, ledger_source, log_source, write
 
 FILES = {"timeline.json", "report.html", "clients.csv", "junit.xml", "summary.md", "summary.json"}
 

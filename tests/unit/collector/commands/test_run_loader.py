@@ -7,7 +7,7 @@ import pytest
 
 from services.collector.commands.run_loader import VolumesNotFound, load_evidence, runs_of
 from services.collector.scan import FileRewritten, RunFiles, Source
-from tests.unit.collector.books_factory import RUN, good_run, ledger_source, write
+from tests.builders.runs import RUN, good_run, ledger_source, write
 
 
 def test_runs_are_found(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from services.collector.commands.run_set import NoComparableRuns, Workload, diff
 from services.collector.publish.files import run_files
 from services.contract import ledger, summary
 from services.contract.summary import Summary
-from tests.unit.collector.books_factory import RUN, Writer, good_run, judged, ledger_source, opening, write
+from tests.builders.runs import RUN, Writer, good_run, judged, ledger_source, opening, write
 
 MADE = judged(good_run())
 WORK = Workload("f", "60 records", "1,000/s", "2 clients", "blocks of 10, 10")

@@ -18,9 +18,9 @@ from services.collector.commands.salvage import salvage, text
 from services.collector.results.ledger_builder import DAMAGED
 from services.contract import blocklog, ledger
 from services.contract.errors import LineError
-from tests.unit.collector.books_factory import RUN, good_run, ledger_source, log_source, opening, write
-from tests.unit.collector.commands.salvaged import check, saved, texts
-from tests.unit.collector.heard_factory import heard, log
+from tests.builders.external_runs import heard, log
+from tests.builders.runs import RUN, good_run, ledger_source, log_source, opening, write
+from tests.unit.collector.commands.salvage_run import check, saved, texts
 
 FIRST = log_source("client-1")
 REPAIRED = {"two lines swapped", "a line written twice"}

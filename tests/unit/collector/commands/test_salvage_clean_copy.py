@@ -9,9 +9,9 @@ from services.collector.commands.salvage import text
 from services.collector.scan import Source
 from services.contract import blocklog
 from services.contract.scalars import utc_text
-from tests.unit.collector.books_factory import good_run, log_source
-from tests.unit.collector.commands.salvaged import check, saved, texts
-from tests.unit.collector.heard_factory import UNTIL_US, heard, log
+from tests.builders.external_runs import UNTIL_US, heard, log
+from tests.builders.runs import good_run, log_source
+from tests.unit.collector.commands.salvage_run import check, saved, texts
 
 FIRST = log_source("client-1")
 SECOND = log_source("client-1", 1, 2)

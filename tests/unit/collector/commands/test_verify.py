@@ -16,8 +16,8 @@ from services.contract import summary
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import MAX_INTEGER
 from services.contract.summary import EXIT_CODES
-from tests.unit.collector.books_factory import RUN, START_US, Files, good_run, ledger_source, log_source, write
-from tests.unit.collector.heard_factory import Happened, heard, log, message
+from tests.builders.external_runs import Happened, heard, log, message
+from tests.builders.runs import RUN, START_US, Files, good_run, ledger_source, log_source, write
 
 
 def test_a_good_folder_passes(tmp_path: Path) -> None:

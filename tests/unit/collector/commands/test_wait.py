@@ -18,7 +18,7 @@ from services.collector.publish.files import run_files
 from services.collector.publish.terminal.printer import TerminalPrinter
 from services.collector.verdict.snapshot import Snapshot, empty
 from services.contract.summary import RunState, Summary, Verdict
-from tests.unit.collector.books_factory import RUN, good_run, judged, ledger_source, write
+from tests.builders.runs import RUN, good_run, judged, ledger_source, write
 
 MADE = judged(good_run())
 STALL_SECONDS = DEFAULT_INTERVALS.stall

@@ -5,7 +5,7 @@ import pytest
 
 from services.collector.evidence.block_check import examine, number, spans
 from services.contract import block_text
-from tests.unit.collector.books_factory import Session, block
+from tests.builders.runs import Session, block
 
 SESSION = Session("a", 1, 1, 0, [(1, 10)])
 

@@ -22,7 +22,7 @@ from services.contract import summary
 from services.contract.histogram import CountedDurations
 from services.contract.summary import Quantiles
 from services.contract.timeline import Timeline
-from tests.unit.collector.books_factory import (
+from tests.builders.runs import (
     RUN,
     START_US,
     Files,

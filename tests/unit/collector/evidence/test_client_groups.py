@@ -21,9 +21,9 @@ from services.contract import summary
 from services.contract.blocklog import ExternalMessage
 from services.contract.scalars import utc_text
 from services.contract.summary import Summary
-from tests.unit.collector.books_factory import RUN, START_US
-from tests.unit.collector.heard_factory import books
-from tests.unit.collector.numbering_factory import client, own, plain, record, shared, without
+from tests.builders.external_runs import books
+from tests.builders.external_streams import client, own, plain, record, shared, without
+from tests.builders.runs import RUN, START_US
 
 
 def logs_of(*received: list[ExternalMessage]) -> list[Any]:

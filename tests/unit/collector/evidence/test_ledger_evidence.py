@@ -5,7 +5,7 @@ import pytest
 from services.collector.evidence.ledger_evidence import LedgerEvidence
 from services.contract import ledger
 from services.contract.jsonl import LineStruct
-from tests.unit.collector.books_factory import (
+from tests.builders.runs import (
     START_US,
     Session,
     Writer,

@@ -2,7 +2,7 @@
 
 from services.collector.evidence.line_chain import MOST, LineChain
 from services.contract import ledger
-from tests.unit.collector.books_factory import Writer, at, ledger_source
+from tests.builders.runs import Writer, at, ledger_source
 
 
 def lines(count: int) -> list[bytes]:

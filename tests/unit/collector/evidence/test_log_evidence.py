@@ -5,7 +5,7 @@ import msgspec
 from services.collector.evidence.log_evidence import LogEvidence
 from services.contract import block_text, blocklog
 from services.contract.rangeset import RangeSet
-from tests.unit.collector.books_factory import (
+from tests.builders.runs import (
     START_US,
     Files,
     Session,

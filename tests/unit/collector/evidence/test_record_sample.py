@@ -10,7 +10,7 @@ import pytest
 from services.collector.evidence import record_sample
 from services.collector.evidence.record_sample import CLUSTER, CLUSTERS, RecordSample
 from services.contract.blocklog import ExternalMessage
-from tests.unit.collector.heard_factory import heard
+from tests.builders.external_runs import heard
 
 
 def take(made: RecordSample, client: str, seqs: list[int], key: str | None = None) -> None:

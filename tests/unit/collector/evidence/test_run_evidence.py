@@ -3,7 +3,7 @@
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.scan import FileTail
 from services.contract import blocklog
-from tests.unit.collector.books_factory import (
+from tests.builders.runs import (
     RUN,
     Session,
     fold,

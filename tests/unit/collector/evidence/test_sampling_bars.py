@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from services.collector.evidence.sampling import LEAST_BLOCKS, BlockSample, BlockSampleLimit
 from services.contract.timeline import MOST_BARS, MOST_BLOCKS, Bar
-from tests.unit.collector.books_factory import START_US, Session, block
+from tests.builders.runs import START_US, Session, block
 
 
 def take(bars: BlockSample, number: int, session: int = 1, **changes: object) -> None:

@@ -9,7 +9,7 @@ import pytest
 from services.collector.evidence import sampling
 from services.collector.evidence.client_groups import Groups
 from services.collector.evidence.sampling import ExternalSpreadSample
-from tests.unit.collector.heard_factory import heard
+from tests.builders.external_runs import heard
 
 
 def moments(messages: list[object], late_us: int) -> dict[str, int]:

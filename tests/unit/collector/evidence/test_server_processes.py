@@ -11,7 +11,7 @@ import pytest
 
 from services.contract import ledger
 from services.contract.summary import Summary
-from tests.unit.collector.books_factory import (
+from tests.builders.runs import (
     RUN,
     START_US,
     Files,

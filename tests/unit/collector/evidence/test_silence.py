@@ -11,7 +11,7 @@ from services.collector.evidence.silence import LongestSilence, SilenceFinder, l
 from services.contract import ledger
 from services.contract.scalars import utc_text
 from services.contract.summary import ClientState
-from tests.unit.collector.books_factory import START_US, Session, block, leave, subscription
+from tests.builders.runs import START_US, Session, block, leave, subscription
 
 MS = 1000
 START, END = START_US, START_US + 100 * MS

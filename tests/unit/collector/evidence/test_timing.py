@@ -10,7 +10,7 @@ from services.collector.evidence.block_check import examine
 from services.collector.evidence.timing import ClientTiming, RunTiming
 from services.contract.blocklog import Block
 from services.contract.scalars import utc_us
-from tests.unit.collector.books_factory import START_US, Session, block
+from tests.builders.runs import START_US, Session, block
 
 SESSION = Session("a", 1, 1, 0, [])
 

@@ -15,7 +15,7 @@ from services.collector.results.client_result import ClientResult
 from services.collector.verdict.summary import reconcile
 from services.contract.blocklog import ExternalMessage
 from services.contract.rangeset import RangeSet
-from tests.unit.collector.heard_factory import books, heard, log, message
+from tests.builders.external_runs import books, heard, log, message
 
 
 def came(*seqs: int | str) -> list[ExternalMessage]:

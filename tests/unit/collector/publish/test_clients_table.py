@@ -5,7 +5,7 @@ import msgspec
 from services.collector.publish.clients_table import clients_table
 from services.contract.summary import ClientState, ClientSummary, Quantiles, Summary
 from services.contract.timeline import ClientLane, Timeline, TimeSlot
-from tests.unit.collector.books_factory import RUN, good_run, judged
+from tests.builders.runs import RUN, good_run, judged
 
 
 def _timeline(*worsts: list[int | None]) -> Timeline:

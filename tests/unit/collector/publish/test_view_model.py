@@ -8,8 +8,8 @@ from services.collector.verdict.snapshot import Snapshot, snapshot
 from services.collector.verdict.threshold_parser import parse
 from services.contract.summary import Causes, Fault, Quantiles, Silence, Summary, Totals
 from services.contract.timeline import Timeline
-from tests.unit.collector.books_factory import RUN, Files, fold, good_run, judged, ledger_source, log_source
-from tests.unit.collector.heard_factory import books, log, message
+from tests.builders.external_runs import books, log, message
+from tests.builders.runs import RUN, Files, fold, good_run, judged, ledger_source, log_source
 
 EMPTY = Timeline(run=RUN, start_us=None, end_us=None, step_us=50_000, slots=[], lanes=[], marks=[])
 

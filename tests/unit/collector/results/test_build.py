@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from services.collector.results.build import build_result
-from tests.unit.collector.books_factory import fold, good_run
-from tests.unit.collector.heard_factory import books, heard, log
+from tests.builders.external_runs import books, heard, log
+from tests.builders.runs import fold, good_run
 
 
 def test_the_block_logs_say_which_kind_of_feed_it_is() -> None:

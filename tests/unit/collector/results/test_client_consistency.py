@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.collector.results.build import build_result
 from services.collector.results.client_result import ClientConsistency
 from services.contract.rangeset import RangeSet
-from tests.unit.collector.books_factory import Files, fold, good_run, log_source
+from tests.builders.runs import Files, fold, good_run, log_source
 
 
 def consistency(files: Files, client: int = 0) -> ClientConsistency:

@@ -6,7 +6,8 @@ import pytest
 
 from services.collector.results.client_state import awaits_a_seal
 from services.contract import ledger
-from tests.unit.collector.books_factory import (
+from tests.builders.external_runs import books, heard, log
+from tests.builders.runs import (
     Files,
     Session,
     Writer,
@@ -18,7 +19,6 @@ from tests.unit.collector.books_factory import (
     opening,
     subscription,
 )
-from tests.unit.collector.heard_factory import books, heard, log
 
 
 def test_a_run_waits_for_clients_that_are_connected_or_finished() -> None:

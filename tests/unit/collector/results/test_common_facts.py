@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from services.collector.evidence.ledger_evidence import ClientLedger
 from services.collector.results.common_facts import block_size, by_first_cause, ledger_facts
 from services.contract.rangeset import RangeSet
-from tests.unit.collector.books_factory import fold, good_run, good_sessions, subscription
+from tests.builders.runs import fold, good_run, good_sessions, subscription
 
 seqs = st.sets(st.integers(1, 30))
 

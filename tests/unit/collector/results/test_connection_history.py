@@ -13,8 +13,8 @@ from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.connection_history import ConnectionHistory, Disconnection, attendance, reconnects
 from services.collector.scan import Source
 from services.contract.summary import ClientState
-from tests.unit.collector.books_factory import RUN, START_US
-from tests.unit.collector.heard_factory import UNTIL_US, Happened, books, heard, log
+from tests.builders.external_runs import UNTIL_US, Happened, books, heard, log
+from tests.builders.runs import RUN, START_US
 
 RECORDS = heard(range(1, 10))
 OPENED: Happened = ("opened", 0.0)

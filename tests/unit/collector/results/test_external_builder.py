@@ -17,8 +17,8 @@ from services.collector.scan import Source
 from services.collector.verdict.snapshot import snapshot
 from services.contract import summary, timeline
 from services.contract.blocklog import ExternalMessage
-from tests.unit.collector.books_factory import RUN, START_US
-from tests.unit.collector.heard_factory import STEP_US, books, heard, log, message
+from tests.builders.external_runs import STEP_US, books, heard, log, message
+from tests.builders.runs import RUN, START_US
 
 
 def results(*logs: Any, final: bool = True) -> tuple[ClientResult, ...]:

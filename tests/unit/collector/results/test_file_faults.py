@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.collector.results.build import build_result
 from services.collector.results.file_faults import NO_LEDGER
 from services.collector.scan import Source
-from tests.unit.collector.books_factory import Files, Session, fold, good_run, ledger_source, log_files, log_source
+from tests.builders.runs import Files, Session, fold, good_run, ledger_source, log_files, log_source
 
 BLOCKS = [(1, 10), (11, 20), (21, 30)]
 

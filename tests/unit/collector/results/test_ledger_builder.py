@@ -9,7 +9,7 @@ from services.collector.results.client_result import ClientResult
 from services.collector.results.ledger_builder import CAUSES
 from services.collector.scan import Source
 from services.contract import ledger
-from tests.unit.collector.books_factory import (
+from tests.builders.runs import (
     START_US,
     Files,
     Session,

@@ -7,7 +7,7 @@ from services.collector.results.build import build_result
 from services.collector.results.run_durations import RunDurations
 from services.collector.verdict.summary import reconcile
 from services.contract.summary import Quantiles
-from tests.unit.collector.books_factory import Files, fold, good_ledger, good_run, good_sessions, ledger_source
+from tests.builders.runs import Files, fold, good_ledger, good_run, good_sessions, ledger_source
 
 
 def without_schedule() -> Files:

@@ -12,7 +12,8 @@ from services.collector.results.build import build_result
 from services.collector.results.run_result import NotMergeable, RunResult, merge
 from services.collector.verdict.summary import summarise
 from services.collector.verdict.threshold_parser import parse
-from tests.unit.collector.books_factory import (
+from tests.builders.external_runs import books, heard, log
+from tests.builders.runs import (
     START_US,
     Files,
     Session,
@@ -24,7 +25,6 @@ from tests.unit.collector.books_factory import (
     ledger_source,
     log_files,
 )
-from tests.unit.collector.heard_factory import books, heard, log
 
 LIMITS = parse("latency{client:*}.p99<50ms, spread.max<1s, silence<1s, catch_up==0, missing{client:*}==0")
 TOTAL = 60

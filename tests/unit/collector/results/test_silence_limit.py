@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.collector.evidence.external_evidence import ArrivalTimesOfBlock, ExternalIndexRow
 from services.collector.results.silence_limit import FACTOR, FLOOR_US, FeedRhythm, rhythm
-from tests.unit.collector.heard_factory import books, log, message
+from tests.builders.external_runs import books, log, message
 
 
 def note(place: int, moments: list[int], connection: tuple[int, int] = (1, 1)) -> ExternalIndexRow:

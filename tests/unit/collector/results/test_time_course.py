@@ -12,7 +12,7 @@ from services.contract import ledger
 from services.contract.jsonl import LineStruct
 from services.contract.scalars import utc_text
 from services.contract.timeline import TimelineEvent
-from tests.unit.collector.books_factory import START_US, Session, Writer, leave, ledger_source, opening, subscription
+from tests.builders.runs import START_US, Session, Writer, leave, ledger_source, opening, subscription
 
 ONE = Session("client-1", 1, 1, 0, [])
 

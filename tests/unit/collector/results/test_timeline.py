@@ -11,7 +11,7 @@ from services.collector.results.time_course import time_course
 from services.collector.results.timeline import draw
 from services.contract import block_text, ledger
 from services.contract.timeline import MOST_GAPS, MOST_LANES, Gap, Timeline
-from tests.unit.collector.books_factory import (
+from tests.builders.runs import (
     START_US,
     Files,
     Session,

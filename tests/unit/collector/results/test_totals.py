@@ -5,8 +5,8 @@ from __future__ import annotations
 from services.collector.results import totals as totals_of
 from services.collector.results.build import build_result
 from services.contract.summary import Causes
-from tests.unit.collector.books_factory import Files, fold, good_run, log_source
-from tests.unit.collector.heard_factory import books, heard, log
+from tests.builders.external_runs import books, heard, log
+from tests.builders.runs import Files, fold, good_run, log_source
 
 SUMMED = ("expected", "received", "missing", "duplicates", "reordered", "corrupt", "residual", "bytes")
 

@@ -8,7 +8,7 @@ from services.collector.results.build import build_result
 from services.collector.verdict.checks import CHECKS, EXTERNAL_CHECKS, FAILING, INVALIDATING, ask, missing_sentence
 from services.collector.verdict.summary import reconcile
 from services.contract import block_text, blocklog, ledger
-from tests.unit.collector.books_factory import (
+from tests.builders.runs import (
     Files,
     Session,
     Writer,

@@ -12,8 +12,8 @@ from services.collector.verdict.checks_connection import SETTING
 from services.collector.verdict.summary import reconcile
 from services.contract.blocklog import ExternalMessage
 from services.contract.summary import Check, Summary
-from tests.unit.collector.books_factory import START_US, good_run, judged
-from tests.unit.collector.heard_factory import Happened, books, log, message
+from tests.builders.external_runs import Happened, books, log, message
+from tests.builders.runs import START_US, good_run, judged
 
 OPENED: Happened = ("opened", 0.0)
 GONE: Happened = ("closed", 2.0, 1006, "no close frame received")

@@ -9,7 +9,7 @@ import pytest
 from services.collector.verdict.summary import reconcile
 from services.contract.blocklog import ExternalMessage
 from services.contract.summary import Check
-from tests.unit.collector.heard_factory import books, heard, log, message
+from tests.builders.external_runs import books, heard, log, message
 
 GOOD = heard(range(1, 11))
 

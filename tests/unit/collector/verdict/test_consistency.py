@@ -5,7 +5,7 @@ import pytest
 from services.collector.verdict.consistency import fault_sentence
 from services.contract import ledger
 from services.contract.summary import Fault, Summary
-from tests.unit.collector.books_factory import (
+from tests.builders.runs import (
     Files,
     Writer,
     end,

@@ -8,8 +8,8 @@ from services.collector.evidence.client_groups import Groups
 from services.collector.results.build import build_result
 from services.collector.results.run_result import FeedComparison
 from services.collector.verdict.differing_records import conflict_sentences, not_compared
-from tests.unit.collector.heard_factory import books
-from tests.unit.collector.numbering_factory import client, plain, shared
+from tests.builders.external_runs import books
+from tests.builders.external_streams import client, plain, shared
 
 
 @pytest.mark.parametrize(

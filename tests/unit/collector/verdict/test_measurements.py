@@ -6,8 +6,8 @@ from services.collector.results.build import build_result
 from services.collector.results.totals import totals
 from services.collector.verdict.measurements import COUNTS, LONGEST, OF_THE_RUN, of_client, of_run
 from services.collector.verdict.threshold_parser import METRICS
-from tests.unit.collector.books_factory import fold, good_ledger, good_run, good_sessions, judged, ledger_source
-from tests.unit.collector.heard_factory import books, heard, log
+from tests.builders.external_runs import books, heard, log
+from tests.builders.runs import fold, good_ledger, good_run, good_sessions, judged, ledger_source
 
 RESULT = build_result(fold(good_run()), final=True)
 MADE = judged(good_run())

@@ -7,7 +7,7 @@ from services.collector.results.time_course import time_course
 from services.collector.results.timeline import draw
 from services.collector.verdict.snapshot import empty, snapshot
 from services.collector.verdict.summary import reconcile
-from tests.unit.collector.books_factory import RUN, fold, good_run
+from tests.builders.runs import RUN, fold, good_run
 
 
 def test_a_snapshot_holds_all_that_the_books_give() -> None:

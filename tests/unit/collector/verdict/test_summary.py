@@ -15,7 +15,7 @@ from services.collector.verdict.threshold_parser import parse
 from services.contract import ledger, summary
 from services.contract.jsonl import FIRST
 from services.contract.summary import Quantiles, Silence, Summary
-from tests.unit.collector.books_factory import (
+from tests.builders.runs import (
     FIT,
     RUN,
     Files,

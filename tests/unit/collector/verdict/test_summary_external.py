@@ -14,7 +14,7 @@ from services.collector.verdict.summary import reconcile
 from services.contract import summary
 from services.contract.scalars import MAX_INTEGER
 from services.contract.summary import Summary
-from tests.unit.collector.heard_factory import books, heard, log
+from tests.builders.external_runs import books, heard, log
 
 
 def made(*logs: Any) -> Summary:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from services.collector.publish.files.chart_data import MOST_BARS, MOST_POINTS_PER_CLIENT, chart_data
 from services.contract.timeline import Gap
-from tests.unit.collector.publish.example_run import SLOTS, example, timeline
+from tests.builders.snapshots import SLOTS, example, timeline
 
 FEW = example(1).timeline
 

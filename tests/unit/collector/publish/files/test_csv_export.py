@@ -8,7 +8,7 @@ import pandas as pd
 
 from services.collector.publish.files.csv_export import clients_csv, columns
 from services.contract.summary import Causes, Quantiles
-from tests.unit.collector.books_factory import RUN, good_run, judged
+from tests.builders.runs import RUN, good_run, judged
 
 MADE = judged(good_run())
 

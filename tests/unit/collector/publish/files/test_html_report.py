@@ -10,8 +10,8 @@ import pytest
 from services.collector.publish.files.html_report import report
 from services.collector.publish.view_model import view
 from services.collector.verdict.snapshot import Snapshot, empty
-from tests.unit.collector.books_factory import RUN, good_run, judged
-from tests.unit.collector.publish.example_run import example, named
+from tests.builders.runs import RUN, good_run, judged
+from tests.builders.snapshots import example, named
 
 HOSTILE = "</script><script>alert(1)</script><!--"
 

@@ -14,7 +14,7 @@ from services.collector.publish.view_model import View, view
 from services.collector.verdict.snapshot import Snapshot, snapshot
 from services.collector.verdict.threshold_parser import parse
 from services.contract.summary import Check
-from tests.unit.collector.books_factory import Files, fold, good_run, ledger_source, log_source
+from tests.builders.runs import Files, fold, good_run, ledger_source, log_source
 
 GOOD = snapshot(fold(good_run()), final=True)
 

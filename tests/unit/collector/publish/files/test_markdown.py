@@ -11,8 +11,8 @@ from services.collector.publish.view_model import View, view
 from services.collector.verdict.snapshot import Snapshot, snapshot
 from services.collector.verdict.threshold_parser import parse
 from services.contract.timeline import ClientLane, TimeSlot
-from tests.unit.collector.books_factory import RUN, Files, fold, good_run, log_source
-from tests.unit.collector.heard_factory import books, log, message
+from tests.builders.external_runs import books, log, message
+from tests.builders.runs import RUN, Files, fold, good_run, log_source
 
 GOOD = snapshot(fold(good_run()), final=True)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from services.collector.publish.files import run_files
 from services.collector.publish.files.run_files import render_files
 from services.collector.verdict.snapshot import empty, snapshot
-from tests.unit.collector.books_factory import RUN, fold, good_run
+from tests.builders.runs import RUN, fold, good_run
 
 MADE = snapshot(fold(good_run()), final=True)
 OPEN = snapshot(fold(good_run()), final=False)

@@ -18,7 +18,7 @@ from services.collector.publish.view_model import view
 from services.collector.verdict.snapshot import Snapshot, snapshot
 from services.collector.verdict.threshold_parser import parse
 from services.contract.summary import Quantiles
-from tests.unit.collector.books_factory import fold, good_run, log_source
+from tests.builders.runs import fold, good_run, log_source
 
 LIMITS = parse("latency.p99<5ms, missing==0, rate>1")
 GOOD = snapshot(fold(good_run()), LIMITS, final=True)

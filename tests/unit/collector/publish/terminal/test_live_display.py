@@ -8,7 +8,7 @@ import pytest
 from services.collector.publish.terminal.live_display import LiveDisplay
 from services.collector.publish.view_model import view
 from services.collector.verdict.snapshot import snapshot
-from tests.unit.collector.books_factory import fold, good_run, ledger_source
+from tests.builders.runs import fold, good_run, ledger_source
 
 OPEN = view(snapshot(fold({**good_run(), ledger_source(): good_run()[ledger_source()][:-1]}), final=False), "")
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"

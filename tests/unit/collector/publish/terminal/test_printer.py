@@ -9,7 +9,7 @@ import pytest
 from services.collector.publish.terminal.live_display import LiveDisplay
 from services.collector.publish.terminal.printer import TerminalPrinter
 from services.collector.verdict.snapshot import snapshot
-from tests.unit.collector.books_factory import fold, good_run, ledger_source
+from tests.builders.runs import fold, good_run, ledger_source
 
 OPEN = snapshot(fold({**good_run(), ledger_source(): good_run()[ledger_source()][:-1]}), final=False)
 OVER = snapshot(fold(good_run()), final=True)

@@ -11,8 +11,8 @@ import pytest
 from services.collector.publish.terminal.printer import OwnRunsPrinter, TerminalPrinter, printer_of_invocation
 from services.collector.verdict.snapshot import snapshot
 from services.runtime.parent_pipe import ParentPipe
+from tests.builders.runs import RUN, fold, good_run
 from tests.poll import poll_until
-from tests.unit.collector.books_factory import RUN, fold, good_run
 
 OVER = snapshot(fold(good_run()), final=True)
 

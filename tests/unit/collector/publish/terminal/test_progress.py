@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from services.collector.publish.terminal.progress import elapsed_text, progress_line
 from services.collector.verdict.summary import reconcile
 from services.contract.summary import Quantiles, Summary, Totals
-from tests.unit.collector.books_factory import fold, good_run, ledger_source
+from tests.builders.runs import fold, good_run, ledger_source
 
 OPEN = reconcile(fold({**good_run(), ledger_source(): good_run()[ledger_source()][:-1]}), final=False)
 

@@ -8,7 +8,7 @@ from services.collector.publish.terminal.progress import progress_frame
 from services.collector.publish.terminal.styled_text import StyledSpan
 from services.collector.publish.view_model import View, view
 from services.collector.verdict.snapshot import Snapshot, snapshot
-from tests.unit.collector.books_factory import fold, good_run, ledger_source
+from tests.builders.runs import fold, good_run, ledger_source
 
 OPEN = snapshot(fold({**good_run(), ledger_source(): good_run()[ledger_source()][:-1]}), final=False)
 

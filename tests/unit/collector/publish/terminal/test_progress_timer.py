@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from services.collector.publish.terminal.progress_timer import SILENT_AFTER_SECONDS, ProgressTimer
-from tests.unit.collector.books_factory import good_run, judged
+from tests.builders.runs import good_run, judged
 
 RUNNING = replace(judged(good_run()), state="running")
 

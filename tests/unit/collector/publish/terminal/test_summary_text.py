@@ -13,7 +13,7 @@ from services.collector.verdict.snapshot import Snapshot, snapshot
 from services.collector.verdict.threshold_parser import parse
 from services.contract.summary import Causes, ClientSummary, Quantiles, Threshold, Totals
 from services.contract.timeline import ClientLane, Timeline, TimeSlot
-from tests.unit.collector.books_factory import RUN, Files, fold, good_run, log_source
+from tests.builders.runs import RUN, Files, fold, good_run, log_source
 
 GOOD = snapshot(fold(good_run()), final=True)
 

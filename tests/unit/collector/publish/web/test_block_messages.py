@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from services.collector.publish.web.block_messages import ReplyLimits, block_reply
-from tests.unit.collector.books_factory import RUN, good_run, log_source, record, write
-from tests.unit.collector.heard_factory import log, message
+from tests.builders.external_runs import log, message
+from tests.builders.runs import RUN, good_run, log_source, record, write
 
 DEFAULTS = ReplyLimits()
 

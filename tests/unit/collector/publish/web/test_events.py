@@ -13,7 +13,7 @@ from services.collector.publish.web import events as module
 from services.collector.publish.web.events import SnapshotBoard
 from services.collector.publish.web.self_metrics import CollectorEffort, SelfMeter
 from services.collector.verdict.snapshot import Snapshot
-from tests.unit.collector.publish.example_run import example
+from tests.builders.snapshots import example
 
 MADE = example()
 EFFORT = CollectorEffort(1, 2, 0.0)

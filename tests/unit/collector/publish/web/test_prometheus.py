@@ -12,7 +12,7 @@ from services.collector.publish.web.self_metrics import CollectorEffort
 from services.collector.results.build import build_result
 from services.collector.verdict.threshold_parser import parse
 from services.contract.summary import Fault, Quantiles, Summary
-from tests.unit.collector.books_factory import fold, good_run, judged
+from tests.builders.runs import fold, good_run, judged
 
 BOOKS = fold(good_run())
 MADE = judged(good_run(), parse("missing==0"))

@@ -11,7 +11,7 @@ import pytest
 from services.collector.publish.web.events import SnapshotBoard
 from services.collector.publish.web.request_limits import RequestLimits, most_connections
 from services.collector.publish.web.server import PageServer
-from tests.unit.collector.publish.example_run import example
+from tests.builders.snapshots import example
 
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

@@ -12,9 +12,9 @@ from services.collector.publish.files import page_assets
 from services.collector.publish.web.events import SnapshotBoard
 from services.collector.publish.web.server import PageServer, make_app
 from services.runtime.errors import BadSettings
-from tests.unit.collector.books_factory import RUN, good_run, write
+from tests.builders.runs import RUN, good_run, write
+from tests.builders.snapshots import example
 from tests.unit.collector.publish.asgi_client import ask
-from tests.unit.collector.publish.example_run import example
 
 MADE = example()
 NOWHERE = Path("nowhere")

@@ -1,0 +1,103 @@
+"""One-sided books: logs of a feed that is not ours, without a ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+
+from services.contract import block_text, blocklog
+from services.contract.scalars import utc_text, utc_us
+from tests.builders.runs import Writer
+from tests.builders.scripted_runs import BOOT, RUN, Files, spans
+
+_OPENED_US = utc_us("2026-11-22T07:30:00Z")
+_STEP_US = 10_000
+
+
+def _messages(seqs: Sequence[int | None]) -> list[blocklog.ExternalMessage]:
+    return [
+        blocklog.ExternalMessage(
+            seq, utc_text(_OPENED_US + place * _STEP_US + 2_500 + 30 * (place % 4)),
+            2_500_000 + 30_000 * (place % 4) if seq is not None else None, None,
+            msgspec.Raw(b'{"text":"tick %d"}' % place if seq is None else b'{"seq":%d,"ts":%d}' % (seq, place)),
+        )
+        for place, seq in enumerate(seqs)
+    ]  # fmt: skip
+
+
+def _log(client: str, *blocks: tuple[Sequence[int | None], dict[str, int]]) -> Files:
+    """Return the file of a client that received these blocks, with what each says of its messages."""
+    writer, numbered = Writer(blocklog.codec), any(seq is not None for seqs, _ in blocks for seq in seqs)
+    writer.put(
+        blocklog.OpenLine(
+            run=RUN, client=client, session=1, segment=1, instance=f"{client}.1", fence=0, block_size=3, fsync="block",
+            after=0, boot=BOOT, host="example", software="example/1", opened_at=utc_text(_OPENED_US),
+            external=blocklog.FeedDescription(
+                url="wss://feed.example/stream", seq="$.seq" if numbered else None
+            ),
+            until=utc_text(_OPENED_US + 1_000_000),
+        )
+    )  # fmt: skip
+    every = _messages([seq for seqs, _ in blocks for seq in seqs])
+    at, highest = 0, 0
+    for number, (seqs, said) in enumerate(blocks, 1):
+        writer.put(_block(client, number, every[at : at + len(seqs)], at + 1, highest, said))
+        at, highest = at + len(seqs), max([highest, *(seq for seq in seqs if seq is not None)])
+    text = b"".join(writer.lines)
+    writer.put(
+        blocklog.EndLine(
+            reason="finished", block_count=len(blocks), message_count=len(every), byte_count=len(text),
+            sha256=hashlib.sha256(text).hexdigest(),
+        )
+    )  # fmt: skip
+    return {f"logs/{RUN}/{client}/0001-0001.jsonl": writer.lines}
+
+
+def _block(
+    client: str,
+    number: int,
+    messages: Sequence[blocklog.ExternalMessage],
+    place: int,
+    highest: int,
+    said: dict[str, int],
+) -> blocklog.ExternalBlock:
+    seqs = [seq for message in messages if (seq := message.seq) is not None]
+    came = range(highest + 1 if highest else min(seqs, default=1), max(seqs, default=0) + 1)
+    stamps = [utc_us(message.received_at) for message in messages]
+    made = blocklog.ExternalBlock(
+        run=RUN, client=client, session=1, block=number, positions=(place, place + len(messages) - 1),
+        first=min(seqs, default=None), last=max(seqs, default=None), count=len(messages),
+        missing=[*spans(set(came) - set(seqs))], closed_by="count", started_at=messages[0].received_at,
+        ended_at=messages[-1].received_at, duration_ns=(stamps[-1] - stamps[0]) * 1000,
+        idle_ns=_STEP_US * 1000 if number > 1 else 0, digest=block_text.messages_digest(messages),
+        messages=list(messages), unsequenced=len(messages) - len(seqs),
+    )  # fmt: skip
+    return msgspec.structs.replace(made, **said)
+
+
+def feed_complete() -> Files:
+    """Two clients received the same six records: nobody says what was sent, so no residual."""
+    return {**_log("client-1", ((1, 2, 3), {}), ((4, 5, 6), {})), **_log("client-2", ((1, 2, 3), {}), ((4, 5, 6), {}))}
+
+
+def feed_gap_and_duplicate() -> Files:
+    """One of two clients lacks a record that the other received, and got another one twice: both are logged."""
+    return {
+        **_log("client-1", ((1, 2, 3), {}), ((4, 5, 6), {})),
+        **_log("client-2", ((1, 2, 4), {}), ((4, 5, 6), {"duplicates": 1})),
+    }
+
+
+def feed_unnumbered() -> Files:
+    """A feed without numbers: silence and rates are known, completeness, order and duplicates are not."""
+    return _log("client-1", ((None, None, None), {}), ((None, None, None), {}))
+
+
+def feed_restarted() -> Files:
+    """The feed's numbers began again at 1, with other records: a restart, and no duplicates."""
+    return _log("client-1", ((1, 2, 3), {}), ((1, 2, 3), {"restarts": 1}))
+
+
+CASES = (feed_complete, feed_gap_and_duplicate, feed_unnumbered, feed_restarted)

@@ -1,0 +1,84 @@
+"""Distributes tests over workers: those that share a fixture on the same worker, timing-sensitive ones at the end.
+
+xdist has groups of its own (``--dist loadgroup``), but appends their names to the tests' names and knows no group that
+runs alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from xdist.workermanage import WorkerController
+
+ALONE = "alone"
+"""Group of the tests that run while no other test does."""
+
+
+def group(item: pytest.Item) -> str | None:
+    """Return the group of a test, which one worker runs in order; None for a test that any worker may run.
+
+    Tests with the marker ``serial`` form the group `ALONE`. Unit and repository tests are short, so a file is a group.
+    Other tests share a group if they share a fixture that is set up once per session or module, such as a whole stack.
+    """
+    if item.get_closest_marker("serial") is not None:
+        return ALONE
+    if item.nodeid.startswith(("tests/unit/", "tests/repo/")):
+        return item.nodeid.partition("::")[0]
+    fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    shared = [
+        f"{definitions[-1].baseid}::{name}"
+        for name, definitions in fixtures.items()
+        if definitions[-1].scope != "function" and definitions[-1].baseid.startswith(("tests/", "chaos/"))
+    ]
+    # The engine is only asked whether it answers: no reason to put all container tests on one worker.
+    return min((name for name in shared if not name.endswith("::engine")), default=None)
+
+
+class SerialLastScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    """Runs groups in parallel; when all have ended, the last worker left runs the group `ALONE`."""
+
+    workqueue: OrderedDict[str, dict[str, bool]]
+
+    def __init__(self, config: pytest.Config, log: Any, groups: Path) -> None:
+        super().__init__(config, log)
+        self._file = groups
+
+    @cached_property
+    def _groups(self) -> dict[str, str]:
+        found: dict[str, str] = json.loads(self._file.read_text(encoding="utf-8"))
+        return found
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Forget a worker that has ended; the last one left gets the group that runs alone."""
+        crashed: str | None = super().remove_node(node)
+        if len(self.nodes) == 1 and self._is_only_alone_left():
+            self._reschedule(self.nodes[0])
+        return crashed
+
+    def _split_scope(self, nodeid: str) -> str:
+        return self._groups.get(nodeid, nodeid)
+
+    def _is_only_alone_left(self) -> bool:
+        return list(self.workqueue) == [ALONE]
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if ALONE in self.workqueue:
+            self.workqueue.move_to_end(ALONE)
+        if len(self.nodes) == 1 or not self._is_only_alone_left():
+            super()._assign_work_unit(node)
+
+    def _reschedule(self, node: WorkerController) -> None:
+        if len(self.nodes) > 1 and node is not self.nodes[0] and self._is_only_alone_left():
+            # Its last test starts only now, since a worker holds one back until it knows what follows.
+            node.shutdown()
+        else:
+            super()._reschedule(node)

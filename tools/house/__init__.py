@@ -1,0 +1,1 @@
+"""Measures the size, structure and language of a checkout; ``make house`` prints the table."""
