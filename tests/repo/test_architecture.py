@@ -13,6 +13,7 @@ PAGE = text("docs/architecture.md")
 FOLDERS = r"(?:services|tests|chaos|benchmarks|tools|deploy|schemas|docs)/"
 FUNCTIONS = re.findall(rf"`({FOLDERS}[\w/]+\.py): ([\w.]+)`", PAGE)
 PATHS = sorted(set(re.findall(rf"`({FOLDERS}[\w/.-]*)`", PAGE)))
+STEPS = re.findall(r"^\d+\. `([\w/]+\.py): [\w.]+`(.*)$", PAGE, flags=re.MULTILINE)
 
 
 def definitions(path: str) -> set[str]:
@@ -47,6 +48,20 @@ def test_path_exists(path: str) -> None:
 def test_walk_visits_every_service() -> None:
     """The walk names functions of server, client, collector and contract."""
     assert {"server", "client", "collector", "contract"} <= {path.split("/")[1] for path, _ in FUNCTIONS}
+
+
+def test_record_returns_to_a_module_only_with_a_reason() -> None:
+    """The record comes back to a module that it has left in three steps at most, and each of them says why."""
+    visited: list[str] = []
+    returns = []
+    for path, sentence in STEPS:
+        if path in visited[:-1] and visited[-1] != path:
+            returns.append(path)
+            assert "This is a return: " in sentence, path
+        visited.append(path)
+
+    assert len(STEPS) > 30
+    assert len(returns) == 3
 
 
 def test_every_folder_is_in_the_map() -> None:
