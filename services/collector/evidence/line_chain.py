@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from services.collector.scan import Source
-from services.contract.errors import LineError
+from services.contract.errors import LineError, UnsupportedVersion
 from services.contract.jsonl import FIRST, LineStruct, Sealed
 from services.contract.scalars import digest, digest_text
 
@@ -61,6 +61,7 @@ class LineChain(Generic[Entry]):
         self.number = 0
         self.after = 0
         self.damages: list[FileDamage] = []
+        self.error: LineError | None = None
         self._codec = codec
         self._crcs = array("I")
         self._last = FIRST
@@ -72,9 +73,13 @@ class LineChain(Generic[Entry]):
         self.number += 1
         try:
             return self._codec.decode(line)
-        except LineError as problem:
-            self.note("corrupt_block" if self.source.client else "corrupt_line", problem.detail, raw=line)
-            # Nobody knows which line it was, so the next one cannot be held to it.
+        except LineError as error:
+            self.error = error
+            kind = "corrupt_block" if self.source.client else "corrupt_line"
+            # A whole file of an old version has one cause, which its operator can act on, not one a line.
+            if not isinstance(error, UnsupportedVersion) or not self._extend_last(kind, error.detail):
+                self.note(kind, error.detail, raw=line)
+            # Which line it was is unknown, so the next one cannot be checked against it.
             self._excused = True
             return None
 
@@ -111,13 +116,20 @@ class LineChain(Generic[Entry]):
 
     def note_foreign(self, detail: str) -> None:
         """Note a line that belongs elsewhere; a row of them is one fault."""
-        # It may stand in the place of a line of ours, or only between two.
+        # It may have replaced a line of this file, or have been inserted between two.
         self._excused = True
-        last = self.damages[-1] if self.damages else None
-        if last is not None and last.kind == "foreign" and last.line + last.more + 1 == self.number:
-            last.more += 1
-        else:
+        if not self._extend_last("foreign"):
             self.note("foreign", detail)
+
+    def _extend_last(self, kind: str, detail: str | None = None) -> bool:
+        """Count the current line in the last fault if that is of the same kind and ends at the line before."""
+        last = self.damages[-1] if self.damages else None
+        if last is None or last.kind != kind or detail not in (None, last.detail):
+            return False
+        if last.line + last.more + 1 != self.number:
+            return False
+        last.more += 1
+        return True
 
     def excuse(self) -> None:
         """Do not hold the next line to the one before."""

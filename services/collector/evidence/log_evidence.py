@@ -16,6 +16,7 @@ from services.collector.evidence.timestamps import TimestampReader, moment
 from services.collector.evidence.timing import ClientTiming, RunTiming
 from services.collector.scan import Source
 from services.contract import blocklog
+from services.contract.errors import UnreleasedForm
 from services.contract.jsonl import Sealed
 from services.contract.rangeset import RangeSet
 
@@ -199,6 +200,9 @@ class LogFileReader:
                 self._note_foreign(*found, misfiled)
             else:
                 self._enter(*found)
+        elif self.chain.number == 1 and isinstance(self.chain.error, UnreleasedForm):
+            # Then no ledger is to be missed: the report would hide that only the form of the log is the cause.
+            self.book.is_external = True
         self._sha.update(line)
 
     def _foreign(self, sealed: Sealed, entry: blocklog.LogLine) -> str | None:
