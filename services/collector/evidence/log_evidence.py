@@ -6,6 +6,7 @@ A line counts once, however often it stands in however many files: its identity 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 from services.collector.evidence.block_check import BlockContent, OpenIndexRow, examine, number
 from services.collector.evidence.compact_index import CompactIndex, IndexRow
@@ -84,6 +85,17 @@ class LogEvidence:
         """The offset that the last block was corrected by."""
         return self._offset[3] if self._offset else None
 
+    def is_sealed(self, session: int | None = None) -> bool:
+        """Return whether the client sealed its log in a session, by default in its last one."""
+        # After these two reasons another segment has to follow. A session that only claimed its file has no reasons.
+        reasons = self.last_reasons(session)
+        return bool(reasons) and not reasons & {"rotated", "error"}
+
+    def last_reasons(self, session: int | None = None) -> set[str]:
+        """Return why the last file of a session, by default of the last session, was ended; empty if it was not."""
+        segments = {segment for segment in (*self.opens, *self.ends) if session in (None, segment[0])}
+        return set(self.ends.get(max(segments), {}).values()) if segments else set()
+
     def enter_open(self, sealed: Sealed, entry: blocklog.OpenLine, source: Source) -> None:
         """Enter the open line of a segment."""
         note = OpenIndexRow(entry.fence, entry.block_size, source)
@@ -124,10 +136,20 @@ class LogEvidence:
         """
         row = IndexRow(*block.positions, block.count, number(block.digest), number(sealed.crc))
         is_new = self.blocks.add((block.session, block.block), row)
+        timestamps = self._enter_new(sealed, block, content, stamps) if is_new else {}
         if isinstance(block, blocklog.ExternalBlock):
-            self._enter_external(sealed.crc, block, stamps, feed, is_new=is_new)
-        if not is_new:
-            return
+            # A copy counts for the comparison of records, if only its file says where in them the time of sending is.
+            self._comparison.enter(self.client, sealed.crc, block, feed, stamps, is_new=is_new)
+            if is_new:
+                self._enter_external(sealed.crc, block, stamps)
+                self.times.add_external_receipts(block, timestamps)
+        elif timestamps:
+            self.times.add_receipts(block, content, timestamps)
+
+    def _enter_new(
+        self, sealed: Sealed, block: blocklog.AnyBlock, content: BlockContent, stamps: dict[str, int]
+    ) -> Mapping[str, int]:
+        """Enter the parts of a block that both kinds of feed have; return its timestamps by the server's clock."""
         self._declare(block)
         self.times.add_block_duration(block.duration_ns)
         if block.clock_offset_us is not None and block.clock_error_us is not None:
@@ -135,24 +157,15 @@ class LogEvidence:
             self._offset = max(
                 self._offset or (0, 0, "", 0), (block.session, block.block, sealed.crc, block.clock_offset_us)
             )
-        if block.messages:
-            self._enter_messages(len(block.messages), content)
-            self.times.add_block(block, content, stamps)
+        if not block.messages:
+            return {}
+        self._enter_messages(len(block.messages), content)
+        return self.times.add_block(block, content, stamps)
 
-    def _enter_external(
-        self,
-        crc: str,
-        block: blocklog.ExternalBlock,
-        stamps: dict[str, int],
-        feed: blocklog.FeedDescription | None,
-        *,
-        is_new: bool,
-    ) -> None:
-        self._comparison.enter(self.client, crc, block, feed, stamps, is_new=is_new)
-        if is_new:
-            arrivals = ArrivalTimesOfBlock.of(stamps.values())
-            self.external.enter(block, crc, arrivals.last_us if arrivals else 0, arrivals)
-            self.is_external = True
+    def _enter_external(self, crc: str, block: blocklog.ExternalBlock, stamps: dict[str, int]) -> None:
+        arrivals = ArrivalTimesOfBlock.of(stamps.values())
+        self.external.enter(block, crc, arrivals.last_us if arrivals else 0, arrivals)
+        self.is_external = True
 
     def _declare(self, entry: blocklog.AnyBlock | blocklog.EndLine) -> None:
         self.duplicates += entry.duplicates
