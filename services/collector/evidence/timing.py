@@ -95,7 +95,7 @@ class ClientTiming:
     @property
     def block_durations(self) -> Histogram:
         """From the first message of a block to its last one, of all blocks."""
-        return self._block_durations.total()
+        return self._block_durations.histogram
 
     def add_block_duration(self, duration_ns: int) -> None:
         """Add the duration of a block, which may have no messages."""
