@@ -1,7 +1,8 @@
 r"""Makes the messages to an external server (hello, resume, pong) from the operator's templates. Pure.
 
 A template has one message a line. A line that begins with ``binary:`` is sent as a binary frame, in which ``\r``,
-``\n``, ``\t``, ``\\`` and ``\x00`` mean bytes; other characters are sent as UTF-8. ``{client}``, ``{seq}``, ``{next}`` and ``{key}`` are replaced.
+``\n``, ``\t``, ``\\`` and ``\x00`` mean bytes; other characters are sent as UTF-8. ``{client}``, ``{seq}``, ``{next}``
+and ``{key}`` are replaced.
 """
 
 from __future__ import annotations

@@ -119,8 +119,8 @@ class RunEvidence:
         kind, detail = "torn", f"{size} bytes without a newline: the writer was cut short"
         if isinstance(file, LogFileReader):
             named = blocklog.file_name(*file.segment) if file.segment else file.source.name
-            torn = file.book.torn
+            torn = file.log.torn
             torn[named] = max(size, torn.get(named, 0))
             if file.ended:
                 kind, detail = "misplaced", f"{size} bytes after the end line"
-        chain.note(kind, detail)
+        chain.add_fault(kind, detail)

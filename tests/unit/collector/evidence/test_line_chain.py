@@ -71,7 +71,7 @@ def test_a_row_of_foreign_lines_is_one_fault() -> None:
     chain = LineChain(ledger_source(), ledger.codec)
     for line in lines(3):
         chain.read(line)
-        chain.note_foreign("not ours")
+        chain.add_misfiled("not ours")
 
     assert [(1, "foreign", 2)] == [(damage.line, damage.kind, damage.more) for damage in chain.damages]
 
