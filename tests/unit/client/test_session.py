@@ -260,8 +260,10 @@ async def test_resumes_before_a_hole(tmp_path: Path) -> None:
     assert [blocklog.Torn("0001-0001.jsonl", cut)] == opening.torn
 
 
-async def test_what_was_written_meanwhile_is_held(tmp_path: Path) -> None:
+async def test_what_was_written_meanwhile_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What another process logged between this one's reading and its turn is not asked for again."""
+    # The first session waits for the second one's decision before it writes.
+    monkeypatch.setattr("services.client.fence._LOOK_SECONDS", 0.001)
     async with written_session(tmp_path) as first, written_session(tmp_path) as second:
         first.session.subscribed(1, 0)
         assert 0 == second.session.after

@@ -13,6 +13,12 @@ from services.local.stdout_writer import StdoutWriter
 from tests.poll import poll_until
 
 
+@pytest.fixture(autouse=True)
+def _frequent_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notice within 10 ms that the reader is gone."""
+    monkeypatch.setattr(stdout_writer, "CHECK_SECONDS", 0.01)
+
+
 @pytest.fixture
 def lost() -> threading.Event:
     """Return an event that is set when the reader is gone."""
