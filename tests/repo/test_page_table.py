@@ -9,10 +9,10 @@ PRINTED = """\
 modules with code                   211
 functions over 40 lines             2: collector/a.py:run 43, client/b.py:read 42
 reach-throughs into evidence        35; 11: collector/verdict/a.py 8
-words per 1,000:            
+words per 1,000:
   services: docstrings              1.8
   README, all texts                 0.0  (0 in 1,368)
-"""  # noqa: W291
+"""
 
 
 def test_figures_are_read_from_the_output_of_the_gauge() -> None:
