@@ -35,7 +35,10 @@ SUMMARY_PARTS = {
 DESCRIBED = [
     *(("docs/formats/wire.md", frame.__struct_config__.tag, frame) for frame in FRAMES),
     *(("docs/formats/block-log.md", kind.__struct_config__.tag, kind) for kind in blocklog.OwnLine.__args__),
-    ("docs/guides/external-feeds.md", "connection", blocklog.ConnectionLine),
+    ("docs/formats/block-log-external.md", "external", blocklog.FeedDescription),
+    ("docs/formats/block-log-external.md", "block", blocklog.ExternalBlock),
+    ("docs/formats/block-log-external.md", "messages", blocklog.ExternalMessage),
+    ("docs/formats/block-log-external.md", "connection", blocklog.ConnectionLine),
     ("docs/formats/block-log.md", "messages", blocklog.OwnMessage),
     ("docs/formats/block-log.md", "torn", blocklog.Torn),
     *(("docs/formats/ledger.md", kind.__struct_config__.tag, kind) for kind in ledger.Entry.__args__),
@@ -55,7 +58,8 @@ def described(document: str, part: str) -> dict[str, list[str]]:
 
 def is_nullable(kind: inspect.Type) -> bool:
     """Tell whether a field of this type may be null."""
-    return isinstance(kind, inspect.UnionType) and any(isinstance(one, inspect.NoneType) for one in kind.types)
+    kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    return any(isinstance(one, inspect.NoneType) for one in kinds)
 
 
 def fields(struct: Any) -> tuple[inspect.Field, ...]:
@@ -124,6 +128,7 @@ def test_versions_are_named() -> None:
         assert f"version {version}" in text(f"docs/formats/{name}.md").partition("\n## ")[0]
 
     assert {1} == {wire.VERSION, blocklog.VERSION, ledger.VERSION, summary.VERSION}
+    assert f"version {blocklog.EXTERNAL_VERSION}" in text("docs/formats/block-log-external.md").partition("\n## ")[0]
 
 
 def test_close_codes_are_described() -> None:
