@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec import inspect
 
+from services.collector.verdict.checks import CHECKS, EXTERNAL_CHECKS, FAILING, INVALIDATING
 from services.contract import blocklog, ledger, summary, timeline, wire
 from tests.repo.markdown import plain, prose, rows, section_of
 from tests.repo.repository import documents, relative, text
@@ -112,6 +113,16 @@ def test_every_word_is_described(document: str, part: str, struct: Any) -> None:
     for field in fields(struct):
         missing = {word for word in choices(field.type) if f"`{word}`" not in " ".join(table[field.name])}
         assert not missing, field.name
+
+
+def test_every_check_is_described() -> None:
+    """Every check has a row, in the order in which the checks are asked, with the verdict that a no leads to."""
+    table = {row[0]: row[2] for row in rows(section_of(text("docs/formats/summary.md"), "checks")) if len(row) == 3}
+
+    assert {**EXTERNAL_CHECKS, **CHECKS}.keys() == table.keys()
+    assert [name for name in table if name in EXTERNAL_CHECKS] == [*EXTERNAL_CHECKS]
+    assert {name for name, verdict in table.items() if verdict == "FAIL"} == {*FAILING}
+    assert {name for name, verdict in table.items() if verdict == "INVALID"} == {*INVALIDATING}
 
 
 @pytest.mark.parametrize("document", ["docs/formats/block-log.md", "docs/formats/ledger.md"])
