@@ -68,13 +68,14 @@ def duration(value_ns: float | None) -> str:
     return f"{value_ns:,.0f} ns"
 
 
-IN_ONE_READ = "in one read"
+IN_ONE_READ = "1 read"
+"""As short as a duration: a longer text makes the tables leave out a column of percentiles on a terminal."""
 
 
 def block_duration(value_ns: float | None) -> str:
     """Return the time from the first message of a block to its last.
 
-    0 is shown as ``in one read``: one read from the socket returned the whole block, so all its messages have the same
+    0 is shown as ``1 read``: one read from the socket returned the whole block, so all its messages have the same
     arrival time. That is not a measured duration of 0 ns.
     """
     return IN_ONE_READ if value_ns == 0 else duration(value_ns)

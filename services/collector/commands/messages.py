@@ -21,6 +21,7 @@ from services.collector.results.client_result import client_order
 from services.collector.scan import log_clients
 from services.collector.verdict.threshold_parser import nanoseconds
 from services.contract.blocklog import ExternalMessage
+from services.contract.sequence_text import seq_text
 from services.contract.summary import EXIT_CODES
 from services.runtime.cli import Commands, suggest
 from services.runtime.errors import BadSettings
@@ -139,19 +140,20 @@ def _json(logged: LoggedMessage) -> bytes:
 
 def _line(logged: LoggedMessage) -> MessageLine:
     message = logged.message
-    place = logged.client, logged.session, logged.block
-    if isinstance(message, ExternalMessage):
-        return MessageLine(
-            *place,
-            message.seq,
-            message.received_at,
-            message.latency_ns,
-            None,
-            message.record,
-            message.key,
-            message.form,
-        )
-    return MessageLine(*place, message.seq, message.received_at, message.latency_ns, message.transit_ns, message.record)
+    external = message if isinstance(message, ExternalMessage) else None
+    return MessageLine(
+        client=logged.client,
+        session=logged.session,
+        block=logged.block,
+        # A number from 2^53 on is printed as a text, since readers of JSON may not keep it exact.
+        seq=None if message.seq is None else seq_text(message.seq),
+        received_at=message.received_at,
+        latency_ns=message.latency_ns,
+        transit_ns=message.transit_ns,
+        record=message.record,
+        key=external.key if external else None,
+        form=external.form if external else None,
+    )
 
 
 def _columns(logged_messages: Iterable[LoggedMessage], clients: Iterable[str]) -> Iterator[bytes]:

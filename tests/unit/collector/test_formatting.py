@@ -115,9 +115,7 @@ def test_what_would_not_be_shown_as_it_is_becomes_an_escape(name: str, shown: st
     assert shown == formatting.displayable(name)
 
 
-@pytest.mark.parametrize(
-    ("value_ns", "expected"), [(None, "-"), (0, "in one read"), (1, "1 ns"), (2_500_000, "2.5 ms")]
-)
+@pytest.mark.parametrize(("value_ns", "expected"), [(None, "-"), (0, "1 read"), (1, "1 ns"), (2_500_000, "2.5 ms")])
 def test_a_block_of_one_read_is_named(value_ns: int | None, expected: str) -> None:
     """The duration 0 of a block is shown as a block of one read, other durations as numbers."""
     assert expected == formatting.block_duration(value_ns)

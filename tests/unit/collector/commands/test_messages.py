@@ -164,3 +164,13 @@ def test_a_seq_that_is_asked_for_is_not_one_without(tmp_path: Path, capfd: pytes
 
     assert 0 == ask(tmp_path, "--client", "client-2", "--slower-than", "0ms")
     assert "" == capfd.readouterr().out
+
+
+def test_a_number_above_2_53_is_printed_as_a_text(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """As in the log, since a JSON reader may round a larger integer; in columns it is printed as digits."""
+    write(log("client-1", heard([2**53 - 1, 2**53])), tmp_path)
+    assert 0 == ask(tmp_path)
+    assert [2**53 - 1, str(2**53)] == [json.loads(line)["seq"] for line in capfd.readouterr().out.splitlines()]
+
+    assert 0 == ask(tmp_path, "--text")
+    assert f" {2**53} " in capfd.readouterr().out.splitlines()[2]

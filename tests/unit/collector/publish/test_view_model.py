@@ -161,6 +161,6 @@ def test_blocks_of_one_read_are_named() -> None:
     made = _changed(block_duration_ns=zero, clients=clients)
     (row,) = [row for row in made.times.rows if row[0].text == "time to receive a block"]
 
-    assert ["in one read"] * 6 + ["2.0 ms"] == [cell.text for cell in row[1:]]
+    assert ["1 read"] * 6 + ["2.0 ms"] == [cell.text for cell in row[1:]]
     assert [0] * 6 + [2_000_000] == [cell.value for cell in row[1:]]
-    assert ["in one read"] * 2 == [cell.text for cell in made.clients.column("block_p50")]
+    assert ["1 read"] * 2 == [cell.text for cell in made.clients.column("block_p50")]
