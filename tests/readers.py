@@ -61,7 +61,7 @@ class Volumes:
 
     def held(self, client: str, run: str | None = None) -> RangeSet:
         """Return the seqs that a client has logged."""
-        return RangeSet((message.seq, message.seq) for message in self.messages(client, run))
+        return RangeSet.from_numbers(message.seq for message in self.messages(client, run))
 
     def ledger_files(self, run: str | None = None) -> list[Path]:
         """Return the files of a run's ledger."""

@@ -234,7 +234,7 @@ class Subscriber:
 
     def _leave_run(self, session: ClientSession) -> None:
         """End the session of a run when the server has begun another."""
-        if not self._runs.take(now := time.monotonic()):
+        if not self._runs.consume(now := time.monotonic()):
             self._backoff.not_before(self._runs.seconds(now) + 1 / self._limits.renames_per_second)
             raise PeerError("the server begins run after run, faster than any can be received")
         if session.has_begun:
@@ -284,7 +284,7 @@ class Subscriber:
 
     def _refused(self, error: wire.Error) -> None:
         if error.code == "name_taken" and error.suggest and (session := self._session) is not None:
-            if not self._renames.take(now := time.monotonic()):
+            if not self._renames.consume(now := time.monotonic()):
                 self._give_up_names(session, self._renames.seconds(now))
                 return
             log.warning("name is taken", extra={"client": self.name, "suggest": error.suggest})

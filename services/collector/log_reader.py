@@ -15,7 +15,7 @@ from typing import NamedTuple
 from services.collector.results.client_result import client_order
 from services.collector.scan import Source, log_clients, log_sources, read_file
 from services.contract import blocklog
-from services.contract.errors import LineError, TornLine
+from services.contract.errors import LineError, TornLine, UnsupportedVersion
 from services.contract.jsonl import Sealed, unseal
 from services.contract.rangeset import RangeSet
 
@@ -179,6 +179,7 @@ class _MessageReader:
         self._volumes, self._run, self._client = volumes, run, client
         self._wanted, self._report = wanted, report
         self._blocks_read: dict[int, RangeSet] = {}
+        self._refused: tuple[Source, str] | None = None
 
     def read(self) -> Iterator[LoggedMessage]:
         wanted = self._wanted
@@ -216,6 +217,11 @@ class _MessageReader:
         """Return the block of a line if it may contain matching messages; report a line that cannot be used."""
         problem, block = None, line.entry
         if line.error is not None:
+            # The lines of a file of an old version have one cause, which is reported once.
+            refused = line.source, line.error.detail
+            if isinstance(line.error, UnsupportedVersion) and refused == self._refused:
+                return None
+            self._refused = refused
             torn = ": cut short, or still being written" if isinstance(line.error, TornLine) else ""
             problem = f"{line.error.detail}{torn}"
         elif not isinstance(block, blocklog.AnyBlock) or not self._wanted.may_match_block(

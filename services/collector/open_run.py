@@ -128,11 +128,8 @@ class OpenRun:
 
     @property
     def elapsed_from_us(self) -> int | None:
-        """When the first record was due, or of an external feed logged, in epoch microseconds."""
-        if self.evidence.is_one_sided:
-            logs = self.evidence.logs.values()
-            return min((log.times.first_us for log in logs if log.times.first_us), default=None)
-        return self.evidence.ledger.start_us
+        """When the first record was due, or of an external feed received, in epoch microseconds."""
+        return self.evidence.life.started_us
 
     @property
     def has_ended(self) -> bool:
@@ -159,9 +156,10 @@ class OpenRun:
                 return True
             # Another invocation may have started a newer run beside this one, whose feed may be silent until its end.
             has_successor = False
-        if self._ended_at is None or not self.evidence.is_finished:
+        life = self.evidence.life
+        if self._ended_at is None or not life.is_finished:
             return has_successor and not self.evidence.ledger.opens and now - self.changed_at >= PATIENCE_SECONDS
-        is_too_early = not self.evidence.is_one_sided and now - self._ended_at < LATE_SECONDS
+        is_too_early = life.admits_late_clients and now - self._ended_at < LATE_SECONDS
         if self._servers_gone_at is None or is_too_early:
             return False
         if now - self._servers_gone_at >= PATIENCE_SECONDS:

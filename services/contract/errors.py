@@ -10,7 +10,8 @@
         ├── TornLine           it does not end in a newline: the writer was cut short
         ├── ChecksumMismatch   its bytes are not the bytes that were written
         ├── MalformedLine      its checksum holds, its content is not of this format
-        └── UnsupportedVersion written by a version that this reader does not know
+        └── UnsupportedVersion its version is not one that this reader knows
+            └── UnreleasedForm its form was used before the first release, and is not read any more
 """
 
 from __future__ import annotations
@@ -59,4 +60,8 @@ class MalformedLine(LineError):
 
 
 class UnsupportedVersion(LineError):
-    """The line says a version ``v`` that this reader does not know."""
+    """The line has a version ``v`` that this reader does not know."""
+
+
+class UnreleasedForm(UnsupportedVersion):
+    """A line of an external feed's block log from before the first release, when these lines had another form."""

@@ -1,12 +1,13 @@
-"""Sets of sequence numbers kept as runs: small when records come in order, exact when they do not."""
+"""Sets of sequence numbers, stored as ranges: small if the numbers are nearly consecutive, exact if they are not."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 MOST = 2**63 - 1
-"""``len`` can return no more than this."""
+"""The greatest value that ``len`` can return."""
 
 
 class RangeSet:
@@ -19,6 +20,17 @@ class RangeSet:
         self._lasts: list[int] = []
         for first, last in spans:
             self.add(first, last)
+
+    @classmethod
+    def from_numbers(cls, numbers: Iterable[int]) -> RangeSet:
+        """Return the set of some integers, in any order, each also more than once."""
+        result = cls()
+        # Consecutive numbers have the same distance from their index.
+        for _, pairs in groupby(enumerate(sorted(set(numbers))), lambda pair: pair[1] - pair[0]):
+            row = [number for _, number in pairs]
+            result._firsts.append(row[0])
+            result._lasts.append(row[-1])
+        return result
 
     def add(self, first: int, last: int) -> int:
         """Add ``first`` to ``last`` inclusive (nothing when last < first); return how many were new."""
@@ -45,11 +57,11 @@ class RangeSet:
         return zip(self._firsts, self._lasts, strict=True)
 
     def spans(self) -> list[tuple[int, int]]:
-        """Return the ranges. `list` would do it too, but first make room for as many as there are integers."""
+        """Return the ranges. `list` would first ask ``len``, and allocate an entry for each integer."""
         return list(iter(self))
 
     def __len__(self) -> int:
-        """Return how many integers the set holds, at most `MOST`."""
+        """Return the number of integers in the set, at most `MOST`."""
         return min(sum(self._lasts) - sum(self._firsts) + len(self._firsts), MOST)
 
     def __bool__(self) -> bool:
@@ -61,20 +73,20 @@ class RangeSet:
     __hash__ = None  # type: ignore[assignment]  # a mutable set
 
     def __repr__(self) -> str:
-        return f"Ranges({self.spans()})"
+        return f"RangeSet({self.spans()})"
 
     @property
     def last(self) -> int:
-        """The highest integer held, 0 for none."""
+        """The highest integer of the set, 0 if it is empty."""
         return self._lasts[-1] if self._lasts else 0
 
     def span_of(self, number: int) -> tuple[int, int] | None:
-        """Return the range that holds an integer, None when none does."""
+        """Return the range with an integer, None if it is not in the set."""
         at = bisect_left(self._lasts, number)
         return (self._firsts[at], self._lasts[at]) if number in self else None
 
     def within(self, first: int, last: int) -> RangeSet:
-        """Return those held between ``first`` and ``last`` inclusive."""
+        """Return the integers of the set between ``first`` and ``last`` inclusive."""
         return self & RangeSet([(first, last)])
 
     def __and__(self, other: RangeSet) -> RangeSet:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from services.contract.errors import UnsupportedVersion
+from services.contract.errors import UnreleasedForm
 
 _FIELDS = {b'"open"': "foreign", b'"block"': "heard", b'"connection"': "connection"}
 """A field that only such a line has, by the kind of line."""
@@ -18,7 +18,7 @@ def refuse_unreleased_form(line: bytes) -> None:
     """Refuse a line of this form; any other line passes.
 
     Raises:
-        UnsupportedVersion: the line has this form.
+        UnreleasedForm: the line has this form.
     """
     try:
         values = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
@@ -27,4 +27,4 @@ def refuse_unreleased_form(line: bytes) -> None:
     kind, version = (bytes(values.get(name, b"")) for name in ("kind", "v"))
     if version == b"1" and _FIELDS.get(kind) in values:
         detail = "version 1 of an external feed's block log; this reader knows version 2: record the run again"
-        raise UnsupportedVersion(detail, line)
+        raise UnreleasedForm(detail, line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class TokenBucket:
-    """A token bucket that starts full. Times are monotonic seconds, elapsed in by the caller."""
+    """A token bucket that starts full. Times are monotonic seconds, passed in by the caller."""
 
     __slots__ = ("_at", "_burst", "_left", "_per_second")
 
@@ -13,7 +13,7 @@ class TokenBucket:
         self._burst, self._per_second = burst, per_second
         self._left, self._at = float(burst), now
 
-    def take(self, now: float) -> bool:
+    def consume(self, now: float) -> bool:
         """Count an event and return True if it is within the limit; otherwise return False."""
         self._fill(now)
         if self._left < 1:

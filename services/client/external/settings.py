@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from services.client.external.decoder import RecordPaths
@@ -107,6 +107,33 @@ def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
             raise BadSettings([f"FEED=streamgauge: {', '.join(given)} are for an external feed"])
         return None
     values = read(environment, ("SERVER_URL", "CLIENTS", *NAMES))
+    parsed, problems = _parse(values)
+    problems += [*_contradictions(values), *_unending(parsed.ending, values)]
+    if problems:
+        raise BadSettings(problems)
+    return FeedSettings(
+        reach=_reach(values),
+        reading=parsed.reading,
+        pings=parsed.pings,
+        hello=Template.of(values["feed_hello"]),
+        resume=Template.of(values["feed_resume"]),
+        seconds=values["feed_seconds"],
+        ending=parsed.ending,
+        silence_s=values["feed_silence"],
+        clients=values["clients"] or None,
+    )
+
+
+class _Parsed(NamedTuple):
+    """The settings that have a syntax of their own."""
+
+    reading: RecordPaths
+    pings: PingPolicy
+    ending: EndConditions
+
+
+def _parse(values: Mapping[str, Any]) -> tuple[_Parsed, list[str]]:
+    """Parse these settings; return also what is wrong with them, all problems at once."""
     problems: list[str] = []
 
     def parsed(name: str, parse: Callable[[str], Value]) -> Value | None:
@@ -127,21 +154,7 @@ def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
         match=parsed("FEED_MATCH", _with_group),
     )
     pings = PingPolicy(parsed("FEED_PING", _pattern), values["feed_pong"], parsed("FEED_IGNORE", _pattern))
-    ending = parsed("FEED_END", EndConditions.of) or NEVER
-    problems += [*_contradictions(values), *_unending(ending, values)]
-    if problems:
-        raise BadSettings(problems)
-    return FeedSettings(
-        reach=_reach(values),
-        reading=reading,
-        pings=pings,
-        hello=Template.of(values["feed_hello"]),
-        resume=Template.of(values["feed_resume"]),
-        seconds=values["feed_seconds"],
-        ending=ending,
-        silence_s=values["feed_silence"],
-        clients=values["clients"] or None,
-    )
+    return _Parsed(reading, pings, parsed("FEED_END", EndConditions.of) or NEVER), problems
 
 
 def _reach(values: Mapping[str, Any]) -> ConnectSettings:

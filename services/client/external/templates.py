@@ -1,7 +1,8 @@
 r"""Makes the messages to an external server (hello, resume, pong) from the operator's templates. Pure.
 
 A template has one message a line. A line that begins with ``binary:`` is sent as a binary frame, in which ``\r``,
-``\n``, ``\t``, ``\\`` and ``\x00`` mean bytes. ``{client}``, ``{seq}``, ``{next}`` and ``{key}`` are replaced.
+``\n``, ``\t``, ``\\`` and ``\x00`` mean bytes; other characters are sent as UTF-8. ``{client}``, ``{seq}``, ``{next}``
+and ``{key}`` are replaced.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _BINARY = "binary:"
-_ESCAPE = re.compile(r"\\(?:(r|n|t|\\)|x([0-9a-fA-F]{2}))")
-_ESCAPED = {"r": "\r", "n": "\n", "t": "\t", "\\": "\\"}
+_ESCAPE = re.compile(rb"\\(?:(r|n|t|\\)|x([0-9a-fA-F]{2}))")
+_ESCAPED = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"\\": b"\\"}
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,6 @@ def _message(line: str, values: dict[str, str | int]) -> str | bytes:
         line = line.replace(f"{{{name}}}", str(value))
     if not line.startswith(_BINARY):
         return line
-    text = _ESCAPE.sub(lambda match: _ESCAPED[match[1]] if match[1] else chr(int(match[2], 16)), line[len(_BINARY) :])
-    # Characters up to U+00FF are single bytes, so that an escape can mean any byte; others are sent as UTF-8.
-    return b"".join(char.encode("latin-1") if ord(char) < 256 else char.encode() for char in text)
+    # Encoded first: an escape may mean a byte that is not UTF-8.
+    data = line[len(_BINARY) :].encode()
+    return _ESCAPE.sub(lambda match: _ESCAPED[match[1]] if match[1] else bytes([int(match[2], 16)]), data)

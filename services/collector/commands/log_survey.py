@@ -16,6 +16,7 @@ from services.collector.log_reader import ReadLine, read_lines
 from services.collector.results import connection_history
 from services.collector.scan import Source, log_clients, log_sources
 from services.contract import blocklog
+from services.contract.errors import UnsupportedVersion
 from services.contract.jsonl import Sealed, content
 from services.contract.scalars import digest, utc_us
 
@@ -101,11 +102,10 @@ class LogSurvey:
         self.left_out: list[RejectedLine] = []
         self.copies = 0
         self.moved: dict[str, tuple[str, int]] = {}
-        files = [
-            _LogFile(self, source)
-            for client in log_clients(volumes, run)
-            for source in log_sources(volumes, run, client)
-        ]
+        sources = [source for client in log_clients(volumes, run) for source in log_sources(volumes, run, client)]
+        # Of two different lines for one place the first that is read is kept: that of a file with a proper name.
+        sources.sort(key=lambda source: blocklog.parse_file_name(source.name) is None)
+        files = [_LogFile(self, source) for source in sources]
         for file in files:
             file.read()
         # In a second pass, since the line that an end line continues may be in another file.
@@ -140,6 +140,7 @@ class _LogFile:
         self._named = _Owner(str(source.client), *parsed) if parsed else None
         self._owner: _Owner | None = None
         self._is_after_gap = False
+        self._refused_version = ""
         self._block = 0
         # By checksum, also of damaged lines if it is readable, since an end line belongs to the line it continues.
         self._owner_by_crc: dict[str, _Owner | None] = {}
@@ -167,13 +168,17 @@ class _LogFile:
 
     def _add(self, line: ReadLine) -> None:
         place = LinePosition(line.source, line.number, line.offset, len(line.data), self._is_after_gap)
+        is_refused_version = False
         if line.sealed is None or line.entry is None:
             problem: str | None = line.error.detail if line.error else "not decoded"
+            is_refused_version = isinstance(line.error, UnsupportedVersion)
         else:
             problem = line.misfiled(self._survey.run) or self._add_entry(line.sealed, line.entry, place)
         self._is_after_gap = problem is not None
-        if problem:
+        # The lines of a file of an old version have one cause, which is reported once.
+        if problem and not (is_refused_version and problem == self._refused_version):
             self._leave_out(line.number, problem)
+        self._refused_version = problem if problem and is_refused_version else ""
         self._owner_by_crc.setdefault(line.data[_CRC].decode("latin-1"), self._owner or self._named)
 
     def _leave_out(self, line: int, why: str) -> None:
@@ -223,8 +228,14 @@ class _LogFile:
     def _check_copy(self, kept: LinePosition, place: LinePosition, sealed: Sealed) -> str | None:
         if kept == place:
             return None
-        if content(self._survey.line(kept)) != content(sealed.text):
-            return f"another one stands in {kept.source.path}:{kept.line}"
+        where = f"{kept.source.path}:{kept.line}"
+        try:
+            is_copy = content(self._survey.line(kept)) == content(sealed.text)
+        except OSError as error:
+            # Not left to `read`, which would report that this file cannot be read.
+            return f"it cannot be compared with {where}: {error.strerror}"
+        if not is_copy:
+            return f"a different one is in {where}"
         self._survey.copies += 1
         return None
 

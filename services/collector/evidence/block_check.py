@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 from services.collector.scan import Source
 from services.contract import block_text, blocklog
+from services.contract.rangeset import RangeSet
 
 
 class BlockContent(NamedTuple):
@@ -53,7 +53,7 @@ def examine(block: blocklog.AnyBlock) -> BlockContent:
     positions = block.message_positions()
     # The bounds are compared first: of a block whose fields are wrong, the range could fill the memory.
     in_line = 0 < count == last - first + 1 and positions == list(range(first, last + 1))
-    held = [(first, last)] if in_line else spans(positions)
+    held = [(first, last)] if in_line else RangeSet.from_numbers(positions).spans()
     if not in_line:
         messages = [messages[place] for place in sorted(range(count), key=positions.__getitem__)]
     joined = b"\n".join([message.record for message in messages])
@@ -72,9 +72,3 @@ def _miscounted(block: blocklog.AnyBlock, positions: list[int]) -> str | None:
         first, last = block.positions
         return f"it says seq {first}-{last} and holds {min(positions)}-{max(positions)}"
     return None
-
-
-def spans(seqs: Sequence[int]) -> list[tuple[int, int]]:
-    """Return seqs, in whatever order, as inclusive ranges in ascending order."""
-    rows = (list(row) for _, row in groupby(enumerate(sorted(set(seqs))), lambda pair: pair[1] - pair[0]))
-    return [(row[0][1], row[-1][1]) for row in rows]

@@ -235,7 +235,7 @@ class GroupComparison:
         for key, first, places in _runs(messages):
             whole = len(places) == len(messages)
             contents.add(key, first, digests if whole else [digests[place] for place in places])
-            self._sample.take(client, key, first, places, messages, texts, moments)
+            self._sample.add_messages(client, key, first, places, messages, texts, moments)
 
     def groups(self, starts: Starts, keys: Collection[SequenceName]) -> Groups:
         """Return which clients received the same sequences.
@@ -269,15 +269,16 @@ class GroupComparison:
         Records that differ in times alone are no conflict. Only of sampled records that is known: where most sampled
         ones of two clients differ in times alone, the others are taken to do so too.
         """
-        found: dict[tuple[SequenceName, str, str], RangeSet] = {}
+        numbers: dict[tuple[SequenceName, str, str], list[int]] = {}
         for key in groups.of:
             for members, is_odd in product(groups.members(key), (False, True)):
                 every = {client: self._contents.get((client, is_odd)) for client in members}
                 held = {client: contents for client, contents in every.items() if contents is not None}
                 for number, one, other in conflicts(held, key) if len(held) > 1 else ():
-                    found.setdefault((key, one, other), RangeSet()).add(number, number)
-        facts = self._sample.facts({key for key, _, _ in found}) if found else {}
-        real = {pair: _without_times(differing, pair, facts) for pair, differing in found.items()}
+                    numbers.setdefault((key, one, other), []).append(number)
+        facts = self._sample.facts({key for key, _, _ in numbers}) if numbers else {}
+        conflicting = {pair: RangeSet.from_numbers(same) for pair, same in numbers.items()}
+        real = {pair: _without_times(differing, pair, facts) for pair, differing in conflicting.items()}
         return {pair: differing for pair, differing in real.items() if differing}
 
 
@@ -288,8 +289,8 @@ def _without_times(differing: RangeSet, pair: tuple[SequenceName, str, str], fac
     sampled = [number for of, number in mine if of == key and number in differing and (key, number) in theirs]
     timed = [number for number in sampled if not differ(mine[key, number], theirs[key, number])]
     if 2 * len(timed) > len(sampled):
-        return RangeSet((number, number) for number in set(sampled) - set(timed))
-    return differing - RangeSet((number, number) for number in timed)
+        return RangeSet.from_numbers(set(sampled) - set(timed))
+    return differing - RangeSet.from_numbers(timed)
 
 
 def _runs(messages: Sequence[ExternalMessage]) -> Iterator[tuple[SequenceName, int, Sequence[int]]]:

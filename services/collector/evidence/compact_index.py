@@ -46,7 +46,7 @@ class _Table:
             return range(0)
         return range(bisect_left(self.blocks, block), bisect_right(self.blocks, block))
 
-    def note(self, row: int) -> IndexRow:
+    def add_fault(self, row: int) -> IndexRow:
         return IndexRow._make([column[row] for column in self.columns])
 
     def insert(self, block: int, note: IndexRow) -> None:

@@ -1,4 +1,4 @@
-"""Histograms that evidence is counted in: of one client, in batches; of one time bucket, in few bytes."""
+"""Two histograms for evidence: one that counts in batches, for a client, and a compact one, for a time bucket."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _SHIFT = 2
 """Four buckets of a `Histogram` are one of a `BucketHistogram`, so a percentile is within 2 % of the exact one."""
 _WIDTH = 8
 """Bytes of a count."""
-_MOST_PENDING = 256
-"""Durations that wait to be counted, eight bytes each."""
+_BATCH = 256
+"""Number of durations that are counted together; eight bytes each until then."""
 
 
 class BatchedHistogram:
-    """A histogram that counts its durations in batches: counting them one by one costs several times as much.
+    """A histogram that counts its durations in batches: counting each by itself costs several times as much.
 
-    When it counts cannot be seen from outside.
+    Reading it counts the rest, so the batches cannot be seen from outside.
     """
 
     __slots__ = ("_counted", "_pending")
@@ -33,18 +33,25 @@ class BatchedHistogram:
     def add(self, duration_ns: int) -> None:
         """Add a duration."""
         self._pending.append(duration_ns)
-        if len(self._pending) >= _MOST_PENDING:
-            self.total()
+        if len(self._pending) >= _BATCH:
+            self._count()
 
-    def total(self) -> Histogram:
-        """Return the histogram of all durations. Durations that are added later may be counted in it, too."""
+    @property
+    def histogram(self) -> Histogram:
+        """All durations so far. It is not a copy: durations that are added later may be counted in it, too."""
+        self._count()
+        return self._counted
+
+    def _count(self) -> None:
         self._counted.record(self._pending)
         del self._pending[:]
-        return self._counted
 
 
 class BucketHistogram:
-    """Counts of durations in nanoseconds, in one array of adjacent buckets: a run has hundreds of time buckets."""
+    """Counts of durations in nanoseconds, in one array of adjacent buckets.
+
+    A run has hundreds of time buckets with two of these each, and dicts would take several times the memory.
+    """
 
     __slots__ = ("_counts", "_low", "count", "max", "min")
 
@@ -52,44 +59,44 @@ class BucketHistogram:
         self._low, self._counts = 0, array("Q")
         self.count = self.min = self.max = 0
 
-    def add(self, some: CountedDurations) -> None:
-        """Add durations that are counted."""
-        if not some.total:
+    def add(self, durations: CountedDurations) -> None:
+        """Add durations."""
+        if not durations.total:
             return
-        self._extend(some.min, some.max, some.total)
-        self._reach(min(some.counts) >> _SHIFT, max(some.counts) >> _SHIFT)
+        self._extend(durations.min, durations.max, durations.total)
+        self._reach(min(durations.counts) >> _SHIFT, max(durations.counts) >> _SHIFT)
         counts, low = self._counts, self._low
-        for bucket, count in some.counts.items():
+        for bucket, count in durations.counts.items():
             counts[(bucket >> _SHIFT) - low] += count
 
     def merge(self, other: BucketHistogram) -> None:
-        """Count all durations of another slot."""
+        """Add the durations of another histogram."""
         if other.count:
             self._extend(other.min, other.max, other.count)
             self._reach(other._low, other._low + len(other._counts) - 1)
             start = other._low - self._low
-            for place, count in enumerate(other._counts, start):
-                self._counts[place] += count
+            for index, count in enumerate(other._counts, start):
+                self._counts[index] += count
 
     def summary(self) -> tuple[int, int, int] | None:
-        """Return p50, p99 and the greatest, None when there are none."""
+        """Return p50, p99 and maximum in nanoseconds, None without any duration."""
         if not self.count:
             return None
-        reached = list(accumulate(self._counts))
-        p50, p99 = (self._middle(bisect_left(reached, -(-self.count * percent // 100))) for percent in (50, 99))
+        cumulated = list(accumulate(self._counts))
+        p50, p99 = (self._middle(bisect_left(cumulated, -(-self.count * percent // 100))) for percent in (50, 99))
         return p50, p99, self.max
 
     def heat(self) -> list[tuple[int, int]]:
-        """Return how many there are in each row of the heat map that has any."""
+        """Return pairs of a row of the heat map and its number of durations, for each row that has any."""
         rows: dict[int, int] = {}
-        for place, count in enumerate(self._counts):
+        for index, count in enumerate(self._counts):
             if count:
-                row = _row(self._low + place)
+                row = _row(self._low + index)
                 rows[row] = rows.get(row, 0) + count
         return list(rows.items())
 
-    def _middle(self, place: int) -> int:
-        return min(max(_middle_ns(self._low + place), self.min), self.max)
+    def _middle(self, index: int) -> int:
+        return min(max(_middle_ns(self._low + index), self.min), self.max)
 
     def _extend(self, low: int, high: int, count: int) -> None:
         self.min, self.max = (min(self.min, low), max(self.max, high)) if self.count else (low, high)

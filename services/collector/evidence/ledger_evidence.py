@@ -252,15 +252,15 @@ class LedgerFileReader:
         sealed, entry = decoded
         is_open = isinstance(entry, ledger.OpenEntry)
         if isinstance(entry, ledger.OpenEntry) and entry.run != self.source.run:
-            self.chain.note_foreign(f"the line belongs to run {entry.run}")
+            self.chain.add_misfiled(f"the line belongs to run {entry.run}")
             return None
         if isinstance(entry, ledger.OpenEntry):
             self.is_well_named = self.source.name == f"{entry.instance}.jsonl"
         if not is_open and self.chain.number == 1:
-            self.chain.note("line_missing", "the file does not begin with its open line", raw=sealed.text)
+            self.chain.add_fault("line_missing", "the file does not begin with its open line", raw=sealed.text)
             self.chain.excuse()
         elif is_open and self.chain.number > 1:
-            self.chain.note("misplaced", "an open line inside the file")
+            self.chain.add_fault("misplaced", "an open line inside the file")
         if not self.chain.link(sealed):
             return None
         self.ledger.add_entry(sealed, entry, self.chain.number)

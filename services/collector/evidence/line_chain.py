@@ -1,4 +1,4 @@
-"""The lines of one file in the order in which they stand: what is damaged, missing, repeated or out of place."""
+"""Checks the lines of one file in their order, and records faults: damaged, missing, repeated and misfiled lines."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from services.collector.scan import Source
-from services.contract.errors import LineError
+from services.contract.errors import LineError, UnsupportedVersion
 from services.contract.jsonl import FIRST, LineStruct, Sealed
 from services.contract.scalars import digest, digest_text
 
 MOST = 100
-"""Faults told apart in one file; what follows is counted in the last, so that garbage cannot fill the memory."""
+"""Most faults kept for one file. Further ones are counted in the last, so that garbage cannot fill the memory."""
 
 Entry = TypeVar("Entry", bound=LineStruct)
 Decoded_co = TypeVar("Decoded_co", bound=LineStruct, covariant=True)
@@ -27,15 +27,20 @@ class Codec(Protocol[Decoded_co]):
 
 @dataclass(slots=True)
 class FileDamage:
-    """A fault as it was met, before the rest of the books is known.
+    """A fault of a file as it is found, before the rest of the evidence is known.
 
     Attributes:
-        source: the file, and ``line`` the line in it, counted from 1.
-        after: the last seq of the good line before; ``before`` is the first of the good line that follows, if any.
-        prev: the digest that the line names as its predecessor's; if that line turns up elsewhere nothing is lost.
-        first: the line is the first of its file, which continues another one.
-        more: how many faults were counted in here beside this one.
-        mark: what stands at and before the fault, the same in every copy of the file; empty when nobody can tell.
+        source: the file.
+        line: the number of the line, counted from 1; 0 for the whole file.
+        kind: which fault it is, as in the summary.
+        detail: the fault in words.
+        after: the last seq of the good line before it.
+        before: the first seq of the good line after it, None without one.
+        prev: the digest of the line before that this line names. If that line is in another place, nothing is lost.
+        first: whether the line is the first of a file that continues another file.
+        more: number of further faults that are counted in this one.
+        mark: identifies the fault in every copy of the file: digests of the last good line and of the faulty one.
+            Empty if there are neither.
     """
 
     source: Source
@@ -51,9 +56,16 @@ class FileDamage:
 
 
 class LineChain(Generic[Entry]):
-    """Reads the lines of one file in sequence.
+    """Decodes the lines of one file and checks that each continues the one before.
 
-    For each line call `read`, then `link` unless the line belongs elsewhere, then `pass_seqs`.
+    Call `read` for each line, then `link` unless the line belongs to another file, then `pass_seqs`.
+
+    Attributes:
+        source: the file.
+        number: the number of the current line.
+        after: the last seq of the good lines so far.
+        damages: the faults so far.
+        error: why the last line that could not be decoded was refused.
     """
 
     def __init__(self, source: Source, codec: Codec[Entry]) -> None:
@@ -61,6 +73,7 @@ class LineChain(Generic[Entry]):
         self.number = 0
         self.after = 0
         self.damages: list[FileDamage] = []
+        self.error: LineError | None = None
         self._codec = codec
         self._crcs = array("I")
         self._last = FIRST
@@ -68,68 +81,79 @@ class LineChain(Generic[Entry]):
         self._unclosed: list[FileDamage] = []
 
     def read(self, line: bytes) -> tuple[Sealed, Entry] | None:
-        """Check and decode the next line; a damaged one is noted and gives None."""
+        """Decode the next line; record a fault and return None if it is damaged."""
         self.number += 1
         try:
             return self._codec.decode(line)
-        except LineError as problem:
-            self.note("corrupt_block" if self.source.client else "corrupt_line", problem.detail, raw=line)
-            # Nobody knows which line it was, so the next one cannot be held to it.
+        except LineError as error:
+            self.error = error
+            kind = "corrupt_block" if self.source.client else "corrupt_line"
+            # A whole file of an old version has one cause, which its operator can act on, not one a line.
+            if not isinstance(error, UnsupportedVersion) or not self._extend_last(kind, error.detail):
+                self.add_fault(kind, error.detail, raw=line)
+            # Which line it was is unknown, so the next one cannot be checked against it.
             self._excused = True
             return None
 
     def link(self, sealed: Sealed, *, continues: bool = False) -> bool:
-        """Hold a good line to the one before; return whether it counts (a repetition does not).
+        """Check that a good line continues the one before; return False if it repeats an earlier line of the file.
 
         Args:
             sealed: the line.
-            continues: it is the first of a file that goes on where another one stopped.
+            continues: whether it is the first line of a file that continues another file.
         """
         crc = int(sealed.crc[1:], 16)
         expected, excused = self._last, self._excused
         if sealed.prev != expected and crc in self._crcs:
-            self.note("repeated", "the line stands in this file before")
+            self.add_fault("repeated", "the line stands in this file before")
             return False
         self._excused, self._last = False, sealed.crc
         self._crcs.append(crc)
         if sealed.prev != expected and not excused:
             detail = "the line it continues is gone: one or more lines before it are missing"
-            self.note("line_missing", detail, prev=sealed.prev, first=continues)
+            self.add_fault("line_missing", detail, prev=sealed.prev, first=continues)
         return True
 
-    def note(self, kind: str, detail: str, *, prev: str | None = None, first: bool = False, raw: bytes = b"") -> None:
-        """Note a fault at the current line, whose bytes are ``raw`` where they tell the file from others."""
+    def add_fault(self, kind: str, detail: str, *, prev: str | None = None, first: bool = False, raw: bytes = b"") -> None:
+        """Record a fault at the current line. Give its bytes as ``raw`` if only they identify the fault in copies."""
         if len(self.damages) >= MOST:
             self.damages[-1].more += 1
             return
         damage = FileDamage(self.source, self.number, kind, detail, self.after, prev=prev, first=first)
         if raw or self._last != FIRST:
-            # A good line vouches for all before it.
+            # A copy with the same last good line has the same lines before it, since each line names its predecessor.
             damage.mark = f"{self._last} {digest_text(digest(raw))}"
         self.damages.append(damage)
         self._unclosed.append(damage)
 
-    def note_foreign(self, detail: str) -> None:
-        """Note a line that belongs elsewhere; a row of them is one fault."""
-        # It may stand in the place of a line of ours, or only between two.
+    def add_misfiled(self, detail: str) -> None:
+        """Record a line that belongs to another file; consecutive ones are one fault."""
+        # It may have replaced a line of this file, or have been inserted between two.
         self._excused = True
+        if not self._extend_last("foreign"):
+            self.add_fault("foreign", detail)
+
+    def _extend_last(self, kind: str, detail: str | None = None) -> bool:
+        """Count the current line in the last fault if that is of the same kind and ends at the line before."""
         last = self.damages[-1] if self.damages else None
-        if last is not None and last.kind == "foreign" and last.line + last.more + 1 == self.number:
-            last.more += 1
-        else:
-            self.note("foreign", detail)
+        if last is None or last.kind != kind or detail not in (None, last.detail):
+            return False
+        if last.line + last.more + 1 != self.number:
+            return False
+        last.more += 1
+        return True
 
     def excuse(self) -> None:
-        """Do not hold the next line to the one before."""
+        """Do not check that the next line continues the one before."""
         self._excused = True
 
     def pass_seqs(self, first: int, last: int) -> None:
-        """Tell the faults so far which seqs follow, and those to come which went before."""
+        """Record the seqs of a good line: they bound the records that faults before and after it may hide."""
         for damage in self._unclosed:
             damage.before = first
         self._unclosed.clear()
         self.after = last
 
     def holds(self, crc: str) -> bool:
-        """Tell whether a line with this digest stands in the file."""
+        """Return whether the file has a line with this digest."""
         return int(crc[1:], 16) in self._crcs

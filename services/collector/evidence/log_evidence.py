@@ -1,11 +1,12 @@
-"""The clients' side of the books: what the block log of one client says, whatever the order of reading.
+"""The block log of one client: its sessions, blocks and messages. The order in which files are read does not matter.
 
-A line counts once, however often it stands in however many files: its identity is what it says, not where.
+A line counts once, also if it is in several files: it is identified by its content, not by its place.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 from services.collector.evidence.block_check import BlockContent, OpenIndexRow, examine, number
 from services.collector.evidence.compact_index import CompactIndex, IndexRow
@@ -16,15 +17,34 @@ from services.collector.evidence.timestamps import TimestampReader, moment
 from services.collector.evidence.timing import ClientTiming, RunTiming
 from services.collector.scan import Source
 from services.contract import blocklog
+from services.contract.errors import UnreleasedForm
 from services.contract.jsonl import Sealed
 from services.contract.rangeset import RangeSet
 
 Segment = tuple[int, int]
-"""Session and segment: what a file of the block log is, whatever its name."""
+"""Session and segment of a file of the block log, by its lines; its name may differ."""
 
 
 class LogEvidence:
-    """Everything one client logged in one run."""
+    """Everything that one client logged in one run.
+
+    Attributes:
+        blocks: a row for each block, by session and block number.
+        opens: the open lines of each segment, by digest, and ``ends`` the reasons of its end lines.
+        sessions: numbers of the sessions that have a file.
+        logged: the positions of the messages, of the own feed their seqs; ``twice`` those in more than one block.
+        corrupt: seqs that the client reported as damaged on the way.
+        messages: the number of messages, and ``bytes`` of their records.
+        duplicates: as the client counted them, and so ``reordered``.
+        saturation: what its processes measured of their own saturation.
+        clock_error_us: the largest error of the clock offset in any block, None for not measured.
+        torn: bytes of the torn last line by file name.
+        external: the numbers of an external feed.
+        is_external: whether any line is of an external feed.
+        feed: how the external feed was read, None for not known.
+        until_us: when the run of an external feed is to end, epoch microseconds.
+        connections: the connection lines, by digest.
+    """
 
     def __init__(self, client: str, times: RunTiming) -> None:
         self.client = client
@@ -37,7 +57,7 @@ class LogEvidence:
         self.corrupt = RangeSet()
         self.messages = self.bytes = 0
         self.duplicates = self.reordered = 0
-        self.strain = SessionSaturation()
+        self.saturation = SessionSaturation()
         self.times = ClientTiming(client, times)
         self._comparison = times.comparison
         self.clock_error_us: int | None = None
@@ -55,7 +75,7 @@ class LogEvidence:
         self.file(source).add_line(line)
 
     def file(self, source: Source) -> LogFileReader:
-        """Return what is known of a file, from its first mention on."""
+        """Return the reader of a file; a new file is added."""
         if source not in self._files:
             self._files[source] = LogFileReader(self, source)
             named = blocklog.parse_file_name(source.name)
@@ -65,26 +85,37 @@ class LogEvidence:
 
     @property
     def files(self) -> list[LogFileReader]:
-        """The client's files."""
+        """The readers of all files, in the order in which they were added."""
         return list(self._files.values())
 
     @property
     def is_empty(self) -> bool:
-        """Whether the client has claimed files at most, and logged nothing."""
+        """Whether nothing is logged: the client may have claimed files, and they have no line and no fault."""
         return not self.opens and not self.blocks and not any(file.chain.damages for file in self.files)
 
     @property
     def silence_s(self) -> float | None:
-        """How long an external feed may be silent, in seconds, as the operator says; None for: by its own rhythm."""
+        """How long an external feed may be silent, in seconds, by its settings; None to derive it from its rhythm."""
         return self.feed.silence_s if self.feed else None
 
     @property
     def clock_offset_us(self) -> int | None:
-        """The offset that the last block was corrected by."""
+        """The clock offset of the last block."""
         return self._offset[3] if self._offset else None
 
-    def enter_open(self, sealed: Sealed, entry: blocklog.OpenLine, source: Source) -> None:
-        """Enter the open line of a segment."""
+    def is_sealed(self, session: int | None = None) -> bool:
+        """Return whether the client sealed its log in a session, by default in its last one."""
+        # After these two reasons another segment has to follow. A session that only claimed its file has no reasons.
+        reasons = self.last_reasons(session)
+        return bool(reasons) and not reasons & {"rotated", "error"}
+
+    def last_reasons(self, session: int | None = None) -> set[str]:
+        """Return why the last file of a session, by default of the last session, was ended; empty if it was not."""
+        segments = {segment for segment in (*self.opens, *self.ends) if session in (None, segment[0])}
+        return set(self.ends.get(max(segments), {}).values()) if segments else set()
+
+    def add_open(self, sealed: Sealed, entry: blocklog.OpenLine, source: Source) -> None:
+        """Add the open line of a segment."""
         note = OpenIndexRow(entry.fence, entry.block_size, source)
         self.opens.setdefault((entry.session, entry.segment), {}).setdefault(sealed.crc, note)
         self.sessions.add(entry.session)
@@ -96,15 +127,15 @@ class LogEvidence:
         for torn in entry.torn:
             self.torn[torn.file] = max(torn.bytes, self.torn.get(torn.file, 0))
 
-    def enter_end(self, sealed: Sealed, entry: blocklog.EndLine, segment: Segment) -> None:
-        """Enter the end line of a segment."""
+    def add_end(self, sealed: Sealed, entry: blocklog.EndLine, segment: Segment) -> None:
+        """Add the end line of a segment."""
         known = self.ends.setdefault(segment, {})
         if sealed.crc not in known:
             known[sealed.crc] = entry.reason
-            self.strain.add_end(segment[0], entry)
+            self.saturation.add_end(segment[0], entry)
             self._declare(entry)
 
-    def enter_block(
+    def add_block(
         self,
         sealed: Sealed,
         block: blocklog.AnyBlock,
@@ -112,21 +143,31 @@ class LogEvidence:
         stamps: dict[str, int],
         feed: blocklog.FeedDescription | None,
     ) -> None:
-        """Enter a block and its messages.
+        """Add a block and its messages, unless a copy was added before.
 
         Args:
             sealed: its line.
             block: the block.
-            content: what its messages hold.
-            stamps: epoch microseconds of every ``received_at``; empty when one of them is not a time.
-            feed: how the file with the block says that an external feed was read; None without its open line.
+            content: of its messages.
+            stamps: epoch microseconds of every ``received_at``; empty if one of them is not a time.
+            feed: how an external feed was read, by the open line of the same file; None without that.
         """
         row = IndexRow(*block.positions, block.count, number(block.digest), number(sealed.crc))
         is_new = self.blocks.add((block.session, block.block), row)
+        timestamps = self._add_new(sealed, block, content, stamps) if is_new else {}
         if isinstance(block, blocklog.ExternalBlock):
-            self._enter_external(sealed.crc, block, stamps, feed, is_new=is_new)
-        if not is_new:
-            return
+            # Also a copy: only its file may have the open line that names where in a record the time of sending is.
+            self._comparison.enter(self.client, sealed.crc, block, feed, stamps, is_new=is_new)
+            if is_new:
+                self._add_external(sealed.crc, block, stamps)
+                self.times.add_external_receipts(block, timestamps)
+        elif timestamps:
+            self.times.add_receipts(block, content, timestamps)
+
+    def _add_new(
+        self, sealed: Sealed, block: blocklog.AnyBlock, content: BlockContent, stamps: dict[str, int]
+    ) -> Mapping[str, int]:
+        """Add what blocks of both kinds of feed have; return the timestamps of a block by the server's clock."""
         self._declare(block)
         self.times.add_block_duration(block.duration_ns)
         if block.clock_offset_us is not None and block.clock_error_us is not None:
@@ -134,24 +175,15 @@ class LogEvidence:
             self._offset = max(
                 self._offset or (0, 0, "", 0), (block.session, block.block, sealed.crc, block.clock_offset_us)
             )
-        if block.messages:
-            self._enter_messages(len(block.messages), content)
-            self.times.add_block(block, content, stamps)
+        if not block.messages:
+            return {}
+        self._add_messages(len(block.messages), content)
+        return self.times.add_block(block, content, stamps)
 
-    def _enter_external(
-        self,
-        crc: str,
-        block: blocklog.ExternalBlock,
-        stamps: dict[str, int],
-        feed: blocklog.FeedDescription | None,
-        *,
-        is_new: bool,
-    ) -> None:
-        self._comparison.enter(self.client, crc, block, feed, stamps, is_new=is_new)
-        if is_new:
-            arrivals = ArrivalTimesOfBlock.of(stamps.values())
-            self.external.enter(block, crc, arrivals.last_us if arrivals else 0, arrivals)
-            self.is_external = True
+    def _add_external(self, crc: str, block: blocklog.ExternalBlock, stamps: dict[str, int]) -> None:
+        arrivals = ArrivalTimesOfBlock.of(stamps.values())
+        self.external.enter(block, crc, arrivals.last_us if arrivals else 0, arrivals)
+        self.is_external = True
 
     def _declare(self, entry: blocklog.AnyBlock | blocklog.EndLine) -> None:
         self.duplicates += entry.duplicates
@@ -159,7 +191,7 @@ class LogEvidence:
         for first, last in entry.corrupt:
             self.corrupt.add(first, last)
 
-    def _enter_messages(self, count: int, content: BlockContent) -> None:
+    def _add_messages(self, count: int, content: BlockContent) -> None:
         self.messages += count
         self.bytes += content.size
         for first, last in content.spans:
@@ -170,10 +202,10 @@ class LogEvidence:
 
 
 class LogFileReader:
-    """One file of a block log, read in sequence."""
+    """Reads one file of a block log, line by line."""
 
-    def __init__(self, book: LogEvidence, source: Source) -> None:
-        self.book = book
+    def __init__(self, log: LogEvidence, source: Source) -> None:
+        self.log = log
         self.source = source
         self.chain: LineChain[blocklog.LogLine] = LineChain(source, blocklog.codec)
         self.segment: Segment | None = None
@@ -181,61 +213,66 @@ class LogFileReader:
         self._blocks = 0
         self._messages = 0
         self._stamps = TimestampReader()
-        self._stranger: str | None = None
+        self._last_misfiled: str | None = None
         self._feed: blocklog.FeedDescription | None = None
         self.ended = False
 
     @property
     def is_well_named(self) -> bool:
-        """Whether the file's name says what its lines say."""
+        """Whether the name of the file is that of its session and segment."""
         return self.segment is not None and blocklog.file_name(*self.segment) == self.source.name
 
     def add_line(self, line: bytes) -> None:
         """Add the next line."""
-        found = self.chain.read(line)
-        if found is not None:
-            misfiled = self._foreign(*found)
+        decoded = self.chain.read(line)
+        if decoded is not None:
+            misfiled = self._misfiled(*decoded)
             if misfiled:
-                self._note_foreign(*found, misfiled)
+                self._add_misfiled(*decoded, misfiled)
             else:
-                self._enter(*found)
+                self._add(*decoded)
+        elif self.chain.number == 1 and isinstance(self.chain.error, UnreleasedForm):
+            # Else the report would name a missing ledger, and not the form of the log, as the cause.
+            self.log.is_external = True
         self._sha.update(line)
 
-    def _foreign(self, sealed: Sealed, entry: blocklog.LogLine) -> str | None:
+    def _misfiled(self, sealed: Sealed, entry: blocklog.LogLine) -> str | None:
+        """Return why a line belongs to another file, None if it does not."""
         if isinstance(entry, blocklog.EndLine):
-            # It names nobody: it is whose the lines before it are, and of damaged ones nobody knows.
-            others = sealed.prev == self._stranger or (self._stranger and self.segment is None)
-            return "the line ends another's file" if others else None
+            # It has no client and no session: it belongs to the line that it continues. If that is damaged, the line
+            # is misfiled if all good lines so far are.
+            is_misfiled = sealed.prev == self._last_misfiled or (self._last_misfiled and self.segment is None)
+            return "the line ends another's file" if is_misfiled else None
         if (entry.run, entry.client) != (self.source.run, self.source.client):
             return f"the line belongs to {entry.client} in run {entry.run}"
         # A whole file may have been appended to one that was closed; within one no other session begins.
-        appended = isinstance(entry, blocklog.OpenLine) and self.ended
-        if self.segment and entry.session != self.segment[0] and not appended:
+        is_appended = isinstance(entry, blocklog.OpenLine) and self.ended
+        if self.segment and entry.session != self.segment[0] and not is_appended:
             return f"the line belongs to session {entry.session}, the file to session {self.segment[0]}"
         return None
 
-    def _note_foreign(self, sealed: Sealed, entry: blocklog.LogLine, why: str) -> None:
-        self._stranger = sealed.crc
-        self.chain.note_foreign(why)
-        # Whichever file of this client a block stands in, it was received.
+    def _add_misfiled(self, sealed: Sealed, entry: blocklog.LogLine, why: str) -> None:
+        self._last_misfiled = sealed.crc
+        self.chain.add_misfiled(why)
+        # The client received the block, although it is in the file of another session.
         if isinstance(entry, blocklog.AnyBlock) and (
             (entry.run, entry.client) == (self.source.run, self.source.client)
         ):
             self._block(sealed, entry)
 
-    def _enter(self, sealed: Sealed, entry: blocklog.LogLine) -> None:
+    def _add(self, sealed: Sealed, entry: blocklog.LogLine) -> None:
         chain = self.chain
-        begins = isinstance(entry, blocklog.OpenLine)
-        if begins and chain.number > 1:
-            chain.note("misplaced", "an open line inside the file")
-        elif not begins and chain.number == 1:
-            # Its first link cannot hold either; saying so would say it twice.
-            chain.note("line_missing", "the file does not begin with its open line", raw=sealed.text)
+        is_open = isinstance(entry, blocklog.OpenLine)
+        if is_open and chain.number > 1:
+            chain.add_fault("misplaced", "an open line inside the file")
+        elif not is_open and chain.number == 1:
+            # The line does not continue the beginning of the file either, which would be the same fault again.
+            chain.add_fault("line_missing", "the file does not begin with its open line", raw=sealed.text)
             chain.excuse()
         if self.ended:
-            chain.note("misplaced", "a line after the end line")
-        first_of_later = isinstance(entry, blocklog.OpenLine) and entry.segment > 1 and chain.number == 1
-        if not chain.link(sealed, continues=first_of_later):
+            chain.add_fault("misplaced", "a line after the end line")
+        continues = isinstance(entry, blocklog.OpenLine) and entry.segment > 1 and chain.number == 1
+        if not chain.link(sealed, continues=continues):
             return
         if isinstance(entry, blocklog.OpenLine):
             self._open(sealed, entry)
@@ -244,39 +281,39 @@ class LogFileReader:
             self.chain.pass_seqs(*entry.positions)
             self._block(sealed, entry)
         elif isinstance(entry, blocklog.ConnectionLine):
-            self.book.connections[sealed.crc] = entry
-            self.book.is_external = True
+            self.log.connections[sealed.crc] = entry
+            self.log.is_external = True
         else:
             self._end(sealed, entry)
 
     def _open(self, sealed: Sealed, entry: blocklog.OpenLine) -> None:
         self.segment = (entry.session, entry.segment)
         self._feed = entry.external
-        self.book.enter_open(sealed, entry, self.source)
+        self.log.add_open(sealed, entry, self.source)
 
     def _block(self, sealed: Sealed, block: blocklog.AnyBlock) -> None:
         self._blocks += 1
         self._messages += len(block.messages)
         content = examine(block)
         if content.problem:
-            self.chain.note("inconsistent", f"block {block.block}: {content.problem}")
+            self.chain.add_fault("inconsistent", f"block {block.block}: {content.problem}")
         try:
-            # Messages of one batch share the stamp, so few texts are read.
+            # Messages of one batch share their time, so few texts are parsed.
             stamps = self._stamps.read(dict.fromkeys([message.received_at for message in block.messages]))
         except ValueError as bad_time:
             stamps = {}
-            self.chain.note("inconsistent", f"block {block.block}: received_at: {bad_time}")
-        self.book.enter_block(sealed, block, content, stamps, self._feed)
+            self.chain.add_fault("inconsistent", f"block {block.block}: received_at: {bad_time}")
+        self.log.add_block(sealed, block, content, stamps, self._feed)
 
     def _end(self, sealed: Sealed, entry: blocklog.EndLine) -> None:
-        said = (entry.block_count, entry.message_count, entry.sha256)
-        found = (self._blocks, self._messages, self._sha.hexdigest())
-        # After another fault the counts cannot be right, and repeating it would hide which it was.
-        if said != found and not self.chain.damages:
-            self.chain.note("end_mismatch", "counts or sha256 of the end line are not those of the file")
+        logged = (entry.block_count, entry.message_count, entry.sha256)
+        counted = (self._blocks, self._messages, self._sha.hexdigest())
+        # After another fault the counts cannot be right; a second fault would hide the cause.
+        if logged != counted and not self.chain.damages:
+            self.chain.add_fault("end_mismatch", "counts or sha256 of the end line are not those of the file")
         self.ended = True
         self.segment = self.segment or self._named()
-        self.book.enter_end(sealed, entry, self.segment)
+        self.log.add_end(sealed, entry, self.segment)
 
     def _named(self) -> Segment:
         return blocklog.parse_file_name(self.source.name) or (0, 0)

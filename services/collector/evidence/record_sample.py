@@ -42,7 +42,7 @@ class RecordSample:
         self._seeds: dict[SequenceName, int] = {}
         self._version = 0
 
-    def take(
+    def add_messages(
         self,
         client: str,
         key: SequenceName,

@@ -8,11 +8,11 @@ from services.collector.cpu_yield import no_yield
 from services.collector.evidence.ledger_evidence import LedgerEvidence, LedgerFileReader
 from services.collector.evidence.line_chain import FileDamage
 from services.collector.evidence.log_evidence import LogEvidence, LogFileReader
+from services.collector.evidence.run_life import LedgerLife, LogsLife, RunLife
 from services.collector.evidence.timestamps import bounded, moment
 from services.collector.evidence.timing import RunTiming
 from services.collector.scan import FileTail, Source
 from services.contract import blocklog, ledger
-from services.contract.scalars import utc_text
 from services.contract.summary import RunState
 
 
@@ -64,15 +64,8 @@ class RunEvidence:
                 self._add_torn(file, tail.size)
 
     @property
-    def ended_at(self) -> str | None:
-        """When the run ended by its ledger, None while it goes on; of an external feed, when the last record came."""
-        if self.is_one_sided:
-            return max((utc_text(log.times.last_us) for log in self.logs.values() if log.times.last_us), default=None)
-        return self.ledger.end.at if self.ledger.end else None
-
-    @property
     def is_one_sided(self) -> bool:
-        """Whether the clients listened to an external feed: then no ledger says which records were sent."""
+        """Whether the clients received an external feed: then no ledger records what was sent."""
         return any(log.is_external for log in self.logs.values())
 
     @property
@@ -81,44 +74,30 @@ class RunEvidence:
         return max((log.until_us for log in self.logs.values() if log.until_us is not None), default=None)
 
     @property
-    def state(self) -> RunState:
-        """Where the run is in its life."""
-        if not self.is_one_sided:
-            return self.ledger.state
-        logging = [name for name, log in self.logs.items() if log.opens]
-        return "ended" if all(self.is_sealed(name) for name in logging) else "running"
+    def life(self) -> RunLife:
+        """How the run began and ended, by the side of the evidence that can know it."""
+        logs = self.logs.values()
+        return LogsLife(logs) if self.is_one_sided else LedgerLife(self.ledger, logs)
 
     @property
-    def is_finished(self) -> bool:
-        """Whether the run was played to its end; of an external feed, whether any client stayed until its end."""
-        if not self.is_one_sided:
-            return bool(self.ledger.ends)
-        return any("finished" in self.last_reasons(name) for name in self.logs)
+    def state(self) -> RunState:
+        """Where the run is in its life."""
+        return self.life.state
+
+    @property
+    def ended_at(self) -> str | None:
+        """When the run ended, RFC 3339; None while it runs."""
+        return self.life.ended_at
 
     @property
     def lacks_ledger(self) -> bool:
-        """Whether the ledger is lost: clients have logged under a subscription, and no line of a ledger exists."""
-        is_empty = not any(file.chain.number for file in self.ledger.files)
-        return is_empty and not self.is_one_sided and any(log.opens for log in self.logs.values())
+        """Whether the ledger is lost."""
+        return self.life.lacks_ledger
 
     def is_sealed(self, client: str, session: int | None = None) -> bool:
-        """Return whether a client sealed its log in a session, in its last one unless another is named."""
+        """Return whether a client sealed its log in a session, by default in its last one."""
         log = self.logs.get(client)
-        # A session that only claimed its file has nothing to seal.
-        segments = {*log.opens, *log.ends} if log else set()
-        if session is not None:
-            segments = {segment for segment in segments if segment[0] == session}
-        if log is None or not segments:
-            return False
-        reasons = self.last_reasons(client, session)
-        # After these two reasons another segment has to follow.
-        return bool(reasons) and not reasons & {"rotated", "error"}
-
-    def last_reasons(self, client: str, session: int | None = None) -> set[str]:
-        """Return why the last file of a session was ended; the last session counts unless another is named."""
-        log = self.logs[client]
-        segments = {segment for segment in (*log.opens, *log.ends) if session in (None, segment[0])}
-        return set(log.ends.get(max(segments), {}).values()) if segments else set()
+        return log is not None and log.is_sealed(session)
 
     def _file(self, source: Source) -> LogFileReader | LedgerFileReader:
         if source.client is None:
@@ -140,8 +119,8 @@ class RunEvidence:
         kind, detail = "torn", f"{size} bytes without a newline: the writer was cut short"
         if isinstance(file, LogFileReader):
             named = blocklog.file_name(*file.segment) if file.segment else file.source.name
-            torn = file.book.torn
+            torn = file.log.torn
             torn[named] = max(size, torn.get(named, 0))
             if file.ended:
                 kind, detail = "misplaced", f"{size} bytes after the end line"
-        chain.note(kind, detail)
+        chain.add_fault(kind, detail)

@@ -41,8 +41,8 @@ class BucketPart:
     def add(self, latencies_ns: Sequence[int], transits_ns: Sequence[int], count: int, size: int) -> None:
         """Add more messages."""
         self.messages, self.bytes = self.messages + count, self.bytes + size
-        self.latency.take(latencies_ns)
-        self.transit.take(transits_ns)
+        self.latency.add(latencies_ns)
+        self.transit.add(transits_ns)
 
 
 class TimeBucket:
@@ -282,8 +282,8 @@ class TimeBuckets:
             bucket.add_counted(latency, transit)
             self._add_to_run(latency, transit)
             return
-        part.client.latency.gather(part.latency)
-        part.client.transit.gather(part.transit)
+        part.client.latency.add_pending(part.latency)
+        part.client.transit.add_pending(part.transit)
         bucket.add_pending(part.latency, part.transit)
         self._pending[self._index] = bucket
         self._pending_count += part.messages

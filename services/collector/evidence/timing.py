@@ -95,14 +95,14 @@ class ClientTiming:
     @property
     def block_durations(self) -> Histogram:
         """From the first message of a block to its last one, of all blocks."""
-        return self._block_durations.total()
+        return self._block_durations.histogram
 
     def add_block_duration(self, duration_ns: int) -> None:
         """Add the duration of a block, which may have no messages."""
         self._block_durations.add(duration_ns)
 
-    def add_block(self, block: AnyBlock, content: BlockContent, stamps: Mapping[str, int]) -> None:
-        """Add a block that has messages.
+    def add_block(self, block: AnyBlock, content: BlockContent, stamps: Mapping[str, int]) -> Mapping[str, int]:
+        """Add a block that has messages; return its timestamps by the server's clock, none when one is not a time.
 
         Args:
             block: the block.
@@ -111,7 +111,7 @@ class ClientTiming:
         """
         if not stamps:
             self._run.buckets.add_undated(self.client, *block.durations_ns())
-            return
+            return stamps
         timestamps, ordered = corrected(stamps, block.clock_offset_us or 0)
         earliest, latest = ordered[0], ordered[-1]
         self.first_us = earliest if self.first_us is None else min(self.first_us, earliest)
@@ -119,11 +119,24 @@ class ClientTiming:
         self.blocks.add(block, earliest)
         self.silences.add_block(block, ordered)
         self._add_to_buckets(block, content, timestamps, earliest, latest)
-        if isinstance(block, ExternalBlock):
-            self._run.external_spread.add(self.client, block.messages, timestamps)
-            for first, last, begin, end in runs_of(block.messages):
-                self.edges.add(first, last, timestamps[begin.received_at], timestamps[end.received_at])
+        return timestamps
+
+    def add_external_receipts(self, block: ExternalBlock, timestamps: Mapping[str, int]) -> None:
+        """Add when messages of an external feed were received, by their content and by the feed's numbers.
+
+        ``timestamps`` are those that `add_block` returned; without them there is nothing to add.
+        """
+        if not timestamps:
             return
+        self._run.external_spread.add(self.client, block.messages, timestamps)
+        for first, last, begin, end in runs_of(block.messages):
+            self.edges.add(first, last, timestamps[begin.received_at], timestamps[end.received_at])
+
+    def add_receipts(self, block: Block, content: BlockContent, timestamps: Mapping[str, int]) -> None:
+        """Add when messages of the own feed were received, by their seqs.
+
+        ``timestamps`` are those that `add_block` returned, not empty.
+        """
         self._add_edges(block, content, timestamps)
         spread = self._run.spread
         sampled = content.every(spread.stride(content.spans[-1][1]), block.messages)

@@ -19,9 +19,9 @@ def ledger_client_state(evidence: RunEvidence, log: LogEvidence, ledger: ClientL
     return "running" if end is None else "lost"
 
 
-def external_client_state(evidence: RunEvidence, log: LogEvidence, *, final: bool) -> ClientState:
+def external_client_state(log: LogEvidence, *, final: bool) -> ClientState:
     """Return how a client of an external feed ended; one that has not sealed its log is lost once it is final."""
-    reasons = evidence.last_reasons(log.client)
+    reasons = log.last_reasons()
     if "finished" in reasons or ("shutdown" in reasons and log.until_us is None):
         return "finished"
     if "shutdown" in reasons:
@@ -38,7 +38,7 @@ def awaits_a_seal(evidence: RunEvidence) -> bool:
 def _is_awaited(evidence: RunEvidence, name: str) -> bool:
     log = evidence.logs.get(name) or LogEvidence(name, evidence.times)
     if evidence.is_one_sided:
-        return not log.is_empty and external_client_state(evidence, log, final=False) == "finished"
+        return not log.is_empty and external_client_state(log, final=False) == "finished"
     ledger = evidence.ledger.clients.get(name) or ClientLedger()
     if log.is_empty and not (name in evidence.ledger.clients and ledger.is_client):
         return False

@@ -75,7 +75,7 @@ def log_facts(evidence: RunEvidence, log: LogEvidence) -> ClientResult:
         catch_up=None if log.is_external else _scheduled(evidence, SparseHistogram.of(times.catch_up.histogram)),
         transit=SparseHistogram.of(times.transit),
         block_duration=SparseHistogram.of(times.block_durations),
-        saturation=log.strain.total(),
+        saturation=log.saturation.total(),
     )
 
 

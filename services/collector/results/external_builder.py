@@ -121,7 +121,7 @@ def _union(evidence: RunEvidence, names: Iterable[str], groups: Groups) -> dict[
 
 def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
     log = feed.evidence.logs[name]
-    state = external_client_state(feed.evidence, log, final=feed.final)
+    state = external_client_state(log, final=feed.final)
     connection = attendance(log, state, log.external.productive())
     # It takes a pass over all blocks, and is asked for only where the end is known.
     known_rhythm = rhythm(log.external.notes()) if connection.end_us is not None else None

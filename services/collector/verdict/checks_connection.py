@@ -188,4 +188,8 @@ def last_reasons(case: CheckInput) -> str:
         if client.external is not None and client.external.connection.is_known:
             trouble = client.external.connection.trouble or "connected, and no record came"
             reasons.setdefault(trouble, []).append(client.client)
+        elif client.faults:
+            # How many more lines a fault covers differs between clients that have the same trouble.
+            detail, _, _ = client.faults[0].detail.partition(" (and ")
+            reasons.setdefault(detail, []).append(client.client)
     return "".join(f"; {formatting.names(clients)}: {why}" for why, clients in reasons.items())

@@ -207,7 +207,7 @@ class FeedConnection(ServerConnection, SharedReads):
 
     def accept_message(self) -> bool:
         """Count a message that is not a receipt; return whether it is within the limit."""
-        return self.allowance.take(self.last_received)
+        return self.allowance.consume(self.last_received)
 
     def pause_reading(self) -> None:
         """Stop reading until `resume_reading`: the peer's bytes wait in the kernel, within the kernel's limits."""

@@ -53,7 +53,7 @@ class RefusalCounter:
     def count_conflict(self, cause: RefusalCause, event: str, /, **extra: object) -> None:
         """Count a conflict of two processes about one name, and log it unless there is a flood of them."""
         self.counts[cause] += 1
-        self._log(event, None, extra, is_due=self._conflicts.take(time.monotonic()))
+        self._log(event, None, extra, is_due=self._conflicts.consume(time.monotonic()))
 
     def _log(self, event: str, problem: Exception | None, extra: dict[str, object], *, is_due: bool) -> None:
         if not is_due:

@@ -150,7 +150,7 @@ class ConnectionHandler:
         if request.run not in ("", self._stream.run.name):
             # It was sent before the client received the welcome of the next run: the client will ask for that one.
             return
-        if not self._subscriptions.take(self._connection.last_received):
+        if not self._subscriptions.consume(self._connection.last_received):
             raise _refusal(wire.TOO_MANY, "too many subscriptions on one connection")
         try:
             subscription = await self._admission.admit(self._connection, request)

@@ -162,9 +162,9 @@ def test_gathered_counts_alike(parts: list[list[int]]) -> None:
     every, few, added = PendingDurations(), Histogram(), Histogram()
     for values in parts:
         gathered = PendingDurations()
-        gathered.take(values)
+        gathered.add(values)
         every.merge(gathered)
-        few.gather(gathered)
+        few.add_pending(gathered)
         added.add(gathered.counted())
     whole = Histogram()
     whole.add(every.counted())

@@ -37,6 +37,15 @@ def test_holds_what_was_added(given_spans: list[tuple[int, int]]) -> None:
     assert max(expected, default=0) == ranges.last
 
 
+@given(st.lists(seqs))
+def test_numbers_become_ranges(numbers: list[int]) -> None:
+    """A set made of numbers in any order, also repeated ones, holds these numbers in the fewest ranges."""
+    ranges = RangeSet.from_numbers(numbers)
+
+    assert set(numbers) == held(ranges)
+    assert RangeSet((number, number) for number in numbers) == ranges
+
+
 @given(spans)
 def test_spans_are_fewest(given_spans: list[tuple[int, int]]) -> None:
     """Spans are sorted, none is empty, and between two of them at least one number is missing."""
@@ -116,7 +125,7 @@ def test_huge_spans_cost_nothing() -> None:
 
 def test_shows_its_spans() -> None:
     """A set in an assertion or a log can be read."""
-    expected = "Ranges([(1, 3), (5, 5)])"
+    expected = "RangeSet([(1, 3), (5, 5)])"
 
     assert expected == repr(RangeSet([(1, 2), (5, 5), (3, 3)]))
 

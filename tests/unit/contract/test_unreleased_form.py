@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from services.contract import blocklog
-from services.contract.errors import UnsupportedVersion
+from services.contract.errors import UnreleasedForm
 from services.contract.jsonl import FIRST, fields, seal
 from services.contract.unreleased_form import refuse_unreleased_form
 from tests.unit.contract.test_blocklog_external import BLOCK, CONNECTION, OPEN
+
+UNRELEASED_LOG = (Path(__file__).parent / "unreleased_external_log.jsonl").read_bytes().splitlines(keepends=True)
+"""The log of ``client-1`` as it was written before the first release: open line, two blocks, end line."""
 
 LINES = pytest.mark.parametrize("line", [BLOCK, OPEN, CONNECTION], ids=["block", "open", "connection"])
 
@@ -24,8 +29,18 @@ def old(line: blocklog.LogLine) -> bytes:
 @LINES
 def test_the_form_before_the_first_release_is_refused(line: blocklog.LogLine) -> None:
     """A line of version 1 of an external feed is refused, and the reason says what it is."""
-    with pytest.raises(UnsupportedVersion, match="version 1 of an external feed's block log"):
+    with pytest.raises(UnreleasedForm, match="version 1 of an external feed's block log"):
         blocklog.codec.decode(old(line))
+
+
+def test_a_log_of_that_time_is_refused() -> None:
+    """Every line is refused except the end line, which has had the same form ever since."""
+    *lines, end = UNRELEASED_LOG
+
+    assert isinstance(blocklog.codec.decode(end)[1], blocklog.EndLine)
+    for line in lines:
+        with pytest.raises(UnreleasedForm, match="record the run again"):
+            blocklog.codec.decode(line)
 
 
 @LINES

@@ -12,10 +12,10 @@ def test_so_many_at_once_and_then_so_many_per_second() -> None:
     """A full bucket gives its burst, then one more for each part of a second, and never saves up beyond the burst."""
     allowance = TokenBucket(3, 2.0, 10.0)
 
-    assert [True, True, True, False] == [allowance.take(10.0) for _ in range(4)]
+    assert [True, True, True, False] == [allowance.consume(10.0) for _ in range(4)]
     assert 0.5 == allowance.seconds(10.0)
-    assert [True, False] == [allowance.take(10.5) for _ in range(2)]
-    assert [True, True, True, False] == [allowance.take(1000.0) for _ in range(4)]
+    assert [True, False] == [allowance.consume(10.5) for _ in range(2)]
+    assert [True, True, True, False] == [allowance.consume(1000.0) for _ in range(4)]
 
 
 @given(
@@ -26,6 +26,6 @@ def test_so_many_at_once_and_then_so_many_per_second() -> None:
 def test_never_more_than_it_allows(times: list[float], burst: int, per_second: float) -> None:
     """At any times, the accepted events are at most the burst plus the rate times the elapsed time."""
     allowance = TokenBucket(burst, per_second, 0.0)
-    taken = sum(allowance.take(now) for now in times)
+    taken = sum(allowance.consume(now) for now in times)
 
     assert taken <= burst + per_second * max(times, default=0) + 1e-6

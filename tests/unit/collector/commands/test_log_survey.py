@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.commands.log_survey import LogSurvey, RejectedLine
+from services.collector.commands.log_survey import LinePosition, LogSurvey, RejectedLine
 from services.collector.scan import Source
 from services.contract import blocklog
 from tests.builders.runs import (
@@ -18,6 +18,7 @@ from tests.builders.runs import (
     log_source,
     write,
 )
+from tests.unit.contract.test_unreleased_form import UNRELEASED_LOG
 
 FIRST = log_source("client-1")
 SECOND = log_source("client-1", 1, 2)
@@ -121,8 +122,43 @@ def test_two_contents_of_one_block_are_both_kept(tmp_path: Path) -> None:
 
     assert [(1, 1), (1, 1), (2, 1)] == blocks(found, "client-1")[:3]
     assert [
-        RejectedLine(Source(RUN, "client-1", "other.jsonl"), 1, f"another one stands in {FIRST.path}:1")
+        RejectedLine(Source(RUN, "client-1", "other.jsonl"), 1, f"a different one is in {FIRST.path}:1")
     ] == found.left_out
+
+
+def test_a_properly_named_file_is_preferred(tmp_path: Path) -> None:
+    """Of two different open lines of a segment the one in the file with the proper name is kept, in any order."""
+    files = good_run()
+    other = log_files(Session("client-1", 1, 1, 0, [(1, 5)], block_size=5, reason=None))[FIRST]
+    copy = Source(RUN, "client-1", "0000-copy.jsonl")
+    found = survey(tmp_path, {**files, copy: other})
+
+    assert [RejectedLine(copy, 1, f"a different one is in {FIRST.path}:1")] == found.left_out
+
+
+def test_a_kept_line_that_cannot_be_read_again_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason names the file with the earlier line, and the rest of the file with the copy is read."""
+    read_again = LogSurvey.line
+
+    def refuse_first(survey: LogSurvey, place: LinePosition) -> bytes:
+        if place.source == FIRST and place.line == 1:
+            raise OSError(5, "Input/output error")
+        return read_again(survey, place)
+
+    monkeypatch.setattr(LogSurvey, "line", refuse_first)
+    files, copy = good_run(), Source(RUN, "client-1", "copy.jsonl")
+    found = survey(tmp_path, {**files, copy: files[FIRST]})
+
+    reason = f"it cannot be compared with {FIRST.path}:1: Input/output error"
+    assert [RejectedLine(copy, 1, reason)] == found.left_out
+    assert len(files[FIRST]) - 1 == found.copies
+
+
+def test_a_file_of_an_old_version_is_left_out_in_one_line(tmp_path: Path) -> None:
+    """All its lines have one cause, so only the first one is named."""
+    found = survey(tmp_path, {FIRST: UNRELEASED_LOG})
+
+    assert [(FIRST, 1)] == left_out(found)
 
 
 def test_an_end_is_whose_line_it_continues(tmp_path: Path) -> None:

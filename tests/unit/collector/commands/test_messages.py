@@ -11,6 +11,7 @@ import pytest
 from services.collector.__main__ import main
 from tests.builders.external_runs import heard, log, message
 from tests.builders.runs import RUN, good_run, log_source, record, write
+from tests.unit.contract.test_unreleased_form import UNRELEASED_LOG
 
 ROOT = Path(__file__).parents[4]
 
@@ -174,3 +175,11 @@ def test_a_number_above_2_53_is_printed_as_a_text(tmp_path: Path, capfd: pytest.
 
     assert 0 == ask(tmp_path, "--text")
     assert f" {2**53} " in capfd.readouterr().out.splitlines()[2]
+
+
+def test_a_log_of_an_old_version_is_reported_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """All its lines have one cause."""
+    write({log_source("client-1"): UNRELEASED_LOG}, tmp_path)
+    ask(tmp_path)
+
+    assert ["record the run again"] == [line[-20:] for line in capfd.readouterr().err.splitlines()]

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from services.collector.evidence.block_check import examine, number, spans
+from services.collector.evidence.block_check import examine, number
 from services.contract import block_text
 from tests.builders.runs import Session, block
 
@@ -68,15 +68,6 @@ def test_a_sample_is_the_same_in_any_order(stride: int) -> None:
 
     assert expected == [one.seq for one in examine(straight).every(stride, straight.messages)]
     assert expected[::-1] == [one.seq for one in examine(turned).every(stride, turned.messages)]
-
-
-@pytest.mark.parametrize(
-    ("seqs", "expected"),
-    [([], []), ([5], [(5, 5)]), ([1, 3, 2], [(1, 3)]), ([9, 1, 2, 2, 4, 5], [(1, 2), (4, 5), (9, 9)])],
-)
-def test_seqs_become_ranges(seqs: list[int], expected: list[tuple[int, int]]) -> None:
-    """Seqs in any order, repeated ones too, become inclusive ranges."""
-    assert expected == spans(seqs)
 
 
 def test_a_digest_is_a_number() -> None:

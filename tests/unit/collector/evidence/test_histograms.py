@@ -15,7 +15,7 @@ parts = st.lists(st.lists(st.integers(-5, 2**63) | st.integers(10**6, 10**7), ma
 def counted(values: list[int]) -> CountedDurations:
     """Return these durations, counted."""
     made = PendingDurations()
-    made.take(values)
+    made.add(values)
     return made.counted()
 
 

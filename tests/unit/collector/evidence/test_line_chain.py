@@ -2,6 +2,7 @@
 
 from services.collector.evidence.line_chain import MOST, LineChain
 from services.contract import ledger
+from services.contract.jsonl import FIRST, content, seal
 from tests.builders.runs import Writer, at, ledger_source
 
 
@@ -70,9 +71,23 @@ def test_a_row_of_foreign_lines_is_one_fault() -> None:
     chain = LineChain(ledger_source(), ledger.codec)
     for line in lines(3):
         chain.read(line)
-        chain.note_foreign("not ours")
+        chain.add_misfiled("not ours")
 
     assert [(1, "foreign", 2)] == [(damage.line, damage.kind, damage.more) for damage in chain.damages]
+
+
+def test_lines_of_an_unknown_version_are_one_fault() -> None:
+    """A file of an old version has one cause, and so one fault; a line between two of them begins another one."""
+    old = [line.replace(b'"v":1', b'"v":7') for line in lines(5)]
+    good, *_ = lines(1)
+    old = [seal(b"{" + content(line), FIRST)[0] for line in old]
+    chain = LineChain(ledger_source(), ledger.codec)
+    for line in [*old[:3], good, *old[3:]]:
+        chain.read(line)
+
+    assert [(1, "version 7; this reader knows 1", 2), (5, "version 7; this reader knows 1", 1)] == [
+        (damage.line, damage.detail, damage.more) for damage in chain.damages
+    ]
 
 
 def test_a_fault_knows_the_seqs_around_it() -> None:

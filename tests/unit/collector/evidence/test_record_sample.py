@@ -18,7 +18,7 @@ def take(made: RecordSample, client: str, seqs: list[int], key: str | None = Non
     messages = heard(seqs, key=key)
     texts = [b"%d" % seq for seq in seqs]
     moments = {one.received_at: 1000 + seqs[0] for one in messages}
-    made.take(client, key, seqs[0], range(len(seqs)), messages, texts, moments)
+    made.add_messages(client, key, seqs[0], range(len(seqs)), messages, texts, moments)
 
 
 def test_a_short_run_is_kept_whole() -> None:
@@ -110,7 +110,7 @@ def test_a_message_without_a_time_of_sending_has_none() -> None:
     """Of a feed that does not stamp its records only arrival is known."""
     made = RecordSample()
     message = ExternalMessage(3, "x", None, None, heard([3])[0].record)
-    made.take("client-1", None, 3, [0], [message], [b"y"], {"x": 5})
+    made.add_messages("client-1", None, 3, [0], [message], [b"y"], {"x": 5})
 
     assert {(None, 3): (crc32(b"y"), b"y", None, 5)} == made.facts([None])["client-1"]
 
@@ -121,7 +121,7 @@ def test_of_a_long_record_a_digest_is_kept() -> None:
     for text in (b"2026-11-22T07:30:00Z", b"2026-11-22T07:31:00Z", b"else"):
         made = RecordSample()
         message = ExternalMessage(3, "x", None, None, heard([3])[0].record)
-        made.take("client-1", None, 3, [0], [message], [text + b"." * 2000], {"x": at_us})
+        made.add_messages("client-1", None, 3, [0], [message], [text + b"." * 2000], {"x": at_us})
         found.append(made.facts([None])["client-1"][None, 3].text)
 
     assert found[0] == found[1] != found[2]

@@ -2,6 +2,7 @@
 
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.scan import FileTail
+from services.collector.verdict.summary import reconcile
 from services.contract import blocklog
 from tests.builders.runs import (
     RUN,
@@ -13,6 +14,7 @@ from tests.builders.runs import (
     log_files,
     log_source,
 )
+from tests.unit.contract.test_unreleased_form import UNRELEASED_LOG
 
 
 def sealed(files_of: Session, session: int | None = None) -> bool:
@@ -82,3 +84,17 @@ def test_a_torn_ledger_is_harmless() -> None:
 
     assert ["torn"] == [damage.kind for damage in books.ledger.file(ledger_source("other")).chain.damages]
     assert "PASS" == judged(files).verdict
+
+
+def test_an_external_log_from_before_the_first_release_is_refused_in_one_line() -> None:
+    """The headline names the cause; no ledger is missed, and the file has one fault."""
+    books = fold({log_source(client): UNRELEASED_LOG for client in ("client-1", "client-2")})
+    summary = reconcile(books, final=True)
+    cause = "version 1 of an external feed's block log; this reader knows version 2: record the run again"
+
+    assert ("INVALID", "one-sided") == (summary.verdict, summary.books)
+    assert summary.headline == f"nothing was measured: no client logged a message; client-1, client-2: {cause}"
+    assert [("client-1", 1, f"{cause} (and 2 more)"), ("client-2", 1, f"{cause} (and 2 more)")] == [
+        (fault.client, fault.line, fault.detail) for fault in summary.faults
+    ]
+    assert 3 == len(summary.reasons)

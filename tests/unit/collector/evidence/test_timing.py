@@ -15,34 +15,34 @@ from tests.builders.runs import START_US, Session, block
 SESSION = Session("a", 1, 1, 0, [])
 
 
-def taken(*blocks: Block) -> tuple[ClientTiming, RunTiming]:
-    """Return the times of a client that logged these blocks."""
+def timing_of(*blocks: Block) -> tuple[ClientTiming, RunTiming]:
+    """Return the timing of a client that logged these blocks, and that of its run."""
     run = RunTiming()
     client = ClientTiming("a", run)
-    for made in blocks:
-        client.add_block(
-            made, examine(made), {message.received_at: utc_us(message.received_at) for message in made.messages}
-        )
+    for item in blocks:
+        content = examine(item)
+        stamps = {message.received_at: utc_us(message.received_at) for message in item.messages}
+        client.add_receipts(item, content, client.add_block(item, content, stamps))
     return client, run
 
 
-def some(number: int, first: int, last: int, **changes: Any) -> Block:
-    """Return a block."""
+def numbered(number: int, first: int, last: int, **changes: Any) -> Block:
+    """Return a block with this number and these seqs."""
     return block(SESSION, number, first, last, **changes)
 
 
 def test_the_durations_of_all_messages_are_counted() -> None:
-    """Durations are counted when they are asked for, block after block."""
-    client, _ = taken(some(1, 1, 10))
+    """Reading a histogram counts the durations that were added since it was read last."""
+    client, _ = timing_of(numbered(1, 1, 10))
     before = client.latency.count
-    client.add_block(some(2, 11, 15), examine(some(2, 11, 15)), {})
+    client.add_block(numbered(2, 11, 15), examine(numbered(2, 11, 15)), {})
 
     assert (10, 15, 15) == (before, client.latency.count, client.transit.count)
 
 
 def test_the_durations_of_all_blocks_are_counted() -> None:
-    """However many there are, each counts once."""
-    client, _ = taken()
+    """Each duration counts once, also when there are more than one batch holds."""
+    client, _ = timing_of()
     for duration_ns in range(1, 1001):
         client.add_block_duration(duration_ns)
 
@@ -50,9 +50,9 @@ def test_the_durations_of_all_blocks_are_counted() -> None:
     assert 1000 == client.block_durations.count
 
 
-def test_moments_are_on_the_servers_clock() -> None:
-    """First and last message, bars, edges and slots are corrected by the block's offset."""
-    client, run = taken(some(1, 3, 10, clock_offset_us=5_000_000))
+def test_times_are_on_the_servers_clock() -> None:
+    """The block's clock offset corrects the first and last time, bars, edges and time buckets."""
+    client, run = timing_of(numbered(1, 3, 10, clock_offset_us=5_000_000))
     (slot,) = run.buckets.slots(scheduled=True)
 
     assert (START_US + 5_003_000, START_US + 5_010_000) == (client.first_us, client.last_us)
@@ -61,29 +61,31 @@ def test_moments_are_on_the_servers_clock() -> None:
     assert (START_US + 5_000_000, 8) == (slot.at_us, slot.messages)
 
 
-def test_a_block_may_reach_over_slots() -> None:
-    """Its messages and their bytes are parted among the slots in which they came."""
-    made = some(1, 240, 509)
-    _, run = taken(made)
+def test_a_block_may_span_several_buckets() -> None:
+    """Its messages and their bytes are divided among the buckets in which they were received."""
+    block_over_buckets = numbered(1, 240, 509)
+    _, run = timing_of(block_over_buckets)
     slots = run.buckets.slots(scheduled=True)
 
     assert [10, 250, 10] == [slot.messages for slot in slots]
-    assert sum(len(bytes(message.record)) for message in made.messages) == sum(slot.bytes for slot in slots)
-    assert sum(len(bytes(message.record)) for message in made.messages[:10]) == slots[0].bytes
+    assert sum(len(bytes(message.record)) for message in block_over_buckets.messages) == sum(
+        slot.bytes for slot in slots
+    )
+    assert sum(len(bytes(message.record)) for message in block_over_buckets.messages[:10]) == slots[0].bytes
 
 
-def test_a_gap_within_a_block_has_its_moments() -> None:
+def test_the_edges_of_a_gap_within_a_block_have_times() -> None:
     """The messages on both sides of a gap within a block are known, in any order of its messages."""
-    whole = some(1, 1, 10)
+    whole = numbered(1, 1, 10)
     messages = [*whole.messages[5:], *whole.messages[:3]]
-    client, _ = taken(msgspec.structs.replace(whole, messages=messages, count=len(messages), missing=[(4, 5)]))
+    client, _ = timing_of(msgspec.structs.replace(whole, messages=messages, count=len(messages), missing=[(4, 5)]))
 
     assert (START_US + 3000, START_US + 6000) == client.edges.around(4, 5)
 
 
-def test_a_clock_gone_wild_is_bounded() -> None:
-    """A block whose offset is absurd is entered all the same."""
-    client, run = taken(some(1, 1, 10), some(2, 11, 20, clock_offset_us=2**53 - 1))
+def test_a_wrong_clock_is_clamped() -> None:
+    """A block with an absurd clock offset is added, with its times clamped."""
+    client, run = timing_of(numbered(1, 1, 10), numbered(2, 11, 20, clock_offset_us=2**53 - 1))
 
     assert [10, 10] == [slot.messages for slot in run.buckets.slots(scheduled=True) if slot.messages]
     assert 2**53 - 1 == client.last_us

@@ -15,7 +15,7 @@ seqs = st.sets(st.integers(1, 30))
 
 def ranges(numbers: set[int]) -> RangeSet:
     """Return a set of ranges."""
-    return RangeSet((number, number) for number in numbers)
+    return RangeSet.from_numbers(numbers)
 
 
 @given(seqs, seqs, seqs)

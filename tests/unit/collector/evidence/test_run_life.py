@@ -1,0 +1,43 @@
+"""Tests of services/collector/evidence/run_life.py."""
+
+from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.evidence.run_life import LedgerLife, LogsLife
+from tests.builders.external_runs import books, heard, log
+from tests.builders.runs import RUN, START_US, at, fold, good_run, log_source
+
+
+def test_the_ledger_records_the_life_of_an_own_run() -> None:
+    """Its first due time and its end are those of the ledger, not those that the clients logged."""
+    evidence = fold(good_run())
+    life = evidence.life
+
+    assert isinstance(life, LedgerLife)
+    assert ("ended", START_US) == (life.state, life.started_us)
+    assert evidence.ledger.end is not None
+    assert life.ended_at == evidence.ledger.end.at
+    assert (True, True, False) == (life.is_finished, life.admits_late_clients, life.lacks_ledger)
+
+
+def test_the_logs_record_the_life_of_an_external_run() -> None:
+    """It begins with the first record of any client, and ends with the last one, once all logs are sealed."""
+    sealed, running = log("client-1", heard([1, 2])), log("client-2", heard([1, 2, 3]), reason=None)
+    life = books(sealed, running).life
+
+    assert isinstance(life, LogsLife)
+    assert ("running", START_US, at(0)[:-8]) == (life.state, life.started_us, str(life.ended_at)[:-8])
+    assert (True, False, False) == (life.is_finished, life.admits_late_clients, life.lacks_ledger)
+    assert "ended" == books(sealed).state
+
+
+def test_a_stopped_external_run_is_not_finished() -> None:
+    """A client that was stopped did not stay until the end."""
+    assert not books(log("client-1", heard([1]), reason="shutdown")).life.is_finished
+
+
+def test_a_log_without_any_ledger_lacks_it() -> None:
+    """Clients of the own feed log under a subscription that a ledger must have."""
+    files = {source: lines for source, lines in good_run().items() if source.client}
+
+    assert fold(files).lacks_ledger
+    assert not fold({log_source("client-1"): []}).lacks_ledger
+    assert not RunEvidence(RUN).lacks_ledger
