@@ -1,6 +1,6 @@
-"""The examples in the documents: one real run, told by the block log, the ledger and the summary.
+"""The examples in the documents: block log, ledger and summary of one real run.
 
-``python -m tests.repo.examples`` writes anew what is made of others: ``docs/summary.schema.json`` from the code,
+``python -m tests.repo.examples`` writes the generated parts again: ``docs/summary.schema.json`` from the code,
 and the summary in ``docs/formats/summary.md`` from the lines in ``block-log.md`` and ``ledger.md`` beside it.
 """
 
@@ -20,25 +20,25 @@ SCHEMA = "docs/summary.schema.json"
 
 
 def block_log() -> bytes:
-    """Return the file that docs/formats/block-log.md shows."""
+    """Return the whole file in docs/formats/block-log.md."""
     (example,) = fences(text("docs/formats/block-log.md"), "jsonl")
     return example.text.encode()
 
 
 def ledger_file() -> bytes:
-    """Return the file that docs/formats/ledger.md shows."""
+    """Return the whole file in docs/formats/ledger.md."""
     (example,) = fences(text("docs/formats/ledger.md"), "jsonl")
     return example.text.encode()
 
 
 def shown_summary() -> bytes:
-    """Return the file that docs/formats/summary.md shows."""
+    """Return the whole file in docs/formats/summary.md."""
     (example,) = fences(text("docs/formats/summary.md"), "json")
     return example.text.encode()
 
 
 def volumes(folder: Path) -> Path:
-    """Make a volumes folder that holds what the documents show, and nothing else."""
+    """Make a volumes folder with the documented files, and nothing else."""
     _, entry = ledger.codec.decode(ledger_file().splitlines(keepends=True)[0])
     assert isinstance(entry, ledger.OpenEntry)
     _, opening = blocklog.codec.decode(block_log().splitlines(keepends=True)[0])
@@ -54,7 +54,7 @@ def volumes(folder: Path) -> Path:
 
 
 def made_summary(folder: Path) -> Summary:
-    """Return what the collector makes of a volumes folder that holds one run."""
+    """Return the collector's summary of a volumes folder with one run."""
     (verified,) = check(folder)
     return verified.summary
 
@@ -64,8 +64,8 @@ def schema() -> str:
     return json.dumps(summary.schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def write_anew() -> None:
-    """Write what is made of others."""
+def write_generated() -> None:
+    """Write the generated parts of the documents."""
     (ROOT / SCHEMA).write_text(schema(), encoding="utf-8")
     shown = shown_summary()
     with tempfile.TemporaryDirectory() as name:
@@ -75,4 +75,4 @@ def write_anew() -> None:
 
 
 if __name__ == "__main__":
-    write_anew()
+    write_generated()

@@ -29,7 +29,7 @@ def prose(text: str) -> str:
 
 
 def sections(text: str) -> dict[str, str]:
-    """Return what stands under each heading, up to the next heading of any level."""
+    """Return the text under each heading, up to the next heading of any level."""
     parts = _HEADING.split(_FENCE.sub(lambda found: found[0].replace("\n#", "\n\0"), text))
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
@@ -38,7 +38,7 @@ def section_of(text: str, word: str) -> str:
     """Return the one section whose heading names ``word`` in backticks.
 
     Raises:
-        LookupError: no section does, or several do.
+        LookupError: no heading does, or several do.
     """
     found = [body for heading, body in sections(text).items() if f"`{word}`" in heading]
     if len(found) != 1:
@@ -52,14 +52,14 @@ def rows(text: str) -> list[list[str]]:
     for line in map(str.strip, prose(text).splitlines()):
         cells = [cell.strip().replace("\\|", "|") for cell in _CELL.split(line)[1:-1]] if line.startswith("|") else []
         if cells and all(re.fullmatch(r":?-+:?", cell) for cell in cells):
-            found.pop()  # what stands above the rule is the head
+            found.pop()  # the row above the rule is the head
         elif cells:
             found.append(cells)
     return found
 
 
 def plain(cell: str) -> str:
-    """Return a cell's text without marks of emphasis and code."""
+    """Return a cell's text without the marks of emphasis and code."""
     return cell.strip("`*_() ")
 
 

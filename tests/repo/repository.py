@@ -1,4 +1,4 @@
-"""The repository's own files, as its tests look at them."""
+"""Reads the repository's files for its tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("server", "client", "collector")
 """The containers that stay up, in the order in which the data flows."""
 MONITORING = ("prometheus", "grafana")
-"""Containers of others, which only who asks for the profile of that name gets."""
+"""Containers of other software, which only the profile with that name starts."""
 
 
 def text(name: str) -> str:
@@ -31,7 +31,7 @@ def modules(folder: str) -> list[Path]:
 
 
 def documents() -> list[Path]:
-    """Return the Markdown files that people read."""
+    """Return the Markdown files that are documentation."""
     folders = ("", "docs", "docs/adr", "docs/conformance", "docs/formats", "docs/guides", "docs/reference", "volumes")
     return sorted(path for folder in folders for path in (ROOT / folder).glob("*.md"))
 

@@ -1,4 +1,4 @@
-"""The deployment promises little power to little code; this holds the compose file to it."""
+"""Containers run with few permissions and contain only the code that they need: compose file and Dockerfiles."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ monitoring = pytest.mark.parametrize("name", MONITORING)
 
 
 def service(name: str) -> dict[str, Any]:
-    """Return what the compose file says of a service."""
+    """Return a service of the compose file."""
     found: dict[str, Any] = compose()["services"][name]
     return found
 
 
 def test_services_are_in_the_order_of_the_data() -> None:
-    """The file is read from top to bottom as the data flows."""
+    """The services are in the order in which the data flows."""
     assert ["prepare", *SERVICES, *MONITORING] == ALL
 
 
 @every_service
 def test_has_no_name_of_its_own(name: str) -> None:
-    """No container has a fixed name, or there could be no second one."""
+    """No container has a fixed name, so that every service can be scaled."""
     assert "container_name" not in service(name)
     assert "hostname" not in service(name)
 
 
 @every_service
 def test_is_hardened(name: str) -> None:
-    """Every container has a read-only root, no capability, no way to gain any, and bounds."""
+    """Every container has a read-only root, no capabilities, no way to gain any, and limits of memory and processes."""
     found = service(name)
 
     assert found["read_only"] is True
@@ -53,7 +53,7 @@ def test_is_hardened(name: str) -> None:
 
 @staying
 def test_is_not_root(name: str) -> None:
-    """Every service that stays up runs as the number that its image says, which is not root's."""
+    """Every service that stays up runs as the uid of its image, which is not root."""
     dockerfile, stage = IMAGES[name]
 
     assert not service(name).keys() & {"user", "cap_add"}
@@ -61,7 +61,7 @@ def test_is_not_root(name: str) -> None:
 
 
 def test_only_prepare_is_root() -> None:
-    """The one-shot that gives folders away is root with three powers and no network, and then it is gone."""
+    """The one-shot service that changes owners of folders is root with three capabilities and no network, and ends."""
     found = service("prepare")
 
     assert found["user"] == "0:0"
@@ -74,7 +74,7 @@ def test_only_prepare_is_root() -> None:
 
 @every_service
 def test_logs_are_rotated(name: str) -> None:
-    """A service that runs for months does not fill the disk with its own log."""
+    """Docker's log of every service has a maximum size."""
     logging = service(name)["logging"]
 
     assert logging["driver"] in ("local", "json-file")
@@ -100,7 +100,7 @@ def test_is_probed(name: str) -> None:
 
 @staying
 def test_is_built_on_every_up(name: str) -> None:
-    """An edit is in the next `up`, and an image is built from the file that is its own."""
+    """`up` builds the images again after an edit, each from its own Dockerfile."""
     dockerfile, stage = IMAGES[name]
     build = service(name)["build"]
 
@@ -111,7 +111,7 @@ def test_is_built_on_every_up(name: str) -> None:
 
 @staying
 def test_waits_for_what_it_needs(name: str) -> None:
-    """Every dependency says what it waits for, so that nothing starts beside what it needs."""
+    """Every dependency has a condition, so that a service starts only after the services that it needs."""
     expected = {
         "collector": {"prepare": {"condition": "service_completed_successfully"}},
         "server": {"collector": {"condition": "service_healthy"}},
@@ -122,7 +122,7 @@ def test_waits_for_what_it_needs(name: str) -> None:
 
 
 def test_only_pages_are_published() -> None:
-    """The host opens a port for each page, to this machine alone; the collector's is the only one unasked."""
+    """The host opens a port for each page on 127.0.0.1; without a profile, only the collector's."""
     published = {name: service(name)["ports"] for name in ALL if "ports" in service(name)}
 
     assert ["collector", *MONITORING] == list(published)
@@ -130,7 +130,7 @@ def test_only_pages_are_published() -> None:
 
 
 def test_the_feed_stays_inside() -> None:
-    """The feed's network leads nowhere else, and only server, clients and who asks for its metrics are in it."""
+    """The feed's network is internal, and contains only server, clients and Prometheus."""
     networks = compose()["networks"]
 
     assert networks["wire"]["internal"] is True
@@ -139,7 +139,7 @@ def test_the_feed_stays_inside() -> None:
 
 
 def test_clients_do_not_reach_the_page() -> None:
-    """An operator's wishes go from the collector to the server over a network of their own, and nowhere else."""
+    """Control requests reach the server over a network that only collector and server are in."""
     networks = {name: set(service(name).get("networks", [])) for name in SERVICES}
 
     assert compose()["networks"]["control"]["internal"] is True
@@ -148,7 +148,7 @@ def test_clients_do_not_reach_the_page() -> None:
 
 
 def test_each_writes_only_its_own() -> None:
-    """A service can write to its own side of the books and to nothing else."""
+    """A service can write to its own folder and to nothing else."""
     writable = {
         name: {mount["target"] for mount in service(name)["volumes"] if not mount.get("read_only")} for name in SERVICES
     }
@@ -160,7 +160,7 @@ def test_each_writes_only_its_own() -> None:
 
 @pytest.mark.parametrize("name", ["prepare", *SERVICES])
 def test_mounts_are_of_the_checkout(name: str) -> None:
-    """Every mount is a bind of the volumes folder or, to read, of the schemas; nothing else is handed in."""
+    """Every mount is a bind of the volumes folder or, read-only, of the schemas."""
     for mount in service(name)["volumes"]:
         assert mount["type"] == "bind"
         if mount["source"] == "./schemas":
@@ -172,7 +172,7 @@ def test_mounts_are_of_the_checkout(name: str) -> None:
 
 @monitoring
 def test_monitoring_is_asked_for(name: str) -> None:
-    """A plain `up` starts none of it, and nothing of ours waits for it."""
+    """A plain `up` starts no monitoring, and no service depends on it."""
     assert service(name)["profiles"] == ["monitoring"]
     assert not [other for other in ("prepare", *SERVICES) if name in service(other).get("depends_on", {})]
     assert not [other for other in ("prepare", *SERVICES) if "profiles" in service(other)]
@@ -180,14 +180,14 @@ def test_monitoring_is_asked_for(name: str) -> None:
 
 @monitoring
 def test_monitoring_is_pinned(name: str) -> None:
-    """An image of others is named with its version, and taken as it is."""
+    """An image of other software is named with its version, and not built here."""
     assert re.fullmatch(r"[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", service(name)["image"])
     assert not service(name).keys() & {"build", "user", "cap_add"}
 
 
 @monitoring
 def test_monitoring_is_probed(name: str) -> None:
-    """Its own page says that it is ready, with all times bounded."""
+    """Its probe asks its own address, with limits on all times."""
     probe = service(name)["healthcheck"]
 
     assert {"interval", "timeout", "start_period", "retries"} <= probe.keys()
@@ -196,7 +196,7 @@ def test_monitoring_is_probed(name: str) -> None:
 
 @monitoring
 def test_monitoring_reads_what_is_deployed(name: str) -> None:
-    """It is given files of deploy/monitoring to read, and writes to nothing of the host's."""
+    """It reads files of deploy/monitoring, and writes to no folder of the host."""
     for mount in service(name)["volumes"]:
         if mount["type"] == "bind":
             assert mount["read_only"] is True
@@ -228,7 +228,7 @@ def test_images_are_small_and_closed(dockerfile: str) -> None:
 
 
 def test_dockerfiles_share_their_base() -> None:
-    """Both Dockerfiles begin alike, so that a diff of the two shows what differs and nothing else."""
+    """Both Dockerfiles begin with the same lines, so that a diff shows only the difference."""
     server, client = (stages(f"Dockerfile.{name}")["base"] for name in ("server", "client"))
 
     assert server == client
@@ -236,7 +236,7 @@ def test_dockerfiles_share_their_base() -> None:
 
 @staying
 def test_images_install_their_own_requirements(name: str) -> None:
-    """An image's environment is made of its own pinned file, hashes required."""
+    """An image's environment is installed from its own pinned file, with hashes."""
     dockerfile, _ = IMAGES[name]
     deps = " ".join(stages(dockerfile)[f"{name}-deps"].instructions)
 

@@ -1,4 +1,4 @@
-"""The conformance kit is what its script makes, and what it expects is what the collector says."""
+"""The conformance kit equals the output of its generator, and its expected summaries those of the collector."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ every_case = pytest.mark.parametrize(("name", "case"), list(ALL.items()), ids=li
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start from the defaults, whatever this machine has set."""
+    """Start from the defaults, independent of this machine's environment."""
     monkeypatch.delenv("THRESHOLDS", raising=False)
 
 
 def lines_of(name: str) -> list[str]:
-    """Return what a case expects, a line for each run."""
+    """Return the expected summaries of a case, a line for each run."""
     return (generator.VOLUMES / name / generator.EXPECTED).read_text(encoding="utf-8").splitlines(keepends=True)
 
 
 def test_the_kit_is_what_its_script_makes(tmp_path: Path) -> None:
-    """Files, expected summaries and the tables of the page, byte for byte and nothing beside."""
+    """Files, expected summaries and tables of the page equal the generator's output, and there are no further files."""
     generator.write_anew(tmp_path)
     made = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     kept = [path for path in generator.VOLUMES.rglob("*") if path.is_file()]
@@ -42,7 +42,7 @@ def test_the_kit_is_what_its_script_makes(tmp_path: Path) -> None:
 
 @every_case
 def test_verify_says_what_is_expected(name: str, case: Case, capsys: pytest.CaptureFixture[str]) -> None:
-    """The command prints the very bytes, and its exit code is the worst verdict's."""
+    """The command prints the expected bytes, and its exit code is that of the worst verdict."""
     found = lines_of(name)
     codes = {"PASS": 0, "INVALID": 98, "FAIL": 99}
     worst = max(codes[json.loads(line)["verdict"]] for line in found)
@@ -53,7 +53,7 @@ def test_verify_says_what_is_expected(name: str, case: Case, capsys: pytest.Capt
 
 @every_case
 def test_report_says_the_same(name: str, case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The summary that is made with the report of a run is the one that is expected of it."""
+    """The summary beside the report of a run is the expected one."""
     *_, newest = lines_of(name)
     main(["report", str(generator.VOLUMES / name), "--json", "--out", str(tmp_path)])
 
@@ -63,7 +63,7 @@ def test_report_says_the_same(name: str, case: Case, tmp_path: Path, capsys: pyt
 
 @every_case
 def test_what_is_expected_obeys_the_schema(name: str, case: Case) -> None:
-    """Every summary of the kit is one that docs/summary.schema.json allows."""
+    """Every summary of the kit is valid by docs/summary.schema.json."""
     validator = Draft202012Validator(json.loads(text("docs/summary.schema.json")))
 
     for line in lines_of(name):
@@ -71,8 +71,8 @@ def test_what_is_expected_obeys_the_schema(name: str, case: Case) -> None:
 
 
 @every_case
-def test_good_books_pass_and_others_do_not(name: str, case: Case) -> None:
-    """A case in which nothing is lost passes, one of damage never does and says why."""
+def test_good_cases_pass_and_others_do_not(name: str, case: Case) -> None:
+    """A case without a loss passes; a damaged case does not, and has a reason."""
     verdicts = {json.loads(line)["verdict"] for line in lines_of(name)}
     is_good = case in generator.TABLES["good"] or name in ("feed-complete", "feed-unnumbered", "feed-restarted")
 
@@ -102,7 +102,7 @@ def test_an_example_is_read_at_a_glance(path: Path) -> None:
 
 
 def test_the_kit_stays_small() -> None:
-    """A case is read by eye: none has more than 20 KB, all together less than 600 kB."""
+    """A case is small enough to read: at most 20 KB, and all cases together less than 600 kB."""
     sizes = {
         name: sum(path.stat().st_size for path in (generator.VOLUMES / name).rglob("*") if path.is_file())
         for name in ALL

@@ -1,4 +1,4 @@
-"""The dashboard is one that Grafana can show: well laid out, of the source provisioned, of metrics that exist."""
+"""Grafana can show the dashboard: its layout is valid, and its data source and metrics exist."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ every_panel = pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["
 
 
 def known() -> set[str]:
-    """Return the names of the series that the document of the metrics describes."""
+    """Return the names of the series that docs/reference/metrics.md describes."""
     names = set()
     for name, kind, *_ in rows(text("docs/reference/metrics.md")):
         names |= {plain(name) + part for part in (("_bucket", "_sum", "_count") if kind == "histogram" else ("",))}
@@ -37,7 +37,7 @@ def cells(panel: dict[str, Any]) -> set[tuple[int, int]]:
 
 
 def test_panels_are_laid_out() -> None:
-    """No panel reaches beyond the grid or covers another, and each has a number of its own."""
+    """No panel reaches beyond the grid or covers another, and every panel has another number."""
     assert len(PANELS) == len({panel["id"] for panel in PANELS})
     assert not [one["title"] for one in PANELS if max(x for x, _ in cells(one)) >= COLUMNS]
     assert not [(one["title"], other["title"]) for one, other in combinations(PANELS, 2) if cells(one) & cells(other)]
@@ -45,7 +45,7 @@ def test_panels_are_laid_out() -> None:
 
 @every_panel
 def test_panel_is_complete(panel: dict[str, Any]) -> None:
-    """A panel says what it shows, in which unit, and of which source."""
+    """A panel has a description, a unit and the provisioned data source."""
     source = yaml.safe_load(text(f"{GRAFANA}/provisioning/datasources/prometheus.yml"))["datasources"][0]
     expected = {"type": source["type"], "uid": source["uid"]}
 
@@ -57,8 +57,8 @@ def test_panel_is_complete(panel: dict[str, Any]) -> None:
 
 
 @every_panel
-def test_panel_asks_for_what_is_told(panel: dict[str, Any]) -> None:
-    """Every metric that a panel asks for is described."""
+def test_metrics_of_panel_exist(panel: dict[str, Any]) -> None:
+    """Every metric in a panel's queries is described."""
     asked = {
         name for target in panel["targets"] for name in re.findall(r"\b(?:streamgauge|process)_\w+", target["expr"])
     }
@@ -67,8 +67,8 @@ def test_panel_asks_for_what_is_told(panel: dict[str, Any]) -> None:
     assert not asked - known()
 
 
-def test_alerts_ask_for_what_is_told() -> None:
-    """Every metric that an alert asks for is described, but for the one that is Prometheus' own."""
+def test_metrics_of_alerts_exist() -> None:
+    """Every metric in an alert's query is described, except `up`, which Prometheus adds."""
     rules = yaml.safe_load(text("deploy/monitoring/alerts.yml"))["groups"][0]["rules"]
     asked = {name for rule in rules for name in re.findall(r"\bstreamgauge_\w+|^up\b", rule["expr"])}
 
@@ -76,8 +76,8 @@ def test_alerts_ask_for_what_is_told() -> None:
     assert not asked - known() - {"up"}
 
 
-def test_everything_is_where_it_is_looked_for() -> None:
-    """The compose file mounts dashboard, source and rules where Grafana and Prometheus are told that they are."""
+def test_compose_mounts_the_files() -> None:
+    """The compose file mounts dashboard, data source and rules at the paths that Grafana and Prometheus read."""
     services = compose()["services"]
     mounts = {mount["target"]: mount["source"] for mount in services["grafana"]["volumes"]}
     (provider,) = yaml.safe_load(text(f"{GRAFANA}/provisioning/dashboards/streamgauge.yml"))["providers"]
@@ -92,7 +92,7 @@ def test_everything_is_where_it_is_looked_for() -> None:
 
 
 def test_every_alert_is_described() -> None:
-    """The document has each alert, in the order of the file, and no other."""
+    """The page describes every alert, in the order of the file, and no other."""
     rules = yaml.safe_load(text("deploy/monitoring/alerts.yml"))["groups"][0]["rules"]
 
     assert [rule["alert"] for rule in rules] == [

@@ -1,4 +1,4 @@
-"""The documents are the formats' specification: every field is in them, and their examples are what the code reads."""
+"""The documents specify the formats: every field, its type and its limits are those of the code."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec import inspect
 
+from services.collector.verdict.checks import CHECKS, EXTERNAL_CHECKS, FAILING, INVALIDATING
 from services.contract import blocklog, ledger, summary, timeline, wire
 from tests.repo.markdown import plain, prose, rows, section_of
 from tests.repo.repository import documents, relative, text
@@ -35,7 +36,10 @@ SUMMARY_PARTS = {
 DESCRIBED = [
     *(("docs/formats/wire.md", frame.__struct_config__.tag, frame) for frame in FRAMES),
     *(("docs/formats/block-log.md", kind.__struct_config__.tag, kind) for kind in blocklog.OwnLine.__args__),
-    ("docs/guides/external-feeds.md", "connection", blocklog.ConnectionLine),
+    ("docs/formats/block-log-external.md", "external", blocklog.FeedDescription),
+    ("docs/formats/block-log-external.md", "block", blocklog.ExternalBlock),
+    ("docs/formats/block-log-external.md", "messages", blocklog.ExternalMessage),
+    ("docs/formats/block-log-external.md", "connection", blocklog.ConnectionLine),
     ("docs/formats/block-log.md", "messages", blocklog.OwnMessage),
     ("docs/formats/block-log.md", "torn", blocklog.Torn),
     *(("docs/formats/ledger.md", kind.__struct_config__.tag, kind) for kind in ledger.Entry.__args__),
@@ -54,8 +58,9 @@ def described(document: str, part: str) -> dict[str, list[str]]:
 
 
 def is_nullable(kind: inspect.Type) -> bool:
-    """Tell whether a field of this type may be null."""
-    return isinstance(kind, inspect.UnionType) and any(isinstance(one, inspect.NoneType) for one in kind.types)
+    """Return whether a field of this type may be null."""
+    kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    return any(isinstance(one, inspect.NoneType) for one in kinds)
 
 
 def fields(struct: Any) -> tuple[inspect.Field, ...]:
@@ -66,8 +71,8 @@ def fields(struct: Any) -> tuple[inspect.Field, ...]:
 
 
 def traits(struct: Any, document: str) -> dict[str, tuple[bool, bool]]:
-    """Return of every field whether it may be null and whether it may be left out."""
-    # A version is always said, and a summary leaves nothing out: there a default only helps to make one.
+    """Return for every field whether it may be null and whether it may be left out."""
+    # `v` is always written, and a summary has all fields: there a default only helps to make one.
     complete = document == "docs/formats/summary.md"
     return {
         field.name: (is_nullable(field.type), not (field.required or complete or field.name == "v"))
@@ -76,7 +81,7 @@ def traits(struct: Any, document: str) -> dict[str, tuple[bool, bool]]:
 
 
 def choices(kind: inspect.Type) -> set[str]:
-    """Return the words of a field that takes one of a few."""
+    """Return the words that a field of a fixed choice accepts."""
     kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
     return {
         word for one in kinds if isinstance(one, inspect.LiteralType) for word in one.values if isinstance(word, str)
@@ -93,8 +98,8 @@ def test_every_field_is_described(document: str, part: str, struct: Any) -> None
 
 
 @every_part
-def test_what_may_be_absent_is_said(document: str, part: str, struct: Any) -> None:
-    """A field that may be null or left out is described so, and no other is."""
+def test_optional_fields_are_marked(document: str, part: str, struct: Any) -> None:
+    """Exactly the fields that may be null or left out are marked so."""
     found = {name: ("null" in row[1], "optional" in row[1]) for name, row in described(document, part).items()}
 
     assert traits(struct, document) == found
@@ -102,7 +107,7 @@ def test_what_may_be_absent_is_said(document: str, part: str, struct: Any) -> No
 
 @every_part
 def test_every_word_is_described(document: str, part: str, struct: Any) -> None:
-    """Where a field takes one of a few words, its row gives all of them."""
+    """The row of a field with a fixed choice of words names all of them."""
     table = described(document, part)
 
     for field in fields(struct):
@@ -110,20 +115,31 @@ def test_every_word_is_described(document: str, part: str, struct: Any) -> None:
         assert not missing, field.name
 
 
+def test_every_check_is_described() -> None:
+    """Every check has a row, in the order in which the checks run, with the verdict that a no leads to."""
+    table = {row[0]: row[2] for row in rows(section_of(text("docs/formats/summary.md"), "checks")) if len(row) == 3}
+
+    assert {**EXTERNAL_CHECKS, **CHECKS}.keys() == table.keys()
+    assert [name for name in table if name in EXTERNAL_CHECKS] == [*EXTERNAL_CHECKS]
+    assert {name for name, verdict in table.items() if verdict == "FAIL"} == {*FAILING}
+    assert {name for name, verdict in table.items() if verdict == "INVALID"} == {*INVALIDATING}
+
+
 @pytest.mark.parametrize("document", ["docs/formats/block-log.md", "docs/formats/ledger.md"])
-def test_every_line_has_its_frame_described(document: str) -> None:
-    """The four fields that begin every line are described where the lines are."""
+def test_first_fields_of_every_line_are_described(document: str) -> None:
+    """The document describes the four fields with which every line begins."""
     table = rows(section_of(text(document), "crc"))
 
     assert [row[0] for row in table] == ["`crc`", "`prev`", "`v`", "`kind`"]
 
 
 def test_versions_are_named() -> None:
-    """Every document says which version of its format it describes."""
+    """Every document names the version of the format that it describes."""
     for name, version in (("wire", 1), ("block-log", 1), ("ledger", 1), ("summary", 1)):
         assert f"version {version}" in text(f"docs/formats/{name}.md").partition("\n## ")[0]
 
     assert {1} == {wire.VERSION, blocklog.VERSION, ledger.VERSION, summary.VERSION}
+    assert f"version {blocklog.EXTERNAL_VERSION}" in text("docs/formats/block-log-external.md").partition("\n## ")[0]
 
 
 def test_close_codes_are_described() -> None:
@@ -147,7 +163,7 @@ def test_sizes_are_described() -> None:
 
 @pytest.mark.parametrize("path", documents(), ids=relative)
 def test_links_lead_somewhere(path: Path) -> None:
-    """Every link within the repository leads to a file that is there."""
+    """Every link within the repository leads to a file that exists."""
     found = prose(path.read_text(encoding="utf-8"))
     targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", found)]
     missing = [target for target in targets if target and ":" not in target and not (path.parent / target).exists()]

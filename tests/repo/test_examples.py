@@ -1,4 +1,4 @@
-"""The examples in the documents are real: the code reads them, and they tell of one run from both sides."""
+"""The examples in the documents are real: the code reads them, and all of them are from one run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def decoded(example: Fence) -> tuple[wire.Frame, bytes]:
 
 @pytest.mark.parametrize("example", WIRE_EXAMPLES, ids=lambda example: example.text[:24])
 def test_examples_of_frames_decode(example: Fence) -> None:
-    """Every frame in the document is one that its receiver reads, and stands in the section of its type."""
+    """Every frame in the document can be decoded by its receiver, and is in the section of its type."""
     frame, body = decoded(example)
 
     assert example.about in ("from the server", "from a client")
@@ -48,7 +48,7 @@ def test_examples_of_frames_decode(example: Fence) -> None:
 
 @pytest.mark.parametrize("example", FROM_THE_SERVER, ids=lambda example: example.text[:24])
 def test_examples_are_as_we_send_them(example: Fence) -> None:
-    """What a server is shown to send is byte for byte what ours sends, so no field is left out of the example."""
+    """An example of a server's frame equals the encoding of the decoded frame byte for byte, so it lacks no field."""
     frame, body = decoded(example)
     expected = wire.records_head(frame) + body if isinstance(frame, wire.Records) else wire.encode(frame) + b"\n"
 
@@ -56,7 +56,7 @@ def test_examples_are_as_we_send_them(example: Fence) -> None:
 
 
 def test_every_frame_has_an_example() -> None:
-    """No type of frame is without an example."""
+    """Every type of frame has an example."""
     assert {type(decoded(example)[0]) for example in WIRE_EXAMPLES} == set(FRAMES)
 
 
@@ -88,7 +88,7 @@ def test_ledger_example_holds() -> None:
 
 
 def test_a_late_client_has_an_example_of_its_own() -> None:
-    """The line that no passing run has is shown where it is described, as the one after the end of that file."""
+    """The `late` line, which no passing run has, has an example that continues the ledger after its end."""
     (example,) = fences(section_of(text("docs/formats/ledger.md"), "late"), "json")
     sealed, entry = ledger.codec.decode(example.text.encode())
     whole = [ledger.codec.decode(line) for line in examples.ledger_file().splitlines(keepends=True)]
@@ -98,7 +98,7 @@ def test_a_late_client_has_an_example_of_its_own() -> None:
 
 
 def test_summary_example_is_made_of_the_others(tmp_path: Path) -> None:
-    """The summary in the document is what the collector makes of the block log and the ledger in theirs."""
+    """The summary in the document is the one that the collector makes from the documented block log and ledger."""
     made = examples.made_summary(examples.volumes(tmp_path))
 
     assert summary.encode(made).decode() == examples.shown_summary().decode(), "run: python -m tests.repo.examples"
@@ -106,13 +106,13 @@ def test_summary_example_is_made_of_the_others(tmp_path: Path) -> None:
 
 
 def test_schema_is_published() -> None:
-    """The schema beside the document is the code's, and the example obeys it."""
+    """The published schema is generated from the code, and the example is valid by it."""
     assert examples.schema() == text(examples.SCHEMA), "run: python -m tests.repo.examples"
     Draft202012Validator(json.loads(text(examples.SCHEMA))).validate(json.loads(examples.shown_summary()))
 
 
 def test_watching_takes_ten_lines() -> None:
-    """The observer in the document is ten lines at most, and shows what a server sends until the end."""
+    """The observer in the document has ten lines at most, and prints the frames of a server until the end."""
     (program,) = fences(text("docs/formats/wire.md"), "python")
     heard: list[str] = []
     frames = [
@@ -150,7 +150,7 @@ def played() -> list[tuple[Any, bytes]]:
 
 
 def test_examples_are_of_one_run() -> None:
-    """All examples tell of one run, so that a reader can follow a record through them."""
+    """All examples are from one run, so that a reader can follow a record through them."""
     runs = {
         *re.findall(
             r'"run":"(\w+)"',

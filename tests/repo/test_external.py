@@ -1,4 +1,4 @@
-"""The settings of foreign feeds, told three times: the code's, the document's, the compose file's."""
+"""The settings of external feeds are the same in the code, in the guide and in the compose file."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from tests.repo.markdown import rows
 from tests.repo.repository import compose, text
 
 INSIDE = {"FEED_AUTHORIZATION_FILE": "/feed/authorization", "FEED_CA_FILE": "/feed/ca.pem"}
-"""Files of the host that have a name of their own in the container."""
+"""Files of the host that are mounted under a fixed name in the container."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads Compose's own tags as the values that they stand before."""
+    """Reads a value with one of Compose's own tags as the value alone."""
 
 
-def _as_it_stands(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
+def _untagged(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
     return loader.construct_sequence(node) if isinstance(node, yaml.SequenceNode) else {}
 
 
-_Loader.add_constructor("!override", _as_it_stands)
+_Loader.add_constructor("!override", _untagged)
 
 
 @pytest.mark.parametrize("setting", EXTERNAL, ids=lambda setting: setting.name)
 def test_is_documented(setting: Setting) -> None:
-    """The document's table has the setting, its default and its meaning as the code has them."""
+    """The guide's table has the setting with the default and the meaning that the code has."""
     table = {row[0]: row[1:] for row in rows(text("docs/guides/external-feeds.md")) if len(row) == 3}
     default = f"`{setting.default}`" if setting.default else ""
 
@@ -37,7 +37,7 @@ def test_is_documented(setting: Setting) -> None:
 
 @pytest.mark.parametrize("setting", EXTERNAL, ids=lambda setting: setting.name)
 def test_is_passed_on(setting: Setting) -> None:
-    """The compose file for foreign feeds gives the clients every such setting, with its default."""
+    """The compose file for external feeds passes every such setting to the clients, with its default."""
     found: dict[str, Any] = yaml.load(text("deploy/foreign.yml"), _Loader)
     given = found["services"]["client"]["environment"][setting.name]
     default = "foreign" if setting.name == "FEED" else setting.default
@@ -47,20 +47,20 @@ def test_is_passed_on(setting: Setting) -> None:
 
 
 def services() -> dict[str, Any]:
-    """Return what the compose file for foreign feeds says of each service."""
+    """Return the services of the compose file for external feeds."""
     found: dict[str, Any] = yaml.load(text("deploy/foreign.yml"), _Loader)
     return dict(found["services"])
 
 
 @pytest.mark.parametrize("name", ["client", "collector", "prometheus"])
-def test_no_power_is_added(name: str) -> None:
-    """A service has other neighbours and other settings than with a feed of ours, and no more power."""
+def test_no_permission_is_added(name: str) -> None:
+    """A service gets other networks and settings than with the own feed, and no further permissions."""
     assert services()[name].keys() <= {"environment", "volumes", "depends_on", "networks", "extra_hosts"}
     assert all(mount["read_only"] for mount in services()[name].get("volumes", []))
 
 
-def test_the_example_is_hardened_like_all() -> None:
-    """The example feed, which only who asks for it gets, has no more power than our own services."""
+def test_example_feed_is_hardened() -> None:
+    """The example feed, which only its profile starts, has the same restrictions as the services."""
     found, hardened = services()["feed"], compose()["x-hardened"]
 
     assert ["example"] == found["profiles"]
@@ -72,7 +72,7 @@ def test_the_example_is_hardened_like_all() -> None:
 
 
 def test_nothing_waits_for_our_server() -> None:
-    """Our own server is not started, so whoever waits for it elsewhere does not here."""
+    """The server is not started, and no service waits for it."""
     waiting = {name for name, found in compose()["services"].items() if "server" in found.get("depends_on", {})}
 
     assert ["ours"] == services()["server"]["profiles"]
@@ -81,7 +81,7 @@ def test_nothing_waits_for_our_server() -> None:
 
 
 def test_only_clients_reach_out() -> None:
-    """The network that leads to the feed has the clients in it, and the example; the collector is not told where."""
+    """Only clients and the example feed are in the network of the feed; the collector has no address of it."""
     outside = {name for name, found in services().items() if "outside" in found.get("networks", [])}
 
     assert {"feed", "client"} == outside

@@ -1,4 +1,4 @@
-"""Nothing in the repository leads elsewhere: it is built with what the machine it is on is set up with."""
+"""The repository names no package index or proxy: a build uses the settings of its machine."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _ADDRESS = re.compile(r"https?://(?!localhost\b|127\.0\.0\.1\b)[\w\[][^\s\"'`]*"
 
 @pytest.mark.parametrize("path", BUILD_FILES, ids=relative)
 def test_no_address(path: Path) -> None:
-    """What builds, tests or deploys the system names no address but this machine's own."""
+    """Files that build, test or deploy the system contain no address except this machine's own."""
     assert not _ADDRESS.findall(path.read_text(encoding="utf-8"))
 
 
 def test_lines_end_well() -> None:
-    """Every file ends in one newline and no line in white space, so that diffs show what was changed."""
+    """Every file ends in one newline and no line in white space, so that diffs show only real changes."""
     texts = {relative(path): path.read_text(encoding="utf-8") for path in _TEXTS}
 
     assert not [name for name, text in texts.items() if text and (not text.endswith("\n") or text.endswith("\n\n"))]

@@ -1,4 +1,4 @@
-"""Every verb of the Makefile is listed, and does what the documents and the other tests take it to do."""
+"""`make` lists every target, and a target runs the command that documents and other tests assume."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.repo.repository import ROOT, text
 
 
 def make(*arguments: str) -> str:
-    """Return what make prints, as a make that was not told anything by another one."""
+    """Return the output of make, without the variables of an outer make."""
     clean = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     command = ["make", "--no-print-directory", *arguments]
     return subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, timeout=60, check=True).stdout
@@ -27,7 +27,7 @@ def verbs() -> list[str]:
 
 @pytest.mark.parametrize("verb", verbs())
 def test_make_lists_every_verb(verb: str) -> None:
-    """`make` alone shows every verb with a line of meaning."""
+    """`make` alone shows every target with its meaning."""
     assert re.search(rf"^make {verb} +\S.*$", make(), flags=re.MULTILINE)
 
 
@@ -62,10 +62,10 @@ def test_make_lists_every_verb(verb: str) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_verb_does(arguments: list[str], does: str) -> None:
-    """A verb runs the very command that the tests run without make."""
+    """A target runs the same command that the tests run without make."""
     assert re.search(does, make("--dry-run", *arguments), flags=re.MULTILINE)
 
 
-def test_clean_leaves_the_books() -> None:
-    """What the runs wrote is nobody's rubbish."""
+def test_clean_leaves_the_volumes() -> None:
+    """`make clean` keeps the folder `volumes/`."""
     assert "volumes" not in make("--dry-run", "clean")

@@ -1,4 +1,4 @@
-"""The document of the metrics names every one that is told, and no other."""
+"""docs/reference/metrics.md describes every exported metric, and no other."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from tests.repo.markdown import plain, rows, section_of
 from tests.repo.repository import text
 from tests.unit.server.fakes import StoppedClock, new_run
 
-Told = tuple[str, str, tuple[str, ...]]
-"""A metric's name, its type, the names of its labels."""
+Exported = tuple[str, str, tuple[str, ...]]
+"""Name, type and label names of a metric."""
 
 
-def by_collector() -> bytes:
-    """Return what the collector tells of a run that was measured in full."""
+def collector_metrics() -> bytes:
+    """Return the collector's answer for a run with every kind of figure."""
     made = judged(good_run(), parse("missing==0"))
     durations = build_result(fold(good_run()), final=True).durations
     return prometheus.expose(made, durations, CollectorEffort(1, 1, 0.0), 0.0)
 
 
-def told(exposed: bytes) -> Iterator[Told]:
-    """Return the metrics of an answer."""
+def exported(exposed: bytes) -> Iterator[Exported]:
+    """Yield the metrics in an answer of `/metrics`."""
     for family in text_string_to_metric_families(exposed.decode()):
         labels = {label for sample in family.samples for label in sample.labels}
         yield family.name + "_total" * (family.type == "counter"), family.type, tuple(sorted(labels))
 
 
-def described(service: str) -> Iterator[Told]:
-    """Return the metrics that the document describes for a service."""
+def described(service: str) -> Iterator[Exported]:
+    """Yield the metrics that the page describes for a service."""
     for name, kind, labels, *_ in rows(section_of(text("docs/reference/metrics.md"), service)):
         yield plain(name), kind, tuple(sorted(re.findall(r"`(\w+)`", labels)))
 
 
-def by_server() -> bytes:
-    """Return what the server tells of a run that has begun."""
+def server_metrics() -> bytes:
+    """Return the server's answer for a run that has begun."""
     with TemporaryDirectory() as folder:
         clock = StoppedClock()
         run = new_run(Path(folder), clock)
@@ -56,7 +56,7 @@ def by_server() -> bytes:
     return exposed
 
 
-@pytest.mark.parametrize(("service", "by"), [("server", by_server), ("collector", by_collector)])
-def test_every_metric_is_described(service: str, by: Callable[[], bytes]) -> None:
-    """Name, type and labels in the document are those of the code."""
-    assert sorted(told(by())) == sorted(described(service))
+@pytest.mark.parametrize(("service", "answer"), [("server", server_metrics), ("collector", collector_metrics)])
+def test_every_metric_is_described(service: str, answer: Callable[[], bytes]) -> None:
+    """Names, types and labels on the page are those of the code."""
+    assert sorted(exported(answer())) == sorted(described(service))

@@ -34,18 +34,18 @@ RUN_BY = {
     "make foreign": "tests/repo/test_makefile.py::test_verb_does",
     "make bench": "tests/repo/test_makefile.py::test_verb_does",
 }
-"""Every command that the README shows, and what runs it: a function in a file of tests, or a script."""
+"""Every command in the README, and the test function or script that runs it."""
 
 README = text("README.md")
 
 
 def test_every_command_is_run() -> None:
-    """A command that the README shows is run by a test; a new one needs a new row here."""
+    """Every command in the README has a row in `RUN_BY`."""
     assert not [command for command in commands(README) if command not in RUN_BY]
 
 
 def test_no_row_is_stale() -> None:
-    """A row is of a command that the README still shows."""
+    """Every row is of a command that is still in the README."""
     assert not RUN_BY.keys() - set(commands(README))
 
 
@@ -63,7 +63,7 @@ def test_what_runs_it_exists(command: str) -> None:
 
 
 def test_is_short() -> None:
-    """The README is read in one sitting."""
+    """The README has at most 200 lines."""
     assert len(README.splitlines()) <= 200
 
 
@@ -73,6 +73,6 @@ def test_nothing_is_left_to_fill_in() -> None:
 
 
 def test_pastes_no_file() -> None:
-    """Neither the compose file nor a Dockerfile is repeated in it, where it would grow old."""
+    """The README contains no copy of the compose file or of a Dockerfile, which would become outdated."""
     assert "services:\n" not in README
     assert not re.search(r"^FROM \S+", README, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""One table of settings, told four times: the code's, the README's, the compose file's, the services' own."""
+"""The settings are the same in the code's table, in the README, in the compose file and in the services."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.repo.markdown import plain, rows
 from tests.repo.repository import SERVICES, environment, stages, text
 
 NOT_IN_COMPOSE = {
-    "PORT": "of the container, which nobody else shares; the clients' SERVER_URL and the health check know it",
-    "CLIENT_ID": "it would be the same for all replicas; each finds its own",
-    "HOLD_SECONDS": "the images set it, so that it holds however they are started",
+    "PORT": "no other process of the container uses ports; SERVER_URL and the health check have the default",
+    "CLIENT_ID": "it would be the same for all replicas; each finds its name by reverse DNS",
+    "HOLD_SECONDS": "the images set it, so that it applies to every way of starting them",
     "HEARTBEAT": "the images set it, beside the probe that reads it",
 }
 """Settings that the compose file does not pass on, and why."""
@@ -26,13 +26,13 @@ FIXED_IN_COMPOSE = {
     "PAGE_HOST": "0.0.0.0",
     "PAGE_PORT": "8766",  # of the container; the variable names the port of the host
 }
-"""Settings that mean something else inside a container than outside, and what they are there."""
+"""Settings with another meaning inside a container than outside, and their values inside."""
 
 every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 
 
 def services_of(setting: Setting) -> set[str]:
-    """Return the services that a setting is of."""
+    """Return the services that read a setting."""
     return set(SERVICES) if setting.of == "all" else {*setting.of.split(", ")}
 
 
@@ -59,7 +59,7 @@ def test_readme_has_no_other() -> None:
 
 @every_setting
 def test_is_in_compose(setting: Setting) -> None:
-    """The compose file gives the setting to the services it is of, with the same default, and to no other."""
+    """The compose file passes the setting to the services that read it, with the same default, and to no other."""
     given = {service for service in SERVICES if setting.name in environment(service)}
     expected = FIXED_IN_COMPOSE.get(setting.name, f"${{{setting.name}:-{setting.default}}}")
 
@@ -77,14 +77,14 @@ def test_compose_has_no_other(service: str) -> None:
 
 
 def test_compose_reads_no_other() -> None:
-    """Every variable that the compose file takes from outside is a setting, or is about what is not ours."""
+    """Every variable that the compose file reads is a setting, or belongs to an image or a port of other software."""
     read = set(re.findall(r"\$\{([A-Z_]+)", text("docker-compose.yml")))
 
     assert not read - BY_NAME.keys() - {"PYTHON_IMAGE", "REVISION", "PROMETHEUS_PORT", "GRAFANA_PORT"}
 
 
 def test_compose_passes_on_what_is_fixed_inside() -> None:
-    """The folder and the port of the host are settings too, with the defaults of the host."""
+    """Folder and port of the host are read from the variables that have fixed values inside."""
     found = text("docker-compose.yml")
 
     assert "${VOLUMES:-./volumes}" in found
@@ -93,8 +93,8 @@ def test_compose_passes_on_what_is_fixed_inside() -> None:
 
 @pytest.mark.parametrize("name", ["HOLD_SECONDS", "HEARTBEAT"])
 @pytest.mark.parametrize("dockerfile", ["Dockerfile.server", "Dockerfile.client"])
-def test_images_set_what_is_theirs(dockerfile: str, name: str) -> None:
-    """What the images set is a value that the setting accepts."""
+def test_images_set_valid_values(dockerfile: str, name: str) -> None:
+    """The images set a value that the setting accepts."""
     found = re.search(rf"\b{name}=(\S+)", stages(dockerfile)["base"].last("ENV") or "")
 
     assert found is not None
@@ -102,10 +102,10 @@ def test_images_set_what_is_theirs(dockerfile: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_table_says_who_reads(service: str) -> None:
-    """A setting is of the services that read it, which their own modules say."""
+def test_table_names_the_reading_services(service: str) -> None:
+    """The table names for each setting exactly the services whose settings module reads it."""
     read = set(importlib.import_module(f"services.{service}.settings").NAMES)
     theirs = {setting.name for setting in SETTINGS if service in services_of(setting)}
 
-    # These two are the runtime's, in every process, before and beside the settings.
+    # The runtime reads these two in every process, before and beside the service's settings.
     assert read == theirs - {"HOLD_SECONDS", "HEARTBEAT"}

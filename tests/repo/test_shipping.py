@@ -1,4 +1,4 @@
-"""The settings for log shippers: every line that a client writes with our own defaults passes through them whole."""
+"""The configurations for log shippers pass on every line that a client writes with default settings as a whole."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LIMITS = {
     "fluent-bit.yaml": "buffer_max_size",
     "otelcol.yaml": "max_log_size",
 }
-"""What each calls the longest line that it takes."""
+"""Each shipper's name for its longest accepted line."""
 UNITS = {"": 1, "m": 1024**2, "mib": 1024**2}
 
 every_file = pytest.mark.parametrize("name", LIMITS)
 
 
 def longest_line() -> int:
-    """Return how long a block can be: as many messages as it can hold, and one record more than it closes at."""
+    """Return the length of the longest block: the most messages, and a record more than its limit of bytes."""
     at = "2026-11-22T19:43:47.238570Z"
     message = blocklog.OwnMessage(MAX_INTEGER, at, -MAX_INTEGER, -MAX_INTEGER, msgspec.Raw(b""))
     beside_records = blocklog.MAX_BLOCK * len(msgspec.json.encode(message) + b",")
@@ -37,38 +37,38 @@ def longest_line() -> int:
 
 
 def test_the_bound_on_a_line_holds() -> None:
-    """What the contract says of the longest line of our defaults is no less than what a block can be."""
+    """The contract's longest line with default settings is at least as long as the longest possible block."""
     said = block_text.longest_line(blocklog.MAX_BLOCK, int(BY_NAME["BLOCK_BYTES"].default), wire.MAX_RECORD)
 
     assert longest_line() < said < blocklog.MAX_LINE
 
 
 def limit_of(name: str) -> int:
-    """Return the longest line that a file's settings let through, in bytes."""
+    """Return the longest line that a configuration accepts, in bytes."""
     (found,) = re.findall(rf'\b{LIMITS[name]}[:=] ?"?(\d+)([A-Za-z]*)', text(f"{SHIPPING}/{name}"))
     number, unit = found
     return int(number) * UNITS[unit.lower()]
 
 
 def settings(name: str) -> Any:
-    """Return a file's settings."""
+    """Return the settings in a configuration file."""
     return yaml.safe_load(text(f"{SHIPPING}/{name}"))
 
 
 def test_every_file_is_tested() -> None:
-    """There are no other files than those that the tests look at."""
+    """The folder contains no configuration that these tests do not read."""
     assert sorted(LIMITS) == sorted(path.name for path in (ROOT / SHIPPING).iterdir())
 
 
 @every_file
 def test_every_line_passes(name: str) -> None:
-    """The longest line that our defaults allow is within the limit, and above what is taken unasked."""
+    """The longest default line is within the configured limit, and above the shipper's default limit."""
     assert longest_line() <= limit_of(name) <= 16 * 1024**2
 
 
 @every_file
 def test_the_document_has_it(name: str) -> None:
-    """The document names the setting and where it is."""
+    """The page names the setting and links to its file."""
     (row,) = [row for row in rows(text("docs/guides/shipping.md")) if f"({'../../' + SHIPPING}/{name})" in row[0]]
 
     assert LIMITS[name] == plain(row[1])
@@ -76,7 +76,7 @@ def test_the_document_has_it(name: str) -> None:
 
 @every_file
 def test_all_logs_are_read_from_their_beginning(name: str) -> None:
-    """Every file of every run is read, its first line too, and again after a restart only what is new."""
+    """Every file of every run is read from its first line on, and after a restart only its new lines."""
     found = text(f"{SHIPPING}/{name}")
 
     assert "/volumes/logs/*/*/*.jsonl" in found
@@ -84,7 +84,7 @@ def test_all_logs_are_read_from_their_beginning(name: str) -> None:
 
 
 def test_vector_is_put_together() -> None:
-    """Vector's sink takes what its source reads, as text, and acknowledges it."""
+    """Vector's sink writes the source's lines as text, and acknowledges them."""
     found = settings("vector.yaml")
     sink = found["sinks"]["target"]
 
@@ -106,7 +106,7 @@ def test_fluent_bit_is_put_together() -> None:
 
 
 def test_the_collector_of_opentelemetry_is_put_together() -> None:
-    """Its pipeline leads from what is defined to what is defined, in requests that a receiver takes by default."""
+    """Every part of the pipeline is defined, and its requests fit a receiver's default limit."""
     found = settings("otelcol.yaml")
     pipeline = found["service"]["pipelines"]["logs"]
     batch = found["exporters"]["otlphttp"]["sending_queue"]["batch"]

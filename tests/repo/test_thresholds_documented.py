@@ -21,7 +21,7 @@ def quoted(rule: str) -> set[str]:
 
 
 def test_the_grammar_has_every_word() -> None:
-    """Metrics, statistics, relations and units are those that the code knows."""
+    """The page has the metrics, statistics, relations and units that the parser accepts, and no other."""
     named = {name for row in rows(DOCUMENT) for name in re.findall(r"`([a-z_]+)`", row[0])}
 
     assert set(METRICS) == named
@@ -31,15 +31,15 @@ def test_the_grammar_has_every_word() -> None:
 
 
 def test_its_examples_are_read() -> None:
-    """Every threshold that is shown to be set is one."""
+    """Every threshold in a shell example can be parsed."""
     given = [found for fence in fences(DOCUMENT, "sh") for found in re.findall(r"'([^']+)'", fence.text)]
 
     assert given
     assert all(parse(one) for one in given)
 
 
-def test_the_mistake_is_told_as_shown() -> None:
-    """The message that is shown is the one that is given for the text in it."""
+def test_error_is_as_shown() -> None:
+    """The parser reports the mistake in the example with exactly the text of the page."""
     (shown,) = [fence.text for fence in fences(DOCUMENT, "text") if fence.text.startswith("error: ")]
     with pytest.raises(MalformedThreshold) as caught:
         parse(shown.splitlines()[1].strip())

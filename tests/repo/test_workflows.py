@@ -1,4 +1,4 @@
-"""The workflows ask for little and run what is there; the example that others copy does as well."""
+"""The workflows have few permissions and use existing targets, files and settings, and so does the example."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def steps(name: str) -> list[dict[str, Any]]:
 
 @every_workflow
 def test_actions_are_pinned(name: str) -> None:
-    """An action of others is named by its commit, with the version beside it, and is the same everywhere."""
+    """A third-party action is pinned to a commit, with its version in a comment, and the same in every workflow."""
     used = re.findall(r"uses: (\S+)(.*)", text(name))
 
     assert used
@@ -39,7 +39,7 @@ def test_actions_are_pinned(name: str) -> None:
 
 @every_workflow
 def test_jobs_ask_for_little(name: str) -> None:
-    """A workflow has no power but what a job asks for, and no job runs for hours."""
+    """A workflow has only the permissions that a job requests, and every job has a time limit."""
     found = workflow(name)
 
     assert found["permissions"] == {}
@@ -55,7 +55,7 @@ def test_the_example_sets_what_exists() -> None:
 
 
 def test_the_example_names_services() -> None:
-    """The example starts and asks services that the compose file has, and waits as the README does."""
+    """The example uses services of the compose file, and the README's command to wait."""
     commands = "\n".join(step.get("run", "") for step in steps(EXAMPLE))
 
     assert {"client", "collector"} <= compose()["services"].keys()
@@ -64,7 +64,7 @@ def test_the_example_names_services() -> None:
 
 
 def test_the_example_keeps_what_it_found() -> None:
-    """Whatever the verdict, the summary is shown, the stack is ended, and then the folder is kept."""
+    """With every verdict the example shows the summary, stops the stack, and then keeps the folder."""
     *_, summary, _, down, upload = steps(EXAMPLE)
 
     assert ["always()"] * 3 == [step["if"] for step in (summary, down, upload)]
