@@ -75,8 +75,8 @@ class PingWatch:
         if self._answers_pings and self._unanswered_us is None:
             self._unanswered_us = now_us
 
-    def is_ignored(self, frame: wire.FromServer, offset: OffsetEstimator) -> bool:
-        """Return, once, whether the server sent this frame long after a ping that it has not answered."""
+    def add_frame(self, frame: wire.FromServer, offset: OffsetEstimator) -> bool:
+        """Process a frame of the server; return True, once, if it was sent long after a ping without an answer."""
         match frame:
             case wire.Pong():
                 self._answers_pings, self._unanswered_us = True, None
@@ -125,9 +125,9 @@ class PingExchange:
         self._offset.add_sample(pong.t1_us, pong.t2_us, pong.t3_us, received_ns // 1000)
         return len(self._offset) == FIRST_PINGS
 
-    def is_ignored(self, frame: wire.FromServer) -> bool:
-        """Return, once, whether the server sent this frame long after a ping that it has not answered."""
-        return self._watch.is_ignored(frame, self._offset)
+    def add_frame(self, frame: wire.FromServer) -> bool:
+        """Process a frame of the server; return True, once, if it was sent long after a ping without an answer."""
+        return self._watch.add_frame(frame, self._offset)
 
     def estimate(self) -> Estimate:
         """Return the present estimate of the clock offset."""

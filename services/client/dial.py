@@ -19,7 +19,7 @@ Query = Callable[[str, int], Coroutine[Any, Any, list[str]]]
 REACH_SECONDS = 1.25
 RETRY_SECONDS = 0.3
 # Each pending query occupies a thread until the resolver has given up.
-_MOST_QUERIES = 4
+_MAX_QUERIES = 4
 
 
 def shorten_resolver_timeout() -> None:
@@ -47,7 +47,7 @@ class AddressLookup:
         Raises:
             OSError: the name is unknown, or no query was answered.
         """
-        if len(self._pending) < _MOST_QUERIES:
+        if len(self._pending) < _MAX_QUERIES:
             self._pending.add(asyncio.create_task(self._query(host, port)))
         while True:
             done, self._pending = await asyncio.wait(self._pending, return_when=asyncio.FIRST_COMPLETED)

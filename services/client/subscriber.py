@@ -12,7 +12,7 @@ from typing import Any, Literal
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from services.client import block_encoder
-from services.client.backoff import MOST_SECONDS, Backoff
+from services.client.backoff import MAX_SECONDS, Backoff
 from services.client.clock_sync import UNANSWERED_SECONDS, PingExchange
 from services.client.config import ClientConfig
 from services.client.connection import StampedConnection, connect_to
@@ -47,7 +47,7 @@ class SubscriberLimits:
 
     ping_seconds: float = 1.0
     silence_seconds: float = 3.0
-    backoff_seconds: float = MOST_SECONDS
+    backoff_seconds: float = MAX_SECONDS
     renames_at_once: int = 8
     renames_per_second: float = 1 / 30
     runs_at_once: int = 16
@@ -113,7 +113,7 @@ class Subscriber:
             if self._is_done():
                 break
             delay = self._backoff.next_seconds()
-            if self._retry_log.due(time.monotonic()):
+            if self._retry_log.allow(time.monotonic()):
                 extra = {"client": self.name, "server": self._url, "why": why, "retry_s": round(delay, 2)}
                 log.warning("not connected", extra=extra)
             await asyncio.sleep(delay)
@@ -178,7 +178,7 @@ class Subscriber:
                 raise
             session.unreadable(problem)
             return None
-        if self._pings.is_ignored(frame) and self._connection is not None:
+        if self._pings.add_frame(frame) and self._connection is not None:
             log.warning("server ignores pings", extra={"client": self.name, "seconds": UNANSWERED_SECONDS})
             self._connection.transport.abort()
         match frame:
@@ -235,7 +235,7 @@ class Subscriber:
     def _leave_run(self, session: ClientSession) -> None:
         """End the session of a run when the server has begun another."""
         if not self._runs.take(now := time.monotonic()):
-            self._backoff.not_before(self._runs.seconds(now) + 1 / self._limits.renames_per_second)
+            self._backoff.not_before(self._runs.seconds_until_next(now) + 1 / self._limits.renames_per_second)
             raise PeerError("the server begins run after run, faster than any can be received")
         if session.has_begun:
             session.close_block("end")
@@ -285,7 +285,7 @@ class Subscriber:
     def _refused(self, error: wire.Error) -> None:
         if error.code == "name_taken" and error.suggest and (session := self._session) is not None:
             if not self._renames.take(now := time.monotonic()):
-                self._give_up_names(session, self._renames.seconds(now))
+                self._give_up_names(session, self._renames.seconds_until_next(now))
                 return
             log.warning("name is taken", extra={"client": self.name, "suggest": error.suggest})
             self._leave_name(session)

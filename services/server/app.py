@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,9 +19,8 @@ from services.contract import wire
 from services.runtime import eventloop, heartbeat
 from services.runtime.clock import Clock, boot_id
 from services.runtime.control import token
-from services.runtime.jsonlogs import RateLimitedLog
 from services.runtime.saturation import SaturationMonitor
-from services.runtime.volumes import check_writable, remove_old_runs
+from services.runtime.volumes import check_writable, remove_old_runs_regularly
 from services.server.connections.connection import QUIET_SECONDS, WRITE_LIMIT, FeedConnection, connection_class
 from services.server.connections.listen_sockets import BACKLOG, bind_sockets, listen
 from services.server.feed.generator import FeedGenerator
@@ -110,7 +108,6 @@ class ServerApp:
         self.handlers: set[ConnectionHandler] = set()
         self.token = settings.control_token
         self.is_draining = False
-        self._removal_log = RateLimitedLog(60)
         # One class for all listening sockets, since it holds the count of all connections.
         self._connection_class = connection_class(
             self.clock,
@@ -178,7 +175,7 @@ class ServerApp:
         return connection.respond(503, "too many connections\n") if self._refuse_if_full(connection) else None
 
     def _refuse_if_full(self, connection: ServerConnection) -> bool:
-        """Tell whether only spare places are left, which are for plain requests and holders of the token."""
+        """Return whether only spare places are left, which are for plain requests and holders of the token."""
         if not isinstance(connection, FeedConnection) or not connection.limit.is_nearly_reached:
             return False
         if may_control(connection.authorization_values(), self.token, local=False):
@@ -259,16 +256,6 @@ class ServerApp:
         for handler in self.handlers:
             handler.welcome()
 
-    async def remove_old_runs(self) -> None:
-        """Remove the ledgers of old runs, beyond the number that the operator keeps."""
-        while self.settings.keep_runs:
-            try:
-                await asyncio.to_thread(remove_old_runs, self.root, self.settings.keep_runs, time.time())
-            except OSError as problem:
-                if self._removal_log.due(time.monotonic()):
-                    log.warning("old runs not removed", extra={"path": str(self.root), "why": str(problem)})
-            await asyncio.sleep(self.intervals.remove_old)
-
     async def drain(self, servers: Sequence[Server]) -> None:
         """Stop in order: accept no more connections, pause the run, disconnect the clients, record all of it."""
         self.is_draining = True
@@ -336,7 +323,7 @@ async def _serve(app: ServerApp, servers: Sequence[Server], stop: asyncio.Event)
                 app.keep_time(),
                 app.ping_quiet_peers(servers),
                 app.count_containers(),
-                app.remove_old_runs(),
+                remove_old_runs_regularly(app.root, app.settings.keep_runs, app.intervals.remove_old),
                 app.saturation.watch(),
                 heartbeat.beat(),
             )

@@ -30,7 +30,7 @@ _ESCAPED_BYTES = 64 * 1024
 # A log line must not contain newlines. In JSON they occur only between tokens, where a space means the same.
 _NEWLINES = bytes.maketrans(b"\r\n", b"  ")
 # JSON that is nested more deeply is logged as text: readers of logs give up at depths from 256 on.
-_MOST_DEPTH = 100
+_MAX_DEPTH = 100
 
 
 class _NotStrict:
@@ -173,10 +173,10 @@ def _decode_strictly(text: bytes) -> Any:
 
 def _is_deep(value: Any, text: bytes) -> bool:
     """Return whether JSON is nested so deeply that some readers give up."""
-    if text.count(b"[") + text.count(b"{") <= _MOST_DEPTH:
+    if text.count(b"[") + text.count(b"{") <= _MAX_DEPTH:
         return False
     level = [value]
-    for _ in range(_MOST_DEPTH):
+    for _ in range(_MAX_DEPTH):
         contents = (outer.values() if isinstance(outer, dict) else outer for outer in level)
         level = [inner for content in contents for inner in content if isinstance(inner, dict | list)]
         if not level:

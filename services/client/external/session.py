@@ -27,7 +27,7 @@ from services.runtime.clock import Clock
 log = logging.getLogger(__name__)
 
 # Kinds of trouble with records that are logged, a line each; further kinds are only counted.
-_MOST_LOGGED_KINDS = 20
+_MAX_LOGGED_KINDS = 20
 
 
 class Sequences:
@@ -145,7 +145,7 @@ class ExternalSession(SessionLog[ExternalBatch]):
 
     def _log_trouble(self, record: DecodedRecord) -> None:
         kind = (record.trouble or "").split(" at ", 1)[-1] if record.seq is None else record.trouble or ""
-        if kind in self._logged_kinds or len(self._logged_kinds) >= _MOST_LOGGED_KINDS:
+        if kind in self._logged_kinds or len(self._logged_kinds) >= _MAX_LOGGED_KINDS:
             return
         self._logged_kinds.add(kind)
         shown = record.record[:120].decode("utf-8", "replace")

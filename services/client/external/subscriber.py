@@ -31,7 +31,7 @@ from services.runtime.jsonlogs import RateLimitedLog
 
 log = logging.getLogger(__name__)
 
-MOST_BACKOFF_SECONDS = 15.0
+MAX_BACKOFF_SECONDS = 15.0
 """Longest delay between attempts: an external server, unlike our own, may not be made for a rush of clients."""
 PROVED_SECONDS = 2.0
 """A server that rejects a client does so within a round trip of the handshake, perhaps in a message. A server that sent
@@ -91,7 +91,7 @@ class ExternalSubscriber:
         self._gate, self._retry_log, self._tls = gate, retry_log, tls
         self._config, self._proved_seconds = config, proved_seconds
         self._until_us = utc_us(run.until) if run.until else None
-        self._backoff = backoff or Backoff(MOST_BACKOFF_SECONDS)
+        self._backoff = backoff or Backoff(MAX_BACKOFF_SECONDS)
         self._connection: StampedConnection | None = None
         self._session: ExternalSession | None = None
         self._writing: asyncio.Task[None] | None = None
@@ -147,7 +147,7 @@ class ExternalSubscriber:
             # The other clients of this process would be refused for the same reason.
             self._gate.hold(delay, failure)
         # Limited per code: a refusal right after a cut must be logged although the cut was logged just before.
-        if self._retry_log.due(time.monotonic(), str(failure.code)):
+        if self._retry_log.allow(time.monotonic(), str(failure.code)):
             extra = {"client": self.name, "server": self._settings.reach.shown, "why": failure.why}
             log.warning("not connected", extra={**extra, "retry_s": round(delay, 2)})
         await pause(delay, self._ended)

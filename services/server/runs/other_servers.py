@@ -58,7 +58,7 @@ class FolderSnapshot(NamedTuple):
     ledgers: Mapping[str, FileStamp]
 
     def has_changed_since(self, before: FolderSnapshot) -> bool:
-        """Tell whether a ledger is new or was changed since an earlier snapshot."""
+        """Return whether a ledger is new or was changed since an earlier snapshot."""
         if run_order(self.run) < run_order(before.run):
             # The newest run was removed meanwhile, which is no sign of a live server.
             return False
@@ -202,7 +202,7 @@ def _opened_us(path: Path) -> int:
 
 
 def _has_ended(path: Path, reader: ProcessIdentity | None) -> bool:
-    """Tell whether a ledger's writer is this process, has ended, or was stopping when it wrote its last lines."""
+    """Return whether a ledger's writer is this process, has ended, or was stopping when it wrote its last lines."""
     try:
         with path.open("rb") as file:
             first = _decode(file.readline(_HEAD_BYTES))

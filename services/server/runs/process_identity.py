@@ -58,7 +58,7 @@ def parse(text: str | None) -> ProcessIdentity | None:
 
 
 def is_gone(writer: ProcessIdentity | None, reader: ProcessIdentity | None) -> bool:
-    """Tell whether it is proven that a ledger's writer has ended; False when that is unknown.
+    """Return whether it is proven that a ledger's writer has ended; False when that is unknown.
 
     Args:
         writer: the process that the ledger names.

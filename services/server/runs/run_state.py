@@ -48,7 +48,7 @@ class RecordedClient:
             self.former_instances = (*others, former)[-MAX_FORMER_INSTANCES:]
 
     def has_receipt(self, session: int, block: int) -> bool:
-        """Tell whether the ledger holds the receipt of a block."""
+        """Return whether the ledger holds the receipt of a block."""
         return session in self.receipts and block in self.receipts[session]
 
     def add_receipt(self, entry: ledger.ReceiptEntry) -> None:
@@ -172,5 +172,5 @@ class RecordedRun:
         ]
 
     def is_complete(self) -> bool:
-        """Tell whether at least one client has receipted everything and no other is incomplete."""
+        """Return whether at least one client has receipted everything and no other is incomplete."""
         return any(client.receipted >= self.total for client in self.clients.values()) and not self.incomplete_clients()

@@ -200,7 +200,7 @@ class ConnectionHandler:
         run.append(entry, then=lambda: self._connection.send_frame(confirmation))
 
     def _is_matching(self, receipt: wire.Receipt) -> bool:
-        """Tell whether count and digest of a receipt are those of the records that the server generates again."""
+        """Return whether count and digest of a receipt are those of the records that the server generates again."""
         present = len(RangeSet([(receipt.first, receipt.last)]) - RangeSet(receipt.missing))
         feed = self._stream.run.feed
         return present == receipt.count and feed.digest(receipt.first, receipt.last, receipt.missing) == receipt.digest

@@ -21,7 +21,7 @@ class RequestRefused(Exception):
 
 
 def may_control(authorization: Collection[str], token: str, *, local: bool) -> bool:
-    """Tell whether a peer may control the run: it is on this machine's loopback, or sends the token.
+    """Return whether a peer may control the run: it is on this machine's loopback, or sends the token.
 
     Args:
         authorization: values of ``Authorization`` in its opening request; more than one is treated as none.

@@ -151,6 +151,7 @@ class Stream:
     def cut_stalled(self, now: float, limit_seconds: float) -> None:
         """Cut off every client that has read no byte for longer than the limit; it may come back and resume."""
         for subscription in self.all_subscriptions():
+            subscription.update_progress(now)
             if subscription.is_open and subscription.stalled_seconds(now) > limit_seconds:
-                self.refusals.count("stalled", "slow client cut", client=subscription.name, sent=subscription.sent)
+                self.refusals.count("stalled", "slow client cut off", client=subscription.name, sent=subscription.sent)
                 subscription.cut("slow")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.client.backoff import HANDSHAKE_SECONDS, MOST_HANDSHAKE_SECONDS, MOST_SECONDS, Backoff
+from services.client.backoff import HANDSHAKE_SECONDS, MAX_HANDSHAKE_SECONDS, MAX_SECONDS, Backoff
 
 
 @pytest.mark.parametrize("wish", [None, 0.0, 0.5, 10.0])
@@ -16,7 +16,7 @@ def test_is_bounded(wish: float | None) -> None:
     delays = [backoff.next_seconds() for _ in range(5000)]
 
     assert 0 <= min(delays)
-    assert max(delays) <= MOST_SECONDS == 0.6
+    assert max(delays) <= MAX_SECONDS == 0.6
     assert wish is not None or delays[0] <= 0.2
 
 
@@ -26,7 +26,7 @@ def test_grows_and_begins_again() -> None:
     delays = [backoff.next_seconds() for _ in range(20)]
 
     assert delays[0] <= 0.2
-    assert delays[-1] >= MOST_SECONDS / 3 > 0.19
+    assert delays[-1] >= MAX_SECONDS / 3 > 0.19
 
     backoff.succeeded()
 
@@ -47,7 +47,7 @@ def test_patience_grows_with_silence() -> None:
 
     assert [HANDSHAKE_SECONDS] * 4 == granted[:4]
     assert granted[4] > HANDSHAKE_SECONDS
-    assert MOST_HANDSHAKE_SECONDS == granted[-1]
+    assert MAX_HANDSHAKE_SECONDS == granted[-1]
     assert granted == sorted(granted)
 
     backoff.succeeded()

@@ -216,7 +216,7 @@ def test_a_tail_that_may_not_be_cut_is_left(tmp_path: Path) -> None:
 def test_numbers_without_room_are_ignored(tmp_path: Path) -> None:
     """A file with a number too high for later sessions is ignored, and does not count as the last session."""
     session(tmp_path, 1, [[1, 2]])
-    for number in (recovery._MOST_CLAIMED + 1, 10**30):
+    for number in (recovery._MAX_CLAIMED + 1, 10**30):
         (tmp_path / f"{number}-0001.jsonl").write_text("junk\n")
 
     assert 1 == recovery.last_session(tmp_path)

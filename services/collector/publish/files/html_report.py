@@ -9,7 +9,7 @@ from services.collector.publish.files.chart_data import chart_data
 from services.collector.publish.view_model import view
 from services.collector.verdict.snapshot import Snapshot
 
-MOST_BARS = 20_000
+MAX_BARS = 20_000
 """A file is not sent every second, so it may show more blocks than the live page."""
 
 
@@ -19,7 +19,7 @@ def report(snapshot: Snapshot) -> bytes:
         msgspec.json.encode(
             {
                 "view": view(snapshot, ""),
-                "charts": chart_data(snapshot.timeline, MOST_BARS),
+                "charts": chart_data(snapshot.timeline, MAX_BARS),
                 "made_at": snapshot.summary.made_at,
             }
         )

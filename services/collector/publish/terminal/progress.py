@@ -10,7 +10,7 @@ from services.collector.publish.terminal.text_table import CLIENTS, GAP, ColumnL
 from services.collector.publish.view_model import Tile, View, tiles
 from services.contract.summary import Summary
 
-MOST_ROWS = 20
+MAX_ROWS = 20
 """Clients in a frame."""
 BAR = 36
 """Characters of the progress bar."""
@@ -110,7 +110,7 @@ def _tile_spans(tile: Tile, text: str) -> list[StyledSpan]:
 def _clients(view: View, width: int, room: int) -> Iterator[list[StyledSpan]]:
     if not view.clients.rows or room < 2:
         return
-    most = min(MOST_ROWS, room - 1)
+    most = min(MAX_ROWS, room - 1)
     layout = ColumnLayout(view.clients, CLIENTS, width)
     yield list(layout.heads())
     yield from (list(layout.cells(row)) for row in most_important(view.clients.rows, most))

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 PIECE = 64 * 1024
 """Bytes handed to the connection at a time."""
-MOST_AT_ONCE = 4
+MAX_AT_ONCE = 4
 """Peers that are sent a response of one kind at the same time; the others wait."""
 WAIT_SECONDS, SEND_SECONDS = 10.0, 60.0
 """How long a request waits until it is served, and how long its peer may take to read the response."""

@@ -29,10 +29,10 @@ from services.contract.histogram import BOUNDS_NS
 from services.contract.summary import ClientState, ClientSummary, Quantiles, RunState, Summary, Verdict
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-MOST_CLIENTS = 200
+MAX_CLIENTS = 200
 """Clients with labels of their own."""
 OTHER = "~other"
-"""The label of all clients beyond `MOST_CLIENTS` together; no client can have this name."""
+"""The label of all clients beyond `MAX_CLIENTS` together; no client can have this name."""
 
 _COUNTERS = {
     "received_messages": ("received", "Distinct messages that clients logged."),
@@ -156,9 +156,9 @@ def _by_client(
     value: Callable[[ClientSummary], float],
     combine: Callable[[Iterable[float]], float],
 ) -> dict[str, float]:
-    """Return the value of each client, and the combined one of those beyond `MOST_CLIENTS`."""
-    values = {client.client: value(client) for client in clients[:MOST_CLIENTS]}
-    others = clients[MOST_CLIENTS:]
+    """Return the value of each client, and the combined one of those beyond `MAX_CLIENTS`."""
+    values = {client.client: value(client) for client in clients[:MAX_CLIENTS]}
+    others = clients[MAX_CLIENTS:]
     return {**values, OTHER: combine(map(value, others))} if others else values
 
 

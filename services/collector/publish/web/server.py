@@ -24,7 +24,7 @@ from services.collector.publish.files.html_report import report
 from services.collector.publish.web import block_messages, prometheus
 from services.collector.publish.web.events import SnapshotBoard
 from services.collector.publish.web.host_guard import HOSTS, HostGuard
-from services.collector.publish.web.large_responses import MOST_AT_ONCE, CachedBody, ChunkedResponse, QueuedResponse
+from services.collector.publish.web.large_responses import MAX_AT_ONCE, CachedBody, ChunkedResponse, QueuedResponse
 from services.collector.publish.web.request_limits import MAX_HEAD, LimitedProtocol, RequestLimits
 from services.contract import summary
 from services.runtime.errors import BadSettings, PortInUse
@@ -34,7 +34,7 @@ STOP_SECONDS = 1.0
 BACKLOG = 32
 """Connections that wait to be accepted. asyncio accepts this many in a row before anything else runs, and the bound on
 connections is only checked then."""
-MOST_LISTENERS = 64
+MAX_LISTENERS = 64
 """Event streams; the remaining connections are for requests that end with their response."""
 REPORT_SECONDS = 1.0
 """While a run is open its report is made at most this often."""
@@ -87,7 +87,7 @@ class _SnapshotResponses:
 
     def __init__(self, board: SnapshotBoard) -> None:
         self._board = board
-        self._slots = asyncio.Semaphore(MOST_AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_AT_ONCE)
         self._report, self._summary = CachedBody(REPORT_SECONDS), CachedBody()
         self._listeners = 0
 
@@ -118,7 +118,7 @@ class _SnapshotResponses:
 
     async def events(self, _request: Request) -> Response:
         """Return the event stream, which lasts as long as the peer listens."""
-        if self._listeners >= MOST_LISTENERS:
+        if self._listeners >= MAX_LISTENERS:
             return PlainTextResponse("too many listeners\n", status_code=503, headers={"retry-after": "5"})
         return StreamingResponse(self._counted_events(), media_type="text/event-stream")
 

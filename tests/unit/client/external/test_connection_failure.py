@@ -11,7 +11,7 @@ from websockets.frames import Close
 from websockets.http11 import Response
 from websockets.protocol import Protocol, Side
 
-from services.client.external.connection_failure import MOST_REASON, brief, of_attempt, of_close, secrets_of
+from services.client.external.connection_failure import MAX_REASON_LENGTH, brief, of_attempt, of_close, secrets_of
 from tests.unit.client.fakes import START_US
 
 
@@ -39,7 +39,7 @@ def ended(received: Close | None, sent: Close | None, *, received_first: bool | 
             b"<html>\n<head><style>b{}</style><title>429 Too Many</title></head>\n<body>",
             "the server answered HTTP 429: 429 Too Many",
         ),
-        (("é" * 5000).encode(), "the server answered HTTP 429: " + "é" * (MOST_REASON - 30)),
+        (("é" * 5000).encode(), "the server answered HTTP 429: " + "é" * (MAX_REASON_LENGTH - 30)),
     ],
 )
 def test_a_refusal_is_told_by_status_and_first_line(body: bytes, reason: str) -> None:
@@ -124,4 +124,4 @@ def test_no_secret_is_shown() -> None:
 def test_a_reason_is_one_short_line() -> None:
     """Line ends and control characters become spaces, and it ends after 200 characters."""
     assert "a b c" == brief("a\n\x00 b\u2028c", [])
-    assert MOST_REASON == len(brief("x" * 1000, []))
+    assert MAX_REASON_LENGTH == len(brief("x" * 1000, []))

@@ -183,7 +183,7 @@ async def test_a_refusal_is_told_in_its_words(tmp_path: Path, caplog: pytest.Log
 
 
 def is_sealed(logs: Path) -> bool:
-    """Tell whether the client's log was closed."""
+    """Return whether the client's log was closed."""
     return (
         (folder(logs) / "0001-0001.jsonl").exists() and bool(outline(folder(logs))) and reason(folder(logs)) is not None
     )
