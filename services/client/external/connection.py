@@ -12,7 +12,7 @@ from typing import Any
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from services.client.connection import StampedConnection
+from services.client.connection import StampedConnection, as_stamped, connection_class
 from services.client.external.connection_failure import ConnectionFailure
 from services.client.external.settings import ConnectSettings
 from services.runtime.clock import Clock
@@ -120,14 +120,10 @@ async def connect_to(reach: ConnectSettings, process_clock: Clock, tls: ssl.SSLC
         TimeoutError, OSError, websockets.exceptions.WebSocketException: the server cannot be reached now.
         BadSettings: the file with the authorization cannot be used.
     """
-
-    class Connection(StampedConnection):
-        clock = process_clock
-
     options: dict[str, Any] = {"ssl": tls} if tls is not None else {}
     connection = await connect(
         reach.url,
-        create_connection=Connection,
+        create_connection=connection_class(process_clock),
         additional_headers=authorization(reach),
         subprotocols=[Subprotocol(reach.subprotocol)] if reach.subprotocol else None,
         proxy=reach.proxy or None,
@@ -139,6 +135,4 @@ async def connect_to(reach: ConnectSettings, process_clock: Clock, tls: ssl.SSLC
         max_queue=_FRAMES_QUEUED,
         **options,
     )
-    if not isinstance(connection, StampedConnection):
-        raise TypeError(f"connections are made by connect_to(), not {type(connection)}")
-    return connection
+    return as_stamped(connection)

@@ -14,6 +14,8 @@ from websockets.frames import CloseCode
 from websockets.http11 import Response
 from websockets.protocol import Protocol
 
+from services.runtime.websocket_io import close_frames
+
 MAX_REASON_LENGTH = 200
 """Characters of a reason."""
 MAX_RETRY_AFTER_SECONDS = 600.0
@@ -64,8 +66,8 @@ def of_attempt(problem: Exception, secrets: Iterable[str], now_us: int) -> Conne
 
 def of_close(connection: Protocol, max_bytes: int, secrets: Iterable[str]) -> ConnectionFailure:
     """Return why a connection ended, by the close frame of the side that closed it; code 1006 without one."""
-    received, sent = connection.close_rcvd, connection.close_sent
-    by_us = sent is not None and (received is None or connection.close_rcvd_then_sent is False)
+    received, sent, was_received_first = close_frames(connection)
+    by_us = sent is not None and (received is None or was_received_first is False)
     close = sent if by_us else received
     if close is None:
         cut = "the connection was cut without a close frame"

@@ -45,11 +45,14 @@ COUNT = 6
 LINE_NAMES = ("connection", "block", "event")
 
 
-def new_log(folder: Path, fsync: Fsync = "block", torn: int = 0) -> BlockLog:
+def new_log(
+    folder: Path, fsync: Fsync = "block", torn: int = 0, segment_bytes: int = blocklog.SEGMENT_BYTES
+) -> BlockLog:
     """Return a log whose first file was just claimed."""
     tails = [blocklog.Torn("0000-0001.jsonl", torn)] if torn else []
     first = opening(KEY, 1, 0, client_config(folder, fsync=fsync), tails, START_US)
-    return BlockLog(LineFile(folder / blocklog.file_name(1, 1)), first, StoppedClock(), SaturationMonitor().window())
+    file, window = LineFile(folder / blocklog.file_name(1, 1)), SaturationMonitor().window()
+    return BlockLog(file, first, StoppedClock(), window, segment_bytes=segment_bytes)
 
 
 def new_blocks(count: int = COUNT) -> Iterator[PendingLine]:
@@ -260,10 +263,9 @@ def test_blocks_that_wait_share_a_sync(tmp_path: Path, monkeypatch: pytest.Monke
     assert 1 == len(calls)
 
 
-def test_segments_are_closed_at_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_segments_are_closed_at_their_size(tmp_path: Path) -> None:
     """A file that has reached the size is closed and the next begun, whole in itself, the chain running on."""
-    monkeypatch.setattr(blocklog, "SEGMENT_BYTES", 1500)
-    log = new_log(tmp_path, torn=7)
+    log = new_log(tmp_path, torn=7, segment_bytes=1500)
     write_all(log, tmp_path)
     log.end("finished", 0, 0, [])
     lines = entries(tmp_path, sealed=True)

@@ -166,7 +166,11 @@ def _histograms(durations: RunDurations) -> Iterator[Metric]:
     for name, meaning, histogram in (
         ("latency", "Time of messages, from due to received.", durations.latency),
         ("transit", "Time of messages, from sent to received.", durations.transit),
-        ("block_duration", "Time of blocks, from first to last message.", durations.block),
+        (
+            "block_duration",
+            "Time from the first message of a block to its last; 0 for a block in one read.",
+            durations.block,
+        ),
     ):
         yield HistogramMetricFamily(
             f"streamgauge_{name}_seconds", meaning, buckets=_buckets(histogram), sum_value=histogram.total_ns() / 1e9

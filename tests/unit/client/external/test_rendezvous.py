@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from services.client.external import rendezvous
-from services.client.external import rendezvous as joining
-from services.client.external.rendezvous import AgreedRun, join
+from services.client.external.rendezvous import AgreedRun, JoinPolicy
 from services.runtime import invocation
 from services.runtime.invocation import NOTE
 from tests.unit.client.fakes import RUN, START_US
@@ -21,11 +21,10 @@ INVOCATION = f"{RUN}.0123456789ab"
 OTHER = f"{RUN}.ba9876543210"
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten what a test would wait for."""
-    monkeypatch.setattr(joining, "_SETTLE_SECONDS", 0.05)
-    monkeypatch.setattr(rendezvous, "_ITERATIONS", 2)
+QUICK = JoinPolicy(settle_seconds=0.05, iterations=2)
+"""Shortens the waits and the computation of digests."""
+
+join = partial(rendezvous.join, policy=QUICK)
 
 
 def test_the_first_opens_a_run(tmp_path: Path) -> None:
@@ -34,7 +33,7 @@ def test_the_first_opens_a_run(tmp_path: Path) -> None:
     expected = AgreedRun(run=RUN, url=URL, opened_at="2026-11-22T07:30:00.000000Z", until="2026-11-22T07:31:00.000000Z")
 
     assert expected == msgspec.structs.replace(opened, settings="")
-    assert rendezvous.is_of(opened.settings, b"")
+    assert rendezvous.is_of(opened.settings, b"", QUICK.iterations)
     assert opened == msgspec.json.decode((tmp_path / RUN / NOTE).read_bytes(), type=AgreedRun)
 
 
@@ -166,14 +165,13 @@ def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
     assert f"{RUN}-2" == join(tmp_path, URL, 60, START_US).run
 
 
-def test_a_folder_without_its_note_is_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run of our own server, and a note that is damaged, are passed over."""
-    monkeypatch.setattr(joining, "_LOOKS", 2)
+def test_a_folder_without_its_note_is_nobodys(tmp_path: Path) -> None:
+    """A run of this project's server, and a note that is damaged, are ignored."""
     (tmp_path / "20261122T072959Z").mkdir()
     (tmp_path / "20261122T072958Z").mkdir()
     (tmp_path / "20261122T072958Z" / NOTE).write_bytes(b"{")
 
-    assert RUN == join(tmp_path, URL, 60, START_US).run
+    assert RUN == join(tmp_path, URL, 60, START_US, policy=QUICK._replace(looks=2)).run
 
 
 def test_who_come_together_agree(tmp_path: Path) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from services.client.external import rendezvous
-from services.client.external.rendezvous import digest, is_of, settings_of
+from services.client.external.rendezvous import settings_of
 from services.runtime.settings import EXTERNAL
 
 URL = "ws://feed/path"
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten what takes long on purpose."""
-    monkeypatch.setattr(rendezvous, "_ITERATIONS", 2)
+digest, is_of = (partial(function, iterations=2) for function in (rendezvous.digest, rendezvous.is_of))
+"""The functions, without the computation that takes long on purpose."""
 
 
 @pytest.mark.parametrize("name", [setting.name for setting in EXTERNAL if setting.name != "FEED"])

@@ -4,7 +4,7 @@
 gauge.control = (() => {
   const form = gauge.byId("control");
   if (!form) return null;
-  const [rate, client, reply] = [gauge.byId("rate"), gauge.byId("drop-client"), gauge.byId("said")];
+  const [rate, client, reply] = [gauge.byId("rate"), gauge.byId("drop-client"), gauge.byId("reply")];
   const NO_REPLY = "the page's server does not answer";
   /** Whether the run is over; null until it is known. */
   let isOver = null;
