@@ -11,6 +11,7 @@ _FIRST_SECONDS = 0.2
 _DOUBLINGS = 8
 _FLOOR_JITTER_SECONDS = 2.0
 
+# The kernel retransmits a lost packet after a second; half a second more is enough for the answer.
 HANDSHAKE_SECONDS = 1.5
 MAX_HANDSHAKE_SECONDS = 5.0
 # This many handshakes in a row may have been lost on the network; if more fail, the server is slow.
@@ -21,8 +22,8 @@ class Backoff:
     """Jittered exponential back-off, in which a delay that the server asked for takes precedence.
 
     Attributes:
-        handshake_seconds: time limit of an opening handshake. Short at first, for an answer that was lost never
-            comes; longer after several timeouts, for a server that a thousand clients seek at once needs its time.
+        handshake_seconds: time limit of an opening handshake. Short at first, because an answer that was lost never
+            arrives; longer after several timeouts, because a server to which a thousand clients connect is slow.
     """
 
     def __init__(self, max_seconds: float = MAX_SECONDS) -> None:
@@ -61,6 +62,7 @@ class Backoff:
         self._attempt = min(self._attempt + 1, _DOUBLINGS)
         if self._requested is not None:
             most, self._requested = min(self._requested * 1.5, self._most), None
+        # Random, because a thousand clients that come back at the same time would delay each other's handshakes.
         least, floor = most * (2 if self._is_firm else 1) / 3, self._floor
         self._floor, self._is_firm = 0.0, False
         # With jitter beyond the floor too, or all clients would come back at the same time.

@@ -215,6 +215,7 @@ class BlockLog:
             sha256=self._handler.sha256.hexdigest(),
             **self._window.reading()._asdict(),
         )
+        # A line that cannot be written must leave no trace in chain and digest, or a later attempt would be wrong.
         before = file.size, self._formatter.prev, self._handler.sha256.copy()
         try:
             self._logger.info(fields(entry))

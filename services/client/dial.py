@@ -16,7 +16,9 @@ from typing import Any
 
 Query = Callable[[str, int], Coroutine[Any, Any, list[str]]]
 """Returns the addresses of a host and port."""
+# The kernel retransmits a SYN after 1 s: a single attempt would be answered shortly after that.
 REACH_SECONDS = 1.25
+# Each further attempt queries the name again and keeps the first connection that is accepted.
 RETRY_SECONDS = 0.3
 # Each pending query occupies a thread until the resolver has given up.
 _MAX_QUERIES = 4
@@ -116,6 +118,7 @@ def _close_result(attempt: asyncio.Task[socket.socket]) -> None:
 
 async def _connect_to_any(lookup: AddressLookup, host: str, port: int) -> socket.socket:
     addresses = await lookup.addresses(host, port)
+    # In the order of the resolver; only the error of the last address is raised.
     for address in addresses[:-1]:
         with contextlib.suppress(OSError):
             return await _connect(address, port)

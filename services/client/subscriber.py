@@ -140,6 +140,7 @@ class Subscriber:
     async def _receive(self, connection: StampedConnection) -> None:
         self._connection, self._last_message_at = connection, time.monotonic()
         self._pings.connected()
+        # Most messages are handled in the call that parses them; only those that have to wait take the queue.
         connection.handle_at_once = self._handle_at_once
         helpers = [asyncio.create_task(work) for work in (self._send_pings(), self._watch(connection))]
         try:
@@ -155,6 +156,7 @@ class Subscriber:
             self._is_superseded |= closed.rcvd is not None and closed.rcvd.code == wire.CLOSE_SUPERSEDED
         finally:
             self._connection, self._is_reading, self._has_asked, self._is_subscribed = None, True, False, False
+            # Without a closing handshake: the peer may be gone, and records wait for the next connection.
             connection.transport.abort()
             for helper in helpers:
                 helper.cancel()
@@ -355,6 +357,7 @@ class Subscriber:
             return
         session.close_block("shutdown")
         await session.seal(reason)
+        # The tasks send the receipts, and the server refuses a receipt after the goodbye.
         await asyncio.gather(*self._tasks)
         if self._is_subscribed:
             self._send(wire.Bye(last=session.durable_through))

@@ -284,6 +284,7 @@ def _misspelt(environment: Mapping[str, str]) -> Iterable[str]:
     for name in sorted(environment):
         if name in BY_NAME or len(name) < 5:
             continue
+        # A high cutoff: most variables belong to other programs, and a false alarm would prevent the start.
         near = closest(name, BY_NAME, cutoff=0.88)
         if near and abs(len(name) - len(near)) <= 2:
             yield f"{name}: no such setting; did you mean {near}?"

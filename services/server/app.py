@@ -98,6 +98,7 @@ class ServerApp:
         instance = uuid.uuid4().hex[:12]
         self.runs = RunStore(self.root, feed, settings, self.clock, self.saturation, boot=boot_id(), instance=instance)
         self.runs_played = 1
+        # Before the run is opened, so that an unwritable folder is reported together with its remedy.
         check_writable(self.root)
         self.stream = Stream(self.runs.open_or_continue(seen), self.clock)
         self.expected = ExpectedClients(settings.client_service, settings.connections)
@@ -127,10 +128,13 @@ class ServerApp:
             subprotocols=[Subprotocol(wire.SUBPROTOCOL)],
             # Browsers send the origin of the page that connects, clients of a feed send none: no page may connect.
             origins=[None],
+            # Many clients share the bytes of a frame; compressed, the frame would differ for each of them.
             compression=None,
+            # Clients send receipts and requests only. A larger limit would let a peer claim memory.
             max_size=wire.MAX_CLIENT_FRAME,
             # More messages than one read can hold, so that short messages do not pause the reading.
             max_queue=64,
+            # A peer that does not complete its handshake holds a file descriptor.
             open_timeout=5,
             write_limit=WRITE_LIMIT,
             # The library's keepalive is a task and a timer for each connection; `ping_quiet_peers` is one for all.
@@ -142,6 +146,7 @@ class ServerApp:
     async def _handle_connection(self, connection: ServerConnection) -> None:
         if not isinstance(connection, FeedConnection):
             raise TypeError(f"expected a FeedConnection, not {type(connection)}")
+        # Decided once, before the request is released.
         authorization = connection.authorization_values()
         connection.is_operator = may_control(authorization, self.token, local=connection.is_local)
         connection.forget_handshake()
@@ -216,6 +221,7 @@ class ServerApp:
                 self.stream.cut_stalled(now, self.settings.send_seconds)
                 check_at = now + self.intervals.stall_check
             run = self.stream.run
+            # The end must be in the ledger first: without it the collector takes this run for an interrupted one.
             if run.recorded.end is not None and run.ledger.is_writable and self._has_more_runs():
                 await asyncio.sleep(self.intervals.between_runs)
                 try:
@@ -251,6 +257,7 @@ class ServerApp:
         self.stream.run.ledger.close()
         self.runs_played += 1
         self.stream.switch_to(run)
+        # Nothing is due between two runs, so the pause of a full collection delays no record.
         eventloop.collect_all()
         self.lifecycle = RunLifecycle(run, asyncio.get_running_loop().time(), self.expected)
         for handler in self.handlers:
@@ -262,6 +269,7 @@ class ServerApp:
         for server in servers:
             server.close(close_connections=False)
         run = self.stream.run
+        # Pause first: otherwise records would come due, and be late, while no server runs.
         if run.recorded.is_advancing:
             run.set_rate(None)
         await asyncio.gather(*(handler.drain() for handler in list(self.handlers)))
@@ -301,6 +309,7 @@ async def main(
             seen = await asyncio.to_thread(ensure_alone, settings.volumes / "ledger", stop.is_set)
         except other_servers.StoppedWhileWatching:
             return 0
+        # Only now: a client must not connect to a server that then refuses to start.
         listen(sockets, settings.port)
         app = ServerApp(settings, feed, seen, intervals)
         servers = [await app.accept(listener) for listener in sockets]

@@ -22,8 +22,11 @@ MAX_RETRY_AFTER_SECONDS = 600.0
 _MAX_BODY_BYTES = 4096
 # Shorter passwords, and shorter values in a query, are not hidden: that would remove ordinary words from a reason.
 _MIN_SECRET_LENGTH, _MIN_VALUE_LENGTH = 4, 8
+# Unauthorised, forbidden, too many requests: another attempt soon would get the same answer.
 _FIRM_STATUSES = (401, 403, 429)
+# Codes of the application's own (RFC 6455, 7.4.2), by which most feeds refuse a client.
 _PRIVATE_CODES = range(4000, 5000)
+# Query strings and user names often contain tokens.
 _QUERY = re.compile(r"(\w+://[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
 _USER = re.compile(r"(\w+://)[^\s/@]*@")
 _TAG = re.compile(r"<(?:script|style).*?</(?:script|style)>|<[^>]*>", re.DOTALL | re.IGNORECASE)

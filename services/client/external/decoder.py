@@ -108,6 +108,7 @@ class RecordPaths:
                 raws = self._row_texts(text) if is_strict else self._lenient_row_texts(text, len(rows))
         except (ValueError, RecursionError):
             return [_opaque(text, binary=binary, trouble="not JSON" if self._wants_json else None)]
+        # A frame without a list is one record; this is the usual case.
         if self.records is None and not isinstance(value, list):
             return [self._record(value, text, binary=binary, is_json=is_strict)]
         if not raws:

@@ -41,6 +41,7 @@ class Sequences:
         """Add a record to its sequence."""
         if record.seq is not None:
             sequence = self.by_key.setdefault(record.key, SequenceTracker())
+            # The digest tells a repeated record from another record with the same number.
             sequence.accept(record.seq, zlib.crc32(record.record))
 
     def reconnected(self) -> None:

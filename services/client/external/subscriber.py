@@ -32,7 +32,7 @@ from services.runtime.jsonlogs import RateLimitedLog
 log = logging.getLogger(__name__)
 
 MAX_BACKOFF_SECONDS = 15.0
-"""Longest delay between attempts: an external server, unlike our own, may not be made for a rush of clients."""
+"""Longest delay between attempts: an external server may not withstand many clients that reconnect at once."""
 PROVED_SECONDS = 2.0
 """A server that rejects a client does so within a round trip of the handshake, perhaps in a message. A server that sent
 a record and kept the connection for this long accepts the client, which may reconnect at once after a cut."""
@@ -55,6 +55,7 @@ async def external_subscribers(
         OSError: the folder of the logs refuses.
     """
     tls = tls_context(settings.reach)
+    # Read for its errors alone: a file that cannot be used is reported at the start instead of at every attempt.
     authorization(settings.reach)
     clients = list(clients)
     logs = clients[0][1].logs
@@ -112,7 +113,7 @@ class ExternalSubscriber:
 
     @property
     def received(self) -> int:
-        """How many records this client has received."""
+        """The number of records that this client has received."""
         return self._session.received if self._session is not None else 0
 
     async def run(self) -> None:
@@ -184,7 +185,7 @@ class ExternalSubscriber:
             await self._handle(connection, frame, received_ns)
 
     async def _lost(self, connection: StampedConnection) -> ConnectionFailure:
-        """Log the end of a connection, and end the run if ``FEED_END`` says so; return why the connection ended."""
+        """Log the end of a connection, and end the run by a condition of ``FEED_END``; return why it was closed."""
         failure = self._log_closed(connection)
         if self._is_useful and time.monotonic() - self._opened_at >= self._proved_seconds:
             self._backoff.succeeded()

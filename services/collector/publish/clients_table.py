@@ -137,5 +137,6 @@ def _slowest(summary: Summary) -> ClientSummary | None:
         latency = shown_latency(client)
         if latency.p99 is not None and latency.max is not None:
             ranked.append(((latency.p99, latency.max), client))
+    # By the maximum too: with few messages several clients have the same p99.
     ranked.sort(key=lambda item: item[0], reverse=True)
     return ranked[0][1] if len(ranked) > 1 and ranked[0][0] > ranked[1][0] else None

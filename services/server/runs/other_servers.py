@@ -100,6 +100,7 @@ def _stamps(folder: Path) -> dict[str, FileStamp]:
         with contextlib.suppress(OSError):
             status = path.stat()
             if stat.S_ISREG(status.st_mode):
+                # The size too: some file systems store times in whole seconds.
                 stamps[path.name] = (status.st_mtime_ns, status.st_size)
     return stamps
 

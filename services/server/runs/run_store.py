@@ -121,6 +121,7 @@ class RunStore:
             self._set_clock_not_before(past.last_us)
             if past.opening is not None and not past.has_ended:
                 outage_us = self.clock.now_us() - last_alive_us(self.root / newest)
+                # Also if the run cannot be continued: to record that it is abandoned needs a ledger of this process.
                 run = self._make_run(newest, past.recorded)
                 if past.obstacle is not None:
                     log.warning("run cannot be continued", extra={"run": newest, "why": past.obstacle})

@@ -9,7 +9,9 @@ from services.server.connections.connection import FeedConnection
 from services.server.feed.batch_cache import EncodedBatch
 from services.server.runs.run import Run
 
+# At low rates one second has few records, and the ledger would get an entry for each few of them.
 MIN_STRIDE = 32
+# At rate 0 there is no second's number of records; an entry in 65,536 is rare at any speed.
 FLAT_OUT_STRIDE = 65_536
 
 
@@ -43,6 +45,7 @@ class Subscription:
         self.recorded_through = 0
         self.end_was_sent = False
         self.is_open = True
+        # Holds unless another cause is set before the connection ends.
         self.cause: ledger.Cause = "lost"
         self.last_frame_at = now
         self._last_progress, self._progressed_at = (0, 0), now

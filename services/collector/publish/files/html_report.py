@@ -18,6 +18,7 @@ def report(snapshot: Snapshot) -> bytes:
     return page_assets.report_page(
         msgspec.json.encode(
             {
+                # Without places: a report may be moved, and must be the same on every machine.
                 "view": view(snapshot, ""),
                 "charts": chart_data(snapshot.timeline, MAX_BARS),
                 "made_at": snapshot.summary.made_at,

@@ -13,6 +13,7 @@ from services.collector.publish.view_model import CheckRow, View
 
 MAX_ROWS = 50
 MAX_REASONS = 50
+# Names and reasons come from logs, so every character that may mean markup is escaped.
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>|~$#])")
 
 
@@ -61,6 +62,7 @@ def _check_rows(checks: Sequence[CheckRow]) -> Iterator[list[str]]:
 
 
 def _clients(table: Table) -> Iterator[str]:
+    # The page of a CI job is narrow, and clients.csv has every column.
     omitted = {"state", "sessions", "expected", "latency_p50", "bytes"}
     omitted |= {
         column.key

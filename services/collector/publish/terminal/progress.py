@@ -74,6 +74,7 @@ def progress_frame(
         rate: messages logged per second lately, all clients together; without it the average is shown.
     """
     width = min(width, WIDTH)
+    # The last line of the terminal is left for the cursor; a frame that is too high would scroll with every redraw.
     lines = [*_head(view, elapsed_s), [], _numbers(view, width, rate), [], *_clients(view, width, height - 6)]
     return [list(_cut_off(line, width)) for line in lines[: max(1, height - 1)]]
 

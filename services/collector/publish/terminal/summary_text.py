@@ -46,6 +46,7 @@ def render(view: View, *, colour: bool = False) -> str:
 
 def _head(view: View, *, colour: bool) -> Iterator[str]:
     verdict = view.verdict or view.state.upper()
+    # Further lines of the headline begin below the first, behind the verdict.
     indent = " " * (5 + len(verdict))
     first, *rest = textwrap.wrap(view.headline, WIDTH - len(indent)) or [""]
     yield ""

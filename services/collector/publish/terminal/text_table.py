@@ -64,6 +64,7 @@ class ColumnLayout:
     def __init__(self, table: Table, columns: Sequence[TextColumn], width: int) -> None:
         self._table = table
         self._widths: dict[str, int] = {}
+        # By weight and not by place: a narrow terminal then loses the least important columns.
         for column in sorted(columns, key=lambda column: -column.weight):
             cells = table.column(column.key)
             needed = max(len(column.head), *(len(cell.text) for cell in cells), 0)

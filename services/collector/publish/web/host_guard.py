@@ -57,6 +57,7 @@ class HostGuard:
         if _without_port(host) in self._allowed:
             await self._app(scope, receive, send_guarded)
         else:
+            # 421 Misdirected Request: this server is not responsible for that name.
             refusal = PlainTextResponse("this page answers to localhost only\n", status_code=421)
             await refusal(scope, receive, send_guarded)
 

@@ -105,6 +105,7 @@ class QueuedResponse(Response):
             await busy(scope, receive, send)
             return
         try:
+            # A peer that does not read must not keep its slot. The error makes uvicorn cut the connection.
             async with asyncio.timeout(self._send_seconds):
                 body = await self._make()
                 response = ChunkedResponse(body, headers=self._extra_headers, media_type=self.media_type)

@@ -66,6 +66,7 @@ def expose(newest: Summary | None, durations: RunDurations | None, effort: Colle
         effort: what the collector has read.
         now: monotonic seconds.
     """
+    # Described metrics would be computed once more when they are registered.
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
     if effort is not None:
@@ -146,6 +147,7 @@ def _clients(clients: Sequence[ClientSummary]) -> Iterator[Metric]:
             "client",
             missing,
         )
+    # A client without any latency has no series, rather than one at 0.
     timed = [client for client in clients if client.latency_ns.p99 is not None]
     p99 = _by_client(timed, lambda client: (client.latency_ns.p99 or 0) / 1e9, max)
     yield _labelled("client_latency_p99_seconds", "99th percentile of the latency, due to received.", "client", p99)

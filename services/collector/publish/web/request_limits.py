@@ -63,6 +63,7 @@ class LimitedProtocol(H11Protocol):
         self._start_request_timer()
         if len(self.connections) > max_connections(self._limits.connections):
             others = cast("set[LimitedProtocol]", self.connections)
+            # An idle connection, because one whose response is being sent would lose it.
             idle = [other for other in others if other is not self and not other.is_answering]
             min(idle, key=lambda other: other._connected_at, default=self).abort()  # noqa: SLF001
 

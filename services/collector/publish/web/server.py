@@ -112,6 +112,7 @@ class _SnapshotResponses:
             # The newest snapshot when it is this request's turn, which may be seconds later.
             newest, version = self._board.snapshot or snapshot, self._board.version
             kind = newest.summary.run, newest.summary.state
+            # In a thread: a report of thousands of clients takes seconds, in which events must not stop.
             return await self._report.get(kind, version, lambda: asyncio.to_thread(report, newest))
 
         return QueuedResponse(self._slots, make, "text/html")
@@ -198,16 +199,16 @@ class PageServer:
         self._server = _Server(
             uvicorn.Config(
                 make_app(board, volumes, host, more),
-                access_log=False,
+                access_log=False,  # health checks and scrapes come every few seconds
                 backlog=BACKLOG,
                 http=functools.partial(LimitedProtocol, limits=limits),  # type: ignore[arg-type]
                 h11_max_incomplete_event_size=MAX_HEAD,
-                lifespan="off",
-                log_config=None,
+                lifespan="off",  # the application has nothing to start or stop
+                log_config=None,  # the services log JSON lines
                 log_level="error",  # a peer's malformed requests are not worth a warning here
                 server_header=False,
                 timeout_graceful_shutdown=1,
-                ws="none",
+                ws="none",  # the page uses server-sent events
             )
         )
         self._serving: asyncio.Task[None] | None = None

@@ -137,7 +137,7 @@ def test_a_client_is_dropped(stream: Stream) -> None:
 @pytest.mark.parametrize(
     ("wish", "code", "why"),
     [
-        (wire.Control(), "malformed", "control sets or does nothing"),
+        (wire.Control(), "malformed", "the request neither sets a rate nor names an action"),
         (wire.Control(do="drop", client="nobody"), "no_client", "no client is named nobody"),
         (wire.Control(do="drop"), "no_client", "drop names no client"),
     ],
