@@ -195,7 +195,7 @@ def _skipping_other_files(path: Path) -> Iterator[None]:
         if not is_not_regular(problem):
             raise
         if _logged.allow(str(path)):
-            log.warning("file passed over", extra={"path": str(path), "why": problem.strerror or str(problem)})
+            log.warning("file skipped", extra={"path": str(path), "why": problem.strerror or str(problem)})
 
 
 def _after_last_newline(file: BinaryIO, size: int) -> int | None:
@@ -238,7 +238,7 @@ def _files(folder: Path) -> Iterator[tuple[tuple[int, int], _ReadFile]]:
             contents = _read(file)
             os.fsync(file.fileno())
             if not contents.is_complete and _logged.allow(str(path)):
-                log.warning("file is no log of ours, its end is passed over", extra={"path": str(path)})
+                log.warning("file is too large for a log, its end is skipped", extra={"path": str(path)})
             yield name, contents
 
 

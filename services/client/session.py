@@ -159,7 +159,7 @@ class ClientSession(SessionLog[ReceivedBatch]):
         """
         records = wire.records_of(header, body)
         if records is None:
-            self.checker.refuse(header.first, header.count)
+            self.checker.add_corrupt_batch(header.first, header.count)
             log.warning("corrupt batch", extra={"client": self.client, "first": header.first, "count": header.count})
             return
         if self._builder.deadline_ns is None:
@@ -176,14 +176,14 @@ class ClientSession(SessionLog[ReceivedBatch]):
         if self.checker.after >= self.total:
             self.close_block("end")
 
-    def unreadable(self, problem: PeerError) -> None:
+    def add_unreadable_frame(self, problem: PeerError) -> None:
         """Report a frame that could not be read: it may have held records."""
         log.warning("unreadable frame", extra={"client": self.client, "why": problem.detail[:200]})
-        self.checker.unreadable()
+        self.checker.add_unreadable_frame()
 
-    def reached(self, last: int) -> None:
+    def sent_through(self, last: int) -> None:
         """Close the open block at the end of the run, up to which the server has sent everything."""
-        self.checker.reached(last)
+        self.checker.sent_through(last)
         self.close_block("end")
 
     def _line_of(self, cut: BlockCut[ReceivedBatch]) -> PendingLine:

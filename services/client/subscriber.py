@@ -151,7 +151,7 @@ class Subscriber:
                 if self._session is not None:
                     await self._session.room()
                 if (frame := self._handle(data, received_ns)) is not None:
-                    self._follow(frame)
+                    self._apply_change(frame)
         except ConnectionClosed as closed:
             self._is_superseded |= closed.rcvd is not None and closed.rcvd.code == wire.CLOSE_SUPERSEDED
         finally:
@@ -164,21 +164,21 @@ class Subscriber:
     def _handle_at_once(self, data: bytes, received_ns: int) -> bool:
         """Handle a message in the call that parses it, if nothing has to be waited for; return whether it was handled.
 
-        A frame that `_follow` has to handle must come first in the queue; all later messages wait behind it.
+        A frame that `_apply_change` has to handle must come first in the queue; all later messages wait behind it.
         """
         if not (self._is_reading and self._is_subscribed) or self._session is None or self._session.is_full:
             return False
         return self._handle(data, received_ns) is None
 
     def _handle(self, data: bytes, received_ns: int) -> wire.FromServer | None:
-        """Handle a message; return its frame, still to be followed, if it changes this client's part in the run."""
+        """Handle a message; return its frame for `_apply_change` if it changes this client's part in the run."""
         session, self._last_message_at = self._session, time.monotonic()
         try:
             frame, body = wire.decode_from_server(data)
         except PeerError as problem:
             if session is None:
                 raise
-            session.unreadable(problem)
+            session.add_unreadable_frame(problem)
             return None
         if self._pings.add_frame(frame) and self._connection is not None:
             log.warning("server ignores pings", extra={"client": self.name, "seconds": UNANSWERED_SECONDS})
@@ -197,7 +197,7 @@ class Subscriber:
                 return frame
         return None
 
-    def _follow(self, frame: wire.FromServer) -> None:
+    def _apply_change(self, frame: wire.FromServer) -> None:
         """Handle a frame that changes this client's part in the run."""
         session = self._session
         match frame:
@@ -206,7 +206,7 @@ class Subscriber:
             case wire.Subscribed() if session is not None:
                 self._subscribed(session, frame)
             case wire.End() if session is not None:
-                session.reached(frame.last)
+                session.sent_through(frame.last)
                 self._seal(session)
             case wire.Error():
                 self._refused(frame)

@@ -148,47 +148,49 @@ SETTINGS = (
         "",
         "server, client",
         _clients,
-        "the run starts when so many clients have subscribed; empty = all that compose started, elsewhere 1",
+        "the run starts when this many clients have subscribed; empty = all that compose has started, elsewhere 1",
     ),
-    Setting("CLIENT_SERVICE", "", "server", _service, "the name whose addresses are the clients'; compose sets it"),
+    Setting("CLIENT_SERVICE", "", "server", _service, "the DNS name of the clients' containers; compose sets it"),
     Setting(
         "GRACE_SECONDS", "15", "server", _number(0, 3600), "how long after the last record a run waits for receipts"
     ),
     Setting("RESUME_SECONDS", "600", "server", _number(0, 10**6), "an interrupted run is continued within this time"),
-    Setting("SEND_SECONDS", "10", "server", _number(0.1, 3600), "a client that takes no byte for this long is cut"),
+    Setting(
+        "SEND_SECONDS", "10", "server", _number(0.1, 3600), "a client that reads no byte for this long is disconnected"
+    ),
     Setting("PORT", "8765", "server", _integer(1, 65535), "where clients connect"),
     Setting(
         "HOST",
         "127.0.0.1",
         "server",
         _hosts,
-        "the addresses the server listens on, * = all interfaces; the image and compose set that",
+        "the addresses the server listens on; * = all interfaces, as in the image and in compose",
     ),
     Setting(
         "CONTROL_TOKEN",
         "",
         "server, collector",
         _token,
-        "who holds it may control the run from afar; empty = a new one at each start, in ledger/control.token",
+        "permits control of the run from another host; empty = a new one at each start, in ledger/control.token",
     ),
     Setting(
         "BLOCK_SIZES", "10,25,50,100,250", "client", _block_sizes, "messages per block, taken by the client's number"
     ),
-    Setting("BLOCK_SECONDS", "5", "client", _number(0.01, 3600), "a block closes after this long even if not full"),
+    Setting("BLOCK_SECONDS", "5", "client", _number(0.01, 3600), "a block closes after this time even if not full"),
     Setting("BLOCK_BYTES", "1048576", "client", _integer(1024, 2**30), "a block closes at this many bytes of records"),
     Setting(
         "FSYNC",
         "block",
         "client",
         _choice("block", "interval", "none"),
-        "forced to disk: every block, every interval (200 ms), or none",
+        "sync to disk: block (each block), interval (every 200 ms) or none",
     ),
     Setting(
         "CONNECTIONS",
         "1",
         "client, server",
         _integer(1, 10_000),
-        "clients run by one process, each with a log of its own",
+        "clients run by one process, each with its own log",
     ),
     Setting("CLIENT_ID", "", "client", _client_id, "the client's name; empty = the container's"),
     Setting("SERVER_URL", "ws://server:8765", "client, collector", _url, "the feed"),
@@ -196,12 +198,16 @@ SETTINGS = (
     Setting("THRESHOLDS", "", "collector", _text, "limits in k6's style: latency.p99<50ms, missing==0"),
     Setting("PAGE_PORT", "8766", "collector", _integer(0, 65535), "the page, on 127.0.0.1"),
     Setting("PAGE_HOST", "127.0.0.1", "collector", _text, "the address the page listens on; compose sets it inside"),
-    Setting("HEARTBEAT", "", "all", _text, "a file touched while the service is well; the images set it"),
+    Setting("HEARTBEAT", "", "all", _text, "a file touched while the service is healthy; the images set it"),
     Setting("HOLD_SECONDS", "0", "all", _number(0, 60), "wait before exiting 104, so that restarts do not spin"),
 )
 EXTERNAL = (
     Setting(
-        "FEED", "", "client", _choice("", "streamgauge", "foreign"), "whose feed it is; empty = by FEED_SEQ and others"
+        "FEED",
+        "",
+        "client",
+        _choice("", "streamgauge", "foreign"),
+        "foreign = an external feed; empty = external if another of these settings is set",
     ),
     Setting("FEED_SEQ", "", "client", _text, "path of a record's sequence number: $.seq"),
     Setting(
@@ -209,23 +215,23 @@ EXTERNAL = (
         "",
         "client",
         _text,
-        "path of the sender's time, and its unit where the size does not tell: $.ts ms",
+        "path of the sender's time, and its unit if the size of the number does not show it: $.ts ms",
     ),
-    Setting("FEED_KEY", "", "client", _text, "path of what tells several sequences apart"),
+    Setting("FEED_KEY", "", "client", _text, "path of the key that distinguishes several sequences"),
     Setting("FEED_RECORDS", "", "client", _text, "path of the list of records in a message"),
-    Setting("FEED_MATCH", "", "client", _text, "regular expression; its one group is a record in a frame"),
-    Setting("FEED_HELLO", "", "client", _text, "what is sent after connecting, a message a line"),
+    Setting("FEED_MATCH", "", "client", _text, "regular expression whose one group matches each record in a frame"),
+    Setting("FEED_HELLO", "", "client", _text, "messages to send after connecting, one a line"),
     Setting(
         "FEED_RESUME",
         "",
         "client",
         _text,
-        "what is sent instead after connecting again, with {seq} or {next}, and {key}",
+        "messages to send after reconnecting instead, with {seq} or {next}, and {key}",
     ),
     Setting("FEED_PING", "", "client", _text, "regular expression of the feed's own pings"),
-    Setting("FEED_PONG", "", "client", _text, "what answers them"),
-    Setting("FEED_IGNORE", "", "client", _text, "regular expression of frames that are no records"),
-    Setting("FEED_SUBPROTOCOL", "", "client", _text, "the subprotocol to ask for"),
+    Setting("FEED_PONG", "", "client", _text, "the answer to these pings"),
+    Setting("FEED_IGNORE", "", "client", _text, "regular expression of frames that are not records"),
+    Setting("FEED_SUBPROTOCOL", "", "client", _text, "the WebSocket subprotocol to request"),
     Setting(
         "FEED_SECONDS", "60", "client", _number(0, 10**7), "how long a run lasts; 0 = until the clients are stopped"
     ),
@@ -234,12 +240,12 @@ EXTERNAL = (
         "",
         "client",
         _optional(_number(0.01, 10**7)),
-        "seconds without a record that are too many; empty = by the feed's own rhythm",
+        "longest normal time without a record, in seconds; empty = by the feed's own rhythm",
     ),
-    Setting("FEED_END", "", "client", _text, "how the feed says that it is over, a condition a line: close 1000"),
+    Setting("FEED_END", "", "client", _text, "conditions that end the feed, one a line: close 1000"),
     Setting("FEED_MAX_BYTES", "1048576", "client", _integer(128, 2**28), "a longer message is refused"),
     Setting(
-        "FEED_CONNECTS", "5", "client", _number(0.01, 1000), "connections begun per second, by one process, at most"
+        "FEED_CONNECTS", "5", "client", _number(0.01, 1000), "limit of connection attempts per second of one process"
     ),
     Setting("FEED_AUTHORIZATION_FILE", "", "client", _text, "a file with the value of the Authorization header"),
     Setting("FEED_CA_FILE", "", "client", _text, "certificates to trust beside the system's"),

@@ -1,4 +1,4 @@
-"""What this project needs from a WebSocket connection beyond the public interface of ``websockets``.
+"""Uses of a WebSocket connection beyond the public interface of ``websockets``.
 
 Three things: one read buffer for all connections, the arrival time of each message, and access to the library's
 private attributes. `INTERNALS` lists every private name that is used anywhere in the project; one test compares the
@@ -99,7 +99,7 @@ class Internal(NamedTuple):
 
     Attributes:
         path: dotted path from a server's connection object.
-        reason: what it is used for.
+        reason: its use.
     """
 
     path: str

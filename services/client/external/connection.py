@@ -30,7 +30,7 @@ class ConnectRateLimit:
 
     def __init__(self, per_second: float) -> None:
         self._pause = 1 / per_second
-        self._next = self._next_wanted = self._held_until = 0.0
+        self._next = self._next_accepted = self._held_until = 0.0
         self._failure: ConnectionFailure | None = None
 
     def hold(self, seconds: float, failure: ConnectionFailure) -> None:
@@ -38,21 +38,21 @@ class ConnectRateLimit:
         self._held_until, self._failure = max(self._held_until, asyncio.get_running_loop().time() + seconds), failure
 
     @property
-    def held_for(self) -> ConnectionFailure | None:
-        """Why no attempt is allowed now; None when attempts are."""
+    def hold_reason(self) -> ConnectionFailure | None:
+        """Why no attempt is allowed now; None if attempts are allowed."""
         return self._failure if self._held_until > asyncio.get_running_loop().time() else None
 
-    async def pass_through(self, cancelled: asyncio.Event | None = None, *, is_wanted: bool = False) -> None:
+    async def wait_for_turn(self, cancelled: asyncio.Event | None = None, *, was_accepted: bool = False) -> None:
         """Wait until the attempt may be made, or until ``cancelled`` is set.
 
         Args:
             cancelled: set when the attempt is not needed any more.
-            is_wanted: whether the server has just accepted this client; then its refusals of others do not count.
+            was_accepted: whether the server has just accepted this client; then its refusals of others do not count.
         """
         clock = asyncio.get_running_loop().time
-        if is_wanted and self._held_until > clock():
-            at = max(clock(), self._next_wanted)
-            self._next_wanted = at + self._pause
+        if was_accepted and self._held_until > clock():
+            at = max(clock(), self._next_accepted)
+            self._next_accepted = at + self._pause
             await pause(at - clock(), cancelled)
             return
         while cancelled is None or not cancelled.is_set():

@@ -55,16 +55,16 @@ def sequence_number(value: Any, where: str) -> tuple[int | None, str | None]:
         value: an integer, which may be written as a text of up to 20 digits or as a whole float.
         where: path of the value.
     """
-    trouble = None
+    remark = None
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}", value):
-        value, trouble = int(value), "a number written as a text"
+        value, remark = int(value), "a number written as a text"
     if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_INTEGER:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         return None, f"{text_of(value)[:_MAX_SHOWN_LENGTH]} at {where} is no whole number"
     if not 0 <= value <= MAX_NUMBER:
         return None, f"{text_of(value)[:_MAX_SHOWN_LENGTH]} at {where} is no number from 0 to 2^64 - 1"
-    return value, trouble
+    return value, remark
 
 
 def text_of(value: Any) -> str:

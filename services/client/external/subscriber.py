@@ -97,7 +97,7 @@ class ExternalSubscriber:
         self._session: ExternalSession | None = None
         self._writing: asyncio.Task[None] | None = None
         # Whether this connection has brought a record, and whether the server is known to accept this client.
-        self._opened_at, self._is_useful, self._is_wanted = 0.0, False, False
+        self._opened_at, self._is_useful, self._was_accepted = 0.0, False, False
         self._end_condition: str | None = None
         self._ended = asyncio.Event()
 
@@ -155,10 +155,10 @@ class ExternalSubscriber:
 
     async def _connect_once(self) -> ConnectionFailure | None:
         """Connect, and receive until the connection ends; return why it ended, None when the run is over."""
-        await self._gate.pass_through(self._ended, is_wanted=self._is_wanted)
+        await self._gate.wait_for_turn(self._ended, was_accepted=self._was_accepted)
         if self.is_over:
             return None
-        self._is_useful = self._is_wanted = False
+        self._is_useful = self._was_accepted = False
         try:
             connection = await connect_to(self._settings.reach, self._clock, self._tls)
         except (OSError, WebSocketException, BadSettings, ValueError) as problem:
@@ -189,7 +189,7 @@ class ExternalSubscriber:
         failure = self._log_closed(connection)
         if self._is_useful and time.monotonic() - self._opened_at >= self._proved_seconds:
             self._backoff.succeeded()
-            self._is_wanted = not failure.firm
+            self._was_accepted = not failure.firm
         condition = self._settings.ending.by_close(failure.code or 0)
         if condition is not None and not self.is_over:
             self._end_condition = condition
@@ -295,8 +295,8 @@ class ExternalSubscriber:
             # The server has closed the connection, and this client has not yet read the messages before the close.
             failure = self._log_closed(self._connection)
             self._end_condition = self._end_condition or self._settings.ending.by_close(failure.code or 0)
-        if (held_for := self._gate.held_for) is not None:
-            session.connections.held_back(held_for.code, held_for.reason)
+        if (hold_reason := self._gate.hold_reason) is not None:
+            session.connections.held_back(hold_reason.code, hold_reason.reason)
         session.close_block("end" if reason == "finished" else "shutdown")
         if self._end_condition is not None:
             log.info("the feed has ended", extra={"client": self.name, "condition": self._end_condition})

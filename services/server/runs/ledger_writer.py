@@ -205,7 +205,7 @@ def _timed_entries(path: Path) -> Iterator[tuple[str, ledger.Entry | None]]:
             if isinstance(problem, (MalformedLine, UnsupportedVersion)):
                 yield at, None
     if skipped:
-        log.warning("ledger lines passed over", extra={"path": str(path), "lines": skipped, "why": why})
+        log.warning("ledger lines skipped", extra={"path": str(path), "lines": skipped, "why": why})
 
 
 def _read_lines(path: Path) -> Iterator[FileLine]:

@@ -112,7 +112,7 @@ def ensure_alone(
     watch_seconds: float = WATCH_SECONDS,
     look_seconds: float = LOOK_SECONDS,
 ) -> FolderSnapshot:
-    """Make sure that no other server uses the folder; return what it contained. Blocks for up to ``watch_seconds``.
+    """Make sure that no other server uses the folder; return its contents. Blocks for up to ``watch_seconds``.
 
     Args:
         root: the folder of the ledgers; it is left unchanged.

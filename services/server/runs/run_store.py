@@ -24,8 +24,8 @@ from services.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
 
-_UNREADABLE = "a line of its ledger is whole and cannot be understood"
-_UNPLAYABLE = "its ledger holds a schedule that cannot be played"
+_UNREADABLE = "a line of its ledger is intact but in an unknown format"
+_UNPLAYABLE = "its ledger has a gap in the schedule, or no fence is left for another subscription"
 
 
 class PastRun:

@@ -64,7 +64,7 @@ class SelfMeter:
         """Return what the collector costs, as it is shown.
 
         Args:
-            effort: what it has read.
+            effort: the lines and bytes that it has read.
             errors: the number of errors that it has logged.
             resident: its memory in bytes.
             now: monotonic seconds.

@@ -138,7 +138,7 @@ def test_a_client_is_dropped(stream: Stream) -> None:
     ("wish", "code", "why"),
     [
         (wire.Control(), "malformed", "the request neither sets a rate nor names an action"),
-        (wire.Control(do="drop", client="nobody"), "no_client", "no client is named nobody"),
+        (wire.Control(do="drop", client="client-9"), "no_client", "no client is named client-9"),
         (wire.Control(do="drop"), "no_client", "drop names no client"),
     ],
 )

@@ -29,7 +29,7 @@ gauge.control = (() => {
   }
 
   function statusText({ state, rate: current, clients }) {
-    const at = current === null ? "" : current === 0 ? " as fast as the clients read" : ` at ${current.toLocaleString("en")} records/s`;
+    const at = current === null ? "" : current === 0 ? " as fast as the clients receive" : ` at ${current.toLocaleString("en")} records/s`;
     return `the server replied: ${state}${at}, ${clients.length} client${clients.length === 1 ? "" : "s"} connected`;
   }
 
