@@ -236,7 +236,7 @@ def test_only_regular_files_are_read(writer: LedgerWriter, caplog: pytest.LogCap
     (folder / "e.jsonl").write_bytes(b"junk\n" * 1000)
 
     assert [1] == [entry.through for entry in read_entries(folder) if isinstance(entry, ledger.SentEntry)]
-    assert ["ledger lines passed over", *["not a ledger"] * 3] == sorted(caplog.messages)
+    assert ["ledger lines skipped", *["not a ledger"] * 3] == sorted(caplog.messages)
 
 
 def test_a_large_ledger_is_read_in_little_memory(writer: LedgerWriter) -> None:
