@@ -182,7 +182,7 @@ class LogEvidence:
 
     def _add_external(self, crc: str, block: blocklog.ExternalBlock, stamps: dict[str, int]) -> None:
         arrivals = ArrivalTimesOfBlock.of(stamps.values())
-        self.external.enter(block, crc, arrivals.last_us if arrivals else 0, arrivals)
+        self.external.add_block(block, crc, arrivals.last_us if arrivals else 0, arrivals)
         self.is_external = True
 
     def _declare(self, entry: blocklog.AnyBlock | blocklog.EndLine) -> None:
