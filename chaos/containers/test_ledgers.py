@@ -13,7 +13,7 @@ from chaos.containers.container_lookup import SERVER
 from chaos.containers.fast_forward import hurry
 from chaos.containers.invariants import assert_all_held, assert_delivered, held, recovery_seconds
 from chaos.tally import Tally
-from services.collector.results.file_faults import NO_LEDGER
+from services.collector.results.faults import NO_LEDGER
 from services.contract.summary import Summary
 from services.server.feed.generator import FeedGenerator
 from tests.integration.stack import Stack
