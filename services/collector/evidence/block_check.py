@@ -1,4 +1,4 @@
-"""One block by itself: whether its fields agree with its messages, and which seqs it holds."""
+"""Checks one block by itself: whether its header agrees with its messages, and which positions they cover."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from services.contract.rangeset import RangeSet
 
 
 class BlockContent(NamedTuple):
-    """What the messages of a block say of it.
+    """The result of checking the messages of a block.
 
     Attributes:
-        spans: the positions that it holds, as inclusive ranges in ascending order.
-        in_line: its messages are those of one range of positions, in this order.
-        size: bytes of its records.
-        problem: in which way the block's own fields contradict its messages, None when they agree.
+        spans: the positions of its messages, as inclusive ranges in ascending order.
+        in_line: whether the messages are contiguous and in order, as nearly always.
+        size: bytes of the records.
+        problem: how the header contradicts the messages, None if it agrees.
     """
 
     spans: list[tuple[int, int]]
@@ -26,14 +26,14 @@ class BlockContent(NamedTuple):
     problem: str | None
 
     def every(self, stride: int, messages: Sequence[blocklog.OwnMessage]) -> Sequence[blocklog.OwnMessage]:
-        """Return those of the block's messages whose seq is a multiple of ``stride``."""
+        """Return the messages of the block whose seq is a multiple of ``stride``."""
         if self.in_line:
             return messages[-self.spans[0][0] % stride :: stride]
         return [message for message in messages if not message.seq % stride]
 
 
 class OpenIndexRow(NamedTuple):
-    """What is kept of an open line."""
+    """The fields of an open line that are kept, and its file."""
 
     fence: int
     block_size: int
@@ -41,21 +41,21 @@ class OpenIndexRow(NamedTuple):
 
 
 def number(digest: str) -> int:
-    """Return a digest as the number that it writes: ``x0000000a`` is 10."""
+    """Return a digest as an integer: ``x0000000a`` is 10."""
     return int(digest[1:], 16)
 
 
 def examine(block: blocklog.AnyBlock) -> BlockContent:
-    """Compare the fields of a block with its messages."""
+    """Check the header of a block against its messages."""
     messages: Sequence[blocklog.Message] = block.messages
     count = len(messages)
     first, last = block.positions
     positions = block.message_positions()
-    # The bounds are compared first: of a block whose fields are wrong, the range could fill the memory.
+    # The length is compared first, since a wrong header may name a range that does not fit into memory.
     in_line = 0 < count == last - first + 1 and positions == list(range(first, last + 1))
     held = [(first, last)] if in_line else RangeSet.from_numbers(positions).spans()
     if not in_line:
-        messages = [messages[place] for place in sorted(range(count), key=positions.__getitem__)]
+        messages = [messages[index] for index in sorted(range(count), key=positions.__getitem__)]
     joined = b"\n".join([message.record for message in messages])
     problem = _miscounted(block, positions) if not in_line or block.count != count else None
     if problem is None:

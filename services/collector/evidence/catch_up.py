@@ -1,9 +1,8 @@
 """Separates catch-up from latency: catch-up are messages that were due before their client first tried to take part.
 
-The boundary is the attempt that the open line of the client's first session names, the first session that a server
-granted a subscription. Messages of later sessions are latency, however old they are: the client had taken part before.
-Files are read in any order, so messages due before a session's attempt are catch-up only until an earlier session is
-known.
+The boundary is the time of the attempt in the open line of the client's first session: the first one that was granted
+a subscription. All messages of later sessions count as latency, since the client had taken part before. Files are read
+in any order, so messages due before the attempt of a session stay catch-up only until an earlier session is known.
 """
 
 from __future__ import annotations
@@ -14,23 +13,23 @@ from collections.abc import Callable, Iterable, Sequence
 from services.contract.histogram import CountedDurations, Histogram
 
 PLACE_US = 250_000
-"""Catch-up is kept by the time of its receipt, in intervals of this width, since it may turn out to be latency of that
-time. No time bucket is narrower, and all are multiples of it."""
+"""Catch-up is kept by time of receipt, in intervals of this width, since it may turn out to be latency. The widths of all
+time buckets are multiples of it."""
 ALWAYS_THERE = -1
-"""In place of the attempt of a session that has none that counts: every record is due later."""
+"""Stands for the attempt of a session without one that counts: all records were due later, so none is catch-up."""
 
 Late = Callable[[int, CountedDurations], None]
-"""Takes the time at which latencies were measured, epoch microseconds, and the latencies."""
+"""Called with the time at which latencies were measured, epoch microseconds, and the latencies."""
 
 
 class UndecidedMessages:
-    """Messages of a session whose open line was not read yet: when they were received and due, and how late."""
+    """Messages of a session whose open line was not read yet: interval of receipt, due time and latency."""
 
     def __init__(self) -> None:
         self.places, self.due_us, self.late_ns = array("q"), array("q"), array("q")
 
     def add(self, place: int, due_us: int, late_ns: int) -> None:
-        """Add a message, received in interval ``place`` and due at ``due_us`` by the client's clock."""
+        """Add a message that was received in interval ``place`` and due at ``due_us`` by the client's clock."""
         self.places.append(place)
         self.due_us.append(due_us)
         self.late_ns.append(late_ns)
@@ -44,14 +43,14 @@ class CatchUp:
     """Separates catch-up from latency for one client. Times are epoch microseconds.
 
     Args:
-        late: takes messages that turned out to be latency.
+        late: called with messages that were kept as catch-up and turned out to be latency.
     """
 
     __slots__ = ("_attempts", "_early", "_first", "_late", "_undecided", "histogram")
 
     def __init__(self, late: Late) -> None:
         self.histogram = Histogram()
-        """Of the messages that were caught up: from due to received."""
+        """The delays of catch-up messages: from due to received."""
         self._late = late
         self._first: tuple[int, int] | None = None
         self._attempts: dict[int, int] = {}
@@ -65,8 +64,8 @@ class CatchUp:
         former, self._first = self._first, (fence, session)
         if former is not None and former[1] != session:
             early, self._early, self.histogram = self._early, {}, Histogram()
-            for place, some in early.items():
-                self._report_late(place, some)
+            for place, histogram in early.items():
+                self._report_late(place, histogram)
 
     def add_session(self, fence: int, session: int, attempted_us: int | None) -> None:
         """Add an open line: its fence, its session, and when the process first tried to connect, by its own clock."""
@@ -76,17 +75,17 @@ class CatchUp:
             self._decide(session)
 
     def attempt_us(self, session: int) -> int | None:
-        """Return the time before which a record has to be due to be caught up by a session, by the client's clock.
+        """Return the time before which a record has to be due to be catch-up of a session, by the client's clock.
 
-        `ALWAYS_THERE` when all of them are latency, None when that is not known yet.
+        `ALWAYS_THERE` if all its messages are latency, None if that is not known yet.
         """
         attempt_us = self._attempts.get(session)
-        # A session whose open line was not read yet may have been the first of all.
+        # A session whose open line was not read yet may turn out to be the first one.
         is_later = self._first is not None and self._first[1] != session
         return ALWAYS_THERE if is_later and attempt_us is not None else attempt_us
 
     def split(self, session: int, received_us: Sequence[int], late_ns: Sequence[int], offset_us: int) -> list[int]:
-        """Keep the messages of a block that are caught up, or may be; return the latencies of the others.
+        """Keep the messages of a block that are catch-up, or may be; return the latencies of the others.
 
         Args:
             session: of the block.
@@ -109,23 +108,23 @@ class CatchUp:
         return others
 
     def undecided(self) -> dict[int, Histogram]:
-        """Return latencies by the time of their receipt that may turn out to be catch-up.
+        """Return latencies that may turn out to be catch-up, by time of receipt.
 
-        They count as latency until an open line says otherwise.
+        They count as latency until the open line of their session is read.
         """
-        found: dict[int, Histogram] = {}
+        undecided: dict[int, Histogram] = {}
         for waiting in self._undecided.values():
             late: dict[int, list[int]] = {}
             for place, _, late_ns in waiting.messages():
                 late.setdefault(place, []).append(late_ns)
-            for place, some in late.items():
-                found.setdefault(place * PLACE_US, Histogram()).record(some)
-        return found
+            for place, latencies in late.items():
+                undecided.setdefault(place * PLACE_US, Histogram()).record(latencies)
+        return undecided
 
     def _keep(self, early: dict[int, list[int]]) -> None:
-        for place, some in early.items():
-            self._early.setdefault(place, Histogram()).record(some)
-            self.histogram.record(some)
+        for place, latencies in early.items():
+            self._early.setdefault(place, Histogram()).record(latencies)
+            self.histogram.record(latencies)
 
     def _decide(self, session: int) -> None:
         attempt_us = self._attempts[session] if self._first and self._first[1] == session else ALWAYS_THERE
@@ -134,11 +133,11 @@ class CatchUp:
         for place, due_us, late_ns in self._undecided.pop(session).messages():
             (early if due_us < attempt_us else late).setdefault(place, []).append(late_ns)
         self._keep(early)
-        for place, some in late.items():
+        for place, latencies in late.items():
             histogram = Histogram()
-            histogram.record(some)
+            histogram.record(latencies)
             self._report_late(place, histogram)
 
-    def _report_late(self, place: int, some: Histogram) -> None:
-        if some.count:
-            self._late(place * PLACE_US, some.counted())
+    def _report_late(self, place: int, latencies: Histogram) -> None:
+        if latencies.count:
+            self._late(place * PLACE_US, latencies.counted())

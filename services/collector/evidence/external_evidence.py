@@ -1,7 +1,7 @@
-"""What one client's log says of a feed that is not ours: which numbers of which sequence came, in any reading order.
+"""The sequence numbers of an external feed that one client received. The order of reading does not matter.
 
-Of every block only runs of numbers are kept, one for each sequence while all is well; they are judged in the order in
-which the client received them.
+Only ranges of consecutive numbers are kept of a block, one per sequence if nothing is missing. They are evaluated in
+the order in which the client received the blocks, since a sequence may begin again.
 """
 
 from __future__ import annotations
@@ -16,17 +16,20 @@ from services.collector.evidence.unreadable_records import UnreadableRecords
 from services.contract.blocklog import ExternalBlock, ExternalMessage
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
-from services.contract.sequence_tracker import FIRSTS
-from services.contract.sequence_tracker import SequenceTracker as Numbers
+from services.contract.sequence_tracker import FIRSTS, SequenceTracker
 
 SequenceName = str | None
 """A sequence's key, None for the one of a feed without keys."""
 
 
 class NumberRange(NamedTuple):
-    """Consecutive numbers of one sequence, as they came; ``digest`` is of the record where it is a beginning's.
+    """Consecutive numbers of one sequence, in the order received.
 
-    ``unreadable`` says how many records of the block without a readable number came before the first and the last one.
+    Attributes:
+        key: of the sequence.
+        first: the first number, ``last`` the last one.
+        digest: of the first record if its number may begin a sequence, else 0.
+        unreadable: the number of unreadable records in the block before the first and before the last record.
     """
 
     key: SequenceName
@@ -37,9 +40,12 @@ class NumberRange(NamedTuple):
 
 
 class ArrivalTimesOfBlock(NamedTuple):
-    """When the records of a block came, epoch microseconds: records of one moment are one arrival.
+    """When the records of a block were received, epoch microseconds. Records of one time are one arrival.
 
-    ``longest_us`` is the longest interval between two of them.
+    Attributes:
+        first_us: the first arrival, ``last_us`` the last one.
+        longest_us: the longest interval between two arrivals.
+        moments: the number of arrivals.
     """
 
     first_us: int
@@ -48,21 +54,26 @@ class ArrivalTimesOfBlock(NamedTuple):
     moments: int
 
     @classmethod
-    def of(cls, moments: Iterable[int]) -> ArrivalTimesOfBlock | None:
-        """Return the arrivals at some moments, in any order; None for none."""
-        every = sorted(set(moments))
-        if not every:
+    def of(cls, times_us: Iterable[int]) -> ArrivalTimesOfBlock | None:
+        """Return the arrivals at these times, given in any order; None without any."""
+        times = sorted(set(times_us))
+        if not times:
             return None
-        longest_us = max((later - earlier for earlier, later in pairwise(every)), default=0)
-        return cls(every[0], every[-1], longest_us, len(every))
+        longest_us = max((later - earlier for earlier, later in pairwise(times)), default=0)
+        return cls(times[0], times[-1], longest_us, len(times))
 
 
 @dataclass(frozen=True, slots=True)
 class ExternalIndexRow:
-    """What is kept of a block: the places of its messages, when it ended, epoch microseconds, and its numbers.
+    """The parts of a block that are kept.
 
-    ``connection`` is its session and the number of the connection in it; ``unreadable`` counts its records whose number
-    cannot be read; ``arrivals`` is null where no time of it can be read.
+    Attributes:
+        positions: of its messages in the session.
+        ended_us: when its last message was received, epoch microseconds; 0 for not known.
+        runs: its numbers.
+        connection: its session, and the number of the connection in the session.
+        unreadable: the number of records whose number cannot be read.
+        arrivals: None if a time cannot be read.
     """
 
     positions: tuple[int, int]
@@ -74,108 +85,114 @@ class ExternalIndexRow:
 
 
 class ExternalEvidence:
-    """The numbers that one client received in one run."""
+    """The numbers that one client received in one run.
+
+    Attributes:
+        unsequenced: the number of messages without a number.
+    """
 
     def __init__(self) -> None:
         self.unsequenced = 0
-        self._notes: dict[tuple[int, int, str], ExternalIndexRow] = {}
+        self._rows: dict[tuple[int, int, str], ExternalIndexRow] = {}
         self._new: list[tuple[int, int, str]] = []
-        self._judged: dict[SequenceName, Numbers] = {}
+        self._evaluated: dict[SequenceName, SequenceTracker] = {}
         self._unreadable = UnreadableRecords()
         self._connection: tuple[int, int] | None = None
         self._gaps_before: dict[SequenceName, list[Span]] = {}
         self._through: tuple[int, int, str] = (0, 0, "")
 
-    def enter(self, block: ExternalBlock, crc: str, ended_us: int, arrivals: ArrivalTimesOfBlock | None = None) -> None:
-        """Enter a block whose line has the digest ``crc``, and which was not entered before."""
+    def add_block(
+        self, block: ExternalBlock, crc: str, ended_us: int, arrivals: ArrivalTimesOfBlock | None = None
+    ) -> None:
+        """Add a block that was not added before; ``crc`` is the digest of its line."""
         place = (block.session, block.block, crc)
         unreadable = sum(is_unreadable(message) for message in block.messages)
         connection = (block.session, block.connection)
         runs = tuple(_runs(block.messages))
-        self._notes[place] = ExternalIndexRow(block.positions, ended_us, runs, connection, unreadable, arrivals)
+        self._rows[place] = ExternalIndexRow(block.positions, ended_us, runs, connection, unreadable, arrivals)
         self._new.append(place)
         self.unsequenced += sum(message.seq is None for message in block.messages)
 
-    def sequences(self) -> dict[SequenceName, Numbers]:
-        """Return what is known of every sequence."""
+    def sequences(self) -> dict[SequenceName, SequenceTracker]:
+        """Return each sequence by its key, evaluated with all blocks so far."""
         if self._new and min(self._new) < self._through:
-            # Something came that belongs before what was judged already.
-            self._judged, self._new = {}, list(self._notes)
+            # A block was read that belongs before blocks that are evaluated already, so begin again.
+            self._evaluated, self._new = {}, list(self._rows)
             self._unreadable, self._connection, self._gaps_before = UnreadableRecords(), None, {}
         for place in sorted(self._new):
-            self._judge(self._notes[place])
+            self._evaluate(self._rows[place])
         self._through = max([self._through, *self._new])
         self._new = []
-        return self._judged
+        return self._evaluated
 
-    def _judge(self, note: ExternalIndexRow) -> None:
-        if note.connection != self._connection:
-            self._connection = note.connection
-            for numbers in self._judged.values():
+    def _evaluate(self, row: ExternalIndexRow) -> None:
+        if row.connection != self._connection:
+            self._connection = row.connection
+            for numbers in self._evaluated.values():
                 numbers.reconnected()
-        for run in note.runs:
-            numbers = self._judged.setdefault(run.key, Numbers())
+        for run in row.runs:
+            numbers = self._evaluated.setdefault(run.key, SequenceTracker())
             restarts, gaps = numbers.restarts, len(numbers.gaps_before)
             numbers.accept_run(run.first, run.last, run.digest)
             self._unreadable.follow(run.key, run.first, run.last, run.unreadable)
             if numbers.restarts > restarts:
                 missing = RangeSet(numbers.gaps_before[gaps:]) - self._unreadable.forget(run.key)
                 self._gaps_before.setdefault(run.key, []).extend(missing)
-        self._unreadable.count += note.unreadable
+        self._unreadable.count += row.unreadable
 
     def unreadable(self, missing: Mapping[SequenceName, RangeSet]) -> dict[SequenceName, RangeSet]:
-        """Return which missing numbers of each sequence stand where records are that cannot be read."""
+        """Return the missing numbers of each sequence in whose places unreadable records are."""
         self.sequences()
         return self._unreadable.among(missing)
 
     def gaps_before(self) -> dict[SequenceName, list[Span]]:
-        """Return the numbers that were missing whenever a sequence began again, of those before it."""
+        """Return the ranges that were missing each time a sequence began again, by key."""
         self.sequences()
         return {key: spans for key, spans in self._gaps_before.items() if spans}
 
     def productive(self) -> set[tuple[int, int]]:
-        """Return session and number of the connections over which records came."""
-        return {note.connection for note in self._notes.values()}
+        """Return the connections over which records were received, as session and number."""
+        return {row.connection for row in self._rows.values()}
 
-    def notes(self) -> list[ExternalIndexRow]:
-        """Return what is kept of every block, in the order in which the client received them."""
-        return [self._notes[place] for place in sorted(self._notes)]
+    def rows(self) -> list[ExternalIndexRow]:
+        """Return the rows of all blocks, in the order in which the client received them."""
+        return [self._rows[place] for place in sorted(self._rows)]
 
     def last_before(self, key: SequenceName, at_us: int) -> int | None:
-        """Return the highest number of a sequence in the newest block that had ended by a time, None for none."""
-        for place in sorted(self._notes, reverse=True):
-            note = self._notes[place]
-            lasts = [run.last for run in note.runs if run.key == key]
-            if note.ended_us <= at_us and lasts:
+        """Return the highest number of a sequence in the last block that had ended at a time, None if there is none."""
+        for place in sorted(self._rows, reverse=True):
+            row = self._rows[place]
+            lasts = [run.last for run in row.runs if run.key == key]
+            if row.ended_us <= at_us and lasts:
                 return max(lasts)
         return None
 
     def around(self, key: SequenceName, session: int, after: int, before: int | None) -> tuple[int | None, int | None]:
-        """Return the numbers of a sequence next to a gap in a session's messages, None where there are none.
+        """Return the numbers of a sequence before and after a gap in the log, None if there are none.
 
         Args:
             key: of the sequence.
-            session: of the gap.
-            after: the place of the message before it.
-            before: the place of the message behind it, None for none.
+            session: the session with the gap.
+            after: the position of the message before the gap.
+            before: the position of the message after the gap, None without one.
         """
         below, above = [], []
-        for (of, _, _), note in self._notes.items():
-            numbers = [(run.first, run.last) for run in note.runs if run.key == key]
-            if of < session or (of == session and note.positions[1] <= after):
+        for (of_session, _, _), row in self._rows.items():
+            numbers = [(run.first, run.last) for run in row.runs if run.key == key]
+            if of_session < session or (of_session == session and row.positions[1] <= after):
                 below += [last for _, last in numbers]
-            elif of > session or (before is not None and note.positions[0] >= before):
+            elif of_session > session or (before is not None and row.positions[0] >= before):
                 above += [first for first, _ in numbers]
         return max(below, default=None), min(above, default=None)
 
 
 def is_unreadable(message: ExternalMessage) -> bool:
-    """Tell whether a message is logged as what came, for it could not be read, and so has no number."""
+    """Return whether a message has no number because no number could be read from its record."""
     return message.seq is None and message.form is not None
 
 
 def runs_of(messages: Sequence[ExternalMessage]) -> Iterator[tuple[int, int, ExternalMessage, ExternalMessage]]:
-    """Return the runs of numbers of a feed without keys, each with its first and last number and message."""
+    """Yield the ranges of consecutive numbers of a feed without keys: first and last number, first and last message."""
     opened: tuple[int, int, ExternalMessage, ExternalMessage] | None = None
     for message in messages:
         number = message.seq

@@ -20,15 +20,17 @@ from services.contract.summary import RunState
 
 @dataclass
 class ClientLedger:
-    """The lines about one client.
+    """The ledger lines about one client.
 
     Attributes:
-        subscriptions: by fence, ``leaves`` the departures.
-        sent: the highest seq that was sent, by fence.
-        receipts: by session and block.
-        receipted: the seqs that receipts cover, ``receipt_fences`` the fences under which they were given.
-        twice: fences under which there are two different subscriptions: two servers granted them.
-        first_session: the lowest fence that was granted to take part, and its session; None for none.
+        subscriptions: its subscriptions by fence.
+        leaves: its departures by fence.
+        sent: the highest seq that may have been sent, by fence.
+        receipts: its receipts by session and block.
+        receipted: the seqs that receipts cover.
+        receipt_fences: the fences of its receipts.
+        twice: fences with two different subscriptions, which two servers granted.
+        first_session: the lowest fence of a subscription that is not an observer's, and its session; None without one.
     """
 
     subscriptions: dict[int, ledger.SubscribeEntry] = field(default_factory=dict)
@@ -42,7 +44,7 @@ class ClientLedger:
     _lines: dict[int, str] = field(default_factory=dict)
 
     def add_subscription(self, entry: ledger.SubscribeEntry, crc: str) -> None:
-        """Add a subscription; of two lines with one fence the later counts, whichever is read first."""
+        """Add a subscription. Of two lines with one fence the later line counts, in any order of reading."""
         if self._lines.setdefault(entry.fence, crc) != crc:
             self.twice.add(entry.fence)
         self.subscriptions[entry.fence] = _later(self.subscriptions.get(entry.fence, entry), entry)
@@ -50,7 +52,7 @@ class ClientLedger:
             self.first_session = min(self.first_session or (entry.fence, entry.session), (entry.fence, entry.session))
 
     def add_leave(self, entry: ledger.LeaveEntry) -> None:
-        """Add a departure; of two lines with one fence the later counts, whichever is read first."""
+        """Add a departure. Of two lines with one fence the later line counts, in any order of reading."""
         self.leaves[entry.fence] = _later(self.leaves.get(entry.fence, entry), entry)
 
     @property
@@ -61,12 +63,12 @@ class ClientLedger:
 
     @property
     def is_client(self) -> bool:
-        """Whether it takes part in the run; an observer does not."""
+        """Whether the client takes part in the run, as an observer does not."""
         return any(not entry.observe for entry in self.subscriptions.values()) or not self.subscriptions
 
     @property
     def has_left(self) -> bool:
-        """Whether it left cleanly and has not come back since."""
+        """Whether the client left on purpose and has not subscribed again since."""
         if not self.leaves:
             return False
         fence = max(self.leaves)
@@ -77,7 +79,7 @@ Dated = TypeVar("Dated", ledger.SubscribeEntry, ledger.LeaveEntry)
 
 
 def _order(entry: ledger.Entry) -> tuple[str, bytes]:
-    """Return the key by which lines are sorted: time first, then content, since times may be equal."""
+    """Return the key by which lines are sorted: time, then content, since times may be equal."""
     return entry.at, msgspec.json.encode(entry)
 
 
@@ -94,74 +96,74 @@ class LedgerEvidence:
         self.ends: dict[str, ledger.EndEntry] = {}
         self.controls: dict[str, ledger.ControlEntry] = {}
         self.servers: dict[str, ServerProcess] = {}
-        """By the digest of the open line, so that copies of one ledger are one server."""
+        """By the digest of the open line, so copies of one ledger file count as one server."""
         self._expects: dict[str, ledger.ExpectEntry] = {}
         self._late: set[str] = set()
         self._paces: dict[str, RateChange] = {}
         self._files: dict[Source, LedgerFileReader] = {}
 
     def add_line(self, source: Source, line: bytes) -> ledger.Entry | None:
-        """Add one line of one file; return its content, None where it is damaged or does not belong here."""
+        """Add one line of one file; return its content, None if it is damaged or misfiled."""
         return self.file(source).add_line(line)
 
     def file(self, source: Source) -> LedgerFileReader:
-        """Return the reader of a file, a new one where the file is not known yet."""
+        """Return the reader of a file; a new file is added."""
         if source not in self._files:
             self._files[source] = LedgerFileReader(self, source)
         return self._files[source]
 
     @property
     def files(self) -> list[LedgerFileReader]:
-        """The ledger's files."""
+        """The readers of all files."""
         return list(self._files.values())
 
     @property
     def open(self) -> ledger.OpenEntry | None:
-        """The open line of the server that opened the run."""
+        """The open line of the server that opened the run, None if it is missing."""
         return min(self.opens.values(), key=lambda entry: (entry.at, entry.instance), default=None)
 
     @property
     def end(self) -> ledger.EndEntry | None:
-        """The line that ended the run; of several servers that of the last one, since then the run was over."""
+        """The line that ended the run, with several servers the last such line; None while the run goes on."""
         if len(self.ends) == 1:
             return next(iter(self.ends.values()))
         return max(self.ends.values(), key=_order, default=None)
 
     @property
     def expected(self) -> ledger.ExpectEntry | None:
-        """The last line that says how many clients the run waits for, and where the number came from; None for none."""
+        """The last line with the number of clients to wait for and the origin of that number; None without one."""
         return max(self._expects.values(), key=_order, default=None)
 
     @property
     def wanted(self) -> int:
-        """How many clients are to take part, at least."""
+        """The number of clients that have to take part, at least."""
         if self.expected is not None:
             return self.expected.clients
         return self.open.clients if self.open else 1
 
     @property
     def late(self) -> list[str]:
-        """The clients that asked to take part only after the run had ended, by name."""
+        """The names of clients that first asked to take part after the run had ended."""
         return sorted(name for name in self._late if self.clients.get(name, ClientLedger()).first_session is None)
 
     @property
     def paces(self) -> list[ledger.PaceEntry]:
-        """Every change of the rate, in the order of the feed; of equal ``first`` the last line comes last."""
+        """All changes of the rate, in the order of the feed; of lines with equal ``first`` the last one comes last."""
         return [change.pace for change in sorted(self._paces.values(), key=RateChange.order)]
 
     @property
     def pace(self) -> ledger.PaceEntry | None:
-        """The current rate: of equal ``first`` the last line counts."""
+        """The last change of the rate; of lines with equal ``first`` the last one counts."""
         return max(self._paces.values(), key=RateChange.order).pace if self._paces else None
 
     @property
     def start_us(self) -> int | None:
-        """When the first record was due."""
+        """When the first record was due, epoch microseconds; None before that is known."""
         return min(self._paces.values(), key=RateChange.order).pace.due_us if self._paces else None
 
     @property
     def rate(self) -> float | int | None:
-        """The current rate, in a pause the one before it; None for not known."""
+        """The current rate in records per second, in a pause the rate before it; None for not known."""
         known = [pace.rate for pace in self.paces if pace.rate is not None]
         return known[-1] if known else (self.open.rate if self.open else None)
 
@@ -177,11 +179,11 @@ class LedgerEvidence:
         return "paused" if self.pace.rate is None else "running"
 
     def client(self, name: str) -> ClientLedger:
-        """Return the lines about a client, none where it is not known yet."""
+        """Return the lines about a client; a new client is added."""
         return self.clients.setdefault(name, ClientLedger())
 
     def add_entry(self, sealed: Sealed, entry: ledger.Entry, number: int) -> None:
-        """Add one good line, the ``number``-th of its file."""
+        """Add a good line, which has this number in its file."""
         match entry:
             case ledger.OpenEntry():
                 self.opens[sealed.crc] = entry
@@ -215,18 +217,18 @@ class LedgerEvidence:
 
     def _add_receipt(self, entry: ledger.ReceiptEntry) -> None:
         client = self.client(entry.client)
-        note = IndexRow(entry.first, entry.last, entry.count, number(entry.digest), int(entry.match))
-        client.receipts.add((entry.session, entry.block), note)
+        row = IndexRow(entry.first, entry.last, entry.count, number(entry.digest), int(entry.match))
+        client.receipts.add((entry.session, entry.block), row)
         client.receipt_fences.add(entry.fence)
-        at = entry.first
+        begin = entry.first
         for first, last in sorted(entry.missing):
-            client.receipted.add(at, first - 1)
-            at = max(at, last + 1)
-        client.receipted.add(at, entry.last)
+            client.receipted.add(begin, first - 1)
+            begin = max(begin, last + 1)
+        client.receipted.add(begin, entry.last)
 
 
 class LedgerFileReader:
-    """One server process's ledger, read in sequence."""
+    """Reads one file of the ledger, which one server process wrote, line by line."""
 
     def __init__(self, evidence: LedgerEvidence, source: Source) -> None:
         self.ledger = evidence
@@ -238,14 +240,14 @@ class LedgerFileReader:
 
     @property
     def is_ended(self) -> bool:
-        """Whether the servers that wrote the file are gone: each recorded its end, or a later server continued it."""
+        """Whether the servers that wrote the file are gone: each recorded the end, or a later one continued the run."""
         if not self.servers:
             return self.has_end
         servers = self.ledger.servers.values()
         return all(server.ends or server.is_continued(servers) for server in self.servers)
 
     def add_line(self, line: bytes) -> ledger.Entry | None:
-        """Add the next line; return its content, None where it is damaged or does not belong here."""
+        """Add the next line; return its content, None if it is damaged or misfiled."""
         decoded = self.chain.read(line)
         if decoded is None:
             return None

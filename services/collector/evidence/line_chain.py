@@ -114,7 +114,9 @@ class LineChain(Generic[Entry]):
             self.add_fault("line_missing", detail, prev=sealed.prev, first=continues)
         return True
 
-    def add_fault(self, kind: str, detail: str, *, prev: str | None = None, first: bool = False, raw: bytes = b"") -> None:
+    def add_fault(
+        self, kind: str, detail: str, *, prev: str | None = None, first: bool = False, raw: bytes = b""
+    ) -> None:
         """Record a fault at the current line. Give its bytes as ``raw`` if only they identify the fault in copies."""
         if len(self.damages) >= MOST:
             self.damages[-1].more += 1

@@ -157,7 +157,7 @@ class LogEvidence:
         timestamps = self._add_new(sealed, block, content, stamps) if is_new else {}
         if isinstance(block, blocklog.ExternalBlock):
             # Also a copy: only its file may have the open line that names where in a record the time of sending is.
-            self._comparison.enter(self.client, sealed.crc, block, feed, stamps, is_new=is_new)
+            self._comparison.add_block(self.client, sealed.crc, block, feed, stamps, is_new=is_new)
             if is_new:
                 self._add_external(sealed.crc, block, stamps)
                 self.times.add_external_receipts(block, timestamps)
@@ -182,7 +182,7 @@ class LogEvidence:
 
     def _add_external(self, crc: str, block: blocklog.ExternalBlock, stamps: dict[str, int]) -> None:
         arrivals = ArrivalTimesOfBlock.of(stamps.values())
-        self.external.enter(block, crc, arrivals.last_us if arrivals else 0, arrivals)
+        self.external.add_block(block, crc, arrivals.last_us if arrivals else 0, arrivals)
         self.is_external = True
 
     def _declare(self, entry: blocklog.AnyBlock | blocklog.EndLine) -> None:

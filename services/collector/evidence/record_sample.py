@@ -1,13 +1,14 @@
-"""A sample of what clients of an external feed received under the same numbers, in bounded memory.
+"""A sample of the records that clients of an external feed received under the same numbers, in bounded memory.
 
-Numbers are sampled in clusters of eight by a hash of sequence and cluster, so all clients sample the same ones, and
-the choice depends only on the records, never on the order of reading.
+Numbers are sampled in clusters of eight by a hash of sequence and cluster. So all clients sample the same numbers, and
+the order of reading does not matter.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 
 from msgspec import Raw
 
@@ -16,24 +17,24 @@ from services.collector.evidence.record_likeness import RecordFact, timeless
 from services.contract.blocklog import ExternalMessage
 
 CLUSTER = 8
-"""Numbers in a row that are sampled together: records often alternate, and a stride would see one kind of them."""
+"""Consecutive numbers that are sampled together: kinds of records may alternate, and a stride would sample one kind."""
 CLUSTERS = 256
-"""Clusters that are kept, all sequences together."""
+"""Most clusters, of all sequences together."""
 ENTRIES = 65_536
-"""Facts that are kept, all clients together: with more than 32 clients each has fewer."""
+"""Most facts, of all clients together: with more than 32 clients each has fewer clusters."""
 SHORT = 512
-"""Bytes of a text that are kept; of a longer one the digest is, without any time."""
+"""Most bytes of a text that is kept; of a longer text a digest is kept, with all times removed."""
 LEAST = 4
-"""Clusters that are kept however many clients there are."""
+"""Fewest clusters, with any number of clients."""
 
 Number = tuple[SequenceName, int]
-"""A sequence and a number in it."""
+"""The key of a sequence and a number in it."""
 Cluster = tuple[int, SequenceName, int]
-"""The hash of a cluster, the sequence, and the cluster's first number divided by `CLUSTER`."""
+"""The hash of a cluster, the key of its sequence, and its first number divided by `CLUSTER`."""
 
 
 class RecordSample:
-    """What clients received under some numbers; None where one received a number more than once."""
+    """The records of all clients under the sampled numbers; None for a number that a client received more than once."""
 
     def __init__(self) -> None:
         self._kept: dict[Cluster, dict[str, dict[int, RecordFact | None]]] = {}
@@ -52,29 +53,30 @@ class RecordSample:
         texts: Sequence[bytes | Raw],
         moments: Mapping[str, int],
     ) -> None:
-        """Add messages of consecutive numbers of one sequence, some of a block's.
+        """Add those messages of a block that have consecutive numbers of one sequence.
 
         Args:
-            client: that received them.
+            client: the client that received them.
             key: of the sequence.
             first: the first number.
-            places: of the messages in the block, in the order of their numbers.
-            messages: of the block.
-            texts: of their records, without the time of sending.
+            places: indexes of the messages in the block, in the order of their numbers.
+            messages: all messages of the block.
+            texts: the texts of their records without the time of sending.
             moments: epoch microseconds of every ``received_at``.
         """
         seed = self._seeds.get(key)
         if seed is None:
             seed = self._seeds[key] = zlib.crc32((key or "").encode(errors="surrogatepass"), key is not None)
         end = first + len(places)
-        for at in range(first // CLUSTER, (end - 1) // CLUSTER + 1):
-            # How a feed without keys begins is always known: it shows whether every connection is greeted.
-            known = zlib.crc32(b"%d" % at, seed) if at or key is not None else 0
-            if known >= self._limit:
+        for index in range(first // CLUSTER, (end - 1) // CLUSTER + 1):
+            # The first numbers of a feed without keys are always sampled: they show whether the feed greets each
+            # connection with a message of its own.
+            cluster_hash = zlib.crc32(b"%d" % index, seed) if index or key is not None else 0
+            if cluster_hash >= self._limit:
                 continue
-            facts = self._kept.setdefault((known, key, at), {}).setdefault(client, {})
+            facts = self._kept.setdefault((cluster_hash, key, index), {}).setdefault(client, {})
             before = len(facts)
-            for number in range(max(first, at * CLUSTER), min(end, (at + 1) * CLUSTER)):
+            for number in range(max(first, index * CLUSTER), min(end, (index + 1) * CLUSTER)):
                 place = places[number - first]
                 message = messages[place]
                 at_us = moments[message.received_at]
@@ -91,34 +93,35 @@ class RecordSample:
 
     @property
     def version(self) -> int:
-        """A number that rises whenever something was entered into the sample or left it."""
+        """A number that rises with every change of the sample."""
         self._thin()
         return self._version
 
     def facts(self, keys: Iterable[SequenceName]) -> dict[str, dict[Number, RecordFact]]:
-        """Return what every client received of some sequences, in the order of the hashes."""
+        """Return the sampled records of some sequences by client, in the order of the hashes."""
         self._thin()
-        wanted, found = set(keys), dict[str, dict[Number, RecordFact]]()
-        for cluster in sorted(self._kept, key=lambda one: (one[0], one[1] or "", one[1] is not None, one[2])):
+        wanted, by_client = set(keys), dict[str, dict[Number, RecordFact]]()
+        for cluster in sorted(self._kept, key=lambda item: (item[0], item[1] or "", item[1] is not None, item[2])):
             key = cluster[1]
             if key in wanted:
                 for client, facts in self._kept[cluster].items():
-                    mine = found.setdefault(client, {})
-                    mine.update({(key, number): fact for number, fact in sorted(facts.items()) if fact is not None})
-        return found
+                    by_client.setdefault(client, {}).update(
+                        {(key, number): fact for number, fact in sorted(facts.items()) if fact is not None}
+                    )
+        return by_client
 
     def _thin(self) -> None:
         if len(self._kept) <= CLUSTERS and self._entries <= ENTRIES:
             return
         clusters, entries = 0, 0
-        for cluster in sorted(self._kept, key=lambda one: one[0]):
+        for cluster in sorted(self._kept, key=itemgetter(0)):
             clusters, entries = clusters + 1, entries + sum(map(len, self._kept[cluster].values()))
             if clusters > CLUSTERS or (entries > ENTRIES and clusters > LEAST):
-                # Those with the same hash go together: which of them came first must not matter.
+                # Clusters with the same hash are removed together, so that the order of reading does not matter.
                 self._limit = cluster[0]
                 self._version += 1
                 break
-        self._kept = {one: facts for one, facts in self._kept.items() if one[0] < self._limit}
+        self._kept = {cluster: facts for cluster, facts in self._kept.items() if cluster[0] < self._limit}
         self._entries = sum(len(facts) for clients in self._kept.values() for facts in clients.values())
         self._room = max(ENTRIES, self._entries)
 

@@ -1,4 +1,7 @@
-"""The evidence of one run: its ledger, and the block logs of its clients. Pure: lines in, facts out, in any order."""
+"""All evidence of one run: the ledger of its servers and the block logs of its clients.
+
+Pure: it is given lines, and the order in which the files are read does not matter.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ from services.contract.summary import RunState
 
 
 class RunEvidence:
-    """One run: the ledger, and the log of every client.
+    """The ledger of a run, the log of each client, and their times.
 
-    Code that goes through all clients calls ``yield_cpu`` between one and the next: with many clients it takes long,
-    and a collector that runs beside what it measures must not keep a processor (see `cpu_yield`).
+    Code that loops over all clients calls ``yield_cpu`` after each: with many clients the loop takes long, and the
+    collector must not take the processor from the system that it measures (see `cpu_yield`).
     """
 
     def __init__(self, run: str, yield_cpu: Callable[[], None] = no_yield) -> None:
@@ -31,7 +34,7 @@ class RunEvidence:
         self.logs: dict[str, LogEvidence] = {}
 
     def add_line(self, source: Source, line: bytes) -> None:
-        """Add one line, newline included. The lines of a file come in their order, the files in any."""
+        """Add one line with its newline. The lines of a file have to be added in order, the files in any order."""
         if source.client is not None:
             self._log(source.client).add_line(source, line)
             return
@@ -48,12 +51,12 @@ class RunEvidence:
                 self.times.buckets.cover(at_us)
 
     def add_sources(self, sources: Iterable[Source]) -> None:
-        """Add files that may not have a line yet: a client has claimed them."""
+        """Add files that may have no line yet: a client claims a session by creating its file."""
         for source in sources:
             self._file(source)
 
     def add_tails(self, tails: Iterable[FileTail]) -> None:
-        """Add the rests of files that no process writes any more."""
+        """Add what is left at the end of files, once no process writes them any more."""
         for tail in tails:
             file = self._file(tail.source)
             if tail.refused:
@@ -75,7 +78,7 @@ class RunEvidence:
 
     @property
     def life(self) -> RunLife:
-        """How the run began and ended, by the side of the evidence that can know it."""
+        """How the run began and ended: by the ledger, or by the logs of an external feed."""
         logs = self.logs.values()
         return LogsLife(logs) if self.is_one_sided else LedgerLife(self.ledger, logs)
 

@@ -1,4 +1,4 @@
-"""Samples in bounded memory that do not depend on the order of reading: of the delay between clients, and of blocks."""
+"""Samples of the delay between clients and of blocks, in bounded memory. The order of reading does not matter."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from services.contract.histogram import Histogram
 from services.contract.timeline import MOST_BARS, MOST_BLOCKS, Bar
 
 MOST = 2048
-"""Records that are kept. The stride is the smallest power of two that keeps no more."""
+"""Most records in a `SpreadSample`: the stride is the smallest power of two that keeps no more."""
 SEVERAL = ""
-"""In place of a client's name: more than one client."""
+"""In place of a client's name: more than one client received the record."""
 
 
 class SpreadSample:
@@ -32,7 +32,7 @@ class SpreadSample:
         self._seen = {} if seen is None else seen
 
     def stride(self, last: int) -> int:
-        """Return the stride once ``last`` is the highest seq logged: its multiples are to be given to `add`."""
+        """Return the stride if ``last`` is the highest seq so far. Only records with a multiple of it may be added."""
         if last > self._stride * MOST:
             while last > self._stride * MOST:
                 self._stride *= 2
@@ -40,7 +40,7 @@ class SpreadSample:
         return self._stride
 
     def add(self, client: str, received: Iterable[tuple[int, int]]) -> None:
-        """Add when a client received records: pairs of seq and epoch microseconds."""
+        """Add the receipts of a client: pairs of seq and epoch microseconds."""
         seen = self._seen
         for seq, at_us in received:
             first, latest, name = seen.get(seq, (at_us, at_us, client))
@@ -52,17 +52,17 @@ class SpreadSample:
     __hash__ = None  # type: ignore[assignment]  # it grows while a run is read
 
     def copy(self) -> SpreadSample:
-        """Return the sample as it is now."""
+        """Return a copy, which does not change when more is added here."""
         return SpreadSample(self._stride, self._seen.copy())
 
     def merged(self, other: SpreadSample) -> SpreadSample:
-        """Return the sample of two parts of a run."""
+        """Return the sample of a run from the samples of two parts of it."""
         stride = max(self._stride, other._stride)
-        both = SpreadSample(stride, {seq: times for seq, times in self._seen.items() if not seq % stride})
+        merged = SpreadSample(stride, {seq: times for seq, times in self._seen.items() if not seq % stride})
         for seq, (first, last, client) in other._seen.items():
             if not seq % stride:
-                both.add(client, [(seq, first), (seq, last)])
-        return both
+                merged.add(client, [(seq, first), (seq, last)])
+        return merged
 
     def histogram(self) -> Histogram:
         """Return the durations from first to last client, of the records that more than one client logged."""
@@ -72,11 +72,11 @@ class SpreadSample:
 
 
 MOST_SHARED = 2048
-"""Records that are kept: those with the lowest digests, so the choice depends only on the records."""
+"""Most records in an `ExternalSpreadSample`: those with the lowest digests, independent of the order of reading."""
 
 
 class ExternalSpreadSample:
-    """First and last receipt of some records, by the clients that received them."""
+    """When each client received a sample of the records of an external feed."""
 
     def __init__(self) -> None:
         self._seen: dict[int, dict[str, int | None]] = {}
@@ -84,7 +84,7 @@ class ExternalSpreadSample:
         self._limit = 2**32
 
     def add(self, client: str, messages: Iterable[ExternalMessage], timestamps: Mapping[str, int]) -> None:
-        """Add messages that a client received; ``timestamps`` has the epoch microseconds of every ``received_at``."""
+        """Add the messages of a client; ``timestamps`` has the epoch microseconds of every ``received_at``."""
         for message in messages:
             digest = zlib.crc32(message.record, zlib.crc32(f"{message.key}/{message.seq}".encode()))
             if digest >= self._limit:
@@ -92,15 +92,15 @@ class ExternalSpreadSample:
             receipts = self._seen.setdefault(digest, {})
             if message.key is not None:
                 self._keys[digest] = message.key
-            # A record that a client received twice has no time of receipt that is certain.
+            # If a client received a record twice, it is not known which receipt to compare.
             receipts[client] = None if client in receipts else timestamps[message.received_at]
         if len(self._seen) > 2 * MOST_SHARED:
             self._thin()
 
     def histogram(self, groups: Groups | None = None) -> Histogram:
-        """Return the durations from first to last client, of the records that more than one received once.
+        """Return the durations from first to last client, of records that several clients received once each.
 
-        Records of clients that are not compared by ``groups`` are different records, even where they are equal.
+        Equal records of clients in different ``groups`` are different records.
         """
         self._thin()
         result = Histogram()
@@ -113,10 +113,10 @@ class ExternalSpreadSample:
         key = self._keys.get(digest)
         if groups is None or key not in groups.divided:
             return [list(receipts.values())]
-        found: dict[int, list[int | None]] = {}
+        by_group: dict[int, list[int | None]] = {}
         for client, at_us in receipts.items():
-            found.setdefault(groups.group(key, client), []).append(at_us)
-        return list(found.values())
+            by_group.setdefault(groups.group(key, client), []).append(at_us)
+        return list(by_group.values())
 
     def _thin(self) -> None:
         if len(self._seen) > MOST_SHARED:
@@ -127,19 +127,19 @@ class ExternalSpreadSample:
 
 
 LEAST_BLOCKS = 16
-"""Blocks of a client that are kept at least, however many clients there are."""
+"""Fewest blocks kept of each client, with any number of clients."""
 _FIELDS = len(Bar.__struct_fields__)
 
 
 class BlockSampleLimit:
-    """How many blocks of a client are kept: the more clients, the fewer of each."""
+    """How many blocks are kept of each client: the more clients, the fewer."""
 
     def __init__(self) -> None:
         self.most = MOST_BLOCKS
         self._samples: list[BlockSample] = []
 
     def share(self, sample: BlockSample) -> None:
-        """Make room for the sample of another client."""
+        """Add the sample of another client, and thin all samples if there are too many blocks."""
         self._samples.append(sample)
         while self.most > LEAST_BLOCKS and self.most * len(self._samples) > MOST_BARS:
             self.most //= 2
@@ -185,9 +185,9 @@ class BlockSample:
             self._rows = array("q", [value for row in rows if not row[1] % self.stride for value in row])
 
     def bars(self) -> list[Bar]:
-        """Return the blocks that are kept, by session and number."""
+        """Return the kept blocks, sorted by session and number."""
         if self._bars is None:
-            # A block that is logged with several contents is drawn once.
+            # A block that was logged with several contents is drawn once.
             rows = {row[:2]: row for row in sorted(self._table(), reverse=True)}
             self._bars = msgspec.convert([rows[key] for key in sorted(rows)], list[Bar])
         return self._bars

@@ -1,7 +1,7 @@
-"""What server and client processes measured of their own saturation: event loop lag, and time stopped by a CPU limit.
+"""Saturation of server and client processes as they measured it: event loop lag, and time throttled by a CPU limit.
 
-A client whose event loop is late, or that is stopped by its CPU limit, stamps its messages late: then the latency that
-it measured is its own.
+If the event loop of a client lags, or the client is throttled, it timestamps messages late: then part of the measured
+latency is its own.
 """
 
 from __future__ import annotations
@@ -13,9 +13,13 @@ from services.contract import blocklog, ledger
 
 
 class SaturationEvidence(NamedTuple):
-    """What one process measured of itself, the worst of all its lines; null for not measured.
+    """The measurements of one process, the worst of all its lines; None for not measured.
 
-    ``throttled_ns`` is the kernel's sum over processors: two threads that are stopped for a second make two.
+    Attributes:
+        p99_ns: 99th percentile of the event loop lag.
+        max_ns: the longest event loop lag.
+        throttled_ns: time throttled, summed over processors by the kernel: two threads that are throttled for one
+            second make two seconds.
     """
 
     p99_ns: int | None = None
@@ -24,22 +28,22 @@ class SaturationEvidence(NamedTuple):
 
     @classmethod
     def of(cls, end: blocklog.EndLine | ledger.EndEntry) -> SaturationEvidence:
-        """Read the evidence in the last line of a log or a run."""
+        """Return the measurements in the last line of a log file or a run."""
         return cls(end.loop_lag_p99_ns, end.loop_lag_max_ns, end.throttled_ns)
 
     def within(self, run_ns: int | None) -> SaturationEvidence:
-        """Return the evidence of a run of this length: no process was stopped for longer than that."""
+        """Return the measurements with the throttled time limited to the duration of the run."""
         if self.throttled_ns is None or not run_ns:
             return self
         return self._replace(throttled_ns=min(self.throttled_ns, run_ns))
 
     def worst(self, other: SaturationEvidence) -> SaturationEvidence:
-        """Return the greater of each."""
+        """Return the greater value of each measurement."""
         return SaturationEvidence(*(_greatest(pair) for pair in zip(self, other, strict=True)))
 
 
 class SessionSaturation:
-    """The evidence of the sessions of one client. Later lines of a session include the values of its earlier ones."""
+    """The measurements of the sessions of one client. A later line of a session includes the values of earlier ones."""
 
     def __init__(self) -> None:
         self._evidence: dict[int, SaturationEvidence] = {}
@@ -49,13 +53,13 @@ class SessionSaturation:
         self._evidence[session] = self._evidence.get(session, SaturationEvidence()).worst(SaturationEvidence.of(end))
 
     def total(self) -> SaturationEvidence:
-        """Return the evidence of all sessions: the times for which they were stopped add up."""
+        """Return the measurements of all sessions together: maximum of lag, sum of throttled time."""
         sessions = self._evidence.values()
-        stopped = [session.throttled_ns for session in sessions if session.throttled_ns is not None]
+        throttled = [session.throttled_ns for session in sessions if session.throttled_ns is not None]
         return SaturationEvidence(
             _greatest(session.p99_ns for session in sessions),
             _greatest(session.max_ns for session in sessions),
-            sum(stopped) if stopped else None,
+            sum(throttled) if throttled else None,
         )
 
 

@@ -1,8 +1,8 @@
-"""The server processes that wrote the ledgers of one run: whether they played one schedule, and which were measured.
+"""The server processes that wrote the ledgers of one run: whether they sent by one schedule, and which were measured.
 
-A server is known by the digest of its open line, so copies of one ledger file are one server. Servers follow one
-another when a run is continued after a stop or a crash; servers whose ledgers overlap in time played side by side.
-Only the times inside the lines count, never those of the files.
+A server is identified by the digest of its open line, so copies of a ledger file are one server. A run that was stopped
+or crashed is continued by another server; servers whose ledgers overlap in time ran at the same time. Only the times in
+the lines count, not those of the files.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ from typing import NamedTuple
 
 from services.contract import ledger
 
-Stretch = tuple[int, int, float | int | None]
-"""From which record on, due when (epoch microseconds), at how many records per second (None: a pause)."""
+RateSegment = tuple[int, int, float | int | None]
+"""First record, its due time in epoch microseconds, and records per second, None for a pause."""
 
 
 class RateChange(NamedTuple):
-    """A pace line, with the number of the line and its digest: they put lines of one microsecond in order."""
+    """A pace line with its line number and its digest, by which lines of the same microsecond are ordered."""
 
     pace: ledger.PaceEntry
     number: int
     crc: str
 
     def order(self) -> tuple[int, str, int, str]:
-        """Return the key for the order of the feed: of equal ``first`` the last line counts."""
+        """Return the sort key for the order of the feed. Of lines with equal ``first`` the last one counts."""
         return self.pace.first, self.pace.at, self.number, self.crc
 
     def entered(self) -> tuple[str, int, str]:
-        """Return the key for the order in which the lines were entered."""
+        """Return the sort key for the order in which the lines were written."""
         return self.pace.at, self.number, self.crc
 
 
 @dataclass
 class ServerProcess:
-    """One server process, by its own ledger.
+    """One server process, by its ledger.
 
     Attributes:
         open: its first line.
-        last_at: when its last line was entered, RFC 3339.
+        last_at: time of its last line, RFC 3339.
         paces: its pace lines, by digest.
-        ends: its end lines, by digest; at most one unless lines were forged.
-        took_part: it entered a pace, a subscription or a ``sent`` line.
+        ends: its end lines, by digest: at most one, unless lines were forged.
+        took_part: whether it wrote a pace, a subscription or a ``sent`` line.
     """
 
     open: ledger.OpenEntry
@@ -64,33 +64,35 @@ class ServerProcess:
         elif isinstance(entry, ledger.EndEntry):
             self.ends[crc] = entry
 
-    def is_continued(self, every: Iterable[ServerProcess]) -> bool:
-        """Tell whether another server was started later, when this one had entered its last line."""
-        return any(other.open.at >= self.last_at and other.open.at > self.open.at for other in every)
+    def is_continued(self, servers: Iterable[ServerProcess]) -> bool:
+        """Return whether another server was started after this one had written its last line."""
+        return any(other.open.at >= self.last_at and other.open.at > self.open.at for other in servers)
 
 
-def unmeasured(every: Collection[ServerProcess]) -> list[ServerProcess]:
-    """Return the servers that took part and did not record how late they were, in a run that has an end.
+def unmeasured(servers: Collection[ServerProcess]) -> list[ServerProcess]:
+    """Return the servers that took part in a run that has an end, and did not record how late they were.
 
     A server that a later one continued was stopped or crashed, which does not count against the run.
     """
-    if not any(server.ends for server in every):
+    if not any(server.ends for server in servers):
         return []
-    found = [one for one in every if one.took_part and not one.ends and not one.is_continued(every)]
-    return sorted(found, key=_age)
+    unknown = [
+        server for server in servers if server.took_part and not server.ends and not server.is_continued(servers)
+    ]
+    return sorted(unknown, key=_age)
 
 
-def conflict(every: Collection[ServerProcess]) -> tuple[ServerProcess, ServerProcess, int] | None:
-    """Return two servers that played side by side by different schedules, and from which record on; None for none.
+def conflict(servers: Collection[ServerProcess]) -> tuple[ServerProcess, ServerProcess, int] | None:
+    """Return two servers that ran at the same time by different schedules, and the first record that differs.
 
-    A server that starts reads the paces that stand in the ledgers, so those count as its own. A pace that only one of
-    two servers entered does not count when the other had entered its last line before: it was no longer there.
+    None if there are no such servers. A server that starts reads the paces in the ledgers, so they are part of its
+    schedule. A pace that only one of two servers wrote does not count if the other had written its last line before.
     """
-    ordered = sorted((server for server in every if server.took_part), key=_age)
-    for place, earlier in enumerate(ordered):
-        for later in ordered[place + 1 :]:
+    ordered = sorted((server for server in servers if server.took_part), key=_age)
+    for index, earlier in enumerate(ordered):
+        for later in ordered[index + 1 :]:
             if later.open.at < earlier.last_at:
-                record = _differs(_schedule(earlier, every), _schedule(later, every), earlier, later)
+                record = _differs(_schedule(earlier, servers), _schedule(later, servers), earlier, later)
                 if record is not None:
                     return earlier, later, record
     return None
@@ -100,33 +102,36 @@ def _age(server: ServerProcess) -> tuple[str, str, str]:
     return server.open.at, server.open.instance, server.last_at
 
 
-def _schedule(server: ServerProcess, every: Iterable[ServerProcess]) -> list[RateChange]:
-    """Return by which paces a server played: those that it found and those that it entered."""
-    found = {
-        crc: one
-        for other in every
-        for crc, one in other.paces.items()
-        if other is server or one.pace.at < server.open.at
+def _schedule(server: ServerProcess, servers: Iterable[ServerProcess]) -> list[RateChange]:
+    """Return the paces of a server: those that it read when it started and those that it wrote."""
+    changes = {
+        crc: change
+        for other in servers
+        for crc, change in other.paces.items()
+        if other is server or change.pace.at < server.open.at
     }
-    played: list[RateChange] = []
-    for one in sorted(found.values(), key=RateChange.entered):
-        while played and played[-1].pace.first >= one.pace.first:
-            played.pop()
-        played.append(one)
-    return played
+    schedule: list[RateChange] = []
+    for change in sorted(changes.values(), key=RateChange.entered):
+        # A later line replaces those that begin with the same or a later record.
+        while schedule and schedule[-1].pace.first >= change.pace.first:
+            schedule.pop()
+        schedule.append(change)
+    return schedule
 
 
-def _differs(some: list[RateChange], others: list[RateChange], one: ServerProcess, other: ServerProcess) -> int | None:
-    for mine, theirs in zip_longest(some, others):
+def _differs(
+    ours: list[RateChange], others: list[RateChange], server: ServerProcess, other: ServerProcess
+) -> int | None:
+    for mine, theirs in zip_longest(ours, others):
         if mine is not None and theirs is not None:
-            if _stretch(mine) != _stretch(theirs):
+            if _segment(mine) != _segment(theirs):
                 return min(mine.pace.first, theirs.pace.first)
         elif mine is not None and mine.pace.at < other.last_at:
             return mine.pace.first
-        elif theirs is not None and theirs.pace.at < one.last_at:
+        elif theirs is not None and theirs.pace.at < server.last_at:
             return theirs.pace.first
     return None
 
 
-def _stretch(one: RateChange) -> Stretch:
-    return one.pace.first, one.pace.due_us, one.pace.rate
+def _segment(change: RateChange) -> RateSegment:
+    return change.pace.first, change.pace.due_us, change.pace.rate

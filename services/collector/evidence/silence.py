@@ -1,4 +1,4 @@
-"""The longest time in which a client received nothing while it took part in the run."""
+"""Finds the longest time in which a client received nothing while it took part in the run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from services.contract.summary import ClientState
 
 
 class LongestSilence(NamedTuple):
-    """How long nothing was received, in nanoseconds, and from when on, in epoch microseconds."""
+    """Duration of a silence in nanoseconds, and its begin in epoch microseconds."""
 
     ns: int
     at_us: int
 
 
 class SilenceFinder:
-    """Finds the longest silence within and before the blocks of one client; of equally long ones the first counts.
+    """Finds the longest silence within and before the blocks of one client, on a tie the first one.
 
     Attributes:
         longest: the longest silence so far.
@@ -33,7 +33,7 @@ class SilenceFinder:
         self.sessions: dict[int, tuple[int, int]] = {}
 
     def add_block(self, block: AnyBlock, times_us: Sequence[int]) -> None:
-        """Add a block, and the different times at which its messages were received, in order."""
+        """Add a block and the different times of its messages, epoch microseconds, sorted."""
         earliest, latest = times_us[0], times_us[-1]
         first, last = self.sessions.get(block.session, (earliest, latest))
         self.sessions[block.session] = min(first, earliest), max(last, latest)
@@ -44,7 +44,7 @@ class SilenceFinder:
                 self.add(max(steps) * 1000, times_us[steps.index(max(steps))])
 
     def add(self, ns: int, at_us: int) -> None:
-        """Add a silence that began at ``at_us``; one of no duration is none."""
+        """Add a silence that began at ``at_us``; a duration of 0 is ignored."""
         if ns > 0 and (self.longest is None or (ns, -at_us) > (self.longest.ns, -self.longest.at_us)):
             self.longest = LongestSilence(ns, at_us)
 
@@ -52,19 +52,20 @@ class SilenceFinder:
 def longest(
     silences: SilenceFinder, ledger: ClientLedger, state: ClientState, start_us: int | None, end_us: int | None
 ) -> LongestSilence | None:
-    """Return the longest silence of a client, with those before its first message, between sessions and at the end.
+    """Return the longest silence of a client, also before its first message, between sessions and at the end.
 
     The time before the subscription or the first due record, and between a clean leave and a return, does not count.
 
     Args:
-        silences: within and between its blocks.
-        ledger: what the servers recorded about it.
+        silences: within and before its blocks.
+        ledger: the ledger lines about it.
         state: how it ended.
         start_us: when the first record was due, None for not known.
         end_us: when the run ended, None while it goes on.
     """
-    found = SilenceFinder()
-    found.longest = silences.longest
+    # Copied: what is added here depends on the state so far, and must not stay in the evidence.
+    finder = SilenceFinder()
+    finder.longest = silences.longest
     joined = min(filter(None, (moment(entry.at) for entry in ledger.subscriptions.values())), default=None)
     since = max(joined, start_us) if joined is not None and start_us is not None else None
     if state == "left":
@@ -73,21 +74,21 @@ def longest(
     for first, last in [*sorted(silences.sessions.values()), *tail]:
         if since is not None:
             for begin, until in _present(since, first, _absences(ledger)):
-                found.add((until - begin) * 1000, begin)
+                finder.add((until - begin) * 1000, begin)
         since = last if since is None else max(since, last)
-    return found.longest
+    return finder.longest
 
 
 def _absences(ledger: ClientLedger) -> list[tuple[int, int]]:
-    """Return the times from a clean leave to the next return, in order."""
-    came = {fence: moment(entry.at) for fence, entry in ledger.subscriptions.items()}
-    found = []
+    """Return the times from each departure on purpose to the next subscription, in order."""
+    joined = {fence: moment(entry.at) for fence, entry in ledger.subscriptions.items()}
+    absences = []
     for fence, entry in ledger.leaves.items():
         gone = moment(entry.at)
         if entry.cause == "bye" and gone is not None:
-            later = (at for other, at in came.items() if other > fence and at is not None)
-            found.append((gone, min(later, default=MAX_INTEGER)))
-    return sorted(found)
+            later = (at for other, at in joined.items() if other > fence and at is not None)
+            absences.append((gone, min(later, default=MAX_INTEGER)))
+    return sorted(absences)
 
 
 def _present(since: int, until: int, absences: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -1,6 +1,6 @@
-"""When messages were received: the run cut into time buckets of one width, in bounded memory however long it is.
+"""Counts the messages of a run in time buckets of one width, in bounded memory: a longer run has wider buckets.
 
-The width depends on the first and the last timestamp alone, and a wider bucket is the sum of the narrower ones in it.
+The width depends only on the first and the last timestamp, and a wider bucket is the sum of narrower ones.
 So the order in which clients and blocks are read does not matter. A bucket is published as a `TimeSlot`.
 """
 
@@ -15,11 +15,11 @@ from services.contract.histogram import CountedDurations, Histogram, PendingDura
 from services.contract.timeline import MOST_SLOTS, TimeSlot
 
 NOTHING = -1.0
-"""In place of the longest duration of a client that received nothing."""
+"""Stands for the longest duration if a client received nothing in a bucket."""
 
 
 class ClientDurations:
-    """The durations of all messages of one client, and the number by which buckets know it."""
+    """The durations of all messages of one client, and its index in the arrays of the buckets."""
 
     __slots__ = ("latency", "number", "transit")
 
@@ -46,7 +46,7 @@ class BucketPart:
 
 
 class TimeBucket:
-    """All that was received within one bucket."""
+    """The messages that were received within one bucket."""
 
     __slots__ = ("_pending", "_slot", "bytes", "latency", "messages", "transit", "worst")
 
@@ -76,7 +76,7 @@ class TimeBucket:
         return latency, transit
 
     def add_part(self, number: int, part: BucketPart) -> None:
-        """Add how much a client received, and how long it took at worst; not the durations themselves."""
+        """Add the counts and longest durations of a part; `add_counted` or `add_pending` adds all its durations."""
         self.messages, self.bytes = self.messages + part.messages, self.bytes + part.bytes
         for which, durations in enumerate((part.latency, part.transit)):
             self.add_worst(number, which, max(durations.max, 0) if durations.buckets else NOTHING)
@@ -97,8 +97,8 @@ class TimeBucket:
             worst[:] = array("f", [max(pair) for pair in zip_longest(worst, others, fillvalue=NOTHING)])
 
     def slot(self, at_us: int, *, scheduled: bool) -> TimeSlot:
-        """Return the bucket that begins at ``at_us`` as it is published; without a schedule nothing is late."""
-        # Nearly all buckets are over and do not change any more.
+        """Return the bucket that begins at ``at_us`` as it is published; without a schedule there are no latencies."""
+        # Nearly all buckets are in the past and do not change any more, so their slots are cached.
         key = (at_us, self.messages, self.latency.count, scheduled)
         if self._slot is None or self._slot[0] != key:
             slot = TimeSlot(
@@ -114,30 +114,30 @@ class TimeBucket:
 
 
 FINEST_US = 250_000
-"""The width of a bucket while all of them are few enough; then it doubles."""
+"""The smallest width of a bucket. It doubles until `MOST_SLOTS` buckets cover the run."""
 MOST_TOGETHER = 8192
 """Consecutive messages of one client and bucket that are counted together, at most."""
 MANY = 2048
-"""From this many messages on they are counted once, and their counts added to client, bucket and run; with fewer of
-them, adding counts costs more than counting again."""
+"""A part with at least this number of messages is counted once, and the counts are added to client, bucket and run. A
+smaller part is counted three times, since adding counts would cost more."""
 MOST_PENDING = 262_144
-"""Messages, in small parts, that wait to be counted bucket by bucket."""
+"""Messages of small parts that are pending at most, until they are counted bucket by bucket."""
 NONE = CountedDurations({}, 0, 0, 0)
 
 Undecided = Callable[[], Mapping[int, Histogram]]
-"""Returns latencies by the time of their receipt that are added only in a query: they may turn out to be none."""
+"""Returns latencies by the time of receipt. They are added only in a query, since they may turn out to be catch-up."""
 
 
 class TimeBuckets:
     """Counts the durations of messages by client, by bucket, and of the whole run. Timestamps are epoch microseconds.
 
-    Messages are counted in batches, once for all three. When that happens cannot be seen from outside.
+    Messages are counted in batches. Each query counts the rest, so the batches cannot be seen from outside.
     """
 
     def __init__(self) -> None:
         self.step_us = FINEST_US
         self.undecided: dict[str, Undecided] = {}
-        """By client."""
+        """By client, latencies that may be catch-up."""
         self._buckets: dict[int, TimeBucket] = {}
         self._first_us: int | None = None
         self._last_us = 0
@@ -166,7 +166,7 @@ class TimeBuckets:
         return self._transit
 
     def cover(self, first_us: int, last_us: int | None = None) -> None:
-        """Make buckets from one timestamp to another, or for one, and as wide as that takes."""
+        """Extend the buckets to a time, or from one time to another, and widen them if there would be too many."""
         last_us = first_us if last_us is None else last_us
         if self._first_us is None:
             self._first_us, self._last_us = first_us, last_us
@@ -217,7 +217,7 @@ class TimeBuckets:
         part.add(latencies_ns, transits_ns, count, size)
 
     def add_undated(self, client: str, latencies_ns: Sequence[int], transits_ns: Sequence[int]) -> None:
-        """Add messages without a readable time: they count for client and run, and are in no bucket."""
+        """Add messages without a readable time: they count for the client and the run, and are in no bucket."""
         durations = self._client(client)
         for histogram in (durations.latency, self._latency):
             histogram.record(latencies_ns)
@@ -231,7 +231,7 @@ class TimeBuckets:
         self._latency.add(latency)
 
     def slots(self, *, scheduled: bool) -> list[TimeSlot]:
-        """Return every bucket from the first timestamp to the last, also those in which nothing was received."""
+        """Return the buckets from the first timestamp to the last, also empty ones."""
         return [
             TimeSlot(at_us=index * self.step_us, messages=0, bytes=0, latency=None, transit=None, heat=[])
             if bucket is None
@@ -240,17 +240,17 @@ class TimeBuckets:
         ]
 
     def worst(self, clients: Sequence[str], *, scheduled: bool) -> list[list[int | None]]:
-        """Return of each of these clients the longest latency (transit without a schedule) in every bucket."""
+        """Return each client's longest latency (transit without a schedule) by bucket, None without messages."""
         buckets, empty = self._all(), array("f")
-        # A client that received nothing has no number, and the next one to be given has no entry.
+        # A client that received nothing has no index yet; the next free index has no entry in any bucket.
         numbers = [
             self._clients[client].number if client in self._clients else len(self._clients) for client in clients
         ]
         rows = []
         for _, bucket in buckets:
             row = bucket.worst[not scheduled] if bucket else empty
-            found = [row[number] if number < len(row) else NOTHING for number in numbers]
-            rows.append([None if worst < 0 else int(worst) for worst in found])
+            durations = [row[number] if number < len(row) else NOTHING for number in numbers]
+            rows.append([None if duration < 0 else int(duration) for duration in durations])
         return list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in clients]
 
     def _widen(self, step_us: int) -> None:
@@ -324,7 +324,7 @@ class TimeBuckets:
                 yield client, at_us, histogram
 
     def _with_undecided(self) -> Mapping[int, TimeBucket]:
-        """Return the buckets with the latencies that are undecided; those that have any are copies."""
+        """Return the buckets including undecided latencies; buckets to which these are added are copies."""
         changed: dict[int, TimeBucket] = {}
         for client, at_us, histogram in self._undecided():
             index = at_us // self.step_us

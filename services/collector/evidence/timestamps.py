@@ -8,12 +8,12 @@ from services.contract.scalars import MAX_INTEGER, utc_us
 
 
 def bounded(at_us: int) -> int:
-    """Clamp a timestamp to the range from 1970 to 2255: a wrong clock may name any time."""
+    """Clamp a timestamp to the years 1970 to 2255: a wrong clock may give any time."""
     return min(max(at_us, 0), MAX_INTEGER)
 
 
 def corrected(stamps: Mapping[str, int], offset_us: int) -> tuple[Mapping[str, int], list[int]]:
-    """Return a client's timestamps by the server's clock, which is ahead by ``offset_us``; and the same in order."""
+    """Return a client's timestamps by the server's clock, which is ahead by ``offset_us``, and a sorted list."""
     ordered = sorted(stamps.values())
     if ordered[0] + offset_us < 0 or ordered[-1] + offset_us > MAX_INTEGER:
         bound = {text: bounded(at_us + offset_us) for text, at_us in stamps.items()}
@@ -24,7 +24,7 @@ def corrected(stamps: Mapping[str, int], offset_us: int) -> tuple[Mapping[str, i
 
 
 def moment(text: str) -> int | None:
-    """Return the timestamp that a line names, None when it is not a time."""
+    """Return the timestamp of an RFC 3339 text, None if it is not a time."""
     try:
         return bounded(utc_us(text))
     except ValueError:
@@ -32,23 +32,23 @@ def moment(text: str) -> int | None:
 
 
 class TimestampReader:
-    """Parses times of messages. Most are in the same second as the one before, whose parse is used again."""
+    """Parses times of messages. Most are in the same second as the time before, so only their fraction is parsed."""
 
     def __init__(self) -> None:
         self._second = ""
         self._second_us = 0
 
     def read(self, texts: Iterable[str]) -> dict[str, int]:
-        """Return the epoch microseconds that each text names.
+        """Return the epoch microseconds of each text.
 
         Raises:
-            ValueError: one of them is no time.
+            ValueError: one of them is not a time.
         """
-        found = {}
+        times = {}
         for text in texts:
             if text[:20] == self._second and len(text) == 27 and text[20:26].isdecimal() and text[26] == "Z":
-                found[text] = self._second_us + int(text[20:26])
+                times[text] = self._second_us + int(text[20:26])
             else:
-                found[text] = at_us = utc_us(text)
+                times[text] = at_us = utc_us(text)
                 self._second, self._second_us = text[:20], at_us - at_us % 1_000_000
-        return found
+        return times

@@ -1,4 +1,4 @@
-"""The times in the block log of one client, and what the clients of a run add to together."""
+"""Times in the block log of one client, and the samples and histograms that all clients of a run share."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from services.contract.histogram import CountedDurations, Histogram
 
 
 class GapEdges:
-    """When the first and the last message of every range of seqs were received by one client.
+    """When one client received the first and the last message of each range of seqs.
 
-    Blocks that are read later can only join ranges. So a seq that is at an edge in the end was at one all the time,
-    and the order of reading does not matter.
+    Blocks that are read later can only join ranges. So a seq that is at the edge of a range in the end was at an edge
+    all the time, and the order of reading does not matter.
     """
 
     def __init__(self) -> None:
@@ -38,12 +38,12 @@ class GapEdges:
             lasts[last] = min(last_us, lasts.get(last, last_us))
 
     def around(self, first: int, last: int) -> tuple[int | None, int | None]:
-        """Return when the messages before and after a gap were received, None where that is not known."""
+        """Return when the messages before and after a gap were received, epoch microseconds; None for not known."""
         return self._lasts.get(first - 1), self._firsts.get(last + 1)
 
 
 class RunTiming:
-    """What the times of all clients of one run are added to."""
+    """Samples and histograms to which all clients of one run add their times."""
 
     def __init__(self) -> None:
         self.spread = SpreadSample()
@@ -78,7 +78,7 @@ class ClientTiming:
 
     @property
     def latency(self) -> Histogram:
-        """From due to received, of all messages but those that were caught up."""
+        """From due to received, of all messages except catch-up."""
         latency, undecided = self._run.buckets.latency_of(self.client), self.catch_up.undecided()
         if not undecided:
             return latency
@@ -89,7 +89,7 @@ class ClientTiming:
 
     @property
     def transit(self) -> Histogram:
-        """From sent to received, of all messages."""
+        """From sent to received, of all messages of this client."""
         return self._run.buckets.transit_of(self.client)
 
     @property
@@ -148,9 +148,9 @@ class ClientTiming:
             first_us, last_us = timestamps[messages[0].received_at], timestamps[messages[-1].received_at]
             self.edges.add(block.first, block.last, first_us, last_us)
             return
-        came = {message.seq: timestamps[message.received_at] for message in messages}
+        received_us = {message.seq: timestamps[message.received_at] for message in messages}
         for first, last in content.spans:
-            self.edges.add(first, last, came[first], came[last])
+            self.edges.add(first, last, received_us[first], received_us[last])
 
     def _add_to_buckets(
         self, block: AnyBlock, content: BlockContent, timestamps: Mapping[str, int], earliest: int, latest: int
@@ -158,7 +158,7 @@ class ClientTiming:
         buckets = self._run.buckets
         buckets.cover(earliest, latest)
         step_us = buckets.step_us
-        # Catch-up differs from latency by the time at which a record was due, and only our own feed names it.
+        # Whether a message is catch-up depends on its due time, which only the own feed has.
         early = block if isinstance(block, Block) and self._may_catch_up(block, content, timestamps) else None
         if earliest // step_us == latest // step_us:
             durations = block.durations_ns()
@@ -166,11 +166,8 @@ class ClientTiming:
                 durations = self._without_catch_up(early, early.messages, timestamps), durations[1]
             buckets.add(self.client, earliest // step_us, *durations, block.count, content.size)
             return
-        indexes, begin, left = (
-            [timestamps[message.received_at] // step_us for message in block.messages],
-            0,
-            content.size,
-        )
+        indexes = [timestamps[message.received_at] // step_us for message in block.messages]
+        begin, left = 0, content.size
         for index, part in groupby(indexes):
             end = begin + len(list(part))
             messages = block.messages[begin:end]
@@ -187,19 +184,19 @@ class ClientTiming:
         attempt_us = self.catch_up.attempt_us(block.session)
         if attempt_us is None or not content.in_line:
             return attempt_us != ALWAYS_THERE
-        # In the order of the feed the first one was due first, so for nearly all blocks one message is enough.
+        # Messages are due in the order of the feed, so for nearly all blocks a look at the first one is enough.
         first = block.messages[0]
         return timestamps[first.received_at] - first.latency_ns // 1000 - block.clock_offset_us < attempt_us
 
     def _without_catch_up(
         self, block: Block, messages: Sequence[OwnMessage], timestamps: Mapping[str, int]
     ) -> list[int]:
-        """Return the latencies of messages, without those that were caught up."""
+        """Return the latencies of messages without catch-up."""
         received_us = [timestamps[message.received_at] for message in messages]
         late_ns = [message.latency_ns for message in messages]
         self._run.buckets.undecided[self.client] = self.catch_up.undecided
         return self.catch_up.split(block.session, received_us, late_ns, block.clock_offset_us)
 
     def _add_late(self, at_us: int, latency: CountedDurations) -> None:
-        """Add latencies of messages that seemed to be caught up, and were not."""
+        """Add latencies of messages that were held back as catch-up and turned out not to be."""
         self._run.buckets.add_late(self.client, at_us, latency)

@@ -1,7 +1,7 @@
-"""Numbers that are missing only because records that cannot be read are in their places.
+"""Finds missing numbers that unreadable records may account for.
 
-A record whose number cannot be read is in the log, so a gap at its place is not evidence of a loss. Every such record
-accounts for one number at most, and only between the neighbours in the order of receipt.
+A record whose number cannot be read is in the log, so a gap at its position is no evidence of a loss. Each such record
+accounts for at most one number, and only for a number between those received before and after it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ Name = str | None
 
 
 class _Last(NamedTuple):
-    """The number of a sequence that came last, and how many unreadable records the client had received by then."""
+    """The last number of a sequence, and the number of unreadable records that the client had received before."""
 
     number: int
     unreadable: int
 
 
 class UnreadableRecords:
-    """The unreadable records of one client, counted from 1 as received, and the numbers that they account for."""
+    """The unreadable records of one client, counted from 1 in the order received, and the numbers they account for."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -31,28 +31,28 @@ class UnreadableRecords:
         self._lasts: dict[Name, _Last] = {}
 
     def follow(self, key: Name, first: int, last: int, before: tuple[int, int]) -> None:
-        """Add the next run of numbers of a sequence.
+        """Add the next range of consecutive numbers of a sequence.
 
         Args:
             key: of the sequence.
-            first: the run's first number.
-            last: the run's last number.
-            before: how many unreadable records of the same block came before the first and before the last.
+            first: the first number.
+            last: the last number.
+            before: the number of unreadable records in the block before the first and before the last record.
         """
         known = self._lasts.get(key)
         if known is not None and first > known.number + 1:
-            found = _assigned((known.number + 1, first - 1), known.unreadable, self.count + before[0], self._used)
-            for span in found:
+            spans = _assigned((known.number + 1, first - 1), known.unreadable, self.count + before[0], self._used)
+            for span in spans:
                 self._numbers.setdefault(key, RangeSet()).add(*span)
         self._lasts[key] = _Last(last, self.count + before[1])
 
     def forget(self, key: Name) -> RangeSet:
-        """Forget the numbers of a sequence, which has begun again; return them."""
+        """Remove the numbers of a sequence that has begun again, and return them."""
         return self._numbers.pop(key, RangeSet())
 
     def among(self, missing: Mapping[Name, RangeSet]) -> dict[Name, RangeSet]:
-        """Return the missing numbers that unreadable records account for, also those behind the last number."""
-        used, found = RangeSet(self._used), {}
+        """Return the missing numbers that unreadable records account for, also those after the last number."""
+        used, result = RangeSet(self._used), {}
         for key in sorted(missing, key=lambda key: key or ""):
             numbers, known = missing[key] & self._numbers.get(key, RangeSet()), self._lasts.get(key)
             behind = missing[key].last
@@ -61,12 +61,12 @@ class UnreadableRecords:
                 for span in tail:
                     for assigned in _assigned(span, known.unreadable, self.count, used):
                         numbers.add(*assigned)
-            found[key] = numbers
-        return found
+            result[key] = numbers
+        return result
 
 
 def _assigned(span: tuple[int, int], after: int, through: int, used: RangeSet) -> list[tuple[int, int]]:
-    """Assign the lowest numbers of a gap to the unreadable records behind ``after``, which are used up by it."""
+    """Assign the lowest numbers of a gap to unused unreadable records after ``after`` and mark these used."""
     free = RangeSet([(after + 1, through)]) - used
     count = min(len(free), span[1] - span[0] + 1)
     left = count

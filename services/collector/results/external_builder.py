@@ -124,7 +124,7 @@ def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
     state = external_client_state(log, final=feed.final)
     connection = attendance(log, state, log.external.productive())
     # It takes a pass over all blocks, and is asked for only where the end is known.
-    known_rhythm = rhythm(log.external.notes()) if connection.end_us is not None else None
+    known_rhythm = rhythm(log.external.rows()) if connection.end_us is not None else None
     facts = replace(
         log_facts(feed.evidence, log),
         state=state,

@@ -34,7 +34,7 @@ def book_of(seqs: list[int], order: list[int] | None = None) -> ExternalEvidence
     book = ExternalEvidence()
     for place in order if order is not None else range(len(parts)):
         made = block(place + 1, [message(seq) for seq in parts[place]])
-        book.enter(made, f"x{place:08x}", (place + 1) * 1_000_000)
+        book.add_block(made, f"x{place:08x}", (place + 1) * 1_000_000)
     return book
 
 
@@ -49,7 +49,7 @@ def test_the_order_of_reading_does_not_matter(seqs: list[int], dice: object, ask
     parts = [seqs[at : at + SIZE] for at in range(0, len(seqs), SIZE)]
     for place in order[len(order) // 2 :]:
         made = block(place + 1, [message(seq) for seq in parts[place]])
-        book.enter(made, f"x{place:08x}", (place + 1) * 1_000_000)
+        book.add_block(made, f"x{place:08x}", (place + 1) * 1_000_000)
 
     assert vars(book_of(seqs).sequences()[None]) == vars(book.sequences()[None])
 
@@ -65,7 +65,7 @@ def test_runs_are_short_while_all_is_well() -> None:
 def test_messages_without_a_number_are_counted() -> None:
     """What has no number is in no sequence."""
     book = ExternalEvidence()
-    book.enter(block(1, [message(None), message(4)]), "x1", 0)
+    book.add_block(block(1, [message(None), message(4)]), "x1", 0)
 
     assert (1, [(4, 4)]) == (book.unsequenced, book.sequences()[None].held.spans())
 

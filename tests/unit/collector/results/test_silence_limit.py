@@ -73,7 +73,7 @@ def test_neither_blocks_nor_the_order_of_reading_matter(
         blocks = lines[1:-1]
         dice.shuffle(blocks)
         made = books({source: [lines[0], *blocks, lines[-1]]})
-        found.append(rhythm(made.logs["client-1"].external.notes()))
+        found.append(rhythm(made.logs["client-1"].external.rows()))
 
     assert found[0] == found[1]
     assert (len(moments) - 1, longest * 10_000) == (found[0].intervals, found[0].longest_us)
