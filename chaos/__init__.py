@@ -1,1 +1,1 @@
-"""Faults, injected on purpose: at rest here, over the real containers beside it."""
+"""Fault injection: into containers, processes, network, disks and files at rest (``make faults``)."""

@@ -1,8 +1,8 @@
-"""``make faults``: all fault tests, side by side in lanes; then the table, and the totals as JSON.
+"""``make faults``: runs all fault tests, in parallel groups, and prints the results as a table.
 
-``FAULT_TIER=smoke`` is quick, ``SOAK=60`` keeps injecting for so many minutes, ``FAULT_SEED`` chooses another schedule.
-With paths it runs these alone: ``make faults ARGS=chaos/wire``. It ends with 0 when nothing was lost, twice or
-undetected, and every test passed; with 1 otherwise.
+``FAULT_TIER=smoke`` runs a short selection, ``SOAK=60`` injects for 60 minutes, ``FAULT_SEED`` selects a schedule.
+With paths it runs only these: ``make faults ARGS=chaos/wire``. The exit code is 0 if every test passed and nothing was
+lost, duplicated, undetected or a false alarm; otherwise 1.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from tests import doc_tables
 HERE = Path("chaos")
 DOCUMENT = Path("docs/reliability.md")
 FIRST = ("chaos/clean",)
-"""Alone, since what is wrong with a run in which nothing is wrong may not be put down to the neighbours."""
+"""Runs without faults come first and alone, so that no other test can be the reason for a false alarm."""
 
-FIRE = "chaos/containers/test_faults.py"
+ALL_FAULTS = "chaos/containers/test_faults.py"
 
 
 @dataclass(frozen=True)
-class Lane:
-    """Tests that run one after the other, beside those of other lanes; ``nice`` ones give way to the others."""
+class TestGroup:
+    """Tests that run one after the other in a pytest process of their own, at niceness ``nice``."""
 
     name: str
     paths: tuple[str, ...]
@@ -38,61 +38,66 @@ class Lane:
     options: tuple[str, ...] = ()
 
     def start(self, folder: Path) -> subprocess.Popen[bytes]:
-        """Start its tests; what they say goes into a file, what they found into another."""
+        """Start pytest; its output goes to ``<name>.txt`` in ``folder``, its tallies to ``<name>.jsonl``."""
         environment = {**os.environ, "FAULT_RESULTS": str(folder / f"{self.name}.jsonl")}
         command = ["nice", "-n", str(self.nice), sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
-        with (folder / f"{self.name}.txt").open("wb") as said:
+        with (folder / f"{self.name}.txt").open("wb") as output:
             return subprocess.Popen(
                 [*command, *self.options, *self.paths],
                 env=environment,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
             )
 
 
-def lanes() -> list[list[Lane]]:
-    """Return the lanes of a whole run, stage by stage.
+def all_stages() -> list[list[TestGroup]]:
+    """Return the groups of a whole run by stage; the groups of a stage run in parallel.
 
-    What measures how soon a container is back has the machine to itself, but for lanes that give way.
+    The test that measures the recovery of containers shares the machine only with a group of low priority.
     """
     containers = HERE / "containers"
-    disks = tuple(str(containers / name) for name in ("test_ledgers.py", "test_syncs.py"))
-    toxics, full = str(containers / "test_toxics.py"), str(containers / "test_disks.py")
-    others = {str(path) for path in containers.glob("test_*.py")} - {*disks, toxics, full, FIRE}
+    storage_tests = tuple(str(containers / name) for name in ("test_ledgers.py", "test_syncs.py"))
+    toxic_tests, full_disk_tests = str(containers / "test_toxics.py"), str(containers / "test_disks.py")
+    other_tests = {str(path) for path in containers.glob("test_*.py")} - {
+        *storage_tests,
+        toxic_tests,
+        full_disk_tests,
+        ALL_FAULTS,
+    }
     return [
         [
-            Lane("clean-processes", FIRST, options=("-m", "not containers")),
-            Lane("clean-containers", FIRST, options=("-m", "containers")),
+            TestGroup("clean-processes", FIRST, options=("-m", "not containers")),
+            TestGroup("clean-containers", FIRST, options=("-m", "containers")),
         ],
         [
-            # One test of several minutes: it is not hanging.
-            Lane("fire", (FIRE,), options=("-o", "faulthandler_timeout=1200")),
-            Lane("processes", tuple(str(HERE / name) for name in ("atrest", "wire", "powercut")), nice=15),
+            # A single test that takes several minutes, so the default timeout would dump its stacks.
+            TestGroup("all-faults", (ALL_FAULTS,), options=("-o", "faulthandler_timeout=1200")),
+            TestGroup("processes", tuple(str(HERE / name) for name in ("atrest", "wire", "powercut")), nice=15),
         ],
         [
-            Lane("ledgers", disks),
-            Lane("disks", (full,)),
-            Lane("names", (toxics, str(HERE / "identity"))),
-            Lane("others", tuple(sorted(others))),
+            TestGroup("ledgers", storage_tests),
+            TestGroup("disks", (full_disk_tests,)),
+            TestGroup("names", (toxic_tests, str(HERE / "identity"))),
+            TestGroup("others", tuple(sorted(other_tests))),
         ],
     ]
 
 
-def play(stage: Sequence[Lane], folder: Path) -> list[str]:
-    """Run lanes side by side; return the names of those that failed, having shown what they said."""
+def run_stage(stage: Sequence[TestGroup], folder: Path) -> list[str]:
+    """Run the groups of a stage in parallel; print the output of those that failed, and return their names."""
     began = time.monotonic()
-    running = {lane: lane.start(folder) for lane in stage}
+    running = {group: group.start(folder) for group in stage}
     failed: list[str] = []
     try:
-        for lane, process in running.items():
+        for group, process in running.items():
             code = process.wait()
-            said = (folder / f"{lane.name}.txt").read_text(encoding="utf-8", errors="replace")
+            output = (folder / f"{group.name}.txt").read_text(encoding="utf-8", errors="replace")
             if code:
-                failed.append(lane.name)
-                sys.stderr.write(said)
-            closing = said.rstrip().rpartition("\n")[2].strip(" =")
-            print(f"{lane.name}: {closing} ({time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
+                failed.append(group.name)
+                sys.stderr.write(output)
+            last_line = output.rstrip().rpartition("\n")[2].strip(" =")
+            print(f"{group.name}: {last_line} ({time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
     finally:
         for process in running.values():
             if process.poll() is None:
@@ -102,27 +107,27 @@ def play(stage: Sequence[Lane], folder: Path) -> list[str]:
 
 
 def main() -> int:
-    """Run what is asked for, report, and return the exit code."""
+    """Run the tests, print the report, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
-    parser.add_argument("paths", nargs="*", help="tests to run alone, instead of all lanes")
-    parser.add_argument("--json", type=Path, help="write the totals and every fault to this file")
-    parser.add_argument("--no-document", action="store_true", help=f"leave {DOCUMENT} alone")
-    chosen = parser.parse_args()
+    parser.add_argument("paths", nargs="*", help="tests to run instead of all")
+    parser.add_argument("--json", type=Path, help="write the totals and every fault to this JSON file")
+    parser.add_argument("--no-document", action="store_true", help=f"do not update the table in {DOCUMENT}")
+    arguments = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        paths = chosen.paths or ([str(HERE / "smoke")] if os.environ.get("FAULT_TIER") == "smoke" else [])
-        stages = [[Lane("chosen", tuple(paths))]] if paths else lanes()
-        failed = [name for stage in stages for name in play(stage, Path(folder))]
-        found = report.Results.read(Path(folder).glob("*.jsonl"), time.monotonic() - began)
-    print(report.table(found))
-    if chosen.json is not None:
-        chosen.json.write_text(report.as_json(found), encoding="utf-8")
-    whole = not chosen.paths and os.environ.get("FAULT_TIER", "full") == "full" and "SOAK" not in os.environ
-    if whole and not failed and not chosen.no_document:
-        doc_tables.write(DOCUMENT, report.table(found))
+        paths = arguments.paths or ([str(HERE / "smoke")] if os.environ.get("FAULT_TIER") == "smoke" else [])
+        stages = [[TestGroup("chosen", tuple(paths))]] if paths else all_stages()
+        failed = [name for stage in stages for name in run_stage(stage, Path(folder))]
+        results = report.ChaosResults.read(Path(folder).glob("*.jsonl"), time.monotonic() - began)
+    print(report.table(results))
+    if arguments.json is not None:
+        arguments.json.write_text(report.as_json(results), encoding="utf-8")
+    whole = not arguments.paths and os.environ.get("FAULT_TIER", "full") == "full" and "SOAK" not in os.environ
+    if whole and not failed and not arguments.no_document:
+        doc_tables.write(DOCUMENT, report.table(results))
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed or not found.good else 0
+    return 1 if failed or not results.is_good else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What all fault tests share: the seed, the tally of what was injected, and how to repeat what failed."""
+"""Fixtures of all fault tests: the seed, the tally, and the command that repeats a failed test."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _REPORT = pytest.StashKey[pytest.TestReport]()
 
 @pytest.fixture
 def seed() -> int:
-    """The seed of everything that is random in a test: ``FAULT_SEED``, or one that is the same every time."""
+    """Return the seed of all randomness in a test: ``FAULT_SEED``, or a constant."""
     return int(os.environ.get("FAULT_SEED", SEED))
 
 
 @pytest.fixture
 def tally(request: pytest.FixtureRequest, seed: int) -> Iterator[Tally]:
-    """What this test injects and finds; it goes into the table of ``make faults``."""
+    """Collect the faults and findings of this test; ``make faults`` adds them to its table."""
     sentence = (getattr(request.node.function, "__doc__", "") or request.node.name).strip().splitlines()[0]
-    found, began = Tally(sentence), time.monotonic()
-    yield found
+    result, started = Tally(sentence), time.monotonic()
+    yield result
     report = request.node.stash.get(_REPORT, None)
     passed = report is not None and report.passed
-    found.write(request.node.nodeid, seed, passed=passed, seconds=time.monotonic() - began)
+    result.write(request.node.nodeid, seed, passed=passed, seconds=time.monotonic() - started)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep a test's report for its tally; attach the seed of one that failed, and the one command that repeats it."""
+    """Keep a test's report for its tally; attach to a failed test its seed and the command that repeats it."""
     report = yield
     if report.when == "call":
         item.stash[_REPORT] = report

@@ -1,4 +1,4 @@
-"""What a fault test did and found: kept per test, written as one JSON line when ``FAULT_RESULTS`` names a file."""
+"""Counts the faults and findings of one test; appended as a JSON line to the file that ``FAULT_RESULTS`` names."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from services.contract.summary import Totals
+from tests.asserts import known
+
 
 @dataclass(frozen=True)
-class Struck:
-    """One fault that was injected, and that has ended.
+class InjectedFault:
+    """One fault that was injected and has ended.
 
     Attributes:
-        kind: what it was, a name of the table in docs/reliability.md: "kill-client".
-        place: what it struck: "client-3".
-        recovery_s: seconds from its end until a fresh record of what it had struck was on disk; None where that says
-            nothing (a collector: no record goes through it).
-        beside: whether another fault was there at the same time.
+        kind: a name from the table in docs/reliability.md: "kill-client".
+        place: the process or file that it affected: "client-3".
+        recovery_s: seconds from its end until a new record of the affected client was on disk; None if that cannot be
+            measured, as for a collector, which no record passes.
+        beside: whether another fault overlapped it.
     """
 
     kind: str
@@ -28,40 +31,50 @@ class Struck:
 
 @dataclass
 class Tally:
-    """The faults of one test, and what was found wrong when everything had been checked.
+    """The faults of one test, and the errors found by its checks.
 
     Attributes:
-        scenario: the test's own sentence.
-        checked: messages that were held to the feed, or cases that were held to their class.
-        lost: records that nobody has and that no excuse covers.
-        duplicated: records that stand twice in a client's log.
-        undetected: injected damage that no summary named.
-        alarms: what was held against a run in which nothing was injected.
+        scenario: first line of the test's docstring.
+        checked: messages that were compared with the feed, or cases that were compared with their expected class.
+        lost: records that are in no log and for which no cause is accepted.
+        duplicated: records that are in a client's log more than once.
+        undetected: injected faults that no summary reports.
+        alarms: errors that a summary reports although no fault was injected.
     """
 
     scenario: str
-    faults: list[Struck] = field(default_factory=list)
+    faults: list[InjectedFault] = field(default_factory=list)
     checked: int = 0
     lost: int = 0
     duplicated: int = 0
     undetected: int = 0
     alarms: int = 0
 
-    def fault(self, kind: str, place: str = "", recovery_s: float | None = None, *, beside: bool = False) -> None:
-        """Note a fault that was injected and has ended."""
-        self.faults.append(Struck(kind, place, recovery_s, beside))
+    def add_fault(self, kind: str, place: str = "", recovery_s: float | None = None, *, beside: bool = False) -> None:
+        """Add a fault that was injected and has ended."""
+        self.faults.append(InjectedFault(kind, place, recovery_s, beside))
 
-    def held(self, checked: int, *, lost: int = 0, duplicated: int = 0, undetected: int = 0, alarms: int = 0) -> None:
-        """Note what was checked, and what was found wrong; called *before* the assertion that it is nothing."""
+    def add_checks(
+        self, checked: int, *, lost: int = 0, duplicated: int = 0, undetected: int = 0, alarms: int = 0
+    ) -> None:
+        """Add the result of checks; call it *before* the assertions, so that the counts of a failed test are kept."""
         self.checked += checked
         self.lost += lost
         self.duplicated += duplicated
         self.undetected += undetected
         self.alarms += alarms
 
+    def add_totals(self, totals: Totals) -> None:
+        """Add the counts of a summary, for a run in which nothing may be missing or duplicated."""
+        self.add_checks(
+            totals.received,
+            lost=known(totals.missing) + abs(known(totals.residual)),
+            duplicated=known(totals.duplicates),
+        )
+
     def write(self, nodeid: str, seed: int, *, passed: bool, seconds: float) -> None:
-        """Append it to the file that ``FAULT_RESULTS`` names, if it does."""
+        """Append the tally to the file that ``FAULT_RESULTS`` names, if it names one."""
         if path := os.environ.get("FAULT_RESULTS"):
-            said = {"test": nodeid, "seed": seed, "passed": passed, "seconds": round(seconds, 2), **asdict(self)}
+            fields = {"test": nodeid, "seed": seed, "passed": passed, "seconds": round(seconds, 2), **asdict(self)}
             with Path(path).open("a", encoding="utf-8") as results:
-                results.write(json.dumps(said) + "\n")
+                results.write(json.dumps(fields) + "\n")

@@ -2,7 +2,7 @@
 
 Read the packages in the order in which the data flows:
 ``contract`` (what crosses a boundary), ``runtime`` (what every process needs),
-``server`` (generate, stream), ``client`` (receive, cut, write), ``collector`` (scan, reconcile, publish).
+``server`` (generate, stream), ``client`` (receive, cut, write), ``collector`` (scan, compare, judge, publish).
 """
 
 from __future__ import annotations

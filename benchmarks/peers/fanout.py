@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.measure import BooksOpen, Figures, Metric, Sizes, environment, free_port
 from benchmarks.peers import pool
-from benchmarks.peers.install import NotHere
+from benchmarks.peers.install import NotAvailable
 from benchmarks.peers.load import Counted
 from benchmarks.peers.servers import ENTRANTS, Run, Server, ours
 
@@ -44,7 +44,7 @@ def prepare(figures: Figures, sizes: Sizes, folder: Path) -> list[Server]:
             continue
         try:
             servers.append(entrant.prepare())
-        except NotHere as why:
+        except NotAvailable as why:
             figures.skip(f"fan-out: {entrant.name}", str(why))
     return servers
 

@@ -19,7 +19,7 @@ _SECONDS = 120
 _SYSTEM = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"))
 
 
-class NotHere(Exception):
+class NotAvailable(Exception):
     """A peer cannot be had on this machine; the message says in a few words why."""
 
 
@@ -52,7 +52,7 @@ def debian(package: str, version: str) -> Program:
     )
     number = re.search(r"\d+(\.\d+)+", said.stdout)
     if number is None:
-        raise NotHere("it does not start")
+        raise NotAvailable("it does not start")
     return Program(number[0], [found], environment)
 
 
@@ -64,7 +64,7 @@ def npm(package: str) -> Program:
     """
     node, folder = shutil.which("node"), CACHE / "npm"
     if node is None:
-        raise NotHere("there is no Node.js")
+        raise NotAvailable("there is no Node.js")
     manifest = folder / "node_modules" / package / "package.json"
     if not manifest.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def _unpack(package: str, folder: Path) -> None:
     install = ["apt-get", "install", "--quiet", "--yes", "--download-only", "--no-install-recommends", *here, package]
     try:
         _run(*install)
-    except NotHere:
+    except NotAvailable:
         # A machine that was never told what packages there are, or whose lists are old, gets lists of its own.
         lists = folder / "lists"
         (lists / "partial").mkdir(parents=True, exist_ok=True)
@@ -114,10 +114,10 @@ def _run(*command: str) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
     except FileNotFoundError:
-        raise NotHere(f"there is no {name}") from None
+        raise NotAvailable(f"there is no {name}") from None
     except subprocess.TimeoutExpired:
-        raise NotHere(f"{name} took longer than {_SECONDS} s") from None
+        raise NotAvailable(f"{name} took longer than {_SECONDS} s") from None
     if done.returncode:
         print(f"{' '.join(command)}:\n{done.stdout}{done.stderr}", file=sys.stderr, flush=True)
-        raise NotHere(f"{name} could not install it")
+        raise NotAvailable(f"{name} could not install it")
     return done.stdout

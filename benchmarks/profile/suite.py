@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.peers.install import NotHere
+from benchmarks.peers.install import NotAvailable
 from benchmarks.profile.measurement import Outcome, play
 from benchmarks.profile.servers import ENTRANTS
 from benchmarks.scale.sizes import Profile
@@ -47,7 +47,7 @@ def measure(folder: Path, profile: Profile, seed: int = SEED, names: Sequence[st
     for name in names:
         try:
             entrant = ENTRANTS[name]()
-        except NotHere as why:
+        except NotAvailable as why:
             results.skipped[name] = str(why)
             continue
         began, place = time.monotonic(), folder / f"profile-{len(results.outcomes)}"

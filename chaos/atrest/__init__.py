@@ -1,1 +1,1 @@
-"""Damage at rest: every way in which the bytes of the books can change, and what is made of it."""
+"""Damage at rest: changes of the bytes of ledger and logs, and their detection by the collector."""

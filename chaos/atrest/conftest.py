@@ -1,4 +1,4 @@
-"""What the tests at rest share: their cases, counted into the tally."""
+"""The fixture of the tests at rest that counts their cases into the tally."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Count = Callable[..., None]
 
 @pytest.fixture
 def count(request: pytest.FixtureRequest, tally: Tally) -> Iterator[Count]:
-    """Count cases by kind of damage; they go into the tally, and into the module's ``CASES`` where it has them."""
+    """Count cases by kind of damage; adds them to the tally, and to the module's ``CASES`` if it has one."""
     seen: Counter[str] = Counter()
 
     def count_case(kind: str, cases: int = 1) -> None:
@@ -23,11 +23,11 @@ def count(request: pytest.FixtureRequest, tally: Tally) -> Iterator[Count]:
 
     failed = request.session.testsfailed
     yield count_case
-    # The first case that does not get its class ends its test.
+    # A test ends at its first case that is not classified as expected, so at most one is undetected.
     undetected = int(request.session.testsfailed > failed)
     for kind, cases in seen.items():
-        tally.fault(kind, request.node.name)
-        tally.held(cases)
-    tally.held(0, undetected=undetected)
+        tally.add_fault(kind, request.node.name)
+        tally.add_checks(cases)
+    tally.add_checks(0, undetected=undetected)
     if (total := getattr(request.module, "CASES", None)) is not None:
         total.update(seen)

@@ -1,4 +1,4 @@
-"""The books that are damaged here: several clients, sessions and segments, written by our own codec, in memory."""
+"""The intact run that the tests damage: several clients, sessions and segments, encoded in memory."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from services.collector.scan import Source
 from tests.builders import runs as factory
 
 SECTOR = 512
-"""What a disk writes whole or not at all."""
+"""Unit that a disk writes atomically."""
 
 
 def sessions(total: int, size: int) -> list[factory.Session]:
-    """Return a client cut into segments; one that was stopped and came back; one that crashed and came back."""
+    """Return the sessions of a client with segments, one that was stopped and restarted, and one that crashed."""
     third = total // (3 * size) * size
     blocks = factory.blocks_of
     return [
@@ -24,18 +24,18 @@ def sessions(total: int, size: int) -> list[factory.Session]:
     ]
 
 
-def books(made: list[factory.Session], total: int) -> factory.Files:
-    """Return both sides of the books of a run in which nothing was lost."""
-    ledger = factory.good_ledger(made, total)
+def run_files(sessions_of_run: list[factory.Session], total: int) -> factory.Files:
+    """Return the ledger and the block logs of a run without losses."""
+    ledger = factory.good_ledger(sessions_of_run, total)
     ledger.put(factory.end(total))
     files: factory.Files = {factory.ledger_source(): ledger.lines}
-    for session in made:
+    for session in sessions_of_run:
         files.update(factory.log_files(session))
     return files
 
 
 def split(data: bytes) -> tuple[list[bytes], int]:
-    """Return a file's complete lines and the size of what follows them, as the collector's scan reads them."""
+    """Return a file's complete lines and the size of the torn tail after them, as the collector's scan does."""
     lines = BytesIO(data).readlines()
     tail = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
     return lines, len(tail)

@@ -1,4 +1,4 @@
-"""Crash matrix of the codec: every cut, every flipped bit, every lost sector of a log is seen by the real decoder."""
+"""Crash matrix of the codec: the decoder detects every cut, every flipped bit and every zeroed sector."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from services.contract.jsonl import Kinds, unseal
 from tests.builders.runs import Files
 
 CASES: Counter[str] = Counter()
-"""How many damaged files each test looked at."""
+"""Number of damaged files by test."""
 _BEGAN = time.process_time()
 
 
 @cache
 def files() -> Files:
-    """Return the reference books: about 2.9 million bits."""
-    return reference.books(reference.sessions(600, 10), 600)
+    """Return the files of the reference run: about 2.9 million bits."""
+    return reference.run_files(reference.sessions(600, 10), 600)
 
 
 @cache
 def originals() -> frozenset[bytes]:
-    """Return every line that was ever written."""
+    """Return every line of the files."""
     return frozenset(line for lines in files().values() for line in lines)
 
 
@@ -40,7 +40,7 @@ def _codecs() -> Iterator[tuple[Kinds[Any], list[bytes]]]:
         yield (ledger.codec if source.client is None else blocklog.codec), lines
 
 
-def _refusal(line: bytes) -> type[LineError] | None:
+def _error_of(line: bytes) -> type[LineError] | None:
     try:
         unseal(line)
     except LineError as problem:
@@ -48,10 +48,10 @@ def _refusal(line: bytes) -> type[LineError] | None:
     return None
 
 
-def _read(codec: Kinds[Any], data: bytes) -> tuple[list[bytes], int]:
-    """Return the lines of a file that are believed, and how many are not. An invented one is an error."""
+def _read_valid(codec: Kinds[Any], data: bytes) -> tuple[list[bytes], int]:
+    """Return the valid lines of a file, and the number of damaged ones. A valid line that was never written fails."""
     lines, tail = reference.split(data)
-    believed = []
+    valid = []
     for line in lines:
         try:
             sealed, entry = codec.decode(line)
@@ -59,30 +59,32 @@ def _read(codec: Kinds[Any], data: bytes) -> tuple[list[bytes], int]:
             continue
         assert line == sealed.text
         assert line in originals(), entry
-        believed.append(line)
-    return believed, len(lines) - len(believed) + bool(tail)
+        valid.append(line)
+    return valid, len(lines) - len(valid) + bool(tail)
 
 
 def test_every_flipped_bit_is_seen(count: Count) -> None:
-    """Whichever bit of whichever line is flipped, no piece of that line is believed."""
+    """With any bit of any line flipped, no piece of that line is valid."""
     cases = 0
     for _, lines in _codecs():
         for line in lines:
-            for place in range(len(line) - 1):
-                good = line[place]
+            for offset in range(len(line) - 1):
+                good = line[offset]
                 for bit in range(8):
                     changed = bytearray(line)
-                    changed[place] = good ^ (1 << bit)
-                    # A byte that became a newline makes two lines of one.
-                    pieces = [bytes(changed)] if changed[place] != 10 else [changed[: place + 1], changed[place + 1 :]]
+                    changed[offset] = good ^ (1 << bit)
+                    # A byte that becomes a newline splits the line.
+                    pieces = (
+                        [bytes(changed)] if changed[offset] != 10 else [changed[: offset + 1], changed[offset + 1 :]]
+                    )
                     for piece in pieces:
-                        assert ChecksumMismatch is _refusal(bytes(piece)), (line, place, bit)
+                        assert ChecksumMismatch is _error_of(bytes(piece)), (line, offset, bit)
                     cases += 1
     count("flip every bit", cases)
 
 
 def test_a_flipped_newline_takes_its_neighbour_and_no_more(count: Count) -> None:
-    """Without its newline a line is glued to the next one, neither is believed, and all others are."""
+    """A line without its newline is joined with the next one: both are invalid, all others valid."""
     cases = 0
     for codec, lines in _codecs():
         for index, line in enumerate(lines):
@@ -90,39 +92,39 @@ def test_a_flipped_newline_takes_its_neighbour_and_no_more(count: Count) -> None
                 glued = line[:-1] + bytes([10 ^ (1 << bit)])
                 data = b"".join([*lines[:index], glued, *lines[index + 1 :]])
                 if cases % 8 == 0 or index == len(lines) - 1:
-                    assert (lines[:index] + lines[index + 2 :], 1) == _read(codec, data)
+                    assert (lines[:index] + lines[index + 2 :], 1) == _read_valid(codec, data)
                 else:
                     follower = lines[index + 1] if index + 1 < len(lines) else b""
-                    assert ChecksumMismatch is _refusal(glued + follower)
+                    assert ChecksumMismatch is _error_of(glued + follower)
                 cases += 1
     count("flip every newline", cases)
 
 
 def test_every_cut_is_seen(count: Count) -> None:
-    """A file cut at any byte keeps its whole lines, and what stands after them is torn or nothing."""
+    """A line cut off at any byte is recognised as torn."""
     cases = 0
     for _, lines in _codecs():
         for line in lines:
             for size in range(1, len(line)):
-                assert TornLine is _refusal(line[:size])
+                assert TornLine is _error_of(line[:size])
                 cases += 1
     count("cut at every byte", cases)
 
 
 def test_every_cut_that_was_written_on_is_seen(count: Count) -> None:
-    """A torn line that the next one was glued to is not believed, wherever it was torn."""
+    """A torn line that was continued by the next one is invalid, wherever it was torn."""
     cases = 0
     for _, lines in _codecs():
         for line, follower in pairwise(lines):
             for size in range(1, len(line)):
-                assert ChecksumMismatch is _refusal(line[:size] + follower)
+                assert ChecksumMismatch is _error_of(line[:size] + follower)
                 cases += 1
     count("cut and written on at every byte", cases)
 
 
 @pytest.mark.parametrize("size", [reference.SECTOR, 4096])
 def test_every_zeroed_sector_is_seen(size: int, count: Count) -> None:
-    """Lines that a zeroed sector does not touch are read as they were; those that it touches are not believed."""
+    """Lines outside a zeroed sector are valid and unchanged; lines that it touches are invalid."""
     cases = 0
     for codec, lines in _codecs():
         data = b"".join(lines)
@@ -130,19 +132,19 @@ def test_every_zeroed_sector_is_seen(size: int, count: Count) -> None:
             stop = min(start + size, len(data))
             expected, at = [], 0
             for line in lines:
-                # Not the one that begins where the zeros stop either: it is glued to them.
+                # The line that begins where the zeros end is joined with them, so it is invalid, too.
                 if at > stop or at + len(line) <= start:
                     expected.append(line)
                 at += len(line)
             damaged = data[:start] + bytes(stop - start) + data[stop:]
-            found, refused = _read(codec, damaged)
-            assert (expected, 1) == (found, min(refused, 1)), start
+            lines_read, damaged_count = _read_valid(codec, damaged)
+            assert (expected, 1) == (lines_read, min(damaged_count, 1)), start
             cases += 1
     count(f"zero every {size} bytes", cases)
 
 
 def test_the_matrix_is_as_large_as_promised() -> None:
-    """A million damaged files were looked at; how long that took is printed."""
+    """At least a million damaged files were read, if all tests of the module ran."""
     took = time.process_time() - _BEGAN
     print(f"\ncodec: {sum(CASES.values()):,} cases in {took:.1f} s: {CASES}")
     if len(CASES) == 6:

@@ -1,4 +1,4 @@
-"""Power cuts, modelled: what was receipted is on disk, whatever became of the sectors that were not synced."""
+"""A model of power cuts: receipted blocks survive any loss of sectors and names that were not synced."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.unit.client.fakes import RUN, START_US, StoppedClock, client_config
 
 
 class FakeDisk:
-    """Stands for the module ``os`` where files are written: knows what was synced, and which names were."""
+    """Replaces the module ``os`` where files are written; records the synced sizes and names."""
 
     def __init__(self) -> None:
         self.names: set[Path] = set()
@@ -38,13 +38,13 @@ class FakeDisk:
         return getattr(os, name)
 
     def open(self, path: Path, flags: int, mode: int = 0o777) -> int:
-        """Open a file and remember which it is."""
+        """Open a file, and record its path."""
         fd = os.open(path, flags, mode)
         self._paths[fd] = Path(path)
         return fd
 
     def fsync(self, fd: int) -> None:
-        """Note what is durable from now on: a file's bytes, or a folder's names."""
+        """Record a file's bytes or a folder's names as durable."""
         path = Path(os.readlink(f"/proc/self/fd/{fd}"))
         if path.is_dir():
             self.names |= set(path.iterdir())
@@ -54,24 +54,26 @@ class FakeDisk:
     fdatasync = fsync
 
     def crash(self, folder: Path, draw: st.DataObject) -> None:
-        """Leave of every file what was synced, and of the rest any number of sectors, some of them zero."""
+        """Keep the synced part of every file; cut the rest off anywhere, and zero some of its sectors."""
         for path in sorted(folder.iterdir()):
             if path not in self.names and draw.draw(st.booleans(), "name lost"):
                 path.unlink()
                 continue
-            data, good = path.read_bytes(), self.sizes.get(path, 0)
-            left = bytearray(data[: draw.draw(st.integers(min(good, len(data)), len(data)), "size left")])
-            lost = draw.draw(st.sets(st.integers(good // SECTOR, len(left) // SECTOR), max_size=3), "zeroed")
-            for sector in lost if len(left) > good else ():
-                start, stop = max(good, sector * SECTOR), min(len(left), (sector + 1) * SECTOR)
-                left[start:stop] = bytes(max(0, stop - start))
-            path.write_bytes(left)
+            data, synced_size = path.read_bytes(), self.sizes.get(path, 0)
+            remaining = bytearray(data[: draw.draw(st.integers(min(synced_size, len(data)), len(data)), "size left")])
+            lost = draw.draw(
+                st.sets(st.integers(synced_size // SECTOR, len(remaining) // SECTOR), max_size=3), "zeroed"
+            )
+            for sector in lost if len(remaining) > synced_size else ():
+                start, stop = max(synced_size, sector * SECTOR), min(len(remaining), (sector + 1) * SECTOR)
+                remaining[start:stop] = bytes(max(0, stop - start))
+            path.write_bytes(remaining)
             self.names.add(path)
-            self.sizes[path] = len(left)
+            self.sizes[path] = len(remaining)
 
 
 class PowerCuts(RuleBasedStateMachine):
-    """A client that logs, syncs, rotates, loses power at any point, and comes back."""
+    """A client that logs, syncs and rotates, loses power at any point, and restarts."""
 
     fsync: ClassVar[Literal["block", "interval"]] = "block"
     cuts: ClassVar[int] = 0
@@ -84,59 +86,59 @@ class PowerCuts(RuleBasedStateMachine):
         self.disk = FakeDisk()
         patches: list[Any] = [patch.object(module, "os", self.disk) for module in (durable_file, recovery)]
         self.patches = [*patches, patch.object(blocklog, "SEGMENT_BYTES", 3000)]
-        for one in self.patches:
-            one.start()
+        for patch_ in self.patches:
+            patch_.start()
         self.written: dict[tuple[int, int], blocklog.Block] = {}
         self.receipted: set[tuple[int, int]] = set()
-        self.begin()
+        self.restart()
 
-    def begin(self) -> None:
-        """Claim a session, read back what is there, cut off torn tails: as the client's account does."""
+    def restart(self) -> None:
+        """Claim a session, read the logs and cut off torn tails, as the client's session does."""
         self.session = recovery.last_session(self.folder) + 1
-        claimed = durable_file.LineFile(self.folder / blocklog.file_name(self.session, 1))
-        held = recovery.read(self.folder)
-        # What is read back is receipted, if it never was.
-        self.receipted |= {(receipt.session, receipt.block) for receipt in held.receipts}
-        torn = recovery.cut_all(held.tails)
-        # Nothing is behind a hole: what lay there comes again, and nobody would ask for the hole.
-        assert held.held.spans() in ([], [(1, held.held.last)])
-        self.after, self.number = held.held.last, 0
+        file = durable_file.LineFile(self.folder / blocklog.file_name(self.session, 1))
+        history = recovery.read(self.folder)
+        # The client sends receipts for blocks that it reads back.
+        self.receipted |= {(receipt.session, receipt.block) for receipt in history.receipts}
+        torn = recovery.cut_all(history.tails)
+        # The blocks read back must have no gap: the client asks only for the records after the last one.
+        assert history.held.spans() in ([], [(1, history.held.last)])
+        self.after, self.number = history.held.last, 0
         place = SessionKey(RUN, "client-1", self.session)
         first = opening(place, 1, self.after, client_config(self.folder, fsync=self.fsync), torn, START_US)
-        self.log = BlockLog(claimed, first, StoppedClock(), SaturationMonitor().window())
+        self.log = BlockLog(file, first, StoppedClock(), SaturationMonitor().window())
 
     @rule(count=st.integers(1, 8))
     def put(self, count: int) -> None:
-        """A block is full."""
+        """Add a full block to the log."""
         self.number += 1
         session = factory.Session("client-1", self.session, 1, 0, [])
-        made = factory.block(session, self.number, self.after + 1, self.after + count)
+        block = factory.block(session, self.number, self.after + 1, self.after + count)
         self.after += count
-        self.written[self.session, self.number] = made
-        self.log.put(PendingLine(fields(made), made.count, made.first))
+        self.written[self.session, self.number] = block
+        self.log.put(PendingLine(fields(block), block.count, block.first))
 
     @rule()
     def push(self) -> None:
-        """The writer writes what waits, and receipts what is durable."""
+        """Write the waiting blocks, and take the receipts of the durable ones."""
         self.receipted |= {(line.fields["session"], line.fields["block"]) for line in self.log.write()}
 
     @rule()
     def sync(self) -> None:
-        """The interval is over."""
+        """Sync at the end of an interval."""
         self.receipted |= {(line.fields["session"], line.fields["block"]) for line in self.log.sync()}
 
     @rule(data=st.data())
     def cut_power(self, data: st.DataObject) -> None:
-        """The power goes, and the client comes back."""
+        """Cut the power, and restart the client."""
         self.log.close()
         self.disk.crash(self.folder, data)
         type(self).cuts += 1
-        self.begin()
+        self.restart()
 
     @invariant()
-    def what_was_receipted_is_there(self) -> None:
-        """Every receipted block stands in the log as it was written, and nothing that was not written does."""
-        found = {}
+    def receipted_blocks_are_intact(self) -> None:
+        """Every receipted block is in the log as it was written, and no other block is."""
+        blocks = {}
         for path in sorted(self.folder.iterdir()):
             for line in split(path.read_bytes())[0]:
                 try:
@@ -144,28 +146,28 @@ class PowerCuts(RuleBasedStateMachine):
                 except LineError:
                     continue
                 if isinstance(entry, blocklog.Block):
-                    assert (entry.session, entry.block) not in found
-                    found[entry.session, entry.block] = entry
-        type(self).checked += len(found)
-        assert self.receipted <= set(found)
-        assert all(self.written[key].digest == block.digest for key, block in found.items())
+                    assert (entry.session, entry.block) not in blocks
+                    blocks[entry.session, entry.block] = entry
+        type(self).checked += len(blocks)
+        assert self.receipted <= set(blocks)
+        assert all(self.written[key].digest == block.digest for key, block in blocks.items())
 
     def teardown(self) -> None:
-        """Put the real disk back."""
+        """Restore the module ``os``."""
         self.log.close()
-        for one in self.patches:
-            one.stop()
+        for patch_ in self.patches:
+            patch_.stop()
         self.temporary.cleanup()
 
 
 class PowerCutsBetweenSyncs(PowerCuts):
-    """The same with the sync every so often: receipts follow it."""
+    """The same with FSYNC=interval: receipts follow the sync."""
 
     fsync: ClassVar[Literal["block", "interval"]] = "interval"
 
 
-def play(machine: type[PowerCuts], tally: Tally) -> None:
-    """Try many lives of a client, and count the power cuts in them."""
+def run_machine(machine: type[PowerCuts], tally: Tally) -> None:
+    """Run many random histories of a client, and count the power cuts in them."""
     machine.cuts = machine.checked = 0
     undetected = 1
     try:
@@ -173,15 +175,15 @@ def play(machine: type[PowerCuts], tally: Tally) -> None:
         run_state_machine_as_test(machine, settings=limits)
         undetected = 0
     finally:
-        tally.fault("modelled power cut", f"{machine.fsync}, {machine.cuts:,} times")
-        tally.held(machine.checked, undetected=undetected)
+        tally.add_fault("modelled power cut", f"{machine.fsync}, {machine.cuts:,} times")
+        tally.add_checks(machine.checked, undetected=undetected)
 
 
 def test_a_power_cut_takes_nothing_that_was_synced(tally: Tally) -> None:
-    """Whatever becomes of unsynced sectors and names, what was receipted stays, and no hole is left behind."""
-    play(PowerCuts, tally)
+    """With any loss of unsynced sectors and names, receipted blocks survive, and no gap is left."""
+    run_machine(PowerCuts, tally)
 
 
 def test_a_power_cut_between_two_syncs_takes_nothing_that_was_receipted(tally: Tally) -> None:
-    """The same with a sync every so often: receipts follow it."""
-    play(PowerCutsBetweenSyncs, tally)
+    """With a sync at an interval, receipts follow the sync, and receipted blocks survive."""
+    run_machine(PowerCutsBetweenSyncs, tally)

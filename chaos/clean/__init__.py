@@ -1,1 +1,1 @@
-"""Runs in which nothing is done to anybody: no alarm may be raised."""
+"""Runs without any fault, for which no error may be reported."""

@@ -1,1 +1,1 @@
-"""Faults injected into the real containers, and healed; not part of ``make test``."""
+"""Faults injected into real containers and removed again; not part of ``make test``."""

@@ -1,4 +1,4 @@
-"""Plays games of faults side by side, each on a stack of its own, and holds what is left on disk to the feed."""
+"""Runs several fault plans in parallel, each on its own stack, and checks the files on disk against the feed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.containers.container_lookup import COLLECTOR, SERVER, clients_of
-from chaos.containers.injector import Lanes
-from chaos.containers.invariants import Held, assert_all_held, held
-from chaos.containers.ledger_follower import Follower
-from chaos.containers.memory import Memory
-from chaos.containers.plan import Game
+from chaos.containers.container_lookup import COLLECTOR, SERVER, client_targets
+from chaos.containers.injector import FaultInjector
+from chaos.containers.invariants import DeliveryCount, assert_all_delivered, count_deliveries
+from chaos.containers.ledger_follower import LedgerFollower
+from chaos.containers.memory import MemorySampler
+from chaos.containers.plan import StackPlan
 from chaos.tally import Tally
 from services.contract.summary import Summary
 from tests.integration.stack import UP_SECONDS, Stack
@@ -23,7 +23,7 @@ from tests.poll import poll_until
 
 SETTINGS = {"BLOCK_SIZES": "5,10,25", "BLOCK_SECONDS": 0.5, "GRACE_SECONDS": 20, "SEND_SECONDS": 5}
 """Small blocks, so that filling one does not count as recovery."""
-DRAIN = """
+SEND_REST = """
 from websockets.sync.client import connect
 from services.contract import wire
 with connect("ws://127.0.0.1:8765", subprotocols=[wire.SUBPROTOCOL], compression=None) as server:
@@ -31,23 +31,23 @@ with connect("ws://127.0.0.1:8765", subprotocols=[wire.SUBPROTOCOL], compression
     while wire.decode_from_server(server.recv(decode=False))[0].__class__ is not wire.Controlled:
         pass
 """
-"""What is left of the run is played flat out once the last fault is healed."""
-GAME_SECONDS = 540.0
-"""A machine that is too slow for all faults is told so, and what it did until then is held to the feed."""
+"""Program that sets the rate to 0 (unlimited) after the last fault, so that the rest of the run takes seconds."""
+INJECTION_SECONDS = 540.0
+"""No fault is begun after this. A slow machine injects fewer; the records of those are checked all the same."""
 COLLECTOR_MIB = 64.0
 GROWTH_MIB = 16.0
 
-_ups = threading.Lock()
+_start_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one game: what the logs hold, and how much memory server and collector took."""
+    """The result of one fault plan: the records in the logs, and the memory that server and collector used."""
 
-    game: Game
+    stack_plan: StackPlan
     stack: Stack
-    held: Held
-    said: str
+    deliveries: DeliveryCount
+    output: str
     seconds: float
     server_mib: float
     growth_mib: float
@@ -55,33 +55,34 @@ class Outcome:
 
     @property
     def names(self) -> list[str]:
-        """The clients that were there from the beginning."""
-        return [str(place) for place in clients_of(self.game.clients)]
+        """Names of the clients that were started with the stack."""
+        return [str(target) for target in client_targets(self.stack_plan.clients)]
 
-    def assert_held(self) -> Summary:
-        """Hold it to everything: disk, both sides of the books, summary, memory."""
-        found = assert_all_held(self.stack.volumes, self.game.records, self.names)
+    def assert_all_delivered(self) -> Summary:
+        """Check logs, ledger and summary against the feed, and memory against its limits."""
+        summary = assert_all_delivered(self.stack.volumes, self.stack_plan.records, self.names)
         assert self.collector_mib <= COLLECTOR_MIB
         assert self.growth_mib <= GROWTH_MIB
-        return found
+        return summary
 
 
-def play_all(games: Sequence[Game], folder: Path, seed: int, tally: Tally) -> list[Outcome]:
-    """Play games at the same time; note in the tally what was injected and what the logs hold."""
-    together = Together(threading.Barrier(len(games), timeout=UP_SECONDS), threading.Event())
-    with ThreadPoolExecutor(len(games)) as pool, limited(together.over):
-        started = [pool.submit(together.play, game, folder / game.name, seed, tally) for game in games]
-    outcomes = [future.result() for future in sorted(started, key=lambda one: isinstance(one.exception(), Elsewhere))]
+def run_all(stack_plans: Sequence[StackPlan], folder: Path, seed: int, tally: Tally) -> list[Outcome]:
+    """Run plans at the same time; add the injected faults and the counts of the logs to the tally."""
+    group = StackGroup(threading.Barrier(len(stack_plans), timeout=UP_SECONDS), threading.Event())
+    with ThreadPoolExecutor(len(stack_plans)) as pool, time_limit(group.must_stop):
+        futures = [pool.submit(group.run, plan, folder / plan.name, seed, tally) for plan in stack_plans]
+    # The stack that failed first raises here; those that were given up because of it come last.
+    futures.sort(key=lambda future: isinstance(future.exception(), OtherStackFailed))
+    outcomes = [future.result() for future in futures]
     for outcome in outcomes:
-        found = outcome.held
-        tally.held(found.checked, lost=found.lost, duplicated=found.duplicated, undetected=found.undetected)
+        outcome.deliveries.add_to(tally)
     return outcomes
 
 
 @contextlib.contextmanager
-def limited(over: threading.Event) -> Iterator[None]:
-    """Let no turn be begun after ``GAME_SECONDS``."""
-    timer = threading.Timer(GAME_SECONDS, over.set)
+def time_limit(must_stop: threading.Event) -> Iterator[None]:
+    """Set ``must_stop`` after ``INJECTION_SECONDS``."""
+    timer = threading.Timer(INJECTION_SECONDS, must_stop.set)
     timer.start()
     try:
         yield
@@ -89,52 +90,56 @@ def limited(over: threading.Event) -> Iterator[None]:
         timer.cancel()
 
 
-class Elsewhere(Exception):
-    """Another stack did not come up."""
+class OtherStackFailed(Exception):
+    """Another stack failed to start."""
 
 
 @dataclass(frozen=True)
-class Together:
-    """Stacks that begin when all are up, and end when one has failed or the time is over."""
+class StackGroup:
+    """Stacks that inject faults once all of them are up, and stop when one fails or the time is over."""
 
-    up: threading.Barrier
-    over: threading.Event
+    all_up: threading.Barrier
+    must_stop: threading.Event
 
-    def play(self, game: Game, folder: Path, seed: int, tally: Tally) -> Outcome:
-        """Play one game from up to down; return what became of it."""
+    def run(self, stack_plan: StackPlan, folder: Path, seed: int, tally: Tally) -> Outcome:
+        """Start a stack, run its plan, and stop the stack; return the outcome.
+
+        Raises:
+            OtherStackFailed: the plan was given up because another stack did not start.
+        """
         try:
-            return self._play(game, folder, seed, tally)
+            return self._run(stack_plan, folder, seed, tally)
         except threading.BrokenBarrierError as broken:
-            raise Elsewhere from broken
+            raise OtherStackFailed from broken
         except BaseException:
-            self.over.set()
-            self.up.abort()
+            self.must_stop.set()
+            self.all_up.abort()
             raise
 
-    def _play(self, game: Game, folder: Path, seed: int, tally: Tally) -> Outcome:
+    def _run(self, stack_plan: StackPlan, folder: Path, seed: int, tally: Tally) -> Outcome:
         folder.mkdir(parents=True)
         began = time.monotonic()
-        settings = {"RATE": game.rate, "RECORDS": game.records, "CLIENTS": game.clients, **SETTINGS}
-        with Stack(folder, **settings) as stack, Follower(stack.volumes, game.records) as follower:
-            with _ups:  # each would build the same images
-                stack.up(clients=game.clients)
-            names = [str(place) for place in clients_of(game.clients)]
-            poll_until(lambda: all(map(follower.receipted, names)), "all clients have receipted something", 60)
-            lanes = Lanes(stack, game, seed, follower, tally, self.over)
-            self.up.wait()
-            with Memory(lanes.containers) as memory:
-                for place in (SERVER, COLLECTOR):
-                    lanes.containers.init(place)
-                lanes.play()
-            stack.exec("server", "python", "-c", DRAIN)
-            _, said = stack.wait(timeout=180)
+        settings = {"RATE": stack_plan.rate, "RECORDS": stack_plan.records, "CLIENTS": stack_plan.clients, **SETTINGS}
+        with Stack(folder, **settings) as stack, LedgerFollower(stack.volumes, stack_plan.records) as follower:
+            with _start_lock:  # in parallel, each would build the same images
+                stack.up(clients=stack_plan.clients)
+            names = [str(target) for target in client_targets(stack_plan.clients)]
+            poll_until(lambda: all(map(follower.last_receipted, names)), "all clients have a receipt", 60)
+            injector = FaultInjector(stack, stack_plan, seed, follower, tally, self.must_stop)
+            self.all_up.wait()
+            with MemorySampler(injector.containers) as memory:
+                for target in (SERVER, COLLECTOR):
+                    injector.containers.init_pid(target)
+                injector.run()
+            stack.exec("server", "python", "-c", SEND_REST)
+            _, output = stack.wait(timeout=180)
             return Outcome(
-                game=game,
+                stack_plan=stack_plan,
                 stack=stack,
-                held=held(stack.volumes, game.records, names),
-                said=said,
+                deliveries=count_deliveries(stack.volumes, stack_plan.records, names),
+                output=output,
                 seconds=time.monotonic() - began,
-                server_mib=memory.most_mib(SERVER),
+                server_mib=memory.peak_mib(SERVER),
                 growth_mib=memory.growth_mib(SERVER),
-                collector_mib=memory.most_mib(COLLECTOR),
+                collector_mib=memory.peak_mib(COLLECTOR),
             )

@@ -1,10 +1,10 @@
-"""Has what is left of a run played fast, once all rounds of a test are over: by an operator's wish, from loopback."""
+"""Sends the rest of a run at another rate, once the faults of a test are over, by a control request from loopback."""
 
 from __future__ import annotations
 
 from tests.integration.stack import Stack
 
-_ASK = """
+_SET_RATE = """
 import asyncio, json, sys, websockets
 
 async def main():
@@ -17,6 +17,6 @@ asyncio.run(main())
 """
 
 
-def hurry(stack: Stack, rate: int) -> None:
-    """Let the rest of the run come at ``rate`` records per second."""
-    stack.exec("server", "python", "-c", _ASK, str(rate))
+def set_rate(stack: Stack, rate: int) -> None:
+    """Set the rate of the rest of the run, in records per second."""
+    stack.exec("server", "python", "-c", _SET_RATE, str(rate))

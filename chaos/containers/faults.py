@@ -1,4 +1,4 @@
-"""Faults that a host can do to containers. Each is injected, lasts, and is healed; nothing of it stays behind."""
+"""Faults that the host injects into containers; each is removed completely at its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaos.containers.container_lookup import Containers, Place
+from chaos.containers.container_lookup import Containers, Target
 from tests.integration.stack import _run, docker
 from tests.poll import poll_until
 
@@ -19,69 +19,73 @@ SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
 
 
 class Fault(ABC):
-    """One fault at some places. Times are epoch seconds."""
+    """One fault in one or several containers. Times are epoch seconds."""
 
-    def __init__(self, kind: str, containers: Containers, places: Sequence[Place]) -> None:
-        self.kind, self.containers, self.places = kind, containers, list(places)
+    def __init__(self, kind: str, containers: Containers, targets: Sequence[Target]) -> None:
+        self.kind, self.containers, self.targets = kind, containers, list(targets)
 
     @abstractmethod
     def inject(self) -> None:
-        """Begin it."""
+        """Begin the fault."""
 
     @abstractmethod
     def heal(self) -> float:
-        """End it; returns when it has ended, with the time at which it did."""
+        """End the fault; return the time at which it ended."""
 
 
 class Signal(Fault):
-    """Signal the first process of containers, all at once, from the host; the restart policy brings them back."""
+    """Signal the first processes of containers, all at once, from the host; the restart policy starts them again."""
 
-    def __init__(self, kind: str, containers: Containers, places: Sequence[Place]) -> None:
-        super().__init__(kind, containers, places)
-        self._pids: dict[Place, int] = {}
+    def __init__(self, kind: str, containers: Containers, targets: Sequence[Target]) -> None:
+        super().__init__(kind, containers, targets)
+        self._pids: dict[Target, int] = {}
 
     def inject(self) -> None:
         """Send the signal."""
-        self._pids = {place: self.containers.init(place) for place in self.places}
+        self._pids = {target: self.containers.init_pid(target) for target in self.targets}
         for pid in self._pids.values():
             os.kill(pid, SIGNALS[self.kind])
 
     def heal(self) -> float:
-        """Wait until all run again."""
-        return max(self.containers.back(place, instead_of=pid) for place, pid in self._pids.items())
+        """Wait until all containers run again."""
+        return max(self.containers.wait_running(target, instead_of=pid) for target, pid in self._pids.items())
 
 
 class Oom(Fault):
-    """Take a container's memory away until the kernel kills its service; the container that comes back has it all."""
+    """Lower a container's memory limit until the kernel kills its service; a restart resets the limit."""
 
-    def __init__(self, kind: str, containers: Containers, places: Sequence[Place]) -> None:
-        super().__init__(kind, containers, places)
+    def __init__(self, kind: str, containers: Containers, targets: Sequence[Target]) -> None:
+        super().__init__(kind, containers, targets)
         self._init, self._began = 0, 0.0
 
     def inject(self) -> None:
-        """Lower the limit of its control group to what it uses, and start a process that needs more in it."""
-        place = self.places[0]
-        self._init = self.containers.init(place)
-        Path(f"/proc/{self.containers.service(place)}/oom_score_adj").write_text("1000", encoding="ascii")
+        """Lower the limit of the control group to its current usage, and start a process in it that needs more."""
+        target = self.targets[0]
+        self._init = self.containers.init_pid(target)
+        Path(f"/proc/{self.containers.service_pid(target)}/oom_score_adj").write_text("1000", encoding="ascii")
         folder, limit, usage = _memory_group(self._init)
         self._began = time.time()
         used = int((folder / usage).read_text(encoding="ascii"))
         (folder / limit).write_text(str(used + 512 * 1024), encoding="ascii")
         fill = ["sh", "-c", "head -c 15m /dev/zero >/tmp/ballast"]
-        docker("exec", self.containers.id(place), *fill, check=False)
+        docker("exec", self.containers.id(target), *fill, check=False)
 
     def heal(self) -> float:
-        """Wait until it runs again; raises AssertionError when it was not the kernel that had killed it."""
-        place = self.places[0]
-        back = self.containers.back(place, instead_of=self._init)
+        """Wait until the container runs again.
+
+        Raises:
+            AssertionError: the engine reported no out-of-memory kill.
+        """
+        target = self.targets[0]
+        back = self.containers.wait_running(target, instead_of=self._init)
         options = ["--since", f"{self._began:.6f}", "--until", f"{time.time():.6f}", "--filter", "event=oom"]
-        said = docker("events", *options, "--filter", f"container={self.containers.id(place)}")
-        assert said, f"{place} ended, but the engine knows of no oom"
+        events = docker("events", *options, "--filter", f"container={self.containers.id(target)}")
+        assert events, f"{target} ended, but the engine reported no oom event"
         return back
 
 
 def _memory_group(pid: int) -> tuple[Path, str, str]:
-    """Return the folder of a process's memory control group, and the names of its limit and its usage, in bytes."""
+    """Return the folder of a process's memory control group, and the names of its limit and usage files (bytes)."""
     for line in Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii").splitlines():
         _, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):
@@ -95,29 +99,29 @@ _FREEZERS = Path("/sys/fs/cgroup/freezer/docker")
 
 
 class Pause(Fault):
-    """Freeze containers: their kernels still accept TCP."""
+    """Freeze the processes of containers, for which the kernel still accepts TCP."""
 
     def inject(self) -> None:
-        """Freeze; once more when the kernel could not because a health probe was just being started in it."""
-        poll_until(self._frozen, f"{self.places[0]} is frozen", 10, 0.3)
+        """Freeze the containers; retry, since freezing fails while the engine starts a health probe in one."""
+        poll_until(self._frozen, f"{self.targets[0]} is frozen", 10, 0.3)
 
     def _frozen(self) -> bool:
-        self._ask("pause", check=False)
-        return all(self.containers.state(place)["Paused"] for place in self.places)
+        self._docker("pause", check=False)
+        return all(self.containers.state(target)["Paused"] for target in self.targets)
 
     def heal(self) -> float:
-        """Thaw."""
-        self._ask("unpause", check=True)
+        """Unfreeze the containers."""
+        self._docker("unpause", check=True)
         return time.time()
 
-    def _ask(self, verb: str, *, check: bool) -> None:
-        ids = list(map(self.containers.id, self.places))
+    def _docker(self, verb: str, *, check: bool) -> None:
+        ids = list(map(self.containers.id, self.targets))
         try:
             docker(verb, *ids, check=check, timeout=15.0)
         except subprocess.TimeoutExpired:
-            # An engine of old control groups hangs when it freezes a container in which it is starting a probe.
-            for found in (_FREEZERS / one / "freezer.state" for one in ids):
-                found.write_text("THAWED", encoding="ascii")
+            # With cgroup v1 the engine can hang if it freezes a container in which it is starting a health probe.
+            for freezers in (_FREEZERS / one / "freezer.state" for one in ids):
+                freezers.write_text("THAWED", encoding="ascii")
             docker("unpause", *ids, check=False)
 
 
@@ -138,23 +142,23 @@ RULES: dict[str, list[Rule]] = {
 class Filter(Fault):
     """Packet filter rules in a container's own network namespace."""
 
-    def __init__(self, kind: str, containers: Containers, places: Sequence[Place]) -> None:
-        super().__init__(kind, containers, places)
+    def __init__(self, kind: str, containers: Containers, targets: Sequence[Target]) -> None:
+        super().__init__(kind, containers, targets)
         self._pid = 0
         self._added: list[Rule] = []
 
     def inject(self) -> None:
         """Add the rules of this kind."""
-        self._pid = self.containers.init(self.places[0])
+        self._pid = self.containers.init_pid(self.targets[0])
         self._add(RULES[self.kind])
         if self.kind == "nameless":
-            # It shows only in who has to connect again.
+            # Without DNS only a client that has to connect again notices something, so reset its connection.
             self._add(RULES["reset"])
-            poll_until(lambda: not _connected(self._pid), f"{self.places[0]} has lost its connection", 30)
+            poll_until(lambda: not _connected(self._pid), f"{self.targets[0]} has lost its connection", 30)
             self._remove(RULES["reset"])
 
     def heal(self) -> float:
-        """Remove exactly those rules."""
+        """Remove exactly the rules that were added."""
         self._remove(list(self._added))
         return time.time()
 
@@ -180,34 +184,34 @@ def _connected(pid: int) -> bool:
 
 
 class Disconnect(Fault):
-    """Take containers off the wire and put them back, with the alias that Compose gave them."""
+    """Disconnect containers from the network and connect them again, with the alias that Compose gave them."""
 
     @property
     def _network(self) -> str:
         return f"{self.containers.stack.project}_wire"
 
     def inject(self) -> None:
-        """Disconnect."""
-        for place in self.places:
-            docker("network", "disconnect", self._network, self.containers.id(place))
+        """Disconnect the containers."""
+        for target in self.targets:
+            docker("network", "disconnect", self._network, self.containers.id(target))
 
     def heal(self) -> float:
-        """Connect again."""
-        for place in self.places:
-            docker("network", "connect", "--alias", place.service, self._network, self.containers.id(place))
+        """Connect the containers again."""
+        for target in self.targets:
+            docker("network", "connect", "--alias", target.service, self._network, self.containers.id(target))
         return time.time()
 
 
 class Recreate(Fault):
-    """Replace all containers of a service by new ones of the same image."""
+    """Replace all containers of a service by new ones from the same image."""
 
     def inject(self) -> None:
-        """Have Compose replace them."""
-        service = self.places[0].service
-        self._up(service, len(self.places), "--force-recreate")
+        """Replace the containers with Compose."""
+        service = self.targets[0].service
+        self._up(service, len(self.targets), "--force-recreate")
 
     def heal(self) -> float:
-        """Nothing is left to undo: when Compose has returned, the new ones have been started."""
+        """Return the current time: once Compose has returned, the new containers are started."""
         return time.time()
 
     def _up(self, service: str, count: int, *options: str) -> None:
@@ -215,15 +219,15 @@ class Recreate(Fault):
             scale = ["--detach", "--no-build", "--no-deps", *options, "--scale", f"{service}={count}", service]
             self.containers.stack.compose("up", *scale)
         finally:
-            self.containers.forget(self.places)
+            self.containers.forget(self.targets)
 
 
 class Scale(Recreate):
-    """Go on with another number of clients: as many as there are places."""
+    """Change the number of clients to the number of targets."""
 
     def inject(self) -> None:
-        """Have Compose stop and start as many as it takes."""
-        self._up("client", len(self.places), "--no-recreate")
+        """Start or stop clients with Compose."""
+        self._up("client", len(self.targets), "--no-recreate")
 
 
 KINDS: dict[str, type[Fault]] = {
@@ -237,7 +241,7 @@ KINDS: dict[str, type[Fault]] = {
 }
 
 
-def fault(kind: str, containers: Containers, places: Sequence[Place]) -> Fault:
+def create_fault(kind: str, containers: Containers, targets: Sequence[Target]) -> Fault:
     """Return the fault of a kind: of ``kill-client`` the first word says what is done, and the places where."""
-    what = kind.split("-", maxsplit=1)[0]
-    return KINDS[what](what, containers, places)
+    action = kind.split("-", maxsplit=1)[0]
+    return KINDS[action](action, containers, targets)

@@ -1,11 +1,11 @@
-"""Which faults, where, for how long: a pure function of the seed."""
+"""Plans which faults are injected where and for how long. Pure: the seed decides everything."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
 
-from chaos.containers.container_lookup import COLLECTOR, SERVER, Place, clients_of
+from chaos.containers.container_lookup import COLLECTOR, SERVER, Target, client_targets
 
 CLIENT_KINDS = (
     "kill", "term", "oom", "pause", "partition", "deaf", "mute", "reset", "loss", "disconnect", "nameless",
@@ -14,60 +14,61 @@ SERVER_KINDS = ("kill", "term", "oom", "pause", "partition", "reset", "disconnec
 COLLECTOR_KINDS = ("kill", "term", "pause")
 SILENT_KINDS = ("partition", "deaf", "mute")
 SILENT_SECONDS = 7.0
-"""Longer than either side's patience with one that is silent; one in four such faults is."""
+"""Longer than the timeouts of either side; a quarter of the silent faults last this long."""
 PAUSE_SECONDS = 5.0
 LONG_SECONDS = 60.0
-REST = (1.0, 3.0)
-"""Between two faults of a server: starting containers is what keeps two cores busy, and others recover meanwhile."""
+SERVER_GAP_SECONDS = (1.0, 3.0)
+"""Range of the gap between two faults of a server: starting containers takes most of two cores, and clients have to
+recover meanwhile."""
 
 
 @dataclass(frozen=True)
-class Strike:
-    """One fault that is to be injected at some places at once, and after how many seconds it is healed."""
+class PlannedFault:
+    """A fault to be injected into all ``targets`` at once, and to be ended after ``seconds``."""
 
     kind: str
-    places: tuple[Place, ...]
+    targets: tuple[Target, ...]
     seconds: float = 0.0
 
     @property
     def concerns_all(self) -> bool:
-        """Whether every client is struck with it."""
-        return SERVER in self.places or len(self.places) > 1 or self.kind.startswith("scale")
+        """Whether it affects all clients."""
+        return SERVER in self.targets or len(self.targets) > 1 or self.kind.startswith("scale")
 
     def __str__(self) -> str:
-        where = str(self.places[0]) if len(self.places) == 1 else f"{len(self.places)} places"
+        where = str(self.targets[0]) if len(self.targets) == 1 else f"{len(self.targets)} places"
         return f"{self.kind:19} {where:11} {self.seconds:4.1f} s"
 
 
-Turn = tuple[Strike, ...]
-"""Strikes that follow each other without anybody else's in between at these places."""
+FaultSequence = tuple[PlannedFault, ...]
+"""Faults that are injected one after the other, with no other fault in their targets in between."""
 
 
 @dataclass(frozen=True)
 class Lane:
-    """What strikes one place after the other, never two at a time.
+    """Faults that are injected one after the other, never two at a time.
 
     Attributes:
         name: of the lane.
-        turns: what it does, in this order.
-        rest: between so many and so many seconds of rest before each turn.
+        sequences: the faults, in order.
+        gap_seconds: shortest and longest gap before each sequence.
     """
 
     name: str
-    turns: tuple[Turn, ...]
-    rest: tuple[float, float] = (0.5, 2.0)
+    sequences: tuple[FaultSequence, ...]
+    gap_seconds: tuple[float, float] = (0.5, 2.0)
 
 
 @dataclass(frozen=True)
-class Game:
-    """One stack and the lanes of faults that are played on it.
+class StackPlan:
+    """One stack and the lanes of faults that are injected into it.
 
     Attributes:
         name: of the stack.
-        clients: how many it has when nobody scales it.
+        clients: number of clients, apart from scaling.
         rate: records per second.
-        seconds: for so long there are records at that rate, at least.
-        lanes: what is played.
+        seconds: length of the run at that rate.
+        lanes: run at the same time.
     """
 
     name: str
@@ -78,70 +79,78 @@ class Game:
 
     @property
     def records(self) -> int:
-        """The length of the run."""
+        """Number of records of the run."""
         return self.rate * self.seconds
 
 
-def smoke(seed: int) -> list[Game]:
-    """Return one stack of three clients, and the faults that matter most."""
+def smoke(seed: int) -> list[StackPlan]:
+    """Return one stack of three clients with the most important faults."""
     rng = random.Random(f"{seed} smoke")
-    one, two, three = people = clients_of(3)
-    server = [_strike("kill", SERVER, rng), _strike("term", SERVER, rng)]
+    one, two, three = clients = client_targets(3)
+    server = [_planned("kill", SERVER, rng), _planned("term", SERVER, rng)]
     rng.shuffle(server)
     lanes = (
-        Lane("server", tuple((strike,) for strike in (*server, Strike("kill-all", (SERVER, COLLECTOR, *people))))),
+        Lane("server", tuple((fault,) for fault in (*server, PlannedFault("kill-all", (SERVER, COLLECTOR, *clients))))),
         _lane(rng, [("kill", one), ("reset", one)]),
         _lane(rng, [("pause", two), ("partition", two)]),
         _lane(rng, [("oom", three), ("loss", three)]),
         _lane(rng, [("kill", COLLECTOR)]),
     )
-    return [Game("smoke", 3, 60, 80, lanes)]
+    return [StackPlan("smoke", 3, 60, 80, lanes)]
 
 
-def full(seed: int) -> list[Game]:
-    """Return three stacks that are played side by side: of every kind of fault at least ten.
+def full(seed: int) -> list[StackPlan]:
+    """Return three stacks that run at the same time, with at least ten faults of every kind.
 
-    Not more: the engine's health probes of every further one take a good part of a core from all.
+    Three and not more, since the engine's health probes of a further stack would take a large part of a core.
     """
     return [_fleet(seed), _storm(seed), _steady(seed)]
 
 
-def _fleet(seed: int) -> Game:
-    """Five clients are scaled and made anew, and struck in between."""
-    rng, people = random.Random(f"{seed} fleet"), clients_of(5)
-    turns: list[Turn] = [(_strike(kind, SERVER, rng),) for kind in SERVER_KINDS for _ in range(4)]
-    turns += [(Strike("recreate-clients", people),)] * 10
-    turns += [_scaling(5, (1, 5, most, 5)) for most in (20, 7, 7, 7, 7)]
-    rng.shuffle(turns)
-    lanes = (Lane("server", tuple(turns), REST), *_client_lanes(people, rng, 3, (5.0, 60.0)), _collector_lane(rng, 3))
-    return Game("fleet", 5, 40, 900, lanes)
+def _fleet(seed: int) -> StackPlan:
+    """Scale and recreate five clients, with other faults in between."""
+    rng, clients = random.Random(f"{seed} fleet"), client_targets(5)
+    sequences: list[FaultSequence] = [(_planned(kind, SERVER, rng),) for kind in SERVER_KINDS for _ in range(4)]
+    sequences += [(PlannedFault("recreate-clients", clients),)] * 10
+    sequences += [_scale_sequence(5, (1, 5, most, 5)) for most in (20, 7, 7, 7, 7)]
+    rng.shuffle(sequences)
+    lanes = (
+        Lane("server", tuple(sequences), SERVER_GAP_SECONDS),
+        *_client_lanes(clients, rng, 3, (5.0, 60.0)),
+        _collector_lane(rng, 3),
+    )
+    return StackPlan("fleet", 5, 40, 900, lanes)
 
 
-def _storm(seed: int) -> Game:
-    """The server of two clients is struck again and again, everything at once is killed, clients in between."""
-    rng, people = random.Random(f"{seed} storm"), clients_of(2)
-    turns: list[Turn] = [(_strike(kind, SERVER, rng),) for kind in SERVER_KINDS for _ in range(6)]
-    turns += [(Strike("kill-all", (SERVER, COLLECTOR, *people)),)] * 10
-    rng.shuffle(turns)
-    lanes = (Lane("server", tuple(turns), REST), *_client_lanes(people, rng, 3, (5.0, 40.0)), _collector_lane(rng, 3))
-    return Game("storm", 2, 40, 900, lanes)
+def _storm(seed: int) -> StackPlan:
+    """Inject many faults into the server of two clients, kill all containers at once, and inject client faults."""
+    rng, clients = random.Random(f"{seed} storm"), client_targets(2)
+    sequences: list[FaultSequence] = [(_planned(kind, SERVER, rng),) for kind in SERVER_KINDS for _ in range(6)]
+    sequences += [(PlannedFault("kill-all", (SERVER, COLLECTOR, *clients)),)] * 10
+    rng.shuffle(sequences)
+    lanes = (
+        Lane("server", tuple(sequences), SERVER_GAP_SECONDS),
+        *_client_lanes(clients, rng, 3, (5.0, 40.0)),
+        _collector_lane(rng, 3),
+    )
+    return StackPlan("storm", 2, 40, 900, lanes)
 
 
-def _steady(seed: int) -> Game:
-    """Clients alone are struck, four of them with pauses of a minute: the server's memory must not show it."""
-    rng, people = random.Random(f"{seed} steady"), clients_of(7)
+def _steady(seed: int) -> StackPlan:
+    """Inject faults into clients only, with pauses of a minute in four of them, which must not cost server memory."""
+    rng, clients = random.Random(f"{seed} steady"), client_targets(7)
     long = [
-        Lane(str(place), ((Strike("pause-60s-client", (place,), LONG_SECONDS),),) * 3, (0.0, 5.0))
-        for place in people[3:]
+        Lane(str(target), ((PlannedFault("pause-60s-client", (target,), LONG_SECONDS),),) * 3, (0.0, 5.0))
+        for target in clients[3:]
     ]
-    lanes = (*_client_lanes(people[:3], rng, 7, (0.5, 4.0)), *long, _collector_lane(rng, 4))
-    return Game("steady", 7, 80, 500, lanes)
+    lanes = (*_client_lanes(clients[:3], rng, 7, (0.5, 4.0)), *long, _collector_lane(rng, 4))
+    return StackPlan("steady", 7, 80, 500, lanes)
 
 
-def _scaling(usual: int, numbers: tuple[int, ...]) -> Turn:
-    steps, now = [], usual
+def _scale_sequence(usual_count: int, numbers: tuple[int, ...]) -> FaultSequence:
+    steps, now = [], usual_count
     for number in numbers:
-        steps.append(Strike("scale-up" if number > now else "scale-down", clients_of(number)))
+        steps.append(PlannedFault("scale-up" if number > now else "scale-down", client_targets(number)))
         now = number
     return tuple(steps)
 
@@ -150,20 +159,25 @@ def _collector_lane(rng: random.Random, times: int) -> Lane:
     return _lane(rng, [(kind, COLLECTOR) for kind in COLLECTOR_KINDS for _ in range(times)], (5.0, 30.0))
 
 
-def _client_lanes(places: tuple[Place, ...], rng: random.Random, times: int, rest: tuple[float, float]) -> list[Lane]:
-    """Deal so many of every kind to the clients, as evenly as it goes."""
+def _client_lanes(
+    targets: tuple[Target, ...], rng: random.Random, times: int, gap_seconds: tuple[float, float]
+) -> list[Lane]:
+    """Distribute ``times`` faults of every kind among the clients, as evenly as possible."""
     kinds = [kind for kind in CLIENT_KINDS for _ in range(times)]
     rng.shuffle(kinds)
-    return [_lane(rng, [(kind, place) for kind in kinds[at :: len(places)]], rest) for at, place in enumerate(places)]
+    return [
+        _lane(rng, [(kind, target) for kind in kinds[at :: len(targets)]], gap_seconds)
+        for at, target in enumerate(targets)
+    ]
 
 
-def _lane(rng: random.Random, strikes: list[tuple[str, Place]], rest: tuple[float, float] = (0.5, 2.0)) -> Lane:
-    """Return a lane of one place, in a random order."""
-    rng.shuffle(strikes)
-    return Lane(str(strikes[0][1]), tuple((_strike(kind, place, rng),) for kind, place in strikes), rest)
+def _lane(rng: random.Random, faults: list[tuple[str, Target]], gap_seconds: tuple[float, float] = (0.5, 2.0)) -> Lane:
+    """Return a lane with faults in random order."""
+    rng.shuffle(faults)
+    return Lane(str(faults[0][1]), tuple((_planned(kind, target, rng),) for kind, target in faults), gap_seconds)
 
 
-def _strike(kind: str, place: Place, rng: random.Random) -> Strike:
+def _planned(kind: str, target: Target, rng: random.Random) -> PlannedFault:
     seconds = round(rng.uniform(1.0, 5.0), 1)
     if kind in ("kill", "term", "oom", "recreate"):
         seconds = 0.0
@@ -171,4 +185,4 @@ def _strike(kind: str, place: Place, rng: random.Random) -> Strike:
         seconds = PAUSE_SECONDS
     elif kind in SILENT_KINDS and rng.random() < 0.25:
         seconds = SILENT_SECONDS
-    return Strike(f"{kind}-{place.service}", (place,), seconds)
+    return PlannedFault(f"{kind}-{target.service}", (target,), seconds)

@@ -1,4 +1,4 @@
-"""How long it takes until what was struck does its work again."""
+"""Measures how long a client or the collector takes to work again after a fault."""
 
 from __future__ import annotations
 
@@ -6,86 +6,92 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from chaos.containers.active_faults import Board
-from chaos.containers.container_lookup import Place
-from chaos.containers.ledger_follower import Follower
+from chaos.containers.active_faults import ActiveFaults
+from chaos.containers.container_lookup import Target
+from chaos.containers.ledger_follower import LedgerFollower
 from tests.poll import poll_until
 from tests.readers import Volumes
 
 GONE_SECONDS = 60.0
-"""Beyond which a client that no fault concerns counts as gone for good; how long all others take is judged together."""
+"""A client without an active fault that takes longer fails the test; shorter recoveries are only reported."""
 
 
 @dataclass
 class Recovery:
-    """One client's way back, from the moment at which no fault concerns it any more.
+    """The recovery of one client, from the end of the last fault that affected it.
 
     Attributes:
-        seconds: from that moment until it had a receipt for a record that was not due then; None when the next fault
-            came first.
+        since: end of that fault, in epoch seconds; 0 while one is active.
+        seconds: until a receipt for a record not yet due at ``since``; None if the next fault came first.
     """
 
-    board: Board
-    follower: Follower
+    active_faults: ActiveFaults
+    follower: LedgerFollower
     client: str
     since: float = 0.0
     seconds: float | None = None
 
-    def over(self) -> bool:
-        """Look again; tell whether there is nothing more to wait for.
+    def is_settled(self) -> bool:
+        """Check the ledger again; return whether the client has recovered or the next fault has begun.
 
         Raises:
-            AssertionError: it is not back though nothing is in its way.
+            AssertionError: the client has not recovered in time, although no fault affects it.
         """
         now = time.time()
-        standing = self.board.standing(self.client)
+        exposure = self.active_faults.exposure(self.client)
         if not self.since:
-            self.since = 0.0 if standing.struck else standing.ended
+            self.since = 0.0 if exposure.is_struck else exposure.ended
             return False
-        at = self.follower.fresh(self.client, self.since)
-        again = standing.began > self.since
-        if at is not None and not (again and at > standing.began):
+        at = self.follower.first_fresh_receipt(self.client, self.since)
+        is_struck_again = exposure.began > self.since
+        if at is not None and not (is_struck_again and at > exposure.began):
             self.seconds = round(at - self.since, 3)
             return True
-        assert again or now - self.since <= GONE_SECONDS, (
-            f"{self.client} is not back {GONE_SECONDS} s after the last fault, {self.since:.3f}: it has receipted "
-            f"{self.follower.receipted(self.client)}, due were {self.follower.head(self.since)}"
+        assert is_struck_again or now - self.since <= GONE_SECONDS, (
+            f"{self.client} has not recovered {GONE_SECONDS} s after the last fault, {self.since:.3f}: its last "
+            f"receipt is for {self.follower.last_receipted(self.client)}, {self.follower.head(self.since)} was due"
         )
-        return again
+        return is_struck_again
 
 
-def under_way(board: Board, follower: Follower, places: Iterable[Place]) -> bool:
-    """Tell whether any of these clients is struck by nothing and yet not back."""
-    for name in map(str, places):
-        standing = board.standing(name)
-        if standing.ended and not standing.struck and follower.fresh(name, standing.ended) is None:
+def any_recovering(active_faults: ActiveFaults, follower: LedgerFollower, targets: Iterable[Target]) -> bool:
+    """Return whether any of these clients has no active fault and has not recovered yet."""
+    for name in map(str, targets):
+        exposure = active_faults.exposure(name)
+        if exposure.ended and not exposure.is_struck and follower.first_fresh_receipt(name, exposure.ended) is None:
             return True
     return False
 
 
-def of_client(board: Board, follower: Follower, place: Place, patience: float = 300.0) -> Recovery:
-    """Wait until a client is back, or struck again."""
-    found = Recovery(board, follower, str(place))
-    poll_until(found.over, f"{place} is struck by nothing", patience)
-    return found
+def of_client(
+    active_faults: ActiveFaults, follower: LedgerFollower, target: Target, patience: float = 300.0
+) -> Recovery:
+    """Wait until a client has recovered, or the next fault affects it."""
+    recovery = Recovery(active_faults, follower, str(target))
+    poll_until(recovery.is_settled, f"{target} has recovered", patience)
+    return recovery
 
 
-def of_all(board: Board, follower: Follower, places: Sequence[Place]) -> Recovery | None:
-    """Wait until all clients are back that nothing else concerns now; return the slowest one's way."""
-    free = [str(place) for place in places if not board.standing(str(place)).struck]
-    found = [Recovery(board, follower, name) for name in free]
-    waiting = list(found)
+def of_all(active_faults: ActiveFaults, follower: LedgerFollower, targets: Sequence[Target]) -> Recovery | None:
+    """Wait for the recovery of all clients that no other fault affects; return the slowest recovery."""
+    free = [str(target) for target in targets if not active_faults.exposure(str(target)).is_struck]
+    recovery = [Recovery(active_faults, follower, name) for name in free]
+    waiting = list(recovery)
 
     def all_over() -> bool:
-        waiting[:] = [one for one in waiting if not one.over()]
+        waiting[:] = [recovery for recovery in waiting if not recovery.is_settled()]
         return not waiting
 
-    poll_until(all_over, "all are back", 2 * GONE_SECONDS)
-    return max((one for one in found if one.seconds is not None), key=lambda one: one.seconds or 0.0, default=None)
+    poll_until(all_over, "all clients have recovered", 2 * GONE_SECONDS)
+    return max(
+        (recovery for recovery in recovery if recovery.seconds is not None),
+        key=lambda recovery: recovery.seconds or 0.0,
+        default=None,
+    )
 
 
 def of_collector(volumes: Volumes, since: float) -> float:
-    """Wait until the collector has published again since a time; return how long it took."""
+    """Wait until the collector has written a summary after ``since`` (epoch seconds); return the seconds it took."""
     path = volumes.root / "summary" / volumes.newest() / "summary.json"
     at = poll_until(
         lambda: path.stat().st_mtime if path.exists() and path.stat().st_mtime > since else 0.0,

@@ -1,4 +1,4 @@
-"""The wall clock of one container is set by an hour and back: delivery does not notice, and the summary says it."""
+"""Shifts the wall clock of one container by an hour and back: delivery is unaffected, and the summary reports it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from chaos.containers.container_lookup import COLLECTOR, SERVER, Containers, Place
-from chaos.containers.faketime import FakedStack, set_clock, shows
-from chaos.containers.fast_forward import hurry
-from chaos.containers.invariants import assert_delivered, assert_receipted_is_on_disk, held, recovery_seconds
+from chaos.containers.container_lookup import COLLECTOR, SERVER, Containers, Target
+from chaos.containers.faketime import FakedStack, clock_of, set_clock
+from chaos.containers.invariants import assert_delivered, assert_receipted_is_on_disk
+from chaos.containers.two_clients import NAMES, add_deliveries, finish_run, settings, wait_for_recovery
 from chaos.tally import Tally
 from services.contract.summary import Summary
 from services.server.feed.generator import FeedGenerator
@@ -20,51 +20,39 @@ from tests.poll import poll_until
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 
-TIMES, COLLECTOR_TIMES, RATE, RECORDS, HURRIED = 10, 3, 50, 6000, 300
-"""Not fast: a preloaded process reads a file whenever it looks at the clock, so that a change counts at once."""
+TIMES, COLLECTOR_TIMES, RATE, RECORDS, FINAL_RATE = 10, 3, 50, 6000, 300
+"""A low final rate: a process with libfaketime reads the offset file at every look at the clock."""
 HOUR = 3600
-NAMES = ["client-1", "client-2"]
-RECOVERY_SECONDS = 60.0
-"""Beyond which somebody counts as stuck; what it took is reported."""
-SETTINGS = {
-    "RATE": RATE,
-    "RECORDS": RECORDS,
-    "CLIENTS": len(NAMES),
-    "BLOCK_SIZES": "10,25",
-    "BLOCK_SECONDS": 1,
-    "GRACE_SECONDS": 20,
-}
+SETTINGS = settings(RATE, RECORDS, BLOCK_SIZES="10,25", BLOCK_SECONDS=1)
 
 
-def strike(stack: Stack, containers: Containers, place: Place, seconds: int, *, look: bool) -> float:
-    """Set a container's clock wrong, let records come, put it right; return how long its clients took then."""
-    pid = containers.service(place)
+def shift_clock(stack: Stack, containers: Containers, target: Target, seconds: int, *, check: bool) -> float:
+    """Shift a container's clock, wait for new receipts, and correct it; return the seconds until the next receipts."""
+    pid = containers.service_pid(target)
     set_clock(pid, seconds)
-    if look:
-        assert abs(shows(stack, *place) - time.time() - seconds) < HOUR / 60
-    recovery_seconds(stack.volumes, RECORDS, NAMES, RECOVERY_SECONDS)
+    if check:
+        assert abs(clock_of(stack, *target) - time.time() - seconds) < HOUR / 60
+    wait_for_recovery(stack, RECORDS)
     set_clock(pid, 0)
-    assert pid == containers.service(place), f"{place} did not bear it"
-    return max(recovery_seconds(stack.volumes, RECORDS, NAMES, RECOVERY_SECONDS).values())
+    assert pid == containers.service_pid(target), f"the process of {target} was restarted"
+    return max(wait_for_recovery(stack, RECORDS).values())
 
 
-def jump(stack: Stack, tally: Tally, containers: Containers, place: Place, times: int) -> None:
-    """Set a clock forward and back, in turn."""
+def shift_repeatedly(stack: Stack, tally: Tally, containers: Containers, target: Target, times: int) -> None:
+    """Shift a clock forward and back, in turn."""
     for number in range(times):
         seconds = HOUR if number % 2 == 0 else -HOUR
-        # That it is set is looked at from inside once for each direction: it takes a second.
-        back = strike(stack, containers, place, seconds, look=number < 2)
-        tally.fault(f"clock-{place.service}", str(place), None if place == COLLECTOR else back)
+        # The clock is checked from inside the container only once for each direction, since that takes a second.
+        recovery_s = shift_clock(stack, containers, target, seconds, check=number < 2)
+        tally.add_fault(f"clock-{target.service}", str(target), None if target == COLLECTOR else recovery_s)
 
 
 def finish(stack: Stack, tally: Tally) -> Summary:
-    """Play the rest; hold the logs to the feed and the receipts to the logs; return the summary."""
-    hurry(stack, HURRIED)
-    stack.wait(timeout=120)
-    counted = held(stack.volumes, RECORDS, NAMES)
-    found = poll_until(stack.volumes.verdict, "the verdict is on disk", 30)
-    assert found is not None
-    tally.held(counted.checked, lost=counted.lost, duplicated=counted.duplicated, undetected=counted.undetected)
+    """Send the rest of the run; check the logs against the feed and the receipts; return the summary."""
+    finish_run(stack, FINAL_RATE)
+    add_deliveries(stack, tally, RECORDS)
+    summary = poll_until(stack.volumes.verdict, "the verdict is on disk", 30)
+    assert summary is not None
     expected = FeedGenerator("person", "en_US", 42).records(1, RECORDS)
     for name in NAMES:
         assert_delivered(stack.volumes, name, expected)
@@ -73,59 +61,59 @@ def finish(stack: Stack, tally: Tally) -> Summary:
             assert block.idle_ns >= 0
             assert abs(block.clock_offset_us) < HOUR
     assert_receipted_is_on_disk(stack.volumes)
-    sums = found.totals
+    sums = summary.totals
     assert (0, 0, 0, 0, 0) == (sums.missing, sums.duplicates, sums.reordered, sums.corrupt, sums.residual)
-    assert [] == found.faults
-    return found
+    assert [] == summary.faults
+    return summary
 
 
-def held_against(found: Summary) -> list[str]:
-    """Return which checks a run did not stand, but for a process's lateness, which a busy machine causes."""
+def failed_checks(summary: Summary) -> list[str]:
+    """Return the names of the failed checks, without those for late processes, which a busy machine causes."""
     late = ("generator on time", "instrument on time")
-    return [check.name for check in found.checks if not check.ok and check.name not in late]
+    return [check.name for check in summary.checks if not check.ok and check.name not in late]
 
 
-def steps_us(stack: Stack, name: str) -> list[int]:
-    """Return how large the steps of its clock are that a client's blocks own up to."""
+def clock_steps_us(stack: Stack, name: str) -> list[int]:
+    """Return the clock steps of about an hour or more that a client recorded in its blocks."""
     return [block.clock_error_us for block in stack.volumes.blocks(name) if block.clock_error_us > HOUR * 900_000]
 
 
 def test_a_clients_clock_that_is_set_is_told(
     folder: Path, engine: None, tally: Tally, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A client's clock jumps by an hour ten times: every record is logged once, and only its latencies are in doubt."""
+    """A client's clock jumps by an hour ten times: every record is logged once; only its latencies are uncertain."""
     with FakedStack(folder, ["client"], **SETTINGS) as stack:
         stack.up(clients=len(NAMES))
         stack.receipted(10, "client-2")
-        containers, place = Containers(stack), Place("client", 1)
-        jump(stack, tally, containers, place, TIMES)
+        containers, target = Containers(stack), Target("client", 1)
+        shift_repeatedly(stack, tally, containers, target, TIMES)
         with capsys.disabled():
-            print("\n" + took(tally))
-        found = finish(stack, tally)
-        assert ["clocks"] == held_against(found)
-        assert "INVALID" == found.verdict
-        assert [] != [reason for reason in found.reasons if reason.startswith("client-1: its clock is only known")]
-        assert [] == [reason for reason in found.reasons if reason.startswith("client-2:")]
-        assert TIMES <= len(steps_us(stack, "client-1"))
-        assert [] == steps_us(stack, "client-2")
+            print("\n" + recoveries_text(tally))
+        summary = finish(stack, tally)
+        assert ["clocks"] == failed_checks(summary)
+        assert "INVALID" == summary.verdict
+        assert [] != [reason for reason in summary.reasons if reason.startswith("client-1: its clock is only known")]
+        assert [] == [reason for reason in summary.reasons if reason.startswith("client-2:")]
+        assert TIMES <= len(clock_steps_us(stack, "client-1"))
+        assert [] == clock_steps_us(stack, "client-2")
 
 
-def took(tally: Tally) -> str:
-    """Return the times of recovery, in words."""
+def recoveries_text(tally: Tally) -> str:
+    """Return the recovery times as JSON."""
     return json.dumps([fault.recovery_s for fault in tally.faults])
 
 
 @pytest.mark.parametrize("place", [SERVER, COLLECTOR], ids=str)
 def test_a_servers_clock_that_is_set_changes_nothing(
-    place: Place, folder: Path, engine: None, tally: Tally, capsys: pytest.CaptureFixture[str]
+    target: Target, folder: Path, engine: None, tally: Tally, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The server's or the collector's clock jumps by an hour: the schedule goes on, and nothing is held against it."""
-    with FakedStack(folder, [place.service], **SETTINGS) as stack:
+    """The server's or the collector's clock jumps by an hour: the schedule continues, and no check fails."""
+    with FakedStack(folder, [target.service], **SETTINGS) as stack:
         stack.up(clients=len(NAMES))
         stack.receipted(10, "client-2")
-        jump(stack, tally, Containers(stack), place, TIMES if place == SERVER else COLLECTOR_TIMES)
+        shift_repeatedly(stack, tally, Containers(stack), target, TIMES if target == SERVER else COLLECTOR_TIMES)
         with capsys.disabled():
-            print("\n" + took(tally))
-        found = finish(stack, tally)
-        assert [] == held_against(found)
-        assert [] == [step for name in NAMES for step in steps_us(stack, name)]
+            print("\n" + recoveries_text(tally))
+        summary = finish(stack, tally)
+        assert [] == failed_checks(summary)
+        assert [] == [step for name in NAMES for step in clock_steps_us(stack, name)]

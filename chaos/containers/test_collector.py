@@ -1,4 +1,4 @@
-"""A collector that is killed while it writes the summary: a reader never meets a part of one, and the last is right."""
+"""Kills the collector while it writes the summary: readers never see a partial file, and the final one is right."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from chaos.containers.container_lookup import COLLECTOR, Containers
-from chaos.containers.fast_forward import hurry
-from chaos.containers.invariants import assert_all_held, held
-from chaos.containers.trace import attached, need_strace
+from chaos.containers.trace import attached, require_strace
+from chaos.containers.two_clients import NAMES, assert_run_is_whole
 from chaos.tally import Tally
 from services.collector.commands.verify import check
 from services.collector.publish.files.run_files import CLIENTS, JUNIT, MARKDOWN, REPORT, SUMMARY, TIMELINE
@@ -25,14 +24,18 @@ from tests.readers import undated
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 
-TIMES, RATE, RECORDS, HURRIED = 10, 50, 12_000, 2000
-NAMES = ["client-1", "client-2"]
-MOMENTS = ["close", "rename", "write"]
-"""The calls at which it is killed, in turn: before the rename, in it, and while the text is written."""
+TIMES, RATE, RECORDS, FINAL_RATE = 10, 50, 12_000, 2000
+CALLS = ["close", "rename", "write"]
+"""The system calls at which it is killed, in turn: before the rename, in it, and while the text is written."""
 
 
 class Reader:
-    """Reads the summaries all the time, as anybody may; ``whole`` of them were, ``broken`` ones say why not."""
+    """Reads the summaries in a loop, as any other program may.
+
+    Attributes:
+        whole: how many reads gave a complete summary, by file.
+        broken: description of every read that did not.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -56,7 +59,7 @@ class Reader:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Read for a while."""
+        """Read in the background inside a ``with`` block."""
         self._thread.start()
         try:
             yield
@@ -65,19 +68,22 @@ class Reader:
             self._thread.join(10)
 
 
-def kill_inside(containers: Containers, folder: Path, moment: str, output: Path) -> tuple[list[str], float]:
-    """Kill the collector at its next call of this kind on the new summary; return those calls, and when it is back."""
-    pid, init = containers.service(COLLECTOR), containers.init(COLLECTOR)
+def kill_in_call(containers: Containers, folder: Path, call: str, output: Path) -> tuple[list[str], float]:
+    """Kill the collector at its next ``call`` on the new summary file.
+
+    Returns strace's lines about the call, and when the collector was started again (epoch seconds).
+    """
+    pid, init = containers.service_pid(COLLECTOR), containers.init_pid(COLLECTOR)
     run = max(path.name for path in (folder / "ledger").iterdir() if path.is_dir())
     place = f"/volumes/summary/{run}/.summary.json.new"
-    with attached(pid, output, moment, "signal=SIGKILL", place) as trace:
-        poll_until(lambda: not Path(f"/proc/{pid}").exists(), f"the collector was killed in {moment}", 20, 0.02)
-        struck = [line for line in trace.lines() if f"{moment}(" in line and ".summary.json.new" in line]
-    return struck, containers.back(COLLECTOR, instead_of=init)
+    with attached(pid, output, call, "signal=SIGKILL", place) as trace:
+        poll_until(lambda: not Path(f"/proc/{pid}").exists(), f"the collector was killed in {call}", 20, 0.02)
+        calls = [line for line in trace.lines() if f"{call}(" in line and ".summary.json.new" in line]
+    return calls, containers.wait_running(COLLECTOR, instead_of=init)
 
 
 def published_again(stack: Stack, since: float) -> float:
-    """Wait until the collector has published again since a time (epoch seconds); return how many seconds it took."""
+    """Wait until the collector has written a summary after ``since`` (epoch seconds); return the seconds it took."""
     path = stack.volumes.root / "summary" / stack.volumes.newest() / "summary.json"
 
     def written() -> float:
@@ -90,8 +96,8 @@ def published_again(stack: Stack, since: float) -> float:
 def test_a_summary_is_whole_or_not_there(
     folder: Path, engine: None, tally: Tally, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Killed ten times inside the write of a summary, the collector leaves whole ones, and the last one is right."""
-    need_strace()
+    """A collector killed ten times inside the write of a summary leaves only whole ones, and the last one is right."""
+    require_strace()
     reader = Reader(folder / "summary")
     with Stack(folder, RATE=RATE, RECORDS=RECORDS, CLIENTS=len(NAMES), GRACE_SECONDS=20) as stack, reader.reading():
         stack.up(clients=len(NAMES))
@@ -99,22 +105,18 @@ def test_a_summary_is_whole_or_not_there(
         stack.receipted(10)
         poll_until(lambda: stack.volumes.summary() is not None, "there is a summary", 20)
         for number in range(TIMES):
-            moment = MOMENTS[number % len(MOMENTS)]
-            struck, since = kill_inside(containers, folder, moment, tmp_path / "strace")
-            assert struck, moment
-            back = published_again(stack, since)
+            call = CALLS[number % len(CALLS)]
+            calls, since = kill_in_call(containers, folder, call, tmp_path / "strace")
+            assert calls, call
+            recovery_s = published_again(stack, since)
             with capsys.disabled():
-                print(f"killed in {moment}, published again after {back} s")
-            tally.fault("kill-collector-writing", str(COLLECTOR))
-        hurry(stack, HURRIED)
-        stack.wait(timeout=120)
-        counted = held(stack.volumes, RECORDS, NAMES)
-        tally.held(counted.checked, lost=counted.lost, duplicated=counted.duplicated, undetected=counted.undetected)
-        found = assert_all_held(stack.volumes, RECORDS, NAMES)
+                print(f"killed in {call}, published again after {recovery_s} s")
+            tally.add_fault("kill-collector-writing", str(COLLECTOR))
+        summary = assert_run_is_whole(stack, tally, RECORDS, FINAL_RATE)
         verified, *others = check(folder)
     assert [] == others
-    assert undated(verified.summary) == undated(found)
+    assert undated(verified.summary) == undated(summary)
     assert [] == reader.broken
     assert {"summary.json", "of the run"} == set(reader.whole)
     files = {CLIENTS, JUNIT, MARKDOWN, REPORT, SUMMARY, TIMELINE}
-    assert files == set(os.listdir(folder / "summary" / found.run)) - {".summary.json.new"}
+    assert files == set(os.listdir(folder / "summary" / summary.run)) - {".summary.json.new"}

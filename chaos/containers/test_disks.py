@@ -1,4 +1,4 @@
-"""Disks that are full or read-only, ten times over: nothing is lost, and what is wrong is named with its cure."""
+"""Full and read-only disks, ten times each: nothing is lost, and an error message names the folder and the fix."""
 
 from __future__ import annotations
 
@@ -8,136 +8,114 @@ from pathlib import Path
 
 import pytest
 
-from chaos.containers.container_lookup import clients_of
-from chaos.containers.fast_forward import hurry
-from chaos.containers.invariants import assert_all_held, held, recovery_seconds
+from chaos.containers.invariants import assert_all_delivered
 from chaos.containers.tmpfs import Tmpfs
+from chaos.containers.two_clients import NAMES, add_deliveries, assert_run_is_whole, settings, wait_for_recovery
 from chaos.tally import Tally
 from tests.integration.stack import Stack
 from tests.poll import poll_until
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 
-TIMES, RATE, RECORDS, HURRIED = 10, 100, 24_000, 2000
-CLIENTS = clients_of(2)
-NAMES = [str(client) for client in CLIENTS]
-RECOVERY_SECONDS = 60.0
-"""Beyond which a client counts as gone for good; what it took is reported."""
-SETTINGS = {
-    "RATE": RATE,
-    "RECORDS": RECORDS,
-    "CLIENTS": len(CLIENTS),
-    "BLOCK_SIZES": "5,10",
-    "BLOCK_SECONDS": 1,
-    "GRACE_SECONDS": 20,
-}
+TIMES, RATE, RECORDS, FINAL_RATE = 10, 100, 24_000, 2000
+SETTINGS = settings(RATE, RECORDS, BLOCK_SIZES="5,10", BLOCK_SECONDS=1)
 
 
 @pytest.fixture
 def logs(folder: Path) -> Iterator[Tmpfs]:
-    """A small file system for the logs alone."""
+    """Mount a small file system for the logs only."""
     disk = Tmpfs(folder / "logs", "48m")
     yield disk
     disk.close()
 
 
-def said(stack: Stack, service: str, text: str) -> list[str]:
-    """Return the lines of all containers of a service in which a text stands, on standard error too."""
+def log_lines(stack: Stack, service: str, text: str) -> list[str]:
+    """Return the log lines of a service's containers (stdout and stderr) that contain a text."""
     lines = stack.compose("logs", "--no-color", service).stdout.splitlines()
     return [line for line in lines if text in line]
 
 
-def enter(tally: Tally, kind: str, back: dict[str, float]) -> None:
-    """Note one fault of every client's disk, and how long each took to recover."""
-    for name, seconds in back.items():
-        tally.fault(kind, name, seconds)
-
-
-def finish(stack: Stack, tally: Tally) -> None:
-    """Play the rest, and hold the run to everything."""
-    hurry(stack, HURRIED)
-    stack.wait(timeout=120)
-    counted = held(stack.volumes, RECORDS, NAMES)
-    tally.held(counted.checked, lost=counted.lost, duplicated=counted.duplicated, undetected=counted.undetected)
-    assert_all_held(stack.volumes, RECORDS, NAMES)
+def add_faults(tally: Tally, kind: str, recovery_s: dict[str, float]) -> None:
+    """Add one fault of every client's disk, with the recovery times."""
+    for name, seconds in recovery_s.items():
+        tally.add_fault(kind, name, seconds)
 
 
 def test_a_full_disk_only_delays(
     folder: Path, engine: None, logs: Tmpfs, tally: Tally, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """While the disk is full nothing is receipted, each client says so once; freed, nothing is missing; ten times."""
+    """A full disk stops the receipts, and each client logs it once; once there is space, nothing is missing."""
     with Stack(folder, **SETTINGS) as stack:
-        stack.up(clients=len(CLIENTS))
+        stack.up(clients=len(NAMES))
         stack.receipted(10, "client-2")
         for number in range(1, TIMES + 1):
             logs.fill()
             poll_until(
-                lambda times=number: len(said(stack, "client", "disk refuses")) == times * len(CLIENTS),  # type: ignore[misc]
-                f"both clients have said {number} times that the disk refuses",
+                lambda times=number: len(log_lines(stack, "client", "disk refuses")) == times * len(NAMES),  # type: ignore[misc]
+                f"both clients have logged {number} times that the disk refuses",
                 20,
                 0.3,
             )
             heads = {name: stack.volumes.head(name) for name in NAMES}
             assert heads == {name: stack.volumes.head(name) for name in NAMES}
             logs.free()
-            back = recovery_seconds(stack.volumes, RECORDS, NAMES, RECOVERY_SECONDS)
-            enter(tally, "disk-full", back)
+            recovery_s = wait_for_recovery(stack, RECORDS)
+            add_faults(tally, "disk-full", recovery_s)
             with capsys.disabled():
-                print("disk full:", json.dumps(back))
-        finish(stack, tally)
-        assert TIMES * len(CLIENTS) == len(said(stack, "client", "disk refuses"))
-        assert TIMES * len(CLIENTS) == len(said(stack, "client", "disk accepts again"))
+                print("disk full:", json.dumps(recovery_s))
+        assert_run_is_whole(stack, tally, RECORDS, FINAL_RATE)
+        assert TIMES * len(NAMES) == len(log_lines(stack, "client", "disk refuses"))
+        assert TIMES * len(NAMES) == len(log_lines(stack, "client", "disk accepts again"))
 
 
 def test_a_disk_that_is_read_only_at_the_start_is_named(folder: Path, engine: None, logs: Tmpfs, tally: Tally) -> None:
-    """On a read-only disk ``up`` fails with folder and cure in one line, every time; writable, the run passes."""
+    """On a read-only disk ``up`` fails, with folder and fix in one line; once it is writable, the run passes."""
     with Stack(folder, **{**SETTINGS, "RECORDS": 1000, "RATE": 500}) as stack:
         for number in range(1, TIMES + 1):
-            logs.read_only(on=True)
+            logs.read_only(is_read_only=True)
             done = stack.compose("up", "--no-log-prefix", "prepare", check=False, timeout=120)
-            told = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("prepare: cannot")]
-            logs.read_only(on=False)
-            assert 1 == len(told), (number, done.stdout, done.stderr)
-            assert "/volumes/logs" in told[0]
-            assert "Read-only file system" in told[0]
-            assert "mount its disk for writing" in told[0]
-            tally.fault("read-only-start", "prepare")
-        stack.up(clients=len(CLIENTS))
+            errors = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("prepare: cannot")]
+            logs.read_only(is_read_only=False)
+            assert 1 == len(errors), (number, done.stdout, done.stderr)
+            assert "/volumes/logs" in errors[0]
+            assert "Read-only file system" in errors[0]
+            assert "mount its disk for writing" in errors[0]
+            tally.add_fault("read-only-start", "prepare")
+        stack.up(clients=len(NAMES))
         stack.wait()
-        counted = held(stack.volumes, 1000, NAMES)
-        tally.held(counted.checked, lost=counted.lost, duplicated=counted.duplicated, undetected=counted.undetected)
-        assert_all_held(stack.volumes, 1000, NAMES)
+        add_deliveries(stack, tally, 1000)
+        assert_all_delivered(stack.volumes, 1000, NAMES)
 
 
 def test_a_disk_that_turns_read_only_is_named(
     folder: Path, engine: None, logs: Tmpfs, tally: Tally, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Clients that come back to a read-only disk name it and its cure; made writable, they go on; ten times.
+    """Clients restarted on a read-only disk print the folder and the fix; once it is writable, they continue.
 
-    The kernel refuses the change while a log is open for writing, so they are away for that moment.
+    The clients are stopped for the change, since the kernel refuses it while a log is open for writing.
     """
-    cure = "mount the folder for writing"
-    # Who finds a folder unwritable holds for ten seconds before it looks again: the rounds are long.
+    fix = "mount the folder for writing"
+    # A client that cannot write waits for ten seconds before it tries again, so the rounds are long: half the rate.
     with Stack(folder, **{**SETTINGS, "RATE": RATE // 2}) as stack:
-        stack.up(clients=len(CLIENTS))
+        stack.up(clients=len(NAMES))
         stack.receipted(10, "client-2")
         for _ in range(TIMES):
-            before = len(said(stack, "client", cure))
-            # Unlike a kill of the process this one keeps the restart policy off until they are started.
+            before = len(log_lines(stack, "client", fix))
+            # Compose's kill, unlike one from the host, disables the restart policy until the next start.
             stack.compose("kill", "client")
-            logs.read_only(on=True)
+            logs.read_only(is_read_only=True)
             stack.start("client")
             poll_until(
-                lambda known=before: len(said(stack, "client", cure)) >= known + len(CLIENTS),  # type: ignore[misc]
-                "both name the cure",
+                lambda known=before: len(log_lines(stack, "client", fix)) >= known + len(NAMES),  # type: ignore[misc]
+                "both clients print the fix",
                 20,
                 0.3,
             )
-            logs.read_only(on=False)
-            back = recovery_seconds(stack.volumes, RECORDS, NAMES, RECOVERY_SECONDS)
-            enter(tally, "read-only", back)
+            logs.read_only(is_read_only=False)
+            recovery_s = wait_for_recovery(stack, RECORDS)
+            add_faults(tally, "read-only", recovery_s)
             with capsys.disabled():
-                print("read-only:", json.dumps(back))
-        finish(stack, tally)
-        lines = said(stack, "client", cure)
+                print("read-only:", json.dumps(recovery_s))
+        assert_run_is_whole(stack, tally, RECORDS, FINAL_RATE)
+        lines = log_lines(stack, "client", fix)
         assert {True} == {line.partition("| ")[2].startswith("error: ") and "/volumes/logs" in line for line in lines}

@@ -1,4 +1,4 @@
-"""Every kind of fault is injected into real containers, many of them at one time, and nothing may be lost."""
+"""Injects every kind of fault into real containers, many of them overlapping: no record may be lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from chaos.containers import plan
-from chaos.containers.campaign import play_all
+from chaos.containers.campaign import run_all
 from chaos.containers.report import counts, table, totals
 from chaos.tally import Tally
 
@@ -26,13 +26,13 @@ FAULTS, OF_EACH_KIND, OVERLAPPING = 300, 10, 0.2
 def test_nothing_is_lost_under_fire(
     folder: Path, engine: None, seed: int, tally: Tally, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Three hundred faults of every kind strike four stacks, and every record is logged exactly once."""
+    """Three hundred faults of every kind are injected into three stacks, and every record is logged exactly once."""
     minutes = float(os.environ.get("SOAK") or 0)
     with capsys.disabled():
         until = time.monotonic() + 60 * minutes
         for number in count(seed):
-            with noted(f"the game's own seed: FAULT_SEED={number}"):
-                play(folder, number, tally)
+            with note_on_error(f"seed of this plan: FAULT_SEED={number}"):
+                run_plan(folder, number, tally)
             if time.monotonic() >= until:
                 break
     assert FAULTS <= len(tally.faults)
@@ -41,8 +41,8 @@ def test_nothing_is_lost_under_fire(
 
 
 @contextlib.contextmanager
-def noted(note: str) -> Iterator[None]:
-    """Attach a note to whatever goes wrong."""
+def note_on_error(note: str) -> Iterator[None]:
+    """Attach a note to an exception."""
     try:
         yield
     except Exception as problem:
@@ -50,12 +50,12 @@ def noted(note: str) -> Iterator[None]:
         raise
 
 
-def play(folder: Path, seed: int, tally: Tally) -> None:
-    """Play the full game once, print what became of it, hold the books to it, and empty the folder."""
+def run_plan(folder: Path, seed: int, tally: Tally) -> None:
+    """Run the full plan once, print and check the outcome, and empty the folder."""
     began = time.monotonic()
     print(f"\nseed {seed}")
-    outcomes = play_all(plan.full(seed), folder, seed, tally)
+    outcomes = run_all(plan.full(seed), folder, seed, tally)
     print(f"{table(tally)}\n{totals(tally, outcomes, seed, time.monotonic() - began)}")
     for outcome in outcomes:
-        outcome.assert_held()
-        shutil.rmtree(folder / outcome.game.name)
+        outcome.assert_all_delivered()
+        shutil.rmtree(folder / outcome.stack_plan.name)

@@ -1,4 +1,4 @@
-"""A server's ledger that is kept, rolled back, or lost: nothing is missing, and what is lost is named."""
+"""Restarts a server on its ledger, an older copy of it, or none: no record is missing, and a lost ledger is named."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ from pathlib import Path
 import pytest
 
 from chaos.containers.container_lookup import SERVER
-from chaos.containers.fast_forward import hurry
-from chaos.containers.invariants import assert_all_held, assert_delivered, held, recovery_seconds
+from chaos.containers.invariants import assert_all_delivered, assert_delivered
+from chaos.containers.two_clients import (
+    NAMES,
+    RECOVERY_SECONDS,
+    add_deliveries,
+    assert_run_is_whole,
+    finish_run,
+    settings,
+    wait_for_recovery,
+)
 from chaos.tally import Tally
 from services.collector.results.file_faults import NO_LEDGER
 from services.contract.summary import Summary
@@ -21,29 +29,19 @@ from tests.poll import poll_until
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 
-TIMES, RATE, RECORDS, HURRIED = 10, 50, 24_000, 2000
-NAMES = ["client-1", "client-2"]
-RECOVERY_SECONDS = 60.0
-"""Beyond which a client counts as gone for good; what it took is reported."""
-SETTINGS = {
-    "RATE": RATE,
-    "RECORDS": RECORDS,
-    "CLIENTS": len(NAMES),
-    "BLOCK_SIZES": "5,10",
-    "BLOCK_SECONDS": 1,
-    "GRACE_SECONDS": 20,
-}
+TIMES, RATE, RECORDS, FINAL_RATE = 10, 50, 24_000, 2000
+SETTINGS = settings(RATE, RECORDS, BLOCK_SIZES="5,10", BLOCK_SECONDS=1)
 
 
 class OlderCopy:
-    """What a folder held at one time."""
+    """A copy of a folder's files at one time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._held = {path: (path.read_bytes(), path.stat().st_mtime) for path in folder.rglob("*.jsonl")}
 
     def put_back(self) -> int:
-        """Make the folder what it was, in place, so that owners and modes stay; return how many bytes are gone."""
+        """Restore the files in place, so that owners and modes stay; return the number of bytes that were removed."""
         gone = 0
         for path in self._folder.rglob("*.jsonl"):
             gone += path.stat().st_size - len(self._held.get(path, (b"", 0.0))[0])
@@ -55,12 +53,12 @@ class OlderCopy:
         return gone
 
 
-def further(stack: Stack) -> None:
-    """Wait until every client has receipted a little more than it has now."""
+def wait_for_progress(stack: Stack) -> None:
+    """Wait until every client has receipts for half a second of further records."""
     heads = {name: stack.volumes.head(name) for name in NAMES}
     poll_until(
         lambda: all(stack.volumes.head(name) >= heads[name] + RATE // 2 for name in NAMES),
-        "all go on",
+        "all clients have further receipts",
         RECOVERY_SECONDS,
         0.25,
     )
@@ -69,75 +67,64 @@ def further(stack: Stack) -> None:
 def test_a_ledger_that_is_kept_or_rolled_back_is_made_whole(
     folder: Path, engine: None, tally: Tally, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A server killed, and back on its ledger or on an older copy, is told what it lacks: all is there, once."""
+    """A server restarted on its ledger or an older copy gets lost receipts again: every record is logged once."""
     with Stack(folder, **SETTINGS) as stack:
         stack.up(clients=len(NAMES))
         stack.subscribed()
         for number in range(2 * TIMES):
             kind = ("ledger-kept", "ledger-rolled-back")[number % 2]
-            further(stack)
+            wait_for_progress(stack)
             copy = OlderCopy(folder / "ledger")
             if kind == "ledger-rolled-back":
-                further(stack)
+                wait_for_progress(stack)
             stack.compose("kill", "server")
             if kind == "ledger-rolled-back":
                 assert copy.put_back() > 0
             stack.start("server")
-            back = recovery_seconds(stack.volumes, RECORDS, NAMES, RECOVERY_SECONDS)
+            recovery_s = wait_for_recovery(stack, RECORDS)
             with capsys.disabled():
-                print(kind, json.dumps(back))
-            tally.fault(kind, str(SERVER), max(back.values()))
-        hurry(stack, HURRIED)
-        stack.wait(timeout=120)
-        counted = held(stack.volumes, RECORDS, NAMES)
-        tally.held(counted.checked, lost=counted.lost, duplicated=counted.duplicated, undetected=counted.undetected)
-        assert_all_held(stack.volumes, RECORDS, NAMES)
+                print(kind, json.dumps(recovery_s))
+            tally.add_fault(kind, str(SERVER), max(recovery_s.values()))
+        assert_run_is_whole(stack, tally, RECORDS, FINAL_RATE)
         assert 1 == len(stack.volumes.runs())
 
 
 def test_a_ledger_that_is_lost_is_named(
     folder: Path, engine: None, tally: Tally, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A server whose ledger is gone opens a new run; the last one passes, those without one are not called good."""
+    """A server whose ledger is lost opens a new run: the last run passes, those without a ledger are INVALID."""
     lost: list[str] = []
     with Stack(folder, **SETTINGS) as stack:
         stack.up(clients=len(NAMES))
         stack.subscribed()
         for _ in range(TIMES):
-            further(stack)
+            wait_for_progress(stack)
             lost.append(stack.volumes.newest())
             stack.compose("kill", "server")
             shutil.rmtree(folder / "ledger" / lost[-1])
             stack.start("server")
-            back = recovery_seconds(stack.volumes, RECORDS, NAMES, RECOVERY_SECONDS)
+            recovery_s = wait_for_recovery(stack, RECORDS)
             with capsys.disabled():
-                print(lost[-1], json.dumps(back))
+                print(lost[-1], json.dumps(recovery_s))
             assert not (folder / "ledger" / lost[-1]).exists()
-            tally.fault("ledger-lost", str(SERVER), max(back.values()))
-        hurry(stack, HURRIED)
-        stack.wait(timeout=120)
+            tally.add_fault("ledger-lost", str(SERVER), max(recovery_s.values()))
+        finish_run(stack, FINAL_RATE)
         verdicts = [poll_until(lambda run=run: stack.volumes.verdict(run), f"{run} has a verdict", 60) for run in lost]  # type: ignore[misc]
-        unnamed = [found for found in verdicts if not names_the_ledger(found)]
-        counted = held(stack.volumes, RECORDS, NAMES)
-        tally.held(
-            counted.checked,
-            lost=counted.lost,
-            duplicated=counted.duplicated,
-            undetected=counted.undetected + len(unnamed),
-        )
+        unnamed = [summary for summary in verdicts if not names_the_ledger(summary)]
+        add_deliveries(stack, tally, RECORDS, unnamed=len(unnamed))
         assert [] == unnamed
-        assert_all_held(stack.volumes, RECORDS, NAMES)
+        assert_all_delivered(stack.volumes, RECORDS, NAMES)
         for run in lost:
             assert_logs_are_whole(stack, run)
 
 
-def names_the_ledger(found: Summary | None) -> bool:
-    """Tell whether a summary says that the run has no ledger."""
-    return found is not None and found.verdict == "INVALID" and found.headline.startswith(NO_LEDGER)
+def names_the_ledger(summary: Summary | None) -> bool:
+    """Return whether a summary says that the run has no ledger."""
+    return summary is not None and summary.verdict == "INVALID" and summary.headline.startswith(NO_LEDGER)
 
 
 def assert_logs_are_whole(stack: Stack, run: str) -> None:
-    """Hold what clients logged of a run that was cut short to the feed: all up to its end, each once, in order."""
+    """Check the logs of a run that was cut short: a prefix of the feed, each record once, in order."""
     for name in NAMES:
         count = len(stack.volumes.messages(name, run))
         assert count >= RATE // 2

@@ -1,4 +1,4 @@
-"""A small file system in place of a folder of the host: it fills up, and it can be mounted read-only."""
+"""A small file system mounted over a folder of the host, which a test can fill or make read-only."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from tests.integration.stack import _run
 
 
 class Tmpfs:
-    """A small file system of its own in place of a folder of the host."""
+    """A small file system mounted over a folder of the host."""
 
     def __init__(self, path: os.PathLike[str], size: str) -> None:
         self.path = os.fspath(path)
-        # What turns read-only is the disk, as when the kernel finds it damaged, and not the mount that containers have
-        # of it: that would stay as it was when they were started.
+        # Two mounts, so that the file system itself can become read-only, as when the kernel finds it damaged:
+        # containers have bind mounts, whose own flags do not change after the start.
         self._disk = f"{self.path}.disk"
         for folder in (self.path, self._disk):
             os.makedirs(folder, exist_ok=True)
         _host("mount", "-t", "tmpfs", "-o", f"size={size},mode=0777", "sgtest", self._disk)
         _host("mount", "--bind", self._disk, self.path)
 
-    def read_only(self, on: bool) -> None:
-        """Let it be written, or not; refused by the kernel while somebody has a file open for writing."""
-        _host("mount", "-o", f"remount,{'ro' if on else 'rw'}", self._disk)
+    def read_only(self, is_read_only: bool) -> None:
+        """Make the file system read-only or writable; the kernel refuses while a file is open for writing."""
+        _host("mount", "-o", f"remount,{'ro' if is_read_only else 'rw'}", self._disk)
 
     def fill(self) -> None:
-        """Leave no byte free."""
+        """Fill the file system to its last byte."""
         with contextlib.suppress(OSError), open(self._ballast, "ab", buffering=0) as ballast:
             while True:
                 ballast.write(bytes(65_536))
@@ -35,7 +35,7 @@ class Tmpfs:
                 ballast.write(b"\0")
 
     def free(self) -> None:
-        """Give the space back."""
+        """Free the space that `fill` took."""
         os.unlink(self._ballast)
 
     @property
@@ -43,7 +43,7 @@ class Tmpfs:
         return os.path.join(self.path, ".ballast")
 
     def close(self) -> None:
-        """Unmount, once the containers are gone."""
+        """Unmount; call this after the containers have been removed."""
         for folder in (self.path, self._disk):
             _host("umount", folder)
 

@@ -1,4 +1,4 @@
-"""Toxics on the way from each client's container to the server's: who suffers which, from when on, all from a seed."""
+"""Plans and injects toxics between the clients' containers and the server's; the seed decides which, where and when."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Self
 
 from websockets.sync.client import connect
 
-from chaos.containers.container_lookup import Place
+from chaos.containers.container_lookup import Target
 from chaos.wire.tcp import TcpProxy, Toxic
 from services.contract import wire
 from tests.integration.stack import Stack, docker
 from tests.poll import poll_until
 
-SERVER = Place("server")
+SERVER = Target("server")
 TOKEN = "toxics"
 PORT = 8765
 UNTIL_HEALED = 60.0
 BACK_SECONDS = 30.0
-"""Within which the engine has started a container again."""
+"""Deadline for a killed container to run again."""
 
 TOXICS: dict[str, list[Toxic]] = {
     "toxic-latency": [Toxic(latency=0.1, jitter=0.2)],
     "toxic-slices": [Toxic(slices=16)],
-    # The second is just above what the feed takes at 100 records per second.
+    # The second value is just above the bandwidth of the feed at 100 records per second.
     "toxic-bandwidth": [Toxic(bandwidth=32 * 1024), Toxic(bandwidth=48 * 1024)],
     "toxic-half-open-up": [Toxic(swallow=frozenset({"up"}))],
     "toxic-half-open-down": [Toxic(swallow=frozenset({"down"}))],
@@ -34,19 +34,19 @@ TOXICS: dict[str, list[Toxic]] = {
     "toxic-reset-mid-frame": [Toxic(reset_within=8 * 1024)],
     "toxic-partition": [Toxic(hold=frozenset({"up", "down"}))],
 }
-"""Kinds, and what is done in turn."""
+"""The variants of each kind, used in turn."""
 
 LASTS = (2.0, 6.0)
-"""Seconds: shorter and longer than the watchdogs take to notice a half-open connection, which itself never heals."""
+"""Range in seconds: shorter and longer than the watchdogs' timeouts for a half-open connection, which never heals."""
 KILLED_BEFORE = 2.0
-"""Seconds before the heal at which a container is killed: by then every toxic is there, and it returns through it."""
+"""Seconds before the end of a round at which a container is killed: all toxics are active when it returns."""
 
 
 @dataclass(frozen=True)
-class Struck:
-    """What one client suffers in a round, and for how many seconds."""
+class ClientToxic:
+    """The toxic of one client in a round, active for ``seconds``."""
 
-    client: Place
+    client: Target
     kind: str
     toxic: Toxic
     seconds: float
@@ -54,42 +54,44 @@ class Struck:
 
 @dataclass(frozen=True)
 class Round:
-    """Toxics that end at one time, the longest first; and which container is killed meanwhile."""
+    """Toxics that end at the same time, sorted by duration, longest first; and the container killed meanwhile."""
 
-    struck: list[Struck]
-    killed: Place | None
+    toxics: list[ClientToxic]
+    killed: Target | None
 
     def __str__(self) -> str:
-        said = ", ".join(f"{one.client} {one.kind.removeprefix('toxic-')} {one.seconds:.1f} s" for one in self.struck)
-        return said + (f"; kill {self.killed}" if self.killed else "")
+        text = ", ".join(
+            f"{item.client} {item.kind.removeprefix('toxic-')} {item.seconds:.1f} s" for item in self.toxics
+        )
+        return text + (f"; kill {self.killed}" if self.killed else "")
 
 
-def rounds_of(clients: Sequence[Place], times: int, seed: int) -> Iterator[Round]:
-    """Yield so many rounds, in each of which every client suffers a kind of its own; so many clients as kinds."""
+def rounds_of(clients: Sequence[Target], times: int, seed: int) -> Iterator[Round]:
+    """Yield ``times`` rounds, in each of which every client has a different kind of toxic."""
     rng = random.Random(seed)
     for number in range(times):
         kinds = rng.sample(list(TOXICS), len(clients))
-        struck = []
+        toxics = []
         for client, kind in zip(clients, kinds, strict=True):
             variants = TOXICS[kind]
-            struck.append(Struck(client, kind, variants[number % len(variants)], rng.uniform(*LASTS)))
+            toxics.append(ClientToxic(client, kind, variants[number % len(variants)], rng.uniform(*LASTS)))
         killed = {1: rng.choice(list(clients)), 2: SERVER}.get(number % 3)
-        yield Round(sorted(struck, key=lambda one: -one.seconds), killed)
+        yield Round(sorted(toxics, key=lambda item: -item.seconds), killed)
 
 
-def running(stack: Stack, place: Place, instead_of: int = 0) -> int:
-    """Wait until a container runs, with another process than ``instead_of``; return the host's id of that."""
+def wait_running(stack: Stack, target: Target, instead_of: int = 0) -> int:
+    """Wait until a container runs with a process other than ``instead_of``; return the process id on the host."""
 
     def other() -> int:
-        state = stack.inspect(*place)["State"]
+        state = stack.inspect(*target)["State"]
         pid = int(state["Pid"]) if state["Running"] and not state["Restarting"] else 0
         return pid if pid != instead_of else 0
 
-    return poll_until(other, f"{place} runs, not as {instead_of}", BACK_SECONDS, 0.05)
+    return poll_until(other, f"{target} runs with a process other than {instead_of}", BACK_SECONDS, 0.05)
 
 
 class ToxicNetwork:
-    """A proxy at the host's address in the stack's own network, through which its clients reach its server."""
+    """A TCP proxy at the host's address in the stack's network, between the clients and the server."""
 
     def __init__(self, stack: Stack, seed: int) -> None:
         self._stack = stack
@@ -99,32 +101,32 @@ class ToxicNetwork:
 
     @property
     def url(self) -> str:
-        """Where the clients are to connect."""
+        """The URL of the proxy, for the clients."""
         return self._proxy.url
 
-    def strike(self, one: Struck) -> None:
-        """Begin what a client is to suffer."""
-        self._proxy.poison(one.toxic, self._address(one.client))
-        if one.kind == "toxic-slow-close":
-            self._drop(one.client)
+    def inject(self, item: ClientToxic) -> None:
+        """Begin the toxic of a client."""
+        self._proxy.set_toxic(item.toxic, self._address(item.client))
+        if item.kind == "toxic-slow-close":
+            self._drop(item.client)
 
-    def came_back(self, place: Place, struck: Sequence[Struck]) -> None:
-        """Follow a container that was started again, which may have another address."""
-        if place == SERVER:
-            self._proxy.aim(self._address(SERVER))
-        for one in struck:
-            if one.client == place:
-                self._proxy.poison(one.toxic, self._address(place))
+    def reattach(self, target: Target, toxics: Sequence[ClientToxic]) -> None:
+        """Update the proxy for a restarted container, whose address may have changed."""
+        if target == SERVER:
+            self._proxy.set_target_host(self._address(SERVER))
+        for item in toxics:
+            if item.client == target:
+                self._proxy.set_toxic(item.toxic, self._address(target))
 
     def heal(self) -> None:
-        """End everything that anybody suffers."""
+        """End all toxics."""
         self._proxy.heal()
 
-    def hurry(self, rate: int) -> None:
-        """Let the rest of the run come at another rate."""
+    def set_rate(self, rate: int) -> None:
+        """Set the rate of the rest of the run, in records per second."""
         self._control(wire.Control(set={"rate": rate}))
 
-    def _drop(self, client: Place) -> None:
+    def _drop(self, client: Target) -> None:
         self._control(wire.Control(do="drop", client=str(client)))
 
     def _control(self, control: wire.Control) -> None:
@@ -135,9 +137,9 @@ class ToxicNetwork:
             while not isinstance(wire.decode_from_server(operator.recv(10, decode=False))[0], wire.Controlled):
                 pass
 
-    def _address(self, place: Place) -> str:
-        running(self._stack, place)
-        networks = self._stack.inspect(*place)["NetworkSettings"]["Networks"]
+    def _address(self, target: Target) -> str:
+        wait_running(self._stack, target)
+        networks = self._stack.inspect(*target)["NetworkSettings"]["Networks"]
         return str(networks[self._network]["IPAddress"])
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""System calls that are made to fail, or to kill, in a process of a container: strace, attached from the host."""
+"""Makes system calls in a container's process fail, or kill it, with strace attached from the host."""
 
 from __future__ import annotations
 
@@ -15,62 +15,58 @@ import pytest
 from tests.poll import poll_until
 
 CALL_SECONDS = 15.0
-"""Within which a process that is at work makes a call of the kind that is waited for."""
+"""Deadline for a working process to make a call of the expected kind."""
 
 
-def need_strace() -> None:
-    """Skip a test on a laptop without strace; fail it in CI."""
+def require_strace() -> None:
+    """Skip the test if strace is missing; fail it in CI."""
     if shutil.which("strace") is None:
-        say = "strace is missing: apt-get install strace"
+        message = "strace is missing: apt-get install strace"
         if os.environ.get("CI"):
-            pytest.fail(say, pytrace=False)
-        pytest.skip(say)
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
 
 
 class Trace:
-    """strace at one process and all its threads, which it leaves as soon as one call has failed.
-
-    Attributes:
-        injected: the lines of strace's output about calls that did fail.
-    """
+    """strace, attached to a process and all its threads, injecting a failure into one call."""
 
     def __init__(self, pid: int, output: Path, calls: str, effect: str, path: str = "") -> None:
-        """Attach; returns once strace has every thread.
+        """Attach strace, and wait until it has attached to every thread.
 
         Args:
-            pid: the process, by its id on the host.
-            output: a file for strace's output; replaced.
-            calls: which system calls, separated by commas.
-            effect: what becomes of each thread's first one, in strace's words: "error=EIO".
-            path: only calls on this file, by its name inside the container; empty for all.
+            pid: id of the process on the host.
+            output: file for strace's output; an existing one is replaced.
+            calls: names of the system calls, separated by commas.
+            effect: the injection into the first call of each thread, in strace's syntax: "error=EIO".
+            path: restricts the calls to this file, by its name in the container; empty for all files.
         """
         self._output = output
         output.unlink(missing_ok=True)
-        which = ["-P", path] if path else []
-        what = ["-e", f"trace={calls}", "-e", f"inject={calls}:{effect}:when=1"]
+        path_filter = ["-P", path] if path else []
+        injection = ["-e", f"trace={calls}", "-e", f"inject={calls}:{effect}:when=1"]
         self._process = subprocess.Popen(
-            ["strace", "-f", "-y", "-p", str(pid), *which, *what, "-o", str(output)],
+            ["strace", "-f", "-y", "-p", str(pid), *path_filter, *injection, "-o", str(output)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
         )
         assert self._process.stderr is not None
-        said = self._process.stderr.readline()
-        assert "attached" in said, said
+        line = self._process.stderr.readline()
+        assert "attached" in line, line
 
     @property
     def injected(self) -> list[str]:
-        """The calls that failed."""
+        """The lines of strace's output about calls with an injected failure."""
         text = self._output.read_text(errors="replace") if self._output.exists() else ""
         return [line for line in text.splitlines() if "(INJECTED)" in line]
 
     def lines(self) -> list[str]:
-        """Return all that strace saw."""
+        """Return all lines of strace's output."""
         return self._output.read_text(errors="replace").splitlines() if self._output.exists() else []
 
     def detach(self) -> None:
-        """Leave the process, which goes on."""
+        """Detach strace; the process continues."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -84,7 +80,7 @@ class Trace:
 
 @contextlib.contextmanager
 def attached(pid: int, output: Path, calls: str, effect: str, path: str = "") -> Iterator[Trace]:
-    """Attach strace for a while."""
+    """Attach strace to a process inside a ``with`` block."""
     trace = Trace(pid, output, calls, effect, path)
     try:
         yield trace
@@ -93,7 +89,7 @@ def attached(pid: int, output: Path, calls: str, effect: str, path: str = "") ->
 
 
 def fail_once(pid: int, output: Path, calls: str, error: str, path: str = "") -> list[str]:
-    """Make the next call of a kind fail; return the calls that did, as strace saw them."""
+    """Make the next call of a kind fail; return strace's lines about it."""
     with attached(pid, output, calls, f"error={error}", path) as trace:
         poll_until(lambda: trace.injected, f"{calls} of {pid} has failed with {error}", CALL_SECONDS, 0.02)
     return trace.injected

@@ -1,4 +1,4 @@
-"""Servers that nobody here wrote, judged by our clients: as they are, and through a proxy that harms the feed.
+"""Tests the clients with third-party servers: directly, and through a proxy that injects faults into the feed.
 
-``make foreign`` gets them from the package managers and prints what was injected beside what was reported.
+``make foreign`` installs the servers with their package managers, and prints injected faults next to reported ones.
 """

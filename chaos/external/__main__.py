@@ -1,6 +1,6 @@
-"""``make foreign``: every foreign server, as it is and harmed; prints server, fault, injected and reported.
+"""``make foreign``: tests external servers without and with injected faults, and prints injected and reported faults.
 
-Ends with 1 when anything is reported that was not injected, or the other way round, and when no server could be had.
+Exits with 1 if the reported faults differ from the injected ones, or if no server is available.
 """
 
 from __future__ import annotations
@@ -9,52 +9,51 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.peers.install import NotHere
-from chaos.external.servers import EVERY, Foreign
-from chaos.external.verification import Judged, judge
+from benchmarks.peers.install import NotAvailable
+from chaos.external.servers import ALL_SERVERS, ExternalServer
+from chaos.external.verification import VerifiedRun, verify_server
 
-HEADS = ("server", "run", "fault", "injected", "reported", "verdict")
-FORM = "{:<22}{:<10}{:<14}{:>9}{:>10}  {}"
-FAULTS = ("dropped", "doubled", "swapped")
+HEADINGS = ("server", "run", "fault", "injected", "reported", "verdict")
+ROW = "{:<22}{:<12}{:<12}{:>9}{:>10}  {}"
+FAULTS = ("dropped", "duplicated", "swapped")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Judge the servers that are named, all when none is; return the exit code."""
+    """Test the servers that are named in the arguments, or all; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m chaos.external", description=__doc__.partition("\n")[0] if __doc__ else ""
     )
-    parser.add_argument("servers", nargs="*", help=f"of {', '.join(one.name for one in EVERY)}; all when none is named")
-    chosen = parser.parse_args(arguments).servers
-    print(FORM.format(*HEADS), flush=True)
-    right, tried = True, 0
-    for server in (one for one in EVERY if not chosen or one.name in chosen):
-        for harm in (False, True):
-            told = _one(server, harm=harm)
-            if told is None:
+    known = ", ".join(server.name for server in ALL_SERVERS)
+    parser.add_argument("servers", nargs="*", help=f"servers to test, of {known}; default: all")
+    names = parser.parse_args(arguments).servers
+    print(ROW.format(*HEADINGS), flush=True)
+    all_right, tried = True, 0
+    for server in (server for server in ALL_SERVERS if not names or server.name in names):
+        for inject in (False, True):
+            is_right = _verify(server, inject=inject)
+            if is_right is None:
                 break
             tried += 1
-            right &= told
-    return 0 if right and tried else 1
+            all_right &= is_right
+    return 0 if all_right and tried else 1
 
 
-def _one(server: Foreign, *, harm: bool) -> bool | None:
+def _verify(server: ExternalServer, *, inject: bool) -> bool | None:
     try:
-        judged = judge(server, harm=harm)
-    except NotHere as why:
-        print(f"{server.name:<22}not tried: {why}", flush=True)
+        run = verify_server(server, inject=inject)
+    except NotAvailable as reason:
+        print(f"{server.name:<22}not available: {reason}", flush=True)
         return None
-    expected = "FAIL" if harm else "PASS"
-    for fault, injected, reported in zip(FAULTS, judged.injected, judged.reported, strict=True):
-        verdict = judged.summary["verdict"]
-        print(
-            FORM.format(server.name, "harmed" if harm else "as it is", fault, injected, reported, verdict), flush=True
-        )
-    return is_right(judged) and judged.summary["verdict"] == expected
+    expected = "FAIL" if inject else "PASS"
+    kind, verdict = "faults" if inject else "no faults", run.summary["verdict"]
+    for fault, injected, reported in zip(FAULTS, run.injected, run.reported, strict=True):
+        print(ROW.format(server.name, kind, fault, injected, reported, verdict), flush=True)
+    return reports_exactly(run) and run.summary["verdict"] == expected
 
 
-def is_right(judged: Judged) -> bool:
-    """Tell whether exactly what was injected is reported, of the one client that was harmed."""
-    return judged.injected == judged.reported and judged.others == (0, 0, 0)
+def reports_exactly(run: VerifiedRun) -> bool:
+    """Return whether exactly the injected faults are reported, and only for the client that received them."""
+    return run.injected == run.reported and run.others == (0, 0, 0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Harms a feed on its way, by a plan: a proxy that passes every frame on byte for byte, but for those of the plan."""
+"""A proxy that injects planned faults into a feed, and passes all other frames on unchanged."""
 
 from __future__ import annotations
 
@@ -15,47 +15,48 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 _SEQ = re.compile(rb'"seq": ?(\d+)')
-MARK = "harm"
-"""A client whose address has this in its query is harmed; the others are passed on as they are."""
+FAULTY_MARK = "faulty"
+"""Word in the query of a client's URL that makes the proxy inject faults into its feed."""
 
 
-class Plan(NamedTuple):
-    """Which records do not arrive, arrive twice, and arrive after the next one; no two of them are neighbours."""
+class RecordFaults(NamedTuple):
+    """Records that are dropped, sent twice, and sent after the next one; no two of them are adjacent."""
 
     drops: frozenset[int]
-    doubles: frozenset[int]
+    duplicates: frozenset[int]
     swaps: frozenset[int]
 
     @classmethod
-    def drawn(cls, count: int, each: int, seed: int) -> Plan:
-        """Draw so many of each kind among the records of a feed; its first and last are left alone."""
+    def choose(cls, count: int, each: int, seed: int) -> RecordFaults:
+        """Choose ``each`` records for each kind of fault, none of them near the start or end of the feed."""
         places = list(range(5, count - 5, 4))
         chosen = random.Random(seed).sample(places, 3 * each)
-        return cls(*(frozenset(chosen[at::3]) for at in range(3)))
+        return cls(*(frozenset(chosen[offset::3]) for offset in range(3)))
 
 
 @contextlib.asynccontextmanager
-async def harmed(url: str, plan: Plan) -> AsyncIterator[tuple[str, Done]]:
-    """Listen in front of a server, and yield the address, at which whoever is marked is harmed, and what was done."""
-    parts, done = urlsplit(url), Done()
+async def fault_proxy(url: str, plan: RecordFaults) -> AsyncIterator[tuple[str, InjectedCounts]]:
+    """Listen in front of a server; yield the URL of the proxy, and the counts of the injected faults."""
+    parts, counts = urlsplit(url), InjectedCounts()
 
     async def relay(client: ServerConnection) -> None:
         assert client.request is not None
         path, _, query = client.request.path.partition("?")
-        kept = "&".join(word for word in query.split("&") if word and word != MARK)
+        kept = "&".join(word for word in query.split("&") if word and word != FAULTY_MARK)
         target = f"{parts.scheme}://{parts.netloc}{path}" + (f"?{kept}" if kept else "")
         async with connect(target, compression=None, proxy=None, max_size=None) as server:
-            way = _Way(client, plan if MARK in query.split("&") else Plan(frozenset(), frozenset(), frozenset()), done)
-            there = asyncio.create_task(_pass(client, server))
+            no_faults = RecordFaults(frozenset(), frozenset(), frozenset())
+            stream = _FaultyStream(client, plan if FAULTY_MARK in query.split("&") else no_faults, counts)
+            upstream = asyncio.create_task(_pass(client, server))
             with contextlib.suppress(ConnectionClosed):
                 while True:
-                    await way.take(await server.recv())
-            there.cancel()
+                    await stream.forward(await server.recv())
+            upstream.cancel()
             await client.close()
 
     async with serve(relay, "127.0.0.1", 0, compression=None, max_size=None) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        yield f"{parts.scheme}://127.0.0.1:{port}{parts.path}" + (f"?{parts.query}" if parts.query else ""), done
+        yield f"{parts.scheme}://127.0.0.1:{port}{parts.path}" + (f"?{parts.query}" if parts.query else ""), counts
 
 
 async def _pass(source: ServerConnection | ClientConnection, target: ServerConnection | ClientConnection) -> None:
@@ -65,34 +66,34 @@ async def _pass(source: ServerConnection | ClientConnection, target: ServerConne
     await target.close()
 
 
-class Done:
-    """What was done to the records of a feed: a frame may hold several."""
+class InjectedCounts:
+    """Number of records in dropped, duplicated and swapped frames; a frame may hold several."""
 
     def __init__(self) -> None:
-        self.dropped = self.doubled = self.swapped = 0
+        self.dropped = self.duplicated = self.swapped = 0
 
 
-class _Way:
-    """From the server to one client."""
+class _FaultyStream:
+    """The frames from the server to one client."""
 
-    def __init__(self, client: ServerConnection, plan: Plan, done: Done) -> None:
-        self._client, self._plan, self._done = client, plan, done
-        self._held: str | bytes | None = None
+    def __init__(self, client: ServerConnection, plan: RecordFaults, counts: InjectedCounts) -> None:
+        self._client, self._plan, self._counts = client, plan, counts
+        self._swapped: str | bytes | None = None
 
-    async def take(self, frame: str | bytes) -> None:
-        """Pass a frame on, or do to it what the plan says."""
+    async def forward(self, frame: str | bytes) -> None:
+        """Pass a frame on, with the faults of the plan."""
         seqs = set(map(int, _SEQ.findall(frame.encode() if isinstance(frame, str) else frame)))
         if seqs & self._plan.drops:
-            self._done.dropped += len(seqs)
+            self._counts.dropped += len(seqs)
             return
-        if seqs & self._plan.swaps and self._held is None:
-            self._done.swapped += len(seqs)
-            self._held = frame
+        if seqs & self._plan.swaps and self._swapped is None:
+            self._counts.swapped += len(seqs)
+            self._swapped = frame
             return
         await self._client.send(frame)
-        if seqs & self._plan.doubles:
-            self._done.doubled += len(seqs)
+        if seqs & self._plan.duplicates:
+            self._counts.duplicated += len(seqs)
             await self._client.send(frame)
-        if seqs and self._held is not None:
-            held, self._held = self._held, None
-            await self._client.send(held)
+        if seqs and self._swapped is not None:
+            swapped, self._swapped = self._swapped, None
+            await self._client.send(swapped)

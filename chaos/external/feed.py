@@ -1,4 +1,4 @@
-"""The feed that the servers in Python play: a number a record, at a rate."""
+"""The feed of the Python servers: numbered records at a fixed rate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 
 async def records(count: int, rate: float) -> AsyncIterator[str]:
-    """Yield so many records, each when it is due."""
+    """Yield ``count`` records, each when it is due at ``rate`` records per second."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     for seq in range(1, count + 1):

@@ -1,4 +1,4 @@
-"""Publishes to nats-server once enough have subscribed: ``python publish_nats.py PORT MONITOR CLIENTS COUNT RATE``."""
+"""Publishes to nats-server once all have subscribed: ``python publish_nats.py PORT MONITOR CLIENTS COUNT RATE``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from chaos.external.feed import records
 
 
 def subscriptions(monitor: int) -> int:
-    """Return how many subscriptions the server tells of on its monitoring port."""
+    """Return the number of subscriptions, from the server's monitoring port."""
     with urllib.request.urlopen(f"http://127.0.0.1:{monitor}/connz?subs=1", timeout=5) as answer:
         return sum(connection.get("subscriptions", 0) for connection in json.load(answer)["connections"])
 
 
 async def main(port: int, monitor: int, clients: int, count: int, rate: float) -> None:
-    """Publish everything, and stay connected until killed."""
+    """Publish all records, and stay connected until killed."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await reader.readline()
     writer.write(b'CONNECT {"verbose":false}\r\n')
-    while await asyncio.to_thread(subscriptions, monitor) < clients:  # noqa: ASYNC110 - the server tells when asked
+    while await asyncio.to_thread(subscriptions, monitor) < clients:  # noqa: ASYNC110 - the server can only be polled
         await asyncio.sleep(0.05)
     async for text in records(count, rate):
         writer.write(b"PUB feed %d\r\n%b\r\n" % (len(text), text.encode()))

@@ -12,27 +12,27 @@ from chaos.external.feed import records
 
 def main(port: int, clients: int, count: int, rate: float) -> None:
     """Serve until killed."""
-    greeted: list[web.WebSocketResponse] = []
-    playing: list[asyncio.Task[None]] = []
+    subscribers: list[web.WebSocketResponse] = []
+    tasks: list[asyncio.Task[None]] = []
 
-    async def play() -> None:
+    async def send_feed() -> None:
         async for text in records(count, rate):
-            for one in greeted:
-                await one.send_str(text)
+            for subscriber in subscribers:
+                await subscriber.send_str(text)
 
-    async def converse(request: web.Request) -> web.WebSocketResponse:
+    async def handle(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         await socket.receive_str()
-        greeted.append(socket)
-        if len(greeted) == clients:
-            playing.append(asyncio.create_task(play()))
+        subscribers.append(socket)
+        if len(subscribers) == clients:
+            tasks.append(asyncio.create_task(send_feed()))
         async for _ in socket:
             pass
         return socket
 
     app = web.Application()
-    app.add_routes([web.get("/", converse)])
+    app.add_routes([web.get("/", handle)])
     web.run_app(app, host="127.0.0.1", port=port, print=None)
 
 

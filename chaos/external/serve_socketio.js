@@ -1,4 +1,4 @@
-// npm `socket.io`: a number an event, to everybody, once enough are connected.
+// npm `socket.io`: emits numbered events to all clients, once all have connected.
 "use strict";
 
 const { createServer } = require("node:http");
@@ -13,10 +13,10 @@ http.listen(Number(port), "127.0.0.1");
 let connected = 0;
 io.on("connection", () => {
   connected += 1;
-  if (connected === Number(clients)) play();
+  if (connected === Number(clients)) sendFeed();
 });
 
-function play() {
+function sendFeed() {
   const began = Date.now();
   let seq = 0;
   const timer = setInterval(() => {

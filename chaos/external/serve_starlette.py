@@ -15,26 +15,26 @@ from chaos.external.feed import records
 
 def main(port: int, clients: int, count: int, rate: float) -> None:
     """Serve until killed."""
-    greeted: list[WebSocket] = []
-    enough = asyncio.Event()
+    subscribers: list[WebSocket] = []
+    all_subscribed = asyncio.Event()
 
-    async def converse(socket: WebSocket) -> None:
+    async def handle(socket: WebSocket) -> None:
         await socket.accept()
         await socket.receive_text()
-        greeted.append(socket)
-        if len(greeted) == clients:
-            enough.set()
-        if len(greeted) > 1:
-            # The first connection's task is the one that sends.
+        subscribers.append(socket)
+        if len(subscribers) == clients:
+            all_subscribed.set()
+        if len(subscribers) > 1:
+            # Only the first connection's task sends.
             await _until_gone(socket)
             return
-        await enough.wait()
+        await all_subscribed.wait()
         async for text in records(count, rate):
-            for one in greeted:
-                await one.send_text(text)
+            for subscriber in subscribers:
+                await subscriber.send_text(text)
         await _until_gone(socket)
 
-    app = Starlette(routes=[WebSocketRoute("/", converse)])
+    app = Starlette(routes=[WebSocketRoute("/", handle)])
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
 
 

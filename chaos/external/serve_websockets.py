@@ -1,4 +1,4 @@
-"""``websockets``, as its documentation shows a broadcast: ``python serve_websockets.py PORT CLIENTS COUNT RATE``."""
+"""``websockets`` with its documented broadcast: ``python serve_websockets.py PORT CLIENTS COUNT RATE``."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from chaos.external.feed import records
 
 async def main(port: int, clients: int, count: int, rate: float) -> None:
     """Serve until killed."""
-    greeted: set[ServerConnection] = set()
-    enough = asyncio.Event()
+    subscribers: set[ServerConnection] = set()
+    all_subscribed = asyncio.Event()
 
-    async def converse(connection: ServerConnection) -> None:
+    async def handle(connection: ServerConnection) -> None:
         await connection.recv()
-        greeted.add(connection)
-        if len(greeted) == clients:
-            enough.set()
+        subscribers.add(connection)
+        if len(subscribers) == clients:
+            all_subscribed.set()
         await connection.wait_closed()
-        greeted.discard(connection)
+        subscribers.discard(connection)
 
-    async with serve(converse, "127.0.0.1", port):
-        await enough.wait()
+    async with serve(handle, "127.0.0.1", port):
+        await all_subscribed.wait()
         async for text in records(count, rate):
-            broadcast(greeted, text)
+            broadcast(subscribers, text)
         await asyncio.get_running_loop().create_future()
 
 

@@ -1,4 +1,4 @@
-// npm `ws`: a number a record, to everybody, once enough have said hello.
+// npm `ws`: sends numbered records to all clients, once all have subscribed.
 "use strict";
 
 const { createRequire } = require("node:module");
@@ -7,14 +7,14 @@ const [modules, port, clients, count, rate] = process.argv.slice(2);
 const { WebSocketServer } = createRequire(`${modules}/`)("ws");
 
 const server = new WebSocketServer({ host: "127.0.0.1", port: Number(port) });
-let greeted = 0;
+let subscribed = 0;
 server.on("connection", (client) => client.once("message", () => {
   client.send(JSON.stringify({ op: "subscribed" }));
-  greeted += 1;
-  if (greeted === Number(clients)) play();
+  subscribed += 1;
+  if (subscribed === Number(clients)) sendFeed();
 }));
 
-function play() {
+function sendFeed() {
   const began = Date.now();
   let seq = 0;
   const timer = setInterval(() => {

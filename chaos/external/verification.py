@@ -1,4 +1,4 @@
-"""Has clients of ours judge a foreign server, and returns what was reported beside what was injected."""
+"""Runs clients against an external server, and compares the reported faults with the injected ones."""
 
 from __future__ import annotations
 
@@ -15,74 +15,76 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaos.external.fault_proxy import MARK, Done, Plan, harmed
-from chaos.external.servers import Foreign, Play, Playing
+from chaos.external.fault_proxy import FAULTY_MARK, InjectedCounts, RecordFaults, fault_proxy
+from chaos.external.servers import ExternalServer, FeedSize, RunningServer
 from services.runtime import invocation
 from services.runtime.settings import BY_NAME
 from tests.integration.processes import ROOT
 from tests.poll import poll_until
 
-PLAY = Play(3, 300, 100)
-"""To three clients, three hundred records in three seconds."""
-SECONDS = 7
-EACH = 4
-"""So many drops, doubles and swaps each."""
-HARMED = "client-3"
+SIZE = FeedSize(3, 300, 100)
+"""Three clients, and three hundred records in three seconds."""
+FEED_SECONDS = 7
+FAULTS_OF_EACH_KIND = 4
+"""Number of drops, duplicates and swaps."""
+FAULTY_CLIENT = "client-3"
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One run: what was done to the one client that was harmed, and what the summary reports."""
+class VerifiedRun:
+    """One run: the faults injected into the feed of one client, and the summary."""
 
     server: str
-    done: Done
+    counts: InjectedCounts
     summary: dict[str, Any]
 
     @property
     def reported(self) -> tuple[int, int, int]:
-        """What is missing, doubled and out of order, all clients together."""
+        """Missing, duplicated and reordered messages of all clients, from the summary."""
         totals = self.summary["totals"]
         return totals["missing"], totals["duplicates"], totals["reordered"]
 
     @property
     def injected(self) -> tuple[int, int, int]:
-        """What was dropped, doubled and swapped."""
-        return self.done.dropped, self.done.doubled, self.done.swapped
+        """Dropped, duplicated and swapped messages."""
+        return self.counts.dropped, self.counts.duplicated, self.counts.swapped
 
     @property
     def others(self) -> tuple[int, int, int]:
-        """What is reported of clients that nobody harmed."""
-        whole = [one for one in self.summary["clients"] if one["client"] != HARMED]
-        missing, doubled, swapped = (sum(one[name] for one in whole) for name in ("missing", "duplicates", "reordered"))
-        return missing, doubled, swapped
+        """Missing, duplicated and reordered messages of the clients without faults, from the summary."""
+        clients = [client for client in self.summary["clients"] if client["client"] != FAULTY_CLIENT]
+        missing, duplicated, reordered = (
+            sum(client[name] for client in clients) for name in ("missing", "duplicates", "reordered")
+        )
+        return missing, duplicated, reordered
 
 
-def judge(server: Foreign, *, harm: bool, seed: int = 1) -> Judged:
-    """Have a server judged, as it is or harmed.
+def verify_server(server: ExternalServer, *, inject: bool, seed: int = 1) -> VerifiedRun:
+    """Run clients against a server, with faults if ``inject``, and read the summary of ``verify``.
 
     Raises:
-        NotHere: the server cannot be had on this machine.
+        NotAvailable: the server cannot be installed on this machine.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with server.start(PLAY, folder) as playing:
-            return asyncio.run(_judge(server.name, playing, folder, harm=harm, seed=seed))
+        with server.start(SIZE, folder) as running:
+            return asyncio.run(_verify(server.name, running, folder, inject=inject, seed=seed))
 
 
-async def _judge(name: str, playing: Playing, folder: Path, *, harm: bool, seed: int) -> Judged:
-    plan = Plan.drawn(PLAY.records, EACH if harm else 0, seed)
-    async with harmed(playing.url, plan) as (url, done):
-        with _clients(url, playing.settings, folder):
+async def _verify(name: str, running: RunningServer, folder: Path, *, inject: bool, seed: int) -> VerifiedRun:
+    plan = RecordFaults.choose(SIZE.records, FAULTS_OF_EACH_KIND if inject else 0, seed)
+    async with fault_proxy(running.url, plan) as (url, counts):
+        with _clients(url, running.settings, folder):
             await asyncio.to_thread(
-                poll_until, lambda: _sealed(folder) == PLAY.clients, "all logs are sealed", SECONDS + 30
+                poll_until, lambda: _sealed(folder) == SIZE.clients, "all logs are sealed", FEED_SECONDS + 30
             )
-    audit = await asyncio.create_subprocess_exec(
+    verify = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services.collector", "verify", "--json", str(folder)),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
     )
-    told, _ = await audit.communicate()
-    return Judged(name, done, json.loads(told))
+    output, _ = await verify.communicate()
+    return VerifiedRun(name, counts, json.loads(output))
 
 
 def _sealed(folder: Path) -> int:
@@ -91,30 +93,32 @@ def _sealed(folder: Path) -> int:
 
 @contextlib.contextmanager
 def _clients(url: str, settings: dict[str, str], folder: Path) -> Iterator[None]:
-    kept = {name: value for name, value in os.environ.items() if name not in BY_NAME}
-    # Their addresses differ by the mark, and settings that differ share a run in one invocation alone.
-    kept[invocation.VARIABLE] = invocation.draw(time.time_ns() // 1000)
+    inherited = {name: value for name, value in os.environ.items() if name not in BY_NAME}
+    # The URLs differ by the mark, and clients with different settings share a run only within one invocation.
+    inherited[invocation.VARIABLE] = invocation.draw(time.time_ns() // 1000)
     started = []
-    for number in range(1, PLAY.clients + 1):
+    for number in range(1, SIZE.clients + 1):
         name = f"client-{number}"
-        mark = MARK if name == HARMED else ""
-        given = {
-            **kept,
+        mark = FAULTY_MARK if name == FAULTY_CLIENT else ""
+        environment = {
+            **inherited,
             **settings,
             "SERVER_URL": url + ("&" if "?" in url else "?") + mark if mark else url,
-            "FEED_SECONDS": str(SECONDS),
+            "FEED_SECONDS": str(FEED_SECONDS),
             "CLIENT_ID": name,
             "VOLUMES": str(folder),
             "PYTHONUNBUFFERED": "1",
         }
-        said = (folder / f"{name}.log").open("wb")
+        log = (folder / f"{name}.log").open("wb")
         started.append(
-            subprocess.Popen([sys.executable, "-m", "services.client"], env=given, cwd=ROOT, stdout=said, stderr=said)
+            subprocess.Popen(
+                [sys.executable, "-m", "services.client"], env=environment, cwd=ROOT, stdout=log, stderr=log
+            )
         )
-        said.close()
+        log.close()
     try:
         yield
     finally:
-        for one in started:
-            one.terminate()
-            one.wait()
+        for process in started:
+            process.terminate()
+            process.wait()

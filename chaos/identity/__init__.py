@@ -1,1 +1,1 @@
-"""Names under fire: one name is one process at a time, one file has one writer, and every mount works or says why."""
+"""Faults of identity: two processes with one name, two writers of one file, and mounts that cannot be written."""

@@ -1,11 +1,11 @@
-"""The books of every name, held to the feed, to each other and to how the name's last process has ended."""
+"""Checks the logs of every name against the feed, the summary, and the end of the name's last process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from chaos.identity.names import Done
+from chaos.identity.names import PerformedOperation
 from chaos.tally import Tally
 from services.contract.ledger import Entry, PaceEntry, ReceiptEntry, SubscribeEntry
 from services.contract.summary import Summary
@@ -14,66 +14,77 @@ from services.server.feed.schedule import RateSegment, Schedule
 from tests.asserts import known
 from tests.readers import Volumes, record_of
 
-EVERY = "every client"
-"""The place of an operation that strikes all names."""
+ALL_CLIENTS = "every client"
+"""The name in an operation that affects all names."""
 
 
-def hold(volumes: Volumes, found: Summary, total: int, endings: Callable[[str], set[str]], tally: Tally) -> None:
-    """Hold every name's log to the feed of ``total`` records, and the summary to the logs.
+def check_names(
+    volumes: Volumes, summary: Summary, total: int, allowed_states: Callable[[str], set[str]], tally: Tally
+) -> None:
+    """Check every name's log against the feed of ``total`` records, and the summary against the logs.
 
     Args:
-        volumes: of a run that has its verdict.
-        found: its summary.
-        total: how long it was.
-        endings: what may have become of a name.
-        tally: where that is noted, before anything is asserted.
+        volumes: of a run with a verdict.
+        summary: of that run.
+        total: number of records of the run.
+        allowed_states: returns the final states that a name may have.
+        tally: gets the counts, before anything is asserted.
     """
     feed = FeedGenerator("person", "en_US", 42).records(1, total)
-    books = {client.client: client for client in found.clients}
-    checked, lost, duplicated, wrong = 0, 0, 0, []
+    clients = {client.client: client for client in summary.clients}
+    checked, lost, duplicated, errors = 0, 0, 0, []
     for name in volumes.clients():
         messages = volumes.messages(name)
-        if not messages and name not in books:
+        if not messages and name not in clients:
             continue
-        book, seqs = books[name], [message.seq for message in messages]
-        last = max([*seqs, 0] if book.state == "lost" else [*seqs, known(book.expected)])
+        client_summary, seqs = clients[name], [message.seq for message in messages]
+        last = max([*seqs, 0] if client_summary.state == "lost" else [*seqs, known(client_summary.expected)])
         checked += len(messages)
-        twice, gone = len(seqs) - len(set(seqs)), last - len(set(seqs))
-        lost, duplicated = lost + gone, duplicated + twice
-        if twice or gone or seqs != sorted(seqs):
-            wrong.append(f"{name}: {gone} gone, {twice} twice")
+        twice, missing = len(seqs) - len(set(seqs)), last - len(set(seqs))
+        lost, duplicated = lost + missing, duplicated + twice
+        if twice or missing or seqs != sorted(seqs):
+            errors.append(f"{name}: {missing} missing, {twice} twice")
         if not all(feed[message.seq - 1] == record_of(message) for message in messages):
-            wrong.append(f"{name}: not the feed's records")
-        if (last, last, twice) != (book.received, len(set(seqs)), book.duplicates):
-            wrong.append(f"{name}: summary has {book.received} of {book.expected}, {book.duplicates} twice")
-        if book.state not in endings(name):
-            wrong.append(f"{name}: {book.state}, its last process {endings(name)}")
-    tally.held(checked, lost=lost, duplicated=duplicated)
-    assert wrong == [], "; ".join(wrong)
-    assert (0, 0, []) == (found.totals.residual, found.totals.duplicates, found.faults), found.reasons
+            errors.append(f"{name}: records differ from the feed")
+        received, expected = client_summary.received, client_summary.expected
+        if (last, last, twice) != (received, len(set(seqs)), client_summary.duplicates):
+            errors.append(f"{name}: summary has {received} of {expected}, {client_summary.duplicates} twice")
+        if client_summary.state not in allowed_states(name):
+            errors.append(f"{name}: {client_summary.state}, its last process {allowed_states(name)}")
+    tally.add_checks(checked, lost=lost, duplicated=duplicated)
+    assert errors == [], "; ".join(errors)
+    assert (0, 0, []) == (summary.totals.residual, summary.totals.duplicates, summary.faults), summary.reasons
 
 
-def recoveries(entries: Sequence[Entry], total: int, done: Sequence[Done]) -> list[float | None]:
-    """Return how long after each operation a record was receipted that was not due when it ended, in seconds.
+def recoveries(entries: Sequence[Entry], total: int, operations: Sequence[PerformedOperation]) -> list[float | None]:
+    """Return for each operation the seconds from its end to the first receipt for a record not yet due then.
 
-    None where the next operation on the name struck first, or nobody had the name.
+    None if the next operation on the name came first, or no process had the name.
     """
     receipts: dict[str, list[tuple[float, int]]] = {}
     for entry in entries:
         if isinstance(entry, ReceiptEntry):
             receipts.setdefault(entry.client, []).append((at(entry), entry.last))
-    took: list[float | None] = []
-    for one in done:
-        head = head_at(entries, total, one.ended)
-        began = [other.began for other in done if other.name in (one.name, EVERY) and other.began > one.began]
-        strikes = min(began, default=float("inf"))
-        fresh = [moment for moment, last in receipts.get(one.name, []) if last > head and one.ended < moment < strikes]
-        took.append(round(min(fresh) - one.ended, 3) if fresh else None)
-    return took
+    recovery_s: list[float | None] = []
+    for operation in operations:
+        head = head_at(entries, total, operation.ended)
+        began = [
+            other.began
+            for other in operations
+            if other.name in (operation.name, ALL_CLIENTS) and other.began > operation.began
+        ]
+        next_began = min(began, default=float("inf"))
+        fresh = [
+            receipted_at
+            for receipted_at, last in receipts.get(operation.name, [])
+            if last > head and operation.ended < receipted_at < next_began
+        ]
+        recovery_s.append(round(min(fresh) - operation.ended, 3) if fresh else None)
+    return recovery_s
 
 
 def head_at(entries: Sequence[Entry], total: int, now_s: float) -> int:
-    """Return the last seq that was due at a time (epoch seconds), by the pace that was set then."""
+    """Return the last seq that was due at a time (epoch seconds), at the rates that were set until then."""
     schedule = Schedule(total)
     for entry in entries:
         if isinstance(entry, PaceEntry) and at(entry) <= now_s:
@@ -82,16 +93,16 @@ def head_at(entries: Sequence[Entry], total: int, now_s: float) -> int:
 
 
 def at(entry: Entry) -> float:
-    """Return when a line was entered, in epoch seconds."""
+    """Return the time of a ledger line, in epoch seconds."""
     return datetime.fromisoformat(entry.at).timestamp()
 
 
 def assert_no_flapping(volumes: Volumes) -> None:
-    """Hold the ledger to this: who has had a name and lost it never has it again."""
+    """Check in the ledger that a process that has lost a name never gets it again."""
     holders: dict[str, list[str]] = {}
     for entry in volumes.ledger():
         if isinstance(entry, SubscribeEntry):
-            had = holders.setdefault(entry.client, [])
-            if had[-1:] != [entry.instance]:
-                assert entry.instance not in had, f"{entry.client} went back to a process that had lost it"
-                had.append(entry.instance)
+            instances = holders.setdefault(entry.client, [])
+            if instances[-1:] != [entry.instance]:
+                assert entry.instance not in instances, f"{entry.client} went back to a process that had lost it"
+                instances.append(entry.instance)

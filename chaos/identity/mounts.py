@@ -1,4 +1,4 @@
-"""The ways in which a folder of logs gets into a container: kinds of mount, owners, modes and users."""
+"""The ways to mount a log folder into a container: kinds of mount, owners, modes and users."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-WRITER, SOMEBODY, ROOT = 10001, 1000, 0
-"""The user of the images; the first user of most hosts; and root, who without capabilities is nobody special."""
+WRITER, HOST_USER, ROOT = 10001, 1000, 0
+"""User ids: of the images; the first user of most hosts; and root, which without capabilities has no privileges."""
 
 LOGS = "/volumes/logs"
 FIX = re.compile(
@@ -23,15 +23,15 @@ class Cell:
     """One way of mounting, for one user.
 
     Attributes:
-        number: tells the cells of one matrix apart.
-        kind: what is mounted, in words.
-        user: who runs the client.
+        number: unique in the matrix.
+        kind: description of the mount.
+        user: id of the user that runs the client.
+        must_work: whether it has to work as it is; other cells work, too, or print a fix.
         target: where it is mounted; the logs are in ``volumes``/logs.
         volumes: the setting VOLUMES.
-        owner: whose folder it is, where the host makes one.
-        mode: with which mode.
+        owner: owner of the host's folder; None if the host makes none.
+        mode: mode of that folder.
         options: further options of the mount.
-        must_work: whether it works as it is; any other works, too, or says what to do.
     """
 
     number: int
@@ -55,26 +55,26 @@ class Cell:
         return f"cell-{self.number}"
 
     def source(self, folder: Path, prefix: str) -> str:
-        """Return the volume or the host's folder that is mounted."""
+        """Return the volume, or the folder of the host, that is mounted."""
         return f"{prefix}-{self.number}" if self.kind.startswith("volume") else str(folder / self.name)
 
     def mount(self, folder: Path, prefix: str) -> list[str]:
-        """Return the arguments of ``docker run`` that mount it."""
+        """Return the ``docker run`` arguments of the mount."""
         if self.kind == "tmpfs":
             return ["--tmpfs", f"{self.target}:{self.options}"]
         read_only = ":ro" if self.options == "ro" else ""
         return ["--volume", f"{self.source(folder, prefix)}:{self.target}{read_only}"]
 
-    def mended(self, fix: str) -> Cell | None:
-        """Return the cell after a fix that is an option of the mount; None when it is a command."""
-        if found := re.fullmatch(r"mount the tmpfs with (uid=[0-9]+,mode=[0-7]+)", fix):
-            return replace(self, options=found[1])
+    def with_fix(self, fix: str) -> Cell | None:
+        """Return the cell with a fix that is a mount option applied; None if the fix is a command."""
+        if match := re.fullmatch(r"mount the tmpfs with (uid=[0-9]+,mode=[0-7]+)", fix):
+            return replace(self, options=match[1])
         if fix.startswith("mount the folder for writing"):
             return replace(self, options="")
         return None
 
-    def on_host(self, fix: str) -> str:
-        """Return a fix that is a command, as it is typed where all cells are mounted: each below its own name."""
+    def host_command(self, fix: str) -> str:
+        """Return a fix that is a command, with paths for a container in which each cell is mounted below its name."""
         command = fix.replace("sudo ", "")
         if "move it away" in fix:
             command = f"mv {self.volumes}/logs {self.volumes}/moved-away"
@@ -88,23 +88,23 @@ def cells() -> list[Cell]:
 
 
 def _cells() -> Iterator[Cell]:
-    users = (WRITER, SOMEBODY, ROOT)
+    users = (WRITER, HOST_USER, ROOT)
     for user in users:
-        # For the user of the image nobody has to configure anything; for the others the owner may have to be changed.
+        # The user of the image needs no configuration; for other users the owner may have to be changed.
         yield Cell(0, "volume over the image's own folder", user, must_work=user == WRITER)
     for user in (WRITER, ROOT):
         yield Cell(0, "bind made by the engine", user, must_work=user == ROOT)
         yield Cell(0, "tmpfs", user, must_work=user == ROOT)
     yield Cell(0, "volume over another folder", WRITER, False, "/srv", "/srv")
-    yield Cell(0, "volume over an open folder", SOMEBODY, True, "/var/tmp", "/var/tmp")
+    yield Cell(0, "volume over an open folder", HOST_USER, True, "/var/tmp", "/var/tmp")
     for owner, user in product(users, users):
         yield Cell(0, "bind", user, owner == user, owner=owner, mode=0o755)
-    for user, mode in ((WRITER, 0o500), (SOMEBODY, 0o000), (ROOT, 0o000)):
+    for user, mode in ((WRITER, 0o500), (HOST_USER, 0o000), (ROOT, 0o000)):
         yield Cell(0, "bind", user, must_work=False, owner=user, mode=mode)
     yield Cell(0, "bind", WRITER, must_work=False, owner=ROOT, mode=0o500)
-    yield Cell(0, "bind", SOMEBODY, must_work=True, owner=ROOT, mode=0o777)
+    yield Cell(0, "bind", HOST_USER, must_work=True, owner=ROOT, mode=0o777)
     for mode in (0o775, 0o000):
-        yield Cell(0, "bind above", WRITER, False, "/volumes", owner=SOMEBODY, mode=mode)
+        yield Cell(0, "bind above", WRITER, False, "/volumes", owner=HOST_USER, mode=mode)
     yield Cell(0, "tmpfs", WRITER, must_work=True, options=f"uid={WRITER},mode=755")
     yield Cell(0, "tmpfs", WRITER, must_work=False, options="mode=755")
     yield Cell(0, "bind", WRITER, must_work=False, owner=WRITER, mode=0o755, options="ro")

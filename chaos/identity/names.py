@@ -1,4 +1,4 @@
-"""What can be done to the processes that claim one name: each operation is a fault, with what must follow at once."""
+"""Operations on the processes that claim one name; each checks its immediate consequences."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from chaos.identity.forked_clients import Client, Nursery
+from chaos.identity.forked_clients import Client, ClientForker
 from tests.poll import poll_until
 
 ANSWER_SECONDS = 2.0
-"""The server waits so long for the holder of a name to answer."""
+"""How long the server waits for the holder of a name to answer."""
 NAMED_SECONDS = 1.0
-"""So long after that at most, every conflict is in the log of the server and of the client."""
+"""Deadline after that for a conflict to be in the logs of server and client."""
 MOST_LIVE = 3
 
 
 @dataclass
-class Done:
-    """One operation: what it was, on which name, when it was over, and what it took until the conflict was named."""
+class PerformedOperation:
+    """One operation on a name; ``named_s`` has the seconds until each resulting conflict was logged."""
 
     kind: str
     name: str
@@ -29,28 +29,31 @@ class Done:
     named_s: list[float] = field(default_factory=list)
 
 
-def told(client: Client) -> list[float]:
-    """Return when a process was told that a name is not its own."""
+def conflict_times(client: Client) -> list[float]:
+    """Return the times (epoch seconds) at which a process logged that another process has its name."""
     stops = client.when("another process has this name; this one stops writing")
     return stops + client.when("name is taken")
 
 
 class Claimants:
-    """The live processes that were started with one name, and what is done to them, one operation at a time."""
+    """The running processes that were started with one name, and the operations on them."""
 
     def __init__(
         self,
-        nursery: Nursery,
-        superseded: Callable[[str], list[float]],
+        forker: ClientForker,
+        superseded_times: Callable[[str], list[float]],
         name: str,
         connections: int,
         rng: random.Random,
     ) -> None:
-        """Begin with none; ``superseded`` tells when (epoch seconds) the server has said it of a name."""
-        self._nursery, self._superseded = nursery, superseded
+        """Begin without a process.
+
+        ``superseded_times`` returns when (epoch seconds) the server logged that the holder of a name was superseded.
+        """
+        self._forker, self._superseded_times = forker, superseded_times
         self.name, self._connections, self._rng = name, connections, rng
-        self.live: list[Client] = []
-        self.done: list[Done] = []
+        self.running: list[Client] = []
+        self.done: list[PerformedOperation] = []
         self._named: list[float] = []
 
     @property
@@ -59,165 +62,170 @@ class Claimants:
         return self.name if self._connections == 1 else f"{self.name}.1"
 
     def operate(self) -> None:
-        """Do one thing that can be done now."""
-        if not self.live:
-            choices = [self.grow, self.twins]
-        elif len(self.live) >= MOST_LIVE:
-            choices = [self.shrink, self.kill]
+        """Perform a random operation that is possible now."""
+        if not self.running:
+            choices = [self.start, self.twins]
+        elif len(self.running) >= MOST_LIVE:
+            choices = [self.stop, self.kill]
         else:
             choices = [
-                *[self.shrink, self.kill, self.kill_and_start, self.recreate, self.duplicate, self.triplet],
+                *[self.stop, self.kill, self.kill_and_start, self.recreate, self.duplicate, self.triplet],
                 *[self.freeze_briefly, self.freeze, self.freeze_and_leave],
             ]
         self._do(self._rng.choice(choices))
 
-    def settle(self, *, alive: bool) -> None:
-        """End so that the name has a live process, or none."""
-        if alive and not self.live:
-            self._do(self.grow)
+    def finish_with(self, *, with_process: bool) -> None:
+        """End with a running process for the name if ``with_process``."""
+        if with_process and not self.running:
+            self._do(self.start)
 
     def _do(self, operation: Callable[[], None]) -> None:
         began = time.time()
         operation()
         kind = operation.__name__.replace("_", "-")
-        self.done.append(Done(f"name-{kind}", self.first_name, began, time.time(), self._named))
+        self.done.append(PerformedOperation(f"name-{kind}", self.first_name, began, time.time(), self._named))
         self._named = []
-        # So that the next one strikes in the middle of a block.
+        # A random pause, so that the next operation hits the middle of a block.
         until = time.monotonic() + self._rng.uniform(0.05, 0.5)
-        poll_until(lambda: time.monotonic() >= until, "a moment has passed", 5, 0.05)
+        poll_until(lambda: time.monotonic() >= until, "the pause is over", 5, 0.05)
 
     def _start(self) -> Client:
-        client = self._nursery.start(self.name, CONNECTIONS=self._connections)
-        self.live.append(client)
+        client = self._forker.start(self.name, CONNECTIONS=self._connections)
+        self.running.append(client)
         return client
 
     def _admitted(self, client: Client) -> list[str]:
-        """Wait until every connection of a process has a name of its own; return them."""
+        """Wait until every connection of a process has a name; return the names."""
         return poll_until(
             lambda: client.names if len(client.names) == self._connections else [], f"{client} is admitted", 15, 0.03
         )
 
-    def _starts_as(self, holds: bool | None = None) -> list[str]:
+    def _start_and_wait(self, expects_name: bool | None = None) -> list[str]:
         client = self._start()
         names = self._admitted(client)
-        if holds is not None:
-            assert holds == (self.first_name in names), (str(client), names)
-        if holds is False:
-            self._is_named(client)
+        if expects_name is not None:
+            assert expects_name == (self.first_name in names), (str(client), names)
+        if expects_name is False:
+            self._assert_conflict_named(client)
         return names
 
-    def _is_named(self, client: Client) -> None:
-        """Hold a newcomer to the time within which it must know of the conflict, for each of its connections."""
+    def _assert_conflict_named(self, client: Client) -> None:
+        """Check that a new process logged the conflict of each of its connections in time."""
         (asked,) = {min(client.when("client"))}
         for name in client.names:
             if "~" in name:
-                told = client.when("name is taken", suggest=name)
-                assert told, f"{client} is {name} and was not told why"
-                self._named.append(told[0] - asked)
+                times = client.when("name is taken", suggest=name)
+                assert times, f"{client} is {name} and has not logged why"
+                self._named.append(times[0] - asked)
         assert max(self._named, default=0.0) <= ANSWER_SECONDS + NAMED_SECONDS, (str(client), self._named)
 
-    def grow(self) -> None:
-        """Start one where there is none: it gets the name, whoever had it before."""
-        self._starts_as(holds=True)
+    def start(self) -> None:
+        """Start a process while none runs: it gets the name, even if another process had it before."""
+        self._start_and_wait(expects_name=True)
 
-    def shrink(self) -> None:
-        """Stop one: it seals and ends well."""
-        client = self.live.pop(self._rng.randrange(len(self.live)))
-        assert client.ends(signal.SIGTERM) == 0
+    def stop(self) -> None:
+        """Stop a process: it seals its log and exits with 0."""
+        client = self.running.pop(self._rng.randrange(len(self.running)))
+        assert client.end(signal.SIGTERM) == 0
 
     def kill(self) -> None:
-        """Kill one."""
-        client = self.live.pop(self._rng.randrange(len(self.live)))
-        assert client.ends(signal.SIGKILL) == -signal.SIGKILL
+        """Kill a process."""
+        client = self.running.pop(self._rng.randrange(len(self.running)))
+        assert client.end(signal.SIGKILL) == -signal.SIGKILL
 
     def kill_and_start(self) -> None:
-        """Kill all and start another before anybody can have noticed: the name is free at once."""
-        while self.live:
-            self.live.pop().send(signal.SIGKILL)
-        self._starts_as(holds=True)
+        """Kill all processes and start another at once: it gets the name."""
+        while self.running:
+            self.running.pop().send(signal.SIGKILL)
+        self._start_and_wait(expects_name=True)
 
     def recreate(self) -> None:
-        """Stop all and start another: the same name in a new process."""
-        while self.live:
-            assert self.live.pop().ends(signal.SIGTERM) == 0
-        self._starts_as(holds=True)
+        """Stop all processes and start another: it gets the name."""
+        while self.running:
+            assert self.running.pop().end(signal.SIGTERM) == 0
+        self._start_and_wait(expects_name=True)
 
     def duplicate(self) -> None:
-        """Start another beside those that live."""
-        held = any(self.first_name in client.names for client in self.live)
-        self._starts_as(holds=not held)
+        """Start another process beside the running ones."""
+        is_held = any(self.first_name in client.names for client in self.running)
+        self._start_and_wait(expects_name=not is_held)
 
     def triplet(self) -> None:
-        """Start two more at one time."""
+        """Start two more processes at the same time."""
         for client in [self._start(), self._start()]:
             self._admitted(client)
-        self._all_differ()
+        self._assert_names_differ()
 
     def twins(self) -> None:
-        """Start two or three at one time where there is none: one of them gets the name."""
+        """Start two or three processes at the same time while none runs: one of them gets the name."""
         for client in [self._start() for _ in range(self._rng.choice([2, 3]))]:
             self._admitted(client)
-        self._all_differ()
-        assert any(self.first_name in client.names for client in self.live)
+        self._assert_names_differ()
+        assert any(self.first_name in client.names for client in self.running)
 
-    def _all_differ(self) -> None:
-        names = [name for client in self.live for name in client.names[-self._connections :]]
+    def _assert_names_differ(self) -> None:
+        names = [name for client in self.running for name in client.names[-self._connections :]]
         assert len(names) == len(set(names)), names
-        for client in self.live:
+        for client in self.running:
             if client.when("name is taken"):
-                self._is_named(client)
+                self._assert_conflict_named(client)
 
-    def _holder(self) -> Client:
-        """Return who has the name now; where nobody has it, one takes it first."""
-        if not any(self.first_name in client.names for client in self.live):
-            self._starts_as(holds=True)
-        return next(client for client in self.live if self.first_name in client.names)
+    def _current_holder(self) -> Client:
+        """Return the process that has the name; start one if none has it."""
+        if not any(self.first_name in client.names for client in self.running):
+            self._start_and_wait(expects_name=True)
+        return next(client for client in self.running if self.first_name in client.names)
 
     def freeze_briefly(self) -> None:
-        """Freeze the holder for less than the answer window while another asks for its name: it keeps it."""
-        holder = self._holder()
+        """Freeze the holder for less than the answer time while another process asks: the holder keeps the name."""
+        holder = self._current_holder()
         holder.send(signal.SIGSTOP)
         try:
             client = self._start()
             until = time.monotonic() + self._rng.uniform(0.2, 1.0)
-            poll_until(lambda: time.monotonic() >= until, "it has been frozen for long enough", 5, 0.05)
+            poll_until(lambda: time.monotonic() >= until, "it has been frozen long enough", 5, 0.05)
         finally:
             holder.send(signal.SIGCONT)
         assert self.first_name not in self._admitted(client), (str(holder), str(client))
-        self._is_named(client)
+        self._assert_conflict_named(client)
 
     def _supersede(self) -> tuple[Client, Client, float]:
-        holder, frozen = self._holder(), time.time()
+        holder, frozen = self._current_holder(), time.time()
         holder.send(signal.SIGSTOP)
         client = self._start()
         assert self.first_name in self._admitted(client), str(client)
         asked = min(client.when("client"))
-        named = [at for at in self._superseded(self.first_name) if at > asked]
-        assert len(named) == 1, f"the server has named {self.first_name} {len(named)} times"
+        named = [at for at in self._superseded_times(self.first_name) if at > asked]
+        assert len(named) == 1, f"the server logged the superseded {self.first_name} {len(named)} times"
         self._named.append(named[0] - asked)
         assert self._named[-1] <= ANSWER_SECONDS + NAMED_SECONDS, self._named
         return holder, client, frozen
 
     def _thaw(self, holder: Client, frozen: float) -> None:
-        self.live.remove(holder)
-        admitted, before = holder.names, len(told(holder))
-        # Of its connections those count whose names have gone to another process.
-        gone = [name for name in set(admitted) if max(self._superseded(name), default=0.0) > frozen]
+        self.running.remove(holder)
+        admitted, known_conflicts = holder.names, len(conflict_times(holder))
+        # Only those of its connections matter whose names another process has now.
+        lost_names = [name for name in set(admitted) if max(self._superseded_times(name), default=0.0) > frozen]
         holder.send(signal.SIGCONT)
-        poll_until(lambda: len(told(holder)) - before >= len(gone), f"{holder} knows that it is not {gone}", 20, 0.05)
-        assert holder.ends(signal.SIGTERM) == 0
-        assert self.first_name not in holder.names[len(admitted) :], f"{holder} came back"
+        poll_until(
+            lambda: len(conflict_times(holder)) - known_conflicts >= len(lost_names),
+            f"{holder} has logged the loss of {lost_names}",
+            20,
+            0.05,
+        )
+        assert holder.end(signal.SIGTERM) == 0
+        assert self.first_name not in holder.names[len(admitted) :], f"{holder} got its name back"
 
     def freeze(self) -> None:
-        """Freeze the holder until another has its name, and thaw it: it says so, seals, and does not come back."""
+        """Freeze the holder until another process has its name: when thawed, it logs that and seals its log."""
         holder, _, frozen = self._supersede()
         until = time.monotonic() + self._rng.uniform(0.0, 2.0)
-        poll_until(lambda: time.monotonic() >= until, "the newcomer has the name for a while", 5, 0.05)
+        poll_until(lambda: time.monotonic() >= until, "the new process has had the name for a while", 5, 0.05)
         self._thaw(holder, frozen)
 
     def freeze_and_leave(self) -> None:
-        """Freeze the holder until another has had its name and left, and thaw it: it does not come back either."""
+        """Freeze the holder until another process has had its name and ended: when thawed, it does not get it back."""
         holder, client, frozen = self._supersede()
-        self.live.remove(client)
-        assert client.ends(self._rng.choice([signal.SIGTERM, signal.SIGKILL])) in (0, -signal.SIGKILL)
+        self.running.remove(client)
+        assert client.end(self._rng.choice([signal.SIGTERM, signal.SIGKILL])) in (0, -signal.SIGKILL)
         self._thaw(holder, frozen)

@@ -1,4 +1,4 @@
-"""Every way of mounting the logs works, or ends with one line whose cure makes it work."""
+"""Every way of mounting the logs works, or the client ends with one line whose fix makes it work."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from tests.poll import poll_until
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 
-BAD, AT_ONCE = 104, 3
+BAD_SETTINGS, PARALLEL = 104, 3
 DECIDED_SECONDS = 60.0
 SETTINGS = {"RATE": 4, "RECORDS": 100_000, "BLOCK_SIZES": 2}
 
 
 @dataclass
-class Bench:
-    """A stack with a server that plays, and the place where the cells' folders are."""
+class MountTester:
+    """Runs clients with different mounts against the server of a stack; ``folder`` has the folders of the cells."""
 
     stack: Stack
     folder: Path
     prefix: str
 
     def outcome(self, cell: Cell) -> str:
-        """Run the client of a cell until the server has its receipt, or it ends; return what it said, if it ended."""
+        """Run the client of a cell until its first receipt or its end; return its output, empty if it works."""
         settings = {
             "CLIENT_ID": cell.name, "VOLUMES": cell.volumes, "SERVER_URL": "ws://server:8765", "BLOCK_SIZES": 2,
             "HOLD_SECONDS": 0,
         }  # fmt: skip
-        given = [part for name, value in settings.items() for part in ("--env", f"{name}={value}")]
+        environment = [part for name, value in settings.items() for part in ("--env", f"{name}={value}")]
         limits = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--read-only", "--tmpfs", "/run"]
-        where = ["--network", f"{self.stack.project}_wire", "--user", f"{cell.user}:{cell.user}"]
+        network = ["--network", f"{self.stack.project}_wire", "--user", f"{cell.user}:{cell.user}"]
         mount = cell.mount(self.folder, self.prefix)
-        command = ["docker", "run", "--rm", "--label", self.prefix, *limits, *where, *given, *mount]
+        command = ["docker", "run", "--rm", "--label", self.prefix, *limits, *network, *environment, *mount]
         with subprocess.Popen(
             [*command, "streamgauge-client"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as client:
@@ -53,46 +53,46 @@ class Bench:
                     0.1,
                 )
             finally:
-                # Passed on to the client, which seals its log and ends.
+                # `docker run` forwards the signal to the client, which seals its log and ends.
                 client.terminate()
-            said, _ = client.communicate(timeout=DECIDED_SECONDS)
-        assert client.returncode in (0, BAD), (str(cell), client.returncode, said)
-        return said.strip() if client.returncode else ""
+            output, _ = client.communicate(timeout=DECIDED_SECONDS)
+        assert client.returncode in (0, BAD_SETTINGS), (str(cell), client.returncode, output)
+        return output.strip() if client.returncode else ""
 
     def has_receipt(self, name: str) -> bool:
-        """Tell whether a block of a client is on disk, as the ledger has it."""
+        """Return whether the ledger has a receipt of a client."""
         texts = [path.read_bytes() for path in self.stack.volumes.ledger_files()]
         return any(b'"client":"%b"' % name.encode() in line for line in receipts_of(texts))
 
-    def as_root(self, command: str, *mounts: str) -> None:
-        """Run a command as the operator does with sudo, on the host's side of the mounts."""
+    def run_as_root(self, command: str, *mounts: str) -> None:
+        """Run a shell command as root on the mounted folders, in place of the operator's sudo on the host."""
         shell = ["--network", "none", "--user", "0", "--entrypoint", "sh", "--label", self.prefix]
         docker("run", "--rm", *shell, *mounts, "streamgauge-client", "-ec", command)
 
     def make_folders(self, matrix: list[Cell]) -> None:
-        """Make the hosts' folders, with their owners and modes, all at once."""
-        made = []
+        """Create the folders of the host, with their owners and modes."""
+        commands = []
         for cell in matrix:
             path = f"/cells/{cell.name}"
             if cell.owner is not None:
-                made.append(f"mkdir {path}; touch {path}/logs" if "in the way" in cell.kind else f"mkdir {path}")
-                made.append(f"chown -R {cell.owner} {path}; chmod {cell.mode or 0:04o} {path}")
-        self.as_root("; ".join(made), "--volume", f"{self.folder}:/cells")
+                commands.append(f"mkdir {path}; touch {path}/logs" if "in the way" in cell.kind else f"mkdir {path}")
+                commands.append(f"chown -R {cell.owner} {path}; chmod {cell.mode or 0:04o} {path}")
+        self.run_as_root("; ".join(commands), "--volume", f"{self.folder}:/cells")
 
-    def mend(self, refused: dict[Cell, str]) -> dict[Cell, Cell]:
-        """Do what each line says, all commands at once; return each cell as it is mounted then."""
-        mended = {cell: cell.mended(fix) or cell for cell, fix in refused.items()}
-        by_command = [cell for cell in refused if mended[cell] is cell]
+    def apply_fixes(self, refused: dict[Cell, str]) -> dict[Cell, Cell]:
+        """Apply the fix of each refused cell; return each cell as it is mounted afterwards."""
+        with_fix = {cell: cell.with_fix(fix) or cell for cell, fix in refused.items()}
+        by_command = [cell for cell in refused if with_fix[cell] is cell]
         mounts = [
             part.replace(f":{cell.target}", f":/{cell.name}{cell.target}")
             for cell in by_command
             for part in cell.mount(self.folder, self.prefix)
         ]
-        self.as_root("; ".join(cell.on_host(refused[cell]) for cell in by_command), *mounts)
-        return mended
+        self.run_as_root("; ".join(cell.host_command(refused[cell]) for cell in by_command), *mounts)
+        return with_fix
 
     def remove(self) -> None:
-        """Leave nothing behind."""
+        """Remove the containers and volumes."""
         for container in docker("ps", "--all", "--quiet", "--filter", f"label={self.prefix}").split():
             docker("rm", "--force", container, check=False)
         for volume in docker("volume", "ls", "--quiet", "--filter", f"name={self.prefix}").split():
@@ -100,58 +100,68 @@ class Bench:
 
 
 @pytest.fixture
-def bench(engine: None, folder: Path, tmp_path: Path) -> Iterator[Bench]:
-    """A server that plays, in a stack with one client: no cell has to wait for the others until the run begins."""
+def tester(engine: None, folder: Path, tmp_path: Path) -> Iterator[MountTester]:
+    """Start a stack with one client, so that the run has begun before the first cell connects."""
     (tmp_path / "cells").mkdir()
     with Stack(folder, **SETTINGS) as stack:
         stack.up(clients=1)
         stack.receipted(1)
-        made = Bench(stack, tmp_path / "cells", f"sgtest{secrets.token_hex(4)}")
+        new_tester = MountTester(stack, tmp_path / "cells", f"sgtest{secrets.token_hex(4)}")
         try:
-            yield made
+            yield new_tester
         finally:
-            made.as_root(f"chown -R {tmp_path.stat().st_uid} /cells", "--volume", f"{made.folder}:/cells")
-            made.remove()
+            new_tester.run_as_root(
+                f"chown -R {tmp_path.stat().st_uid} /cells", "--volume", f"{new_tester.folder}:/cells"
+            )
+            new_tester.remove()
 
 
-def test_every_mount_works_or_says_its_cure(bench: Bench, tally: Tally) -> None:
-    """Each kind of mount, owner, mode and user works or ends with 104 and one line; what that says makes it work."""
+def test_every_mount_works_or_says_its_cure(tester: MountTester, tally: Tally) -> None:
+    """Each kind of mount, owner, mode and user works, or ends with 104 and one line, whose fix makes it work."""
     matrix = cells()
-    bench.make_folders(matrix)
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        said = dict(zip(matrix, threads.map(bench.outcome, matrix), strict=True))
-        fixes = {cell: fix_of(cell, text) for cell, text in said.items() if text}
-        mended = bench.mend(fixes)
-        again = dict(zip(fixes, threads.map(bench.outcome, mended.values()), strict=True))
-    print(table(matrix, fixes, again))
+    tester.make_folders(matrix)
+    with ThreadPoolExecutor(PARALLEL) as threads:
+        output = dict(zip(matrix, threads.map(tester.outcome, matrix), strict=True))
+        fixes = {cell: fix_of(cell, text) for cell, text in output.items() if text}
+        with_fix = tester.apply_fixes(fixes)
+        outputs_after_fix = dict(zip(fixes, threads.map(tester.outcome, with_fix.values()), strict=True))
+    print(table(matrix, fixes, outputs_after_fix))
     for cell in fixes:
-        tally.fault("mount-refuses", cell.name)
-    wrong = [f"{cell} as {cell.user}: {fixes[cell]} does not help: {text}" for cell, text in again.items() if text]
-    wrong += [f"{cell} as {cell.user} should work: {text}" for cell, text in said.items() if text and cell.must_work]
-    tally.held(len(matrix), undetected=len(wrong))
-    assert wrong == []
+        tally.add_fault("mount-refuses", cell.name)
+    errors = [
+        f"{cell} as {cell.user}: {fixes[cell]} does not help: {text}"
+        for cell, text in outputs_after_fix.items()
+        if text
+    ]
+    errors += [f"{cell} as {cell.user} should work: {text}" for cell, text in output.items() if text and cell.must_work]
+    tally.add_checks(len(matrix), undetected=len(errors))
+    assert errors == []
     assert len(matrix) >= 24
     assert len(fixes) >= 12
 
 
 def receipts_of(ledgers: list[bytes]) -> Iterator[bytes]:
-    """Yield the lines of receipts, undecoded: this is asked often."""
+    """Yield the receipt lines without decoding them, since this runs often."""
     for text in ledgers:
         yield from (line for line in text.splitlines() if b'"kind":"receipt"' in line)
 
 
-def fix_of(cell: Cell, said: str) -> str:
-    """Hold what a refused client said to one line about its folder and its user; return what that says to do."""
-    line = FIX.fullmatch(said)
-    assert line, f"{cell} as {cell.user} says:\n{said}"
-    assert (f"{cell.volumes}/logs", cell.user) == (line["folder"], int(line["uid"])), said
+def fix_of(cell: Cell, output: str) -> str:
+    """Check that a refused client printed one line about its folder and user; return the fix in it."""
+    line = FIX.fullmatch(output)
+    assert line, f"{cell} as {cell.user} prints:\n{output}"
+    assert (f"{cell.volumes}/logs", cell.user) == (line["folder"], int(line["uid"])), output
     return line["fix"]
 
 
-def table(matrix: list[Cell], fixes: dict[Cell, str], again: dict[Cell, str]) -> str:
+def table(matrix: list[Cell], fixes: dict[Cell, str], outputs_after_fix: dict[Cell, str]) -> str:
     """Return the matrix as lines of text."""
     lines = [f"\n{'mount':52} {'user':>6}  outcome"]
     for cell in matrix:
-        outcome = f"104, {fixes[cell]}; then it {'FAILS' if again[cell] else 'works'}" if cell in fixes else "works"
+        outcome = (
+            f"104, {fixes[cell]}; then it {'FAILS' if outputs_after_fix[cell] else 'works'}"
+            if cell in fixes
+            else "works"
+        )
         lines.append(f"{cell!s:52} {cell.user:>6}  {outcome}")
     return "\n".join(lines)

@@ -1,1 +1,1 @@
-"""Power cuts of a real client: killed at any moment, and its files left as a disk without power leaves them."""
+"""Power cuts of real client processes: each is killed at a random time, and its files lose unsynced data."""

@@ -1,4 +1,4 @@
-"""Several clients of one server, each of which loses its power again and again."""
+"""Cuts the power of several clients of one server, again and again."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from chaos.powercut import receipt_check
-from chaos.powercut.disk import Disk, Left
+from chaos.powercut.disk import CutEffect, Disk
 from tests.integration.processes import ROOT, environment
 from tests.poll import poll_until
 
 KILLED = -9
 
 
-class Launcher:
-    """The process that forks clients."""
+class ForkServer:
+    """The process that forks clients (see ``chaos.powercut.launcher``)."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -36,14 +36,14 @@ class Launcher:
             text=True,
         )
 
-    def order(self, **what: Any) -> dict[str, int]:
-        """Have something done, and return what it says when it is done."""
+    def request(self, **command: Any) -> dict[str, int]:
+        """Send a command; wait for the reply and return it."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
-        said: dict[str, int] = json.loads(self._process.stdout.readline() or '{"launcher": "gone"}')
-        return said
+        reply: dict[str, int] = json.loads(self._process.stdout.readline() or '{"launcher": "gone"}')
+        return reply
 
     def __enter__(self) -> Self:
         return self
@@ -53,54 +53,55 @@ class Launcher:
 
 
 @dataclass
-class Cut:
-    """One power cut and what was found after it, before the client was started again.
+class PowerCut:
+    """One power cut, and the state of the disk before the client was started again.
 
     Attributes:
-        left: what the cut did to the files.
-        receipts: how many the ledger held then, of the runs that the files belong to.
-        lacking: messages that were receipted and are not on the disk any more, at most.
+        client: name of the client.
+        effect: the damage to its files.
+        receipts: number of the client's receipts in the runs of these files.
+        receipted_lost: messages with a receipt whose block is not on the disk.
     """
 
     client: str
-    left: Left
+    effect: CutEffect
     receipts: int
-    lacking: int
+    receipted_lost: int
 
 
 class Machine:
-    """One client's process and disk. Everything random in its lives comes from ``seed``."""
+    """One client's process and disk. All its randomness comes from ``seed``."""
 
     def __init__(
-        self, client: str, folder: Path, launcher: Launcher, settings: dict[str, str], names: set[Path], seed: str
+        self, client: str, folder: Path, fork_server: ForkServer, settings: dict[str, str], names: set[Path], seed: str
     ) -> None:
-        self.client, self._launcher, self._settings, self._seed = client, launcher, settings, seed
+        self.client, self._fork_server, self._settings, self._seed = client, fork_server, settings, seed
         self._logs = folder / "volumes" / "logs"
         self._journal, self.output = folder / f"{client}.journal", folder / f"{client}.out"
         self.disk = Disk(self._logs, client, self._journal, names)
-        self._books, self._lives = receipt_check.Logs(), 0
-        self.begin()
+        self._log_reader, self._lives = receipt_check.LogReader(), 0
+        self.start()
 
-    def begin(self, *, is_last: bool = False) -> None:
-        """Start a life, and decide when it ends; the last one ends with `stop`."""
+    def start(self, *, is_last: bool = False) -> None:
+        """Start the client, and choose when it is killed; after ``is_last`` it runs until `stop`."""
         self._lives += 1
         self._dice = random.Random(f"{self._seed} {self.client} {self._lives}")
         self._sizes = self._all_sizes()
         dice, now = self._dice, time.monotonic()
-        # Some die at a call to the disk, some before they have written anything, most while they write.
-        dies_at = dice.randint(1, 25) if dice.random() < 0.25 and not is_last else 0
-        early = dice.random() < 0.1
-        self._after_s = dice.uniform(0, 0.1) if early else dice.uniform(0, 0.25)
-        self._due = now + self._after_s if early else now + 2.0 if dies_at else float("inf")
+        # Some are killed in a sync call, some before they have written anything, most while they write.
+        dies_at_call = dice.randint(1, 25) if dice.random() < 0.25 and not is_last else 0
+        is_early = dice.random() < 0.1
+        self._after_s = dice.uniform(0, 0.1) if is_early else dice.uniform(0, 0.25)
+        self._due_at = now + self._after_s if is_early else now + 2.0 if dies_at_call else float("inf")
         settings = {**self._settings, "CLIENT_ID": self.client, "BLOCK_SIZES": str(dice.choice((2, 5, 9, 20)))}
-        self._pid = self._launcher.order(
+        self._pid = self._fork_server.request(
             start={
                 "settings": settings,
                 "seed": f"{self._seed} {self.client} {self._lives}",
                 "journal": str(self._journal),
                 "output": str(self.output),
                 "slow_s": dice.choice((0.0, 0.02, 0.06)),
-                "dies_at": dies_at,
+                "dies_at_call": dies_at_call,
             }
         )["pid"]
 
@@ -108,70 +109,73 @@ class Machine:
         return {path: path.stat().st_size for path in self._logs.glob(f"*/{self.client}/*")}
 
     def is_due(self, *, running: bool) -> bool:
-        """Tell whether this life is over. Between two runs nobody is killed, or the next would not begin."""
+        """Return whether the client is dead or due to be killed.
+
+        Between two runs no client is killed, since the next run waits until all clients are connected.
+        """
         if self._is_dead():
             return True
         if not running:
             return False
-        if self._due == float("inf") and sum(self._all_sizes().values()) > sum(self._sizes.values()):
-            self._due = time.monotonic() + self._after_s
-        return time.monotonic() >= self._due
+        if self._due_at == float("inf") and sum(self._all_sizes().values()) > sum(self._sizes.values()):
+            self._due_at = time.monotonic() + self._after_s
+        return time.monotonic() >= self._due_at
 
     def _is_dead(self) -> bool:
-        # Its parent has not been told to look: until then something of it is there.
+        # Its parent reaps it only on command; until then a dead process is a zombie.
         return Path(f"/proc/{self._pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z"
 
     def kill(self) -> None:
-        """End this life; nobody waits for it here."""
+        """Kill the client, without waiting for its end."""
         os.kill(self._pid, signal.SIGKILL)
 
-    def cut_power(self, ledger: receipt_check.Ledger, disks: list[Disk]) -> Cut | None:
-        """Cut the power of a killed process, and hold what is left of its files to the ledger.
+    def cut_power(self, ledger: receipt_check.Ledger, disks: list[Disk]) -> PowerCut | None:
+        """Simulate a power cut of a killed client, and compare its files with the receipts in the ledger.
 
-        Returns None if it had not written anything: then nothing was struck.
+        Returns None if the client had not written anything, since such a cut has no effect.
         """
-        status = self._launcher.order(kill=self._pid)["status"]
+        status = self._fork_server.request(kill=self._pid)["status"]
         assert KILLED == status, (self.client, status, self.output.read_text(errors="replace")[-3000:])
 
-        def gone() -> bool:
+        def is_disconnected() -> bool:
             ledger.follow()
             return not ledger.is_connected(self.client)
 
-        poll_until(gone, f"the server has taken all that {self.client} said", 10, 0.005)
+        poll_until(is_disconnected, f"the server has read everything that {self.client} sent", 10, 0.005)
         for disk in disks:
             disk.follow()
         touched = {path.parent for path, size in self._all_sizes().items() if self._sizes.get(path) != size}
-        left = self.disk.cut_power(self._dice)
-        receipts = lacking = 0
+        effect = self.disk.cut_power(self._dice)
+        receipts = receipted_lost = 0
         for folder in touched:
-            said = ledger.receipts[folder.parent.name, self.client]
-            receipts += len(said)
-            lacking += sum(one.count for one in receipt_check.not_on_disk(said, self._books.blocks(folder)))
-        return Cut(self.client, left, receipts, lacking) if touched else None
+            entries = ledger.receipts[folder.parent.name, self.client]
+            lost = receipt_check.not_on_disk(entries, self._log_reader.blocks(folder))
+            receipts += len(entries)
+            receipted_lost += sum(receipt.count for receipt in lost)
+        return PowerCut(self.client, effect, receipts, receipted_lost) if touched else None
 
     def stop(self) -> int:
-        """Stop it as an operator does, and return its exit code."""
-        return self._launcher.order(stop=self._pid)["status"]
+        """Stop the client with SIGTERM, and return its exit code."""
+        return self._fork_server.request(stop=self._pid)["status"]
 
 
-def strike(machines: list[Machine], ledger: receipt_check.Ledger, quota: int, on_cut: Callable[[Cut], None]) -> None:
-    """Cut the power of one after the other, whenever its time has come, until it has happened ``quota`` times.
-
-    Then all of them once more at the same time, and nobody again.
-    """
-    struck, deadline = 0, time.monotonic() + 60 + quota
+def cut_repeatedly(
+    machines: list[Machine], ledger: receipt_check.Ledger, quota: int, on_cut: Callable[[PowerCut], None]
+) -> None:
+    """Cut the power of each client when it is due, until there were ``quota`` cuts; then of all clients at once."""
+    cut_count, deadline = 0, time.monotonic() + 60 + quota
     disks = [machine.disk for machine in machines]
-    while struck < quota:
-        assert time.monotonic() < deadline, f"only {struck} of {quota} cuts have struck in mid-work"
+    while cut_count < quota:
+        assert time.monotonic() < deadline, f"only {cut_count} of {quota} cuts hit a client that had written something"
         ledger.follow()
         due = [machine for machine in machines if machine.is_due(running=ledger.running is not None)]
         for machine in due:
             machine.kill()
         for machine in due:
             cut = machine.cut_power(ledger, disks)
-            machine.begin()
+            machine.start()
             if cut is not None:
-                struck += 1
+                cut_count += 1
                 on_cut(cut)
         if not due:
             time.sleep(0.005)
@@ -179,6 +183,6 @@ def strike(machines: list[Machine], ledger: receipt_check.Ledger, quota: int, on
         machine.kill()
     for machine in machines:
         cut = machine.cut_power(ledger, disks)
-        machine.begin(is_last=True)
+        machine.start(is_last=True)
         if cut is not None:
             on_cut(cut)

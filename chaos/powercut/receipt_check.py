@@ -1,4 +1,4 @@
-"""What the server's ledger says was receipted, held against the blocks that are on the disk."""
+"""Compares the receipts in the server's ledger with the blocks on the disk."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Ledger:
         self.receipts: dict[tuple[str, str], list[ledger.ReceiptEntry]] = defaultdict(list)
         self.ended: list[str] = []
         self.runs: list[str] = []
-        self._begun: set[str] = set()
+        self._started: set[str] = set()
         self._folder = folder
         self._read: dict[Path, int] = {}
         self._connected: dict[tuple[str, str], set[int]] = defaultdict(set)
 
     def follow(self) -> None:
-        """Read what is new."""
+        """Read the lines that were added since the last call."""
         for path in sorted(self._folder.glob("*/*.jsonl")):
             size = self._read.get(path, 0)
             with path.open("rb") as file:
@@ -34,15 +34,15 @@ class Ledger:
                     if not line.endswith(b"\n"):
                         break
                     size += len(line)
-                    self._take(path.parent.name, ledger.codec.decode(line)[1])
+                    self._apply(path.parent.name, ledger.codec.decode(line)[1])
             self._read[path] = size
 
-    def _take(self, run: str, entry: ledger.Entry) -> None:
+    def _apply(self, run: str, entry: ledger.Entry) -> None:
         match entry:
             case ledger.OpenEntry():
                 self.runs.append(run)
             case ledger.PaceEntry():
-                self._begun.add(run)
+                self._started.add(run)
             case ledger.SubscribeEntry():
                 self._connected[run, entry.client].add(entry.fence)
             case ledger.LeaveEntry():
@@ -56,38 +56,38 @@ class Ledger:
 
     @property
     def running(self) -> str | None:
-        """The run of which records are due, None between two of them."""
+        """The run whose records are being sent, None between two runs."""
         newest = self.runs[-1] if self.runs else None
-        return newest if newest in self._begun and newest not in self.ended else None
+        return newest if newest in self._started and newest not in self.ended else None
 
     def is_connected(self, client: str) -> bool:
-        """Tell whether the server holds a subscription of the client to the run that is on, as of the last `follow`.
+        """Return whether the server has a subscription of the client to the current run, as of the last `follow`.
 
-        Once it does not, everything that the client had said has arrived.
+        Once it has none, the server has read everything that the client sent.
         """
         return (run := self.running) is not None and bool(self._connected[run, client])
 
 
-class Logs:
-    """A client's folder in one run, read again and again: bytes that were verified once are not verified twice."""
+class LogReader:
+    """Reads the log folders of a client repeatedly; caches the result of files that have not changed."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Path, str], list[Note]] = {}
+        self._verified: dict[tuple[Path, str], list[BlockKey]] = {}
 
-    def blocks(self, folder: Path) -> dict[tuple[int, int], Note]:
-        """Return the verified blocks; what cannot be read is none."""
-        found: dict[tuple[int, int], Note] = {}
+    def blocks(self, folder: Path) -> dict[tuple[int, int], BlockKey]:
+        """Return the verified blocks of a folder; damaged lines are skipped."""
+        blocks_found: dict[tuple[int, int], BlockKey] = {}
         for path in sorted(folder.glob("*.jsonl")):
             data = path.read_bytes()
             key = path, hashlib.sha256(data).hexdigest()
-            if key not in self._known:
-                self._known[key] = [Note.of(block) for block in blocks_in(data)]
-            found |= {(note.session, note.block): note for note in self._known[key]}
-        return found
+            if key not in self._verified:
+                self._verified[key] = [BlockKey.of(block) for block in blocks_in(data)]
+            blocks_found |= {(key.session, key.block): key for key in self._verified[key]}
+        return blocks_found
 
 
-class Note(NamedTuple):
-    """A block, in as far as a receipt says it."""
+class BlockKey(NamedTuple):
+    """The fields of a block that its receipt repeats."""
 
     session: int
     block: int
@@ -97,33 +97,39 @@ class Note(NamedTuple):
     digest: str
 
     @classmethod
-    def of(cls, said: blocklog.Block | ledger.ReceiptEntry) -> Self:
-        """Return what a block or a receipt says."""
-        return cls(said.session, said.block, said.first, said.last, said.count, said.digest)
+    def of(cls, item: blocklog.Block | ledger.ReceiptEntry) -> Self:
+        """Return the key of a block or a receipt."""
+        return cls(item.session, item.block, item.first, item.last, item.count, item.digest)
 
 
 def blocks_in(data: bytes) -> list[blocklog.Block]:
-    """Return the blocks of one file that verify: line and records."""
-    found = []
+    """Return the blocks of one file whose line checksum and records digest are right."""
+    blocks_found = []
     for line in data.splitlines(keepends=True):
         try:
             entry = blocklog.codec.decode(line)[1]
         except LineError:
             continue
         if isinstance(entry, blocklog.Block) and block_text.block_digest(entry.messages) == entry.digest:
-            found.append(entry)
-    return found
+            blocks_found.append(entry)
+    return blocks_found
 
 
-def not_on_disk(receipts: list[ledger.ReceiptEntry], blocks: dict[tuple[int, int], Note]) -> list[ledger.ReceiptEntry]:
+def not_on_disk(
+    receipts: list[ledger.ReceiptEntry], blocks: dict[tuple[int, int], BlockKey]
+) -> list[ledger.ReceiptEntry]:
     """Return the receipts whose block is not there, or not what was receipted."""
-    return [one for one in receipts if blocks.get((one.session, one.block)) != Note.of(one)]
+    return [item for item in receipts if blocks.get((item.session, item.block)) != BlockKey.of(item)]
 
 
 def differences(folder: Path, expected: list[bytes]) -> tuple[int, int, bool]:
-    """Return how many records a log lacks and has twice, and whether all it has is in order and as it was sent."""
+    """Compare a log with the feed.
+
+    Returns the number of missing records, the number of duplicates, and whether all logged records are in order and
+    equal to those that were sent.
+    """
     blocks = [block for path in sorted(folder.glob("*.jsonl")) for block in blocks_in(path.read_bytes())]
     messages = [message for block in blocks for message in block.messages]
     seqs = [message.seq for message in messages]
     lost, twice = len(expected) - len(set(seqs)), len(seqs) - len(set(seqs))
-    return lost, twice, seqs == sorted(seqs) and all(record_of(one) == expected[one.seq - 1] for one in messages)
+    return lost, twice, seqs == sorted(seqs) and all(record_of(item) == expected[item.seq - 1] for item in messages)

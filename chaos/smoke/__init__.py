@@ -1,1 +1,1 @@
-"""The faults that matter most, in a minute: part of ``make test``."""
+"""The most important faults, in a minute: part of ``make test``."""

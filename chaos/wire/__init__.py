@@ -1,1 +1,1 @@
-"""Faults between the real client processes and the real server process: in the frames, in TCP, in the peers."""
+"""Faults between real client and server processes: in frames, in TCP connections, and by slow peers."""

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, so that a test that waits does not stop the proxy it waits for."""
+"""An event loop in its own thread, so that a blocking test does not block the proxy that it uses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 
 class Background:
-    """A running loop; whatever touches what lives in it goes through `run` or `call`."""
+    """A running event loop; access its objects only through `run` and `call`, since they are not thread-safe."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -19,27 +19,27 @@ class Background:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, Value], timeout: float = 10.0) -> Value:
-        """Run a coroutine to its end, and return what it returns."""
+        """Run a coroutine in the loop, and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
 
     def call(self, fn: Callable[[], Value]) -> Value:
-        """Call a function in the loop, between two of its steps."""
+        """Call a function in the loop, and return its result."""
 
-        async def called() -> Value:
+        async def call_it() -> Value:
             return fn()
 
-        return self.run(called())
+        return self.run(call_it())
 
     def close(self) -> None:
-        """Cancel what still runs, and end the loop."""
+        """Cancel all tasks, and stop the loop."""
 
-        async def cancelled() -> None:
+        async def cancel_all() -> None:
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-        self.run(cancelled())
+        self.run(cancel_all())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()

@@ -1,4 +1,4 @@
-"""A man in the middle who speaks WebSocket: passes every text frame on byte for byte, but for those of his plan."""
+"""A WebSocket proxy that passes every text frame on unchanged, except for those that a plan damages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from chaos.wire.background import Background
-from chaos.wire.damage import Damage, Feed, Plan
+from chaos.wire.damage import Damage, DamagePlan, RecordsFrame
 from services.contract import wire
 from tests.integration.processes import free_port
 
@@ -21,10 +21,10 @@ _SPOKEN = [Subprotocol(wire.SUBPROTOCOL)]
 
 
 class Proxy:
-    """Listens on a port of its own in front of a server; ``books`` holds what each planned client suffered."""
+    """Listens on its own port in front of a server; ``damages`` has the faults injected into each planned client."""
 
-    def __init__(self, server_url: str, plans: Mapping[str, Plan]) -> None:
-        self.books = {client: Damage(plan) for client, plan in plans.items()}
+    def __init__(self, server_url: str, plans: Mapping[str, DamagePlan]) -> None:
+        self.damages = {client: Damage(plan) for client, plan in plans.items()}
         self.connections = 0
         self.problems: list[str] = []
         self._server_url = server_url
@@ -34,7 +34,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Where clients are to connect."""
+        """The URL of the proxy, for the clients."""
         return f"ws://127.0.0.1:{self._port}"
 
     async def _listen(self) -> Server:
@@ -58,8 +58,8 @@ class Proxy:
             ping_interval=None,
             max_size=None,
         )
-        conversation = _Conversation(client, server, self.books)
-        pumps = [asyncio.create_task(pump) for pump in (conversation.up(), conversation.down())]
+        conversation = _Conversation(client, server, self.damages)
+        pumps = [asyncio.create_task(pump) for pump in (conversation.forward_up(), conversation.forward_down())]
         try:
             done, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
             self.problems += [repr(problem) for pump in done if (problem := pump.exception()) is not None]
@@ -73,12 +73,12 @@ class Proxy:
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         if error is not None:
-            for client, book in self.books.items():
-                error.add_note(f"---- the proxy's books of {client}: {book.plan}\n{book.touched}\n{self.problems}")
-        self._background.run(self._closed())
+            for client, damage in self.damages.items():
+                error.add_note(f"---- faults of {client}: {damage.plan}\n{damage.faults}\n{self.problems}")
+        self._background.run(self._close())
         self._background.close()
 
-    async def _closed(self) -> None:
+    async def _close(self) -> None:
         self._listening.close()
         for connection in list(self._listening.connections):
             connection.transport.abort()
@@ -86,55 +86,55 @@ class Proxy:
 
 
 class _Conversation:
-    """One client's connection and the one made for it."""
+    """A client's connection, and the proxy's connection to the server for it."""
 
-    def __init__(self, client: ServerConnection, server: ClientConnection, books: Mapping[str, Damage]) -> None:
-        self._client, self._server, self._books = client, server, books
+    def __init__(self, client: ServerConnection, server: ClientConnection, damages: Mapping[str, Damage]) -> None:
+        self._client, self._server, self._damages = client, server, damages
         self._damage: Damage | None = None
         self._total = 0
 
-    async def up(self) -> None:
-        """Pass on what the client says, and learn who it is."""
+    async def forward_up(self) -> None:
+        """Pass on frames from the client; its subscription tells its name, and so its plan."""
         try:
             while True:
                 data = await self._client.recv(decode=False)
                 if self._damage is None:
-                    self._learn(wire.decode_from_client(data))
+                    self._note_client(wire.decode_from_client(data))
                 await self._server.send(data, text=True)
         except ConnectionClosed:
             pass
 
-    def _learn(self, frame: wire.FromClient) -> None:
-        if isinstance(frame, wire.Subscribe) and frame.client in self._books:
-            self._damage = self._books[frame.client]
+    def _note_client(self, frame: wire.FromClient) -> None:
+        if isinstance(frame, wire.Subscribe) and frame.client in self._damages:
+            self._damage = self._damages[frame.client]
             self._damage.connected(self._total)
 
-    async def down(self) -> None:
-        """Pass on what the server says, or what the plan makes of it."""
+    async def forward_down(self) -> None:
+        """Pass on frames from the server, with the faults of the plan."""
         try:
             while True:
                 data = await self._server.recv(decode=False)
-                for passed in self._meddled(data):
-                    await self._client.send(passed, text=True)
-                if self._damage is not None and self._damage.cut:
+                for frame_out in self._apply_plan(data):
+                    await self._client.send(frame_out, text=True)
+                if self._damage is not None and self._damage.must_cut:
                     self._client.transport.abort()
                     return
         except ConnectionClosed:
             pass
 
-    def _meddled(self, data: bytes) -> list[bytes]:
+    def _apply_plan(self, data: bytes) -> list[bytes]:
         frame, _ = wire.decode_from_server(data)
         if isinstance(frame, wire.Welcome):
             self._total = frame.total
         if self._damage is None:
             return [data]
         if isinstance(frame, wire.Records):
-            return self._damage.records(Feed(frame, data))
-        return [] if self._damage.deaf else [data]
+            return self._damage.records(RecordsFrame(frame, data))
+        return [] if self._damage.is_deaf else [data]
 
 
 async def _close_alike(client: ServerConnection, server: ClientConnection) -> None:
-    """Close each side with the code with which the other one closed; a side that was cut cuts the other."""
+    """Close each side with the close code of the other one; abort it if the other one was aborted."""
     for here, there in ((client, server), (server, client)):
         if here.close_code in (None, 1006):
             there.transport.abort()

@@ -1,4 +1,4 @@
-"""A plain TCP proxy with toxics: it knows bytes and connections and nothing of what they mean."""
+"""A TCP proxy that injects toxics: it handles bytes and connections and does not parse their contents."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from chaos.wire.background import Background
 from tests.integration.processes import free_port
 
 Direction = Literal["up", "down"]
-"""Up is from the client to the server."""
+"""``up`` is from the client to the server."""
 
 
 @dataclass(frozen=True)
 class Toxic:
-    """What is done to every connection; nothing by default. Times in seconds.
+    """The faults of a connection; none by default. Times in seconds.
 
     Attributes:
-        latency: every read waits so long before it is passed on,
-        jitter: or up to so much longer; order is kept, as TCP keeps it.
-        slices: bytes are passed on in slices of 1 to so many.
+        latency: delay of every read before it is passed on.
+        jitter: largest additional delay; the order is kept, as TCP keeps it.
+        slices: bytes are passed on in slices of 1 to ``slices`` bytes.
         bandwidth: bytes per second in each direction.
-        swallow: bytes in these directions vanish, and the sender is never told. A connection that lost bytes is dead
-            in that direction for good, as after a middle box has forgotten it: TCP cannot lose a byte and go on.
-        hold: bytes in these directions wait until this toxic is gone, as TCP sends again after a partition.
-        slow_close: so long passes, or until this toxic is gone, before one end is told that the other one has closed.
-        reset_within: each connection is reset in the middle of what it passes on, after 1 to so many bytes.
+        swallow: directions whose bytes are dropped without an error. A connection that lost bytes stays dead in that
+            direction, as after a middlebox has dropped its state: TCP cannot lose a byte and continue.
+        hold: directions whose bytes wait until the toxic ends, as TCP sends them again after a partition.
+        slow_close: delay before one end learns that the other has closed; ends early with the toxic.
+        reset_within: the connection is reset after 1 to ``reset_within`` bytes.
     """
 
     latency: float = 0.0
@@ -49,17 +49,17 @@ _ZERO_LINGER = struct.pack("ii", 1, 0)
 
 
 class _Link:
-    """One connection through the proxy: who made it, its two sockets, and which directions have lost bytes."""
+    """One connection through the proxy: the client's address, two sockets, and the directions that have lost bytes."""
 
     def __init__(self, client_out: asyncio.StreamWriter, server_out: asyncio.StreamWriter) -> None:
         self.writers = (client_out, server_out)
         self.address = str((client_out.get_extra_info("peername") or ("",))[0])
-        self.dead: set[Direction] = set()
-        self.left: int | None = None
-        """How many bytes it will still pass on before it is reset, where it will be."""
+        self.dead_directions: set[Direction] = set()
+        self.bytes_left: int | None = None
+        """Bytes to pass on before a reset; None if no reset is due."""
 
     def reset(self) -> None:
-        """Cut both sides with RST instead of FIN."""
+        """Close both sides with RST instead of FIN."""
         for writer in self.writers:
             raw = writer.get_extra_info("socket")
             if raw is not None and raw.fileno() >= 0:
@@ -68,7 +68,7 @@ class _Link:
 
 
 class TcpProxy:
-    """Listens on a port of its own, at ``host``, in front of a server at ``to_host``."""
+    """Listens on its own port at ``host``, in front of a server at ``to_host``."""
 
     def __init__(self, to_port: int, seed: int, *, to_host: str = "127.0.0.1", host: str = "127.0.0.1") -> None:
         self.connections = 0
@@ -83,15 +83,15 @@ class TcpProxy:
 
     @property
     def url(self) -> str:
-        """Where clients are to connect."""
+        """The URL of the proxy, for the clients."""
         return f"ws://{self._host}:{self._port}"
 
-    def aim(self, to_host: str) -> None:
-        """From now on the server is at another address."""
+    def set_target_host(self, to_host: str) -> None:
+        """Connect new connections to another address."""
         self._to = (to_host, self._to[1])
 
-    def poison(self, toxic: Toxic, address: str | None = None) -> None:
-        """From now on do this to every connection, old and new, or to those of one client's address."""
+    def set_toxic(self, toxic: Toxic, address: str | None = None) -> None:
+        """Apply a toxic to all connections, old and new, or to those from one client's address."""
 
         def change() -> None:
             if address is None:
@@ -104,19 +104,19 @@ class TcpProxy:
         self._background.call(change)
 
     def heal(self) -> None:
-        """From now on do nothing, to anybody."""
+        """Remove all toxics."""
 
         def forget() -> None:
             self._toxics.clear()
 
         self._background.call(forget)
-        self.poison(NONE)
+        self.set_toxic(NONE)
 
-    def _of(self, link: _Link) -> Toxic:
+    def _toxic_of(self, link: _Link) -> Toxic:
         return self._toxics.get(link.address, self._toxic)
 
     def reset(self) -> int:
-        """Reset every connection; return how many there were."""
+        """Reset all connections; return their number."""
 
         def cut() -> int:
             links = list(self._links)
@@ -140,57 +140,57 @@ class TcpProxy:
                 self._pump(link, "up", client_in, server_out), self._pump(link, "down", server_in, client_out)
             )
         except asyncio.CancelledError:
-            pass  # the proxy closes; asyncio's own callback would log this as an error
+            pass  # the proxy is closing; asyncio's callback would log the cancellation as an error
         finally:
             self._links.discard(link)
             link.reset()
 
     async def _pump(
-        self, link: _Link, way: Direction, source: asyncio.StreamReader, sink: asyncio.StreamWriter
+        self, link: _Link, direction: Direction, source: asyncio.StreamReader, sink: asyncio.StreamWriter
     ) -> None:
-        # A side that has reset is at its end too.
+        # A side that has reset the connection has ended, too.
         with contextlib.suppress(ConnectionError):
             while data := await source.read(65_536):
-                await self._delay(link, way)
-                if way in self._of(link).swallow:
-                    link.dead.add(way)
-                if way not in link.dead:
+                await self._delay(link, direction)
+                if direction in self._toxic_of(link).swallow:
+                    link.dead_directions.add(direction)
+                if direction not in link.dead_directions:
                     await self._pass_on(link, data, sink)
-        if way == "down" and "up" in link.dead:
-            # The server's bytes reach nobody any more, and it is not told so: what has forgotten the connection
-            # answers nothing. It finds out by itself.
+        if direction == "down" and "up" in link.dead_directions:
+            # A middlebox without state for the connection answers nothing, so the server's bytes are dropped without
+            # an error until the server's own watchdog closes the connection.
             with contextlib.suppress(ConnectionError):
                 while await source.read(65_536):
                     pass
-        await self._close(link, way, sink)
+        await self._close(link, direction, sink)
 
-    async def _close(self, link: _Link, way: Direction, sink: asyncio.StreamWriter) -> None:
-        began = self._of(link)
-        until = asyncio.get_running_loop().time() + began.slow_close
+    async def _close(self, link: _Link, direction: Direction, sink: asyncio.StreamWriter) -> None:
+        initial = self._toxic_of(link)
+        until = asyncio.get_running_loop().time() + initial.slow_close
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(until):
-                while began.slow_close and self._of(link) is began:
+                while initial.slow_close and self._toxic_of(link) is initial:
                     await self._changed.wait()
-        if way not in link.dead and not sink.is_closing():
+        if direction not in link.dead_directions and not sink.is_closing():
             with contextlib.suppress(OSError):
                 sink.write_eof()
 
-    async def _delay(self, link: _Link, way: Direction) -> None:
-        toxic = self._of(link)
+    async def _delay(self, link: _Link, direction: Direction) -> None:
+        toxic = self._toxic_of(link)
         if toxic.latency or toxic.jitter:
             await asyncio.sleep(toxic.latency + self._random.uniform(0, toxic.jitter))
-        while way in self._of(link).hold:
+        while direction in self._toxic_of(link).hold:
             await self._changed.wait()
 
     async def _pass_on(self, link: _Link, data: bytes, sink: asyncio.StreamWriter) -> None:
         at = 0
         while at < len(data):
-            toxic = self._of(link)
+            toxic = self._toxic_of(link)
             part = data[at : at + self._size(link, toxic, len(data) - at)]
             sink.write(part)
             await sink.drain()
             at += len(part)
-            if link.left == 0:
+            if link.bytes_left == 0:
                 link.reset()
                 raise ConnectionResetError("by the proxy")
             if toxic.bandwidth:
@@ -199,19 +199,19 @@ class TcpProxy:
                 await asyncio.sleep(0)
 
     def _size(self, link: _Link, toxic: Toxic, waiting: int) -> int:
-        """Return how many of the bytes that wait are passed on at once."""
+        """Return how many of the waiting bytes to pass on in one piece."""
         if not toxic.reset_within:
-            link.left = None
-        elif link.left is None:
-            link.left = self._random.randint(1, toxic.reset_within)
+            link.bytes_left = None
+        elif link.bytes_left is None:
+            link.bytes_left = self._random.randint(1, toxic.reset_within)
         size = waiting
         if toxic.slices:
             size = self._random.randint(1, toxic.slices)
         elif toxic.bandwidth:
             size = max(1, int(toxic.bandwidth / 50))
-        if link.left is not None:
-            size = min(size, link.left)
-            link.left -= min(size, waiting)
+        if link.bytes_left is not None:
+            size = min(size, link.bytes_left)
+            link.bytes_left -= min(size, waiting)
         return size
 
     def __enter__(self) -> Self:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from services.runtime import heartbeat
 from services.runtime.clock import Clock, boot_id
 from services.runtime.jsonlogs import RateLimitedLog
 from services.runtime.saturation import SaturationMonitor
-from services.runtime.volumes import check_writable, remove_old_runs
+from services.runtime.volumes import check_writable, remove_old_runs_regularly
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +93,7 @@ async def main(settings: ClientSettings, stop: asyncio.Event) -> int:
     # Healthy only while connected: a client that cannot receive does not do its work.
     tasks.append(asyncio.create_task(heartbeat.beat(alive=lambda: all(client.is_connected for client in clients))))
     tasks.append(asyncio.create_task(saturation.watch()))
-    tasks.append(asyncio.create_task(_forget_old_runs(logs, settings.keep_runs)))
+    tasks.append(asyncio.create_task(remove_old_runs_regularly(logs, settings.keep_runs, _RETENTION_SECONDS)))
     for task in tasks:
         task.add_done_callback(lambda ended: None if ended.cancelled() or ended.exception() is None else stop.set())
     await stop.wait()
@@ -114,17 +113,6 @@ async def _stop(clients: Sequence[AnySubscriber]) -> None:
         async with asyncio.timeout(_STOP_SECONDS):
             await asyncio.gather(*(client.stop() for client in clients))
     except TimeoutError:
-        log.warning("not all could be sealed in time")
+        log.warning("not all logs could be sealed in time")
     for client in clients:
         await client.close()
-
-
-async def _forget_old_runs(logs: Path, keep: int) -> None:
-    error_log = RateLimitedLog(60)
-    while keep:
-        try:
-            await asyncio.to_thread(remove_old_runs, logs, keep, time.time())
-        except OSError as problem:
-            if error_log.due(time.monotonic()):
-                log.warning("old runs not removed", extra={"path": str(logs), "why": str(problem)})
-        await asyncio.sleep(_RETENTION_SECONDS)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 
 # Records wait while a client waits, so the longest pause is short.
-MOST_SECONDS = 0.6
+MAX_SECONDS = 0.6
 _FIRST_SECONDS = 0.2
 # More doublings would change nothing, and an unbounded power overflows a float within half an hour.
 _DOUBLINGS = 8
 _FLOOR_JITTER_SECONDS = 2.0
 
+# The kernel retransmits a lost packet after a second; half a second more is enough for the answer.
 HANDSHAKE_SECONDS = 1.5
-MOST_HANDSHAKE_SECONDS = 5.0
+MAX_HANDSHAKE_SECONDS = 5.0
 # This many handshakes in a row may have been lost on the network; if more fail, the server is slow.
 _LOST_BEFORE_SLOW = 3
 
@@ -21,12 +22,12 @@ class Backoff:
     """Jittered exponential back-off, in which a delay that the server asked for takes precedence.
 
     Attributes:
-        handshake_seconds: time limit of an opening handshake. Short at first, for an answer that was lost never
-            comes; longer after several timeouts, for a server that a thousand clients seek at once needs its time.
+        handshake_seconds: time limit of an opening handshake. Short at first, because an answer that was lost never
+            arrives; longer after several timeouts, because a server to which a thousand clients connect is slow.
     """
 
-    def __init__(self, most_seconds: float = MOST_SECONDS) -> None:
-        self._most = most_seconds
+    def __init__(self, max_seconds: float = MAX_SECONDS) -> None:
+        self._most = max_seconds
         self._attempt = 0
         self._requested: float | None = None
         self._floor, self._is_firm = 0.0, False
@@ -41,7 +42,7 @@ class Backoff:
         """Allow longer handshakes after several that were not answered in time."""
         self._timeouts += 1
         if self._timeouts > _LOST_BEFORE_SLOW:
-            self.handshake_seconds = min(self.handshake_seconds * 1.5, MOST_HANDSHAKE_SECONDS)
+            self.handshake_seconds = min(self.handshake_seconds * 1.5, MAX_HANDSHAKE_SECONDS)
 
     def request(self, seconds: float) -> None:
         """Base the next delay on the time that the server asked for, but stay below the longest delay."""
@@ -61,6 +62,7 @@ class Backoff:
         self._attempt = min(self._attempt + 1, _DOUBLINGS)
         if self._requested is not None:
             most, self._requested = min(self._requested * 1.5, self._most), None
+        # Random, because a thousand clients that come back at the same time would delay each other's handshakes.
         least, floor = most * (2 if self._is_firm else 1) / 3, self._floor
         self._floor, self._is_firm = 0.0, False
         # With jitter beyond the floor too, or all clients would come back at the same time.

@@ -114,6 +114,7 @@ class BlockBuilder(Generic[Arrived]):
 
     def add(self, arrived: Arrived) -> Iterator[BlockCut[Arrived]]:
         """Add records that arrived together; yield the blocks that they fill."""
+        # Records that arrive after the block's time belong to the next one, even if no timer has fired in between.
         yield from self.close_old(arrived.received_ns)
         start = 0
         while start < len(arrived.records):
@@ -147,6 +148,7 @@ class BlockBuilder(Generic[Arrived]):
     def _fitting(self, part: Arrived, size: int) -> tuple[Arrived, int]:
         """Return the first records up to the one that fills a block of ``size`` bytes, and their bytes."""
         for index, total in enumerate(accumulate(map(len, part.records), initial=size)):
+            # At least one record, however long it is.
             if index and total >= self._bytes:
                 return part.part(0, index), total - size
         return part, part.size

@@ -81,6 +81,7 @@ class ReceivedBatch(NamedTuple):
 
     def part(self, start: int, stop: int) -> ReceivedBatch:
         """Return the records from index ``start`` up to, not including, ``stop``."""
+        # Usually the whole batch fits into one block: then nothing is copied.
         if start == 0 and stop >= len(self.records):
             return self
         latencies_ns = self.latencies_ns
@@ -96,6 +97,8 @@ class ReceivedBatch(NamedTuple):
 
     def text(self) -> bytes:
         """Return the messages as JSON objects, each followed by a comma."""
+        # One formatting call for all messages, whose records stay bytes: a struct and an encoder for each message would
+        # cost more than everything else that a client does with it.
         received_at = utc_text(self.received_ns // 1000).encode()
         return block_text.messages_text(self.first, self.records, received_at, self.latencies_ns, self.transit_ns)
 
@@ -121,6 +124,7 @@ def batch(header: wire.Records, records: list[bytes], received_ns: int, offset_u
     )
 
 
+# Batches at one rate have few different lengths.
 @lru_cache(maxsize=64)
 def _due_ns(rate: float, count: int) -> list[int]:
     """Return when each record of a batch is due, in nanoseconds after the first."""
@@ -198,6 +202,7 @@ def messages(cut: BlockCut[Arrived]) -> msgspec.Raw:
 def records_digest(cut: BlockCut[Arrived]) -> str:
     """Return the digest of a block's records, in the order of their numbers."""
     value = 0
+    # By number and not by arrival: the server computes the same digest from the numbers alone.
     for part in sorted(cut.parts, key=attrgetter("first")):
         value = digest(part.lines(), value)
     return digest_text(value)

@@ -88,7 +88,15 @@ class BlockLog:
     Blocking, and not thread-safe: at most one thread may be in a method.
     """
 
-    def __init__(self, claimed: LineFile, opening: blocklog.OpenLine, clock: Clock, window: SaturationWindow) -> None:
+    def __init__(
+        self,
+        claimed: LineFile,
+        opening: blocklog.OpenLine,
+        clock: Clock,
+        window: SaturationWindow,
+        *,
+        segment_bytes: int = blocklog.SEGMENT_BYTES,
+    ) -> None:
         """Take over the session's first file.
 
         Args:
@@ -96,7 +104,9 @@ class BlockLog:
             opening: its first line; later segments repeat it.
             clock: for the time at which a segment is opened.
             window: saturation of this process since the first record, for the last line of every file.
+            segment_bytes: size from which on a file is closed and the next one begun.
         """
+        self._segment_bytes = segment_bytes
         self.folder, self._opening, self._clock, self._window = claimed.path.parent, opening, clock, window
         self._fence = Fence(self.folder, opening.session)
         self._formatter = LineFormatter()
@@ -205,6 +215,7 @@ class BlockLog:
             sha256=self._handler.sha256.hexdigest(),
             **self._window.reading()._asdict(),
         )
+        # A line that cannot be written must leave no trace in chain and digest, or a later attempt would be wrong.
         before = file.size, self._formatter.prev, self._handler.sha256.copy()
         try:
             self._logger.info(fields(entry))
@@ -223,7 +234,7 @@ class BlockLog:
                 file.close()
 
     def _is_full(self) -> bool:
-        return self._handler.file is not None and self._handler.file.size >= blocklog.SEGMENT_BYTES
+        return self._handler.file is not None and self._handler.file.size >= self._segment_bytes
 
     def _count(self, line: PendingLine, sign: int) -> None:
         self._block_count += sign * line.is_block

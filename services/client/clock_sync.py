@@ -12,8 +12,12 @@ FIRST_PINGS = 4
 """Pings sent before a subscription: the first records need an offset too."""
 UNANSWERED_SECONDS = 3.0
 """A ping without an answer for this long means that the server does not read what this client sends."""
+# Older samples would hide a drift of the clocks.
 _KEPT_SAMPLES = 16
+# More than the error of an exchange: a clock that was set shows by far more, and processes on one kernel share it.
 _SAME_KERNEL_SLACK_US = 1000
+# Without any sample the error is unknown; a second is far above the latencies that are measured.
+_UNKNOWN_ERROR_US = 1_000_000
 
 
 class Estimate(NamedTuple):
@@ -50,9 +54,11 @@ class OffsetEstimator:
     def estimate(self, step_us: int = 0) -> Estimate:
         """Return the best estimate; ``step_us`` is by how much this process's clock was set since it started."""
         if not self._samples:
-            best = Estimate(0, 0 if self._is_same_kernel else 1_000_000)
+            best = Estimate(0, 0 if self._is_same_kernel else _UNKNOWN_ERROR_US)
         else:
+            # The shortest round trip waited least in queues, so it bounds the error best.
             round_trip_us, offset_us = min(self._samples)
+            # Exact if both ways took equally long, otherwise wrong by half the round trip at most; 1 for rounding.
             error_us = round_trip_us // 2 + 1
             proves_otherwise = abs(offset_us) > error_us + _SAME_KERNEL_SLACK_US
             best = Estimate(offset_us, error_us) if proves_otherwise or not self._is_same_kernel else Estimate(0, 0)
@@ -75,8 +81,8 @@ class PingWatch:
         if self._answers_pings and self._unanswered_us is None:
             self._unanswered_us = now_us
 
-    def is_ignored(self, frame: wire.FromServer, offset: OffsetEstimator) -> bool:
-        """Return, once, whether the server sent this frame long after a ping that it has not answered."""
+    def add_frame(self, frame: wire.FromServer, offset: OffsetEstimator) -> bool:
+        """Process a frame of the server; return True, once, if it was sent long after a ping without an answer."""
         match frame:
             case wire.Pong():
                 self._answers_pings, self._unanswered_us = True, None
@@ -125,9 +131,9 @@ class PingExchange:
         self._offset.add_sample(pong.t1_us, pong.t2_us, pong.t3_us, received_ns // 1000)
         return len(self._offset) == FIRST_PINGS
 
-    def is_ignored(self, frame: wire.FromServer) -> bool:
-        """Return, once, whether the server sent this frame long after a ping that it has not answered."""
-        return self._watch.is_ignored(frame, self._offset)
+    def add_frame(self, frame: wire.FromServer) -> bool:
+        """Process a frame of the server; return True, once, if it was sent long after a ping without an answer."""
+        return self._watch.add_frame(frame, self._offset)
 
     def estimate(self) -> Estimate:
         """Return the present estimate of the clock offset."""

@@ -16,10 +16,12 @@ from typing import Any
 
 Query = Callable[[str, int], Coroutine[Any, Any, list[str]]]
 """Returns the addresses of a host and port."""
+# The kernel retransmits a SYN after 1 s: a single attempt would be answered shortly after that.
 REACH_SECONDS = 1.25
+# Each further attempt queries the name again and keeps the first connection that is accepted.
 RETRY_SECONDS = 0.3
 # Each pending query occupies a thread until the resolver has given up.
-_MOST_QUERIES = 4
+_MAX_QUERIES = 4
 
 
 def shorten_resolver_timeout() -> None:
@@ -47,7 +49,7 @@ class AddressLookup:
         Raises:
             OSError: the name is unknown, or no query was answered.
         """
-        if len(self._pending) < _MOST_QUERIES:
+        if len(self._pending) < _MAX_QUERIES:
             self._pending.add(asyncio.create_task(self._query(host, port)))
         while True:
             done, self._pending = await asyncio.wait(self._pending, return_when=asyncio.FIRST_COMPLETED)
@@ -116,6 +118,7 @@ def _close_result(attempt: asyncio.Task[socket.socket]) -> None:
 
 async def _connect_to_any(lookup: AddressLookup, host: str, port: int) -> socket.socket:
     addresses = await lookup.addresses(host, port)
+    # In the order of the resolver; only the error of the last address is raised.
     for address in addresses[:-1]:
         with contextlib.suppress(OSError):
             return await _connect(address, port)

@@ -16,7 +16,7 @@ _LOOKS = 150
 """3 s in all: longer than the server takes to decide between two processes with one name. Looks are counted rather
 than time, because a process that is frozen meanwhile has not waited."""
 
-_MOST_BYTES = 1024 * 1024
+_MAX_BYTES = 1024 * 1024
 """Bytes of a first line that are read, at most; first lines are short."""
 
 
@@ -83,7 +83,7 @@ def _may_be_claim(path: str) -> bool:
 def _opening(path: str) -> blocklog.OpenLine | None:
     try:
         with open_regular(path) as file:
-            entry = blocklog.codec.decode(file.readline(_MOST_BYTES))[1]
+            entry = blocklog.codec.decode(file.readline(_MAX_BYTES))[1]
     except (FileNotFoundError, NotARegularFile, LineError):  # withdrawn just now, no claim, or not yet written
         return None
     return entry if isinstance(entry, blocklog.OpenLine) else None

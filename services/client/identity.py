@@ -60,6 +60,7 @@ def base_name(client_id: str, hostname: str, reverse_name: str | None) -> tuple[
         name = label.removeprefix(f"{project}-").lower()
         if name != label and re.search(r"[0-9]$", name) and is_name(name):
             return name, "reverse DNS"
+    # Names have at most 63 characters; the rest is room for the number of a connection and for a suggested suffix.
     name = re.sub(r"[^a-z0-9._~-]", "-", hostname.lower())[:50]
     return (name if is_name(name) else f"client-{name}"), "hostname"
 
@@ -72,7 +73,8 @@ def _own_address() -> str:
 class ReverseLookup:
     """Asks the name server for the name of this host's own address.
 
-    Not by the C library: that would answer from ``/etc/hosts``, where a container finds only its own id.
+    The C library would answer from ``/etc/hosts``, where a container's address maps to its own id. Only the name server
+    of ``resolv.conf`` knows the name in the network, ``streamgauge-client-2.streamgauge_wire``, so it is asked itself.
 
     Attributes:
         resolv_conf: names the name server.

@@ -29,7 +29,7 @@ MAX_FILE = 4 * blocklog.SEGMENT_BYTES
 
 _CHUNK = 256 * 1024
 # A file name with a higher session was forged: counting on from it could leave the integers that JSON keeps exact.
-_MOST_CLAIMED = MAX_INTEGER - 1_000_000
+_MAX_CLAIMED = MAX_INTEGER - 1_000_000
 _logged = LogOnce()
 
 
@@ -127,7 +127,7 @@ def last_session(folder: Path) -> int:
 
     Numbers so high that they leave no room for later sessions were not claimed by a client, and are ignored.
     """
-    return max((session for (session, _), _ in _paths(folder) if session <= _MOST_CLAIMED), default=0)
+    return max((session for (session, _), _ in _paths(folder) if session <= _MAX_CLAIMED), default=0)
 
 
 def claim(folder: Path) -> tuple[LineFile, int]:
@@ -194,8 +194,8 @@ def _skipping_other_files(path: Path) -> Iterator[None]:
     except OSError as problem:
         if not is_not_regular(problem):
             raise
-        if _logged.due(str(path)):
-            log.warning("file passed over", extra={"path": str(path), "why": problem.strerror or str(problem)})
+        if _logged.allow(str(path)):
+            log.warning("file skipped", extra={"path": str(path), "why": problem.strerror or str(problem)})
 
 
 def _after_last_newline(file: BinaryIO, size: int) -> int | None:
@@ -237,8 +237,8 @@ def _files(folder: Path) -> Iterator[tuple[tuple[int, int], _ReadFile]]:
         with _skipping_other_files(path), open_regular(path) as file:
             contents = _read(file)
             os.fsync(file.fileno())
-            if not contents.is_complete and _logged.due(str(path)):
-                log.warning("file is no log of ours, its end is passed over", extra={"path": str(path)})
+            if not contents.is_complete and _logged.allow(str(path)):
+                log.warning("file is too large for a log, its end is skipped", extra={"path": str(path)})
             yield name, contents
 
 

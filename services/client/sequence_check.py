@@ -31,11 +31,12 @@ class SequenceChecker:
     def accept(self, first: int, count: int) -> list[int] | None:
         """Add a batch; return the indices of its records that are new, or None when all are (the usual case)."""
         last = first + count - 1
+        # The usual case by far, without a look at each record.
         if first == self.held.last + 1:
             self.held.add(first, last)
             self._has_unreadable_frame = False
             return None
-        self.reached(first - 1)
+        self.sent_through(first - 1)
         indices = []
         for index, seq in enumerate(range(first, last + 1)):
             if seq in self.held:
@@ -47,16 +48,17 @@ class SequenceChecker:
             indices.append(index)
         return indices
 
-    def refuse(self, first: int, count: int) -> None:
+    def add_corrupt_batch(self, first: int, count: int) -> None:
         """Count a batch that failed its digest as corrupt: it is neither logged nor requested again."""
+        # A second request would hide the fault, which is a result of the measurement.
         self.corrupt.append((first, first + count - 1))
 
-    def unreadable(self) -> None:
+    def add_unreadable_frame(self) -> None:
         """Count the next gap as corrupt: a frame arrived whose header cannot be trusted, so its seqs are unknown."""
         self._has_unreadable_frame = True
 
-    def reached(self, last: int) -> None:
-        """Note that everything up to ``last`` has been sent: seqs missing after an unreadable frame were in it."""
+    def sent_through(self, last: int) -> None:
+        """Count seqs up to ``last`` that are missing after an unreadable frame as corrupt: they were in that frame."""
         if self._has_unreadable_frame and last > self.held.last:
             self.corrupt.append((self.held.last + 1, last))
             self._has_unreadable_frame = False

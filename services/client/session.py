@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class LogsChanged(ConnectionAbortedError):
-    """This client holds more than it said when it subscribed: it must disconnect and subscribe again."""
+    """This client holds other records than its subscription stated: it must disconnect and subscribe again."""
 
 
 class ClientSession(SessionLog[ReceivedBatch]):
@@ -101,10 +101,11 @@ class ClientSession(SessionLog[ReceivedBatch]):
             The receipts that the server lacks, oldest first.
 
         Raises:
-            LogsChanged: earlier sessions hold more than this client said.
+            LogsChanged: earlier sessions hold other records than the subscription stated.
         """
         if not self.has_begun:
             self._read_again_if_changed(receipted)
+            # Cut only after the server has granted the name: before, another process may still write to these files.
             torn, now_us = recovery.cut_all(self._history.tails), self._clock.now_us()
             self._begin(
                 block_encoder.opening(self._key, fence, self.after, self._config, torn, now_us, self._attempted_us)
@@ -118,10 +119,10 @@ class ClientSession(SessionLog[ReceivedBatch]):
         return self._receipts.remove_through(receipted)
 
     def _read_again_if_changed(self, receipted: int) -> None:
-        """Read the logs again if the client may hold other records than its subscription said.
+        """Read the logs again if the client may hold other records than its subscription stated.
 
-        What follows a damaged line was taken for torn. If the server has a receipt for it, it had been synced, and the
-        line was damaged later. Besides, the process that had the name may have written since the folder was read.
+        Lines after a damaged one were treated as torn. If the server has a receipt for one of them, they had been
+        synced, and the damage happened later. Besides, the process that had the name may have written meanwhile.
         """
         requested_after, doubt = self.after, receipted <= self.after
         if (self._history.is_doubted and not doubt) or self._history.sizes != recovery.sizes(self.folder):
@@ -158,7 +159,7 @@ class ClientSession(SessionLog[ReceivedBatch]):
         """
         records = wire.records_of(header, body)
         if records is None:
-            self.checker.refuse(header.first, header.count)
+            self.checker.add_corrupt_batch(header.first, header.count)
             log.warning("corrupt batch", extra={"client": self.client, "first": header.first, "count": header.count})
             return
         if self._builder.deadline_ns is None:
@@ -169,19 +170,20 @@ class ClientSession(SessionLog[ReceivedBatch]):
                 self._window.begin()
         arrived = block_encoder.batch(header, records, received_ns, self._estimate.offset_us)
         indices = self.checker.accept(header.first, header.count)
+        # None means that all records are new, so the batch need not be divided.
         for part in [arrived] if indices is None else block_encoder.only(arrived, indices):
             self._add(part)
         if self.checker.after >= self.total:
             self.close_block("end")
 
-    def unreadable(self, problem: PeerError) -> None:
+    def add_unreadable_frame(self, problem: PeerError) -> None:
         """Report a frame that could not be read: it may have held records."""
         log.warning("unreadable frame", extra={"client": self.client, "why": problem.detail[:200]})
-        self.checker.unreadable()
+        self.checker.add_unreadable_frame()
 
-    def reached(self, last: int) -> None:
+    def sent_through(self, last: int) -> None:
         """Close the open block at the end of the run, up to which the server has sent everything."""
-        self.checker.reached(last)
+        self.checker.sent_through(last)
         self.close_block("end")
 
     def _line_of(self, cut: BlockCut[ReceivedBatch]) -> PendingLine:

@@ -1,4 +1,4 @@
-"""The log of one client in one run by one process, whichever feed it receives: claimed, cut into blocks, sealed."""
+"""The log of one client in one run by one process, of the own or an external feed: claimed, cut into blocks, sealed."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from services.runtime.durable_file import make_folder
 class SessionLog(ABC, Generic[Arrived]):
     """Cuts what a client receives into blocks and has them written, over all of its connections.
 
-    Subclasses know what a block of their feed says. Lines are written by the task that iterates the queue's
-    `WriteQueue.durable`, which is theirs to offer.
+    Subclasses make the line of a block, which differs between feeds, and offer a coroutine that iterates
+    `WriteQueue.durable`: the task that runs it writes the lines.
 
     Attributes:
         session: number of the session, unique among those of this client in this run.
@@ -38,6 +38,7 @@ class SessionLog(ABC, Generic[Arrived]):
         self.client, self.run, self._config, self._clock = client, run, config, clock
         self.folder = config.logs / run / client
         make_folder(self.folder)
+        # Claimed before the logs are read: a process that still has the name then sees the claim before its next write.
         self._claimed, self.session = recovery.claim(self.folder)
         self._key = SessionKey(run, client, self.session)
         self._window = config.saturation.window()

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from services.client import block_encoder
-from services.client.backoff import MOST_SECONDS, Backoff
+from services.client.backoff import MAX_SECONDS, Backoff
 from services.client.clock_sync import UNANSWERED_SECONDS, PingExchange
 from services.client.config import ClientConfig
 from services.client.connection import StampedConnection, connect_to
@@ -47,7 +47,7 @@ class SubscriberLimits:
 
     ping_seconds: float = 1.0
     silence_seconds: float = 3.0
-    backoff_seconds: float = MOST_SECONDS
+    backoff_seconds: float = MAX_SECONDS
     renames_at_once: int = 8
     renames_per_second: float = 1 / 30
     runs_at_once: int = 16
@@ -113,7 +113,7 @@ class Subscriber:
             if self._is_done():
                 break
             delay = self._backoff.next_seconds()
-            if self._retry_log.due(time.monotonic()):
+            if self._retry_log.allow(time.monotonic()):
                 extra = {"client": self.name, "server": self._url, "why": why, "retry_s": round(delay, 2)}
                 log.warning("not connected", extra=extra)
             await asyncio.sleep(delay)
@@ -140,6 +140,7 @@ class Subscriber:
     async def _receive(self, connection: StampedConnection) -> None:
         self._connection, self._last_message_at = connection, time.monotonic()
         self._pings.connected()
+        # Most messages are handled in the call that parses them; only those that have to wait take the queue.
         connection.handle_at_once = self._handle_at_once
         helpers = [asyncio.create_task(work) for work in (self._send_pings(), self._watch(connection))]
         try:
@@ -150,11 +151,12 @@ class Subscriber:
                 if self._session is not None:
                     await self._session.room()
                 if (frame := self._handle(data, received_ns)) is not None:
-                    self._follow(frame)
+                    self._apply_change(frame)
         except ConnectionClosed as closed:
             self._is_superseded |= closed.rcvd is not None and closed.rcvd.code == wire.CLOSE_SUPERSEDED
         finally:
             self._connection, self._is_reading, self._has_asked, self._is_subscribed = None, True, False, False
+            # Without a closing handshake: the peer may be gone, and records wait for the next connection.
             connection.transport.abort()
             for helper in helpers:
                 helper.cancel()
@@ -162,23 +164,23 @@ class Subscriber:
     def _handle_at_once(self, data: bytes, received_ns: int) -> bool:
         """Handle a message in the call that parses it, if nothing has to be waited for; return whether it was handled.
 
-        A frame that `_follow` has to handle must come first in the queue; all later messages wait behind it.
+        A frame that `_apply_change` has to handle must come first in the queue; all later messages wait behind it.
         """
         if not (self._is_reading and self._is_subscribed) or self._session is None or self._session.is_full:
             return False
         return self._handle(data, received_ns) is None
 
     def _handle(self, data: bytes, received_ns: int) -> wire.FromServer | None:
-        """Handle a message; return its frame, still to be followed, if it changes this client's part in the run."""
+        """Handle a message; return its frame for `_apply_change` if it changes this client's part in the run."""
         session, self._last_message_at = self._session, time.monotonic()
         try:
             frame, body = wire.decode_from_server(data)
         except PeerError as problem:
             if session is None:
                 raise
-            session.unreadable(problem)
+            session.add_unreadable_frame(problem)
             return None
-        if self._pings.is_ignored(frame) and self._connection is not None:
+        if self._pings.add_frame(frame) and self._connection is not None:
             log.warning("server ignores pings", extra={"client": self.name, "seconds": UNANSWERED_SECONDS})
             self._connection.transport.abort()
         match frame:
@@ -195,7 +197,7 @@ class Subscriber:
                 return frame
         return None
 
-    def _follow(self, frame: wire.FromServer) -> None:
+    def _apply_change(self, frame: wire.FromServer) -> None:
         """Handle a frame that changes this client's part in the run."""
         session = self._session
         match frame:
@@ -204,7 +206,7 @@ class Subscriber:
             case wire.Subscribed() if session is not None:
                 self._subscribed(session, frame)
             case wire.End() if session is not None:
-                session.reached(frame.last)
+                session.sent_through(frame.last)
                 self._seal(session)
             case wire.Error():
                 self._refused(frame)
@@ -235,7 +237,7 @@ class Subscriber:
     def _leave_run(self, session: ClientSession) -> None:
         """End the session of a run when the server has begun another."""
         if not self._runs.consume(now := time.monotonic()):
-            self._backoff.not_before(self._runs.seconds(now) + 1 / self._limits.renames_per_second)
+            self._backoff.not_before(self._runs.seconds_until_next(now) + 1 / self._limits.renames_per_second)
             raise PeerError("the server begins run after run, faster than any can be received")
         if session.has_begun:
             session.close_block("end")
@@ -285,7 +287,7 @@ class Subscriber:
     def _refused(self, error: wire.Error) -> None:
         if error.code == "name_taken" and error.suggest and (session := self._session) is not None:
             if not self._renames.consume(now := time.monotonic()):
-                self._give_up_names(session, self._renames.seconds(now))
+                self._give_up_names(session, self._renames.seconds_until_next(now))
                 return
             log.warning("name is taken", extra={"client": self.name, "suggest": error.suggest})
             self._leave_name(session)
@@ -355,6 +357,7 @@ class Subscriber:
             return
         session.close_block("shutdown")
         await session.seal(reason)
+        # The tasks send the receipts, and the server refuses a receipt after the goodbye.
         await asyncio.gather(*self._tasks)
         if self._is_subscribed:
             self._send(wire.Bye(last=session.durable_through))

@@ -29,6 +29,7 @@ class WriteQueue:
         self._most_waiting = max(2 * config.block_size, config.shared_sync_messages)
         self._log: BlockLog | None = None
         self._waiting, self._is_refused, self._has_ended = 0, False, False
+        # At most one thread may be in the log.
         self._disk = asyncio.Lock()
         self._room, self._work = asyncio.Event(), asyncio.Event()
         self._room.set()

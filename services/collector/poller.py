@@ -241,9 +241,9 @@ class Poller:
             return
         state = snapshot.summary.state
         if last:
-            if polled.progress.was_due and state not in ("opened", "waiting"):
+            if polled.progress.has_printed and state not in ("opened", "waiting"):
                 self._printer.print_summary(snapshot)
-        elif state != "ended" and polled.progress.is_due(snapshot.summary, now, now - run.changed_at):
+        elif state != "ended" and polled.progress.claim_line(snapshot.summary, now, now - run.changed_at):
             start_us = run.elapsed_from_us
             elapsed = (self._clock.now_us() - start_us) / 1e6 if start_us is not None else None
             self._printer.print_progress(snapshot, elapsed, run.rate())

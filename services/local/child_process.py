@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from services.runtime import parent_pipe
 
 MAX_LINE_BYTES = 1024 * 1024
-"""A longer line is returned in parts."""
+"""Length up to which a line is collected in memory."""
 
 
 class ChildProcess:
@@ -35,14 +35,14 @@ class ChildProcess:
                 os.close(self._parent_end)
                 self._parent_end = -1
 
-    async def lines(self) -> AsyncIterator[str]:
-        """Yield the lines of the standard output until it is closed."""
+    async def lines(self, max_line_bytes: int = MAX_LINE_BYTES) -> AsyncIterator[str]:
+        """Yield the lines of the standard output until it is closed; a longer line is yielded in parts."""
         stream, rest = self.process.stdout, b""
         while stream is not None and (piece := await stream.read(64 * 1024)):
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
                 yield line.decode(errors="replace")
-            if len(rest) > MAX_LINE_BYTES:
+            if len(rest) > max_line_bytes:
                 yield rest.decode(errors="replace")
                 rest = b""
         if rest:

@@ -15,6 +15,7 @@ from services.runtime.errors import EXIT_BAD_SETTINGS
 SHOW_CURSOR = "\x1b[?25h"
 _STOP_SECONDS = 8.0
 _MAX_RESTART_SECONDS = 2.0
+# A process that has run for this long is not in a crash loop: the next delay is short again.
 _STABLE_SECONDS = 5.0
 _MAX_SENT_LINES = 100
 
@@ -30,7 +31,7 @@ class SupervisedService:
         environment: its settings.
         write: writes text to the supervisor's standard output.
         show: called with each line of the service's output, and with messages about it. None connects the service to
-            the terminal; messages are then sent to it, and it prints them above what it shows in place.
+            the terminal; messages are then sent to it, and it prints them above its live display.
     """
 
     def __init__(

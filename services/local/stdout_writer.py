@@ -25,10 +25,11 @@ class StdoutWriter:
         descriptor: a file, a pipe or a terminal.
         encoding: of the text; characters that it cannot encode become question marks.
         lost: called once, in the writing thread, when the reader is gone.
+        max_bytes: size of the buffer.
     """
 
-    def __init__(self, descriptor: int, encoding: str, lost: Callable[[], None]) -> None:
-        self._descriptor, self._encoding, self._lost = descriptor, encoding, lost
+    def __init__(self, descriptor: int, encoding: str, lost: Callable[[], None], max_bytes: int = MAX_BYTES) -> None:
+        self._descriptor, self._encoding, self._lost, self._max_bytes = descriptor, encoding, lost, max_bytes
         self._waiting: deque[bytes] = deque()
         self._bytes = self._dropped = 0
         self._is_writing = self._is_closed = False
@@ -53,7 +54,7 @@ class StdoutWriter:
                 return
             self._waiting.append(data)
             self._bytes += len(data)
-            while self._bytes > MAX_BYTES and len(self._waiting) > 1:
+            while self._bytes > self._max_bytes and len(self._waiting) > 1:
                 self._bytes -= len(self._waiting.popleft())
                 self._dropped += 1
             self._change.notify()

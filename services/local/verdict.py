@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -16,15 +17,51 @@ from services.local import child_process
 from services.local.invocation_runs import InvocationRuns
 from services.runtime.errors import EXIT_ABORTED, EXIT_BAD_SETTINGS
 
-OPEN_SECONDS = 60.0
-"""How long to wait for a run to be opened."""
-RETRY_SECONDS = 0.5
-
 _CODES = {*EXIT_CODES.values(), EXIT_BAD_SETTINGS, EXIT_ABORTED}
+
+RunWait: TypeAlias = Callable[[dict[str, str], str], Awaitable[tuple[int, str]]]
+"""The type of `run_wait_command`."""
+
+
+class WaitPolicy(NamedTuple):
+    """How long to wait for the runs of an invocation.
+
+    Attributes:
+        open_seconds: time within which the next run has to be opened.
+        retry_seconds: pause before the command is run again after it has crashed.
+    """
+
+    open_seconds: float = 60.0
+    retry_seconds: float = 0.5
+
+
+DEFAULT_POLICY = WaitPolicy()
+
+
+async def run_wait_command(environment: dict[str, str], run: str) -> tuple[int, str]:
+    """Run the collector's ``wait`` command for one run; return its exit code and the last line that it printed."""
+    command = await child_process.start(("-m", "services.collector", "wait", "--run", run), environment)
+    last_line = deque[str](maxlen=1)
+    try:
+        async for line in command.lines():
+            if line.strip():
+                last_line.append(line)
+        return await command.wait(), "".join(last_line)
+    finally:
+        # The supervisor is being stopped before the verdict.
+        if command.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                command.process.kill()
+            await command.wait()
 
 
 async def wait_for_verdicts(
-    environment: dict[str, str], runs: InvocationRuns, count: int, show: Callable[[str], None]
+    environment: dict[str, str],
+    runs: InvocationRuns,
+    count: int,
+    show: Callable[[str], None],
+    policy: WaitPolicy = DEFAULT_POLICY,
+    run_wait: RunWait = run_wait_command,
 ) -> int:
     """Wait for the verdict of each run in order; return the first exit code that is not 0, or 0.
 
@@ -33,16 +70,18 @@ async def wait_for_verdicts(
         runs: the runs of this invocation.
         count: the number of runs, 0 for endless.
         show: prints the reason for giving up.
+        policy: how long to wait.
+        run_wait: runs the ``wait`` command.
     """
     number = worst = 0
     while True:
         try:
-            async with asyncio.timeout(OPEN_SECONDS):
+            async with asyncio.timeout(policy.open_seconds):
                 run = await runs.nth(number)
         except TimeoutError:
-            show(f"no progress for {OPEN_SECONDS:.0f} s, waiting for a run: none has been opened")
+            show(f"no progress for {policy.open_seconds:.0f} s, waiting for a run: none has been opened")
             return worst or EXIT_ABORTED
-        code = await wait_for_verdict(environment, run, show)
+        code = await wait_for_verdict(environment, run, show, policy, run_wait)
         worst, number = worst or code, number + 1
         if number == count or code == EXIT_ABORTED:
             return worst
@@ -69,32 +108,22 @@ def _published_code(volumes: Path, run: str) -> int:
     return EXIT_CODES[published.verdict] if is_closed else EXIT_ABORTED
 
 
-async def wait_for_verdict(environment: dict[str, str], run: str, show: Callable[[str], None]) -> int:
-    """Wait for the verdict of a run and return its exit code."""
+async def wait_for_verdict(
+    environment: dict[str, str],
+    run: str,
+    show: Callable[[str], None],
+    policy: WaitPolicy = DEFAULT_POLICY,
+    run_wait: RunWait = run_wait_command,
+) -> int:
+    """Wait for the verdict of a run and return its exit code; the arguments are those of `wait_for_verdicts`."""
     while True:
-        code, reason = await _run_wait_command(environment, run)
+        code, reason = await run_wait(environment, run)
         if code in _CODES:
             break
         # Not an exit code of the command: it was killed or has crashed, which is no verdict on the run.
         show(f"waiting for run {run} ended with code {code}; waiting again")
-        await asyncio.sleep(RETRY_SECONDS)
+        await asyncio.sleep(policy.retry_seconds)
     # The collector has printed the summary of a closed run already; of the others only the command knows the reason.
     if code in (EXIT_ABORTED, EXIT_BAD_SETTINGS) and reason:
         show(reason)
     return code
-
-
-async def _run_wait_command(environment: dict[str, str], run: str) -> tuple[int, str]:
-    command = await child_process.start(("-m", "services.collector", "wait", "--run", run), environment)
-    last_line = deque[str](maxlen=1)
-    try:
-        async for line in command.lines():
-            if line.strip():
-                last_line.append(line)
-        return await command.wait(), "".join(last_line)
-    finally:
-        # The supervisor is being stopped before the verdict.
-        if command.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                command.process.kill()
-            await command.wait()

@@ -17,6 +17,7 @@ class Clock:
     """
 
     def __init__(self) -> None:
+        # The middle of two readings belongs to the wall time between them best.
         before = time.monotonic_ns()
         wall = time.time_ns()
         after = time.monotonic_ns()

@@ -46,6 +46,7 @@ def question(number: int, name: str, kind: int, *, answer_bytes: int = 0) -> byt
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
     # An OPT record: name of the root, type, size in the place of the class, no flags, no data.
     options = struct.pack("!B2HIH", 0, _OPTIONS, answer_bytes, 0, 0) if answer_bytes else b""
+    # 0x0100: the name server is to ask others if it does not know the answer.
     head = struct.pack("!6H", number, 0x0100, 1, 0, 0, 1 if options else 0)
     return head + labels + struct.pack("!2H", kind, _INTERNET) + options
 
@@ -62,6 +63,7 @@ def answers(number: int, message: bytes, kind: int) -> list[str]:
         identity, _, questions, records, _, _ = struct.unpack_from("!6H", message)
         if identity != number or not records or questions != 1:
             return []
+        # Behind the header of 12 bytes the question is repeated: name, type and class.
         _, at = _name(message, 12)
         at += 4
         for _ in range(records):
@@ -85,6 +87,7 @@ def _name(message: bytes, at: int) -> tuple[str, int]:
     # Names may refer to earlier parts of the message; the bound ends a malicious loop.
     for _ in range(64):
         length = message[at]
+        # Two high bits mark a pointer to an earlier name (RFC 1035, 4.1.4).
         if length >= 0xC0:
             end = end or at + 2
             at = ((length & 0x3F) << 8) | message[at + 1]

@@ -23,6 +23,7 @@ class LineFile:
         self.path = path
         # O_EXCL makes the name a claim that only one process gets; O_NOFOLLOW keeps a planted link from redirecting it.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        # Group-writable, so that the host's user can delete it.
         self._fd = os.open(path, flags, 0o664)
         self.size = 0
         self.is_open = True
@@ -36,6 +37,7 @@ class LineFile:
         """
         written = 0
         try:
+            # A write may be partial, as on a disk that is nearly full.
             while written < len(data):
                 written += os.write(self._fd, memoryview(data)[written:] if written else data)
         except OSError:
@@ -50,6 +52,7 @@ class LineFile:
         Raises:
             OSError: it may not be on the disk; everything since the last successful sync must be written again.
         """
+        # Cheaper than fsync: the new length is synced too, but not the file's times.
         os.fdatasync(self._fd)
 
     def write_again(self, data: bytes, at: int) -> None:

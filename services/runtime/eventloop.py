@@ -119,7 +119,7 @@ class _AcceptLimitingLoop(asyncio.SelectorEventLoop):
         error = context.get("exception")
         if not (isinstance(error, OSError) and error.errno in _NO_DESCRIPTOR and "accept" in context["message"]):
             super().call_exception_handler(context)
-        elif self._rate_limit.due(self.time()):
+        elif self._rate_limit.allow(self.time()):
             log.warning("connections wait: no descriptor is left for them", extra={"why": str(error)})
 
 

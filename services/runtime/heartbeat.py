@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+# Several beats may be missed before a container counts as unhealthy: a busy machine delays them.
 MAX_AGE_SECONDS = 5.0
 
 

@@ -49,10 +49,11 @@ class RateLimitedLog:
         self._seconds = seconds
         self._last: dict[str, float] = {}
 
-    def due(self, now: float, kind: str = "") -> bool:
+    def allow(self, now: float, kind: str = "") -> bool:
         """Return whether to log an event of this kind at ``now`` (monotonic seconds); if so, restart its interval."""
         if now - self._last.get(kind, float("-inf")) < self._seconds:
             return False
+        # A kind that is forgotten may be logged again too soon, which is better than memory that a peer can fill.
         if len(self._last) >= _MAX_KINDS:
             self._last.clear()
         self._last[kind] = now
@@ -66,8 +67,8 @@ class LogOnce:
         self._limit = limit
         self._logged: set[str] = set()
 
-    def due(self, key: str) -> bool:
-        """Return whether to log the event about the thing ``key``; False after the first time or beyond the limit."""
+    def allow(self, key: str) -> bool:
+        """Return whether to log the event about the thing ``key``: only the first time, and only up to the limit."""
         if key in self._logged or len(self._logged) >= self._limit:
             return False
         self._logged.add(key)

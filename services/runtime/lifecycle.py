@@ -70,6 +70,7 @@ def _repaired_in_time(error: OperatorError) -> bool:
     # Not read with the other settings, because they may be the error.
     text = os.environ.get("HOLD_SECONDS", "")
     left = min(float(text), 60.0) if text.replace(".", "", 1).isdecimal() else 0.0
+    # No event loop runs meanwhile that could handle it.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     while left > 0:
         # Sleep before the first check too: an error that comes and goes must not make the process spin.

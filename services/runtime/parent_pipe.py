@@ -52,6 +52,7 @@ class ParentPipe:
     def _watch(self) -> None:
         rest = b""
         while piece := os.read(self._descriptor, 4096):
+            # Bounded, so that a line without an end cannot fill the memory.
             *lines, rest = (rest + piece)[-_MAX_LINE_BYTES:].split(b"\n")
             with self._lock:
                 for line in lines:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class TokenBucket:
-    """A token bucket that starts full. Times are monotonic seconds, passed in by the caller."""
+    """A token bucket that starts full. The caller passes the time, in monotonic seconds."""
 
     __slots__ = ("_at", "_burst", "_left", "_per_second")
 
@@ -15,19 +15,17 @@ class TokenBucket:
 
     def consume(self, now: float) -> bool:
         """Count an event and return True if it is within the limit; otherwise return False."""
-        self._fill(now)
+        self._left, self._at = self._tokens(now), max(now, self._at)
         if self._left < 1:
             return False
         self._left -= 1
         return True
 
-    def seconds(self, now: float) -> float:
+    def seconds_until_next(self, now: float) -> float:
         """Return in how many seconds the next event is within the limit; 0 if it is now."""
-        self._fill(now)
-        return max(1 - self._left, 0) / self._per_second
+        return max(1 - self._tokens(now), 0) / self._per_second
 
-    def _fill(self, now: float) -> None:
+    def _tokens(self, now: float) -> float:
         # A time before the last one adds and removes nothing.
         elapsed = max(now - self._at, 0)
-        self._left = min(self._left + elapsed * self._per_second, self._burst)
-        self._at = max(now, self._at)
+        return min(self._left + elapsed * self._per_second, self._burst)

@@ -52,7 +52,7 @@ def read_plan(text: str) -> Plan:
     """Parse the value of ``RATE``.
 
     Raises:
-        ValueError: with what was expected and the position, counted from 1, of the character.
+        ValueError: with the expected form and the position of the mistake, in characters counted from 1.
     """
     if "," not in text and ":" not in text:
         rate = _number(text)
@@ -86,7 +86,7 @@ def _rate(name: str, at: int) -> float | None:
         raise ValueError(f"a number up to {HIGHEST}, or {_PAUSE}, at character {at}, not {name!r}")
     if not rate:
         raise ValueError(
-            f"a number above 0 at character {at}: as fast as clients take them there is no schedule, nor a time to end"
+            f"a number above 0 at character {at}: at rate 0 there is no schedule, so the stage would have no end"
         )
     return rate
 

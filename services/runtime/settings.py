@@ -164,7 +164,7 @@ SETTINGS = (
         "127.0.0.1",
         "server",
         _hosts,
-        "the addresses the server listens on, * = all interfaces; the image and compose set that",
+        "the addresses the server listens on; * = all interfaces, as in the image and in compose",
     ),
     Setting(
         "CONTROL_TOKEN",
@@ -176,7 +176,7 @@ SETTINGS = (
     Setting(
         "BLOCK_SIZES", "10,25,50,100,250", "client", _block_sizes, "messages per block, taken by the client's number"
     ),
-    Setting("BLOCK_SECONDS", "5", "client", _number(0.01, 3600), "a block closes after this long even if not full"),
+    Setting("BLOCK_SECONDS", "5", "client", _number(0.01, 3600), "a block closes after this time even if not full"),
     Setting("BLOCK_BYTES", "1048576", "client", _integer(1024, 2**30), "a block closes at this many bytes of records"),
     Setting(
         "FSYNC",
@@ -190,7 +190,7 @@ SETTINGS = (
         "1",
         "client, server",
         _integer(1, 10_000),
-        "clients run by one process, each with a log of its own",
+        "clients run by one process, each with its own log",
     ),
     Setting("CLIENT_ID", "", "client", _client_id, "the client's name; empty = the container's"),
     Setting("SERVER_URL", "ws://server:8765", "client, collector", _url, "the feed"),
@@ -290,6 +290,7 @@ def _misspelt(environment: Mapping[str, str]) -> Iterable[str]:
     for name in sorted(environment):
         if name in BY_NAME or len(name) < 5:
             continue
+        # A high cutoff: most variables belong to other programs, and a false alarm would prevent the start.
         near = closest(name, BY_NAME, cutoff=0.88)
         if near and abs(len(name) - len(near)) <= 2:
             yield f"{name}: no such setting; did you mean {near}?"

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
+import logging
 import os
 import shutil
 import stat
+import time
 import uuid
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from services.contract.scalars import is_run, run_order, utc_text
 from services.runtime.errors import UnwritableFolder
+from services.runtime.jsonlogs import RateLimitedLog
+
+log = logging.getLogger(__name__)
 
 SETTLED_SECONDS = 10.0
 """A run whose last line is older than this has been closed by its collector."""
 
 MAX_FUTURE_SECONDS = 86_400.0
 """A folder whose name is a time further ahead than this is not one of this project's runs, and is left alone."""
+
+_ERROR_LOG_SECONDS = 60.0
 
 
 def check_writable(folder: Path) -> None:
@@ -153,8 +162,9 @@ def remove_old_runs(root: Path, keep: int, now_s: float) -> None:
     """Remove the folders of all runs but the newest ``keep``; 0 keeps all.
 
     Only folders that are named like runs, at a time that is not in the future, are considered. A folder without a
-    ``.jsonl`` file does not count as one of the kept runs; it is removed if it is older than those. A run with a line
-    younger than `SETTLED_SECONDS` is kept for now, because the collector may not have closed it yet.
+    ``.jsonl`` file does not count as one of the kept runs; it is removed if it is older than those. A run that was
+    changed less than `SETTLED_SECONDS` ago is kept for now: its collector may not have closed it yet, or its first
+    client has made the folder and not yet its log.
 
     Args:
         root: the folder with one folder per run.
@@ -166,21 +176,44 @@ def remove_old_runs(root: Path, keep: int, now_s: float) -> None:
     """
     latest = run_order(run_name(int(now_s + MAX_FUTURE_SECONDS) * 1_000_000))
     names = sorted((name for name in run_folders(root) if run_order(name) <= latest), key=run_order)
-    written_s = {name: _last_written_s(root / name) for name in names}
-    kept = [name for name in names if written_s[name] is not None][-keep:] if keep else names
+    states = {name: _state_of(root / name) for name in names}
+    kept = [name for name in names if states[name].has_log][-keep:] if keep else names
     for name in names:
-        if kept and run_order(name) < run_order(kept[0]) and now_s - (written_s[name] or 0.0) > SETTLED_SECONDS:
+        if kept and run_order(name) < run_order(kept[0]) and now_s - states[name].changed_s > SETTLED_SECONDS:
+            # Every client of the run removes it at the same time, so a file that is gone already is no error.
             shutil.rmtree(root / name, ignore_errors=True)
 
 
-def _last_written_s(run: Path) -> float | None:
-    """Return when a ``.jsonl`` file of a run was last written to, epoch seconds; None if the run has no such file."""
-    latest: float | None = None
+async def remove_old_runs_regularly(root: Path, keep: int, interval_seconds: float) -> None:
+    """Call `remove_old_runs` in a thread, again and again until cancelled; return at once if ``keep`` is 0.
+
+    A failure is logged at most once a minute: the service works without the removal.
+    """
+    error_log = RateLimitedLog(_ERROR_LOG_SECONDS)
+    while keep:
+        try:
+            await asyncio.to_thread(remove_old_runs, root, keep, time.time())
+        except OSError as error:
+            if error_log.allow(time.monotonic()):
+                log.warning("old runs not removed", extra={"path": str(root), "why": str(error)})
+        await asyncio.sleep(interval_seconds)
+
+
+class _RunState(NamedTuple):
+    """Whether a run has a log, and when it was last changed: its logs or, without any, its folders. Epoch seconds."""
+
+    has_log: bool
+    changed_s: float
+
+
+def _state_of(run: Path) -> _RunState:
+    written_s: list[float] = []
+    changed_s = 0.0
     for folder, _, names in os.walk(run):
-        for name in names:
-            if name.endswith(".jsonl"):
-                with contextlib.suppress(OSError):
-                    status = os.lstat(os.path.join(folder, name))
-                    if stat.S_ISREG(status.st_mode):
-                        latest = max(latest or 0.0, status.st_mtime)
-    return latest
+        for path in (folder, *(os.path.join(folder, name) for name in names if name.endswith(".jsonl"))):
+            with contextlib.suppress(OSError):
+                status = os.lstat(path)
+                changed_s = max(changed_s, status.st_mtime)
+                if stat.S_ISREG(status.st_mode):
+                    written_s.append(status.st_mtime)
+    return _RunState(True, max(written_s)) if written_s else _RunState(False, changed_s)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,9 +19,8 @@ from services.contract import wire
 from services.runtime import eventloop, heartbeat
 from services.runtime.clock import Clock, boot_id
 from services.runtime.control import token
-from services.runtime.jsonlogs import RateLimitedLog
 from services.runtime.saturation import SaturationMonitor
-from services.runtime.volumes import check_writable, remove_old_runs
+from services.runtime.volumes import check_writable, remove_old_runs_regularly
 from services.server.connections.connection import QUIET_SECONDS, WRITE_LIMIT, FeedConnection, connection_class
 from services.server.connections.listen_sockets import BACKLOG, bind_sockets, listen
 from services.server.feed.generator import FeedGenerator
@@ -100,6 +98,7 @@ class ServerApp:
         instance = uuid.uuid4().hex[:12]
         self.runs = RunStore(self.root, feed, settings, self.clock, self.saturation, boot=boot_id(), instance=instance)
         self.runs_played = 1
+        # Before the run is opened, so that an unwritable folder is reported together with its remedy.
         check_writable(self.root)
         self.stream = Stream(self.runs.open_or_continue(seen), self.clock)
         self.expected = ExpectedClients(settings.client_service, settings.connections)
@@ -110,7 +109,6 @@ class ServerApp:
         self.handlers: set[ConnectionHandler] = set()
         self.token = settings.control_token
         self.is_draining = False
-        self._removal_log = RateLimitedLog(60)
         # One class for all listening sockets, since it holds the count of all connections.
         self._connection_class = connection_class(
             self.clock,
@@ -130,10 +128,13 @@ class ServerApp:
             subprotocols=[Subprotocol(wire.SUBPROTOCOL)],
             # Browsers send the origin of the page that connects, clients of a feed send none: no page may connect.
             origins=[None],
+            # Many clients share the bytes of a frame; compressed, the frame would differ for each of them.
             compression=None,
+            # Clients send receipts and requests only. A larger limit would let a peer claim memory.
             max_size=wire.MAX_CLIENT_FRAME,
             # More messages than one read can hold, so that short messages do not pause the reading.
             max_queue=64,
+            # A peer that does not complete its handshake holds a file descriptor.
             open_timeout=5,
             write_limit=WRITE_LIMIT,
             # The library's keepalive is a task and a timer for each connection; `ping_quiet_peers` is one for all.
@@ -178,7 +179,7 @@ class ServerApp:
         return connection.respond(503, "too many connections\n") if self._refuse_if_full(connection) else None
 
     def _refuse_if_full(self, connection: ServerConnection) -> bool:
-        """Tell whether only spare places are left, which are for plain requests and holders of the token."""
+        """Return whether only spare places are left, which are for plain requests and holders of the token."""
         if not isinstance(connection, FeedConnection) or not connection.limit.is_nearly_reached:
             return False
         if may_control(connection.authorization_values(), self.token, local=False):
@@ -219,6 +220,7 @@ class ServerApp:
                 self.stream.cut_stalled(now, self.settings.send_seconds)
                 check_at = now + self.intervals.stall_check
             run = self.stream.run
+            # The end must be in the ledger first: without it the collector takes this run for an interrupted one.
             if run.recorded.end is not None and run.ledger.is_writable and self._has_more_runs():
                 await asyncio.sleep(self.intervals.between_runs)
                 try:
@@ -254,20 +256,11 @@ class ServerApp:
         self.stream.run.ledger.close()
         self.runs_played += 1
         self.stream.switch_to(run)
+        # Nothing is due between two runs, so the pause of a full collection delays no record.
         eventloop.collect_all()
         self.lifecycle = RunLifecycle(run, asyncio.get_running_loop().time(), self.expected)
         for handler in self.handlers:
             handler.welcome()
-
-    async def remove_old_runs(self) -> None:
-        """Remove the ledgers of old runs, beyond the number that the operator keeps."""
-        while self.settings.keep_runs:
-            try:
-                await asyncio.to_thread(remove_old_runs, self.root, self.settings.keep_runs, time.time())
-            except OSError as problem:
-                if self._removal_log.due(time.monotonic()):
-                    log.warning("old runs not removed", extra={"path": str(self.root), "why": str(problem)})
-            await asyncio.sleep(self.intervals.remove_old)
 
     async def drain(self, servers: Sequence[Server]) -> None:
         """Stop in order: accept no more connections, pause the run, disconnect the clients, record all of it."""
@@ -275,6 +268,7 @@ class ServerApp:
         for server in servers:
             server.close(close_connections=False)
         run = self.stream.run
+        # Pause first: otherwise records would come due, and be late, while no server runs.
         if run.recorded.is_advancing:
             run.set_rate(None)
         await asyncio.gather(*(handler.drain() for handler in list(self.handlers)))
@@ -314,6 +308,7 @@ async def main(
             seen = await asyncio.to_thread(ensure_alone, settings.volumes / "ledger", stop.is_set)
         except other_servers.StoppedWhileWatching:
             return 0
+        # Only now: a client must not connect to a server that then refuses to start.
         listen(sockets, settings.port)
         app = ServerApp(settings, feed, seen, intervals)
         servers = [await app.accept(listener) for listener in sockets]
@@ -336,7 +331,7 @@ async def _serve(app: ServerApp, servers: Sequence[Server], stop: asyncio.Event)
                 app.keep_time(),
                 app.ping_quiet_peers(servers),
                 app.count_containers(),
-                app.remove_old_runs(),
+                remove_old_runs_regularly(app.root, app.settings.keep_runs, app.intervals.remove_old),
                 app.saturation.watch(),
                 heartbeat.beat(),
             )

@@ -33,9 +33,14 @@ def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
 
 
 def services_log(run: GoodRun, folder: Path) -> Path:
-    """Write the services' own logs of a run, in the form of ``docker compose logs --no-log-prefix``."""
+    """Write the services' own logs of a run, in the form of ``docker compose logs --no-log-prefix``, by time.
+
+    Lines of several services may be milliseconds out of order in the terminal, and lnav gives a line that is earlier
+    than the one before it the time of that one.
+    """
     path = folder / "services.jsonl"
     lines = re.findall(r"^\S+ +\| (\{.*\})$", run.text, flags=re.MULTILINE)
+    lines.sort(key=lambda line: json.loads(line)["at"])
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 

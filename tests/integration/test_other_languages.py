@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
 from benchmarks.peers import install
-from chaos.wire.damage import Kind, Plan
+from chaos.wire.damage import DamagePlan, Kind
 from chaos.wire.proxy import Proxy
 from chaos.wire.tcp import TcpProxy
 from services.collector.commands.verify import check
@@ -43,7 +43,7 @@ def node() -> Node:
     program("npm", "npm")
     try:
         _, modules = install.npm("ws").command
-    except install.NotHere as problem:
+    except install.NotAvailable as problem:
         if os.environ.get("CI"):
             pytest.fail(f"CI has no npm package ws: {problem}", pytrace=False)
         pytest.skip(f"no npm package ws here: {problem}")
@@ -237,7 +237,7 @@ def test_a_name_belongs_to_one_process(tmp_path: Path, node: Node) -> None:
 
 def test_their_client_sees_what_is_wrong(tmp_path: Path, node: Node) -> None:
     """Faults injected into frames on their way appear in the summary with number and position."""
-    plans: dict[str, Plan] = {kind: Plan(kind, 2, "middle", seed=7) for kind in KINDS}
+    plans: dict[str, DamagePlan] = {kind: DamagePlan(kind, 2, "middle", seed=7) for kind in KINDS}
     with (
         System(tmp_path, RECORDS=400, RATE=RATE, GRACE_SECONDS=1, CLIENTS=len(KINDS)) as system,
         Proxy(system.url, plans) as proxy,
@@ -250,9 +250,9 @@ def test_their_client_sees_what_is_wrong(tmp_path: Path, node: Node) -> None:
     found = {client.client: client for client in summary_of(tmp_path).clients}
 
     for kind in KINDS:
-        book = proxy.books[kind]
-        touched = RangeSet((one.first, one.last) for one in book.touched)
-        assert (2, 0) == (len(book.touched), found[kind].residual)
+        book = proxy.damages[kind]
+        touched = RangeSet((one.first, one.last) for one in book.faults)
+        assert (2, 0) == (len(book.faults), found[kind].residual)
         if kind in GONE:
             assert touched.spans() == found[kind].missing_ranges
             assert (len(touched) if kind == "corrupt" else 0) == found[kind].corrupt

@@ -153,7 +153,7 @@ def test_a_block_shows_its_records(look: Open, played: LocalRun) -> None:
 def test_a_run_that_is_over_cannot_be_controlled(look: Open, played: LocalRun) -> None:
     """Without a server the control bar is disabled and shows the reason."""
     watched = look(address(played))
-    watched.wait("document.getElementById('said').textContent === 'the run is over'")
+    watched.wait("document.getElementById('reply').textContent === 'the run is over'")
 
     assert 0 == watched.page.locator("#control :enabled").count()
 
@@ -166,10 +166,10 @@ def test_an_operator_controls_the_run(look: Open, tmp_path: Path) -> None:
         watched.wait("!document.getElementById('control').hidden && !document.getElementById('rate').disabled", 10)
         watched.page.fill("#rate", "321")
         watched.page.press("#rate", "Enter")
-        watched.wait("/running at 321 records/.test(document.getElementById('said').textContent)")
+        watched.wait("/running at 321 records/.test(document.getElementById('reply').textContent)")
         watched.page.click("text=Pause")
         watched.wait("document.getElementById('verdict').textContent === 'paused'")
-        watched.wait("/paused/.test(document.getElementById('said').textContent)")
+        watched.wait("/paused/.test(document.getElementById('reply').textContent)")
         watched.wait("[...document.querySelectorAll('#events td')].some((cell) => cell.textContent === 'pause')")
         watched.close("control")
 
@@ -188,7 +188,7 @@ def test_news_are_seen_at_once(look: Open, serve: Serve) -> None:
 def test_a_server_that_cannot_be_asked_is_told(look: Open, serve: Serve) -> None:
     """If a run in progress cannot be controlled, the bar shows the reason."""
     watched = look(serve(example(2, state="running", verdict=None)).address)
-    watched.wait(f"document.getElementById('said').textContent === {json.dumps(WHY)}")
+    watched.wait(f"document.getElementById('reply').textContent === {json.dumps(WHY)}")
 
     assert 0 == watched.page.locator("#control :enabled").count()
 

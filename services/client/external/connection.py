@@ -12,7 +12,7 @@ from typing import Any
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from services.client.connection import StampedConnection
+from services.client.connection import StampedConnection, as_stamped, connection_class
 from services.client.external.connection_failure import ConnectionFailure
 from services.client.external.settings import ConnectSettings
 from services.runtime.clock import Clock
@@ -30,7 +30,7 @@ class ConnectRateLimit:
 
     def __init__(self, per_second: float) -> None:
         self._pause = 1 / per_second
-        self._next = self._next_wanted = self._held_until = 0.0
+        self._next = self._next_accepted = self._held_until = 0.0
         self._failure: ConnectionFailure | None = None
 
     def hold(self, seconds: float, failure: ConnectionFailure) -> None:
@@ -38,21 +38,21 @@ class ConnectRateLimit:
         self._held_until, self._failure = max(self._held_until, asyncio.get_running_loop().time() + seconds), failure
 
     @property
-    def held_for(self) -> ConnectionFailure | None:
-        """Why no attempt is allowed now; None when attempts are."""
+    def hold_reason(self) -> ConnectionFailure | None:
+        """Why no attempt is allowed now; None if attempts are allowed."""
         return self._failure if self._held_until > asyncio.get_running_loop().time() else None
 
-    async def pass_through(self, cancelled: asyncio.Event | None = None, *, is_wanted: bool = False) -> None:
+    async def wait_for_turn(self, cancelled: asyncio.Event | None = None, *, was_accepted: bool = False) -> None:
         """Wait until the attempt may be made, or until ``cancelled`` is set.
 
         Args:
             cancelled: set when the attempt is not needed any more.
-            is_wanted: whether the server has just accepted this client; then its refusals of others do not count.
+            was_accepted: whether the server has just accepted this client; then its refusals of others do not count.
         """
         clock = asyncio.get_running_loop().time
-        if is_wanted and self._held_until > clock():
-            at = max(clock(), self._next_wanted)
-            self._next_wanted = at + self._pause
+        if was_accepted and self._held_until > clock():
+            at = max(clock(), self._next_accepted)
+            self._next_accepted = at + self._pause
             await pause(at - clock(), cancelled)
             return
         while cancelled is None or not cancelled.is_set():
@@ -120,14 +120,10 @@ async def connect_to(reach: ConnectSettings, process_clock: Clock, tls: ssl.SSLC
         TimeoutError, OSError, websockets.exceptions.WebSocketException: the server cannot be reached now.
         BadSettings: the file with the authorization cannot be used.
     """
-
-    class Connection(StampedConnection):
-        clock = process_clock
-
     options: dict[str, Any] = {"ssl": tls} if tls is not None else {}
     connection = await connect(
         reach.url,
-        create_connection=Connection,
+        create_connection=connection_class(process_clock),
         additional_headers=authorization(reach),
         subprotocols=[Subprotocol(reach.subprotocol)] if reach.subprotocol else None,
         proxy=reach.proxy or None,
@@ -139,6 +135,4 @@ async def connect_to(reach: ConnectSettings, process_clock: Clock, tls: ssl.SSLC
         max_queue=_FRAMES_QUEUED,
         **options,
     )
-    if not isinstance(connection, StampedConnection):
-        raise TypeError(f"connections are made by connect_to(), not {type(connection)}")
-    return connection
+    return as_stamped(connection)

@@ -14,14 +14,19 @@ from websockets.frames import CloseCode
 from websockets.http11 import Response
 from websockets.protocol import Protocol
 
-MOST_REASON = 200
+from services.runtime.websocket_io import close_frames
+
+MAX_REASON_LENGTH = 200
 """Characters of a reason."""
-MOST_RETRY_AFTER_SECONDS = 600.0
-_MOST_BODY = 4096
+MAX_RETRY_AFTER_SECONDS = 600.0
+_MAX_BODY_BYTES = 4096
 # Shorter passwords, and shorter values in a query, are not hidden: that would remove ordinary words from a reason.
-_LEAST_SECRET, _LEAST_VALUE = 4, 8
+_MIN_SECRET_LENGTH, _MIN_VALUE_LENGTH = 4, 8
+# Unauthorised, forbidden, too many requests: another attempt soon would get the same answer.
 _FIRM_STATUSES = (401, 403, 429)
+# Codes of the application's own (RFC 6455, 7.4.2), by which most feeds refuse a client.
 _PRIVATE_CODES = range(4000, 5000)
+# Query strings and user names often contain tokens.
 _QUERY = re.compile(r"(\w+://[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
 _USER = re.compile(r"(\w+://)[^\s/@]*@")
 _TAG = re.compile(r"<(?:script|style).*?</(?:script|style)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -32,7 +37,7 @@ class ConnectionFailure(NamedTuple):
 
     Attributes:
         code: HTTP status or close code, None without one.
-        reason: the server's own text, or else a description, at most `MOST_REASON` characters.
+        reason: the server's own text, or else a description, at most `MAX_REASON_LENGTH` characters.
         why: the same as a whole sentence, for the service's own log.
         firm: whether another attempt soon would be refused as well.
         retry_after_s: how long the server asks not to be contacted, in seconds; None if it does not ask.
@@ -64,8 +69,8 @@ def of_attempt(problem: Exception, secrets: Iterable[str], now_us: int) -> Conne
 
 def of_close(connection: Protocol, max_bytes: int, secrets: Iterable[str]) -> ConnectionFailure:
     """Return why a connection ended, by the close frame of the side that closed it; code 1006 without one."""
-    received, sent = connection.close_rcvd, connection.close_sent
-    by_us = sent is not None and (received is None or connection.close_rcvd_then_sent is False)
+    received, sent, was_received_first = close_frames(connection)
+    by_us = sent is not None and (received is None or was_received_first is False)
     close = sent if by_us else received
     if close is None:
         cut = "the connection was cut without a close frame"
@@ -84,7 +89,7 @@ def brief(text: str, secrets: Iterable[str]) -> str:
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     text = "".join(letter if letter.isprintable() else " " for letter in text)
-    return " ".join(text.split())[:MOST_REASON]
+    return " ".join(text.split())[:MAX_REASON_LENGTH]
 
 
 def secrets_of(urls: Iterable[str], authorization: str, texts: Iterable[str]) -> list[str]:
@@ -103,16 +108,16 @@ def secrets_of(urls: Iterable[str], authorization: str, texts: Iterable[str]) ->
     for text in texts:
         # Tokens are long and have no spaces; most channel names are shorter.
         secrets |= set(re.findall(r"[A-Za-z0-9._~+/=-]{24,}", text))
-    long_secrets = [secret for secret in secrets if len(secret) >= _LEAST_SECRET]
-    return long_secrets + [value for value in values if len(value) >= _LEAST_VALUE]
+    long_secrets = [secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH]
+    return long_secrets + [value for value in values if len(value) >= _MIN_VALUE_LENGTH]
 
 
 def _first_line(response: Response) -> str:
     """Return the first line of a response's body without HTML tags, or the reason phrase if the body is empty."""
     try:
         # A long body may be cut in the middle of a character.
-        errors = "ignore" if len(response.body) > _MOST_BODY else "strict"
-        body = bytes(response.body[:_MOST_BODY]).decode("utf-8", errors)
+        errors = "ignore" if len(response.body) > _MAX_BODY_BYTES else "strict"
+        body = bytes(response.body[:_MAX_BODY_BYTES]).decode("utf-8", errors)
     except UnicodeDecodeError:
         body = ""
     if body.lstrip().startswith("<"):
@@ -126,13 +131,13 @@ def _retry_after(response: Response, now_us: int) -> float | None:
     if not text:
         return None
     if re.fullmatch(r"[0-9]+(?:\.[0-9]*)?", text):
-        return min(float(text), MOST_RETRY_AFTER_SECONDS)
+        return min(float(text), MAX_RETRY_AFTER_SECONDS)
     until = _date(text)
     if until is None:
         return None
     sent = _date(", ".join(response.headers.get_all("Date")[:1]))
     now = sent if sent is not None else datetime.fromtimestamp(now_us / 1_000_000, UTC)
-    return min(max((until - now).total_seconds(), 0), MOST_RETRY_AFTER_SECONDS)
+    return min(max((until - now).total_seconds(), 0), MAX_RETRY_AFTER_SECONDS)
 
 
 def _date(text: str) -> datetime | None:

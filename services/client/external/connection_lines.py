@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.client.block_encoder import SessionKey
-from services.client.external.connection_failure import MOST_REASON
+from services.client.external.connection_failure import MAX_REASON_LENGTH
 from services.contract import blocklog
 from services.contract.scalars import utc_text
 
@@ -49,7 +49,8 @@ class ConnectionLog:
     def held_back(self, code: int | None, reason: str) -> None:
         """Remember another client's refusal as the reason why this client makes no attempt, unless it has its own."""
         if not self.is_connected and self._code is None and not self._reason:
-            self._code, self._reason = code, f"held back, since another client was refused: {reason}"[:MOST_REASON]
+            why = f"held back, since another client was refused: {reason}"
+            self._code, self._reason = code, why[:MAX_REASON_LENGTH]
 
     def sealed(self, at_us: int) -> blocklog.ConnectionLine:
         """Return the line for the end of the session, with the last code and reason unless it is connected."""

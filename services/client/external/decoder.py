@@ -30,7 +30,7 @@ _ESCAPED_BYTES = 64 * 1024
 # A log line must not contain newlines. In JSON they occur only between tokens, where a space means the same.
 _NEWLINES = bytes.maketrans(b"\r\n", b"  ")
 # JSON that is nested more deeply is logged as text: readers of logs give up at depths from 256 on.
-_MOST_DEPTH = 100
+_MAX_DEPTH = 100
 
 
 class _NotStrict:
@@ -49,7 +49,7 @@ class DecodedRecord(NamedTuple):
         seq: sequence number, None without a usable one.
         key: key of its sequence, None without one.
         sent_ns: the sender's time, epoch nanoseconds, None without one.
-        trouble: why the number cannot be used, or a remark about an odd record; None without trouble.
+        remark: why the number cannot be used, or how the record is unusual; None for a usual record.
     """
 
     record: bytes
@@ -57,7 +57,7 @@ class DecodedRecord(NamedTuple):
     seq: int | None = None
     key: str | None = None
     sent_ns: int | None = None
-    trouble: str | None = None
+    remark: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class RecordPaths:
             return self._records_in(frame, binary=binary)
         texts = [match[1] for match in self.match.finditer(frame) if match[1] is not None]
         if not texts:
-            return [_opaque(frame, binary=binary, trouble="the frame does not match")]
+            return [_opaque(frame, binary=binary, remark="the frame does not match")]
         return [record for text in texts for record in self._records_in(text, binary=binary)]
 
     @property
@@ -107,7 +107,8 @@ class RecordPaths:
             if isinstance(rows, list):
                 raws = self._row_texts(text) if is_strict else self._lenient_row_texts(text, len(rows))
         except (ValueError, RecursionError):
-            return [_opaque(text, binary=binary, trouble="not JSON" if self._wants_json else None)]
+            return [_opaque(text, binary=binary, remark="not JSON" if self._wants_json else None)]
+        # A frame without a list is one record; this is the usual case.
         if self.records is None and not isinstance(value, list):
             return [self._record(value, text, binary=binary, is_json=is_strict)]
         if not raws:
@@ -115,7 +116,7 @@ class RecordPaths:
             where = "" if self.records is None else f" at {self.records.text}"
             is_json = is_strict and not _is_deep(value, text)
             record = DecodedRecord(text.translate(_NEWLINES)) if is_json else _opaque(text, binary=binary)
-            return [record._replace(trouble=problem + where)]
+            return [record._replace(remark=problem + where)]
         return [
             self._record(row, raw, binary=binary, is_json=is_strict or _decode_strictly(raw) is not _NOT_STRICT)
             for row, raw in zip(rows, raws, strict=True)
@@ -138,7 +139,7 @@ class RecordPaths:
 
     def _record(self, value: Any, text: bytes, *, binary: bool, is_json: bool) -> DecodedRecord:
         """Return a record with its values, as JSON if the text is strict JSON, else as a text."""
-        seq, trouble = self._number(value)
+        seq, remark = self._number(value)
         key = self.key.find(value) if self.key is not None else None
         sent = self.time.find(value) if self.time is not None else None
         record = DecodedRecord(
@@ -146,13 +147,13 @@ class RecordPaths:
             seq=seq,
             key=_key(key),
             sent_ns=epoch_ns(sent, self.unit),
-            trouble=trouble,
+            remark=remark,
         )
         if is_json and not _is_deep(value, text):
             return record
         opaque = _opaque(text, binary=binary)
-        trouble = trouble or ("not strict JSON" if self._wants_json else None)
-        return record._replace(record=opaque.record, form=opaque.form, trouble=trouble)
+        remark = remark or ("not strict JSON" if self._wants_json else None)
+        return record._replace(record=opaque.record, form=opaque.form, remark=remark)
 
     def _number(self, value: Any) -> tuple[int | None, str | None]:
         if self.seq is None:
@@ -173,10 +174,10 @@ def _decode_strictly(text: bytes) -> Any:
 
 def _is_deep(value: Any, text: bytes) -> bool:
     """Return whether JSON is nested so deeply that some readers give up."""
-    if text.count(b"[") + text.count(b"{") <= _MOST_DEPTH:
+    if text.count(b"[") + text.count(b"{") <= _MAX_DEPTH:
         return False
     level = [value]
-    for _ in range(_MOST_DEPTH):
+    for _ in range(_MAX_DEPTH):
         contents = (outer.values() if isinstance(outer, dict) else outer for outer in level)
         level = [inner for content in contents for inner in content if isinstance(inner, dict | list)]
         if not level:
@@ -184,23 +185,23 @@ def _is_deep(value: Any, text: bytes) -> bool:
     return True
 
 
-def _opaque(data: bytes, *, binary: bool, trouble: str | None = None) -> DecodedRecord:
+def _opaque(data: bytes, *, binary: bool, remark: str | None = None) -> DecodedRecord:
     """Return a record that contains bytes as a JSON text, or as base64 if they are not UTF-8."""
     try:
         text = None if binary else data.decode()
     except UnicodeDecodeError:
         text = None
     if text is None:
-        return _binary(data, trouble)
+        return _binary(data, remark)
     record = msgspec.json.encode(text)
     # Each escaped control character takes six bytes; the line could become longer than readers accept.
     if len(record) > _ESCAPED_BYTES and len(record) > longest_record(len(data)):
-        return _binary(data, trouble)
-    return DecodedRecord(record, form="text", trouble=trouble)
+        return _binary(data, remark)
+    return DecodedRecord(record, form="text", remark=remark)
 
 
-def _binary(data: bytes, trouble: str | None) -> DecodedRecord:
-    return DecodedRecord(b'"%b"' % base64.b64encode(data), form="binary", trouble=trouble)
+def _binary(data: bytes, remark: str | None) -> DecodedRecord:
+    return DecodedRecord(b'"%b"' % base64.b64encode(data), form="binary", remark=remark)
 
 
 def _key(value: Any) -> str | None:

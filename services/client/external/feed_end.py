@@ -65,6 +65,7 @@ class EndConditions:
             "\n".join(shown),
             frozenset(codes),
             tuple(messages),
+            # Of several numbers the lowest one is reached first.
             min(numbers["messages"], default=None),
             min(numbers["last"], default=None),
         )

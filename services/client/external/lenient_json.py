@@ -16,8 +16,8 @@ import msgspec
 _AROUND = bytes(range(33)) + b"\x7f"
 _BOM = b"\xef\xbb\xbf"
 # A longer text is not repaired token by token, which takes Python 0.1 s at this length.
-_MOST_REPAIRED = 2**18
-_MOST_DIGITS = 40
+_MAX_REPAIRED = 2**18
+_MAX_DIGITS = 40
 # In every pattern an unterminated string extends to the end of the text, so that no text is scanned twice.
 _DOUBLE = r'"[^"\\]*(?:\\(?:.|\Z)[^"\\]*)*(?:"|\Z)'
 _SINGLE = _DOUBLE.replace('"', "'")
@@ -59,7 +59,7 @@ def _read(text: str) -> Any:
     except RecursionError as problem:
         raise ValueError("nested too deeply") from problem
     except ValueError:
-        if text[:1] not in ("{", "[") or len(text) > _MOST_REPAIRED:
+        if text[:1] not in ("{", "[") or len(text) > _MAX_REPAIRED:
             raise
     return _loads(_SPARE_COMMA.sub(lambda match: match[1] or "", _TOKEN.sub(_repaired, text)))
 
@@ -79,7 +79,7 @@ def _loads(text: str) -> Any:
 
 
 def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+    return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
 
 
 def _repaired(match: re.Match[str]) -> str:

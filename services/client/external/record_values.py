@@ -13,12 +13,12 @@ UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 """Nanoseconds of each unit of time."""
 MAX_NUMBER = 2**64 - 1
 """The highest usable sequence number, which is that of an unsigned 64-bit counter."""
-_MOST_TIME = 10**19
+_MAX_TIME = 10**19
 _YEAR_2200_NS = 7_258_118_400_000_000_000
 # A present epoch time has 10, 13, 16 or 19 digits before the point, so its size shows its unit.
 _NS_BY_SIZE = ((10**17, 1), (10**14, 1_000), (10**11, 1_000_000), (0, 1_000_000_000))
 # Characters of a value that a message shows.
-_MOST_SHOWN = 40
+_MAX_SHOWN_LENGTH = 40
 
 
 def epoch_ns(value: Any, unit: str | None = None) -> int | None:
@@ -34,7 +34,7 @@ def epoch_ns(value: Any, unit: str | None = None) -> int | None:
         except ValueError:
             return _of_text(value)
     # Bounded first: an integer may be too large to be compared as a float.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _MOST_TIME or math.isnan(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _MAX_TIME or math.isnan(value):
         return None
     size = UNITS[unit] if unit else next(size for least, size in _NS_BY_SIZE if value >= least)
     time_ns = value * size if isinstance(value, int) else round(value * size)
@@ -55,16 +55,16 @@ def sequence_number(value: Any, where: str) -> tuple[int | None, str | None]:
         value: an integer, which may be written as a text of up to 20 digits or as a whole float.
         where: path of the value.
     """
-    trouble = None
+    remark = None
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}", value):
-        value, trouble = int(value), "a number written as a text"
+        value, remark = int(value), "a number written as a text"
     if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_INTEGER:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        return None, f"{text_of(value)[:_MOST_SHOWN]} at {where} is no whole number"
+        return None, f"{text_of(value)[:_MAX_SHOWN_LENGTH]} at {where} is no whole number"
     if not 0 <= value <= MAX_NUMBER:
-        return None, f"{text_of(value)[:_MOST_SHOWN]} at {where} is no number from 0 to 2^64 - 1"
-    return value, trouble
+        return None, f"{text_of(value)[:_MAX_SHOWN_LENGTH]} at {where} is no number from 0 to 2^64 - 1"
+    return value, remark
 
 
 def text_of(value: Any) -> str:

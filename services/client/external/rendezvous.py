@@ -19,6 +19,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -28,19 +29,34 @@ from services.runtime import durable_file, invocation, volumes
 from services.runtime.invocation import NOTE
 from services.runtime.settings import BY_NAME, EXTERNAL
 
-# Some hundredths of a second of processor time for each comparison, so that settings cannot be guessed by trying many.
-_ITERATIONS = 100_000
 _SALT_BYTES = 16
 _FORM = re.compile(r"pbkdf2-sha256\.[0-9a-f]{32}\.[0-9a-f]{64}\Z")
 
-# A process that has opened a run looks once more after this time: another may have opened one simultaneously.
-_SETTLE_SECONDS = 0.5
-# How often it looks for the note of a run that was opened just before: that process may be waiting for the disk.
-_LOOKS, _LOOK_SECONDS = 40, 0.05
 # Of two runs that were opened within this time both processes choose the older.
 _TOGETHER_US = 5_000_000
 # A run without an end is joined on the day on which it was opened.
 _LONGEST_US = 86_400_000_000
+
+
+class JoinPolicy(NamedTuple):
+    """How long the parts of `join` take.
+
+    Attributes:
+        settle_seconds: a process that has opened a run looks once more after this time: another process may have
+            opened one simultaneously.
+        looks, look_seconds: how often, and how far apart, it looks for the note of a run that was opened just before:
+            that process may be waiting for the disk.
+        iterations: of the digest. They take some hundredths of a second of processor time for each comparison, so that
+            settings cannot be guessed by trying many. All clients of a run must use the same number.
+    """
+
+    settle_seconds: float = 0.5
+    looks: int = 40
+    look_seconds: float = 0.05
+    iterations: int = 100_000
+
+
+DEFAULT_POLICY = JoinPolicy()
 
 
 class AgreedRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +86,13 @@ class AgreedRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def join(
-    logs: Path, url: str, seconds: float, now_us: int, settings: bytes = b"", invoked_by: str | None = None
+    logs: Path,
+    url: str,
+    seconds: float,
+    now_us: int,
+    settings: bytes = b"",
+    invoked_by: str | None = None,
+    policy: JoinPolicy = DEFAULT_POLICY,
 ) -> AgreedRun:
     """Return the run that this process takes part in; open it if there is none.
 
@@ -83,6 +105,7 @@ def join(
         now_us: epoch microseconds.
         settings: all settings that decide how the feed is read and judged, from `settings_of`.
         invoked_by: the invocation that this process belongs to, None for a container.
+        policy: how long to look for the runs of others.
 
     Raises:
         OSError: the folder refuses.
@@ -90,17 +113,21 @@ def join(
     until = utc_text(now_us + round(seconds * 1_000_000)) if seconds else None
     new = AgreedRun(run="", url=url, opened_at=utc_text(now_us), until=until, invocation=invoked_by)
     if invoked_by is not None:
-        return _join_invoked(logs, msgspec.structs.replace(new, settings=digest(settings)), invoked_by)
-    joinable = _joinable(logs, url, now_us, settings)
+        new = msgspec.structs.replace(new, settings=digest(settings, iterations=policy.iterations))
+        return _join_invoked(logs, new, invoked_by)
+    joinable = _joinable(logs, url, now_us, settings, policy)
     if joinable:
         return joinable[0]
-    own = _open(logs, msgspec.structs.replace(new, settings=digest(settings)), now_us)
-    time.sleep(_SETTLE_SECONDS)
-    for _ in range(_LOOKS):
+    new = msgspec.structs.replace(new, settings=digest(settings, iterations=policy.iterations))
+    own = _open(logs, new, now_us)
+    time.sleep(policy.settle_seconds)
+    for _ in range(policy.looks):
         if not _has_recent_without_note(logs, own):
             break
-        time.sleep(_LOOK_SECONDS)
-    for other in _joinable(logs, url, now_us, settings):
+        time.sleep(policy.look_seconds)
+    # Every process applies the same rule to the same folders, so all of them choose the same run: the oldest of those
+    # that were opened together. Its opener stays, and the others withdraw theirs.
+    for other in _joinable(logs, url, now_us, settings, policy):
         is_older = run_order(other.run) < run_order(own.run)
         if is_older and utc_us(own.opened_at) - utc_us(other.opened_at) < _TOGETHER_US:
             (logs / own.run / NOTE).unlink(missing_ok=True)
@@ -117,20 +144,21 @@ def settings_of(environment: Mapping[str, str]) -> bytes:
     return json.dumps({name: _without_password(text) for name, text in values.items()}, sort_keys=True).encode()
 
 
-def digest(settings: bytes, salt: bytes | None = None) -> str:
+def digest(settings: bytes, salt: bytes | None = None, iterations: int = DEFAULT_POLICY.iterations) -> str:
     """Return a digest of settings: its function, its salt and its value; the salt is random unless one is given.
 
     Salted and slow, because settings may contain secrets and the log folder is read by others.
     """
     salt = os.urandom(_SALT_BYTES) if salt is None else salt
-    return f"pbkdf2-sha256.{salt.hex()}.{hashlib.pbkdf2_hmac('sha256', settings, salt, _ITERATIONS).hex()}"
+    return f"pbkdf2-sha256.{salt.hex()}.{hashlib.pbkdf2_hmac('sha256', settings, salt, iterations).hex()}"
 
 
-def is_of(settings_digest: str, settings: bytes) -> bool:
+def is_of(settings_digest: str, settings: bytes, iterations: int = DEFAULT_POLICY.iterations) -> bool:
     """Return whether a digest is of these settings; False for a malformed one."""
     if not _FORM.match(settings_digest):
         return False
-    return hmac.compare_digest(settings_digest, digest(settings, bytes.fromhex(settings_digest.split(".")[1])))
+    salt = bytes.fromhex(settings_digest.split(".")[1])
+    return hmac.compare_digest(settings_digest, digest(settings, salt, iterations))
 
 
 def _without_password(text: str) -> str:
@@ -145,10 +173,11 @@ def _without_password(text: str) -> str:
 
 
 def _join_invoked(logs: Path, new: AgreedRun, invoked_by: str) -> AgreedRun:
-    """Return the run of an invocation: all of its clients try the same names, and one of them opens the run."""
+    """Return the run of an invocation: all of its clients try the same names, and the first one opens the run."""
     for name in invocation.run_names(invoked_by):
         while not _is_taken(logs, name):
-            # The folder appears with its note in it, in one step: no process finds it without, and one claim succeeds.
+            # The folder appears together with its note, in one step: no process finds it without the note, and of
+            # several processes that try this name one succeeds.
             with contextlib.suppress(FileExistsError):
                 return _move_into_place(logs, msgspec.structs.replace(new, run=name))
         run = _load(logs, name)
@@ -182,12 +211,12 @@ def _move_into_place(logs: Path, opened: AgreedRun) -> AgreedRun:
     return opened
 
 
-def _joinable(logs: Path, url: str, now_us: int, settings: bytes) -> list[AgreedRun]:
+def _joinable(logs: Path, url: str, now_us: int, settings: bytes, policy: JoinPolicy) -> list[AgreedRun]:
     """Return the runs of containers with these settings that are not over, oldest first."""
     runs = (_load(logs, name) for name in sorted(_names(logs), key=run_order))
     candidates = [run for run in runs if run and run.invocation is None and run.url == url and run.is_on(now_us)]
     # The digest is compared last, since it takes some hundredths of a second.
-    return [run for run in candidates if is_of(run.settings, settings)]
+    return [run for run in candidates if is_of(run.settings, settings, policy.iterations)]
 
 
 def _names(logs: Path) -> list[str]:

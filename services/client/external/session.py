@@ -26,8 +26,8 @@ from services.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
 
-# Kinds of trouble with records that are logged, a line each; further kinds are only counted.
-_MOST_LOGGED_KINDS = 20
+# Kinds of remarks that are logged, a line each. A feed that makes ever new ones must not fill the log.
+_MAX_LOGGED_KINDS = 20
 
 
 class Sequences:
@@ -41,6 +41,7 @@ class Sequences:
         """Add a record to its sequence."""
         if record.seq is not None:
             sequence = self.by_key.setdefault(record.key, SequenceTracker())
+            # The digest tells a repeated record from another record with the same number.
             sequence.accept(record.seq, zlib.crc32(record.record))
 
     def reconnected(self) -> None:
@@ -108,8 +109,8 @@ class ExternalSession(SessionLog[ExternalBatch]):
         """
         for record in records:
             self.sequences.accept(record)
-            if record.trouble is not None:
-                self._log_trouble(record)
+            if record.remark is not None:
+                self._log_remark(record)
         batch = ExternalBatch(self.received + 1, records, received_ns)
         self.received += len(records)
         self._add(batch)
@@ -143,14 +144,14 @@ class ExternalSession(SessionLog[ExternalBatch]):
     def _put(self, line: blocklog.ConnectionLine) -> None:
         self._queue.put(PendingLine(fields(line)))
 
-    def _log_trouble(self, record: DecodedRecord) -> None:
-        kind = (record.trouble or "").split(" at ", 1)[-1] if record.seq is None else record.trouble or ""
-        if kind in self._logged_kinds or len(self._logged_kinds) >= _MOST_LOGGED_KINDS:
+    def _log_remark(self, record: DecodedRecord) -> None:
+        kind = (record.remark or "").split(" at ", 1)[-1] if record.seq is None else record.remark or ""
+        if kind in self._logged_kinds or len(self._logged_kinds) >= _MAX_LOGGED_KINDS:
             return
         self._logged_kinds.add(kind)
         shown = record.record[:120].decode("utf-8", "replace")
-        event = "a record's number cannot be used" if record.seq is None else "a record is odd"
-        log.warning(event, extra={"client": self.client, "why": record.trouble, "record": shown})
+        event = "a record's number cannot be used" if record.seq is None else "a record is unusual"
+        log.warning(event, extra={"client": self.client, "why": record.remark, "record": shown})
 
     def _line_of(self, cut: BlockCut[ExternalBatch]) -> PendingLine:
         seqs = [record.seq for part in cut.parts for record in part.decoded if record.seq is not None]

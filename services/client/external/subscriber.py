@@ -31,8 +31,8 @@ from services.runtime.jsonlogs import RateLimitedLog
 
 log = logging.getLogger(__name__)
 
-MOST_BACKOFF_SECONDS = 15.0
-"""Longest delay between attempts: an external server, unlike our own, may not be made for a rush of clients."""
+MAX_BACKOFF_SECONDS = 15.0
+"""Longest delay between attempts: an external server may not withstand many clients that reconnect at once."""
 PROVED_SECONDS = 2.0
 """A server that rejects a client does so within a round trip of the handshake, perhaps in a message. A server that sent
 a record and kept the connection for this long accepts the client, which may reconnect at once after a cut."""
@@ -55,6 +55,7 @@ async def external_subscribers(
         OSError: the folder of the logs refuses.
     """
     tls = tls_context(settings.reach)
+    # Read for its errors alone: a file that cannot be used is reported at the start instead of at every attempt.
     authorization(settings.reach)
     clients = list(clients)
     logs = clients[0][1].logs
@@ -91,12 +92,12 @@ class ExternalSubscriber:
         self._gate, self._retry_log, self._tls = gate, retry_log, tls
         self._config, self._proved_seconds = config, proved_seconds
         self._until_us = utc_us(run.until) if run.until else None
-        self._backoff = backoff or Backoff(MOST_BACKOFF_SECONDS)
+        self._backoff = backoff or Backoff(MAX_BACKOFF_SECONDS)
         self._connection: StampedConnection | None = None
         self._session: ExternalSession | None = None
         self._writing: asyncio.Task[None] | None = None
         # Whether this connection has brought a record, and whether the server is known to accept this client.
-        self._opened_at, self._is_useful, self._is_wanted = 0.0, False, False
+        self._opened_at, self._is_useful, self._was_accepted = 0.0, False, False
         self._end_condition: str | None = None
         self._ended = asyncio.Event()
 
@@ -112,7 +113,7 @@ class ExternalSubscriber:
 
     @property
     def received(self) -> int:
-        """How many records this client has received."""
+        """The number of records that this client has received."""
         return self._session.received if self._session is not None else 0
 
     async def run(self) -> None:
@@ -147,17 +148,17 @@ class ExternalSubscriber:
             # The other clients of this process would be refused for the same reason.
             self._gate.hold(delay, failure)
         # Limited per code: a refusal right after a cut must be logged although the cut was logged just before.
-        if self._retry_log.due(time.monotonic(), str(failure.code)):
+        if self._retry_log.allow(time.monotonic(), str(failure.code)):
             extra = {"client": self.name, "server": self._settings.reach.shown, "why": failure.why}
             log.warning("not connected", extra={**extra, "retry_s": round(delay, 2)})
         await pause(delay, self._ended)
 
     async def _connect_once(self) -> ConnectionFailure | None:
         """Connect, and receive until the connection ends; return why it ended, None when the run is over."""
-        await self._gate.pass_through(self._ended, is_wanted=self._is_wanted)
+        await self._gate.wait_for_turn(self._ended, was_accepted=self._was_accepted)
         if self.is_over:
             return None
-        self._is_useful = self._is_wanted = False
+        self._is_useful = self._was_accepted = False
         try:
             connection = await connect_to(self._settings.reach, self._clock, self._tls)
         except (OSError, WebSocketException, BadSettings, ValueError) as problem:
@@ -184,11 +185,11 @@ class ExternalSubscriber:
             await self._handle(connection, frame, received_ns)
 
     async def _lost(self, connection: StampedConnection) -> ConnectionFailure:
-        """Log the end of a connection, and end the run if ``FEED_END`` says so; return why the connection ended."""
+        """Log the end of a connection, and end the run by a condition of ``FEED_END``; return why it was closed."""
         failure = self._log_closed(connection)
         if self._is_useful and time.monotonic() - self._opened_at >= self._proved_seconds:
             self._backoff.succeeded()
-            self._is_wanted = not failure.firm
+            self._was_accepted = not failure.firm
         condition = self._settings.ending.by_close(failure.code or 0)
         if condition is not None and not self.is_over:
             self._end_condition = condition
@@ -294,8 +295,8 @@ class ExternalSubscriber:
             # The server has closed the connection, and this client has not yet read the messages before the close.
             failure = self._log_closed(self._connection)
             self._end_condition = self._end_condition or self._settings.ending.by_close(failure.code or 0)
-        if (held_for := self._gate.held_for) is not None:
-            session.connections.held_back(held_for.code, held_for.reason)
+        if (hold_reason := self._gate.hold_reason) is not None:
+            session.connections.held_back(hold_reason.code, hold_reason.reason)
         session.close_block("end" if reason == "finished" else "shutdown")
         if self._end_condition is not None:
             log.info("the feed has ended", extra={"client": self.name, "condition": self._end_condition})

@@ -1,1 +1,1 @@
-"""Puts the summary where people and programs look: terminal, page, files, metrics."""
+"""Publishes the summary: on the terminal, on the page, as files and as metrics."""

@@ -40,7 +40,11 @@ COLUMNS = (
         hint="Messages that were due before the client first tried to connect: they have no latency.",
     ),
     Column(key="bytes", label="bytes", hint="Bytes of the records that the client logged."),
-    Column(key="block_p50", label="block p50", hint="Median time from the first message of a block to its last."),
+    Column(
+        key="block_p50",
+        label="block p50",
+        hint="Median time from a block's first message to its last, if several reads returned them.",
+    ),
     Column(key="latency_p50", label="latency p50", hint="Median latency, {from}."),
     Column(key="latency_p99", label="latency p99", hint="99th percentile of the latency, {from}."),
     Column(key="latency_max", label="latency max", hint="Highest latency, {from}."),
@@ -133,5 +137,6 @@ def _slowest(summary: Summary) -> ClientSummary | None:
         latency = shown_latency(client)
         if latency.p99 is not None and latency.max is not None:
             ranked.append(((latency.p99, latency.max), client))
+    # By the maximum too: with few messages several clients have the same p99.
     ranked.sort(key=lambda item: item[0], reverse=True)
     return ranked[0][1] if len(ranked) > 1 and ranked[0][0] > ranked[1][0] else None

@@ -7,12 +7,12 @@ from itertools import pairwise
 
 from services.contract.timeline import ClientLane
 
-MOST_CHARACTERS = 16
+MAX_CHARACTERS = 16
 LEVELS = "▁▂▃▄▅▆▇█"
 SILENCE = " "
 
 
-def coarsen(worst: Sequence[int | None], most: int = MOST_CHARACTERS) -> list[int | None]:
+def coarsen(worst: Sequence[int | None], most: int = MAX_CHARACTERS) -> list[int | None]:
     """Return at most ``most`` values, each the maximum of neighbouring ones, null where all of these are null."""
     count = min(most, len(worst))
     bounds = [index * len(worst) // count for index in range(count + 1)] if count else [0]
@@ -26,7 +26,7 @@ def highest_value(lanes: Iterable[ClientLane]) -> int:
 
 
 def sparkline(worst: Sequence[int | None], highest: int) -> str:
-    """Return at most `MOST_CHARACTERS` characters, ``▁`` to ``█`` from 0 to ``highest``; a blank is silence."""
+    """Return at most `MAX_CHARACTERS` characters, ``▁`` to ``█`` from 0 to ``highest``; a blank is silence."""
     return "".join(SILENCE if value is None else _level(value, highest) for value in coarsen(worst))
 
 

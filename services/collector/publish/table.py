@@ -52,6 +52,7 @@ def text_cell(text: str, tone: Tone = "") -> Cell:
 
 def count_cell(count: int | None, *, is_bad: bool) -> Cell:
     """Return a cell for a count, ``-`` where it is not known; ``is_bad`` marks a count above 0."""
+    # An unknown count is not 0, and sorts last on the page.
     return Cell(text="-" if count is None else f"{count:,}", value=count, tone="bad" if is_bad and count else "")
 
 

@@ -17,6 +17,7 @@ from services.collector.verdict.check_types import DAMAGE
 from services.collector.verdict.snapshot import Snapshot
 from services.contract.summary import RunState, Summary, Verdict
 
+# INVALID is a doubt about the measurement, and no fact against the run.
 TONES: dict[str | None, Tone] = {"PASS": "good", "FAIL": "bad", "INVALID": "doubt"}
 QUANTILES = {"min": "min", "p50": "p50", "p90": "p90", "p95": "p95", "p99": "p99", "p99_9": "p99.9", "max": "max"}
 TIMES = {
@@ -171,6 +172,7 @@ def _data_quality_tiles(summary: Summary) -> Iterator[Tile]:
         key="faults", label="other faults", text=f"{others:,}", tone="doubt" if others else "",
         hint=f"found in {'the logs' if summary.books == 'one-sided' else 'ledger and logs'}",
     )  # fmt: skip
+    # The number is taken from the check, so that tile and check cannot differ.
     late = next((check for check in summary.checks if check.name == "generator on time"), None)
     detail = (late.detail if late else "") or "-"
     yield Tile(
@@ -218,6 +220,7 @@ def _delivery(summary: Summary) -> Iterator[Row]:
     yield _message_row("corrupt in flight", totals.corrupt)
     yield _message_row("logged, not receipted", totals.logged_not_receipted, tone="")
     yield _message_row("residual", totals.residual, tone="doubt")
+    # Only the rows that apply to the run: a dash in each of the others would hide the numbers that matter.
     if _silence(summary):
         yield Row(label="longest silence", texts=_silence(summary))
     if totals.catch_up:
@@ -243,6 +246,7 @@ def _times(summary: Summary) -> Table:
     for name, label in labels.items():
         quantiles = getattr(summary, name)
         cell = block_duration_cell if name == "block_duration_ns" else duration_cell
+        # A row without any value is left out, such as latency at rate 0.
         if quantiles.max is not None:
             rows.append([text_cell(label), *(cell(getattr(quantiles, key)) for key in QUANTILES)])
     return Table(columns=columns, rows=rows)

@@ -70,7 +70,9 @@ class ControlClient:
             compression=None,
             # A proxy in the environment is meant for the web, not for a container on the same network.
             proxy=None,
+            # The limit for a reply includes the connection.
             open_timeout=None,
+            # A console polls, so a lost connection shows without pings.
             ping_interval=None,
             close_timeout=_CLOSE_SECONDS,
             max_size=wire.MAX_FRAME,

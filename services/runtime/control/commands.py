@@ -1,4 +1,4 @@
-"""Commands of the control console: parsing what is typed, and formatting the replies. Pure."""
+"""Commands of the control console: parsing the typed text, and formatting the replies. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MAX_NAMES = 10
 
 
 class NotACommand(Exception):
-    """The typed text is not a command; the message has what was expected."""
+    """The typed text is not a command; the message has the expected form."""
 
 
 class ControlRefused(Exception):

@@ -33,12 +33,13 @@ POLL_SECONDS = 1.0
 PROMPT = "> "
 VIA = "console"
 EXITS = (
-    "exit codes: 0 all requests were accepted, 104 one was refused (a slip, no client of that name, not now, no token),"
-    " 105 the server cannot be reached; the first request that fails ends the arguments or the piped script"
+    "exit codes: 0 all requests were accepted, 104 one was refused (a typing error, an unknown client, a run in another"
+    " state, no token), 105 the server cannot be reached; the first request that fails ends the arguments or the piped"
+    " script"
 )
 HELP = "\n".join([*(f"  {name:<13}{meaning}" for name, meaning in COMMANDS.items()), "  quit         leave"])
-WHERE_IT_IS = (
-    " (the token is in ledger/control.token of the server's volumes; in containers the collector's has it:"
+UNAUTHORIZED_HINT = (
+    " (the token is in ledger/control.token of the server's volumes; in containers use the collector, which has it:"
     " docker compose exec collector python -m services.collector control)"
 )
 
@@ -264,7 +265,7 @@ class Console:
         if self._output.as_json:
             self._output.print_frame(wire.Error(code=refusal.code, detail=str(refusal)), "")
         else:
-            hint = WHERE_IT_IS if refusal.code == "unauthorized" else ""
+            hint = UNAUTHORIZED_HINT if refusal.code == "unauthorized" else ""
             self._output.print_error(f"refused: {refusal}{hint}")
 
     def _print_status(self, reply: wire.Controlled) -> None:

@@ -27,6 +27,7 @@ def draw(folder: Path) -> str:
     """
     token = secrets.token_urlsafe(24)
     temporary = folder / f".{NAME}.new"
+    # A file that a crash left, or a link that another user planted, must not receive the token.
     temporary.unlink(missing_ok=True)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
     with open(fd, "w", encoding="ascii") as file:
@@ -73,7 +74,7 @@ def published(folder: Path, own: str = "") -> Iterator[str]:
         try:
             token = draw(folder)
         except OSError as error:
-            log.warning("no token of control", extra={"folder": str(folder), "why": str(error)})
+            log.warning("control token not written", extra={"folder": str(folder), "why": str(error)})
     try:
         yield token
     finally:

@@ -76,6 +76,7 @@ def _bind(host: str, port: int) -> socket.socket:
         # Connections of a server that has just ended then do not block the port; a process that listens still does.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if is_v6:
+            # Otherwise :: would also claim the port on IPv4, which this server binds by a socket of its own.
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.setblocking(False)
         bound.bind(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4])

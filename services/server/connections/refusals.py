@@ -15,9 +15,9 @@ log = logging.getLogger(__name__)
 RefusalCause = Literal["protocol", "too_many", "later", "stalled", "full", "receipt", "fault"]
 """Why a peer, or a frame of a peer, was refused:
 
-``protocol`` it broke the protocol, ``too_many`` it exceeded a limit, ``later`` it should come back, ``stalled`` it did
-not read, ``full`` the limit of connections was reached, ``receipt`` a receipt does not match, ``fault`` an error in
-this server.
+``protocol`` it broke the protocol, ``too_many`` it exceeded a limit, ``later`` it is to try again later, ``stalled`` it
+did not read, ``full`` the limit of connections was reached, ``receipt`` a receipt does not match, ``fault`` an error
+in this server.
 """
 
 
@@ -45,21 +45,21 @@ class RefusalCounter:
             cause: under which it is counted.
             event: message of the log line, one of a few constants.
             problem: an unexpected exception, logged with its traceback.
-            extra: further fields of the log line; ``unsaid`` is added, the number of such events not logged before.
+            extra: further fields of the log line; ``not_logged`` is added, the number of such events without a line.
         """
         self.counts[cause] += 1
-        self._log(event, problem, extra, is_due=self._limits[event].due(time.monotonic()))
+        self._log(event, problem, extra, may_log=self._limits[event].allow(time.monotonic()))
 
     def count_conflict(self, cause: RefusalCause, event: str, /, **extra: object) -> None:
         """Count a conflict of two processes about one name, and log it unless there is a flood of them."""
         self.counts[cause] += 1
-        self._log(event, None, extra, is_due=self._conflicts.consume(time.monotonic()))
+        self._log(event, None, extra, may_log=self._conflicts.consume(time.monotonic()))
 
-    def _log(self, event: str, problem: Exception | None, extra: dict[str, object], *, is_due: bool) -> None:
-        if not is_due:
+    def _log(self, event: str, problem: Exception | None, extra: dict[str, object], *, may_log: bool) -> None:
+        if not may_log:
             self._not_logged[event] += 1
             return
         if not_logged := self._not_logged.pop(event, 0):
-            extra["unsaid"] = not_logged
+            extra["not_logged"] = not_logged
         level = logging.WARNING if problem is None else logging.ERROR
         log.log(level, event, extra=extra, exc_info=problem)

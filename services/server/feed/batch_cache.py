@@ -60,6 +60,7 @@ class BatchCache:
         return self._latest[1]
 
     def _make_batch(self, first: int, head: int, schedule: Schedule) -> EncodedBatch:
+        # The header of a frame has one rate, so a batch must not reach into the next segment.
         segment, segment_last = schedule.segment_of(first)
         last = min(head, segment_last, ((first - 1) // STEP + 1) * STEP)
         last, body, crc = self._encode(first, last)
@@ -72,6 +73,7 @@ class BatchCache:
         encoded = self._encoded.get(key)
         if encoded is None:
             body = self._feed.lines(first, last)
+            # Large records: halve the batch until it fits. It depends on the key alone, since it is cached under it.
             while len(body) > MAX_BODY:
                 last = first + (last - first) // 2
                 body = self._feed.lines(first, last)

@@ -21,6 +21,7 @@ from services.server.feed.record_schema import BadSchema, Field, Schema
 POOL = 1024
 """Values in a pool. A power of two, so that an index is a fixed number of random bits."""
 
+# Two draws of eight values are hardly ever equal by chance.
 _SAMPLES = 8
 _CLOCK_FUNCTIONS = (
     *(dt.datetime.now, dt.datetime.today, dt.datetime.utcnow, dt.date.today),
@@ -67,6 +68,7 @@ def fill_pools(schema: Schema, locale: str, seed: int) -> list[list[bytes]]:
     fake = Faker(locale, use_weighting=False)
     fake.seed_instance(seed)
     providers = _providers(fake)
+    # All fields draw from one generator, so the order of the fields is part of the feed's definition.
     try:
         methods = [[(field, _method(field, fake, providers)) for field in group] for group in schema.groups]
         return [[_piece(group) for _ in range(POOL)] for group in methods]
@@ -98,6 +100,7 @@ def _method(field: Field, fake: Faker, providers: Providers) -> Provider:
 
 
 def _piece(group: Iterable[tuple[Field, Provider]]) -> bytes:
+    # Without the braces, so that the pieces of several groups can be joined to one object.
     return _encode({field.name: _value(field, method) for field, method in group})[1:-1]
 
 

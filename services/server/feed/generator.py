@@ -68,8 +68,10 @@ class FeedGenerator:
         longest = _max_record_bytes(loaded, pools)
         self.identity = f"{self.schema}-{locale}-{seed}-{digest_text(_digest_of(pools, loaded.size))}"
         self._size = loaded.size
+        # The last group's pieces end the record, so that a record is nothing but a join of pieces.
         ending = b"}\n" if self._size is None else b""
         self._pools = [[piece + (ending if pool is pools[-1] else b",") for piece in pool] for pool in pools]
+        # At least two chunks, since a batch may reach into the next one.
         cached = min(_MAX_CHUNKS, max(2, _MAX_CHUNK_BYTES // (CHUNK * longest)))
         self._chunk = lru_cache(maxsize=cached)(self._make_chunk)
         self._pad = lru_cache(maxsize=_MAX_PADS)(self._make_pad)
@@ -100,6 +102,8 @@ class FeedGenerator:
         return pieces
 
     def _make_chunk(self, number: int) -> RecordChunk:
+        # A digest, because Python's own hash of a text differs between processes. A seed for each chunk makes any chunk
+        # available without those before it.
         seed = hashlib.sha256(f"{self.schema}/{self.locale}/{self.seed}/{number}".encode()).digest()
         rng = random.Random(int.from_bytes(seed, "big"))
         # Half of the server's processor time is spent here, so every step is one interpreter call for all records.
@@ -136,6 +140,7 @@ def _max_record_bytes(schema: Schema, pools: list[list[bytes]]) -> int:
     Raises:
         RecordTooBig: it exceeds the frame limit, or the size to which records are padded.
     """
+    # The largest id is 2^53 - 1: not every JSON reader keeps larger integers exact.
     longest = len(b'{"id":9007199254740991}') + sum(max(map(len, pool)) + 1 for pool in pools)
     if schema.size is not None:
         if (least := longest - 2 + len(_PAD % b"")) > schema.size:

@@ -79,6 +79,7 @@ def _schema(source: str, name: str, document: Mapping[str, Any]) -> Schema:
         f"no section is called {part!r}{_suggestion(part, _SECTIONS)}" for part in document if part not in _SECTIONS
     ]
     size = document.get("size")
+    # Not isinstance: a bool is an int, and `size = true` is a mistake.
     if size is not None and (type(size) is not int or not 0 < size <= MAX_RECORD):
         problems.append(f"size {size!r}: expected a number of bytes up to {MAX_RECORD}")
     groups: list[tuple[Field, ...]] = []

@@ -53,6 +53,7 @@ class Schedule:
 
     def add(self, segment: RateSegment) -> None:
         """Add a segment; it replaces all that begin at its first record or later."""
+        # A pause and a resume before the next record is due leave a segment without records between them.
         while self.segments and self.segments[-1].first >= segment.first:
             self.segments.pop()
         self.segments.append(segment)

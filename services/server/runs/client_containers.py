@@ -85,6 +85,7 @@ def addresses_of_project(own: str | None, names: Mapping[str, str | None], servi
         names: reverse name of each address; an address without one counts.
         service: name of the clients' service.
     """
+    # Compose joins project, service and number by hyphens; older versions used underscores.
     own_match = re.fullmatch(r"(.+)[-_][^-_]+[-_][0-9]+", _first_label(own))
     replica = re.compile(rf"(.+)[-_]{re.escape(service)}[-_][0-9]+")
 
@@ -117,6 +118,7 @@ def _ask(asking: socket.socket, questions: Mapping[int, bytes], seconds: float) 
             message = asking.recv(0xFFFF)
         except TimeoutError:
             break
+        # Replies may arrive out of order, or after the time of an earlier question.
         if (number := dns.number_of(message)) in questions:
             replies[number] = message
     return replies

@@ -31,7 +31,7 @@ class ExpectedClients:
         self._answered_at = now
 
     def is_known(self, now: float) -> bool:
-        """Tell whether the number of clients is known: the service had addresses lately."""
+        """Return whether the number of clients is known: the service had addresses lately."""
         return self._addresses > 0 and now - self._answered_at <= KNOWN_SECONDS
 
     @property
@@ -45,7 +45,7 @@ class ExpectedClients:
         return f"addresses of {self.service}: {self._addresses}, CONNECTIONS: {self._connections}"
 
     def may_start(self, now: float, connected: int, first_joined_at: float) -> bool:
-        """Tell whether the run need not wait any longer for this number of clients.
+        """Return whether the run need not wait any longer for this number of clients.
 
         Args:
             now: the time.

@@ -81,6 +81,7 @@ class LedgerWriter:
 
     def append(self, entry: ledger.Entry, then: Then | None = None) -> None:
         """Write an entry; call ``then`` once it is written."""
+        # Known limit: the event loop itself writes, so a slow write delays sending by as long. Syncs have a thread.
         self._enqueue(entry, then)
 
     def when_written(self, then: Then) -> None:
@@ -98,6 +99,7 @@ class LedgerWriter:
             entry, then = self._waiting[0]
             if entry is not None and not self._write(entry):
                 return
+            # Removed before the callback, which may append the next entry.
             self._waiting.popleft()
             if then is not None:
                 then()
@@ -169,6 +171,7 @@ class LedgerWriter:
             try:
                 self.sync()
             except OSError:
+                # The second sync first writes again what the failed one may have dropped.
                 self.sync()
             self._file.close()
 
@@ -202,7 +205,7 @@ def _timed_entries(path: Path) -> Iterator[tuple[str, ledger.Entry | None]]:
             if isinstance(problem, (MalformedLine, UnsupportedVersion)):
                 yield at, None
     if skipped:
-        log.warning("ledger lines passed over", extra={"path": str(path), "lines": skipped, "why": why})
+        log.warning("ledger lines skipped", extra={"path": str(path), "lines": skipped, "why": why})
 
 
 def _read_lines(path: Path) -> Iterator[FileLine]:

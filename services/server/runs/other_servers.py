@@ -58,7 +58,7 @@ class FolderSnapshot(NamedTuple):
     ledgers: Mapping[str, FileStamp]
 
     def has_changed_since(self, before: FolderSnapshot) -> bool:
-        """Tell whether a ledger is new or was changed since an earlier snapshot."""
+        """Return whether a ledger is new or was changed since an earlier snapshot."""
         if run_order(self.run) < run_order(before.run):
             # The newest run was removed meanwhile, which is no sign of a live server.
             return False
@@ -100,6 +100,7 @@ def _stamps(folder: Path) -> dict[str, FileStamp]:
         with contextlib.suppress(OSError):
             status = path.stat()
             if stat.S_ISREG(status.st_mode):
+                # The size too: some file systems store times in whole seconds.
                 stamps[path.name] = (status.st_mtime_ns, status.st_size)
     return stamps
 
@@ -111,7 +112,7 @@ def ensure_alone(
     watch_seconds: float = WATCH_SECONDS,
     look_seconds: float = LOOK_SECONDS,
 ) -> FolderSnapshot:
-    """Make sure that no other server uses the folder; return what it contained. Blocks for up to ``watch_seconds``.
+    """Make sure that no other server uses the folder; return its contents. Blocks for up to ``watch_seconds``.
 
     Args:
         root: the folder of the ledgers; it is left unchanged.
@@ -202,7 +203,7 @@ def _opened_us(path: Path) -> int:
 
 
 def _has_ended(path: Path, reader: ProcessIdentity | None) -> bool:
-    """Tell whether a ledger's writer is this process, has ended, or was stopping when it wrote its last lines."""
+    """Return whether a ledger's writer is this process, has ended, or was stopping when it wrote its last lines."""
     try:
         with path.open("rb") as file:
             first = _decode(file.readline(_HEAD_BYTES))

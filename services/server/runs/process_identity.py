@@ -37,12 +37,12 @@ class ProcessIdentity(NamedTuple):
         return f"{self.boot} {self.host} {self.namespace} {self.pid} {self.start}"
 
 
-def own() -> ProcessIdentity | None:
+def own(proc: Path = PROC) -> ProcessIdentity | None:
     """Return the identity of this process, None without a Linux ``/proc``."""
     pid = os.getpid()
-    start = start_ticks(pid)
+    start = start_ticks(pid, proc)
     try:
-        namespace = str((PROC / "self/ns/pid").stat().st_ino)
+        namespace = str((proc / "self/ns/pid").stat().st_ino)
     except OSError:
         return None
     host = re.sub(r"\s", "-", socket.gethostname()) or "-"
@@ -57,23 +57,24 @@ def parse(text: str | None) -> ProcessIdentity | None:
     return ProcessIdentity(parts[0], parts[1], parts[2], int(parts[3]), parts[4])
 
 
-def is_gone(writer: ProcessIdentity | None, reader: ProcessIdentity | None) -> bool:
-    """Tell whether it is proven that a ledger's writer has ended; False when that is unknown.
+def is_gone(writer: ProcessIdentity | None, reader: ProcessIdentity | None, proc: Path = PROC) -> bool:
+    """Return whether it is proven that a ledger's writer has ended; False when that is unknown.
 
     Args:
         writer: the process that the ledger names.
         reader: this process, in whose ``/proc`` the writer is looked up.
+        proc: where that is mounted.
     """
     if writer is None or reader is None or (writer.boot, writer.host) != (reader.boot, reader.host):
         return False
     if writer.namespace != reader.namespace:
         # The same container after a restart: its former processes ended with the former namespace.
         return _CONTAINER.match(reader.host) is not None
-    return not _is_running(writer)
+    return not _is_running(writer, proc)
 
 
-def _is_running(writer: ProcessIdentity) -> bool:
-    start = start_ticks(writer.pid)
+def _is_running(writer: ProcessIdentity, proc: Path) -> bool:
+    start = start_ticks(writer.pid, proc)
     if start is not None:
         return start == writer.start
     try:
@@ -84,13 +85,13 @@ def _is_running(writer: ProcessIdentity) -> bool:
     except OSError:
         return True
     # The pid exists: a process that has ended but is not waited for, or one that started since the first look.
-    return start_ticks(writer.pid) == writer.start
+    return start_ticks(writer.pid, proc) == writer.start
 
 
-def start_ticks(pid: int) -> str | None:
+def start_ticks(pid: int, proc: Path = PROC) -> str | None:
     """Return when a process of this namespace started, in clock ticks; None if it has ended or is hidden."""
     try:
-        stat = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+        stat = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     # The second field is the name in brackets, which may itself contain spaces and brackets.

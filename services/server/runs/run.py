@@ -125,6 +125,7 @@ class Run:
         for upcoming in self.recorded.progress.upcoming(self.plan):
             if segment is None or upcoming.at_us > now_us:
                 return
+            # A record that is due exactly at the start of a stage belongs to that stage.
             last_before = segment.head(upcoming.at_us - 1, self.total)
             if last_before >= self.total:
                 return
@@ -145,11 +146,13 @@ class Run:
     def add_lateness(self, seq: int, now_us: int) -> None:
         """Add how late a record was found due, if the run has a schedule."""
         due_us = self.schedule.due_us(seq)
+        # At rate 0 no record has a due time of its own that it could miss.
         if due_us is not None and self.recorded_rate:
             self.lateness.record([(now_us - due_us) * 1000])
 
     def append(self, entry: ledger.Entry, then: Then | None = None) -> None:
         """Apply an entry to the state and write it to the ledger; call ``then`` once it is written."""
+        # The state first, since the callback may read it. While the disk refuses the entry, nothing is sent.
         self.recorded.apply(entry)
         self.ledger.append(entry, then)
 
@@ -190,10 +193,11 @@ class Run:
 
     def _append_rate(self, entry: ledger.PaceEntry) -> None:
         self.append(entry)
-        log.info("pace", extra={"run": self.name, "first": entry.first, "rate": entry.rate})
+        log.info("rate set", extra={"run": self.name, "first": entry.first, "rate": entry.rate})
 
     def finish(self, reason: ledger.EndReason) -> None:
         """End the run; record how late this server was and how saturated its process."""
+        # How late this server's own loop was: the evidence for the check "generator on time".
         is_measured = bool(self.recorded_rate) and self.lateness.count > 0
         entry = ledger.EndEntry(
             at=self.at(),

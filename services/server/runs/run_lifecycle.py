@@ -60,8 +60,7 @@ class RunLifecycle:
             sent_records: records sent so far, to all clients.
         """
         recorded, head = self.run.recorded, self.run.advance()
-        if self._last_fence != recorded.fence:
-            self._last_fence, self._last_joined_at = recorded.fence, now
+        self._watch_clients(now, connected, sent_records)
         if recorded.state == "waiting" and self._may_start(now, connected):
             if self._is_number_known(now):
                 clients, source = self._expected.clients, self._expected.source
@@ -71,15 +70,26 @@ class RunLifecycle:
             if self._awaited <= connected or now - self._began_at > RETURN_SECONDS:
                 self._must_resume = False
                 self.run.resume()
-        elif recorded.state == "running" and (reason := self._end_reason(now, head, sent_records)) is not None:
+        elif recorded.state == "running" and (reason := self._end_reason(now, head)) is not None:
             self.run.finish(reason)
 
-    def _may_start(self, now: float, connected: set[str]) -> bool:
+    def _watch_clients(self, now: float, connected: set[str], sent_records: int) -> None:
+        """Record since when there are enough clients, and when they last joined or made progress."""
+        recorded = self.run.recorded
+        if self._last_fence != recorded.fence:
+            self._last_fence, self._last_joined_at = recorded.fence, now
         if len(connected) < self.run.settings.min_clients:
             self._enough_since = None
-            return False
-        if self._enough_since is None:
+        elif self._enough_since is None:
             self._enough_since = now
+        progress = (sent_records, sum(client.receipted for client in recorded.clients.values()))
+        if recorded.state == "running" and progress != self._last_progress:
+            self._last_progress, self._progressed_at = progress, now
+
+    def _may_start(self, now: float, connected: set[str]) -> bool:
+        if self._enough_since is None:
+            return False
+        # All clients that the operator named are there. A setting of 1 is a minimum, so further clients are waited for.
         if self.run.settings.clients > 1:
             return True
         quiet_seconds = JOIN_QUIET_SECONDS if len(connected) > 1 else FIRST_QUIET_SECONDS
@@ -92,12 +102,9 @@ class RunLifecycle:
         # The operator's CLIENTS takes precedence over the name server, even if it is 1.
         return not self.run.settings.clients and self._expected.is_known(now)
 
-    def _end_reason(self, now: float, head: int, sent_records: int) -> ledger.EndReason | None:
-        """Return why the run ends now, None while it goes on."""
+    def _end_reason(self, now: float, head: int) -> ledger.EndReason | None:
+        """Return why the run ends now, None while it continues."""
         recorded = self.run.recorded
-        progress = (sent_records, sum(client.receipted for client in recorded.clients.values()))
-        if progress != self._last_progress:
-            self._last_progress, self._progressed_at = progress, now
         if head < recorded.total:
             return None
         if recorded.is_complete():

@@ -32,6 +32,7 @@ class RecordedClient:
     """Last seq that may have been sent."""
     receipted: int = 0
     """Last seq that a receipt covers."""
+    # Ranges, because blocks are receipted nearly in order: a run of any length then needs a few numbers.
     receipts: dict[int, RangeSet] = field(default_factory=dict)
     """Numbers of the receipted blocks, by session."""
     receipt_count: int = 0
@@ -48,7 +49,7 @@ class RecordedClient:
             self.former_instances = (*others, former)[-MAX_FORMER_INSTANCES:]
 
     def has_receipt(self, session: int, block: int) -> bool:
-        """Tell whether the ledger holds the receipt of a block."""
+        """Return whether the ledger holds the receipt of a block."""
         return session in self.receipts and block in self.receipts[session]
 
     def add_receipt(self, entry: ledger.ReceiptEntry) -> None:
@@ -161,6 +162,7 @@ class RecordedRun:
     @property
     def can_be_continued(self) -> bool:
         """Whether a server can continue the run: every record has a segment, and the fence can still rise."""
+        # A damaged or forged fence near the limit would leave no numbers for later subscriptions.
         return self.schedule.is_complete and self.fence < MAX_INTEGER // 2
 
     def incomplete_clients(self) -> list[str]:
@@ -172,5 +174,5 @@ class RecordedRun:
         ]
 
     def is_complete(self) -> bool:
-        """Tell whether at least one client has receipted everything and no other is incomplete."""
+        """Return whether at least one client has receipted everything and no other is incomplete."""
         return any(client.receipted >= self.total for client in self.clients.values()) and not self.incomplete_clients()

@@ -24,8 +24,8 @@ from services.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
 
-_UNREADABLE = "a line of its ledger is whole and cannot be understood"
-_UNPLAYABLE = "its ledger holds a schedule that cannot be played"
+_UNREADABLE = "a line of its ledger is intact but in an unknown format"
+_UNPLAYABLE = "its ledger has a gap in the schedule, or no fence is left for another subscription"
 
 
 class PastRun:
@@ -121,6 +121,7 @@ class RunStore:
             self._set_clock_not_before(past.last_us)
             if past.opening is not None and not past.has_ended:
                 outage_us = self.clock.now_us() - last_alive_us(self.root / newest)
+                # Also if the run cannot be continued: to record that it is abandoned needs a ledger of this process.
                 run = self._make_run(newest, past.recorded)
                 if past.obstacle is not None:
                     log.warning("run cannot be continued", extra={"run": newest, "why": past.obstacle})

@@ -100,7 +100,7 @@ class Admission:
         must_wait = name in self._queues or (holder is not None and holder.is_open)
         queue = self._queues.setdefault(name, _NameQueue())
         if queue.length >= self._limits.max_waiting:
-            raise self._name_taken(name, f"{self._limits.max_waiting} others wait to be {name}")
+            raise self._name_taken(name, f"{self._limits.max_waiting} other processes wait for the name {name}")
         queue.length += 1
         if must_wait:
             # This may take seconds. What else the peer sends meanwhile must not pile up in memory.
@@ -119,7 +119,7 @@ class Admission:
         run = self._stream.run
         max_names = max(self._limits.max_names, 4 * run.settings.clients)
         if name not in run.recorded.clients and len(run.recorded.clients) >= max_names:
-            detail = f"run {run.name} has had {max_names} names, and takes no other"
+            detail = f"run {run.name} has had {max_names} names and accepts no further one"
             raise SubscriptionRefused(wire.Error(code=wire.TOO_MANY, detail=detail), wire.CLOSE_LATER)
 
     def _refuse_beyond_the_end(self, request: wire.Subscribe) -> None:
@@ -146,17 +146,18 @@ class Admission:
         is_in_time = end is not None and now_us - utc_us(end.at) <= self._limits.late_seconds * 1_000_000
         if is_in_time and request.client not in late:
             run.append(ledger.LateEntry(at=run.at(), client=request.client, instance=request.instance))
-            log.warning("client came after the run", extra={"client": request.client, "run": run.name})
+            log.warning("client joined after the end of the run", extra={"client": request.client, "run": run.name})
 
     def _refuse_former_instance(self, request: wire.Subscribe) -> None:
         # A process that was frozen and lost its name does not know which records its successor has logged; with the
         # name again it would log them twice.
         client = self._stream.run.recorded.clients.get(request.client)
         if client is not None and request.instance in client.former_instances:
-            raise self._name_taken(request.client, f"another process has been {request.client} since")
+            raise self._name_taken(request.client, f"another process has had the name {request.client} since")
 
     async def _supersede(self, holder: Subscription, request: wire.Subscribe) -> None:
         """End the holder's subscription, unless it belongs to another process that still answers."""
+        # The same process may connect again before this server has noticed that its old connection is lost.
         if not request.instance or request.instance != holder.instance:
             if await self._is_answering(holder):
                 raise self._name_taken(request.client, f"another process answers as {request.client}")
@@ -174,6 +175,7 @@ class Admission:
                 await (await holder.connection.ping())
         except (TimeoutError, ConnectionClosed):
             return False
+        # It may have ended by itself while this waited.
         return holder.is_open
 
     def _name_taken(self, name: str, detail: str) -> SubscriptionRefused:

@@ -126,6 +126,7 @@ class ConnectionHandler:
         await self._connection.close_within(code, "protocol" if is_error else "try again later")
 
     async def _handle(self, frame: wire.FromClient, arrived_us: int) -> None:
+        # Receipts have a limit of their own, by the records sent: a client that catches up sends hundreds a second.
         if not isinstance(frame, wire.Receipt) and not self._connection.accept_message():
             raise _refusal(wire.TOO_MANY, "too many messages per second")
         match frame:
@@ -200,7 +201,8 @@ class ConnectionHandler:
         run.append(entry, then=lambda: self._connection.send_frame(confirmation))
 
     def _is_matching(self, receipt: wire.Receipt) -> bool:
-        """Tell whether count and digest of a receipt are those of the records that the server generates again."""
+        """Return whether count and digest of a receipt are those of the records that the server generates again."""
+        # Generated again and not remembered: so the receipt proves the content, and sent records need no memory.
         present = len(RangeSet([(receipt.first, receipt.last)]) - RangeSet(receipt.missing))
         feed = self._stream.run.feed
         return present == receipt.count and feed.digest(receipt.first, receipt.last, receipt.missing) == receipt.digest

@@ -1,4 +1,4 @@
-"""An operator's control requests: who may send them, and how they change the run."""
+"""An operator's control requests: which peers may send them, and how they change the run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RequestRefused(Exception):
 
 
 def may_control(authorization: Collection[str], token: str, *, local: bool) -> bool:
-    """Tell whether a peer may control the run: it is on this machine's loopback, or sends the token.
+    """Return whether a peer may control the run: it is on this machine's loopback, or sends the token.
 
     Args:
         authorization: values of ``Authorization`` in its opening request; more than one is treated as none.
@@ -33,6 +33,7 @@ def may_control(authorization: Collection[str], token: str, *, local: bool) -> b
     if not token or len(authorization) != 1:
         return False
     (value,) = authorization
+    # In constant time, so that the duration of a refusal does not reveal how much of a guess is right.
     return hmac.compare_digest(value.encode(errors="replace"), f"Bearer {token}".encode())
 
 
@@ -50,7 +51,7 @@ def apply_request(control: wire.Control, stream: Stream, peer: str) -> wire.Cont
     rate = control.set.get("rate") if control.set else None
     request = "rate" if rate is not None else control.do
     if request is None:
-        raise RequestRefused("malformed", "control sets or does nothing")
+        raise RequestRefused("malformed", "the request neither sets a rate nor names an action")
     if request != "status":
         run = stream.run
         # A stage that is due may be a pause, or end one: record it before the request is judged by the state.

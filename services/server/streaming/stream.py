@@ -77,7 +77,7 @@ class Stream:
         self._wake.set()
 
     async def play(self) -> None:
-        """Send what is due, until cancelled."""
+        """Send the records that are due, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
@@ -90,6 +90,7 @@ class Stream:
                 self._requested.clear()
                 self._next_round_at = min(self._next_round_at, self._after_rest(now, self.serve_all(now), loop.time()))
             if self._requested or self._next_round_at <= now:
+                # Let the loop handle receipts and new connections between two rounds.
                 await asyncio.sleep(0)
                 continue
             timer = loop.call_at(self._next_round_at, self._wake.set)
@@ -104,7 +105,7 @@ class Stream:
         return max(began + delay, ended + min(max(ended - began, MIN_REST_SECONDS), _MAX_REST_SECONDS))
 
     def serve_requested(self, now: float) -> None:
-        """Send what is due to the requested subscriptions; those that could take more at once stay requested."""
+        """Send due records to the requested subscriptions; those that could take more at once stay requested."""
         head = self.run.advance()
         requested = list(self._requested)
         self._requested.clear()
@@ -114,7 +115,7 @@ class Stream:
                 self._requested.add(subscription)
 
     def serve_all(self, now: float) -> float:
-        """Send what is due to all subscriptions; return the seconds until there may be more."""
+        """Send due records to all subscriptions; return the seconds until there may be more."""
         now_us = self._clock.now_us()
         head = self.run.advance(now_us)
         if head > self._last_head:
@@ -128,6 +129,7 @@ class Stream:
         next_us = self.run.next_due_us(head)
         if next_us is None:
             return _IDLE_SECONDS / 2
+        # Never longer than half the idle time, so that idle frames are sent in time.
         return min(max((next_us - now_us) / 1_000_000, MIN_REST_SECONDS), _IDLE_SECONDS / 2)
 
     def _serve(self, subscription: Subscription, head: int, now: float) -> bool:
@@ -151,6 +153,7 @@ class Stream:
     def cut_stalled(self, now: float, limit_seconds: float) -> None:
         """Cut off every client that has read no byte for longer than the limit; it may come back and resume."""
         for subscription in self.all_subscriptions():
+            subscription.update_progress(now)
             if subscription.is_open and subscription.stalled_seconds(now) > limit_seconds:
-                self.refusals.count("stalled", "slow client cut", client=subscription.name, sent=subscription.sent)
+                self.refusals.count("stalled", "slow client cut off", client=subscription.name, sent=subscription.sent)
                 subscription.cut("slow")

@@ -9,7 +9,9 @@ from services.server.connections.connection import FeedConnection
 from services.server.feed.batch_cache import EncodedBatch
 from services.server.runs.run import Run
 
+# At low rates one second has few records, and the ledger would get an entry for each few of them.
 MIN_STRIDE = 32
+# At rate 0 there is no second's number of records; an entry in 65,536 is rare at any speed.
 FLAT_OUT_STRIDE = 65_536
 
 
@@ -43,6 +45,7 @@ class Subscription:
         self.recorded_through = 0
         self.end_was_sent = False
         self.is_open = True
+        # Holds unless another cause is set before the connection ends.
         self.cause: ledger.Cause = "lost"
         self.last_frame_at = now
         self._last_progress, self._progressed_at = (0, 0), now
@@ -94,13 +97,16 @@ class Subscription:
         self.last_frame_at = now
         self.connection.send_frame(wire.Idle(next=self.cursor, now_us=self.run.clock.now_us()))
 
-    def stalled_seconds(self, now: float) -> float:
-        """Return how long the peer has read none of the bytes that wait for it; call it regularly."""
+    def update_progress(self, now: float) -> None:
+        """Compare the bytes that wait for the peer with those at the last call; `stalled_seconds` counts from there."""
         progress = (self.connection.buffered if self.connection.is_blocked else 0, self.sent)
         # If more was sent meanwhile, the peer has read some even when as many bytes wait as before.
         if not 0 < self._last_progress[0] <= progress[0] or progress[1] != self._last_progress[1]:
             self._progressed_at = now
         self._last_progress = progress
+
+    def stalled_seconds(self, now: float) -> float:
+        """Return how long the peer has read none of the bytes that wait for it, by the last `update_progress`."""
         return now - self._progressed_at
 
     def cut(self, cause: ledger.Cause) -> None:

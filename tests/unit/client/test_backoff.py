@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from services.client.backoff import HANDSHAKE_SECONDS, MOST_HANDSHAKE_SECONDS, MOST_SECONDS, Backoff
+from services.client.backoff import HANDSHAKE_SECONDS, MAX_HANDSHAKE_SECONDS, MAX_SECONDS, Backoff
 
 
 @pytest.mark.parametrize("wish", [None, 0.0, 0.5, 10.0])
 def test_is_bounded(wish: float | None) -> None:
-    """The next attempt follows within a second, after any number of failures and any advice of the server."""
+    """The next attempt follows within a second, after any number of failures and any delay that the server asks for."""
     backoff = Backoff()
     if wish is not None:
         backoff.request(wish)
     delays = [backoff.next_seconds() for _ in range(5000)]
 
     assert 0 <= min(delays)
-    assert max(delays) <= MOST_SECONDS == 0.6
+    assert max(delays) <= MAX_SECONDS == 0.6
     assert wish is not None or delays[0] <= 0.2
 
 
 def test_grows_and_begins_again() -> None:
-    """Waits grow while the server is away, and are short again once it was reached."""
+    """Delays grow while the server cannot be reached, and are short again after it was reached."""
     backoff = Backoff()
     delays = [backoff.next_seconds() for _ in range(20)]
 
     assert delays[0] <= 0.2
-    assert delays[-1] >= MOST_SECONDS / 3 > 0.19
+    assert delays[-1] >= MAX_SECONDS / 3 > 0.19
 
     backoff.succeeded()
 
@@ -34,7 +34,7 @@ def test_grows_and_begins_again() -> None:
 
 
 def test_differs_between_clients() -> None:
-    """Clients that lost the server together do not come back together."""
+    """Clients that lost their connections at the same time retry at different times."""
     assert 1 < len({Backoff().next_seconds() for _ in range(100)})
 
 
@@ -47,7 +47,7 @@ def test_patience_grows_with_silence() -> None:
 
     assert [HANDSHAKE_SECONDS] * 4 == granted[:4]
     assert granted[4] > HANDSHAKE_SECONDS
-    assert MOST_HANDSHAKE_SECONDS == granted[-1]
+    assert MAX_HANDSHAKE_SECONDS == granted[-1]
     assert granted == sorted(granted)
 
     backoff.succeeded()
@@ -56,7 +56,7 @@ def test_patience_grows_with_silence() -> None:
 
 
 def test_a_firm_refusal_is_waited_out() -> None:
-    """After a refusal that time alone does not mend the next attempt comes after about the longest time; once."""
+    """After a firm refusal one delay is about the longest one; later delays are not."""
     backoff, delays = Backoff(15), []
     for _ in range(200):
         backoff.use_longest()
@@ -71,7 +71,7 @@ def test_a_firm_refusal_is_waited_out() -> None:
 
 
 def test_what_the_server_asks_for_is_kept() -> None:
-    """The next attempt comes not before the time that the server names, though that is beyond the longest; once."""
+    """One delay lasts at least as long as the server asks, even beyond the longest delay; later delays do not."""
     backoff, delays = Backoff(15), []
     for _ in range(200):
         backoff.not_before(20)
@@ -84,7 +84,7 @@ def test_what_the_server_asks_for_is_kept() -> None:
 
 
 def test_a_short_time_that_the_server_asks_for_does_not_hurry() -> None:
-    """A server that always asks for no time at all is left alone ever longer."""
+    """If the server always asks for a delay of 0, the delays grow nevertheless."""
     backoff = Backoff(15)
     delays = []
     for _ in range(20):

@@ -118,7 +118,7 @@ def test_a_record_may_be_larger_than_a_block() -> None:
 
 
 def test_a_block_is_closed_by_its_age() -> None:
-    """What arrives when the time is over begins the next block."""
+    """A record that arrives after the block's time begins the next block."""
     builder = BlockBuilder[ReceivedBatch](1000, 2**30, 5, 0)
     assert [] == add(builder, [1], 1000)
     assert 5 * SECOND + 1000 == builder.deadline_ns
@@ -142,7 +142,7 @@ def test_nothing_makes_no_block(numbers: list[int]) -> None:
 
 
 def test_blocks_are_numbered_and_know_their_idle_time() -> None:
-    """Blocks are numbered from 1, and each but the first knows how long nothing came before it."""
+    """Blocks are numbered from 1, and each but the first has the idle time before it."""
     builder = BlockBuilder[ReceivedBatch](1, 2**20, 5, 0)
     cuts = [cut for seq, at_ns in ((1, 10), (2, 17), (3, 17)) for cut in builder.add(arrived(seq, at_ns=at_ns))]
 

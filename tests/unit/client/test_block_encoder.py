@@ -59,7 +59,7 @@ def test_a_block_states_what_was_received() -> None:
 
 
 def test_digest_is_in_the_order_of_seq() -> None:
-    """The digest of a block does not depend on the order in which its messages came."""
+    """The digest of a block does not depend on the order in which its messages arrived."""
     cuts: list[BlockCut[ReceivedBatch]] = []
     for order in ([1, 2, 3], [3, 1, 2]):
         builder = BlockBuilder[ReceivedBatch](3, 2**20, 5, 0)
@@ -151,7 +151,7 @@ def test_a_part_keeps_the_common_latency() -> None:
 
 @given(st.lists(st.integers(0, 30), unique=True, min_size=1).map(sorted))
 def test_new_records_of_a_batch_are_selected(indices: list[int]) -> None:
-    """From a batch that was partly received before, exactly the new records are taken, in the fewest parts."""
+    """Of a batch that was partly received before, exactly the new records are returned, in as few parts as possible."""
     whole = arrived(*range(100, 131))
     parts = block_encoder.only(whole, indices)
 

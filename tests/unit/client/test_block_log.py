@@ -45,11 +45,14 @@ COUNT = 6
 LINE_NAMES = ("connection", "block", "event")
 
 
-def new_log(folder: Path, fsync: Fsync = "block", torn: int = 0) -> BlockLog:
+def new_log(
+    folder: Path, fsync: Fsync = "block", torn: int = 0, segment_bytes: int = blocklog.SEGMENT_BYTES
+) -> BlockLog:
     """Return a log whose first file was just claimed."""
     tails = [blocklog.Torn("0000-0001.jsonl", torn)] if torn else []
     first = opening(KEY, 1, 0, client_config(folder, fsync=fsync), tails, START_US)
-    return BlockLog(LineFile(folder / blocklog.file_name(1, 1)), first, StoppedClock(), SaturationMonitor().window())
+    file, window = LineFile(folder / blocklog.file_name(1, 1)), SaturationMonitor().window()
+    return BlockLog(file, first, StoppedClock(), window, segment_bytes=segment_bytes)
 
 
 def new_blocks(count: int = COUNT) -> Iterator[PendingLine]:
@@ -177,7 +180,7 @@ def check_ends(folder: Path) -> None:
 @pytest.mark.parametrize("segment", [2000, 2**26], ids=["small segments", "one segment"])
 @pytest.mark.parametrize("fsync", ["block", "interval", "none"])
 def test_any_one_refusal(fsync: Fsync, segment: int) -> None:
-    """Whichever call the disk refuses, every block is logged once, in order, and is durable before it is reported."""
+    """If the disk refuses any one call, every block is logged once, in order, and is durable before it is reported."""
     for call in range(1, calls_of_a_good_run(fsync) + 20):
         check_refusals({call}, fsync, segment)
 
@@ -185,18 +188,18 @@ def test_any_one_refusal(fsync: Fsync, segment: int) -> None:
 @pytest.mark.parametrize("fsync", ["block", "interval", "none"])
 @given(refuses=st.sets(st.integers(1, 60)), segment=st.sampled_from([700, 1500, 2**26]))
 def test_any_refusals(fsync: Fsync, refuses: set[int], segment: int) -> None:
-    """Through any refusals every block is logged once, in order, and is durable when reported."""
+    """After any refusals every block is logged once, in order, and is durable when it is reported."""
     check_refusals(refuses, fsync, segment)
 
 
 @given(st.integers(1, 30), st.integers(1, 40))
 def test_a_disk_that_is_full_for_long(start: int, length: int) -> None:
-    """A disk that refuses everything for a while loses and doubles nothing."""
+    """If the disk refuses every call for a while, no block is lost or logged twice."""
     check_refusals(set(range(start, start + length)), "block", 2**26)
 
 
 def test_a_log_is_complete(tmp_path: Path) -> None:
-    """A log has its first line, its blocks and its last line, chained, and the last line tells of the file."""
+    """A log has its first line, its blocks and its last line, chained, and the last line has the counts of the file."""
     log = new_log(tmp_path)
     assert [1, 2, 3, 4, 5, 6] == write_all(log, tmp_path)
     log.end("finished", 1, 2, [(3, 4)])
@@ -236,7 +239,7 @@ def test_a_log_states_the_saturation_of_its_client(tmp_path: Path) -> None:
 def test_when_a_block_is_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsync: Fsync, written: list[int], synced: list[int]
 ) -> None:
-    """Blocks are durable with the push, with the next sync, or as soon as they are written, as the log says."""
+    """By the FSYNC policy blocks are durable after the call that writes them, after the next sync, or when written."""
     log = new_log(tmp_path, fsync)
     syncs = watch_syncs(monkeypatch)
     for made in new_blocks(2):
@@ -249,7 +252,7 @@ def test_when_a_block_is_durable(
 
 
 def test_blocks_that_wait_share_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What waits together is synced together."""
+    """Blocks that wait at the same time share one sync."""
     log = new_log(tmp_path)
     for made in new_blocks():
         log.put(made)
@@ -260,10 +263,9 @@ def test_blocks_that_wait_share_a_sync(tmp_path: Path, monkeypatch: pytest.Monke
     assert 1 == len(calls)
 
 
-def test_segments_are_closed_at_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that has reached the size is closed and the next begun, whole in itself, the chain running on."""
-    monkeypatch.setattr(blocklog, "SEGMENT_BYTES", 1500)
-    log = new_log(tmp_path, torn=7)
+def test_segments_are_closed_at_their_size(tmp_path: Path) -> None:
+    """A file that has reached its size is closed and the next one begun; each is complete, and the chain continues."""
+    log = new_log(tmp_path, torn=7, segment_bytes=1500)
     write_all(log, tmp_path)
     log.end("finished", 0, 0, [])
     lines = entries(tmp_path, sealed=True)
@@ -277,7 +279,7 @@ def test_segments_are_closed_at_their_size(tmp_path: Path, monkeypatch: pytest.M
     check_ends(tmp_path)
 
 
-def test_a_refused_file_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_file_ends_with_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that refused a block is cut back and, if it still takes a line, ends with the error."""
     log = new_log(tmp_path)
     first, second, *_ = new_blocks()
@@ -298,7 +300,7 @@ def test_a_refused_file_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_nothing_is_written_before_the_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a file cannot be cut back, nothing is written elsewhere: a block would stand twice."""
+    """While a file cannot be cut back, no other file is written: a block would be logged twice."""
     log = new_log(tmp_path)
     first, second, *_ = new_blocks()
     log.put(first)
@@ -330,7 +332,7 @@ def test_closing_early_keeps_durable_blocks(tmp_path: Path) -> None:
 def test_what_another_process_logs_is_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, kept: int
 ) -> None:
-    """A block that reached the disk after another process took the name goes again, unless that has read it there."""
+    """A block that was written after another process took the name is cut off, unless that process may have read it."""
     log, first = new_log(tmp_path), next(new_blocks())
     holds = iter([None, Superseded(tmp_path, after)])
 
@@ -348,7 +350,7 @@ def test_what_another_process_logs_is_taken_back(
 
 
 def test_nothing_is_written_beside_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once another process logs under the name, no block goes to the disk any more."""
+    """Once another process logs under the name, no block is written any more."""
     log = new_log(tmp_path)
 
     def check() -> None:
@@ -406,14 +408,16 @@ def check_external_refusals(refuses: set[int], fsync: Fsync, segment: int) -> No
             for call in (log.write, log.sync)[: place % 3]:
                 with contextlib.suppress(OSError):
                     durable += call()
+        expected = [line_of(made) for made in external_lines()]
         for call in [log.write, log.sync] * 60:
             with contextlib.suppress(OSError):
                 durable += call()
+            if len(durable) >= len(expected) and not log.has_waiting:
+                break
         disk.refuses = set()
         end_well(log)
         log.close()
 
-        expected = [line_of(made) for made in external_lines()]
         assert expected == [tuple(line.fields.get(name) for name in LINE_NAMES) for line in durable]
         assert expected == [line_of(entry) for entry in external_entries(folder)]
         check_ends(folder)
@@ -440,7 +444,7 @@ def external_entries(folder: Path) -> list[blocklog.ExternalBlock | blocklog.Con
 @pytest.mark.parametrize("fsync", ["block", "interval", "none"])
 @given(refuses=st.sets(st.integers(1, 60)), segment=st.sampled_from([700, 1500, 2**26]))
 def test_lines_between_blocks_are_written_like_them(fsync: Fsync, refuses: set[int], segment: int) -> None:
-    """Through any refusals lines about connections are logged once, in order with the blocks, and are not counted."""
+    """After any refusals lines about connections are logged once, in order with the blocks, and are not counted."""
     check_external_refusals(refuses, fsync, segment)
 
 
@@ -459,7 +463,7 @@ def test_a_log_is_python_json_logger() -> None:
 
 
 def test_a_handler_needs_a_segment() -> None:
-    """A line without an open file is refused aloud, not swallowed."""
+    """Writing a line without an open file raises an error."""
     handler = DurableHandler(LineFormatter())
 
     with pytest.raises(OSError, match="no segment is open"):

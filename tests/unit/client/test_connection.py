@@ -36,7 +36,7 @@ async def pair(process_clock: Clock) -> AsyncIterator[tuple[StampedConnection, S
 
 
 async def test_offers_the_subprotocol() -> None:
-    """The client says which protocol it speaks, and neither compresses nor asks a proxy."""
+    """The client names its subprotocol, and uses neither compression nor a proxy."""
     async with pair(Clock()) as (_, server):
         assert server.request is not None
         headers = server.request.headers
@@ -46,7 +46,7 @@ async def test_offers_the_subprotocol() -> None:
 
 
 async def test_a_handshake_is_not_waited_for_without_end() -> None:
-    """A server that takes the connection and never answers is given up as unanswered."""
+    """A server that accepts the connection and never answers the handshake causes a timeout."""
     taken: list[asyncio.StreamWriter] = []
     async with await asyncio.start_server(lambda _, writer: taken.append(writer), "127.0.0.1", 0) as deaf:
         port = deaf.sockets[0].getsockname()[1]
@@ -56,7 +56,7 @@ async def test_a_handshake_is_not_waited_for_without_end() -> None:
             writer.close()
 
 
-async def test_frames_are_said_without_waiting() -> None:
+async def test_frames_are_sent_without_waiting() -> None:
     """A frame arrives as a text message; on a closed connection it is dropped."""
     async with pair(Clock()) as (client, server):
         client.send_nowait(wire.Ping(t1_us=1))
@@ -68,7 +68,7 @@ async def test_frames_are_said_without_waiting() -> None:
 
 
 async def test_messages_are_stamped_before_they_are_taken() -> None:
-    """A message's stamp is that of its arrival, however late it is taken."""
+    """A message has the time of its arrival, even if it is processed much later."""
     clock = Clock()
     async with pair(clock) as (client, server):
         await server.send("one")
@@ -82,7 +82,7 @@ async def test_messages_are_stamped_before_they_are_taken() -> None:
 
 
 async def test_a_message_in_pieces_has_the_stamp_of_the_last() -> None:
-    """A message that comes in fragments has arrived when its last bytes have."""
+    """A message in fragments has the arrival time of its last bytes."""
     clock = Clock()
     async with pair(clock) as (client, server):
 
@@ -121,7 +121,7 @@ async def test_a_message_is_taken_at_once() -> None:
 
 
 async def test_no_message_overtakes_another() -> None:
-    """While a message waits to be taken, those that come after it wait too, however many come in one read."""
+    """While a message waits in the queue, all later ones are queued too, even if they arrive in the same read."""
     taken: list[bytes] = []
 
     def all_but_the_first(data: bytes, _: int) -> bool:
@@ -144,7 +144,7 @@ async def test_no_message_overtakes_another() -> None:
 
 
 async def test_a_message_in_pieces_is_not_taken_at_once() -> None:
-    """A message that comes in fragments is put together first."""
+    """A message in fragments is joined before it is handled."""
     async with pair(Clock()) as (client, server):
 
         async def pieces() -> AsyncIterator[str]:

@@ -40,8 +40,8 @@ def begin(folder: Path, session: int, after: int = 40) -> None:
     claim(folder, session).write_bytes(line)
 
 
-def test_nobody_else_is_not_waited_for(tmp_path: Path, looks: list[float]) -> None:
-    """Own segments, older sessions and other files hold nothing up."""
+def test_without_a_later_claim_nothing_is_delayed(tmp_path: Path, looks: list[float]) -> None:
+    """Own segments, older sessions and other files do not delay a write."""
     claim(tmp_path, 1).write_text("an older session")
     claim(tmp_path, 2)
     stands = Fence(tmp_path, 2)
@@ -53,7 +53,7 @@ def test_nobody_else_is_not_waited_for(tmp_path: Path, looks: list[float]) -> No
 
 
 def test_a_claim_that_is_withdrawn_holds_for_so_long(tmp_path: Path) -> None:
-    """While a later session is claimed nothing is written; when it is withdrawn, writing goes on."""
+    """While a later session is claimed nothing is written; when it is withdrawn, writing continues."""
     stands, over = Fence(tmp_path, 1), threading.Event()
     claimed = claim(tmp_path, 2)
 
@@ -72,7 +72,7 @@ def test_a_claim_that_is_withdrawn_holds_for_so_long(tmp_path: Path) -> None:
 
 
 def test_a_later_session_that_has_begun_ends_this_one(tmp_path: Path, looks: list[float]) -> None:
-    """Once something stands in a later session's file, this one never writes again."""
+    """Once a later session's file has a first line, this process never writes again."""
     stands = Fence(tmp_path, 1)
     begin(tmp_path, 2)
     for _ in range(2):
@@ -84,7 +84,7 @@ def test_a_later_session_that_has_begun_ends_this_one(tmp_path: Path, looks: lis
 
 
 def test_a_later_session_may_not_be_the_next(tmp_path: Path) -> None:
-    """Of two newcomers the first may have withdrawn: its number is free, and the other's counts."""
+    """If the first of two new claims is withdrawn, only the second one counts."""
     claim(tmp_path, 1)
     stands = Fence(tmp_path, 1)
     begin(tmp_path, 3)
@@ -94,7 +94,7 @@ def test_a_later_session_may_not_be_the_next(tmp_path: Path) -> None:
 
 
 def test_a_claim_whose_process_crashed_is_forgotten(tmp_path: Path, looks: list[float]) -> None:
-    """A claim that stays undecided holds writing up for three seconds, once."""
+    """A claim that stays undecided delays one write by three seconds."""
     stands = Fence(tmp_path, 1)
     claim(tmp_path, 2)
     stands.check()
@@ -106,7 +106,7 @@ def test_a_claim_whose_process_crashed_is_forgotten(tmp_path: Path, looks: list[
 
 
 def test_a_claim_may_vanish_under_the_look(tmp_path: Path, looks: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A claim that is withdrawn between being listed and being looked at has not begun."""
+    """A claim that is withdrawn between listing and reading counts as not begun."""
     stands = Fence(tmp_path, 1)
     monkeypatch.setattr(os, "listdir", lambda _: [file_name(2, 1)])
     stands.check()

@@ -40,16 +40,14 @@ SIZES = (10, 25, 50)
         ("", "_x", None, ("client-_x", "hostname")),
     ],
 )
-def test_where_the_name_comes_from(
-    client_id: str, hostname: str, pointer: str | None, expected: tuple[str, str]
-) -> None:
+def test_the_source_of_the_name(client_id: str, hostname: str, pointer: str | None, expected: tuple[str, str]) -> None:
     """The setting comes first, then the name that the container's address resolves back to, then the host name."""
     assert expected == base_name(client_id, hostname, pointer)
 
 
 @given(st.text(), st.none() | st.text())
 def test_any_host_gives_a_name(hostname: str, pointer: str | None) -> None:
-    """Any host name and any reverse name give a name that can be a folder's."""
+    """Any host name and any reverse name give a name that is valid as a folder name."""
     assert is_name(base_name("", hostname, pointer)[0])
 
 
@@ -224,6 +222,6 @@ def test_a_silent_name_server_gives_no_name(tmp_path: Path) -> None:
 
 
 def test_golden_messages_agree() -> None:
-    """The golden answer begins with the golden question, and says how long its record is."""
+    """The recorded answer begins with the recorded question, and states the length of its record."""
     assert QUESTION[12:] == ANSWER[12 : len(QUESTION)]
     assert len(ANSWER) - len(QUESTION) - 12 == struct.unpack_from("!H", ANSWER, len(QUESTION) + 10)[0]

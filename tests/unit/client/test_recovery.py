@@ -84,14 +84,14 @@ def test_a_torn_tail_is_found(tmp_path: Path, kept: int) -> None:
 
 
 def test_an_empty_file_is_valid(tmp_path: Path) -> None:
-    """A file that was only claimed has no history, no tail, and takes its number."""
+    """A file that was only claimed has no history and no tail, and its session number is used."""
     (tmp_path / "0003-0001.jsonl").touch()
 
     assert ([], 3) == (recovery.read(tmp_path).tails, recovery.last_session(tmp_path))
 
 
 def test_a_file_without_a_newline_is_all_tail(tmp_path: Path) -> None:
-    """A crash within the very first line leaves a tail from the beginning."""
+    """A crash within the first line leaves a tail that begins at byte 0."""
     path = tmp_path / "0001-0001.jsonl"
     path.write_bytes(b'{"crc":"x')
 
@@ -124,7 +124,7 @@ def test_lines_after_damage_are_doubted(tmp_path: Path) -> None:
 
 
 def test_other_files_are_left_alone(tmp_path: Path) -> None:
-    """Files that are named otherwise are not the client's log."""
+    """Files with other names do not belong to the client's log."""
     session(tmp_path, 1, [[1, 2]])
     (tmp_path / "notes.jsonl").write_text("mine\n")
     (tmp_path / "0009-0001.jsonl.bak").write_text("old\n")
@@ -168,7 +168,7 @@ def test_other_than_regular_files_are_skipped(tmp_path: Path, kind: str, caplog:
 
     assert {(1, 1)} == set(recovery.read(tmp_path).sizes) - {(number, 1)}
     assert (2 if kind == "unnamed" else 10) == number
-    assert ([] if kind == "unnamed" else ["file passed over"]) == caplog.messages
+    assert ([] if kind == "unnamed" else ["file skipped"]) == caplog.messages
     assert taken == [path.name]
 
 
@@ -188,7 +188,7 @@ def test_a_huge_file_is_read_in_bounded_memory(tmp_path: Path, caplog: pytest.Lo
     assert ([(1, 4)], [], []) == (list(found.held), found.tails, tails)
     assert recovery.sizes(tmp_path) == found.sizes
     assert peak < 3 * blocklog.MAX_LINE
-    assert ["file is no log of ours, its end is passed over"] == caplog.messages
+    assert ["file is too large for a log, its end is skipped"] == caplog.messages
 
 
 def test_a_long_tail_is_found_from_its_end(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_tail_that_may_not_be_cut_is_left(tmp_path: Path) -> None:
 def test_numbers_without_room_are_ignored(tmp_path: Path) -> None:
     """A file with a number too high for later sessions is ignored, and does not count as the last session."""
     session(tmp_path, 1, [[1, 2]])
-    for number in (recovery._MOST_CLAIMED + 1, 10**30):
+    for number in (recovery._MAX_CLAIMED + 1, 10**30):
         (tmp_path / f"{number}-0001.jsonl").write_text("junk\n")
 
     assert 1 == recovery.last_session(tmp_path)

@@ -14,7 +14,7 @@ spans = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 10)).map(lambda it
 
 @given(spans, batches)
 def test_against_a_model(held: list[tuple[int, int]], found: list[tuple[int, int]]) -> None:
-    """New, duplicate and reordered records are those that plain sets find."""
+    """The checker finds the same new, duplicate and reordered records as a simple implementation with sets."""
     checker = SequenceChecker(RangeSet(held))
     have = {seq for first, last in held for seq in range(first, last + 1)}
     duplicates = reordered = 0
@@ -36,7 +36,7 @@ def test_against_a_model(held: list[tuple[int, int]], found: list[tuple[int, int
 
 
 def test_in_order_nothing_is_looked_up() -> None:
-    """Batches in order, the usual case, are all new without a list of places."""
+    """If batches arrive in order, the usual case, all records are new and no list of indices is made."""
     checker = SequenceChecker(RangeSet())
 
     assert [None] * 5 == [checker.accept(first, 10) for first in range(1, 50, 10)]
@@ -50,17 +50,17 @@ def test_counts_are_taken_once() -> None:
     checker.accept(5, 10)
     checker.accept(30, 1)
     checker.accept(20, 1)
-    checker.refuse(40, 5)
+    checker.add_corrupt_batch(40, 5)
 
     assert (6, 1, [(40, 44)]) == checker.take_counts()
     assert (0, 0, []) == checker.take_counts()
 
 
 def test_a_refused_batch_is_not_held() -> None:
-    """A batch that failed its digest is no history: what follows shows the gap."""
+    """A batch that failed its digest does not count as held: the next batch shows the gap."""
     checker = SequenceChecker(RangeSet())
     checker.accept(1, 10)
-    checker.refuse(11, 10)
+    checker.add_corrupt_batch(11, 10)
 
     assert 10 == checker.after
     assert list(range(5)) == checker.accept(21, 5)
@@ -68,18 +68,18 @@ def test_a_refused_batch_is_not_held() -> None:
 
 
 def test_the_gap_behind_an_unreadable_frame_was_in_it() -> None:
-    """What follows a frame with a damaged header tells what that held; a frame that held no records leaves no gap."""
+    """The batch after a frame with a damaged header shows which records were in it; none if there is no gap."""
     checker = SequenceChecker(RangeSet([(1, 10)]))
-    checker.unreadable()
+    checker.add_unreadable_frame()
     checker.accept(21, 5)
     assert (0, 0, [(11, 20)]) == checker.take_counts()
 
-    checker.unreadable()
+    checker.add_unreadable_frame()
     checker.accept(26, 5)
     checker.accept(41, 5)
     assert (0, 0, []) == checker.take_counts()
 
-    checker.unreadable()
-    checker.reached(50)
-    checker.reached(60)
+    checker.add_unreadable_frame()
+    checker.sent_through(50)
+    checker.sent_through(60)
     assert (0, 0, [(46, 50)]) == checker.take_counts()

@@ -80,7 +80,7 @@ async def test_blocks_are_receipted_when_durable(tmp_path: Path) -> None:
 
 
 async def test_sealing_writes_what_is_open(tmp_path: Path) -> None:
-    """Closing the block and sealing leaves a log that holds everything and ends well; once is enough."""
+    """Closing the block and sealing completes the log; sealing again changes nothing."""
     async with written_session(tmp_path) as opened:
         opened.session.subscribed(1, 0)
         await opened.receive(1, 15)
@@ -118,7 +118,7 @@ async def test_the_last_record_closes_the_block(tmp_path: Path) -> None:
 
 
 async def test_old_blocks_are_closed(tmp_path: Path) -> None:
-    """A block is closed for its age although nothing comes."""
+    """A block is closed for its age even if no record arrives."""
     async with written_session(tmp_path) as opened:
         opened.session.subscribed(1, 0)
         await opened.receive(1, 3)
@@ -146,7 +146,7 @@ async def test_a_corrupt_batch_is_noted(tmp_path: Path) -> None:
 
 
 async def test_duplicates_are_counted_and_not_logged(tmp_path: Path) -> None:
-    """A record that came twice is logged once; the block counts it."""
+    """A record that arrived twice is logged once, and the block counts the duplicate."""
     async with written_session(tmp_path) as opened:
         opened.session.subscribed(1, 0)
         await opened.receive(1, 6)
@@ -175,7 +175,7 @@ async def test_a_block_states_the_estimate_of_its_messages(tmp_path: Path) -> No
 
 
 async def test_idle_is_the_time_between_blocks(tmp_path: Path) -> None:
-    """The time since the block before is told, and none for the first."""
+    """A block states the time since the block before; for the first one it is 0."""
     async with written_session(tmp_path) as opened:
         opened.session.subscribed(1, 0)
         for place in range(3):
@@ -195,7 +195,7 @@ async def test_a_session_is_claimed(tmp_path: Path) -> None:
 
 
 async def test_a_name_is_given_back(tmp_path: Path) -> None:
-    """A session whose name turned out to be another's leaves no file, and no folder that holds nothing else."""
+    """A session whose name belongs to another process leaves no file and no empty folder."""
     async with written_session(tmp_path) as opened:
         opened.session.release()
 
@@ -244,7 +244,7 @@ async def broken(logs: Path) -> tuple[Path, bytes]:
 
 
 async def test_resumes_before_a_hole(tmp_path: Path) -> None:
-    """What a power cut kept behind a hole was never receipted: it is cut off with the hole, and delivered again."""
+    """Blocks behind a hole that a power cut left were never receipted: they are cut off with it and sent again."""
     path, good = await broken(tmp_path)
     cut = path.stat().st_size - len(good)
     async with written_session(tmp_path) as again:
@@ -261,7 +261,7 @@ async def test_resumes_before_a_hole(tmp_path: Path) -> None:
 
 
 async def test_what_was_written_meanwhile_is_held(tmp_path: Path) -> None:
-    """What another process logged between this one's reading and its turn is not asked for again."""
+    """Records that another process logged after this one had read the folder are not requested again."""
     async with written_session(tmp_path) as first, written_session(tmp_path) as second:
         first.session.subscribed(1, 0)
         assert 0 == second.session.after
@@ -275,7 +275,7 @@ async def test_what_was_written_meanwhile_is_held(tmp_path: Path) -> None:
 
 
 async def test_receipted_lines_behind_damage_stay(tmp_path: Path) -> None:
-    """Damage before a receipted block came after its sync: the client asks again, for what follows that block."""
+    """If a receipted block follows the damage, it had been synced: the client subscribes again after that block."""
     path, _ = await broken(tmp_path)
     before = path.read_bytes()
     async with written_session(tmp_path) as again:
@@ -289,7 +289,7 @@ async def test_receipted_lines_behind_damage_stay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("receipted", "again"), [(0, [1, 2, 3]), (10, [2, 3]), (30, [])])
 async def test_receipts_are_sent_again(tmp_path: Path, receipted: int, again: list[int]) -> None:
-    """On subscribing again the receipts that the ledger lacks are sent again, also such as were recorded once."""
+    """A new subscription sends the receipts that the ledger lacks, including those that it had recorded before."""
     async with written_session(tmp_path) as opened:
         opened.session.subscribed(1, 0)
         await opened.receive(1, 30)
@@ -314,7 +314,7 @@ async def test_a_block_without_its_sync_is_not_receipted(tmp_path: Path) -> None
 
 
 async def test_reading_stops_while_the_disk_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that refuses holds the reader up, in bounded memory; nothing is receipted, and nothing lost in the end."""
+    """While the disk refuses, reading stops and memory is bounded; no block is receipted, and later none is missing."""
     async with written_session(tmp_path, block_size=1000, retry_seconds=0.001) as opened:
         opened.session.subscribed(1, 0)
         await opened.receive(1, 1000)
@@ -341,7 +341,7 @@ async def test_reading_stops_while_the_disk_refuses(tmp_path: Path, monkeypatch:
 
 
 async def test_sealing_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that refuses the last line is asked again: the log ends well once it accepts."""
+    """If the disk refuses the last line, it is written again until the disk accepts it."""
     async with written_session(tmp_path, retry_seconds=0.001) as opened:
         opened.session.subscribed(1, 0)
         await opened.receive(1, 10)
@@ -379,7 +379,7 @@ async def test_an_interval_syncs_together(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 async def test_records_need_a_subscription(tmp_path: Path) -> None:
-    """Records that come before a subscription was granted are a fault of ours, and not silently taken."""
+    """Records before a granted subscription raise an error: they are a fault of this program."""
     async with written_session(tmp_path) as opened:
         with pytest.raises(RuntimeError, match="before a subscription"):
             await opened.receive(1, 10)

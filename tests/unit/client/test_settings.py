@@ -13,7 +13,7 @@ from services.runtime.errors import BadSettings
 
 
 def test_defaults() -> None:
-    """Without an environment the settings are those of the main job."""
+    """Without an environment the settings have their defaults."""
     chosen = ClientSettings.read({})
 
     assert ((10, 25, 50, 100, 250), 5, 2**20, "block", 1, "", "ws://server:8765") == (
@@ -45,7 +45,7 @@ def test_names_with_numbers_have_to_fit() -> None:
 
 
 def test_settings_that_make_no_line_too_long_are_taken() -> None:
-    """The defaults and the largest blocks of small records are; so is a feed that is not ours with its defaults."""
+    """The defaults, the largest blocks of small records, and the defaults of an external feed are accepted."""
     ClientSettings.read({"BLOCK_SIZES": str(MAX_BLOCK)})
     ClientSettings.read({"BLOCK_BYTES": str(16 * 2**20)})
     ClientSettings.read({"FEED_SEQ": "$.seq", "BLOCK_SIZES": str(MAX_BLOCK)})
@@ -62,6 +62,6 @@ def test_settings_that_make_no_line_too_long_are_taken() -> None:
     ],
 )
 def test_settings_that_could_make_a_line_too_long_are_refused(environment: dict[str, str]) -> None:
-    """The collector would take the line of such a block for damage."""
+    """Settings under which a block's line could be longer than the collector accepts are refused."""
     with pytest.raises(BadSettings, match=f"a line has at most {MAX_LINE:,}: lower"):
         ClientSettings.read(environment)

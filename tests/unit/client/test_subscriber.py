@@ -213,7 +213,7 @@ async def test_another_process_resumes_from_the_log(tmp_path: Path) -> None:
 
 
 async def test_asks_again_when_the_server_has_later_receipts(tmp_path: Path) -> None:
-    """A client that took receipted blocks for torn disconnects, and asks again for what follows them."""
+    """A client that treated receipted blocks as torn disconnects, and subscribes again after those blocks."""
     async with stage(tmp_path) as it:
         peer = await it.peer()
         await peer.grant()
@@ -475,7 +475,7 @@ async def test_a_ping_is_answered(tmp_path: Path) -> None:
         assert pong.t2_us <= pong.t3_us
 
 
-async def test_a_stop_seals_and_says_goodbye(tmp_path: Path) -> None:
+async def test_a_stop_seals_and_sends_bye(tmp_path: Path) -> None:
     """A stopped client logs and receipts all it holds, sends `bye` with the last durable seq, and disconnects."""
     async with stage(tmp_path) as it:
         peer = await it.peer()

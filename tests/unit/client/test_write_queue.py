@@ -75,7 +75,7 @@ async def queued_log(folder: Path, **changed: Any) -> AsyncIterator[QueuedLog]:
 
 
 async def test_the_first_line_is_written_at_once(tmp_path: Path) -> None:
-    """A log that has begun has its first line before there is a block."""
+    """The first line of a log is written before its first block."""
     async with queued_log(tmp_path) as it:
         assert not it.queue.has_begun
         it.queue.begin(it.log)
@@ -154,7 +154,7 @@ async def test_receiving_waits_for_room(tmp_path: Path, monkeypatch: pytest.Monk
 async def test_a_lost_name_is_not_reported_as_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A process that was superseded by another logs that, and not that the disk refuses."""
+    """A process that was superseded logs this as the reason, instead of a disk that refuses."""
 
     def superseded(_: BlockLog) -> list[PendingLine]:
         raise Superseded(tmp_path, 7)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, get_args
 
 import msgspec
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from msgspec import inspect
@@ -14,6 +15,9 @@ from msgspec import inspect
 from services.contract.scalars import LEAST_RATE, MAX_INTEGER
 
 Values = SearchStrategy[Any]
+
+by_type = settings(max_examples=10)
+"""For properties that follow from the fields of a type and hardly from their values: ten examples show as much."""
 
 integers = st.integers(-MAX_INTEGER, MAX_INTEGER)
 finite = st.floats(allow_nan=False, allow_infinity=False)

@@ -14,7 +14,7 @@ from services.contract import summary
 from services.contract.histogram import Histogram
 from services.contract.summary import Quantiles, Summary
 from services.runtime.errors import EXIT_ABORTED, EXIT_BAD_SETTINGS
-from tests.unit.contract.strategies import instances
+from tests.unit.contract.strategies import by_type, instances
 
 SCHEMA = summary.schema()
 
@@ -38,6 +38,7 @@ def test_schema_is_one() -> None:
     assert {"run", "verdict", "totals", "clients", "missing_by_cause"} <= {*SCHEMA["$defs"]["Summary"]["required"]}
 
 
+@by_type
 @given(instances(Summary))
 def test_is_made_to_be_read(made: Summary) -> None:
     """The text is indented and ends in a newline, so that `cat` and `diff` show it well."""
@@ -47,6 +48,7 @@ def test_is_made_to_be_read(made: Summary) -> None:
     assert text.startswith(b'{\n  "v": 1,\n  "run": ')
 
 
+@by_type
 @given(instances(Summary))
 def test_ignores_unknown_fields(made: Summary) -> None:
     """A field that this reader does not know is ignored, at any depth."""
@@ -56,6 +58,7 @@ def test_ignores_unknown_fields(made: Summary) -> None:
     assert made == summary.decode(json.dumps(content).encode())
 
 
+@by_type
 @given(instances(Summary))
 def test_refuses_an_unknown_version(made: Summary) -> None:
     """A summary of another version is refused."""

@@ -19,10 +19,10 @@ def open_files() -> int:
     return len(list(folder.iterdir())) if folder.exists() else 0
 
 
-async def output_of(program: str) -> tuple[int, list[str]]:
+async def output_of(program: str, max_line_bytes: int = child_process.MAX_LINE_BYTES) -> tuple[int, list[str]]:
     """Run a program as a child; return its exit code and its lines."""
     started = await child_process.start(("-c", program), ENVIRONMENT)
-    lines = [line async for line in started.lines()]
+    lines = [line async for line in started.lines(max_line_bytes)]
     return await started.wait(), lines
 
 
@@ -33,10 +33,9 @@ async def test_lines_and_exit_code_are_returned() -> None:
     assert (7, ["a · b", "c"]) == await output_of(program)
 
 
-async def test_a_long_line_is_returned_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_line_is_returned_in_parts() -> None:
     """A line beyond the limit is returned in parts, and reading continues."""
-    monkeypatch.setattr(child_process, "MAX_LINE_BYTES", 100_000)
-    code, lines = await output_of("print('x' * 1_000_000); print('y')")
+    code, lines = await output_of("print('x' * 1_000_000); print('y')", max_line_bytes=100_000)
 
     assert 0 == code
     assert 1_000_000 == len("".join(lines[:-1]))

@@ -8,9 +8,14 @@ import threading
 
 import pytest
 
-from services.local import stdout_writer
 from services.local.stdout_writer import StdoutWriter
 from tests.poll import poll_until
+
+
+@pytest.fixture(autouse=True)
+def _frequent_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notice within 10 ms that the reader is gone."""
+    monkeypatch.setattr(stdout_writer, "CHECK_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -35,11 +40,10 @@ def test_lines_are_written_in_their_order(lost: threading.Event) -> None:
     os.close(write)
 
 
-def test_lines_are_dropped_for_a_slow_reader(monkeypatch: pytest.MonkeyPatch, lost: threading.Event) -> None:
+def test_lines_are_dropped_for_a_slow_reader(lost: threading.Event) -> None:
     """The oldest lines are dropped if the buffer is full, and their number is written."""
-    monkeypatch.setattr(stdout_writer, "MAX_BYTES", 1000)
     read, write = os.pipe()
-    out = StdoutWriter(write, "utf-8", lost.set)
+    out = StdoutWriter(write, "utf-8", lost.set, max_bytes=1000)
     for number in range(10_000):
         out.write_line(f"line {number:>5} {'x' * 40}")
     assert not out.is_done

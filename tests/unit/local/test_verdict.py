@@ -12,6 +12,7 @@ from services.collector.verdict.snapshot import snapshot
 from services.contract import summary
 from services.local import verdict
 from services.local.invocation_runs import InvocationRuns
+from services.local.verdict import WaitPolicy
 from tests.builders.runs import fold, good_run
 
 
@@ -23,56 +24,57 @@ def runs_of(*names: str) -> InvocationRuns:
     return runs
 
 
-@pytest.fixture
-def results(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, str]]:
-    """Return the list of results of the wait command, in order: run, exit code, last line."""
-    given: list[tuple[str, int, str]] = []
+class WaitCommand:
+    """Stands in for the wait command: returns the given results in order."""
 
-    async def wait(_: dict[str, str], run: str) -> tuple[int, str]:
-        expected, code, line = given.pop(0)
+    def __init__(self, *results: tuple[str, int, str]) -> None:
+        self.results = list(results)
+        """Run, exit code and last line of each call to come."""
+
+    async def __call__(self, _: dict[str, str], run: str) -> tuple[int, str]:
+        """Return the next result, which must be that of this run."""
+        expected, code, line = self.results.pop(0)
         assert expected == run
         return code, line
 
-    monkeypatch.setattr(verdict, "_run_wait_command", wait)
-    monkeypatch.setattr(verdict, "RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(verdict, "OPEN_SECONDS", 0.05)
-    return given
+
+POLICY = WaitPolicy(open_seconds=0.05, retry_seconds=0.0)
 
 
 @pytest.mark.parametrize(
     ("codes", "expected"), [([0, 0], 0), ([0, 99], 99), ([98, 99], 98), ([99, 0], 99), ([105], 105), ([98, 105], 98)]
 )
-async def test_the_first_code_that_is_not_zero_counts(
-    results: list[tuple[str, int, str]], codes: Iterable[int], expected: int
-) -> None:
+async def test_the_first_code_that_is_not_zero_counts(codes: Iterable[int], expected: int) -> None:
     """The runs are waited for in order, until all have a verdict or waiting for one is aborted."""
-    results += [(f"run-{number}", code, "") for number, code in enumerate(codes)]
+    command = WaitCommand(*((f"run-{number}", code, "") for number, code in enumerate(codes)))
+    runs = runs_of("run-0", "run-1")
 
-    assert expected == await verdict.wait_for_verdicts({}, runs_of("run-0", "run-1"), 2, print)
-    assert not results
+    assert expected == await verdict.wait_for_verdicts({}, runs, 2, print, POLICY, command)
+    assert not command.results
 
 
-async def test_the_reason_for_giving_up_is_printed(results: list[tuple[str, int, str]]) -> None:
+async def test_the_reason_for_giving_up_is_printed() -> None:
     """The reason why there is no verdict is printed; a verdict itself is printed by the collector."""
     printed: list[str] = []
-    results += [("a", 105, "no progress"), ("b", 99, "summary")]
+    command = WaitCommand(("a", 105, "no progress"), ("b", 99, "summary"))
+    codes = [await verdict.wait_for_verdict({}, run, printed.append, POLICY, command) for run in ("a", "b")]
 
-    assert [105, 99] == [await verdict.wait_for_verdict({}, run, printed.append) for run in ("a", "b")]
+    assert [105, 99] == codes
     assert ["no progress"] == printed
 
 
-async def test_a_command_that_fails_is_run_again(results: list[tuple[str, int, str]]) -> None:
+async def test_a_command_that_fails_is_run_again() -> None:
     """A wait command that crashed or was killed is run again."""
-    results += [("a", -9, ""), ("a", 1, "Traceback"), ("a", 0, "")]
+    command = WaitCommand(("a", -9, ""), ("a", 1, "Traceback"), ("a", 0, ""))
 
-    assert 0 == await verdict.wait_for_verdict({}, "a", print)
+    assert 0 == await verdict.wait_for_verdict({}, "a", print, POLICY, command)
 
 
-async def test_a_run_that_is_never_opened_aborts(results: list[tuple[str, int, str]]) -> None:
+async def test_a_run_that_is_never_opened_aborts() -> None:
     """Waiting for a run that is not opened ends with exit code 105 and a message."""
     printed: list[str] = []
 
-    assert 105 == await verdict.wait_for_verdicts({}, runs_of(), 1, printed.append)
+    assert 105 == await verdict.wait_for_verdicts({}, runs_of(), 1, printed.append, POLICY)
     assert "none has been opened" in printed[0]
 
 

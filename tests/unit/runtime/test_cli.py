@@ -24,7 +24,7 @@ def _serve(_chosen: argparse.Namespace, _environment: Mapping[str, str]) -> int:
 
 def _parser() -> cli.Parser:
     whole, commands = cli.parser("prog", "Tends trees.", "exit codes: 0 green", "prog/1.0", _serve)
-    commands.add("prune", "cut off what is dry", _exit_with_7, {"prune tree": "cuts the tree"})
+    commands.add("prune", "cut off dry branches", _exit_with_7, {"prune tree": "cuts the tree"})
     commands.add("fell", "cut down a tree", _exit_with_7, {}, "exit codes: 0 gone")
     return whole
 
@@ -41,7 +41,7 @@ def test_the_help_of_a_command_has_examples(capsys: pytest.CaptureFixture[str]) 
         _parser().parse_args(["prune", "--help"])
     text = capsys.readouterr().out
 
-    assert "Cut off what is dry." in text
+    assert "Cut off dry branches." in text
     assert "  prog prune tree\n      cuts the tree" in text
     assert "exit codes: 0 green" in text
 

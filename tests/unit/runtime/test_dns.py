@@ -43,7 +43,7 @@ def test_a_name_that_is_not_known_has_none() -> None:
     assert [] == answers(7, ASKED[:2] + b"\x81\x83" + ASKED[4:], ADDRESS)
 
 
-def test_what_stands_before_the_damage_counts() -> None:
+def test_records_before_the_damage_are_returned() -> None:
     """An answer that was cut short has the addresses that are whole."""
     assert ["172.18.0.3"] == answers(7, ANSWERED[:-1], ADDRESS)
 

@@ -103,15 +103,15 @@ def test_a_recurring_event_is_logged_once_a_second() -> None:
     limit = jsonlogs.RateLimitedLog()
     times = [0.0, 0.1, 0.9, 1.0, 1.5, 1.9, 5.0]
 
-    assert [now for now in times if limit.due(now)] == [0.0, 1.0, 5.0]
+    assert [now for now in times if limit.allow(now)] == [0.0, 1.0, 5.0]
 
 
 def test_each_kind_of_an_event_has_its_own_interval() -> None:
     """An event of another kind is logged immediately; the number of remembered kinds is bounded."""
     limit = jsonlogs.RateLimitedLog()
 
-    assert [True, True, False] == [limit.due(0.0, kind) for kind in ("503", "1006", "503")]
-    assert all(limit.due(0.1, str(number)) for number in range(500, 1500) if number != 503)
+    assert [True, True, False] == [limit.allow(0.0, kind) for kind in ("503", "1006", "503")]
+    assert all(limit.allow(0.1, str(number)) for number in range(500, 1500) if number != 503)
     assert len(limit._last) <= 100
 
 
@@ -119,7 +119,7 @@ def test_a_thing_is_logged_once() -> None:
     """An event about a thing is logged once, and not at all beyond the limit."""
     once = jsonlogs.LogOnce(2)
 
-    assert [True, False, True, False] == [once.due(key) for key in ("a", "a", "b", "c")]
+    assert [True, False, True, False] == [once.allow(key) for key in ("a", "a", "b", "c")]
 
 
 def test_each_error_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:

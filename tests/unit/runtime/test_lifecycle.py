@@ -52,7 +52,7 @@ def test_returns_what_the_service_returns(held: list[float]) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_is_told_to_stop(number: signal.Signals) -> None:
+def test_a_signal_stops_the_service(number: signal.Signals) -> None:
     """SIGTERM and SIGINT set the event, and the service ends in its own time."""
 
     async def service(settings: None, stop: asyncio.Event) -> int:

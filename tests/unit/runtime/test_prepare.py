@@ -74,7 +74,7 @@ def test_hands_over_what_is_there(volumes: Path) -> None:
 
 
 @as_root
-def test_hands_the_token_to_nobody_else(volumes: Path) -> None:
+def test_the_token_stays_unreadable_for_others(volumes: Path) -> None:
     """The token that a running server handed on is not opened to all others of the host."""
     main(volumes)
     file = volumes / "ledger" / token.NAME
@@ -155,7 +155,7 @@ def test_what_vanishes_is_passed_over(volumes: Path, monkeypatch: pytest.MonkeyP
 
 
 @as_root
-def test_what_is_refused_inside_is_told(
+def test_a_refusal_inside_a_folder_is_reported(
     volumes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A file whose owner cannot be changed, on any file system, is reported instead of skipped."""
@@ -205,7 +205,7 @@ def test_refuses_what_is_no_folder(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root is refused nothing here")
-def test_refused_it_says_how_to_mend_it(volumes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refusal_is_reported_with_its_remedy(volumes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without the right to give files away it says so on one line, and the code is 104."""
     code = main(volumes)
     (line,) = capsys.readouterr().err.splitlines()
@@ -215,7 +215,7 @@ def test_refused_it_says_how_to_mend_it(volumes: Path, capsys: pytest.CaptureFix
 
 
 @as_root
-def test_a_disk_that_is_read_only_is_told_how_to_mend(
+def test_a_read_only_disk_is_reported_with_its_remedy(
     volumes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On a file system that is mounted read-only no owner helps: the cure is to mount it for writing."""
@@ -234,7 +234,7 @@ def test_a_disk_that_is_read_only_is_told_how_to_mend(
     assert "chown" not in line
 
 
-def test_a_missing_volume_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_volume_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A volumes folder that is not there is told by the nearest folder that is."""
     code = main(tmp_path / "nowhere")
     (line,) = capsys.readouterr().err.splitlines()

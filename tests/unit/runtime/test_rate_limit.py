@@ -13,7 +13,7 @@ def test_so_many_at_once_and_then_so_many_per_second() -> None:
     allowance = TokenBucket(3, 2.0, 10.0)
 
     assert [True, True, True, False] == [allowance.consume(10.0) for _ in range(4)]
-    assert 0.5 == allowance.seconds(10.0)
+    assert 0.5 == allowance.seconds_until_next(10.0)
     assert [True, False] == [allowance.consume(10.5) for _ in range(2)]
     assert [True, True, True, False] == [allowance.consume(1000.0) for _ in range(4)]
 

@@ -53,7 +53,7 @@ def test_one_stage_is_no_plan() -> None:
         ("200:5s,quick:5s", "a number up to 1000000, or pause, at character 8, not 'quick'"),
         ("200:5s,,300", "at character 8, not ''"),
         ("200:5s,", "at character 8, not ''"),
-        ("200:5s,0:5s", "a number above 0 at character 8: as fast as clients take them there is no schedule"),
+        ("200:5s,0:5s", "a number above 0 at character 8: at rate 0 there is no schedule"),
         ("200:5s,2000000:5s", "a number up to 1000000, or pause, at character 8"),
         ("pause:5s,200", "a rate before the pause at character 1"),
         ("200:5s,pause:5s", "a rate after the pause at character 8"),

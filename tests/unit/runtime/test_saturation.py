@@ -119,7 +119,7 @@ def test_a_thousand_clients_share_their_marks(machine: Machine) -> None:
     assert ["/proc/self/cgroup", "/sys/fs/cgroup/cpu.stat"] * 2 == reads
 
 
-async def test_a_loop_that_is_held_up_is_late() -> None:
+async def test_a_delayed_loop_has_lag() -> None:
     """While something else holds the loop the timer cannot go off, and notes by how much it is late."""
     strain = SaturationMonitor()
     window, began = strain.window(), time.monotonic()
@@ -157,7 +157,7 @@ async def test_a_loop_that_is_held_up_is_late() -> None:
         ({}, None),
     ],
 )  # fmt: skip
-def test_where_throttling_is_said(files: Mapping[str, str], expected: int | None) -> None:
+def test_the_throttling_of_a_control_group_is_read(files: Mapping[str, str], expected: int | None) -> None:
     """Both versions of control groups are read, for the process's own group; without either it is None, not 0."""
     assert expected == throttled_ns(files.get)
 

@@ -209,7 +209,7 @@ def test_bounds(name: str, least: int, most: int) -> None:
     assert problems({name: str(most + 1)}, [name])
 
 
-def test_all_problems_come_together() -> None:
+def test_all_problems_are_reported_together() -> None:
     """Every mistake is in the one report, so that the operator mends them in one go."""
     found = problems({"RATE": "fast", "SEED": "x", "FSYNC": "maybe", "BLOCK_SIZE": "10", "RECORDS": "5"})
 
@@ -267,6 +267,6 @@ def test_any_text_is_read_or_refused(name: str, text: str) -> None:
     [({}, False), ({"FEED_SEQ": " "}, False), ({"FEED_SEQ": "$.seq"}, True), ({"FEED": "foreign"}, True),
      ({"FEED": "streamgauge", "FEED_SEQ": "$.seq"}, False)],
 )  # fmt: skip
-def test_any_setting_of_a_foreign_feed_says_that_it_is_one(environment: dict[str, str], foreign: bool) -> None:
+def test_any_setting_of_an_external_feed_makes_it_external(environment: dict[str, str], foreign: bool) -> None:
     """A feed is foreign when anything is said of it that is only said of such, unless it is said to be ours."""
     assert foreign == is_external_feed(environment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import re
@@ -154,11 +155,25 @@ def test_every_error_is_one_line_with_advice(tmp_path: Path, monkeypatch: pytest
     assert os.strerror(number).lower() in str(caught.value)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Run other tasks until a condition holds, for at most ten seconds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the condition has no event of its own
+            await asyncio.sleep(0.01)
+
+
+def set_age(run: Path, seconds: float) -> None:
+    """Make all folders of a run as old as this."""
+    for folder in (run, *run.rglob("*")):
+        os.utime(folder, (time.time() - seconds,) * 2)
+
+
 def test_old_runs_are_removed(tmp_path: Path) -> None:
     """Runs older than the newest ones are removed, except one written to seconds ago; 0 keeps all."""
     names = ["20261122T073000Z", "20261122T073000Z-2", "20261122T073000Z-10", "20261122T073200Z"]
     for name in names:
         (tmp_path / name / "client-1").mkdir(parents=True)
+    set_age(tmp_path / names[1], 60)
     for name in names[2:]:
         (tmp_path / name / "client-1" / "0001-0001.jsonl").touch()
     written = tmp_path / names[0] / "client-1" / "0001-0001.jsonl"
@@ -175,6 +190,58 @@ def test_old_runs_are_removed(tmp_path: Path) -> None:
     volumes.remove_old_runs(tmp_path, 2, now_s + volumes.SETTLED_SECONDS + 1)
 
     assert set(names[2:]) == {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_fresh_folder_without_a_log_is_kept(tmp_path: Path) -> None:
+    """A client that starts late in an old run, and has made its folder but not its log, does not lose the folder."""
+    late, newer = "20261122T073000Z", "20261122T073200Z"
+    (tmp_path / newer / "client-1").mkdir(parents=True)
+    (tmp_path / newer / "client-1" / "0001-0001.jsonl").touch()
+    (tmp_path / late).mkdir()
+    set_age(tmp_path / late, 60)
+    (tmp_path / late / "client-2").mkdir()
+    now_s = (tmp_path / late / "client-2").stat().st_mtime
+    volumes.remove_old_runs(tmp_path, 1, now_s + volumes.SETTLED_SECONDS)
+
+    assert (tmp_path / late / "client-2").is_dir()
+
+    volumes.remove_old_runs(tmp_path, 1, now_s + volumes.SETTLED_SECONDS + 1)
+
+    assert [newer] == [path.name for path in tmp_path.iterdir()]
+
+
+async def test_old_runs_are_removed_regularly(tmp_path: Path) -> None:
+    """A run that becomes old while a service runs is removed; without a limit nothing is done."""
+    names = ["20261122T073000Z", "20261122T073200Z"]
+    await volumes.remove_old_runs_regularly(tmp_path, 0, 0.01)
+    removing = asyncio.create_task(volumes.remove_old_runs_regularly(tmp_path, 1, 0.01))
+    for name in names:
+        await asyncio.sleep(0.02)
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jsonl").touch()
+        os.utime(tmp_path / name / "a.jsonl", (0, 0))
+    await until(lambda: not (tmp_path / names[0]).exists())
+    removing.cancel()
+
+    assert (tmp_path / names[1]).exists()
+
+
+async def test_a_failed_removal_is_logged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A folder that cannot be read is logged once, and is tried again."""
+    attempts: list[object] = []
+
+    def refuse_and_count(path: object) -> None:
+        attempts.append(path)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "scandir", refuse_and_count)
+    removing = asyncio.create_task(volumes.remove_old_runs_regularly(tmp_path, 1, 0.01))
+    await until(lambda: len(attempts) >= 3)
+    removing.cancel()
+
+    assert ["old runs not removed"] == caplog.messages
 
 
 @pytest.mark.parametrize(

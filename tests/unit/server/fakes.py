@@ -68,7 +68,7 @@ class FakeConnection:
         self.was_aborted = True
 
     def accept_message(self) -> bool:
-        """Tell whether its messages are within the limits."""
+        """Return whether its messages are within the limits."""
         return self.is_within_limits
 
     def pause_reading(self) -> None:

@@ -277,7 +277,7 @@ async def test_client_containers_are_counted_while_a_run_waits(tmp_path: Path, p
 async def test_a_peer_that_vanished_is_disconnected(tmp_path: Path, port: int) -> None:
     """A quiet peer is sent a ping and disconnected if it does not answer."""
     stop = asyncio.Event()
-    task = await serving(stop, tmp_path, port, intervals=ServerIntervals(keep_alive=0.02, quiet=0.1))
+    task = await serving(stop, tmp_path, port, intervals=ServerIntervals(keep_alive=0.02, quiet=0.4))
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(_OPENING.replace(b"\n", b"\r\n"))
     received = b""

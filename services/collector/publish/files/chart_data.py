@@ -7,9 +7,9 @@ import msgspec
 from services.collector.publish.sparkline import coarsen
 from services.contract.timeline import Bar, ClientLane, Gap, Timeline, TimelineEvent, TimeSlot
 
-MOST_BARS, MOST_GAPS, MOST_POINTS = 4_000, 1_000, 8_000
+MAX_BARS, MAX_GAPS, MAX_POINTS = 4_000, 1_000, 8_000
 """For all clients together: as many as a browser draws smoothly and a reader can tell apart."""
-MOST_POINTS_PER_CLIENT = 60
+MAX_POINTS_PER_CLIENT = 60
 
 
 class ChartLane(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,23 +39,23 @@ class ChartData(msgspec.Struct, frozen=True, kw_only=True):
     marks: list[TimelineEvent]
 
 
-def chart_data(timeline: Timeline, most_bars: int = MOST_BARS) -> ChartData:
-    """Return a timeline as it is drawn, with at most ``most_bars`` for all clients together."""
+def chart_data(timeline: Timeline, max_bars: int = MAX_BARS) -> ChartData:
+    """Return a timeline as it is drawn, with at most ``max_bars`` for all clients together."""
     clients = max(1, len(timeline.lanes))
-    points = min(MOST_POINTS_PER_CLIENT, max(2, MOST_POINTS // clients))
-    lanes = [_lane(lane, max(1, most_bars // clients), max(1, MOST_GAPS // clients), points) for lane in timeline.lanes]
+    points = min(MAX_POINTS_PER_CLIENT, max(2, MAX_POINTS // clients))
+    lanes = [_lane(lane, max(1, max_bars // clients), max(1, MAX_GAPS // clients), points) for lane in timeline.lanes]
     return ChartData(
         run=timeline.run, start_us=timeline.start_us, end_us=timeline.end_us, step_us=timeline.step_us,
         slots=timeline.slots, lanes=lanes, marks=timeline.marks,
     )  # fmt: skip
 
 
-def _lane(lane: ClientLane, most_bars: int, most_gaps: int, points: int) -> ChartLane:
+def _lane(lane: ClientLane, max_bars: int, max_gaps: int, points: int) -> ChartLane:
     # A power of two, counted from the first block: while a run grows, the drawn bars stay until the step doubles.
     step = 1
-    while len(lane.bars) > step * most_bars:
+    while len(lane.bars) > step * max_bars:
         step *= 2
     return ChartLane(
-        client=lane.client, stride=lane.stride * step, bars=lane.bars[::step], gaps=lane.gaps[:most_gaps],
-        gaps_left=max(0, len(lane.gaps) - most_gaps), worst=coarsen(lane.worst, points),
+        client=lane.client, stride=lane.stride * step, bars=lane.bars[::step], gaps=lane.gaps[:max_gaps],
+        gaps_left=max(0, len(lane.gaps) - max_gaps), worst=coarsen(lane.worst, points),
     )  # fmt: skip

@@ -17,6 +17,7 @@ CsvValue: TypeAlias = str | int | float | None
 def clients_csv(summary: Summary) -> bytes:
     """Return the clients of a run. A nested field is a column of its own, ``latency_ns_p99``; null is empty."""
     text = io.StringIO()
+    # Not the default CRLF, whose carriage return becomes a part of the last value in the usual tools of Unix.
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["run", *columns()])
     writer.writerows([summary.run, *(value for _, value in _flat(client))] for client in summary.clients)

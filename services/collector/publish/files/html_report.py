@@ -9,7 +9,7 @@ from services.collector.publish.files.chart_data import chart_data
 from services.collector.publish.view_model import view
 from services.collector.verdict.snapshot import Snapshot
 
-MOST_BARS = 20_000
+MAX_BARS = 20_000
 """A file is not sent every second, so it may show more blocks than the live page."""
 
 
@@ -18,8 +18,9 @@ def report(snapshot: Snapshot) -> bytes:
     return page_assets.report_page(
         msgspec.json.encode(
             {
+                # Without places: a report may be moved, and must be the same on every machine.
                 "view": view(snapshot, ""),
-                "charts": chart_data(snapshot.timeline, MOST_BARS),
+                "charts": chart_data(snapshot.timeline, MAX_BARS),
                 "made_at": snapshot.summary.made_at,
             }
         )

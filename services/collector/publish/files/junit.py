@@ -31,6 +31,7 @@ def junit(view: View) -> bytes:
     cases += [_case("thresholds", threshold, _result(threshold, "failure")) for threshold in view.thresholds]
     root = ET.Element("testsuites")
     suite = ET.SubElement(root, "testsuite", _suite_attributes(view, cases))
+    # Empty, but JUnit's schema requires this element here, and system-out and system-err at the end.
     ET.SubElement(suite, "properties")
     suite.extend(cases)
     ET.SubElement(suite, "system-out").text = _valid(summary_text.render(view))

@@ -11,8 +11,9 @@ from services.collector.publish.table import Cell, Table
 from services.collector.publish.terminal.text_table import CLIENTS, most_important
 from services.collector.publish.view_model import CheckRow, View
 
-MOST_ROWS = 50
-MOST_REASONS = 50
+MAX_ROWS = 50
+MAX_REASONS = 50
+# Names and reasons come from logs, so every character that may mean markup is escaped.
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>|~$#])")
 
 
@@ -61,6 +62,7 @@ def _check_rows(checks: Sequence[CheckRow]) -> Iterator[list[str]]:
 
 
 def _clients(table: Table) -> Iterator[str]:
+    # The page of a CI job is narrow, and clients.csv has every column.
     omitted = {"state", "sessions", "expected", "latency_p50", "bytes"}
     omitted |= {
         column.key
@@ -69,11 +71,11 @@ def _clients(table: Table) -> Iterator[str]:
     }
     keys = [column.key for column in table.columns if column.key not in omitted]
     keys = [key for key in keys if any(cell.text not in ("", "-") for cell in table.column(key))]
-    rows = [list(row) for row in most_important(table.rows, MOST_ROWS)]
+    rows = [list(row) for row in most_important(table.rows, MAX_ROWS)]
     yield from _columns(Table(columns=table.columns, rows=rows), keys)
-    if len(table.rows) > MOST_ROWS:
+    if len(table.rows) > MAX_ROWS:
         yield ""
-        yield f"And {len(table.rows) - MOST_ROWS:,} more in clients.csv."
+        yield f"And {len(table.rows) - MAX_ROWS:,} more in clients.csv."
     if any(cell.text for cell in table.column("over_time")):
         yield ""
         yield escaped(table.hint("over_time"))
@@ -103,6 +105,6 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _reasons(reasons: Sequence[str]) -> Iterator[str]:
-    yield from (f"* {escaped(reason)}" for reason in reasons[:MOST_REASONS])
-    if len(reasons) > MOST_REASONS:
-        yield f"* and {len(reasons) - MOST_REASONS:,} more in summary.json"
+    yield from (f"* {escaped(reason)}" for reason in reasons[:MAX_REASONS])
+    if len(reasons) > MAX_REASONS:
+        yield f"* and {len(reasons) - MAX_REASONS:,} more in summary.json"

@@ -43,6 +43,7 @@ def chart_script() -> ChartScript:
 @functools.cache
 def compressed_chart_script() -> bytes:
     """Return the script that draws charts, compressed by gzip to a third of its size."""
+    # Without a time the bytes are the same in every process.
     return gzip.compress(chart_script().script, 6, mtime=0)
 
 

@@ -77,6 +77,7 @@ def store(volumes: Path, snapshot: Snapshot, *, newest: bool) -> None:
     is_closed = snapshot.summary.state == "closed"
     contents = render_files(snapshot) if is_closed else {SUMMARY: summary.encode(snapshot.summary)}
     path = summary_path(volumes, snapshot.summary.run)
+    # Each time, since an operator may remove the folder of an open run.
     durable_file.make_folder(path.parent)
     for name, content in contents.items():
         durable_file.replace(path.with_name(name), content, durable=is_closed)

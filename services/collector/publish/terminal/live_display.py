@@ -34,6 +34,7 @@ class LiveDisplay:
             text = Text("\n").join(Text.assemble(*((part, _STYLES[style]) for part, style in line)) for line in lines)
             text.no_wrap = True
             if self._live is None:
+                # No refresh thread: it would use the processor while nothing has changed.
                 self._live = Live(console=self._console, auto_refresh=False, transient=True)
                 self._live.start()
             self._live.update(text, refresh=True)
@@ -41,6 +42,7 @@ class LiveDisplay:
     def print_above(self, text: str) -> None:
         """Print a text above the frame."""
         with self._lock:
+            # Another process's line: its colours are kept, but it is not interpreted as markup.
             self._console.print(Text.from_ansi(text), soft_wrap=True)
 
     def relay(self, descriptor: int) -> None:

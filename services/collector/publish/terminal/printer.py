@@ -99,6 +99,7 @@ class OwnRunsPrinter(TerminalPrinter):
         pipe.listen(self._add_own_run)
 
     def _add_own_run(self, run: str) -> None:
+        # The thread of the pipe calls this. Printing happens outside the lock, so that the poller never waits for it.
         with self._lock:
             self._own_runs.add(run)
             snapshot = self._unclaimed.pop(run, None)

@@ -10,7 +10,7 @@ from services.collector.publish.terminal.text_table import CLIENTS, GAP, ColumnL
 from services.collector.publish.view_model import Tile, View, tiles
 from services.contract.summary import Summary
 
-MOST_ROWS = 20
+MAX_ROWS = 20
 """Clients in a frame."""
 BAR = 36
 """Characters of the progress bar."""
@@ -74,6 +74,7 @@ def progress_frame(
         rate: messages logged per second lately, all clients together; without it the average is shown.
     """
     width = min(width, WIDTH)
+    # The last line of the terminal is left for the cursor; a frame that is too high would scroll with every redraw.
     lines = [*_head(view, elapsed_s), [], _numbers(view, width, rate), [], *_clients(view, width, height - 6)]
     return [list(_cut_off(line, width)) for line in lines[: max(1, height - 1)]]
 
@@ -110,7 +111,7 @@ def _tile_spans(tile: Tile, text: str) -> list[StyledSpan]:
 def _clients(view: View, width: int, room: int) -> Iterator[list[StyledSpan]]:
     if not view.clients.rows or room < 2:
         return
-    most = min(MOST_ROWS, room - 1)
+    most = min(MAX_ROWS, room - 1)
     layout = ColumnLayout(view.clients, CLIENTS, width)
     yield list(layout.heads())
     yield from (list(layout.cells(row)) for row in most_important(view.clients.rows, most))

@@ -7,7 +7,7 @@ from services.contract.summary import Summary
 LINE_SECONDS = 1.0
 """Time between two lines while records flow."""
 SLOW_LINE_SECONDS = 10.0
-"""The same in any other state, or when nothing came for `SLOW_AFTER_SECONDS`."""
+"""The same in any other state, or when nothing new was read for `SLOW_AFTER_SECONDS`."""
 SLOW_AFTER_SECONDS = 5.0
 SILENT_AFTER_SECONDS = 60.0
 """After this long without anything new, no more lines are printed."""
@@ -16,15 +16,19 @@ EARLY_SECONDS = 0.025
 
 
 class ProgressTimer:
-    """Decides when progress of one run is printed."""
+    """Decides when progress of one run is printed.
+
+    Attributes:
+        has_printed: whether a line was due already.
+    """
 
     def __init__(self) -> None:
-        self.was_due = False
+        self.has_printed = False
         self._due_at: float | None = None
         self._state = ""
 
-    def is_due(self, summary: Summary, now: float, quiet_for: float) -> bool:
-        """Return whether to print a line now; if so, the next one is due some time later.
+    def claim_line(self, summary: Summary, now: float, quiet_for: float) -> bool:
+        """Return whether to print a line now; if so, the interval until the next one begins.
 
         Args:
             summary: the run as it is now.
@@ -42,5 +46,5 @@ class ProgressTimer:
         # A new state is printed at once.
         if state == self._state and self._due_at is not None and now - self._due_at < pause - EARLY_SECONDS:
             return False
-        self._state, self._due_at, self.was_due = state, now, True
+        self._state, self._due_at, self.has_printed = state, now, True
         return True

@@ -15,13 +15,13 @@ from services.collector.publish.terminal.styled_text import WIDTH, Style, Styled
 from services.collector.publish.terminal.text_table import ColumnLayout, most_important
 from services.collector.publish.view_model import CheckRow, Row, View
 
-MOST_ROWS = 60
+MAX_ROWS = 60
 """Clients that are listed."""
-MOST_REASONS = 12
+MAX_REASONS = 12
 
 LEADER = 27
 """Characters from the start of a label to its colon, at least three dots included, so that all colons line up."""
-LEAST_NAME = 20
+MIN_NAME_WIDTH = 20
 """Characters of the column with the names of checks and thresholds, if none is longer."""
 
 _STYLES: dict[bool | None, Style] = {True: "good", False: "bad", None: "faint"}
@@ -46,6 +46,7 @@ def render(view: View, *, colour: bool = False) -> str:
 
 def _head(view: View, *, colour: bool) -> Iterator[str]:
     verdict = view.verdict or view.state.upper()
+    # Further lines of the headline begin below the first, behind the verdict.
     indent = " " * (5 + len(verdict))
     first, *rest = textwrap.wrap(view.headline, WIDTH - len(indent)) or [""]
     yield ""
@@ -76,7 +77,7 @@ def _title(title: str) -> Iterator[Sequence[StyledSpan]]:
 
 
 def _check_rows(checks: Sequence[CheckRow]) -> Iterator[Sequence[StyledSpan]]:
-    width = max(LEAST_NAME, *(len(check.name) + 2 for check in checks)) if checks else LEAST_NAME
+    width = max(MIN_NAME_WIDTH, *(len(check.name) + 2 for check in checks)) if checks else MIN_NAME_WIDTH
     width = min(width, WIDTH // 2)
     for check in checks:
         first, *rest = textwrap.wrap(check.detail, WIDTH - 6 - width) or [""]
@@ -118,17 +119,17 @@ def _clients(table: Table) -> Iterator[Sequence[StyledSpan]]:
     layout = ColumnLayout(table, text_table.CLIENTS, WIDTH - 2)
     yield from _title("CLIENTS")
     yield ("  ", ""), *layout.heads()
-    for row in most_important(table.rows, MOST_ROWS):
+    for row in most_important(table.rows, MAX_ROWS):
         yield ("  ", ""), *layout.cells(row)
-    if len(table.rows) > MOST_ROWS:
-        yield ((f"    and {len(table.rows) - MOST_ROWS:,} more in clients.csv", "faint"),)
+    if len(table.rows) > MAX_ROWS:
+        yield ((f"    and {len(table.rows) - MAX_ROWS:,} more in clients.csv", "faint"),)
     if any(cell.text for cell in table.column("over_time")):
         yield ((f"    {table.hint('over_time')}", "faint"),)
 
 
 def _reasons(reasons: Sequence[str]) -> Iterator[Sequence[StyledSpan]]:
-    for reason in reasons[:MOST_REASONS]:
+    for reason in reasons[:MAX_REASONS]:
         for wrapped in textwrap.wrap(reason, WIDTH, initial_indent="    ", subsequent_indent="      "):
             yield ((wrapped, ""),)
-    if len(reasons) > MOST_REASONS:
-        yield ((f"    and {len(reasons) - MOST_REASONS:,} more in summary.json", "faint"),)
+    if len(reasons) > MAX_REASONS:
+        yield ((f"    and {len(reasons) - MAX_REASONS:,} more in summary.json", "faint"),)

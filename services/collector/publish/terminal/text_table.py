@@ -9,7 +9,7 @@ from services.collector.publish.table import Cell, Table
 from services.collector.publish.terminal.styled_text import Style, StyledSpan, truncated
 
 GAP = "  "
-MOST_NAME = 30
+MAX_NAME_LENGTH = 30
 """Characters of a client's name that are shown; a name may have 63."""
 
 
@@ -64,10 +64,11 @@ class ColumnLayout:
     def __init__(self, table: Table, columns: Sequence[TextColumn], width: int) -> None:
         self._table = table
         self._widths: dict[str, int] = {}
+        # By weight and not by place: a narrow terminal then loses the least important columns.
         for column in sorted(columns, key=lambda column: -column.weight):
             cells = table.column(column.key)
             needed = max(len(column.head), *(len(cell.text) for cell in cells), 0)
-            needed = min(needed, MOST_NAME) if column.key == "client" else needed
+            needed = min(needed, MAX_NAME_LENGTH) if column.key == "client" else needed
             is_empty = all(cell.text in ("", "-") for cell in cells)
             is_empty |= column.only_toned and not any(cell.tone for cell in cells)
             if not is_empty and len(GAP) + needed <= width:

@@ -77,6 +77,7 @@ def _rows(messages: Iterable[Message], limits: ReplyLimits) -> tuple[list[list[s
         if len(rows) == limits.messages or room <= 0:
             return rows, True
         rows.append(_row(message))
+        # The record is the only text of a row that may be long.
         room -= len(rows[-1][-1])
     return rows, False
 

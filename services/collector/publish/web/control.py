@@ -54,6 +54,7 @@ def routes(ask: Ask, body_seconds: float = BODY_SECONDS) -> list[Route]:
         try:
             reply = await ask(wire.Control(do="status", via=VIA))
         except (ControlRefused, ServerUnreachable) as error:
+            # Not an error of this request: the page shows the reason and disables its controls.
             return _json(200, available=False, why=str(error), status=None)
         return _json(200, available=True, why=None, status=_status(reply))
 

@@ -100,7 +100,7 @@ class SnapshotBoard:
         while True:
             wait = drawn_at + CHARTS_SECONDS - now() if drawn != self.version else self._ping_seconds
             has_changed = await self.wait_for_change(seen, min(self._ping_seconds, max(0.0, wait)))
-            # With hundreds of clients an event takes long to make, so it is made less often.
+            # With hundreds of clients an event takes long to make, so events are made less often.
             await asyncio.sleep(max(0.0, self._next_event_at - now()))
             if self.is_closed:
                 return
@@ -133,5 +133,6 @@ class SnapshotBoard:
 
     def _wake_listeners(self) -> None:
         self.version += 1
+        # A new event each time, so that a listener that comes later does not find the old one set.
         self._changed.set()
         self._changed = asyncio.Event()

@@ -19,7 +19,7 @@ MAP_STYLE = "'sha256-V2sIX92Uh6ZaGSFTKMHghsB85b9toJtmazgG09AI2uk='"
 
 HEADERS = {
     "content-security-policy": (
-        # Plotly positions what it draws by style attributes; style elements and scripts are only allowed from here.
+        # Plotly positions its elements by style attributes; style elements and scripts are only allowed from here.
         "default-src 'none'; script-src 'self'; "
         f"style-src-elem 'self' {EMPTY_STYLE} {MAP_STYLE}; style-src-attr 'unsafe-inline'; "
         "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -57,6 +57,7 @@ class HostGuard:
         if _without_port(host) in self._allowed:
             await self._app(scope, receive, send_guarded)
         else:
+            # 421 Misdirected Request: this server is not responsible for that name.
             refusal = PlainTextResponse("this page answers to localhost only\n", status_code=421)
             await refusal(scope, receive, send_guarded)
 

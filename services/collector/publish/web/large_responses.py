@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 PIECE = 64 * 1024
 """Bytes handed to the connection at a time."""
-MOST_AT_ONCE = 4
+MAX_AT_ONCE = 4
 """Peers that are sent a response of one kind at the same time; the others wait."""
 WAIT_SECONDS, SEND_SECONDS = 10.0, 60.0
 """How long a request waits until it is served, and how long its peer may take to read the response."""
@@ -105,6 +105,7 @@ class QueuedResponse(Response):
             await busy(scope, receive, send)
             return
         try:
+            # A peer that does not read must not keep its slot. The error makes uvicorn cut the connection.
             async with asyncio.timeout(self._send_seconds):
                 body = await self._make()
                 response = ChunkedResponse(body, headers=self._extra_headers, media_type=self.media_type)

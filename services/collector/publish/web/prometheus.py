@@ -29,10 +29,10 @@ from services.contract.histogram import BOUNDS_NS
 from services.contract.summary import ClientState, ClientSummary, Quantiles, RunState, Summary, Verdict
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-MOST_CLIENTS = 200
+MAX_CLIENTS = 200
 """Clients with labels of their own."""
 OTHER = "~other"
-"""The label of all clients beyond `MOST_CLIENTS` together; no client can have this name."""
+"""The label of all clients beyond `MAX_CLIENTS` together; no client can have this name."""
 
 _COUNTERS = {
     "received_messages": ("received", "Distinct messages that clients logged."),
@@ -66,6 +66,7 @@ def expose(newest: Summary | None, durations: RunDurations | None, effort: Colle
         effort: what the collector has read.
         now: monotonic seconds.
     """
+    # Described metrics would be computed once more when they are registered.
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
     if effort is not None:
@@ -146,6 +147,7 @@ def _clients(clients: Sequence[ClientSummary]) -> Iterator[Metric]:
             "client",
             missing,
         )
+    # A client without any latency has no series, rather than one at 0.
     timed = [client for client in clients if client.latency_ns.p99 is not None]
     p99 = _by_client(timed, lambda client: (client.latency_ns.p99 or 0) / 1e9, max)
     yield _labelled("client_latency_p99_seconds", "99th percentile of the latency, due to received.", "client", p99)
@@ -156,9 +158,9 @@ def _by_client(
     value: Callable[[ClientSummary], float],
     combine: Callable[[Iterable[float]], float],
 ) -> dict[str, float]:
-    """Return the value of each client, and the combined one of those beyond `MOST_CLIENTS`."""
-    values = {client.client: value(client) for client in clients[:MOST_CLIENTS]}
-    others = clients[MOST_CLIENTS:]
+    """Return the value of each client, and the combined one of those beyond `MAX_CLIENTS`."""
+    values = {client.client: value(client) for client in clients[:MAX_CLIENTS]}
+    others = clients[MAX_CLIENTS:]
     return {**values, OTHER: combine(map(value, others))} if others else values
 
 
@@ -166,7 +168,11 @@ def _histograms(durations: RunDurations) -> Iterator[Metric]:
     for name, meaning, histogram in (
         ("latency", "Time of messages, from due to received.", durations.latency),
         ("transit", "Time of messages, from sent to received.", durations.transit),
-        ("block_duration", "Time of blocks, from first to last message.", durations.block),
+        (
+            "block_duration",
+            "Time from the first message of a block to its last; 0 for a block in one read.",
+            durations.block,
+        ),
     ):
         yield HistogramMetricFamily(
             f"streamgauge_{name}_seconds", meaning, buckets=_buckets(histogram), sum_value=histogram.total_ns() / 1e9

@@ -33,7 +33,7 @@ class RequestLimits:
     connections: int = 128
 
 
-def most_connections(configured: int) -> int:
+def max_connections(configured: int) -> int:
     """Return how many connections may be open: at most a quarter of the files that the process may have open."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return configured if files == resource.RLIM_INFINITY else min(configured, files // 4)
@@ -61,8 +61,9 @@ class LimitedProtocol(H11Protocol):
         super().connection_made(transport)
         self._connected_at = self.loop.time()
         self._start_request_timer()
-        if len(self.connections) > most_connections(self._limits.connections):
+        if len(self.connections) > max_connections(self._limits.connections):
             others = cast("set[LimitedProtocol]", self.connections)
+            # An idle connection, because one whose response is being sent would lose it.
             idle = [other for other in others if other is not self and not other.is_answering]
             min(idle, key=lambda other: other._connected_at, default=self).abort()  # noqa: SLF001
 

@@ -1,4 +1,4 @@
-"""What the collector itself does and costs: its processor time, its memory, and how far it is behind the files."""
+"""The collector's own use of resources: processor time, memory, and how far it is behind the files."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ class SelfMeter:
     def add_reading(self, now: float, used: float) -> None:
         """Add the processor seconds that the process has used since its start; ``now`` is monotonic seconds."""
         self._readings.append((now, used))
+        # One reading from before the window is kept, so that the average covers the whole window.
         while len(self._readings) > 2 and self._readings[1][0] <= now - WINDOW_SECONDS:
             self._readings.popleft()
 
@@ -63,7 +64,7 @@ class SelfMeter:
         """Return what the collector costs, as it is shown.
 
         Args:
-            effort: what it has read.
+            effort: the lines and bytes that it has read.
             errors: the number of errors that it has logged.
             resident: its memory in bytes.
             now: monotonic seconds.

@@ -24,7 +24,7 @@ from services.collector.publish.files.html_report import report
 from services.collector.publish.web import block_messages, prometheus
 from services.collector.publish.web.events import SnapshotBoard
 from services.collector.publish.web.host_guard import HOSTS, HostGuard
-from services.collector.publish.web.large_responses import MOST_AT_ONCE, CachedBody, ChunkedResponse, QueuedResponse
+from services.collector.publish.web.large_responses import MAX_AT_ONCE, CachedBody, ChunkedResponse, QueuedResponse
 from services.collector.publish.web.request_limits import MAX_HEAD, LimitedProtocol, RequestLimits
 from services.contract import summary
 from services.runtime.errors import BadSettings, PortInUse
@@ -34,7 +34,7 @@ STOP_SECONDS = 1.0
 BACKLOG = 32
 """Connections that wait to be accepted. asyncio accepts this many in a row before anything else runs, and the bound on
 connections is only checked then."""
-MOST_LISTENERS = 64
+MAX_LISTENERS = 64
 """Event streams; the remaining connections are for requests that end with their response."""
 REPORT_SECONDS = 1.0
 """While a run is open its report is made at most this often."""
@@ -87,7 +87,7 @@ class _SnapshotResponses:
 
     def __init__(self, board: SnapshotBoard) -> None:
         self._board = board
-        self._slots = asyncio.Semaphore(MOST_AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_AT_ONCE)
         self._report, self._summary = CachedBody(REPORT_SECONDS), CachedBody()
         self._listeners = 0
 
@@ -112,13 +112,14 @@ class _SnapshotResponses:
             # The newest snapshot when it is this request's turn, which may be seconds later.
             newest, version = self._board.snapshot or snapshot, self._board.version
             kind = newest.summary.run, newest.summary.state
+            # In a thread: a report of thousands of clients takes seconds, in which events must not stop.
             return await self._report.get(kind, version, lambda: asyncio.to_thread(report, newest))
 
         return QueuedResponse(self._slots, make, "text/html")
 
     async def events(self, _request: Request) -> Response:
         """Return the event stream, which lasts as long as the peer listens."""
-        if self._listeners >= MOST_LISTENERS:
+        if self._listeners >= MAX_LISTENERS:
             return PlainTextResponse("too many listeners\n", status_code=503, headers={"retry-after": "5"})
         return StreamingResponse(self._counted_events(), media_type="text/event-stream")
 
@@ -198,16 +199,16 @@ class PageServer:
         self._server = _Server(
             uvicorn.Config(
                 make_app(board, volumes, host, more),
-                access_log=False,
+                access_log=False,  # health checks and scrapes come every few seconds
                 backlog=BACKLOG,
                 http=functools.partial(LimitedProtocol, limits=limits),  # type: ignore[arg-type]
                 h11_max_incomplete_event_size=MAX_HEAD,
-                lifespan="off",
-                log_config=None,
+                lifespan="off",  # the application has nothing to start or stop
+                log_config=None,  # the services log JSON lines
                 log_level="error",  # a peer's malformed requests are not worth a warning here
                 server_header=False,
                 timeout_graceful_shutdown=1,
-                ws="none",
+                ws="none",  # the page uses server-sent events
             )
         )
         self._serving: asyncio.Task[None] | None = None

@@ -57,8 +57,8 @@ def tls_of(folder: Path) -> ssl.SSLContext:
     return context
 
 
-async def test_authorization_comes_from_its_file(tmp_path: Path) -> None:
-    """The header is what the file says at the time of the connection."""
+async def test_authorization_is_read_from_its_file(tmp_path: Path) -> None:
+    """The authorization header has the content of its file at the time of the connection."""
     secret = tmp_path / "secret"
     async with external_server(echo_header) as url:
         for value in ("Bearer abc", "Bearer def"):
@@ -68,8 +68,8 @@ async def test_authorization_comes_from_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "", "two\nlines", "\x07"])
-def test_an_authorization_that_cannot_be_sent_is_told(tmp_path: Path, content: str | None) -> None:
-    """A file that is not there, or holds no header's value, is one clear line."""
+def test_an_unusable_authorization_is_reported(tmp_path: Path, content: str | None) -> None:
+    """A file that is missing, or does not contain the value of a header, is reported in one line."""
     secret = tmp_path / "secret"
     if content is not None:
         secret.write_text(content)
@@ -78,7 +78,7 @@ def test_an_authorization_that_cannot_be_sent_is_told(tmp_path: Path, content: s
         authorization(feed_settings(FEED_AUTHORIZATION_FILE=str(secret)).reach)
 
 
-def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the uid that must read the file: a file of the host's user is often closed to a container's."""
 
     def refuse(*_: object, **__: object) -> str:
@@ -92,7 +92,7 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest
     assert (f"FEED_AUTHORIZATION_FILE='secret': {why}",) == found.value.problems
 
 
-async def test_a_server_must_prove_who_it_is(certificate: Path) -> None:
+async def test_a_server_must_prove_its_identity(certificate: Path) -> None:
     """A self-signed certificate is refused, and accepted if FEED_CA_FILE contains it."""
     async with external_server(echo_header, ssl=tls_of(certificate)) as url:
         with pytest.raises(ssl.SSLCertVerificationError):
@@ -107,8 +107,8 @@ async def test_a_server_must_have_the_name(certificate: Path) -> None:
             await said(url.replace("localhost", "127.0.0.1"), FEED_CA_FILE=str(certificate / "cert.pem"))
 
 
-def test_certificates_that_cannot_be_read_are_told(tmp_path: Path) -> None:
-    """A file of certificates that is none is one clear line; without TLS none is needed."""
+def test_unreadable_certificates_are_reported(tmp_path: Path) -> None:
+    """A file without certificates is reported in one line; without TLS the file is not read."""
     reach = feed_settings("wss://feed", FEED_CA_FILE=str(tmp_path / "none")).reach
 
     with pytest.raises(BadSettings, match="FEED_CA_FILE"):
@@ -117,7 +117,7 @@ def test_certificates_that_cannot_be_read_are_told(tmp_path: Path) -> None:
 
 
 async def test_a_proxy_is_asked_when_named() -> None:
-    """The connection is made through the proxy that is named, and through none that the environment names."""
+    """The connection uses the proxy of FEED_PROXY, and ignores a proxy in the environment."""
     asked: list[bytes] = []
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -137,31 +137,31 @@ async def test_attempts_are_spaced() -> None:
     """All clients of a process together make a limited number of attempts a second."""
     gate, loop = ConnectRateLimit(200), asyncio.get_running_loop()
     began = loop.time()
-    await asyncio.gather(*(gate.pass_through() for _ in range(11)))
+    await asyncio.gather(*(gate.wait_for_turn() for _ in range(11)))
 
     assert 10 / 200 <= loop.time() - began
 
 
 async def test_a_gate_that_is_held_lets_no_attempt_through() -> None:
-    """While the server refuses this process, no client of it tries, also one that was waiting already."""
+    """While the server refuses this process, none of its clients makes an attempt, not even one that already waited."""
     gate, loop = ConnectRateLimit(20), asyncio.get_running_loop()
-    await gate.pass_through()
-    waiting = asyncio.create_task(gate.pass_through())
+    await gate.wait_for_turn()
+    waiting = asyncio.create_task(gate.wait_for_turn())
     await asyncio.sleep(0)
     began = loop.time()
     gate.hold(0.2, REFUSED)
-    reason = gate.held_for
-    await asyncio.gather(waiting, gate.pass_through())
+    reason = gate.hold_reason
+    await asyncio.gather(waiting, gate.wait_for_turn())
 
-    assert [REFUSED, None] == [reason, gate.held_for]
+    assert [REFUSED, None] == [reason, gate.hold_reason]
     assert 0.2 + 1 / 20 <= loop.time() - began + 0.001
 
 
 async def test_a_wait_at_the_gate_can_be_given_up() -> None:
-    """A client whose run is over does not wait on for a server that refuses."""
+    """A client whose run is over stops waiting for a server that refuses."""
     gate, over = ConnectRateLimit(20), asyncio.Event()
     gate.hold(600, REFUSED)
-    waiting = asyncio.create_task(gate.pass_through(over))
+    waiting = asyncio.create_task(gate.wait_for_turn(over))
     await asyncio.sleep(0)
     over.set()
 
@@ -170,11 +170,11 @@ async def test_a_wait_at_the_gate_can_be_given_up() -> None:
 
 
 async def test_a_client_that_the_server_just_had_is_not_held() -> None:
-    """The refusal of one client does not hold up another that was cut off, and such attempts are spaced, too."""
+    """The refusal of one client does not delay an accepted one that was cut off; such attempts are spaced too."""
     gate, loop = ConnectRateLimit(50), asyncio.get_running_loop()
     gate.hold(600, REFUSED)
     began = loop.time()
     async with asyncio.timeout(5):
-        await asyncio.gather(*(gate.pass_through(is_wanted=True) for _ in range(3)))
+        await asyncio.gather(*(gate.wait_for_turn(was_accepted=True) for _ in range(3)))
 
     assert 2 / 50 <= loop.time() - began + 0.001

@@ -11,7 +11,7 @@ from websockets.frames import Close
 from websockets.http11 import Response
 from websockets.protocol import Protocol, Side
 
-from services.client.external.connection_failure import MOST_REASON, brief, of_attempt, of_close, secrets_of
+from services.client.external.connection_failure import MAX_REASON_LENGTH, brief, of_attempt, of_close, secrets_of
 from tests.unit.client.fakes import START_US
 
 
@@ -39,11 +39,11 @@ def ended(received: Close | None, sent: Close | None, *, received_first: bool | 
             b"<html>\n<head><style>b{}</style><title>429 Too Many</title></head>\n<body>",
             "the server answered HTTP 429: 429 Too Many",
         ),
-        (("é" * 5000).encode(), "the server answered HTTP 429: " + "é" * (MOST_REASON - 30)),
+        (("é" * 5000).encode(), "the server answered HTTP 429: " + "é" * (MAX_REASON_LENGTH - 30)),
     ],
 )
-def test_a_refusal_is_told_by_status_and_first_line(body: bytes, reason: str) -> None:
-    """The reason has the status and the first line of what the server says about it, without tags."""
+def test_a_refusal_has_status_and_first_line(body: bytes, reason: str) -> None:
+    """The reason has the status and the first line of the response body, without tags."""
     found = of_attempt(answered(429, body), [], START_US)
 
     assert (429, reason) == (found.code, found.reason)
@@ -51,19 +51,19 @@ def test_a_refusal_is_told_by_status_and_first_line(body: bytes, reason: str) ->
 
 @pytest.mark.parametrize(("status", "firm"), [(401, True), (403, True), (429, True), (404, False), (503, False)])
 def test_some_statuses_are_firm(status: int, firm: bool) -> None:
-    """A rejected client would be rejected again soon; a server that is down may be back."""
+    """A rejection is firm; the failure of a server that is down is not."""
     assert firm is of_attempt(answered(status), [], START_US).firm
 
 
 def test_a_proxy_that_refuses_is_named() -> None:
-    """The status of a proxy is not the server's."""
+    """The reason of a proxy's refusal names the proxy, not the server."""
     refused = InvalidProxyStatus(Response(407, "Proxy Authentication Required", Headers()))
 
     assert (407, "the proxy answered HTTP 407: Proxy Authentication Required") == of_attempt(refused, [], START_US)[:2]
 
 
 def test_an_attempt_without_an_answer_has_no_code() -> None:
-    """What went wrong is told by its own words."""
+    """An error without an HTTP status is described by its type and text."""
     found = of_attempt(ssl.SSLError(1, "certificate verify failed"), [], START_US)
 
     assert (None, "SSLError: certificate verify failed") == (found.code, found.reason.replace("[Errno 1] ", ""))
@@ -78,12 +78,12 @@ def test_an_attempt_without_an_answer_has_no_code() -> None:
     ],
 )  # fmt: skip
 def test_retry_after_is_kept(asked: str, seconds: float | None) -> None:
-    """A number of seconds or a date says when to come again, within ten minutes."""
+    """Retry-After is read as a number of seconds or a date, and limited to ten minutes."""
     assert seconds == of_attempt(answered(503, Retry_After=asked), [], START_US).retry_after_s
 
 
 def test_a_date_counts_from_the_servers_own_clock() -> None:
-    """Where the answer has a date of its own, a clock that differs does no harm."""
+    """If the response has a Date, a wrong local clock does not change the result."""
     refused = answered(503, Retry_After="Sun, 22 Nov 2026 09:00:30 GMT", Date="Sun, 22 Nov 2026 09:00:00 GMT")
 
     assert 30 == of_attempt(refused, [], START_US).retry_after_s
@@ -100,7 +100,7 @@ def test_a_date_counts_from_the_servers_own_clock() -> None:
         (None, None, None, 1006, "the connection was cut without a close frame", False),
     ],
 )
-def test_an_end_is_told_by_the_side_that_closed(
+def test_an_end_has_the_first_close_frame(
     received: Close | None, sent: Close | None, received_first: bool | None, code: int, reason: str, firm: bool
 ) -> None:
     """The code is that of the close frame that came first, 1006 where there was none."""
@@ -110,7 +110,7 @@ def test_an_end_is_told_by_the_side_that_closed(
 
 
 def test_no_secret_is_shown() -> None:
-    """Neither passwords nor queries nor tokens that the settings hold stand in a reason, however they got there."""
+    """A reason contains no password, query string or token of the settings, in any part of the text."""
     token = "eyJhbGciOiJIUzI1NiJ9.e30.abc"
     secrets = secrets_of(
         ["wss://me:hunter2@feed/x?token=abcdefgh&v=1", ""], "Bearer s3cr3t-value", [f'{{"jwt":"{token}"}}']
@@ -122,6 +122,6 @@ def test_no_secret_is_shown() -> None:
 
 
 def test_a_reason_is_one_short_line() -> None:
-    """Line ends and control characters become spaces, and it ends after 200 characters."""
+    """Line ends and control characters become spaces, and a reason has at most 200 characters."""
     assert "a b c" == brief("a\n\x00 b\u2028c", [])
-    assert MOST_REASON == len(brief("x" * 1000, []))
+    assert MAX_REASON_LENGTH == len(brief("x" * 1000, []))

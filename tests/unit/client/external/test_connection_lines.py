@@ -19,8 +19,8 @@ def outline(line: blocklog.ConnectionLine) -> tuple[str, int, bool, int | None, 
     return line.event, line.connection, line.connected, line.code, line.reason, line.attempts
 
 
-def test_every_event_is_told_with_what_is_known() -> None:
-    """A line says which connection it is of, whether there is one, and how many attempts have failed since."""
+def test_every_event_has_a_line() -> None:
+    """A line states its connection's number, whether the client is connected, and how many attempts have failed."""
     one = connections()
 
     assert ("refused", 0, False, 503, "later", 1) == outline(one.refused(START_US, 503, "later"))
@@ -32,7 +32,7 @@ def test_every_event_is_told_with_what_is_known() -> None:
 
 
 def test_a_client_that_is_connected_is_sealed_without_a_reason() -> None:
-    """What happened before the present connection is no reason."""
+    """A connected client has no code or reason from before the connection."""
     one = connections()
     one.opened(START_US)
     one.closed(START_US, 1001, "going away")
@@ -41,8 +41,8 @@ def test_a_client_that_is_connected_is_sealed_without_a_reason() -> None:
     assert ("sealed", 2, True, None, "", 0) == outline(one.sealed(START_US))
 
 
-def test_a_named_end_is_told_with_its_condition() -> None:
-    """The line of a named end has the condition, and the close code where that was the end."""
+def test_the_line_of_an_end_has_its_condition() -> None:
+    """The line of an end has the condition that was met, and the close code if the connection ended."""
     one, other = connections(), connections()
     one.opened(START_US)
     other.opened(START_US)
@@ -53,7 +53,7 @@ def test_a_named_end_is_told_with_its_condition() -> None:
 
 
 def test_a_line_is_what_a_reader_decodes() -> None:
-    """A line goes through the codec unchanged, its time with six digits."""
+    """A line is unchanged after encoding and decoding, and its time has six digits."""
     made = connections().refused(START_US, 401, "the server answered HTTP 401: no")
     line, _ = blocklog.codec.encode(made, FIRST)
 
@@ -61,8 +61,8 @@ def test_a_line_is_what_a_reader_decodes() -> None:
     assert "2026-11-22T07:30:00.000000Z" == made.at
 
 
-def test_a_client_that_was_held_back_says_for_whom() -> None:
-    """A client that made no attempt has the reason of the client for which it waited; one with its own keeps that."""
+def test_a_client_that_was_held_back_has_the_reason() -> None:
+    """A client that made no attempt gets the refused client's reason; a client with a reason of its own keeps it."""
     waiting, cut = connections(), connections()
     waiting.held_back(429, "x" * 300)
     cut.opened(START_US)

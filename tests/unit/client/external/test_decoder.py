@@ -35,7 +35,7 @@ def test_a_record_has_its_facts() -> None:
 
 
 def test_newlines_inside_a_record_become_spaces() -> None:
-    """A record that was written over several lines stands on one, and means the same."""
+    """A record that was written over several lines is logged on one, with the same meaning."""
     [heard] = read('{\r\n "seq": 1,\n "text": "a\\nb"\n}')
 
     assert b"\n" not in heard.record
@@ -48,7 +48,7 @@ def test_a_list_is_several_records() -> None:
 
 
 def test_records_lie_where_their_path_says() -> None:
-    """With FEED_RECORDS the list is sought inside the message."""
+    """With FEED_RECORDS the list is read from inside the message."""
     found = read(
         '["event",{"rows":[{"seq":1},{"seq":2}]}]', RecordPaths(seq=JsonPath("$.seq"), records=JsonPath("$[1].rows"))
     )
@@ -62,11 +62,11 @@ def test_frames_of_other_protocols_are_matched() -> None:
     frame = b'MSG a 1 8\r\n{"n":1}\r\nMSG a 1 8\r\n{"n":2}\r\n'
 
     assert [1, 2] == [one.seq for one in read(frame, reading, binary=True)]
-    assert "the frame does not match" == read(b"PING\r\n", reading)[0].trouble
+    assert "the frame does not match" == read(b"PING\r\n", reading)[0].remark
 
 
 @pytest.mark.parametrize(
-    ("text", "seq", "trouble"),
+    ("text", "seq", "remark"),
     [
         ('{"seq":"17"}', 17, "a number written as a text"),
         ('{"seq":4.0}', 4, None),
@@ -84,41 +84,41 @@ def test_frames_of_other_protocols_are_matched() -> None:
         ("[]", None, "an empty list"),
     ],
 )
-def test_numbers_that_cannot_be_used_are_told(text: str, seq: int | None, trouble: str | None) -> None:
-    """A record without a usable number keeps its text and says why."""
+def test_unusable_numbers_have_a_remark(text: str, seq: int | None, remark: str | None) -> None:
+    """A record without a usable number keeps its text and has a remark with the reason."""
     [heard] = read(text)
 
-    assert (text.encode(), seq, trouble) == (heard.record, heard.seq, heard.trouble)
+    assert (text.encode(), seq, remark) == (heard.record, heard.seq, heard.remark)
 
 
 def test_without_seq_no_number_is_missed() -> None:
-    """A feed without numbers has none, and that is no trouble."""
+    """A record of a feed without numbers has no number and no remark."""
     assert [DecodedRecord(b'{"a":1}')] == read('{"a":1}', RecordPaths())
 
 
 def test_without_paths_no_json_is_missed() -> None:
-    """A feed of plain texts without any path has no trouble."""
+    """A record of a feed of plain texts, without any path, has no remark."""
     assert [DecodedRecord(b'"tick"', "text")] == read("tick", RecordPaths())
 
 
-def test_an_empty_list_is_told_from_none() -> None:
-    """Where the list of records ought to be there is an empty one, or none."""
+def test_an_empty_list_differs_from_no_list() -> None:
+    """A message with an empty list at the path, or without a list, is one record with a remark."""
     reading = RecordPaths(records=JsonPath("$.data"))
 
-    assert "an empty list at $.data" == read('{"data":[]}', reading)[0].trouble
-    assert "no list at $.data" == read('{"data":{}}', reading)[0].trouble
+    assert "an empty list at $.data" == read('{"data":[]}', reading)[0].remark
+    assert "no list at $.data" == read('{"data":{}}', reading)[0].remark
 
 
 def test_text_that_is_no_json_becomes_json() -> None:
     """A frame that is not JSON is logged as a JSON text."""
-    assert [DecodedRecord(b'"what?"', "text", trouble="not JSON")] == read("what?")
+    assert [DecodedRecord(b'"what?"', "text", remark="not JSON")] == read("what?")
 
 
 def test_bytes_become_base64() -> None:
-    """A binary frame that is not JSON, and a text that is no UTF-8, are logged as base64."""
+    """A binary frame that is not JSON, and a text that is not UTF-8, are logged as base64."""
     raw = b"\x10\xff\x00"
 
-    assert [DecodedRecord(b'"%b"' % base64.b64encode(raw), "binary", trouble="not JSON")] == read(raw, binary=True)
+    assert [DecodedRecord(b'"%b"' % base64.b64encode(raw), "binary", remark="not JSON")] == read(raw, binary=True)
     assert "binary" == read(raw)[0].form
 
 
@@ -130,7 +130,7 @@ def test_a_key_is_a_text() -> None:
 
 
 @given(st.binary(max_size=200), st.booleans())
-def test_nothing_that_comes_is_lost(data: bytes, binary: bool) -> None:
+def test_no_received_byte_is_lost(data: bytes, binary: bool) -> None:
     """Any bytes give at least one record, and each record is JSON on one line."""
     found = PLAIN.read(data, binary=binary)
 
@@ -152,7 +152,7 @@ def test_nothing_that_comes_is_lost(data: bytes, binary: bool) -> None:
     ],
 )
 def test_a_record_that_is_no_strict_json_has_its_facts(text: str, binary: bool, form: str) -> None:
-    """Such a record is logged as a text with number, key and time."""
+    """A record that is not strict JSON is logged as a text, with its number, key and time."""
     [heard] = read(text, binary=binary)
 
     assert (form, 5, "a", 1_795_332_600 * 10**9, "not strict JSON") == heard[1:]
@@ -161,7 +161,7 @@ def test_a_record_that_is_no_strict_json_has_its_facts(text: str, binary: bool, 
     check_strict(heard.record)
 
 
-def test_json_that_is_strict_is_logged_as_it_came() -> None:
+def test_strict_json_is_logged_unchanged() -> None:
     """Numbers that only Python keeps exact, equal names and deep nesting up to a bound are JSON for every reader."""
     for text in (
         '{"seq":1,"x":-0,"y":%s}' % ("9" * 100),
@@ -172,7 +172,7 @@ def test_json_that_is_strict_is_logged_as_it_came() -> None:
 
 
 def test_in_a_list_only_the_odd_records_are_texts() -> None:
-    """A list that is no strict JSON is taken apart all the same, and its other records stay JSON."""
+    """A list that is not strict JSON is split nevertheless, and its strict records stay JSON."""
     found = read('[{"seq":1}, {"seq":2,"x":Infinity}, {"seq":3,"x":"\\udc00"},\n{"seq":4}]')
     within = read(
         '{"rows":[{"seq":8,"x":NaN},{"seq":9}]}\0',
@@ -186,15 +186,15 @@ def test_in_a_list_only_the_odd_records_are_texts() -> None:
 
 
 def test_an_unreadable_record_has_a_form_and_no_number() -> None:
-    """What not even a lenient reader understands is logged as a text without a number."""
+    """A text that the lenient reader cannot decode is logged as a text without a number."""
     for text in ('{"seq":5', '{"seq":5}{"seq":6}', "[" * 5000):
         [heard] = read(text)
 
-        assert ("text", None, "not JSON") == (heard.form, heard.seq, heard.trouble)
+        assert ("text", None, "not JSON") == (heard.form, heard.seq, heard.remark)
 
 
 def test_half_a_surrogate_pair_in_a_key_can_be_written() -> None:
-    """A key that UTF-8 cannot hold is known by its escape."""
+    """A key that cannot be encoded in UTF-8 is represented by its escape sequence."""
     [heard] = read('{"seq":5,"k":"x\\ud83d"}')
 
     assert "x\\ud83d" == heard.key
@@ -211,8 +211,8 @@ ODD = st.recursive(
 
 
 @given(ODD, st.integers(0, 2**64 - 1), st.booleans(), st.sampled_from(["", "\ufeff", "\0", " "]))
-def test_whatever_a_record_holds_its_number_is_read(value: object, seq: int, binary: bool, around: str) -> None:
-    """A record with anything in it that Python writes as JSON has its number, and stands as strict JSON."""
+def test_the_number_is_read_from_any_record(value: object, seq: int, binary: bool, around: str) -> None:
+    """A record with any value that Python encodes as JSON keeps its number, and is logged as strict JSON."""
     for text in (json.dumps({"x": value, "seq": seq}), json.dumps([{"seq": seq, "x": value}])):
         [heard] = read(around + text + around, RecordPaths(seq=JsonPath("$.seq")), binary=binary)
 
@@ -225,8 +225,8 @@ def test_whatever_a_record_holds_its_number_is_read(value: object, seq: int, bin
     ODD | st.integers(-(10**400), 10**400) | st.from_regex(r"[0-9:TZ.+-]{1,30}"),
     ODD,
 )
-def test_whatever_stands_for_facts_is_no_error(seq: object, ts: object, key: object) -> None:
-    """Any values at the places of number, time and key give a message that a reader decodes."""
+def test_values_of_any_type_raise_no_error(seq: object, ts: object, key: object) -> None:
+    """Any values at the paths of number, time and key give a message that a reader can decode."""
     found = read(json.dumps({"seq": seq, "ts": ts, "k": key}))
     text = ExternalBatch(1, found, START_NS).text()
     [message] = msgspec.json.decode(b"[" + text[:-1] + b"]", type=list[ExternalMessage])

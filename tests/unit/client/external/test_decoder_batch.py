@@ -20,7 +20,7 @@ BATCH = ExternalBatch(
 )
 
 
-def test_messages_stand_as_a_reader_has_them() -> None:
+def test_messages_are_encoded_as_a_reader_decodes_them() -> None:
     """Unknown values are null; the values of each record are in its message."""
     read = msgspec.json.decode(b"[" + BATCH.text()[:-1] + b"]", type=list[ExternalMessage])
 
@@ -32,7 +32,7 @@ def test_messages_stand_as_a_reader_has_them() -> None:
 
 
 def test_parts_keep_their_places() -> None:
-    """A part knows the place of its first record."""
+    """A part of a batch has the position of its first record."""
     part = BATCH.part(1, 3)
 
     assert (12, 13) == (part.first, part.last)
@@ -41,7 +41,7 @@ def test_parts_keep_their_places() -> None:
 
 
 def test_a_number_that_readers_may_not_keep_is_a_text() -> None:
-    """From 2^53 on a number stands as its digits, and is the same number for a reader."""
+    """From 2^53 on a number is written as a text of digits, and a reader decodes the same number."""
     seqs = [2**53 - 1, 2**53, 2**64 - 1]
     text = ExternalBatch(1, [DecodedRecord(b"{}", None, seq) for seq in seqs], START_NS).text()
     read = msgspec.json.decode(b"[" + text[:-1] + b"]", type=list[ExternalMessage])

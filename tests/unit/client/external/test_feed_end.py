@@ -35,14 +35,14 @@ def test_messages_are_counted(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["last 99", "seq 99", "last=99"])
 def test_a_last_number_is_reached(text: str) -> None:
-    """The feed is over when that number or a higher one came; a record without a number is none."""
+    """The feed ends with that number or a higher one; a record without a number does not end it."""
     ending = EndConditions.of(text)
 
     assert [None, None, "last 99", "last 99"] == [ending.by_records(5, seq) for seq in (None, 98, 99, 101)]
 
 
 def test_any_one_of_several_conditions_is_enough() -> None:
-    """Conditions stand on lines of their own, and are told so."""
+    """Each condition is on its own line, in the settings and in the log."""
     ending = EndConditions.of("\n close 1000 \n\n last: 0\nmessage bye")
 
     assert "close 1000\nlast 0\nmessage bye" == ending.text

@@ -25,7 +25,7 @@ from services.client.external.lenient_json import decode, rows
     ],
 )  # fmt: skip
 def test_the_number_of_an_odd_record_is_read(text: bytes) -> None:
-    """What most consumers forgive does not hide the facts of a record."""
+    """Errors that most readers tolerate do not prevent the decoding of a record's values."""
     assert 5 == decode(text)["seq"]
 
 
@@ -36,20 +36,20 @@ def test_the_number_of_an_odd_record_is_read(text: bytes) -> None:
         b'{"seq":5} tail', b'"cut', b"[" * 100_000, b'{"seq" 5}', b"\xff\xfe\x00",
     ],
 )  # fmt: skip
-def test_what_says_nothing_for_certain_is_refused(text: bytes) -> None:
-    """Two records in one text, a record that was cut off and a text that is none are not read."""
+def test_ambiguous_texts_are_refused(text: bytes) -> None:
+    """Two records in one text, a truncated record and a text that is not JSON raise an error."""
     with pytest.raises(ValueError, match=r"."):
         decode(text)
 
 
 def test_numbers_beyond_a_float_are_infinite() -> None:
-    """The facts beside them are what counts."""
+    """Values beside the tolerated errors are decoded correctly."""
     assert [math.inf, -math.inf] == decode(b"[1e400,-Infinity]")
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
-    """No bytes give another error than a refusal."""
+    """Any bytes are either decoded or raise ValueError."""
     try:
         decode(data)
     except ValueError:
@@ -58,7 +58,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize("piece", [b'"\\"', b"'\\'", b'["', b",  ", b'"', b"{'", b"\\", b'"\\\\', b"[ ,"])
 def test_no_text_takes_long(piece: bytes) -> None:
-    """The time for a text that is built to be scanned again and again grows with its length alone."""
+    """The time for a hostile text grows linearly with its length."""
     began = time.process_time()
     for text in (b'{"' + piece * (2**17 // len(piece)), b"[" + piece * (2**17 // len(piece))):
         with pytest.raises(ValueError, match=r"."):
@@ -72,7 +72,7 @@ def test_no_text_takes_long(piece: bytes) -> None:
     assert time.process_time() - began < 5
 
 
-def test_the_items_of_a_list_are_found_as_they_came() -> None:
+def test_the_items_of_a_list_are_returned_unchanged() -> None:
     """Every item at the end of a path is returned unchanged, with any characters in its strings."""
     text = b'\xef\xbb\xbf["event", {"rows":[0], "x":"[{,", "rows" : [ {"a":NaN} , "]\\",", [1,[2]],\n5, ]}, 7]\0'
 
@@ -91,7 +91,7 @@ JSON = st.recursive(
 
 @given(st.lists(JSON, max_size=6), st.sampled_from([None, 2]), st.text(max_size=5))
 def test_items_are_those_of_the_list(items: list[object], indent: int | None, name: str) -> None:
-    """The texts of a list's items are as many as its items, and each means what the item does."""
+    """There is one text for each item of a list, and it decodes to that item."""
     text = json.dumps({"first": [1], name: [0, items]}, indent=indent).encode()
     found = rows(text, (name, 1))
 

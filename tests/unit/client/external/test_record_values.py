@@ -22,19 +22,19 @@ NS = 1_795_332_600_123_456_000
     ],
 )
 def test_usual_forms_are_understood(value: object) -> None:
-    """Nanoseconds, microseconds and RFC 3339 give the same moment, whether as number or text."""
+    """Nanoseconds, microseconds and RFC 3339 give the same time, as a number or as a text."""
     assert NS == epoch_ns(value)
 
 
 @pytest.mark.parametrize(("value", "expected"), [(1_795_332_600_123, 123), (1_795_332_600, 0), ("1795332600.5", 500)])
-def test_size_tells_the_unit(value: object, expected: int) -> None:
-    """Milliseconds and seconds, fractions too, are told apart by how large the number is."""
+def test_the_size_shows_the_unit(value: object, expected: int) -> None:
+    """Milliseconds and seconds, with fractions too, are distinguished by the size of the number."""
     assert NS // 10**9 * 10**9 + expected * 1_000_000 == epoch_ns(value)
 
 
 @given(st.integers(1_000_000_000, 4_000_000_000), st.sampled_from(sorted(UNITS)))
 def test_a_unit_that_is_named_counts(seconds: int, unit: str) -> None:
-    """A number of a named unit is read in that unit."""
+    """A number with a given unit is read in that unit."""
     assert seconds * 10**9 == epoch_ns(seconds * 10**9 // UNITS[unit], unit)
 
 
@@ -58,5 +58,5 @@ def test_a_unit_that_is_named_counts(seconds: int, unit: str) -> None:
     ],
 )
 def test_what_is_no_time_gives_none(value: object) -> None:
-    """A value that is no time gives None, without an error."""
+    """A value that is not a time gives None, without an error."""
     assert epoch_ns(value) is None

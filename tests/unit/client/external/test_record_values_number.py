@@ -17,7 +17,7 @@ from services.client.external.record_values import MAX_NUMBER, sequence_number, 
     ],
 )  # fmt: skip
 def test_the_usual_forms_are_numbers(found: object, expected: int) -> None:
-    """An integer of 64 bits is one, also as a text with zeros in front, and so is a float that is exact."""
+    """A 64-bit integer, a text of digits with leading zeros, and an exact float are valid numbers."""
     assert expected == sequence_number(found, "$.seq")[0]
 
 
@@ -28,14 +28,14 @@ def test_the_usual_forms_are_numbers(found: object, expected: int) -> None:
         float(2**53), 1.7e18, float("nan"), float("inf"), [1], {"a": 1}, "\ud83d",
     ],
 )  # fmt: skip
-def test_what_is_no_number_is_told_with_its_place(found: object) -> None:
-    """Any other value is no number; the remark about it is short and can be encoded."""
-    seq, trouble = sequence_number(found, "$.seq")
+def test_a_value_that_is_no_number_is_refused_with_its_path(found: object) -> None:
+    """Any other value is refused with a remark that is short and can be encoded."""
+    seq, remark = sequence_number(found, "$.seq")
 
     assert seq is None
-    assert trouble is not None
-    assert " at $.seq is no " in trouble
-    assert len(trouble.encode()) < 200
+    assert remark is not None
+    assert " at $.seq is no " in remark
+    assert len(remark.encode()) < 200
 
 
 @given(st.integers(0, MAX_NUMBER))
@@ -46,7 +46,7 @@ def test_a_number_and_its_text_are_the_same(number: int) -> None:
 
 
 def test_a_value_nested_too_deeply_is_shown_by_its_kind() -> None:
-    """A value that cannot be written out is no error."""
+    """A value that cannot be encoded as JSON raises no error."""
     deep: list[object] = []
     for _ in range(100_000):
         deep = [deep]
@@ -55,7 +55,7 @@ def test_a_value_nested_too_deeply_is_shown_by_its_kind() -> None:
 
 
 def test_a_number_of_too_many_digits_is_shown_by_its_kind() -> None:
-    """An integer that Python does not write out is no error."""
+    """An integer with more digits than Python prints raises no error."""
     assert (None, "something too long (int) at $.seq is no number from 0 to 2^64 - 1") == sequence_number(
         10**5000, "$.seq"
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from services.client.external import rendezvous
-from services.client.external import rendezvous as joining
-from services.client.external.rendezvous import AgreedRun, join
+from services.client.external.rendezvous import AgreedRun, JoinPolicy
 from services.runtime import invocation
 from services.runtime.invocation import NOTE
 from tests.unit.client.fakes import RUN, START_US
@@ -21,11 +21,10 @@ INVOCATION = f"{RUN}.0123456789ab"
 OTHER = f"{RUN}.ba9876543210"
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten what a test would wait for."""
-    monkeypatch.setattr(joining, "_SETTLE_SECONDS", 0.05)
-    monkeypatch.setattr(rendezvous, "_ITERATIONS", 2)
+QUICK = JoinPolicy(settle_seconds=0.05, iterations=2)
+"""Shortens the waits and the computation of digests."""
+
+join = partial(rendezvous.join, policy=QUICK)
 
 
 def test_the_first_opens_a_run(tmp_path: Path) -> None:
@@ -34,7 +33,7 @@ def test_the_first_opens_a_run(tmp_path: Path) -> None:
     expected = AgreedRun(run=RUN, url=URL, opened_at="2026-11-22T07:30:00.000000Z", until="2026-11-22T07:31:00.000000Z")
 
     assert expected == msgspec.structs.replace(opened, settings="")
-    assert rendezvous.is_of(opened.settings, b"")
+    assert rendezvous.is_of(opened.settings, b"", QUICK.iterations)
     assert opened == msgspec.json.decode((tmp_path / RUN / NOTE).read_bytes(), type=AgreedRun)
 
 
@@ -77,7 +76,7 @@ def test_a_client_with_other_settings_opens_a_run_of_its_own(tmp_path: Path) -> 
     ids=str,
 )
 def test_a_note_that_is_not_as_it_was_written_is_not_joined(tmp_path: Path, damage: dict[str, object]) -> None:
-    """A note that was changed, copied or written by other software stands for no run, and stops no client."""
+    """A note that was changed, copied or written by other software is ignored, and no client fails because of it."""
     opened = join(tmp_path, URL, 60, START_US)
     note = tmp_path / RUN / NOTE
     note.write_bytes(msgspec.json.encode({**msgspec.json.decode(note.read_bytes()), **damage}))
@@ -87,7 +86,7 @@ def test_a_note_that_is_not_as_it_was_written_is_not_joined(tmp_path: Path, dama
 
 
 def test_neither_links_nor_pipes_are_read(tmp_path: Path) -> None:
-    """A folder elsewhere, a pipe for a note and a file with the name of a run are passed over."""
+    """A link to another folder, a pipe as a note and a file named like a run are ignored."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     logs = tmp_path / "logs"
@@ -102,7 +101,7 @@ def test_neither_links_nor_pipes_are_read(tmp_path: Path) -> None:
 
 
 def test_the_clients_of_an_invocation_share_a_run_of_their_own(tmp_path: Path) -> None:
-    """They join no other run that is on, and no other client joins theirs."""
+    """The clients of an invocation join no other run, and no other client joins theirs."""
     containers = join(tmp_path, URL, 60, START_US)
     own = join(tmp_path, URL, 60, START_US + 1, invoked_by=INVOCATION)
     other = join(tmp_path, URL, 60, START_US + 2, invoked_by=OTHER)
@@ -113,8 +112,8 @@ def test_the_clients_of_an_invocation_share_a_run_of_their_own(tmp_path: Path) -
     assert containers == join(tmp_path, URL, 60, START_US + 3)
 
 
-def test_a_client_that_comes_back_too_late_opens_no_second_run(tmp_path: Path) -> None:
-    """An invocation has one run, also after its end; without an end it is on for as long as the invocation."""
+def test_a_client_that_returns_too_late_opens_no_second_run(tmp_path: Path) -> None:
+    """An invocation has one run, even after its end; a run without an end lasts as long as the invocation."""
     own = join(tmp_path, URL, 1, START_US, invoked_by=INVOCATION)
     endless = join(tmp_path, URL, 0, START_US, invoked_by=OTHER)
 
@@ -124,15 +123,15 @@ def test_a_client_that_comes_back_too_late_opens_no_second_run(tmp_path: Path) -
 
 
 def test_a_name_in_the_ledger_is_taken(tmp_path: Path) -> None:
-    """A run of our own server of the same second is another one, whether a client has logged it already or not."""
+    """A run of this project's server in the same second is another run, even before a client has logged it."""
     (tmp_path / "ledger" / RUN).mkdir(parents=True)
     (tmp_path / "logs").mkdir()
 
     assert f"{RUN}-2" == join(tmp_path / "logs", URL, 60, START_US, invoked_by=INVOCATION).run
 
 
-def test_the_clients_of_an_invocation_that_come_together_agree(tmp_path: Path) -> None:
-    """However many open the run at once, there is one, and nothing else is left in the folder."""
+def test_simultaneous_clients_of_an_invocation_agree(tmp_path: Path) -> None:
+    """If many processes open the run at the same time, there is one run, and no other file is left in the folder."""
     found: list[str] = []
     ready = threading.Barrier(8)
 
@@ -151,7 +150,7 @@ def test_the_clients_of_an_invocation_that_come_together_agree(tmp_path: Path) -
 
 
 def test_a_run_without_an_end_is_joined_on_its_day(tmp_path: Path) -> None:
-    """A run that ends with its clients is joined for a day."""
+    """A run without a fixed end can be joined for a day."""
     opened = join(tmp_path, URL, 0, START_US)
 
     assert opened.until is None
@@ -166,18 +165,17 @@ def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
     assert f"{RUN}-2" == join(tmp_path, URL, 60, START_US).run
 
 
-def test_a_folder_without_its_note_is_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run of our own server, and a note that is damaged, are passed over."""
-    monkeypatch.setattr(joining, "_LOOKS", 2)
+def test_a_folder_without_its_note_is_not_joined(tmp_path: Path) -> None:
+    """A run of this project's server, and a note that is damaged, are ignored."""
     (tmp_path / "20261122T072959Z").mkdir()
     (tmp_path / "20261122T072958Z").mkdir()
     (tmp_path / "20261122T072958Z" / NOTE).write_bytes(b"{")
 
-    assert RUN == join(tmp_path, URL, 60, START_US).run
+    assert RUN == join(tmp_path, URL, 60, START_US, policy=QUICK._replace(looks=2)).run
 
 
-def test_who_come_together_agree(tmp_path: Path) -> None:
-    """Processes that open runs at the same time, in different seconds too, end up in one."""
+def test_simultaneous_processes_agree(tmp_path: Path) -> None:
+    """Processes that open runs at the same time, also in different seconds, agree on one run."""
     found: list[AgreedRun] = []
     threads = [
         threading.Thread(target=lambda late=late: found.append(join(tmp_path, URL, 60, START_US + late)))

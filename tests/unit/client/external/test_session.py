@@ -44,7 +44,7 @@ async def written_session(logs: Path, **changed: Any) -> AsyncIterator[ExternalS
         await writing
 
 
-async def test_all_that_came_is_logged_in_blocks(tmp_path: Path) -> None:
+async def test_all_records_are_logged_in_blocks(tmp_path: Path) -> None:
     """Every record is logged in the order received, a duplicate too, in blocks of the client's size."""
     async with written_session(tmp_path) as opened:
         opened.receive(records(*range(100, 112)), START_NS)
@@ -59,8 +59,8 @@ async def test_all_that_came_is_logged_in_blocks(tmp_path: Path) -> None:
     assert "finished" == reason(tmp_path / RUN / "client-1")
 
 
-async def test_sequences_of_several_keys_are_told_apart(tmp_path: Path) -> None:
-    """With keys a block has no seqs of its own, and each key's numbers are judged by themselves."""
+async def test_sequences_of_several_keys_are_separate(tmp_path: Path) -> None:
+    """With keys a block has no first and last seq, and the numbers of each key are checked separately."""
     async with written_session(tmp_path) as opened:
         opened.receive([*records(1, 2, key="a"), *records(1, 2, key="b")], START_NS)
         opened.close_block("end")
@@ -71,11 +71,11 @@ async def test_sequences_of_several_keys_are_told_apart(tmp_path: Path) -> None:
     assert ["a", "a", "b", "b"] == [message.key for message in block.messages]
 
 
-async def test_records_without_a_number_are_counted_and_told_once(
+async def test_records_without_a_number_are_counted_and_reported_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What cannot be numbered is logged, counted in its block, and told in one line for each kind of trouble."""
-    odd = [DecodedRecord(b'"what?"', "text", trouble="not JSON")] * 3
+    """What cannot be numbered is logged, counted in its block, and told in one line for each kind of remark."""
+    odd = [DecodedRecord(b'"what?"', "text", remark="not JSON")] * 3
     with caplog.at_level(logging.WARNING):
         async with written_session(tmp_path) as opened:
             opened.receive([*odd, *records(5)], START_NS)
@@ -88,7 +88,7 @@ async def test_records_without_a_number_are_counted_and_told_once(
 
 
 async def test_a_feed_without_any_number_is_logged(tmp_path: Path) -> None:
-    """Where no record has a number, blocks are logged and sealed as ever; they count no duplicates and no gaps."""
+    """Without numbers blocks are logged and sealed as usual, and count no duplicates and no gaps."""
     async with written_session(tmp_path) as opened:
         opened.receive([DecodedRecord(b'{"text":"tick"}')] * 12, START_NS)
         opened.close_block("end")
@@ -103,7 +103,7 @@ async def test_a_feed_without_any_number_is_logged(tmp_path: Path) -> None:
 
 
 async def test_a_block_closes_for_its_age(tmp_path: Path) -> None:
-    """A block is closed when its time is over, though it is not full."""
+    """A block is closed after its time even if it is not full."""
     async with written_session(tmp_path) as opened:
         opened.receive(records(1), START_NS)
         opened.close_old_block(START_NS + 4_999_999_999)
@@ -114,7 +114,7 @@ async def test_a_block_closes_for_its_age(tmp_path: Path) -> None:
 
 
 async def test_a_crash_costs_its_torn_tail_alone(tmp_path: Path) -> None:
-    """The next session cuts off what has no newline, says so, and keeps all whole lines."""
+    """The next session cuts off a tail without a newline, lists it in its first line, and keeps all complete lines."""
     folder = tmp_path / RUN / "client-1"
     async with written_session(tmp_path) as crashed:
         crashed.receive(records(*range(10)), START_NS)
@@ -131,7 +131,7 @@ async def test_a_crash_costs_its_torn_tail_alone(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the disk refuses, blocks wait; when it takes them again, all are there."""
+    """While the disk refuses, blocks wait; when it accepts writes again, all are logged."""
     async with written_session(tmp_path, retry_seconds=0.01) as opened:
         disk = Disk().install(monkeypatch)
         disk.full = True
@@ -143,8 +143,8 @@ async def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     assert [*range(10)] == logged(tmp_path / RUN / "client-1")
 
 
-async def test_what_becomes_of_connections_stands_between_the_blocks(tmp_path: Path) -> None:
-    """Every event has its line, in order with the blocks, and no block spans two connections."""
+async def test_connections_are_logged_between_the_blocks(tmp_path: Path) -> None:
+    """Every event of a connection has a line, in order with the blocks, and no block spans two connections."""
     async with written_session(tmp_path) as opened:
         opened.refused(503, "later")
         opened.opened()

@@ -9,12 +9,12 @@ from services.runtime.errors import BadSettings
 
 
 def test_a_feed_of_our_own_has_none() -> None:
-    """Without any of these settings, or with FEED=streamgauge, the feed is ours."""
+    """Without any of these settings, or with FEED=streamgauge, the feed is this project's own."""
     assert read_feed({"SERVER_URL": "ws://server:8765", "FEED_SEQ": " "}) is None
     assert read_feed({"FEED": "streamgauge"}) is None
 
 
-def test_a_feed_without_numbers_is_said_to_be_foreign() -> None:
+def test_a_feed_without_numbers_is_set_as_foreign() -> None:
     """FEED=foreign is enough for a feed without any description."""
     settings = read_feed({"FEED": "foreign", "SERVER_URL": "wss://feed/x"})
 
@@ -23,7 +23,7 @@ def test_a_feed_without_numbers_is_said_to_be_foreign() -> None:
 
 
 def test_secrets_are_not_shown() -> None:
-    """What logs show of the address has neither password nor query."""
+    """The address in logs has neither password nor query."""
     settings = read_feed({"FEED": "foreign", "SERVER_URL": "wss://me:secret@feed:9/x?token=abc"})
 
     assert settings is not None
@@ -61,22 +61,22 @@ def test_time_may_name_its_unit(text: str, unit: str | None) -> None:
         ({"FEED_SILENCE": "long"}, "FEED_SILENCE='long': expected a number"),
     ],
 )
-def test_mistakes_are_told(environment: dict[str, str], problem: str) -> None:
-    """What cannot be used, or contradicts itself, is one clear line."""
+def test_mistakes_are_reported(environment: dict[str, str], problem: str) -> None:
+    """A setting that cannot be used, or contradicts another, is reported in one line."""
     with pytest.raises(BadSettings, match=problem):
         read_feed(environment)
 
 
-def test_all_mistakes_are_told_together() -> None:
-    """Several mistakes are told in one report."""
+def test_all_mistakes_are_reported_together() -> None:
+    """Several mistakes are reported together."""
     with pytest.raises(BadSettings) as refused:
         read_feed({"FEED_SEQ": "x", "FEED_RECORDS": "y", "FEED_PONG": "z"})
 
     assert 3 == len(refused.value.problems)
 
 
-def test_silence_and_end_are_told_in_the_log() -> None:
-    """What the operator says of a feed's silence and of its end is in the first line of every log."""
+def test_silence_and_end_are_in_the_log() -> None:
+    """The operator's settings of a feed's silence and end are in the first line of every log."""
     settings = read_feed({"FEED_SEQ": "$.s", "FEED_SILENCE": "2.5", "FEED_END": "close:1000\nlast=99"})
     silent = read_feed({"FEED_SEQ": "$.s"})
 

@@ -89,7 +89,7 @@ async def test_what_is_sent_is_logged_until_it_is_stopped(tmp_path: Path) -> Non
 
 
 async def test_the_run_ends_by_itself(tmp_path: Path) -> None:
-    """When its time is over the log is sealed and the connection closed; the client is well all the same."""
+    """When the run's time is over the log is sealed and the connection closed; the client counts as connected."""
     async with listener(tmp_path, sends(1, 2, 3), seconds=0.3) as made:
         await until(lambda: made.received == 3)
         await until(lambda: made.is_over)
@@ -99,8 +99,8 @@ async def test_the_run_ends_by_itself(tmp_path: Path) -> None:
     assert "finished" == reason(folder(tmp_path))
 
 
-async def test_the_hello_is_said_first(tmp_path: Path) -> None:
-    """What FEED_HELLO says is sent after connecting, text as text and bytes as bytes."""
+async def test_the_hello_is_sent_first(tmp_path: Path) -> None:
+    """The messages of FEED_HELLO are sent after connecting, as text frames or binary frames."""
     came: list[str | bytes] = []
 
     async def script(connection: ServerConnection) -> None:
@@ -150,8 +150,8 @@ async def test_pings_are_answered_and_other_frames_passed_over(tmp_path: Path) -
     assert [3] == logged(folder(tmp_path))
 
 
-async def test_a_message_that_is_too_long_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A message above FEED_MAX_BYTES costs the connection, which is made again, and one line says why."""
+async def test_a_message_that_is_too_long_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A message above FEED_MAX_BYTES ends the connection; the client reconnects and logs the reason once."""
 
     async def long(connection: ServerConnection) -> None:
         await connection.send("x" * 300)
@@ -166,8 +166,8 @@ async def test_a_message_that_is_too_long_is_told(tmp_path: Path, caplog: pytest
     assert ["a message is longer than FEED_MAX_BYTES=128"] == told
 
 
-async def test_a_refusal_is_told_in_its_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A server that does not let the client in is named with its HTTP status."""
+async def test_a_refusal_is_logged_with_its_status(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """If the server refuses the client, the log has the HTTP status."""
     asked = 0
 
     def refuse(connection: ServerConnection, _request: Request) -> Response | None:
@@ -183,7 +183,7 @@ async def test_a_refusal_is_told_in_its_words(tmp_path: Path, caplog: pytest.Log
 
 
 def is_sealed(logs: Path) -> bool:
-    """Tell whether the client's log was closed."""
+    """Return whether the client's log was closed."""
     return (
         (folder(logs) / "0001-0001.jsonl").exists() and bool(outline(folder(logs))) and reason(folder(logs)) is not None
     )
@@ -201,7 +201,7 @@ def leaves(*seqs: int, code: int = 1000, reason: str = "") -> Script:
 
 
 async def test_every_event_of_a_connection_is_logged(tmp_path: Path) -> None:
-    """Attempts that fail, connections that open and end, and the seal stand in order with the blocks."""
+    """Lines about failed attempts, connections and the seal are logged in order with the blocks."""
     asked = 0
 
     def refuse(connection: ServerConnection, _request: Request) -> Response | None:
@@ -222,8 +222,8 @@ async def test_every_event_of_a_connection_is_logged(tmp_path: Path) -> None:
     assert "going away" == lines[2].reason
 
 
-async def test_a_client_that_is_away_at_the_end_says_so(tmp_path: Path) -> None:
-    """The last line of a client that the server has left has the last reason and how often it tried since."""
+async def test_a_client_disconnected_at_the_end_logs_that(tmp_path: Path) -> None:
+    """The last line of a disconnected client has the last reason and the number of attempts since."""
 
     def refuse(connection: ServerConnection, _request: Request) -> Response | None:
         gone = len(connection_lines(folder(tmp_path))) > 1
@@ -241,7 +241,7 @@ async def test_a_client_that_is_away_at_the_end_says_so(tmp_path: Path) -> None:
 
 
 async def test_a_close_of_our_own_has_its_code(tmp_path: Path) -> None:
-    """A connection that the client has to close for a message that is too long ended with 1009."""
+    """A connection that the client closes because of a message that is too long has the code 1009."""
 
     async def long(connection: ServerConnection) -> None:
         await connection.send("x" * 300)
@@ -291,7 +291,7 @@ async def test_a_named_end_ends_the_run(
 
 
 async def test_an_end_that_is_ignored_as_a_record_is_an_end(tmp_path: Path) -> None:
-    """A message that FEED_IGNORE passes over can be the end all the same."""
+    """A message that FEED_IGNORE matches can still be the end of the feed."""
 
     async def script(connection: ServerConnection) -> None:
         await connection.send(json.dumps({"seq": 1}))
@@ -306,7 +306,7 @@ async def test_an_end_that_is_ignored_as_a_record_is_an_end(tmp_path: Path) -> N
 
 
 async def test_without_a_named_end_a_close_is_none(tmp_path: Path) -> None:
-    """A server that closes well is connected to again: whether it was at its end is unknown."""
+    """The client reconnects after a normal close: without FEED_END it is no end of the feed."""
     async with listener(tmp_path, leaves(1), sends(2), FEED_END="close 1001") as made:
         await until(lambda: made.received == 2)
 
@@ -402,7 +402,7 @@ async def test_an_authorization_file_that_is_gone_is_an_attempt_that_failed(tmp_
 
 @pytest.mark.parametrize("location", ["ws://a..b/", "ws://[", "http://localhost:99999/", "ws://" + "a" * 70])
 async def test_a_redirect_to_nowhere_is_an_attempt_that_failed(tmp_path: Path, location: str) -> None:
-    """An address that a server makes up does not stop the client: it tries again."""
+    """A redirect to a malformed address does not stop the client: it tries again."""
     asked = 0
 
     def redirect(connection: ServerConnection, _request: Request) -> Response | None:

@@ -18,7 +18,7 @@ from tests.unit.client.fakes import client_config
 
 
 async def test_all_clients_of_a_process_are_in_one_run(tmp_path: Path) -> None:
-    """Every connection has a name of its own, and all join one run."""
+    """Every connection of a process has its own name, and all of them join one run."""
     clients = [(name, client_config(tmp_path)) for name in ("client-1.1", "client-1.2")]
     made = await external_subscribers(feed_settings(), clients, Clock(), RateLimitedLog())
 
@@ -26,9 +26,7 @@ async def test_all_clients_of_a_process_are_in_one_run(tmp_path: Path) -> None:
     assert 1 == len({one._run.run for one in made})
 
 
-async def test_a_client_of_an_invocation_that_comes_too_late_is_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_late_client_of_an_invocation_makes_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the end a client that crashed leaves its log as it is, and one that was never there logs that it came."""
     clock = Clock()
     monkeypatch.setenv(invocation.VARIABLE, invocation.draw(clock.now_us()))
@@ -42,8 +40,8 @@ async def test_a_client_of_an_invocation_that_comes_too_late_is_seen(
     assert ["client-2"] == [one.name for one in await external_subscribers(settings, clients, clock, RateLimitedLog())]
 
 
-async def test_a_missing_secret_is_told_before_anything_begins(tmp_path: Path) -> None:
-    """A file that is named and not there stops the process before a run is opened."""
+async def test_a_missing_secret_stops_the_start(tmp_path: Path) -> None:
+    """A configured file that does not exist stops the process before a run is opened."""
     settings = feed_settings(FEED_AUTHORIZATION_FILE=str(tmp_path / "none"))
     with pytest.raises(BadSettings):
         await external_subscribers(

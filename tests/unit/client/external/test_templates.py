@@ -8,7 +8,7 @@ from services.client.external.templates import PingPolicy, Template, resumption
 
 
 def test_a_template_has_a_message_a_line() -> None:
-    """Every line is a message, in order, with its values put in; the braces of JSON stay."""
+    """Every line is a message, in order, with its values inserted; the braces of JSON are kept."""
     template = Template.of('{"op":"hello","me":"{client}"}\n\n  {"op":"subscribe"} ')
 
     assert ['{"op":"hello","me":"client-1"}', '{"op":"subscribe"}'] == template.messages(client="client-1")
@@ -26,12 +26,12 @@ def test_resumption_names_the_last_seq() -> None:
 
 
 def test_resumption_may_name_the_number_that_is_wanted() -> None:
-    """A feed that takes the first number that it is to send gets the one behind the last."""
+    """A template with {next} gets the number after the last one received."""
     assert ['{"from":10}'] == resumption(Template.of('{"from":{next}}'), "client-1", [(None, 9)])
 
 
-def test_resumption_is_said_for_every_key() -> None:
-    """A template that names the key is said for each of them, with its own last seq."""
+def test_resumption_is_sent_for_every_key() -> None:
+    """A template with {key} is sent once for each key, with the last seq of that key."""
     said = resumption(Template.of("{key}:{seq}"), "client-1", [("a", 4), ("b", 9)])
 
     assert ["a:4", "b:9"] == said
@@ -42,8 +42,8 @@ def test_resumption_without_numbers_names_none() -> None:
     assert ["from 0"] == resumption(Template.of("from {seq}"), "client-1", [])
 
 
-def test_pings_are_answered_with_what_they_said() -> None:
-    """The answer takes up the groups of the ping; another frame is none."""
+def test_pings_are_answered_with_their_groups() -> None:
+    """The answer contains the groups of the ping; a frame that does not match is not answered."""
     manners = PingPolicy(re.compile(rb'"op":"ping","t":(\d+)'), r'{"op":"pong","t":\1}')
 
     assert '{"op":"pong","t":17}' == manners.answer(b'{"op":"ping","t":17}')
@@ -52,13 +52,13 @@ def test_pings_are_answered_with_what_they_said() -> None:
 
 
 def test_pings_may_want_no_answer_or_a_binary_one() -> None:
-    """Without FEED_PONG a ping is passed over; an answer may be binary."""
+    """Without FEED_PONG a ping is ignored; an answer may be a binary frame."""
     assert "" == PingPolicy(re.compile(b"^2$")).answer(b"2")
     assert b"PONG\r\n" == PingPolicy(re.compile(b"^PING"), r"binary:PONG\r\n").answer(b"PING\r\n")
 
 
 def test_frames_that_are_no_records_are_passed_over() -> None:
-    """What FEED_IGNORE matches is no record."""
+    """A frame that FEED_IGNORE matches is not a record."""
     manners = PingPolicy(ignore=re.compile(rb"^\+OK"))
 
     assert manners.ignores(b"+OK\r\n")

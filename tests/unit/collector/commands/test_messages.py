@@ -167,6 +167,14 @@ def test_a_seq_that_is_asked_for_is_not_one_without(tmp_path: Path, capfd: pytes
     assert "" == capfd.readouterr().out
 
 
+def test_a_log_of_an_old_version_is_reported_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """All its lines have one cause."""
+    write({log_source("client-1"): UNRELEASED_LOG}, tmp_path)
+    ask(tmp_path)
+
+    assert ["record the run again"] == [line[-20:] for line in capfd.readouterr().err.splitlines()]
+
+
 def test_a_number_above_2_53_is_printed_as_a_text(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """As in the log, since a JSON reader may round a larger integer; in columns it is printed as digits."""
     write(log("client-1", heard([2**53 - 1, 2**53])), tmp_path)
@@ -175,11 +183,3 @@ def test_a_number_above_2_53_is_printed_as_a_text(tmp_path: Path, capfd: pytest.
 
     assert 0 == ask(tmp_path, "--text")
     assert f" {2**53} " in capfd.readouterr().out.splitlines()[2]
-
-
-def test_a_log_of_an_old_version_is_reported_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """All its lines have one cause."""
-    write({log_source("client-1"): UNRELEASED_LOG}, tmp_path)
-    ask(tmp_path)
-
-    assert ["record the run again"] == [line[-20:] for line in capfd.readouterr().err.splitlines()]

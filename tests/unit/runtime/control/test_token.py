@@ -69,7 +69,7 @@ def test_a_token_that_cannot_be_written_is_empty(tmp_path: Path, caplog: pytest.
     with token.published(tmp_path / "none") as drawn:
         assert "" == drawn
 
-    assert ["no token of control"] == [record.message for record in caplog.records]
+    assert ["control token not written"] == [record.message for record in caplog.records]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"two\nlines\n", b"\xff\xfe"])

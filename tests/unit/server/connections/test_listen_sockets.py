@@ -20,7 +20,7 @@ def free_port() -> int:
 
 
 def has_v6() -> bool:
-    """Tell whether this machine has IPv6."""
+    """Return whether this machine has IPv6."""
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
@@ -30,7 +30,7 @@ def has_v6() -> bool:
 
 
 def is_listening(address: str, port: int) -> bool:
-    """Tell whether a process listens at an address."""
+    """Return whether a process listens at an address."""
     try:
         socket.create_connection((address, port), timeout=5).close()
     except OSError:

@@ -22,7 +22,7 @@ def test_all_are_counted_and_few_logged(caplog: pytest.LogCaptureFixture) -> Non
     refusals._limits["peer refused"] = RateLimitedLog()
     refusals.count("protocol", "peer refused", peer="10.0.0.7")
 
-    assert 999 == vars(caplog.records[-1])["unsaid"]
+    assert 999 == vars(caplog.records[-1])["not_logged"]
 
 
 def test_a_fault_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:

@@ -236,7 +236,7 @@ def test_only_regular_files_are_read(writer: LedgerWriter, caplog: pytest.LogCap
     (folder / "e.jsonl").write_bytes(b"junk\n" * 1000)
 
     assert [1] == [entry.through for entry in read_entries(folder) if isinstance(entry, ledger.SentEntry)]
-    assert ["ledger lines passed over", *["not a ledger"] * 3] == sorted(caplog.messages)
+    assert ["ledger lines skipped", *["not a ledger"] * 3] == sorted(caplog.messages)
 
 
 def test_a_large_ledger_is_read_in_little_memory(writer: LedgerWriter) -> None:
@@ -245,7 +245,7 @@ def test_a_large_ledger_is_read_in_little_memory(writer: LedgerWriter) -> None:
     with writer.path.with_name("0.jsonl").open("wb") as file:
         for _ in range(50):
             file.write(line)
-    os.truncate(writer.path.with_name("0.jsonl"), 2**31)
+    os.truncate(writer.path.with_name("0.jsonl"), 2**28)
     for number in range(300):
         writer.path.with_name(f"b{number}.jsonl").write_bytes(ledger.codec.encode(sent(number), FIRST)[0])
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from services.server.runs import process_identity
 from services.server.runs.process_identity import ProcessIdentity, is_gone, own, parse, start_ticks
 from tests.poll import poll_until
 
@@ -111,23 +110,19 @@ def test_a_hidden_process_is_not_gone(
         assert number == 0
         raise PermissionError
 
-    monkeypatch.setattr(process_identity, "PROC", tmp_path)
     monkeypatch.setattr(os, "kill", refuse)
 
-    assert not is_gone(writer, me)
+    assert not is_gone(writer, me, tmp_path)
 
 
-def test_without_proc_there_is_no_identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_proc_there_is_no_identity(tmp_path: Path) -> None:
     """A process has no identity on a system without /proc."""
-    monkeypatch.setattr(process_identity, "PROC", tmp_path)
-
-    assert own() is None
+    assert own(tmp_path) is None
 
 
-def test_a_process_name_with_brackets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_process_name_with_brackets(tmp_path: Path) -> None:
     """The start time is found behind a process name with spaces and brackets."""
     (tmp_path / "7").mkdir()
     (tmp_path / "7/stat").write_text(f"7 (a) S (b 1) R {' '.join(str(number) for number in range(4, 30))}")
-    monkeypatch.setattr(process_identity, "PROC", tmp_path)
 
-    assert "22" == start_ticks(7)
+    assert "22" == start_ticks(7, tmp_path)

@@ -82,7 +82,7 @@ def test_the_schedule_continues_during_an_outage(tmp_path: Path, clock: StoppedC
 
 
 @pytest.mark.parametrize("ended", [False, True])
-def test_time_never_goes_back(tmp_path: Path, clock: StoppedClock, *, ended: bool) -> None:
+def test_time_never_runs_backwards(tmp_path: Path, clock: StoppedClock, *, ended: bool) -> None:
     """If the wall clock was set back while no server ran, the run continues from the last time in its ledger."""
     first = new_run(tmp_path, clock, rate=10)
     first.set_rate(10)

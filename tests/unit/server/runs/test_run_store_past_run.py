@@ -55,6 +55,6 @@ def test_no_entries() -> None:
 
 def test_obstacles() -> None:
     """An unknown line, a schedule without its beginning and an exhausted fence are obstacles."""
-    assert "cannot be understood" in str(PastRun([opening(), None]).obstacle)
-    assert "cannot be played" in str(PastRun([opening(), pace(5)]).obstacle)
-    assert "cannot be played" in str(PastRun([opening(), pace(1), subscribe(MAX_INTEGER)]).obstacle)
+    assert "in an unknown format" in str(PastRun([opening(), None]).obstacle)
+    assert "gap in the schedule" in str(PastRun([opening(), pace(5)]).obstacle)
+    assert "gap in the schedule" in str(PastRun([opening(), pace(1), subscribe(MAX_INTEGER)]).obstacle)

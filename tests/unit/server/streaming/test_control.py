@@ -137,8 +137,8 @@ def test_a_client_is_dropped(stream: Stream) -> None:
 @pytest.mark.parametrize(
     ("wish", "code", "why"),
     [
-        (wire.Control(), "malformed", "control sets or does nothing"),
-        (wire.Control(do="drop", client="nobody"), "no_client", "no client is named nobody"),
+        (wire.Control(), "malformed", "the request neither sets a rate nor names an action"),
+        (wire.Control(do="drop", client="client-9"), "no_client", "no client is named client-9"),
         (wire.Control(do="drop"), "no_client", "drop names no client"),
     ],
 )

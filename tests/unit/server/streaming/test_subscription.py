@@ -168,18 +168,34 @@ def test_end_and_idle_frames(stream: Stream) -> None:
     assert (4, True) == (session.last_frame_at, session.end_was_sent)
 
 
+def stalled_at(session: Subscription, now: float) -> float:
+    """Let the subscription look at its peer at a time; return for how long the peer has stalled then."""
+    session.update_progress(now)
+    return session.stalled_seconds(now)
+
+
 def test_a_stall_is_time_without_progress(stream: Stream) -> None:
     """A peer stalls while bytes wait and none are read; reading some resets the time."""
     session, connection = admitted(stream)
-    assert 0 == session.stalled_seconds(5)
+    assert 0 == stalled_at(session, 5)
     connection.is_blocked, connection.buffered = True, 1000
-    assert 0 == session.stalled_seconds(6)
-    assert 4 == session.stalled_seconds(10)
+    assert 0 == stalled_at(session, 6)
+    assert 4 == stalled_at(session, 10)
     connection.buffered = 999
-    assert 0 == session.stalled_seconds(11)
-    assert 2 == session.stalled_seconds(13)
+    assert 0 == stalled_at(session, 11)
+    assert 2 == stalled_at(session, 13)
     connection.is_blocked = False
-    assert 0 == session.stalled_seconds(20)
+    assert 0 == stalled_at(session, 20)
+
+
+def test_asking_for_the_stall_changes_nothing(stream: Stream) -> None:
+    """The time of a stall counts from the last update, however often it is asked for in between."""
+    session, connection = admitted(stream)
+    connection.is_blocked, connection.buffered = True, 1000
+    session.update_progress(5)
+    session.update_progress(6)
+
+    assert [3, 94, 3] == [session.stalled_seconds(now) for now in (8, 99, 8)]
 
 
 def test_a_blocked_peer_is_not_ready(stream: Stream) -> None:
@@ -197,10 +213,10 @@ def test_a_fast_peer_does_not_stall(stream: Stream) -> None:
     connection.is_blocked, connection.buffered = True, 1000
     for now in range(60):
         batch_to(session, session.cursor)
-        assert 0 == session.stalled_seconds(now)
-    session.stalled_seconds(60)
+        assert 0 == stalled_at(session, now)
+    stalled_at(session, 60)
 
-    assert 5 == session.stalled_seconds(64)
+    assert 5 == stalled_at(session, 64)
 
 
 def test_a_cut_disconnects_the_client(stream: Stream) -> None:

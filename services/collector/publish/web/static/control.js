@@ -4,7 +4,7 @@
 gauge.control = (() => {
   const form = gauge.byId("control");
   if (!form) return null;
-  const [rate, client, reply] = [gauge.byId("rate"), gauge.byId("drop-client"), gauge.byId("said")];
+  const [rate, client, reply] = [gauge.byId("rate"), gauge.byId("drop-client"), gauge.byId("reply")];
   const NO_REPLY = "the page's server does not answer";
   /** Whether the run is over; null until it is known. */
   let isOver = null;
@@ -29,7 +29,7 @@ gauge.control = (() => {
   }
 
   function statusText({ state, rate: current, clients }) {
-    const at = current === null ? "" : current === 0 ? " as fast as the clients read" : ` at ${current.toLocaleString("en")} records/s`;
+    const at = current === null ? "" : current === 0 ? " as fast as the clients receive" : ` at ${current.toLocaleString("en")} records/s`;
     return `the server replied: ${state}${at}, ${clients.length} client${clients.length === 1 ? "" : "s"} connected`;
   }
 

@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.publish.files.chart_data import MOST_BARS, MOST_POINTS_PER_CLIENT, chart_data
+from services.collector.publish.files.chart_data import MAX_BARS, MAX_POINTS_PER_CLIENT, chart_data
 from services.contract.timeline import Gap
 from tests.builders.snapshots import SLOTS, example, timeline
 
@@ -35,7 +35,7 @@ def test_the_longest_latency_survives() -> None:
     made = msgspec.structs.replace(FEW, lanes=[msgspec.structs.replace(FEW.lanes[0], worst=peak)])
     (lane,) = chart_data(made).lanes
 
-    assert MOST_POINTS_PER_CLIENT == len(lane.worst)
+    assert MAX_POINTS_PER_CLIENT == len(lane.worst)
     assert 9_000_000_000 == max(point for point in lane.worst if point is not None)
 
 
@@ -52,5 +52,5 @@ def test_200_clients_are_small_enough_to_be_sent_every_second() -> None:
     """The chart data of 200 clients takes less than half a megabyte."""
     made = chart_data(example(200).timeline)
 
-    assert MOST_BARS >= sum(len(lane.bars) for lane in made.lanes)
+    assert MAX_BARS >= sum(len(lane.bars) for lane in made.lanes)
     assert 500_000 > len(msgspec.json.encode(made))

@@ -4,7 +4,6 @@ import csv
 import io
 
 import msgspec
-import pandas as pd
 
 from services.collector.publish.files.csv_export import clients_csv, columns
 from services.contract.summary import Causes, Quantiles
@@ -42,6 +41,8 @@ def test_every_number_of_a_client_has_a_column() -> None:
 
 def test_pandas_reads_numbers() -> None:
     """pandas reads the file without options and recognises numbers."""
+    import pandas as pd  # noqa: PLC0415 - takes half a second, in every worker if it were imported above
+
     table = pd.read_csv(io.BytesIO(clients_csv(MADE)))
 
     assert [client.latency_ns.p99 for client in MADE.clients] == list(table["latency_ns_p99"])

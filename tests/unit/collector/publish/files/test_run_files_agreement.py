@@ -4,13 +4,16 @@ import csv
 import io
 import json
 import re
+from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector import formatting
+from services.collector.publish.files import run_files
 from services.collector.publish.files.markdown import escaped
 from services.collector.publish.files.run_files import render_files
 from services.collector.publish.terminal import summary_text
@@ -24,8 +27,16 @@ LIMITS = parse("latency.p99<5ms, missing==0, rate>1")
 GOOD = snapshot(fold(good_run()), LIMITS, final=True)
 counts = st.integers(0, 10**12)
 quantiles = st.lists(counts, min_size=7, max_size=7).map(
-    lambda found: Quantiles(**dict(zip(Quantiles.__struct_fields__, sorted(found), strict=True)))
+    lambda values: Quantiles(**dict(zip(Quantiles.__struct_fields__, sorted(values), strict=True)))
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_report() -> Iterator[None]:
+    """Leave out the HTML report, which takes 98 % of the time and is compared by tests of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_files, "report", lambda _: b"")
+        yield
 
 
 def failed() -> Snapshot:
@@ -41,9 +52,9 @@ FAILED = failed()
 @st.composite
 def _snapshots(draw: st.DrawFn) -> Snapshot:
     """Return one of the two runs with any numbers in it."""
-    made = draw(st.sampled_from([GOOD, FAILED]))
+    drawn = draw(st.sampled_from([GOOD, FAILED]))
     names = ("received", "expected", "missing", "duplicates", "reordered", "corrupt", "residual", "blocks", "bytes")
-    totals = msgspec.structs.replace(made.summary.totals, **{name: draw(counts) for name in names})
+    totals = msgspec.structs.replace(drawn.summary.totals, **{name: draw(counts) for name in names})
     clients = [
         msgspec.structs.replace(
             client,
@@ -53,19 +64,19 @@ def _snapshots(draw: st.DrawFn) -> Snapshot:
             latency_ns=draw(quantiles),
             block_duration_ns=draw(quantiles),
         )
-        for client in made.summary.clients
+        for client in drawn.summary.clients
     ]
-    summary = msgspec.structs.replace(made.summary, totals=totals, latency_ns=draw(quantiles), clients=clients)
-    return made._replace(summary=summary)
+    summary = msgspec.structs.replace(drawn.summary, totals=totals, latency_ns=draw(quantiles), clients=clients)
+    return drawn._replace(summary=summary)
 
 
 class Outputs:
     """All outputs of a run, parsed for comparison."""
 
-    def __init__(self, made: Snapshot) -> None:
-        written = render_files(made)
+    def __init__(self, run: Snapshot) -> None:
+        written = render_files(run)
         self.json = json.loads(written["summary.json"])
-        self.terminal = summary_text.render(view(made, "files: here")).splitlines()
+        self.terminal = summary_text.render(view(run, "files: here")).splitlines()
         self.markdown = [
             [cell.strip(" |") for cell in line.split(" | ")] for line in written["summary.md"].decode().splitlines()
         ]
@@ -82,9 +93,9 @@ class Outputs:
 
 
 @given(_snapshots())
-def test_the_totals_agree_to_the_last_digit(made: Snapshot) -> None:
+def test_the_totals_agree_to_the_last_digit(run: Snapshot) -> None:
     """Terminal and Markdown show the numbers of the JSON."""
-    outputs = Outputs(made)
+    outputs = Outputs(run)
     totals = outputs.json["totals"]
     received = f"{totals['received']:,} of {totals['expected']:,} messages"
 
@@ -96,9 +107,9 @@ def test_the_totals_agree_to_the_last_digit(made: Snapshot) -> None:
 
 
 @given(_snapshots())
-def test_the_times_agree_to_the_last_digit(made: Snapshot) -> None:
+def test_the_times_agree_to_the_last_digit(run: Snapshot) -> None:
     """Markdown has every quantile of the JSON; the terminal shows those that fit, in order."""
-    outputs = Outputs(made)
+    outputs = Outputs(run)
     late = [formatting.duration(value) for value in outputs.json["latency_ns"].values()]
     shown = re.split(r"  +", outputs.line("latency from due time.").partition(":")[2].strip())
     rest = iter(late)
@@ -109,9 +120,9 @@ def test_the_times_agree_to_the_last_digit(made: Snapshot) -> None:
 
 
 @given(_snapshots())
-def test_the_clients_agree_to_the_last_digit(made: Snapshot) -> None:
+def test_the_clients_agree_to_the_last_digit(run: Snapshot) -> None:
     """CSV has the numbers of the JSON, and terminal and Markdown show them formatted."""
-    outputs = Outputs(made)
+    outputs = Outputs(run)
     for client, row in zip(outputs.json["clients"], outputs.csv, strict=True):
         p99, name = client["latency_ns"]["p99"], client["client"]
         texts = {f"{client['received']:,}", f"{client['missing']:,}", formatting.duration(p99)}
@@ -122,9 +133,9 @@ def test_the_clients_agree_to_the_last_digit(made: Snapshot) -> None:
 
 
 @given(_snapshots())
-def test_the_check_results_agree(made: Snapshot) -> None:
+def test_the_check_results_agree(run: Snapshot) -> None:
     """Each check and threshold has the same result everywhere, and JUnit contains the terminal's summary."""
-    outputs = Outputs(made)
+    outputs = Outputs(run)
     results = {case.attrib["name"]: case[0].tag if len(case) else None for case in outputs.panel.iter("testcase")}
     checks = {check["name"]: check for check in outputs.json["checks"]}
     checks |= {limit["expression"]: limit for limit in outputs.json["thresholds"]}

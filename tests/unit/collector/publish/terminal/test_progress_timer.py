@@ -11,7 +11,7 @@ RUNNING = replace(judged(good_run()), state="running")
 def lines_due(seconds: float, polls: int, quiet: bool = False) -> int:
     """Return how many lines are due within a time, with a number of polls that are evenly distributed."""
     timer, step = ProgressTimer(), seconds / polls
-    return sum(timer.is_due(RUNNING, poll * step, poll * step if quiet else 0.0) for poll in range(polls))
+    return sum(timer.claim_line(RUNNING, poll * step, poll * step if quiet else 0.0) for poll in range(polls))
 
 
 def test_a_line_is_due_every_second() -> None:
@@ -30,10 +30,10 @@ def test_a_new_state_is_due_at_once() -> None:
     paused = replace(RUNNING, state="paused")
 
     assert [True, False, True, False] == [
-        timer.is_due(RUNNING, 0.0, 0.0),
-        timer.is_due(RUNNING, 0.1, 0.0),
-        timer.is_due(paused, 0.2, 0.0),
-        timer.is_due(paused, 0.3, 0.0),
+        timer.claim_line(RUNNING, 0.0, 0.0),
+        timer.claim_line(RUNNING, 0.1, 0.0),
+        timer.claim_line(paused, 0.2, 0.0),
+        timer.claim_line(paused, 0.3, 0.0),
     ]
 
 
@@ -42,5 +42,5 @@ def test_the_first_line_has_a_number() -> None:
     timer = ProgressTimer()
     begun = replace(RUNNING, totals=replace(RUNNING.totals, received=0))
 
-    assert [False, True] == [timer.is_due(begun, 0.0, 0.0), timer.is_due(RUNNING, 0.2, 0.0)]
-    assert ProgressTimer().is_due(begun, 1.0, 1.0)
+    assert [False, True] == [timer.claim_line(begun, 0.0, 0.0), timer.claim_line(RUNNING, 0.2, 0.0)]
+    assert ProgressTimer().claim_line(begun, 1.0, 1.0)

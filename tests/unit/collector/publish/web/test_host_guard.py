@@ -43,7 +43,7 @@ async def test_a_header_of_the_response_is_kept() -> None:
     assert "for ever" == (await ask(GUARDED, "/", "localhost")).headers["cache-control"]
 
 
-def test_scripts_come_from_here_alone() -> None:
+def test_scripts_are_allowed_from_this_server_only() -> None:
     """The policy forbids inline scripts and scripts from other hosts."""
     policy = HEADERS["content-security-policy"]
 

@@ -68,7 +68,7 @@ def test_every_percentile_is_exposed() -> None:
     assert {name: value / 1e9 for name, value in [*expected.items(), ("100", shown.max)] if value} == found
 
 
-def test_durations_are_told_in_buckets() -> None:
+def test_durations_are_exposed_in_buckets() -> None:
     """A histogram has every message in buckets from 50 µs to 20 s, and their sum."""
     samples = exposed()["streamgauge_latency_seconds"].samples
     bounds = [sample.labels["le"] for sample in samples if "le" in sample.labels]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.collector.publish.web.events import SnapshotBoard
-from services.collector.publish.web.request_limits import RequestLimits, most_connections
+from services.collector.publish.web.request_limits import RequestLimits, max_connections
 from services.collector.publish.web.server import PageServer
 from tests.builders.snapshots import example
 
@@ -114,4 +114,4 @@ def test_a_process_with_few_files_accepts_fewer_connections(monkeypatch: pytest.
     for files, most in ((64, 16), (1_000_000, 128), (-1, 128)):
         monkeypatch.setattr("resource.getrlimit", lambda _, files=files: (files, files))
 
-        assert most == most_connections(128)
+        assert most == max_connections(128)
