@@ -102,10 +102,7 @@ def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
         BadSettings: with every problem found.
     """
     if not is_external_feed(environment):
-        # With FEED=streamgauge: the other settings would be ignored, which the operator does not expect.
-        given = [name for name in NAMES[1:] if environment.get(name, "").strip()]
-        if given:
-            raise BadSettings([f"FEED=streamgauge: {', '.join(given)} are for an external feed"])
+        _refuse_unused(environment)
         return None
     values = read(environment, ("SERVER_URL", "CLIENTS", *NAMES))
     parsed, problems = _parse(values)
@@ -156,6 +153,13 @@ def _parse(values: Mapping[str, Any]) -> tuple[_Parsed, list[str]]:
     )
     pings = PingPolicy(parsed("FEED_PING", _pattern), values["feed_pong"], parsed("FEED_IGNORE", _pattern))
     return _Parsed(reading, pings, parsed("FEED_END", EndConditions.of) or NEVER), problems
+
+
+def _refuse_unused(environment: Mapping[str, str]) -> None:
+    # With FEED=streamgauge: the other settings would be ignored, which the operator does not expect.
+    given = [name for name in NAMES[1:] if environment.get(name, "").strip()]
+    if given:
+        raise BadSettings([f"FEED=streamgauge: {', '.join(given)} are for an external feed"])
 
 
 def _reach(values: Mapping[str, Any]) -> ConnectSettings:
