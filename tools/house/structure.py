@@ -18,7 +18,11 @@ _KIND = re.compile(r"(one_sided|is_external|external|heard|foreign)$")
 _EXTERNAL_CLASS = re.compile(r"External|Heard|OneSided|Foreign")
 _SECTIONS = re.compile(r"^\s*(Args|Returns|Raises|Yields|Attributes):$", re.MULTILINE)
 _CONSUMERS = re.compile(r"collector/(verdict|results|publish|commands|reconcile)/")
-_BUILDERS = re.compile(r"(\w+_builder|client_results?|client_result_external|account|accounts|onesided|books)\.py$")
+# Builders make results from evidence, so they read it. The file names are those of the code before they had a folder.
+_BUILDERS = re.compile(
+    r"results/builders/|(client_results?|client_result_external|account|accounts|onesided|books)\.py$"
+)
+_VIEWS = re.compile(r"view$")
 
 
 class Module(NamedTuple):
@@ -118,7 +122,9 @@ def reach_throughs(modules: list[Module]) -> Counter[str]:
             nodes = [node for node in ast.walk(module.tree) if isinstance(node, ast.Attribute)]
             inner = {id(node.value) for node in nodes}
             found[module.path] = sum(
-                bool(_EVIDENCE.match(node.attr)) and (id(node) in inner or bool(_RUN_EVIDENCE.match(_name(node.value))))
+                bool(_EVIDENCE.match(node.attr))
+                and (id(node) in inner or bool(_RUN_EVIDENCE.match(_name(node.value))))
+                and not _VIEWS.match(_name(node.value))  # the table of times on the page
                 for node in nodes
             )
     return +found

@@ -217,7 +217,7 @@ class _LogFile:
             self._block = entry.block
             block = KeptBlock(place, segment, len(entry.messages), entry.block)
             return session.blocks.setdefault((entry.block, said), block)
-        order = (entry.connection, connection_history.ORDER[entry.event], entry.attempts, entry.at)
+        order = (entry.connection, connection_history.EVENT_ORDER[entry.event], entry.attempts, entry.at)
         here = KeptBlock(place, segment, None, self._block, order)
         kept = session.connections.setdefault((entry.connection, said), here)
         if (kept.segment, kept.block) < (segment, self._block):

@@ -149,11 +149,8 @@ def prove(volumes: Path, sound: RunEvidence, seed: int, keep: Path | None = None
 
 def _evidence(sound: RunEvidence, files: RunFileSet, damaged: Mutation) -> RunEvidence:
     """Return the evidence of the damaged run; clients whose files are unchanged keep theirs, which saves reading."""
-    evidence = RunEvidence(sound.run)
     touched = {source.client for source in damaged.files}
-    evidence.logs = {name: log for name, log in sound.logs.items() if name not in touched}
-    if None not in touched:
-        evidence.ledger = sound.ledger
+    evidence = sound.without(touched)
     sources = [source for source in (*files.ledger, *files.logs) if source.client in touched]
     evidence.add_sources(source for source in sources if damaged.files.get(source, ()) is not None)
     for source in sources:

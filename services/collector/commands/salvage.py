@@ -57,10 +57,10 @@ class CleanCopy:
         remade: the files whose open line had to be made again.
     """
 
-    def __init__(self, survey: LogSurvey, books: RunEvidence, client: str, out: Path) -> None:
+    def __init__(self, survey: LogSurvey, evidence: RunEvidence, client: str, out: Path) -> None:
         self.files = self.blocks = self.messages = 0
         self.remade: list[str] = []
-        self._survey, self._books, self._client, self._out = survey, books, client, out
+        self._survey, self._evidence, self._client, self._out = survey, evidence, client, out
 
     def write(self, number: int, session: LogSession) -> None:
         """Write the files of one session, chained from the first to the last."""
@@ -121,9 +121,7 @@ class CleanCopy:
             if isinstance(other, blocklog.OpenLine):
                 entry = msgspec.structs.replace(other, segment=segment, after=after, torn=[])
                 return blocklog.codec.encode(entry, FIRST)[0]
-        client = self._books.ledger.clients.get(self._client)
-        known = [entry for entry in client.subscriptions.values() if entry.session == number] if client else []
-        subscribed = min(known, key=lambda entry: entry.fence, default=None)
+        subscribed = self._evidence.subscription(self._client, number)
         entry = blocklog.OpenLine(
             run=self._survey.run,
             client=self._client,
@@ -146,12 +144,14 @@ class CleanCopy:
 
     def _of_the_same_feed(self, entry: blocklog.OpenLine) -> blocklog.OpenLine:
         """Return the open line with the feed and the end of the run, as another client of the run recorded them."""
-        every = (session for client in self._survey.clients.values() for session in client.values())
-        for place in (place for session in every for place in session.opens.values()):
-            _, other = blocklog.codec.decode(self._survey.line(place))
-            if isinstance(other, blocklog.OpenLine) and other.external is not None:
-                return msgspec.structs.replace(entry, external=other.external, until=other.until)
-        return msgspec.structs.replace(entry, external=blocklog.FeedDescription(url=_UNKNOWN))
+        sessions = (session for client in self._survey.clients.values() for session in client.values())
+        places = (place for session in sessions for place in session.opens.values())
+        lines = (blocklog.codec.decode(self._survey.line(place))[1] for place in places)
+        known = (line for line in lines if isinstance(line, blocklog.OpenLine) and line.external)
+        other = next(known, None)
+        if other is None:
+            return msgspec.structs.replace(entry, external=blocklog.FeedDescription(url=_UNKNOWN))
+        return msgspec.structs.replace(entry, external=other.external, until=other.until)
 
     def _end(self, place: LinePosition, found: tuple[int, int, int, str], link: _Link) -> tuple[bytes, _Link]:
         line = self._survey.line(place)
@@ -200,30 +200,30 @@ class SalvageResult(msgspec.Struct, frozen=True):
     copies: int
 
 
-def salvage(volumes: Path, books: RunEvidence, faults: list[Fault], out: Path) -> SalvageResult:
+def salvage(volumes: Path, evidence: RunEvidence, faults: list[Fault], out: Path) -> SalvageResult:
     """Copy the good lines of a run.
 
     Args:
         volumes: the volumes folder, which is not changed.
-        books: the evidence of the run; its ledger replaces the open line of a session that has lost it.
+        evidence: of the run; its ledger replaces the open line of a session that has lost it.
         faults: the faults of the run, which have the seqs of a lost line.
         out: the folder of the copies.
 
     Raises:
         OSError: a file cannot be read or written.
     """
-    survey = LogSurvey(volumes, books.run)
-    found = [*survey.left_out, *_ledger(volumes, books.run, out)]
+    survey = LogSurvey(volumes, evidence.run)
+    found = [*survey.left_out, *_ledger(volumes, evidence.run, out)]
     left_out = sorted(found, key=lambda one: (one.source.path, one.line))
     clients = []
     for client in sorted(survey.clients, key=client_order):
-        copy = CleanCopy(survey, books, client, out)
+        copy = CleanCopy(survey, evidence, client, out)
         for number, session in sorted(survey.clients[client].items()):
             copy.write(number, session)
         clients.append(SavedLog(client, copy.files, copy.blocks, copy.messages, copy.remade))
     missing = {(fault.file, fault.line): fault.missing for fault in faults}
     lost = [LostLine(one.source.path, one.line, one.why, missing.get((one.source.path, one.line))) for one in left_out]
-    return SalvageResult(books.run, clients, lost, survey.copies)
+    return SalvageResult(evidence.run, clients, lost, survey.copies)
 
 
 def _ledger(volumes: Path, run: str, out: Path) -> Iterator[RejectedLine]:

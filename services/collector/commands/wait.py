@@ -86,7 +86,7 @@ def _print_to_stderr(text: str) -> None:
 
 
 @dataclass(frozen=True)
-class RunStatus:
+class ObservedRun:
     """What the volumes show of the run that is waited for: its summary, and the sizes of its files in bytes."""
 
     run: str | None
@@ -101,10 +101,10 @@ class StallDetector:
     def __init__(self, now: float, stall_seconds: float = DEFAULT_INTERVALS.stall) -> None:
         self._stall_seconds = stall_seconds
         self._since = now
-        self._last: RunStatus | None = None
+        self._last: ObservedRun | None = None
         self._summary_log_bytes = 0
 
-    def add_status(self, status: RunStatus, now: float) -> str | None:
+    def add_status(self, status: ObservedRun, now: float) -> str | None:
         """Add the current status; return what the run has waited for without progress for too long, or None."""
         last = self._last
         if last is None or status.summary != last.summary or status.run != last.run:
@@ -115,7 +115,7 @@ class StallDetector:
         self._last = status
         return self._reason(status) if now - self._since >= self._stall_seconds else None
 
-    def _waits_for_feed(self, status: RunStatus) -> bool:
+    def _waits_for_feed(self, status: ObservedRun) -> bool:
         """Return whether clients wait for an external feed, which may be silent for any length of time."""
         summary = status.summary
         return (
@@ -124,7 +124,7 @@ class StallDetector:
             and status.log_bytes <= self._summary_log_bytes
         )
 
-    def _reason(self, status: RunStatus) -> str:
+    def _reason(self, status: ObservedRun) -> str:
         if status.run is None:
             return "a run: none has been opened"
         summary = status.summary
@@ -153,12 +153,12 @@ class RunWatcher:
         self._log_bytes = 0
         self._measured_at: float | None = None
 
-    def status(self, now: float) -> RunStatus:
+    def status(self, now: float) -> ObservedRun:
         """Read the status."""
         if not self.is_decided(now):
             self._run = self._newest()
         if self._run is None:
-            return RunStatus(None)
+            return ObservedRun(None)
         if self._decided_at is None:
             published = run_files.load(self._volumes, self._run)
             is_closed = published is not None and published.state == "closed"
@@ -166,7 +166,7 @@ class RunWatcher:
         if self._measured_at is None or now - self._measured_at >= self._intervals.measure:
             self._log_bytes, self._measured_at = _size(self._volumes / "logs" / self._run, "*/*.jsonl"), now
         summary = run_files.load(self._volumes, self._run)
-        return RunStatus(
+        return ObservedRun(
             self._run,
             msgspec.structs.replace(summary, made_at=None) if summary else None,
             _size(self._volumes / "ledger" / self._run, "*.jsonl"),
@@ -242,7 +242,7 @@ async def wait(
     return EXIT_ABORTED
 
 
-def _progress(status: RunStatus) -> str:
+def _progress(status: ObservedRun) -> str:
     if status.run is None:
         return "waiting for a run to be opened"
     if status.summary is None:

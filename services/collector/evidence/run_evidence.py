@@ -5,7 +5,7 @@ Pure: it is given lines, and the order in which the files are read does not matt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from services.collector.cpu_yield import no_yield
 from services.collector.evidence.ledger_evidence import LedgerEvidence, LedgerFileReader
@@ -32,6 +32,17 @@ class RunEvidence:
         self.times = RunTiming()
         self.ledger = LedgerEvidence()
         self.logs: dict[str, LogEvidence] = {}
+
+    def without(self, sources: Collection[str | None]) -> RunEvidence:
+        """Return the evidence of the same run without the logs of some clients, and for None without the ledger.
+
+        What is left out has to be added again. The logs that stay are shared with this evidence, not copied.
+        """
+        rest = RunEvidence(self.run, self.yield_cpu)
+        rest.logs = {name: log for name, log in self.logs.items() if name not in sources}
+        if None not in sources:
+            rest.ledger = self.ledger
+        return rest
 
     def add_line(self, source: Source, line: bytes) -> None:
         """Add one line with its newline. The lines of a file have to be added in order, the files in any order."""
@@ -96,6 +107,12 @@ class RunEvidence:
     def lacks_ledger(self) -> bool:
         """Whether the ledger is lost."""
         return self.life.lacks_ledger
+
+    def subscription(self, client: str, session: int) -> ledger.SubscribeEntry | None:
+        """Return the first subscription of a client's session by the ledger, None if it has none."""
+        known = self.ledger.clients.get(client)
+        entries = [entry for entry in known.subscriptions.values() if entry.session == session] if known else []
+        return min(entries, key=lambda entry: entry.fence, default=None)
 
     def is_sealed(self, client: str, session: int | None = None) -> bool:
         """Return whether a client sealed its log in a session, by default in its last one."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from services.collector.evidence.run_evidence import RunEvidence
-from services.collector.results.external_builder import external_run_result
-from services.collector.results.ledger_builder import ledger_run_result
+from services.collector.results.builders.external_builder import external_run_result
+from services.collector.results.builders.ledger_builder import ledger_run_result
 from services.collector.results.run_result import RunResult
 
 

@@ -20,6 +20,12 @@ from services.contract.summary import Causes, ClientState, Fault
 
 BlockKey = tuple[int, int]
 """Session and block number."""
+EXTERNAL_CAUSES = ("corrupt_block", "sent_not_logged", "not_seen")
+"""The causes that can be known without a ledger, in the order in which they are asked for: each takes the records that
+the ones before it leave."""
+IN_FLIGHT_US = 1_000_000
+"""A client of an external feed answers for what others received until this long before its end: later records may have
+been in flight."""
 NO_CAUSES = Causes()
 NOT_MEASURED = SaturationEvidence()
 GapTimes = tuple[int | None, int | None]

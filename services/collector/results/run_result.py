@@ -14,7 +14,7 @@ from services.collector.evidence.external_evidence import SequenceName
 from services.collector.evidence.sampling import SpreadSample
 from services.collector.evidence.saturation import SaturationEvidence
 from services.collector.results.client_result import ClientResult, client_order
-from services.collector.results.file_faults import fault_order
+from services.collector.results.faults import fault_order
 from services.collector.results.run_durations import RunDurations
 from services.contract.rangeset import RangeSet
 from services.contract.summary import Books, Fault, RunState
@@ -101,7 +101,7 @@ class RunResult:
         clients: the results of all clients, by name and number.
         durations: of all clients together.
         ledger_faults: of the ledger's files.
-        ledger: what the ledger says of the run.
+        ledger_facts: what the ledger says of the run.
         comparison: of the clients of an external feed, None for our own; conflicts are looked for once it is final.
         spread_sample: what ``durations.spread`` is made of, None for an external feed.
     """
@@ -118,7 +118,7 @@ class RunResult:
     clients: tuple[ClientResult, ...]
     durations: RunDurations
     ledger_faults: tuple[Fault, ...]
-    ledger: LedgerFacts
+    ledger_facts: LedgerFacts
     comparison: FeedComparison | None
     spread_sample: SpreadSample | None
 
@@ -151,10 +151,7 @@ def merge(parts: Sequence[RunResult]) -> RunResult:
 def _merge(one: RunResult, other: RunResult) -> RunResult:
     if one.spread_sample is None or other.spread_sample is None:
         raise NotMergeable(f"run {one.run} is of an external feed: its clients have to be read together")
-    ours, theirs = (
-        (part.run, part.is_final, part.ledger, part.lacks_open, part.ledger.is_opened) for part in (one, other)
-    )
-    if ours != theirs:
+    if _shared(one) != _shared(other):
         raise NotMergeable(f"runs {one.run} and {other.run} do not have the same ledger")
     sample = one.spread_sample.merged(other.spread_sample)
     clients = {client.client: client for client in one.clients}
@@ -171,3 +168,8 @@ def _merge(one: RunResult, other: RunResult) -> RunResult:
         ledger_faults=one.ledger_faults if one.lacks_ledger >= other.lacks_ledger else other.ledger_faults,
         spread_sample=sample,
     )
+
+
+def _shared(part: RunResult) -> tuple[object, ...]:
+    """Return what all parts of a run have in common, since each has the whole ledger."""
+    return part.run, part.is_final, part.ledger_facts, part.lacks_open

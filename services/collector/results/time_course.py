@@ -1,18 +1,11 @@
-"""Builds what the timeline of a run is drawn from: its events, its time slots, and the blocks of its clients."""
+"""What the timeline of a run is drawn from: its events, its time slots, and the blocks of its clients. Pure data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.collector import formatting
-from services.collector.evidence.ledger_evidence import LedgerEvidence
-from services.collector.evidence.run_evidence import RunEvidence
-from services.collector.evidence.timestamps import bounded, moment
-from services.collector.results.client_result import ClientResult
-from services.collector.results.run_result import RunResult
-from services.contract import ledger
-from services.contract.timeline import MOST_LANES, Bar, MarkKind, TimelineEvent, TimeSlot
+from services.contract.timeline import Bar, TimelineEvent, TimeSlot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,97 +44,6 @@ class TimeCourse:
     events: Sequence[TimelineEvent]
 
 
-def time_course(evidence: RunEvidence, result: RunResult) -> TimeCourse:
-    """Return a run over time.
-
-    Args:
-        evidence: all lines of the run that were read.
-        result: made of the same lines.
-    """
-    ledger_lines, buckets = evidence.ledger, evidence.times.buckets
-    is_scheduled = ledger_lines.rate != 0
-    chosen = [client.client for client in _chosen(result.clients)]
-    clients: dict[str, ClientCourse] = {}
-    worst = buckets.worst(chosen, scheduled=is_scheduled)
-    for name, longest in zip(chosen, worst, strict=True):
-        evidence.yield_cpu()
-        sample = evidence.logs[name].times.blocks if name in evidence.logs else None
-        stride, blocks = (1, []) if sample is None else (sample.stride, sample.bars())
-        clients[name] = ClientCourse(stride=stride, blocks=blocks, worst=longest)
-    end = ledger_lines.end
-    return TimeCourse(
-        start_us=None if ledger_lines.start_us is None else bounded(ledger_lines.start_us),
-        end_us=moment(end.at) if end else None,
-        step_us=buckets.step_us,
-        slots=buckets.slots(scheduled=is_scheduled),
-        clients=clients,
-        events=events(ledger_lines),
-    )
-
-
-def _chosen(clients: Sequence[ClientResult]) -> list[ClientResult]:
-    """Return the clients that are drawn: of too many those that miss most, in the order of the summary."""
-    if len(clients) <= MOST_LANES:
-        return list(clients)
-    ranked = sorted(range(len(clients)), key=lambda index: (-len(clients[index].missing_seqs), index))
-    return [clients[index] for index in sorted(ranked[:MOST_LANES])]
-
-
-def events(evidence: LedgerEvidence) -> list[TimelineEvent]:
-    """Return what happened, in the order of time."""
-    found = {*_rate_changes(evidence), *_drops(evidence), *_of_clients(evidence), *_ends(evidence)}
-    return sorted(found, key=event_order)
-
-
 def event_order(event: TimelineEvent) -> tuple[int, str, str, str]:
     """Return the key by which events are sorted: time first."""
     return event.at_us, event.kind, event.client or "", event.detail
-
-
-def _rate_changes(evidence: LedgerEvidence) -> Iterator[TimelineEvent]:
-    before: ledger.PaceEntry | None = None
-    rate: float | None = None
-    for pace in evidence.paces:
-        kind: MarkKind | None
-        if before is None:
-            kind = "start"
-        elif pace.rate is None:
-            kind = "pause" if before.rate is not None else None
-        elif before.rate is None:
-            kind = "resume"
-        else:
-            kind = "rate" if pace.rate != rate else None
-        if kind is not None:
-            detail = [formatting.pace(pace.rate), "planned" if kind != "start" and pace.stage is not None else ""]
-            yield TimelineEvent(at_us=bounded(pace.due_us), kind=kind, detail=", ".join(filter(None, detail)))
-        before, rate = pace, pace.rate if pace.rate is not None else rate
-
-
-def _drops(evidence: LedgerEvidence) -> Iterator[TimelineEvent]:
-    for entry in evidence.controls.values():
-        at_us = moment(entry.at)
-        if entry.request == "drop" and at_us is not None:
-            yield TimelineEvent(at_us=at_us, kind="drop", client=entry.client)
-
-
-def _of_clients(evidence: LedgerEvidence) -> Iterator[TimelineEvent]:
-    for name, client in evidence.clients.items():
-        fences = sorted(fence for fence, entry in client.subscriptions.items() if not entry.observe)
-        for fence in fences:
-            kind: MarkKind = "join" if fence == fences[0] else "reconnect"
-            at_us = moment(client.subscriptions[fence].at)
-            if at_us is not None:
-                yield TimelineEvent(
-                    at_us=at_us, kind=kind, client=name, detail=f"session {client.subscriptions[fence].session}"
-                )
-        for fence, leave in client.leaves.items():
-            at_us = moment(leave.at)
-            if at_us is not None and (fence in fences or fence not in client.subscriptions):
-                yield TimelineEvent(at_us=at_us, kind="leave", client=name, detail=leave.cause)
-
-
-def _ends(evidence: LedgerEvidence) -> Iterator[TimelineEvent]:
-    end = evidence.end
-    at_us = moment(end.at) if end else None
-    if end is not None and at_us is not None:
-        yield TimelineEvent(at_us=at_us, kind="end", detail=end.reason)

@@ -26,7 +26,7 @@ UNSEEN = "sent_not_logged"
 
 
 def _present(case: CheckInput) -> CheckAnswer:
-    ledger = case.result.ledger
+    ledger = case.result.ledger_facts
     finished = [client for client in case.clients if client.state == "finished"]
     lost = [client.client for client in case.clients if client.state == "lost"]
     left = [client.client for client in case.clients if client.state == "left"]
@@ -142,7 +142,7 @@ def _receipts_match(case: CheckInput) -> CheckAnswer:
 
 
 def _on_time(case: CheckInput) -> CheckAnswer:
-    ledger = case.result.ledger
+    ledger = case.result.ledger_facts
     ends = ledger.ends
     p99_ns = max((end.late_p99_ns for end in ends if end.late_p99_ns is not None), default=None)
     if p99_ns is None:
@@ -162,7 +162,7 @@ def _on_time(case: CheckInput) -> CheckAnswer:
 
 
 def _fit(case: CheckInput) -> CheckAnswer:
-    ledger = case.result.ledger
+    ledger = case.result.ledger_facts
     several = len(ledger.ends) > 1
     processes = [
         (f"server {end.instance}".rstrip() if several else "the server", end.saturation) for end in ledger.ends

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from services.collector import formatting
-from services.collector.results.client_result import ClientResult, ExternalClientFacts
+from services.collector.results.client_result import IN_FLIGHT_US, ClientResult, ExternalClientFacts
 from services.collector.results.connection_history import ConnectionHistory, reconnects
-from services.collector.results.external_builder import IN_FLIGHT_US
 from services.collector.results.silence_limit import FeedRhythm
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from services.collector import formatting
-from services.collector.results.client_result import ClientResult
-from services.collector.results.external_builder import CAUSES as EXTERNAL_CAUSES
+from services.collector.results.client_result import EXTERNAL_CAUSES, ClientResult
 from services.collector.verdict import checks_connection, differing_records
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.contract.rangeset import RangeSet

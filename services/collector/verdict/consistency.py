@@ -63,7 +63,7 @@ def residuals(clients: Iterable[ClientResult]) -> list[str]:
 
 def without_end(result: RunResult) -> list[str]:
     """Return the sentence for a ledger that does not say how the run ended."""
-    if result.ledger.ends or not result.ledger.is_opened:
+    if result.ledger_facts.ends or not result.ledger_facts.is_opened:
         return []
     return ["the ledger has no end: the run is open, was interrupted, or its last lines are gone"]
 
@@ -71,8 +71,8 @@ def without_end(result: RunResult) -> list[str]:
 def several_servers(result: RunResult) -> list[str]:
     """Return in words why the ledgers of servers that ran side by side are not those of one run."""
     found = []
-    if result.ledger.schedule_conflict is not None:
-        one, other, record = result.ledger.schedule_conflict
+    if result.ledger_facts.schedule_conflict is not None:
+        one, other, record = result.ledger_facts.schedule_conflict
         found.append(
             f"its servers played different schedules in one run: {one} and {other} differ from record {record:,} on"
         )
@@ -83,15 +83,15 @@ def several_servers(result: RunResult) -> list[str]:
 
 
 def _of_ledger(result: RunResult) -> Iterable[str]:
-    for instance in result.ledger.unmeasured_servers:
+    for instance in result.ledger_facts.unmeasured_servers:
         yield (
             f"server {instance}: its ledger has no end, and no later server continued it:"
             " whether it was on time is not known"
         )
-    if result.ledger.feed_variants > 1:
+    if result.ledger_facts.feed_variants > 1:
         yield f"ledger/{result.run}: its servers played different feeds in one run"
-    if result.ledger.end_variants > 1:
-        yield f"ledger/{result.run}: the run ended in {result.ledger.end_variants} different ways"
+    if result.ledger_facts.end_variants > 1:
+        yield f"ledger/{result.run}: the run ended in {result.ledger_facts.end_variants} different ways"
 
 
 def _of_client(client: ClientConsistency) -> Iterable[str]:

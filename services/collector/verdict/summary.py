@@ -9,7 +9,7 @@ from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results import totals as sums
 from services.collector.results.build import build_result
 from services.collector.results.client_result import ClientResult
-from services.collector.results.file_faults import NO_LEDGER
+from services.collector.results.faults import NO_LEDGER
 from services.collector.results.run_result import RunResult
 from services.collector.verdict import checks, checks_connection, checks_external, consistency
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
@@ -55,7 +55,7 @@ def summarise(result: RunResult, limits: Sequence[ThresholdLimit] = (), *, made_
         feed=result.feed,
         state=result.state,
         verdict=verdict,
-        headline=_with_late(headline, result.ledger.late),
+        headline=_with_late(headline, result.ledger_facts.late),
         reasons=reasons,
         checks=asked,
         thresholds=thresholds,
@@ -136,7 +136,7 @@ def _untrustworthy(case: CheckInput) -> list[str]:
         reasons.append(f"nothing was measured: no client logged a message{checks_connection.last_reasons(case)}")
     reasons += checks_external.unfound_numbers(case)
     reasons += consistency.without_end(result)
-    if result.ledger.is_abandoned:
+    if result.ledger_facts.is_abandoned:
         reasons.append("the run was abandoned: it was interrupted and not continued")
     return reasons
 
@@ -150,7 +150,7 @@ def _headline(result: RunResult, totals: Totals, durations: dict[str, Quantiles]
         return NO_LEDGER
     if result.is_external:
         return checks_external.headline(len(result.clients), totals, durations["latency"].p99)
-    clients, ledger = result.clients, result.ledger
+    clients, ledger = result.clients, result.ledger_facts
     if ledger.state in ("opened", "waiting"):
         # More clients than are wanted may come while the run waits.
         part = "" if len(clients) >= ledger.wanted else f"{len(clients):,} of "

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from services.collector.commands import prove
 from services.collector.commands.mutations import Mutation, RunFileSet
 from services.collector.commands.salvage import salvage, text
-from services.collector.results.ledger_builder import DAMAGED
+from services.collector.results.builders.ledger_builder import DAMAGED
 from services.contract import blocklog, ledger
 from services.contract.errors import LineError
 from tests.builders.external_runs import heard, log

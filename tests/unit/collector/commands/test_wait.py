@@ -8,7 +8,7 @@ import pytest
 
 from services.collector.commands.wait import (
     DEFAULT_INTERVALS,
-    RunStatus,
+    ObservedRun,
     RunWatcher,
     StallDetector,
     WaitIntervals,
@@ -105,7 +105,7 @@ async def test_a_wait_without_a_run_is_aborted(tmp_path: Path) -> None:
 def test_the_missing_service_is_named(state: RunState, headline: str, named: str) -> None:
     """The reason names the service or the operator that has to act next."""
     made = msgspec.structs.replace(MADE, state=state, headline=headline)
-    detector, status = StallDetector(0), RunStatus(RUN, made, 10, 10)
+    detector, status = StallDetector(0), ObservedRun(RUN, made, 10, 10)
 
     assert detector.add_status(status, 0) is None
     assert detector.add_status(status, STALL_SECONDS - 1) is None
@@ -115,21 +115,21 @@ def test_the_missing_service_is_named(state: RunState, headline: str, named: str
 def test_growing_logs_without_a_summary_name_the_collector() -> None:
     """If the logs grow and the summary does not change, the reason names the collector."""
     detector = StallDetector(0)
-    detector.add_status(RunStatus(RUN, MADE, 10, 10), 0)
+    detector.add_status(ObservedRun(RUN, MADE, 10, 10), 0)
 
-    assert "collector" in (detector.add_status(RunStatus(RUN, MADE, 10, 99), STALL_SECONDS) or "")
+    assert "collector" in (detector.add_status(ObservedRun(RUN, MADE, 10, 99), STALL_SECONDS) or "")
 
 
 def test_progress_restarts_the_interval() -> None:
     """A changed summary or a larger ledger restarts the interval."""
     detector = StallDetector(0)
-    detector.add_status(RunStatus(RUN, MADE, 10, 10), 0)
+    detector.add_status(ObservedRun(RUN, MADE, 10, 10), 0)
     changed = msgspec.structs.replace(MADE, headline="news")
 
-    assert detector.add_status(RunStatus(RUN, changed, 10, 10), 59) is None
-    assert detector.add_status(RunStatus(RUN, changed, 20, 10), 118) is None
-    assert detector.add_status(RunStatus(RUN, changed, 20, 10), 177) is None
-    assert detector.add_status(RunStatus(RUN, changed, 20, 10), 178) is not None
+    assert detector.add_status(ObservedRun(RUN, changed, 10, 10), 59) is None
+    assert detector.add_status(ObservedRun(RUN, changed, 20, 10), 118) is None
+    assert detector.add_status(ObservedRun(RUN, changed, 20, 10), 177) is None
+    assert detector.add_status(ObservedRun(RUN, changed, 20, 10), 178) is not None
 
 
 def test_an_external_feed_may_be_silent() -> None:
@@ -138,10 +138,10 @@ def test_an_external_feed_may_be_silent() -> None:
     detector = StallDetector(0)
 
     assert [None] * 5 == [
-        detector.add_status(RunStatus(RUN, made, 0, 10), minute * STALL_SECONDS) for minute in range(5)
+        detector.add_status(ObservedRun(RUN, made, 0, 10), minute * STALL_SECONDS) for minute in range(5)
     ]
-    assert detector.add_status(RunStatus(RUN, made, 0, 99), 4 * STALL_SECONDS + 1) is None
-    assert "collector" in (detector.add_status(RunStatus(RUN, made, 0, 99), 6 * STALL_SECONDS) or "")
+    assert detector.add_status(ObservedRun(RUN, made, 0, 99), 4 * STALL_SECONDS + 1) is None
+    assert "collector" in (detector.add_status(ObservedRun(RUN, made, 0, 99), 6 * STALL_SECONDS) or "")
 
 
 def test_the_first_run_is_waited_for(tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from services.collector.evidence import record_sample
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.build import build_result
-from services.collector.results.client_result import ClientResult
-from services.collector.results.external_builder import CAUSES
+from services.collector.results.client_result import EXTERNAL_CAUSES, ClientResult
 from services.collector.verdict.snapshot import snapshot
 from services.collector.verdict.summary import reconcile
 from services.contract import summary
@@ -44,7 +43,7 @@ def missing(*received: list[ExternalMessage]) -> list[tuple[int, dict[str, int]]
 
 def by_cause(client: ClientResult) -> dict[str, int]:
     """Return how many messages a client is missing by each cause that there is."""
-    counts = {cause: getattr(client.missing_by_cause, cause) for cause in CAUSES}
+    counts = {cause: getattr(client.missing_by_cause, cause) for cause in EXTERNAL_CAUSES}
     return {cause: count for cause, count in counts.items() if count}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from services.collector.results.build import build_result
-from services.collector.results.time_course import time_course
+from services.collector.results.builders.time_course_builder import time_course
 from services.collector.results.timeline import draw
 from services.contract import block_text, ledger
 from services.contract.timeline import MOST_GAPS, MOST_LANES, Gap, Timeline

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.collector.results.build import build_result
-from services.collector.results.time_course import time_course
+from services.collector.results.builders.time_course_builder import time_course
 from services.collector.results.timeline import draw
 from services.collector.verdict.snapshot import empty, snapshot
 from services.collector.verdict.summary import reconcile

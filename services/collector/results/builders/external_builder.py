@@ -14,9 +14,8 @@ from services.collector.evidence.ledger_evidence import ClientLedger
 from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.silence import LongestSilence, longest
-from services.collector.results.client_result import ClientResult, ExternalClientFacts, client_order
-from services.collector.results.client_state import external_client_state
-from services.collector.results.common_facts import (
+from services.collector.results.builders.client_state import external_client_state
+from services.collector.results.builders.common_facts import (
     block_size,
     by_first_cause,
     gap_times,
@@ -25,8 +24,16 @@ from services.collector.results.common_facts import (
     run_durations,
     run_state,
 )
-from services.collector.results.connection_history import ConnectionHistory, attendance
-from services.collector.results.file_faults import ledger_faults, log_faults
+from services.collector.results.builders.connection_builder import connection_history
+from services.collector.results.builders.file_faults import ledger_faults, log_faults
+from services.collector.results.client_result import (
+    EXTERNAL_CAUSES,
+    IN_FLIGHT_US,
+    ClientResult,
+    ExternalClientFacts,
+    client_order,
+)
+from services.collector.results.connection_history import ConnectionHistory
 from services.collector.results.run_result import FeedComparison, RunResult
 from services.collector.results.silence_limit import FeedRhythm, rhythm
 from services.collector.results.sparse_histogram import SparseHistogram
@@ -34,11 +41,6 @@ from services.contract.rangeset import RangeSet
 from services.contract.scalars import MAX_INTEGER, Span
 from services.contract.sequence_tracker import SequenceTracker
 from services.contract.summary import Causes, ClientState
-
-CAUSES = ("corrupt_block", "sent_not_logged", "not_seen")
-"""In the order in which they are asked for: each takes what the ones before it leave."""
-IN_FLIGHT_US = 1_000_000
-"""A client answers for what others received until this long before the end: later ones may have been in flight."""
 
 
 def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
@@ -66,7 +68,7 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
         clients=tuple(clients),
         durations=replace(run_durations(evidence, clients), spread=spread),
         ledger_faults=ledger_faults(evidence),
-        ledger=ledger_facts(evidence.ledger),
+        ledger_facts=ledger_facts(evidence.ledger),
         comparison=FeedComparison(groups=groups, conflicts=conflicts),
         spread_sample=None,
     )
@@ -122,7 +124,7 @@ def _union(evidence: RunEvidence, names: Iterable[str], groups: Groups) -> dict[
 def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
     log = feed.evidence.logs[name]
     state = external_client_state(log, final=feed.final)
-    connection = attendance(log, state, log.external.productive())
+    connection = connection_history(log, state, log.external.productive())
     # It takes a pass over all blocks, and is asked for only where the end is known.
     known_rhythm = rhythm(log.external.rows()) if connection.end_us is not None else None
     facts = replace(
@@ -133,7 +135,7 @@ def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
         faults=log_faults(log, RangeSet()),
         silence=_silence(log, state, connection, final=feed.final),
         missing_by_cause=_causes(None),
-        lost={cause: RangeSet() for cause in CAUSES},
+        lost={cause: RangeSet() for cause in EXTERNAL_CAUSES},
         external=ExternalClientFacts(
             number_path=log.feed.seq if log.feed else None,
             expected_clients=log.feed.clients if log.feed else None,
@@ -198,17 +200,18 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
 
 def _causes(counts: Mapping[str, int] | None) -> Causes:
     """Return the missing records by cause; None where nothing has a number. Other causes need a ledger."""
-    known = dict.fromkeys(CAUSES) if counts is None else {cause: min(counts[cause], MAX_INTEGER) for cause in CAUSES}
-    return Causes(
-        never_sent=None, corrupt_in_flight=None, receipted_not_logged=None, foreign=None,
-        **known,
-    )  # fmt: skip
+    known: dict[str, int | None] = dict.fromkeys(EXTERNAL_CAUSES) if counts is None else _bounded(counts)
+    return Causes(never_sent=None, corrupt_in_flight=None, receipted_not_logged=None, foreign=None, **known)
+
+
+def _bounded(counts: Mapping[str, int]) -> dict[str, int | None]:
+    return {cause: min(counts[cause], MAX_INTEGER) for cause in EXTERNAL_CAUSES}
 
 
 def _counts(lost: Iterable[Mapping[str, RangeSet]], before: Iterable[Sequence[Span]]) -> dict[str, int]:
     """Return how many numbers are missing by each cause; nothing is known of those before a restart."""
     sequences = list(lost)
-    counts = {cause: min(sum(len(numbers[cause]) for numbers in sequences), MAX_INTEGER) for cause in CAUSES}
+    counts = {cause: min(sum(len(numbers[cause]) for numbers in sequences), MAX_INTEGER) for cause in EXTERNAL_CAUSES}
     counts["not_seen"] += sum(last - first + 1 for spans in before for first, last in spans)
     return counts
 
@@ -277,4 +280,4 @@ def _lost(log: LogEvidence, key: SequenceName, missing: RangeSet, received_by_an
         "sent_not_logged": received_by_any,
         "not_seen": missing,
     }
-    return by_first_cause(missing, known, CAUSES)
+    return by_first_cause(missing, known, EXTERNAL_CAUSES)

@@ -1,12 +1,12 @@
-"""Tests of services/collector/results/ledger_builder.py."""
+"""Tests of services/collector/results/builders/ledger_builder.py."""
 
 from typing import Any
 
 import pytest
 
 from services.collector.results.build import build_result
+from services.collector.results.builders.ledger_builder import CAUSES
 from services.collector.results.client_result import ClientResult
-from services.collector.results.ledger_builder import CAUSES
 from services.collector.scan import Source
 from services.contract import ledger
 from tests.builders.runs import (

@@ -5,11 +5,10 @@ from __future__ import annotations
 from services.collector.evidence.line_chain import FileDamage
 from services.collector.evidence.log_evidence import LogEvidence, LogFileReader
 from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.results.faults import NO_LEDGER, fault_order
 from services.contract.rangeset import RangeSet
 from services.contract.scalars import Span
 from services.contract.summary import Fault
-
-NO_LEDGER = "there is no ledger of this run: nobody says what was sent"
 
 Resumed = dict[tuple[object, ...], int]
 """By damage, the seq with which the good lines continue after it."""
@@ -51,11 +50,6 @@ def ledger_faults(evidence: RunEvidence) -> tuple[Fault, ...]:
             )
             unique.setdefault((damage.mark or file.source, damage.line, kind, damage.prev, detail), fault)
     return tuple(unique.values())
-
-
-def fault_order(fault: Fault) -> tuple[str, int, str, str]:
-    """Return the key by which faults are sorted: file and line."""
-    return fault.file, fault.line, fault.kind, fault.detail
 
 
 def _gap(damage: FileDamage, resumed: Resumed, expected: int) -> Span:

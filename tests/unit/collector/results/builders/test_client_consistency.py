@@ -1,4 +1,4 @@
-"""Tests of services/collector/results/client_consistency.py; its sentences are in verdict/test_consistency.py."""
+"""Tests of services/collector/results/builders/client_consistency.py; verdict/test_consistency.py has its sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of services/collector/results/common_facts.py."""
+"""Tests of services/collector/results/builders/common_facts.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.evidence.ledger_evidence import ClientLedger
-from services.collector.results.common_facts import block_size, by_first_cause, ledger_facts
+from services.collector.results.builders.common_facts import block_size, by_first_cause, ledger_facts
 from services.contract.rangeset import RangeSet
 from tests.builders.runs import fold, good_run, good_sessions, subscription
 

@@ -1,4 +1,4 @@
-"""Tests of services/collector/results/time_course.py."""
+"""Tests of services/collector/results/builders/time_course_builder.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from services.collector.evidence.ledger_evidence import LedgerEvidence
-from services.collector.results.time_course import events
+from services.collector.results.builders.time_course_builder import events
 from services.collector.results.timeline import evenly, thinned
 from services.contract import ledger
 from services.contract.jsonl import LineStruct

@@ -9,10 +9,9 @@ from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.silence import longest
 from services.collector.evidence.timestamps import moment
-from services.collector.results.client_consistency import client_consistency
-from services.collector.results.client_result import ClientResult, client_order
-from services.collector.results.client_state import ledger_client_state
-from services.collector.results.common_facts import (
+from services.collector.results.builders.client_consistency import client_consistency
+from services.collector.results.builders.client_state import ledger_client_state
+from services.collector.results.builders.common_facts import (
     block_size,
     by_first_cause,
     gap_times,
@@ -21,11 +20,13 @@ from services.collector.results.common_facts import (
     run_durations,
     run_state,
 )
-from services.collector.results.file_faults import damaged_gaps, ledger_faults, log_faults
+from services.collector.results.builders.file_faults import damaged_gaps, ledger_faults, log_faults
+from services.collector.results.client_result import ClientResult, client_order
 from services.collector.results.run_result import RunResult
 from services.collector.results.sparse_histogram import SparseHistogram
+from services.contract.ledger import EndEntry
 from services.contract.rangeset import RangeSet
-from services.contract.summary import Causes
+from services.contract.summary import Causes, ClientState
 
 CAUSES = (
     "never_sent",
@@ -61,7 +62,7 @@ def ledger_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
         clients=tuple(clients),
         durations=replace(run_durations(evidence, clients), spread=SparseHistogram.of(sample.histogram())),
         ledger_faults=ledger_faults(evidence),
-        ledger=ledger_facts(ledger),
+        ledger_facts=ledger_facts(ledger),
         comparison=None,
         spread_sample=sample,
     )
@@ -70,15 +71,8 @@ def ledger_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
 def _client_result(evidence: RunEvidence, name: str, *, final: bool) -> ClientResult:
     log = evidence.logs.get(name) or LogEvidence(name, evidence.times)
     ledger = evidence.ledger.clients.get(name) or ClientLedger()
-    end, state, through = evidence.ledger.end, ledger_client_state(evidence, log, ledger), ledger.through
-    if state == "left":
-        expected = ledger.receipted.last
-    elif end is not None:
-        expected = end.last
-    else:
-        # The log was read after the ledger and may be ahead of it, so an open run is not judged by its `sent` lines.
-        expected = log.logged.last
-        through = max(through, expected)
+    end, state = evidence.ledger.end, ledger_client_state(evidence, log, ledger)
+    expected, through = _expected(log, ledger, state, end)
     missing = RangeSet([(1, expected)]) - log.logged
     lost = _lost(missing, expected, through, log, ledger)
     never_sent = max(0, expected - through)
@@ -110,6 +104,17 @@ def _client_result(evidence: RunEvidence, name: str, *, final: bool) -> ClientRe
         faults=log_faults(log, missing),
         consistency=client_consistency(evidence, log, ledger, state) if final else None,
     )
+
+
+def _expected(log: LogEvidence, ledger: ClientLedger, state: ClientState, end: EndEntry | None) -> tuple[int, int]:
+    """Return the last record that a client should have logged, and the last one that was sent to it."""
+    if state == "left":
+        # It sealed its log before it left, so nothing after its last receipt was to be logged.
+        return ledger.receipted.last, ledger.through
+    if end is not None:
+        return end.last, ledger.through
+    # The log was read after the ledger and may be ahead of it, so an open run is not judged by its `sent` lines.
+    return log.logged.last, max(ledger.through, log.logged.last)
 
 
 def _lost(

@@ -1,10 +1,10 @@
-"""Tests of services/collector/results/client_state.py."""
+"""Tests of services/collector/results/builders/client_state.py."""
 
 from __future__ import annotations
 
 import pytest
 
-from services.collector.results.client_state import awaits_a_seal
+from services.collector.results.builders.client_state import awaits_a_seal
 from services.contract import ledger
 from tests.builders.external_runs import books, heard, log
 from tests.builders.runs import (

@@ -1,4 +1,4 @@
-"""Tests of when a client of an external feed was connected."""
+"""Tests of services/collector/results/builders/connection_builder.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.evidence.run_evidence import RunEvidence
-from services.collector.results.connection_history import ConnectionHistory, Disconnection, attendance, reconnects
+from services.collector.results.builders.connection_builder import connection_history
+from services.collector.results.connection_history import ConnectionHistory, Disconnection, reconnects
 from services.collector.scan import Source
 from services.contract.summary import ClientState
 from tests.builders.external_runs import UNTIL_US, Happened, books, heard, log
@@ -23,7 +24,7 @@ OPENED: Happened = ("opened", 0.0)
 def of(made: RunEvidence, state: ClientState = "finished") -> ConnectionHistory:
     """Return the connection history of the first client."""
     book = made.logs["client-1"]
-    return attendance(book, state, book.external.productive())
+    return connection_history(book, state, book.external.productive())
 
 
 def after(seconds: float) -> int:

@@ -1,4 +1,4 @@
-"""Tests of services/collector/results/external_builder.py."""
+"""Tests of services/collector/results/builders/external_builder.py."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.evidence.run_evidence import RunEvidence
-from services.collector.results.client_result import ClientResult
-from services.collector.results.external_builder import CAUSES, external_run_result
+from services.collector.results.builders.external_builder import external_run_result
+from services.collector.results.client_result import EXTERNAL_CAUSES, ClientResult
 from services.collector.scan import Source
 from services.collector.verdict.snapshot import snapshot
 from services.contract import summary, timeline
@@ -28,7 +28,7 @@ def results(*logs: Any, final: bool = True) -> tuple[ClientResult, ...]:
 
 def by_cause(client: ClientResult) -> dict[str, int]:
     """Return how many messages are missing by each cause that there is."""
-    counts = {cause: getattr(client.missing_by_cause, cause) for cause in CAUSES}
+    counts = {cause: getattr(client.missing_by_cause, cause) for cause in EXTERNAL_CAUSES}
     return {cause: count for cause, count in counts.items() if count}
 
 

@@ -1,0 +1,12 @@
+"""How the faults of a run's files are ordered, and the sentence for a run without a ledger."""
+
+from __future__ import annotations
+
+from services.contract.summary import Fault
+
+NO_LEDGER = "there is no ledger of this run: nobody says what was sent"
+
+
+def fault_order(fault: Fault) -> tuple[str, int, str, str]:
+    """Return the key by which faults are sorted: file and line."""
+    return fault.file, fault.line, fault.kind, fault.detail
