@@ -1,1 +1,1 @@
-"""How fast it is: `python -m benchmarks`, or `make bench`. Figures go to `docs/performance.md`."""
+"""Benchmarks: `python -m benchmarks`, or `make bench`. The figures go to `docs/performance.md`."""

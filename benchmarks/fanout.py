@@ -1,7 +1,7 @@
-"""The server alone: how much it can send for a second of its processor time, to peers that only count.
+"""Measures the server alone: deliveries per second of its CPU time, to peers that only count records.
 
-The peers are plain sockets in one process of their own. They say the least that a WebSocket client must, count the
-records in the bytes as they come, and are otherwise in nobody's way.
+The peers are plain sockets in one process. They send the minimum that a WebSocket client has to, and count records by
+searching the received bytes, so that they take little CPU time themselves.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.measure import BooksOpen, Figures, Metric, cpu_seconds, environment, free_port
+from benchmarks.measure import Figures, InvalidRun, Metric, cpu_seconds, environment, free_port
 
 PEERS = 5
 FAN_OUT = Metric(f"raw fan-out to {PEERS} counting peers: per server CPU second", "deliveries", "more")
@@ -27,8 +27,8 @@ _END = b'{"type":"end"'
 _DEADLINE_SECONDS = 120.0
 
 
-class Counted(NamedTuple):
-    """What one process of peers received."""
+class CountResult(NamedTuple):
+    """The records that the process of peers received, the time it took, and the server's CPU time."""
 
     records: int
     seconds: float
@@ -36,11 +36,11 @@ class Counted(NamedTuple):
 
 
 class Peer:
-    """One subscriber that counts."""
+    """One subscriber that counts records."""
 
     def __init__(self, port: int, name: str) -> None:
         self.records, self.ended, self._carry = 0, False, b""
-        self.socket = _connected(port)
+        self.socket = _connect(port)
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(
             f"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -51,11 +51,11 @@ class Peer:
             head += self.socket.recv(4096)
         self.socket.sendall(_masked(b'{"type":"subscribe","client":"%b","instance":"%b"}' % ((name.encode(),) * 2)))
 
-    def take(self, buffer: memoryview) -> None:
-        """Count what has come."""
+    def receive(self, buffer: memoryview) -> None:
+        """Receive once, and count the records in it."""
         received = self.socket.recv_into(buffer)
         if not received:
-            raise BooksOpen(f"the server closed a peer after {self.records} records")
+            raise InvalidRun(f"the server closed a peer after {self.records} records")
         data = self._carry + bytes(buffer[:received])
         self.records += data.count(_RECORD)
         self.ended |= _END in data
@@ -63,16 +63,18 @@ class Peer:
 
 
 def measure(figures: Figures, folder: Path, records: int) -> None:
-    """Start a server, let the peers count a whole run, and read what it cost the server."""
+    """Start a server, count a whole run with the peers, and measure the server's CPU time."""
     folder.mkdir()
     port = free_port()
-    given = environment(RATE=0, RECORDS=records, CLIENTS=PEERS, PORT=port, VOLUMES=folder, GRACE_SECONDS=60)
+    variables = environment(RATE=0, RECORDS=records, CLIENTS=PEERS, PORT=port, VOLUMES=folder, GRACE_SECONDS=60)
     with (folder / "output").open("wb") as output:
-        server = subprocess.Popen([sys.executable, "-m", "services.server"], env=given, stdout=output, stderr=output)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "services.server"], env=variables, stdout=output, stderr=output
+        )
     try:
-        counting = subprocess.run(
+        peers_process = subprocess.run(
             [sys.executable, "-m", "benchmarks.fanout", str(port), str(server.pid)],
-            env=given,
+            env=variables,
             capture_output=True,
             check=False,
             timeout=_DEADLINE_SECONDS + 30,
@@ -80,19 +82,21 @@ def measure(figures: Figures, folder: Path, records: int) -> None:
     finally:
         server.terminate()
         server.wait(30)
-    if counting.returncode:
-        raise BooksOpen(f"the peers ended with code {counting.returncode}: {counting.stderr.decode()[-2000:]}")
-    total, seconds, cpu = map(float, counting.stdout.split())
+    if peers_process.returncode:
+        raise InvalidRun(
+            f"the peers ended with code {peers_process.returncode}: {peers_process.stderr.decode()[-2000:]}"
+        )
+    total, seconds, cpu = map(float, peers_process.stdout.split())
     if total != PEERS * records:
-        raise BooksOpen(f"the peers counted {total:.0f} of {PEERS * records} records")
+        raise InvalidRun(f"the peers counted {total:.0f} of {PEERS * records} records")
     figures.add(FAN_OUT, total / cpu)
     figures.add(WALL, total / seconds)
 
 
-def count(port: int, server: int) -> Counted:
-    """Subscribe all peers and count until each has been told the end."""
+def count(port: int, server: int) -> CountResult:
+    """Subscribe all peers, and count until each has received the end of the run."""
     peers = [Peer(port, f"peer-{number}") for number in range(1, PEERS + 1)]
-    spent, began = cpu_seconds(server) or 0.0, 0.0
+    cpu_before, began = cpu_seconds(server) or 0.0, 0.0
     buffer = memoryview(bytearray(1 << 20))
     deadline = time.monotonic() + _DEADLINE_SECONDS
     with selectors.DefaultSelector() as selector:
@@ -100,32 +104,32 @@ def count(port: int, server: int) -> Counted:
             selector.register(peer.socket, selectors.EVENT_READ, peer)
         while not all(peer.ended for peer in peers):
             for key, _ in selector.select(1.0):
-                key.data.take(buffer)
+                key.data.receive(buffer)
                 began = began or (time.perf_counter() if key.data.records else 0.0)
             if time.monotonic() > deadline:
-                raise BooksOpen(f"the peers waited longer than {_DEADLINE_SECONDS:.0f} s")
+                raise InvalidRun(f"the peers waited longer than {_DEADLINE_SECONDS:.0f} s")
         seconds = time.perf_counter() - began
-    used = (cpu_seconds(server) or 0.0) - spent
+    used = (cpu_seconds(server) or 0.0) - cpu_before
     for peer in peers:
         peer.socket.close()
-    return Counted(sum(peer.records for peer in peers), seconds, used)
+    return CountResult(sum(peer.records for peer in peers), seconds, used)
 
 
-def _connected(port: int) -> socket.socket:
+def _connect(port: int) -> socket.socket:
     deadline = time.monotonic() + 30
     while True:
         try:
-            made = socket.create_connection(("127.0.0.1", port), timeout=5)
+            connection = socket.create_connection(("127.0.0.1", port), timeout=5)
         except OSError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
         else:
-            return made
+            return connection
 
 
 def _masked(text: bytes) -> bytes:
-    # A client masks what it says (RFC 6455, section 5.3); a mask of zeros leaves it readable.
+    # A client has to mask its frames (RFC 6455, section 5.3); a mask of zeros leaves the payload unchanged.
     return bytes([0x81, 0x80 | len(text)]) + bytes(4) + text
 
 

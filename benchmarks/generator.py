@@ -1,7 +1,7 @@
-"""The generator alone: records per second of one core, no chunk made before.
+"""Measures the generator alone: records per second on one core, without cached chunks.
 
-In a new process each time: what the C library does with large buffers depends on what a process freed before, and
-this one has read whole logs.
+Each measurement runs in a new process, since the C library's handling of large buffers depends on earlier frees, and
+this process has read whole logs.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ START = Metric("generator, start (filling the pools)", "s", "less", 1.5)
 
 
 def measure(figures: Figures, records: int) -> None:
-    """Have a new process make pools and then records; note what both took."""
+    """Measure in a new process the start of the generator and its speed."""
     command = [sys.executable, "-m", "benchmarks.generator", str(records)]
     start, rate = map(float, subprocess.run(command, capture_output=True, check=True, timeout=300).stdout.split())
     figures.add(START, start)
     figures.add(RECORDS, rate)
 
 
-def make(records: int) -> tuple[float, float]:
-    """Return the seconds it takes to make the pools, and the records per second after that."""
+def measure_here(records: int) -> tuple[float, float]:
+    """Return the seconds to fill the pools, and the records per second after that."""
     began = time.perf_counter()
     feed = FeedGenerator("person", "en_US", 42)
     start, chunks = time.perf_counter() - began, records // CHUNK
@@ -37,4 +37,4 @@ def make(records: int) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    print(*make(int(sys.argv[1])))
+    print(*measure_here(int(sys.argv[1])))

@@ -1,4 +1,4 @@
-"""What all benchmarks share: how much they do, where their figures go, and how processor time is read."""
+"""Shared by all benchmarks: sizes of the runs, collected figures, and CPU time of processes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from services.runtime.settings import BY_NAME
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class BooksOpen(Exception):
-    """A run did not end with closed books: its figures mean nothing."""
+class InvalidRun(Exception):
+    """A run failed, or its deliveries do not add up, so its figures are worthless."""
 
 
 class Metric(NamedTuple):
-    """What is measured, its unit, which way is better, and the floor or ceiling it is held to.
+    """A measured quantity: its unit, whether more or less is better, and its target.
 
-    It is held to it when its median is of at least ``rounds`` rounds: less says nothing where one differs from the next
-    by more than what the target is about.
+    The target applies to the median of at least ``rounds`` rounds: with fewer, noise may be larger than the target.
     """
 
     name: str
@@ -34,36 +33,35 @@ class Metric(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """How many rounds, and how many records each benchmark plays.
+    """The number of rounds, and the number of records of each benchmark.
 
-    A comparison of fan-outs takes each server about so many seconds of its processor time, to each number of
-    subscribers.
+    In a comparison of fan-outs each server uses about ``fan_out_seconds`` of CPU time per number of subscribers.
     """
 
     rounds: int
     warm_up: int
     generator: int
-    flat_out: int
-    paced: int
+    full_speed: int
+    fixed_rate: int
     fan_out: int
     naive: int
     fan_out_seconds: float
     subscribers: tuple[int, ...]
     all_peers: bool
     containers: bool
-    """Whether the latency, and the age of the published numbers, are measured through containers too."""
+    """Whether latency and age of the published numbers are measured with containers, too."""
     busy: int = 4_000
-    """Records that are played beside busy loops, 200 a second."""
+    """Records that are sent beside busy loops, 200 per second."""
 
     @classmethod
     def full(cls) -> Sizes:
-        """Return what `make bench` does."""
+        """Return the sizes of `make bench`."""
         return cls(
             rounds=5,
             warm_up=50_000,
             generator=512_000,
-            flat_out=400_000,
-            paced=10_000,
+            full_speed=400_000,
+            fixed_rate=10_000,
             fan_out=1_000_000,
             naive=10_000,
             fan_out_seconds=0.6,
@@ -74,13 +72,13 @@ class Sizes(NamedTuple):
 
     @classmethod
     def quick(cls) -> Sizes:
-        """Return what `make bench QUICK=1` does."""
+        """Return the sizes of `make bench QUICK=1`."""
         return cls(
             rounds=1,
             warm_up=20_000,
             generator=128_000,
-            flat_out=200_000,
-            paced=3_000,
+            full_speed=200_000,
+            fixed_rate=3_000,
             fan_out=400_000,
             naive=5_000,
             fan_out_seconds=0.4,
@@ -93,25 +91,25 @@ class Sizes(NamedTuple):
 
 @dataclass
 class Figures:
-    """The values of every metric, one for each round; and what could not be measured here, with the reason."""
+    """The values of every metric, one per round; and the metrics that were skipped, with the reason."""
 
     values: dict[Metric, list[float]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
     def add(self, metric: Metric, value: float) -> None:
-        """Note one round's value."""
+        """Add the value of one round."""
         self.values.setdefault(metric, []).append(value)
 
-    def skip(self, name: str, why: str) -> None:
-        """Note that something is not measured, so that the table says it."""
-        self.skipped[name] = why
+    def skip(self, name: str, reason: str) -> None:
+        """Record that something is not measured, for the table."""
+        self.skipped[name] = reason
 
     def median(self, metric: Metric) -> float:
         """Return the median over the rounds."""
         return median(self.values[metric])
 
-    def met(self, metric: Metric) -> bool | None:
-        """Tell whether the median keeps its target, None when there is none, or were too few rounds."""
+    def meets_target(self, metric: Metric) -> bool | None:
+        """Return whether the median meets its target, None if there is no target or too few rounds."""
         if metric.target is None or len(self.values[metric]) < metric.rounds:
             return None
         value = self.median(metric)
@@ -119,7 +117,7 @@ class Figures:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -128,15 +126,15 @@ def free_port() -> int:
 def environment(**settings: object) -> dict[str, str]:
     """Return this process's environment with these settings and no others.
 
-    Bytecode may be written, so that what follows the first start finds it, as in the images: else every start compiles
-    the libraries again, which takes time, and leaves memory that is counted for nobody.
+    Writing bytecode is allowed, so that later starts find it, as in the images: compiling the libraries at every start
+    would take time and memory that the figures should not include.
     """
-    mine = {name: value for name, value in os.environ.items() if name not in (*BY_NAME, "PYTHONDONTWRITEBYTECODE")}
-    return {**mine, **{name: str(value) for name, value in settings.items()}}
+    inherited = {name: value for name, value in os.environ.items() if name not in (*BY_NAME, "PYTHONDONTWRITEBYTECODE")}
+    return {**inherited, **{name: str(value) for name, value in settings.items()}}
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """Return the processor time that a process has used, None when it is gone."""
+    """Return the CPU time that a process has used, None if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     except OSError:
@@ -145,22 +143,22 @@ def cpu_seconds(pid: int) -> float | None:
 
 
 def cpu_clock(pid: int) -> float:
-    """Return the processor time that a process with all its threads has used, in seconds, to the nanosecond."""
-    # The kernel's clock of another process, as the C library's clock_getcpuclockid() numbers it.
+    """Return the CPU time of all threads of a process, in seconds with nanosecond resolution."""
+    # The clock id of another process's CPU clock, computed as in the C library's clock_getcpuclockid().
     return time.clock_gettime((~pid << 3) | 2)
 
 
 def children(pid: int) -> dict[int, str]:
-    """Return a process's children with the module that each runs."""
-    found = {}
+    """Return the process ids of a process's children, with the Python module that each runs."""
+    modules = {}
     for path in Path("/proc").iterdir():
         if not path.name.isdecimal():
             continue
         try:
             parent = (path / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[1]
-            words = (path / "cmdline").read_bytes().split(b"\0")
+            command = (path / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if int(parent) == pid and b"-m" in words:
-            found[int(path.name)] = words[words.index(b"-m") + 1].decode()
-    return found
+        if int(parent) == pid and b"-m" in command:
+            modules[int(path.name)] = command[command.index(b"-m") + 1].decode()
+    return modules

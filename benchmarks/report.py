@@ -1,4 +1,4 @@
-"""What was measured, as a table for people and as JSON for programs."""
+"""Formats the figures as a Markdown table and as JSON."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from benchmarks.measure import Figures, Metric
 from tests import doc_tables
 
 
-def say(figures: Figures, json_file: Path | None, **more: object) -> None:
-    """Print the table; write the values of every round, and whatever else is given, to a file where one is wanted."""
+def print_report(figures: Figures, json_file: Path | None, **more: object) -> None:
+    """Print the table; write the values of every round, and ``more``, to ``json_file`` unless it is None."""
     print(table(figures))
     if json_file is not None:
         json_file.write_text(as_json(figures, **more), encoding="utf-8")
 
 
 def table(figures: Figures) -> str:
-    """Return the figures as a Markdown table: median, of how many rounds, spread, target."""
+    """Return the figures as a Markdown table: median, number of rounds, spread, target."""
     lines = [
         "| what | median | rounds | lowest … highest | target | met |",
         "|---|--:|--:|--:|--:|---|",
     ]
     for metric, values in figures.values.items():
-        few = "" if len(values) >= metric.rounds else f"takes {metric.rounds} rounds"
-        met = {None: few, True: "yes", False: "**no**"}[figures.met(metric)]
+        note = "" if len(values) >= metric.rounds else f"takes {metric.rounds} rounds"
+        met = {None: note, True: "yes", False: "**no**"}[figures.meets_target(metric)]
         target = "" if metric.target is None else f"{'≥' if metric.better == 'more' else '≤'} {_number(metric.target)}"
         spread = f"{_number(min(values))} … {_number(max(values))}"
         median = f"{_number(figures.median(metric))} {metric.unit}"
         lines.append(f"| {metric.name} | {median} | {len(values)} | {spread} | {target} | {met} |")
-    lines += [f"| {name} | not here: {why} | | | | |" for name, why in figures.skipped.items()]
+    lines += [f"| {name} | not here: {reason} | | | | |" for name, reason in figures.skipped.items()]
     lines += ["", doc_tables.sentence()]
     return "\n".join(lines)
 
 
 def as_json(figures: Figures, **more: object) -> str:
-    """Return all rounds' values with the conditions, and whatever else is given."""
+    """Return the values of all rounds, the conditions and ``more`` as JSON."""
     return json.dumps(
         {
             "conditions": doc_tables.conditions(),
-            "figures": [_described(figures, metric) for metric in figures.values],
+            "figures": [_fields(figures, metric) for metric in figures.values],
             "not here": figures.skipped,
             **more,
         },
@@ -48,9 +48,9 @@ def as_json(figures: Figures, **more: object) -> str:
     )
 
 
-def _described(figures: Figures, metric: Metric) -> dict[str, object]:
+def _fields(figures: Figures, metric: Metric) -> dict[str, object]:
     values = figures.values[metric]
-    return {**metric._asdict(), "median": figures.median(metric), "met": figures.met(metric), "values": values}
+    return {**metric._asdict(), "median": figures.median(metric), "met": figures.meets_target(metric), "values": values}
 
 
 def _number(value: float) -> str:

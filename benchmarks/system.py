@@ -1,4 +1,4 @@
-"""The whole system as processes on this machine, by ``python -m services``; figures are taken from its own books."""
+"""Measures the whole system as processes, with ``python -m services``; figures come from its ledger and logs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.measure import BooksOpen, Figures, Metric, children, cpu_seconds, environment, free_port
+from benchmarks.measure import Figures, InvalidRun, Metric, children, cpu_seconds, environment, free_port
 from services.contract import ledger, summary
 from services.contract.errors import LineError
 from services.contract.scalars import utc_us
@@ -26,100 +26,100 @@ SERVER = Metric(f"end to end, {LOAD}: per server CPU second", "deliveries", "mor
 CLIENT = Metric(f"end to end, {LOAD}: per client CPU second", "deliveries", "more")
 FOLLOWED = Metric(f"end to end, {LOAD}: per collector CPU second, as it follows", "deliveries", "more")
 COLLECTOR = Metric("collector, `verify` of that run, start included", "MB/s", "more", 250)
-PACED = f"latency from due, 1,000 records/s × {CLIENTS} clients"
-P50 = Metric(f"{PACED}: p50", "ms", "less")
-P99 = Metric(f"{PACED}: p99", "ms", "less", 2)
-P99_9 = Metric(f"{PACED}: p99.9", "ms", "less", 10)
+FIXED_RATE = f"latency from due, 1,000 records/s × {CLIENTS} clients"
+P50 = Metric(f"{FIXED_RATE}: p50", "ms", "less")
+P99 = Metric(f"{FIXED_RATE}: p99", "ms", "less", 2)
+P99_9 = Metric(f"{FIXED_RATE}: p99.9", "ms", "less", 10)
 
 _DEADLINE_SECONDS = 300
 
 
-class Played(NamedTuple):
-    """A run that is over: its summary, its processes' processor time by module, and its folder."""
+class FinishedRun(NamedTuple):
+    """A run that has ended: its summary, the CPU time of its processes by module, and its folder."""
 
     summary: summary.Summary
     cpu_seconds: dict[str, float]
     folder: Path
 
 
-def flat_out(figures: Figures, folder: Path, records: int) -> None:
-    """Play as fast as it goes, then verify what was written."""
-    played = _play(folder, RATE=0, RECORDS=records, BLOCK_SIZES=1000, FSYNC="block")
-    entries = list(_ledger(played))
+def full_speed(figures: Figures, folder: Path, records: int) -> None:
+    """Run at full speed, then verify the files."""
+    run = _run(folder, RATE=0, RECORDS=records, BLOCK_SIZES=1000, FSYNC="block")
+    entries = list(_ledger(run))
     began = min(entry.due_us for entry in entries if isinstance(entry, ledger.PaceEntry))
     receipted = max(utc_us(entry.at) for entry in entries if isinstance(entry, ledger.ReceiptEntry))
     received = max(_last_received_us(path) for path in (folder / "logs").glob("*/*/*.jsonl"))
-    deliveries, logged = played.summary.totals.received, _size(folder / "logs")
+    deliveries, logged = run.summary.totals.received, _size(folder / "logs")
     figures.add(VERIFIED, deliveries / (receipted - began) * 1e6)
     figures.add(RECEIVED, deliveries / (received - began) * 1e6)
     figures.add(LOGGED, logged / (receipted - began))
-    figures.add(SERVER, deliveries / played.cpu_seconds["services.server"])
-    figures.add(CLIENT, deliveries / played.cpu_seconds["services.client"])
-    figures.add(FOLLOWED, deliveries / played.cpu_seconds["services.collector"])
+    figures.add(SERVER, deliveries / run.cpu_seconds["services.server"])
+    figures.add(CLIENT, deliveries / run.cpu_seconds["services.client"])
+    figures.add(FOLLOWED, deliveries / run.cpu_seconds["services.collector"])
     _verify(figures, folder)
     shutil.rmtree(folder)
 
 
-def paced(figures: Figures, folder: Path, records: int) -> None:
-    """Play at 1,000 records per second and read the latency from the due time."""
-    # What the benchmark before has written and not synced would be written now, between the blocks.
+def fixed_rate(figures: Figures, folder: Path, records: int) -> None:
+    """Run at 1,000 records per second, and read the latency from the due time."""
+    # Sync first, or the kernel would write the previous benchmark's data between the blocks of this one.
     os.sync()
-    played = _play(folder, RATE=1000, RECORDS=records)
-    latency = played.summary.latency_ns
+    run = _run(folder, RATE=1000, RECORDS=records)
+    latency = run.summary.latency_ns
     for metric, value in ((P50, latency.p50), (P99, latency.p99), (P99_9, latency.p99_9)):
         figures.add(metric, (value or 0) / 1e6)
     shutil.rmtree(folder)
 
 
-def _play(folder: Path, **settings: object) -> Played:
+def _run(folder: Path, **settings: object) -> FinishedRun:
     folder.mkdir()
     output = folder / "output"
-    given = environment(
+    variables = environment(
         CLIENTS=CLIENTS, VOLUMES=folder, PORT=free_port(), PAGE_PORT=free_port(), PYTHONUNBUFFERED=1, **settings
     )
     with output.open("wb") as file:
-        process = subprocess.Popen([sys.executable, "-m", "services"], env=given, stdout=file, stderr=file)
-        used = _watch(process)
-    made = sorted((folder / "summary").glob("*/summary.json"))
-    found = summary.decode(made[-1].read_bytes()) if made else None
-    if process.returncode or found is None or found.verdict != "PASS" or found.totals.residual:
+        process = subprocess.Popen([sys.executable, "-m", "services"], env=variables, stdout=file, stderr=file)
+        cpu_by_process = _watch(process)
+    files = sorted((folder / "summary").glob("*/summary.json"))
+    result = summary.decode(files[-1].read_bytes()) if files else None
+    if process.returncode or result is None or result.verdict != "PASS" or result.totals.residual:
         tail = "\n".join(output.read_text(errors="replace").splitlines()[-40:])
-        raise BooksOpen(f"a run of {settings} ended with code {process.returncode}:\n{tail}")
-    return Played(found, used, folder)
+        raise InvalidRun(f"a run of {settings} ended with code {process.returncode}:\n{tail}")
+    return FinishedRun(result, cpu_by_process, folder)
 
 
 def _watch(process: subprocess.Popen[bytes]) -> dict[str, float]:
-    """Wait for the end; return the processor time of the children, by module, as last seen."""
-    used: dict[tuple[int, str], float] = {}
+    """Wait for the end; return the last measured CPU time of the children, by module."""
+    cpu_by_process: dict[tuple[int, str], float] = {}
     deadline = time.monotonic() + _DEADLINE_SECONDS
-    known: dict[int, str] = {}
+    modules: dict[int, str] = {}
     while process.poll() is None:
-        if len(known) < CLIENTS + 2:
-            known = children(process.pid)
-        for pid, module in known.items():
-            used[pid, module] = cpu_seconds(pid) or used.get((pid, module), 0.0)
+        if len(modules) < CLIENTS + 2:
+            modules = children(process.pid)
+        for pid, module in modules.items():
+            cpu_by_process[pid, module] = cpu_seconds(pid) or cpu_by_process.get((pid, module), 0.0)
         if time.monotonic() > deadline:
             process.terminate()
             process.wait(30)
-            raise BooksOpen(f"a run took longer than {_DEADLINE_SECONDS} s")
+            raise InvalidRun(f"a run took longer than {_DEADLINE_SECONDS} s")
         time.sleep(0.1)
     totals: dict[str, float] = {}
-    for (_, module), seconds in used.items():
+    for (_, module), seconds in cpu_by_process.items():
         totals[module] = totals.get(module, 0.0) + seconds
     return totals
 
 
-def _ledger(played: Played) -> Iterator[ledger.Entry]:
-    for path in (played.folder / "ledger").glob("*/*.jsonl"):
+def _ledger(run: FinishedRun) -> Iterator[ledger.Entry]:
+    for path in (run.folder / "ledger").glob("*/*.jsonl"):
         for line in path.read_bytes().splitlines(keepends=True):
             try:
                 yield ledger.codec.decode(line)[1]
             except LineError as problem:
-                raise BooksOpen(f"{path}: {problem}") from problem
+                raise InvalidRun(f"{path}: {problem}") from problem
 
 
 def _last_received_us(path: Path) -> int:
-    """Return when a log's last block was received: from its own fields, at the end of the file."""
+    """Return when the last block of a log was received (epoch microseconds), from the block's fields."""
     for line in reversed(path.read_bytes().splitlines()[-3:]):
         content = json.loads(line)
         if content["kind"] == "block":
@@ -143,4 +143,4 @@ def _verify(figures: Figures, folder: Path) -> None:
     )
     figures.add(COLLECTOR, size / (time.perf_counter() - began) / 1e6)
     if verifying.returncode:
-        raise BooksOpen(f"verify ended with code {verifying.returncode}:\n{verifying.stdout.decode()[-2000:]}")
+        raise InvalidRun(f"verify ended with code {verifying.returncode}:\n{verifying.stdout.decode()[-2000:]}")

@@ -160,6 +160,7 @@ async def _run(
                 beside.append(
                     asyncio.create_task(system.runs.find_external_run(logs, environment[invocation.VARIABLE]))
                 )
+            # A service ends by itself only if its configuration is bad: crashes are restarted.
             await asyncio.wait([verdict, *until, *running], return_when=asyncio.FIRST_COMPLETED)
             if environment.get("KEEP", "") not in ("", "0") and verdict.done():
                 await asyncio.wait([*until, *running], return_when=asyncio.FIRST_COMPLETED)

@@ -1,1 +1,1 @@
-"""Other servers on the same work: what ours is compared with, how it is installed, and who counts on the other side."""
+"""Compares the server with other servers on the same work: their installation, start, and a common load generator."""

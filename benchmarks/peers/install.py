@@ -1,6 +1,6 @@
-"""Gets the peers from the package managers that are here, into ``.bench/`` and nowhere else.
+"""Installs other servers from package managers into ``.bench/`` and nowhere else.
 
-Nothing is installed system-wide, no service is started, and `make clean` removes it all.
+Nothing is installed system-wide, no system service is started, and `make clean` removes everything.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _SYSTEM = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin"
 
 
 class NotAvailable(Exception):
-    """A peer cannot be had on this machine; the message says in a few words why."""
+    """A server cannot be installed on this machine; the message is a short reason."""
 
 
 class Program(NamedTuple):
-    """What runs a peer: its version, its command or interpreter, and what its environment needs."""
+    """An installed program: its version, its command or interpreter, and additional environment variables."""
 
     version: str
     command: list[str]
@@ -32,12 +32,12 @@ class Program(NamedTuple):
 
 
 def debian(package: str, version: str) -> Program:
-    """Return a Debian package's program of the same name, unpacked with the libraries that are not here.
+    """Return the program of a Debian package, from this machine or unpacked with its missing libraries.
 
-    One that this machine has already is taken as it is; ``version`` is the option that makes it say its version.
+    ``version`` is the option that makes the program print its version.
 
     Raises:
-        NotHere: it is neither here nor to be had.
+        NotAvailable: it is not on this machine and cannot be installed.
     """
     folder, environment = CACHE / "debian" / package, {}
     found = shutil.which(package, path=_SYSTEM)
@@ -47,20 +47,20 @@ def debian(package: str, version: str) -> Program:
         found = str(next(folder.glob(f"root/usr/*bin/{package}")))
         libraries = (str(path) for path in folder.glob("root/**/lib/*-linux-gnu*") if path.is_dir())
         environment = {"LD_LIBRARY_PATH": os.pathsep.join(libraries)}
-    said = subprocess.run(
+    message = subprocess.run(
         [found, version], env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=30
     )
-    number = re.search(r"\d+(\.\d+)+", said.stdout)
+    number = re.search(r"\d+(\.\d+)+", message.stdout)
     if number is None:
         raise NotAvailable("it does not start")
     return Program(number[0], [found], environment)
 
 
 def npm(package: str) -> Program:
-    """Return Node.js with an npm package, its command ended by the folder that ``require`` finds it from.
+    """Return Node.js with an npm package; the last word of the command is the folder for ``createRequire``.
 
     Raises:
-        NotHere: Node.js, npm or the package is not to be had.
+        NotAvailable: Node.js or npm is missing, or the package cannot be installed.
     """
     node, folder = shutil.which("node"), CACHE / "npm"
     if node is None:
@@ -74,10 +74,10 @@ def npm(package: str) -> Program:
 
 
 def python(package: str) -> Program:
-    """Return a Python with a package, in a virtual environment apart from the project's own.
+    """Return a Python with a package, in a separate virtual environment.
 
     Raises:
-        NotHere: the package is not to be had.
+        NotAvailable: the package cannot be installed.
     """
     folder = CACHE / "python" / package
     interpreter = str(folder / "bin" / "python")
@@ -97,7 +97,7 @@ def _unpack(package: str, folder: Path) -> None:
     try:
         _run(*install)
     except NotAvailable:
-        # A machine that was never told what packages there are, or whose lists are old, gets lists of its own.
+        # The machine's package lists may be missing or old, so download lists into the cache folder.
         lists = folder / "lists"
         (lists / "partial").mkdir(parents=True, exist_ok=True)
         here.append(f"-oDir::State::lists={lists}")
@@ -109,7 +109,7 @@ def _unpack(package: str, folder: Path) -> None:
 
 
 def _run(*command: str) -> str:
-    """Run a command and return what it printed; what it says when it fails goes to the terminal, not into the table."""
+    """Run a command and return its output; if it fails, print the output to stderr, since the table has no room."""
     name = "pip" if "pip" in command else Path(command[0]).name
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)

@@ -1,4 +1,4 @@
-"""The naive form's client: one python-json-logger call a record, into a stock file handler."""
+"""The naive client: one python-json-logger call per record, into a standard file handler."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 
 
 async def main() -> None:
-    """Log every record until the server closes, and print when the last one was logged."""
+    """Log every record until the server closes, and print the time at which the last one was logged."""
     port, path = sys.argv[1:]
     handler = logging.FileHandler(path)
     handler.setFormatter(JsonFormatter())

@@ -1,4 +1,4 @@
-"""Gives a server the records when it has none itself, and no more than its subscribers can take."""
+"""Publishes records to a broker, no faster than its subscribers receive them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator, Sequence
 
 AHEAD_BYTES = 2 << 20
-"""So much may be on its way to a subscriber: enough to keep a server busy, and below what any server drops at."""
+"""Bytes that may be in flight to a subscriber: enough to keep a server busy, but below any server's drop limit."""
 
 _PIECE_BYTES = 1 << 16
 
@@ -20,15 +20,15 @@ class Publisher:
         self._pool, self._pieces = pool, _pieces(pool, 0)
         self._sent, self._per_message = 0, per_message
         self._ahead = max(AHEAD_BYTES * len(pool) // sum(map(len, pool)), 1) * per_message
-        self._rest = memoryview(b"")
+        self._unsent = memoryview(b"")
         connection.setblocking(False)
 
     def start(self, messages: int) -> None:
-        """Be about to publish so many messages more, from the pool's first on."""
+        """Prepare to publish ``messages`` messages, starting with the first of the pool."""
         self._pieces = _pieces(self._pool, messages)
 
-    def hear(self) -> None:
-        """Read and forget what the server answers: one that cannot answer would stop reading."""
+    def read_replies(self) -> None:
+        """Read and discard the server's replies: a server whose replies are not read would stop reading itself."""
         try:
             while len(self.socket.recv(1 << 16)) == 1 << 16:
                 pass
@@ -36,26 +36,29 @@ class Publisher:
             return
 
     def publish(self, counted: int) -> int:
-        """Write on, given how many records the slowest has counted; return what to wait for on the connection."""
+        """Continue to write; return the selector events to wait for.
+
+        ``counted`` is the number of records that the slowest subscriber has counted.
+        """
         while True:
-            if not self._rest:
+            if not self._unsent:
                 if self._sent - counted >= self._ahead:
                     return selectors.EVENT_READ
                 messages, piece = next(self._pieces, (0, b""))
                 if not messages:
                     return selectors.EVENT_READ
-                self._sent, self._rest = self._sent + messages * self._per_message, memoryview(piece)
+                self._sent, self._unsent = self._sent + messages * self._per_message, memoryview(piece)
             try:
-                self._rest = self._rest[self.socket.send(self._rest) :]
+                self._unsent = self._unsent[self.socket.send(self._unsent) :]
             except BlockingIOError:
                 return selectors.EVENT_READ | selectors.EVENT_WRITE
 
 
 def _pieces(pool: Sequence[bytes], messages: int) -> Iterator[tuple[int, bytes]]:
-    """Yield so many messages from a pool that is gone round, joined to what is worth a call; each with its count."""
-    together = max(_PIECE_BYTES * len(pool) // sum(map(len, pool)), 1)
+    """Yield pieces of joined messages with their count, ``messages`` in all, repeating the pool."""
+    count = max(_PIECE_BYTES * len(pool) // sum(map(len, pool)), 1)
     while messages > 0:
-        for begin in range(0, min(len(pool), messages), together):
-            piece = pool[begin : min(begin + together, messages)]
+        for begin in range(0, min(len(pool), messages), count):
+            piece = pool[begin : min(begin + count, messages)]
             yield len(piece), b"".join(piece)
         messages -= len(pool)

@@ -1,4 +1,4 @@
-"""A peer: a WebSocket handler of aiohttp that sends to every connection in turn, in its quickest way to send bytes."""
+"""aiohttp: a WebSocket handler that sends to every connection in turn, with the fastest call for bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.peers import pool
 
 
 async def feed(connections: list[web.WebSocketResponse], messages: list[bytes], count: int) -> None:
-    """Send so many messages, a burst a turn of the loop; the library itself waits for a connection that is full."""
+    """Send ``count`` messages, a burst per turn of the event loop; the library waits for full connections."""
     for number in range(count):
         message = messages[number % len(messages)]
         for connection in connections:
@@ -20,20 +20,20 @@ async def feed(connections: list[web.WebSocketResponse], messages: list[bytes], 
 
 
 def main() -> None:
-    """Serve until stopped; whoever says a number has so many messages sent."""
+    """Serve until stopped; a client that sends a number starts that many messages."""
     port, messages = pool.arguments()
     connections: list[web.WebSocketResponse] = []
 
-    async def converse(request: web.Request) -> web.WebSocketResponse:
+    async def handle(request: web.Request) -> web.WebSocketResponse:
         connection = web.WebSocketResponse(compress=False)
         await connection.prepare(request)
         connections.append(connection)
-        async for said in connection:
-            await feed(connections, messages, int(said.data))
+        async for message in connection:
+            await feed(connections, messages, int(message.data))
         return connection
 
     application = web.Application()
-    application.router.add_get("/", converse)
+    application.router.add_get("/", handle)
     web.run_app(application, host="127.0.0.1", port=port, access_log=None, print=None)
 
 

@@ -1,4 +1,4 @@
-"""A peer: picows, whose transports are written to directly."""
+"""picows: writes to its transports directly."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from benchmarks.peers import pool
 
 
 async def feed(transports: list[WSTransport], messages: list[bytes], count: int) -> None:
-    """Send so many messages, a burst a turn of the loop, while no connection has too much waiting."""
-    under = [transport.underlying_transport for transport in transports]
+    """Send ``count`` messages, a burst per turn of the event loop, while no connection has too many bytes buffered."""
+    write_transports = [transport.underlying_transport for transport in transports]
     for number in range(count):
         message = messages[number % len(messages)]
         for transport in transports:
             transport.send(WSMsgType.TEXT, message)
         if number % pool.BURST == 0:
-            await pool.turn(lambda: max(one.get_write_buffer_size() for one in under))
+            await pool.turn(lambda: max(transport_.get_write_buffer_size() for transport_ in write_transports))
 
 
 async def main() -> None:
-    """Serve until stopped; whoever says a number has so many messages sent."""
+    """Serve until stopped; a client that sends a number starts that many messages."""
     port, messages = pool.arguments()
     transports: list[WSTransport] = []
-    feeding: set[asyncio.Task[None]] = set()
+    tasks: set[asyncio.Task[None]] = set()
 
     class Peer(WSListener):  # type: ignore[misc]
         def on_ws_connected(self, transport: WSTransport) -> None:
@@ -33,7 +33,7 @@ async def main() -> None:
         def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
             if frame.msg_type == WSMsgType.TEXT:
                 count = int(frame.get_payload_as_ascii_text())
-                feeding.add(asyncio.get_running_loop().create_task(feed(transports, messages, count)))
+                tasks.add(asyncio.get_running_loop().create_task(feed(transports, messages, count)))
 
     def listener(_: WSUpgradeRequest) -> Peer:
         return Peer()

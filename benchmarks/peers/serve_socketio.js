@@ -1,4 +1,4 @@
-// A peer: npm `socket.io`, emitting to everybody over WebSocket. It is given objects, as its users give it.
+// npm `socket.io`: emits objects to all clients over WebSocket, as its users do.
 "use strict";
 
 const { readFileSync } = require("node:fs");
@@ -20,7 +20,7 @@ function full() {
   return sockets.some(({ conn }) => conn.writeBuffer.length > 0 || conn.transport.socket.bufferedAmount > Number(mostBuffered));
 }
 
-// A burst a turn of the loop, while no connection has too much waiting.
+// One burst per turn of the event loop, while no connection has too many bytes buffered.
 function feed(sent, count) {
   if (full()) {
     setTimeout(feed, 1, sent, count);

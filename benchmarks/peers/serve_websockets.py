@@ -1,4 +1,4 @@
-"""A peer: ``websockets.broadcast`` as its documentation shows it, with nothing encoded twice and nothing compressed."""
+"""``websockets.broadcast`` as documented, with messages encoded once and without compression."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from benchmarks.peers import pool
 
 
 async def feed(server: Server, messages: list[bytes], count: int) -> None:
-    """Send so many messages, a burst a turn of the loop, while no connection has too much waiting."""
+    """Send ``count`` messages, a burst per turn of the event loop, while no connection has too many bytes buffered."""
     connections = server.connections
     for number in range(count):
         broadcast(connections, messages[number % len(messages)], text=True)
         if number % pool.BURST == 0:
-            await pool.turn(lambda: max(one.transport.get_write_buffer_size() for one in connections))
+            await pool.turn(lambda: max(connection_.transport.get_write_buffer_size() for connection_ in connections))
 
 
 async def main() -> None:
-    """Serve until stopped; whoever says a number has so many messages sent."""
+    """Serve until stopped; a client that sends a number starts that many messages."""
     port, messages = pool.arguments()
 
-    async def converse(connection: ServerConnection) -> None:
-        async for said in connection:
-            await feed(server, messages, int(said))
+    async def handle(connection: ServerConnection) -> None:
+        async for message in connection:
+            await feed(server, messages, int(message))
 
-    server = await serve(converse, "127.0.0.1", port, compression=None, ping_interval=None)
+    server = await serve(handle, "127.0.0.1", port, compression=None, ping_interval=None)
     await server.wait_closed()
 
 

@@ -1,4 +1,4 @@
-// A peer: npm `ws`, broadcasting as its documentation shows, from bytes and without compression.
+// npm `ws`: broadcasts as documented, from bytes and without compression.
 "use strict";
 
 const { readFileSync } = require("node:fs");
@@ -10,14 +10,14 @@ const { WebSocketServer } = createRequire(`${modules}/`)("ws");
 const lines = readFileSync(pool, "latin1").split("\n").slice(0, -1);
 const messages = [];
 for (let begin = 0; begin < lines.length; begin += Number(perMessage)) {
-  const some = lines.slice(begin, begin + Number(perMessage));
-  messages.push(Buffer.from(perMessage === "1" ? some[0] : some.map((line) => `${line}\n`).join(""), "latin1"));
+  const batch = lines.slice(begin, begin + Number(perMessage));
+  messages.push(Buffer.from(perMessage === "1" ? batch[0] : batch.map((line) => `${line}\n`).join(""), "latin1"));
 }
 
 const server = new WebSocketServer({ host: "127.0.0.1", port: Number(port), perMessageDeflate: false });
 const full = () => [...server.clients].some((client) => client.bufferedAmount > Number(mostBuffered));
 
-// A burst a turn of the loop, while no connection has too much waiting.
+// One burst per turn of the event loop, while no connection has too many bytes buffered.
 function feed(sent, count) {
   if (full()) {
     setTimeout(feed, 1, sent, count);
@@ -31,4 +31,4 @@ function feed(sent, count) {
   if (sent < count) setImmediate(feed, sent, count);
 }
 
-server.on("connection", (client) => client.on("message", (said) => feed(0, Number(said))));
+server.on("connection", (client) => client.on("message", (count) => feed(0, Number(count))));

@@ -1,4 +1,4 @@
-"""The servers that are compared, and how each is started: so that it drops nothing, and otherwise as it comes."""
+"""The servers that are compared, and how each is started: configured to drop nothing, otherwise with defaults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HERE = Path(__file__).parent
 
 
 class Run(NamedTuple):
-    """One run: where it happens, who subscribes, and how many messages of how many records they are sent."""
+    """One run: its folder, pool and port, and the numbers of subscribers, messages, and records per message."""
 
     folder: Path
     pool: Path
@@ -26,20 +26,20 @@ class Run(NamedTuple):
 
 
 class Started(NamedTuple):
-    """What starts a server for a run."""
+    """Command and environment that start a server for a run."""
 
     command: list[str]
     environment: dict[str, str]
 
 
 class Server(NamedTuple):
-    """One server: its name, its version, what it speaks, about how fast it is, and how it is started.
+    """One installed server.
 
-    ``rate`` counts deliveries of single records per second of processor time, in hundreds of thousands. It decides how
-    long a run must be, and nothing else.
+    ``rate`` is its approximate speed, in 100,000 deliveries of single records per second of CPU time. It only decides
+    the length of a run.
     """
 
-    entrant: str
+    candidate: str
     version: str
     dialect: str
     rate: int
@@ -47,23 +47,23 @@ class Server(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its name with its version, as it stands in the table."""
-        return f"{self.entrant} {self.version}".strip()
+        """Its name with its version, for the table."""
+        return f"{self.candidate} {self.version}".strip()
 
 
-class Entrant(NamedTuple):
-    """A peer by its name alone; ``prepare`` installs it where that is needed and raises `NotHere` when it cannot be."""
+class Candidate(NamedTuple):
+    """A server that may not be installed yet; ``prepare`` installs it, or raises `NotAvailable`."""
 
     name: str
     prepare: Callable[[], Server]
     essential: bool = False
 
 
-def ours() -> Server:
-    """Return the project's own server, at RATE=0: it makes its records as it goes."""
+def own_server() -> Server:
+    """Return the project's own server at RATE=0, which generates its records while it sends."""
 
     def start(run: Run) -> Started:
-        given = environment(
+        variables = environment(
             RATE=0,
             RECORDS=run.messages * run.per_message,
             CLIENTS=run.subscribers,
@@ -71,7 +71,7 @@ def ours() -> Server:
             VOLUMES=run.folder,
             GRACE_SECONDS=60,
         )
-        return Started([sys.executable, "-m", "services.server"], given)
+        return Started([sys.executable, "-m", "services.server"], variables)
 
     return Server("ours", "", "ours", 30, start)
 
@@ -87,8 +87,8 @@ def _redis() -> Server:
             "save": "",
             "client-output-buffer-limit": "pubsub 0 0 0",
         }
-        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        return _started(program, *words)
+        options_ = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        return _start_command(program, *options_)
 
     return Server("redis-server", program.version, "redis", 20, start)
 
@@ -99,7 +99,7 @@ def _nats() -> Server:
     def start(run: Run) -> Started:
         settings = run.folder / "nats.conf"
         settings.write_text(f'host: 127.0.0.1\nport: {run.port}\nmax_pending: 536870912\nwrite_deadline: "60s"\n')
-        return _started(program, "--config", str(settings))
+        return _start_command(program, "--config", str(settings))
 
     return Server("nats-server", program.version, "nats", 20, start)
 
@@ -109,11 +109,11 @@ def _mosquitto() -> Server:
 
     def start(run: Run) -> Started:
         settings = run.folder / "mosquitto.conf"
-        # Started by root it would become a user that only its package makes.
+        # When started by root, it would switch to a user that only its package creates.
         settings.write_text(
             f"listener {run.port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nuser root\nlog_type error\n"
         )
-        return _started(program, "-c", str(settings))
+        return _start_command(program, "-c", str(settings))
 
     return Server("mosquitto", program.version, "mqtt", 2, start)
 
@@ -143,7 +143,9 @@ def _socketio() -> Server:
 
 def _python(name: str, script: str, program: install.Program) -> Server:
     def start(run: Run) -> Started:
-        return _started(program, "-m", f"benchmarks.peers.{script}", str(run.port), str(run.pool), str(run.per_message))
+        return _start_command(
+            program, "-m", f"benchmarks.peers.{script}", str(run.port), str(run.pool), str(run.per_message)
+        )
 
     return Server(name, program.version, "websocket", 2, start)
 
@@ -152,24 +154,24 @@ def _node(name: str, dialect: str, script: str, program: install.Program) -> Ser
     node, modules = program.command
 
     def start(run: Run) -> Started:
-        told = [modules, *map(str, (run.port, run.pool, run.per_message, pool.BURST, pool.MOST_BUFFERED))]
-        return Started([node, str(_HERE / script), *told], environment())
+        parameters = [modules, *map(str, (run.port, run.pool, run.per_message, pool.BURST, pool.MOST_BUFFERED))]
+        return Started([node, str(_HERE / script), *parameters], environment())
 
     return Server(name, program.version, dialect, 2, start)
 
 
-def _started(program: install.Program, *words: str) -> Started:
-    return Started([*program.command, *words], {**environment(), **program.environment})
+def _start_command(program: install.Program, *options_: str) -> Started:
+    return Started([*program.command, *options_], {**environment(), **program.environment})
 
 
-ENTRANTS = (
-    Entrant("picows", _picows),
-    Entrant("aiohttp", _aiohttp),
-    Entrant("mosquitto", _mosquitto),
-    Entrant("npm socket.io", _socketio),
-    Entrant("websockets.broadcast", _websockets, essential=True),
-    Entrant("npm ws", _ws, essential=True),
-    Entrant("redis-server", _redis, essential=True),
-    Entrant("nats-server", _nats, essential=True),
+CANDIDATES = (
+    Candidate("picows", _picows),
+    Candidate("aiohttp", _aiohttp),
+    Candidate("mosquitto", _mosquitto),
+    Candidate("npm socket.io", _socketio),
+    Candidate("websockets.broadcast", _websockets, essential=True),
+    Candidate("npm ws", _ws, essential=True),
+    Candidate("redis-server", _redis, essential=True),
+    Candidate("nats-server", _nats, essential=True),
 )
-"""Every peer, in the order of a round; the essential ones run in a quick benchmark too, and stand next to ours."""
+"""All servers in the order of a round; the essential ones run in a quick benchmark, too, next to the project's own."""

@@ -1,1 +1,1 @@
-"""The profile of a published benchmark, the same faults for every server: where does each delivery end?"""
+"""The profile of a published benchmark: classifies every delivery under the same connection cuts for every server."""

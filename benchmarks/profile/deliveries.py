@@ -1,8 +1,8 @@
-"""In which class every delivery ended, from what both sides logged. Pure.
+"""Classifies every delivery from the logs of publisher and clients. Pure.
 
-What was received is counted from the client's log alone, by what the messages themselves say; what was lost, from the
-publisher's log and the numbers that the client does not hold; what is expected, from neither. So the three agree only
-if the two logs do, and all of both was read.
+Received messages are counted from the client's log alone; lost ones from the publisher's log and the numbers that the
+client does not have; the expected number comes from neither. So the three agree only if the two logs do, and both were
+read completely.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ Published = Sequence[tuple[int, int]]
 
 
 class Connection(NamedTuple):
-    """One connection of a client, in microseconds, epoch: when it began, was confirmed by the server, and ended.
+    """One connection of a client: its begin, the server's confirmation, and its end, in epoch microseconds.
 
-    One that was never confirmed, or has not ended, has None there.
+    None if it was not confirmed, or has not ended.
     """
 
     begun_us: int
@@ -26,7 +26,7 @@ class Connection(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """A message as it came: its number and time of sending by its own account, when, and over which connection."""
+    """A received message: number and time of sending from its contents, time of arrival, index of the connection."""
 
     number: int
     sent_us: int
@@ -35,7 +35,7 @@ class Arrival(NamedTuple):
 
 
 class Log(NamedTuple):
-    """What one client wrote down."""
+    """The log of one client."""
 
     client: int
     connections: list[Connection]
@@ -43,9 +43,9 @@ class Log(NamedTuple):
 
 
 class Classes(NamedTuple):
-    """Deliveries by how they ended. A message that comes again is no delivery: ``again`` counts it apart.
+    """Number of deliveries by class. A message that arrives again is no delivery; ``duplicates`` counts these.
 
-    Lost at the tail is what a client missed after the last that it received: what nobody sees who looks for gaps.
+    ``lost_at_the_tail`` counts messages after the last received one, which a search for gaps does not find.
     """
 
     live: int = 0
@@ -54,39 +54,39 @@ class Classes(NamedTuple):
     lost_connected: int = 0
     lost_at_the_tail: int = 0
     unpublished: int = 0
-    again: int = 0
+    duplicates: int = 0
 
     @property
     def received(self) -> int:
-        """How many were received, each once."""
+        """Number of messages received, without duplicates."""
         return self.live + self.replayed
 
     @property
     def lost(self) -> int:
-        """How many were published and never received."""
+        """Number of messages published and never received."""
         return self.lost_away + self.lost_connected + self.lost_at_the_tail
 
     def residual(self, expected: int) -> int:
-        """Return how many of the deliveries expected are in no class, less those that are in more than one."""
+        """Return the number of expected deliveries in no class, minus those in more than one."""
         return expected - self.received - self.lost - self.unpublished
 
     def plus(self, other: Classes) -> Classes:
-        """Return both together."""
+        """Return the sums."""
         return Classes(*map(sum, zip(self, other, strict=True)))
 
 
 def classes(log: Log, published: Published, messages: int) -> Classes:
-    """Return how the deliveries of so many messages to one client ended."""
-    held, live, replayed = set[int](), 0, 0
+    """Return the classes of the deliveries of ``messages`` messages to one client."""
+    received_numbers, live, replayed = set[int](), 0, 0
     for arrival in log.arrivals:
-        if arrival.number in held:
+        if arrival.number in received_numbers:
             continue
-        held.add(arrival.number)
+        received_numbers.add(arrival.number)
         if is_replay(arrival, log):
             replayed += 1
         else:
             live += 1
-    away, connected, tail = _lost(log, published, held)
+    away, connected, tail = _lost(log, published, received_numbers)
     known = {number for number, _ in published}
     return Classes(
         live=live,
@@ -95,21 +95,21 @@ def classes(log: Log, published: Published, messages: int) -> Classes:
         lost_connected=connected,
         lost_at_the_tail=tail,
         unpublished=sum(number not in known for number in range(1, messages + 1)),
-        again=len(log.arrivals) - len(held),
+        duplicates=len(log.arrivals) - len(received_numbers),
     )
 
 
 def is_replay(arrival: Arrival, log: Log) -> bool:
-    """Tell whether a message was sent before the connection over which it came even began."""
+    """Return whether a message was sent before its connection began."""
     return arrival.sent_us < log.connections[arrival.connection].begun_us
 
 
-def _lost(log: Log, published: Published, held: Collection[int]) -> tuple[int, int, int]:
-    """Return how many were lost while away, while connected, and after the last that was received."""
-    last = max(held, default=0)
+def _lost(log: Log, published: Published, received_numbers: Collection[int]) -> tuple[int, int, int]:
+    """Return how many messages were lost while away, while connected, and after the last received one."""
+    last = max(received_numbers, default=0)
     away = connected = tail = 0
     for number, sent_us in published:
-        if number in held:
+        if number in received_numbers:
             continue
         if number > last:
             tail += 1
@@ -122,16 +122,19 @@ def _lost(log: Log, published: Published, held: Collection[int]) -> tuple[int, i
 
 def _is_connected(connections: Sequence[Connection], at_us: int) -> bool:
     return any(
-        one.ready_us is not None and one.ready_us <= at_us and (one.ended_us is None or at_us < one.ended_us)
-        for one in connections
+        connection.ready_us is not None
+        and connection.ready_us <= at_us
+        and (connection.ended_us is None or at_us < connection.ended_us)
+        for connection in connections
     )
 
 
 def contradictions(log: Log, published: Published) -> list[str]:
-    """Return what the two sides say differently about the same message, a sentence each."""
+    """Return a sentence for each message whose time of sending differs between the two logs."""
     times = dict(published)
     return [
-        f"client {log.client} received message {one.number} as sent at {one.sent_us}; published at {times[one.number]}"
-        for one in log.arrivals
-        if one.number in times and one.sent_us != times[one.number]
+        f"client {log.client} received message {arrival.number} as sent at {arrival.sent_us};"
+        f" published at {times[arrival.number]}"
+        for arrival in log.arrivals
+        if arrival.number in times and arrival.sent_us != times[arrival.number]
     ]

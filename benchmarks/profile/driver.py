@@ -1,8 +1,8 @@
-"""A process of clients: ``python -m benchmarks.profile.driver PORT SPEECH SEED PROFILE BEGIN END FILE``.
+"""A process of clients: ``python -m benchmarks.profile.driver PORT DIALECT SEED PROFILE BEGIN END FILE``.
 
-It says so when the server has confirmed its clients, and again, when a line has come, with the one that was held back.
-Then it reads when publishing starts. When everything has come that comes, it writes the clients' logs to the file, a
-line each, prints what they met as one line of JSON, and waits until its standard input ends.
+It prints a line when the server has confirmed its clients, and another, after a line on standard input, when the last
+client is connected, too. Then it reads the time at which publishing starts. After the last message it writes the
+clients' logs to the file, one per line, prints the result as one line of JSON, and waits for the end of its input.
 """
 
 from __future__ import annotations
@@ -17,65 +17,65 @@ import msgspec
 
 from benchmarks.profile.client import Client, Tally
 from benchmarks.profile.plan import cuts
-from benchmarks.profile.protocols import SPEAKERS
-from benchmarks.scale.serving import many_files
+from benchmarks.profile.protocols import DIALECTS
+from benchmarks.scale.serving import raise_open_file_limit
 from benchmarks.scale.sizes import Profile
 from services.runtime.clock import Clock
 from services.runtime.eventloop import exact_loop
 
-_AT_ONCE = 50
-"""Connections that are being made at a time."""
+_PARALLEL_CONNECTS = 50
+"""Largest number of simultaneous connection attempts."""
 
 _GATHER_SECONDS = 120.0
 
 _QUIET_SECONDS = 5.0
-"""When everybody is back and nothing has come for this long, nothing more is waited for …"""
+"""The run is over when all clients are connected and no message has arrived for this long …"""
 
 _AFTERWARDS_SECONDS = 120.0
-"""… nor this long after the last message."""
+"""… or at the latest this long after the last message was sent."""
 
 
-class Met(NamedTuple):
-    """What the clients of one process met; ``late_us`` has how late each cut was that was made."""
+class DriverResult(NamedTuple):
+    """Counters of the clients of one process; ``late_us`` has the delay of each cut that was made."""
 
-    taken: int
+    received: int
     failed: int
     ended_by_server: int
-    unmade: int
+    skipped_cuts: int
     late_us: list[int]
 
 
 class Driver:
     """The clients from one number up to another."""
 
-    def __init__(self, port: int, speech: str, seed: int, profile: Profile, begin: int, end: int) -> None:
-        speaker = SPEAKERS[speech]
+    def __init__(self, port: int, dialect: str, seed: int, profile: Profile, begin: int, end: int) -> None:
+        dialect_class = DIALECTS[dialect]
         self._seed, self._profile = seed, profile
         self._clock, self._tally = Clock(), Tally()
         self._clients = [
-            Client(number, port, speaker(number, profile.records), self._tally, self._clock)
+            Client(number, port, dialect_class(number, profile.records), self._tally, self._clock)
             for number in range(begin, end)
         ]
-        self._held_back = self._clients[-1:] if speaker.last_one_starts and end == profile.clients else []
+        self._last_client = self._clients[-1:] if dialect_class.last_one_starts and end == profile.clients else []
 
-    async def gather(self) -> None:
-        """Connect all clients, but for one whose coming starts the publishing."""
-        coming = self._clients[: len(self._clients) - len(self._held_back)]
-        for number, client in enumerate(coming):
-            if number >= _AT_ONCE:
-                await self._tally.came.acquire()
+    async def connect_most(self) -> None:
+        """Connect all clients, except for the last one if its connection starts the publishing."""
+        early_clients = self._clients[: len(self._clients) - len(self._last_client)]
+        for number, client in enumerate(early_clients):
+            if number >= _PARALLEL_CONNECTS:
+                await self._tally.confirmed_count.acquire()
             client.connect()
-        for _ in range(min(_AT_ONCE, len(coming))):
-            await self._tally.came.acquire()
+        for _ in range(min(_PARALLEL_CONNECTS, len(early_clients))):
+            await self._tally.confirmed_count.acquire()
 
-    async def complete(self) -> None:
-        """Connect the one that was held back."""
-        for client in self._held_back:
+    async def connect_last(self) -> None:
+        """Connect the client that `connect_most` left out."""
+        for client in self._last_client:
             client.connect()
-            await self._tally.came.acquire()
+            await self._tally.confirmed_count.acquire()
 
-    async def play(self, start_us: int) -> Met:
-        """Cut the clients as planned from the start on; return what they met when nothing more comes."""
+    async def run(self, start_us: int) -> DriverResult:
+        """Cut the clients as planned, and wait for the last message; return the result."""
         loop = asyncio.get_running_loop()
         zero = loop.time() + (start_us - self._clock.now_us()) / 1e6
         for client in self._clients:
@@ -84,13 +84,13 @@ class Driver:
                 loop.call_at(zero + seconds, client.cut, planned_us, self._profile.away)
         await asyncio.sleep(zero + self._profile.records / self._profile.rate - loop.time())
         await self._wait_until_quiet()
-        # Whatever comes from now on comes too late: the logs end here.
-        self._tally.over = True
+        # Later messages are ignored, so that logs and counters agree.
+        self._tally.is_over = True
         tally = self._tally
-        return Met(tally.taken, tally.failed, tally.ended_by_server, tally.unmade, tally.late_us)
+        return DriverResult(tally.received, tally.failed, tally.ended_by_server, tally.skipped_cuts, tally.late_us)
 
     def write(self, file: Path) -> None:
-        """Write the clients' logs to a file, a line each."""
+        """Write the clients' logs to a file, one per line."""
         with file.open("wb") as lines:
             lines.writelines(msgspec.json.encode(client.log) + b"\n" for client in self._clients)
 
@@ -101,29 +101,29 @@ class Driver:
         while (now_us := self._clock.now_us()) < deadline_us:
             if not all(client.ready for client in self._clients):
                 quiet_us = now_us
-            if now_us - max(quiet_us, self._tally.taken_us) > _QUIET_SECONDS * 1e6:
+            if now_us - max(quiet_us, self._tally.received_us) > _QUIET_SECONDS * 1e6:
                 return
             await asyncio.sleep(0.1)
 
 
-async def main(port: int, speech: str, seed: int, profile: Profile, begin: int, end: int, file: Path) -> None:
+async def main(port: int, dialect: str, seed: int, profile: Profile, begin: int, end: int, file: Path) -> None:
     """Drive one run."""
-    many_files()
-    driver = Driver(port, speech, seed, profile, begin, end)
+    raise_open_file_limit()
+    driver = Driver(port, dialect, seed, profile, begin, end)
     async with asyncio.timeout(_GATHER_SECONDS):
-        await driver.gather()
-    # A pause of this process to look for garbage would be taken for the server's.
+        await driver.connect_most()
+    # A garbage collection pause of this process would be measured as latency of the server.
     gc.freeze()
     gc.disable()
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     async with asyncio.timeout(_GATHER_SECONDS):
-        await driver.complete()
+        await driver.connect_last()
     print("complete", flush=True)
     start_us = int(await asyncio.to_thread(sys.stdin.readline))
-    met = await driver.play(start_us)
+    driver_result = await driver.run(start_us)
     await asyncio.to_thread(driver.write, file)
-    print(msgspec.json.encode(met).decode(), flush=True)
+    print(msgspec.json.encode(driver_result).decode(), flush=True)
     await asyncio.to_thread(sys.stdin.read)
 
 

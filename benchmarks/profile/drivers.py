@@ -1,4 +1,4 @@
-"""The processes of the clients, as the process that plays the profile sees them."""
+"""Starts and controls the processes of the clients."""
 
 from __future__ import annotations
 
@@ -12,86 +12,86 @@ from typing import NamedTuple
 
 import msgspec
 
-from benchmarks.measure import BooksOpen, environment
+from benchmarks.measure import InvalidRun, environment
 from benchmarks.profile.deliveries import Log
-from benchmarks.profile.driver import Met
+from benchmarks.profile.driver import DriverResult
 from benchmarks.scale.sizes import Profile
 
 _PROCESSES = 2
 
 
 class Driver(NamedTuple):
-    """One process of clients, its file of logs, and that of what it complains of."""
+    """One process of clients, its log file, and the file with its standard error."""
 
     process: subprocess.Popen[bytes]
-    written: Path
-    complaints: Path
+    log_file: Path
+    errors: Path
 
     def wait_until_ready(self) -> None:
-        """Return when the server has confirmed its clients, but for one whose coming starts the publishing.
+        """Wait until the server has confirmed its clients, except for one whose connection starts the publishing.
 
         Raises:
-            BooksOpen: the process has ended.
+            InvalidRun: the process has ended.
         """
-        self._line()
+        self._read_line()
 
-    def complete(self) -> None:
-        """Have that one come; return when it has.
+    def connect_last(self) -> None:
+        """Connect that client, and wait until it is confirmed.
 
         Raises:
-            BooksOpen: the process has ended.
+            InvalidRun: the process has ended.
         """
-        self._tell(b"complete")
-        self._line()
+        self._write_line(b"complete")
+        self._read_line()
 
     def start(self, start_us: int) -> None:
-        """Tell it when publishing starts, in microseconds, epoch."""
-        self._tell(b"%d" % start_us)
+        """Send the time at which publishing starts, in epoch microseconds."""
+        self._write_line(b"%d" % start_us)
 
-    def met(self) -> Met:
-        """Return what its clients met, when nothing more comes; they stay connected.
+    def driver_result(self) -> DriverResult:
+        """Wait for the end of the run; return the result. The clients stay connected.
 
         Raises:
-            BooksOpen: the process has ended.
+            InvalidRun: the process has ended.
         """
-        return msgspec.json.decode(self._line(), type=Met)
+        return msgspec.json.decode(self._read_line(), type=DriverResult)
 
     def logs(self) -> Iterator[Log]:
-        """Yield the logs of its clients."""
+        """Read the logs of its clients."""
         decoder = msgspec.json.Decoder(Log)
-        with self.written.open("rb") as lines:
+        with self.log_file.open("rb") as lines:
             yield from map(decoder.decode, lines)
 
-    def _tell(self, line: bytes) -> None:
+    def _write_line(self, line: bytes) -> None:
         if self.process.stdin is not None:
             self.process.stdin.write(line + b"\n")
             self.process.stdin.flush()
 
-    def _line(self) -> bytes:
+    def _read_line(self) -> bytes:
         line = self.process.stdout.readline() if self.process.stdout is not None else b""
         if not line:
             self.process.wait()
-            raise BooksOpen(f"the clients ended:\n{self.complaints.read_text(errors='replace')[-2000:]}")
+            raise InvalidRun(f"the clients ended:\n{self.errors.read_text(errors='replace')[-2000:]}")
         return line
 
 
 @contextmanager
-def driven(port: int, speech: str, folder: Path, profile: Profile, seed: int) -> Iterator[list[Driver]]:
-    """Run the clients of a profile, shared out among processes, to the end of the block."""
+def run_drivers(port: int, dialect: str, folder: Path, profile: Profile, seed: int) -> Iterator[list[Driver]]:
+    """Run the clients of a profile in several processes, inside a ``with`` block."""
     edges = [profile.clients * number // _PROCESSES for number in range(_PROCESSES + 1)]
     with ExitStack() as stack:
         drivers = []
         for begin, end in pairwise(edges):
-            written, complaints = folder / f"{begin}.logs", folder / f"{begin}.complaints"
-            told = (port, speech, seed, msgspec.json.encode(profile).decode(), begin, end, written)
+            log_file, errors = folder / f"{begin}.logs", folder / f"{begin}.errors"
+            parameters = (port, dialect, seed, msgspec.json.encode(profile).decode(), begin, end, log_file)
             process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.profile.driver", *map(str, told)],
+                [sys.executable, "-m", "benchmarks.profile.driver", *map(str, parameters)],
                 env=environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=stack.enter_context(complaints.open("wb")),
+                stderr=stack.enter_context(errors.open("wb")),
             )
             stack.enter_context(process)
             stack.callback(process.kill)
-            drivers.append(Driver(process, written, complaints))
+            drivers.append(Driver(process, log_file, errors))
         yield drivers

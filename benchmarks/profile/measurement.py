@@ -1,4 +1,4 @@
-"""One server meets the profile: its clients are driven by other processes, and both sides' logs are held together."""
+"""Measures one server with the profile: runs the client processes, and compares their logs with the publisher's."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from array import array
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.measure import BooksOpen, cpu_seconds
+from benchmarks.measure import InvalidRun, cpu_seconds
 from benchmarks.profile.deliveries import Classes, Log, Published, classes, contradictions, is_replay
-from benchmarks.profile.driver import Met
-from benchmarks.profile.drivers import driven
-from benchmarks.profile.servers import Entrant
-from benchmarks.scale.serving import many_files, resident_bytes
+from benchmarks.profile.driver import DriverResult
+from benchmarks.profile.drivers import run_drivers
+from benchmarks.profile.servers import Candidate
+from benchmarks.scale.serving import raise_open_file_limit, resident_bytes
 from benchmarks.scale.sizes import Profile
 from services.contract.histogram import Histogram
 
@@ -19,7 +19,7 @@ _MOST_TOLD = 5
 
 
 class Spread(NamedTuple):
-    """The number of durations and, in seconds, two percentiles and the longest; 0 where there are none."""
+    """The number of durations, two percentiles and the maximum, in seconds; 0 if there are none."""
 
     number: int
     p50: float
@@ -28,17 +28,17 @@ class Spread(NamedTuple):
 
     @classmethod
     def of(cls, micros: Histogram) -> Spread:
-        """Return the spread of durations that were recorded in microseconds."""
-        found = (micros.percentile(50), micros.percentile(99), micros.max)
-        return cls(micros.count, *((value or 0) / 1e6 for value in found))
+        """Return the spread of a histogram of microseconds."""
+        values = (micros.percentile(50), micros.percentile(99), micros.max)
+        return cls(micros.count, *((value or 0) / 1e6 for value in values))
 
 
 class Outcome(NamedTuple):
-    """What one server made of the profile.
+    """The outcome for one server.
 
-    ``replay`` counts from when the client began to come back until a message that it had missed was there; ``missed``
-    the same messages from when they were sent; ``live`` all others, from when they were sent. What the clients' side
-    owes to the plan: ``cuts`` is of how late each was that was made, and ``unmade`` of those that met nobody.
+    ``replay`` measures missed messages from the begin of the client's new connection, ``missed`` the same messages from
+    their sending, ``live`` all others from their sending. ``cuts`` has the delays of the cuts, ``skipped_cuts`` the
+    number of cuts of clients that were not connected.
     """
 
     server: str
@@ -51,20 +51,20 @@ class Outcome(NamedTuple):
     missed: Spread
     live: Spread
     cuts: Spread
-    unmade: int
+    skipped_cuts: int
     failed: int
     ended_by_server: int
     cpu_seconds: float
     resident_bytes: int
 
     @property
-    def closed(self) -> bool:
-        """Whether every delivery is in one class, and the two sides do not contradict each other."""
+    def is_consistent(self) -> bool:
+        """Whether every delivery is in exactly one class, and the logs do not contradict each other."""
         return not self.residual and not self.contradictions
 
 
-class Account:
-    """Adds up the logs of the clients, one after the other."""
+class LogTotals:
+    """Sums of the logs of all clients."""
 
     def __init__(self, published: Published, messages: int) -> None:
         self._published, self._messages = published, messages
@@ -87,71 +87,81 @@ class Account:
             histogram.record(values)
 
 
-def play(entrant: Entrant, folder: Path, profile: Profile, seed: int) -> Outcome:
-    """Let one server meet the profile.
+def run_profile(candidate: Candidate, folder: Path, profile: Profile, seed: int) -> Outcome:
+    """Run the profile with one server.
 
     Raises:
-        BooksOpen: the server or its clients ended before their time.
+        InvalidRun: the server or the clients ended early.
     """
     folder.mkdir(parents=True)
     with (
-        entrant.serve(folder / "server", profile) as server,
-        driven(server.port, entrant.speech, folder, profile, seed) as drivers,
+        candidate.serve(folder / "server", profile) as server,
+        run_drivers(server.port, candidate.dialect, folder, profile, seed) as drivers,
     ):
-        many_files(server.pid)
+        raise_open_file_limit(server.pid)
         for driver in drivers:
             driver.wait_until_ready()
         for driver in drivers:
-            driver.complete()
+            driver.connect_last()
         start_us = server.start()
         for driver in drivers:
             driver.start(start_us)
-        met = [driver.met() for driver in drivers]
-        # While all clients are still connected.
-        used, resident = cpu_seconds(server.pid), resident_bytes(server.pid)
-        if not used:
-            raise BooksOpen(f"{entrant.title} ended:\n{server.said()}")
+        results = [driver.driver_result() for driver in drivers]
+        # Measured while all clients are still connected.
+        used_seconds, resident = cpu_seconds(server.pid), resident_bytes(server.pid)
+        if not used_seconds:
+            raise InvalidRun(f"{candidate.title} ended:\n{server.log_tail()}")
         published, receipted = server.published()
-    account = Account(published, profile.records)
+    totals = LogTotals(published, profile.records)
     for driver in drivers:
         for log in driver.logs():
-            account.add(log)
-    against = _against(account, met, receipted)
-    return _outcome(entrant, profile.clients * profile.records, account, against, met, used, resident)
+            totals.add(log)
+    contradictions_ = _contradictions(totals, results, receipted)
+    return _outcome(
+        candidate, profile.clients * profile.records, totals, contradictions_, results, used_seconds, resident
+    )
 
 
-def _against(account: Account, met: list[Met], receipted: int | None) -> list[str]:
-    """Return what speaks against the books: what was counted in another place, and is not the same."""
-    found, taken = account.classes, sum(one.taken for one in met)
-    against = account.contradictions[:_MOST_TOLD]
-    if taken != found.received + found.again:
-        against.append(f"{taken} messages came over the connections; {found.received + found.again} were written down")
-    # What was lost broke off a block, and its other records have no receipt.
-    if receipted is not None and (receipted > found.received or (receipted < found.received and not found.lost)):
-        against.append(f"the ledger holds receipts for {receipted} deliveries; {found.received} were received")
-    return against
+def _contradictions(totals: LogTotals, results: list[DriverResult], receipted: int | None) -> list[str]:
+    """Return the contradictions between the logs, and with counters that are independent of them."""
+    values, received = totals.classes, sum(result_.received for result_ in results)
+    contradictions_ = totals.contradictions[:_MOST_TOLD]
+    if received != values.received + values.duplicates:
+        contradictions_.append(
+            f"{received} messages came over the connections; {values.received + values.duplicates} were written down"
+        )
+    # A lost message interrupts a block, whose other records then have no receipt.
+    if receipted is not None and (receipted > values.received or (receipted < values.received and not values.lost)):
+        contradictions_.append(f"the ledger holds receipts for {receipted} deliveries; {values.received} were received")
+    return contradictions_
 
 
 def _outcome(
-    entrant: Entrant, expected: int, account: Account, against: list[str], met: list[Met], used: float, resident: int
+    candidate: Candidate,
+    expected: int,
+    totals: LogTotals,
+    contradictions_: list[str],
+    results: list[DriverResult],
+    used_seconds: float,
+    resident: int,
 ) -> Outcome:
     late = Histogram()
-    for one in met:
-        late.record(one.late_us)
+    for result_ in results:
+        late.record(result_.late_us)
     return Outcome(
-        server=entrant.title,
-        node=entrant.node,
+        server=candidate.title,
+        node=candidate.node,
         expected=expected,
-        classes=account.classes,
-        residual=account.classes.residual(expected),
-        contradictions=against,
-        replay=Spread.of(account.replay),
-        missed=Spread.of(account.missed),
-        live=Spread.of(account.live),
+        classes=totals.classes,
+        residual=totals.classes.residual(expected),
+        contradictions=contradictions_,
+        replay=Spread.of(totals.replay),
+        missed=Spread.of(totals.missed),
+        live=Spread.of(totals.live),
         cuts=Spread.of(late),
-        unmade=sum(one.unmade for one in met),
-        failed=sum(one.failed for one in met),
-        ended_by_server=sum(one.ended_by_server for one in met),
-        cpu_seconds=used,
+        skipped_cuts=sum(result_.skipped_cuts for result_ in results),
+        failed=sum(result_.failed for result_ in results),
+        ended_by_server=sum(result_.ended_by_server for result_ in results),
+        cpu_seconds=used_seconds,
         resident_bytes=resident,
     )

@@ -1,4 +1,4 @@
-"""When each client is cut: a function of seed and number alone, so that every server meets the same cuts. Pure."""
+"""Plans when each client is cut, from seed and client number alone, so that every server has the same cuts. Pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import random
 from benchmarks.scale.sizes import Profile
 
 _JITTER = 0.2
-"""The time from one cut to the next differs from ``every`` by as much of it, at most."""
+"""The time between two cuts varies by this fraction of ``every``."""
 
-_SEEN = 2
-"""Messages that everybody is left to see first: a client that has seen none has nothing to resume from."""
+_FIRST_MESSAGES = 2
+"""Messages before the first cut: a client that has received none has nothing to resume from."""
 
 
 def cuts(profile: Profile, seed: int, number: int) -> list[float]:
@@ -21,11 +21,11 @@ def cuts(profile: Profile, seed: int, number: int) -> list[float]:
     """
     if profile.every * (1 - _JITTER) <= profile.away:
         raise ValueError(f"cut every {profile.every:g} s, a client that is away for {profile.away:g} s never returns")
-    dice = random.Random(f"{seed}/{number}")
-    planned = []
-    # The first one is staggered over a whole period, so that not everybody is away at a time.
-    at = _SEEN / profile.rate + dice.random() * profile.every
-    while at < profile.records / profile.rate:
-        planned.append(at)
-        at += profile.every * dice.uniform(1 - _JITTER, 1 + _JITTER)
-    return planned
+    rng = random.Random(f"{seed}/{number}")
+    times = []
+    # The first cut is spread over a whole period, so that the clients are not all away at the same time.
+    time_s = _FIRST_MESSAGES / profile.rate + rng.random() * profile.every
+    while time_s < profile.records / profile.rate:
+        times.append(time_s)
+        time_s += profile.every * rng.uniform(1 - _JITTER, 1 + _JITTER)
+    return times

@@ -1,4 +1,4 @@
-// What the peers share: numbered messages, each at its time, and the publisher's log of them on standard output.
+// Shared by the servers: sends numbered messages when they are due, and logs them on standard output.
 "use strict";
 
 const { readFileSync } = require("node:fs");
@@ -10,7 +10,7 @@ const records = readFileSync(pool, "utf8").split("\n").slice(0, -1).map((line) =
 
 const nowUs = () => Math.round((performance.timeOrigin + performance.now()) * 1000);
 
-// A message is entered once it has been handed to the library: one that was not is missing in the log.
+// A message is logged after it was passed to the library, so one that was not sent is missing in the log.
 function publish(seq, startUs, send) {
   const dueUs = startUs + ((seq - 1) * 1e6) / Number(rate);
   setTimeout(() => {
@@ -21,9 +21,9 @@ function publish(seq, startUs, send) {
   }, Math.max((dueUs - nowUs()) / 1000, 0));
 }
 
-// Starts when it is told when, on standard input.
-function publishWhenTold(send) {
+// Reads the start time from standard input.
+function publishFromStartTime(send) {
   createInterface({ input: process.stdin }).once("line", (startUs) => publish(1, Number(startUs), send));
 }
 
-module.exports = { modules, port: Number(port), publishWhenTold };
+module.exports = { modules, port: Number(port), publishFromStartTime };

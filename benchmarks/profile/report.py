@@ -1,4 +1,4 @@
-"""What every server made of the profile, side by side: a table for people and JSON for programs."""
+"""Formats the outcomes of all servers side by side, as a Markdown table and as JSON."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ from benchmarks.profile.suite import Results
 from tests import doc_tables
 
 MARK = "profile"
-"""The marks in the document that the table is put between."""
+"""Name of the marks in the document between which the table is written."""
 
 _Cell = Callable[[Outcome], str]
 
 _ROWS: list[tuple[str, _Cell, str]] = [
-    ("deliveries expected", lambda one: f"{one.expected:,}", "1,200,000"),
+    ("deliveries expected", lambda outcome: f"{outcome.expected:,}", "1,200,000"),
     (
         "**received**",
-        lambda one: f"**{100 * one.classes.received / one.expected:.2f} %**",
+        lambda outcome: f"**{100 * outcome.classes.received / outcome.expected:.2f} %**",
         "socket.io 84.55 %, with recovery 100 %; uWebSockets 87.03 %",
     ),
-    ("received live, once", lambda one: f"{one.classes.live:,}", ""),
-    ("received by replay, once", lambda one: f"{one.classes.replayed:,}", ""),
-    ("lost while away", lambda one: f"{one.classes.lost_away:,}", ""),
-    ("lost while connected", lambda one: f"{one.classes.lost_connected:,}", ""),
-    ("lost at the tail", lambda one: f"{one.classes.lost_at_the_tail:,}", "not counted"),
-    ("not published", lambda one: f"{one.classes.unpublished:,}", "counted as lost"),
+    ("received live, once", lambda outcome: f"{outcome.classes.live:,}", ""),
+    ("received by replay, once", lambda outcome: f"{outcome.classes.replayed:,}", ""),
+    ("lost while away", lambda outcome: f"{outcome.classes.lost_away:,}", ""),
+    ("lost while connected", lambda outcome: f"{outcome.classes.lost_connected:,}", ""),
+    ("lost at the tail", lambda outcome: f"{outcome.classes.lost_at_the_tail:,}", "not counted"),
+    ("not published", lambda outcome: f"{outcome.classes.unpublished:,}", "counted as lost"),
     (
         "**residual**: in no class, or in two",
-        lambda one: f"**{one.residual:,}**",
+        lambda outcome: f"**{outcome.residual:,}**",
         "socket.io 891 to 1,011; uWebSockets 1,775 to 1,895",
     ),
-    ("received again, on top", lambda one: f"{one.classes.again:,}", "not counted"),
-    ("replay, from the return: p50", lambda one: _seconds(one.replay, one.replay.p50), ""),
+    ("received again, on top", lambda outcome: f"{outcome.classes.duplicates:,}", "not counted"),
+    ("replay, from the return: p50", lambda outcome: _seconds(outcome.replay, outcome.replay.p50), ""),
     (
         "replay, from the return: p99",
-        lambda one: _seconds(one.replay, one.replay.p99),
-        "socket.io with recovery 4.58 s, from when is not known",
+        lambda outcome: _seconds(outcome.replay, outcome.replay.p99),
+        "socket.io with recovery 4.58 s, start of the measurement unknown",
     ),
-    ("replay, from the return: longest", lambda one: _seconds(one.replay, one.replay.max), ""),
-    ("replay, from the sending: p99", lambda one: _seconds(one.missed, one.missed.p99), ""),
-    ("live, from the sending: p99", lambda one: _seconds(one.live, one.live.p99), ""),
-    ("server CPU, connecting included", lambda one: f"{one.cpu_seconds:.1f} s", ""),
-    ("server memory, all connected", lambda one: f"{one.resident_bytes / 1e6:.0f} MB", ""),
-    ("cuts made", lambda one: f"{one.cuts.number:,}", ""),
-    ("cuts that met nobody", lambda one: f"{one.unmade:,}", ""),
-    ("cuts late by: p99", lambda one: _seconds(one.cuts, one.cuts.p99), ""),
-    ("connects that failed", lambda one: f"{one.failed:,}", ""),
-    ("connections that the server ended", lambda one: f"{one.ended_by_server:,}", ""),
+    ("replay, from the return: longest", lambda outcome: _seconds(outcome.replay, outcome.replay.max), ""),
+    ("replay, from the sending: p99", lambda outcome: _seconds(outcome.missed, outcome.missed.p99), ""),
+    ("live, from the sending: p99", lambda outcome: _seconds(outcome.live, outcome.live.p99), ""),
+    ("server CPU, connecting included", lambda outcome: f"{outcome.cpu_seconds:.1f} s", ""),
+    ("server memory, all connected", lambda outcome: f"{outcome.resident_bytes / 1e6:.0f} MB", ""),
+    ("cuts made", lambda outcome: f"{outcome.cuts.number:,}", ""),
+    ("cuts of clients that were away", lambda outcome: f"{outcome.skipped_cuts:,}", ""),
+    ("cuts late by: p99", lambda outcome: _seconds(outcome.cuts, outcome.cuts.p99), ""),
+    ("connects that failed", lambda outcome: f"{outcome.failed:,}", ""),
+    ("connections that the server ended", lambda outcome: f"{outcome.ended_by_server:,}", ""),
 ]
-"""What is told, of whom, and what the published benchmark says of it."""
+"""Rows of the table: label, value of a server, and the value in the published benchmark."""
 
 
-def say(results: Results) -> None:
-    """Print the table, and what keeps books from being closed."""
+def print_report(results: Results) -> None:
+    """Print the table, and an error for every residual and contradiction."""
     print(table(results))
     for outcome in results.outcomes:
         if outcome.residual:
@@ -65,7 +65,7 @@ def say(results: Results) -> None:
 
 
 def table(results: Results) -> str:
-    """Return the outcomes as a Markdown table, a server a column, with the conditions."""
+    """Return the outcomes as a Markdown table, one column per server, with the conditions."""
     profile = results.profile
     heads = [*(outcome.server for outcome in results.outcomes), "published, other machine"]
     conditions = (
@@ -78,18 +78,18 @@ def table(results: Results) -> str:
         f"| | {' | '.join(heads)} |",
         f"|---|{'--:|' * len(heads)}",
         *(f"| {what} | {' | '.join([*map(cell, results.outcomes), published])} |" for what, cell, published in _ROWS),
-        *(f"| {name} | not here: {why} |{' |' * (len(heads) - 1)}" for name, why in results.skipped.items()),
+        *(f"| {name} | not here: {reason} |{' |' * (len(heads) - 1)}" for name, reason in results.skipped.items()),
     ]
     return "\n".join([*lines, "", doc_tables.sentence(**_node(results))])
 
 
-def described(results: Results) -> dict[str, object]:
-    """Return all of it for JSON, with the conditions."""
+def as_dict(results: Results) -> dict[str, object]:
+    """Return the results as a dictionary for JSON, with the conditions."""
     return {
         "conditions": doc_tables.conditions() | _node(results),
         "profile": results.profile._asdict(),
         "seed": results.seed,
-        "servers": [_described(outcome) for outcome in results.outcomes],
+        "servers": [_fields(outcome) for outcome in results.outcomes],
         "not here": results.skipped,
     }
 
@@ -99,7 +99,7 @@ def _node(results: Results) -> dict[str, str]:
     return {"Node.js": " and ".join(sorted(versions))} if versions else {}
 
 
-def _described(outcome: Outcome) -> dict[str, object]:
+def _fields(outcome: Outcome) -> dict[str, object]:
     return {
         name: value._asdict() if isinstance(value, Classes | Spread) else value
         for name, value in outcome._asdict().items()

@@ -1,4 +1,4 @@
-"""The servers that meet the profile: how each is run, told to publish, and asked for what it published when."""
+"""The servers of the profile: how each is run, started to publish, and its publication log read."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.measure import BooksOpen, environment, free_port
+from benchmarks.measure import InvalidRun, environment, free_port
 from benchmarks.peers import install, pool
 from benchmarks.profile.deliveries import Published
-from benchmarks.scale.serving import Served, served
+from benchmarks.scale.serving import ServerProcess, run_server
 from benchmarks.scale.sizes import Profile
 from services.contract import ledger, wire
 from services.runtime.clock import Clock
@@ -26,103 +26,104 @@ _SOON_SECONDS = 1.0
 
 
 class Serving(NamedTuple):
-    """A server that listens.
+    """A listening server.
 
-    All clients have come when ``start`` is called: it returns when publishing starts, in microseconds, epoch.
-    ``published`` returns the publisher's log, and the number of deliveries that the server holds receipts for, None
-    where there are no receipts.
+    ``start`` is called when all clients are connected; it returns when publishing starts, in epoch microseconds.
+    ``published`` returns the publisher's log, and the number of deliveries with a receipt, None if the server has none.
     """
 
     port: int
     pid: int
     start: Callable[[], int]
     published: Callable[[], tuple[Published, int | None]]
-    said: Callable[[], str]
+    log_tail: Callable[[], str]
 
 
 Serve = Callable[[Path, Profile], AbstractContextManager[Serving]]
 
 
-class Entrant(NamedTuple):
-    """A server by its name and version, what is spoken to it, and how it is run in a folder for a profile.
+class Candidate(NamedTuple):
+    """An installed server: its name and version, its dialect, and ``serve``, which runs it in a folder.
 
-    ``node`` is the version of Node.js that runs it, empty where none does.
+    ``node`` is the version of Node.js that runs it; empty for servers in other languages.
     """
 
     name: str
     version: str
-    speech: str
+    dialect: str
     serve: Serve
     node: str = ""
 
     @property
     def title(self) -> str:
-        """Its name with its version, as it stands in the table."""
+        """Its name with its version, for the table."""
         return f"{self.name} {self.version}".strip()
 
 
-def ours() -> Entrant:
+def own_server() -> Candidate:
     """Return the project's own server."""
-    return Entrant("ours", "", "ours", _serve_ours)
+    return Candidate("ours", "", "ours", _serve_ours)
 
 
-def npm_ws() -> Entrant:
+def npm_ws() -> Candidate:
     """Return npm ``ws``.
 
     Raises:
-        NotHere: it is not to be had.
+        NotAvailable: it cannot be installed.
     """
     return _npm("ws", "websocket", "serve_ws.js")
 
 
-def npm_socketio() -> Entrant:
-    """Return npm ``socket.io`` as it comes.
+def npm_socketio() -> Candidate:
+    """Return npm ``socket.io`` with its defaults.
 
     Raises:
-        NotHere: it is not to be had.
+        NotAvailable: it cannot be installed.
     """
     return _npm("socket.io", "socket.io", "serve_socketio.js")
 
 
-def npm_socketio_recovery() -> Entrant:
+def npm_socketio_recovery() -> Candidate:
     """Return npm ``socket.io`` with connection-state recovery.
 
     Raises:
-        NotHere: it is not to be had.
+        NotAvailable: it cannot be installed.
     """
     plain = _npm("socket.io", "socket.io", "serve_socketio.js", "recovery")
     return plain._replace(version=f"{plain.version}, with recovery")
 
 
-ENTRANTS: dict[str, Callable[[], Entrant]] = {
-    "ours": ours,
+CANDIDATES: dict[str, Callable[[], Candidate]] = {
+    "ours": own_server,
     "npm ws": npm_ws,
     "npm socket.io": npm_socketio,
     "npm socket.io with recovery": npm_socketio_recovery,
 }
-"""Every server in the order of the table; each is installed where that is needed."""
+"""All servers in the order of the table; the functions install them if necessary."""
 
 
 @contextmanager
 def _serve_ours(folder: Path, profile: Profile) -> Iterator[Serving]:
     settings = {"CLIENTS": profile.clients, "RATE": profile.rate, "RECORDS": profile.records}
-    with served(folder, GRACE_SECONDS=_GRACE_SECONDS, **settings) as server:
-        yield Serving(server.port, server.pid, lambda: _pace(server).due_us, lambda: _entered(server), server.said)
+    with run_server(folder, GRACE_SECONDS=_GRACE_SECONDS, **settings) as server:
+        yield Serving(
+            server.port, server.pid, lambda: _rate_entry(server).due_us, lambda: _published(server), server.log_tail
+        )
 
 
-def _pace(server: Served) -> ledger.PaceEntry:
-    """Return the run's schedule, which begins by itself when all clients have come."""
+def _rate_entry(server: ServerProcess) -> ledger.PaceEntry:
+    """Return the run's rate entry, which the server writes when all clients have subscribed."""
     server.wait_for(("running", "ended"), _START_SECONDS)
     paces = [entry for entry in _ledger(server) if isinstance(entry, ledger.PaceEntry)]
     if len(paces) != 1 or not paces[0].rate:
-        raise BooksOpen(f"there is no one schedule: {paces}")
+        raise InvalidRun(f"expected one rate entry, not {paces}")
     return paces[0]
 
 
-def _entered(server: Served) -> tuple[Published, int]:
-    """Return what the ledger says: which records were due when up to the run's end, and how many receipts match."""
+def _published(server: ServerProcess) -> tuple[Published, int]:
+    """Return from the ledger all records of the run with their due times, and the number of receipted deliveries."""
     server.wait_for(("ended",), _GRACE_SECONDS + 10)
-    pace, last, receipted = _pace(server), 0, 0
+    pace, last, receipted = _rate_entry(server), 0, 0
     for entry in _ledger(server):
         if isinstance(entry, ledger.EndEntry):
             last = entry.last
@@ -132,26 +133,27 @@ def _entered(server: Served) -> tuple[Published, int]:
     return [(seq, wire.due_us(pace.due_us, seq - pace.first, pace.rate or 0)) for seq in records], receipted
 
 
-def _ledger(server: Served) -> Iterator[object]:
+def _ledger(server: ServerProcess) -> Iterator[object]:
     for path in (server.folder / "ledger").glob("*/*.jsonl"):
         for line in path.read_bytes().splitlines(keepends=True):
-            # The last one may still be on its way to the disk.
+            # The last line may not be complete yet.
             if line.endswith(b"\n"):
                 yield ledger.codec.decode(line)[1]
 
 
-def _npm(package: str, speech: str, script: str, *words: str) -> Entrant:
+def _npm(package: str, dialect: str, script: str, *words: str) -> Candidate:
     program = install.npm(package)
     node, modules = program.command
     runs = subprocess.run([node, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout
-    serve = told(node, str(_HERE / script), modules, *words)
-    return Entrant(f"npm {package}", program.version, speech, serve, runs.strip().removeprefix("v"))
+    serve = npm_server(node, str(_HERE / script), modules, *words)
+    return Candidate(f"npm {package}", program.version, dialect, serve, runs.strip().removeprefix("v"))
 
 
-def told(*command: str) -> Serve:
-    """Return how a server is run that publishes what it is told: ``PORT POOL MESSAGES RATE`` end its command line.
+def npm_server(*command: str) -> Serve:
+    """Return how to run a server program whose command line ends with ``PORT POOL MESSAGES RATE``.
 
-    It reads from standard input when to start, in microseconds, epoch, and prints number and time of every message.
+    The program reads the start time from standard input, in epoch microseconds, and prints number and time of sending
+    of every message.
     """
 
     @contextmanager
@@ -187,10 +189,10 @@ def _serving(server: subprocess.Popen[bytes], port: int, folder: Path) -> Servin
         lines = (folder / "published").read_text(encoding="ascii").splitlines()
         return [(int(number), int(sent_us)) for number, sent_us in map(str.split, lines)], None
 
-    def said() -> str:
+    def log_tail() -> str:
         return (folder / "output").read_text(errors="replace")[-2000:]
 
-    return Serving(port, server.pid, start, published, said)
+    return Serving(port, server.pid, start, published, log_tail)
 
 
 def _wait_for(port: int) -> None:

@@ -1,4 +1,4 @@
-"""Every server meets the profile in turn."""
+"""Measures all servers with the profile, one after the other."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.peers.install import NotAvailable
-from benchmarks.profile.measurement import Outcome, play
-from benchmarks.profile.servers import ENTRANTS
+from benchmarks.profile.measurement import Outcome, run_profile
+from benchmarks.profile.servers import CANDIDATES
 from benchmarks.scale.sizes import Profile
 
 SEED = 42
@@ -19,12 +19,12 @@ FULL = Profile(1_000, 2, 120, 15, 2)
 """The published profile, with a tenth of its clients."""
 QUICK = Profile(200, 2, 30, 5, 2)
 TINY = Profile(60, 2, 8, 2, 1)
-"""Enough to see that the books of it close, in ten seconds a server."""
+"""Enough to check that all deliveries are classified, in ten seconds per server."""
 FEW = ("ours", "npm ws")
 
 
 class Results(NamedTuple):
-    """What came of it: an outcome for each server that could be had, and why the others could not."""
+    """The outcomes by server, and the reasons for which other servers were skipped."""
 
     profile: Profile
     seed: int
@@ -32,26 +32,26 @@ class Results(NamedTuple):
     skipped: dict[str, str]
 
     @property
-    def closed(self) -> bool:
-        """Whether all books are closed."""
-        return all(outcome.closed for outcome in self.outcomes)
+    def is_consistent(self) -> bool:
+        """Whether the logs of all servers are consistent."""
+        return all(outcome.is_consistent for outcome in self.outcomes)
 
 
-def measure(folder: Path, profile: Profile, seed: int = SEED, names: Sequence[str] = tuple(ENTRANTS)) -> Results:
-    """Let the servers with these names meet the profile, with the same cuts.
+def measure(folder: Path, profile: Profile, seed: int = SEED, names: Sequence[str] = tuple(CANDIDATES)) -> Results:
+    """Measure the servers with these names, with the same cuts.
 
     Raises:
-        BooksOpen: a server or its clients ended before their time.
+        InvalidRun: a server or its clients ended early.
     """
     results = Results(profile, seed, [], {})
     for name in names:
         try:
-            entrant = ENTRANTS[name]()
-        except NotAvailable as why:
-            results.skipped[name] = str(why)
+            candidate = CANDIDATES[name]()
+        except NotAvailable as reason:
+            results.skipped[name] = str(reason)
             continue
-        began, place = time.monotonic(), folder / f"profile-{len(results.outcomes)}"
-        results.outcomes.append(play(entrant, place, profile, seed))
-        shutil.rmtree(place)
-        print(f"profile, {entrant.title}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        began, server_folder = time.monotonic(), folder / f"profile-{len(results.outcomes)}"
+        results.outcomes.append(run_profile(candidate, server_folder, profile, seed))
+        shutil.rmtree(server_folder)
+        print(f"profile, {candidate.title}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     return results

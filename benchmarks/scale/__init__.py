@@ -1,1 +1,1 @@
-"""Does it hold when there is much of it: connections, cuts, slow neighbours, logs. `python -m benchmarks.scale`."""
+"""Scale benchmarks: many connections, cuts, slow neighbours, large logs. `python -m benchmarks.scale`."""

@@ -6,18 +6,18 @@ import asyncio
 from array import array
 from collections.abc import Callable
 
-from benchmarks.scale.deliveries import BLOCK, Taker
-from benchmarks.scale.reach import reached
-from benchmarks.scale.websocket import PING, PONG, TEXT, Frames, framed, opening
+from benchmarks.scale.deliveries import BLOCK, RecordCounter
+from benchmarks.scale.reach import connect_from
+from benchmarks.scale.websocket import PING, PONG, TEXT, Frames, frame_message, opening
 from services.contract import wire
 from services.runtime.clock import Clock
 
-_AGAIN_SECONDS = 1.0
+_RETRY_SECONDS = 1.0
 _OPENING = opening(subprotocol=wire.SUBPROTOCOL)
 
 
 class Tally:
-    """What all clients of a process have met. Latencies are microseconds from due time to arrival."""
+    """Counters of all clients of a process. Latencies are microseconds from due time to arrival."""
 
     def __init__(self) -> None:
         self.live, self.replayed = array("q"), array("q")
@@ -27,10 +27,10 @@ class Tally:
 
 
 class Client:
-    """One client: subscribes, takes, receipts; is cut, stays away, and resumes."""
+    """One client: subscribes, receives and sends receipts; is cut, stays away, and resumes."""
 
-    def __init__(self, number: int, port: int, taker: Taker, tally: Tally, clock: Clock) -> None:
-        self.name, self.taker = f"scale-{number}", taker
+    def __init__(self, number: int, port: int, counter: RecordCounter, tally: Tally, clock: Clock) -> None:
+        self.name, self.counter = f"scale-{number}", counter
         self._number, self._port = number, port
         self._tally, self._clock = tally, clock
         self._link: Link | None = None
@@ -39,83 +39,83 @@ class Client:
         self._cut: asyncio.TimerHandle | None = None
 
     def cut_in(self, seconds: float, away: float) -> None:
-        """Break the connection off after so long, and come back so long after that."""
+        """Cut the connection after ``seconds``, and reconnect ``away`` seconds later."""
         if self._cut is not None:
             self._cut.cancel()
-        self._cut = asyncio.get_running_loop().call_later(seconds, self._break_off, away)
+        self._cut = asyncio.get_running_loop().call_later(seconds, self._cut_now, away)
 
     def connect(self) -> None:
-        """Begin to connect; whoever is subscribed is counted in the tally."""
+        """Connect in the background; the tally counts the client once it is subscribed."""
         self._task = asyncio.get_running_loop().create_task(self._connect())
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                made = await reached(self._number, self._port)
-                await loop.create_connection(lambda: Link(self), sock=made)
+                connected_socket = await connect_from(self._number, self._port)
+                await loop.create_connection(lambda: Link(self), sock=connected_socket)
             except OSError:
                 self._tally.failed += 1
-                await asyncio.sleep(_AGAIN_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)
             else:
                 return
 
-    def linked(self, link: Link) -> None:
-        """Note a connection."""
+    def on_connected(self, link: Link) -> None:
+        """Store a new connection."""
         self._link = link
 
-    def lost(self, link: Link) -> None:
-        """Come back after a connection that ended otherwise than by a cut."""
+    def on_lost(self, link: Link) -> None:
+        """Reconnect after a connection that was not ended by a cut."""
         if link is self._link:
             self._link = None
             self._tally.failed += 1
-            asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self.connect)
+            asyncio.get_running_loop().call_later(_RETRY_SECONDS, self.connect)
 
-    def take(self, frame: wire.FromServer, body: bytes, link: Link) -> None:
-        """Take what the server says."""
+    def receive(self, frame: wire.FromServer, body: bytes, link: Link) -> None:
+        """Handle a frame from the server."""
         match frame:
             case wire.Records():
-                self._take_records(frame, body, link)
+                self._receive_records(frame, body, link)
             case wire.Recorded():
-                self.taker.unanswered.pop(frame.block, None)
-                if self.taker.done():
+                self.counter.unanswered.pop(frame.block, None)
+                if self.counter.done():
                     self._tally.on_done()
             case wire.Welcome():
-                link.say(wire.encode(self._request(frame.run)))
+                link.send(wire.encode(self._request(frame.run)))
             case wire.Subscribed():
-                self._begin(link)
+                self._on_subscribed(link)
             case _:
                 pass
 
     def _request(self, run: str) -> wire.Subscribe:
         return wire.Subscribe(
-            client=self.name, session=1, instance=self.name, block_size=BLOCK, after=self.taker.after, run=run
+            client=self.name, session=1, instance=self.name, block_size=BLOCK, after=self.counter.after, run=run
         )
 
-    def _begin(self, link: Link) -> None:
+    def _on_subscribed(self, link: Link) -> None:
         self._missed_us = self._clock.now_us()
-        for said in self.taker.unanswered.values():
-            link.say(said)
+        for receipt_bytes in self.counter.unanswered.values():
+            link.send(receipt_bytes)
         self._tally.subscribed += 1
         self._tally.on_subscribed(self)
 
-    def _break_off(self, away: float) -> None:
+    def _cut_now(self, away: float) -> None:
         link, self._link = self._link, None
         if link is not None:
             self._tally.cuts += 1
             link.cut()
             asyncio.get_running_loop().call_later(away, self.connect)
 
-    def _take_records(self, header: wire.Records, body: bytes, link: Link) -> None:
+    def _receive_records(self, header: wire.Records, body: bytes, link: Link) -> None:
         now_us = self._clock.now_us()
-        fresh = self.taker.take(header, body)
+        fresh = self.counter.add(header, body)
         for place in range(header.count - fresh, header.count):
             due_us = wire.due_us(header.due_us, place, header.rate)
-            # What was due before this connection was subscribed has been missed, and is replayed.
+            # Records that were due before this connection's subscription were missed, and are replayed.
             kind = self._tally.replayed if due_us < self._missed_us else self._tally.live
             kind.append(now_us - due_us)
-        if (said := self.taker.receipt()) is not None:
-            link.say(said)
+        if (receipt_bytes := self.counter.receipt()) is not None:
+            link.send(receipt_bytes)
 
 
 class Link(asyncio.Protocol):
@@ -130,26 +130,26 @@ class Link(asyncio.Protocol):
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
             transport.write(_OPENING)
-            self._client.linked(self)
+            self._client.on_connected(self)
 
     def data_received(self, data: bytes) -> None:
-        """Hand over every frame that is whole."""
-        for opcode, payload in self._frames.take(data):
+        """Handle every complete frame."""
+        for opcode, payload in self._frames.feed(data):
             if opcode == TEXT:
-                self._client.take(*wire.decode_from_server(payload), self)
+                self._client.receive(*wire.decode_from_server(payload), self)
             elif opcode == PING:
-                self._write(framed(payload, PONG))
+                self._write(frame_message(payload, PONG))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the client."""
-        self._client.lost(self)
+        """Notify the client."""
+        self._client.on_lost(self)
 
-    def say(self, text: bytes) -> None:
+    def send(self, text: bytes) -> None:
         """Send a message."""
-        self._write(framed(text))
+        self._write(frame_message(text))
 
     def cut(self) -> None:
-        """Break off without a goodbye; what is on its way, in either direction, is lost."""
+        """Abort the connection; data in flight in either direction is lost."""
         if self._transport is not None:
             self._transport.abort()
 

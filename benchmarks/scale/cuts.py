@@ -1,9 +1,9 @@
-"""Thousands of connections, each cut again and again: is all delivered, how late is what was missed, at what cost?
+"""Measures thousands of connections, each cut repeatedly: share delivered, delay of missed records, CPU and memory.
 
-The profile is that of a published benchmark (anycable/nodejs-websocket-bench): 2 records a second for a minute, each
-client cut about every 15 s for 2 s. There the default of one server delivered 84.55 %, and of those that replay the
-best 99th percentile was 4.58 s. Here the percentile is taken over nothing but records that were missed and replayed:
-from the time a record was due until it came.
+The profile is that of a published benchmark (anycable/nodejs-websocket-bench): 2 records per second for a minute, each
+client cut about every 15 s for 2 s. There one server's default delivered 84.55 %, and the best 99th percentile of a
+server with replay was 4.58 s. Here the percentile includes only records that were missed and replayed, from due time to
+arrival.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from benchmarks.measure import BooksOpen, Figures, Metric, environment
-from benchmarks.scale.driver import Met, first_half
-from benchmarks.scale.serving import Served, kernel_bytes, most_files, served
+from benchmarks.measure import Figures, InvalidRun, Metric, environment
+from benchmarks.scale.driver import DriverResult, first_half
+from benchmarks.scale.serving import ServerProcess, kernel_bytes, open_file_limit, run_server
 from benchmarks.scale.sizes import Profile
 from services.contract import ledger
 from services.contract.rangeset import RangeSet
@@ -27,14 +27,14 @@ SEED = 42
 _SETTLE_SECONDS = 1.0
 _GRACE_SECONDS = 60
 _MEASURABLE = 1000
-"""What fewer connections take is found in memory that the start left free; the first half counts for none."""
+"""Smallest number of additional connections for the memory figures: fewer fit into memory that the start has freed."""
 _ENDED_SECONDS = 10.0
 _OTHER_FILES = 100
-"""What a process opens beside its connections."""
+"""Files that a process opens in addition to its connections."""
 
 
 class Metrics(NamedTuple):
-    """What is told of one profile."""
+    """The metrics of one profile."""
 
     delivered: Metric
     replay: Metric
@@ -58,21 +58,21 @@ class Metrics(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Bytes of the server's process and, None where the kernel does not tell, of the sockets of the machine."""
+    """Bytes used by the server's process, and by the machine's sockets (None if the kernel does not report it)."""
 
     process: int
     kernel: int | None
 
     @classmethod
-    def of(cls, server: Served) -> Memory:
+    def of(cls, server: ServerProcess) -> Memory:
         """Return the memory in use now."""
         return cls(server.resident_bytes(), kernel_bytes())
 
 
 def measure(figures: Figures, folder: Path, profiles: tuple[Profile, ...]) -> None:
-    """Play one run of every size that the system has open files for."""
+    """Make one run of every size for which the system allows enough open files."""
     for profile in profiles:
-        if (most := most_files()) < profile.clients + _OTHER_FILES:
+        if (most := open_file_limit()) < profile.clients + _OTHER_FILES:
             figures.skip(_name(profile), f"a process may open {most:,} files")
         else:
             _measure(figures, folder / f"{profile.clients}", profile)
@@ -86,9 +86,9 @@ def _name(profile: Profile) -> str:
 
 
 def _measure(figures: Figures, folder: Path, profile: Profile) -> None:
-    """Play one run under cuts, hold the clients' books to the server's, and note what it took."""
+    """Make one run with cuts, check the clients' counts against the ledger, and add the figures."""
     settings = {"CLIENTS": profile.clients, "RATE": profile.rate, "RECORDS": profile.records}
-    with served(folder, GRACE_SECONDS=_GRACE_SECONDS, **settings) as server:
+    with run_server(folder, GRACE_SECONDS=_GRACE_SECONDS, **settings) as server:
         driver = subprocess.Popen(
             [
                 *(sys.executable, "-m", "benchmarks.scale.driver", str(server.port), str(SEED)),
@@ -100,80 +100,80 @@ def _measure(figures: Figures, folder: Path, profile: Profile) -> None:
             stderr=subprocess.PIPE,
         )
         try:
-            few, full = _gathered(driver, server, profile)
-            met = _played(driver)
+            half_memory, full_memory = _memory_use(driver, server, profile)
+            result = _driver_result(driver)
         finally:
             driver.kill()
             driver.wait()
-        used = server.cpu_seconds()
+        cpu_seconds_ = server.cpu_seconds()
         server.wait_for(("ended",), _ENDED_SECONDS)
-        _hold_to_ledger(folder, met, profile)
-    metrics, books = Metrics.of(profile), met.books
-    figures.add(metrics.delivered, 100 * books.received / books.expected)
-    figures.add(metrics.replay, met.replay_p99)
-    figures.add(metrics.live, met.live_p99)
-    figures.add(metrics.server, used)
+        _check_against_ledger(folder, result, profile)
+    metrics, classes = Metrics.of(profile), result.classes
+    figures.add(metrics.delivered, 100 * classes.received / classes.expected)
+    figures.add(metrics.replay, result.replay_p99)
+    figures.add(metrics.live, result.live_p99)
+    figures.add(metrics.server, cpu_seconds_)
     if (more := profile.clients - first_half(profile.clients)) >= _MEASURABLE:
-        figures.add(metrics.memory, (full.process - few.process) / more / 1000)
-        if few.kernel is not None and full.kernel is not None:
-            figures.add(metrics.kernel, (full.kernel - few.kernel) / more / 2000)
+        figures.add(metrics.memory, (full_memory.process - half_memory.process) / more / 1000)
+        if half_memory.kernel is not None and full_memory.kernel is not None:
+            figures.add(metrics.kernel, (full_memory.kernel - half_memory.kernel) / more / 2000)
 
 
-def _gathered(driver: subprocess.Popen[bytes], server: Served, profile: Profile) -> tuple[Memory, Memory]:
-    """Let the clients come and the run begin; return the memory with half of the clients, and with all in play."""
+def _memory_use(driver: subprocess.Popen[bytes], server: ServerProcess, profile: Profile) -> tuple[Memory, Memory]:
+    """Connect the clients and begin the run; return the memory with half of the clients, and with all receiving."""
     if driver.stdin is None or driver.stdout is None:
         raise TypeError("the driver has no pipes")
-    found = []
+    samples = []
     for _ in range(2):
         if not driver.stdout.readline():
             raise _failed(driver, server)
         time.sleep(_SETTLE_SECONDS)
-        found.append(Memory.of(server))
+        samples.append(Memory.of(server))
         driver.stdin.write(b"\n")
         driver.stdin.flush()
-    # Beyond what was needed to connect: the first records have been through every connection, and nobody was cut yet.
+    # Now the first records have passed through every connection, and no client has been cut yet.
     time.sleep(min(4.0, profile.every / 2))
-    return found[0], max(found[1], Memory.of(server))
+    return samples[0], max(samples[1], Memory.of(server))
 
 
-def _played(driver: subprocess.Popen[bytes]) -> Met:
-    said, problem = driver.communicate()
-    if driver.returncode or not said:
-        raise BooksOpen(f"the clients ended with code {driver.returncode}:\n{problem.decode()[-2000:]}")
-    met = msgspec.json.decode(said, type=Met)
-    print(f"cuts: {met}", file=sys.stderr, flush=True)
-    return met
+def _driver_result(driver: subprocess.Popen[bytes]) -> DriverResult:
+    log_tail, problem = driver.communicate()
+    if driver.returncode or not log_tail:
+        raise InvalidRun(f"the clients ended with code {driver.returncode}:\n{problem.decode()[-2000:]}")
+    result = msgspec.json.decode(log_tail, type=DriverResult)
+    print(f"cuts: {result}", file=sys.stderr, flush=True)
+    return result
 
 
-def _failed(driver: subprocess.Popen[bytes], server: Served) -> BooksOpen:
+def _failed(driver: subprocess.Popen[bytes], server: ServerProcess) -> InvalidRun:
     driver.kill()
     _, problem = driver.communicate()
-    return BooksOpen(f"the clients do not get subscribed:\n{problem.decode()[-2000:]}\n{server.said()}")
+    return InvalidRun(f"the clients do not get subscribed:\n{problem.decode()[-2000:]}\n{server.log_tail()}")
 
 
-def _hold_to_ledger(folder: Path, met: Met, profile: Profile) -> None:
-    """Hold what the clients counted to what the server entered.
+def _check_against_ledger(folder: Path, result: DriverResult, profile: Profile) -> None:
+    """Check the clients' counts against the server's ledger.
 
     Raises:
-        BooksOpen: a delivery is in no class or in two, or the server has not ended the run with receipts for all.
+        InvalidRun: a delivery is in no class or in two, or the ledger does not end with receipts for all.
     """
-    if met.books.residual or met.books.expected != profile.clients * profile.records:
-        raise BooksOpen(f"the clients' books do not close: {met.books}")
+    if result.classes.residual or result.classes.expected != profile.clients * profile.records:
+        raise InvalidRun(f"the clients' counts do not add up: {result.classes}")
     receipted: dict[str, RangeSet] = {}
-    ended, wrong = "no end", 0
+    ended, mismatches = "no end", 0
     for path in (folder / "ledger").glob("*/*.jsonl"):
         for line in path.read_bytes().splitlines(keepends=True):
             match ledger.codec.decode(line)[1]:
                 case ledger.ReceiptEntry() as entry:
                     receipted.setdefault(entry.client, RangeSet()).add(entry.first, entry.last)
-                    wrong += not entry.match
+                    mismatches += not entry.match
                 case ledger.EndEntry() as entry:
                     ended = entry.reason
                 case _:
                     pass
     total = sum(map(len, receipted.values()))
-    if ended != "complete" or wrong or total != met.books.received:
-        raise BooksOpen(
-            f"the ledger ended as {ended}, with receipts for {total} records, {wrong} of which do not match; "
-            f"the clients received {met.books.received}"
+    if ended != "complete" or mismatches or total != result.classes.received:
+        raise InvalidRun(
+            f"the ledger ended as {ended}, with receipts for {total} records, {mismatches} of them wrong; "
+            f"the clients received {result.classes.received}"
         )

@@ -1,4 +1,4 @@
-"""When each client is cut: a function of the seed and the client's number alone, so every run is cut alike. Pure."""
+"""Plans when each client is cut, from seed and client number alone, so that every run has the same cuts. Pure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from benchmarks.scale.sizes import Profile
 
 _QUIET_SECONDS = 5.0
-"""Nobody is cut before, and the time between two cuts varies by as much."""
+"""Time before the first cut of any client, and variation of the time between two cuts."""
 
 
 def cuts(profile: Profile, seed: int, number: int) -> Iterator[float]:
-    """Yield the seconds from a client's subscription to its next cut: the first one staggered over a whole period."""
-    dice = random.Random(f"{seed}/{number}")
+    """Yield the seconds from each subscription of a client to its next cut; the first is spread over a whole period."""
+    rng = random.Random(f"{seed}/{number}")
     quiet = min(_QUIET_SECONDS, profile.every / 2)
-    yield quiet + dice.random() * profile.every
+    yield quiet + rng.random() * profile.every
     while True:
-        yield profile.every + dice.random() * quiet
+        yield profile.every + rng.random() * quiet

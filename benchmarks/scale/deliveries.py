@@ -1,7 +1,7 @@
-"""What one client of a scale benchmark holds, and the books of its deliveries: each is in exactly one class. Pure.
+"""Counts the deliveries to one client of a scale benchmark, each in exactly one class. Pure.
 
-A client that writes logs needs several times the memory; this one keeps a digest of what it was sent, and receipts it
-in blocks as a logging client does.
+A client that writes logs needs several times the memory; this one keeps only a digest of its open block, and sends
+receipts for blocks as a logging client does.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from services.contract.rangeset import RangeSet
 from services.contract.scalars import digest, digest_text
 
 BLOCK = 10
-"""Records after which a block is receipted."""
+"""Records per block."""
 
 
-class Books(NamedTuple):
-    """Every delivery that was due, in the one class it ended in; ``duplicates`` came on top of these."""
+class DeliveryClasses(NamedTuple):
+    """Number of expected deliveries by class; ``duplicates`` are in addition to these."""
 
     expected: int
     received: int
@@ -27,16 +27,16 @@ class Books(NamedTuple):
 
     @property
     def residual(self) -> int:
-        """How many deliveries are in no class, or in two: 0 when the books are closed."""
+        """Number of deliveries in no class, minus those in two: 0 if the classes add up."""
         return self.expected - self.received - self.corrupt - self.missing
 
-    def plus(self, other: Books) -> Books:
-        """Return both together."""
-        return Books(*map(sum, zip(self, other, strict=True)))
+    def plus(self, other: DeliveryClasses) -> DeliveryClasses:
+        """Return the sums."""
+        return DeliveryClasses(*map(sum, zip(self, other, strict=True)))
 
 
-class Taker:
-    """One client's end of a run of ``total`` records, over all its connections."""
+class RecordCounter:
+    """The records received by one client in a run of ``total`` records, over all its connections."""
 
     __slots__ = (
         "_block", "_count", "_damaged", "_digest", "_first", "_gaps", "after", "duplicates", "received", "total",
@@ -47,27 +47,27 @@ class Taker:
         self.total, self.after = total, 0
         self.received = self.duplicates = 0
         self.unanswered: dict[int, bytes] = {}
-        """The receipts that were not answered yet, by block: they are sent again after a cut."""
+        """Receipts that the server has not confirmed yet, by block; they are sent again after a cut."""
         self._gaps, self._damaged = RangeSet(), RangeSet()
         self._block = self._first = self._count = self._digest = 0
 
-    def take(self, header: wire.Records, body: bytes) -> int:
-        """Count a batch that came; return how many records of it, at its end, are new."""
+    def add(self, header: wire.Records, body: bytes) -> int:
+        """Add a received batch; return how many records at its end are new."""
         last = header.first + header.count - 1
         if wire.records_of(header, body) is None:
             self._damaged.add(header.first, last)
             return 0
         if header.first != self.after + 1:
-            return self._take_out_of_order(header, body)
-        self._hold(header.first, header.count, body)
+            return self._add_out_of_order(header, body)
+        self._add_in_order(header.first, header.count, body)
         return header.count
 
     def receipt(self) -> bytes | None:
-        """Return the receipt of the open block once it is full or at the end of the run, None before that."""
+        """Return the receipt of the open block if it is full or the run has ended, otherwise None."""
         if not self._count or (self._count < BLOCK and self.after < self.total):
             return None
         self._block += 1
-        said = wire.encode(
+        receipt_bytes = wire.encode(
             wire.Receipt(
                 session=1,
                 block=self._block,
@@ -78,22 +78,22 @@ class Taker:
                 took_ns=0,
             )
         )
-        self.unanswered[self._block] = said
+        self.unanswered[self._block] = receipt_bytes
         self._count = self._digest = 0
-        return said
+        return receipt_bytes
 
     def done(self) -> bool:
-        """Tell whether it holds the end of the run and every receipt was answered."""
+        """Return whether the last record was received and every receipt was confirmed."""
         return self.after == self.total and not self.unanswered
 
-    def books(self) -> Books:
-        """Return the classes, from three sources: what was counted as it came, the gaps, and what was damaged."""
+    def classes(self) -> DeliveryClasses:
+        """Return the classes, from three independent sources: received records, gaps, and damaged batches."""
         lost = RangeSet(self._gaps)
         lost.add(self.after + 1, self.total)
         corrupt = len(lost & self._damaged)
-        return Books(self.total, self.received, corrupt, len(lost) - corrupt, self.duplicates)
+        return DeliveryClasses(self.total, self.received, corrupt, len(lost) - corrupt, self.duplicates)
 
-    def _hold(self, first: int, count: int, body: bytes) -> None:
+    def _add_in_order(self, first: int, count: int, body: bytes) -> None:
         if not self._count:
             self._first = first
         self._digest = digest(body, self._digest)
@@ -101,12 +101,12 @@ class Taker:
         self.received += count
         self.after = first + count - 1
 
-    def _take_out_of_order(self, header: wire.Records, body: bytes) -> int:
+    def _add_out_of_order(self, header: wire.Records, body: bytes) -> int:
         if header.first > self.after:
-            # A block is of consecutive records here: the open one ends before the gap, and nobody receipts that.
+            # Blocks have consecutive records here: the open block is dropped at the gap, without a receipt.
             self._gaps.add(self.after + 1, header.first - 1)
             self._count = self._digest = 0
-            self._hold(header.first, header.count, body)
+            self._add_in_order(header.first, header.count, body)
             return header.count
         again = min(self.after, header.first + header.count - 1)
         late = RangeSet([(header.first, again)]) & self._gaps
@@ -115,5 +115,5 @@ class Taker:
         self.duplicates += again - header.first + 1 - len(late)
         fresh = header.first + header.count - 1 - again
         if fresh:
-            self._hold(again + 1, fresh, b"".join(body.splitlines(keepends=True)[-fresh:]))
+            self._add_in_order(again + 1, fresh, b"".join(body.splitlines(keepends=True)[-fresh:]))
         return fresh

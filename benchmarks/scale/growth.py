@@ -1,9 +1,9 @@
-"""What a delivery costs the server with few connections and with many, when as much is sent in all.
+"""Compares the server's CPU time per delivery with few and with many connections.
 
-Each run sends the same number of deliveries flat out to plain sockets that only count. Processor time is taken from
-when all but one are subscribed and the server is quiet: connecting has its own price, and is not part of this. What is
-done once for a record and not for a delivery (making it, its digest) is shared by few with few connections: so those
-are the dearest, and what is held to a limit is by how much the cost rises from one size to the next, greater one.
+Each run sends the same number of deliveries at full speed to plain sockets that only count. CPU time is measured from
+when all but one are subscribed and the server is idle, so that the cost of connecting is not included. The work per
+record (generation, digest) is shared by fewer deliveries if there are fewer connections, so these are the most
+expensive; the target applies to the increase from one size to the next larger one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from benchmarks.fanout import Peer
-from benchmarks.measure import BooksOpen, Figures, Metric, cpu_seconds, environment
-from benchmarks.scale.serving import many_files, served
+from benchmarks.measure import Figures, InvalidRun, Metric, cpu_seconds, environment
+from benchmarks.scale.serving import raise_open_file_limit, run_server
 
 _MANY = "cost of a delivery with more connections / with fewer, the worst of these steps"
 GROWTH = Metric(_MANY, "times", "less", 2, rounds=3)
@@ -35,43 +35,45 @@ def metric(connections: int, records: int) -> Metric:
 
 
 def measure(figures: Figures, folder: Path, sizes: tuple[tuple[int, int], ...]) -> None:
-    """Play one run of every size, and hold each to the one before."""
+    """Make one run of every size, and compare each with the one before."""
     costs: list[float] = []
     for connections, records in sizes:
-        cpu = _played(folder / f"{connections}", connections, records)
+        cpu = _run(folder / f"{connections}", connections, records)
         costs.append(cpu / connections / records)
         figures.add(metric(connections, records), 1 / costs[-1])
     figures.add(GROWTH, max(more / fewer for fewer, more in pairwise(costs)))
     figures.add(SPREAD, max(costs) / min(costs))
 
 
-def _played(folder: Path, connections: int, records: int) -> float:
-    with served(folder, RATE=0, RECORDS=records, CLIENTS=connections, GRACE_SECONDS=60) as server:
-        counting = subprocess.run(
+def _run(folder: Path, connections: int, records: int) -> float:
+    with run_server(folder, RATE=0, RECORDS=records, CLIENTS=connections, GRACE_SECONDS=60) as server:
+        peers_process = subprocess.run(
             [sys.executable, "-m", "benchmarks.scale.growth", str(server.port), str(server.pid), str(connections)],
             env=environment(),
             capture_output=True,
             check=False,
             timeout=_CONNECT_SECONDS + _DEADLINE_SECONDS,
         )
-        if counting.returncode:
-            raise BooksOpen(f"the peers ended with code {counting.returncode}: {counting.stderr.decode()[-2000:]}")
-    total, cpu = map(float, counting.stdout.split())
+        if peers_process.returncode:
+            raise InvalidRun(
+                f"the peers ended with code {peers_process.returncode}: {peers_process.stderr.decode()[-2000:]}"
+            )
+    total, cpu = map(float, peers_process.stdout.split())
     if total != connections * records:
-        raise BooksOpen(f"the peers counted {total:.0f} of {connections * records} records")
+        raise InvalidRun(f"the peers counted {total:.0f} of {connections * records} records")
     return cpu
 
 
 def count(port: int, server: int, connections: int) -> tuple[int, float]:
-    """Subscribe so many peers and count until each was told the end; return records, and the server's CPU seconds."""
-    many_files()
+    """Subscribe peers and count until each has received the end; return the records and the server's CPU seconds."""
+    raise_open_file_limit()
     peers = [Peer(port, f"peer-{number}") for number in range(1, connections)]
     _wait_for(port, connections - 1)
     time.sleep(_SETTLE_SECONDS)
-    spent = cpu_seconds(server) or 0.0
+    cpu_before = cpu_seconds(server) or 0.0
     peers.append(Peer(port, f"peer-{connections}"))
     _count(peers)
-    used = (cpu_seconds(server) or 0.0) - spent
+    used = (cpu_seconds(server) or 0.0) - cpu_before
     for peer in peers:
         peer.socket.close()
     return sum(peer.records for peer in peers), used
@@ -85,12 +87,12 @@ def _count(peers: list[Peer]) -> None:
             selector.register(peer.socket, selectors.EVENT_READ, peer)
         while open_peers:
             for key, _ in selector.select(1.0):
-                key.data.take(buffer)
+                key.data.receive(buffer)
                 if key.data.ended:
                     selector.unregister(key.fileobj)
                     open_peers -= 1
             if time.monotonic() > deadline:
-                raise BooksOpen(f"{open_peers} peers waited longer than {_DEADLINE_SECONDS:.0f} s")
+                raise InvalidRun(f"{open_peers} peers waited longer than {_DEADLINE_SECONDS:.0f} s")
 
 
 def _wait_for(port: int, subscribed: int) -> None:
@@ -98,7 +100,7 @@ def _wait_for(port: int, subscribed: int) -> None:
     wanted = f"\nstreamgauge_clients {float(subscribed)}\n"
     while wanted not in _metrics(port):
         if time.monotonic() > deadline:
-            raise BooksOpen(f"{subscribed} peers were not subscribed within {_CONNECT_SECONDS:.0f} s")
+            raise InvalidRun(f"{subscribed} peers were not subscribed within {_CONNECT_SECONDS:.0f} s")
         time.sleep(0.2)
 
 

@@ -1,4 +1,4 @@
-"""Connections from one machine to itself, more of them than a single address has ports."""
+"""Opens more connections from a machine to itself than a single source address has ports."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import asyncio
 import socket
 
 _SOURCES = 8
-"""Addresses that connections come from: one alone has 28,000 ports, and a cut one keeps its port for a minute."""
+"""Source addresses: each has 28,000 ports, and a cut connection keeps its port for a minute."""
 
 _BIND_ADDRESS_NO_PORT = 24
 
 
-async def reached(number: int, port: int) -> socket.socket:
-    """Return a socket that is connected to this port of this machine, from an address that the number decides.
+async def connect_from(number: int, port: int) -> socket.socket:
+    """Return a socket that is connected to a local port, from a source address that depends on ``number``.
 
     Raises:
-        OSError: nobody listens there.
+        OSError: no process listens on the port.
     """
-    made = socket.socket()
+    connected_socket = socket.socket()
     try:
-        made.setblocking(False)
-        # The port is chosen on connecting: then the same one serves towards another peer.
-        made.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
-        made.bind((f"127.0.0.{2 + number % _SOURCES}", 0))
-        await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", port))
+        connected_socket.setblocking(False)
+        # Choose the source port only on connecting, so that the same port can be used towards several targets.
+        connected_socket.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+        connected_socket.bind((f"127.0.0.{2 + number % _SOURCES}", 0))
+        await asyncio.get_running_loop().sock_connect(connected_socket, ("127.0.0.1", port))
     except BaseException:
-        made.close()
+        connected_socket.close()
         raise
-    return made
+    return connected_socket

@@ -1,4 +1,4 @@
-"""Writes both sides of the books of a run that nobody played, with the project's own codecs, as fast as it goes."""
+"""Writes ledger and logs of an invented run with the project's codecs, at full speed."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ RATE = 100_000
 
 
 class _Lines:
-    """A file that grows by chained lines."""
+    """A file with chained lines."""
 
     def __init__(self, path: Path, codec: Kinds[Any], prev: str = FIRST) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.prev, self.size, self.sha256 = prev, 0, hashlib.sha256()
         self._codec = codec
-        # Unbuffered: a line is there when `put` returns, whole.
+        # Unbuffered, so that a line is completely written when `put` returns.
         self._file = path.open("xb", buffering=0)
 
     def put(self, entry: LineStruct) -> None:
@@ -39,7 +39,7 @@ class _Lines:
 
 
 def batch(records: Sequence[bytes], first: int) -> list[blocklog.OwnMessage]:
-    """Return the messages of records that came together, each late and long on its way by an amount of its own."""
+    """Return the messages of records that arrived together, with different latencies and transit times."""
     last_us = START_US + (first + len(records)) * 1_000_000 // RATE
     at = utc_text(last_us + 2000)
     return [
@@ -51,19 +51,19 @@ def batch(records: Sequence[bytes], first: int) -> list[blocklog.OwnMessage]:
 
 
 class Log:
-    """The block log of one client, in segments as the client would cut them."""
+    """The block log of one client, in segments as a client writes them."""
 
     def __init__(self, volumes: Path, client: str, fence: int, block_size: int) -> None:
         self.client, self.fence, self._block_size = client, fence, block_size
         self._folder = volumes / "logs" / RUN / client
         self._segment = self._block = self._blocks = self._messages = 0
-        self._lines = self._begun(FIRST)
+        self._lines = self._open_segment(FIRST)
 
     def put(self, messages: list[blocklog.OwnMessage]) -> ledger.ReceiptEntry:
-        """Append a block of consecutive messages, and return its receipt."""
+        """Append a block of consecutive messages; return its receipt."""
         if self._lines.size >= blocklog.SEGMENT_BYTES:
             self._end("rotated")
-            self._lines = self._begun(self._lines.prev)
+            self._lines = self._open_segment(self._lines.prev)
         self._block += 1
         self._blocks += 1
         self._messages += len(messages)
@@ -83,10 +83,10 @@ class Log:
         )  # fmt: skip
 
     def finish(self) -> None:
-        """Seal the log: the run is over."""
+        """Seal the log at the end of the run."""
         self._end("finished")
 
-    def _begun(self, prev: str) -> _Lines:
+    def _open_segment(self, prev: str) -> _Lines:
         self._segment += 1
         self._blocks = self._messages = 0
         lines = _Lines(self._folder / blocklog.file_name(1, self._segment), blocklog.codec, prev)
@@ -110,7 +110,7 @@ class Log:
 
 
 class Ledger:
-    """The server's side of a run of ``total`` records to these logs."""
+    """The server's ledger of a run of ``total`` records."""
 
     def __init__(self, volumes: Path, total: int, logs: Sequence[Log], block_size: int) -> None:
         self._total, self._logs = total, logs
@@ -134,11 +134,11 @@ class Ledger:
             self._lines.put(ledger.SentEntry(at=at, client=log.client, fence=log.fence, through=total))
 
     def put(self, receipt: ledger.ReceiptEntry) -> None:
-        """Enter a receipt."""
+        """Append a receipt."""
         self._lines.put(receipt)
 
     def finish(self) -> None:
-        """End the run: every client holds everything, and leaves."""
+        """End the run, with all records receipted by every client."""
         at, total = utc_text(START_US + self._total * 1_000_000 // RATE + 1_000_000), self._total
         late_ns = 1_000_000
         self._lines.put(

@@ -1,4 +1,4 @@
-"""A server in a process of its own, with room for many connections, and what it uses."""
+"""Runs a server process with a high limit of open files, and measures its CPU time and memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from benchmarks.measure import BooksOpen, cpu_seconds, environment, free_port
+from benchmarks.measure import InvalidRun, cpu_seconds, environment, free_port
 
 _PAGE = resource.getpagesize()
 _SLABS = ("TCP", "TCPv6", "sock_inode_cache", "filp", "eventpoll_epi")
@@ -21,30 +21,30 @@ _START_SECONDS = 30.0
 _STOP_SECONDS = 60.0
 
 
-class Served(NamedTuple):
-    """A server that listens, its volumes folder, and its process."""
+class ServerProcess(NamedTuple):
+    """A listening server: its port, process id and volumes folder."""
 
     port: int
     pid: int
     folder: Path
 
     def cpu_seconds(self) -> float:
-        """Return the processor time it has used.
+        """Return the CPU time that it has used.
 
         Raises:
-            BooksOpen: it is gone.
+            InvalidRun: the server has ended.
         """
         used = cpu_seconds(self.pid)
         if used is None:
-            raise BooksOpen(f"the server ended:\n{self.said()}")
+            raise InvalidRun(f"the server ended:\n{self.log_tail()}")
         return used
 
     def resident_bytes(self) -> int:
-        """Return the memory that it holds."""
+        """Return its resident memory."""
         return resident_bytes(self.pid)
 
     def state(self) -> str | None:
-        """Return the state of the run, None when it does not answer."""
+        """Return the state of the run, None if the server does not answer."""
         try:
             with urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=5) as answer:
                 return str(answer.read().decode().strip())
@@ -55,32 +55,34 @@ class Served(NamedTuple):
         """Wait until the run is in one of these states.
 
         Raises:
-            BooksOpen: it is not within this time.
+            InvalidRun: it is in none of them after ``seconds``.
         """
         deadline = time.monotonic() + seconds
         while (state := self.state()) not in states:
             if time.monotonic() > deadline:
-                raise BooksOpen(f"after {seconds:.0f} s the run is {state}:\n{self.said()}")
+                raise InvalidRun(f"after {seconds:.0f} s the run is {state}:\n{self.log_tail()}")
             time.sleep(0.05)
 
-    def said(self) -> str:
-        """Return the end of what it wrote to its log."""
+    def log_tail(self) -> str:
+        """Return the last lines of its log."""
         return "\n".join((self.folder / "output").read_text(errors="replace").splitlines()[-20:])
 
 
 @contextmanager
-def served(folder: Path, **settings: object) -> Iterator[Served]:
-    """Run a server with these settings, from when it listens to the end of the block."""
+def run_server(folder: Path, **settings: object) -> Iterator[ServerProcess]:
+    """Run a server with these settings inside a ``with`` block, which begins when the server listens."""
     folder.mkdir(parents=True)
     port = free_port()
-    given = environment(PORT=port, VOLUMES=folder, **settings)
+    variables = environment(PORT=port, VOLUMES=folder, **settings)
     with (folder / "output").open("wb") as output:
-        server = subprocess.Popen([sys.executable, "-m", "services.server"], env=given, stdout=output, stderr=output)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "services.server"], env=variables, stdout=output, stderr=output
+        )
     try:
-        many_files(server.pid)
-        found = Served(port, server.pid, folder)
-        found.wait_for(("waiting", "running"), _START_SECONDS)
-        yield found
+        raise_open_file_limit(server.pid)
+        process = ServerProcess(port, server.pid, folder)
+        process.wait_for(("waiting", "running"), _START_SECONDS)
+        yield process
     finally:
         server.terminate()
         try:
@@ -90,24 +92,24 @@ def served(folder: Path, **settings: object) -> Iterator[Served]:
             server.wait()
 
 
-def many_files(pid: int = 0) -> None:
-    """Let a process (0: this one) open as many files as the system permits it to."""
-    most = most_files(pid)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
+def raise_open_file_limit(pid: int = 0) -> None:
+    """Raise the limit of open files of a process (0: this one) to its hard limit."""
+    limit = open_file_limit(pid)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, limit))
 
 
-def most_files(pid: int = 0) -> int:
-    """Return how many files a process (0: this one) may open at most."""
+def open_file_limit(pid: int = 0) -> int:
+    """Return the hard limit of open files of a process (0: this one)."""
     return resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
 
 
 def resident_bytes(pid: int) -> int:
-    """Return the memory that a process holds."""
+    """Return the resident memory of a process, in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE
 
 
 def kernel_bytes() -> int | None:
-    """Return what the kernel holds for the TCP sockets of this machine without what waits in them, None if untold."""
+    """Return the kernel's memory for the machine's TCP sockets without buffered data, None if it is not reported."""
     try:
         lines = Path("/proc/slabinfo").read_text(encoding="ascii").splitlines()[2:]
     except OSError:

@@ -1,4 +1,4 @@
-"""How much the scale benchmarks do."""
+"""The sizes of the scale benchmarks."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 
 class Profile(NamedTuple):
-    """Connections under cuts: ``clients`` are sent ``records`` at ``rate`` a second, and each is cut again and again.
+    """Connections with cuts: ``clients`` receive ``records`` records at ``rate`` per second.
 
-    A client is cut ``every`` seconds, give or take, and stays away for ``away`` seconds.
+    Each client is cut about every ``every`` seconds, and stays away for ``away`` seconds.
     """
 
     clients: int
@@ -19,27 +19,27 @@ class Profile(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """What one round of each benchmark takes."""
+    """The sizes of one round of each benchmark."""
 
     rounds: int
     cuts: tuple[Profile, ...]
     growth: tuple[tuple[int, int], ...]
-    """Connections, ascending, and records: the same number of deliveries each."""
+    """Connections, ascending, and records; each pair gives the same number of deliveries."""
     paced: int
-    """Records of a run without slow neighbours, and of one with them, at 1,000 a second."""
+    """Records of a run with or without slow neighbours, at 1,000 per second."""
     volumes: tuple[int, ...]
-    """Sizes of the folders to verify, in MB; what the disk has no room for is left out, and said."""
+    """Sizes of the folders to verify, in MB; sizes for which the disk is too small are skipped with a message."""
     appended: int
-    """Blocks that are appended while the collector follows."""
+    """Blocks that are appended while the collector runs."""
     idle: float
-    """Seconds over which an idle collector is watched."""
+    """Seconds for which an idle collector is measured."""
 
     @classmethod
     def full(cls) -> Sizes:
-        """Return what `make bench` does."""
+        """Return the sizes of `make bench`."""
         return cls(
             rounds=5,
-            # The profile of a published benchmark, which did it with 10,000 on 32 cores, and half of it.
+            # The profile of a published benchmark (10,000 clients, on 32 cores), and half of it.
             cuts=(Profile(5_000, 2, 120, 15, 2), Profile(10_000, 2, 120, 15, 2)),
             growth=((5, 2_000_000), (200, 50_000), (5_000, 2_000)),
             paced=6_000,
@@ -50,7 +50,7 @@ class Sizes(NamedTuple):
 
     @classmethod
     def quick(cls) -> Sizes:
-        """Return what `make bench QUICK=1` does."""
+        """Return the sizes of `make bench QUICK=1`."""
         return cls(
             rounds=1,
             cuts=(Profile(300, 2, 12, 3, 1),),

@@ -1,4 +1,4 @@
-"""The scale benchmarks in their order, round by round."""
+"""Runs the scale benchmarks, round by round."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ BENCHMARKS: dict[str, Benchmark] = {
 
 
 def measure(figures: Figures, folder: Path, sizes: Sizes, names: Sequence[str] = tuple(BENCHMARKS)) -> None:
-    """Run the benchmarks with these names once a round, all of them in turn.
+    """Run the benchmarks with these names once per round, one after the other.
 
     Raises:
-        BooksOpen: the books of a run did not close.
+        InvalidRun: a run failed, or its deliveries do not add up.
     """
     for number in range(1, sizes.rounds + 1):
         for name in names:
-            began, place = time.monotonic(), folder / f"{name}-{number}"
-            BENCHMARKS[name](figures, place, sizes)
-            shutil.rmtree(place)
-            took = time.monotonic() - began
-            print(f"scale, round {number} of {sizes.rounds}, {name}: {took:.0f} s", file=sys.stderr, flush=True)
+            began, size_folder = time.monotonic(), folder / f"{name}-{number}"
+            BENCHMARKS[name](figures, size_folder, sizes)
+            shutil.rmtree(size_folder)
+            seconds = time.monotonic() - began
+            print(f"scale, round {number} of {sizes.rounds}, {name}: {seconds:.0f} s", file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""How fast the collector checks a big volumes folder, and in how much memory.
+"""Measures speed and memory of the collector's ``verify`` on large volumes folders.
 
-The folder is written by another process, which makes up books that close: five clients' logs in blocks of 1,000 records
-of the real feed, in segments of 64 MiB, and the ledger to them.
+Another process writes the folder: complete logs of five clients in blocks of 1,000 records of the real feed, in
+segments of 64 MiB, and the ledger.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.measure import BooksOpen, Figures, Metric, children, cpu_seconds, environment
+from benchmarks.measure import Figures, InvalidRun, Metric, children, cpu_seconds, environment
 from benchmarks.scale.run_files import Ledger, Log, batch
 from services.contract import blocklog
 from services.server.feed.generator import FeedGenerator
@@ -22,17 +22,17 @@ CLIENTS = 5
 BLOCK = 1000
 _BATCH = 100
 _MEASURABLE = 1_000
-"""MB from which on the start of the interpreter does not show in the speed."""
-_OFTEN = 2_000
-"""MB that are verified in every round, at most."""
+"""Smallest size in MB at which the start of the interpreter does not affect the speed."""
+_EVERY_ROUND = 2_000
+"""Largest size in MB that is verified in every round."""
 _ROOM = 2.0
-"""Free disk that there must be, as a multiple of what is written."""
-_LOOK_SECONDS = 0.02
+"""Free disk space required, as a multiple of the size."""
+_POLL_SECONDS = 0.02
 _DEADLINE_SECONDS = 600.0
 
 
-class Took(NamedTuple):
-    """What one `verify` took."""
+class VerifyCost(NamedTuple):
+    """Time and memory of one `verify`."""
 
     seconds: float
     cpu_seconds: float
@@ -40,7 +40,7 @@ class Took(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """What is told of one size."""
+    """The metrics of one size."""
 
     speed: Metric
     per_core: Metric
@@ -48,7 +48,7 @@ class Metrics(NamedTuple):
 
     @classmethod
     def of(cls, megabytes: int) -> Metrics:
-        """Return the metrics of a folder of so many MB."""
+        """Return the metrics of a folder with this size."""
         what = f"collector, `verify` of {megabytes:,} MB"
         return cls(
             speed=Metric(f"{what}", "MB/s", "more"),
@@ -58,30 +58,30 @@ class Metrics(NamedTuple):
 
 
 def measure(figures: Figures, folder: Path, sizes: tuple[int, ...]) -> None:
-    """Write and verify a folder of every size there is room for; one that takes minutes in the first round alone."""
+    """Write and verify a folder of every size; sizes that take minutes only in the first round."""
     for megabytes in sizes:
-        if megabytes > _OFTEN and Metrics.of(megabytes).speed in figures.values:
+        if megabytes > _EVERY_ROUND and Metrics.of(megabytes).speed in figures.values:
             continue
-        place = folder / f"{megabytes}"
-        place.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(place).free < megabytes * 1e6 * _ROOM:
-            print(f"verify of {megabytes:,} MB left out: no room on the disk", file=sys.stderr, flush=True)
+        size_folder = folder / f"{megabytes}"
+        size_folder.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(size_folder).free < megabytes * 1e6 * _ROOM:
+            print(f"verify of {megabytes:,} MB skipped: not enough disk space", file=sys.stderr, flush=True)
             continue
         subprocess.run(
-            [sys.executable, "-m", "benchmarks.scale.verifying", str(place), str(megabytes)],
+            [sys.executable, "-m", "benchmarks.scale.verifying", str(size_folder), str(megabytes)],
             env=environment(),
             check=True,
             timeout=_DEADLINE_SECONDS,
         )
-        size, took = _size(place), _verified(place)
+        size, cost = _size(size_folder), _verify(size_folder)
         metrics = Metrics.of(megabytes)
-        figures.add(metrics.speed, size / took.seconds / 1e6)
-        figures.add(metrics.per_core, size / took.cpu_seconds / 1e6)
-        figures.add(metrics.memory, took.peak_bytes / 2**20)
-        shutil.rmtree(place)
+        figures.add(metrics.speed, size / cost.seconds / 1e6)
+        figures.add(metrics.per_core, size / cost.cpu_seconds / 1e6)
+        figures.add(metrics.memory, cost.peak_bytes / 2**20)
+        shutil.rmtree(size_folder)
 
 
-def _verified(folder: Path) -> Took:
+def _verify(folder: Path) -> VerifyCost:
     began = time.perf_counter()
     verifying = subprocess.Popen(
         [sys.executable, "-m", "services.collector", "verify", str(folder)],
@@ -90,20 +90,20 @@ def _verified(folder: Path) -> Took:
         stderr=subprocess.STDOUT,
     )
     peaks: dict[int, int] = {}
-    used: dict[int, float] = {}
+    cpu_by_process: dict[int, float] = {}
     while verifying.poll() is None:
         for pid in (verifying.pid, *children(verifying.pid)):
             peaks[pid] = _peak_bytes(pid) or peaks.get(pid, 0)
-            used[pid] = cpu_seconds(pid) or used.get(pid, 0.0)
+            cpu_by_process[pid] = cpu_seconds(pid) or cpu_by_process.get(pid, 0.0)
         if time.perf_counter() - began > _DEADLINE_SECONDS:
             verifying.kill()
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     seconds = time.perf_counter() - began
-    said = verifying.communicate()[0].decode(errors="replace")
-    if verifying.returncode or "residual 0" not in said:
-        raise BooksOpen(f"verify ended with code {verifying.returncode}:\n{said[-2000:]}")
-    # Not by wait4: its peak counts what this process held when it started the other.
-    return Took(seconds, sum(used.values()), sum(peaks.values()))
+    output = verifying.communicate()[0].decode(errors="replace")
+    if verifying.returncode or "residual 0" not in output:
+        raise InvalidRun(f"verify ended with code {verifying.returncode}:\n{output[-2000:]}")
+    # Not from wait4(): its peak includes this process's memory at the time of the fork.
+    return VerifyCost(seconds, sum(cpu_by_process.values()), sum(peaks.values()))
 
 
 def _peak_bytes(pid: int) -> int | None:
@@ -119,7 +119,7 @@ def _size(folder: Path) -> int:
 
 
 def write(volumes: Path, size: int) -> None:
-    """Write the books of a run whose logs have about ``size`` bytes."""
+    """Write ledger and logs of a run, with about ``size`` bytes of logs."""
     feed = FeedGenerator("person", "en_US", 42)
     logs = [Log(volumes, f"client-{number}", number, BLOCK) for number in range(1, CLIENTS + 1)]
     first = messages_of(feed, 1)

@@ -1,16 +1,16 @@
-"""The least of WebSocket (RFC 6455) that a client needs whose server neither compresses nor splits messages. Pure."""
+"""A minimal WebSocket client protocol (RFC 6455), for servers that neither compress nor split messages. Pure."""
 
 from __future__ import annotations
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
 _MASK = bytes(4)
-"""A client masks what it says; a mask of zeros leaves it as it is."""
+"""A client has to mask its frames; a mask of zeros leaves the payload unchanged."""
 
 
 def opening(path: str = "/", subprotocol: str | None = None) -> bytes:
-    """Return what a client says first."""
-    # The key is the same for all: it protects from caches, of which there are none on the way.
+    """Return the client's handshake request."""
+    # A constant key is enough: it only protects from caches between client and server, and there are none.
     lines = [
         *(f"GET {path} HTTP/1.1", "Host: localhost", "Upgrade: websocket", "Connection: Upgrade"),
         *("Sec-WebSocket-Key: c3RyZWFtZ2F1Z2UtYmVuYw==", "Sec-WebSocket-Version: 13"),
@@ -20,8 +20,8 @@ def opening(path: str = "/", subprotocol: str | None = None) -> bytes:
     return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
 
 
-def framed(payload: bytes, opcode: int = TEXT) -> bytes:
-    """Return a client's frame; ``payload`` has at most 65,535 bytes."""
+def frame_message(payload: bytes, opcode: int = TEXT) -> bytes:
+    """Return a masked frame; ``payload`` has at most 65,535 bytes."""
     length = len(payload)
     if length < 126:
         return bytes((0x80 | opcode, 0x80 | length)) + _MASK + payload
@@ -29,42 +29,42 @@ def framed(payload: bytes, opcode: int = TEXT) -> bytes:
 
 
 class Frames:
-    """Takes a server's bytes as they come, and gives its frames: the answer to the opening is passed over."""
+    """Parses the server's handshake response and frames from a stream of bytes."""
 
-    __slots__ = ("_kept", "opened")
+    __slots__ = ("_rest", "opened")
 
     def __init__(self) -> None:
-        self._kept = b""
+        self._rest = b""
         self.opened = False
-        """Whether the server has agreed to the opening."""
+        """Whether the server has accepted the handshake."""
 
-    def take(self, data: bytes) -> list[tuple[int, bytes]]:
-        """Return opcode and payload of every frame that these bytes complete.
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """Add received bytes; return opcode and payload of every frame that they complete.
 
         Raises:
-            ConnectionRefusedError: the answer to the opening is not 101.
+            ConnectionRefusedError: the handshake response is not 101.
         """
-        if self._kept:
-            data = self._kept + data
+        if self._rest:
+            data = self._rest + data
         at = 0
         if not self.opened:
             end = data.find(b"\r\n\r\n")
             if end < 0:
-                self._kept = data
+                self._rest = data
                 return []
             if b" 101 " not in data[:40]:
                 raise ConnectionRefusedError(data[:40].decode("latin-1"))
             self.opened, at = True, end + 4
         frames = []
-        while (found := _frame(data, at)) is not None:
-            opcode, begin, at = found
+        while (frame := _frame(data, at)) is not None:
+            opcode, begin, at = frame
             frames.append((opcode, data[begin:at]))
-        self._kept = data[at:]
+        self._rest = data[at:]
         return frames
 
 
 def _frame(data: bytes, at: int) -> tuple[int, int, int] | None:
-    """Return opcode, begin and end of the payload of the frame at ``at``; None when it is not whole yet."""
+    """Return opcode, begin and end of the payload of the frame at ``at``; None if it is incomplete."""
     if len(data) < at + 2:
         return None
     length, begin = data[at + 1], at + 2

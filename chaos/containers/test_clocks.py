@@ -103,7 +103,7 @@ def recoveries_text(tally: Tally) -> str:
     return json.dumps([fault.recovery_s for fault in tally.faults])
 
 
-@pytest.mark.parametrize("place", [SERVER, COLLECTOR], ids=str)
+@pytest.mark.parametrize("target", [SERVER, COLLECTOR], ids=str)
 def test_a_servers_clock_that_is_set_changes_nothing(
     target: Target, folder: Path, engine: None, tally: Tally, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -118,7 +118,7 @@ def assert_exactly(damage: Damage, client: ClientSummary, total: int) -> None:
     assert ("finished", total, 0) == (client.state, client.expected, client.residual)
 
 
-@pytest.mark.parametrize("places", [("middle", "tail"), ("replay",)], ids="-and-".join)
+@pytest.mark.parametrize("positions", [("middle", "tail"), ("replay",)], ids="-and-".join)
 def test_exactly_the_injected_faults_are_reported(
     positions: tuple[Position, ...], seed: int, tally: Tally, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ POLL_SECONDS = 0.1
 def event_of(line: str) -> tuple[str, str | None]:
     """Return the event and the run of a line of the server's log; empty and None if the line is not an event."""
     try:
+        # Tracebacks and the lines of libraries are not JSON.
         fields = json.loads(line) if line.startswith("{") else None
     except (ValueError, RecursionError):
         fields = None

@@ -54,6 +54,7 @@ class StdoutWriter:
                 return
             self._waiting.append(data)
             self._bytes += len(data)
+            # The newest lines are kept, since the verdict comes last.
             while self._bytes > self._max_bytes and len(self._waiting) > 1:
                 self._bytes -= len(self._waiting.popleft())
                 self._dropped += 1

@@ -94,6 +94,7 @@ def exit_code_when_stopped(volumes: Path, runs: InvocationRuns, count: int) -> i
     invocation with a run that has not been closed, or was never opened, is aborted.
     """
     codes = [_published_code(volumes, run) for run in runs.names]
+    # An endless invocation (count 0) has always another run to play, so its stop is no verdict.
     if len(codes) != count or EXIT_ABORTED in codes:
         return EXIT_ABORTED
     return next((code for code in codes if code), 0)

@@ -94,6 +94,7 @@ def run_command(chosen: argparse.Namespace, environment: Mapping[str, str]) -> i
     run: RunCommand = chosen.command
     try:
         code = run(chosen, environment)
+        # Here and not at exit, so that a closed pipe is handled below.
         sys.stdout.flush()
     except OperatorError as error:
         sys.stderr.write(error.report())

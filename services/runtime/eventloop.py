@@ -93,6 +93,7 @@ class _LimitedListener:
             return self._socket.accept()
         except OSError as error:
             if error.errno in _NO_DESCRIPTOR:
+                # Further calls in this turn would fail for the same reason.
                 self._left = 0
             raise
 

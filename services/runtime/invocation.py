@@ -48,6 +48,7 @@ def own_run(logs: Path, invocation: str) -> str | None:
         logs: the folder with one folder of logs per run.
         invocation: its name.
     """
+    # The run is named after the start of its invocation, with a number if another run has that name.
     stem = invocation.partition(".")[0]
     for name in sorted(path.name for path in logs.glob(f"{stem}*")):
         if re.match(RUN_PATTERN, name) and _invocation_of(logs / name) == invocation:

@@ -38,6 +38,7 @@ class _StdoutHandler(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
+        # Looked up for every record: the handler was configured before the display replaced the stream.
         self.setStream(sys.stdout)
         super().emit(record)
 

@@ -55,6 +55,7 @@ def _give_to_writer(name: Path | str, group: int, descriptor: int | None = None)
             return
         if (status.st_uid, status.st_gid) != (WRITER, group):
             os.chown(name, WRITER, group, dir_fd=descriptor, follow_symlinks=False)
+        # Only adds permissions: what the host's user has allowed besides stays allowed.
         if status.st_mode & mode != mode:
             os.chmod(name, stat.S_IMODE(status.st_mode) | mode, dir_fd=descriptor)
     except OSError as error:

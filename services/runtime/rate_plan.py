@@ -96,6 +96,7 @@ def _number(text: str) -> float | None:
         value = float(text)
     except ValueError:
         value = math.nan
+    # Excludes NaN too, for which every comparison is false.
     if not 0 <= value <= HIGHEST:
         return None
     if 0 < value < LEAST_RATE:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+# Links may lead out of the folder, and opening a FIFO without O_NONBLOCK would wait for a writer.
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _PIECE = 256 * 1024
 _NO_FILE = frozenset({errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENODEV, errno.EISDIR, errno.ENOTDIR})
@@ -71,6 +72,7 @@ def lines(file: BinaryIO, most: int, limit: int) -> Iterator[FileLine]:
     while at < end and (data := file.readline(min(most, end - at))):
         line = FileLine(at, len(data), data, ended=data.endswith(b"\n"))
         if not line.ended and len(data) == most:
+            # Released before the rest is read, since a line may be as long as the memory that is allowed for it.
             del data
             line = _skipped(file, line, end)
         yield line

@@ -83,6 +83,7 @@ class SaturationMonitor:
 
     def tick(self, late_ns: int) -> None:
         """Record the lag of one timer, nanoseconds."""
+        # A timer may fire a clock tick early.
         self._lags.record([max(late_ns, 0)])
 
     def window(self) -> SaturationWindow:
@@ -92,6 +93,7 @@ class SaturationMonitor:
     def snapshot(self) -> _Snapshot:
         """Return the current counters for `SaturationWindow`. May run in another thread than `tick`."""
         now_ns, latest = self._now_ns(), self._latest
+        # A snapshot copies a histogram and reads two files.
         if latest is None or now_ns - latest.at_ns > _SHARED_NS:
             throttled = throttled_ns(self._read)
             latest = self._latest = _Snapshot(now_ns, self._lags.copy(), self._cpu_ns(), throttled)

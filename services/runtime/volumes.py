@@ -154,6 +154,7 @@ def run_folders(root: Path) -> list[str]:
     """
     if not root.is_dir():
         return []
+    # A link could lead to a folder outside, whose content must not be removed.
     with os.scandir(root) as entries:
         return [entry.name for entry in entries if is_run(entry.name) and entry.is_dir(follow_symlinks=False)]
 

@@ -161,6 +161,7 @@ def break_cycles(connection: ServerConnection) -> None:
     _drop_subprotocol_choice(connection)
     if protocol.parser_exc is not None:
         protocol.parser_exc.__traceback__ = None
+    # A TLS transport has no such attribute, and another loop's transport may have no dictionary.
     getattr(connection.transport, "__dict__", {}).pop("_read_ready_cb", None)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.measure import Figures
 from benchmarks.scale import cuts
-from benchmarks.scale.deliveries import Books, Taker
+from benchmarks.scale.deliveries import DeliveryClasses, RecordCounter
 from benchmarks.scale.sizes import Profile
 from benchmarks.scale.websocket import Frames
 from services.contract import wire
@@ -48,31 +48,33 @@ def test_more_connections_than_the_system_permits_are_not_made(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("batches", "found"),
     [
-        pytest.param([batch(1, 30)], Books(TOTAL, 30, 0, 0, 0), id="all"),
-        pytest.param([batch(1, 20), batch(11, 30)], Books(TOTAL, 30, 0, 0, 10), id="twice"),
-        pytest.param([batch(1, 10), batch(16, 30)], Books(TOTAL, 25, 0, 5, 0), id="gap"),
-        pytest.param([batch(1, 10), batch(16, 30), batch(11, 17)], Books(TOTAL, 30, 0, 0, 2), id="late"),
-        pytest.param([batch(1, 25)], Books(TOTAL, 25, 0, 5, 0), id="tail"),
-        pytest.param([batch(1, 10), batch(11, 20, "x00000000"), batch(21, 30)], Books(TOTAL, 20, 10, 0, 0), id="hurt"),
-        pytest.param([], Books(TOTAL, 0, 0, 30, 0), id="none"),
+        pytest.param([batch(1, 30)], DeliveryClasses(TOTAL, 30, 0, 0, 0), id="all"),
+        pytest.param([batch(1, 20), batch(11, 30)], DeliveryClasses(TOTAL, 30, 0, 0, 10), id="twice"),
+        pytest.param([batch(1, 10), batch(16, 30)], DeliveryClasses(TOTAL, 25, 0, 5, 0), id="gap"),
+        pytest.param([batch(1, 10), batch(16, 30), batch(11, 17)], DeliveryClasses(TOTAL, 30, 0, 0, 2), id="late"),
+        pytest.param([batch(1, 25)], DeliveryClasses(TOTAL, 25, 0, 5, 0), id="tail"),
+        pytest.param(
+            [batch(1, 10), batch(11, 20, "x00000000"), batch(21, 30)], DeliveryClasses(TOTAL, 20, 10, 0, 0), id="hurt"
+        ),
+        pytest.param([], DeliveryClasses(TOTAL, 0, 0, 30, 0), id="none"),
     ],
 )
-def test_every_delivery_is_in_one_class(batches: list[tuple[wire.Records, bytes]], found: Books) -> None:
+def test_every_delivery_is_in_one_class(batches: list[tuple[wire.Records, bytes]], found: DeliveryClasses) -> None:
     """Records lost, damaged or repeated on the way are classified, also at the end of the run, with residual 0."""
-    taker = Taker(TOTAL)
+    taker = RecordCounter(TOTAL)
     for header, body in batches:
-        taker.take(header, body)
+        taker.add(header, body)
 
-    assert found == taker.books()
-    assert 0 == taker.books().residual
+    assert found == taker.classes()
+    assert 0 == taker.classes().residual
 
 
 def test_receipts_cover_what_was_taken() -> None:
     """A receipt has the digest of its block's records; after the last record the rest gets a receipt too."""
-    taker = Taker(TOTAL)
+    taker = RecordCounter(TOTAL)
     said = []
     for first, last in ((1, 12), (13, 25), (26, 30)):
-        taker.take(*batch(first, last))
+        taker.add(*batch(first, last))
         said.append(wire.decode_from_client(taker.receipt() or b""))
 
     receipts = [one for one in said if isinstance(one, wire.Receipt)]
@@ -93,6 +95,6 @@ def test_frames_come_whole_however_they_are_cut(step: int) -> None:
     data += b"".join(head + payload for head, payload in zip(heads, payloads, strict=True))
     frames, found = Frames(), []
     for start in range(0, len(data), step):
-        found += frames.take(data[start : start + step])
+        found += frames.feed(data[start : start + step])
 
     assert [(1, payload) for payload in payloads] == found

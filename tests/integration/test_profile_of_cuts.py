@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from benchmarks.profile import plan, report
 from benchmarks.profile.deliveries import Arrival, Classes, Connection, Log, Published, classes, contradictions
-from benchmarks.profile.measurement import Outcome, Spread, play
-from benchmarks.profile.protocols import Heard, Ours, SocketIo, WebSocket
-from benchmarks.profile.servers import Entrant, ours, told
+from benchmarks.profile.measurement import Outcome, Spread, run_profile
+from benchmarks.profile.protocols import FrameMeaning, Ours, SocketIo, WebSocket
+from benchmarks.profile.servers import Candidate, npm_server, own_server
 from benchmarks.profile.suite import Results
 from benchmarks.scale.sizes import Profile
 from services.contract import wire
@@ -66,7 +66,9 @@ def over(connection: int, *numbers: int) -> list[tuple[int, int]]:
     ("written", "published", "found"),
     [
         pytest.param(log(STAYED, *over(0, *range(1, 9))), SENT, Classes(live=8), id="all"),
-        pytest.param(log(STAYED, *over(0, 1, 2, 2, 3, 4, 5, 6, 7, 8, 1)), SENT, Classes(live=8, again=2), id="again"),
+        pytest.param(
+            log(STAYED, *over(0, 1, 2, 2, 3, 4, 5, 6, 7, 8, 1)), SENT, Classes(live=8, duplicates=2), id="again"
+        ),
         pytest.param(
             log(CUT, *over(0, 1, 2, 3), *over(1, 6, 7, 8)), SENT, Classes(live=6, lost_away=2), id="not resumed"
         ),
@@ -126,9 +128,9 @@ def test_every_delivery_is_in_exactly_one_class(story: tuple[Log, Published]) ->
     alone = [class_of(number, *story) for number in range(1, MESSAGES + 1)]
 
     assert {name: alone.count(name) for name in Classes._fields[:-1]} == {
-        name: value for name, value in found._asdict().items() if name != "again"
+        name: value for name, value in found._asdict().items() if name != "duplicates"
     }
-    assert len(story[0].arrivals) == found.received + found.again
+    assert len(story[0].arrivals) == found.received + found.duplicates
     assert 0 == found.residual(MESSAGES)
 
 
@@ -180,19 +182,19 @@ def test_who_never_returns_cannot_be_cut() -> None:
 def test_socketio_resumes_by_session_and_offset() -> None:
     """The hello has no session at first, and the last offset after a cut; pings are answered."""
     speaker = SocketIo(0, MESSAGES)
-    assert Heard(says=(b"40",)) == speaker.hear(b'0{"sid":"a"}')
-    assert Heard(ready=True) == speaker.hear(b'40{"sid":"b","pid":"p"}')
-    assert Heard(messages=((1, 100),)) == speaker.hear(b'42["message",{"seq":1,"sent_us":100},"offset-1"]')
-    assert Heard(says=(b"3",)) == speaker.hear(b"2")
-    assert Heard(says=(b'40{"pid":"p","offset":"offset-1"}',)) == speaker.hear(b'0{"sid":"c"}')
+    assert FrameMeaning(replies=(b"40",)) == speaker.receive(b'0{"sid":"a"}')
+    assert FrameMeaning(ready=True) == speaker.receive(b'40{"sid":"b","pid":"p"}')
+    assert FrameMeaning(messages=((1, 100),)) == speaker.receive(b'42["message",{"seq":1,"sent_us":100},"offset-1"]')
+    assert FrameMeaning(replies=(b"3",)) == speaker.receive(b"2")
+    assert FrameMeaning(replies=(b'40{"pid":"p","offset":"offset-1"}',)) == speaker.receive(b'0{"sid":"c"}')
 
 
 def test_socketio_without_recovery_is_greeted_anew() -> None:
     """If the server sends neither session nor offsets, a reconnect is like a first connection."""
     speaker = SocketIo(0, MESSAGES)
-    assert Heard(ready=True) == speaker.hear(b'40{"sid":"b"}')
-    assert Heard(messages=((1, 100),)) == speaker.hear(b'42["message",{"seq":1,"sent_us":100}]')
-    assert Heard(says=(b"40",)) == speaker.hear(b'0{"sid":"c"}')
+    assert FrameMeaning(ready=True) == speaker.receive(b'40{"sid":"b"}')
+    assert FrameMeaning(messages=((1, 100),)) == speaker.receive(b'42["message",{"seq":1,"sent_us":100}]')
+    assert FrameMeaning(replies=(b"40",)) == speaker.receive(b'0{"sid":"c"}')
 
 
 def test_ours_resumes_after_the_last_record() -> None:
@@ -205,9 +207,9 @@ def test_ours_resumes_after_the_last_record() -> None:
     header = wire.Records(first=1, count=2, due_us=1_000_000, rate=2, sent_us=0, crc=digest_text(digest(body)))
     damaged = wire.Records(first=3, count=2, due_us=2_000_000, rate=2, sent_us=0, crc="x00000000")
 
-    assert Heard(messages=((1, 1_000_000), (2, 1_500_000))) == speaker.hear(wire.records_head(header) + body)
-    assert Heard() == speaker.hear(wire.records_head(damaged) + body)
-    said = wire.decode_from_client(speaker.hear(wire.encode(welcome)).says[0])
+    assert FrameMeaning(messages=((1, 1_000_000), (2, 1_500_000))) == speaker.receive(wire.records_head(header) + body)
+    assert FrameMeaning() == speaker.receive(wire.records_head(damaged) + body)
+    said = wire.decode_from_client(speaker.receive(wire.encode(welcome)).replies[0])
     assert isinstance(said, wire.Subscribe)
     assert 2 == said.after
 
@@ -215,7 +217,9 @@ def test_ours_resumes_after_the_last_record() -> None:
 def test_a_plain_websocket_is_ready_when_open() -> None:
     """A plain server needs no hello and cannot resume: every frame is a message."""
     assert WebSocket.ready_when_open
-    assert Heard(messages=((1, 100),)) == WebSocket(0, MESSAGES).hear(json.dumps({"seq": 1, "sent_us": 100}).encode())
+    assert FrameMeaning(messages=((1, 100),)) == WebSocket(0, MESSAGES).receive(
+        json.dumps({"seq": 1, "sent_us": 100}).encode()
+    )
 
 
 def outcome(server: str, found: Classes, against: list[str]) -> Outcome:
@@ -229,9 +233,9 @@ def outcome(server: str, found: Classes, against: list[str]) -> Outcome:
 def test_the_table_has_a_column_a_server(capsys: pytest.CaptureFixture[str]) -> None:
     """The table shows received, lost and residual; runs with a residual and missing servers are named."""
     good = outcome("good", Classes(live=90, replayed=10), [])
-    bad = outcome("bad", Classes(live=50, lost_away=30, again=4), ["says two things"])
+    bad = outcome("bad", Classes(live=50, lost_away=30, duplicates=4), ["says two things"])
     results = Results(PROFILE, 42, [good, bad], {"npm ws": "there is no Node.js"})
-    report.say(results)
+    report.print_report(results)
     said = capsys.readouterr()
     cells = [[cell.strip() for cell in line.split("|")] for line in said.out.splitlines()]
     rows = {row[1]: row[2:4] for row in cells if len(row) > 3}
@@ -244,17 +248,17 @@ def test_the_table_has_a_column_a_server(capsys: pytest.CaptureFixture[str]) -> 
     assert ["1.25 s", "1.25 s"] == rows["live, from the sending: p99"]
     assert "not here: there is no Node.js" == rows["npm ws"][0]
     assert ["error: bad: residual 20", "error: bad: says two things"] == said.err.splitlines()
-    assert not results.closed
+    assert not results.is_consistent
 
 
 @pytest.mark.slow
 def test_our_server_loses_nothing(tmp_path: Path) -> None:
     """Clients that are cut repeatedly receive everything once, partly by replay, and the ledger agrees."""
-    found = play(ours(), tmp_path / "ours", PROFILE, 42)
+    found = run_profile(own_server(), tmp_path / "ours", PROFILE, 42)
 
-    assert found.closed, found
+    assert found.is_consistent, found
     assert 600 == found.classes.received
-    assert 0 == found.classes.again
+    assert 0 == found.classes.duplicates
     assert 0 < found.classes.replayed == found.replay.number
     assert 0 < found.cuts.number
 
@@ -262,13 +266,13 @@ def test_our_server_loses_nothing(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_what_a_server_does_wrong_is_found(tmp_path: Path) -> None:
     """Messages skipped, withheld, sent twice and not resumed are counted in their classes."""
-    faulty = Entrant("faulty", "", "websocket", told(sys.executable, "-c", FAULTY))
-    calm = play(faulty, tmp_path / "calm", PROFILE._replace(every=10_000), 42)
-    cut = play(faulty, tmp_path / "cut", PROFILE, 42)
+    faulty = Candidate("faulty", "", "websocket", npm_server(sys.executable, "-c", FAULTY))
+    calm = run_profile(faulty, tmp_path / "calm", PROFILE._replace(every=10_000), 42)
+    cut = run_profile(faulty, tmp_path / "cut", PROFILE, 42)
 
     assert Classes(540, 0, 0, 20, 20, 20, 20) == calm.classes
-    assert calm.closed, calm
-    assert cut.closed, cut
+    assert calm.is_consistent, calm
+    assert cut.is_consistent, cut
     assert 20 == cut.classes.unpublished
     assert 20 <= cut.classes.lost_at_the_tail
     assert 100 < cut.classes.lost_away

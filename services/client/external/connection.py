@@ -18,6 +18,7 @@ from services.client.external.settings import ConnectSettings
 from services.runtime.clock import Clock
 from services.runtime.errors import BadSettings
 
+# Longer than for the own server: TLS, a proxy and a far host take several round trips.
 _OPEN_SECONDS = 10.0
 # An external feed may be silent for any time, so only pings show that a connection is dead.
 _PING_SECONDS = 10.0
@@ -131,6 +132,7 @@ async def connect_to(reach: ConnectSettings, process_clock: Clock, tls: ssl.SSLC
         ping_interval=_PING_SECONDS,
         ping_timeout=_PING_SECONDS,
         close_timeout=_CLOSE_SECONDS,
+        # A longer message ends the connection with 1009 instead of filling the memory.
         max_size=reach.max_bytes,
         max_queue=_FRAMES_QUEUED,
         **options,

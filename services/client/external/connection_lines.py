@@ -32,6 +32,7 @@ class ConnectionLog:
 
     def refused(self, at_us: int, code: int | None, reason: str) -> blocklog.ConnectionLine:
         """Return the line for a failed attempt; ``code`` is the HTTP status, if there was one."""
+        # Counted until the next connection, so that the last line shows how often the client tried in vain.
         self._attempts += 1
         self._code, self._reason = code, reason
         return self._line("refused", at_us)

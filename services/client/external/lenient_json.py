@@ -59,6 +59,7 @@ def _read(text: str) -> Any:
     except RecursionError as problem:
         raise ValueError("nested too deeply") from problem
     except ValueError:
+        # Without a bracket any word would be repaired to a string, and plain text would count as JSON.
         if text[:1] not in ("{", "[") or len(text) > _MAX_REPAIRED:
             raise
     return _loads(_SPARE_COMMA.sub(lambda match: match[1] or "", _TOKEN.sub(_repaired, text)))
@@ -79,6 +80,7 @@ def _loads(text: str) -> Any:
 
 
 def _integer(digits: str) -> int | float:
+    # Converting a long integer takes quadratic time, and Python refuses it from 4,300 digits on.
     return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
 
 

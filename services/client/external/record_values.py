@@ -13,6 +13,7 @@ UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 """Nanoseconds of each unit of time."""
 MAX_NUMBER = 2**64 - 1
 """The highest usable sequence number, which is that of an unsigned 64-bit counter."""
+# Above every epoch time in nanoseconds until 2286.
 _MAX_TIME = 10**19
 _YEAR_2200_NS = 7_258_118_400_000_000_000
 # A present epoch time has 10, 13, 16 or 19 digits before the point, so its size shows its unit.

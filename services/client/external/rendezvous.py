@@ -197,6 +197,7 @@ def _move_into_place(logs: Path, opened: AgreedRun) -> AgreedRun:
         FileExistsError: another process was faster.
         OSError: the folder refuses.
     """
+    # Hidden and random, so that no other process takes it for a run or uses the same name.
     temporary = logs / f".{opened.run}.{uuid.uuid4().hex}"
     temporary.mkdir()
     try:

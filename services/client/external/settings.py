@@ -102,6 +102,7 @@ def read_feed(environment: Mapping[str, str]) -> FeedSettings | None:
         BadSettings: with every problem found.
     """
     if not is_external_feed(environment):
+        # With FEED=streamgauge: the other settings would be ignored, which the operator does not expect.
         given = [name for name in NAMES[1:] if environment.get(name, "").strip()]
         if given:
             raise BadSettings([f"FEED=streamgauge: {', '.join(given)} are for an external feed"])

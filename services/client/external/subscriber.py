@@ -155,6 +155,7 @@ class ExternalSubscriber:
 
     async def _connect_once(self) -> ConnectionFailure | None:
         """Connect, and receive until the connection ends; return why it ended, None when the run is over."""
+        # All clients of the process share the limit, since the server sees one address.
         await self._gate.wait_for_turn(self._ended, was_accepted=self._was_accepted)
         if self.is_over:
             return None
@@ -252,6 +253,7 @@ class ExternalSubscriber:
         seqs = [record.seq for record in records if record.seq is not None]
         if condition is not None and not seqs and reading.seq is not None:
             return condition
+        # A greeting or an error message is no proof that the server accepts this client; a numbered record is.
         self._is_useful = self._is_useful or bool(seqs) or reading.seq is None
         session.receive(records, received_ns)
         return condition or self._settings.ending.by_records(session.received, max(seqs, default=None))

@@ -79,6 +79,7 @@ class PingPolicy:
         match = self.ping.search(frame) if self.ping is not None else None
         if match is None:
             return None
+        # An unmatched group is empty, as in the usual notation of replacements.
         groups = [part.decode("utf-8", "replace") if part is not None else "" for part in (match[0], *match.groups())]
         text = re.sub(
             r"\\([0-9])", lambda digit: groups[int(digit[1])] if int(digit[1]) < len(groups) else "", self.pong

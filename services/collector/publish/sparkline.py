@@ -16,6 +16,7 @@ def coarsen(worst: Sequence[int | None], most: int = MAX_CHARACTERS) -> list[int
     """Return at most ``most`` values, each the maximum of neighbouring ones, null where all of these are null."""
     count = min(most, len(worst))
     bounds = [index * len(worst) // count for index in range(count + 1)] if count else [0]
+    # The maximum and not the mean: one late message must stay visible.
     groups = (worst[low:high] for low, high in pairwise(bounds))
     return [max((value for value in group if value is not None), default=None) for group in groups]
 

@@ -162,6 +162,7 @@ def _latency_tile(summary: Summary) -> Tile:
 
 def _data_quality_tiles(summary: Summary) -> Iterator[Tile]:
     """Yield tiles about the quality of the measurement: every other number depends on it."""
+    # Faults of the ledger are not the client's, and count among the others.
     damaged = sum(fault.client is not None and fault.kind in DAMAGE for fault in summary.faults)
     others = len(summary.faults) - damaged
     yield Tile(

@@ -77,6 +77,7 @@ def _number(text: str) -> float | str:
         value = float(text)
     except ValueError:
         return text
+    # 500.0 is shown and recorded as 500.
     return int(value) if value.is_integer() else value
 
 

@@ -84,6 +84,7 @@ def run(
     output = ConsoleOutput(PROMPT if sys.stdin.isatty() and not chosen.requests else "", as_json=chosen.json)
 
     async def run_console() -> int:
+        # Only if lines are expected: otherwise a script's standard input would be consumed.
         typed = None if chosen.requests else StdinLines(sys.stdin.fileno())
         return await Console(link, output).run(chosen.requests, typed)
 

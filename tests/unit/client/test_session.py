@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -93,6 +94,27 @@ async def test_sealing_writes_what_is_open(tmp_path: Path) -> None:
     ends = [it for it in entries(folder(tmp_path), sealed=True) if isinstance(it, blocklog.EndLine)]
     assert [("shutdown", 2, 15)] == [(it.reason, it.block_count, it.message_count) for it in ends]
     assert [1, 2] == [it.block for it in opened.receipts]
+
+
+def log_contents(logs: Path) -> dict[Path, bytes]:
+    """Return the contents of all log files."""
+    return {path: path.read_bytes() for path in logs.rglob("*.jsonl")}
+
+
+async def test_queries_write_nothing(tmp_path: Path) -> None:
+    """Reading every property of a session, and making its request, leaves its state and its files unchanged."""
+    async with written_session(tmp_path) as opened:
+        opened.session.subscribed(1, 0)
+        await opened.receive(1, 15)
+        await until(lambda: len(opened.receipts) == 1)
+        names = [name for name, member in inspect.getmembers(ClientSession) if isinstance(member, property)]
+        contents = log_contents(tmp_path)
+        first = [getattr(opened.session, name) for name in names], opened.session.request()
+        again = [getattr(opened.session, name) for name in names], opened.session.request()
+
+        assert {"after", "has_begun", "is_full", "is_settled"} == set(names)
+        assert first == again
+        assert contents == log_contents(tmp_path)
 
 
 async def test_settled_is_sealed_and_recorded(tmp_path: Path) -> None:

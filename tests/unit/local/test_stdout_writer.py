@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from services.local import stdout_writer
 from services.local.stdout_writer import StdoutWriter
 from tests.poll import poll_until
 

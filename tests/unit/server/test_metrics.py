@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from operator import itemgetter
 from pathlib import Path
 from typing import get_args
@@ -79,6 +80,29 @@ def test_metrics_follow_the_state(tmp_path: Path) -> None:
     } == found
     assert 0 < took < 10
     assert 0.085 == pytest.approx(late, rel=0.004)
+
+
+def test_queries_write_nothing(tmp_path: Path) -> None:
+    """A scrape and the reading of every property leave ledger and state unchanged, even when a stage is due."""
+    clock = StoppedClock()
+    run = new_run(tmp_path, clock, rate="10:2s,1000:1s,pause:1s,5")
+    stream = Stream(run, clock)
+    subscription, _ = admitted(stream)
+    run.start()
+    clock.pass_seconds(2.5)
+    queried = (run, run.recorded, run.schedule, run.recorded.progress, run.ledger, subscription, stream)
+    before = run.ledger.path.read_bytes(), list(run.schedule.segments), repr(run.recorded.clients)
+    for item in queried:
+        for name, member in inspect.getmembers(type(item)):
+            if isinstance(member, property):
+                getattr(item, name)
+    run.status()
+    run.welcome()
+    ServerMetrics(stream).text()
+
+    assert before == (run.ledger.path.read_bytes(), run.schedule.segments, repr(run.recorded.clients))
+    assert run.advance() > 20
+    assert len(before[1]) + 1 == len(run.schedule.segments)
 
 
 def test_a_paused_run_has_rate_0(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ class ChartData(msgspec.Struct, frozen=True, kw_only=True):
 def chart_data(timeline: Timeline, max_bars: int = MAX_BARS) -> ChartData:
     """Return a timeline as it is drawn, with at most ``max_bars`` for all clients together."""
     clients = max(1, len(timeline.lanes))
+    # At least two points, the least that make a line.
     points = min(MAX_POINTS_PER_CLIENT, max(2, MAX_POINTS // clients))
     lanes = [_lane(lane, max(1, max_bars // clients), max(1, MAX_GAPS // clients), points) for lane in timeline.lanes]
     return ChartData(

@@ -46,6 +46,7 @@ def progress_line(summary: Summary, elapsed_s: float | None, rate: float | None)
         f"missing {tile['missing'].text}",
     ]
     omitted = _omitted_parts(parts, expected)
+    # Cut at the width, for a line that would wrap breaks the columns of the next ones.
     return GAP.join(part for index, part in enumerate(parts) if index not in omitted)[:WIDTH]
 
 

@@ -26,6 +26,7 @@ def styled_line(*spans: StyledSpan, colour: bool = False, bold: bool = False) ->
         parts.pop()
     if parts:
         parts[-1] = (parts[-1][0].rstrip(), parts[-1][1])
+    # Each part has its own codes and resets them, so a line that is cut off colours nothing else.
     return "".join(_with_codes(text, style, bold=bold) if colour else text for text, style in parts)
 
 

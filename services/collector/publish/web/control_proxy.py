@@ -43,6 +43,7 @@ class ControlProxy:
         """
         if self._url is None:
             raise ServerUnreachable(NOT_CONTROLLABLE)
+        # One at a time: two requests that arrive together would be carried out in an unknown order.
         async with self._lock, ControlClient(self._url, self._current_token(), REPLY_SECONDS) as client:
             return await client.request(request)
 

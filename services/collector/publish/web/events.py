@@ -111,6 +111,7 @@ class SnapshotBoard:
             parts, used_before = [b'"tool":' + msgspec.json.encode(self.tiles)], used()
             if has_changed:
                 parts.append(b'"view":' + self._encoded_view(self.snapshot))
+            # `drawn` may be older than `seen`: the charts of the last version follow even if no newer one arrives.
             if drawn != seen and now() >= drawn_at + CHARTS_SECONDS:
                 parts.append(b'"charts":' + self._encoded_charts(self.snapshot))
                 drawn, drawn_at = seen, now()

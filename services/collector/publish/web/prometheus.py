@@ -159,6 +159,7 @@ def _by_client(
     combine: Callable[[Iterable[float]], float],
 ) -> dict[str, float]:
     """Return the value of each client, and the combined one of those beyond `MAX_CLIENTS`."""
+    # Prometheus keeps every series for its whole retention, so the number of labels is bounded.
     values = {client.client: value(client) for client in clients[:MAX_CLIENTS]}
     others = clients[MAX_CLIENTS:]
     return {**values, OTHER: combine(map(value, others))} if others else values

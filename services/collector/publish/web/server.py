@@ -194,6 +194,7 @@ class PageServer:
         self._board = board
         self._socket = _listen(host, port)
         bound = self._socket.getsockname()[1]
+        # Addresses that mean all interfaces cannot be opened in a browser.
         name = "localhost" if host in ("0.0.0.0", "::", "127.0.0.1") else host
         self.address = f"http://{name}:{bound}/"
         self._server = _Server(
@@ -228,6 +229,7 @@ class PageServer:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    # Bound here and not by uvicorn, which would log an error and exit instead of naming the setting.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
