@@ -69,8 +69,8 @@ def shapes(modules: list[structure.Module]) -> Iterator[tuple[str, str]]:
     yield "modules with one importer", f"{100 * structure.single_importer(graph) / len(modules):.0f} %"
     yield "class names defined twice", listed(structure.shared_class_names(modules))
     yield "take() methods", f"{takes.total()}"
-    yield "reach-throughs into evidence", f"{reaches.total()}{'; ' * bool(reaches)}{listed(reaches, 4)}"
-    yield "branches on the kind of feed", f"{branches.total()}{'; ' * bool(branches)}{listed(branches, 4)}"
+    yield "reach-throughs into evidence", f"{reaches.total()}; {listed(reaches, 4)}"
+    yield "branches on the kind of feed", f"{branches.total()}; {listed(branches, 4)}"
 
 
 def language(root: Path, modules: list[structure.Module]) -> Iterator[tuple[str, str]]:
