@@ -8,8 +8,7 @@ from pathlib import Path
 
 from services.collector.cpu_yield import no_yield
 from services.collector.evidence.run_evidence import RunEvidence
-from services.collector.results.build import build_result
-from services.collector.results.builders.client_state import awaits_a_seal
+from services.collector.results.build import awaits_a_seal, build_result
 from services.collector.results.builders.time_course_builder import time_course
 from services.collector.results.run_durations import RunDurations
 from services.collector.scan import FileRewritten, RunFiles, Source
@@ -161,7 +160,8 @@ class OpenRun:
             has_successor = False
         if self._ended_at is None or not self.evidence.is_finished:
             return has_successor and not self.evidence.ledger.opens and now - self.changed_at >= PATIENCE_SECONDS
-        is_too_early = not self.evidence.is_one_sided and now - self._ended_at < LATE_SECONDS
+        # A server that recorded the end of the run may still record clients that come too late.
+        is_too_early = bool(self.evidence.ledger.ends) and now - self._ended_at < LATE_SECONDS
         if self._servers_gone_at is None or is_too_early:
             return False
         if now - self._servers_gone_at >= PATIENCE_SECONDS:
