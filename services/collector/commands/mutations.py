@@ -20,7 +20,7 @@ _KIND = re.compile(rb'"kind":"([a-z]+)"')
 
 
 class NotApplicable(Exception):
-    """The run has nothing that can be damaged in this way; the message says what it lacks."""
+    """The run has nothing that can be damaged in this way; the message names the missing part."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Mutation:
     """A damage.
 
     Attributes:
-        where: its place, and what was changed there.
+        where: its place, and the change there.
         files: the new lines of the changed files; None for a removed file.
         named: texts, one of which must be in the collector's report for the damage to count as caught.
     """

@@ -1,7 +1,7 @@
 """Builds results from the evidence of a run. Pure: the same lines give the same results, in any order.
 
-Here alone it is decided whether the feed is our own one or an external one; after this module what is not known of a
-feed is None, and no code asks which one it was.
+Only this module decides whether the feed is the own one or an external one. A result holds None for each fact that is
+not known of its feed, so the code that reads results does not ask which feed it was.
 """
 
 from __future__ import annotations
