@@ -70,8 +70,10 @@ class RunFileSet:
 
 
 def indexes(lines: list[bytes], kind: str) -> list[int]:
-    """Return the indexes of the lines of a kind."""
-    found = ((at, _KIND.search(content(line)[:40])) for at, line in enumerate(lines))
+    """Return the indexes of the complete lines of a kind."""
+    # An incomplete last line is damaged already: a crash leaves one, and a run with a torn copy of a file may pass.
+    complete = ((at, line) for at, line in enumerate(lines) if line.endswith(b"\n"))
+    found = ((at, _KIND.search(content(line)[:40])) for at, line in complete)
     return [at for at, match in found if match and match[1] == kind.encode()]
 
 
