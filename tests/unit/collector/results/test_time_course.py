@@ -8,11 +8,11 @@ from services.contract.timeline import TimelineEvent
 
 def test_events_are_sorted_by_time_then_kind_then_client() -> None:
     """Events of the same microsecond have an order that does not depend on the order of reading."""
-    in_order = [
-        TimelineEvent(at_us=1, kind="start", detail="100/s"),
+    later, first, second, start = (
+        TimelineEvent(at_us=2, kind="pause"),
         TimelineEvent(at_us=2, kind="join", client="client-1"),
         TimelineEvent(at_us=2, kind="join", client="client-2"),
-        TimelineEvent(at_us=2, kind="pause"),
-    ]
+        TimelineEvent(at_us=1, kind="start", detail="100/s"),
+    )
 
-    assert in_order == sorted(in_order[::-1], key=event_order)
+    assert [start, first, second, later] == sorted([later, second, first, start], key=event_order)
