@@ -8,8 +8,7 @@ from pathlib import Path
 
 from services.collector.cpu_yield import no_yield
 from services.collector.evidence.run_evidence import RunEvidence
-from services.collector.results.build import build_result
-from services.collector.results.builders.client_state import awaits_a_seal
+from services.collector.results.build import awaits_a_seal, build_result
 from services.collector.results.builders.time_course_builder import time_course
 from services.collector.results.run_durations import RunDurations
 from services.collector.scan import FileRewritten, RunFiles, Source
@@ -55,7 +54,7 @@ class OpenRun:
         evidence: everything read so far.
         changed_at: when something was read last.
         is_behind: more lines are waiting to be read.
-        is_rereading: the files were rewritten, and `evidence` does not hold again yet what it held before.
+        is_rereading: the files were rewritten and are read again; `evidence` has not reached its former state yet.
         lines_read: number of lines, counting lines that were read again.
         bytes_read: bytes of these lines.
         durations: the histograms of the last snapshot.
@@ -110,7 +109,7 @@ class OpenRun:
         return has_changed
 
     def recheck(self, must_stop: Callable[[], bool], *, restart: bool) -> bool:
-        """Compare what was read with the files; if they differ, the run is read again from its beginning.
+        """Compare the files with the lines that were read; if they differ, the run is read again from its beginning.
 
         ``must_stop`` is asked after every piece; when it returns true, the next call continues at this place, or with
         ``restart`` at the beginning. Return whether everything has been compared.

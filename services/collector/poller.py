@@ -51,7 +51,7 @@ class PollLimits:
 
 
 class PolledRun:
-    """A run that is followed, with what was published and printed of it so far."""
+    """A run that is followed, with the state of its published files and printed lines."""
 
     def __init__(self, run: OpenRun, now: float, policy: CpuPolicy) -> None:
         self.run = run

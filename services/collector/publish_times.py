@@ -1,4 +1,4 @@
-"""When the next summary of a run, and the next comparison of what was read with the files, are due. Pure."""
+"""When the next summary of a run is due, and the next comparison of its files with the lines that were read. Pure."""
 
 from __future__ import annotations
 

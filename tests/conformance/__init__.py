@@ -1,1 +1,1 @@
-"""The conformance kit in ``docs/conformance``, made here line by line: the same every time."""
+"""Generates the conformance kit in ``docs/conformance`` line by line; every run writes the same bytes."""

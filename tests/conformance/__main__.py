@@ -1,4 +1,4 @@
-"""``python -m tests.conformance`` makes the volumes, the expected summaries and the page's tables anew."""
+"""``python -m tests.conformance`` writes the volumes, the expected summaries and the tables of the page again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs against which a fact is, or that cannot be trusted: what a verifier must name, one thing in each."""
+"""Runs that fail, or that cannot be trusted: each has one defect, which a verifier must name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _flipped(line: bytes, near: bytes) -> bytes:
 
 
 def _of(kind: bytes) -> int:
-    """Return where the last line of a kind stands in the ledger."""
+    """Return the index of the last line of a kind in the ledger."""
     return max(at for at, line in enumerate(one_client()[LEDGER]) if b'"kind":"%b"' % kind in line)
 
 
@@ -54,13 +54,13 @@ def line_removed() -> Files:
 
 
 def lines_swapped() -> Files:
-    """Two blocks have changed places: nothing is missing, and it shows."""
+    """Two blocks have changed places: nothing is missing, and it is reported."""
     lines = one_client()[LOG]
     return _with(LOG, (FIRST, [lines[SECOND]]), (SECOND, [lines[FIRST]]))
 
 
 def line_repeated() -> Files:
-    """The second block stands twice: it counts once, and it shows."""
+    """The second block is in the file twice: it counts once, and is reported."""
     line = one_client()[LOG][SECOND]
     return _with(LOG, (SECOND, [line, line]))
 
@@ -108,7 +108,7 @@ def version_unknown() -> Files:
 
 
 def other_clients_line() -> Files:
-    """The line of another client stands in the place of the second block."""
+    """The line of another client is in the place of the second block."""
     books = Books(clients=2)
     all_of(Session(books))
     all_of(Session(books, "client-2", size=6))
@@ -119,7 +119,7 @@ def other_clients_line() -> Files:
 
 
 def other_runs_line() -> Files:
-    """The line of the same client, from another run, stands in the place of the second block."""
+    """The line of the same client, from another run, is in the place of the second block."""
     books = Books(run="20261121T073000Z")
     all_of(Session(books))
     (other,) = (lines for path, lines in books.files().items() if path.startswith("logs/"))
@@ -204,12 +204,12 @@ def subscription_removed() -> Files:
 
 
 def ledger_end_removed() -> Files:
-    """The ledger has no `end`: nobody says that the run was played to its end."""
+    """The ledger has no `end`: it is not known whether all records were sent."""
     return _with(LEDGER, (_of(b"end"), []))
 
 
 def ledger_removed() -> Files:
-    """There is no ledger: nobody says what was sent."""
+    """There is no ledger: it is not known which records were sent."""
     return {LOG: one_client()[LOG]}
 
 
@@ -294,7 +294,7 @@ def logged_twice() -> Files:
 
 
 def client_lost() -> Files:
-    """One of two clients vanished without a word: it answers for the whole run."""
+    """One of two clients vanished without a goodbye: all records of the run are expected of it."""
     books = Books(clients=2)
     all_of(Session(books))
     other = Session(books, "client-2")
@@ -316,7 +316,7 @@ def client_left_early() -> Files:
 
 
 def residual() -> Files:
-    """The client has logged what by the ledger was never sent: no cause explains that."""
+    """The client has logged records that were never sent, by the ledger: no cause explains that."""
     books = Books()
     one = Session(books, through=4)
     all_of(one)
@@ -344,7 +344,7 @@ def server_late() -> Files:
 
 
 def client_held_up() -> Files:
-    """The client's event loop was 300 ms late: what it stamped, it stamped late itself."""
+    """The client's event loop was 300 ms late, so its timestamps are late as well."""
     books = Books()
     one = Session(books)
     one.receive_all(1, 6)

@@ -1,4 +1,4 @@
-"""One-sided books: logs of a feed that is not ours, without a ledger."""
+"""Runs of an external feed: block logs without a ledger."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _messages(seqs: Sequence[int | None]) -> list[blocklog.ExternalMessage]:
 
 
 def _log(client: str, *blocks: tuple[Sequence[int | None], dict[str, int]]) -> Files:
-    """Return the file of a client that received these blocks, with what each says of its messages."""
+    """Return the file of a client that received these blocks, each with the counts in its header."""
     writer, numbered = Writer(blocklog.codec), any(seq is not None for seqs, _ in blocks for seq in seqs)
     writer.put(
         blocklog.OpenLine(
@@ -78,7 +78,7 @@ def _block(
 
 
 def feed_complete() -> Files:
-    """Two clients received the same six records: nobody says what was sent, so no residual."""
+    """Two clients received the same six records. Without a ledger there is no residual."""
     return {**_log("client-1", ((1, 2, 3), {}), ((4, 5, 6), {})), **_log("client-2", ((1, 2, 3), {}), ((4, 5, 6), {}))}
 
 

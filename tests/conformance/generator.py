@@ -62,7 +62,7 @@ def expected(summaries: list[Summary]) -> str:
 
 
 def page(text: str, summaries: dict[str, list[Summary]]) -> str:
-    """Return the text of the page with its tables made anew."""
+    """Return the text of the page with new tables."""
 
     def table(found: re.Match[str]) -> str:
         rows = "".join(_row(case, summaries[name_of(case)]) for case in TABLES[found[1]])
@@ -95,7 +95,7 @@ def _named(made: Summary) -> Iterator[str]:
 
 
 def write_anew(kit: Path = KIT) -> None:
-    """Write the whole kit but its prose; what is no longer a case goes."""
+    """Write the whole kit except for its prose, and remove the folders of cases that no longer exist."""
     shutil.rmtree(kit / VOLUMES.name, ignore_errors=True)
     found = {}
     for name, case in cases():

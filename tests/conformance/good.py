@@ -1,4 +1,4 @@
-"""Runs in which nothing is lost, whoever comes, goes, stops or crashes meanwhile: a verifier says PASS."""
+"""Runs in which nothing is lost, though clients and servers join, leave, stop or crash: a verifier answers PASS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECOND = "a11ce5e7f00d"
 
 
 def all_of(session: Session) -> None:
-    """Let a client receive what it does not hold yet, and close its file."""
+    """Let a client receive the records that it does not have yet, and close its file."""
     session.receive_all(session.after + 1, session.books.total)
     session.end()
 
@@ -88,7 +88,7 @@ def segments() -> Files:
 
 
 def file_copied() -> Files:
-    """A file lies there twice, under two names: what it says counts once."""
+    """A file exists twice, under two names: its lines count once."""
     files = one_client()
     return {**files, LOG.replace("0001-0001", "0001-0001 (copy)"): files[LOG]}
 
@@ -162,7 +162,7 @@ def client_dropped() -> Files:
 
 
 def observer() -> Files:
-    """Somebody watched: an observer has no log and answers for nothing."""
+    """An observer watched: it has no log, and no record is expected of it."""
     books = Books()
     all_of(Session(books))
     watching = ledger.SubscribeEntry(

@@ -1,4 +1,4 @@
-"""Changes lines that were written, as somebody does who knows the format: all that hangs on them is made anew."""
+"""Changes lines of a finished file as an author who knows the format would: checksums and counts are made to fit."""
 
 from __future__ import annotations
 

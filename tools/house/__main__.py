@@ -69,8 +69,8 @@ def shapes(modules: list[structure.Module]) -> Iterator[tuple[str, str]]:
     yield "modules with one importer", f"{100 * structure.single_importer(graph) / len(modules):.0f} %"
     yield "class names defined twice", listed(structure.shared_class_names(modules))
     yield "take() methods", f"{takes.total()}"
-    yield "reach-throughs into evidence", f"{reaches.total()}; {listed(reaches, 4)}"
-    yield "branches on the kind of feed", f"{branches.total()}; {listed(branches, 4)}"
+    yield "reach-throughs into evidence", total(reaches)
+    yield "branches on the kind of feed", total(branches)
 
 
 def language(root: Path, modules: list[structure.Module]) -> Iterator[tuple[str, str]]:
@@ -112,6 +112,11 @@ def files(root: Path, place: str) -> list[Path]:
     below = [path] if path.is_file() else sorted(path.rglob("*"))
     skipped = {"__pycache__", "house"}  # this package contains the list of words
     return [file for file in below if file.is_file() and file.suffix in READABLE and not skipped & {*file.parts}]
+
+
+def total(counts: Counter[str]) -> str:
+    """Return the sum of the counts, and the modules with the highest by name."""
+    return f"{counts.total()}; {listed(counts, 4)}" if counts else "0"
 
 
 def listed(counts: dict[str, int], most: int = 6) -> str:

@@ -251,7 +251,7 @@ class _LogFile:
 
 
 def _problem(block: blocklog.AnyBlock) -> str | None:
-    """Return what is wrong with a block whose checksum is right; None if nothing is."""
+    """Return the error of a block whose checksum is right, None if it has none."""
     problem = examine(block).problem
     if problem:
         return f"block {block.block}: {problem}"

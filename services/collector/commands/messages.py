@@ -140,7 +140,7 @@ def _json(logged: LoggedMessage) -> bytes:
 
 def _line(logged: LoggedMessage) -> MessageLine:
     message = logged.message
-    external = message if isinstance(message, ExternalMessage) else None
+    key, form = (message.key, message.form) if isinstance(message, ExternalMessage) else (None, None)
     return MessageLine(
         client=logged.client,
         session=logged.session,
@@ -151,8 +151,8 @@ def _line(logged: LoggedMessage) -> MessageLine:
         latency_ns=message.latency_ns,
         transit_ns=message.transit_ns,
         record=message.record,
-        key=external.key if external else None,
-        form=external.form if external else None,
+        key=key,
+        form=form,
     )
 
 

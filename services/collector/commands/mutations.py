@@ -20,7 +20,7 @@ _KIND = re.compile(rb'"kind":"([a-z]+)"')
 
 
 class NotApplicable(Exception):
-    """The run has nothing that can be damaged in this way; the message says what it lacks."""
+    """The run has nothing that can be damaged in this way; the message names the missing part."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Mutation:
     """A damage.
 
     Attributes:
-        where: its place, and what was changed there.
+        where: its place, and the change there.
         files: the new lines of the changed files; None for a removed file.
         named: texts, one of which must be in the collector's report for the damage to count as caught.
     """
@@ -70,8 +70,10 @@ class RunFileSet:
 
 
 def indexes(lines: list[bytes], kind: str) -> list[int]:
-    """Return the indexes of the lines of a kind."""
-    found = ((at, _KIND.search(content(line)[:40])) for at, line in enumerate(lines))
+    """Return the indexes of the complete lines of a kind."""
+    # An incomplete last line is damaged already: a crash leaves one, and a run with a torn copy of a file may pass.
+    complete = ((at, line) for at, line in enumerate(lines) if line.endswith(b"\n"))
+    found = ((at, _KIND.search(content(line)[:40])) for at, line in complete)
     return [at for at, match in found if match and match[1] == kind.encode()]
 
 

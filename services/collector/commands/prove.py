@@ -57,7 +57,7 @@ class DamageResult(msgspec.Struct, frozen=True):
     Attributes:
         said: the sentence of the collector that names the place; else the headline.
         caught: whether there is such a sentence. null if the run has nothing that can be damaged in this way; ``where``
-            says what it lacks.
+            names the missing part.
     """
 
     number: int

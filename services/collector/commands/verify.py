@@ -125,8 +125,7 @@ def _missing(client: ClientResult) -> Iterator[str]:
     for cause, seqs in client.lost.items():
         for first, last in seqs:
             yield f"  {client.client}  missing seq {first}-{last}  {formatting.CAUSE_WORDS[cause]}"
-    unreadable = client.external.unreadable if client.external else {}
-    for key, numbers in unreadable.items():
+    for key, numbers in client.external.unreadable.items():
         for first, last in numbers:
             which = f"{first}-{last}" if key is None else f"{key} {first}-{last}"
             yield f"  {client.client}  seq {which}  {formatting.UNREADABLE}"

@@ -83,6 +83,11 @@ class RunEvidence:
         return any(log.is_external for log in self.logs.values())
 
     @property
+    def names(self) -> set[str]:
+        """The names of all clients that the ledger or a log names."""
+        return {*self.ledger.clients, *self.logs}
+
+    @property
     def until_us(self) -> int | None:
         """When a run of an external feed is to end, epoch microseconds; None for not known."""
         return max((log.until_us for log in self.logs.values() if log.until_us is not None), default=None)

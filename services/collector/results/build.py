@@ -1,11 +1,32 @@
-"""Builds the result of a run from its evidence. Pure: the same lines give the same result, in any order."""
+"""Builds results from the evidence of a run. Pure: the same lines give the same results, in any order.
+
+Only this module decides whether the feed is the own one or an external one. A result holds None for each fact that is
+not known of its feed, so the code that reads results does not ask which feed it was.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
 from services.collector.evidence.run_evidence import RunEvidence
+from services.collector.results.builders.client_state import is_external_client_awaited, is_ledger_client_awaited
 from services.collector.results.builders.external_builder import external_run_result
 from services.collector.results.builders.ledger_builder import ledger_run_result
 from services.collector.results.run_result import RunResult
+
+
+class _BuildRun(Protocol):
+    def __call__(self, evidence: RunEvidence, *, final: bool) -> RunResult: ...
+
+
+class _Builder(NamedTuple):
+    run_result: _BuildRun
+    is_awaited: Callable[[RunEvidence, str], bool]
+
+
+_OWN_FEED = _Builder(ledger_run_result, is_ledger_client_awaited)
+_EXTERNAL_FEED = _Builder(external_run_result, is_external_client_awaited)
 
 
 def build_result(evidence: RunEvidence, *, final: bool) -> RunResult:
@@ -15,6 +36,14 @@ def build_result(evidence: RunEvidence, *, final: bool) -> RunResult:
         evidence: all lines of the run that were read.
         final: nothing more will be logged. A client of an external feed whose log is open is lost then.
     """
-    if evidence.is_one_sided:
-        return external_run_result(evidence, final=final)
-    return ledger_run_result(evidence, final=final)
+    return _builder(evidence).run_result(evidence, final=final)
+
+
+def awaits_a_seal(evidence: RunEvidence) -> bool:
+    """Tell whether any client is still to seal its log: it is connected, or it received the last record."""
+    is_awaited = _builder(evidence).is_awaited
+    return any(not evidence.is_sealed(name) and is_awaited(evidence, name) for name in evidence.names)
+
+
+def _builder(evidence: RunEvidence) -> _Builder:
+    return _EXTERNAL_FEED if evidence.is_one_sided else _OWN_FEED

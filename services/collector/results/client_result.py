@@ -27,6 +27,7 @@ IN_FLIGHT_US = 1_000_000
 """A client of an external feed answers for what others received until this long before its end: later records may have
 been in flight."""
 NO_CAUSES = Causes()
+NO_CONNECTIONS = ConnectionHistory()
 NOT_MEASURED = SaturationEvidence()
 GapTimes = tuple[int | None, int | None]
 """When the messages on both sides of a gap were received, the earlier first, epoch microseconds; None for unknown."""
@@ -63,7 +64,7 @@ class ClientConsistency:
 
 @dataclass(frozen=True, kw_only=True)
 class ExternalClientFacts:
-    """Facts that exist only for a client of an external feed.
+    """Facts that exist only for a client of an external feed; of our own feed none of them is known.
 
     Attributes:
         number_path: where the operator said that a message has its number, None for no number.
@@ -78,16 +79,19 @@ class ExternalClientFacts:
         rhythm: of the records, None where it is not known up to when records were to come.
     """
 
-    number_path: str | None
-    expected_clients: int | None
-    silence_s: float | None
-    until_us: int | None
-    missing: Mapping[str | None, RangeSet]
-    missing_before_restart: Mapping[str | None, Sequence[Span]]
-    unreadable: Mapping[str | None, RangeSet]
-    restarts_by_connection: int
-    connection: ConnectionHistory
-    rhythm: FeedRhythm | None
+    number_path: str | None = None
+    expected_clients: int | None = None
+    silence_s: float | None = None
+    until_us: int | None = None
+    missing: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    missing_before_restart: Mapping[str | None, Sequence[Span]] = field(default_factory=dict)
+    unreadable: Mapping[str | None, RangeSet] = field(default_factory=dict)
+    restarts_by_connection: int = 0
+    connection: ConnectionHistory = NO_CONNECTIONS
+    rhythm: FeedRhythm | None = None
+
+
+NO_EXTERNAL_FACTS = ExternalClientFacts()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +133,7 @@ class ClientResult:
         saturation: what its processes measured of themselves.
         faults: of its files.
         consistency: None for an external feed, and while the run goes on: it takes a pass over all blocks.
-        external: None for our own feed.
+        external: `NO_EXTERNAL_FACTS` for our own feed.
     """
 
     client: str
@@ -170,7 +174,7 @@ class ClientResult:
     saturation: SaturationEvidence = NOT_MEASURED
     faults: tuple[Fault, ...] = ()
     consistency: ClientConsistency | None = None
-    external: ExternalClientFacts | None = None
+    external: ExternalClientFacts = NO_EXTERNAL_FACTS
 
     def around(self, seq: int) -> GapTimes:
         """Return when the messages on both sides of the gap were received that a missing record is in."""

@@ -14,7 +14,7 @@ from services.collector.verdict import (
     differing_records,
 )
 from services.collector.verdict.check_types import DAMAGE, CheckAnswer, CheckInput
-from services.contract.summary import Check
+from services.contract.summary import Books, Check
 
 ON_TIME_NS = 250_000_000
 """A server whose p99 is later than this did not keep its own schedule; less shows in the latency."""
@@ -221,15 +221,19 @@ EXTERNAL_CHECKS: dict[str, Callable[[CheckInput], CheckAnswer]] = {
     "books closed": _closed,
 }
 """For an external feed: without a ledger some checks have other evidence, and two more are about connections."""
+CHECKS_BY_BOOKS: Mapping[Books, Mapping[str, Callable[[CheckInput], CheckAnswer]]] = {
+    "two-sided": CHECKS,
+    "one-sided": EXTERNAL_CHECKS,
+}
 FAILING = ("complete", "present", "connected", "intact", "once", "in order", "receipts match")
 """Checks of the delivery, in the order in which their reasons are reported."""
 INVALIDATING = ("books closed", "receiving", "generator on time", "instrument on time", "clocks")
 """Checks of the measurement, in the order in which their reasons are reported."""
 
 
-def ask(case: CheckInput | None, *, is_external: bool) -> tuple[list[Check], dict[str, CheckAnswer]]:
+def ask(case: CheckInput | None, books: Books) -> tuple[list[Check], dict[str, CheckAnswer]]:
     """Run every check; of a run that is not over (``case`` is None) no answer is known yet."""
-    asked = EXTERNAL_CHECKS if is_external else CHECKS
+    asked = CHECKS_BY_BOOKS[books]
     if case is None:
         return [Check(name=name, ok=None, detail="") for name in asked], {}
     answers = {name: check(case) for name, check in asked.items()}

@@ -35,11 +35,7 @@ class _Client(NamedTuple):
 
 def _closed(case: CheckInput) -> list[_Client]:
     """Return the clients whose logs were closed well; the check `present` reports the lost ones."""
-    return [
-        _Client(client, client.external)
-        for client in case.clients
-        if client.external is not None and client.state in _CLOSED_STATES
-    ]
+    return [_Client(client, client.external) for client in case.clients if client.state in _CLOSED_STATES]
 
 
 def connected(case: CheckInput) -> CheckAnswer:
@@ -167,7 +163,7 @@ def away(case: CheckInput) -> tuple[str, ...]:
         f"{client.client} was away in mid-run{_away_for(client.external.connection)}, and the feed's numbers begin"
         " again with each connection: whether records were sent meanwhile is not known"
         for client in case.clients
-        if client.external is not None and client.external.restarts_by_connection
+        if client.external.restarts_by_connection
     )
 
 
@@ -184,7 +180,7 @@ def last_reasons(case: CheckInput) -> str:
     """Return why clients that logged no message got none, in words that follow a headline; empty for not known."""
     reasons: dict[str, list[str]] = {}
     for client in case.clients:
-        if client.external is not None and client.external.connection.is_known:
+        if client.external.connection.is_known:
             trouble = client.external.connection.trouble or "connected, and no record came"
             reasons.setdefault(trouble, []).append(client.client)
         elif client.faults:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from services.collector import formatting
 from services.collector.results.client_result import EXTERNAL_CAUSES, ClientResult
+from services.collector.results.run_result import RunResult
 from services.collector.verdict import checks_connection, differing_records
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.contract.rangeset import RangeSet
-from services.contract.summary import Totals
+from services.contract.summary import Quantiles, Totals
 
 NO_NUMBERS = "the feed has no sequence numbers"
 
@@ -18,7 +21,7 @@ def unfound_numbers(case: CheckInput) -> list[str]:
         f"{client.client}: none of its {formatting.several(client.messages, 'message')} has a number at"
         f" {client.external.number_path} that can be used"
         for client in case.clients
-        if client.external and client.external.number_path and client.messages and client.expected is None
+        if client.external.number_path and client.messages and client.expected is None
     ]
 
 
@@ -30,7 +33,7 @@ def why_unnumbered(case: CheckInput) -> str:
 def present(case: CheckInput) -> CheckAnswer:
     """Answer whether every client stayed to its end, and as many took part as the operator said."""
     lost = [client.client for client in case.clients if client.state == "lost"]
-    wanted = max((client.external.expected_clients or 0 for client in case.clients if client.external), default=0)
+    wanted = max((client.external.expected_clients or 0 for client in case.clients), default=0)
     there = formatting.several(len(case.clients) - len(lost), "client")
     fewer = f"{formatting.several(len(case.clients), 'client')} took part, {wanted:,} expected"
     absent = [fewer] if len(case.clients) < wanted else []
@@ -66,10 +69,10 @@ def complete(case: CheckInput) -> CheckAnswer:
 
 def missing_sentence(client: ClientResult) -> str:
     """Return in words what one client is missing: the numbers of its sequences, and how many by which cause."""
-    sequences = sorted(client.external.missing.items(), key=lambda pair: -len(pair[1])) if client.external else []
+    sequences = sorted(client.external.missing.items(), key=lambda pair: -len(pair[1]))
     parts = [_numbers(key, missing) for key, missing in sequences if missing]
     shown = "; ".join(parts[:3]) + (f" and {len(parts) - 3:,} more sequences" if len(parts) > 3 else "")
-    restarts = client.external.missing_before_restart.values() if client.external else ()
+    restarts = client.external.missing_before_restart.values()
     before = [span for spans in restarts for span in spans]
     again = f"{formatting.ranges(before)} before the numbers began again" if before else ""
     shown = "; ".join(filter(None, (shown, again)))
@@ -80,7 +83,7 @@ def missing_sentence(client: ClientResult) -> str:
 
 def unreadable_sentence(client: ClientResult) -> str:
     """Return in words which numbers of a client are in the places of records that cannot be read."""
-    sequences = sorted(client.external.unreadable.items(), key=lambda pair: -len(pair[1])) if client.external else []
+    sequences = sorted(client.external.unreadable.items(), key=lambda pair: -len(pair[1]))
     shown = "; ".join(_numbers(key, numbers) for key, numbers in sequences[:3] if numbers)
     count = formatting.several(client.unreadable or 0, "number")
     return (
@@ -108,8 +111,9 @@ def clocks(case: CheckInput) -> CheckAnswer:
     return CheckAnswer(False, f"the sender's is ahead by {ahead} at least", (why,))
 
 
-def headline(clients: int, totals: Totals, p99_ns: int | None) -> str:
-    """Return the headline of a run without anything wrong; ``p99_ns`` is of the latency."""
+def headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantiles]) -> str:
+    """Return the headline of a run without anything wrong; the durations are named as in thresholds."""
+    clients, p99_ns = len(result.clients), durations["latency"].p99
     is_numbered = totals.expected is not None
     received = f"{totals.received:,} of {totals.expected:,}" if is_numbered else f"{totals.received:,} messages"
     parts = [formatting.several(clients, "client"), formatting.duration(totals.duration_ns), f"{received} received"]

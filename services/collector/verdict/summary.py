@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from services.collector import formatting
 from services.collector.evidence.run_evidence import RunEvidence
@@ -17,7 +17,7 @@ from services.collector.verdict.measurements import of_client, of_run
 from services.collector.verdict.thresholds import ThresholdLimit, judge
 from services.contract.scalars import utc_text
 from services.contract.sequence_text import span_text
-from services.contract.summary import ClientSummary, Quantiles, Summary, Threshold, Totals, Verdict
+from services.contract.summary import Books, ClientSummary, Quantiles, Summary, Threshold, Totals, Verdict
 
 
 def reconcile(
@@ -40,7 +40,7 @@ def summarise(result: RunResult, limits: Sequence[ThresholdLimit] = (), *, made_
     durations = {name: Quantiles.of(histogram) for name, histogram in result.durations.by_name().items()}
     faults = result.faults
     case = CheckInput(result, totals, durations["latency"], durations["transit"], faults) if result.is_final else None
-    asked, answers = checks.ask(case, is_external=result.is_external)
+    asked, answers = checks.ask(case, result.books)
     thresholds = judge(
         limits,
         of_run(result, totals),
@@ -48,7 +48,7 @@ def summarise(result: RunResult, limits: Sequence[ThresholdLimit] = (), *, made_
         final=result.is_final,
     )
     verdict, reasons = _judge(case, answers, thresholds) if case else (None, [])
-    headline = reasons[0] if reasons else _headline(result, totals, durations)
+    headline = reasons[0] if reasons else HEADLINES[result.books](result, totals, durations)
     return Summary(
         run=result.run,
         books=result.books,
@@ -145,11 +145,9 @@ def _broken(threshold: Threshold) -> str:
     return f"threshold {threshold.expression} does not hold: {threshold.detail}"
 
 
-def _headline(result: RunResult, totals: Totals, durations: dict[str, Quantiles]) -> str:
+def _headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantiles]) -> str:
     if result.lacks_ledger:
         return NO_LEDGER
-    if result.is_external:
-        return checks_external.headline(len(result.clients), totals, durations["latency"].p99)
     clients, ledger = result.clients, result.ledger_facts
     if ledger.state in ("opened", "waiting"):
         # More clients than are wanted may come while the run waits.
@@ -169,6 +167,12 @@ def _headline(result: RunResult, totals: Totals, durations: dict[str, Quantiles]
     left = [client.client for client in clients if client.state == "left"]
     text = " · ".join(parts)
     return text + (f", {len(left):,} left: {formatting.names(left)}" if left else "")
+
+
+HEADLINES: Mapping[Books, Callable[[RunResult, Totals, Mapping[str, Quantiles]], str]] = {
+    "two-sided": _headline,
+    "one-sided": checks_external.headline,
+}
 
 
 def _with_late(headline: str, late: Sequence[str]) -> str:

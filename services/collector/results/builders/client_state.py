@@ -1,4 +1,4 @@
-"""How each client of a run ended, and which logs a run still waits for."""
+"""How each client of a run ended, and whether a run still waits for it to seal its log."""
 
 from __future__ import annotations
 
@@ -29,22 +29,21 @@ def external_client_state(log: LogEvidence, *, final: bool) -> ClientState:
     return "lost" if final else "running"
 
 
-def awaits_a_seal(evidence: RunEvidence) -> bool:
-    """Tell whether any client is still to seal its log: it is connected, or it received the last record."""
-    names = {*evidence.ledger.clients, *evidence.logs}
-    return any(not evidence.is_sealed(name) and _is_awaited(evidence, name) for name in names)
-
-
-def _is_awaited(evidence: RunEvidence, name: str) -> bool:
+def is_ledger_client_awaited(evidence: RunEvidence, name: str) -> bool:
+    """Tell whether a client of our own feed is still to seal its log: it is connected, or received the last record."""
     log = evidence.logs.get(name) or LogEvidence(name, evidence.times)
-    if evidence.is_one_sided:
-        return not log.is_empty and external_client_state(log, final=False) == "finished"
     ledger = evidence.ledger.clients.get(name) or ClientLedger()
     if log.is_empty and not (name in evidence.ledger.clients and ledger.is_client):
         return False
     fences = ledger.subscriptions
     is_connected = bool(fences) and max(fences) not in ledger.leaves
     return is_connected or ledger_client_state(evidence, log, ledger) == "finished"
+
+
+def is_external_client_awaited(evidence: RunEvidence, name: str) -> bool:
+    """Tell whether a client of an external feed is still to seal its log: it stayed until the end of its run."""
+    log = evidence.logs.get(name) or LogEvidence(name, evidence.times)
+    return not log.is_empty and external_client_state(evidence, log, final=False) == "finished"
 
 
 def _sealed_to_leave(log: LogEvidence, ledger: ClientLedger) -> bool:

@@ -29,7 +29,7 @@ def run_durations(evidence: RunEvidence, clients: Sequence[ClientResult]) -> Run
     """Return the durations of all clients together, without the spread between them."""
     times = evidence.times.buckets
     return RunDurations(
-        latency=_scheduled(evidence, SparseHistogram.of(times.latency)),
+        latency=scheduled(evidence, SparseHistogram.of(times.latency)),
         catch_up=SparseHistogram.merged(client.catch_up for client in clients if client.catch_up is not None),
         transit=SparseHistogram.of(times.transit),
         block=SparseHistogram.merged(client.block_duration for client in clients),
@@ -71,8 +71,7 @@ def log_facts(evidence: RunEvidence, log: LogEvidence) -> ClientResult:
         torn_bytes=sum(log.torn.values()),
         first_us=times.first_us,
         last_us=times.last_us,
-        latency=_scheduled(evidence, SparseHistogram.of(times.latency)),
-        catch_up=None if log.is_external else _scheduled(evidence, SparseHistogram.of(times.catch_up.histogram)),
+        latency=scheduled(evidence, SparseHistogram.of(times.latency)),
         transit=SparseHistogram.of(times.transit),
         block_duration=SparseHistogram.of(times.block_durations),
         saturation=log.saturation.total(),
@@ -108,7 +107,7 @@ def by_first_cause(missing: RangeSet, known: Mapping[str, RangeSet], causes: Seq
     return lost
 
 
-def _scheduled(evidence: RunEvidence, histogram: SparseHistogram) -> SparseHistogram:
+def scheduled(evidence: RunEvidence, histogram: SparseHistogram) -> SparseHistogram:
     """Return a histogram of durations since a due time; without a schedule nothing is due, so nothing is late."""
     return EMPTY if evidence.ledger.rate == 0 else histogram
 

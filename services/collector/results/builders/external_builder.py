@@ -141,10 +141,6 @@ def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
             expected_clients=log.feed.clients if log.feed else None,
             silence_s=log.silence_s,
             until_us=log.until_us,
-            missing={},
-            missing_before_restart={},
-            unreadable={},
-            restarts_by_connection=0,
             connection=connection,
             rhythm=known_rhythm,
         ),
@@ -157,8 +153,7 @@ def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
 
 def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, until_us: int | None) -> ClientResult:
     """Return the result of a client whose messages have numbers, completed by what follows from these."""
-    sequences, external = log.external.sequences(), facts.external
-    assert external is not None  # noqa: S101
+    sequences = log.external.sequences()
     union = feed.received_by_any(log.client, sequences)
     absent = {
         key: _missing(numbers, _end(feed, log, key, numbers, until_us if key in union else None))
@@ -189,7 +184,7 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
         missing_by_cause=_causes(counts),
         gap_times=gap_times(log.times, only),
         external=replace(
-            external,
+            facts.external,
             missing=missing,
             missing_before_restart=before,
             unreadable=unreadable,

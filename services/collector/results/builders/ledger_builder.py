@@ -19,6 +19,7 @@ from services.collector.results.builders.common_facts import (
     log_facts,
     run_durations,
     run_state,
+    scheduled,
 )
 from services.collector.results.builders.file_faults import damaged_gaps, ledger_faults, log_faults
 from services.collector.results.client_result import ClientResult, client_order
@@ -102,6 +103,7 @@ def _client_result(evidence: RunEvidence, name: str, *, final: bool) -> ClientRe
         clock_error_us=log.clock_error_us,
         silence=longest(log.times.silences, ledger, state, evidence.ledger.start_us, moment(end.at) if end else None),
         faults=log_faults(log, missing),
+        catch_up=scheduled(evidence, SparseHistogram.of(log.times.catch_up.histogram)),
         consistency=client_consistency(evidence, log, ledger, state) if final else None,
     )
 

@@ -145,3 +145,12 @@ def test_the_same_seed_chooses_the_same_place(tmp_path: Path) -> None:
 def test_a_place_is_counted_from_one() -> None:
     """As the reports count lines."""
     assert f"{log_source('a').path}:1" == mutations.place(log_source("a"), 0)
+
+
+def test_an_incomplete_line_is_not_damaged_again() -> None:
+    """A torn last line is of no kind: a copy of a file may end in one although the run passes."""
+    whole = GOOD[log_source("client-1")]
+    torn = [*whole[:2], whole[2][:60]]
+
+    assert mutations.indexes(whole, "block")[:2] == [1, 2]
+    assert mutations.indexes(torn, "block") == [1]

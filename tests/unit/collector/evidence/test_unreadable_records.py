@@ -40,7 +40,7 @@ def test_what_cannot_be_read_is_not_missing() -> None:
     """A number is not missing if a record that cannot be read is in its place, even if another client received it."""
     found = result(log("client-1", came(1, 2, "?", 4, "?", "?", 7)), log("client-2", heard(range(1, 8))))
 
-    unreadable = found.external.unreadable if found.external else {}
+    unreadable = found.external.unreadable
 
     assert (7, 4, 0, 3) == figures(found)
     assert {None: [(3, 3), (5, 6)]} == {key: numbers.spans() for key, numbers in unreadable.items()}

@@ -113,7 +113,7 @@ def test_a_client_that_took_part_did_not_come_too_late() -> None:
 
 def test_an_open_run_is_not_asked() -> None:
     """While a run is open all answers are null, in the same order."""
-    checks, answers = ask(None, is_external=False)
+    checks, answers = ask(None, "two-sided")
 
     assert list(CHECKS) == [check.name for check in checks]
     assert {} == answers

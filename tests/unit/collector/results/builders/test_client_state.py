@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.collector.results.builders.client_state import awaits_a_seal
+from services.collector.results.build import awaits_a_seal
 from services.contract import ledger
 from tests.builders.external_runs import books, heard, log
 from tests.builders.runs import (

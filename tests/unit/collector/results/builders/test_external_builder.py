@@ -96,7 +96,7 @@ def test_sequences_are_told_apart_by_key() -> None:
         message(seq, place, key=key) for place, (seq, key) in enumerate([(1, "a"), (7, "b"), (3, "a"), (9, "b")])
     ]
     (client,) = results(log("client-1", messages))
-    missing = client.external.missing if client.external else {}
+    missing = client.external.missing
 
     assert {"a": [(2, 2)], "b": [(8, 8)]} == {key: gaps.spans() for key, gaps in missing.items()}
     assert (2, 6, 4) == (client.missing, client.expected, client.received)
