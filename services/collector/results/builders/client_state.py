@@ -43,7 +43,7 @@ def is_ledger_client_awaited(evidence: RunEvidence, name: str) -> bool:
 def is_external_client_awaited(evidence: RunEvidence, name: str) -> bool:
     """Tell whether a client of an external feed is still to seal its log: it stayed until the end of its run."""
     log = evidence.logs.get(name) or LogEvidence(name, evidence.times)
-    return not log.is_empty and external_client_state(evidence, log, final=False) == "finished"
+    return not log.is_empty and external_client_state(log, final=False) == "finished"
 
 
 def _sealed_to_leave(log: LogEvidence, ledger: ClientLedger) -> bool:
