@@ -362,7 +362,7 @@ class BlockLogCodec(Kinds[LogLine]):
         """Check and decode one line. Unknown fields are ignored.
 
         Raises:
-            LineError: the leaf says what is wrong with the line.
+            LineError: the class of the error names the fault of the line.
         """
         try:
             sealed, entry = super().decode(line)

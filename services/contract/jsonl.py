@@ -134,7 +134,7 @@ class Kinds(Generic[Entry]):
         """Check and decode one line. Unknown fields are ignored.
 
         Raises:
-            LineError: the leaf says what is wrong with the line.
+            LineError: the class of the error names the fault of the line.
         """
         sealed = unseal(line)
         version = _version(sealed)

@@ -117,7 +117,7 @@ class Idle(Frame, tag="idle", frozen=True, kw_only=True):
 
 
 class Receipt(Frame, tag="receipt", frozen=True, kw_only=True):
-    """Client: a block is on disk. ``digest`` is of its records in the order of seq, ``took_ns`` the time to receive it."""
+    """Client: a block is on disk. ``digest`` is of its records in order of seq, ``took_ns`` the time to receive it."""
 
     session: Positive
     block: Positive
@@ -230,7 +230,7 @@ def decode_from_server(data: bytes) -> tuple[FromServer, bytes]:
     head, _, body = data.partition(b"\n")
     frame = _decode(_from_server, head, data)
     if isinstance(frame, Records) and 0 < frame.rate < LEAST_RATE:
-        # Checked here and not in the struct, of which the server makes one for each send to each client.
+        # Checked here and not in the struct, since the server makes one for each send to each client.
         raise MalformedFrame(f"rate {frame.rate} gives no schedule", data)
     if isinstance(frame, Records) and frame.head is not None:
         computed = digest_text(digest(head[: head.rfind(_HEAD)]))
