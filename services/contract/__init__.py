@@ -1,9 +1,9 @@
-"""What crosses a boundary between processes: pure, without I/O, clock or environment.
+"""The formats that processes exchange. Pure: without I/O, clock or environment.
 
-* ``wire`` - the frames between server and client (subprotocol ``streamgauge.v1``);
-* ``blocklog`` - the lines a client writes about what it received;
-* ``ledger`` - the lines a server writes about what it sent;
-* ``summary`` - what the collector makes of both.
+* ``wire``: the frames between server and client (subprotocol ``streamgauge.v1``);
+* ``blocklog``: the lines that a client writes about the messages it received;
+* ``ledger``: the lines that a server writes about the records it sent;
+* ``summary`` and ``timeline``: the results that the collector publishes.
 
-``line`` is the codec that block log and ledger share. Each format carries its version, 1.
+``jsonl`` is the line codec of block log and ledger. Each format has a version in its field ``v``.
 """

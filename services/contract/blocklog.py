@@ -1,8 +1,8 @@
-"""The lines of a client's block log, of Streamgauge's own feed and of external feeds. Pure.
+"""The lines of a client's block log, for Streamgauge's own feed and for external feeds. Pure.
 
-Both kinds of feed share the files, the codec, and the first and the last line of a file. They differ in what is known:
-what is not known of an external feed is null in its lines, and None in the structs that a reader gets. The version of a
-line tells the two apart. Specification: ``docs/formats/block-log.md`` and ``docs/guides/external-feeds.md``.
+Both kinds of feed share the files, the codec, and the first and the last line of a file. Facts that are unknown of an
+external feed are null in its lines and None in the structs. The version of a line shows which kind of feed it is of.
+Specification: ``docs/formats/block-log.md`` and ``docs/guides/external-feeds.md``.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ EXTERNAL_VERSION = 2
 MAX_BLOCK = 100_000
 """Most messages in a block."""
 MAX_LINE = 32 * 1024 * 1024
-"""Most bytes in a line. A longer one is damage, so no file exhausts a reader's memory; no client writes one."""
+"""Most bytes in a line. No client writes a longer one, so it is damage, and a reader need not keep it in memory."""
 SEGMENT_BYTES = 64 * 1024 * 1024
-"""A segment is closed when it has reached this size, and the next one begins."""
+"""Size from which a segment is closed and the next one begins."""
 
 _FILE = re.compile(r"([0-9]{4,})-([0-9]{4,})\.jsonl")
 ClosedBy = Literal["count", "time", "bytes", "end", "shutdown"]
@@ -50,10 +50,10 @@ class FeedDescription(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         url: the address, without its secrets.
-        seq: the path of the number in a record; ``time``, ``key`` and ``records`` are paths, too.
+        seq: the path of the sequence number in a record; ``time``, ``key`` and ``records`` are paths, too.
         match: the pattern that finds the JSON texts in a frame.
-        silence_s: the longest time without a record that is allowed (``FEED_SILENCE``), None to derive it.
-        end: how the feed signals that it is over (``FEED_END``).
+        silence_s: the longest allowed time without a record (``FEED_SILENCE``), None to derive it.
+        end: the conditions by which the feed has ended (``FEED_END``).
         clients: how many clients take part in the run (``CLIENTS``), None when that was not set.
     """
 
@@ -69,12 +69,12 @@ class FeedDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """One record as one client received it; what is not known of it is None.
+    """One record as one client received it; unknown facts are None.
 
     Attributes:
         seq: the feed's number of the record.
         received_at: when its bytes arrived, RFC 3339.
-        latency_ns: from the record's due time, or from an external feed's time of sending.
+        latency_ns: from the due time of the record, for an external feed from its time of sending.
         transit_ns: from the time of sending by the own feed.
         record: the record's JSON, byte for byte as it was received.
     """
@@ -86,8 +86,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     record: msgspec.Raw
 
 
-# Of the own feed all of these are known: a line without one is malformed. The fields that only an external feed has are
-# not here: unused, they made decoding a block 6 % slower (260 kB, 1,000 messages: 261 us instead of 246 us).
+# Of the own feed all fields are known, so a line without one is malformed. The fields of external messages are not in
+# the base class: unused, they made decoding a block 6 % slower (260 kB, 1,000 messages: 261 us instead of 246 us).
 class OwnMessage(Message, frozen=True, gc=False):
     """A message of the own feed. Both durations are corrected by the clock offset."""
 
@@ -105,11 +105,11 @@ class ExternalMessage(Message, frozen=True, gc=False, omit_defaults=True):
 
     Attributes:
         key: which of the feed's sequences ``seq`` belongs to, None for the only one of a feed without keys.
-        form: None where the record is the received JSON. ``text``: the record is a JSON string of what was received.
-            ``binary``: it is a JSON string of its base64.
-        first_seq: the first of the numbers that the message covers, when it covers a range that ends with ``seq``.
-        prev_seq: the number that the message itself names as its predecessor's.
-        connection: the connection it came over, when a block has messages of several.
+        form: None if the record is the received JSON. ``text``: the record is a JSON string of the received text.
+            ``binary``: it is a JSON string of the base64 of the received bytes.
+        first_seq: the first number, if the message covers a range of numbers that ends with ``seq``.
+        prev_seq: the number of the message before, if the message names it.
+        connection: the number of its connection, if the block has messages of several.
     """
 
     key: str | None = None
@@ -119,7 +119,7 @@ class ExternalMessage(Message, frozen=True, gc=False, omit_defaults=True):
     connection: Positive | None = None
 
     def with_numbers(self, form: Callable[[Any], Any]) -> ExternalMessage:
-        """Return the message with its three numbers in another form, each made by ``form``."""
+        """Return a copy in which ``form`` is applied to each of the three numbers."""
         numbers = {name: form(number) for name in SEQ_FIELDS if (number := getattr(self, name)) is not None}
         return msgspec.structs.replace(self, **numbers)
 
@@ -128,10 +128,10 @@ class OpenLine(LineStruct, tag="open", frozen=True, kw_only=True):
     """First line of every file: which client wrote it, in which session, and under which conditions.
 
     Attributes:
-        attempted_at: when this process first tried to take part in the run, on its own clock. Records that were due
-            before are catch-up and have no latency. None in files of a writer that does not record it.
+        attempted_at: when this process first tried to take part in the run, by its own clock. Records that were due
+            before are catch-up, not latency. None in files of a writer that does not record it.
         external: how the feed was read, None for the own feed.
-        until: when the run of an external feed is to end, RFC 3339; None: when the clients are stopped.
+        until: when the run of an external feed is to end, RFC 3339; None if it lasts until the clients are stopped.
     """
 
     run: Run
@@ -154,11 +154,11 @@ class OpenLine(LineStruct, tag="open", frozen=True, kw_only=True):
 
     @property
     def line_version(self) -> int:
-        """The version of this line: which feed it is of decides."""
+        """The version of this line, by the kind of feed."""
         return VERSION if self.external is None else EXTERNAL_VERSION
 
     def line_fields(self) -> dict[str, Any]:
-        """Return the fields as they are written: of the own feed without the two that it does not have."""
+        """Return the fields in the order of the line, without the two that the own feed does not have."""
         absent = {"external", "until"} if self.external is None and self.until is None else set()
         return {name: value for name, value in super().line_fields().items() if name not in absent}
 
@@ -188,16 +188,16 @@ class BlockHeader(LineStruct, tag="block", frozen=True, kw_only=True):
 
     @property
     def positions(self) -> Span:
-        """The positions of its first and last message in the feed: of the own feed these are the seqs."""
+        """The positions of the first and last message, for the own feed their seqs."""
         return self.first, self.last
 
     def begins_after(self, seq: int) -> bool:
-        """Tell whether all of this block comes after ``seq``."""
+        """Return whether all records of the block come after ``seq``."""
         return self.first > seq
 
 
 class Block(BlockHeader, tag="block", frozen=True, kw_only=True):
-    """The messages that a client logged together, as a reader gets them."""
+    """A block of the own feed: the messages that a client logged together."""
 
     messages: list[OwnMessage]
 
@@ -206,7 +206,7 @@ class Block(BlockHeader, tag="block", frozen=True, kw_only=True):
         return [message.seq for message in self.messages]
 
     def durations_ns(self, start: int = 0, stop: int | None = None) -> tuple[list[int], list[int]]:
-        """Return the latencies and the transits of messages ``[start:stop]``, of each message that has one."""
+        """Return the known latencies and transits of messages ``[start:stop]``."""
         messages = self.messages[start:stop]
         return [message.latency_ns for message in messages], [message.transit_ns for message in messages]
 
@@ -222,12 +222,13 @@ class ExternalBlockHeader(_ExternalStruct, tag="block", frozen=True, kw_only=Tru
     """The fields of a block of an external feed that come before its messages. A block never spans two connections.
 
     Attributes:
-        positions: of its messages, in the order in which the session received them: ``(21, 30)`` are the 21st to 30th.
-        first: the lowest seq, ``last`` the highest; None when no message has a seq, or when there are keys.
+        positions: of its messages, counted from 1 in the order received by the session: ``(21, 30)`` are the 21st to
+            30th message.
+        first: the lowest seq, ``last`` the highest; None if no message has a seq, or if the feed has keys.
         digest: of the records in the order received.
     """
 
-    # The own feed's server states what it sent, so a client can tell that a record was damaged on the way.
+    # Frames of the own feed have checksums by which a client detects damage on the way; external feeds have none.
     corrupt: ClassVar[Sequence[Span]] = ()
 
     run: Run
@@ -254,23 +255,23 @@ class ExternalBlockHeader(_ExternalStruct, tag="block", frozen=True, kw_only=Tru
     digest: Digest
 
     def line_fields(self) -> dict[str, Any]:
-        """Return the fields as they are written: numbers that JSON readers cannot keep exact are texts."""
+        """Return the fields of the line. Numbers that JSON readers may not keep exact are texts."""
         values = super().line_fields()
         first, last = (None if seq is None else seq_text(seq) for seq in (self.first, self.last))
         return values | {"first": first, "last": last, "missing": [span_text(span) for span in self.missing]}
 
     def begins_after(self, seq: int) -> bool:
-        """Tell whether it is certain that all of this block comes after ``seq``."""
+        """Return whether all records of the block are known to come after ``seq``."""
         return self.first is not None and self.first > seq
 
 
 class ExternalBlock(ExternalBlockHeader, tag="block", frozen=True, kw_only=True):
-    """The messages that a client logged together, as a reader gets them: all sequence numbers are integers."""
+    """A block of an external feed: the messages that a client logged together. All sequence numbers are integers."""
 
     messages: list[ExternalMessage]
 
     def __post_init__(self) -> None:
-        """Replace the numbers that are texts in the line by integers."""
+        """Replace sequence numbers that are texts in the line by integers."""
         missing = [(integer(begin), integer(end)) for begin, end in self.missing]
         for name, value in (("first", integer(self.first)), ("last", integer(self.last)), ("missing", missing)):
             msgspec.structs.force_setattr(self, name, value)
@@ -279,34 +280,34 @@ class ExternalBlock(ExternalBlockHeader, tag="block", frozen=True, kw_only=True)
             msgspec.structs.force_setattr(self, "messages", messages)
 
     def line_fields(self) -> dict[str, Any]:
-        """Return the fields as they are written."""
+        """Return the fields of the line."""
         return {**super().line_fields(), "messages": [message.with_numbers(seq_text) for message in self.messages]}
 
     def message_positions(self) -> list[int]:
-        """Return the position of each message, in the order of the messages: that in which they were received."""
+        """Return the position of each message, in the order of the messages, which is the order received."""
         first, _ = self.positions
         return list(range(first, first + len(self.messages)))
 
     def durations_ns(self, start: int = 0, stop: int | None = None) -> tuple[list[int], list[int]]:
-        """Return the latencies and the transits of messages ``[start:stop]``, of each message that has one."""
+        """Return the known latencies and transits of messages ``[start:stop]``."""
         messages = self.messages[start:stop]
         latencies = [message.latency_ns for message in messages if message.latency_ns is not None]
         return latencies, [message.transit_ns for message in messages if message.transit_ns is not None]
 
 
 class ConnectionLine(_ExternalStruct, tag="connection", frozen=True, kw_only=True):
-    """A change of the connection to an external feed, written when it happened.
+    """A change of the connection to an external feed, written when it happens.
 
     ``opened``: the handshake succeeded. ``refused``: an attempt failed. ``closed``: the connection ended, not by the
     client. ``ended``: a condition of ``FEED_END`` was met. ``sealed``: the client's run is over, in time or stopped.
 
     Attributes:
-        connection: how many connections this session has had, this one included; 0 before the first.
+        connection: the number of connections of the session so far, including this one; 0 before the first.
         at: when it happened, RFC 3339.
         connected: whether the client was connected to the feed: after ``opened``, and until ``ended`` or ``sealed``.
-        code: the close code, or the HTTP status that refused an attempt; None where there is none.
-        reason: the close reason, or why an attempt failed, at most 200 characters; of ``sealed`` the last one.
-        attempts: attempts that failed since the client was connected last.
+        code: the close code, or the HTTP status of a refused attempt; None without one.
+        reason: the close reason, or why an attempt failed, at most 200 characters; for ``sealed`` the last one.
+        attempts: the number of failed attempts since the client was last connected.
     """
 
     run: Run
@@ -322,9 +323,9 @@ class ConnectionLine(_ExternalStruct, tag="connection", frozen=True, kw_only=Tru
 
 
 class EndLine(LineStruct, tag="end", frozen=True, kw_only=True):
-    """Last line of a file that was closed well. Counts are of this file; ``sha256`` covers all lines before this one.
+    """Last line of a file that was closed properly. Counts are of this file; ``sha256`` covers all lines before.
 
-    The last four fields show whether the client's process was held up, from the session's first record on.
+    The last four fields measure the saturation of the client process since the first record of the session.
     """
 
     reason: FileEndReason
@@ -352,7 +353,7 @@ LogLine = OpenLine | Block | ExternalBlock | ConnectionLine | EndLine
 
 
 class BlockLogCodec(Kinds[LogLine]):
-    """Decodes the lines of block logs. The version of a line decides which kind of feed it is from."""
+    """Decodes the lines of block logs. The version of a line shows which kind of feed it is of."""
 
     def __init__(self) -> None:
         super().__init__({VERSION: OwnLine, EXTERNAL_VERSION: ExternalLine})
@@ -361,14 +362,14 @@ class BlockLogCodec(Kinds[LogLine]):
         """Check and decode one line. Unknown fields are ignored.
 
         Raises:
-            LineError: the leaf says what is wrong with the line.
+            LineError: the class of the error names the fault of the line.
         """
         try:
             sealed, entry = super().decode(line)
         except MalformedLine:
             refuse_unreleased_form(line)
             raise
-        # An open line of that form could pass as one of the own feed.
+        # An open line of the unreleased form would be accepted as one of the own feed.
         if isinstance(entry, OpenLine) and entry.external is None:
             refuse_unreleased_form(line)
         return sealed, entry
@@ -383,6 +384,6 @@ def file_name(session: int, segment: int) -> str:
 
 
 def parse_file_name(name: str) -> tuple[int, int] | None:
-    """Return session and segment of a block log's file name, None when it is not one."""
+    """Return session and segment of the name of a block-log file, None for another name."""
     match = _FILE.fullmatch(name)
     return (int(match[1]), int(match[2])) if match else None

@@ -1,13 +1,13 @@
-"""The faults that data crossing a boundary can have, named for the fault and for who is to blame.
+"""Errors for data from another process, named for the fault and for the side that caused it.
 
 ::
 
     ContractError
-    ├── PeerError              the other end of a connection sent something wrong
+    ├── PeerError              the peer of a connection sent wrong data
     │   ├── MalformedFrame     not a frame of this protocol
     │   └── FrameTooBig        larger than the protocol allows
-    └── LineError              a line at rest cannot be believed
-        ├── TornLine           it does not end in a newline: the writer was cut short
+    └── LineError              a line in a file cannot be trusted
+        ├── TornLine           it does not end in a newline: the writer was interrupted
         ├── ChecksumMismatch   its bytes are not the bytes that were written
         ├── MalformedLine      its checksum holds, its content is not of this format
         └── UnsupportedVersion its version is not one that this reader knows
@@ -18,11 +18,11 @@ from __future__ import annotations
 
 
 class ContractError(Exception):
-    """Base of every fault in data that crosses a boundary."""
+    """Base of all errors for data from another process."""
 
 
 class PeerError(ContractError):
-    """The other end of a connection is at fault. ``data`` holds the first bytes of what it sent."""
+    """The peer of a connection is at fault. ``data`` has the first 200 bytes that it sent."""
 
     def __init__(self, detail: str, data: bytes = b"") -> None:
         super().__init__(detail)
@@ -31,15 +31,15 @@ class PeerError(ContractError):
 
 
 class MalformedFrame(PeerError):
-    """A frame that this protocol does not have, or that lacks what it must carry."""
+    """The data is no frame of this protocol, or a required field is missing or wrong."""
 
 
 class FrameTooBig(PeerError):
-    """A frame or record above the size that the protocol allows."""
+    """A frame or record is larger than the protocol allows."""
 
 
 class LineError(ContractError):
-    """A line at rest that cannot be believed. ``data`` holds its first bytes."""
+    """A line in a file cannot be trusted. ``data`` has its first 200 bytes."""
 
     def __init__(self, detail: str, data: bytes = b"") -> None:
         super().__init__(detail)
@@ -48,15 +48,15 @@ class LineError(ContractError):
 
 
 class TornLine(LineError):
-    """The line has no newline: its writer was cut short, or is still writing."""
+    """The line has no newline: its writer was interrupted, or is still writing."""
 
 
 class ChecksumMismatch(LineError):
-    """The bytes of the line are not those that its ``crc`` was taken of."""
+    """The bytes of the line do not match its ``crc``."""
 
 
 class MalformedLine(LineError):
-    """The checksum holds but the content is not of this format: a writer's fault."""
+    """The checksum is right, but the content is not of this format: its writer is at fault."""
 
 
 class UnsupportedVersion(LineError):

@@ -1,4 +1,4 @@
-"""Where in a JSON value a fact is: ``$.data[0]['ts']``, the part of JSONPath that names one place. Pure."""
+"""Paths to one place in a JSON value, like ``$.data[0]['ts']``: the part of JSONPath that names one place. Pure."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ class _Absent:
 
 
 ABSENT: Final = _Absent()
-"""What a path gives where there is no such place; null is a value."""
+"""The result of a path if the value has no such place; null is a value."""
 
 
 class MalformedPath(ValueError):
-    """A path that cannot be understood; ``at`` is the character, counted from 1."""
+    """A path that cannot be parsed; ``at`` is the position of the first wrong character, counted from 1."""
 
     def __init__(self, text: str, position: int, expected: str) -> None:
-        found = text[position : position + 12] or "nothing"
-        super().__init__(f"a path like $.seq or $.data[0]['ts']; at character {position + 1} {expected}, not {found!r}")
+        rest = text[position : position + 12] or "nothing"
+        super().__init__(f"a path like $.seq or $.data[0]['ts']; at character {position + 1} {expected}, not {rest!r}")
         self.at = position + 1
 
 
 class JsonPath:
-    """One place in a JSON value. ``steps`` are the names and numbers that lead there, none for the value itself."""
+    """A place in a JSON value. ``steps`` are the names and indexes that lead there; empty for the value itself."""
 
     def __init__(self, text: str) -> None:
-        """Read a path.
+        """Parse a path.
 
         Raises:
-            MalformedPath: naming the first character that is wrong.
+            MalformedPath: with the position of the first wrong character.
         """
         self.text = text
         self.steps: tuple[str | int, ...] = tuple(_steps(text))
 
     def find(self, value: Any) -> Any:
-        """Return what stands there, `ABSENT` when nothing does."""
+        """Return the value at this place, `ABSENT` if there is none."""
         for step in self.steps:
             if isinstance(step, str):
                 if not isinstance(value, dict) or step not in value:
@@ -57,14 +57,14 @@ def _steps(text: str) -> list[str | int]:
     steps: list[str | int] = []
     position = 1
     while position < len(text):
-        found = _STEP.match(text, position)
-        if found is None:
+        match = _STEP.match(text, position)
+        if match is None:
             raise MalformedPath(text, position, "a step like .name, [0] or ['name'] is expected")
-        name, index, single, double = found.groups()
+        name, index, single, double = match.groups()
         if index is not None:
             steps.append(int(index))
         else:
             quoted = single if single is not None else double
             steps.append(name if name is not None else _ESCAPED.sub(r"\1", quoted))
-        position = found.end()
+        position = match.end()
     return steps

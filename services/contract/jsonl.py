@@ -1,4 +1,4 @@
-r"""The line codec that block log and ledger share: one JSON object per line, checked and chained.
+r"""The line codec of block log and ledger: one JSON object per line, with a checksum and a link to the line before.
 
 ::
 
@@ -6,7 +6,7 @@ r"""The line codec that block log and ledger share: one JSON object per line, ch
 
 ``crc`` is the CRC-32 of the raw bytes after ``"crc":"xXXXXXXXX",`` up to, not including, the newline: a reader
 checks the bytes before it parses them, and no canonical form of JSON is needed. ``prev`` is the ``crc`` of the
-line before, so a line that was removed, repeated or moved shows.
+line before, so removed, repeated and moved lines are detected.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from services.contract.errors import ChecksumMismatch, MalformedLine, TornLine, 
 from services.contract.scalars import digest, digest_text
 
 FIRST = "x00000000"
-"""``prev`` of the very first line of a chain."""
+"""``prev`` of the first line of a chain."""
 
 _HEAD = b'{"crc":"x'
 _COVERED = len(b'{"crc":"x00000000",')
 _PREV = re.compile(rb'"prev":"(x[0-9a-f]{8})",')
 _VERSION = re.compile(rb'"v":([0-9]{1,9}),')
 _MINIMUM = _COVERED + len(b'"prev":"x00000000",')
-# The last is what objects nested too deeply give.
+# The decoder raises the last one for objects that are nested too deeply.
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 Entry = TypeVar("Entry", bound="LineStruct")
 
 
 class Sealed(NamedTuple):
-    """A line whose bytes have been checked: its own digest, its predecessor's, and the whole text."""
+    """A line whose checksum is right: its ``crc``, the ``crc`` of the line before, and its bytes."""
 
     crc: str
     prev: str
@@ -48,7 +48,7 @@ class _Header(msgspec.Struct):
 
 
 class LineStruct(msgspec.Struct, tag_field="kind", frozen=True, kw_only=True):
-    """Base of the kinds of line. The kind is the tag; ``v`` is written by `fields`."""
+    """Base of all kinds of line. The kind is the tag; `fields` adds ``v``."""
 
     @property
     def line_version(self) -> int:
@@ -75,7 +75,7 @@ def seal(content: bytes | bytearray, prev: str) -> tuple[bytes, str]:
     Returns:
         The line with its newline, and its ``crc``.
     """
-    # Put together once: a block has hundreds of kilobytes, and every copy of it shows.
+    # Joined once: a block has hundreds of kilobytes, and each copy of it costs measurable time.
     head, rest = b'"prev":"%b",' % prev.encode(), memoryview(content)[1:]
     crc = digest_text(digest(rest, digest(head)))
     return b"".join((b'{"crc":"', crc.encode(), b'",', head, rest, b"\n")), crc
@@ -86,25 +86,25 @@ def unseal(line: bytes) -> Sealed:
 
     Raises:
         TornLine: the newline is missing.
-        ChecksumMismatch: the bytes are not those that were written.
-        MalformedLine: they are, but they are no line of this codec.
+        ChecksumMismatch: the bytes do not match the checksum.
+        MalformedLine: they do, but it is no line of this codec.
     """
     if not line.endswith(b"\n"):
         raise TornLine(f"no newline after {len(line)} bytes", line)
-    said = line[len(_HEAD) - 1 : _COVERED - 2]
+    expected = line[len(_HEAD) - 1 : _COVERED - 2]
     if len(line) < _MINIMUM or not line.startswith(_HEAD) or line[_COVERED - 2 : _COVERED] != b'",':
         raise ChecksumMismatch("the line does not begin with its crc", line)
-    found = digest_text(digest(memoryview(line)[_COVERED:-1])).encode()
-    if found != said:
-        raise ChecksumMismatch(f"crc says {said.decode('latin-1')}, the bytes give {found.decode()}", line)
+    computed = digest_text(digest(memoryview(line)[_COVERED:-1])).encode()
+    if computed != expected:
+        raise ChecksumMismatch(f"crc says {expected.decode('latin-1')}, the bytes give {computed.decode()}", line)
     prev = _PREV.match(line, _COVERED)
     if prev is None:
         raise MalformedLine("no prev after crc", line)
-    return Sealed(said.decode(), prev[1].decode(), line)
+    return Sealed(expected.decode(), prev[1].decode(), line)
 
 
 def content(line: bytes) -> memoryview:
-    """Return the bytes of a line after its two checksums, without the newline: equal in two copies of a line."""
+    """Return the bytes of a line after its two checksums, without the newline. They are equal in copies of a line."""
     return memoryview(line)[_MINIMUM:-1]
 
 
@@ -134,7 +134,7 @@ class Kinds(Generic[Entry]):
         """Check and decode one line. Unknown fields are ignored.
 
         Raises:
-            LineError: the leaf says what is wrong with the line.
+            LineError: the class of the error names the fault of the line.
         """
         sealed = unseal(line)
         version = _version(sealed)
@@ -157,7 +157,7 @@ class Kinds(Generic[Entry]):
 
 
 def _version(sealed: Sealed) -> int:
-    # Where our own writers put it; only a line of another writer needs the slower look.
+    # The position at which this project writes it. A line of another writer is decoded, which takes longer.
     match = _VERSION.match(sealed.text, _MINIMUM)
     if match is not None:
         return int(match[1])

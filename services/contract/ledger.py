@@ -1,6 +1,6 @@
-"""The lines of a server's ledger: what it may have sent to whom, and which receipts came back.
+"""The lines of a server's ledger: which records it may have sent to each client, and which receipts came back.
 
-One file per server process, ``ledger/<run>/<instance>.jsonl``. A line's ``at`` is the time it was entered.
+Each server process writes one file, ``ledger/<run>/<instance>.jsonl``. ``at`` is the time at which a line was written.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ EndReason = Literal["complete", "grace", "abandoned"]
 
 
 class OpenEntry(LineStruct, tag="open", frozen=True, kw_only=True):
-    """First line of every file: everything the feed is made of. ``plan`` is the plan of its pace, if it has one.
+    """First line of each file: all settings from which the feed is generated.
 
-    ``process`` says which process of which host writes the file, so that a server that starts in its place can tell
-    whether it still runs; only an equal text says something.
+    Attributes:
+        plan: the rate plan, None without one.
+        process: identifies the process and its host. A server that starts later compares it, to find out whether the
+            writer still runs.
     """
 
     at: str
@@ -44,7 +46,7 @@ class OpenEntry(LineStruct, tag="open", frozen=True, kw_only=True):
 
 
 class ExpectEntry(LineStruct, tag="expect", frozen=True, kw_only=True):
-    """How many clients the run waits for, and where the number comes from; it replaces that of the open line."""
+    """The number of clients that the run waits for, and its origin. It replaces the number of the open line."""
 
     at: str
     clients: Count
@@ -52,9 +54,9 @@ class ExpectEntry(LineStruct, tag="expect", frozen=True, kw_only=True):
 
 
 class PaceEntry(LineStruct, tag="pace", frozen=True, kw_only=True):
-    """From ``first`` on, records are due from ``due_us`` on at ``rate`` per second; null means paused.
+    """A change of the rate: record ``first`` is due at ``due_us``, the next ones at ``rate`` per second (null: paused).
 
-    ``stage`` is the number of the plan's stage that it belongs to: null when somebody set it or stopped the clock.
+    ``stage`` is the number of the stage of the rate plan; null if an operator changed the rate or paused the run.
     """
 
     at: str
@@ -64,12 +66,12 @@ class PaceEntry(LineStruct, tag="pace", frozen=True, kw_only=True):
     stage: Positive | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a rate of which no schedule can be made."""
+        """Raise an error for a rate that gives no schedule."""
         check_rate(self.rate)
 
 
 class SubscribeEntry(LineStruct, tag="subscribe", frozen=True, kw_only=True):
-    """A client was admitted, or came back. ``fence`` rises with every subscription of the run."""
+    """A client subscribed, for the first time or again. ``fence`` rises with each subscription of the run."""
 
     at: str
     client: Name
@@ -82,7 +84,7 @@ class SubscribeEntry(LineStruct, tag="subscribe", frozen=True, kw_only=True):
 
 
 class LateEntry(LineStruct, tag="late", frozen=True, kw_only=True):
-    """A client asked to take part after the run had ended and before it was closed: it was refused."""
+    """A client was refused, since it first asked to take part after the run had ended."""
 
     at: str
     client: Name
@@ -90,7 +92,7 @@ class LateEntry(LineStruct, tag="late", frozen=True, kw_only=True):
 
 
 class SentEntry(LineStruct, tag="sent", frozen=True, kw_only=True):
-    """Everything through this seq *may* have been sent: written ahead, so that a crash leaves evidence."""
+    """All records through this seq *may* have been sent: written before sending, so that a crash leaves evidence."""
 
     at: str
     client: Name
@@ -99,7 +101,7 @@ class SentEntry(LineStruct, tag="sent", frozen=True, kw_only=True):
 
 
 class ReceiptEntry(LineStruct, tag="receipt", frozen=True, kw_only=True):
-    """A client says that a block is on disk; ``match`` says whether the server's own digest agrees."""
+    """A client reported that a block is on disk. ``match`` is whether the server computes the same digest."""
 
     at: str
     client: Name
@@ -115,7 +117,7 @@ class ReceiptEntry(LineStruct, tag="receipt", frozen=True, kw_only=True):
 
 
 class LeaveEntry(LineStruct, tag="leave", frozen=True, kw_only=True):
-    """A subscription ended: what it had been sent and had receipted, and why it ended."""
+    """A subscription ended: the last seq that was sent and that was receipted, and the cause."""
 
     at: str
     client: Name
@@ -126,7 +128,7 @@ class LeaveEntry(LineStruct, tag="leave", frozen=True, kw_only=True):
 
 
 class ControlEntry(LineStruct, tag="control", frozen=True, kw_only=True):
-    """What an operator asked for, from where, and ``via`` what."""
+    """A control request of an operator. ``peer`` is the address it came from, ``via`` the tool."""
 
     at: str
     request: str
@@ -136,14 +138,19 @@ class ControlEntry(LineStruct, tag="control", frozen=True, kw_only=True):
     via: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a rate of which no schedule can be made."""
+        """Raise an error for a rate that gives no schedule."""
         check_rate(self.value)
 
 
 class EndEntry(LineStruct, tag="end", frozen=True, kw_only=True):
-    """The run is over. ``late_ns`` is how late the server itself was: null when there was no schedule.
+    """The run has ended.
 
-    The last four are of the server's process, from the run's start on: whether it was held up.
+    Attributes:
+        last: the last seq, and ``count`` the number of records.
+        late_p99_ns: how late the server's own loop sent records, 99th percentile; null without a schedule. It is the
+            evidence for the check "generator on time".
+        late_max_ns: the same, maximum.
+        loop_lag_p99_ns: saturation of the server process since the start of the run, with the next three fields.
     """
 
     at: str

@@ -1,6 +1,6 @@
-"""What came of a feed that is not ours, by its own numbers: gaps, duplicates, order, restarts.
+"""Tracks the numbers of one sequence of an external feed: gaps, duplicates, order and restarts.
 
-Unlike a client of our own feed nobody knows here where the feed begins: the first number that comes does.
+Unlike with the own feed, the first number is unknown: the sequence begins with the first number that is received.
 """
 
 from __future__ import annotations
@@ -8,20 +8,23 @@ from __future__ import annotations
 from services.contract.rangeset import RangeSet
 
 FIRSTS = (0, 1)
-"""With one of these a feed begins, and begins again."""
+"""The numbers with which a sequence may begin, and begin again."""
 SPARE = 1000
-"""From further ahead nothing comes late: a sequence that falls back by more, to a beginning, has begun again."""
+"""Most numbers by which a record is late: a sequence that falls back further, to a first number, has begun again."""
 
 
 class SequenceTracker:
     """The numbers of one sequence, as one client received them.
 
     Attributes:
-        held: the numbers that came since the last restart.
-        start: the lowest of them that the client can answer for, None before the first.
-        past: how many different numbers came before the last restart.
-        restarts: how often the sequence began again, ``restarts_by_connection`` of these with a new connection.
-        gaps_before: the ranges that were missing at each restart, of the numbers before it.
+        held: the numbers received since the last restart.
+        start: the lowest of them, None before the first.
+        past: the number of different numbers received before the last restart.
+        duplicates: the number of numbers received again.
+        reordered: the number of numbers received after a higher one.
+        restarts: how often the sequence began again.
+        restarts_by_connection: how often it did so on a new connection.
+        gaps_before: the ranges that were missing before each restart.
     """
 
     def __init__(self) -> None:
@@ -33,11 +36,11 @@ class SequenceTracker:
         self._reconnected = False
 
     def reconnected(self) -> None:
-        """Say that the next number comes over a new connection, with which the numbers may begin again."""
+        """Record that the next number is received over a new connection, with which the sequence may begin again."""
         self._reconnected = True
 
     def accept(self, seq: int, digest: int) -> bool:
-        """Take in the next number that came, and the digest of its record; return whether it is a new one."""
+        """Add the next number in the order received, with the digest of its record; return whether it is a new one."""
         if self.start is None:
             self.start = seq
         elif self._begins_again(seq, digest):
@@ -61,7 +64,7 @@ class SequenceTracker:
         return True
 
     def accept_run(self, first: int, last: int, digest: int) -> None:
-        """Take in consecutive numbers; ``digest`` is of the first one's record. Only that may be a beginning."""
+        """Add consecutive numbers; ``digest`` is of the first record. Only the first number may begin a sequence."""
         if self.start is not None and first > self.held.last and first not in FIRSTS:
             self._reconnected = False
             self.held.add(first, last)
@@ -77,13 +80,13 @@ class SequenceTracker:
         if seq not in FIRSTS:
             return False
         if seq in self._beginnings:
-            # The same record again is a duplicate; another one under its number is another sequence.
+            # The same record again is a duplicate; a different record under its number begins another sequence.
             return self._beginnings[seq] != digest
-        # Over a new connection nothing comes late, so there any fall to a beginning is a new sequence.
+        # No record is late on a new connection, so there any fall back to a first number is a new sequence.
         return self.held.last - seq > (0 if self._reconnected else SPARE)
 
     def missing(self, after: int | None = None) -> RangeSet:
-        """Return the numbers that have not come: from behind ``after``, or from the first that came, to the last."""
+        """Return the missing numbers, from ``after`` + 1 or the first one received to the highest one."""
         if self.start is None:
             return RangeSet()
         begin = self.start if after is None else max(self.start, after + 1)

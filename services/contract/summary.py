@@ -1,4 +1,4 @@
-"""The summary of one run, with a verdict, made from both sides of its evidence. Format: ``docs/formats/summary.md``."""
+"""The summary of one run with its verdict. Format: ``docs/formats/summary.md``."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ VERSION: Final = 1
 RunState = Literal["opened", "waiting", "running", "paused", "ended", "closed"]
 ClientState = Literal["running", "finished", "left", "lost"]
 Books = Literal["two-sided", "one-sided"]
-"""One-sided are those of a feed that is not ours: nobody says what was sent."""
+"""Whether server and clients recorded the run, or only the clients: of an external feed there is no ledger."""
 Verdict = Literal["PASS", "FAIL", "INVALID"]
 
 EXIT_CODES: dict[str | None, int] = {"PASS": 0, "FAIL": 99, "INVALID": 98}
 
 
 class Distribution(Protocol):
-    """Durations of which quantiles can be read: a histogram, however it is held."""
+    """Any histogram of durations."""
 
     @property
     def min(self) -> int | None:
@@ -37,7 +37,7 @@ class Distribution(Protocol):
 
 
 class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Of durations in nanoseconds; all null when there is nothing to measure."""
+    """Quantiles of durations in nanoseconds; all null without any duration."""
 
     min: int | None = None
     p50: int | None = None
@@ -55,9 +55,9 @@ class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Causes(msgspec.Struct, frozen=True, kw_only=True):
-    """Why records are missing: disjoint counts, each from evidence of its own; null where there can be none.
+    """Number of missing records by cause. Each record has one cause; null where the evidence cannot show a cause.
 
-    ``not_seen`` is of one-sided books: no client received these, and nobody knows whether they were sent.
+    ``not_seen`` is of external feeds: no client received these records, and it is unknown whether they were sent.
     """
 
     never_sent: int | None = 0
@@ -70,7 +70,7 @@ class Causes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the questions every run is asked; ``ok`` is null while it cannot be answered."""
+    """The result of one check; ``ok`` is null if the check cannot be answered."""
 
     name: str
     ok: bool | None
@@ -78,9 +78,9 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Threshold(msgspec.Struct, frozen=True, kw_only=True):
-    """A limit the operator set, what was measured, and by which client where it is of one.
+    """A limit that the operator set, the measured value, and the client if the value is of one client.
 
-    ``detail`` says the same in words, with the unit.
+    ``detail`` is the same in words, with the unit.
     """
 
     expression: str
@@ -91,10 +91,10 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """Damage found in the books: where it stands and which records it covers.
+    """A fault of a file: its place, and the missing records that it hides.
 
-    ``file`` is relative to the volumes folder, ``line`` counts from 1, ``missing`` are the seqs between the good
-    lines around it (null when it hides none).
+    ``file`` is relative to the volumes folder, ``line`` counts from 1, ``missing`` is the range of missing seqs between
+    the good lines around the fault (null if there are none).
     """
 
     file: str
@@ -106,7 +106,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 class Silence(msgspec.Struct, frozen=True, kw_only=True):
-    """The longest time in which a client received nothing while it was part of the run, from ``at`` on."""
+    """The longest time in which a client received nothing while it took part in the run; ``at`` is its begin."""
 
     client: str
     at: str
@@ -114,10 +114,10 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums over all clients. ``bytes`` are of records; rates are over ``duration_ns``, first to last receipt.
+    """Sums over all clients. ``bytes`` counts records only; rates are per ``duration_ns``, from first to last receipt.
 
-    ``unreadable`` counts the numbers of an external feed in whose places records stand that cannot be read.
-    ``catch_up`` are received messages that were due before their client first tried to take part in the run.
+    ``unreadable`` is the number of missing numbers of an external feed that unreadable records account for.
+    ``catch_up`` is the number of messages that were due before their client first tried to take part in the run.
     """
 
     expected: int | None = 0
@@ -140,7 +140,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The books of one client."""
+    """The results of one client."""
 
     client: str
     state: ClientState
@@ -174,7 +174,7 @@ class ClientSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. A pure function of the set of valid lines, apart from ``made_at``."""
+    """The results of one run: a pure function of the set of valid lines, except for ``made_at``."""
 
     v: Literal[1] = VERSION
     run: str
@@ -210,7 +210,7 @@ def decode(text: bytes) -> Summary:
     """Read a ``summary.json``.
 
     Raises:
-        msgspec.MsgspecError: it is none.
+        msgspec.MsgspecError: the text is not a summary.
     """
     return msgspec.json.decode(text, type=Summary)
 

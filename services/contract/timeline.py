@@ -1,7 +1,8 @@
-"""How a run went over time: what charts, lanes and sparklines are drawn from. Format: ``docs/formats/summary.md``.
+"""The course of a run over time, for charts, lanes and sparklines. Format: ``docs/formats/summary.md``.
 
-Like the summary a pure function of the set of valid lines, and of bounded size however long the run: time is cut into
-at most `MOST_SLOTS` slots of one width, and of a client's blocks at most `MOST_BLOCKS` are kept, evenly chosen.
+Like the summary it is a pure function of the set of valid lines. Its size is bounded, also for long runs: time is
+divided into at most `MOST_SLOTS` slots of one width, and at most `MOST_BLOCKS` blocks of a client are kept, at regular
+distances.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ VERSION: Final = 1
 MOST_SLOTS = 600
 MOST_BLOCKS = 512
 MOST_BARS = 32_768
-"""… and of all clients together, but for 16 of each."""
+"""Most blocks of all clients together, but at least 16 of each."""
 MOST_GAPS = 100
 MOST_MARKS = 500
 MOST_LANES = 256
 ROWS_PER_OCTAVE = 2
-"""Rows of the heat map to a doubling of the latency."""
+"""Rows of the heat map per doubling of the latency."""
 
 MarkKind = Literal["start", "rate", "pause", "resume", "drop", "join", "reconnect", "leave", "end"]
 
 
 class TimeSlot(msgspec.Struct, frozen=True, kw_only=True):
-    """What all clients received within one slot of time, by the clients' own stamps (corrected by clock offset).
+    """The messages that all clients received within one slot of time, by the clients' clocks plus clock offset.
 
     ``latency`` is from the due time, ``transit`` from the send time, each as ``[p50, p99, max]`` in nanoseconds; null
-    where it does not apply. ``heat`` holds ``[row, count]``: so many messages of that row of latency (of transit where
-    nothing is due); row ``r`` reaches from ``2**(r/2)`` to ``2**((r+1)/2)`` nanoseconds.
+    if it does not apply. ``heat`` has ``[row, count]``: the number of messages with a latency (without a schedule a
+    transit) in that row; row ``r`` is from ``2**(r/2)`` to ``2**((r+1)/2)`` nanoseconds.
     """
 
     at_us: int
@@ -43,7 +44,7 @@ class TimeSlot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """One block in its client's lane. ``start_us`` is epoch time of its first message, on the server's clock."""
+    """One block in the lane of its client. ``start_us`` is the time of its first message by the server's clock."""
 
     session: int
     block: int
@@ -55,7 +56,7 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
-    """Seqs that a client does not hold, and between which two receipts they should have come (null: unknown)."""
+    """Missing seqs of a client, and when it received the messages before and after them (null: unknown)."""
 
     seqs: SeqSpan
     cause: str
@@ -64,10 +65,10 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientLane(msgspec.Struct, frozen=True, kw_only=True):
-    """One client over time. ``stride`` n means that every n-th block of a session is in ``bars``, by block number.
+    """One client over time. With ``stride`` n, ``bars`` has each block of a session whose number is a multiple of n.
 
-    ``worst`` is the longest latency (transit where nothing is due) in nanoseconds per slot, in the order of
-    `Timeline.slots`, null where the client received nothing.
+    ``worst`` is the longest latency (without a schedule transit) in nanoseconds per slot, in the order of
+    `Timeline.slots`, null if the client received nothing.
     """
 
     client: str
@@ -78,7 +79,7 @@ class ClientLane(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """Something that happened at one moment: a change of pace, a control, a client that came, went or came back."""
+    """An event of the run: a change of the rate, a control request, or a client that joined, left or reconnected."""
 
     at_us: int
     kind: MarkKind
@@ -87,10 +88,10 @@ class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
-    """One run over time. ``start_us``: when the first record was due, else received; slots start at its multiples.
+    """One run over time. ``start_us``: when the first record was due, without a schedule when it was received.
 
-    Slot ``i`` of the run begins at ``slots[i].at_us`` and is ``step_us`` wide; slots in which nobody received anything
-    stand there with 0 messages, so that silence is drawn as silence.
+    Slot ``i`` begins at ``slots[i].at_us``, a multiple of ``step_us``, and is ``step_us`` wide. Slots without any
+    message are included, so that silence is drawn as silence.
     """
 
     v: Literal[1] = VERSION
@@ -104,8 +105,8 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def heat_row(duration_ns: int) -> int:
-    """Return the row of the heat map that a duration falls into; below 1 ns all is row 0."""
-    # Twice the binary logarithm, rounded down, is that of the square.
+    """Return the row of the heat map for a duration; durations below 1 ns are in row 0."""
+    # Twice the binary logarithm of a number is the binary logarithm of its square.
     return int(max(duration_ns, 1) ** ROWS_PER_OCTAVE).bit_length() - 1
 
 
@@ -118,6 +119,6 @@ def decode(text: bytes) -> Timeline:
     """Read a timeline.
 
     Raises:
-        msgspec.MsgspecError: it is none.
+        msgspec.MsgspecError: the text is not a timeline.
     """
     return msgspec.json.decode(text, type=Timeline)

@@ -1,7 +1,7 @@
-"""Recognises block logs of external feeds in the form that was never released, to refuse them clearly. Pure.
+"""Recognises block logs of external feeds from before the first release, to refuse them with a clear reason. Pure.
 
-Their lines had version 1, as those of the own feed have. Without this check their open line would pass as one of the
-own feed, and every block would be reported as malformed.
+Their lines had version 1 like those of the own feed. Without this check the open line would be accepted as one of the
+own feed, and each block would be reported as malformed.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import msgspec
 from services.contract.errors import UnreleasedForm
 
 _FIELDS = {b'"open"': "foreign", b'"block"': "heard", b'"connection"': "connection"}
-"""A field that only such a line has, by the kind of line."""
+"""By kind of line, a field that only lines of this form have."""
 
 
 def refuse_unreleased_form(line: bytes) -> None:
-    """Refuse a line of this form; any other line passes.
+    """Raise an error for a line of this form; any other line passes.
 
     Raises:
         UnreleasedForm: the line has this form.

@@ -32,7 +32,7 @@ VERSION = 1
 SUBPROTOCOL = "streamgauge.v1"
 
 MAX_FRAME = 256 * 1024
-"""Bytes of one frame from the server, header included."""
+"""Most bytes of a frame from the server, including the header."""
 MAX_RECORD = 64 * 1024
 MAX_CLIENT_FRAME = 64 * 1024
 
@@ -45,7 +45,7 @@ CLOSE_SLOW = 4408
 CLOSE_SUPERSEDED = 4409
 
 TOO_MANY = "too_many"
-"""The code of an `Error` for a peer that goes beyond a limit."""
+"""The code of an `Error` for a peer that exceeds a limit."""
 
 State = Literal["opened", "waiting", "running", "paused", "ended"]
 
@@ -55,7 +55,7 @@ class Frame(msgspec.Struct, tag_field="type", frozen=True, kw_only=True):
 
 
 class Welcome(Frame, tag="welcome", frozen=True, kw_only=True):
-    """Server: the run that is on. Sent on connecting and for every next run. ``start_us`` is null until running.
+    """Server: the current run. Sent after connecting and for each next run. ``start_us`` is null until it runs.
 
     A client refuses a ``v`` that it does not know.
     """
@@ -72,7 +72,7 @@ class Welcome(Frame, tag="welcome", frozen=True, kw_only=True):
 
 
 class Subscribe(Frame, tag="subscribe", frozen=True, kw_only=True):
-    """Client: who it is and the last ``seq`` it holds, in which run. Only ``client`` is required."""
+    """Client: its name, and the last ``seq`` that it has logged in a run. Only ``client`` is required."""
 
     client: Name
     session: Count = 0
@@ -85,7 +85,7 @@ class Subscribe(Frame, tag="subscribe", frozen=True, kw_only=True):
 
 
 class Subscribed(Frame, tag="subscribed", frozen=True, kw_only=True):
-    """Server: accepted. ``first`` comes next; ``receipted`` is the last seq the ledger holds a receipt for."""
+    """Server: the subscription is accepted. ``first`` is sent next; the ledger has receipts through ``receipted``."""
 
     client: Name
     first: Positive
@@ -96,8 +96,8 @@ class Subscribed(Frame, tag="subscribed", frozen=True, kw_only=True):
 class Records(Frame, tag="records", frozen=True, kw_only=True, omit_defaults=True):
     """Server: header of a batch. Record ``i`` was due at ``due_us + (i - first) * 10**6 / rate``, rounded down.
 
-    ``crc`` is of the body. ``head`` comes last and is of the bytes of the header before it: `records_head` sets it,
-    and `decode_from_server` has checked it.
+    ``crc`` is the digest of the body. ``head`` is the last field, and the digest of the header's bytes before it:
+    `records_head` adds it, `decode_from_server` checks it.
     """
 
     first: Positive
@@ -110,14 +110,14 @@ class Records(Frame, tag="records", frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class Idle(Frame, tag="idle", frozen=True, kw_only=True):
-    """Server: nothing was due for a second; ``next`` will come next."""
+    """Server: no record was due for a second; ``next`` is sent next."""
 
     next: Positive
     now_us: Integer
 
 
 class Receipt(Frame, tag="receipt", frozen=True, kw_only=True):
-    """Client: this block is on disk. ``digest`` covers the records present, in order of seq."""
+    """Client: a block is on disk. ``digest`` is of its records in order of seq, ``took_ns`` the time to receive it."""
 
     session: Positive
     block: Positive
@@ -130,7 +130,7 @@ class Receipt(Frame, tag="receipt", frozen=True, kw_only=True):
 
 
 class Recorded(Frame, tag="recorded", frozen=True, kw_only=True):
-    """Server: the receipt is in the ledger, and whether the server's own digest agrees."""
+    """Server: the receipt is in the ledger. ``match`` is whether the server computes the same digest."""
 
     session: Positive
     block: Positive
@@ -138,13 +138,13 @@ class Recorded(Frame, tag="recorded", frozen=True, kw_only=True):
 
 
 class Ping(Frame, tag="ping", frozen=True, kw_only=True):
-    """Both: question of the clock exchange."""
+    """Both: request of the clock exchange, with the time of sending."""
 
     t1_us: Integer
 
 
 class Pong(Frame, tag="pong", frozen=True, kw_only=True):
-    """Both: its answer; the asker adds the time of arrival."""
+    """Both: reply of the clock exchange, with the times of receiving the request and of sending the reply."""
 
     t1_us: Integer
     t2_us: Integer
@@ -152,9 +152,9 @@ class Pong(Frame, tag="pong", frozen=True, kw_only=True):
 
 
 class Control(Frame, tag="control", frozen=True, kw_only=True):
-    """Client: an operator's wish. Either ``set`` a rate, or ``do`` one of the verbs (``drop`` names a client).
+    """Client: a control request. Either ``set`` a rate, or ``do`` one of the verbs (``drop`` names a client).
 
-    ``via`` is what the operator used, by its own account.
+    ``via`` is the tool that the operator used, as the tool states it.
     """
 
     set: dict[Literal["rate"], Rate] | None = None
@@ -163,12 +163,12 @@ class Control(Frame, tag="control", frozen=True, kw_only=True):
     via: Name | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a rate of which no schedule can be made."""
+        """Raise an error for a rate that gives no schedule."""
         check_rate(self.set.get("rate") if self.set else None)
 
 
 class Controlled(Frame, tag="controlled", frozen=True, kw_only=True):
-    """Server: done, and how the run stands now."""
+    """Server: a control request was carried out; the state of the run since then."""
 
     run: Run
     state: State
@@ -178,14 +178,14 @@ class Controlled(Frame, tag="controlled", frozen=True, kw_only=True):
 
 
 class End(Frame, tag="end", frozen=True, kw_only=True):
-    """Server: everything up to ``last`` has been sent to this client."""
+    """Server: all records through ``last`` have been sent to this client."""
 
     last: Count
     count: Count
 
 
 class Bye(Frame, tag="bye", frozen=True, kw_only=True):
-    """Client: sealed through ``last``, leaving on purpose. Server: ``reason`` and ``retry_ms`` before closing."""
+    """Client: it leaves on purpose, its log sealed through ``last``. Server: why it closes, and when to retry."""
 
     last: Count | None = None
     reason: str | None = None
@@ -193,7 +193,7 @@ class Bye(Frame, tag="bye", frozen=True, kw_only=True):
 
 
 class Error(Frame, tag="error", frozen=True, kw_only=True):
-    """Server: what the client did wrong; ``suggest`` is a free name when the code is ``name_taken``."""
+    """Server: the client broke a rule. For the code ``name_taken``, ``suggest`` is a free name."""
 
     code: str
     detail: str
@@ -210,32 +210,32 @@ _from_client: msgspec.json.Decoder[FromClient] = msgspec.json.Decoder(FromClient
 
 
 def encode(frame: Frame) -> bytes:
-    """Return a frame's header line, without a newline: the whole frame, but for `Records`."""
+    """Return the header line of a frame without a newline: except for `Records` the whole frame."""
     return _encoder.encode(frame)
 
 
 def records_head(header: Records) -> bytes:
-    """Return the header line of a `Records` frame, with its newline; the body follows: one line per record."""
+    """Return the header line of a `Records` frame with its newline. The body follows it, one line per record."""
     plain = header if header.head is None else msgspec.structs.replace(header, head=None)
     head = _encoder.encode(plain)[:-1]
     return b"".join((head, _HEAD, digest_text(digest(head)).encode(), b'"}\n'))
 
 
 def decode_from_server(data: bytes) -> tuple[FromServer, bytes]:
-    """Return a frame and, for `Records`, its body (checked by `records_of`, not here).
+    """Return a frame and, for `Records`, its body, which only `records_of` checks.
 
     Raises:
-        MalformedFrame: no frame that a server sends, or a header that was changed on its way.
+        MalformedFrame: the data is no frame of a server, or its header was changed on the way.
     """
     head, _, body = data.partition(b"\n")
     frame = _decode(_from_server, head, data)
     if isinstance(frame, Records) and 0 < frame.rate < LEAST_RATE:
-        # Here and not in the struct: the server makes one of these for every client and send.
-        raise MalformedFrame(f"rate {frame.rate} is no pace", data)
+        # Checked here and not in the struct, since the server makes one for each send to each client.
+        raise MalformedFrame(f"rate {frame.rate} gives no schedule", data)
     if isinstance(frame, Records) and frame.head is not None:
-        found = digest_text(digest(head[: head.rfind(_HEAD)]))
-        if found != frame.head:
-            raise MalformedFrame(f"head says {frame.head}, the header gives {found}", data)
+        computed = digest_text(digest(head[: head.rfind(_HEAD)]))
+        if computed != frame.head:
+            raise MalformedFrame(f"head says {frame.head}, the header gives {computed}", data)
     return frame, body
 
 
@@ -244,7 +244,7 @@ def decode_from_client(data: bytes) -> FromClient:
 
     Raises:
         FrameTooBig: more than `MAX_CLIENT_FRAME` bytes.
-        MalformedFrame: no frame that a client sends.
+        MalformedFrame: the data is no frame of a client.
     """
     if len(data) > MAX_CLIENT_FRAME:
         raise FrameTooBig(f"{len(data)} bytes; a client's frame has at most {MAX_CLIENT_FRAME}", data)
@@ -253,7 +253,7 @@ def decode_from_client(data: bytes) -> FromClient:
 
 
 def records_of(header: Records, body: bytes) -> list[bytes] | None:
-    """Return the records of a batch; None when ``body`` is not what the server sent, by its crc or its lines."""
+    """Return the records of a batch; None if ``body`` was changed on the way, by its ``crc`` or its number of lines."""
     if digest_text(digest(body)) != header.crc:
         return None
     records = body.split(b"\n")
@@ -262,7 +262,7 @@ def records_of(header: Records, body: bytes) -> list[bytes] | None:
 
 
 def due_us(due_of_first_us: int, offset: int, rate: float) -> int:
-    """Return when the record ``offset`` places after the first is due; all are at once when ``rate`` is 0."""
+    """Return when the record ``offset`` records after the first one is due; at rate 0 all are due at once."""
     return due_of_first_us + (int(offset * 1_000_000 // rate) if rate else 0)
 
 

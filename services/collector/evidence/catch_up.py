@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from services.contract.histogram import CountedDurations, Histogram
 
 PLACE_US = 250_000
-"""Catch-up is kept by time of receipt, in intervals of this width, since it may turn out to be latency. The widths of
-all time buckets are multiples of it."""
+"""Catch-up is kept by time of receipt, in intervals of this width, since it may turn out to be latency. The width of a
+time bucket is a multiple of it."""
 ALWAYS_THERE = -1
 """Stands for the attempt of a session without one that counts: all records were due later, so none is catch-up."""
 

@@ -63,7 +63,7 @@ def longest(
         start_us: when the first record was due, None for not known.
         end_us: when the run ended, None while it goes on.
     """
-    # Copied: what is added here depends on the state so far, and must not stay in the evidence.
+    # A new finder: silences that depend on the present state must not stay in the evidence.
     finder = SilenceFinder()
     finder.longest = silences.longest
     joined = min(filter(None, (moment(entry.at) for entry in ledger.subscriptions.values())), default=None)

@@ -1,7 +1,6 @@
-"""Tests of services/collector/evidence/run_life.py."""
+"""Tests of the life of a run in services/collector/evidence/run_evidence.py."""
 
-from services.collector.evidence.run_evidence import RunEvidence
-from services.collector.evidence.run_life import LedgerLife, LogsLife
+from services.collector.evidence.run_evidence import LedgerLife, LogsLife, RunEvidence
 from tests.builders.external_runs import books, heard, log
 from tests.builders.runs import RUN, START_US, at, fold, good_run, log_source
 
