@@ -5,12 +5,12 @@
 
 # As many clients as the README shows.
 CLIENTS ?= 5
-# The first that runs and is new enough is taken. One that is merely found may be a version manager's empty shim.
+# The first that runs and is new enough is used. A name that is only found may be an empty shim of a version manager.
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 
 # Parallel test workers: one more than processors, since integration tests mostly wait.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
-# No test takes five minutes: one that does hangs.
+# No test takes five minutes, so one that does hangs.
 TEST_OPTIONS = -n $(WORKERS) --timeout 300
 
 VENV := .venv
@@ -26,10 +26,10 @@ SERVICES := requirements/server.txt requirements/client.txt requirements/collect
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
-# `make` ends with 2 when a recipe fails, whatever the recipe's own code: it has no way to pass that on. So 0 still means
-# PASS, but a script that must tell FAIL (99) from INVALID (98) runs the command of `wait` or `local` without make.
+# `make` always exits with 2 when a recipe fails; it cannot pass on the recipe's exit code. So 0 still means PASS, but a
+# script that has to distinguish FAIL (99) from INVALID (98) runs the command of `wait` or `local` without make.
 
-# CLIENTS goes to Compose twice: so many containers are started, and so many are waited for before the run's clock starts.
+# Compose gets CLIENTS twice: as the number of containers, and as the number of clients that the run waits for.
 up: ## start everything in containers: make up CLIENTS=5
 	@exec env CLIENTS=$(CLIENTS) docker compose up --scale client=$(CLIENTS)
 
@@ -75,16 +75,16 @@ house: $(VENV)/.dev ## measure sizes, structure and language of the code: make h
 faults: $(VENV)/.dev ## inject faults into everything, print what was lost (nothing): make faults ARGS='--json faults.json'
 	@env -u MAKEFLAGS -u MAKELEVEL $(if $(SOAK),SOAK=$(SOAK)) $(BIN)/python -m chaos $(ARGS)
 
-foreign: $(VENV)/.dev ## judge servers that nobody here wrote, as they are and harmed; they go into .bench/
+foreign: $(VENV)/.dev ## test the clients with third-party servers, without and with faults; installs them into .bench/
 	@env -u MAKEFLAGS -u MAKELEVEL $(BIN)/python -m chaos.external $(ARGS)
 
-bench: $(VENV)/.dev ## measure how fast it is, beside others, which it puts into .bench/
+bench: $(VENV)/.dev ## measure performance, also of other servers, which it installs into .bench/
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-screenshots: $(VENV)/.dev ## take the pictures in docs/pictures anew, of real runs; needs a Chromium
+screenshots: $(VENV)/.dev ## take the pictures in docs/pictures again, of real runs; needs a Chromium
 	@env -u MAKEFLAGS -u MAKELEVEL $(BIN)/python -m tools.screenshots
 
-# The tools decide first and the images follow, so that what is tested is what is shipped.
+# The development group is resolved first and constrains the others, so that tests and images use the same versions.
 requirements: $(BIN)/python ## pin pyproject.toml's groups again: make requirements ARGS=--upgrade
 	@$(PIP) uv
 	@for group in dev server client collector; do \
@@ -93,13 +93,13 @@ requirements: $(BIN)/python ## pin pyproject.toml's groups again: make requireme
 			--custom-compile-command 'make requirements' --group $$group --output-file requirements/$$group.txt || exit; \
 	done
 
-clean: ## remove what make and the tools made; volumes/ stays
+clean: ## remove all files that make and the tools created; volumes/ stays
 	@rm -rf $(VENV) tools/javascript/node_modules .bench .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find services tests chaos benchmarks tools -name __pycache__ -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------------------------------ the virtual environment
 
-# Remembers what was installed: an edit of a requirements file, and nothing else, installs again.
+# The file's date tells when packages were last installed: only an edit of a requirements file installs again.
 $(VENV)/.services: $(SERVICES) $(BIN)/python
 	@echo 'Installing what the services need into $(VENV)'
 	@$(PIP) --require-hashes $(SERVICES:%=-r %)
@@ -114,7 +114,7 @@ $(ESLINT): tools/javascript/package-lock.json
 	@cd tools/javascript && npm ci --silent
 	@touch $@
 
-# Debian and Ubuntu ship Python without ensurepip, and say so in nine lines; this says it in one.
+# Debian and Ubuntu ship Python without ensurepip; this prints one line instead of venv's nine.
 $(BIN)/python:
 	@bare=; for python in $(PYTHON); do \
 		$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Holds a verifier to the kit: docs/conformance/check.sh COMMAND ...
+# Checks a verifier against the conformance kit: docs/conformance/check.sh COMMAND ...
 #
-# The command is run with each volumes folder as its last argument and prints one summary for each run, as JSON.
-# Only the essence is compared, which has one right answer; sentences and percentiles are the verifier's own.
+# The command is run with each volumes folder as its last argument, and prints one summary per run as JSON.
+# Only the fields with one right answer are compared (essence.jq); sentences and percentiles may differ.
 set -uo pipefail
 
 kit=$(dirname "${BASH_SOURCE[0]}")
@@ -13,7 +13,7 @@ for case in "$kit"/volumes/*/; do
     count=$((count + 1))
     if ! diff <(essence <"$case/expected.json") <("$@" "$case" | essence); then
         wrong=$((wrong + 1))
-        echo "^ $(basename "$case"): expected <, said >"
+        echo "^ $(basename "$case"): expected <, printed >"
     fi
 done
 echo "$((count - wrong)) of $count cases agree"

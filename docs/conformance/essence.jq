@@ -1,4 +1,4 @@
-# What every verifier must agree on: facts that have one right answer. Sentences, times and percentiles are left out.
+# The fields on which every verifier must agree, since they have one right answer. Sentences and times are left out.
 {
   run, books, state, verdict,
   checks: [.checks[] | {name, ok}],

@@ -271,4 +271,4 @@ def test_a_verifier_is_held_to_the_kit(tmp_path: Path) -> None:
     lied = subprocess.run([KIT / "check.sh", liar], capture_output=True, text=True, timeout=60, check=False)
 
     assert (1, f"{count - 1} of {count} cases agree") == (lied.returncode, lied.stdout.splitlines()[-1])
-    assert "^ residual: expected <, said >" in lied.stdout
+    assert "^ residual: expected <, printed >" in lied.stdout

@@ -1,1 +1,1 @@
-"""Pictures of the page and of the terminal, taken of real runs."""
+"""Screenshots of the page and the terminal for the documentation, of real runs."""

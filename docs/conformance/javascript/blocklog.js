@@ -1,4 +1,4 @@
-// A client's log of one run: cuts what comes into blocks, and has each on disk before there is a receipt for it.
+// A client's log of one run: groups records into blocks, and syncs each block before it returns its receipt.
 "use strict";
 const fs = require("node:fs");
 const { digest, nowUs, spans, utc, LineFile } = require("./line.js");
@@ -12,16 +12,16 @@ class BlockLog {
     this.file = new LineFile(`${folder}/0001-0001.jsonl`); // claims the session
     Object.assign(this, { run, me, held: new Set(), sealed: false, blocks: 0, messages: 0, through: 0, endedUs: null });
     Object.assign(this, { last: 0, block: [], counts: none() }); // `last` is the highest seq held: where it resumes
-    this.receipts = new Map(); // those that nobody has answered, by block
+    this.receipts = new Map(); // receipts that the server has not confirmed, by block
   }
 
   open(fence) {
-    if (this.file.size) return; // whoever reconnects goes on in the same session
+    if (this.file.size) return; // a reconnected client continues its session
     const given = { segment: 1, fence, fsync: "block", after: 0, host: "", software: "client.js" };
     this.file.write({ kind: "open", run: this.run, ...this.me, ...given, opened_at: utc(nowUs()) });
   }
 
-  // Takes a batch; returns the receipts of the blocks that are full now.
+  // Adds a batch; returns the receipts of the blocks that became full.
   receive({ first, count, due_us, rate, sent_us, crc }, lines, atUs, clock) {
     const isWhole = digest(lines.join("\n")) === crc && lines.pop() === "" && lines.length === count;
     if (!isWhole) this.counts.corrupt.push([first, first + count - 1]); // not asked for again: a gap stays a gap
@@ -29,11 +29,11 @@ class BlockLog {
       const seq = first + place;
       this.counts.duplicates += this.held.has(seq);
       if (this.held.has(seq)) return []; // counted, and not logged again
-      if (!this.block.length) this.clock = { ...clock }; // one for all of a block, which states it
+      if (!this.block.length) this.clock = { ...clock }; // a block has one clock offset
       const thereUs = atUs + this.clock.clock_offset_us;
       const dueUs = due_us + (rate ? Math.floor((place * 1e6) / rate) : 0);
       const late = `"latency_ns":${(thereUs - dueUs) * 1000},"transit_ns":${(thereUs - sent_us) * 1000}`;
-      // The record goes in as it came: parsed and written again it might have other bytes.
+      // The record is written unchanged: after parsing and encoding it might have other bytes.
       const text = `{"seq":${seq},"received_at":"${utc(atUs)}",${late},"record":${record}}`;
       this.block.push({ seq, record, text, atUs });
       this.held.add(seq);
@@ -43,13 +43,13 @@ class BlockLog {
     });
   }
 
-  // Writes the block, if there is one; returns its receipt when the disk has it, and not before.
+  // Writes and syncs the open block, if there is one; returns its receipt.
   close(closed_by) {
     if (!this.block.length) return [];
     const { block, run, counts, clock, endedUs } = this;
     const inOrder = [...block].sort((one, other) => one.seq - other.seq);
     const [first, last, startUs, endUs] = [inOrder[0].seq, inOrder.at(-1).seq, block[0].atUs, block.at(-1).atUs];
-    // What it lacks since the block before: the digest can be computed from first, last and missing alone.
+    // The numbers missing since the block before; the digest can be computed from first, last and missing.
     const missing = spans(Math.min(first, this.through + 1), last, new Set(block.map(({ seq }) => seq)));
     const crc = digest(inOrder.map(({ record }) => `${record}\n`).join("")); // in the order of seq, not of arrival
     const said = { block: ++this.blocks, first, last, count: block.length, missing, digest: crc };

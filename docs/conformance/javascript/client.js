@@ -1,4 +1,4 @@
-// A client: logs every run of a feed in blocks, and receipts what is on disk. node client.js URL VOLUMES NAME [SIZE]
+// A client: logs every run in blocks, and sends a receipt for each synced block. node client.js URL VOLUMES NAME [SIZE]
 "use strict";
 const { randomUUID } = require("node:crypto");
 const WebSocket = require("ws");
@@ -6,7 +6,7 @@ const { BlockLog } = require("./blocklog.js");
 const { nowUs, parsed } = require("./line.js");
 
 const [url, volumes, client, size = "10"] = process.argv.slice(2);
-// Whoever has the same `boot` claims the same clock. With one of its own, what the pings tell counts.
+// Processes with the same `boot` share a clock. A random one makes the clock offset measured by pings count.
 const me = { client, session: 1, instance: randomUUID(), block_size: Number(size), boot: randomUUID() };
 let socket, log, clock, answers, granted, heardUs, retryMs, stopping;
 const send = (type, fields) => socket.readyState === WebSocket.OPEN && socket.send(JSON.stringify({ type, ...fields }));
@@ -20,14 +20,14 @@ const heard = {
     clock = { clock_offset_us: 0, clock_error_us: Infinity };
     if (log?.run !== run) {
       if (log) finish("end", "finished");
-      if (state === "ended") return; // nobody new is admitted: the next welcome is of the next run
+      if (state === "ended") return; // new clients are refused: wait for the welcome of the next run
       log = new BlockLog(volumes, run, me); // throws where an earlier process has logged: this one reads nothing back
     } else if (log.sealed && !log.receipts.size) return; // nothing is left to do
     answers = 0;
     for (let count = 0; count < 4; count += 1) send("ping", { t1_us: nowUs() }); // the first message needs an offset
   },
   pong({ t1_us: t1, t2_us: t2, t3_us: t3 }, _, t4) {
-    const clock_error_us = Math.ceil((t4 - t1 - (t3 - t2)) / 2); // of all exchanges the quickest knows best
+    const clock_error_us = Math.ceil((t4 - t1 - (t3 - t2)) / 2); // the quickest exchange has the smallest error
     const clock_offset_us = Math.round((t2 - t1 + t3 - t4) / 2);
     if (clock_error_us < clock.clock_error_us) clock = { clock_offset_us, clock_error_us };
     if ((answers += 1) === 4) send("subscribe", { ...me, after: log.last, run: log.run });
@@ -35,7 +35,7 @@ const heard = {
   subscribed({ fence, receipted }) {
     log.open(fence);
     granted = true;
-    // What the ledger holds needs no answer any more; the rest is said again.
+    // Receipts that are in the ledger need no confirmation any more; the others are sent again.
     for (const [block, { last }] of log.receipts) if (last <= receipted) log.receipts.delete(block);
     receipt([...log.receipts.values()]);
   },
@@ -51,7 +51,7 @@ function connect() {
   heardUs = nowUs();
   socket = new WebSocket(url, "streamgauge.v1", { perMessageDeflate: false });
   socket.on("message", (data) => {
-    heardUs = nowUs(); // before anything is made of the bytes
+    heardUs = nowUs(); // before parsing
     const [header, ...lines] = data.toString("latin1").split("\n");
     const frame = parsed(header);
     if (Object.hasOwn(heard, frame.type)) heard[frame.type](frame, lines, heardUs);
@@ -65,14 +65,14 @@ function connect() {
 }
 
 setInterval(() => {
-  if (nowUs() - heardUs > 3e6) socket.terminate(); // a server answers every ping: this one is gone
+  if (nowUs() - heardUs > 3e6) socket.terminate(); // a server answers every ping, so this one is gone
   if (log?.block.length && nowUs() - log.block[0].atUs > 5e6) receipt(log.close("time"));
   send("ping", { t1_us: nowUs() });
 }, 1000);
 const stop = () => {
   stopping = true;
   if (log) finish("shutdown", "shutdown");
-  if (granted) send("bye", { last: log.last }); // what is said to be sealed is sealed
+  if (granted) send("bye", { last: log.last }); // after the log was sealed
   if (socket.readyState === WebSocket.CLOSED) process.exit();
   socket.close(1000);
 };

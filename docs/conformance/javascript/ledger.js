@@ -1,10 +1,10 @@
-// A server's books of one run: what is due when, what may have been sent to whom, which receipts came back.
+// A server's ledger of one run: the schedule, the ranges that may have been sent to each client, and the receipts.
 "use strict";
 const { randomUUID } = require("node:crypto");
 const fs = require("node:fs");
 const { digest, nowUs, utc, LineFile } = require("./line.js");
 
-// The feed is a function of seq: nothing is kept for those who are away, and any digest can be computed again.
+// The feed is a function of seq: nothing is buffered for absent clients, and any digest can be computed again.
 const CITIES = ["Århus", "Bogotá", "Čačak", "Delhi", "Évora"].map((city) => Buffer.from(city).toString("latin1"));
 const record = (seq) => `{"id":${seq},"city":"${CITIES[seq % CITIES.length]}"}\n`;
 const range = (first, last) => Array.from({ length: last - first + 1 }, (_, place) => first + place);
@@ -25,7 +25,7 @@ class Ledger {
   }
 
   start() {
-    this.startUs = nowUs() + 20_000; // entering it must not make the first record late
+    this.startUs = nowUs() + 20_000; // time for writing the entry, so that the first record is not late
     this.enter("pace", { first: 1, due_us: this.startUs, rate: this.rate });
   }
 
@@ -33,7 +33,7 @@ class Ledger {
     return this.startUs + Math.floor(((seq - 1) * 1e6) / this.rate);
   }
 
-  // The last seq that is due is told by the clock: a server that was held up shows as latency, not as a slower feed.
+  // The last seq that is due, from the clock: a delayed server shows as latency, not as a slower feed.
   head() {
     if (this.startUs === null || nowUs() < this.startUs) return 0;
     return this.rate ? Math.min(this.total, Math.floor(((nowUs() - this.startUs) * this.rate) / 1e6) + 1) : this.total;
@@ -45,14 +45,14 @@ class Ledger {
     this.enter("subscribe", { client: name, session, instance, fence, first: cursor, block_size });
   }
 
-  // Entered before anything is sent, and ahead: after a crash, what lies beyond was certainly not sent.
+  // Written ahead of sending: after a crash, records beyond `through` were certainly not sent.
   sends(client, last) {
     if (last <= client.through) return;
     client.through = Math.min(this.total, last + Math.max(32, this.rate));
     this.enter("sent", { client: client.name, fence: client.fence, through: client.through });
   }
 
-  // Returns whether this side's own digest of the same records agrees. What comes again is answered, not entered again.
+  // Returns whether the server's own digest of the records agrees. A repeated receipt is not written again.
   receipt(client, { session, block, first, last, count, missing = [], digest: said }) {
     const { name, fence, receipts } = client;
     const key = `${session} ${block}`;

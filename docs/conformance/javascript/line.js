@@ -1,10 +1,10 @@
-// What both sides write: lines that are each checked and chained to the one before; and how they say digests and times.
+// Shared by client and server: files of checksummed, chained lines, and the text forms of digests and times.
 "use strict";
 
 const { createHash } = require("node:crypto");
 const fs = require("node:fs");
 
-// Bytes are kept as text of one character for each (latin1): they can be cut and joined, and stay what they were.
+// Bytes are kept as latin1 text, one character per byte, so that they can be cut and joined without change.
 const bytes = (text) => Buffer.from(text, "latin1");
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, crc) => {
@@ -12,14 +12,14 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, crc) => {
   return crc;
 });
 
-// Compared as text everywhere; the x keeps other tools from reading a number.
+// Digests are compared as text; the x prevents other tools from parsing a number.
 function digest(text) {
   let crc = ~0;
   for (const byte of bytes(text)) crc = TABLE[(crc ^ byte) & 0xff] ^ (crc >>> 8);
   return `x${(~crc >>> 0).toString(16).padStart(8, "0")}`;
 }
 
-// Tied to the wall clock once: when somebody sets that, stamps must not run backwards.
+// Based on the wall clock at the start only, so that timestamps do not run backwards when that clock is set.
 const nowUs = () => Math.round((performance.timeOrigin + performance.now()) * 1000);
 const utc = (us) => new Date(us / 1000).toISOString().replace("Z", `${String(us % 1000).padStart(3, "0")}Z`);
 
@@ -34,7 +34,7 @@ function spans(first, last, present) {
   return found;
 }
 
-// What somebody sent, which may be anything. A header that does not give its `head` says nothing that can be trusted.
+// Parses a header, which may be any text; returns {} if it is malformed or its `head` checksum is wrong.
 function parsed(text) {
   try {
     const frame = JSON.parse(text) ?? {};
@@ -46,7 +46,7 @@ function parsed(text) {
 }
 
 class LineFile {
-  // Claimed by creating it ("x" fails when somebody has), and never opened again.
+  // Created with "x", which fails if the file exists, and never opened again.
   constructor(path) {
     this.descriptor = fs.openSync(path, "ax");
     this.prev = "x00000000";
@@ -54,13 +54,13 @@ class LineFile {
     this.hash = createHash("sha256");
   }
 
-  // `crc` and `prev` come first and look exactly like this. Messages are given as they are to stand in the line.
+  // `crc` and `prev` come first, in exactly this form. Messages are passed as encoded text.
   write(fields, messages) {
     const end = messages ? `,"messages":[${messages.join()}]}` : "}";
     const rest = `"prev":"${this.prev}",${JSON.stringify({ v: 1, ...fields }).slice(1, -1)}${end}`;
     this.prev = digest(rest);
     const line = bytes(`{"crc":"${this.prev}",${rest}\n`);
-    // One write for a line: a crash then leaves whole lines, and one torn tail at most.
+    // A single write per line, so that a crash leaves whole lines and at most one torn tail.
     if (fs.writeSync(this.descriptor, line) !== line.length) throw new Error("the disk took a part of a line");
     this.size += line.length;
     this.hash.update(line);

@@ -1,4 +1,4 @@
-// A server: plays one run to any number of clients. node server.js PORT VOLUMES RECORDS RATE [CLIENTS]
+// A server: sends one run to any number of clients. node server.js PORT VOLUMES RECORDS RATE [CLIENTS]
 "use strict";
 const { WebSocketServer } = require("ws");
 const { Ledger } = require("./ledger.js");
@@ -11,7 +11,7 @@ const ledger = new Ledger(volumes, total, rate, wanted);
 const stream = new Stream(ledger, wanted);
 
 const close = (socket, code, type, fields) => {
-  stream.say(socket, type, fields); // a code alone says too little
+  stream.say(socket, type, fields); // the close code alone gives no reason
   socket.close(code);
 };
 const drop = (one, code, reason, retry_ms = 0) => {
@@ -33,10 +33,10 @@ const heard = {
     } else if (ledger.ended && !holder) {
       close(socket, 1013, "bye", { reason: "ended", retry_ms: 2000 });
     } else if (holder?.socket && holder.instance !== instance && nowUs() - holder.socket.heardUs < 2e6) {
-      // A name is one process's at a time. A client pings every second: a holder that is silent is none any more.
+      // A name belongs to one process at a time. Clients ping every second, so a silent holder loses its name.
       stream.say(socket, "error", { code: "name_taken", detail: "it is held", suggest: `${name}~${ledger.fence + 1}` });
     } else {
-      if (holder?.socket) drop(holder, 4409, "superseded"); // before the newcomer is granted anything
+      if (holder?.socket) drop(holder, 4409, "superseded"); // before the new process is accepted
       const granted = Object.assign(holder ?? { name, receipts: new Map(), receipted: 0 }, { socket, told: false });
       ledger.subscribe(granted, { session, instance, block_size, after });
       stream.clients.set(name, granted);
@@ -52,7 +52,7 @@ const heard = {
     if (!isSound || !from || last > Math.max(from.through, from.cursor - 1)) {
       return refuse(socket, "a receipt for what was not sent");
     }
-    const match = ledger.receipt(from, frame); // entered first, answered then
+    const match = ledger.receipt(from, frame); // write the entry before answering
     stream.movedUs = nowUs();
     return stream.say(socket, "recorded", { session, block, match });
   },
@@ -63,7 +63,7 @@ const heard = {
 new WebSocketServer({ port: Number(port), perMessageDeflate: false, maxPayload: 65_536 }).on("connection", (socket) => {
   stream.say(socket, "welcome", stream.welcome());
   socket.on("message", (data) => {
-    socket.heardUs = nowUs(); // before anything is made of the bytes
+    socket.heardUs = nowUs(); // before parsing
     const frame = parsed(data.toString("latin1"));
     if (Object.hasOwn(heard, frame.type)) heard[frame.type](socket, frame);
     else refuse(socket, "no frame of a client");

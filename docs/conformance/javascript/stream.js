@@ -1,4 +1,4 @@
-// Plays a run: begins it, sends what is due to everybody who is here, ends it.
+// Sends a run: starts it, sends due records to all connected clients, ends it.
 "use strict";
 const { range, record } = require("./ledger.js");
 const { bytes, digest, nowUs } = require("./line.js");
@@ -6,14 +6,14 @@ const { bytes, digest, nowUs } = require("./line.js");
 class Stream {
   constructor(ledger, wanted) {
     Object.assign(this, { ledger, wanted, movedUs: 0 });
-    this.clients = new Map(); // whoever has subscribed, by name; who is away has no socket
+    this.clients = new Map(); // subscribed clients by name; absent ones have no socket
   }
 
   here() {
     return [...this.clients.values()].filter(({ socket }) => socket);
   }
 
-  // To be called every few milliseconds.
+  // Called every few milliseconds.
   turn() {
     const { ledger, clients } = this;
     if (ledger.startUs === null && this.here().length >= this.wanted) ledger.start();
@@ -26,13 +26,13 @@ class Stream {
 
   serve(client, head) {
     const { total } = this.ledger;
-    // A client is a cursor, and what its socket has not taken yet: one that reads slowly is only further behind.
+    // Limited by the socket's buffer: a client that reads slowly falls behind, and costs no memory.
     while (client.cursor <= head && client.socket.bufferedAmount < 65_536) {
       this.send(client, Math.min(head, client.cursor + 99));
     }
     if (client.cursor > total && !client.told) this.say(client.socket, "end", { last: total, count: total });
     client.told = client.cursor > total;
-    // Silence must not be mistaken for the end.
+    // Idle frames show that the feed has not ended.
     const isQuiet = nowUs() - client.socket.saidUs > 1e6;
     if (isQuiet && !client.told) this.say(client.socket, "idle", { next: client.cursor, now_us: nowUs() });
   }
@@ -62,7 +62,7 @@ class Stream {
     return { v: 1, run, feed, state, total, rate, start_us: startUs, boot, now_us: nowUs() };
   }
 
-  // The schedule waits for a server that is stopped; after a crash it has gone on.
+  // A stopped server pauses the schedule; after a crash the schedule has continued.
   pause() {
     const { startUs, total } = this.ledger;
     const [first, due_us] = [this.ledger.head() + 1, nowUs()];
@@ -71,7 +71,7 @@ class Stream {
 
   leave(client, cause) {
     this.ledger.leave(client, cause);
-    Object.assign(client, { socket: null, left: cause === "bye" }); // on purpose: such a one is not waited for
+    Object.assign(client, { socket: null, left: cause === "bye" }); // left on purpose, so the run does not wait for it
   }
 }
 
