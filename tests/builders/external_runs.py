@@ -36,7 +36,7 @@ def block(
     connection: int = 1,
     session: int = 1,
 ) -> blocklog.ExternalBlock:
-    """Return a block of messages, the first of which came at place ``first``."""
+    """Return a block of messages; its first message has the position ``first``."""
     last = first + len(messages) - 1
     return blocklog.ExternalBlock(
         run=RUN, client=client, session=session, block=number, positions=(first, last), first=None, last=None,

@@ -145,7 +145,7 @@ class Session:
         self._begin()
 
     def subscribe(self, ms: float, after: int, through: int | None = None) -> None:
-        """Be admitted by the server, which writes ahead what it may send: by default everything."""
+        """Be admitted by the server, which writes the records that it may send to the ledger first: by default all."""
         books = self.books
         books.fence += 1
         self.fence, self._opened_at = books.fence, ms

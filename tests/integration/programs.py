@@ -26,7 +26,7 @@ def program(name: str, package: str) -> str:
 
 
 def said(*command: str, given: str | bytes = "") -> str:
-    """Run a command and return what it prints on standard output.
+    """Run a command and return its standard output.
 
     Raises:
         AssertionError: the command failed; the text contains its output.

@@ -38,7 +38,7 @@ def _answers(command: list[str]) -> bool:
 
 
 def docker(*arguments: str, check: bool = True, timeout: float = 60.0) -> str:
-    """Run a docker command and return what it prints."""
+    """Run a docker command and return its standard output."""
     return _run(["docker", *arguments], dict(os.environ), check=check, timeout=timeout).stdout.strip()
 
 

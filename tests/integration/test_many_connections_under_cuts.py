@@ -85,7 +85,7 @@ def test_receipts_cover_what_was_taken() -> None:
 
 @pytest.mark.parametrize("step", [61, 4096, 1_000_000])
 def test_frames_come_whole_however_they_are_cut(step: int) -> None:
-    """Frames of every length are parsed, at whatever byte the stream is split."""
+    """Frames of every length are parsed, at any byte at which the stream is split."""
     payloads = [b"", b"a", b"b" * 125, b"c" * 126, b"d" * 65_535, b"e" * 65_536]
     heads = [b"\x81\x00", b"\x81\x01", b"\x81\x7d", b"\x81\x7e\x00\x7e", b"\x81\x7e\xff\xff", b"\x81\x7f" + bytes(5)]
     heads[-1] += b"\x01\x00\x00"

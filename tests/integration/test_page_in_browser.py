@@ -344,7 +344,7 @@ def test_every_report_opens(look: Open, tmp_path: Path, made: Snapshot) -> None:
 
 
 def test_without_scripts_it_says_so(browser: Browser, served: Served) -> None:
-    """Without JavaScript the page explains what is missing, and where the figures are."""
+    """Without JavaScript the page says that it needs JavaScript, and in which files the figures are."""
     page = browser.new_page(java_script_enabled=False)
     page.goto(served.address)
 

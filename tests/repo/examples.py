@@ -1,6 +1,6 @@
 """The examples in the documents: one real run, told by the block log, the ledger and the summary.
 
-``python -m tests.repo.examples`` writes anew what is made of others: ``docs/summary.schema.json`` from the code,
+``python -m tests.repo.examples`` writes the generated files again: ``docs/summary.schema.json`` from the code,
 and the summary in ``docs/formats/summary.md`` from the lines in ``block-log.md`` and ``ledger.md`` beside it.
 """
 
@@ -65,7 +65,7 @@ def schema() -> str:
 
 
 def write_anew() -> None:
-    """Write what is made of others."""
+    """Write the generated files."""
     (ROOT / SCHEMA).write_text(schema(), encoding="utf-8")
     shown = shown_summary()
     with tempfile.TemporaryDirectory() as name:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("server", "client", "collector")
 """The containers that stay up, in the order in which the data flows."""
 MONITORING = ("prometheus", "grafana")
-"""Containers of others, which only who asks for the profile of that name gets."""
+"""Containers of other projects, which start only with the profile of the same name."""
 
 
 def text(name: str) -> str:

@@ -111,7 +111,7 @@ def test_is_built_on_every_up(name: str) -> None:
 
 @staying
 def test_waits_for_what_it_needs(name: str) -> None:
-    """Every dependency says what it waits for, so that nothing starts beside what it needs."""
+    """Every dependency has a condition, so that no service starts before the services that it needs are ready."""
     expected = {
         "collector": {"prepare": {"condition": "service_completed_successfully"}},
         "server": {"collector": {"condition": "service_healthy"}},
@@ -130,7 +130,7 @@ def test_only_pages_are_published() -> None:
 
 
 def test_the_feed_stays_inside() -> None:
-    """The feed's network leads nowhere else, and only server, clients and who asks for its metrics are in it."""
+    """The network of the feed has no route outside; only server, clients and the optional Prometheus are in it."""
     networks = compose()["networks"]
 
     assert networks["wire"]["internal"] is True

@@ -45,7 +45,7 @@ def test_panels_are_laid_out() -> None:
 
 @every_panel
 def test_panel_is_complete(panel: dict[str, Any]) -> None:
-    """A panel says what it shows, in which unit, and of which source."""
+    """A panel has a description, a unit and a data source."""
     source = yaml.safe_load(text(f"{GRAFANA}/provisioning/datasources/prometheus.yml"))["datasources"][0]
     expected = {"type": source["type"], "uid": source["uid"]}
 

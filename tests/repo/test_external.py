@@ -60,7 +60,7 @@ def test_no_power_is_added(name: str) -> None:
 
 
 def test_the_example_is_hardened_like_all() -> None:
-    """The example feed, which only who asks for it gets, has no more power than our own services."""
+    """The example feed, which only its profile starts, has no more privileges than the services of this project."""
     found, hardened = services()["feed"], compose()["x-hardened"]
 
     assert ["example"] == found["profiles"]
@@ -72,7 +72,7 @@ def test_the_example_is_hardened_like_all() -> None:
 
 
 def test_nothing_waits_for_our_server() -> None:
-    """Our own server is not started, so whoever waits for it elsewhere does not here."""
+    """The server of this project is not started, so services that otherwise wait for it do not wait here."""
     waiting = {name for name, found in compose()["services"].items() if "server" in found.get("depends_on", {})}
 
     assert ["ours"] == services()["server"]["profiles"]

@@ -40,7 +40,7 @@ def test_no_address(path: Path) -> None:
 
 
 def test_lines_end_well() -> None:
-    """Every file ends in one newline and no line in white space, so that diffs show what was changed."""
+    """Every file ends in one newline and no line in white space, so that diffs show real changes only."""
     texts = {relative(path): path.read_text(encoding="utf-8") for path in _TEXTS}
 
     assert not [name for name, text in texts.items() if text and (not text.endswith("\n") or text.endswith("\n\n"))]

@@ -66,6 +66,6 @@ def test_verb_does(arguments: list[str], does: str) -> None:
     assert re.search(does, make("--dry-run", *arguments), flags=re.MULTILINE)
 
 
-def test_clean_leaves_the_books() -> None:
-    """What the runs wrote is nobody's rubbish."""
+def test_clean_keeps_the_runs() -> None:
+    """`make clean` leaves the files of runs."""
     assert "volumes" not in make("--dry-run", "clean")

@@ -12,7 +12,7 @@ from tests.repo.markdown import plain, rows
 from tests.repo.repository import SERVICES, environment, stages, text
 
 NOT_IN_COMPOSE = {
-    "PORT": "of the container, which nobody else shares; the clients' SERVER_URL and the health check know it",
+    "PORT": "of the container's own network; the clients' SERVER_URL and the health check know it",
     "CLIENT_ID": "it would be the same for all replicas; each finds its own",
     "HOLD_SECONDS": "the images set it, so that it holds however they are started",
     "HEARTBEAT": "the images set it, beside the probe that reads it",
@@ -26,7 +26,7 @@ FIXED_IN_COMPOSE = {
     "PAGE_HOST": "0.0.0.0",
     "PAGE_PORT": "8766",  # of the container; the variable names the port of the host
 }
-"""Settings that mean something else inside a container than outside, and what they are there."""
+"""Settings whose value in a container differs from the default, each with the reason."""
 
 every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 
@@ -77,7 +77,7 @@ def test_compose_has_no_other(service: str) -> None:
 
 
 def test_compose_reads_no_other() -> None:
-    """Every variable that the compose file takes from outside is a setting, or is about what is not ours."""
+    """Every variable that the compose file takes from outside is a setting, or belongs to another program."""
     read = set(re.findall(r"\$\{([A-Z_]+)", text("docker-compose.yml")))
 
     assert not read - BY_NAME.keys() - {"PYTHON_IMAGE", "REVISION", "PROMETHEUS_PORT", "GRAFANA_PORT"}

@@ -62,7 +62,7 @@ def test_every_file_is_tested() -> None:
 
 @every_file
 def test_every_line_passes(name: str) -> None:
-    """The longest line that our defaults allow is within the limit, and above what is taken unasked."""
+    """The configured limit is above the longest line that the default settings allow; the default limit is not."""
     assert longest_line() <= limit_of(name) <= 16 * 1024**2
 
 
@@ -76,7 +76,7 @@ def test_the_document_has_it(name: str) -> None:
 
 @every_file
 def test_all_logs_are_read_from_their_beginning(name: str) -> None:
-    """Every file of every run is read, its first line too, and again after a restart only what is new."""
+    """Every file of every run is read from its first line; after a restart only new lines are read."""
     found = text(f"{SHIPPING}/{name}")
 
     assert "/volumes/logs/*/*/*.jsonl" in found
@@ -106,7 +106,7 @@ def test_fluent_bit_is_put_together() -> None:
 
 
 def test_the_collector_of_opentelemetry_is_put_together() -> None:
-    """Its pipeline leads from what is defined to what is defined, in requests that a receiver takes by default."""
+    """The pipeline names defined components, and sends requests of a size that receivers accept by default."""
     found = settings("otelcol.yaml")
     pipeline = found["service"]["pipelines"]["logs"]
     batch = found["exporters"]["otlphttp"]["sending_queue"]["batch"]

@@ -1,4 +1,4 @@
-"""The workflows ask for little and run what is there; the example that others copy does as well."""
+"""The workflows need few permissions and call commands that exist; so does the example for other projects."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_example_names_services() -> None:
 
 
 def test_the_example_keeps_what_it_found() -> None:
-    """Whatever the verdict, the summary is shown, the stack is ended, and then the folder is kept."""
+    """After any verdict the summary is shown, the stack is stopped, and then the folder is stored."""
     *_, summary, _, down, upload = steps(EXAMPLE)
 
     assert ["always()"] * 3 == [step["if"] for step in (summary, down, upload)]

@@ -1,1 +1,1 @@
-"""Tests of the server: generate and stream, and the ledger of what was sent."""
+"""Tests of the server, which generates and streams the feed and writes the ledger."""
