@@ -28,7 +28,7 @@ def plain(seq: int) -> str:
 
 
 def record(seq: int, at_us: int, sent_us: int | None = None, body: str = "", key: str | None = None) -> ExternalMessage:
-    """Return a record that arrived at a time; ``sent_us`` is its stamp, and stands in its text."""
+    """Return a record that arrived at a time; ``sent_us`` is its stamp, which its text contains."""
     stamp = {} if sent_us is None else {"ts": sent_us}
     text = msgspec.json.encode({"seq": seq, **stamp, "body": body or plain(seq)})
     latency_ns = None if sent_us is None else (at_us - sent_us) * 1000

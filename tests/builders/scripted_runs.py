@@ -59,7 +59,7 @@ class Books:
         return self.opened_us + round(ms * 1000)
 
     def text(self, ms: float) -> str:
-        """Return a moment of the run as it stands in a line."""
+        """Return a timestamp of the run in the format of a line."""
         return utc_text(self.at_us(ms))
 
     def enter(self, ms: float, entry: ledger.Entry) -> None:
@@ -176,7 +176,7 @@ class Session:
         self._lines.append(line)
 
     def receive(self, *seqs: int, receipted: bool = True, receipt: Changes | None = None, **changes: Any) -> None:
-        """Log a block of these records, in the order received, and receipt it; both may be told differently."""
+        """Log a block of these records, in the order received, and receipt it; fields of both may be changed."""
         block = msgspec.structs.replace(self._made(seqs), **changes)
         self._block, self._highest = block.block, max(self._highest, block.last)
         self._put(block)

@@ -1,4 +1,4 @@
-"""The examples in the documents: one real run, told by the block log, the ledger and the summary.
+"""The examples in the documents: the block log, the ledger and the summary of one real run.
 
 ``python -m tests.repo.examples`` writes the generated files again: ``docs/summary.schema.json`` from the code,
 and the summary in ``docs/formats/summary.md`` from the lines in ``block-log.md`` and ``ledger.md`` beside it.

@@ -29,7 +29,7 @@ def prose(text: str) -> str:
 
 
 def sections(text: str) -> dict[str, str]:
-    """Return what stands under each heading, up to the next heading of any level."""
+    """Return the text under each heading, up to the next heading of any level."""
     parts = _HEADING.split(_FENCE.sub(lambda found: found[0].replace("\n#", "\n\0"), text))
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 

@@ -77,7 +77,7 @@ def test_alerts_ask_for_what_is_told() -> None:
 
 
 def test_everything_is_where_it_is_looked_for() -> None:
-    """The compose file mounts dashboard, source and rules where Grafana and Prometheus are told that they are."""
+    """The compose file mounts dashboard, source and rules at the paths in the settings of Grafana and Prometheus."""
     services = compose()["services"]
     mounts = {mount["target"]: mount["source"] for mount in services["grafana"]["volumes"]}
     (provider,) = yaml.safe_load(text(f"{GRAFANA}/provisioning/dashboards/streamgauge.yml"))["providers"]

@@ -1,4 +1,4 @@
-"""The examples in the documents are real: the code reads them, and they tell of one run from both sides."""
+"""The examples in the documents are real: the code reads them, and they are of one run, from both sides."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def decoded(example: Fence) -> tuple[wire.Frame, bytes]:
 
 @pytest.mark.parametrize("example", WIRE_EXAMPLES, ids=lambda example: example.text[:24])
 def test_examples_of_frames_decode(example: Fence) -> None:
-    """Every frame in the document is one that its receiver reads, and stands in the section of its type."""
+    """The receiver can read every frame in the document, and each frame is in the section of its type."""
     frame, body = decoded(example)
 
     assert example.about in ("from the server", "from a client")
@@ -150,7 +150,7 @@ def played() -> list[tuple[Any, bytes]]:
 
 
 def test_examples_are_of_one_run() -> None:
-    """All examples tell of one run, so that a reader can follow a record through them."""
+    """All examples are of one run, so that a reader can follow a record through them."""
     runs = {
         *re.findall(
             r'"run":"(\w+)"',

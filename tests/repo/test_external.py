@@ -1,4 +1,4 @@
-"""The settings of foreign feeds, told three times: the code's, the document's, the compose file's."""
+"""Code, document and compose file have the same settings for external feeds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INSIDE = {"FEED_AUTHORIZATION_FILE": "/feed/authorization", "FEED_CA_FILE": "/fe
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads Compose's own tags as the values that they stand before."""
+    """Reads a value with one of Compose's own tags as the value alone."""
 
 
 def _as_it_stands(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
@@ -81,7 +81,7 @@ def test_nothing_waits_for_our_server() -> None:
 
 
 def test_only_clients_reach_out() -> None:
-    """The network that leads to the feed has the clients in it, and the example; the collector is not told where."""
+    """Clients and the example are in the network of the feed; the collector has neither network nor address."""
     outside = {name for name, found in services().items() if "outside" in found.get("networks", [])}
 
     assert {"feed", "client"} == outside

@@ -12,7 +12,7 @@ from tests.repo.repository import ROOT, text
 
 
 def make(*arguments: str) -> str:
-    """Return what make prints, as a make that was not told anything by another one."""
+    """Return the output of make, run without the variables that a calling make passes on."""
     clean = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     command = ["make", "--no-print-directory", *arguments]
     return subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, timeout=60, check=True).stdout

@@ -1,4 +1,4 @@
-"""The document of the metrics names every one that is told, and no other."""
+"""The document of the metrics names every exported metric, and no other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Told = tuple[str, str, tuple[str, ...]]
 
 
 def by_collector() -> bytes:
-    """Return what the collector tells of a run that was measured in full."""
+    """Return the metrics of the collector for a run that was measured in full."""
     made = judged(good_run(), parse("missing==0"))
     durations = build_result(fold(good_run()), final=True).durations
     return prometheus.expose(made, durations, CollectorEffort(1, 1, 0.0), 0.0)
@@ -46,7 +46,7 @@ def described(service: str) -> Iterator[Told]:
 
 
 def by_server() -> bytes:
-    """Return what the server tells of a run that has begun."""
+    """Return the metrics of the server for a run that has begun."""
     with TemporaryDirectory() as folder:
         clock = StoppedClock()
         run = new_run(Path(folder), clock)

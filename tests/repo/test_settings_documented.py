@@ -1,4 +1,4 @@
-"""One table of settings, told four times: the code's, the README's, the compose file's, the services' own."""
+"""Code, README, compose file and the services' help have the same settings with the same defaults."""
 
 from __future__ import annotations
 
