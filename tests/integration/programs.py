@@ -25,7 +25,7 @@ def program(name: str, package: str) -> str:
     return found
 
 
-def said(*command: str, given: str | bytes = "") -> str:
+def output_of(*command: str, given: str | bytes = "") -> str:
     """Run a command and return its standard output.
 
     Raises:

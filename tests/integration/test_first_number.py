@@ -22,9 +22,9 @@ def get(address: str) -> tuple[str, bytes]:
 
 def said_by_collector(good_stack: GoodStack) -> list[tuple[datetime, str]]:
     """Return the lines of the collector's log with their times."""
-    said = [line.partition(" ") for line in good_stack.stack.logs("collector").splitlines()]
+    lines = [line.partition(" ") for line in good_stack.stack.logs("collector").splitlines()]
     # Docker's times have nine digits.
-    return [(datetime.fromisoformat(at[:26] + "+00:00"), text) for at, _, text in said]
+    return [(datetime.fromisoformat(at[:26] + "+00:00"), text) for at, _, text in lines]
 
 
 def test_a_line_of_numbers_comes_at_once(good_stack: GoodStack) -> None:

@@ -21,8 +21,8 @@ TOTAL = 30
 def batch(first: int, last: int, crc: str | None = None) -> tuple[wire.Records, bytes]:
     """Return a batch as received, with a wrong crc if given."""
     body = b"".join(b'{"id":%d}\n' % seq for seq in range(first, last + 1))
-    said = crc or digest_text(digest(body))
-    return wire.Records(first=first, count=last - first + 1, due_us=0, rate=0, sent_us=0, crc=said), body
+    checksum = crc or digest_text(digest(body))
+    return wire.Records(first=first, count=last - first + 1, due_us=0, rate=0, sent_us=0, crc=checksum), body
 
 
 @pytest.mark.slow
@@ -70,12 +70,12 @@ def test_every_delivery_is_in_one_class(batches: list[tuple[wire.Records, bytes]
 def test_receipts_cover_what_was_taken() -> None:
     """A receipt has the digest of its block's records; after the last record the rest gets a receipt too."""
     taker = Taker(TOTAL)
-    said = []
+    frames = []
     for first, last in ((1, 12), (13, 25), (26, 30)):
         taker.take(*batch(first, last))
-        said.append(wire.decode_from_client(taker.receipt() or b""))
+        frames.append(wire.decode_from_client(taker.receipt() or b""))
 
-    receipts = [one for one in said if isinstance(one, wire.Receipt)]
+    receipts = [one for one in frames if isinstance(one, wire.Receipt)]
     assert [(1, 12, 12), (13, 25, 13), (26, 30, 5)] == [(one.first, one.last, one.count) for one in receipts]
     assert [digest_text(digest(batch(one.first, one.last)[1])) for one in receipts] == [one.digest for one in receipts]
     assert not taker.done()

@@ -207,9 +207,9 @@ def test_ours_resumes_after_the_last_record() -> None:
 
     assert Heard(messages=((1, 1_000_000), (2, 1_500_000))) == speaker.hear(wire.records_head(header) + body)
     assert Heard() == speaker.hear(wire.records_head(damaged) + body)
-    said = wire.decode_from_client(speaker.hear(wire.encode(welcome)).says[0])
-    assert isinstance(said, wire.Subscribe)
-    assert 2 == said.after
+    subscribe = wire.decode_from_client(speaker.hear(wire.encode(welcome)).says[0])
+    assert isinstance(subscribe, wire.Subscribe)
+    assert 2 == subscribe.after
 
 
 def test_a_plain_websocket_is_ready_when_open() -> None:
@@ -232,8 +232,8 @@ def test_the_table_has_a_column_a_server(capsys: pytest.CaptureFixture[str]) -> 
     bad = outcome("bad", Classes(live=50, lost_away=30, again=4), ["says two things"])
     results = Results(PROFILE, 42, [good, bad], {"npm ws": "there is no Node.js"})
     report.say(results)
-    said = capsys.readouterr()
-    cells = [[cell.strip() for cell in line.split("|")] for line in said.out.splitlines()]
+    printed = capsys.readouterr()
+    cells = [[cell.strip() for cell in line.split("|")] for line in printed.out.splitlines()]
     rows = {row[1]: row[2:4] for row in cells if len(row) > 3}
 
     assert ["good", "bad"] == rows[""]
@@ -243,7 +243,7 @@ def test_the_table_has_a_column_a_server(capsys: pytest.CaptureFixture[str]) -> 
     assert ["–", "–"] == rows["replay, from the return: p99"]
     assert ["1.25 s", "1.25 s"] == rows["live, from the sending: p99"]
     assert "not here: there is no Node.js" == rows["npm ws"][0]
-    assert ["error: bad: residual 20", "error: bad: says two things"] == said.err.splitlines()
+    assert ["error: bad: residual 20", "error: bad: says two things"] == printed.err.splitlines()
     assert not results.closed
 
 

@@ -21,7 +21,7 @@ from tests.repo.markdown import plain, rows, section_of
 from tests.repo.repository import text
 from tests.unit.server.fakes import StoppedClock, new_run
 
-Told = tuple[str, str, tuple[str, ...]]
+Metric = tuple[str, str, tuple[str, ...]]
 """A metric's name, its type, the names of its labels."""
 
 
@@ -32,14 +32,14 @@ def by_collector() -> bytes:
     return prometheus.expose(made, durations, CollectorEffort(1, 1, 0.0), 0.0)
 
 
-def told(exposed: bytes) -> Iterator[Told]:
+def exported(exposed: bytes) -> Iterator[Metric]:
     """Return the metrics of an answer."""
     for family in text_string_to_metric_families(exposed.decode()):
         labels = {label for sample in family.samples for label in sample.labels}
         yield family.name + "_total" * (family.type == "counter"), family.type, tuple(sorted(labels))
 
 
-def described(service: str) -> Iterator[Told]:
+def described(service: str) -> Iterator[Metric]:
     """Return the metrics that the document describes for a service."""
     for name, kind, labels, *_ in rows(section_of(text("docs/reference/metrics.md"), service)):
         yield plain(name), kind, tuple(sorted(re.findall(r"`(\w+)`", labels)))
@@ -59,4 +59,4 @@ def by_server() -> bytes:
 @pytest.mark.parametrize(("service", "by"), [("server", by_server), ("collector", by_collector)])
 def test_every_metric_is_described(service: str, by: Callable[[], bytes]) -> None:
     """Name, type and labels in the document are those of the code."""
-    assert sorted(told(by())) == sorted(described(service))
+    assert sorted(exported(by())) == sorted(described(service))

@@ -38,9 +38,9 @@ def longest_line() -> int:
 
 def test_the_bound_on_a_line_holds() -> None:
     """What the contract says of the longest line of our defaults is no less than what a block can be."""
-    said = block_text.longest_line(blocklog.MAX_BLOCK, int(BY_NAME["BLOCK_BYTES"].default), wire.MAX_RECORD)
+    longest = block_text.longest_line(blocklog.MAX_BLOCK, int(BY_NAME["BLOCK_BYTES"].default), wire.MAX_RECORD)
 
-    assert longest_line() < said < blocklog.MAX_LINE
+    assert longest_line() < longest < blocklog.MAX_LINE
 
 
 def limit_of(name: str) -> int:
