@@ -1,4 +1,4 @@
-"""Both sides of the books of one small run, as its processes write them: the same bytes every time."""
+"""Writes the ledger and the block logs of one small run as its processes would: the same bytes every time."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Books:
             self.pace(1, start, rate, at=start - 20, stage=1 if plan else None)
 
     def at_us(self, ms: float) -> int:
-        """Return a moment of the run as epoch microseconds."""
+        """Return a timestamp of the run in epoch microseconds."""
         return self.opened_us + round(ms * 1000)
 
     def text(self, ms: float) -> str:
@@ -89,7 +89,7 @@ class Books:
         self.enter(ms if at is None else at, entry)
 
     def control(self, ms: float, wish: str, **fields: Any) -> None:
-        """Enter an operator's wish."""
+        """Write an operator's request to the ledger."""
         self.enter(ms, ledger.ControlEntry(at="", request=wish, peer="127.0.0.1", via="console", **fields))
 
     def due_us(self, seq: int) -> int:

@@ -25,7 +25,7 @@ from tests.repo.repository import text
 from tests.unit.client.external.fakes import Script, external_server
 
 DOCUMENT = rows(sections(text("docs/guides/external-feeds.md"))["When a feed is awkward"])
-"""What comes, the client's one line about it, and what the summary makes of it."""
+"""Rows of the document: the faulty feed, the one line that the client logs, and verdict and text of the summary."""
 
 
 def sends(*frames: Any, then_goes: bool = False) -> Script:

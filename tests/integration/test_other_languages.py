@@ -79,7 +79,7 @@ def subscriptions(volumes: Volumes, client: str) -> list[int]:
 
 
 def summary_of(folder: Path) -> Summary:
-    """Audit the books of the one run in a folder."""
+    """Audit the only run in a folder."""
     (verified,) = check(folder)
     return verified.summary
 

@@ -184,7 +184,7 @@ def check_longest(rows: list[Row], volumes: Volumes) -> None:
 
 
 def check_durations(rows: list[Row], volumes: Volumes) -> None:
-    """A row to a client; the larger its blocks the longer they take."""
+    """There is one row per client; larger blocks have longer durations."""
     medians = [float(str(row[1])) for row in rows[2:]]
 
     assert NAMES == [row[0] for row in rows[2:]]

@@ -148,7 +148,7 @@ def test_clients_do_not_reach_the_page() -> None:
 
 
 def test_each_writes_only_its_own() -> None:
-    """A service can write to its own side of the books and to nothing else."""
+    """A service can write to its own folder of the volumes and to no other."""
     writable = {
         name: {mount["target"] for mount in service(name)["volumes"] if not mount.get("read_only")} for name in SERVICES
     }

@@ -76,7 +76,7 @@ def traits(struct: Any, document: str) -> dict[str, tuple[bool, bool]]:
 
 
 def choices(kind: inspect.Type) -> set[str]:
-    """Return the words of a field that takes one of a few."""
+    """Return the words of a field that has one of a few values."""
     kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
     return {
         word for one in kinds if isinstance(one, inspect.LiteralType) for word in one.values if isinstance(word, str)
@@ -102,7 +102,7 @@ def test_what_may_be_absent_is_said(document: str, part: str, struct: Any) -> No
 
 @every_part
 def test_every_word_is_described(document: str, part: str, struct: Any) -> None:
-    """Where a field takes one of a few words, its row gives all of them."""
+    """The row of a field with a few possible values lists all of them."""
     table = described(document, part)
 
     for field in fields(struct):

@@ -1,4 +1,4 @@
-"""Every verb of the Makefile is listed, and does what the documents and the other tests take it to do."""
+"""Every verb of the Makefile is listed, and runs the command that documents and other tests expect."""
 
 from __future__ import annotations
 

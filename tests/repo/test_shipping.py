@@ -22,7 +22,7 @@ LIMITS = {
     "fluent-bit.yaml": "buffer_max_size",
     "otelcol.yaml": "max_log_size",
 }
-"""What each calls the longest line that it takes."""
+"""Each program's setting for the longest line that it accepts."""
 UNITS = {"": 1, "m": 1024**2, "mib": 1024**2}
 
 every_file = pytest.mark.parametrize("name", LIMITS)
@@ -84,7 +84,7 @@ def test_all_logs_are_read_from_their_beginning(name: str) -> None:
 
 
 def test_vector_is_put_together() -> None:
-    """Vector's sink takes what its source reads, as text, and acknowledges it."""
+    """Vector's sink receives the lines of its source as text, and acknowledges them."""
     found = settings("vector.yaml")
     sink = found["sinks"]["target"]
 
