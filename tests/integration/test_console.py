@@ -52,7 +52,7 @@ def test_from_a_shell(system: System) -> None:
     assert paused.endswith("1 client: client-1")
 
     assert (104, "error: refused: no client is named client-9") == console(system, "drop", "client-9")
-    assert (105, "error: ws://127.0.0.1:1: nobody listens there") == console(
+    assert (105, "error: ws://127.0.0.1:1: nothing listens there") == console(
         system, "--url", "ws://127.0.0.1:1", "status"
     )
     assert [("rate", 1000, "console"), ("pause", None, "console")] == wishes(system)
