@@ -145,8 +145,8 @@ class ServerApp:
     async def _handle_connection(self, connection: ServerConnection) -> None:
         if not isinstance(connection, FeedConnection):
             raise TypeError(f"expected a FeedConnection, not {type(connection)}")
-        authorization = connection.authorization_values()
-        connection.is_operator = may_control(authorization, self.token, local=connection.is_local)
+        # Not kept in a variable: the header lines would stay in memory as long as the connection.
+        connection.is_operator = may_control(connection.authorization_values(), self.token, local=connection.is_local)
         connection.forget_handshake()
         handler = ConnectionHandler(connection, self.stream, self.admission)
         self.handlers.add(handler)
