@@ -8,8 +8,11 @@ CLIENTS ?= 5
 # The first that runs and is new enough is used. A name that is only found may be an empty shim of a version manager.
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 
-# Parallel test workers: one more than processors, since integration tests mostly wait.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Parallel test workers: one more than processors, since integration tests mostly wait. Unit tests compute, and a
+# further worker would only import everything once more.
+PROCESSORS := $(shell getconf _NPROCESSORS_ONLN)
+WORKERS ?= $(shell expr $(PROCESSORS) + 1)
+unit coverage: WORKERS := $(PROCESSORS)
 # No test takes five minutes, so one that does hangs.
 TEST_OPTIONS = -n $(WORKERS) --timeout 300
 

@@ -20,7 +20,7 @@ UNTIL_US = START_US + 10_000_000
 def message(
     seq: int | None, place: int, *, key: str | None = None, late_ns: int | None = 1_000_000, unreadable: bool = False
 ) -> blocklog.ExternalMessage:
-    """Return the message that came at some place, ten milliseconds after the one before."""
+    """Return the message at a position, received ten milliseconds after the one before."""
     record = msgspec.Raw(msgspec.json.encode({"seq": seq, "key": key, "text": f"record {seq}"}))
     return blocklog.ExternalMessage(
         None if seq is None or unreadable else seq, utc_text(START_US + place * STEP_US),
@@ -36,7 +36,7 @@ def block(
     connection: int = 1,
     session: int = 1,
 ) -> blocklog.ExternalBlock:
-    """Return a block of messages, the first of which came at place ``first``."""
+    """Return a block of messages; its first message has the position ``first``."""
     last = first + len(messages) - 1
     return blocklog.ExternalBlock(
         run=RUN, client=client, session=session, block=number, positions=(first, last), first=None, last=None,
@@ -121,7 +121,7 @@ def heard(seqs: Iterable[int | None], *, key: str | None = None) -> list[blocklo
 
 
 def books(*logs: dict[Source, list[bytes]]) -> RunEvidence:
-    """Return the books of some clients."""
+    """Return the evidence of a run, read from the logs of its clients."""
     made = RunEvidence(RUN)
     for one in logs:
         for source, lines in one.items():

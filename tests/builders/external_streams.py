@@ -28,7 +28,7 @@ def plain(seq: int) -> str:
 
 
 def record(seq: int, at_us: int, sent_us: int | None = None, body: str = "", key: str | None = None) -> ExternalMessage:
-    """Return a record that arrived at a time; ``sent_us`` is its stamp, and stands in its text."""
+    """Return a record that arrived at a time; ``sent_us`` is its stamp, which its text contains."""
     stamp = {} if sent_us is None else {"ts": sent_us}
     text = msgspec.json.encode({"seq": seq, **stamp, "body": body or plain(seq)})
     latency_ns = None if sent_us is None else (at_us - sent_us) * 1000
@@ -45,7 +45,7 @@ def client(name: str, messages: Iterable[ExternalMessage], **changes: Any) -> Fi
 def own(
     begins_us: int, count: int, *, stamped: bool = True, body: Body = plain, jitter_us: int = 300, seed: int = 1
 ) -> list[ExternalMessage]:
-    """Return what a connection receives that is counted from 0, begun so many microseconds after the start."""
+    """Return what a connection receives that is counted from 0, begun ``begins_us`` microseconds after the start."""
     dice = random.Random(begins_us + seed)
     made = []
     for seq in range(count):
@@ -70,7 +70,7 @@ def shared(
         first: the first number received.
         last: the last one.
         stamp: ``send`` for a stamp of every send, ``record`` for one of the record, None for none.
-        joins_us: what was due before is sent at this time, microseconds after the start, one every 20.
+        joins_us: records that were due before are sent from this time on, microseconds after the start, one every 20.
         body: of a record.
         jitter_us: of sending and of arrival.
         seed: of the jitter.

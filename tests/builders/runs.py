@@ -1,4 +1,4 @@
-"""Makes the books of good runs, line by line, with the contract's own codecs: what the tests then damage."""
+"""Builds ledger and block logs of good runs, line by line, with the contract's own codecs; tests then damage them."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def good_ledger(sessions: list[Session], total: int = 60, rate: float = 1000, cl
 
 
 def good_run(total: int = 60, size: int = 10) -> Files:
-    """Return both sides of the books of a run in which everything went well."""
+    """Return the ledger and the block logs of a run without faults."""
     sessions = good_sessions(total, size)
     writer = good_ledger(sessions, total)
     writer.put(end(total))
@@ -222,7 +222,7 @@ def log_source(client: str, session: int = 1, segment: int = 1) -> Source:
 
 
 def fold(files: Mapping[Source, Iterable[bytes]]) -> RunEvidence:
-    """Return the books of these files, read in their order."""
+    """Return the evidence of these files, read in their order."""
     books = RunEvidence(RUN)
     books.add_sources(files)
     for source, lines in files.items():

@@ -1,4 +1,4 @@
-"""Both sides of the books of one small run, as its processes write them: the same bytes every time."""
+"""Writes the ledger and the block logs of one small run as its processes would: the same bytes every time."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class Books:
             self.pace(1, start, rate, at=start - 20, stage=1 if plan else None)
 
     def at_us(self, ms: float) -> int:
-        """Return a moment of the run as epoch microseconds."""
+        """Return a timestamp of the run in epoch microseconds."""
         return self.opened_us + round(ms * 1000)
 
     def text(self, ms: float) -> str:
-        """Return a moment of the run as it stands in a line."""
+        """Return a timestamp of the run in the format of a line."""
         return utc_text(self.at_us(ms))
 
     def enter(self, ms: float, entry: ledger.Entry) -> None:
@@ -89,7 +89,7 @@ class Books:
         self.enter(ms if at is None else at, entry)
 
     def control(self, ms: float, wish: str, **fields: Any) -> None:
-        """Enter an operator's wish."""
+        """Write an operator's request to the ledger."""
         self.enter(ms, ledger.ControlEntry(at="", request=wish, peer="127.0.0.1", via="console", **fields))
 
     def due_us(self, seq: int) -> int:
@@ -145,7 +145,7 @@ class Session:
         self._begin()
 
     def subscribe(self, ms: float, after: int, through: int | None = None) -> None:
-        """Be admitted by the server, which writes ahead what it may send: by default everything."""
+        """Be admitted by the server, which writes the records that it may send to the ledger first: by default all."""
         books = self.books
         books.fence += 1
         self.fence, self._opened_at = books.fence, ms
@@ -176,7 +176,7 @@ class Session:
         self._lines.append(line)
 
     def receive(self, *seqs: int, receipted: bool = True, receipt: Changes | None = None, **changes: Any) -> None:
-        """Log a block of these records, in the order received, and receipt it; both may be told differently."""
+        """Log a block of these records, in the order received, and receipt it; fields of both may be changed."""
         block = msgspec.structs.replace(self._made(seqs), **changes)
         self._block, self._highest = block.block, max(self._highest, block.last)
         self._put(block)

@@ -83,10 +83,10 @@ class Program:
     def says(self, text: str, timeout: float = 15.0) -> str:
         """Wait until it prints a line that contains a text, and return that line."""
 
-        def said() -> str | None:
+        def match() -> str | None:
             return next((line for line in self.lines if text in line), None)
 
-        return poll_until(said, f"{self.name} prints {text!r}; its output:\n{self.text}\n", timeout, 0.02) or ""
+        return poll_until(match, f"{self.name} prints {text!r}; its output:\n{self.text}\n", timeout, 0.02) or ""
 
     def enter(self, line: str) -> None:
         """Type a line on its standard input."""

@@ -25,8 +25,8 @@ def program(name: str, package: str) -> str:
     return found
 
 
-def said(*command: str, given: str | bytes = "") -> str:
-    """Run a command and return what it prints on standard output.
+def output_of(*command: str, given: str | bytes = "") -> str:
+    """Run a command and return its standard output.
 
     Raises:
         AssertionError: the command failed; the text contains its output.

@@ -38,7 +38,7 @@ def _answers(command: list[str]) -> bool:
 
 
 def docker(*arguments: str, check: bool = True, timeout: float = 60.0) -> str:
-    """Run a docker command and return what it prints."""
+    """Run a docker command and return its standard output."""
     return _run(["docker", *arguments], dict(os.environ), check=check, timeout=timeout).stdout.strip()
 
 
@@ -57,8 +57,8 @@ def _run(
         check=False,
     )
     if check and done.returncode:
-        said = f"{done.stdout}\n{done.stderr}"
-        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{said}")
+        output = f"{done.stdout}\n{done.stderr}"
+        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{output}")
     return done
 
 
@@ -181,9 +181,9 @@ class Stack:
     def report(self) -> str:
         """Return the state and the logs of all containers, for the report of a failed test."""
         listed = self.compose("ps", "--all", check=False).stdout
-        said = self.compose("logs", "--no-color", "--timestamps", "--tail", "150", check=False).stdout
-        said = said.replace("\x1b[2K", "")  # Compose 2.26 erases a line before it prints one, terminal or not
-        return f"---- docker compose ps ({self.project})\n{listed}\n---- docker compose logs\n{said}"
+        logs = self.compose("logs", "--no-color", "--timestamps", "--tail", "150", check=False).stdout
+        logs = logs.replace("\x1b[2K", "")  # Compose 2.26 erases a line before it prints one, terminal or not
+        return f"---- docker compose ps ({self.project})\n{listed}\n---- docker compose logs\n{logs}"
 
 
 class Foreground:

@@ -25,7 +25,7 @@ from tests.repo.repository import text
 from tests.unit.client.external.fakes import Script, external_server
 
 DOCUMENT = rows(sections(text("docs/guides/external-feeds.md"))["When a feed is awkward"])
-"""What comes, the client's one line about it, and what the summary makes of it."""
+"""Rows of the document: the faulty feed, the one line that the client logs, and verdict and text of the summary."""
 
 
 def sends(*frames: Any, then_goes: bool = False) -> Script:
@@ -75,7 +75,7 @@ class Judged(NamedTuple):
         return check.ok, check.detail
 
     @property
-    def told(self) -> str:
+    def summary_text(self) -> str:
         """Return all sentences of the summary."""
         return " | ".join([self.summary.headline, *(check.detail for check in self.summary.checks)])
 
@@ -150,15 +150,15 @@ def test_every_row_is_played() -> None:
 @pytest.mark.parametrize("row", DOCUMENT, ids=lambda row: row[0])
 async def test_one_clear_line_and_nothing_lost(row: list[str], tmp_path: Path) -> None:
     """A faulty feed is reported as documented, in one line and in the summary; every message is logged."""
-    what, line, told = row
+    what, line, expected = row
     found = await judged(AWKWARD[what], tmp_path)
     # A server that closes the connection is reported as well.
     troubles = [why for why in found.troubles if "received 1000 (OK)" not in why]
 
     assert ([plain(line)] if plain(line) != "-" else []) == troubles
     assert AWKWARD[what].logged == len(found.messages)
-    assert f"{found.summary.verdict}: " == told[: len(f"{found.summary.verdict}: ")]
-    assert plain(told.partition(": ")[2]) in found.told
+    assert f"{found.summary.verdict}: " == expected[: len(f"{found.summary.verdict}: ")]
+    assert plain(expected.partition(": ")[2]) in found.summary_text
 
 
 async def test_what_is_no_json_is_kept(tmp_path: Path) -> None:

@@ -28,11 +28,13 @@ def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:
     wrong = {"RATE": "fast", "RECORDS": "0", "SEED": "-1", "LOCALE": "xx_XX", "RECORD": "5", "BLOK_SIZES": "10"}
     with Process("services.server", VOLUMES=tmp_path, **wrong) as server:
         assert BAD == server.wait()
-    said = errors(server.text)
-    assert len(wrong) == len(said) == len(server.lines), server.text
+    messages = errors(server.text)
+    assert len(wrong) == len(messages) == len(server.lines), server.text
     for name in wrong:
-        assert 1 == len([line for line in said if line.startswith((f"error: {name}=", f"error: {name}:"))]), server.text
-    assert any("did you mean BLOCK_SIZES?" in line for line in said)
+        assert 1 == len([line for line in messages if line.startswith((f"error: {name}=", f"error: {name}:"))]), (
+            server.text
+        )
+    assert any("did you mean BLOCK_SIZES?" in line for line in messages)
     assert [] == list(tmp_path.iterdir())
 
 
@@ -133,5 +135,5 @@ def test_a_container_with_bad_settings_does_not_spin(folder: Path, engine: None)
         done = stack.compose("run", "--rm", "-T", "--no-deps", "server", check=False)
         assert BAD == done.returncode, done.stderr
         assert 10 <= time.monotonic() - began
-        said = errors(done.stdout + done.stderr)
-        assert ["error: RATE='fast'", "error: SEED='x'"] == [line.partition(": expected")[0] for line in said]
+        messages = errors(done.stdout + done.stderr)
+        assert ["error: RATE='fast'", "error: SEED='x'"] == [line.partition(": expected")[0] for line in messages]

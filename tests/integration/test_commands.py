@@ -16,7 +16,7 @@ from tests.integration.processes import ROOT, Process, environment, verify
 from tests.readers import record_of
 
 
-def said(*arguments: object) -> tuple[int, bytes, str]:
+def run_command(*arguments: object) -> tuple[int, bytes, str]:
     """Run a command of the collector; return its exit code and the output on both streams."""
     command = [sys.executable, "-m", "services.collector", *map(str, arguments)]
     ended = subprocess.run(command, cwd=ROOT, env=environment({}), capture_output=True, timeout=60, check=False)
@@ -25,10 +25,10 @@ def said(*arguments: object) -> tuple[int, bytes, str]:
 
 def test_every_message_is_shown(good_run: GoodRun) -> None:
     """``messages`` prints a line per logged message; those of one block equal the log, byte for byte."""
-    code, out, err = said("messages", good_run.volumes.root)
+    code, out, err = run_command("messages", good_run.volumes.root)
     assert (0, CLIENTS * RECORDS, "") == (code, out.count(b"\n"), err)
     block = good_run.volumes.blocks("client-2")[3]
-    code, out, _ = said(
+    code, out, _ = run_command(
         "messages", good_run.volumes.root, "--client", "client-2", "--session", 1, "--block", block.block
     )
     lines = out.splitlines()
@@ -41,7 +41,7 @@ def test_slow_messages_are_found(good_run: GoodRun) -> None:
     made = good_run.volumes.summary()
     assert made is not None
     median = made.latency_ns.p50
-    _, out, _ = said("messages", good_run.volumes.root, "--slower-than", f"{median}ns")
+    _, out, _ = run_command("messages", good_run.volumes.root, "--slower-than", f"{median}ns")
     latencies = [json.loads(line)["latency_ns"] for line in out.splitlines()]
     assert 0.4 < len(latencies) / (CLIENTS * RECORDS) < 0.6
     assert median is not None
@@ -50,7 +50,7 @@ def test_slow_messages_are_found(good_run: GoodRun) -> None:
 
 def test_damage_to_a_real_run_is_caught(good_run: GoodRun, tmp_path: Path) -> None:
     """``prove`` finds all twelve kinds of damage at random places; ``verify`` reports the same on a kept copy."""
-    code, out, err = said("prove", good_run.volumes.root, "--seed", 3, "--keep", tmp_path / "proof", "--json")
+    code, out, err = run_command("prove", good_run.volumes.root, "--seed", 3, "--keep", tmp_path / "proof", "--json")
     assert 0 == code, (out, err)
     caught = [json.loads(line) for line in out.splitlines()]
     assert [True] * 12 == [one["caught"] for one in caught]
@@ -69,10 +69,10 @@ def test_a_damaged_run_is_salvaged(good_run: GoodRun, tmp_path: Path) -> None:
     log.write_bytes(b"".join([*lines[:5], bytes(broken), *lines[6:-1], lines[-1][:-9]]))
     block = good_run.volumes.blocks("client-3")[4]
 
-    code, out, _ = said("verify", damaged, "--salvage", tmp_path / "saved")
+    code, out, _ = run_command("verify", damaged, "--salvage", tmp_path / "saved")
     assert 99 == code
     assert f"client-3/{log.name}:6  left out  seq {block.first}-{block.last}".encode() in out
-    _, out, _ = said("verify", tmp_path / "saved", "--json")
+    _, out, _ = run_command("verify", tmp_path / "saved", "--json")
     made = summary.decode(out)
     assert [] == made.faults
     assert (block.count, 0) == (made.missing_by_cause.receipted_not_logged, made.totals.residual)
@@ -87,16 +87,16 @@ def test_a_run_is_no_worse_than_itself(good_run: GoodRun, tmp_path: Path) -> Non
     assert made is not None
     kept = tmp_path / "kept.json"
     kept.write_bytes(summary.encode(made))
-    code, out, err = said("compare", good_run.volumes.root, kept, "--json")
+    code, out, err = run_command("compare", good_run.volumes.root, kept, "--json")
     assert 0 == code, err
     assert {0.0, None} == {change["change"] for change in json.loads(out)["changes"]}
 
     totals = msgspec.structs.replace(made.totals, missing=1)
     kept.write_bytes(summary.encode(msgspec.structs.replace(made, totals=totals)))
-    assert 99 == said("compare", good_run.volumes.root, kept)[0]
+    assert 99 == run_command("compare", good_run.volumes.root, kept)[0]
 
     kept.write_bytes(summary.encode(msgspec.structs.replace(made, total=RECORDS + 1)))
-    code, _, err = said("compare", good_run.volumes.root, kept)
+    code, _, err = run_command("compare", good_run.volumes.root, kept)
     assert 104 == code
     assert f"records: {RECORDS:,} records and {RECORDS + 1:,} records" in err
 
@@ -104,10 +104,10 @@ def test_a_run_is_no_worse_than_itself(good_run: GoodRun, tmp_path: Path) -> Non
 def test_each_client_is_held_to_a_limit(good_run: GoodRun) -> None:
     """Thresholds apply to any percentile, of one client or of each; the exit code reports whether they hold."""
     held = "latency{client:client-3}.p(97.5)<60s, missing{client:*}==0, silence{client:*}<60s, clients==5"
-    code, out, _ = said("verify", good_run.volumes.root, "--thresholds", held)
+    code, out, _ = run_command("verify", good_run.volumes.root, "--thresholds", held)
     assert 0 == code, out
     assert 4 == out.decode().count("  ✓ ")
-    assert 99 == said("verify", good_run.volumes.root, "--thresholds", "transit{client:*}.p1<1ns")[0]
+    assert 99 == run_command("verify", good_run.volumes.root, "--thresholds", "transit{client:*}.p1<1ns")[0]
 
 
 def test_every_command_teaches() -> None:

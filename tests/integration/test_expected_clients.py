@@ -61,8 +61,8 @@ def test_what_the_operator_says_comes_first(folder: Path, engine: None) -> None:
 
 def saying(stack: Stack, text: str) -> set[str]:
     """Return the server containers whose log contains a text."""
-    said = stack.compose("logs", "--no-color", "server").stdout.replace("\x1b[2K", "")
-    return {line.split("|")[0].strip() for line in said.splitlines() if text in line}
+    logs = stack.compose("logs", "--no-color", "server").stdout.replace("\x1b[2K", "")
+    return {line.split("|")[0].strip() for line in logs.splitlines() if text in line}
 
 
 def test_of_three_servers_one_plays_and_all_clients_find_it(folder: Path, engine: None) -> None:

@@ -146,10 +146,10 @@ def test_clients_are_healthy_after_the_run(judged: Judged) -> None:
 def test_control_says_why_not(judged: Judged) -> None:
     """The page and the command report that there is nothing to control; the command ends with 104."""
     with urllib.request.urlopen(f"{judged.stack.page()}/control", timeout=10) as answer:
-        said = json.load(answer)
+        reply = json.load(answer)
     typed = judged.stack.exec("collector", "python", "-m", "services.collector", "control", "pause", check=False)
 
-    assert {"available": False, "why": "not available: the feed is an external one", "status": None} == said
+    assert {"available": False, "why": "not available: the feed is an external one", "status": None} == reply
     assert 104 == typed.returncode
     assert (
         "error: control: not available: the feed is an external one; --url names a server that can be controlled\n"
@@ -185,9 +185,9 @@ def test_an_authorization_is_shown_and_never_logged(tmp_path: Path, folder: Path
         stack.up(clients=1)
         code, text = stack.wait()
         assert 0 == code, text
-        told = stack.logs("client") + stack.logs("collector") + json.dumps(stack.inspect("client")) + text
+        texts = stack.logs("client") + stack.logs("collector") + json.dumps(stack.inspect("client")) + text
 
-    assert "open-sesame" not in told
+    assert "open-sesame" not in texts
     assert not [path for path in folder.rglob("*") if path.is_file() and b"open-sesame" in path.read_bytes()]
 
 
@@ -200,10 +200,10 @@ def test_a_secret_that_cannot_be_read_is_said(tmp_path: Path, folder: Path, engi
     with guarded(tmp_path, folder, secret) as stack:
         stack.up(clients=1)
 
-        def said() -> str | None:
+        def error_line() -> str | None:
             lines = stack.compose("logs", "--no-color", "client").stdout.splitlines()
             return next((line for line in lines if "FEED_AUTHORIZATION_FILE" in line), None)
 
-        line = poll_until(said, "the client says so", 30)
+        line = poll_until(error_line, "the client says so", 30)
 
     assert "Permission denied; uid 10001 must be able to read it" in (line or "")

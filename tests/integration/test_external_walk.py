@@ -29,7 +29,7 @@ MARK = "@@ "
 class Step(NamedTuple):
     """Output of a block of commands, and the exit code of the last one."""
 
-    said: str
+    output: str
     code: int
 
 
@@ -42,7 +42,7 @@ def follow(blocks: list[Fence], folder: Path, **settings: object) -> list[Step]:
     )  # fmt: skip
     parts = re.split(rf"^{MARK}(\d+)\n", done.stdout, flags=re.MULTILINE)
     assert 2 * len(blocks) + 1 == len(parts), done.stdout + done.stderr
-    return [Step(said, int(code)) for said, code in zip(parts[::2], parts[1::2], strict=False)]
+    return [Step(output, int(code)) for output, code in zip(parts[::2], parts[1::2], strict=False)]
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +58,9 @@ def walked(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[l
         subprocess.run([*command, "down"], cwd=ROOT, env=environment(given), capture_output=True, check=False)
 
 
-def headline(said: str) -> str:
+def headline(output: str) -> str:
     """Return the verdict's line of a summary without its numbers, which differ from run to run."""
-    first = next(line.strip() for line in said.splitlines() if line.strip().startswith(("PASS", "FAIL", "INVALID")))
+    first = next(line.strip() for line in output.splitlines() if line.strip().startswith(("PASS", "FAIL", "INVALID")))
     return re.sub(r"\d[\d.,]*( [mµn]?s\b)?", "N", " ".join(first.split()))
 
 
@@ -68,8 +68,8 @@ def headline(said: str) -> str:
 @pytest.mark.slow
 def test_a_good_feed_passes(walked: list[Step]) -> None:
     """The unchanged example passes with the output that the document shows."""
-    assert 0 == walked[1].code, walked[1].said
-    assert headline(SHOWN[0]) == headline(walked[1].said)
+    assert 0 == walked[1].code, walked[1].output
+    assert headline(SHOWN[0]) == headline(walked[1].output)
 
 
 @pytest.mark.containers
@@ -77,16 +77,16 @@ def test_a_good_feed_passes(walked: list[Step]) -> None:
 def test_a_feed_that_loses_fails(walked: list[Step]) -> None:
     """The records that the example drops are reported for every client."""
     begins = "FAIL client-N: N messages missing"
-    assert 99 == walked[2].code, walked[2].said
-    assert (begins, begins) == (headline(SHOWN[1])[: len(begins)], headline(walked[2].said)[: len(begins)])
-    assert "sent, not logged" in walked[2].said
+    assert 99 == walked[2].code, walked[2].output
+    assert (begins, begins) == (headline(SHOWN[1])[: len(begins)], headline(walked[2].output)[: len(begins)])
+    assert "sent, not logged" in walked[2].output
 
 
 @pytest.mark.containers
 @pytest.mark.slow
 def test_late_messages_and_both_runs_are_shown(walked: list[Step]) -> None:
     """The commands for a closer look work on the logs of an external feed, and `down` removes everything."""
-    shown = walked[3].said
+    shown = walked[3].output
 
     assert '{"seq": ' in shown
     assert {"PASS", "FAIL"} <= set(shown.split())
@@ -100,6 +100,6 @@ def test_the_walk_without_containers(tmp_path: Path) -> None:
         (tmp_path / name).symlink_to(ROOT / name)
     (step,) = follow([WITHOUT], tmp_path, PAGE_PORT=0)
 
-    assert "PASS   3 clients · " in step.said, step.said
+    assert "PASS   3 clients · " in step.output, step.output
     assert 0 == step.code
     assert not (tmp_path / "volumes" / "ledger").exists() or not os.listdir(tmp_path / "volumes" / "ledger")

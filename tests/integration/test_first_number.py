@@ -20,18 +20,18 @@ def get(address: str) -> tuple[str, bytes]:
         return answer.headers["Content-Type"], answer.read()
 
 
-def said_by_collector(good_stack: GoodStack) -> list[tuple[datetime, str]]:
+def collector_log(good_stack: GoodStack) -> list[tuple[datetime, str]]:
     """Return the lines of the collector's log with their times."""
-    said = [line.partition(" ") for line in good_stack.stack.logs("collector").splitlines()]
+    lines = [line.partition(" ") for line in good_stack.stack.logs("collector").splitlines()]
     # Docker's times have nine digits.
-    return [(datetime.fromisoformat(at[:26] + "+00:00"), text) for at, _, text in said]
+    return [(datetime.fromisoformat(at[:26] + "+00:00"), text) for at, _, text in lines]
 
 
 def test_a_line_of_numbers_comes_at_once(good_stack: GoodStack) -> None:
     """Within two seconds of the last subscription a line shows all five clients and their messages."""
     entries = good_stack.volumes.ledger(good_stack.run)
     joined = max(datetime.fromisoformat(entry.at) for entry in entries if isinstance(entry, SubscribeEntry))
-    numbers = [(at, text) for at, text in said_by_collector(good_stack) if "msg/s" in text and at >= joined]
+    numbers = [(at, text) for at, text in collector_log(good_stack) if "msg/s" in text and at >= joined]
     first_at, first = numbers[0]
     assert f"{CLIENTS} clients" in first
     assert 2.0 >= (first_at - joined).total_seconds(), first
@@ -39,7 +39,7 @@ def test_a_line_of_numbers_comes_at_once(good_stack: GoodStack) -> None:
 
 def test_a_line_comes_every_second(good_stack: GoodStack) -> None:
     """During the run about one line a second is printed, none wider than a terminal."""
-    lines = [(at, text) for at, text in said_by_collector(good_stack) if "msg/s" in text and "running" in text]
+    lines = [(at, text) for at, text in collector_log(good_stack) if "msg/s" in text and "running" in text]
     lasted = (lines[-1][0] - lines[0][0]).total_seconds()
     assert 0.7 * lasted <= len(lines) <= 1.3 * lasted + 2
     assert 100 >= max(len(text) for _, text in lines)
@@ -47,7 +47,7 @@ def test_a_line_comes_every_second(good_stack: GoodStack) -> None:
 
 def test_the_verdict_comes_first(good_stack: GoodStack) -> None:
     """Both the terminal and ``wait`` show the summary with the verdict as its first word."""
-    final = [text.strip() for _, text in said_by_collector(good_stack)]
+    final = [text.strip() for _, text in collector_log(good_stack)]
     assert 1 == len([text for text in final if text.startswith("PASS")])
     last_number = max(place for place, text in enumerate(final) if "msg/s  p99" in text)
     assert next(text for text in final[last_number + 1 :] if text).startswith("PASS")

@@ -162,9 +162,9 @@ def test_a_rate_without_a_schedule_ends_nothing(system: System) -> None:
     client.says('"subscribed"')
     with connected(system) as peer:
         peer.sendall(framed(b'{"type":"control","set":{"rate":5e-324}}'))
-        said = b""
-        while b"malformed" not in said:
-            said += peer.recv(65_536)
+        received = b""
+        while b"malformed" not in received:
+            received += peer.recv(65_536)
     lives(system, server)
     server.stop()
     lives(system, system.server())

@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.conftest import CLIENTS, RECORDS, GoodRun
 from tests.integration.processes import ROOT
-from tests.integration.programs import program, said
+from tests.integration.programs import output_of, program
 
 NOTHING = "<NULL>"
 Ask = Callable[..., list[dict[str, str]]]
@@ -27,7 +27,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
 
     def asked(question: str, *files: Path) -> list[dict[str, str]]:
         arguments = ["-I", str(ROOT / "deploy" / "lnav"), "-n", "-c", f";{question}", "-c", ":write-csv-to -"]
-        return list(csv.DictReader(said(command, *arguments, *map(str, files)).splitlines()))
+        return list(csv.DictReader(output_of(command, *arguments, *map(str, files)).splitlines()))
 
     return asked
 

@@ -13,7 +13,7 @@ import pytest
 
 from services.contract import blocklog
 from tests.integration.conftest import RECORDS, GoodRun
-from tests.integration.programs import program, said
+from tests.integration.programs import output_of, program
 from tests.readers import entries_of
 
 
@@ -34,12 +34,12 @@ def blocks_of(path: Path) -> list[blocklog.Block]:
 
 def jq(*arguments: str) -> str:
     """Return the output of jq."""
-    return said(program("jq", "jq"), *arguments)
+    return output_of(program("jq", "jq"), *arguments)
 
 
 def test_head_shows_whose_log_it_is(sealed: Path, good_run: GoodRun) -> None:
     """``head -1`` gives a line of JSON that says run, client and block size."""
-    opening = json.loads(said("head", "-1", str(sealed)))
+    opening = json.loads(output_of("head", "-1", str(sealed)))
     assert ("open", good_run.name, "client-3", 50) == tuple(
         opening[name] for name in ("kind", "run", "client", "block_size")
     )

@@ -21,8 +21,8 @@ TOTAL = 30
 def batch(first: int, last: int, crc: str | None = None) -> tuple[wire.Records, bytes]:
     """Return a batch as received, with a wrong crc if given."""
     body = b"".join(b'{"id":%d}\n' % seq for seq in range(first, last + 1))
-    said = crc or digest_text(digest(body))
-    return wire.Records(first=first, count=last - first + 1, due_us=0, rate=0, sent_us=0, crc=said), body
+    checksum = crc or digest_text(digest(body))
+    return wire.Records(first=first, count=last - first + 1, due_us=0, rate=0, sent_us=0, crc=checksum), body
 
 
 @pytest.mark.slow
@@ -77,7 +77,7 @@ def test_receipts_cover_what_was_taken() -> None:
         taker.add(*batch(first, last))
         said.append(wire.decode_from_client(taker.receipt() or b""))
 
-    receipts = [one for one in said if isinstance(one, wire.Receipt)]
+    receipts = [one for one in frames if isinstance(one, wire.Receipt)]
     assert [(1, 12, 12), (13, 25, 13), (26, 30, 5)] == [(one.first, one.last, one.count) for one in receipts]
     assert [digest_text(digest(batch(one.first, one.last)[1])) for one in receipts] == [one.digest for one in receipts]
     assert not taker.done()
@@ -87,7 +87,7 @@ def test_receipts_cover_what_was_taken() -> None:
 
 @pytest.mark.parametrize("step", [61, 4096, 1_000_000])
 def test_frames_come_whole_however_they_are_cut(step: int) -> None:
-    """Frames of every length are parsed, at whatever byte the stream is split."""
+    """Frames of every length are parsed, at any byte at which the stream is split."""
     payloads = [b"", b"a", b"b" * 125, b"c" * 126, b"d" * 65_535, b"e" * 65_536]
     heads = [b"\x81\x00", b"\x81\x01", b"\x81\x7d", b"\x81\x7e\x00\x7e", b"\x81\x7e\xff\xff", b"\x81\x7f" + bytes(5)]
     heads[-1] += b"\x01\x00\x00"

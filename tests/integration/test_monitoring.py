@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from tests.integration.processes import ROOT, LocalRun, free_port
-from tests.integration.programs import program, said
+from tests.integration.programs import output_of, program
 from tests.poll import poll_until
 
 MONITORING = ROOT / "deploy" / "monitoring"
@@ -118,7 +118,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 @pytest.mark.parametrize("service", ["server", "collector"])
 def test_metrics_are_clean(watched: Watched, service: str) -> None:
     """``promtool check metrics`` accepts names, units, types and help."""
-    assert "" == said(program("promtool", "prometheus"), "check", "metrics", given=get(watched.endpoints[service]))
+    assert "" == output_of(program("promtool", "prometheus"), "check", "metrics", given=get(watched.endpoints[service]))
 
 
 @pytest.mark.parametrize("service", ["server", "collector"])
@@ -166,8 +166,8 @@ def test_a_good_run_fires_nothing(watched: Watched, alert: str) -> None:
 def test_the_configuration_is_valid() -> None:
     """``promtool`` accepts configuration and rules, and every alert fires exactly when it should."""
     promtool = program("promtool", "prometheus")
-    said(promtool, "check", "config", str(MONITORING / "prometheus.yml"))
-    said(promtool, "test", "rules", str(MONITORING / "alerts.test.yml"))
+    output_of(promtool, "check", "config", str(MONITORING / "prometheus.yml"))
+    output_of(promtool, "test", "rules", str(MONITORING / "alerts.test.yml"))
     played = yaml.safe_load((MONITORING / "alerts.test.yml").read_text(encoding="utf-8"))["tests"]
     fired = {test["alertname"] for case in played for test in case["alert_rule_test"] if test.get("exp_alerts")}
 

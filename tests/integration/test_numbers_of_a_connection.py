@@ -53,9 +53,9 @@ def test_a_connection_that_came_later_lacks_nothing(tmp_path: Path) -> None:
     ) as run:  # fmt: skip
         code = run.wait(40)
     (found,) = (tmp_path / "volumes" / "summary").glob("2*/summary.json")
-    told = json.loads(found.read_text())
+    summary = json.loads(found.read_text())
 
-    assert (0, "PASS", 0) == (code, told["verdict"], told["totals"]["missing"]), run.text
+    assert (0, "PASS", 0) == (code, summary["verdict"], summary["totals"]["missing"]), run.text
     assert "numbers of client-1 and client-2 are of their own connections: not compared" in next(
-        check["detail"] for check in told["checks"] if check["name"] == "complete"
+        check["detail"] for check in summary["checks"] if check["name"] == "complete"
     )

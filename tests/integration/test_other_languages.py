@@ -79,7 +79,7 @@ def subscriptions(volumes: Volumes, client: str) -> list[int]:
 
 
 def summary_of(folder: Path) -> Summary:
-    """Audit the books of the one run in a folder."""
+    """Audit the only run in a folder."""
     (verified,) = check(folder)
     return verified.summary
 
@@ -198,15 +198,15 @@ def test_their_server_refuses_what_is_malformed(tmp_path: Path, node: Node) -> N
     receipts = [json.dumps({"type": "receipt", **RECEIPT, **wrong}) for wrong in WRONG]
     with node("server.js", port, tmp_path, 1000, RATE) as server, node("client.js", url, tmp_path, "good", 50) as good:
         reaches(volumes, "good", 50)
-        for said in [*HOSTILE, *receipts]:
+        for frame in [*HOSTILE, *receipts]:
             with connect(url, proxy=None) as peer:
-                if said in receipts:
+                if frame in receipts:
                     peer.send('{"type":"subscribe","client":"odd","session":1}')
-                peer.send(said)
+                peer.send(frame)
                 with pytest.raises(ConnectionClosedError) as closing:
                     list(iter(peer.recv, None))
                 assert closing.value.rcvd is not None
-                assert (said, 4400) == (said, closing.value.rcvd.code)
+                assert (frame, 4400) == (frame, closing.value.rcvd.code)
         with connect(url, proxy=None) as peer:
             peer.send('{"type":"subscribe","client":"odd","session":0}')
             poll_until(lambda: len(subscriptions(volumes, "odd")) == len(receipts) + 1, "it is let in", 5, 0.05)

@@ -243,6 +243,7 @@ def test_clients_are_sorted_by_keyboard(look: Open, served: Served) -> None:
     assert "1 of 5 clients match." == watched.page.text_content("#matches")
 
 
+@pytest.mark.serial
 def test_200_clients_are_shown_at_once(look: Open, serve: Serve) -> None:
     """A page of 200 clients is drawn within a second, and so is a change; the best of three attempts counts."""
     took, served = [], serve(example(200))
@@ -344,7 +345,7 @@ def test_every_report_opens(look: Open, tmp_path: Path, made: Snapshot) -> None:
 
 
 def test_without_scripts_it_says_so(browser: Browser, served: Served) -> None:
-    """Without JavaScript the page explains what is missing, and where the figures are."""
+    """Without JavaScript the page says that it needs JavaScript, and in which files the figures are."""
     page = browser.new_page(java_script_enabled=False)
     page.goto(served.address)
 

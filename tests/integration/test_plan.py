@@ -51,9 +51,9 @@ def test_a_plan_is_played(tmp_path: Path, fault: signal.Signals | None) -> None:
             server.signal(fault)
             server.wait()
             system.server()
-        code, said = system.wait()
+        code, output = system.wait()
 
-    assert 0 == code, said
+    assert 0 == code, output
     assert_all_is_there(system.volumes)
     played = stages(system.volumes)
     if fault is signal.SIGTERM:

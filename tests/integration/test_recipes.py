@@ -99,12 +99,12 @@ def check_slowest(rows: list[Row], volumes: Volumes) -> None:
 
 def check_record(rows: list[Row], volumes: Volumes) -> None:
     """The same name at every client."""
-    told = [" ".join(map(str, row)).strip("[]").replace('"', "").split(",") for row in rows]
+    selected = [" ".join(map(str, row)).strip("[]").replace('"', "").split(",") for row in rows]
     expected = [one for client in NAMES for one in volumes.messages(client) if one.seq == 500]
 
-    assert NAMES == [row[0] for row in told]
-    assert [one.latency_ns for one in expected] == [int(row[2]) for row in told]
-    assert 1 == len({row[3] for row in told})
+    assert NAMES == [row[0] for row in selected]
+    assert [one.latency_ns for one in expected] == [int(row[2]) for row in selected]
+    assert 1 == len({row[3] for row in selected})
 
 
 def check_biggest(rows: list[Row], volumes: Volumes) -> None:
@@ -134,9 +134,9 @@ def check_closed_well(rows: list[Row], volumes: Volumes) -> None:
 def check_came_and_went(rows: list[Row], volumes: Volumes) -> None:
     """Every line of the ledger that says so, by time."""
     lines = [line for line in volumes.ledger() if isinstance(line, SubscribeEntry | LeaveEntry)]
-    told = [(line.at, "leave" if isinstance(line, LeaveEntry) else "subscribe", line.client) for line in lines]
+    events = [(line.at, "leave" if isinstance(line, LeaveEntry) else "subscribe", line.client) for line in lines]
 
-    assert sorted(told) == [row[:3] for row in rows]
+    assert sorted(events) == [row[:3] for row in rows]
 
 
 def check_lacks(rows: list[Row], volumes: Volumes) -> None:
@@ -176,15 +176,15 @@ def check_digests(rows: list[Row], volumes: Volumes) -> None:
 
 def check_longest(rows: list[Row], volumes: Volumes) -> None:
     """The three, longest first, below a line with the names of the columns."""
-    head, *told = [str(row[0]).split(",") for row in rows]
+    head, *blocks = [str(row[0]).split(",") for row in rows]
     took = sorted((one.duration_ns / 1e6 for name in NAMES for one in volumes.blocks(name)), reverse=True)
 
     assert ["client", "block", "ms"] == head
-    assert [pytest.approx(ms) for ms in took[:3]] == [float(row[2]) for row in told]
+    assert [pytest.approx(ms) for ms in took[:3]] == [float(row[2]) for row in blocks]
 
 
 def check_durations(rows: list[Row], volumes: Volumes) -> None:
-    """A row to a client; the larger its blocks the longer they take."""
+    """There is one row per client; larger blocks have longer durations."""
     medians = [float(str(row[1])) for row in rows[2:]]
 
     assert NAMES == [row[0] for row in rows[2:]]

@@ -170,6 +170,6 @@ def test_a_missing_sent_line_shows_in_the_residual(books: Volumes, copy: Path) -
 def test_a_container_proves_that_damage_is_caught(good_stack: GoodStack) -> None:
     """``prove`` works on read-only volumes: it damages a copy in twelve ways and finds all of them."""
     done = good_stack.stack.exec("collector", "python", "-m", "services.collector", "prove", "/volumes", "--json")
-    told = [json.loads(line) for line in done.stdout.splitlines()]
+    results = [json.loads(line) for line in done.stdout.splitlines()]
 
-    assert [True] * 12 == [one["caught"] for one in told]
+    assert [True] * 12 == [one["caught"] for one in results]

@@ -56,6 +56,6 @@ def test_a_client_that_was_stopped_for_a_moment_passes(tmp_path: Path) -> None:
         assert 0 == code, text
         summary = system.volumes.summary()
         assert summary is not None
-        said = {check.name: (check.ok, check.detail) for check in summary.checks}["instrument on time"]
-        assert said[0] is True
-        assert re.search(r", at most [2-9]\.\d s", said[1]), said
+        check_result = {check.name: (check.ok, check.detail) for check in summary.checks}["instrument on time"]
+        assert check_result[0] is True
+        assert re.search(r", at most [2-9]\.\d s", check_result[1]), check_result

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.containers
 def test_names_come_from_the_network(good_stack: GoodStack) -> None:
     """Under ``--scale`` replicas are named client-1, client-2, …, by the reverse name of their address."""
     for number in range(1, CLIENTS + 1):
-        said = [line.partition(" ")[2] for line in good_stack.stack.logs("client", number).splitlines()]
-        event = next(event for event in map(json.loads, said) if event["event"] == "client")
+        lines = [line.partition(" ")[2] for line in good_stack.stack.logs("client", number).splitlines()]
+        event = next(event for event in map(json.loads, lines) if event["event"] == "client")
         assert (f"client-{number}", "reverse DNS") == (event["client"], event["from"])
 
 

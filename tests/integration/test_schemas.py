@@ -30,9 +30,9 @@ def test_a_users_schema_in_containers(tmp_path: Path) -> None:
     """A file in the checkout has the same path in the container, and no image has to be built."""
     with Stack(tmp_path, CLIENTS=2, **SETTINGS) as stack:
         stack.up(clients=2)
-        code, said = stack.wait()
+        code, output = stack.wait()
 
-        assert 0 == code, said
+        assert 0 == code, output
         assert_the_example_was_logged(stack.volumes)
 
 

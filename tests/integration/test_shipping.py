@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.integration.processes import ROOT, play
-from tests.integration.programs import program, said
+from tests.integration.programs import output_of, program
 from tests.poll import poll_until
 from tests.readers import Volumes, lines_of
 
@@ -35,7 +35,7 @@ def shipping(folder: Path) -> Iterator[Path]:
     # A copy in another path: some distributions confine /usr/sbin/rsyslogd to a few folders.
     command = str(shutil.copy(program("rsyslogd", "rsyslog"), folder / "rsyslogd"))
     settings = placed(folder)
-    said(command, "-N1", "-f", str(settings))
+    output_of(command, "-N1", "-f", str(settings))
     with subprocess.Popen([command, "-n", "-f", settings, "-i", folder / "pid"]) as process:
         try:
             yield folder / ARRIVED

@@ -101,8 +101,8 @@ def test_a_receipt_is_recorded(system: System) -> None:
         for receipt in (good, bad, good):
             client.say(receipt)
             answers.append(client.hear(wire.Recorded)[0])
-        told = [(answer.block, answer.match) for answer in answers if isinstance(answer, wire.Recorded)]
-        assert [(1, True), (2, False), (1, True)] == told
+        matches = [(answer.block, answer.match) for answer in answers if isinstance(answer, wire.Recorded)]
+        assert [(1, True), (2, False), (1, True)] == matches
         entries = system.volumes.ledger()
         recorded = [(entry.block, entry.match) for entry in entries if isinstance(entry, ledger.ReceiptEntry)]
         assert [(1, True), (2, False)] == recorded
@@ -198,5 +198,5 @@ with connect("ws://server:8765", proxy=None) as stranger:
 @pytest.mark.containers
 def test_a_neighbouring_container_cannot_control(good_stack: GoodStack) -> None:
     """A client's container is not loopback for the server: its control request is refused with 4401."""
-    said = good_stack.stack.exec("client", "python", "-c", REFUSED).stdout
-    assert ["unauthorized", "4401"] == said.split()
+    output = good_stack.stack.exec("client", "python", "-c", REFUSED).stdout
+    assert ["unauthorized", "4401"] == output.split()

@@ -30,8 +30,8 @@ def test_a_client_waits_for_its_server(tmp_path: Path) -> None:
         client.says('"event": "subscribed"')
         code, text = system.wait()
         assert 0 == code, text
-        said = complaints(client)
-        gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(said)]
+        times = complaints(client)
+        gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
         assert min(gaps) >= 0.99
         assert list(range(1, 201)) == [message.seq for message in system.volumes.messages("client-1")]
 

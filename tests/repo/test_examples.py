@@ -134,13 +134,13 @@ def test_watching_takes_ten_lines() -> None:
             ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         finally:
             server.shutdown()
-    (said,) = map(str.encode, heard)
+    (frame,) = map(str.encode, heard)
 
     assert len([line for line in program.text.splitlines() if line.strip()]) <= 10
     assert (ended.returncode, ended.stderr) == (0, "")
     assert '"id":' in ended.stdout
     assert '"type":"end"' in ended.stdout
-    assert wire.Subscribe(client="watcher", observe=True) == wire.decode_from_client(said)
+    assert wire.Subscribe(client="watcher", observe=True) == wire.decode_from_client(frame)
 
 
 def played() -> list[tuple[Any, bytes]]:

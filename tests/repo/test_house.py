@@ -66,6 +66,7 @@ def test_depth_is_the_longest_chain(tmp_path: Path) -> None:
         ("account.ledger.sent.total", 1),
         ("books.times.spread", 1),
         ("summary.log", 0),
+        ("case.result.ledger.ends", 0),
         ("result.received", 0),
     ],
 )

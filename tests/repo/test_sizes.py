@@ -1,4 +1,4 @@
-"""Modules, functions and folders stay small, so that a reader can take in one of them as a whole."""
+"""Modules, functions and folders stay small, so that a reader can understand each as a whole."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ READABLE = {".py", ".md", ".yml", ".yaml", ".toml", ".sh", ""}
 
 
 def main() -> None:
-    """Print what was asked for; a gauge, so it never fails on a figure."""
+    """Print the table or the list of words. No figure is an error: this measures, it does not check."""
     parser = argparse.ArgumentParser(prog="python -m tools.house", description=__doc__)
     parser.add_argument("path", nargs="?", type=Path, default=ROOT, help="root of a checkout; default: this one")
     parser.add_argument("--words", metavar="FOLDER", help="list the private words of the files below FOLDER")
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def sizes(modules: list[structure.Module]) -> Iterator[tuple[str, str]]:
-    """Yield how large the services, their modules and functions are."""
+    """Yield the sizes of modules, functions and folders."""
     lines = {module.path: module.lines for module in modules}
     functions = {f"{m.path}:{node.name}": structure.length(node) for m in modules for node in m.functions}
     folders: dict[str, int] = {}
@@ -61,7 +61,7 @@ def sizes(modules: list[structure.Module]) -> Iterator[tuple[str, str]]:
 
 
 def shapes(modules: list[structure.Module]) -> Iterator[tuple[str, str]]:
-    """Yield how the services hang together."""
+    """Yield import depth, shared names, reach-throughs and branches on the kind of feed."""
     graph = structure.imports(modules)
     takes = Counter(module.path for module in modules for node in module.functions if node.name == "take")
     reaches, branches = structure.reach_throughs(modules), structure.kind_branches(modules)
@@ -74,7 +74,7 @@ def shapes(modules: list[structure.Module]) -> Iterator[tuple[str, str]]:
 
 
 def language(root: Path, modules: list[structure.Module]) -> Iterator[tuple[str, str]]:
-    """Yield how much is explained, and in how plain an English."""
+    """Yield the shares of docstrings and comments, and the private words per 1,000 words of each area."""
     lines = sum(module.lines for module in modules)
     texts = [text for module in modules for text in prose.docstrings(module.tree)]
     functions = [*structure.documented(modules)]
@@ -98,7 +98,7 @@ def language(root: Path, modules: list[structure.Module]) -> Iterator[tuple[str,
 
 
 def words_by_file(root: Path, place: str) -> Iterator[tuple[str, str]]:
-    """Yield the files that hold private words, those with the most first, with the words."""
+    """Yield the files that contain private words, with the words; files with the most come first."""
     found = {path: prose.measure(prose.texts(path)) for path in files(root, place)}
     for path, measured in sorted(found.items(), key=lambda pair: -pair[1].private.total()):
         if measured.private:
@@ -107,7 +107,7 @@ def words_by_file(root: Path, place: str) -> Iterator[tuple[str, str]]:
 
 
 def files(root: Path, place: str) -> list[Path]:
-    """Return the readable files of a place: a file, or a folder with all below it."""
+    """Return the readable files of a path: the file itself, or all files below the folder."""
     path = root / place
     below = [path] if path.is_file() else sorted(path.rglob("*"))
     skipped = {"__pycache__", "house"}  # this package contains the list of words
@@ -120,7 +120,7 @@ def total(counts: Counter[str]) -> str:
 
 
 def listed(counts: dict[str, int], most: int = 6) -> str:
-    """Return how many entries there are and the largest by name, or 0."""
+    """Return the number of entries and the names of the largest, or 0."""
     largest = sorted(counts.items(), key=lambda pair: -pair[1])
     names = ", ".join(f"{name.removeprefix('services/')} {count}" for name, count in largest[:most])
     return f"{len(counts)}: {names}{' …' if len(counts) > most else ''}" if counts else "0"

@@ -1,4 +1,4 @@
-"""Measures the structure of the services: sizes, imports, class names, and how far a caller reaches into a value."""
+"""Measures the structure of the services: sizes, imports, class names, reach-throughs and branches on the feed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from typing import NamedTuple
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _EVIDENCE = re.compile(r"(log|logs|ledger|times)$")
 _RUN_EVIDENCE = re.compile(r"(books|evidence)$")
+_RESULT = re.compile(r"(^|_)(result|view)$")
 _KIND = re.compile(r"(one_sided|is_external|external|heard|foreign)$")
 _EXTERNAL_CLASS = re.compile(r"External|Heard|OneSided|Foreign")
+_EXTERNAL_CODE = re.compile(r"client/(external|foreign)/|/contract/|external\w*\.py$")
 _SECTIONS = re.compile(r"^\s*(Args|Returns|Raises|Yields|Attributes):$", re.MULTILINE)
 _CONSUMERS = re.compile(r"collector/(verdict|results|publish|commands|reconcile)/")
 # Builders make results from evidence, so they read it. The file names are those of the code before they had a folder.
 _BUILDERS = re.compile(
     r"results/builders/|(client_results?|client_result_external|account|accounts|onesided|books)\.py$"
 )
-_VIEWS = re.compile(r"view$")
 
 
 class Module(NamedTuple):
@@ -104,18 +105,22 @@ def documented(modules: list[Module]) -> Iterator[str]:
 
 
 def has_sections(docstring: str) -> bool:
-    """Tell whether a docstring has a section such as Args or Returns."""
+    """Return whether a docstring has a section such as Args or Returns."""
     return _SECTIONS.search(docstring) is not None
 
 
 def shared_class_names(modules: list[Module]) -> dict[str, int]:
-    """Return the names of top-level classes that several modules define, with how many do."""
+    """Return the names of top-level classes that several modules define, with the number of these modules."""
     names = Counter(node.name for module in modules for node in module.tree.body if isinstance(node, ast.ClassDef))
     return {name: count for name, count in names.items() if count > 1}
 
 
 def reach_throughs(modules: list[Module]) -> Counter[str]:
-    """Count expressions that reach from a consumer of results back into raw evidence, by module."""
+    """Count expressions that reach from a consumer of results back into raw evidence, by module.
+
+    An expression such as ``client.log.opens`` or ``evidence.times`` counts; ``result.ledger`` does not, since the facts
+    of the ledger are part of a result. Modules that build results read evidence by purpose, so they are left out.
+    """
     found: Counter[str] = Counter()
     for module in modules:
         if _CONSUMERS.search(module.path) and not _BUILDERS.search(module.path):
@@ -123,18 +128,18 @@ def reach_throughs(modules: list[Module]) -> Counter[str]:
             inner = {id(node.value) for node in nodes}
             found[module.path] = sum(
                 bool(_EVIDENCE.match(node.attr))
+                and not _RESULT.search(_name(node.value))
                 and (id(node) in inner or bool(_RUN_EVIDENCE.match(_name(node.value))))
-                and not _VIEWS.match(_name(node.value))  # the table of times on the page
                 for node in nodes
             )
     return +found
 
 
 def kind_branches(modules: list[Module]) -> Counter[str]:
-    """Count branches on the kind of feed outside the code for external feeds and the formats, by module."""
+    """Count branches on the kind of feed by module, except in the formats and in code for external feeds alone."""
     found: Counter[str] = Counter()
     for module in modules:
-        if not re.search(r"client/(external|foreign)/|/contract/", module.path):
+        if not _EXTERNAL_CODE.search(module.path):
             found[module.path] = sum(map(_asks_kind, ast.walk(module.tree)))
     return +found
 

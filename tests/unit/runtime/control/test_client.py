@@ -96,13 +96,13 @@ def recorded() -> list[wire.FromServer]:
 
 async def test_a_refusal_is_raised() -> None:
     """An error frame is raised with its code and its sentence, and the connection stays open."""
-    refusal = wire.Error(code="no_client", detail="there is no client-9")
+    refusal = wire.Error(code="no_client", detail="no client is named client-9")
 
     def replies(frame: wire.FromClient) -> list[wire.Frame]:
         return [STATE if frame == STATUS else refusal]
 
     async with server(replies) as there, ControlClient(there.url, "", 5) as client:
-        with pytest.raises(ControlRefused, match="there is no client-9") as raised:
+        with pytest.raises(ControlRefused, match="no client is named client-9") as raised:
             await client.request(wire.Control(do="drop", client="client-9"))
         assert STATE == await client.request(STATUS)
     assert "no_client" == raised.value.code

@@ -58,7 +58,7 @@ def test_commands_are_parsed(typed: str, requests: list[wire.Control]) -> None:
     ],
 )
 def test_a_slip_is_explained(typed: str, why: str) -> None:
-    """The error has the wrong word and the expected form."""
+    """The error has the wrong word and the expected words."""
     with pytest.raises(NotACommand) as slip:
         parse([typed], "console")
 

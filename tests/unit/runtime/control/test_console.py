@@ -56,7 +56,7 @@ class FakeLink:
         if self.is_gone:
             raise ServerUnreachable("ws://x: nothing listens there")
         if request.client == "client-9":
-            raise ControlRefused("no_client", "there is no client-9")
+            raise ControlRefused("no_client", "no client is named client-9")
         if request.client == "client-0":
             raise ControlRefused("unauthorized", "control is for the holder of the token")
         if request.do in ("pause", "resume"):
@@ -114,13 +114,13 @@ async def test_replies_are_printed_as_json(capsys: pytest.CaptureFixture[str]) -
     frames = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
 
     assert [("controlled", 7), ("error", None)] == [(item["type"], item.get("head")) for item in frames]
-    assert ("no_client", "there is no client-9") == (frames[1]["code"], frames[1]["detail"])
+    assert ("no_client", "no client is named client-9") == (frames[1]["code"], frames[1]["detail"])
 
 
 @pytest.mark.parametrize(
     ("text", "gone", "code", "why"),
     [
-        ("drop client-9", False, 104, "refused: there is no client-9"),
+        ("drop client-9", False, 104, "refused: no client is named client-9"),
         ("drop client-0", False, 104, "refused: control is for the holder of the token (the token is in ledger/"),
         ("puase", False, 104, "'puase' is no command; there are:"),
         ("status", True, 105, "ws://x: nothing listens there"),
@@ -154,7 +154,7 @@ async def test_the_prompt_continues_after_a_refusal(capsys: pytest.CaptureFixtur
     assert 0 == await typed_at_prompt(link, "drop client-9", "pause", "quit")
     out, err = capsys.readouterr()
     assert f"{console.HELP}\n{RUNNING}> > {PAUSED}> " == out
-    assert "error: refused: there is no client-9\n" == err
+    assert "error: refused: no client is named client-9\n" == err
 
 
 async def test_changes_by_others_are_printed_at_the_prompt(capsys: pytest.CaptureFixture[str]) -> None:
