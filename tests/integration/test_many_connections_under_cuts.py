@@ -72,10 +72,10 @@ def test_every_delivery_is_in_one_class(batches: list[tuple[wire.Records, bytes]
 def test_receipts_cover_what_was_taken() -> None:
     """A receipt has the digest of its block's records; after the last record the rest gets a receipt too."""
     taker = RecordCounter(TOTAL)
-    said = []
+    frames = []
     for first, last in ((1, 12), (13, 25), (26, 30)):
         taker.add(*batch(first, last))
-        said.append(wire.decode_from_client(taker.receipt() or b""))
+        frames.append(wire.decode_from_client(taker.receipt() or b""))
 
     receipts = [one for one in frames if isinstance(one, wire.Receipt)]
     assert [(1, 12, 12), (13, 25, 13), (26, 30, 5)] == [(one.first, one.last, one.count) for one in receipts]

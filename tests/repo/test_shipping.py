@@ -38,7 +38,7 @@ def longest_line() -> int:
 
 def test_the_bound_on_a_line_holds() -> None:
     """The contract's longest line with default settings is at least as long as the longest possible block."""
-    said = block_text.longest_line(blocklog.MAX_BLOCK, int(BY_NAME["BLOCK_BYTES"].default), wire.MAX_RECORD)
+    longest = block_text.longest_line(blocklog.MAX_BLOCK, int(BY_NAME["BLOCK_BYTES"].default), wire.MAX_RECORD)
 
     assert longest_line() < longest < blocklog.MAX_LINE
 
