@@ -169,5 +169,5 @@ def test_a_rate_below_the_least_is_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="rate of 0"):
         ledger.ControlEntry(at="", request="rate", value=rate, peer="127.0.0.1")
     header = wire.Records(first=1, count=1, due_us=0, rate=rate, sent_us=0, crc="x00000000")
-    with pytest.raises(MalformedFrame, match="no pace"):
+    with pytest.raises(MalformedFrame, match="gives no schedule"):
         wire.decode_from_server(wire.encode(header) + b"\n{}\n")
