@@ -31,7 +31,9 @@ def main(arguments: Sequence[str]) -> int:
     """Run what the command line asks for; return the exit code."""
     keep_freed()
     standard_streams.settle()
-    parser, commands = cli.parser(PROGRAM, "Reconciles what was sent with what was logged.", EXITS, SOFTWARE, _serve)
+    parser, commands = cli.parser(
+        PROGRAM, "Reconciles the records that were sent with those that were logged.", EXITS, SOFTWARE, _serve
+    )
     for name in _needed(arguments):
         import_module(f"services.collector.commands.{name}").add(commands)
     return cli.run_command(parser.parse_args(arguments), os.environ)

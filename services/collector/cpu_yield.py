@@ -1,4 +1,4 @@
-"""The collector's policy of yielding the processor: an instrument must not slow down what it measures.
+"""The collector's policy of yielding the processor: an instrument must not slow down the services that it measures.
 
 All that the collector reads is in files, so work that it postpones is not lost. The policy has three parts; all of
 their parameters are in `CpuPolicy`.

@@ -76,7 +76,7 @@ class Poller:
     Attributes:
         newest: the newest run as it was published last.
         durations: the histograms of this run, None for one that was closed before the collector started.
-        effort: what was read so far.
+        effort: lines and bytes read so far.
         errors: the errors that were logged.
     """
 

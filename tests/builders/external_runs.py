@@ -1,4 +1,4 @@
-"""Logs of a feed that is not ours, as clients write them."""
+"""Block logs of an external feed, as clients write them."""
 
 from __future__ import annotations
 

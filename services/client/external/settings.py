@@ -131,7 +131,7 @@ class _Parsed(NamedTuple):
 
 
 def _parse(values: Mapping[str, Any]) -> tuple[_Parsed, list[str]]:
-    """Parse these settings; return also what is wrong with them, all problems at once."""
+    """Parse these settings; return them with all problems that were found."""
     problems: list[str] = []
 
     def parsed(name: str, parse: Callable[[str], Value]) -> Value | None:

@@ -30,7 +30,7 @@ class Mutation:
     Attributes:
         where: its place, and the change there.
         files: the new lines of the changed files; None for a removed file.
-        named: texts, one of which must be in the collector's report for the damage to count as caught.
+        named: texts; the damage counts as caught if the collector's report has at least one of them.
     """
 
     where: str

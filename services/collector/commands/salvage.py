@@ -169,7 +169,7 @@ class CleanCopy:
 
 
 NAME = "salvage.json"
-"""Name of the file beside the copies that lists what is not in them."""
+"""Name of the file beside the copies that lists the lines they lack."""
 
 
 class LostLine(msgspec.Struct, frozen=True):

@@ -42,7 +42,7 @@ def add(commands: Commands) -> None:
         {
             "verify volumes": "all runs of a folder; the exit code is the worst verdict's",
             "verify volumes --thresholds 'latency{client:*}.p99<50ms, missing==0'": "checks every run against limits",
-            "verify volumes --salvage saved": "copies what is good of damaged logs into valid files again",
+            "verify volumes --salvage saved": "copies the good lines of damaged logs into valid files",
             "verify volumes --run 20261122T073000Z --json": "one run, its summary as one line of JSON",
         },
     )
@@ -50,7 +50,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--json", action="store_true", help="print each run's summary as one line of JSON")
     parser.add_argument("--run", help="check only this run")
     parser.add_argument(
-        "--salvage", metavar="OUT", type=Path, help="copy what is good into this folder, which is empty or new"
+        "--salvage", metavar="OUT", type=Path, help="copy the good lines into this folder, which is empty or new"
     )
     parser.add_argument("--thresholds", metavar="LIMITS", help="check the runs against these instead of THRESHOLDS")
 

@@ -96,7 +96,7 @@ class ObservedRun:
 
 
 class StallDetector:
-    """Detects that a run makes no progress, and names what it waits for. Times are monotonic seconds."""
+    """Detects that a run makes no progress, and names the cause. Times are monotonic seconds."""
 
     def __init__(self, now: float, stall_seconds: float = DEFAULT_INTERVALS.stall) -> None:
         self._stall_seconds = stall_seconds

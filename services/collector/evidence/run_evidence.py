@@ -37,7 +37,7 @@ class RunEvidence:
     def without(self, sources: Collection[str | None]) -> RunEvidence:
         """Return the evidence of the same run without the logs of some clients, and for None without the ledger.
 
-        What is left out has to be added again. The logs that stay are shared with this evidence, not copied.
+        Logs that are left out have to be added again. The logs that stay are shared with this evidence, not copied.
         """
         rest = RunEvidence(self.run, self.yield_cpu)
         rest.logs = {name: log for name, log in self.logs.items() if name not in sources}
@@ -80,7 +80,7 @@ class RunEvidence:
 
     @property
     def is_one_sided(self) -> bool:
-        """Whether the clients received an external feed: then no ledger records what was sent."""
+        """Whether the clients received an external feed: then no ledger records which records were sent."""
         return any(log.is_external for log in self.logs.values())
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.contract.summary import Fault
 
-NO_LEDGER = "there is no ledger of this run: nobody says what was sent"
+NO_LEDGER = "there is no ledger of this run: it is not known which records were sent"
 
 
 def fault_order(fault: Fault) -> tuple[str, int, str, str]:

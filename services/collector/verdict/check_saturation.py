@@ -22,7 +22,7 @@ def judge(processes: Sequence[tuple[str, SaturationEvidence]], run_ns: int | Non
     """Return whether the processes were fit to measure a run.
 
     Args:
-        processes: how each is called in a sentence, and what it measured of itself.
+        processes: the name of each for a sentence, and its own measurements.
         run_ns: how long the run was, None when nothing was measured.
     """
     measured = [(evidence.within(run_ns), name) for name, evidence in processes]

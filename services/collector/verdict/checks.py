@@ -45,8 +45,8 @@ def _present(case: CheckInput) -> CheckAnswer:
 
 def late_sentence(late: Sequence[str]) -> str:
     """Return in words which clients asked to take part after the run had ended."""
-    who = "it" if len(late) == 1 else "they"
-    return f"{formatting.names(late)} came too late: {who} asked to take part after the run had ended"
+    pronoun = "it" if len(late) == 1 else "they"
+    return f"{formatting.names(late)} came too late: {pronoun} asked to take part after the run had ended"
 
 
 def _complete(case: CheckInput) -> CheckAnswer:
@@ -125,7 +125,7 @@ def _intact(case: CheckInput) -> CheckAnswer:
 
 def _receipts_match(case: CheckInput) -> CheckAnswer:
     if case.totals.logged_not_receipted is None:
-        return CheckAnswer(None, "no receipts: the feed is not ours")
+        return CheckAnswer(None, "no receipts: external feed")
     reasons, count = [], 0
     for client in case.clients:
         if client.consistency is None:

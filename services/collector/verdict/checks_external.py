@@ -97,7 +97,7 @@ def _numbers(key: str | None, numbers: RangeSet) -> str:
 
 def on_time(_case: CheckInput) -> CheckAnswer:
     """Answer nothing: the server of an external feed does not report how late it sent."""
-    return CheckAnswer(None, "not known: the feed is not ours")
+    return CheckAnswer(None, "not known: external feed")
 
 
 def clocks(case: CheckInput) -> CheckAnswer:
@@ -119,5 +119,5 @@ def headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantile
     parts = [formatting.several(clients, "client"), formatting.duration(totals.duration_ns), f"{received} received"]
     parts += [f"p99 {formatting.duration(p99_ns)} from the sender's time"] if p99_ns is not None else []
     parts += [f"sequences begun again: {totals.restarts:,}"] if totals.restarts else []
-    parts.append("the feed is not ours" + ("" if is_numbered else ": without numbers nothing is said to be complete"))
+    parts.append("external feed" + ("" if is_numbered else ": without numbers, missing records are not detected"))
     return " · ".join(parts)

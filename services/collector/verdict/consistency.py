@@ -101,7 +101,7 @@ def _of_client(client: ClientConsistency) -> Iterable[str]:
         yield f"session {session} was not sealed: its log has no end line" if session else "it has no log"
     if client.sessions_without_file:
         sessions = formatting.names(map(str, client.sessions_without_file))
-        yield f"subscribed as session {sessions}, of which the log has no file"
+        yield f"subscribed as session {sessions}, but the log has no file of it"
     if client.fences_without_subscription:
         fences = formatting.names(map(str, client.fences_without_subscription))
         yield f"the ledger lacks the subscription with fence {fences}"

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start from the defaults, whatever this machine has set."""
+    """Start from the defaults, without the settings of this machine."""
     for name in ("VOLUMES", "THRESHOLDS", "PAGE_PORT", "PAGE_HOST", "KEEP_RUNS", "HOLD_SECONDS"):
         monkeypatch.delenv(name, raising=False)
 
@@ -56,7 +56,7 @@ def test_verify_gives_the_verdicts_code(tmp_path: Path, capsys: pytest.CaptureFi
     ],
 )
 def test_a_command_loads_itself_alone(arguments: list[str], loaded: set[str]) -> None:
-    """What is typed starts soon: it loads no other command, nor what only the service needs; help knows them all."""
+    """A command starts fast: it loads no other command and no module that only the service needs; help lists all."""
     code = (
         "import sys\n"
         "from services.collector.__main__ import COMMANDS, main\n"
@@ -93,7 +93,7 @@ def test_verify_respects_thresholds(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_verify_takes_thresholds_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Limits on the command line take the place of the setting, and each says what was measured."""
+    """Limits on the command line take the place of the setting, and each shows the measured value."""
     write(good_run(), tmp_path)
     monkeypatch.setenv("THRESHOLDS", "latency.p99<1ns")
 
@@ -119,7 +119,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
 def test_an_interrupted_command_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Ctrl-C is no fault of the program: one word, and the code of what was given up."""
+    """Ctrl-C is no fault of the program: it prints one word and exits with the code of the interrupted command."""
     write(good_run(), tmp_path)
 
     def interrupted(*_: object) -> None:
@@ -132,7 +132,7 @@ def test_an_interrupted_command_says_so(
 
 
 def test_verify_salvages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is good is copied, what is not is told there and on the terminal; the code is that of the original."""
+    """Good lines are copied, the others are listed in the copy and on the terminal; the exit code is the original's."""
     files, out = good_run(), tmp_path / "out"
     files[log_source("client-1")][1] = b"garbage\n"
     write(files, tmp_path / "in")

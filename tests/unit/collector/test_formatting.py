@@ -54,7 +54,7 @@ def test_names_are_cut_after_a_few() -> None:
     ("part", "whole", "text"), [(1, 1, "100.0 %"), (9_999_999, 10_000_000, "99.9 %"), (0, 5, "0.0 %"), (0, 0, "-")]
 )
 def test_a_share_is_never_rounded_up(part: int, whole: int, text: str) -> None:
-    """Only what is whole is 100 %."""
+    """Only a complete share is shown as 100 %."""
     assert text == formatting.percent(part, whole)
 
 
@@ -91,7 +91,7 @@ def test_machines_read_seconds() -> None:
 
 @given(st.binary(min_size=1).filter(lambda name: b"\0" not in name))
 def test_any_name_can_be_shown(name: bytes) -> None:
-    """Whatever bytes a file's name has, what is shown of it is text without control characters, on one line."""
+    """A file name of any bytes is shown as text without control characters, on one line."""
     shown = formatting.displayable(os.fsdecode(name))
 
     assert shown.isprintable()

@@ -38,7 +38,7 @@ class FakeClock:
 
 
 class Rig:
-    """A poller of a folder, what it printed, and its clocks."""
+    """A poller of a folder, its printed text, and its clocks."""
 
     def __init__(
         self, volumes: Path, limits: PollLimits = LIMITS, policy: CpuPolicy = POLICY, **environment: str

@@ -23,7 +23,7 @@ def test_summaries_get_their_share_of_a_processor(now: float, used: float) -> No
 
 
 def test_without_a_change_no_summary_is_due() -> None:
-    """What is published already is not published again."""
+    """A state that is published already is not published again."""
     times = PublishTimes(0.0)
     times.note_published(1.0, 0.01)
 

@@ -30,7 +30,7 @@ MESSAGES = [
 @a_kind
 @given(data=st.data())
 def test_round_trip(kind: Any, data: st.DataObject) -> None:
-    """Every kind of line gives back what was written, whatever its fields hold."""
+    """A line of any kind with any fields is decoded to the value that was encoded."""
     entry = data.draw(instances(kind))
     line, crc = blocklog.codec.encode(entry, FIRST)
     sealed, found = blocklog.codec.decode(line)
@@ -109,7 +109,7 @@ def test_records_stay_byte_for_byte(block: Block) -> None:
 
 @pytest.mark.parametrize("kind", [*KINDS, blocklog.OwnMessage, blocklog.Torn], ids=lambda kind: kind.__name__)
 def test_entries_are_values(kind: Any) -> None:
-    """What was read is not changed: a copy is made of it."""
+    """A decoded line is not changed; a change makes a copy."""
     assert kind.__struct_config__.frozen
 
 

@@ -30,7 +30,7 @@ END = blocklog.ExternalEndLine(reason="finished", block_count=1, message_count=2
 
 
 def test_a_block_survives_its_line() -> None:
-    """What is written is read; what is not known is null."""
+    """A line is decoded to the value that was encoded; an unknown field is null."""
     line, _ = blocklog.codec.encode(BLOCK, FIRST)
 
     assert BLOCK == blocklog.codec.decode(line)[1]

@@ -99,7 +99,7 @@ def test_of_nothing_there_is_no_average() -> None:
 
 @given(st.lists(st.integers(-(2**70), 2**70) | st.just(10**400), min_size=1, max_size=20))
 def test_no_duration_is_refused(values: list[int]) -> None:
-    """Whatever number a line holds is counted: less than none as none, more than 292 years as that."""
+    """Any number in a line is counted: a negative one as 0, one above 292 years as 292 years."""
     histogram = of(values)
 
     assert (min(values), max(values), len(values)) == (histogram.min, histogram.max, histogram.count)
@@ -118,7 +118,7 @@ def test_durations_that_are_shared_are_counted_alike(few: list[int], times: int)
 
 @given(samples, st.sampled_from(PERCENTS))
 def test_percentiles_are_within_one_percent(values: list[int], percent: float) -> None:
-    """A percentile is within 1 % of the exact one, whatever the values."""
+    """A percentile of any values is within 1 % of the exact one."""
     expected = exact(values, percent)
     found = of(values).percentile(percent)
 
@@ -139,7 +139,7 @@ def test_extremes_are_exact(values: list[int]) -> None:
 
 @given(st.lists(samples, min_size=1, max_size=5), st.randoms(use_true_random=False))
 def test_merging_is_order_independent(parts: list[list[int]], dice: random.Random) -> None:
-    """Whoever recorded what, and in whatever order it is merged, the quantiles are the same."""
+    """The quantiles do not depend on which histogram recorded a value, nor on the order of merging."""
     everything = [value for part in parts for value in part]
     shuffled = [of(dice.sample(part, len(part))) for part in dice.sample(parts, len(parts))]
     merged = Histogram()

@@ -26,7 +26,7 @@ def test_names_one_place(text: str, expected: object) -> None:
 
 @pytest.mark.parametrize("text", ["$.none", "$.seq.x", "$.data[1]", "$.data.ts", "$[0]", "$.data[0].ts[0]"])
 def test_finds_nothing_where_nothing_is(text: str) -> None:
-    """What is not there is absent, which is not null."""
+    """A value that is not there is absent, which differs from null."""
     assert ABSENT is JsonPath(text).find(VALUE)
 
 

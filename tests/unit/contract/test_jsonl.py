@@ -38,7 +38,7 @@ notes = st.builds(Note, text=st.text())
 
 
 def sealed(content: bytes) -> bytes:
-    """Return a line whose checksum holds, whatever its content."""
+    """Return a line of any content with a correct checksum."""
     return seal(content, FIRST)[0]
 
 
@@ -114,7 +114,7 @@ def test_every_truncation_is_torn() -> None:
 
 @given(notes, st.data())
 def test_any_truncation_is_detected(note: Note, data: st.DataObject) -> None:
-    """Any line cut short anywhere is refused, even when somebody put a newline after it."""
+    """A line cut short at any byte is refused, even if a newline was added after it."""
     line, _ = codec.encode(note, FIRST)
     length = data.draw(st.integers(0, len(line) - 2))
 
@@ -227,7 +227,7 @@ def test_ignores_unknown_fields() -> None:
     ],
 )
 def test_refuses_an_unknown_version(content: bytes) -> None:
-    """A version that this reader does not know is refused as such, wherever it stands and whatever else is there."""
+    """The refusal names a version that this reader does not know, at any place in the line and beside any field."""
     with pytest.raises(UnsupportedVersion, match=r"this reader knows 1"):
         codec.decode(sealed(content))
 
@@ -268,14 +268,14 @@ def test_refuses_malformed_content(content: bytes) -> None:
 
 @given(st.binary())
 def test_any_bytes_are_refused_properly(data: bytes) -> None:
-    """Whatever bytes a file holds, the reader gets an entry or a line error."""
+    """From any bytes in a file the reader gets an entry or a line error."""
     assert not believed(data)
     assert not believed(data + b"\n")
 
 
 @given(st.binary(min_size=1))
 def test_any_sealed_bytes_are_refused_properly(content: bytes) -> None:
-    """Whatever a writer's fault sealed, the reader gets a line error."""
+    """From any wrong content with a correct checksum the reader gets a line error."""
     with pytest.raises(LineError):
         codec.decode(sealed(content))
 

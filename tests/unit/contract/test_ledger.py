@@ -24,7 +24,7 @@ entries = st.one_of(*map(instances, KINDS))
 @a_kind
 @given(data=st.data())
 def test_round_trip(kind: Any, data: st.DataObject) -> None:
-    """Every kind of line gives back what was written, whatever its fields hold."""
+    """An entry of any kind with any fields is decoded to the value that was encoded."""
     entry = data.draw(instances(kind))
     line, crc = ledger.codec.encode(entry, FIRST)
     sealed, found = ledger.codec.decode(line)
@@ -94,7 +94,7 @@ def test_what_is_absent_is_nothing(kind: Any, data: st.DataObject) -> None:
 
 @a_kind
 def test_entries_are_values(kind: Any) -> None:
-    """What was read is not changed: a copy is made of it."""
+    """A decoded entry is not changed; a change makes a copy."""
     assert kind.__struct_config__.frozen
 
 

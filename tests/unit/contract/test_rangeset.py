@@ -27,7 +27,7 @@ def held(ranges: RangeSet) -> set[int]:
 
 @given(spans)
 def test_holds_what_was_added(given_spans: list[tuple[int, int]]) -> None:
-    """Ranges hold the numbers of the spans they were made of, in whatever order these came."""
+    """A range set has the numbers of the spans that it was made of, in any order of the spans."""
     ranges, expected = RangeSet(given_spans), members(given_spans)
 
     assert expected == held(ranges)
@@ -77,7 +77,7 @@ def test_set_operations(one: list[tuple[int, int]], other: list[tuple[int, int]]
 
 @given(spans, spans)
 def test_operations_leave_the_operands(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> None:
-    """An operation makes a new set, and what is added to that one does not reach the old ones."""
+    """An operation makes a new set, and numbers added to it are not in the old ones."""
     a, b = RangeSet(one), RangeSet(other)
     for result in (a | b, a & b, a - b):
         result.add(100, 200)

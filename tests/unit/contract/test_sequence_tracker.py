@@ -11,7 +11,7 @@ from services.contract.sequence_tracker import SPARE, SequenceTracker
 
 
 def heard(seqs: Iterable[int], content: int = 0) -> SequenceTracker:
-    """Return what is known after some numbers came, whose records differ with their number and ``content``."""
+    """Return the tracker after some numbers, whose records depend on the number and on ``content``."""
     sequence = SequenceTracker()
     for seq in seqs:
         sequence.accept(seq, seq + content)
@@ -43,19 +43,19 @@ def test_what_comes_late_is_reordered_and_not_missing() -> None:
 
 
 def test_the_first_that_comes_begins() -> None:
-    """What was sent before this client listened is not missing; what comes late before its first is not either."""
+    """Neither records sent before this client subscribed are missing, nor those that arrive late below its first."""
     assert [] == heard([5000, 5001]).missing().spans()
     assert [(4999, 4999)] == heard([5000, 4998]).missing().spans()
 
 
 def test_missing_can_be_asked_from_a_number_on() -> None:
-    """Only what is missing behind a number is told, when one is named."""
+    """Given a number, only the missing numbers after it are returned."""
     assert [(6, 6)] == heard([1, 3, 5, 7]).missing(after=5).spans()
     assert not SequenceTracker().missing()
 
 
 def test_another_record_under_the_first_number_is_a_restart() -> None:
-    """A feed that begins again with other records is another sequence; what came before is kept in count."""
+    """A feed that begins again with other records is another sequence; the records before stay counted."""
     sequence = heard([0, 1, 2, 3])
     for seq in (0, 1):
         sequence.accept(seq, 99 + seq)

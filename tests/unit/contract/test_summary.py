@@ -21,7 +21,7 @@ SCHEMA = summary.schema()
 
 @given(instances(Summary))
 def test_round_trip(made: Summary) -> None:
-    """A summary gives back what was written."""
+    """A summary is decoded to the value that was encoded."""
     assert made == summary.decode(summary.encode(made))
 
 
@@ -76,14 +76,14 @@ def test_refuses_garbage(text: bytes) -> None:
 
 
 def test_begins_at_nothing() -> None:
-    """Sums to which nothing was added are 0, and what was not measured is null."""
+    """Sums without any addend are 0, and values that were not measured are null."""
     assert not any(msgspec.structs.astuple(summary.Totals()))
     assert not any(msgspec.structs.astuple(summary.Causes()))
     assert summary.Totals().messages_per_second is None
 
 
 def test_quantiles_of_nothing() -> None:
-    """What was not measured is null throughout, not 0."""
+    """A value that was not measured is null everywhere, never 0."""
     assert Quantiles() == Quantiles.of(Histogram())
 
 

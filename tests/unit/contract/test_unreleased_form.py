@@ -28,7 +28,7 @@ def old(line: blocklog.LogLine) -> bytes:
 
 @LINES
 def test_the_form_before_the_first_release_is_refused(line: blocklog.LogLine) -> None:
-    """A line of version 1 of an external feed is refused, and the reason says what it is."""
+    """A line of version 1 of an external feed is refused, and the reason names that version."""
     with pytest.raises(UnreleasedForm, match="version 1 of an external feed's block log"):
         blocklog.codec.decode(old(line))
 
@@ -51,5 +51,5 @@ def test_released_lines_pass(line: blocklog.LogLine) -> None:
 
 @pytest.mark.parametrize("line", [b"", b"{}", b'{"v":1}', b'{"v":1,"kind":"end","foreign":{}}', b"\xff"])
 def test_other_lines_pass(line: bytes) -> None:
-    """What is not such a line is left to the codec."""
+    """Any other line is left to the codec."""
     refuse_unreleased_form(line)

@@ -37,7 +37,7 @@ def header(body: bytes) -> wire.Records:
 @pytest.mark.parametrize("kind", FROM_SERVER, ids=named)
 @given(data=st.data())
 def test_server_frame_round_trip(kind: Any, data: st.DataObject) -> None:
-    """Every frame that a server sends gives back what was sent."""
+    """A frame of a server is decoded to the value that was encoded."""
     frame = data.draw(instances(kind))
     if isinstance(frame, wire.Records):
         # What covers the header is made of it, and not chosen: `records_head` below.
@@ -49,7 +49,7 @@ def test_server_frame_round_trip(kind: Any, data: st.DataObject) -> None:
 @pytest.mark.parametrize("kind", FROM_CLIENT, ids=named)
 @given(data=st.data())
 def test_client_frame_round_trip(kind: Any, data: st.DataObject) -> None:
-    """Every frame that a client sends gives back what was sent."""
+    """A frame of a client is decoded to the value that was encoded."""
     frame = data.draw(instances(kind))
 
     assert frame == wire.decode_from_client(wire.encode(frame))
@@ -75,7 +75,7 @@ def test_servers_cannot_speak_as_clients(kind: Any, data: st.DataObject) -> None
 
 @pytest.mark.parametrize("kind", EVERY_FRAME, ids=named)
 def test_frames_are_values(kind: Any) -> None:
-    """What came is not changed: a copy is made of it."""
+    """A decoded frame is not changed; a change makes a copy."""
     assert kind.__struct_config__.frozen
 
 
@@ -98,7 +98,7 @@ def test_numbers_are_the_protocols() -> None:
 
 @pytest.mark.parametrize("kind", EVERY_FRAME, ids=named)
 def test_type_is_the_name(kind: Any) -> None:
-    """A frame is called on the wire what it is called in the code, and says so first."""
+    """A frame has the same name on the wire as in the code, and the name is its first field."""
     assert kind.__name__.lower() == kind.__struct_config__.tag
 
 
@@ -152,7 +152,7 @@ def test_subprotocol_names_the_version() -> None:
 
 
 def test_subscribe_needs_only_a_name() -> None:
-    """Whoever says who it is can watch the feed; all else has a default."""
+    """A client needs only its name to subscribe; all other fields have defaults."""
     nothing: dict[str, Any] = {"session": 0, "instance": "", "block_size": 0, "boot": "", "after": 0, "run": ""}
     frame = wire.Subscribe(client="curl", **nothing, observe=False)
 
@@ -197,7 +197,7 @@ def test_refuses_garbage(data: bytes) -> None:
 
 @given(st.binary())
 def test_any_bytes_are_refused_properly(data: bytes) -> None:
-    """Whatever bytes come, from either end, the fault is the peer's and never an error of ours."""
+    """Any bytes from either end are at worst a peer's fault, never an error in this process."""
     with pytest.raises(PeerError):
         wire.decode_from_client(data)
     with pytest.raises(PeerError):

@@ -150,7 +150,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_one_sided_books_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of a feed that is not ours there is no ledger to hold a damage against: that is one clear line."""
+    """A run of an external feed has no ledger to compare damages with, so one clear line refuses it."""
     write(log("client-1", heard([1, 2, 3])), tmp_path)
 
     assert 104 == main(["prove", str(tmp_path)])

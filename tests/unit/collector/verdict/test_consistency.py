@@ -87,7 +87,7 @@ def test_a_session_without_any_file_is_told() -> None:
     del files[log_source("client-2", 2)]
     made = judged(files)
 
-    assert "client-2: subscribed as session 2, of which the log has no file" in made.reasons
+    assert "client-2: subscribed as session 2, but the log has no file of it" in made.reasons
 
 
 def test_two_contents_of_one_block_are_told() -> None:

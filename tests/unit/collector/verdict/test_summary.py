@@ -156,7 +156,8 @@ def test_a_lost_ledger_is_named_at_once() -> None:
     made = reconcile(fold(logs), final=False)
 
     assert [(f"ledger/{RUN}", "ledger_missing")] == [(fault.file, fault.kind) for fault in made.faults]
-    assert (None, "there is no ledger of this run: nobody says what was sent") == (made.verdict, made.headline)
+    headline = "there is no ledger of this run: it is not known which records were sent"
+    assert (None, headline) == (made.verdict, made.headline)
     assert [] == reconcile(fold({source: [] for source in logs}), final=False).faults
 
 
@@ -258,8 +259,8 @@ def test_a_strained_process_makes_the_run_invalid(strain: dict[str, Any], reason
     sessions[0].ends = strain
     of_client, of_server = judged(ended(sessions)), judged(ended(good_sessions(), **strain))
 
-    for made, who in ((of_client, "client-1"), (of_server, "the server")):
-        said = f"{who}'s {reason}" if reason and reason.startswith("event") else f"{who} {reason}"
+    for made, name in ((of_client, "client-1"), (of_server, "the server")):
+        said = f"{name}'s {reason}" if reason and reason.startswith("event") else f"{name} {reason}"
         assert ([said] if reason else []) == made.reasons
         assert ("INVALID" if reason else "PASS") == made.verdict
         assert (["instrument on time"] if reason else []) == failed(made)

@@ -1,4 +1,4 @@
-"""Tests of the spread between clients of a feed that is not ours."""
+"""Tests of the spread between the clients of an external feed."""
 
 from __future__ import annotations
 
