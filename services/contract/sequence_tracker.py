@@ -47,7 +47,7 @@ class SequenceTracker:
             self.restarts += 1
             self.restarts_by_connection += self._reconnected
             self.past += len(self.held)
-            self.gaps_before += self.missing()
+            self.gaps_before += self.missing().spans()
             self.held, self.start = RangeSet(), seq
             self._beginnings.clear()
         elif seq in self.held:

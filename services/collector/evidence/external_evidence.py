@@ -137,7 +137,7 @@ class ExternalEvidence:
             self._unreadable.follow(run.key, run.first, run.last, run.unreadable)
             if numbers.restarts > restarts:
                 missing = RangeSet(numbers.gaps_before[gaps:]) - self._unreadable.forget(run.key)
-                self._gaps_before.setdefault(run.key, []).extend(missing)
+                self._gaps_before.setdefault(run.key, []).extend(missing.spans())
         self._unreadable.count += row.unreadable
 
     def unreadable(self, missing: Mapping[SequenceName, RangeSet]) -> dict[SequenceName, RangeSet]:

@@ -75,6 +75,11 @@ def test_falling_back_far_is_a_restart() -> None:
     assert (0, 1) == ((near := heard([SPARE + 1, 1])).restarts, near.reordered)
 
 
+def test_a_gap_of_any_length_before_a_restart_costs_no_memory() -> None:
+    """A feed that jumps up to the largest number and begins again leaves one range."""
+    assert [(2, 2**53 - 1)] == heard([1, 2**53, 0, 1]).gaps_before
+
+
 def test_a_small_fall_over_a_new_connection_is_a_restart() -> None:
     """Over a new connection nothing comes late: a fall to a beginning is a restart, unless it is the same record."""
     for first, count in ((5, 1), (0, 1), (1, 0)):
