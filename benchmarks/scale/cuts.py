@@ -171,7 +171,7 @@ def _check_against_ledger(folder: Path, result: DriverResult, profile: Profile) 
                     ended = entry.reason
                 case _:
                     pass
-    total = sum(map(len, receipted.values()))
+    total = sum(numbers.count for numbers in receipted.values())
     if ended != "complete" or mismatches or total != result.classes.received:
         raise InvalidRun(
             f"the ledger ended as {ended}, with receipts for {total} records, {mismatches} of them wrong; "

@@ -90,8 +90,8 @@ class RecordCounter:
         """Return the classes, from three independent sources: received records, gaps, and damaged batches."""
         lost = RangeSet(self._gaps)
         lost.add(self.after + 1, self.total)
-        corrupt = len(lost & self._damaged)
-        return DeliveryClasses(self.total, self.received, corrupt, len(lost) - corrupt, self.duplicates)
+        corrupt = (lost & self._damaged).count
+        return DeliveryClasses(self.total, self.received, corrupt, lost.count - corrupt, self.duplicates)
 
     def _add_in_order(self, first: int, count: int, body: bytes) -> None:
         if not self._count:
@@ -111,8 +111,8 @@ class RecordCounter:
         again = min(self.after, header.first + header.count - 1)
         late = RangeSet([(header.first, again)]) & self._gaps
         self._gaps = self._gaps - late
-        self.received += len(late)
-        self.duplicates += again - header.first + 1 - len(late)
+        self.received += late.count
+        self.duplicates += again - header.first + 1 - late.count
         fresh = header.first + header.count - 1 - again
         if fresh:
             self._add_in_order(again + 1, fresh, b"".join(body.splitlines(keepends=True)[-fresh:]))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 MOST = 2**63 - 1
-"""The greatest value that ``len`` can return."""
+"""Upper limit of a count: larger ones would not fit into the numbers of a summary."""
 
 
 class RangeSet:
@@ -57,11 +57,13 @@ class RangeSet:
         return zip(self._firsts, self._lasts, strict=True)
 
     def spans(self) -> list[tuple[int, int]]:
-        """Return the ranges. `list` would first ask ``len``, and allocate an entry for each integer."""
-        return list(iter(self))
+        """Return the ranges."""
+        return list(self)
 
-    def __len__(self) -> int:
-        """Return the number of integers in the set, at most `MOST`."""
+    # Not ``__len__``: `list` and `list.extend` would ask for it, and allocate an entry for each integer.
+    @property
+    def count(self) -> int:
+        """The number of integers in the set, at most `MOST`."""
         return min(sum(self._lasts) - sum(self._firsts) + len(self._firsts), MOST)
 
     def __bool__(self) -> bool:

@@ -46,7 +46,7 @@ class SequenceTracker:
         elif self._begins_again(seq, digest):
             self.restarts += 1
             self.restarts_by_connection += self._reconnected
-            self.past += len(self.held)
+            self.past += self.held.count
             self.gaps_before += self.missing().spans()
             self.held, self.start = RangeSet(), seq
             self._beginnings.clear()

@@ -92,7 +92,7 @@ def _run_metrics(run: Run, status: RunStatus) -> Iterator[Metric]:
 
 def _ledger_metrics(run: Run) -> Iterator[Metric]:
     clients = run.recorded.clients.values()
-    receipted = sum(len(blocks) for client in clients for blocks in client.receipts.values())
+    receipted = sum(blocks.count for client in clients for blocks in client.receipts.values())
     mismatched = sum(len(client.mismatched) for client in clients)
     yield _labelled(
         CounterMetricFamily("streamgauge_receipts", "Receipts in the ledger, by their digest.", labels=["digest"]),

@@ -29,7 +29,7 @@ def test_a_client_that_never_returns_is_lost(folder: Path, engine: None) -> None
         here, lost = summary.clients
         assert ("client-1", "finished", 1200, 0) == (here.client, here.state, here.received, here.missing)
         assert ("client-2", "lost", 1200) == (lost.client, lost.state, lost.expected)
-        held = len(stack.volumes.held("client-2"))
+        held = stack.volumes.held("client-2").count
         assert (held, 1200 - held, [(held + 1, 1200)]) == (lost.received, lost.missing, lost.missing_ranges)
         assert 200 <= held < 1200
         causes = lost.missing_by_cause

@@ -255,7 +255,7 @@ def test_their_client_sees_what_is_wrong(tmp_path: Path, node: Node) -> None:
         assert (2, 0) == (len(book.faults), found[kind].residual)
         if kind in GONE:
             assert touched.spans() == found[kind].missing_ranges
-            assert (len(touched) if kind == "corrupt" else 0) == found[kind].corrupt
+            assert (touched.count if kind == "corrupt" else 0) == found[kind].corrupt
         else:
             assert [] == found[kind].missing_ranges
             assert (kind == "duplicate", kind == "swap") == (bool(found[kind].duplicates), bool(found[kind].reordered))

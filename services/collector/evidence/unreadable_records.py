@@ -68,7 +68,7 @@ class UnreadableRecords:
 def _assigned(span: tuple[int, int], after: int, through: int, used: RangeSet) -> list[tuple[int, int]]:
     """Assign the lowest numbers of a gap to unused unreadable records after ``after`` and mark these used."""
     free = RangeSet([(after + 1, through)]) - used
-    count = min(len(free), span[1] - span[0] + 1)
+    count = min(free.count, span[1] - span[0] + 1)
     left = count
     for first, last in free:
         if not left:

@@ -52,7 +52,7 @@ def late_sentence(late: Sequence[str]) -> str:
 def _complete(case: CheckInput) -> CheckAnswer:
     missing = case.totals.missing
     detail = f"{case.totals.received:,} of {case.totals.expected:,} delivered"
-    worst = sorted(case.clients, key=lambda client: (client.state != "lost", -len(client.missing_seqs)))
+    worst = sorted(case.clients, key=lambda client: (client.state != "lost", -client.missing_seqs.count))
     reasons = tuple(missing_sentence(client) for client in worst if client.missing_seqs)
     return CheckAnswer(missing == 0, detail if not missing else f"{missing:,} missing; {detail}", reasons)
 
@@ -67,7 +67,7 @@ def missing_sentence(client: ClientResult) -> str:
         for cause, missing in causes
     )
     lost = " is lost" if client.state == "lost" else ""
-    return f"{client.client}{lost}: {formatting.several(len(client.missing_seqs), 'message')} missing, {parts}"
+    return f"{client.client}{lost}: {formatting.several(client.missing_seqs.count, 'message')} missing, {parts}"
 
 
 def _silence_around(client: ClientResult) -> str:
@@ -107,7 +107,7 @@ def _once(case: CheckInput) -> CheckAnswer:
 
 def _intact(case: CheckInput) -> CheckAnswer:
     corrupt = [
-        f"{client.client}: {formatting.several(len(client.corrupt_seqs), 'message')} corrupt in flight,"
+        f"{client.client}: {formatting.several(client.corrupt_seqs.count, 'message')} corrupt in flight,"
         f" {formatting.ranges(client.corrupt_seqs)}"
         for client in case.clients
         if client.corrupt_seqs

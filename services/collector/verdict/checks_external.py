@@ -69,7 +69,7 @@ def complete(case: CheckInput) -> CheckAnswer:
 
 def missing_sentence(client: ClientResult) -> str:
     """Return in words what one client is missing: the numbers of its sequences, and how many by which cause."""
-    sequences = sorted(client.external.missing.items(), key=lambda pair: -len(pair[1]))
+    sequences = sorted(client.external.missing.items(), key=lambda pair: -pair[1].count)
     parts = [_numbers(key, missing) for key, missing in sequences if missing]
     shown = "; ".join(parts[:3]) + (f" and {len(parts) - 3:,} more sequences" if len(parts) > 3 else "")
     restarts = client.external.missing_before_restart.values()
@@ -83,7 +83,7 @@ def missing_sentence(client: ClientResult) -> str:
 
 def unreadable_sentence(client: ClientResult) -> str:
     """Return in words which numbers of a client are in the places of records that cannot be read."""
-    sequences = sorted(client.external.unreadable.items(), key=lambda pair: -len(pair[1]))
+    sequences = sorted(client.external.unreadable.items(), key=lambda pair: -pair[1].count)
     shown = "; ".join(_numbers(key, numbers) for key, numbers in sequences[:3] if numbers)
     count = formatting.several(client.unreadable or 0, "number")
     return (

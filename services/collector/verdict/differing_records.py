@@ -37,12 +37,13 @@ def conflict_sentences(comparison: FeedComparison | None) -> tuple[int, tuple[st
     numbers: dict[SequenceName, RangeSet] = {}
     for (key, _, _), differing in conflicts.items():
         numbers[key] = numbers.get(key, RangeSet()) | differing
-    worst = sorted(conflicts.items(), key=lambda item: -len(item[1]))
-    return sum(map(len, numbers.values())), tuple(_sentence(*pair, differing) for pair, differing in worst)
+    worst = sorted(conflicts.items(), key=lambda item: -item[1].count)
+    count = sum(differing.count for differing in numbers.values())
+    return count, tuple(_sentence(*pair, differing) for pair, differing in worst)
 
 
 def _sentence(key: SequenceName, one: str, other: str, differing: RangeSet) -> str:
-    which = f"{formatting.several(len(differing), 'number')}{'' if key is None else f' of {key}'}"
+    which = f"{formatting.several(differing.count, 'number')}{'' if key is None else f' of {key}'}"
     return f"{one} and {other} have different records under {which}: {formatting.ranges(differing)}"
 
 

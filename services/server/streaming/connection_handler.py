@@ -203,7 +203,7 @@ class ConnectionHandler:
     def _is_matching(self, receipt: wire.Receipt) -> bool:
         """Return whether count and digest of a receipt are those of the records that the server generates again."""
         # Generated again and not remembered: so the receipt proves the content, and sent records need no memory.
-        present = len(RangeSet([(receipt.first, receipt.last)]) - RangeSet(receipt.missing))
+        present = (RangeSet([(receipt.first, receipt.last)]) - RangeSet(receipt.missing)).count
         feed = self._stream.run.feed
         return present == receipt.count and feed.digest(receipt.first, receipt.last, receipt.missing) == receipt.digest
 

@@ -28,7 +28,7 @@ def test_faults_are_counted_exactly(start: int, count: int, data: st.DataObject)
     sequence = heard(seq for one in kept for seq in [one] * (2 if one in doubled else 1))
 
     assert (len(dropped), len(doubled), 0, 0) == (
-        len(sequence.missing()),
+        sequence.missing().count,
         sequence.duplicates,
         sequence.reordered,
         sequence.restarts,
@@ -39,7 +39,7 @@ def test_what_comes_late_is_reordered_and_not_missing() -> None:
     """A number that comes after a higher one is out of order, and closes its gap."""
     sequence = heard([5, 7, 6, 8])
 
-    assert (1, 0) == (sequence.reordered, len(sequence.missing()))
+    assert (1, 0) == (sequence.reordered, sequence.missing().count)
 
 
 def test_the_first_that_comes_begins() -> None:

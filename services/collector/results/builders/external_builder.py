@@ -166,8 +166,8 @@ def _with_numbers(feed: _FeedEvidence, facts: ClientResult, log: LogEvidence, un
     counts = _counts(lost.values(), before.values())
     # Ranges and causes in detail are published of a feed with one sequence.
     only = missing.get(None, RangeSet()) if set(missing) <= {None} else RangeSet()
-    received = sum(numbers.past + len(numbers.held) for numbers in sequences.values())
-    unreadable_count = sum(map(len, unreadable.values()))
+    received = sum(numbers.past + numbers.held.count for numbers in sequences.values())
+    unreadable_count = sum(numbers.count for numbers in unreadable.values())
     total = sum(counts.values())
     return replace(
         facts,
@@ -206,7 +206,7 @@ def _bounded(counts: Mapping[str, int]) -> dict[str, int | None]:
 def _counts(lost: Iterable[Mapping[str, RangeSet]], before: Iterable[Sequence[Span]]) -> dict[str, int]:
     """Return how many numbers are missing by each cause; nothing is known of those before a restart."""
     sequences = list(lost)
-    counts = {cause: min(sum(len(numbers[cause]) for numbers in sequences), MAX_INTEGER) for cause in EXTERNAL_CAUSES}
+    counts = {cause: min(sum(numbers[cause].count for numbers in sequences), MAX_INTEGER) for cause in EXTERNAL_CAUSES}
     counts["not_seen"] += sum(last - first + 1 for spans in before for first, last in spans)
     return counts
 

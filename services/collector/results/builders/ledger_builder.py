@@ -77,25 +77,25 @@ def _client_result(evidence: RunEvidence, name: str, *, final: bool) -> ClientRe
     missing = RangeSet([(1, expected)]) - log.logged
     lost = _lost(missing, expected, through, log, ledger)
     never_sent = max(0, expected - through)
-    explained = never_sent + sum(len(lost[cause]) for cause in CAUSES[1:])
-    received = expected - len(missing)
+    explained = never_sent + sum(lost[cause].count for cause in CAUSES[1:])
+    received = expected - missing.count
     return replace(
         log_facts(evidence, log),
         state=state,
         block_size=block_size(log, ledger),
         expected=expected,
         received=received,
-        missing=len(missing),
+        missing=missing.count,
         # Those that the client counted, and those that are in two blocks of its log.
-        duplicates=log.duplicates + log.messages - len(log.logged),
+        duplicates=log.duplicates + log.messages - log.logged.count,
         reordered=log.reordered,
-        corrupt=len(log.corrupt),
+        corrupt=log.corrupt.count,
         # Counted from the ledger alone, so that the sum cannot come out right by accident.
         residual=expected - received - explained,
-        logged_not_receipted=len(log.logged - ledger.receipted),
+        logged_not_receipted=(log.logged - ledger.receipted).count,
         missing_seqs=missing,
         lost=lost,
-        missing_by_cause=Causes(**{cause: len(lost[cause]) for cause in CAUSES} | {"never_sent": never_sent}),
+        missing_by_cause=Causes(**{cause: lost[cause].count for cause in CAUSES} | {"never_sent": never_sent}),
         gap_times=gap_times(log.times, missing),
         repeated_seqs=RangeSet(log.twice),
         corrupt_seqs=RangeSet(log.corrupt),

@@ -47,7 +47,7 @@ def _chosen(clients: Sequence[ClientResult]) -> list[ClientResult]:
     """Return the clients that are drawn: of too many those that miss most, in the order of the summary."""
     if len(clients) <= MOST_LANES:
         return list(clients)
-    ranked = sorted(range(len(clients)), key=lambda index: (-len(clients[index].missing_seqs), index))
+    ranked = sorted(range(len(clients)), key=lambda index: (-clients[index].missing_seqs.count, index))
     return [clients[index] for index in sorted(ranked[:MOST_LANES])]
 
 

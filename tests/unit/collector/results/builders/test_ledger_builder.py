@@ -151,7 +151,7 @@ def test_causes_are_disjoint_and_complete() -> None:
         [(1, 5), (12, 14)], through=25, receipts=[(1, 1, 8)], changes={2: {"corrupt": [(9, 10)]}}, damage={1: b"x\n"}
     )
 
-    assert made.missing == len(made.missing_seqs) == sum(len(made.lost[cause]) for cause in CAUSES)
+    assert made.missing == made.missing_seqs.count == sum(made.lost[cause].count for cause in CAUSES)
     assert 0 == made.residual
 
 
