@@ -142,7 +142,7 @@ class LoggedMessage(NamedTuple):
     client: str
     session: int
     block: int
-    message: blocklog.Message
+    message: blocklog.OwnMessage | blocklog.ExternalMessage
 
 
 class SkippedLine(NamedTuple):

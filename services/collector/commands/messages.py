@@ -20,7 +20,6 @@ from services.collector.log_reader import LoggedMessage, MessageFilter, SkippedL
 from services.collector.results.client_result import client_order
 from services.collector.scan import log_clients
 from services.collector.verdict.threshold_parser import nanoseconds
-from services.contract.blocklog import ExternalMessage
 from services.contract.sequence_text import seq_text
 from services.contract.summary import EXIT_CODES
 from services.runtime.cli import Commands, suggest
@@ -140,7 +139,6 @@ def _json(logged: LoggedMessage) -> bytes:
 
 def _line(logged: LoggedMessage) -> MessageLine:
     message = logged.message
-    key, form = (message.key, message.form) if isinstance(message, ExternalMessage) else (None, None)
     return MessageLine(
         client=logged.client,
         session=logged.session,
@@ -151,8 +149,8 @@ def _line(logged: LoggedMessage) -> MessageLine:
         latency_ns=message.latency_ns,
         transit_ns=message.transit_ns,
         record=message.record,
-        key=key,
-        form=form,
+        key=message.key,
+        form=message.form,
     )
 
 
