@@ -167,6 +167,7 @@ class ClientResult:
     first_us: int | None = None
     last_us: int | None = None
     latency: SparseHistogram = EMPTY
+    # None for not known; empty if nothing was caught up. A limit on its duration holds for the latter alone.
     catch_up: SparseHistogram | None = None
     transit: SparseHistogram = EMPTY
     block_duration: SparseHistogram = EMPTY
@@ -185,4 +186,5 @@ class ClientResult:
 def client_order(name: str) -> tuple[str, int, str]:
     """Return the key by which clients are sorted: client-2 before client-10."""
     stem = name.rstrip("0123456789")
+    # The name comes last, so that client-1 and client-01 have a fixed order too.
     return stem, int(name[len(stem) :] or 0), name

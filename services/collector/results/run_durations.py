@@ -36,6 +36,7 @@ class RunDurations:
         sums = {
             name: SparseHistogram.merged([histogram, other.by_name()[name]])
             for name, histogram in self.by_name().items()
+            # The spread lies between clients, so that of a run does not follow from the spreads within its parts.
             if name != "spread"
         }
         return RunDurations(**sums, spread=SparseHistogram.of(spread.histogram()))

@@ -165,6 +165,7 @@ def _merge(one: RunResult, other: RunResult) -> RunResult:
         lacks_ledger=lacks_ledger,
         clients=tuple(clients[name] for name in sorted(clients, key=client_order)),
         durations=one.durations.merged(other.durations, sample),
+        # A part without any log does not notice that the ledger is missing; the part that does has the fault.
         ledger_faults=one.ledger_faults if one.lacks_ledger >= other.lacks_ledger else other.ledger_faults,
         spread_sample=sample,
     )

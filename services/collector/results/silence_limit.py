@@ -46,6 +46,7 @@ class FeedRhythm(NamedTuple):
         """
         if allowed_s is not None:
             return quiet_us > allowed_s * 1e6
+        # An unknown rhythm is a doubt: the reason then asks the operator to set FEED_SILENCE.
         return not self.is_known or quiet_us > self.limit_us
 
     @property
@@ -67,9 +68,11 @@ def rhythm(notes: Iterable[ExternalIndexRow]) -> FeedRhythm:
     intervals, longest_us, previous = 0, 0, None
     for note in notes:
         came = note.arrivals
+        # Without the times of a block neither the interval before it nor the one after it is known.
         if came is None:
             previous = None
             continue
+        # Records that one read returned have one arrival time: between them there is no interval.
         intervals += came.moments - 1
         longest_us = max(longest_us, came.longest_us)
         if previous is not None and previous.arrivals is not None and _is_continued(previous, note):

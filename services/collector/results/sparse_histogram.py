@@ -42,6 +42,7 @@ class SparseHistogram:
     def merged(cls, histograms: Iterable[SparseHistogram]) -> SparseHistogram:
         """Return the sum of several histograms."""
         parts = [histogram for histogram in histograms if histogram.count]
+        # It never changes, so it need not be copied.
         if len(parts) == 1:
             return parts[0]
         counts: dict[int, int] = {}
@@ -73,8 +74,11 @@ class SparseHistogram:
         reached = list(accumulate(self.counts))
         found: list[int | None] = []
         for percent in percents:
+            # In integers, with the three decimals that a percentile may have: the rank must not depend on a rounded
+            # product.
             rank = max(1, -(-self.count * round(percent * 1000) // 100_000))
             middle = middle_ns(self.buckets[bisect_left(reached, rank)])
+            # The middle of the first or last bucket may lie beyond the shortest or longest duration, which are exact.
             found.append(min(max(middle, self.min), self.max))
         return found
 

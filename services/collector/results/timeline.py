@@ -26,6 +26,7 @@ def draw(result: RunResult, course: TimeCourse) -> Timeline:
     lasts = (client.last_us for client in result.clients if client.last_us is not None)
     return Timeline(
         run=result.run,
+        # Without a ledger, as for an external feed, only the messages show when the run began and ended.
         start_us=course.start_us if course.start_us is not None else min(firsts, default=None),
         end_us=course.end_us if course.end_us is not None else max(lasts, default=None),
         step_us=course.step_us,

@@ -27,6 +27,7 @@ def totals(clients: Sequence[ClientResult]) -> Totals:
         blocks=sum(client.blocks for client in clients),
         bytes=total_bytes,
         logged_not_receipted=_sum(client.logged_not_receipted for client in clients),
+        # These three exist for external feeds only, so a run without clients has no 0 of them.
         restarts=_sum((client.restarts for client in clients), of_none=None),
         unsequenced=_sum((client.unsequenced for client in clients), of_none=None),
         unreadable=_sum((client.unreadable for client in clients), of_none=None),

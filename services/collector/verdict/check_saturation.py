@@ -25,17 +25,20 @@ def judge(processes: Sequence[tuple[str, SaturationEvidence]], run_ns: int | Non
         processes: the name of each for a sentence, and its own measurements.
         run_ns: how long the run was, None when nothing was measured.
     """
+    # The kernel sums throttled time over processors, so it may exceed the run; it is reported as a part of the run.
     measured = [(evidence.within(run_ns), name) for name, evidence in processes]
     worst = SaturationEvidence()
     for evidence, _ in measured:
         worst = worst.worst(evidence)
     late = [(evidence.p99_ns or 0, name) for evidence, name in measured]
     stopped = [(evidence.throttled_ns or 0, name) for evidence, name in measured]
+    # Where no message was received, the length of the run is not known, and no time is too great a part of it.
     most = THROTTLED_SHARE * run_ns if run_ns else float("inf")
     throttled = f"{{name}} was throttled for {{took}} of {formatting.duration(run_ns)} by its CPU limit"
     reasons = (*_worst(stopped, most, throttled), *_worst(late, LATE_NS, "{name}'s event loop was {took} late (p99)"))
     # A run that is too short for a percentile has a maximum: if that is within the limit, the percentile would be too.
     lag_ns = worst.p99_ns if worst.p99_ns is not None else worst.max_ns
+    # With a maximum beyond the limit and no percentile, the percentile may still be within it: there is no answer.
     fit = None if lag_ns is None or lag_ns > LATE_NS else True
     return CheckAnswer(False if reasons else fit, _detail(worst), reasons)
 

@@ -37,6 +37,7 @@ def _present(case: CheckInput) -> CheckAnswer:
         source = f" ({ledger.wanted_source})" if ledger.wanted_source is not None else ""
         detail += f", {ledger.wanted:,} expected{source}"
         reasons.append(detail + (f"; lost: {formatting.names(lost)}" if lost else ""))
+    # A client that came too late took no part, so it has no result: apart from the headline, only this check names it.
     if ledger.late:
         detail += f", {len(ledger.late):,} came too late"
         reasons.append(late_sentence(ledger.late))
@@ -52,6 +53,7 @@ def late_sentence(late: Sequence[str]) -> str:
 def _complete(case: CheckInput) -> CheckAnswer:
     missing = case.totals.missing
     detail = f"{case.totals.received:,} of {case.totals.expected:,} delivered"
+    # The first reason of a run is its headline, and a client that vanished weighs more than any number of gaps.
     worst = sorted(case.clients, key=lambda client: (client.state != "lost", -client.missing_seqs.count))
     reasons = tuple(missing_sentence(client) for client in worst if client.missing_seqs)
     return CheckAnswer(missing == 0, detail if not missing else f"{missing:,} missing; {detail}", reasons)
@@ -82,6 +84,7 @@ def _silence_around(client: ClientResult) -> str:
 
 
 def _in_order(case: CheckInput) -> CheckAnswer:
+    # Without numbers no order can be refuted; null says so, where 0 would claim that it had been measured.
     if case.totals.reordered is None:
         return CheckAnswer(None, checks_external.why_unnumbered(case))
     reasons = [
@@ -112,10 +115,12 @@ def _intact(case: CheckInput) -> CheckAnswer:
         for client in case.clients
         if client.corrupt_seqs
     ]
+    # Damage to a log concerns records that were delivered. That of a ledger is a doubt, which `books closed` reports.
     damaged = [
         consistency.fault_sentence(fault) for fault in case.faults if fault.client is not None and fault.kind in DAMAGE
     ]
     count, conflicts = differing_records.conflict_sentences(case.result.comparison)
+    # The frames of an external feed have no digest, so damage in flight cannot be shown.
     parts = [] if case.totals.corrupt is None else [f"{case.totals.corrupt:,} corrupt in flight"]
     parts.append(formatting.several(len(damaged), "damaged line"))
     parts += [f"{formatting.several(count, 'number')} with different records"] if count else []
@@ -145,6 +150,7 @@ def _on_time(case: CheckInput) -> CheckAnswer:
     ledger = case.result.ledger_facts
     ends = ledger.ends
     p99_ns = max((end.late_p99_ns for end in ends if end.late_p99_ns is not None), default=None)
+    # At rate 0 a record is due when it is sent, so the server cannot be late.
     if p99_ns is None:
         return CheckAnswer(True, "no schedule") if ledger.rate == 0 else CheckAnswer(None, "not measured")
     max_ns = max((end.late_max_ns for end in ends if end.late_max_ns is not None), default=None)
@@ -177,8 +183,10 @@ def _clocks(case: CheckInput) -> CheckAnswer:
     if not known:
         return CheckAnswer(None, "not measured")
     error, client = max(known)
+    # Without a schedule there is no latency; the transit time then shows how large a clock error matters.
     p99 = case.latency.p99 if case.latency.p99 is not None else case.transit.p99
     detail = f"error at most {formatting.duration(error)}" if error else "one clock"
+    # A latency below the error of its clocks is not claimed (ADR 5).
     if error <= max(CLOCK_FLOOR_NS, p99 or 0):
         return CheckAnswer(True, detail)
     why = f"{client}: its clock is only known within {formatting.duration(error)}, which is more than latency's p99"
@@ -225,6 +233,7 @@ CHECKS_BY_BOOKS: Mapping[Books, Mapping[str, Callable[[CheckInput], CheckAnswer]
     "two-sided": CHECKS,
     "one-sided": EXTERNAL_CHECKS,
 }
+# These prove a fault of the feed, the others only cast doubt on the measurement: ADR 9.
 FAILING = ("complete", "present", "connected", "intact", "once", "in order", "receipts match")
 """Checks of the delivery, in the order in which their reasons are reported."""
 INVALIDATING = ("books closed", "receiving", "generator on time", "instrument on time", "clocks")
@@ -242,6 +251,8 @@ def ask(case: CheckInput | None, books: Books) -> tuple[list[Check], dict[str, C
 
 def doubts(answers: Mapping[str, CheckAnswer]) -> list[str]:
     """Return why the measurement cannot be trusted: what a check refutes, or why one could not be answered."""
+    # A fact that cannot be decided is a doubt too: it must not pass.
     doubtful = [answers[name] for name in FAILING if name in answers and answers[name].ok is None]
     doubtful += [answers[name] for name in INVALIDATING if name in answers and answers[name].ok is not True]
+    # An answer that is null without a reason does not apply to this run, and raises no doubt.
     return [reason for answer in doubtful for reason in answer.reasons]

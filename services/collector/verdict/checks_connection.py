@@ -41,6 +41,7 @@ def _closed(case: CheckInput) -> list[_Client]:
 def connected(case: CheckInput) -> CheckAnswer:
     """Answer whether every client was connected when its run ended."""
     closed = _closed(case)
+    # An end that FEED_END describes may be the close of the connection itself, so it is no absence.
     clients = [client for client in closed if not client.connection.is_ended]
     away = [_not_connected(client) for client in clients if client.connection.is_connected is False]
     detail = _reconnects(closed)
@@ -49,6 +50,8 @@ def connected(case: CheckInput) -> CheckAnswer:
             False, f"{formatting.several(len(away), 'client')} not connected at the end{detail}", tuple(away)
         )
     silent = [client for client in clients if client.connection.is_connected is None]
+    # A log without any connection line is of an older version, which raises no doubt. One with some of them lacks a
+    # line.
     unknown = tuple(
         f"{client.name}: its log does not say whether it was connected when its run ended"
         for client in silent
@@ -87,6 +90,8 @@ def receiving(case: CheckInput) -> CheckAnswer:
     reasons, quiet_us = [], []
     for client in clients:
         connection, found = client.connection, client.facts.rhythm
+        # Being away at the end is a fact, which `connected` reports. Silence is a doubt, and concerns connected clients
+        # alone.
         if found is None or (connection.is_connected is False and not connection.is_ended):
             continue
         reasons += _silent(case, client, found)
@@ -126,6 +131,7 @@ def _quiet(client: _Client, found: FeedRhythm, quiet_us: int) -> list[str]:
     if not found.is_silent(quiet_us, allowed_s):
         return []
     sentence = f"{client.name} received no record for the last {quiet}: more than"
+    # FEED_SILENCE comes before the rhythm: with it, a rhythm that is not known is no reason for doubt.
     if allowed_s is not None:
         return [f"{sentence} the {formatting.duration(allowed_s * 1e9)} that {SETTING} allows"]
     if not found.is_known:
@@ -139,6 +145,8 @@ def _quiet(client: _Client, found: FeedRhythm, quiet_us: int) -> list[str]:
 def _unserved(case: CheckInput, client: _Client, end_us: int) -> list[str]:
     """Return the sentence for a client without any record, where others had some or it waited for too long."""
     allowed_s, since_us = client.facts.silence_s, client.connection.since_us
+    # Others that received records while this client was there prove that there were some. Those of the last second may
+    # have been in flight.
     others = [
         other.client
         for other in case.clients
@@ -148,6 +156,7 @@ def _unserved(case: CheckInput, client: _Client, end_us: int) -> list[str]:
     ]
     if others:
         return [f"{client.name} received no record at all, though {formatting.names(others)} did while it was there"]
+    # A feed may end, as FEED_END says, without any record: silence is not judged then.
     if client.connection.is_ended:
         return []
     waited_us = None if since_us is None else end_us - since_us

@@ -33,6 +33,7 @@ def why_unnumbered(case: CheckInput) -> str:
 def present(case: CheckInput) -> CheckAnswer:
     """Answer whether every client stayed to its end, and as many took part as the operator said."""
     lost = [client.client for client in case.clients if client.state == "lost"]
+    # A client that never logged anything shows only by the number of clients that the others expected.
     wanted = max((client.external.expected_clients or 0 for client in case.clients), default=0)
     there = formatting.several(len(case.clients) - len(lost), "client")
     fewer = f"{formatting.several(len(case.clients), 'client')} took part, {wanted:,} expected"
@@ -60,8 +61,11 @@ def complete(case: CheckInput) -> CheckAnswer:
     reasons = tuple(missing_sentence(client) for client in worst if client.missing)
     unreadable = tuple(unreadable_sentence(client) for client in case.clients if client.unreadable)
     away = checks_connection.away(case)
+    # A proved loss comes before all that is left open.
     if missing:
         return CheckAnswer(False, f"{missing:,} missing; {detail}", reasons + unreadable + away)
+    # Neither is proved to be lost: records that were sent during an absence, and numbers of records that cannot be
+    # read.
     if away or unreadable:
         return CheckAnswer(None, f"not claimed: {(away or unreadable)[0]}; {detail}", away + unreadable)
     return CheckAnswer(True, detail)
@@ -104,6 +108,7 @@ def clocks(case: CheckInput) -> CheckAnswer:
     """Answer whether the clocks of sender and clients contradict each other: no record comes before it was sent."""
     if case.latency.min is None:
         return CheckAnswer(None, "no sender's time")
+    # A clock that is behind, or ahead by less than the transit time, gives no negative latency: nothing is proved.
     if case.latency.min >= 0:
         return CheckAnswer(None, "not known how far the sender's clock is off")
     ahead = formatting.duration(-case.latency.min)

@@ -46,6 +46,7 @@ def fault_sentences(faults: Iterable[Fault], elsewhere: Collection[str] = ()) ->
     return [
         fault_sentence(fault)
         for fault in faults
+        # A missing ledger is reported as the first reason of the run already.
         if fault.kind not in HARMLESS | {"ledger_missing"}
         and not (fault.client is not None and fault.kind in elsewhere)
     ]
@@ -63,6 +64,7 @@ def residuals(clients: Iterable[ClientResult]) -> list[str]:
 
 def without_end(result: RunResult) -> list[str]:
     """Return the sentence for a ledger that does not say how the run ended."""
+    # Without an open line the ledger is missing, which is reported already, or the feed is an external one.
     if result.ledger_facts.ends or not result.ledger_facts.is_opened:
         return []
     return ["the ledger has no end: the run is open, was interrupted, or its last lines are gone"]

@@ -42,6 +42,7 @@ def of_run(result: RunResult, totals: Totals) -> Measurements:
     figures |= {CATCH_UP: totals.catch_up, CLIENTS: len(result.clients), RATE: totals.messages_per_second}
     figures["silence"] = max((client.silence.ns for client in result.clients if client.silence), default=None)
     durations = result.durations.by_name()
+    # Absent means not measured. An empty histogram means that nothing was caught up, and then every limit holds.
     if totals.catch_up is None:
         del durations[CATCH_UP]
     return Measurements(durations, figures)

@@ -119,10 +119,14 @@ def _judge(
         if name in answers and answers[name].ok is False
         for reason in answers[name].reasons
     ]
+    # After the checks: a threshold is the headline only if no check failed.
     failed += [_broken(threshold) for threshold in thresholds if not threshold.ok]
     doubts = checks.doubts(answers)
+    # Numbers that cannot be trusted prove nothing. Proved facts come before doubts, or else a slow machine would hide a
+    # loss (ADR 9).
     verdict: Verdict = "INVALID" if worst else "FAIL" if failed else "INVALID" if doubts else "PASS"
     reasons = [*worst, *failed, *doubts]
+    # The check `books closed` repeats some of the reasons in `worst`.
     return verdict, list(dict.fromkeys(reasons))
 
 
@@ -132,10 +136,13 @@ def _untrustworthy(case: CheckInput) -> list[str]:
     reasons = [NO_LEDGER] if result.lacks_open else []
     reasons += consistency.residuals(result.clients)
     reasons += consistency.several_servers(result)
+    # A run without a single message proves nothing, neither for nor against the feed.
     if not any(client.messages for client in result.clients):
         reasons.append(f"nothing was measured: no client logged a message{checks_connection.last_reasons(case)}")
+    # A path in FEED_SEQ that leads nowhere must not pass for a feed without numbers.
     reasons += checks_external.unfound_numbers(case)
     reasons += consistency.without_end(result)
+    # Even if all that was sent has arrived: the rest of the run was never played.
     if result.ledger_facts.is_abandoned:
         reasons.append("the run was abandoned: it was interrupted and not continued")
     return reasons
@@ -156,6 +163,8 @@ def _headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantil
     # Where every message was caught up, there is a schedule and no latency.
     is_timed = durations["latency"].p99 is not None or bool(totals.catch_up)
     p99 = durations["latency" if is_timed else "transit"].p99
+    # While a run goes on, a client is expected to have its own records only; the headline counts those of the whole
+    # run.
     expected = totals.expected if ledger.ends else len(clients) * (ledger.total or 0)
     parts = [
         formatting.several(len(clients), "client"),

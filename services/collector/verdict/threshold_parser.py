@@ -55,6 +55,7 @@ class MalformedThreshold(ValueError):
 def _pointed(text: str, position: int) -> str:
     """Return the line of a text that has the character, and a caret below that."""
     start = text.rfind("\n", 0, position) + 1
+    # A tab takes one column here, so that the caret stands below its character.
     line, column = text[start:].split("\n", maxsplit=1)[0].rstrip().expandtabs(1), position - start
     cut = max(0, min(column - WINDOW // 2, len(line) - WINDOW))
     shown = line[cut : cut + WINDOW]
@@ -134,6 +135,7 @@ def _limit(cursor: _Cursor) -> ThresholdLimit:
     start = cursor.position
     metric = cursor.choose(_WORD, METRICS, f"one of {', '.join(METRICS)}")
     client = _client(cursor, metric) if cursor.next() == "{" else None
+    # `catch_up` alone is both a count and a duration; the dot before a statistic tells which is meant.
     is_duration = metric in DURATIONS or (metric == CATCH_UP and cursor.next() == ".")
     statistic = _statistic(cursor, metric) if is_duration else None
     relation = cursor.choose(_RELATION, OPERATORS, f"one of {' '.join(OPERATORS)}")
@@ -171,6 +173,7 @@ def _statistic(cursor: _Cursor, metric: str) -> str | float:
     percentile = cursor.match(_PERCENTILE)
     if percentile is None:
         word = cursor.choose(_WORD, STATISTICS, which)
+        # The name that k6 gives to the median.
         return 50.0 if word == "med" else word
     number = percentile[1] or percentile[2]
     if not 0 < float(number) <= 100 or len(number.partition(".")[2]) > DECIMALS:

@@ -58,6 +58,7 @@ class ThresholdLimit:
             final: nothing will be added any more, so there is an answer.
         """
         client, value = self._measured(run, clients)
+        # A limit on latency at RATE=0, or for a misspelt client, must not pass unseen.
         holds = value is not None and OPERATORS[self.relation](value, self.bound)
         return Threshold(
             expression=self.expression,
@@ -93,8 +94,10 @@ class ThresholdLimit:
     def _excess(self, value: float | None) -> float:
         """Return how far a value is on the wrong side of the bound; the greatest excess is the worst."""
         if value is None:
+            # A client that measured nothing is the worst one, so that it is the one that is named.
             return float("inf")
         over = value - self.bound
+        # For `!=` the value next to the bound is the worst.
         return {"<": over, "<=": over, ">": -over, ">=": -over, "==": abs(over), "!=": -abs(over)}[self.relation]
 
     def _detail(self, client: str | None, value: float | None, clients: Mapping[str, Measurements]) -> str:

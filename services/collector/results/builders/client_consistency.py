@@ -32,8 +32,10 @@ def client_consistency(
 
 
 def _agrees(log: LogEvidence, ledger: ClientLedger, key: BlockKey) -> bool:
+    # The last field is no content: of a receipt it says whether the server found the block equal to its feed.
     receipts, blocks = ledger.receipts.of(key), log.blocks.of(key)
     receipted, logged = {row[:-1] for row in receipts}, {row[:-1] for row in blocks}
+    # A receipt without its block is no contradiction: the records are missing, with a cause of their own.
     return all(row.mark for row in receipts) and len(receipted) == 1 and (not logged or receipted == logged)
 
 
@@ -41,12 +43,14 @@ def _unsealed(evidence: RunEvidence, log: LogEvidence, ledger: ClientLedger, sta
     # A client seals its log before it sends `bye`.
     gone = {fence for fence, entry in ledger.leaves.items() if entry.cause == "bye"} & set(ledger.subscriptions)
     sealing = {ledger.subscriptions[fence].session for fence in gone} - {0}
+    # Of the last session alone: a process before it may have crashed, and then it wrote no end line.
     if state in ("finished", "left"):
         sealing.add(max((session for session, _ in (*log.opens, *log.ends)), default=0))
     return (session for session in sorted(sealing) if not evidence.is_sealed(log.client, session))
 
 
 def _unknown_fences(log: LogEvidence, ledger: ClientLedger) -> set[int]:
+    # That the ledger has no subscription at all is a sentence of its own.
     if not ledger.subscriptions:
         return set()
     opened = {row.fence for versions in log.opens.values() for row in versions.values()}

@@ -12,6 +12,7 @@ def ledger_client_state(evidence: RunEvidence, log: LogEvidence, ledger: ClientL
     """Return how a client of our own feed ended, or that the run goes on."""
     end = evidence.ledger.end
     reasons = {reason for segment in log.ends.values() for reason in segment.values()}
+    # Log, receipts and seal are evidence of their own, and each alone is sufficient: lines of the others may be lost.
     if end is not None and (end.last in log.logged or ledger.receipted.last >= end.last or "finished" in reasons):
         return "finished"
     if ledger.has_left or _sealed_to_leave(log, ledger):
@@ -22,6 +23,7 @@ def ledger_client_state(evidence: RunEvidence, log: LogEvidence, ledger: ClientL
 def external_client_state(log: LogEvidence, *, final: bool) -> ClientState:
     """Return how a client of an external feed ended; one that has not sealed its log is lost once it is final."""
     reasons = log.last_reasons()
+    # With FEED_SECONDS=0 a run has no end of its own: the operator ends it by stopping its clients.
     if "finished" in reasons or ("shutdown" in reasons and log.until_us is None):
         return "finished"
     if "shutdown" in reasons:
@@ -33,6 +35,7 @@ def is_ledger_client_awaited(evidence: RunEvidence, name: str) -> bool:
     """Tell whether a client of our own feed is still to seal its log: it is connected, or received the last record."""
     log = evidence.logs.get(name) or LogEvidence(name, evidence.times)
     ledger = evidence.ledger.clients.get(name) or ClientLedger()
+    # An observer never writes a log.
     if log.is_empty and not (name in evidence.ledger.clients and ledger.is_client):
         return False
     fences = ledger.subscriptions

@@ -81,6 +81,8 @@ def log_facts(evidence: RunEvidence, log: LogEvidence) -> ClientResult:
 def block_size(log: LogEvidence, ledger: ClientLedger) -> int | None:
     """Return how many messages a client puts into a block, None for not known."""
     if log.opens:
+        # Several open lines of one segment are a contradiction, which is reported. Here it only matters that the same
+        # one counts in any order of reading.
         versions = log.opens[max(log.opens)]
         return versions[min(versions)].block_size
     subscriptions = ledger.subscriptions

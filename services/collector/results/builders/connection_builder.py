@@ -26,8 +26,10 @@ def connection_history(
         productive: session and number of the connections over which records came.
     """
     lines = sorted(log.connections.values(), key=_order)
+    # Logs of older versions lack connection lines. One that was closed with `finished` still stayed to the run's end.
     if not lines:
         return ConnectionHistory(end_us=log.until_us if state == "finished" else None)
+    # Only the last session can tell how the client ended: a process after the others took its place.
     last = max((session for session, _ in (*log.opens, *log.ends)), default=lines[-1].session)
     final = next((line for line in reversed(lines) if line.session == last and line.event in ("ended", "sealed")), None)
     ended = next((line for line in lines if line.session == last and line.event == "ended"), None)
@@ -36,6 +38,7 @@ def connection_history(
         course.add(line)
     closing = ended or final
     end_us = moment(closing.at) if closing else None
+    # A line that is lost may have been that of a close, so the end is known only if all lines are there.
     is_connected = closing.connected if closing and _is_whole(lines, productive) else None
     away_us = None
     if is_connected is False and end_us is not None:
@@ -117,6 +120,8 @@ class _Course:
         elif self._is_connected and self.absences:
             # The connection brought nothing, so the absence before it goes on.
             self.away_us = self.absences.pop().from_us
+        # Never a record so far: the client counts as away from its first connection on, since a server that accepts and
+        # closes would look present otherwise (ADR 44).
         elif not self._had_records and self.since_us is not None:
             self.away_us = self.since_us
         self.away_us = at_us if self.away_us is None else self.away_us
@@ -124,6 +129,7 @@ class _Course:
 
     def _leave_session(self, line: ConnectionLine) -> None:
         """Note that the process that wrote this line, the last of its session, is gone, and another one has begun."""
+        # A process that was killed logged no close. It was connected until its last line or its last record, at least.
         if self._is_connected:
             logged_us, received_us = moment(line.at), self.last_records.get(line.session)
             self.away_us = max((at_us for at_us in (logged_us, received_us) if at_us is not None), default=None)

@@ -99,6 +99,7 @@ class _FeedEvidence:
 def _groups(evidence: RunEvidence, names: Iterable[str]) -> Groups:
     """Return which clients are compared with each other, in the sequences that did not begin again."""
     sequences = {name: evidence.logs[name].external.sequences() for name in names}
+    # Once a sequence has begun again, one number stands for several records, and no comparison by number is possible.
     restarted = {key for known in sequences.values() for key, numbers in known.items() if numbers.restarts}
     keys = {key for known in sequences.values() for key in known} - restarted
     starts = {
@@ -246,6 +247,7 @@ def _end(
     """Return up to which number of a sequence a client answers, None as ``until_us`` for its own last one."""
     if until_us is None:
         return numbers.held.last
+    # A number of a client that received a sequence of its own is not expected here (ADR 45).
     others = (
         other.external
         for other in feed.evidence.logs.values()
@@ -268,6 +270,7 @@ def _lost(log: LogEvidence, key: SequenceName, missing: RangeSet, received_by_an
         session = file.segment[0] if file.segment else 1
         for damage in file.chain.damages:
             below, above = log.external.around(key, session, damage.after, damage.before)
+            # Numbers may begin at 0. Without a good block after it, damage may hide everything to the end.
             begin = 0 if below is None else below + 1
             hidden.append((begin, missing.last if above is None else above - 1))
     known = {

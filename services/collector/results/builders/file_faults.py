@@ -87,6 +87,7 @@ def _of_file(
             line=damage.line,
             kind=kind,
             client=log.client,
+            # A repeated line stands in no other line's place, so nothing is missing because of it.
             missing=(spans[0][0], spans[-1][1]) if spans and kind != "repeated" else None,
             detail=_detail(damage, kind),
         )

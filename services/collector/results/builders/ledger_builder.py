@@ -43,6 +43,7 @@ DAMAGED = frozenset({"corrupt_block", "unreadable"})
 
 def ledger_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
     """Return the result of a run of our own feed. ``final`` says that nothing more will be logged."""
+    # An observer, and a client that only claimed a file, take no part in the run.
     sent_by = {name for name, client in evidence.ledger.clients.items() if client.is_client}
     logging = {name for name, log in evidence.logs.items() if not log.is_empty}
     clients = []
@@ -133,6 +134,7 @@ def _lost(
         "foreign": RangeSet(gap for kind, gap in gaps if kind == "foreign"),
         "corrupt_in_flight": log.corrupt,
         "receipted_not_logged": ledger.receipted,
+        # The last cause takes the rest: the server may have sent these records, and nothing else explains the loss.
         "sent_not_logged": RangeSet([(1, expected)]),
     }
     return by_first_cause(missing, known, CAUSES)

@@ -79,6 +79,7 @@ def _rate_changes(evidence: LedgerEvidence) -> Iterator[TimelineEvent]:
 def _drops(evidence: LedgerEvidence) -> Iterator[TimelineEvent]:
     for entry in evidence.controls.values():
         at_us = moment(entry.at)
+        # Other requests take effect as a change of the rate, which is marked by itself.
         if entry.request == "drop" and at_us is not None:
             yield TimelineEvent(at_us=at_us, kind="drop", client=entry.client)
 
@@ -95,6 +96,7 @@ def _of_clients(evidence: LedgerEvidence) -> Iterator[TimelineEvent]:
                 )
         for fence, leave in client.leaves.items():
             at_us = moment(leave.at)
+            # A departure whose subscription is lost is a client's, as far as is known; one of an observer is not drawn.
             if at_us is not None and (fence in fences or fence not in client.subscriptions):
                 yield TimelineEvent(at_us=at_us, kind="leave", client=name, detail=leave.cause)
 
