@@ -29,6 +29,7 @@ def displayable(text: str) -> str:
     Bytes that are not UTF-8, control characters, line separators and characters that change the writing direction are
     escaped (``\xff``, ``\u202e``), by the rule of `str.isprintable`.
     """
+    # Nearly every path is plain text and stays as it is.
     if text.isprintable():
         return text
     valid = os.fsencode(text).decode("utf-8", "backslashreplace")
@@ -41,6 +42,7 @@ MARKS = {True: "✓", False: "✗", None: "-"}
 
 def number(value: float) -> str:
     """Return a number with thousands separators: ``30,000``, ``0.5``."""
+    # From 100 on a decimal would be a fourth digit.
     return f"{value:,.1f}" if value % 1 and abs(value) < 100 else f"{round(value):,}"
 
 

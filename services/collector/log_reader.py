@@ -189,6 +189,7 @@ class _MessageReader:
                 for message in block.messages:
                     if wanted.matches(message):
                         yield LoggedMessage(self._client, block.session, block.block, message)
+                # A block is read once, so its other copies have nothing to add.
                 if None not in (wanted.session, wanted.block):
                     return
 
@@ -224,6 +225,7 @@ class _MessageReader:
             self._refused = refused
             torn = ": cut short, or still being written" if isinstance(line.error, TornLine) else ""
             problem = f"{line.error.detail}{torn}"
+        # A block whose header was not found was decoded without a look at its numbers.
         elif not isinstance(block, blocklog.AnyBlock) or not self._wanted.may_match_block(
             block.session, block.block, block.first, block.last
         ):

@@ -35,6 +35,7 @@ FileState = tuple[int, int]
 def file_state(path: Path) -> FileState | None:
     """Return the state of a file, None when it cannot be read."""
     try:
+        # Not `stat`: a link in the folder of a ledger is not followed, as in `scan`.
         status = path.lstat()
     except OSError:
         return None
@@ -101,6 +102,7 @@ class OpenRun:
             was_rewritten = True
         has_changed = was_rewritten or self.lines_read > lines_before
         self.is_rereading &= self.is_behind
+        # A file without a line is evidence too: its client has claimed a session.
         self.evidence.add_sources(self._files.sources())
         if has_changed:
             self.changed_at = now
@@ -158,6 +160,7 @@ class OpenRun:
         life = self.evidence.life
         if self._ended_at is None or not life.is_finished:
             return has_successor and not self.evidence.ledger.opens and now - self.changed_at >= PATIENCE_SECONDS
+        # Whether or not all logs are sealed: the line about a late client may still follow.
         is_too_early = life.admits_late_clients and now - self._ended_at < LATE_SECONDS
         if self._servers_gone_at is None or is_too_early:
             return False
@@ -167,6 +170,7 @@ class OpenRun:
 
     def snapshot(self, limits: Sequence[ThresholdLimit], *, final: bool, made_at: str | None = None) -> Snapshot:
         """Return the run as it is now; after ``final`` nothing more may be read."""
+        # Bytes without a newline may be a line that is still being written, until nothing is written any more.
         if final and not self._has_tails:
             self._has_tails = True
             self.evidence.add_tails(self._files.tails())

@@ -121,12 +121,14 @@ class Poller:
         has_failed = not self._try("cannot look for runs", "", self._find_runs)
         has_failed |= not self._try("cannot remove old summaries", "", self._prune)
         started = self._now()
+        # The last poll is the last chance to read a backlog; the others must not hold up page and terminal.
         deadline = started + (self._limits.last_read if last else self._limits.read)
         for name in sorted(self._open, key=run_order):
             is_newest = name == self._runs[-1]
             look = partial(self._look, self._open[name], is_newest=is_newest, deadline=deadline, last=last)
             has_failed |= not self._try("cannot read or publish a run", name, look)
         self._is_behind = any(polled.run.is_behind for polled in self._open.values())
+        # While a disk refuses, numbers are old although nothing is left to read.
         if not self._is_behind and not has_failed:
             self.effort = replace(self.effort, caught_up_at=started)
         return self._is_behind
@@ -157,6 +159,7 @@ class Poller:
             if name in self._open or name in self._closed:
                 continue
             published = run_files.load_snapshot(self._settings.volumes, name)
+            # A closed run is neither read nor printed again after a restart: its verdict is final.
             if published is not None and published.summary.state == "closed":
                 self._closed.add(name)
                 if name == self._runs[-1]:
@@ -165,6 +168,7 @@ class Poller:
                 now = self._now()
                 run = OpenRun(self._settings.volumes, name, now, self._yield_cpu)
                 self._open[name] = PolledRun(run, now, self._policy)
+        # An operator may remove the files of an open run by hand.
         for name in set(self._open) - set(self._runs):
             del self._open[name]
 
@@ -174,10 +178,13 @@ class Poller:
         self._read(polled, deadline)
         now = self._now()
         final = run.is_over(now, has_successor=not is_newest, wall_us=self._clock.now_us()) or (
+            # A collector that is stopped right after the end still gives the verdict, since all servers have ended or
+            # are gone.
             last and run.has_ended and not run.is_behind
         )
         if not run.is_behind and (final or polled.times.must_recheck(now)):
             self._recheck(polled, now, final=final)
+        # The evidence has not reached its former state yet: a summary now would take back published numbers.
         if run.is_rereading:
             return
         if final or last or run.evidence.state != state_before or polled.times.must_publish(now):
@@ -241,8 +248,10 @@ class Poller:
             return
         state = snapshot.summary.state
         if last:
+            # A stopped collector prints the run as far as it got, unless nothing of it was ever shown.
             if polled.progress.has_printed and state not in ("opened", "waiting"):
                 self._printer.print_summary(snapshot)
+        # After the end only the verdict is left to be printed.
         elif state != "ended" and polled.progress.claim_line(snapshot.summary, now, now - run.changed_at):
             start_us = run.elapsed_from_us
             elapsed = (self._clock.now_us() - start_us) / 1e6 if start_us is not None else None

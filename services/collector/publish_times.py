@@ -16,6 +16,7 @@ class PublishTimes:
 
     def note_change(self, now: float) -> None:
         """Note that something was read that is not published yet."""
+        # The oldest change counts: a later one must not make the numbers look recent.
         if self._changed_at is None:
             self._changed_at = now
 
@@ -46,6 +47,7 @@ class PublishTimes:
             is_done: everything has been compared, so the next comparison starts from the beginning.
             is_idle: nothing was added to the run for a long time.
         """
+        # All slices of one comparison count together, or else one of gigabytes would use more than its share.
         self._recheck_used += used
         if is_done:
             budget = self._policy.idle_rechecks if is_idle else self._policy.rechecks

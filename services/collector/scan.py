@@ -106,6 +106,7 @@ def find_runs(volumes: Path) -> list[str]:
 def log_clients(volumes: Path, run: str) -> list[str]:
     """Return the names of the clients that have a log in a run, sorted as text."""
     folder = volumes / "logs" / run
+    # A link may lead out of the volumes folder.
     return [] if folder.is_symlink() else sorted(filter(is_name, _folders(folder)))
 
 
@@ -163,9 +164,12 @@ class RunFiles:
         for source, size in self._in_turn():
             gone.discard(source)
             mark = self._marks.setdefault(source, _Mark())
+            # After a hole nothing is read, so there only the size of the file can show that it was rewritten.
             if size < (mark.size if mark.hole else mark.offset):
                 raise FileRewritten(source.path)
+            # A file whose size is as before has no new line: most files of a poll are not even opened.
             if size != mark.size and not mark.hole:
+                # If the reader stops here, the next iteration begins with the client after this one.
                 self._turn = source.client
                 yield from self._read(source, mark)
         self._turn = None
@@ -180,6 +184,7 @@ class RunFiles:
         Raises:
             FileRewritten: the bytes have changed.
         """
+        # The marks as they are now, since bytes that are yielded between the steps change them.
         for source, size, crc in [(source, mark.offset, mark.crc) for source, mark in self._marks.items()]:
             if size and (yield from self._digest(source, size)) != crc:
                 raise FileRewritten(source.path)
@@ -234,6 +239,8 @@ class RunFiles:
             return
         with open(descriptor, "rb", buffering=0) as file:
             mark.refused = None
+            # A pipe may have taken the file's place since the folder was listed; opening it did not block
+            # (`O_NONBLOCK`).
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return
             if self._is_unfinished(file, mark):
@@ -242,6 +249,7 @@ class RunFiles:
             end, tail = _hole(file, mark.offset), b""
             file.seek(mark.offset)
             for line in _cut(_reader(file, end)):
+                # A line that is longer than allowed is yielded in pieces, which no decoder takes for a line.
                 if not line.endswith(b"\n") and len(line) < MAX_LINE:
                     tail = line
                     break

@@ -50,6 +50,7 @@ class CollectorSettings:
         values: dict[str, Any] = {}
         limits: tuple[ThresholdLimit, ...] = ()
         try:
+            # Read one after the other, so that a mistake in one does not hide those in the others.
             limits = read_limits("THRESHOLDS", environment.get("THRESHOLDS", ""))
         except BadSettings as error:
             problems.extend(error.problems)
@@ -65,6 +66,7 @@ class CollectorSettings:
             page_host=values["page_host"],
             page_port=values["page_port"],
             keep_runs=values["keep_runs"],
+            # An external feed takes no control requests.
             server_url=None if is_external_feed(environment) else values["server_url"],
             control_token=values["control_token"],
             # A convention of many programs, https://no-color.org: any value that is not empty.

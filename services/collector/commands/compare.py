@@ -49,12 +49,14 @@ class ComparisonResult(msgspec.Struct, frozen=True, kw_only=True):
     def verdict(self) -> str:
         """The result as one sentence."""
         limit = f"{self.worse_than:.0%}".replace("%", " %")
+        # Counts have no tolerance, so the limit is not named with them.
         counts = [change.metric for change in self.changes if change.outcome == "worse" and change.chance is None]
         measures = [name for name in self.worse if name not in counts]
         parts = [f"worse by more than {limit}: {', '.join(measures)}"] if measures else []
         parts += [f"worse: {', '.join(counts)}"] if counts else []
         if parts:
             return "; ".join(parts)
+        # With one run a side this must not read as if the times had been found equal.
         if any(change.outcome == "unknown" for change in self.changes):
             return "no count got worse; times were not judged"
         better = [change.metric for change in self.changes if change.outcome == "better"]
@@ -138,6 +140,7 @@ def _sample_size_notes(a: RunSet, b: RunSet) -> Iterator[str]:
     counts = len(a.runs), len(b.runs)
     if 1 in counts:
         yield f"{_run_counts(counts)}: the noise is unknown, so only counts are judged; {_ADVICE}"
+    # With 3 runs a side even the most extreme order has a probability of 0.1.
     elif not mann_whitney.can_be_significant(*counts):
         yield f"{_run_counts(counts)}: too few to distinguish any change from noise; {_ADVICE}"
 
@@ -207,6 +210,7 @@ def _cells(change: Change) -> tuple[str, ...]:
 
 def _value(change: Change, value: float, values: Sequence[float]) -> str:
     text = {"ns": formatting.duration, "msg/s": formatting.rate}.get(change.unit, formatting.number)(value)
+    # A count is the highest value of its side, so a distance from the median says nothing about it.
     spread = relative_range(values) if change.unit else None
     return text if spread is None else f"{text} ±{math.ceil(100 * spread):>3} %"
 

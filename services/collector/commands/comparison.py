@@ -99,6 +99,7 @@ def relative_range(values: Sequence[float]) -> float | None:
 
 
 def _count_change(metric: Metric, a: list[float], b: list[float]) -> Change:
+    # A lost message is a fact without noise, so the worst run of a side counts and no median (ADR 40).
     worst_a, worst_b = max(a), max(b)
     outcome: Outcome = "same" if worst_a == worst_b else "worse" if worst_b > worst_a else "better"
     return _change(metric, a, b, worst_a, worst_b, None, outcome)
@@ -106,6 +107,7 @@ def _count_change(metric: Metric, a: list[float], b: list[float]) -> Change:
 
 def _measured_change(metric: Metric, a: list[float], b: list[float], tolerance: float) -> Change:
     median_a, median_b = median(a), median(b)
+    # One run says nothing about the noise, so a difference from it has no significance.
     if len(a) == 1 or len(b) == 1:
         return _change(metric, a, b, median_a, median_b, None, "unknown")
     chance = mann_whitney.chance(a, b)
@@ -113,8 +115,10 @@ def _measured_change(metric: Metric, a: list[float], b: list[float], tolerance: 
 
 
 def _outcome(metric: Metric, a: float, b: float, chance: float, tolerance: float) -> Outcome:
+    # Ranks may differ significantly although both medians are equal; then there is no change to name.
     if chance >= mann_whitney.ALPHA or a == b:
         return "noise"
+    # From 0 no relative change exists, and any change exceeds the tolerance.
     difference = math.copysign(math.inf, b - a) if a == 0 else (b - a) / a
     if (difference > 0) is (metric.more_is == "better"):
         return "better" if abs(difference) > tolerance else "changed"

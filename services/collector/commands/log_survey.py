@@ -157,11 +157,14 @@ class _LogFile:
         except OSError as error:
             self._leave_out(number, f"the file cannot be read: {error.strerror}")
         self._ends = [end for end in self._ends if not self._place_end(*end, self._owner_by_crc.get(end[0].prev))]
+        # The ends that are left do not need it, and it has an entry for every line of the file.
         self._owner_by_crc.clear()
 
     def place_remaining_ends(self) -> None:
         """Find the segment of end lines that continue no line of this file."""
         for sealed, place in self._ends:
+            # A moved line may have been the one that the end continues: then the end is in its proper file, and the
+            # line is not.
             owner = self._named if self._named and self._survey.moved.get(sealed.prev) == self._named[:2] else None
             if not self._place_end(sealed, place, owner):
                 self._leave_out(place.line, "the line ends a log, and nothing shows that it ends this one")
@@ -174,6 +177,7 @@ class _LogFile:
             is_refused_version = isinstance(line.error, UnsupportedVersion)
         else:
             problem = line.misfiled(self._survey.run) or self._add_entry(line.sealed, line.entry, place)
+        # The copy may repair the chain after a line that was left out, and only there (ADR 39).
         self._is_after_gap = problem is not None
         # The lines of a file of an old version have one cause, which is reported once.
         if problem and not (is_refused_version and problem == self._refused_version):

@@ -30,6 +30,7 @@ def chance(ours: Sequence[float], theirs: Sequence[float]) -> float:
         for taken in range(count, 0, -1):
             for total, number in ways[taken - 1].items():
                 ways[taken][total + rank] = ways[taken].get(total + rank, 0) + number
+    # Exact fractions: whether a sum is as far from the mean as the observed one must not depend on rounding.
     mean = Fraction(rank_sum * count, len(doubled))
     observed = abs(sum(doubled[:count]) - mean)
     extreme = sum(number for total, number in ways[count].items() if abs(total - mean) >= observed)
@@ -38,6 +39,7 @@ def chance(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 def can_be_significant(ours: int, theirs: int) -> bool:
     """Return whether samples of these sizes are large enough for any difference to be significant."""
+    # The two most extreme assignments of the ranks are the least probable result that there can be.
     return 2 / comb(ours + theirs, ours) < ALPHA
 
 

@@ -82,6 +82,7 @@ def run(chosen: argparse.Namespace, _environment: Mapping[str, str]) -> int:
     runs = runs_of(chosen.folder, chosen.run)
     if not runs:
         raise VolumesNotFound(f"{chosen.folder}: no run")
+    # `runs_of` returns the chosen run alone, or all runs, oldest first.
     name = runs[-1]
     clients = _clients(chosen.folder, name, chosen.client)
     first, last = chosen.seq
@@ -161,6 +162,7 @@ def _columns(logged_messages: Iterable[LoggedMessage], clients: Iterable[str]) -
     for logged in logged_messages:
         if heads:
             yield heads.encode() + b"\n"
+            # Only with the first message, so that nothing is printed where none matches.
             heads = ""
         line = _line(logged)
         seq = " ".join(str(part) for part in (line.key, line.seq) if part is not None) or "-"
@@ -170,6 +172,7 @@ def _columns(logged_messages: Iterable[LoggedMessage], clients: Iterable[str]) -
             f"{formatting.duration(line.transit_ns):>9}  "
             f"{bytes(line.record).decode(errors='replace')}"
         )
+        # Lines of a terminal are cut to its width; a pipe or a file gets the whole record.
         yield text[:screen].encode(errors="replace") + b"\n"
 
 
@@ -182,6 +185,7 @@ def _clients(volumes: Path, run: str, names: list[str]) -> list[str]:
             problems.append(f"--client {name}: no such client in run {run}; {hint}")
     if problems:
         raise BadSettings(problems)
+    # A name that is given twice must not print its messages twice.
     return list(dict.fromkeys(names)) or known
 
 

@@ -91,7 +91,9 @@ def bit_flipped(run: RunFileSet, *, header: bool) -> Mutation:
     """Flip a bit of a block, in its header or in its messages."""
     source, lines, at = run.draw("block")
     line = bytearray(lines[at])
+    # A block is one line: all before its messages is the header, and each half has a damage of its own.
     messages = line.index(b'"messages":[')
+    # The newline stays as it is: a file that lacks one is the damage of `tail_cut`.
     byte = run.dice.randrange(messages) if header else run.dice.randrange(messages, len(line) - 1)
     bit = run.dice.randrange(8)
     line[byte] ^= 1 << bit
@@ -101,6 +103,7 @@ def bit_flipped(run: RunFileSet, *, header: bool) -> Mutation:
 
 def line_removed(run: RunFileSet) -> Mutation:
     """Remove a block."""
+    # With a line after it: a line that is gone shows by its successor, and a last one by the missing end (ADR 16).
     source, lines, at = run.draw("block", before=1)
     return Mutation(place(source, at), {source: replaced(lines, at)}, (place(source, at),))
 
@@ -131,6 +134,7 @@ def tail_cut(run: RunFileSet) -> Mutation:
     """Cut a file off in the middle of its last block."""
     source, lines, _ = run.draw("block")
     at = indexes(lines, "block")[-1]
+    # At least one byte stays and at least two go, so that an incomplete line is left to be found.
     keep = run.dice.randrange(1, len(lines[at]) - 1)
     where = f"{place(source, at)}, after {keep:,} bytes"
     return Mutation(where, {source: [*lines[:at], lines[at][:keep]]}, (place(source, at),))
@@ -175,6 +179,7 @@ _SHA = re.compile(rb'"sha256":"[0-9a-f]*"')
 
 def latency_forged(run: RunFileSet) -> Mutation:
     """Lower the latency of a message, and recompute the checksum of its line."""
+    # With a line after it: only the `prev` of that line shows the forgery, since the crc is right.
     source, lines, at = run.draw("block", before=1)
     sealed = unseal(lines[at])
     latencies = list(_LATENCY.finditer(sealed.text))

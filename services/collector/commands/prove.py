@@ -105,6 +105,7 @@ def run(chosen: argparse.Namespace, _environment: Mapping[str, str]) -> int:
         outcomes.append(result.caught)
     if not chosen.json:
         print(_total(outcomes, keep))
+    # A run to which no damage could be done has proved nothing.
     return EXIT_CODES["FAIL" if False in outcomes or True not in outcomes else "PASS"]
 
 
@@ -114,6 +115,7 @@ def passing(sound: RunEvidence) -> Summary:
     Raises:
         NotProvable: it does not pass, or it is of an external feed.
     """
+    # Some of the damages concern the ledger or are detected by it, and an external feed has none.
     if sound.is_one_sided:
         raise NotProvable(
             f"run {sound.run} is of an external feed: it has no ledger, and prove damages ledger and logs"
@@ -134,6 +136,7 @@ def prove(volumes: Path, sound: RunEvidence, seed: int, keep: Path | None = None
         keep: an empty folder for the damaged copies; None keeps none.
     """
     for number, (name, damage) in enumerate(DAMAGES.items(), 1):
+        # Dice of its own for each damage, so that its place depends on the seed alone and not on the damages before it.
         files = RunFileSet(volumes, sound.run, Random(f"{seed} {number}"))
         try:
             damaged = damage(files)
@@ -156,6 +159,8 @@ def _evidence(sound: RunEvidence, files: RunFileSet, damaged: Mutation) -> RunEv
     for source in sources:
         lines = damaged.files.get(source, ())
         for line in files.lines(source) if lines == () else lines or ():
+            # A tail without a newline is no line for the collector, so it is handed over as it is for a file that was
+            # cut short.
             if line.endswith(b"\n"):
                 evidence.add_line(source, line)
             else:
@@ -164,6 +169,7 @@ def _evidence(sound: RunEvidence, files: RunFileSet, damaged: Mutation) -> RunEv
 
 
 def _sentence(made: Summary, damaged: Mutation) -> str | None:
+    # A fault that is named without any effect on the verdict is not caught.
     if made.verdict == "PASS":
         return None
     sentences = [*map(consistency.fault_sentence, made.faults), *made.reasons]

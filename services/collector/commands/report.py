@@ -51,6 +51,7 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
         raise VolumesNotFound(f"{volumes}: no run")
     (name,) = runs_of(volumes, chosen.run or runs[-1])
     evidence = load_evidence(volumes, name)
+    # Dated by the end of the run, so that the same evidence gives the same bytes at any time (ADR 42).
     made = snapshot(evidence, limits, final=True, made_at=evidence.ended_at)
     if chosen.json:
         sys.stdout.write(verify.json_line(made.summary))
@@ -73,6 +74,7 @@ def _write(made: Snapshot, volumes: Path, out: Path | None, *, newest: bool) -> 
             return
         out.mkdir(parents=True, exist_ok=True)
         for name, data in render_files(made).items():
+            # Not synced: these files can be made again at any time.
             durable_file.replace(out / name, data, durable=False)
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()

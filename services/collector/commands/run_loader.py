@@ -61,6 +61,7 @@ def load_evidence(volumes: Path, run: str) -> RunEvidence:
         VolumesNotFound: the files are being rewritten.
     """
     for _ in range(ATTEMPTS):
+        # A command reads a run once, so the checksums for comparing it again later would be wasted.
         files, evidence = RunFiles(volumes, run, rechecked=False), RunEvidence(run)
         try:
             for source, line in files.lines():

@@ -64,6 +64,7 @@ def read_run_set(path: Path) -> RunSet:
         NoComparableRuns: no run remains.
     """
     runs = [(made, None) for made in _read_summary(path)] if path.is_file() else _read_folder(path)
+    # An INVALID run has no measurement that can be trusted, so none of its figures is compared.
     comparable = [(made, opened) for made, opened in runs if made.verdict in ("PASS", "FAIL")]
     left_out = [
         f"{path}: run {made.run} is {made.verdict or made.state} and left out: {made.headline}"
@@ -84,6 +85,7 @@ def workload(made: Summary, opened: ledger.OpenEntry | None) -> Workload:
     return Workload(
         feed=made.feed or "-",
         records=formatting.several(made.total or 0, "record"),
+        # Runs with different plans may end at the same rate, and only the open line tells them apart.
         rate=opened.plan if opened and opened.plan else f"{formatting.number(rate)}/s" if rate else "full speed",
         clients=formatting.several(len(made.clients), "client"),
         blocks=f"blocks of {', '.join(str(size) if size else '-' for size in sizes)}",
@@ -115,6 +117,7 @@ def _read_folder(volumes: Path) -> list[tuple[Summary, ledger.OpenEntry | None]]
 
 def _summary(volumes: Path, run: str) -> Summary:
     published = run_files.load(volumes, run)
+    # The summary of a run that was open says nothing: the run may have gone on since.
     if published is not None and published.state == "closed":
         return published
     return reconcile(load_evidence(volumes, run), final=True)
@@ -127,6 +130,7 @@ def _opening(volumes: Path, run: str) -> ledger.OpenEntry | None:
                 entry = ledger.codec.decode(line)[1]
                 if isinstance(entry, ledger.OpenEntry):
                     return entry
+                # Only the first line of a file can be its open line.
                 break
         except (OSError, LineError):
             continue

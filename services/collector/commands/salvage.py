@@ -38,6 +38,7 @@ class _Link(NamedTuple):
     def chained(self, text: bytes, *, repair: bool) -> tuple[bytes, _Link]:
         """Return the next line: unchanged, or chained again if it continued this one or a repair is allowed."""
         sealed = unseal(text)
+        # A break that no left out line explains stays, so that no copy passes whose original should not (ADR 39).
         if sealed.prev == self.new or not (repair or sealed.prev == self.old):
             return text, _Link(sealed.crc, sealed.crc)
         line, crc = reseal(text, self.new)
@@ -71,6 +72,7 @@ class CleanCopy:
             at = max(at, kept.segment)
             segments.setdefault(at, []).append(kept)
         for kept in session.connections.values():
+            # A segment that is unknown is 0, and no file has that number.
             segments.setdefault(max(kept.segment, 1), []).append(kept)
         link = _Link(FIRST, FIRST)
         for segment in sorted(segments):
@@ -92,6 +94,7 @@ class CleanCopy:
             messages = sum(blocks)
             self.blocks += len(blocks)
             self.messages += messages
+            # An end line alone would seal a log that has no line left.
             if segment in session.ends and size:
                 line, link = self._end(session.ends[segment], (len(blocks), messages, size, sha.hexdigest()), link)
                 file.write(line)
@@ -247,6 +250,7 @@ def _refused(line: bytes, run: str, seen: set[str]) -> str | None:
         return problem.detail
     if isinstance(entry, ledger.OpenEntry) and entry.run != run:
         return f"the line belongs to run {entry.run}"
+    # A repeated line would be a fault in the copy as well.
     if sealed.crc in seen:
         return "the line is in this file before"
     seen.add(sealed.crc)

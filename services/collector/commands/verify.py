@@ -68,6 +68,7 @@ def run(chosen: argparse.Namespace, environment: Mapping[str, str]) -> int:
         verdicts.append(made.verdict)
         if out is not None:
             salvaged.append(_salvaged(chosen.folder, made, verified.evidence, out))
+            # The copy is judged by its files, as any other folder is, and not by the survey that wrote them.
             (copy,) = check(out, limits, made.run)
             sys.stdout.write("" if chosen.json else salvage.text(salvaged[-1], copy.summary))
     if out is not None:
@@ -105,6 +106,7 @@ def check(volumes: Path, limits: Sequence[ThresholdLimit] = (), run: str | None 
 
 def exit_code(verdicts: Sequence[str | None]) -> int:
     """Return the exit code of the worst verdict: FAIL, then INVALID, then PASS. Without a run it is that of INVALID."""
+    # A folder without a run proves nothing. The code of FAIL is the highest, so a proved failure outranks a doubt.
     codes = [EXIT_CODES[verdict] for verdict in verdicts] or [EXIT_CODES["INVALID"]]
     return max(codes)
 
@@ -115,6 +117,7 @@ def text(verified: VerifiedRun) -> str:
     lines = [f"{made.run}  {made.verdict}  {made.headline}"]
     lines += [f"  {formatting.fault(fault)}" for fault in made.faults]
     lines += [line for client in verified.result.clients for line in _missing(client)]
+    # The first reason is the headline already.
     lines += [f"  {reason}" for reason in made.reasons[1:]]
     lines += [f"  {formatting.MARKS[limit.ok]} {limit.expression}  {limit.detail}" for limit in made.thresholds]
     lines.append(f"  residual {formatting.count(made.totals.residual)}")

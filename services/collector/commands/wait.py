@@ -108,8 +108,10 @@ class StallDetector:
         """Add the current status; return what the run has waited for without progress for too long, or None."""
         last = self._last
         if last is None or status.summary != last.summary or status.run != last.run:
+            # Logs that have grown since this summary show later that the collector, and not a client, is behind.
             self._summary_log_bytes = status.log_bytes
             self._since = now
+        # A growing ledger shows that the server goes on. Growing logs do not count: the collector has to publish them.
         elif status.ledger_bytes != last.ledger_bytes or self._waits_for_feed(status):
             self._since = now
         self._last = status
@@ -162,12 +164,14 @@ class RunWatcher:
         if self._decided_at is None:
             published = run_files.load(self._volumes, self._run)
             is_closed = published is not None and published.state == "closed"
+            # A verdict of an earlier run must not be returned for one that a starting server is about to open.
             self._decided_at = now + self._intervals.restart if is_closed else now
         if self._measured_at is None or now - self._measured_at >= self._intervals.measure:
             self._log_bytes, self._measured_at = _size(self._volumes / "logs" / self._run, "*/*.jsonl"), now
         summary = run_files.load(self._volumes, self._run)
         return ObservedRun(
             self._run,
+            # Without its date: a summary that was only made again is no progress.
             msgspec.structs.replace(summary, made_at=None) if summary else None,
             _size(self._volumes / "ledger" / self._run, "*.jsonl"),
             self._log_bytes,
@@ -187,6 +191,7 @@ def _size(folder: Path, pattern: str) -> int:
     for path in folder.glob(pattern):
         try:
             total += path.stat().st_size
+        # `KEEP_RUNS` may remove a file between the listing and this call.
         except FileNotFoundError:
             continue
     return total
