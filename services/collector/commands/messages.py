@@ -190,6 +190,7 @@ def _clients(volumes: Path, run: str, names: list[str]) -> list[str]:
 
 
 def _span(text: str) -> tuple[int | None, int | None]:
+    # Commas are allowed, since reports print seqs with them.
     match = _SPAN.fullmatch(text.replace(",", ""))
     if match is None or text == "-":
         raise argparse.ArgumentTypeError(f"expected seqs such as 10-20, 10-, -20 or 10, found {text!r}")

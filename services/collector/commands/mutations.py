@@ -194,6 +194,7 @@ def latency_forged(run: RunFileSet) -> Mutation:
 
 def record_forged(run: RunFileSet) -> Mutation:
     """Change a record, and recompute all that depends on it in the log: digest, crc, all later lines, sha256."""
+    # A further segment continues the last line of this one, and would have to be forged as well.
     for source, lines in run.drawn([one for one in run.logs if not _has_next_segment(one, run.logs)]):
         found = indexes(lines, "block")
         if found:

@@ -151,6 +151,7 @@ class RunWatcher:
     def __init__(self, volumes: Path, run: str | None = None, intervals: WaitIntervals = DEFAULT_INTERVALS) -> None:
         self._volumes, self._intervals = volumes, intervals
         self._run = run
+        # A run that is named is decided from the beginning, even if there is a newer one.
         self._decided_at: float | None = None if run is None else -math.inf
         self._log_bytes = 0
         self._measured_at: float | None = None

@@ -52,6 +52,7 @@ class ConnectionHistory:
         """Why there was no connection at last, in words; empty where the log names no trouble."""
         failed = f"{self.attempts:,} failed {'attempt' if self.attempts == 1 else 'attempts'}" if self.attempts else ""
         refused = f"{self.refusal} ({failed})" if self.refusal and failed else self.refusal or failed
+        # In the order of time: the attempts that failed since the last connection come after its close.
         return ", then ".join(filter(None, (self.last_close, refused)))
 
 

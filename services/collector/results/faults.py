@@ -9,4 +9,5 @@ NO_LEDGER = "there is no ledger of this run: it is not known which records were 
 
 def fault_order(fault: Fault) -> tuple[str, int, str, str]:
     """Return the key by which faults are sorted: file and line."""
+    # With kind and detail, so that several faults of one line have a fixed order too.
     return fault.file, fault.line, fault.kind, fault.detail

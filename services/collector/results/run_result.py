@@ -149,8 +149,10 @@ def merge(parts: Sequence[RunResult]) -> RunResult:
 
 
 def _merge(one: RunResult, other: RunResult) -> RunResult:
+    # An external feed has none: its spread depends on the clients that are compared, which takes all of them.
     if one.spread_sample is None or other.spread_sample is None:
         raise NotMergeable(f"run {one.run} is of an external feed: its clients have to be read together")
+    # Only then do the facts of one ledger stand for both parts.
     if _shared(one) != _shared(other):
         raise NotMergeable(f"runs {one.run} and {other.run} do not have the same ledger")
     sample = one.spread_sample.merged(other.spread_sample)

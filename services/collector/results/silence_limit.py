@@ -77,6 +77,7 @@ def rhythm(notes: Iterable[ExternalIndexRow]) -> FeedRhythm:
         longest_us = max(longest_us, came.longest_us)
         if previous is not None and previous.arrivals is not None and _is_continued(previous, note):
             between_us = came.first_us - previous.arrivals.last_us
+            # As between two records, there is no interval between two blocks with one arrival time.
             intervals += between_us > 0
             longest_us = max(longest_us, between_us)
         last_us = came.last_us if last_us is None else max(last_us, came.last_us)

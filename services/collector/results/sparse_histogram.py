@@ -60,6 +60,7 @@ class SparseHistogram:
             return EMPTY
         ordered = sorted(counts)
         sizes = list(map(counts.__getitem__, ordered))
+        # No bucket counts more than all durations together.
         width = "I" if count <= _MOST_IN_FOUR_BYTES else "Q"
         return cls(array("H", ordered), array(width, sizes), count, shortest, longest)
 

@@ -46,4 +46,5 @@ class TimeCourse:
 
 def event_order(event: TimelineEvent) -> tuple[int, str, str, str]:
     """Return the key by which events are sorted: time first."""
+    # Times may be equal; the rest of the key keeps the order independent of the order of reading.
     return event.at_us, event.kind, event.client or "", event.detail
