@@ -38,7 +38,6 @@ def connection_history(
         course.add(line)
     closing = ended or final
     end_us = moment(closing.at) if closing else None
-    # A line that is lost may have been that of a close, so the end is known only if all lines are there.
     is_connected = closing.connected if closing and _is_whole(lines, productive) else None
     away_us = None
     if is_connected is False and end_us is not None:
@@ -60,6 +59,7 @@ def connection_history(
 
 def _is_whole(lines: Sequence[ConnectionLine], productive: Collection[tuple[int, int]]) -> bool:
     """Return whether there is a line for every connection, and for the end of all but the last one of each session."""
+    # A line that is lost may have been that of a close: then it is not known whether the client was connected.
     known = {(line.session, line.connection, line.event) for line in lines}
     counts = {session: 0 for session, _ in productive}
     for session, number in [*((line.session, line.connection) for line in lines), *productive]:
