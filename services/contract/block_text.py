@@ -24,6 +24,7 @@ def longest_line(count: int, size: int, record: int, beside: int = 212) -> int:
         record: bytes of the longest record, by which a block may exceed ``size``.
         beside: bytes for each message in addition to its record: numbers, times, and a gap before it.
     """
+    # The constant covers the fields of the block itself: its ranges of missing seqs are counted with the messages.
     return 4096 + size + record + count * beside
 
 
@@ -49,6 +50,8 @@ def messages_text(
         latencies_ns: the latency of each message, or one number if all are equal.
         transit_ns: the transit of all messages.
     """
+    # Values that all messages share are formatted once. The doubled percent signs are for the second formatting, of the
+    # values that differ.
     head, seqs = b'{"seq":%%d,"received_at":"%b","latency_ns":' % received_at, range(first, first + len(records))
     if isinstance(latencies_ns, int):
         form = head + b'%d,"transit_ns":%d,"record":%%b},' % (latencies_ns, transit_ns)
@@ -64,11 +67,14 @@ def records_digest(records: Sequence[bytes | msgspec.Raw]) -> str:
 
 def joined_digest(joined: bytes) -> str:
     """Return the digest of one or more records that are already joined by newlines."""
+    # The CRC is continued with the last newline: appending it to the bytes would copy the whole block.
     return digest_text(digest(b"\n", digest(joined)))
 
 
 def block_digest(messages: Sequence[OwnMessage]) -> str:
     """Return the digest of a block of the own feed: of its records in the order of seq."""
+    # Messages are logged in the order received, but the digest has to follow from the seqs alone: the server computes
+    # it again for each receipt, without knowing the order.
     in_order = sorted(messages, key=attrgetter("seq"))
     return records_digest([message.record for message in in_order])
 

@@ -38,8 +38,11 @@ def buckets(values_ns: Iterable[int]) -> array[int]:
 
 def middle_ns(bucket: int) -> int:
     """Return the duration in the middle of a bucket, in nanoseconds."""
+    # The exponent of a 32-bit float has a bias of 127, and 7 bits of its mantissa are in the upper half: 134 together.
+    # The mantissa lacks its leading bit, which is always 1.
     shift, digits = (bucket >> 7) - 134, bucket & 127 | 128
     if shift <= 0:
+        # Below 256 ns a bucket holds at most one integer.
         return digits >> -shift
     return (digits << shift) + (1 << shift >> 1)
 
@@ -158,6 +161,7 @@ class Histogram:
     def since(self, earlier: Histogram) -> Histogram:
         """Return the durations recorded since ``earlier`` was copied from here; minimum and maximum within 1 %."""
         rest = Histogram()
+        # Counters drop counts of 0 in a subtraction, so `min` and `max` below see only buckets with a duration.
         rest._counts = self._counts - earlier._counts
         if rest._counts and self.min is not None and self.max is not None:
             low, high = (min(max(middle_ns(pick(rest._counts)), self.min), self.max) for pick in (min, max))
@@ -178,8 +182,10 @@ class Histogram:
         cumulated = list(accumulate(map(self._counts.__getitem__, ordered)))
         result: list[int | None] = []
         for percent in percents:
+            # In integers, since a product with a float such as 99.9 may exceed a whole rank by its rounding error.
             wanted = max(1, -(-self.count * round(percent * 1000) // 100_000))
             middle = middle_ns(ordered[bisect_left(cumulated, wanted)])
+            # The extremes are exact, and the middle of the first or last bucket may be beyond them.
             result.append(min(max(middle, self.min), self.max))
         return result
 

@@ -94,8 +94,10 @@ def unseal(line: bytes) -> Sealed:
     expected = line[len(_HEAD) - 1 : _COVERED - 2]
     if len(line) < _MINIMUM or not line.startswith(_HEAD) or line[_COVERED - 2 : _COVERED] != b'",':
         raise ChecksumMismatch("the line does not begin with its crc", line)
+    # A view, since a slice of the bytes would copy a line that may have megabytes.
     computed = digest_text(digest(memoryview(line)[_COVERED:-1])).encode()
     if computed != expected:
+        # Damaged bytes need not be UTF-8; any byte can be decoded as Latin-1.
         raise ChecksumMismatch(f"crc says {expected.decode('latin-1')}, the bytes give {computed.decode()}", line)
     prev = _PREV.match(line, _COVERED)
     if prev is None:
@@ -138,6 +140,8 @@ class Kinds(Generic[Entry]):
         """
         sealed = unseal(line)
         version = _version(sealed)
+        # The version is checked before the content: a later one may have kinds and fields that this reader would report
+        # as malformed, and so hide the cause.
         decoder = self._decoders.get(version)
         if decoder is None:
             known = " and ".join(map(str, self._decoders))
@@ -146,6 +150,7 @@ class Kinds(Generic[Entry]):
             entry = decoder.decode(line)
         except _UNREADABLE as problem:
             raise MalformedLine(str(problem), line) from problem
+        # The open line is a kind of both versions of a block log, and which of them is right follows from its fields.
         if entry.line_version != version:
             raise MalformedLine(f"version {version} in a line that has version {entry.line_version}", line)
         return sealed, entry

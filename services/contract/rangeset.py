@@ -16,6 +16,7 @@ class RangeSet:
     __slots__ = ("_firsts", "_lasts")
 
     def __init__(self, spans: Iterable[tuple[int, int]] = ()) -> None:
+        # Two lists of integers instead of one of pairs: `bisect` searches them without a key function.
         self._firsts: list[int] = []
         self._lasts: list[int] = []
         for first, last in spans:
@@ -36,6 +37,7 @@ class RangeSet:
         """Add ``first`` to ``last`` inclusive (nothing when last < first); return how many were new."""
         if last < first:
             return 0
+        # One number more on each side, so that adjacent ranges are joined.
         low = bisect_left(self._lasts, first - 1)
         high = bisect_right(self._firsts, last + 1)
         if low == high:
@@ -96,6 +98,7 @@ class RangeSet:
         i = j = 0
         while i < len(mine) and j < len(theirs):
             result.add(max(mine[i][0], theirs[j][0]), min(mine[i][1], theirs[j][1]))
+            # The range that ends later may overlap the next range of the other set, too.
             if mine[i][1] < theirs[j][1]:
                 i += 1
             else:
@@ -112,6 +115,7 @@ class RangeSet:
         result, holes = RangeSet(), other.spans()
         j = 0
         for first, last in self:
+            # A hole that reached beyond the end of the range before may cover the beginning of this one.
             while j and holes[j - 1][1] >= first:
                 j -= 1
             while j < len(holes) and holes[j][1] < first:

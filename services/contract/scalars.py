@@ -33,6 +33,7 @@ LineDigest = Annotated[str, Meta(pattern=MARK_PATTERN)]
 """Identifies a process or a kernel: random or given by the system. It is only compared."""
 Rate = Annotated[float, Meta(ge=0, le=10_000_000)] | Annotated[int, Meta(ge=0, le=10_000_000)]
 """Records per second: 0, or at least `LEAST_RATE`, which `check_rate` checks."""
+# The slice cuts off the anchors of the pattern, which would not hold for an empty text.
 RunOrNone = Annotated[str, Meta(pattern=rf"^(?:{RUN_PATTERN[1:-2]})?\Z")]
 """The name of a run, or an empty text."""
 Span = tuple[Count, Count]
@@ -55,6 +56,7 @@ def check_rate(rate: float | None) -> None:
     Raises:
         ValueError: the rate gives no schedule.
     """
+    # The type cannot express this: 0 is allowed, and the numbers just above it are not.
     if rate is not None and 0 < rate < LEAST_RATE:
         raise ValueError(f"expected a rate of 0 or from {LEAST_RATE:g} on, got {rate:g}")
 
@@ -96,4 +98,5 @@ def utc_us(text: str) -> int:
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError(f"{text!r} names no time zone")
+    # `timestamp` returns a float, which is exact for whole seconds only.
     return int(time.replace(microsecond=0).timestamp()) * 1_000_000 + time.microsecond

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from services.contract.scalars import MAX_INTEGER, Integer
 
+# 2^53 has 16 digits, and the largest number of a feed, 2^64 - 1, has 20.
 BigNumber = Annotated[str, Meta(pattern=r"^[1-9][0-9]{15,19}\Z")]
 """A number from 2^53 on in JSON."""
 SeqText = Integer | BigNumber

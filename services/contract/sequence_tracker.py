@@ -32,6 +32,7 @@ class SequenceTracker:
         self.start: int | None = None
         self.past = self.duplicates = self.reordered = self.restarts = self.restarts_by_connection = 0
         self.gaps_before: list[tuple[int, int]] = []
+        # Digests only of the records under first numbers: no other number can begin a sequence again.
         self._beginnings: dict[int, int] = {}
         self._reconnected = False
 
@@ -49,6 +50,7 @@ class SequenceTracker:
             self.past += self.held.count
             self.gaps_before += self.missing().spans()
             self.held, self.start = RangeSet(), seq
+            # The first numbers of the sequence before must not make those of this one look like restarts.
             self._beginnings.clear()
         elif seq in self.held:
             self._reconnected = False
@@ -65,11 +67,14 @@ class SequenceTracker:
 
     def accept_run(self, first: int, last: int, digest: int) -> None:
         """Add consecutive numbers; ``digest`` is of the first record. Only the first number may begin a sequence."""
+        # Nearly all ranges lie above all numbers so far. Then none is a duplicate, late or a restart, and none needs a
+        # look of its own.
         if self.start is not None and first > self.held.last and first not in FIRSTS:
             self._reconnected = False
             self.held.add(first, last)
             return
         self.accept(first, digest)
+        # The first number is the highest one now, so the rest of the range lies above all others.
         if first == self.held.last and last > first:
             self.held.add(first + 1, last)
             return

@@ -18,6 +18,7 @@ Books = Literal["two-sided", "one-sided"]
 """Whether server and clients recorded the run, or only the clients: of an external feed there is no ledger."""
 Verdict = Literal["PASS", "FAIL", "INVALID"]
 
+# FAIL and INVALID differ, so that a script can repeat a doubtful run and reject a feed that failed.
 EXIT_CODES: dict[str | None, int] = {"PASS": 0, "FAIL": 99, "INVALID": 98}
 
 
@@ -50,6 +51,7 @@ class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, histogram: Distribution) -> Quantiles:
         """Read the quantiles of a histogram."""
+        # One call for all of them, since each call sorts the histogram.
         p50, p90, p95, p99, p99_9 = histogram.percentiles((50, 90, 95, 99, 99.9))
         return cls(min=histogram.min, p50=p50, p90=p90, p95=p95, p99=p99, p99_9=p99_9, max=histogram.max)
 

@@ -18,6 +18,7 @@ MOST_SLOTS = 600
 MOST_BLOCKS = 512
 MOST_BARS = 32_768
 """Most blocks of all clients together, but at least 16 of each."""
+# Without these limits the timeline would grow with the run: with its lost ranges, its events and its clients.
 MOST_GAPS = 100
 MOST_MARKS = 500
 MOST_LANES = 256

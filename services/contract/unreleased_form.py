@@ -21,8 +21,10 @@ def refuse_unreleased_form(line: bytes) -> None:
         UnreleasedForm: the line has this form.
     """
     try:
+        # Values stay undecoded: two of them and the names are enough, and a block may have megabytes of messages.
         values = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # The caller has an error for a line that cannot be read.
         return
     kind, version = (bytes(values.get(name, b"")) for name in ("kind", "v"))
     if version == b"1" and _FIELDS.get(kind) in values:

@@ -124,6 +124,7 @@ class Receipt(Frame, tag="receipt", frozen=True, kw_only=True):
     first: Positive
     last: Positive
     count: Count
+    # Not shared between frames: msgspec makes a new list for each from an empty default.
     missing: list[Span] = []
     digest: Digest
     took_ns: Integer
@@ -216,6 +217,8 @@ def encode(frame: Frame) -> bytes:
 
 def records_head(header: Records) -> bytes:
     """Return the header line of a `Records` frame with its newline. The body follows it, one line per record."""
+    # A field with its default is omitted, so these are exactly the bytes before `head`, which its digest covers. The
+    # closing brace is not among them.
     plain = header if header.head is None else msgspec.structs.replace(header, head=None)
     head = _encoder.encode(plain)[:-1]
     return b"".join((head, _HEAD, digest_text(digest(head)).encode(), b'"}\n'))
@@ -227,6 +230,7 @@ def decode_from_server(data: bytes) -> tuple[FromServer, bytes]:
     Raises:
         MalformedFrame: the data is no frame of a server, or its header was changed on the way.
     """
+    # The body is not decoded: records stay the bytes that were received, which is faster and changes none of them.
     head, _, body = data.partition(b"\n")
     frame = _decode(_from_server, head, data)
     if isinstance(frame, Records) and 0 < frame.rate < LEAST_RATE:
@@ -257,6 +261,7 @@ def records_of(header: Records, body: bytes) -> list[bytes] | None:
     if digest_text(digest(body)) != header.crc:
         return None
     records = body.split(b"\n")
+    # Each record ends in a newline, so there is an empty rest after the last one. A rest with bytes was cut short.
     rest = records.pop()
     return records if not rest and len(records) == header.count else None
 

@@ -59,9 +59,12 @@ class CatchUp:
 
     def grant(self, fence: int, session: int) -> None:
         """Record that a server granted a subscription with this fence to a session."""
+        # A session subscribes again after a lost connection, and each subscription has a higher fence: only the lowest
+        # one tells which session was the first.
         if self._first is not None and self._first <= (fence, session):
             return
         former, self._first = self._first, (fence, session)
+        # Catch-up of a session that turns out not to be the first is latency: the client had taken part before.
         if former is not None and former[1] != session:
             early, self._early, self.histogram = self._early, {}, Histogram()
             for place, histogram in early.items():
@@ -70,6 +73,7 @@ class CatchUp:
     def add_session(self, fence: int, session: int, attempted_us: int | None) -> None:
         """Add an open line: its fence, its session, and when the process first tried to connect, by its own clock."""
         self.grant(fence, session)
+        # The attempt is that of the process, so the open lines of all segments of a session name the same one.
         self._attempts.setdefault(session, ALWAYS_THERE if attempted_us is None else attempted_us)
         if session in self._undecided:
             self._decide(session)
@@ -97,6 +101,7 @@ class CatchUp:
         early: dict[int, list[int]] = {}
         others: list[int] = []
         for at_us, latency_ns in zip(received_us, late_ns, strict=True):
+            # By the client's clock, since the time of the attempt in the open line is by that clock, too.
             due_us = at_us - latency_ns // 1000 - offset_us
             if attempt_us is None:
                 self._undecided.setdefault(session, UndecidedMessages()).add(at_us // PLACE_US, due_us, latency_ns)

@@ -49,6 +49,7 @@ class _Grouping:
 
     def __init__(self, facts: Facts, starts: Starts, *, is_own: bool) -> None:
         self._facts, self._starts, self._is_own = facts, starts, is_own
+        # With more clients there are more comparisons, so each of them has fewer numbers.
         self._most = max(FEWEST_PAIRS, PAIRS // len(starts))
         self._group_count = 0
         self._leaders: list[tuple[str, int]] = []
@@ -63,6 +64,7 @@ class _Grouping:
         groups = {}
         for client in self._starts:
             groups[client] = self._place(client)
+            # All clients are grouped again with this knowledge, so the rest of this pass would be in vain.
             if self.own and not self._is_own:
                 return None
         return groups
@@ -106,6 +108,8 @@ class _Grouping:
         most = BRIEF_PAIRS if self._is_own and begin == "first" else self._most
         shared = islice(((theirs[number], fact) for number, fact in mine.items() if number in theirs), most)
         by_records = relation(list(shared), begin)
+        # By its times this may be one sequence, if the clients connected at nearly the same time. A count per
+        # connection begins at 0 or 1, so only then may other evidence decide against it.
         is_own = by_records == "alike" and begin == "first" and (self._is_own or self._are_greeted(leader, client))
         return "own" if is_own else by_records
 
@@ -123,6 +127,7 @@ class _Grouping:
         for number in numbers:
             alike = self._known.setdefault((number, self._facts[client][number].digest), array("I"))
             for leaders in (alike, self._having.setdefault(number, array("I"))):
+                # A client is compared with no more leaders than this, so longer lists would only take memory.
                 if len(leaders) < CANDIDATES:
                     leaders.append(len(self._leaders) - 1)
 
@@ -298,6 +303,7 @@ def _runs(messages: Sequence[ExternalMessage]) -> Iterator[tuple[SequenceName, i
     """Yield ranges of consecutive numbers of one sequence: key, first number, and indexes of the messages."""
     seqs, first = [message.seq for message in messages], messages[0].seq if messages else None
     keys = {message.key for message in messages}
+    # Nearly all blocks of a feed without keys are one range: they need no list of indexes.
     if len(keys) == 1 and isinstance(first, int) and seqs == list(range(first, first + len(seqs))):
         yield keys.pop(), first, range(len(messages))
         return

@@ -40,9 +40,11 @@ class _Table:
 
     def __init__(self) -> None:
         self.blocks = array("Q")
+        # Digests and checksums have 32 bits; seqs and counts may need more.
         self.columns = (array("Q"), array("Q"), array("Q"), array("I"), array("I"))
 
     def indexes(self, block: int) -> range:
+        # Nearly every block is the highest so far, and then needs no search.
         if not self.blocks or block > self.blocks[-1]:
             return range(0)
         return range(bisect_left(self.blocks, block), bisect_right(self.blocks, block))

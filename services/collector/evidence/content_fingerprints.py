@@ -42,6 +42,7 @@ class ContentFingerprints:
             if held is None:
                 held = bins[number] = _EMPTY[:]
             old, new = held[start : start + size], array("H", digests[done : done + size])
+            # A number is nearly always received once: then the digests are copied in one step.
             held[start : start + size] = new if old == _EMPTY[:size] else array("H", map(_merged, old, new))
             done += size
 
@@ -51,6 +52,7 @@ class ContentFingerprints:
 
 
 def _merged(old: int, new: int) -> int:
+    # A torn place stays torn with any further digest, so the order of adding does not matter.
     if old in (new, NONE):
         return new
     return old if new == NONE else TORN
@@ -70,6 +72,8 @@ def conflicts(clients: Mapping[str, ContentFingerprints], key: SequenceName) -> 
     for number in sorted({number for _, bins in held for number in bins}):
         same_bin = [(name, bins[number]) for name, bins in held if number in bins]
         base = same_bin[0][1]
+        # Whole arrays are compared first: nearly all bins are equal. A record that one client misses makes them
+        # unequal, too, so a difference here is not yet a conflict.
         if any(digests != base for _, digests in same_bin[1:]):
             yield from _of_bin(number * BIN, same_bin)
 

@@ -105,6 +105,8 @@ class ExternalEvidence:
         self, block: ExternalBlock, crc: str, ended_us: int, arrivals: ArrivalTimesOfBlock | None = None
     ) -> None:
         """Add a block that was not added before; ``crc`` is the digest of its line."""
+        # The digest orders lines that describe one block with different content, so that the result does not depend on
+        # the order of reading.
         place = (block.session, block.block, crc)
         unreadable = sum(is_unreadable(message) for message in block.messages)
         connection = (block.session, block.connection)
@@ -128,6 +130,7 @@ class ExternalEvidence:
     def _evaluate(self, row: ExternalIndexRow) -> None:
         if row.connection != self._connection:
             self._connection = row.connection
+            # Every sequence may begin again with a new connection, also those without a record in this block.
             for numbers in self._evaluated.values():
                 numbers.reconnected()
         for run in row.runs:
@@ -152,6 +155,7 @@ class ExternalEvidence:
 
     def productive(self) -> set[tuple[int, int]]:
         """Return the connections over which records were received, as session and number."""
+        # Connections without a record do not count: a server that accepts and closes at once would look present.
         return {row.connection for row in self._rows.values()}
 
     def rows(self) -> list[ExternalIndexRow]:
@@ -188,6 +192,7 @@ class ExternalEvidence:
 
 def is_unreadable(message: ExternalMessage) -> bool:
     """Return whether a message has no number because no number could be read from its record."""
+    # A record in strict JSON was read, and has no number; only in another form it may have one that cannot be read.
     return message.seq is None and message.form is not None
 
 
@@ -217,6 +222,7 @@ def _runs(messages: Iterable[ExternalMessage]) -> Iterator[NumberRange]:
             unreadable += is_unreadable(message)
             continue
         run = opened.get(key)
+        # A first number opens a range of its own, since the digest of its record tells a restart from a duplicate.
         if run is not None and seq == run.last + 1 and seq not in FIRSTS:
             opened[key] = run._replace(last=seq, unreadable=(run.unreadable[0], unreadable))
             continue

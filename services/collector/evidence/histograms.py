@@ -73,6 +73,8 @@ class BucketHistogram:
         """Add the durations of another histogram."""
         if other.count:
             self._extend(other.min, other.max, other.count)
+            # The array grows once for the whole range and not bucket by bucket, since growth at its beginning copies
+            # it.
             self._reach(other._low, other._low + len(other._counts) - 1)
             start = other._low - self._low
             for index, count in enumerate(other._counts, start):
@@ -119,6 +121,7 @@ def _middle_ns(bucket: int) -> int:
     return middle_ns((bucket << _SHIFT) + (1 << _SHIFT >> 1))
 
 
+# A bucket has at most 14 bits, and every slot of a timeline asks for the rows of the same few.
 @cache
 def _row(bucket: int) -> int:
     return heat_row(_middle_ns(bucket))

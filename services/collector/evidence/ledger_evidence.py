@@ -45,6 +45,7 @@ class ClientLedger:
 
     def add_subscription(self, entry: ledger.SubscribeEntry, crc: str) -> None:
         """Add a subscription. Of two lines with one fence the later line counts, in any order of reading."""
+        # A copy of the line has the same digest. Another one means that a second server granted the fence.
         if self._lines.setdefault(entry.fence, crc) != crc:
             self.twice.add(entry.fence)
         self.subscriptions[entry.fence] = _later(self.subscriptions.get(entry.fence, entry), entry)
@@ -58,6 +59,7 @@ class ClientLedger:
     @property
     def through(self) -> int:
         """The highest seq that may have been sent to the client."""
+        # An observer is not part of the run, so records that were sent to it are not expected in any log.
         observing = {fence for fence, entry in self.subscriptions.items() if entry.observe}
         return max((through for fence, through in self.sent.items() if fence not in observing), default=0)
 
@@ -189,6 +191,8 @@ class LedgerEvidence:
                 self.opens[sealed.crc] = entry
             case ledger.PaceEntry():
                 known = self._paces.get(sealed.crc)
+                # A copy of the file that lacks lines has the same line under a lower number; the order of reading must
+                # not decide.
                 number = number if known is None else min(number, known.number)
                 self._paces[sealed.crc] = RateChange(entry, number, sealed.crc)
             case ledger.SubscribeEntry():
@@ -221,6 +225,7 @@ class LedgerEvidence:
         client.receipts.add((entry.session, entry.block), row)
         client.receipt_fences.add(entry.fence)
         begin = entry.first
+        # A right checksum does not prove that the writer was right: the ranges may be unsorted and overlap.
         for first, last in sorted(entry.missing):
             client.receipted.add(begin, first - 1)
             begin = max(begin, last + 1)
@@ -243,6 +248,8 @@ class LedgerFileReader:
         """Whether the servers that wrote the file are gone: each recorded the end, or a later one continued the run."""
         if not self.servers:
             return self.has_end
+        # A ledger has no last line of its own, since it stays open as long as its server lives: other lines have to
+        # show it.
         servers = self.ledger.servers.values()
         return all(server.ends or server.is_continued(servers) for server in self.servers)
 
@@ -260,6 +267,7 @@ class LedgerFileReader:
             self.is_well_named = self.source.name == f"{entry.instance}.jsonl"
         if not is_open and self.chain.number == 1:
             self.chain.add_fault("line_missing", "the file does not begin with its open line", raw=sealed.text)
+            # The line does not continue the beginning of the file either, which would be the same fault again.
             self.chain.excuse()
         elif is_open and self.chain.number > 1:
             self.chain.add_fault("misplaced", "an open line inside the file")

@@ -75,6 +75,7 @@ class LineChain(Generic[Entry]):
         self.damages: list[FileDamage] = []
         self.error: LineError | None = None
         self._codec = codec
+        # Four bytes a line, since a file may have many thousands. It is searched only after a fault.
         self._crcs = array("I")
         self._last = FIRST
         self._excused = False
@@ -104,6 +105,7 @@ class LineChain(Generic[Entry]):
         """
         crc = int(sealed.crc[1:], 16)
         expected, excused = self._last, self._excused
+        # The search is linear, so it comes second: nearly every line continues the one before.
         if sealed.prev != expected and crc in self._crcs:
             self.add_fault("repeated", "the line stands in this file before")
             return False
@@ -140,6 +142,7 @@ class LineChain(Generic[Entry]):
         last = self.damages[-1] if self.damages else None
         if last is None or last.kind != kind or detail not in (None, last.detail):
             return False
+        # A good line between two faults shows that they are two.
         if last.line + last.more + 1 != self.number:
             return False
         last.more += 1

@@ -117,6 +117,7 @@ class LogEvidence:
     def add_open(self, sealed: Sealed, entry: blocklog.OpenLine, source: Source) -> None:
         """Add the open line of a segment."""
         note = OpenIndexRow(entry.fence, entry.block_size, source)
+        # Two different open lines of one segment contradict each other, so both are kept for the verdict.
         self.opens.setdefault((entry.session, entry.segment), {}).setdefault(sealed.crc, note)
         self.sessions.add(entry.session)
         attempted_us = moment(entry.attempted_at) if entry.attempted_at else None
@@ -125,11 +126,13 @@ class LogEvidence:
             self.is_external, self.feed = True, entry.external
             self.until_us = moment(entry.until) if entry.until else None
         for torn in entry.torn:
+            # A tail may be known already, from a copy or because it was read before the client cut it off.
             self.torn[torn.file] = max(torn.bytes, self.torn.get(torn.file, 0))
 
     def add_end(self, sealed: Sealed, entry: blocklog.EndLine, segment: Segment) -> None:
         """Add the end line of a segment."""
         known = self.ends.setdefault(segment, {})
+        # The counts of a copy must not be added again.
         if sealed.crc not in known:
             known[sealed.crc] = entry.reason
             self.saturation.add_end(segment[0], entry)
@@ -172,6 +175,7 @@ class LogEvidence:
         self.times.add_block_duration(block.duration_ns)
         if block.clock_offset_us is not None and block.clock_error_us is not None:
             self.clock_error_us = max(block.clock_error_us, self.clock_error_us or 0)
+            # That of the highest block and not of the last one read, so that the order of reading does not matter.
             self._offset = max(
                 self._offset or (0, 0, "", 0), (block.session, block.block, sealed.crc, block.clock_offset_us)
             )
@@ -195,6 +199,7 @@ class LogEvidence:
         self.messages += count
         self.bytes += content.size
         for first, last in content.spans:
+            # Nearly all blocks lie above all messages so far, and need no search for repeated ones.
             if first <= self.logged.last:
                 for again in self.logged.within(first, last):
                     self.twice.add(*again)
@@ -234,6 +239,7 @@ class LogFileReader:
         elif self.chain.number == 1 and isinstance(self.chain.error, UnreleasedForm):
             # Else the report would name a missing ledger, and not the form of the log, as the cause.
             self.log.is_external = True
+        # Only now, since the digest in an end line covers the lines before it and not itself.
         self._sha.update(line)
 
     def _misfiled(self, sealed: Sealed, entry: blocklog.LogLine) -> str | None:

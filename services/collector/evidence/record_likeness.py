@@ -164,6 +164,7 @@ def _without_times(pairs: Sequence[Pair]) -> list[Pair]:
     for count in (FIRST_LOOK, LOOK):
         compared = pairs[:count]
         alike = [pair for pair in compared if not differ(*pair)]
+        # A few records show already that the content differs, so the costly comparison of the others is saved.
         if 2 * len(alike) < len(compared):
             return []
     return alike
@@ -171,6 +172,7 @@ def _without_times(pairs: Sequence[Pair]) -> list[Pair]:
 
 def differ(one: RecordFact, other: RecordFact) -> bool:
     """Return whether two records differ in more than current times."""
+    # The digests are compared first: equal ones spare two searches in the texts.
     return one.digest != other.digest and timeless(one.text, one.at_us) != timeless(other.text, other.at_us)
 
 
@@ -183,11 +185,13 @@ def _by_time(pairs: Sequence[Pair], begin: Begin) -> Relation:
     if limit is None:
         return "alike"
     offsets = received if sent is None else sent
+    # Either client may be the one behind; with the sign, one limit is enough for both cases.
     sign = 1 if median(offsets) >= 0 else -1
     # Two servers whose clocks differ send one record with different times, but it is received at the same time.
     if 2 * sign * median(received) <= limit:
         return "alike"
     parts = _parts(pairs, [sign * offset for offset in offsets])
+    # The lower quartile: jitter may bring some records of two sequences close together, and must not make them one.
     is_apart = all(sorted(part)[len(part) // 4] > limit for part in parts)
     span_us = min(pairs[-1][which].at_us - pairs[0][which].at_us for which in (0, 1))
     drift_us = abs(median(parts[-1]) - median(parts[0]))
@@ -210,6 +214,7 @@ def _sent(pairs: Sequence[Pair]) -> list[int] | None:
 
 def _parts(pairs: Sequence[Pair], offsets: Sequence[int]) -> list[Sequence[int]]:
     """Return the offsets in parts by time: a stream that was replayed at first is live in the last part."""
+    # A part with fewer records than `ENOUGH` says too little by its times.
     count = 4 if len(offsets) >= 4 * ENOUGH else 2
     bounds = [len(offsets) * part // count for part in range(count + 1)]
     parts = [offsets[begin:end] for begin, end in pairwise(bounds)]

@@ -66,6 +66,8 @@ class RecordSample:
         """
         seed = self._seeds.get(key)
         if seed is None:
+            # The start value separates a feed without keys from an empty key. Keys may have half surrogates, since
+            # records that are not strict JSON are read as lenient consumers do.
             seed = self._seeds[key] = zlib.crc32((key or "").encode(errors="surrogatepass"), key is not None)
         end = first + len(places)
         for index in range(first // CLUSTER, (end - 1) // CLUSTER + 1):
@@ -82,12 +84,14 @@ class RecordSample:
                 at_us = moments[message.received_at]
                 sent_us = None if message.latency_ns is None else at_us - message.latency_ns // 1000
                 if number in facts:
+                    # It is unknown which of the two records to compare.
                     facts[number] = None
                 else:
                     text = bytes(texts[place])
                     facts[number] = RecordFact(zlib.crc32(text), _short(text, at_us), sent_us, at_us)
             self._entries += len(facts) - before
             self._version += 1
+        # Twice the limit, so that the sorting of all clusters is rare. A query thins to the limit itself.
         if len(self._kept) > 2 * CLUSTERS or self._entries > 2 * self._room:
             self._thin()
 
@@ -101,6 +105,7 @@ class RecordSample:
         """Return the sampled records of some sequences by client, in the order of the hashes."""
         self._thin()
         wanted, by_client = set(keys), dict[str, dict[Number, RecordFact]]()
+        # None and a text cannot be compared, so a missing key is sorted as an empty one, just before it.
         for cluster in sorted(self._kept, key=lambda item: (item[0], item[1] or "", item[1] is not None, item[2])):
             key = cluster[1]
             if key in wanted:
@@ -123,6 +128,7 @@ class RecordSample:
                 break
         self._kept = {cluster: facts for cluster, facts in self._kept.items() if cluster[0] < self._limit}
         self._entries = sum(len(facts) for clients in self._kept.values() for facts in clients.values())
+        # The fewest clusters of many clients may exceed the limit. Without this each further block would thin in vain.
         self._room = max(ENTRIES, self._entries)
 
 

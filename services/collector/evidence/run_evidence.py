@@ -52,9 +52,11 @@ class RunEvidence:
             return
         entry = self.ledger.add_line(source, line)
         if isinstance(entry, ledger.SubscribeEntry):
+            # The log may have been read before the ledger; `_log` handles the opposite order.
             if not entry.observe and entry.client in self.logs:
                 self.logs[entry.client].times.catch_up.grant(entry.fence, entry.session)
         elif isinstance(entry, ledger.PaceEntry):
+            # The time from the first due record on, and below the time until the end, is drawn even without messages.
             if entry.first == 1:
                 self.times.buckets.cover(bounded(entry.due_us))
         elif isinstance(entry, ledger.EndEntry):
@@ -134,6 +136,7 @@ class RunEvidence:
         log = self.logs.get(client)
         if log is None:
             log = self.logs[client] = LogEvidence(client, self.times)
+            # The ledger may have been read before the first file of this client.
             known = self.ledger.clients.get(client)
             if known is not None and known.first_session is not None:
                 log.times.catch_up.grant(*known.first_session)
@@ -144,6 +147,7 @@ class RunEvidence:
         chain.number += 1
         kind, detail = "torn", f"{size} bytes without a newline: the writer was cut short"
         if isinstance(file, LogFileReader):
+            # The next session records the tail under this name in its open line, and the two must not count twice.
             named = blocklog.file_name(*file.segment) if file.segment else file.source.name
             torn = file.log.torn
             torn[named] = max(size, torn.get(named, 0))
@@ -214,6 +218,7 @@ class LedgerLife:
     @property
     def lacks_ledger(self) -> bool:
         """Whether clients have logged under a subscription, and no ledger has a line."""
+        # Damaged lines count: then the ledger is not lost, and its damage is reported.
         is_empty = not any(file.chain.number for file in self._ledger.files)
         return is_empty and any(log.opens for log in self._logs)
 

@@ -57,6 +57,7 @@ class SpreadSample:
 
     def merged(self, other: SpreadSample) -> SpreadSample:
         """Return the sample of a run from the samples of two parts of it."""
+        # Strides are powers of two, so the coarser sample is a part of the finer one.
         stride = max(self._stride, other._stride)
         merged = SpreadSample(stride, {seq: times for seq, times in self._seen.items() if not seq % stride})
         for seq, (first, last, client) in other._seen.items():
@@ -94,6 +95,7 @@ class ExternalSpreadSample:
                 self._keys[digest] = message.key
             # If a client received a record twice, it is not known which receipt to compare.
             receipts[client] = None if client in receipts else timestamps[message.received_at]
+        # Twice the limit, so that sorting is rare; `histogram` thins to the limit itself.
         if len(self._seen) > 2 * MOST_SHARED:
             self._thin()
 
@@ -123,6 +125,7 @@ class ExternalSpreadSample:
             kept = sorted(self._seen)[:MOST_SHARED]
             self._seen = {digest: self._seen[digest] for digest in kept}
             self._keys = {digest: self._keys[digest] for digest in kept if digest in self._keys}
+            # A dropped record must not come back with the next client, without its earlier receipts.
             self._limit = kept[-1] + 1
 
 
@@ -142,6 +145,8 @@ class BlockSampleLimit:
         """Add the sample of another client, and thin all samples if there are too many blocks."""
         self._samples.append(sample)
         while self.most > LEAST_BLOCKS and self.most * len(self._samples) > MOST_BARS:
+            # A lower limit can only double strides, which drops blocks that are kept so far and needs no others: the
+            # order of reading does not matter.
             self.most //= 2
             for other in self._samples:
                 other.thin()
@@ -165,6 +170,8 @@ class BlockSample:
         number, stride, before = block.block, self.stride, self._highest.get(block.session, 0)
         if number > before:
             self._highest[block.session] = number
+            # Counted by the highest number and not by the blocks that were read, so that copies and gaps in the reading
+            # do not change the stride.
             self._kept += number // stride - before // stride
             if self._kept > self._limit.most:
                 self.thin()

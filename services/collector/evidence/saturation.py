@@ -35,6 +35,8 @@ class SaturationEvidence(NamedTuple):
         """Return the measurements with the throttled time limited to the duration of the run."""
         if self.throttled_ns is None or not run_ns:
             return self
+        # The check says for how much of the run a process was throttled, and the sum over processors may exceed the
+        # run.
         return self._replace(throttled_ns=min(self.throttled_ns, run_ns))
 
     def worst(self, other: SaturationEvidence) -> SaturationEvidence:

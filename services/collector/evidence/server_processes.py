@@ -66,6 +66,7 @@ class ServerProcess:
 
     def is_continued(self, servers: Iterable[ServerProcess]) -> bool:
         """Return whether another server was started after this one had written its last line."""
+        # Without the second condition a server that wrote only its open line would continue itself.
         return any(other.open.at >= self.last_at and other.open.at > self.open.at for other in servers)
 
 
@@ -134,4 +135,5 @@ def _differs(
 
 
 def _segment(change: RateChange) -> RateSegment:
+    # Not the time of the line: two servers of one schedule write the same change at different times.
     return change.pace.first, change.pace.due_us, change.pace.rate

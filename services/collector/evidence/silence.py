@@ -38,6 +38,8 @@ class SilenceFinder:
         first, last = self.sessions.get(block.session, (earliest, latest))
         self.sessions[block.session] = min(first, earliest), max(last, latest)
         self.add(block.idle_ns, bounded(earliest - block.idle_ns // 1000))
+        # This runs for every block, and a shorter block cannot contain a longer silence. An equal one counts, since on
+        # a tie the first silence wins, and blocks may be read in any order.
         if self.longest is None or (latest - earliest) * 1000 >= self.longest.ns:
             steps = list(map(sub, times_us[1:], times_us))
             if steps:
@@ -75,6 +77,7 @@ def longest(
         if since is not None:
             for begin, until in _present(since, first, _absences(ledger)):
                 finder.add((until - begin) * 1000, begin)
+        # Sessions overlap when another process took over the name.
         since = last if since is None else max(since, last)
     return finder.longest
 

@@ -176,6 +176,7 @@ class TimeBuckets:
             return
         step_us = self.step_us
         while self._last_us // step_us - self._first_us // step_us >= MOST_SLOTS:
+            # Doubled and not computed, so that each wider bucket is a sum of whole narrower ones.
             step_us *= 2
         if step_us > self.step_us:
             self._widen(step_us)
@@ -210,6 +211,7 @@ class TimeBuckets:
             size: bytes of their records.
         """
         part, durations = self._part, self._client(client)
+        # Blocks of one file are read one after the other, so a part usually grows over many blocks.
         if part is None or part.client is not durations or index != self._index or part.messages >= MOST_TOGETHER:
             self._close_part()
             part = self._part = BucketPart(durations)
@@ -333,4 +335,5 @@ class TimeBuckets:
                 if index in self._buckets:
                     changed[index].merge(self._buckets[index])
             self._add_latency(changed[index], client, histogram.counted())
+        # The evidence itself stays unchanged: the latencies may still turn out to be catch-up.
         return {**self._buckets, **changed} if changed else self._buckets

@@ -80,6 +80,7 @@ class ClientTiming:
     def latency(self) -> Histogram:
         """From due to received, of all messages except catch-up."""
         latency, undecided = self._run.buckets.latency_of(self.client), self.catch_up.undecided()
+        # Only a client whose open line was not read yet needs a copy.
         if not undecided:
             return latency
         total = latency.copy()
@@ -112,6 +113,7 @@ class ClientTiming:
         if not stamps:
             self._run.buckets.add_undated(self.client, *block.durations_ns())
             return stamps
+        # The clock of an external feed is not measured, so its times stay those of the client.
         timestamps, ordered = corrected(stamps, block.clock_offset_us or 0)
         earliest, latest = ordered[0], ordered[-1]
         self.first_us = earliest if self.first_us is None else min(self.first_us, earliest)
@@ -171,6 +173,7 @@ class ClientTiming:
         for index, part in groupby(indexes):
             end = begin + len(list(part))
             messages = block.messages[begin:end]
+            # The last part has the rest of the size, which spares joining its records.
             size = len(b"".join([message.record for message in messages])) if end < len(indexes) else left
             left -= size
             durations = block.durations_ns(begin, end)
@@ -194,6 +197,7 @@ class ClientTiming:
         """Return the latencies of messages without catch-up."""
         received_us = [timestamps[message.received_at] for message in messages]
         late_ns = [message.latency_ns for message in messages]
+        # Only clients that may have undecided messages are entered, since each query asks all entries.
         self._run.buckets.undecided[self.client] = self.catch_up.undecided
         return self.catch_up.split(block.session, received_us, late_ns, block.clock_offset_us)
 

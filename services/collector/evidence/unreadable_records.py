@@ -52,7 +52,9 @@ class UnreadableRecords:
 
     def among(self, missing: Mapping[Name, RangeSet]) -> dict[Name, RangeSet]:
         """Return the missing numbers that unreadable records account for, also those after the last number."""
+        # A copy, since a query must use up no record: more blocks may follow that fill the gap at the end.
         used, result = RangeSet(self._used), {}
+        # Sequences share the records, so a fixed order makes the result independent of the order of reading.
         for key in sorted(missing, key=lambda key: key or ""):
             numbers, known = missing[key] & self._numbers.get(key, RangeSet()), self._lasts.get(key)
             behind = missing[key].last
