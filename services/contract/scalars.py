@@ -14,6 +14,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+# Names of clients and runs are names of folders: they must not leave their parent, be hidden in it, or break a line.
 # Not $ instead of \Z, since it accepts a final newline.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._~-]{0,62}\Z"
 RUN_PATTERN = r"^[0-9]{8}T[0-9]{6}Z(-[0-9]{1,9})?\Z"

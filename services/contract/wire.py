@@ -106,6 +106,8 @@ class Records(Frame, tag="records", frozen=True, kw_only=True, omit_defaults=Tru
     rate: Rate
     sent_us: Integer
     crc: Digest
+    # A digest of its own: the body is shared by many clients and the header is not, so one digest of both would have to
+    # be computed for each client. It is optional, so that servers without it are understood.
     head: Digest | None = None
 
 
