@@ -263,7 +263,7 @@ def records_of(header: Records, body: bytes) -> list[bytes] | None:
     if digest_text(digest(body)) != header.crc:
         return None
     records = body.split(b"\n")
-    # Each record ends in a newline, so there is an empty rest after the last one. A rest with bytes was cut short.
+    # Each record ends in a newline, so the rest after the last one is empty; otherwise a newline is missing.
     rest = records.pop()
     return records if not rest and len(records) == header.count else None
 
