@@ -44,6 +44,7 @@ class LineError(ContractError):
     def __init__(self, detail: str, data: bytes = b"") -> None:
         super().__init__(detail)
         self.detail = detail
+        # Errors are kept after their line was read, and a line may have 32 MiB.
         self.data = data[:200]
 
 

@@ -96,6 +96,7 @@ def unseal(line: bytes) -> Sealed:
         raise ChecksumMismatch("the line does not begin with its crc", line)
     # A view, since a slice of the bytes would copy a line that may have megabytes.
     computed = digest_text(digest(memoryview(line)[_COVERED:-1])).encode()
+    # Compared as text, since a digit that damage turned into a capital still gives the same number.
     if computed != expected:
         # Damaged bytes need not be UTF-8; any byte can be decoded as Latin-1.
         raise ChecksumMismatch(f"crc says {expected.decode('latin-1')}, the bytes give {computed.decode()}", line)

@@ -159,6 +159,7 @@ class EndEntry(LineStruct, tag="end", frozen=True, kw_only=True):
     reason: EndReason
     late_p99_ns: Integer | None = None
     late_max_ns: Integer | None = None
+    # Ledgers of earlier versions lack the fields from here on.
     loop_lag_p99_ns: Count | None = None
     loop_lag_max_ns: Count | None = None
     cpu_ns: Count | None = None

@@ -14,6 +14,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+# Names of clients and runs are names of folders: they must not leave their parent, be hidden in it, or break a line.
 # Not $ instead of \Z, since it accepts a final newline.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._~-]{0,62}\Z"
 RUN_PATTERN = r"^[0-9]{8}T[0-9]{6}Z(-[0-9]{1,9})?\Z"
@@ -33,7 +34,7 @@ LineDigest = Annotated[str, Meta(pattern=MARK_PATTERN)]
 """Identifies a process or a kernel: random or given by the system. It is only compared."""
 Rate = Annotated[float, Meta(ge=0, le=10_000_000)] | Annotated[int, Meta(ge=0, le=10_000_000)]
 """Records per second: 0, or at least `LEAST_RATE`, which `check_rate` checks."""
-# The slice cuts off the anchors of the pattern, which would not hold for an empty text.
+# The slice cuts off the anchors, since this pattern has its own around the optional part.
 RunOrNone = Annotated[str, Meta(pattern=rf"^(?:{RUN_PATTERN[1:-2]})?\Z")]
 """The name of a run, or an empty text."""
 Span = tuple[Count, Count]

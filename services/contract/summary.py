@@ -168,6 +168,7 @@ class ClientSummary(msgspec.Struct, frozen=True, kw_only=True):
     unreadable: int | None = None
     catch_up: int | None = None
     latency_ns: Quantiles
+    # Summaries of collectors that did not know catch-up lack it, and are still shown.
     catch_up_ns: Quantiles = Quantiles()
     transit_ns: Quantiles
     block_duration_ns: Quantiles

@@ -106,6 +106,8 @@ class Records(Frame, tag="records", frozen=True, kw_only=True, omit_defaults=Tru
     rate: Rate
     sent_us: Integer
     crc: Digest
+    # A digest of its own: the body is shared by many clients and the header is not, so one digest of both would have to
+    # be computed for each client. It is optional, so that servers without it are understood.
     head: Digest | None = None
 
 
@@ -261,7 +263,7 @@ def records_of(header: Records, body: bytes) -> list[bytes] | None:
     if digest_text(digest(body)) != header.crc:
         return None
     records = body.split(b"\n")
-    # Each record ends in a newline, so there is an empty rest after the last one. A rest with bytes was cut short.
+    # Each record ends in a newline, so the rest after the last one is empty; otherwise a newline is missing.
     rest = records.pop()
     return records if not rest and len(records) == header.count else None
 

@@ -192,7 +192,7 @@ class ExternalEvidence:
 
 def is_unreadable(message: ExternalMessage) -> bool:
     """Return whether a message has no number because no number could be read from its record."""
-    # A record in strict JSON was read, and has no number; only in another form it may have one that cannot be read.
+    # A record in strict JSON was read, and has no usable number; in another form it may have one that is unreadable.
     return message.seq is None and message.form is not None
 
 

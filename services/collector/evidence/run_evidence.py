@@ -151,6 +151,7 @@ class RunEvidence:
             named = blocklog.file_name(*file.segment) if file.segment else file.source.name
             torn = file.log.torn
             torn[named] = max(size, torn.get(named, 0))
+            # The process that wrote the end line writes nothing after it, so this is no line that was cut short.
             if file.ended:
                 kind, detail = "misplaced", f"{size} bytes after the end line"
         chain.add_fault(kind, detail)

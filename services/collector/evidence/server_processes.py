@@ -66,6 +66,8 @@ class ServerProcess:
 
     def is_continued(self, servers: Iterable[ServerProcess]) -> bool:
         """Return whether another server was started after this one had written its last line."""
+        # Equal times count: a server's clock never goes back behind the ledger that it continues, so after a clock was
+        # set back the times are equal.
         # Without the second condition a server that wrote only its open line would continue itself.
         return any(other.open.at >= self.last_at and other.open.at > self.open.at for other in servers)
 

@@ -53,6 +53,7 @@ class TimeBucket:
     def __init__(self) -> None:
         self.messages = self.bytes = 0
         self.latency, self.transit = BucketHistogram(), BucketHistogram()
+        # 32-bit floats keep the seven digits that a timeline has, in half the memory of integers.
         self.worst = (array("f"), array("f"))
         """The longest latency and the longest transit by number of client, negative where it received nothing."""
         self._pending = PendingDurations(), PendingDurations()
@@ -99,6 +100,7 @@ class TimeBucket:
     def slot(self, at_us: int, *, scheduled: bool) -> TimeSlot:
         """Return the bucket that begins at ``at_us`` as it is published; without a schedule there are no latencies."""
         # Nearly all buckets are in the past and do not change any more, so their slots are cached.
+        # Latencies may be added later than their messages, when catch-up turns out to be latency.
         key = (at_us, self.messages, self.latency.count, scheduled)
         if self._slot is None or self._slot[0] != key:
             slot = TimeSlot(
@@ -183,6 +185,7 @@ class TimeBuckets:
 
     def latency_of(self, client: str) -> Histogram:
         """Return the latencies of one client, without those that are undecided."""
+        # This is enough for one client: only buckets and the run have durations pending.
         self._close_part()
         return self._client(client).latency
 
@@ -256,6 +259,7 @@ class TimeBuckets:
         return list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in clients]
 
     def _widen(self, step_us: int) -> None:
+        # Pending durations are kept by the indexes of the old width.
         self._count_pending()
         narrow, by = self._buckets, step_us // self.step_us
         self.step_us, self._buckets = step_us, {}
