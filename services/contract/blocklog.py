@@ -2,7 +2,7 @@
 
 Both kinds of feed share the files, the codec, and the first and the last line of a file. Facts that are unknown of an
 external feed are null in its lines and None in the structs. The version of a line shows which kind of feed it is of.
-Specification: ``docs/formats/block-log.md`` and ``docs/guides/external-feeds.md``.
+Specification: ``docs/formats/block-log.md`` and ``block-log-external.md`` beside it.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ Digest = Annotated[str, Meta(pattern=DIGEST_PATTERN)]
 Integer = Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 Count = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 Positive = Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
-LineDigest = Annotated[str, Meta(pattern=MARK_PATTERN)]
+ProcessMark = Annotated[str, Meta(pattern=MARK_PATTERN)]
 """Identifies a process or a kernel: random or given by the system. It is only compared."""
 Rate = Annotated[float, Meta(ge=0, le=10_000_000)] | Annotated[int, Meta(ge=0, le=10_000_000)]
 """Records per second: 0, or at least `LEAST_RATE`, which `check_rate` checks."""

@@ -16,9 +16,9 @@ from services.contract.scalars import (
     Count,
     Digest,
     Integer,
-    LineDigest,
     Name,
     Positive,
+    ProcessMark,
     Rate,
     Run,
     RunOrNone,
@@ -76,9 +76,9 @@ class Subscribe(Frame, tag="subscribe", frozen=True, kw_only=True):
 
     client: Name
     session: Count = 0
-    instance: LineDigest = ""
+    instance: ProcessMark = ""
     block_size: Count = 0
-    boot: LineDigest = ""
+    boot: ProcessMark = ""
     after: Count = 0
     run: RunOrNone = ""
     observe: bool = False
