@@ -118,20 +118,24 @@ async def connect_to(
     began_at = asyncio.get_running_loop().time()
     # TCP first, by itself: reaching the host has a shorter limit than the handshake, and several attempts at a time.
     reached = await reach(lookup, address.hostname or "", port)
-    connection = await connect(
-        url,
-        sock=reached,
-        create_connection=connection_class(process_clock),
-        subprotocols=[Subprotocol(wire.SUBPROTOCOL)],
-        # Compression would be measured as latency.
-        compression=None,
-        # A proxy named in the environment is for the web, not for a neighbouring container.
-        proxy=None,
-        open_timeout=max(timeout_seconds - (asyncio.get_running_loop().time() - began_at), 0.0),
-        # The subscriber sends pings of its own: a library ping does not get past a stalled write.
-        ping_interval=None,
-        close_timeout=_CLOSE_SECONDS,
-        max_size=wire.MAX_FRAME,
-        max_queue=_FRAMES_QUEUED,
-    )
+    try:
+        connection = await connect(
+            url,
+            sock=reached,
+            create_connection=connection_class(process_clock),
+            subprotocols=[Subprotocol(wire.SUBPROTOCOL)],
+            # Compression would be measured as latency.
+            compression=None,
+            # A proxy named in the environment is for the web, not for a neighbouring container.
+            proxy=None,
+            open_timeout=max(timeout_seconds - (asyncio.get_running_loop().time() - began_at), 0.0),
+            # The subscriber sends pings of its own: a library ping does not get past a stalled write.
+            ping_interval=None,
+            close_timeout=_CLOSE_SECONDS,
+            max_size=wire.MAX_FRAME,
+            max_queue=_FRAMES_QUEUED,
+        )
+    except ValueError as problem:
+        # The library follows no redirect with a socket that was passed to it, and cannot parse some redirects.
+        raise ConnectionError(f"the server redirects: {problem}") from problem
     return as_stamped(connection)

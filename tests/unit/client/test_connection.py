@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
+from websockets.http11 import Response
 
 from services.client.connection import StampedConnection, connect_to
 from services.client.dial import AddressLookup
@@ -54,6 +56,20 @@ async def test_a_handshake_is_not_waited_for_without_end() -> None:
             await connect_to(f"ws://127.0.0.1:{port}", Clock(), 0.2, AddressLookup())
         for writer in taken:
             writer.close()
+
+
+@pytest.mark.parametrize("location", ["ws://127.0.0.1:1/", "/elsewhere", "http://["])
+async def test_a_redirect_is_a_failed_attempt(location: str) -> None:
+    """A server that redirects, even to a malformed address, cannot be reached now; it is no error of the client."""
+    async with serve(
+        lambda connection: connection.wait_closed(),
+        "127.0.0.1",
+        0,
+        process_request=lambda _, __: Response(301, "Moved Permanently", Headers(Location=location)),
+    ) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(ConnectionError, match="the server redirects"):
+            await connect_to(f"ws://127.0.0.1:{port}", Clock(), 3.0, AddressLookup())
 
 
 async def test_frames_are_sent_without_waiting() -> None:
