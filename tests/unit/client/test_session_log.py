@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,11 @@ from tests.unit.client.fakes import (
 
 
 class PlainSession(SessionLog[ReceivedBatch]):
-    """A session that logs blocks without faults."""
+    """A session that logs blocks without faults, and lists the lines that are durable."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.durable: list[PendingLine] = []
 
     def _line_of(self, cut: BlockCut[ReceivedBatch]) -> PendingLine:
         return block_of(cut)
@@ -47,8 +52,8 @@ class PlainSession(SessionLog[ReceivedBatch]):
 
     async def write(self) -> None:
         """Write the log."""
-        async for _ in self._queue.durable():
-            pass
+        async for line in self._queue.durable():
+            self.durable.append(line)
 
 
 @asynccontextmanager
@@ -70,7 +75,8 @@ async def test_sealing_waits_for_the_blocks(tmp_path: Path, reason: blocklog.Fil
     async with plain_session(tmp_path) as session:
         session.begin()
         session.receive(*range(1, 14))
-        await until(lambda: len(entries(session.folder)) == 2)
+        # Durable, and not only in the file: until then the thread that writes would take the next block along.
+        await until(lambda: len(session.durable) == 1)
         session.close_block("shutdown")
         await session.seal(reason)
         ended = entries(session.folder)[-1]
