@@ -23,7 +23,7 @@ from services.runtime.volumes import check_writable, remove_old_runs_regularly
 
 log = logging.getLogger(__name__)
 
-# Compose kills a container 10 s after it was told to stop; this leaves time to seal, say goodbye and close.
+# Compose kills a container 10 s after the signal to stop; this leaves time to seal, say goodbye and close.
 _STOP_SECONDS = 7.0
 _RETENTION_SECONDS = 5.0
 

@@ -216,17 +216,17 @@ class _LogFile:
         entry: blocklog.AnyBlock | blocklog.ConnectionLine,
         place: LinePosition,
     ) -> KeptBlock:
-        segment, said = self._owner.segment if self._owner else 0, digest(content(sealed.text))
+        segment, content_digest = self._owner.segment if self._owner else 0, digest(content(sealed.text))
         if not isinstance(entry, blocklog.ConnectionLine):
             self._block = entry.block
             block = KeptBlock(place, segment, len(entry.messages), entry.block)
-            return session.blocks.setdefault((entry.block, said), block)
+            return session.blocks.setdefault((entry.block, content_digest), block)
         order = (entry.connection, connection_history.EVENT_ORDER[entry.event], entry.attempts, entry.at)
         here = KeptBlock(place, segment, None, self._block, order)
-        kept = session.connections.setdefault((entry.connection, said), here)
+        kept = session.connections.setdefault((entry.connection, content_digest), here)
         if (kept.segment, kept.block) < (segment, self._block):
             # The earlier copy was in a file that lacks blocks before it, so this one has the better place.
-            session.connections[entry.connection, said] = here
+            session.connections[entry.connection, content_digest] = here
         return kept
 
     def _check_copy(self, kept: LinePosition, place: LinePosition, sealed: Sealed) -> str | None:

@@ -67,7 +67,7 @@ class ExternalClientFacts:
     """Facts that exist only for a client of an external feed; of our own feed none of them is known.
 
     Attributes:
-        number_path: where the operator said that a message has its number, None for no number.
+        number_path: the operator's path to the number in a message, None for no number.
         expected_clients: how many clients were to take part, None where nothing says so.
         silence_s: how long the feed may be silent, in seconds; None for: by its own rhythm.
         until_us: when the run was to end, epoch microseconds; None for not known.

@@ -16,7 +16,7 @@ NO_NUMBERS = "the feed has no sequence numbers"
 
 
 def unfound_numbers(case: CheckInput) -> list[str]:
-    """Return in words which clients found no number where the operator said that messages have one."""
+    """Return in words which clients found no number at the path that the operator gave."""
     return [
         f"{client.client}: none of its {formatting.several(client.messages, 'message')} has a number at"
         f" {client.external.number_path} that can be used"
