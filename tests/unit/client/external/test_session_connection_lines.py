@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.client.block_encoder import SessionKey
-from services.client.external.connection_lines import ConnectionLog
+from services.client.external.session import ConnectionLog
 from services.contract import blocklog
 from services.contract.jsonl import FIRST
 from tests.unit.client.fakes import RUN, START_US
