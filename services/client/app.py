@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from services.client.config import ClientConfig
 from services.client.external.subscriber import external_subscribers
 from services.client.identity import ReverseLookup, base_name, identities
-from services.client.settings import ClientSettings
+from services.client.settings import ClientConfig, ClientSettings
 from services.client.subscriber import Subscriber
 from services.runtime import heartbeat
 from services.runtime.clock import Clock, boot_id

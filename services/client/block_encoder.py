@@ -14,7 +14,7 @@ import msgspec
 from services import SOFTWARE
 from services.client.block_builder import Arrived, BlockCut
 from services.client.clock_sync import Estimate
-from services.client.config import ClientConfig
+from services.client.settings import ClientConfig
 from services.contract import block_text, blocklog, wire
 from services.contract.scalars import Span, digest, digest_text, utc_text
 from services.contract.wire import due_us

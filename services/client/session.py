@@ -10,10 +10,10 @@ from services.client import block_encoder, recovery
 from services.client.block_builder import BlockCut
 from services.client.block_encoder import PendingLine, ReceivedBatch
 from services.client.clock_sync import Estimate
-from services.client.config import ClientConfig
 from services.client.receipts import UnrecordedReceipts, receipt_of
 from services.client.sequence_check import SequenceChecker
 from services.client.session_log import SessionLog
+from services.client.settings import ClientConfig
 from services.contract import wire
 from services.contract.errors import PeerError
 from services.contract.scalars import Span

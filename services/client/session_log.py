@@ -10,7 +10,7 @@ from services.client import recovery
 from services.client.block_builder import Arrived, BlockBuilder, BlockCut, ClosedBy
 from services.client.block_encoder import PendingLine, SessionKey
 from services.client.block_log import BlockLog
-from services.client.config import ClientConfig
+from services.client.settings import ClientConfig
 from services.client.write_queue import WriteQueue
 from services.contract import blocklog
 from services.contract.scalars import Span

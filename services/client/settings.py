@@ -1,9 +1,9 @@
-"""The client's settings."""
+"""The client's settings: as the operator sets them for the process, and what one of its clients gets of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ from services.contract.block_text import longest_line
 from services.contract.blocklog import MAX_LINE
 from services.contract.scalars import is_name
 from services.runtime.errors import BadSettings
+from services.runtime.saturation import SaturationMonitor
 from services.runtime.settings import read
 
 NAMES = (
@@ -51,6 +52,40 @@ class ClientSettings:
             raise BadSettings([f"CLIENT_ID={values['client_id']!r}: too long for CONNECTIONS={values['connections']}"])
         _refuse_long_lines(values["block_sizes"], values["block_bytes"], feed)
         return cls(**{**values, "volumes": Path(values["volumes"]), "feed": feed})
+
+
+@dataclass(frozen=True)
+class ClientConfig:
+    """How one client logs: the operator's settings, and facts about its process.
+
+    Attributes:
+        logs: folder of the logs of all runs.
+        block_size: messages in a full block.
+        block_bytes: bytes of records at which a block is closed before it is full.
+        block_seconds: age at which a block is closed before it is full.
+        fsync: when a block counts as durable: synced with its write, synced by the next interval, or only written.
+        instance: identifies the process; all clients of a process share it.
+        boot: id of the running kernel, by which two processes recognise that they share a clock.
+        host: host name.
+        saturation: measures event loop lag and CPU throttling of the process.
+        retry_seconds: pause between two attempts to write to a disk that refuses.
+        sync_seconds: time between two syncs with ``fsync="interval"``.
+        shared_sync_messages: messages that may wait for the disk although they are more than two blocks.
+    """
+
+    logs: Path
+    block_size: int
+    block_bytes: int
+    block_seconds: float
+    fsync: Literal["block", "interval", "none"]
+    instance: str
+    boot: str
+    host: str
+    saturation: SaturationMonitor = field(default_factory=SaturationMonitor)
+    retry_seconds: float = 0.5
+    sync_seconds: float = 0.2
+    # Small blocks that wait together share one sync, so a few thousand messages may queue with any block size.
+    shared_sync_messages: int = 4096
 
 
 def _refuse_long_lines(sizes: tuple[int, ...], size: int, feed: FeedSettings | None) -> None:

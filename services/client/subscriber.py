@@ -14,10 +14,10 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from services.client import block_encoder
 from services.client.backoff import MAX_SECONDS, Backoff
 from services.client.clock_sync import UNANSWERED_SECONDS, PingExchange
-from services.client.config import ClientConfig
 from services.client.connection import StampedConnection, connect_to
 from services.client.dial import AddressLookup
 from services.client.session import ClientSession
+from services.client.settings import ClientConfig
 from services.contract import wire
 from services.contract.errors import PeerError
 from services.runtime.clock import Clock

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 from services.client.block_encoder import PendingLine
 from services.client.block_log import BlockLog
-from services.client.config import ClientConfig
 from services.client.fence import Superseded
+from services.client.settings import ClientConfig
 from services.contract import blocklog
 from services.contract.scalars import Span
 

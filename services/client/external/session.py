@@ -15,11 +15,11 @@ import msgspec
 from services.client import block_encoder, recovery
 from services.client.block_builder import BlockCut
 from services.client.block_encoder import PendingLine, SessionKey
-from services.client.config import ClientConfig
 from services.client.external.connection_failure import MAX_REASON_LENGTH
 from services.client.external.decoder import DecodedRecord, ExternalBatch
 from services.client.external.rendezvous import AgreedRun
 from services.client.session_log import SessionLog
+from services.client.settings import ClientConfig
 from services.contract import blocklog
 from services.contract.jsonl import fields
 from services.contract.scalars import Span, utc_text

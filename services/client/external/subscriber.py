@@ -15,7 +15,6 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.protocol import State
 
 from services.client.backoff import Backoff
-from services.client.config import ClientConfig
 from services.client.connection import StampedConnection
 from services.client.external import connection_failure, templates
 from services.client.external.connection import ConnectRateLimit, authorization, connect_to, pause, tls_context
@@ -23,6 +22,7 @@ from services.client.external.connection_failure import ConnectionFailure
 from services.client.external.rendezvous import AgreedRun, join, settings_of
 from services.client.external.session import ExternalSession
 from services.client.external.settings import FeedSettings
+from services.client.settings import ClientConfig
 from services.contract.scalars import utc_us
 from services.runtime import invocation
 from services.runtime.clock import Clock

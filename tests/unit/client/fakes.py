@@ -14,7 +14,7 @@ import pytest
 from services.client.block_builder import BlockCut
 from services.client.block_encoder import PendingLine, ReceivedBatch, SessionKey, block_line
 from services.client.clock_sync import Estimate
-from services.client.config import ClientConfig
+from services.client.settings import ClientConfig
 from services.contract import block_text, blocklog, wire
 from services.contract.jsonl import FIRST
 from services.contract.scalars import digest, digest_text

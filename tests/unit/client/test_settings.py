@@ -10,6 +10,7 @@ import pytest
 from services.client.settings import NAMES, ClientSettings
 from services.contract.blocklog import MAX_BLOCK, MAX_LINE
 from services.runtime.errors import BadSettings
+from tests.unit.client.fakes import client_config
 
 
 def test_defaults() -> None:
@@ -65,3 +66,11 @@ def test_settings_that_could_make_a_line_too_long_are_refused(environment: dict[
     """Settings under which a block's line could be longer than the collector accepts are refused."""
     with pytest.raises(BadSettings, match=f"a line has at most {MAX_LINE:,}: lower"):
         ClientSettings.read(environment)
+
+
+def test_each_client_measures_its_own_process_unless_given() -> None:
+    """Two configurations without a common monitor do not share one, and other values keep their defaults."""
+    first, second = client_config(Path("logs")), client_config(Path("logs"))
+
+    assert first.saturation is not second.saturation
+    assert (0.5, 0.2, 4096) == (first.retry_seconds, first.sync_seconds, first.shared_sync_messages)
