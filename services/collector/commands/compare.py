@@ -11,8 +11,7 @@ from pathlib import Path
 import msgspec
 
 from services.collector import formatting
-from services.collector.commands import mann_whitney
-from services.collector.commands.comparison import Change, compare, relative_range
+from services.collector.commands.comparison import Change, can_be_significant, compare, relative_range
 from services.collector.commands.run_set import RunSet, differences, read_run_set
 from services.collector.publish.files.markdown import escaped
 from services.contract.summary import EXIT_CODES
@@ -141,7 +140,7 @@ def _sample_size_notes(a: RunSet, b: RunSet) -> Iterator[str]:
     if 1 in counts:
         yield f"{_run_counts(counts)}: the noise is unknown, so only counts are judged; {_ADVICE}"
     # With 3 runs a side even the most extreme order has a probability of 0.1.
-    elif not mann_whitney.can_be_significant(*counts):
+    elif not can_be_significant(*counts):
         yield f"{_run_counts(counts)}: too few to distinguish any change from noise; {_ADVICE}"
 
 

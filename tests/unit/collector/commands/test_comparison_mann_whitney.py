@@ -1,4 +1,4 @@
-"""Tests of services/collector/commands/mann_whitney.py: held to published tables, and to counting by hand."""
+"""Tests of services/collector/commands/comparison.py: held to published tables, and to counting by hand."""
 
 from itertools import combinations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.commands.mann_whitney import ALPHA, can_be_significant, chance
+from services.collector.commands.comparison import ALPHA, can_be_significant, p_value
 
 # Of the two-sided test at 5 %: the greatest U that is significant, by the two sizes (Mann and Whitney's table).
 CRITICAL = {
@@ -29,7 +29,7 @@ def samples(ours: int, theirs: int, u: int) -> tuple[list[float], list[float]]:
 @pytest.mark.parametrize(("sizes", "u"), CRITICAL.items())
 def test_the_published_bounds_are_kept(sizes: tuple[int, int], u: int) -> None:
     """At the table's U a difference is significant, and one step nearer to the middle it is not."""
-    assert chance(*samples(*sizes, u)) < ALPHA <= chance(*samples(*sizes, u + 1))
+    assert p_value(*samples(*sizes, u)) < ALPHA <= p_value(*samples(*sizes, u + 1))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_the_published_bounds_are_kept(sizes: tuple[int, int], u: int) -> None:
 )
 def test_chance_is_counted_exactly(ours: list[float], theirs: list[float], expected: float) -> None:
     """The p-value with ties equals the fraction of rank assignments at least as far from the mean."""
-    assert pytest.approx(expected) == chance(ours, theirs)
+    assert pytest.approx(expected) == p_value(ours, theirs)
 
 
 numbers = st.lists(st.integers(0, 9).map(float), min_size=1, max_size=5)
@@ -61,14 +61,14 @@ def test_it_is_what_trying_all_ways_gives(ours: list[float], theirs: list[float]
     middle = sum(ranks) * len(ours)
     extreme = [one for one in sums if abs(one - middle) >= abs(sum(ranks[: len(ours)]) * len(ranks) - middle)]
 
-    assert pytest.approx(len(extreme) / len(sums)) == chance(ours, theirs)
+    assert pytest.approx(len(extreme) / len(sums)) == p_value(ours, theirs)
 
 
 @given(numbers, numbers)
 def test_it_does_not_matter_which_side_is_ours(ours: list[float], theirs: list[float]) -> None:
     """The test is two-sided, and knows no units."""
-    assert pytest.approx(chance(ours, theirs)) == chance(theirs, ours)
-    assert pytest.approx(chance(ours, theirs)) == chance([10 * one for one in ours], [10 * one for one in theirs])
+    assert pytest.approx(p_value(ours, theirs)) == p_value(theirs, ours)
+    assert pytest.approx(p_value(ours, theirs)) == p_value([10 * one for one in ours], [10 * one for one in theirs])
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_it_does_not_matter_which_side_is_ours(ours: list[float], theirs: list[f
 )
 def test_too_few_runs_tell_nothing(ours: int, theirs: int, expected: bool) -> None:
     """However far apart they are; what can be told, the test does tell."""
-    apart = chance(range(ours), range(100, 100 + theirs))
+    apart = p_value(range(ours), range(100, 100 + theirs))
 
     assert expected is can_be_significant(ours, theirs)
     assert expected is (apart < ALPHA)
