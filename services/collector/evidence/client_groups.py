@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice, product
 
-from services.collector.evidence.content_fingerprints import ContentFingerprints, conflicts
 from services.collector.evidence.external_evidence import SequenceName
+from services.collector.evidence.kept_records import ContentFingerprints, Number, RecordSample, conflicts
 from services.collector.evidence.record_likeness import Begin, RecordFact, Relation, TimeMask, differ, relation
-from services.collector.evidence.record_sample import Number, RecordSample
 from services.contract.blocklog import ExternalBlock, ExternalMessage, FeedDescription
 from services.contract.rangeset import RangeSet
 from services.contract.sequence_tracker import FIRSTS

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.collector.evidence import record_sample
+from services.collector.evidence import kept_records
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.build import build_result
 from services.collector.results.client_result import EXTERNAL_CAUSES, ClientResult
@@ -281,9 +281,9 @@ def test_the_order_of_reading_does_not_matter(kinds: Any, chance: random.Random)
     ]
     logs = logs_of(*received)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(record_sample, "CLUSTERS", 3)
-        patch.setattr(record_sample, "ENTRIES", 40)
-        patch.setattr(record_sample, "LEAST", 1)
+        patch.setattr(kept_records, "CLUSTERS", 3)
+        patch.setattr(kept_records, "ENTRIES", 40)
+        patch.setattr(kept_records, "LEAST", 1)
         expected = told(books(*logs))
         waiting = [(source, list(lines)) for one in logs for source, lines in one.items()]
         made = RunEvidence(RUN)

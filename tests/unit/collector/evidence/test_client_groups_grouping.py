@@ -6,8 +6,8 @@ import pytest
 
 from services.collector.evidence import client_groups
 from services.collector.evidence.client_groups import Starts, grouped
+from services.collector.evidence.kept_records import Number
 from services.collector.evidence.record_likeness import RecordFact
-from services.collector.evidence.record_sample import Number
 
 Facts = dict[Number, RecordFact]
 

@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.evidence.content_fingerprints import BIN, ContentFingerprints, conflicts
+from services.collector.evidence.kept_records import BIN, ContentFingerprints, conflicts
 
 received = st.lists(st.tuples(st.integers(0, 3 * BIN), st.integers(1, 3)), max_size=40)
 

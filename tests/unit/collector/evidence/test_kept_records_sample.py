@@ -7,8 +7,8 @@ from zlib import crc32
 
 import pytest
 
-from services.collector.evidence import record_sample
-from services.collector.evidence.record_sample import CLUSTER, CLUSTERS, RecordSample
+from services.collector.evidence import kept_records
+from services.collector.evidence.kept_records import CLUSTER, CLUSTERS, RecordSample
 from services.contract.blocklog import ExternalMessage
 from tests.builders.external_runs import heard
 
@@ -63,18 +63,18 @@ def test_memory_is_bounded() -> None:
 
 def test_many_clients_keep_fewer_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Facts of all clients together are bounded, down to a few clusters that are always kept."""
-    monkeypatch.setattr(record_sample, "ENTRIES", 500)
+    monkeypatch.setattr(kept_records, "ENTRIES", 500)
     made = RecordSample()
     for client in range(20):
         take(made, f"client-{client}", list(range(800)))
 
-    assert {record_sample.LEAST * CLUSTER} == {len(facts) for facts in made.facts([None]).values()}
+    assert {kept_records.LEAST * CLUSTER} == {len(facts) for facts in made.facts([None]).values()}
 
 
 def test_the_same_numbers_are_kept_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """The choice of numbers depends only on the records."""
-    monkeypatch.setattr(record_sample, "CLUSTERS", 5)
-    monkeypatch.setattr(record_sample, "ENTRIES", 60)
+    monkeypatch.setattr(kept_records, "CLUSTERS", 5)
+    monkeypatch.setattr(kept_records, "ENTRIES", 60)
     parts: list[tuple[str, list[int], str | None]] = [
         (client, list(range(first, first + 10)), key)
         for client in ("client-1", "client-2", "client-3")
