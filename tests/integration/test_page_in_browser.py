@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from services.collector.publish.files import run_files
-from services.collector.publish.files.html_report import report
+from services.collector.publish.files.html_page import report
 from services.collector.publish.view_model import View, view
 from services.collector.verdict.snapshot import Snapshot, empty
 from tests.builders.runs import RUN, good_run, judged

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from services.collector.publish.files.csv_export import clients_csv
-from services.collector.publish.files.html_report import report
+from services.collector.publish.files.html_page import report
 from services.collector.publish.files.junit import junit
 from services.collector.publish.files.markdown import markdown
 from services.collector.publish.view_model import view

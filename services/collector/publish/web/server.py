@@ -19,8 +19,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from services.collector.publish.files import page_assets
-from services.collector.publish.files.html_report import report
+from services.collector.publish.files import html_page
 from services.collector.publish.web import block_messages, prometheus
 from services.collector.publish.web.events import SnapshotBoard
 from services.collector.publish.web.host_guard import HOSTS, HostGuard
@@ -113,7 +112,7 @@ class _SnapshotResponses:
             newest, version = self._board.snapshot or snapshot, self._board.version
             kind = newest.summary.run, newest.summary.state
             # In a thread: a report of thousands of clients takes seconds, in which events must not stop.
-            return await self._report.get(kind, version, lambda: asyncio.to_thread(report, newest))
+            return await self._report.get(kind, version, lambda: asyncio.to_thread(html_page.report, newest))
 
         return QueuedResponse(self._slots, make, "text/html")
 
@@ -133,21 +132,21 @@ class _SnapshotResponses:
 
 
 def _asset_routes() -> Iterator[Route]:
-    yield _asset_route("/", page_assets.live_page(), "text/html")
-    yield _asset_route(f"/{page_assets.STYLE}", page_assets.read_asset(page_assets.STYLE), "text/css")
-    for name in page_assets.SCRIPTS:
-        yield _asset_route(f"/{name}", page_assets.read_asset(name), "text/javascript")
+    yield _asset_route("/", html_page.live_page(), "text/html")
+    yield _asset_route(f"/{html_page.STYLE}", html_page.read_asset(html_page.STYLE), "text/css")
+    for name in html_page.SCRIPTS:
+        yield _asset_route(f"/{name}", html_page.read_asset(name), "text/javascript")
 
     compressed = CachedBody()
 
     async def chart_script(request: Request) -> Response:
         headers = {"cache-control": IMMUTABLE, "vary": "accept-encoding"}
         if "gzip" not in request.headers.get("accept-encoding", ""):
-            return ChunkedResponse(page_assets.chart_script().script, headers=headers, media_type="text/javascript")
-        script = await compressed.get(None, 0, lambda: asyncio.to_thread(page_assets.compressed_chart_script))
+            return ChunkedResponse(html_page.chart_script().script, headers=headers, media_type="text/javascript")
+        script = await compressed.get(None, 0, lambda: asyncio.to_thread(html_page.compressed_chart_script))
         return ChunkedResponse(script, headers={**headers, "content-encoding": "gzip"}, media_type="text/javascript")
 
-    yield Route(page_assets.chart_script().path, chart_script)
+    yield Route(html_page.chart_script().path, chart_script)
 
 
 def _asset_route(path: str, content: bytes, media_type: str) -> Route:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.collector.publish.files import page_assets
+from services.collector.publish.files import html_page
 from services.collector.publish.web.events import SnapshotBoard
 from services.collector.publish.web.server import PageServer, make_app
 from services.runtime.errors import BadSettings
@@ -79,11 +79,11 @@ async def test_the_page_loads_nothing_from_elsewhere() -> None:
 async def test_the_chart_script_is_cached_and_compressed() -> None:
     """The script is immutable, and compressed for a browser that accepts gzip."""
     app = make_app(SnapshotBoard(), NOWHERE)
-    packed = await ask(app, page_assets.chart_script().path, accept_encoding="gzip, br")
-    plain = await ask(app, page_assets.chart_script().path)
+    packed = await ask(app, html_page.chart_script().path, accept_encoding="gzip, br")
+    plain = await ask(app, html_page.chart_script().path)
 
     assert "gzip" == packed.headers["content-encoding"]
-    assert plain.body == gzip.decompress(packed.body) == page_assets.chart_script().script
+    assert plain.body == gzip.decompress(packed.body) == html_page.chart_script().script
     assert "public, max-age=31536000, immutable" == packed.headers["cache-control"] == plain.headers["cache-control"]
 
 

@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/files/html_report.py."""
+"""Tests of services/collector/publish/files/html_page.py."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.collector.publish.files.html_report import report
+from services.collector.publish.files.html_page import report
 from services.collector.publish.view_model import view
 from services.collector.verdict.snapshot import Snapshot, empty
 from tests.builders.runs import RUN, good_run, judged

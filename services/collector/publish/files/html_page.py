@@ -1,6 +1,7 @@
-"""The files that the page consists of: as they are served one by one, and embedded in a report.
+"""The page: its files as they are served one by one, and all of them as one file, the report of a run.
 
-The script that draws charts comes with the installed package, so the page needs no other host.
+A report opens anywhere, without a server and without a network. The script that draws charts comes with the installed
+package, so the page needs no other host.
 """
 
 from __future__ import annotations
@@ -11,6 +12,12 @@ import re
 from importlib import resources
 from typing import NamedTuple
 
+import msgspec
+
+from services.collector.publish.files.chart_data import chart_data
+from services.collector.publish.view_model import view
+from services.collector.verdict.snapshot import Snapshot
+
 SCRIPTS = (
     "dom.js", "theme.js", "tables.js", "marks.js", "charts.js", "slots.js", "durations.js", "lanes.js",
     "control.js", "block.js", "live.js", "page.js",
@@ -19,6 +26,8 @@ SCRIPTS = (
 LIVE_SCRIPTS = ("control.js", "block.js", "live.js")
 """Scripts that need a server: a report does not contain them."""
 STYLE = "page.css"
+MAX_BARS = 20_000
+"""Of a report: a file is not sent every second, so it may show more blocks than the live page."""
 
 _LIVE = re.compile(r"<!-- live -->.*?<!-- /live -->\s*", re.DOTALL)
 _VERSION = re.compile(rb"plotly\.js v([0-9.]+)")
@@ -71,6 +80,20 @@ def report_page(data: bytes) -> bytes:
         f"<script>{_escape_tags(chart_script().script.decode())}</script>",
     ]
     return _LIVE.sub("", _filled(f"<style>\n{_embeddable(STYLE)}</style>", "\n".join(scripts))).encode()
+
+
+def report(snapshot: Snapshot) -> bytes:
+    """Return the report of a run in any state; the same snapshot always gives the same bytes."""
+    return report_page(
+        msgspec.json.encode(
+            {
+                # Without places: a report may be moved, and must be the same on every machine.
+                "view": view(snapshot, ""),
+                "charts": chart_data(snapshot.timeline, MAX_BARS),
+                "made_at": snapshot.summary.made_at,
+            }
+        )
+    )
 
 
 def _embeddable(name: str) -> str:
