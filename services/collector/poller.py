@@ -13,7 +13,7 @@ from services.collector.cpu_yield import POLICY, CpuPolicy, CpuYield
 from services.collector.open_run import OpenRun
 from services.collector.publish.files import run_files
 from services.collector.publish.terminal.printer import TerminalPrinter
-from services.collector.publish.terminal.progress_timer import ProgressTimer
+from services.collector.publish.terminal.progress import ProgressTimer
 from services.collector.publish.web.self_metrics import CollectorEffort
 from services.collector.publish_times import PublishTimes
 from services.collector.results.run_durations import RunDurations

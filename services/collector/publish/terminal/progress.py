@@ -1,4 +1,4 @@
-"""Progress of a run: one line per second for a log, or a frame that is redrawn in place on a terminal. Pure."""
+"""Progress of a run: a line for a log and when it is due, or a frame that is redrawn in place on a terminal. Pure."""
 
 from __future__ import annotations
 
@@ -15,6 +15,16 @@ MAX_ROWS = 20
 BAR = 36
 """Characters of the progress bar."""
 TILES = ("rate", "p99", "missing", "blocks", "clients", "silence")
+
+LINE_SECONDS = 1.0
+"""Time between two lines while records flow."""
+SLOW_LINE_SECONDS = 10.0
+"""The same in any other state, or when nothing new was read for `SLOW_AFTER_SECONDS`."""
+SLOW_AFTER_SECONDS = 5.0
+SILENT_AFTER_SECONDS = 60.0
+"""After this long without anything new, no more lines are printed."""
+EARLY_SECONDS = 0.025
+"""A line may come a quarter of a poll early, or else every line would come one poll later than intended."""
 
 
 def elapsed_text(elapsed_s: float | None) -> str:
@@ -50,18 +60,6 @@ def progress_line(summary: Summary, elapsed_s: float | None, rate: float | None)
     return GAP.join(part for index, part in enumerate(parts) if index not in omitted)[:WIDTH]
 
 
-def _omitted_parts(parts: Sequence[str], expected: str) -> tuple[int, ...]:
-    """Return the indices of the parts that do not fit: first the percentage, then the number of clients too.
-
-    Assumes that everything will be missing, the longest possible text, so that the result is the same for every line.
-    """
-    longest = [*parts[:-1], f"missing {expected}"]
-    for omitted in ((), (3,)):
-        if len(GAP.join(part for index, part in enumerate(longest) if index not in omitted)) <= WIDTH:
-            return omitted
-    return (1, 3)
-
-
 def progress_frame(
     view: View, width: int, height: int, elapsed_s: float | None = None, rate: float | None = None
 ) -> list[list[StyledSpan]]:
@@ -78,6 +76,53 @@ def progress_frame(
     # The last line of the terminal is left for the cursor; a frame that is too high would scroll with every redraw.
     lines = [*_head(view, elapsed_s), [], _numbers(view, width, rate), [], *_clients(view, width, height - 6)]
     return [list(_cut_off(line, width)) for line in lines[: max(1, height - 1)]]
+
+
+class ProgressTimer:
+    """Decides when progress of one run is printed.
+
+    Attributes:
+        has_printed: whether a line was due already.
+    """
+
+    def __init__(self) -> None:
+        self.has_printed = False
+        self._due_at: float | None = None
+        self._state = ""
+
+    def claim_line(self, summary: Summary, now: float, quiet_for: float) -> bool:
+        """Return whether to print a line now; if so, the interval until the next one begins.
+
+        Args:
+            summary: the run as it is now.
+            now: monotonic seconds.
+            quiet_for: seconds since something new was read.
+        """
+        if quiet_for > SILENT_AFTER_SECONDS:
+            return False
+        is_running = summary.state == "running"
+        if is_running and not summary.totals.received and quiet_for < LINE_SECONDS:
+            # The run has just started: a line without numbers would delay the first one with numbers.
+            return False
+        state = f"{summary.state} {summary.headline if summary.state in ('opened', 'waiting') else ''}"
+        pause = LINE_SECONDS if is_running and quiet_for < SLOW_AFTER_SECONDS else SLOW_LINE_SECONDS
+        # A new state is printed at once.
+        if state == self._state and self._due_at is not None and now - self._due_at < pause - EARLY_SECONDS:
+            return False
+        self._state, self._due_at, self.has_printed = state, now, True
+        return True
+
+
+def _omitted_parts(parts: Sequence[str], expected: str) -> tuple[int, ...]:
+    """Return the indices of the parts that do not fit: first the percentage, then the number of clients too.
+
+    Assumes that everything will be missing, the longest possible text, so that the result is the same for every line.
+    """
+    longest = [*parts[:-1], f"missing {expected}"]
+    for omitted in ((), (3,)):
+        if len(GAP.join(part for index, part in enumerate(longest) if index not in omitted)) <= WIDTH:
+            return omitted
+    return (1, 3)
 
 
 def _head(view: View, elapsed_s: float | None) -> Iterator[list[StyledSpan]]:

@@ -1,8 +1,8 @@
-"""Tests of services/collector/publish/terminal/progress_timer.py."""
+"""Tests of services/collector/publish/terminal/progress.py."""
 
 from msgspec.structs import replace
 
-from services.collector.publish.terminal.progress_timer import SILENT_AFTER_SECONDS, ProgressTimer
+from services.collector.publish.terminal.progress import SILENT_AFTER_SECONDS, ProgressTimer
 from tests.builders.runs import good_run, judged
 
 RUNNING = replace(judged(good_run()), state="running")
