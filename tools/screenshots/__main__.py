@@ -16,7 +16,7 @@ from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
 
 from services.collector.publish.files import run_files
-from services.collector.publish.terminal import styled_text, summary_text
+from services.collector.publish.terminal import summary_text, text_layout
 from services.collector.publish.view_model import view
 from tests.integration.browser import browsing, find_browser
 from tests.integration.processes import LocalRun, System
@@ -137,7 +137,7 @@ def take_terminal(browser: Browser, folder: Path, run: str) -> None:
     """Take the summary as shown on a terminal."""
     snapshot = run_files.load_snapshot(folder, run)
     assert snapshot is not None
-    console = Console(record=True, width=styled_text.WIDTH, file=io.StringIO(), color_system="truecolor")
+    console = Console(record=True, width=text_layout.WIDTH, file=io.StringIO(), color_system="truecolor")
     view_model = view(snapshot, run_files.places(Path("volumes"), run))
     console.print(Text.from_ansi(summary_text.render(view_model, colour=True).strip("\n")))
     page = browser.new_page(viewport={"width": 1100, "height": 800}, device_scale_factor=1.25)

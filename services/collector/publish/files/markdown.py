@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from services.collector import formatting
 from services.collector.publish.sparkline import SILENCE
 from services.collector.publish.table import Cell, Table
-from services.collector.publish.terminal.text_table import CLIENTS, most_important
+from services.collector.publish.terminal.text_layout import CLIENTS, most_important
 from services.collector.publish.view_model import CheckRow, View
 
 MAX_ROWS = 50

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from services.collector.publish.terminal.progress import progress_frame
-from services.collector.publish.terminal.styled_text import Style
+from services.collector.publish.terminal.text_layout import Style
 from services.collector.publish.view_model import View
 
 _STYLES: dict[Style, str] = {

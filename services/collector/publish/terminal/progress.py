@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from services.collector import formatting
-from services.collector.publish.terminal.styled_text import WIDTH, StyledSpan, truncated
-from services.collector.publish.terminal.text_table import CLIENTS, GAP, ColumnLayout, most_important
+from services.collector.publish.terminal.text_layout import (
+    CLIENTS,
+    GAP,
+    WIDTH,
+    ColumnLayout,
+    StyledSpan,
+    most_important,
+    truncated,
+)
 from services.collector.publish.view_model import Tile, View, tiles
 from services.contract.summary import Summary
 

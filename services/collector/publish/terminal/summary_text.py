@@ -10,9 +10,17 @@ from collections.abc import Iterator, Sequence
 
 from services.collector import formatting
 from services.collector.publish.table import Table
-from services.collector.publish.terminal import text_table
-from services.collector.publish.terminal.styled_text import WIDTH, Style, StyledSpan, styled_line, truncated
-from services.collector.publish.terminal.text_table import ColumnLayout, most_important
+from services.collector.publish.terminal.text_layout import (
+    CLIENTS,
+    TIMES,
+    WIDTH,
+    ColumnLayout,
+    Style,
+    StyledSpan,
+    most_important,
+    styled_line,
+    truncated,
+)
 from services.collector.publish.view_model import CheckRow, Row, View
 
 MAX_ROWS = 60
@@ -106,7 +114,7 @@ def _times(table: Table) -> Iterator[Sequence[StyledSpan]]:
     if not table.rows:
         return
     label_width = 4 + LEADER + 1
-    layout = ColumnLayout(table, text_table.TIMES, WIDTH - label_width)
+    layout = ColumnLayout(table, TIMES, WIDTH - label_width)
     yield ()
     yield (f"{'  █ TIMES':<{label_width}}", "title"), *layout.heads()
     for row in table.rows:
@@ -116,7 +124,7 @@ def _times(table: Table) -> Iterator[Sequence[StyledSpan]]:
 def _clients(table: Table) -> Iterator[Sequence[StyledSpan]]:
     if not table.rows:
         return
-    layout = ColumnLayout(table, text_table.CLIENTS, WIDTH - 2)
+    layout = ColumnLayout(table, CLIENTS, WIDTH - 2)
     yield from _title("CLIENTS")
     yield ("  ", ""), *layout.heads()
     for row in most_important(table.rows, MAX_ROWS):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.publish.terminal.progress import progress_frame
-from services.collector.publish.terminal.styled_text import StyledSpan
+from services.collector.publish.terminal.text_layout import StyledSpan
 from services.collector.publish.view_model import View, view
 from services.collector.verdict.snapshot import Snapshot, snapshot
 from tests.builders.runs import fold, good_run, ledger_source

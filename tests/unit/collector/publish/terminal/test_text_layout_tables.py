@@ -1,7 +1,7 @@
-"""Tests of services/collector/publish/terminal/text_table.py."""
+"""Tests of services/collector/publish/terminal/text_layout.py."""
 
 from services.collector.publish.table import Cell, Column, Table, Tone
-from services.collector.publish.terminal.text_table import ColumnLayout, TextColumn, most_important
+from services.collector.publish.terminal.text_layout import ColumnLayout, TextColumn, most_important
 
 NAMES = (TextColumn("client", "client", 3), TextColumn("count", "n", 2), TextColumn("dup", "dup", 1, only_toned=True))
 

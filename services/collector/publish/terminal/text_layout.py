@@ -1,16 +1,48 @@
-"""Lays a table out in columns of text: shows the most important columns that fit. Pure."""
+"""Lays out text for a terminal: lines of styled spans, and tables of the most important columns that fit. Pure.
+
+The text is complete without its styles.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from services.collector.publish.table import Cell, Table
-from services.collector.publish.terminal.styled_text import Style, StyledSpan, truncated
+
+Style: TypeAlias = Literal["good", "bad", "doubt", "title", "value", "faint", ""]
+StyledSpan: TypeAlias = tuple[str, Style]
+
+WIDTH = 100
+"""Columns of the longest line: it must still fit beside the prefix that a log viewer adds."""
+
+_CODES: dict[Style, str] = {"good": "32", "bad": "31", "doubt": "33", "title": "1", "value": "36", "faint": "2"}
 
 GAP = "  "
 MAX_NAME_LENGTH = 30
 """Characters of a client's name that are shown; a name may have 63."""
+
+
+def styled_line(*spans: StyledSpan, colour: bool = False, bold: bool = False) -> str:
+    """Return spans side by side, without blanks at the end.
+
+    Args:
+        spans: texts, each with its style.
+        colour: use ANSI colours.
+        bold: make the whole line bold, if colours are used.
+    """
+    parts = list(spans)
+    while parts and not parts[-1][0].rstrip():
+        parts.pop()
+    if parts:
+        parts[-1] = (parts[-1][0].rstrip(), parts[-1][1])
+    # Each part has its own codes and resets them, so a line that is cut off colours nothing else.
+    return "".join(_with_codes(text, style, bold=bold) if colour else text for text, style in parts)
+
+
+def truncated(text: str, width: int) -> str:
+    """Return a text of at most ``width`` characters, with an ellipsis where it was cut off."""
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 class TextColumn(NamedTuple):
@@ -41,6 +73,8 @@ CLIENTS = (
     TextColumn("over_time", "worst over time", 6),
     TextColumn("note", "", 7),
 )
+
+
 TIMES = (
     TextColumn("min", "min", 5),
     TextColumn("p50", "p50", 8),
@@ -101,3 +135,8 @@ def most_important(rows: Sequence[Sequence[Cell]], most: int) -> list[Sequence[C
     toned = [index for index, row in enumerate(rows) if any(cell.tone for cell in row)]
     others = sorted(set(range(len(rows))) - set(toned))
     return [rows[index] for index in sorted((toned + others)[:most])]
+
+
+def _with_codes(text: str, style: Style, *, bold: bool) -> str:
+    code = ";".join(filter(None, ("1" if bold else "", _CODES.get(style, ""))))
+    return f"\x1b[{code}m{text}\x1b[0m" if code and text.strip() else text

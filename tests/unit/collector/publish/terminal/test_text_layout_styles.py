@@ -1,11 +1,11 @@
-"""Tests of services/collector/publish/terminal/styled_text.py."""
+"""Tests of services/collector/publish/terminal/text_layout.py."""
 
 import re
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.publish.terminal.styled_text import Style, StyledSpan, styled_line, truncated
+from services.collector.publish.terminal.text_layout import Style, StyledSpan, styled_line, truncated
 
 STYLES: list[Style] = ["good", "bad", "doubt", "title", "value", "faint", ""]
 lines = st.lists(st.tuples(st.text(st.characters(categories=["L", "N", "Zs"])), st.sampled_from(STYLES)))
