@@ -23,8 +23,15 @@ from services.collector.publish.files import html_page
 from services.collector.publish.web import block_messages, prometheus
 from services.collector.publish.web.events import SnapshotBoard
 from services.collector.publish.web.host_guard import HOSTS, HostGuard
-from services.collector.publish.web.large_responses import MAX_AT_ONCE, CachedBody, ChunkedResponse, QueuedResponse
-from services.collector.publish.web.request_limits import MAX_HEAD, LimitedProtocol, RequestLimits
+from services.collector.publish.web.peer_limits import (
+    MAX_AT_ONCE,
+    MAX_HEAD,
+    CachedBody,
+    ChunkedResponse,
+    LimitedProtocol,
+    QueuedResponse,
+    RequestLimits,
+)
 from services.contract import summary
 from services.runtime.errors import BadSettings, PortInUse
 

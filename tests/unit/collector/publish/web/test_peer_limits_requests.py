@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/web/request_limits.py."""
+"""Tests of services/collector/publish/web/peer_limits.py."""
 
 import asyncio
 import socket
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.collector.publish.web.events import SnapshotBoard
-from services.collector.publish.web.request_limits import RequestLimits, max_connections
+from services.collector.publish.web.peer_limits import RequestLimits, max_connections
 from services.collector.publish.web.server import PageServer
 from tests.builders.snapshots import example
 

@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/web/large_responses.py."""
+"""Tests of services/collector/publish/web/peer_limits.py."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from services.collector.publish.web.large_responses import PIECE, CachedBody, ChunkedResponse, QueuedResponse
+from services.collector.publish.web.peer_limits import PIECE, CachedBody, ChunkedResponse, QueuedResponse
 
 BODY = bytes(range(256)) * 1024
 
