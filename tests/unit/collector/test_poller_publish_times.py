@@ -1,10 +1,10 @@
-"""Tests of services/collector/publish_times.py."""
+"""Tests of services/collector/poller.py."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.cpu_yield import POLICY
-from services.collector.publish_times import PublishTimes
+from services.collector.poller import PublishTimes
 
 SECONDS = st.floats(0, 100)
 
