@@ -21,7 +21,7 @@ from chaos.containers.two_clients import (
     wait_for_recovery,
 )
 from chaos.tally import Tally
-from services.collector.results.faults import NO_LEDGER
+from services.collector.results.run_result import NO_LEDGER
 from services.contract.summary import Summary
 from services.server.feed.generator import FeedGenerator
 from tests.integration.stack import Stack

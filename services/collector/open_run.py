@@ -10,7 +10,7 @@ from services.collector.cpu_yield import no_yield
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.build import awaits_a_seal, build_result
 from services.collector.results.builders.time_course_builder import time_course
-from services.collector.results.run_durations import RunDurations
+from services.collector.results.run_result import RunDurations
 from services.collector.scan import FileRewritten, RunFiles, Source
 from services.collector.verdict.snapshot import Snapshot, snapshot_of
 from services.collector.verdict.thresholds import ThresholdLimit

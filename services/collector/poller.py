@@ -15,7 +15,7 @@ from services.collector.publish.files import run_files
 from services.collector.publish.terminal.printer import TerminalPrinter
 from services.collector.publish.terminal.progress import ProgressTimer
 from services.collector.publish.web.self_metrics import CollectorEffort
-from services.collector.results.run_durations import RunDurations
+from services.collector.results.run_result import RunDurations
 from services.collector.scan import find_runs
 from services.collector.settings import CollectorSettings
 from services.collector.verdict.snapshot import Snapshot

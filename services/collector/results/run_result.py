@@ -6,7 +6,7 @@ Results of parts merge exactly: a part has the whole ledger and the block logs o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 
 from services.collector.evidence.client_groups import Groups
@@ -14,10 +14,12 @@ from services.collector.evidence.external_evidence import SequenceName
 from services.collector.evidence.sampling import SpreadSample
 from services.collector.evidence.saturation import SaturationEvidence
 from services.collector.results.client_result import ClientResult, client_order
-from services.collector.results.faults import fault_order
-from services.collector.results.run_durations import RunDurations
+from services.collector.results.sparse_histogram import EMPTY, SparseHistogram
 from services.contract.rangeset import RangeSet
 from services.contract.summary import Books, Fault, RunState
+
+NO_LEDGER = "there is no ledger of this run: it is not known which records were sent"
+"""The sentence for a run without a ledger, in its faults and in its reasons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,40 @@ class FeedComparison:
     conflicts: Mapping[tuple[SequenceName, str, str], RangeSet] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class RunDurations:
+    """Five histograms of a run.
+
+    Attributes:
+        latency: of messages, from due to received; empty without a schedule.
+        catch_up: from due to received, of messages that were due before their client first tried to take part. They
+            are not in `latency`.
+        transit: of messages, from sent to received.
+        block: of blocks, from their first message to their last.
+        spread: of records, from the first client to the last; sampled.
+    """
+
+    latency: SparseHistogram = EMPTY
+    catch_up: SparseHistogram = EMPTY
+    transit: SparseHistogram = EMPTY
+    block: SparseHistogram = EMPTY
+    spread: SparseHistogram = EMPTY
+
+    def by_name(self) -> dict[str, SparseHistogram]:
+        """Return the histograms by the names that thresholds use."""
+        return {kind.name: getattr(self, kind.name) for kind in fields(self)}
+
+    def merged(self, other: RunDurations, spread: SpreadSample) -> RunDurations:
+        """Return the durations of two parts of a run; ``spread`` is the sample of both."""
+        sums = {
+            name: SparseHistogram.merged([histogram, other.by_name()[name]])
+            for name, histogram in self.by_name().items()
+            # The spread lies between clients, so that of a run does not follow from the spreads within its parts.
+            if name != "spread"
+        }
+        return RunDurations(**sums, spread=SparseHistogram.of(spread.histogram()))
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
     """What became of the records of one run.
@@ -146,6 +182,12 @@ def merge(parts: Sequence[RunResult]) -> RunResult:
             others received, so they have to be read together.
     """
     return reduce(_merge, parts)
+
+
+def fault_order(fault: Fault) -> tuple[str, int, str, str]:
+    """Return the key by which faults are sorted: file and line."""
+    # With kind and detail, so that several faults of one line have a fixed order too.
+    return fault.file, fault.line, fault.kind, fault.detail
 
 
 def _merge(one: RunResult, other: RunResult) -> RunResult:

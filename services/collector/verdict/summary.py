@@ -9,8 +9,7 @@ from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results import totals as sums
 from services.collector.results.build import build_result
 from services.collector.results.client_result import ClientResult
-from services.collector.results.faults import NO_LEDGER
-from services.collector.results.run_result import RunResult
+from services.collector.results.run_result import NO_LEDGER, RunResult
 from services.collector.verdict import checks, checks_connection, checks_external, consistency
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.collector.verdict.measurements import of_client, of_run

@@ -12,7 +12,7 @@ from services.collector.cpu_yield import POLICY, CpuPolicy
 from services.collector.publish.files.chart_data import chart_data
 from services.collector.publish.view_model import Tile, view
 from services.collector.publish.web.self_metrics import CollectorEffort
-from services.collector.results.run_durations import RunDurations
+from services.collector.results.run_result import RunDurations
 from services.collector.verdict.snapshot import Snapshot
 
 PING_SECONDS = 2.0

@@ -22,7 +22,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from services.collector.publish.web.self_metrics import CollectorEffort
-from services.collector.results.run_durations import RunDurations
+from services.collector.results.run_result import RunDurations
 from services.collector.results.sparse_histogram import SparseHistogram
 from services.collector.verdict.check_types import DAMAGE
 from services.contract.histogram import BOUNDS_NS

@@ -11,8 +11,7 @@ from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.saturation import SaturationEvidence
 from services.collector.evidence.timing import ClientTiming
 from services.collector.results.client_result import ClientResult, GapTimes
-from services.collector.results.run_durations import RunDurations
-from services.collector.results.run_result import LedgerFacts, ServerEnd
+from services.collector.results.run_result import LedgerFacts, RunDurations, ServerEnd
 from services.collector.results.sparse_histogram import EMPTY, SparseHistogram
 from services.contract.rangeset import RangeSet
 from services.contract.summary import RunState

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.collector.results.build import build_result
-from services.collector.results.faults import NO_LEDGER
+from services.collector.results.run_result import NO_LEDGER
 from services.collector.scan import Source
 from tests.builders.runs import Files, Session, fold, good_run, ledger_source, log_files, log_source
 

@@ -1,10 +1,10 @@
-"""Tests of services/collector/results/run_durations.py."""
+"""Tests of services/collector/results/run_result.py."""
 
 from __future__ import annotations
 
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.build import build_result
-from services.collector.results.run_durations import RunDurations
+from services.collector.results.run_result import RunDurations
 from services.collector.verdict.summary import reconcile
 from services.contract.summary import Quantiles
 from tests.builders.runs import Files, fold, good_ledger, good_run, good_sessions, ledger_source
