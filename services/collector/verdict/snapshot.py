@@ -9,8 +9,7 @@ from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.results.build import build_result
 from services.collector.results.builders.time_course_builder import time_course
 from services.collector.results.run_result import RunResult
-from services.collector.results.time_course import TimeCourse
-from services.collector.results.timeline import draw
+from services.collector.results.timeline import TimeCourse, draw
 from services.collector.verdict.summary import summarise
 from services.collector.verdict.thresholds import ThresholdLimit
 from services.contract.summary import Summary

@@ -10,7 +10,7 @@ from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.timestamps import bounded, moment
 from services.collector.results.client_result import ClientResult
 from services.collector.results.run_result import RunResult
-from services.collector.results.time_course import ClientCourse, TimeCourse, event_order
+from services.collector.results.timeline import ClientCourse, TimeCourse, event_order
 from services.contract import ledger
 from services.contract.timeline import MOST_LANES, MarkKind, TimelineEvent
 

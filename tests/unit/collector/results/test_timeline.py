@@ -8,9 +8,9 @@ import msgspec
 
 from services.collector.results.build import build_result
 from services.collector.results.builders.time_course_builder import time_course
-from services.collector.results.timeline import draw
+from services.collector.results.timeline import draw, event_order
 from services.contract import block_text, ledger
-from services.contract.timeline import MOST_GAPS, MOST_LANES, Gap, Timeline
+from services.contract.timeline import MOST_GAPS, MOST_LANES, Gap, Timeline, TimelineEvent
 from tests.builders.runs import (
     START_US,
     Files,
@@ -164,3 +164,15 @@ def test_nothing_at_all_is_drawn_empty() -> None:
 
     assert (None, None, [], [], []) == (made.start_us, made.end_us, made.slots, made.lanes, made.marks)
     assert msgspec.to_builtins(made)
+
+
+def test_events_are_sorted_by_time_then_kind_then_client() -> None:
+    """Events of the same microsecond have an order that does not depend on the order of reading."""
+    later, first, second, start = (
+        TimelineEvent(at_us=2, kind="pause"),
+        TimelineEvent(at_us=2, kind="join", client="client-1"),
+        TimelineEvent(at_us=2, kind="join", client="client-2"),
+        TimelineEvent(at_us=1, kind="start", detail="100/s"),
+    )
+
+    assert [start, first, second, later] == sorted([later, second, first, start], key=event_order)
