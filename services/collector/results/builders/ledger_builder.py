@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from services.collector.evidence.ledger_evidence import ClientLedger
@@ -9,7 +10,6 @@ from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.silence import longest
 from services.collector.evidence.timestamps import moment
-from services.collector.results.builders.client_consistency import client_consistency
 from services.collector.results.builders.client_state import ledger_client_state
 from services.collector.results.builders.common_facts import (
     block_size,
@@ -22,7 +22,7 @@ from services.collector.results.builders.common_facts import (
     scheduled,
 )
 from services.collector.results.builders.file_faults import damaged_gaps, ledger_faults, log_faults
-from services.collector.results.client_result import ClientResult, client_order
+from services.collector.results.client_result import BlockKey, ClientConsistency, ClientResult, client_order
 from services.collector.results.run_result import RunResult
 from services.collector.results.sparse_histogram import SparseHistogram
 from services.contract.ledger import EndEntry
@@ -105,7 +105,7 @@ def _client_result(evidence: RunEvidence, name: str, *, final: bool) -> ClientRe
         silence=longest(log.times.silences, ledger, state, evidence.ledger.start_us, moment(end.at) if end else None),
         faults=log_faults(log, missing),
         catch_up=scheduled(evidence, SparseHistogram.of(log.times.catch_up.histogram)),
-        consistency=client_consistency(evidence, log, ledger, state) if final else None,
+        consistency=_consistency(evidence, log, ledger, state) if final else None,
     )
 
 
@@ -138,3 +138,55 @@ def _lost(
         "sent_not_logged": RangeSet([(1, expected)]),
     }
     return by_first_cause(missing, known, CAUSES)
+
+
+def _consistency(
+    evidence: RunEvidence, log: LogEvidence, ledger: ClientLedger, state: ClientState
+) -> ClientConsistency:
+    """Return where ledger and log of a client of our own feed do not agree, in a run that is over."""
+    subscribed = {entry.session for entry in ledger.subscriptions.values() if entry.session}
+    return ClientConsistency(
+        receipts=len(ledger.receipts),
+        differing_receipts=tuple(key for key in ledger.receipts if not _agrees(log, ledger, key)),
+        is_subscribed=bool(ledger.subscriptions),
+        unsealed_sessions=tuple(_unsealed(evidence, log, ledger, state)),
+        sessions_without_file=tuple(sorted(subscribed - log.sessions)),
+        fences_without_subscription=tuple(sorted(_unknown_fences(log, ledger))),
+        fences_granted_twice=tuple(sorted(ledger.twice)),
+        conflicting_blocks=tuple(sorted(log.blocks.again.items())),
+        conflicting_lines=tuple(sorted(_conflicting_lines(log))),
+        # Receipts are sent in the order of blocks: those after the last one may be on their way, a hole may not be.
+        receipt_holes=(log.logged - ledger.receipted).within(1, ledger.receipted.last),
+    )
+
+
+def _agrees(log: LogEvidence, ledger: ClientLedger, key: BlockKey) -> bool:
+    # The last field is no content: of a receipt it says whether the server found the block equal to its feed.
+    receipts, blocks = ledger.receipts.of(key), log.blocks.of(key)
+    receipted, logged = {row[:-1] for row in receipts}, {row[:-1] for row in blocks}
+    # A receipt without its block is no contradiction: the records are missing, with a cause of their own.
+    return all(row.mark for row in receipts) and len(receipted) == 1 and (not logged or receipted == logged)
+
+
+def _unsealed(evidence: RunEvidence, log: LogEvidence, ledger: ClientLedger, state: ClientState) -> Iterator[int]:
+    # A client seals its log before it sends `bye`.
+    gone = {fence for fence, entry in ledger.leaves.items() if entry.cause == "bye"} & set(ledger.subscriptions)
+    sealing = {ledger.subscriptions[fence].session for fence in gone} - {0}
+    # Of the last session alone: a process before it may have crashed, and then it wrote no end line.
+    if state in ("finished", "left"):
+        sealing.add(max((session for session, _ in (*log.opens, *log.ends)), default=0))
+    return (session for session in sorted(sealing) if not evidence.is_sealed(log.client, session))
+
+
+def _unknown_fences(log: LogEvidence, ledger: ClientLedger) -> set[int]:
+    # That the ledger has no subscription at all is a sentence of its own.
+    if not ledger.subscriptions:
+        return set()
+    opened = {row.fence for versions in log.opens.values() for row in versions.values()}
+    return (opened | ledger.receipt_fences | set(ledger.sent) | set(ledger.leaves)) - set(ledger.subscriptions)
+
+
+def _conflicting_lines(log: LogEvidence) -> Iterator[tuple[str, BlockKey, int]]:
+    lines = [("open", segment, len(versions)) for segment, versions in log.opens.items()]
+    lines += [("end", segment, len(reasons)) for segment, reasons in log.ends.items()]
+    return (line for line in lines if line[2] > 1)

@@ -1,14 +1,17 @@
 """Tests of services/collector/results/builders/ledger_builder.py."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest
 
 from services.collector.results.build import build_result
 from services.collector.results.builders.ledger_builder import CAUSES
-from services.collector.results.client_result import ClientResult
+from services.collector.results.client_result import ClientConsistency, ClientResult
 from services.collector.scan import Source
 from services.contract import ledger
+from services.contract.rangeset import RangeSet
 from tests.builders.runs import (
     START_US,
     Files,
@@ -18,6 +21,7 @@ from tests.builders.runs import (
     end,
     fold,
     good_ledger,
+    good_run,
     leave,
     ledger_source,
     log_files,
@@ -192,3 +196,33 @@ def test_observers_and_claimed_folders_have_no_account() -> None:
     writer.put(subscription(Session("eye", 0, 1, 0, []), observe=True))
 
     assert () == build_result(fold({ledger_source(): writer.lines, log_source("b"): []}), final=True).clients
+
+
+def consistency(files: Files, client: int = 0) -> ClientConsistency:
+    """Return how far ledger and log of a client agree."""
+    found = build_result(fold(files), final=True).clients[client].consistency
+    assert found is not None
+    return found
+
+
+def test_a_good_client_has_nothing_that_contradicts() -> None:
+    """Every block has a receipt, every session is sealed and known on both sides."""
+    assert consistency(good_run()) == ClientConsistency(
+        receipts=6, differing_receipts=(), is_subscribed=True, unsealed_sessions=(), sessions_without_file=(),
+        fences_without_subscription=(), fences_granted_twice=(), conflicting_blocks=(), conflicting_lines=(),
+        receipt_holes=RangeSet(),
+    )  # fmt: skip
+
+
+def test_a_session_without_file_and_seal_is_found() -> None:
+    """The ledger names a session that the log does not have, so the client's last session is not sealed either."""
+    files = good_run()
+    del files[log_source("client-2", 2)]
+    found = consistency(files, 1)
+
+    assert (2,) == found.sessions_without_file
+
+
+def test_nothing_is_compared_while_the_run_goes_on() -> None:
+    """It takes a pass over all blocks, and receipts may be on their way."""
+    assert {None} == {client.consistency for client in build_result(fold(good_run()), final=False).clients}
