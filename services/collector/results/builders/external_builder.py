@@ -14,7 +14,6 @@ from services.collector.evidence.ledger_evidence import ClientLedger
 from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.silence import LongestSilence, longest
-from services.collector.results.builders.client_state import external_client_state
 from services.collector.results.builders.common_facts import (
     block_size,
     by_first_cause,
@@ -74,6 +73,12 @@ def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
     )
 
 
+def is_external_client_awaited(evidence: RunEvidence, name: str) -> bool:
+    """Tell whether a client of an external feed is still to seal its log: it stayed until the end of its run."""
+    log = evidence.logs.get(name) or LogEvidence(name, evidence.times)
+    return not log.is_empty and _client_state(log, final=False) == "finished"
+
+
 @dataclass(frozen=True)
 class _FeedEvidence:
     """The evidence of a run, and what its clients received between them.
@@ -124,7 +129,7 @@ def _union(evidence: RunEvidence, names: Iterable[str], groups: Groups) -> dict[
 
 def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
     log = feed.evidence.logs[name]
-    state = external_client_state(log, final=feed.final)
+    state = _client_state(log, final=feed.final)
     connection = connection_history(log, state, log.external.productive())
     # It takes a pass over all blocks, and is asked for only where the end is known.
     known_rhythm = rhythm(log.external.rows()) if connection.end_us is not None else None
@@ -210,6 +215,17 @@ def _counts(lost: Iterable[Mapping[str, RangeSet]], before: Iterable[Sequence[Sp
     counts = {cause: min(sum(numbers[cause].count for numbers in sequences), MAX_INTEGER) for cause in EXTERNAL_CAUSES}
     counts["not_seen"] += sum(last - first + 1 for spans in before for first, last in spans)
     return counts
+
+
+def _client_state(log: LogEvidence, *, final: bool) -> ClientState:
+    """Return how a client of an external feed ended; one that has not sealed its log is lost once it is final."""
+    reasons = log.last_reasons()
+    # With FEED_SECONDS=0 a run has no end of its own: the operator ends it by stopping its clients.
+    if "finished" in reasons or ("shutdown" in reasons and log.until_us is None):
+        return "finished"
+    if "shutdown" in reasons:
+        return "left"
+    return "lost" if final else "running"
 
 
 def _silence(

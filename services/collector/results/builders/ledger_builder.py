@@ -10,7 +10,6 @@ from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.silence import longest
 from services.collector.evidence.timestamps import moment
-from services.collector.results.builders.client_state import ledger_client_state
 from services.collector.results.builders.common_facts import (
     block_size,
     by_first_cause,
@@ -70,10 +69,22 @@ def ledger_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
     )
 
 
+def is_ledger_client_awaited(evidence: RunEvidence, name: str) -> bool:
+    """Tell whether a client of our own feed is still to seal its log: it is connected, or received the last record."""
+    log = evidence.logs.get(name) or LogEvidence(name, evidence.times)
+    ledger = evidence.ledger.clients.get(name) or ClientLedger()
+    # An observer never writes a log.
+    if log.is_empty and not (name in evidence.ledger.clients and ledger.is_client):
+        return False
+    fences = ledger.subscriptions
+    is_connected = bool(fences) and max(fences) not in ledger.leaves
+    return is_connected or _client_state(evidence, log, ledger) == "finished"
+
+
 def _client_result(evidence: RunEvidence, name: str, *, final: bool) -> ClientResult:
     log = evidence.logs.get(name) or LogEvidence(name, evidence.times)
     ledger = evidence.ledger.clients.get(name) or ClientLedger()
-    end, state = evidence.ledger.end, ledger_client_state(evidence, log, ledger)
+    end, state = evidence.ledger.end, _client_state(evidence, log, ledger)
     expected, through = _expected(log, ledger, state, end)
     missing = RangeSet([(1, expected)]) - log.logged
     lost = _lost(missing, expected, through, log, ledger)
@@ -107,6 +118,27 @@ def _client_result(evidence: RunEvidence, name: str, *, final: bool) -> ClientRe
         catch_up=scheduled(evidence, SparseHistogram.of(log.times.catch_up.histogram)),
         consistency=_consistency(evidence, log, ledger, state) if final else None,
     )
+
+
+def _client_state(evidence: RunEvidence, log: LogEvidence, ledger: ClientLedger) -> ClientState:
+    """Return how a client of our own feed ended, or that the run goes on."""
+    end = evidence.ledger.end
+    reasons = {reason for segment in log.ends.values() for reason in segment.values()}
+    # Log, receipts and seal are evidence of their own, and each alone is sufficient: lines of the others may be lost.
+    if end is not None and (end.last in log.logged or ledger.receipted.last >= end.last or "finished" in reasons):
+        return "finished"
+    if ledger.has_left or _sealed_to_leave(log, ledger):
+        return "left"
+    return "running" if end is None else "lost"
+
+
+def _sealed_to_leave(log: LogEvidence, ledger: ClientLedger) -> bool:
+    """Tell whether a client whose connection broke had sealed its log to leave: then only its goodbye was lost."""
+    fence = max(ledger.subscriptions, default=0)
+    if fence not in ledger.leaves:
+        return False
+    session = ledger.subscriptions[fence].session
+    return any("shutdown" in reasons.values() for (of, _), reasons in log.ends.items() if of == session)
 
 
 def _expected(log: LogEvidence, ledger: ClientLedger, state: ClientState, end: EndEntry | None) -> tuple[int, int]:

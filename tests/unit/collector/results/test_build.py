@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from services.collector.results.build import build_result
+import pytest
+
+from services.collector.results.build import awaits_a_seal, build_result
 from services.collector.results.client_result import NO_EXTERNAL_FACTS
+from services.contract import ledger
 from tests.builders.external_runs import books, heard, log
-from tests.builders.runs import fold, good_run
+from tests.builders.runs import (
+    Files,
+    Session,
+    Writer,
+    fold,
+    good_run,
+    ledger_source,
+    log_files,
+    log_source,
+    opening,
+    subscription,
+)
 
 
 def test_the_block_logs_say_which_kind_of_feed_it_is() -> None:
@@ -15,3 +29,30 @@ def test_the_block_logs_say_which_kind_of_feed_it_is() -> None:
 
     assert (True, False) == (external.external != NO_EXTERNAL_FACTS, external.consistency is not None)
     assert {(False, True)} == {(one.external != NO_EXTERNAL_FACTS, one.consistency is not None) for one in own}
+
+
+def test_a_run_waits_for_clients_that_are_connected_or_finished() -> None:
+    """A client that received the last record, or has not left, is still to seal its log."""
+    sealed = good_run()
+    open_log = good_run()
+    del open_log[log_source("client-1", 1, 2)][-1]
+
+    assert [False, True] == [awaits_a_seal(fold(files)) for files in (sealed, open_log)]
+
+
+@pytest.mark.parametrize(("observe", "expected"), [(True, False), (False, True)])
+def test_a_run_does_not_wait_for_observers(observe: bool, expected: bool) -> None:
+    """An observer has no log; a client that is connected has not written its own yet."""
+    writer = Writer(ledger.codec)
+    writer.put(opening(30, 1))
+    writer.put(subscription(Session("a", 1, 1, 0, []), observe=observe))
+    files: Files = {ledger_source(): writer.lines}
+
+    assert awaits_a_seal(fold(files)) is expected
+
+
+def test_a_client_of_an_external_feed_that_goes_on_is_not_waited_for() -> None:
+    """Its run has no end yet, by its own log."""
+    assert not awaits_a_seal(books(log("client-1", heard([1]), reason=None)))
+    assert not awaits_a_seal(books(log("client-1", heard([1]))))
+    assert not awaits_a_seal(fold(log_files(Session("a", 1, 1, 0, [(1, 10)]))))
