@@ -6,13 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from services.collector import formatting
 from services.collector.results.client_result import ClientResult
-from services.collector.verdict import (
-    check_saturation,
-    checks_connection,
-    checks_external,
-    consistency,
-    differing_records,
-)
+from services.collector.verdict import check_saturation, checks_connection, checks_external, consistency
 from services.collector.verdict.check_types import DAMAGE, CheckAnswer, CheckInput
 from services.contract.summary import Books, Check
 
@@ -119,7 +113,7 @@ def _intact(case: CheckInput) -> CheckAnswer:
     damaged = [
         consistency.fault_sentence(fault) for fault in case.faults if fault.client is not None and fault.kind in DAMAGE
     ]
-    count, conflicts = differing_records.conflict_sentences(case.result.comparison)
+    count, conflicts = checks_external.conflict_sentences(case.result.comparison)
     # The frames of an external feed have no digest, so damage in flight cannot be shown.
     parts = [] if case.totals.corrupt is None else [f"{case.totals.corrupt:,} corrupt in flight"]
     parts.append(formatting.several(len(damaged), "damaged line"))

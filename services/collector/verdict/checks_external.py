@@ -1,13 +1,17 @@
-"""The checks that have other evidence for an external feed: what only a server's ledger could answer is null."""
+"""The checks that have other evidence for an external feed: what only a server's ledger could answer is null.
+
+Without a ledger clients are compared with each other, as far as they received the same records.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from services.collector import formatting
+from services.collector.evidence.external_evidence import SequenceName
 from services.collector.results.client_result import EXTERNAL_CAUSES, ClientResult
-from services.collector.results.run_result import RunResult
-from services.collector.verdict import checks_connection, differing_records
+from services.collector.results.run_result import FeedComparison, RunResult
+from services.collector.verdict import checks_connection
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
 from services.contract.rangeset import RangeSet
 from services.contract.summary import Quantiles, Totals
@@ -55,7 +59,7 @@ def complete(case: CheckInput) -> CheckAnswer:
     detail = f"{case.totals.received:,} of {case.totals.expected:,} delivered, by the feed's own numbers"
     odd = case.totals.unsequenced
     detail += f"; {formatting.several(odd, 'message')} without a number" if odd else ""
-    apart = differing_records.not_compared(case.result.comparison)
+    apart = not_compared(case.result.comparison)
     detail += f"; {apart}" if apart else ""
     worst = sorted(case.clients, key=lambda client: -(client.missing or 0))
     reasons = tuple(missing_sentence(client) for client in worst if client.missing)
@@ -95,10 +99,6 @@ def unreadable_sentence(client: ClientResult) -> str:
     )
 
 
-def _numbers(key: str | None, numbers: RangeSet) -> str:
-    return formatting.ranges(numbers) if key is None else f"{key} {formatting.ranges(numbers)}"
-
-
 def on_time(_case: CheckInput) -> CheckAnswer:
     """Answer nothing: the server of an external feed does not report how late it sent."""
     return CheckAnswer(None, "not known: external feed")
@@ -126,3 +126,48 @@ def headline(result: RunResult, totals: Totals, durations: Mapping[str, Quantile
     parts += [f"sequences begun again: {totals.restarts:,}"] if totals.restarts else []
     parts.append("external feed" + ("" if is_numbered else ": without numbers, missing records are not detected"))
     return " · ".join(parts)
+
+
+def not_compared(comparison: FeedComparison | None) -> str:
+    """Return in words which clients are not compared, empty when all are."""
+    if comparison is None:
+        return ""
+    groups = comparison.groups
+    divided = {key: groups.members(key) for key in groups.divided}
+    if not divided:
+        return ""
+    # Where many sequences are divided in the same way, one is shown for all.
+    key = max(divided, key=lambda name: (len(divided[name]), name is None, name or ""))
+    members = divided[key]
+    where = "" if len(divided) == len(groups.of) else f" in {len(divided):,} of {len(groups.of):,} sequences"
+    alone = [group[0] for group in members if len(group) == 1]
+    if len(alone) == len(members) and set(alone) <= groups.own:
+        return f"numbers of {_joined_names(alone)} are of their own connections: not compared{where}"
+    if len(alone) == len(members):
+        return f"{_joined_names(alone)} have other records under the same numbers: not compared{where}"
+    parts = [f"({formatting.names(group)})" for group in members]
+    return f"{_joined_names(parts)} have other records under the same numbers: not compared with each other{where}"
+
+
+def conflict_sentences(comparison: FeedComparison | None) -> tuple[int, tuple[str, ...]]:
+    """Return under how many numbers clients that are compared have different records, and a sentence for each pair."""
+    conflicts = comparison.conflicts if comparison else {}
+    numbers: dict[SequenceName, RangeSet] = {}
+    for (key, _, _), differing in conflicts.items():
+        numbers[key] = numbers.get(key, RangeSet()) | differing
+    worst = sorted(conflicts.items(), key=lambda item: -item[1].count)
+    count = sum(differing.count for differing in numbers.values())
+    return count, tuple(_conflict_sentence(*pair, differing) for pair, differing in worst)
+
+
+def _numbers(key: str | None, numbers: RangeSet) -> str:
+    return formatting.ranges(numbers) if key is None else f"{key} {formatting.ranges(numbers)}"
+
+
+def _conflict_sentence(key: SequenceName, one: str, other: str, differing: RangeSet) -> str:
+    which = f"{formatting.several(differing.count, 'number')}{'' if key is None else f' of {key}'}"
+    return f"{one} and {other} have different records under {which}: {formatting.ranges(differing)}"
+
+
+def _joined_names(names: Sequence[str]) -> str:
+    return " and ".join(names) if len(names) == 2 else formatting.names(names)

@@ -7,7 +7,7 @@ import pytest
 from services.collector.evidence.client_groups import Groups
 from services.collector.results.build import build_result
 from services.collector.results.run_result import FeedComparison
-from services.collector.verdict.differing_records import conflict_sentences, not_compared
+from services.collector.verdict.checks_external import conflict_sentences, not_compared
 from tests.builders.external_runs import books
 from tests.builders.external_streams import client, plain, shared
 
