@@ -12,8 +12,7 @@ from services.collector.results.client_result import ClientResult
 from services.collector.results.run_result import NO_LEDGER, RunResult
 from services.collector.verdict import checks, checks_connection, checks_external, consistency
 from services.collector.verdict.check_types import CheckAnswer, CheckInput
-from services.collector.verdict.measurements import of_client, of_run
-from services.collector.verdict.thresholds import ThresholdLimit, judge
+from services.collector.verdict.thresholds import ThresholdLimit, judge, measure_client, measure_run
 from services.contract.scalars import utc_text
 from services.contract.sequence_text import span_text
 from services.contract.summary import Books, ClientSummary, Quantiles, Summary, Threshold, Totals, Verdict
@@ -42,8 +41,8 @@ def summarise(result: RunResult, limits: Sequence[ThresholdLimit] = (), *, made_
     asked, answers = checks.ask(case, result.books)
     thresholds = judge(
         limits,
-        of_run(result, totals),
-        {client.client: of_client(client) for client in result.clients if limits},
+        measure_run(result, totals),
+        {client.client: measure_client(client) for client in result.clients if limits},
         final=result.is_final,
     )
     verdict, reasons = _judge(case, answers, thresholds) if case else (None, [])

@@ -5,8 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from services.collector.verdict.measurements import CATCH_UP, CLIENTS, COUNTS, DURATIONS, LONGEST, OF_THE_RUN, RATE
-from services.collector.verdict.thresholds import EVERY, OPERATORS, ThresholdLimit
+from services.collector.verdict.thresholds import (
+    CATCH_UP,
+    CLIENTS,
+    COUNTS,
+    DURATIONS,
+    EVERY,
+    LONGEST,
+    OF_THE_RUN,
+    OPERATORS,
+    RATE,
+    ThresholdLimit,
+)
 from services.contract.scalars import is_name
 from services.runtime.cli import closest
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.verdict.measurements import DURATIONS, LONGEST
 from services.collector.verdict.threshold_parser import METRICS, MalformedThreshold, nanoseconds, parse
+from services.collector.verdict.thresholds import DURATIONS, LONGEST
 
 
 def test_nothing_is_no_threshold() -> None:

@@ -3,9 +3,8 @@
 import pytest
 
 from services.collector.results.sparse_histogram import SparseHistogram
-from services.collector.verdict.measurements import Measurements
 from services.collector.verdict.threshold_parser import parse
-from services.collector.verdict.thresholds import judge
+from services.collector.verdict.thresholds import Measurements, judge
 from services.contract.histogram import Histogram
 from services.contract.summary import Threshold
 

@@ -1,11 +1,11 @@
-"""Tests of services/collector/verdict/measurements.py."""
+"""Tests of services/collector/verdict/thresholds.py."""
 
 import pytest
 
 from services.collector.results.build import build_result
 from services.collector.results.totals import totals
-from services.collector.verdict.measurements import COUNTS, LONGEST, OF_THE_RUN, of_client, of_run
 from services.collector.verdict.threshold_parser import METRICS
+from services.collector.verdict.thresholds import COUNTS, LONGEST, OF_THE_RUN, measure_client, measure_run
 from tests.builders.external_runs import books, heard, log
 from tests.builders.runs import fold, good_ledger, good_run, good_sessions, judged, ledger_source
 
@@ -15,7 +15,7 @@ MADE = judged(good_run())
 
 def test_a_run_is_measured_by_its_totals() -> None:
     """The figures are those of the summary, and every metric is a duration or a figure."""
-    found = of_run(RESULT, MADE.totals)
+    found = measure_run(RESULT, MADE.totals)
 
     assert {name: getattr(MADE.totals, name) for name in COUNTS} == {name: found.figures[name] for name in COUNTS}
     assert (2, MADE.totals.messages_per_second) == (found.figures["clients"], found.figures["rate"])
@@ -26,7 +26,7 @@ def test_a_run_is_measured_by_its_totals() -> None:
 
 def test_a_client_is_measured_as_its_summary_says() -> None:
     """Each client has all metrics but those that lie between clients, with the values of its summary."""
-    found = of_client(RESULT.clients[0])
+    found = measure_client(RESULT.clients[0])
     (made, _) = MADE.clients
 
     assert set(METRICS) - set(OF_THE_RUN) == set(found.durations) | set(found.figures)
@@ -37,14 +37,14 @@ def test_a_client_is_measured_as_its_summary_says() -> None:
 
 def test_a_clients_rate_is_over_its_own_time() -> None:
     """60 messages, a millisecond apart, from the first to the last."""
-    assert 60 / 0.059 == pytest.approx(of_client(RESULT.clients[0]).figures["rate"])
+    assert 60 / 0.059 == pytest.approx(measure_client(RESULT.clients[0]).figures["rate"])
 
 
 def test_without_a_schedule_no_client_has_a_latency() -> None:
     """At RATE=0 nothing is due, so a limit on latency is not measured."""
     files = {**good_run(), ledger_source(): good_ledger(good_sessions(), rate=0).lines}
     (client, _) = build_result(fold(files), final=True).clients
-    found = of_client(client)
+    found = measure_client(client)
 
     assert (0, None, 60) == (
         found.durations["latency"].count, found.durations["latency"].percentile(99), found.durations["transit"].count
@@ -58,5 +58,5 @@ def test_what_nobody_knows_is_not_measured() -> None:
         ([None], {"corrupt", "residual", "missing", "duplicates", "reordered"}),
     ):
         result = build_result(books(log("client-1", heard(seqs))), final=True)
-        for found in (of_run(result, totals(result.clients)), of_client(result.clients[0])):
+        for found in (measure_run(result, totals(result.clients)), measure_client(result.clients[0])):
             assert unknown == {name for name in COUNTS if found.figures[name] is None}
