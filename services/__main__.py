@@ -18,7 +18,7 @@ from services.local.invocation_runs import InvocationRuns
 from services.local.service import SupervisedService
 from services.local.stdout_writer import StdoutWriter
 from services.local.verdict import exit_code_when_stopped, wait_for_verdicts
-from services.runtime import invocation, lifecycle, standard_streams
+from services.runtime import invocation, lifecycle, process_setup
 from services.runtime.errors import EXIT_ABORTED, BadSettings
 from services.runtime.settings import ALL_INTERFACES, is_external_feed, read
 
@@ -204,5 +204,5 @@ async def _wait_for_output(output: StdoutWriter, stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    standard_streams.settle()
+    process_setup.settle_streams()
     sys.exit(lifecycle.run(lambda: environment_of(dict(os.environ)), main))

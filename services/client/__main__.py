@@ -11,7 +11,7 @@ from services import SOFTWARE
 from services.client.app import main as receive
 from services.client.dial import shorten_resolver_timeout
 from services.client.settings import ClientSettings
-from services.runtime import cli, jsonlogs, lifecycle, standard_streams
+from services.runtime import cli, jsonlogs, lifecycle, process_setup
 from services.runtime.control import console
 from services.runtime.control.client import ControlClient
 
@@ -28,7 +28,7 @@ EXAMPLES = {
 
 def main(arguments: Sequence[str]) -> int:
     """Run what the command line asks for; return the exit code."""
-    standard_streams.settle()
+    process_setup.settle_streams()
     parser, commands = cli.parser(PROGRAM, "Receives the feed and logs it in blocks.", EXITS, SOFTWARE, _serve)
     does = "control or watch the current run: a prompt, or commands as arguments or lines of standard input"
     console.add_arguments(commands.add("console", does, _console, EXAMPLES, console.EXITS))

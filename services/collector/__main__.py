@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from services import SOFTWARE
 from services.collector import cpu_yield
 from services.collector.settings import CollectorSettings
-from services.runtime import cli, standard_streams
-from services.runtime.malloc import keep_freed
+from services.runtime import cli, process_setup
 
 if TYPE_CHECKING:
     import asyncio
@@ -29,8 +28,8 @@ EXITS = (
 
 def main(arguments: Sequence[str]) -> int:
     """Run what the command line asks for; return the exit code."""
-    keep_freed()
-    standard_streams.settle()
+    process_setup.keep_freed_memory()
+    process_setup.settle_streams()
     parser, commands = cli.parser(
         PROGRAM, "Reconciles the records that were sent with those that were logged.", EXITS, SOFTWARE, _serve
     )

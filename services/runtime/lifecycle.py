@@ -11,9 +11,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from services.runtime import parent_pipe
+from services.runtime import parent_pipe, process_setup
 from services.runtime.errors import EXIT_BAD_SETTINGS, OperatorError
-from services.runtime.malloc import keep_freed
 
 Settings = TypeVar("Settings")
 
@@ -40,7 +39,7 @@ def run(
     """
     # Group-writable, so that the host's user, whose group owns the volumes, can delete logs without sudo.
     os.umask(0o002)
-    keep_freed()
+    process_setup.keep_freed_memory()
     parent_pipe.attached()
     while True:
         try:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from services import SOFTWARE
-from services.runtime import cli, jsonlogs, lifecycle, standard_streams
+from services.runtime import cli, jsonlogs, lifecycle, process_setup
 from services.runtime.eventloop import exact_loop
 from services.server import app, preview
 from services.server.settings import ServerSettings
@@ -18,7 +18,7 @@ EXITS = "exit codes: 0 stopped, 104 bad configuration; settings come from the en
 
 def main(arguments: Sequence[str]) -> int:
     """Run the service or a command; return the exit code."""
-    standard_streams.settle()
+    process_setup.settle_streams()
     does = "Makes records and streams them to its clients."
     parser, commands = cli.parser(preview.PROGRAM, does, EXITS, SOFTWARE, _serve)
     preview.add(commands)

@@ -1,4 +1,4 @@
-"""Tests of services/runtime/standard_streams.py."""
+"""Tests of services/runtime/process_setup.py."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 PROGRAM = """
 import os, sys
-from services.runtime import standard_streams
-standard_streams.settle()
+from services.runtime import process_setup
+process_setup.settle_streams()
 print("a \\u00b7 b", flush=True)
 print("c \\u00b7 d", file=sys.stderr)
 os.fstat(0), os.fstat(1), os.fstat(2)

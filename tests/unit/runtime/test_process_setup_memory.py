@@ -10,9 +10,9 @@ import pytest
 
 PROGRAM = """
 import resource
-from services.runtime.malloc import keep_freed
+from services.runtime.process_setup import keep_freed_memory
 if {kept}:
-    keep_freed()
+    keep_freed_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 blocks = [b"x" * 400_000 for _ in range(8)]
