@@ -27,9 +27,8 @@ from services.server.feed.generator import FeedGenerator
 from services.server.metrics import CONTENT_TYPE, ServerMetrics
 from services.server.runs import other_servers
 from services.server.runs.client_containers import ContainerCounter
-from services.server.runs.expected_clients import ExpectedClients
 from services.server.runs.other_servers import FolderSnapshot
-from services.server.runs.run_lifecycle import RunLifecycle
+from services.server.runs.run_lifecycle import ExpectedClients, RunLifecycle
 from services.server.runs.run_store import RunStore
 from services.server.settings import ServerSettings
 from services.server.streaming.admission import Admission

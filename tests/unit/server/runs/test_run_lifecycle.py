@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from services.contract import ledger
-from services.server.runs.expected_clients import AT_MOST_SECONDS, KNOWN_SECONDS, ExpectedClients
 from services.server.runs.ledger_writer import read_entries
 from services.server.runs.run import Run
 from services.server.runs.run_lifecycle import (
+    EXPECT_AT_MOST_SECONDS,
     FIRST_QUIET_SECONDS,
     JOIN_AT_MOST_SECONDS,
     JOIN_QUIET_SECONDS,
+    KNOWN_SECONDS,
     RETURN_SECONDS,
+    ExpectedClients,
     RunLifecycle,
 )
 from tests.unit.server.fakes import StoppedClock, new_run, runs
@@ -151,7 +153,7 @@ def test_starts_without_a_missing_client(tmp_path: Path, clock: StoppedClock) ->
     """A container whose client never subscribes delays the start for a bounded time, and stays in the number."""
     run = new_run(tmp_path, clock)
 
-    assert pytest.approx(1 + AT_MOST_SECONDS, abs=0.2) == start_time(run, 9, answer=10, until=60)
+    assert pytest.approx(1 + EXPECT_AT_MOST_SECONDS, abs=0.2) == start_time(run, 9, answer=10, until=60)
     assert [10] == [clients for clients, _ in expect_entries(run)]
 
 

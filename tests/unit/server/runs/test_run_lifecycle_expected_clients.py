@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.server.runs.expected_clients import AT_MOST_SECONDS, KNOWN_SECONDS, UNCHANGED_SECONDS, ExpectedClients
+from services.server.runs.run_lifecycle import EXPECT_AT_MOST_SECONDS, KNOWN_SECONDS, UNCHANGED_SECONDS, ExpectedClients
 
 
 def after(*answers: tuple[float, int | None], connections: int = 1) -> ExpectedClients:
@@ -48,10 +48,10 @@ def test_one_answer_is_not_settled() -> None:
 
 def test_the_wait_is_bounded() -> None:
     """A missing client delays the start for a bounded time after the first subscription."""
-    made = after((0, 3), (AT_MOST_SECONDS + 6, 3))
+    made = after((0, 3), (EXPECT_AT_MOST_SECONDS + 6, 3))
 
-    assert not made.may_start(AT_MOST_SECONDS + 6.9, 2, 7)
-    assert made.may_start(AT_MOST_SECONDS + 7, 2, 7)
+    assert not made.may_start(EXPECT_AT_MOST_SECONDS + 6.9, 2, 7)
+    assert made.may_start(EXPECT_AT_MOST_SECONDS + 7, 2, 7)
 
 
 def test_a_number_expires() -> None:
