@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from services.collector import retention
 from services.collector.cpu_yield import POLICY, CpuPolicy, CpuYield
 from services.collector.open_run import OpenRun
 from services.collector.publish.files import run_files
@@ -314,5 +313,5 @@ class Poller:
             return
         self._prune_at = self._now() + self._limits.prune
         # A summary whose logs and ledger are gone belongs to a closed run as well.
-        closed = self._closed | (retention.runs_with_summary(self._settings.volumes) - set(self._open))
-        self._closed -= retention.remove_surplus(self._settings.volumes, closed, self._settings.keep_runs, self.errors)
+        closed = self._closed | (run_files.runs_with_summary(self._settings.volumes) - set(self._open))
+        self._closed -= run_files.remove_surplus(self._settings.volumes, closed, self._settings.keep_runs, self.errors)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.collector import formatting, retention
+from services.collector import formatting
 from services.collector.commands.run_loader import load_evidence
 from services.collector.publish.files import run_files
 from services.collector.scan import find_runs, ledger_sources, read_file
@@ -111,7 +111,7 @@ def _read_summary(path: Path) -> list[Summary]:
 
 def _read_folder(volumes: Path) -> list[tuple[Summary, ledger.OpenEntry | None]]:
     # Old runs whose logs were removed still have their summaries.
-    names = sorted({*find_runs(volumes), *retention.runs_with_summary(volumes)}, key=run_order)
+    names = sorted({*find_runs(volumes), *run_files.runs_with_summary(volumes)}, key=run_order)
     return [(_summary(volumes, name), _opening(volumes, name)) for name in names]
 
 

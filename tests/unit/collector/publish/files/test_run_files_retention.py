@@ -1,11 +1,11 @@
-"""Tests of services/collector/retention.py."""
+"""Tests of services/collector/publish/files/run_files.py."""
 
 import logging
 from pathlib import Path
 
 import pytest
 
-from services.collector import retention
+from services.collector.publish.files import run_files
 from services.runtime.jsonlogs import ErrorLog
 from tests.builders.runs import RUN
 
@@ -19,7 +19,7 @@ def folders(volumes: Path) -> None:
 @pytest.mark.parametrize(("count", "expected"), [(0, []), (1, ["a-1", "a-2"]), (2, ["a-1"]), (9, [])])
 def test_the_oldest_runs_are_surplus(count: int, expected: list[str]) -> None:
     """The newest runs stay; 0 keeps all."""
-    assert expected == retention.surplus_runs({"a-2", "a-10", "a-1"}, count)
+    assert expected == run_files.surplus_runs({"a-2", "a-10", "a-1"}, count)
 
 
 @pytest.mark.parametrize("side", ["logs", "ledger"])
@@ -29,12 +29,12 @@ def test_a_summary_stays_as_long_as_logs_or_ledger(tmp_path: Path, side: str) ->
     other = {"logs", "ledger"} - {side}
     (tmp_path / other.pop() / RUN).rmdir()
 
-    assert not retention.remove_summary(tmp_path, RUN)
+    assert not run_files.remove_summary(tmp_path, RUN)
     assert (tmp_path / "summary" / RUN).is_dir()
 
     (tmp_path / side / RUN).rmdir()
 
-    assert retention.remove_summary(tmp_path, RUN)
+    assert run_files.remove_summary(tmp_path, RUN)
     assert not (tmp_path / "summary" / RUN).is_dir()
 
 
@@ -43,18 +43,18 @@ def test_runs_with_a_summary_are_found(tmp_path: Path) -> None:
     folders(tmp_path)
     (tmp_path / "summary" / "summary.json").touch()
 
-    assert set() == retention.runs_with_summary(tmp_path)
+    assert set() == run_files.runs_with_summary(tmp_path)
 
     (tmp_path / "summary" / RUN / "summary.json").touch()
 
-    assert {RUN} == retention.runs_with_summary(tmp_path)
+    assert {RUN} == run_files.runs_with_summary(tmp_path)
 
 
 def test_a_summary_that_cannot_be_removed_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """An error with one summary is logged, and the others are removed."""
     (tmp_path / "summary" / "20251122T073000Z").mkdir(parents=True)
     errors = ErrorLog(logging.getLogger("test"))
-    removed = retention.remove_surplus(tmp_path, ["20241122T073000Z", "20251122T073000Z", RUN], 1, errors)
+    removed = run_files.remove_surplus(tmp_path, ["20241122T073000Z", "20251122T073000Z", RUN], 1, errors)
 
     assert {"20251122T073000Z"} == removed
     assert ["cannot remove an old summary"] == [record.message for record in caplog.records]
