@@ -1,4 +1,4 @@
-"""Tests of services/collector/poller.py."""
+"""Tests of the times at which a run is published and compared again."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Tests of services/runtime/process_setup.py."""
+"""Tests of the set-up of the standard streams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of services/collector/commands/comparison.py: held to published tables, and to counting by hand."""
+"""Tests of the test for noise: held to published tables, and to counting by hand."""
 
 from itertools import combinations
 

@@ -1,4 +1,4 @@
-"""Tests of services/collector/results/run_result.py."""
+"""Tests of the durations of a run, all clients together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of services/collector/verdict/thresholds.py."""
+"""Tests of the measurements that thresholds refer to."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/files/html_page.py."""
+"""Tests of the page's files, served one by one and embedded in a report."""
 
 import gzip
 import re

@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/files/html_page.py."""
+"""Tests of the report of a run, the page as one file with its data."""
 
 import json
 import re

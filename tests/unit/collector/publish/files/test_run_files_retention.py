@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/files/run_files.py."""
+"""Tests of the removal of old runs' files."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/terminal/text_layout.py."""
+"""Tests of lines of styled spans."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/terminal/text_layout.py."""
+"""Tests of tables of text and the choice of their columns."""
 
 from services.collector.publish.table import Cell, Column, Table, Tone
 from services.collector.publish.terminal.text_layout import ColumnLayout, TextColumn, most_important

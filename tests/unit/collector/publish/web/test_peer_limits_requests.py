@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/web/peer_limits.py."""
+"""Tests of the deadlines of requests and responses, and of the bound on connections."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Tests of services/collector/publish/web/peer_limits.py."""
+"""Tests of the bounds on the memory of large responses."""
 
 import asyncio
 from typing import Any
