@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from services.collector import formatting
+from services.collector.evidence.saturation import SaturationEvidence
 from services.collector.results.client_result import ClientResult
-from services.collector.verdict import check_saturation, checks_connection, checks_external, consistency
+from services.collector.verdict import checks_connection, checks_external, consistency
 from services.collector.verdict.check_types import DAMAGE, CheckAnswer, CheckInput
 from services.contract.summary import Books, Check
 
 ON_TIME_NS = 250_000_000
 """A server whose p99 is later than this did not keep its own schedule; less shows in the latency."""
+MAX_LAG_NS = 250_000_000
+"""A process whose event loop lag has a higher p99 than this was not fit to measure."""
+THROTTLED_SHARE = 0.05
+"""Nor was a process that its CPU limit stopped for a greater part of the run."""
 CLOCK_FLOOR_NS = 1_000_000
 """A clock error below this is never held against a run."""
 
 UNSEEN = "sent_not_logged"
 """The cause of messages that did not reach the client at all; with any other cause something of them did."""
+
+_MOST_NAMED = 5
+"""Processes that are named, at most."""
 
 
 def _present(case: CheckInput) -> CheckAnswer:
@@ -168,7 +176,56 @@ def _fit(case: CheckInput) -> CheckAnswer:
         (f"server {end.instance}".rstrip() if several else "the server", end.saturation) for end in ledger.ends
     ]
     processes += [(client.client, client.saturation) for client in case.clients]
-    return check_saturation.judge(processes, case.totals.duration_ns)
+    return judge_saturation(processes, case.totals.duration_ns)
+
+
+def judge_saturation(processes: Sequence[tuple[str, SaturationEvidence]], run_ns: int | None) -> CheckAnswer:
+    """Return whether the processes were fit to measure a run.
+
+    Args:
+        processes: the name of each for a sentence, and its own measurements.
+        run_ns: how long the run was, None when nothing was measured.
+    """
+    # The kernel sums throttled time over processors, so it may exceed the run; it is reported as a part of the run.
+    measured = [(evidence.within(run_ns), name) for name, evidence in processes]
+    worst = SaturationEvidence()
+    for evidence, _ in measured:
+        worst = worst.worst(evidence)
+    late = [(evidence.p99_ns or 0, name) for evidence, name in measured]
+    stopped = [(evidence.throttled_ns or 0, name) for evidence, name in measured]
+    # Where no message was received, the length of the run is not known, and no time is too great a part of it.
+    most = THROTTLED_SHARE * run_ns if run_ns else float("inf")
+    throttled = f"{{name}} was throttled for {{took}} of {formatting.duration(run_ns)} by its CPU limit"
+    reasons = (
+        *_worst_processes(stopped, most, throttled),
+        *_worst_processes(late, MAX_LAG_NS, "{name}'s event loop was {took} late (p99)"),
+    )
+    # A run that is too short for a percentile has a maximum: if that is within the limit, the percentile would be too.
+    lag_ns = worst.p99_ns if worst.p99_ns is not None else worst.max_ns
+    # With a maximum beyond the limit and no percentile, the percentile may still be within it: there is no answer.
+    fit = None if lag_ns is None or lag_ns > MAX_LAG_NS else True
+    return CheckAnswer(False if reasons else fit, _saturation_detail(worst), reasons)
+
+
+def _worst_processes(values: Iterable[tuple[int, str]], most: float, sentence: str) -> Iterator[str]:
+    exceeding = sorted(((took, name) for took, name in values if took > most), reverse=True)
+    for took, name in exceeding[:_MOST_NAMED]:
+        yield sentence.format(name=name, took=formatting.duration(took))
+    if len(exceeding) > _MOST_NAMED:
+        yield f"{len(exceeding) - _MOST_NAMED:,} more were not fit either"
+
+
+def _saturation_detail(worst: SaturationEvidence) -> str:
+    parts = []
+    if worst.p99_ns is not None:
+        parts.append(f"p99 {formatting.duration(worst.p99_ns)} late, at most {formatting.duration(worst.max_ns)}")
+    elif worst.max_ns is not None:
+        parts.append(f"at most {formatting.duration(worst.max_ns)} late")
+    if worst.throttled_ns is not None:
+        parts.append(
+            f"throttled for {formatting.duration(worst.throttled_ns)}" if worst.throttled_ns else "never throttled"
+        )
+    return "; ".join(parts) or "not measured"
 
 
 def _clocks(case: CheckInput) -> CheckAnswer:

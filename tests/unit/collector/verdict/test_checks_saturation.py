@@ -1,12 +1,12 @@
-"""Tests of services/collector/verdict/check_saturation.py."""
+"""Tests of the check whether a process was fit to measure."""
 
 from __future__ import annotations
 
 import pytest
 
 from services.collector.evidence.saturation import SaturationEvidence
-from services.collector.verdict.check_saturation import LATE_NS, judge
 from services.collector.verdict.check_types import CheckAnswer
+from services.collector.verdict.checks import MAX_LAG_NS, judge_saturation
 
 MS, S = 1_000_000, 1_000_000_000
 RUN_NS = 30 * S
@@ -17,7 +17,7 @@ FIT = SaturationEvidence(1_200_000, 20 * MS, 0)
     ("evidence", "ok", "detail"),
     [
         (FIT, True, "p99 1.2 ms late, at most 20.0 ms; never throttled"),
-        (SaturationEvidence(LATE_NS, 3 * S, None), True, "p99 250.0 ms late, at most 3.0 s"),
+        (SaturationEvidence(MAX_LAG_NS, 3 * S, None), True, "p99 250.0 ms late, at most 3.0 s"),
         (SaturationEvidence(None, 20 * MS, None), True, "at most 20.0 ms late"),
         (SaturationEvidence(None, 3 * S, 0), None, "at most 3.0 s late; never throttled"),
         (SaturationEvidence(MS, MS, 1500 * MS), True, "p99 1.0 ms late, at most 1.0 ms; throttled for 1.5 s"),
@@ -26,12 +26,12 @@ FIT = SaturationEvidence(1_200_000, 20 * MS, 0)
 )
 def test_a_process_within_the_limits_is_fit(evidence: SaturationEvidence, ok: bool | None, detail: str) -> None:
     """Below the limits the check passes; where too little was measured there is no answer."""
-    assert CheckAnswer(ok, detail) == judge([("client-1", evidence)], RUN_NS)
+    assert CheckAnswer(ok, detail) == judge_saturation([("client-1", evidence)], RUN_NS)
 
 
 def test_a_late_loop_is_named() -> None:
     """The reasons name each process whose event loop was late, and by how much, the worst first."""
-    found = judge(
+    found = judge_saturation(
         [
             ("the server", FIT),
             ("client-2", SaturationEvidence(300 * MS, S, 0)),
@@ -50,7 +50,7 @@ def test_a_late_loop_is_named() -> None:
 
 def test_a_throttled_process_is_named() -> None:
     """The reason names a process that its CPU limit stopped for more than a twentieth of the run."""
-    found = judge(
+    found = judge_saturation(
         [("the server", SaturationEvidence(MS, MS, 2100 * MS)), ("client-1", SaturationEvidence(MS, MS, 1500 * MS))],
         RUN_NS,
     )
@@ -60,7 +60,7 @@ def test_a_throttled_process_is_named() -> None:
 
 def test_no_process_is_stopped_for_longer_than_the_run() -> None:
     """The kernel counts every processor on which a process was stopped; the report shows a part of the run."""
-    found = judge([("client-2", SaturationEvidence(MS, MS, 48 * S))], RUN_NS)
+    found = judge_saturation([("client-2", SaturationEvidence(MS, MS, 48 * S))], RUN_NS)
 
     assert ("client-2 was throttled for 30.0 s of 30.0 s by its CPU limit",) == found.reasons
     assert "p99 1.0 ms late, at most 1.0 ms; throttled for 30.0 s" == found.detail
@@ -68,7 +68,9 @@ def test_no_process_is_stopped_for_longer_than_the_run() -> None:
 
 def test_many_processes_are_counted() -> None:
     """Five of a thousand clients are named, the others counted."""
-    found = judge([(f"client-{number}", SaturationEvidence(S + number, S, None)) for number in range(1000)], RUN_NS)
+    found = judge_saturation(
+        [(f"client-{number}", SaturationEvidence(S + number, S, None)) for number in range(1000)], RUN_NS
+    )
 
     assert 6 == len(found.reasons)
     assert "995 more were not fit either" == found.reasons[-1]
@@ -76,4 +78,4 @@ def test_many_processes_are_counted() -> None:
 
 def test_without_a_run_nothing_is_a_share_of_it() -> None:
     """Where nothing was received the length of the run is not known, so no time is too long."""
-    assert judge([("the server", SaturationEvidence(MS, MS, 60 * S))], None).ok
+    assert judge_saturation([("the server", SaturationEvidence(MS, MS, 60 * S))], None).ok
