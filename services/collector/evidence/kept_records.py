@@ -1,4 +1,4 @@
-"""What is kept of the records of an external feed to compare clients by: a sample, and a short digest of each record.
+"""The parts of an external feed's records by which clients are compared: a sample, and a short digest of each record.
 
 The sample, in bounded memory, shows which clients received one sequence. Numbers are sampled in clusters of eight by a
 hash of sequence and cluster, so all clients sample the same numbers. The digests, two bytes a record, show under which

@@ -1,4 +1,4 @@
-"""The timeline of a run: what it is drawn from, the course of the run over time, and how it is drawn. Pure."""
+"""The timeline of a run: the run's course over time, and how the timeline is drawn from it. Pure."""
 
 from __future__ import annotations
 
