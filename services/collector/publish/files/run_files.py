@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from services.collector.formatting import displayable
 from services.collector.publish.files.csv_export import clients_csv
 from services.collector.publish.files.html_report import report
 from services.collector.publish.files.junit import junit
@@ -36,7 +37,7 @@ def summary_path(volumes: Path, run: str) -> Path:
 
 def places(volumes: Path, run: str) -> str:
     """Return a line that names the folders of a run's files."""
-    return f"files in {volumes}: logs/{run}/  summary/{run}/{REPORT}"
+    return f"files in {displayable(str(volumes))}: logs/{run}/  summary/{run}/{REPORT}"
 
 
 def dated(snapshot: Snapshot, at: str | None) -> Snapshot:
