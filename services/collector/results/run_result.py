@@ -44,6 +44,7 @@ class LedgerFacts:
         state: where the run is in its life, by the ledger.
         total: how many records the run was opened for.
         rate: records per second; 0 without a schedule, None for not known.
+        is_scheduled: whether any record had a due time of its own.
         wanted: how many clients are to take part, at least.
         wanted_source: where that number was found, None where an operator set it.
         late: the clients that asked to take part after the run had ended, by name.
@@ -59,6 +60,7 @@ class LedgerFacts:
     state: RunState
     total: int | None
     rate: float | int | None
+    is_scheduled: bool
     wanted: int
     wanted_source: str | None
     late: tuple[str, ...]

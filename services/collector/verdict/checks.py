@@ -152,7 +152,7 @@ def _on_time(case: CheckInput) -> CheckAnswer:
     p99_ns = max((end.late_p99_ns for end in ends if end.late_p99_ns is not None), default=None)
     # At rate 0 a record is due when it is sent, so the server cannot be late.
     if p99_ns is None:
-        return CheckAnswer(True, "no schedule") if ledger.rate == 0 else CheckAnswer(None, "not measured")
+        return CheckAnswer(None, "not measured") if ledger.is_scheduled else CheckAnswer(True, "no schedule")
     max_ns = max((end.late_max_ns for end in ends if end.late_max_ns is not None), default=None)
     detail = f"p99 {formatting.duration(p99_ns)} late, at most {formatting.duration(max_ns)}"
     detail += ", the worst of several servers" if len(ends) > 1 else ""

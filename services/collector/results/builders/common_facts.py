@@ -44,6 +44,7 @@ def ledger_facts(ledger: LedgerEvidence) -> LedgerFacts:
         state=ledger.state,
         total=ledger.open.total if ledger.open else None,
         rate=ledger.rate,
+        is_scheduled=ledger.is_scheduled,
         wanted=ledger.wanted,
         wanted_source=expected.source if expected else None,
         late=tuple(ledger.late),
@@ -65,7 +66,7 @@ def log_facts(evidence: RunEvidence, log: LogEvidence) -> ClientResult:
         state="running",
         has_log=log.client in evidence.logs,
         blocks=log.blocks.count,
-        sessions=len({session for session, _ in (*log.opens, *log.ends)} | log.blocks.sessions),
+        sessions=len(log.begun),
         messages=log.messages,
         bytes=log.bytes,
         torn_bytes=sum(log.torn.values()),
@@ -111,7 +112,7 @@ def by_first_cause(missing: RangeSet, known: Mapping[str, RangeSet], causes: Seq
 
 def scheduled(evidence: RunEvidence, histogram: SparseHistogram) -> SparseHistogram:
     """Return a histogram of durations since a due time; without a schedule nothing is due, so nothing is late."""
-    return EMPTY if evidence.ledger.rate == 0 else histogram
+    return histogram if evidence.ledger.is_scheduled else EMPTY
 
 
 def _server_ends(ledger: LedgerEvidence) -> Iterator[ServerEnd]:
