@@ -51,6 +51,7 @@ class LedgerFacts:
         is_opened: there is an open line.
         is_abandoned: the run was interrupted and not continued.
         ends: of its servers.
+        last: the last record of the run by its end, None without an end.
         end_variants: how many different ends its servers recorded; more than one is a contradiction.
         feed_variants: how many different feeds they played; more than one is a contradiction.
         unmeasured_servers: servers that took part, recorded no end and were not continued by another one.
@@ -67,6 +68,7 @@ class LedgerFacts:
     is_opened: bool
     is_abandoned: bool
     ends: tuple[ServerEnd, ...]
+    last: int | None
     end_variants: int
     feed_variants: int
     unmeasured_servers: tuple[str, ...]

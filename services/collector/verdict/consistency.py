@@ -90,6 +90,9 @@ def _of_ledger(result: RunResult) -> Iterable[str]:
             f"server {instance}: its ledger has no end, and no later server continued it:"
             " whether it was on time is not known"
         )
+    facts = result.ledger_facts
+    if facts.last is not None and facts.total is not None and facts.last != facts.total and not facts.is_abandoned:
+        yield f"ledger/{result.run}: the run was opened for {facts.total:,} records, and ended after {facts.last:,}"
     if result.ledger_facts.feed_variants > 1:
         yield f"ledger/{result.run}: its servers played different feeds in one run"
     if result.ledger_facts.end_variants > 1:

@@ -51,6 +51,7 @@ def ledger_facts(ledger: LedgerEvidence) -> LedgerFacts:
         is_opened=bool(ledger.opens),
         is_abandoned=any(end.reason == "abandoned" for end in ledger.ends.values()),
         ends=tuple(_server_ends(ledger)),
+        last=ledger.end.last if ledger.end else None,
         end_variants=len({(end.last, end.count, end.reason) for end in ledger.ends.values()}),
         feed_variants=len({(opened.feed, opened.total) for opened in ledger.opens.values()}),
         unmeasured_servers=tuple(server.open.instance for server in server_processes.unmeasured(servers)),
