@@ -23,6 +23,10 @@ def ledger_client_state(evidence: RunEvidence, log: LogEvidence, ledger: ClientL
 def external_client_state(log: LogEvidence, *, final: bool) -> ClientState:
     """Return how a client of an external feed ended; one that has not sealed its log is lost once it is final."""
     reasons = log.last_reasons()
+    # The last process claimed a session, took part, and left no line: how it ended is not known. Without a ledger
+    # nothing else shows that it was there.
+    if max(log.claimed, default=0) > max(log.begun, default=0):
+        reasons = set()
     # With FEED_SECONDS=0 a run has no end of its own: the operator ends it by stopping its clients.
     if "finished" in reasons or ("shutdown" in reasons and log.until_us is None):
         return "finished"

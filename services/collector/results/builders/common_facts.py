@@ -10,7 +10,7 @@ from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.saturation import SaturationEvidence
 from services.collector.evidence.timing import ClientTiming
-from services.collector.results.client_result import ClientResult, GapTimes
+from services.collector.results.client_result import ClientResult, GapTimes, LogConflicts
 from services.collector.results.run_durations import RunDurations
 from services.collector.results.run_result import LedgerFacts, ServerEnd
 from services.collector.results.sparse_histogram import EMPTY, SparseHistogram
@@ -77,6 +77,7 @@ def log_facts(evidence: RunEvidence, log: LogEvidence) -> ClientResult:
         transit=SparseHistogram.of(times.transit),
         block_duration=SparseHistogram.of(times.block_durations),
         saturation=log.saturation.total(),
+        conflicts=_conflicts(log),
     )
 
 
@@ -114,6 +115,13 @@ def by_first_cause(missing: RangeSet, known: Mapping[str, RangeSet], causes: Seq
 def scheduled(evidence: RunEvidence, histogram: SparseHistogram) -> SparseHistogram:
     """Return a histogram of durations since a due time; without a schedule nothing is due, so nothing is late."""
     return histogram if evidence.ledger.is_scheduled else EMPTY
+
+
+def _conflicts(log: LogEvidence) -> LogConflicts:
+    lines = [("open", segment, len(versions)) for segment, versions in log.opens.items()]
+    lines += [("end", segment, len(reasons)) for segment, reasons in log.ends.items()]
+    several = sorted(line for line in lines if line[2] > 1)
+    return LogConflicts(blocks=tuple(sorted(log.blocks.again.items())), lines=tuple(several))
 
 
 def _server_ends(ledger: LedgerEvidence) -> Iterator[ServerEnd]:
