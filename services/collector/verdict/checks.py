@@ -249,10 +249,21 @@ def ask(case: CheckInput | None, books: Books) -> tuple[list[Check], dict[str, C
     return [Check(name=name, ok=answer.ok, detail=answer.detail) for name, answer in answers.items()], answers
 
 
+def failures(answers: Mapping[str, CheckAnswer]) -> list[str]:
+    """Return the proved faults of the delivery: the reasons of the checks that were answered with no."""
+    failed = [(name, answers[name]) for name in FAILING if name in answers and answers[name].ok is False]
+    return [reason for name, answer in failed for reason in answer.reasons or _failed(name, answer)]
+
+
 def doubts(answers: Mapping[str, CheckAnswer]) -> list[str]:
     """Return why the measurement cannot be trusted: what a check refutes, or why one could not be answered."""
     # A fact that cannot be decided is a doubt too: it must not pass.
-    doubtful = [answers[name] for name in FAILING if name in answers and answers[name].ok is None]
-    doubtful += [answers[name] for name in INVALIDATING if name in answers and answers[name].ok is not True]
+    doubtful = [(name, answers[name]) for name in FAILING if name in answers and answers[name].ok is None]
+    doubtful += [(name, answers[name]) for name in INVALIDATING if name in answers and answers[name].ok is not True]
     # An answer that is null without a reason does not apply to this run, and raises no doubt.
-    return [reason for answer in doubtful for reason in answer.reasons]
+    return [reason for name, answer in doubtful for reason in answer.reasons or _failed(name, answer)]
+
+
+def _failed(name: str, answer: CheckAnswer) -> tuple[str, ...]:
+    """Return the reason of a check that was answered with no and names none: it must not pass in silence."""
+    return (f"{name}: {answer.detail}",) if answer.ok is False else ()
