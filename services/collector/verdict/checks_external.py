@@ -96,7 +96,8 @@ def unreadable_sentence(client: ClientResult) -> str:
 
 
 def _numbers(key: str | None, numbers: RangeSet) -> str:
-    return formatting.ranges(numbers) if key is None else f"{key} {formatting.ranges(numbers)}"
+    # The server chose the key, and sentences are printed on terminals.
+    return formatting.ranges(numbers) if key is None else f"{formatting.displayable(key)} {formatting.ranges(numbers)}"
 
 
 def on_time(_case: CheckInput) -> CheckAnswer:
