@@ -37,9 +37,11 @@ def judge(processes: Sequence[tuple[str, SaturationEvidence]], run_ns: int | Non
     throttled = f"{{name}} was throttled for {{took}} of {formatting.duration(run_ns)} by its CPU limit"
     reasons = (*_worst(stopped, most, throttled), *_worst(late, LATE_NS, "{name}'s event loop was {took} late (p99)"))
     # A run that is too short for a percentile has a maximum: if that is within the limit, the percentile would be too.
-    lag_ns = worst.p99_ns if worst.p99_ns is not None else worst.max_ns
-    # With a maximum beyond the limit and no percentile, the percentile may still be within it: there is no answer.
-    fit = None if lag_ns is None or lag_ns > LATE_NS else True
+    # With a maximum beyond the limit and no percentile, the percentile may still be within it: there is no answer, also
+    # where other processes have one.
+    is_open = any(evidence.p99_ns is None and (evidence.max_ns or 0) > LATE_NS for evidence, _ in measured)
+    is_measured = worst.p99_ns is not None or worst.max_ns is not None
+    fit = True if is_measured and not is_open else None
     return CheckAnswer(False if reasons else fit, _detail(worst), reasons)
 
 
