@@ -84,6 +84,22 @@ def _external(*clients: Sequence[int | None], key: str | None = None) -> Volume:
     return {source: b"".join(lines) for one in logs for source, lines in one.items()}
 
 
+def _external_sessions() -> Volume:
+    """Return the logs of clients of an external feed whose sessions name different ends of the run."""
+    logs = [
+        external_runs.log(
+            client,
+            external_runs.heard(range(first, first + 9)),
+            session=session,
+            until_us=external_runs.UNTIL_US - 1_000_000 * session,
+            silence_s=60 * session,
+        )
+        for client in ("client-1", "client-2")
+        for session, first in ((1, 1), (2, 10), (3, 19))
+    ]
+    return {source: b"".join(lines) for one in logs for source, lines in one.items()}
+
+
 @cache
 def kinds_of_volume() -> dict[str, Volume]:
     """Return intact and damaged volumes by name."""
@@ -110,6 +126,7 @@ def kinds_of_volume() -> dict[str, Volume]:
         "external, without numbers": _external([None] * 12, [None] * 9),
         "external, with keys": _external([1, 2, 4, 4], [1, 2, 3, 4, 5], key="a"),
         "external, restarted": _external([*range(1500, 1512), 0, 1, 2, 3], [*range(1500, 1510), 1, 2, 3]),
+        "external, sessions that differ": _external_sessions(),
         "misfiled and flipped": _with_lines_changed(one, {1: damaged_run.intact_lines()[two][1], 3: b"?\n"}),
     }
 

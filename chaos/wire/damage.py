@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -14,10 +15,9 @@ Kind = Literal["drop", "duplicate", "swap", "corrupt", "header"]
 """``corrupt`` flips a bit in the records; ``header`` changes a digit in the header line before them."""
 Position = Literal["middle", "tail", "replay"]
 
-_TAIL = 200
-"""Records at the end of the run that are held back until the last has come, which shows which frames are last."""
-_APART = 40
-"""Records between two faults in the middle, so that two rarely hit the same frame."""
+_APART = range(2, 30)
+"""Frames from one fault in the middle to the next. A swap takes two frames, and a busy server sends fewer frames, so
+that distances in records would not keep two faults apart."""
 SPAN = 7 * STEP
 """Records that are dropped before a cut, so that the replay has seven frames or more."""
 
@@ -62,9 +62,10 @@ class Damage:
         """Last record that the server sent before the cut."""
         self._random = random.Random(plan.seed)
         self._connection = 0
-        self._targets: list[int] = []
+        self._start = 0
+        self._apart = 0
         self._swapped: RecordsFrame | None = None
-        self._tail: list[RecordsFrame] = []
+        self._tail: deque[RecordsFrame] = deque()
         self._total = 0
         self._reached = 0
 
@@ -72,12 +73,12 @@ class Damage:
         """Begin a connection to a run of ``total`` records."""
         self._connection += 1
         self.is_deaf = self.must_cut = False
-        self._swapped, self._tail, self._total = None, [], total
+        self._swapped, self._total = None, total
+        self._tail.clear()
         if self._connection == 1 and self.plan.position == "middle":
-            slots = range(total // 5, total * 4 // 5, _APART)
-            self._targets = sorted(self._random.sample(slots, self.plan.times))
+            self._start = self._random.randrange(total // 5, total // 2)
         if self._connection == 1 and self.plan.position == "replay":
-            self._targets = [self._random.randrange(total // 10, total // 5)]
+            self._start = self._random.randrange(total // 10, total // 5)
 
     def records(self, frame: RecordsFrame) -> list[bytes]:
         """Return the frames that are passed on instead of this one."""
@@ -101,32 +102,43 @@ class Damage:
             return False
         if self.plan.position == "replay":
             return len(self.faults) < self.plan.times
-        if self._targets and _last(header) >= self._targets[0]:
-            self._targets.pop(0)
-            return True
-        return False
+        if len(self.faults) == self.plan.times or _last(header) < self._start:
+            return False
+        self._apart -= 1
+        if self._apart > 0:
+            return False
+        self._apart = self._random.choice(_APART)
+        return True
 
     def _until_the_cut(self, frame: RecordsFrame) -> list[bytes]:
         last = _last(frame.header)
-        if last < self._targets[0]:
+        if last < self._start:
             return [frame.data]
         self.is_deaf = True
         self.replayed_through = last
-        self.must_cut = last >= self._targets[0] + SPAN
+        self.must_cut = last >= self._start + SPAN
         return []
 
     def _hold_tail(self, frame: RecordsFrame) -> list[bytes]:
-        if _last(frame.header) <= self._total - _TAIL:
-            return [frame.data]
+        """Hold back as many frames as the plan damages: only the last record of the run shows which are the last ones.
+
+        Frames and not records are counted, since a busy server sends fewer and longer frames.
+        """
         self._tail.append(frame)
-        if _last(frame.header) < self._total:
-            return []
         stride = 2 if self.plan.kind == "swap" else 1
-        first_hit = len(self._tail) - stride * self.plan.times
-        if first_hit < 0:
-            raise AssertionError(f"the tail has only {len(self._tail)} frames, too few for {self.plan}")
-        places = range(first_hit, len(self._tail), stride)
-        return [data for index, frame_ in enumerate(self._tail) for data in self._apply(frame_, is_hit=index in places)]
+        count = stride * self.plan.times
+        if _last(frame.header) < self._total:
+            return [self._tail.popleft().data] if len(self._tail) > count else []
+        if len(self._tail) > count:
+            passed = [self._tail.popleft().data]
+        elif len(self._tail) == count:
+            passed = []
+        else:
+            raise AssertionError(f"the run has only {len(self._tail)} frames, too few for {self.plan}")
+        damaged = [
+            data for index, held in enumerate(self._tail) for data in self._apply(held, is_hit=index % stride == 0)
+        ]
+        return passed + damaged
 
     def _apply(self, frame: RecordsFrame, *, is_hit: bool) -> list[bytes]:
         if self._swapped is not None:

@@ -103,7 +103,7 @@ def exit_code_when_stopped(volumes: Path, runs: InvocationRuns, count: int) -> i
 def _published_code(volumes: Path, run: str) -> int:
     try:
         published = summary.decode((volumes / "summary" / run / "summary.json").read_bytes())
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return EXIT_ABORTED
     is_closed = published.state == "closed" and published.verdict
     return EXIT_CODES[published.verdict] if is_closed else EXIT_ABORTED

@@ -82,7 +82,7 @@ def log(
     )  # fmt: skip
     blocks = received = connection = attempts = 0
     is_connected = False
-    for step in [messages] if course is None else course:
+    for step in [list(messages)] if course is None else course:
         if isinstance(step, tuple):
             connection += step[0] == "opened"
             is_connected = is_connected if step[0] == "sealed" else step[0] == "opened"

@@ -168,7 +168,11 @@ def play(folder: Path, **settings: object) -> tuple[int, LocalRun]:
 
 
 class System:
-    """The services as separate processes, for tests that stop and start them; all are ended on exit."""
+    """The services as separate processes, for tests that stop and start them; all are ended on exit.
+
+    Attributes:
+        modules: by service, a module that runs in place of its own.
+    """
 
     def __init__(self, folder: Path, **settings: object) -> None:
         self.port, self.page_port = free_port(), free_port()
@@ -177,11 +181,13 @@ class System:
         self._settings = {
             "VOLUMES": folder, "PORT": self.port, "PAGE_PORT": self.page_port, "SERVER_URL": self.url, **settings
         }  # fmt: skip
+        self.modules: dict[str, str] = {}
         self._started: list[Process] = []
 
     def start(self, service: str, *arguments: str, **settings: object) -> Process:
         """Start a service with this system's settings, or with others."""
-        process = Process(f"services.{service}", *arguments, **{**self._settings, **settings})
+        module = self.modules.get(service, f"services.{service}")
+        process = Process(module, *arguments, **{**self._settings, **settings})
         self._started.append(process)
         return process
 

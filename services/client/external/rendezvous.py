@@ -238,7 +238,7 @@ def _load(logs: Path, run: str) -> AgreedRun | None:
         note = msgspec.json.decode(invocation.read_note(logs / run) or b"", type=AgreedRun)
         utc_us(note.opened_at)
         utc_us(note.until or note.opened_at)
-    except (msgspec.MsgspecError, ValueError, OverflowError):
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
         return None
     # A note that names another folder was copied or forged: this client's log would be written there.
     return note if note.run == run else None

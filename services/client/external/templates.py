@@ -3,16 +3,22 @@ r"""Makes the messages to an external server (hello, resume, pong) from the oper
 A template has one message a line. A line that begins with ``binary:`` is sent as a binary frame, in which ``\r``,
 ``\n``, ``\t``, ``\\`` and ``\x00`` mean bytes; other characters are sent as UTF-8. ``{client}``, ``{seq}``, ``{next}``
 and ``{key}`` are replaced.
+
+Keys and pings are chosen by the server. So escapes and names in braces count in the operator's text only: an inserted
+value is sent as it is.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 _BINARY = "binary:"
-_ESCAPE = re.compile(rb"\\(?:(r|n|t|\\)|x([0-9a-fA-F]{2}))")
+# A value is found by the name in the braces, or for an answer to a ping by the number of its group.
+_VALUE = r"\{(?P<name>client|seq|next|key)\}|\\(?P<group>[0-9])"
+_IN_TEXT = re.compile(_VALUE)
+_IN_BINARY = re.compile((_VALUE + r"|\\(?P<escape>[rnt\\])|\\x(?P<hex>[0-9a-fA-F]{2})").encode())
 _ESCAPED = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"\\": b"\\"}
 
 
@@ -80,22 +86,31 @@ class PingPolicy:
         if match is None:
             return None
         # An unmatched group is empty, as in the usual notation of replacements.
-        groups = [part.decode("utf-8", "replace") if part is not None else "" for part in (match[0], *match.groups())]
-        text = re.sub(
-            r"\\([0-9])", lambda digit: groups[int(digit[1])] if int(digit[1]) < len(groups) else "", self.pong
-        )
-        return _message(text, {})
+        groups = dict.fromkeys("0123456789", b"")
+        groups |= {str(number): part or b"" for number, part in enumerate((match[0], *match.groups()))}
+        return _message(self.pong, groups)
 
     def ignores(self, frame: bytes) -> bool:
         """Return whether a frame is not a record."""
         return self.ignore is not None and self.ignore.search(frame) is not None
 
 
-def _message(line: str, values: dict[str, str | int]) -> str | bytes:
-    for name, value in values.items():
-        line = line.replace(f"{{{name}}}", str(value))
+def _message(line: str, values: Mapping[str, str | int | bytes]) -> str | bytes:
+    """Return the message of a line; a name or number without a value stays as it is."""
     if not line.startswith(_BINARY):
-        return line
+        return _IN_TEXT.sub(lambda found: _text(values.get(found["name"] or found["group"], found[0])), line)
     # Encoded first: an escape may mean a byte that is not UTF-8.
-    data = line[len(_BINARY) :].encode()
-    return _ESCAPE.sub(lambda match: _ESCAPED[match[1]] if match[1] else bytes([int(match[2], 16)]), data)
+    return _IN_BINARY.sub(lambda found: _bytes(found, values), line[len(_BINARY) :].encode())
+
+
+def _text(value: str | int | bytes) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _bytes(found: re.Match[bytes], values: Mapping[str, str | int | bytes]) -> bytes:
+    if found["hex"]:
+        return bytes([int(found["hex"], 16)])
+    if found["escape"]:
+        return _ESCAPED[found["escape"]]
+    value = values.get((found["name"] or found["group"]).decode(), found[0])
+    return value if isinstance(value, bytes) else str(value).encode()

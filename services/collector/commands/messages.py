@@ -165,7 +165,8 @@ def _columns(logged_messages: Iterable[LoggedMessage], clients: Iterable[str]) -
             # Only with the first message, so that nothing is printed where none matches.
             heads = ""
         line = _line(logged)
-        seq = " ".join(str(part) for part in (line.key, line.seq) if part is not None) or "-"
+        key = None if line.key is None else formatting.displayable(line.key)
+        seq = " ".join(str(part) for part in (key, line.seq) if part is not None) or "-"
         text = (
             f"{logged.client:<{width}}  {f'{logged.session}/{logged.block}':>9}  {seq:>9}  "
             f"{line.received_at[11:26]}  {formatting.duration(line.latency_ns):>9}  "

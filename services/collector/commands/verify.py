@@ -130,7 +130,7 @@ def _missing(client: ClientResult) -> Iterator[str]:
             yield f"  {client.client}  missing seq {first}-{last}  {formatting.CAUSE_WORDS[cause]}"
     for key, numbers in client.external.unreadable.items():
         for first, last in numbers:
-            which = f"{first}-{last}" if key is None else f"{key} {first}-{last}"
+            which = f"{first}-{last}" if key is None else f"{formatting.displayable(key)} {first}-{last}"
             yield f"  {client.client}  seq {which}  {formatting.UNREADABLE}"
 
 

@@ -191,9 +191,10 @@ def _size(folder: Path, pattern: str) -> int:
     total = 0
     for path in folder.glob(pattern):
         try:
-            total += path.stat().st_size
-        # `KEEP_RUNS` may remove a file between the listing and this call.
-        except FileNotFoundError:
+            # A client may put anything into its folder, such as a link that leads to itself.
+            total += path.lstat().st_size
+        # `KEEP_RUNS` may remove a file between the listing and this call, and a folder may be closed to this user.
+        except OSError:
             continue
     return total
 

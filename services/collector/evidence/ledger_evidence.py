@@ -170,6 +170,15 @@ class LedgerEvidence:
         return known[-1] if known else (self.open.rate if self.open else None)
 
     @property
+    def is_scheduled(self) -> bool:
+        """Whether any record has a due time of its own: at a rate of 0, a record is due when it is sent."""
+        # Not by the last rate alone: an operator may end a run at full speed whose records were due by a schedule. Of
+        # lines with equal `first` the last one counts.
+        paces = {pace.first: pace.rate for pace in self.paces}
+        rates = [rate for rate in paces.values() if rate is not None] or ([self.open.rate] if self.open else [])
+        return any(rates) or not rates
+
+    @property
     def state(self) -> RunState:
         """Where the run is in its life."""
         if self.ends:

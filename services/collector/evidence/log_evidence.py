@@ -41,8 +41,8 @@ class LogEvidence:
         torn: bytes of the torn last line by file name.
         external: the numbers of an external feed.
         is_external: whether any line is of an external feed.
-        feed: how the external feed was read, None for not known.
-        until_us: when the run of an external feed is to end, epoch microseconds.
+        feed: how the external feed was read, by the last segment; None for not known.
+        until_us: when the run of an external feed is to end, by the same line; epoch microseconds.
         connections: the connection lines, by digest.
     """
 
@@ -67,6 +67,7 @@ class LogEvidence:
         self.feed: blocklog.FeedDescription | None = None
         self.until_us: int | None = None
         self.connections: dict[str, blocklog.ConnectionLine] = {}
+        self._described = (0, 0, "")
         self._offset: tuple[int, int, str, int] | None = None
         self._files: dict[Source, LogFileReader] = {}
 
@@ -92,6 +93,17 @@ class LogEvidence:
     def is_empty(self) -> bool:
         """Whether nothing is logged: the client may have claimed files, and they have no line and no fault."""
         return not self.opens and not self.blocks and not any(file.chain.damages for file in self.files)
+
+    @property
+    def claimed(self) -> set[int]:
+        """Sessions of whose files one is empty: a process has claimed the session, and wrote no line to that file."""
+        empty = [file.source.name for file in self.files if not (file.chain.number or file.chain.damages)]
+        return {name[0] for name in map(blocklog.parse_file_name, empty) if name is not None}
+
+    @property
+    def begun(self) -> set[int]:
+        """Sessions that have a line."""
+        return {session for session, _ in (*self.opens, *self.ends)} | self.blocks.sessions
 
     @property
     def silence_s(self) -> float | None:
@@ -123,8 +135,12 @@ class LogEvidence:
         attempted_us = moment(entry.attempted_at) if entry.attempted_at else None
         self.times.catch_up.add_session(entry.fence, entry.session, attempted_us)
         if entry.external is not None:
-            self.is_external, self.feed = True, entry.external
-            self.until_us = moment(entry.until) if entry.until else None
+            self.is_external = True
+            place = (entry.session, entry.segment, sealed.crc)
+            # As in the last segment and not as in the last line read, so that the order of reading does not matter.
+            if place >= self._described:
+                self._described, self.feed = place, entry.external
+                self.until_us = moment(entry.until) if entry.until else None
         for torn in entry.torn:
             # A tail may be known already, from a copy or because it was read before the client cut it off.
             self.torn[torn.file] = max(torn.bytes, self.torn.get(torn.file, 0))

@@ -45,8 +45,6 @@ class ClientConsistency:
         sessions_without_file: sessions that the ledger names and the log does not have.
         fences_without_subscription: fences in log or ledger for which the ledger has no subscription.
         fences_granted_twice: fences that two servers granted.
-        conflicting_blocks: blocks that are logged with several contents, and with how many.
-        conflicting_lines: kind, segment and number of the open and end lines that exist in several versions.
         receipt_holes: messages that are logged and lack a receipt although later ones have one.
     """
 
@@ -57,9 +55,23 @@ class ClientConsistency:
     sessions_without_file: tuple[int, ...]
     fences_without_subscription: tuple[int, ...]
     fences_granted_twice: tuple[int, ...]
-    conflicting_blocks: tuple[tuple[BlockKey, int], ...]
-    conflicting_lines: tuple[tuple[str, BlockKey, int], ...]
     receipt_holes: RangeSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogConflicts:
+    """Lines of a log that cannot all be right: different lines in the place of one.
+
+    Attributes:
+        blocks: blocks that are logged with several contents, and with how many.
+        lines: kind, segment and number of the open and end lines that exist in several versions.
+    """
+
+    blocks: tuple[tuple[BlockKey, int], ...] = ()
+    lines: tuple[tuple[str, BlockKey, int], ...] = ()
+
+
+NO_CONFLICTS = LogConflicts()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +83,7 @@ class ExternalClientFacts:
         expected_clients: how many clients were to take part, None where nothing says so.
         silence_s: how long the feed may be silent, in seconds; None for: by its own rhythm.
         until_us: when the run was to end, epoch microseconds; None for not known.
+        lost_sessions: numbers of sessions before the last one that have no file.
         missing: the missing numbers of each sequence.
         missing_before_restart: the numbers of each sequence that were missing when it began again.
         unreadable: the numbers of each sequence in whose places records stand that cannot be read.
@@ -83,6 +96,7 @@ class ExternalClientFacts:
     expected_clients: int | None = None
     silence_s: float | None = None
     until_us: int | None = None
+    lost_sessions: RangeSet = field(default_factory=RangeSet)
     missing: Mapping[str | None, RangeSet] = field(default_factory=dict)
     missing_before_restart: Mapping[str | None, Sequence[Span]] = field(default_factory=dict)
     unreadable: Mapping[str | None, RangeSet] = field(default_factory=dict)
@@ -132,6 +146,7 @@ class ClientResult:
         silence: the longest time in which the client received nothing.
         saturation: what its processes measured of themselves.
         faults: of its files.
+        conflicts: of its lines.
         consistency: None for an external feed, and while the run goes on: it takes a pass over all blocks.
         external: `NO_EXTERNAL_FACTS` for our own feed.
     """
@@ -174,6 +189,7 @@ class ClientResult:
     silence: LongestSilence | None = None
     saturation: SaturationEvidence = NOT_MEASURED
     faults: tuple[Fault, ...] = ()
+    conflicts: LogConflicts = NO_CONFLICTS
     consistency: ClientConsistency | None = None
     external: ExternalClientFacts = NO_EXTERNAL_FACTS
 

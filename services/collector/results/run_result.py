@@ -46,12 +46,14 @@ class LedgerFacts:
         state: where the run is in its life, by the ledger.
         total: how many records the run was opened for.
         rate: records per second; 0 without a schedule, None for not known.
+        is_scheduled: whether any record had a due time of its own.
         wanted: how many clients are to take part, at least.
         wanted_source: where that number was found, None where an operator set it.
         late: the clients that asked to take part after the run had ended, by name.
         is_opened: there is an open line.
         is_abandoned: the run was interrupted and not continued.
         ends: of its servers.
+        last: the last record of the run by its end, None without an end.
         end_variants: how many different ends its servers recorded; more than one is a contradiction.
         feed_variants: how many different feeds they played; more than one is a contradiction.
         unmeasured_servers: servers that took part, recorded no end and were not continued by another one.
@@ -61,12 +63,14 @@ class LedgerFacts:
     state: RunState
     total: int | None
     rate: float | int | None
+    is_scheduled: bool
     wanted: int
     wanted_source: str | None
     late: tuple[str, ...]
     is_opened: bool
     is_abandoned: bool
     ends: tuple[ServerEnd, ...]
+    last: int | None
     end_variants: int
     feed_variants: int
     unmeasured_servers: tuple[str, ...]

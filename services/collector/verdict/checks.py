@@ -154,7 +154,7 @@ def _on_time(case: CheckInput) -> CheckAnswer:
     p99_ns = max((end.late_p99_ns for end in ends if end.late_p99_ns is not None), default=None)
     # At rate 0 a record is due when it is sent, so the server cannot be late.
     if p99_ns is None:
-        return CheckAnswer(True, "no schedule") if ledger.rate == 0 else CheckAnswer(None, "not measured")
+        return CheckAnswer(None, "not measured") if ledger.is_scheduled else CheckAnswer(True, "no schedule")
     max_ns = max((end.late_max_ns for end in ends if end.late_max_ns is not None), default=None)
     detail = f"p99 {formatting.duration(p99_ns)} late, at most {formatting.duration(max_ns)}"
     detail += ", the worst of several servers" if len(ends) > 1 else ""
@@ -201,9 +201,11 @@ def judge_saturation(processes: Sequence[tuple[str, SaturationEvidence]], run_ns
         *_worst_processes(late, MAX_LAG_NS, "{name}'s event loop was {took} late (p99)"),
     )
     # A run that is too short for a percentile has a maximum: if that is within the limit, the percentile would be too.
-    lag_ns = worst.p99_ns if worst.p99_ns is not None else worst.max_ns
-    # With a maximum beyond the limit and no percentile, the percentile may still be within it: there is no answer.
-    fit = None if lag_ns is None or lag_ns > MAX_LAG_NS else True
+    # With a maximum beyond the limit and no percentile, the percentile may still be within it: there is no answer, also
+    # where other processes have one.
+    is_open = any(evidence.p99_ns is None and (evidence.max_ns or 0) > MAX_LAG_NS for evidence, _ in measured)
+    is_measured = worst.p99_ns is not None or worst.max_ns is not None
+    fit = True if is_measured and not is_open else None
     return CheckAnswer(False if reasons else fit, _saturation_detail(worst), reasons)
 
 
@@ -300,10 +302,21 @@ def ask(case: CheckInput | None, books: Books) -> tuple[list[Check], dict[str, C
     return [Check(name=name, ok=answer.ok, detail=answer.detail) for name, answer in answers.items()], answers
 
 
+def failures(answers: Mapping[str, CheckAnswer]) -> list[str]:
+    """Return the proved faults of the delivery: the reasons of the checks that were answered with no."""
+    failed = [(name, answers[name]) for name in FAILING if name in answers and answers[name].ok is False]
+    return [reason for name, answer in failed for reason in answer.reasons or _failed(name, answer)]
+
+
 def doubts(answers: Mapping[str, CheckAnswer]) -> list[str]:
     """Return why the measurement cannot be trusted: what a check refutes, or why one could not be answered."""
     # A fact that cannot be decided is a doubt too: it must not pass.
-    doubtful = [answers[name] for name in FAILING if name in answers and answers[name].ok is None]
-    doubtful += [answers[name] for name in INVALIDATING if name in answers and answers[name].ok is not True]
+    doubtful = [(name, answers[name]) for name in FAILING if name in answers and answers[name].ok is None]
+    doubtful += [(name, answers[name]) for name in INVALIDATING if name in answers and answers[name].ok is not True]
     # An answer that is null without a reason does not apply to this run, and raises no doubt.
-    return [reason for answer in doubtful for reason in answer.reasons]
+    return [reason for name, answer in doubtful for reason in answer.reasons or _failed(name, answer)]
+
+
+def _failed(name: str, answer: CheckAnswer) -> tuple[str, ...]:
+    """Return the reason of a check that was answered with no and names none: it must not pass in silence."""
+    return (f"{name}: {answer.detail}",) if answer.ok is False else ()

@@ -87,7 +87,7 @@ def _not_connected(client: _Client) -> str:
 def receiving(case: CheckInput) -> CheckAnswer:
     """Answer whether every connected client received records for as long as the feed's rhythm lets one expect."""
     clients = [client for client in _closed(case) if client.connection.end_us is not None]
-    reasons, quiet_us = [], []
+    reasons, quiet_us = _unserved_without_end(case), []
     for client in clients:
         connection, found = client.connection, client.facts.rhythm
         # Being away at the end is a fact, which `connected` reports. Silence is a doubt, and concerns connected clients
@@ -164,6 +164,16 @@ def _unserved(case: CheckInput, client: _Client, end_us: int) -> list[str]:
         waited = formatting.duration(waited_us * 1000)
         return [f"{client.name} received no record at all in {waited}"] if waited_us > allowed_s * 1e6 else []
     return [f"{client.name} received no record at all, so the feed's rhythm is not known: set {SETTING}"]
+
+
+def _unserved_without_end(case: CheckInput) -> list[str]:
+    """Return the sentences for clients without a record or a known end, where others received records."""
+    served = [client.client for client in case.clients if client.messages]
+    return [
+        f"{client.name} received no record at all, though {formatting.names(served)} did"
+        for client in _closed(case)
+        if client.connection.end_us is None and not client.result.messages and served
+    ]
 
 
 def away(case: CheckInput) -> tuple[str, ...]:

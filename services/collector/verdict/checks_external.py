@@ -155,17 +155,20 @@ def conflict_sentences(comparison: FeedComparison | None) -> tuple[int, tuple[st
     numbers: dict[SequenceName, RangeSet] = {}
     for (key, _, _), differing in conflicts.items():
         numbers[key] = numbers.get(key, RangeSet()) | differing
-    worst = sorted(conflicts.items(), key=lambda item: -item[1].count)
+    # By key where counts are equal: the sequences are kept in sets, whose order differs between processes.
+    worst = sorted(conflicts.items(), key=lambda item: (-item[1].count, item[0][0] is not None, item[0][0] or ""))
     count = sum(differing.count for differing in numbers.values())
     return count, tuple(_conflict_sentence(*pair, differing) for pair, differing in worst)
 
 
 def _numbers(key: str | None, numbers: RangeSet) -> str:
-    return formatting.ranges(numbers) if key is None else f"{key} {formatting.ranges(numbers)}"
+    # The server chose the key, and sentences are printed on terminals.
+    return formatting.ranges(numbers) if key is None else f"{formatting.displayable(key)} {formatting.ranges(numbers)}"
 
 
 def _conflict_sentence(key: SequenceName, one: str, other: str, differing: RangeSet) -> str:
-    which = f"{formatting.several(differing.count, 'number')}{'' if key is None else f' of {key}'}"
+    of = "" if key is None else f" of {formatting.displayable(key)}"
+    which = f"{formatting.several(differing.count, 'number')}{of}"
     return f"{one} and {other} have different records under {which}: {formatting.ranges(differing)}"
 
 

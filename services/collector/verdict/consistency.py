@@ -36,8 +36,7 @@ def problems(result: RunResult, faults: Iterable[Fault], elsewhere: Collection[s
     found += fault_sentences(faults, elsewhere)
     found += _of_ledger(result)
     for client in result.clients:
-        if client.consistency is not None:
-            found += [f"{client.client}: {problem}" for problem in _of_client(client.consistency)]
+        found += [f"{client.client}: {problem}" for problem in _of_client(client)]
     return found
 
 
@@ -90,13 +89,30 @@ def _of_ledger(result: RunResult) -> Iterable[str]:
             f"server {instance}: its ledger has no end, and no later server continued it:"
             " whether it was on time is not known"
         )
+    facts = result.ledger_facts
+    if facts.last is not None and facts.total is not None and facts.last != facts.total and not facts.is_abandoned:
+        yield f"ledger/{result.run}: the run was opened for {facts.total:,} records, and ended after {facts.last:,}"
     if result.ledger_facts.feed_variants > 1:
         yield f"ledger/{result.run}: its servers played different feeds in one run"
     if result.ledger_facts.end_variants > 1:
         yield f"ledger/{result.run}: the run ended in {result.ledger_facts.end_variants} different ways"
 
 
-def _of_client(client: ClientConsistency) -> Iterable[str]:
+def _of_client(client: ClientResult) -> Iterable[str]:
+    known = client.consistency
+    if known is not None:
+        yield from _of_ledger_and_log(known)
+    if client.external.lost_sessions:
+        yield f"its log has no file of session {formatting.ranges(client.external.lost_sessions)}"
+    for (session, block), count in client.conflicts.blocks:
+        yield f"session {session} block {block} stands in the log with {count} different contents"
+    for kind, (session, segment), count in client.conflicts.lines:
+        yield f"session {session}, segment {segment} has {count} different {kind} lines"
+    if known is not None and known.receipt_holes:
+        yield f"logged but without a receipt, though later ones have one: {formatting.ranges(known.receipt_holes)}"
+
+
+def _of_ledger_and_log(client: ClientConsistency) -> Iterable[str]:
     if not client.is_subscribed:
         yield "no subscription in the ledger"
     for session in client.unsealed_sessions:
@@ -107,9 +123,3 @@ def _of_client(client: ClientConsistency) -> Iterable[str]:
     if client.fences_without_subscription:
         fences = formatting.names(map(str, client.fences_without_subscription))
         yield f"the ledger lacks the subscription with fence {fences}"
-    for (session, block), count in client.conflicting_blocks:
-        yield f"session {session} block {block} stands in the log with {count} different contents"
-    for kind, (session, segment), count in client.conflicting_lines:
-        yield f"session {session}, segment {segment} has {count} different {kind} lines"
-    if client.receipt_holes:
-        yield f"logged but without a receipt, though later ones have one: {formatting.ranges(client.receipt_holes)}"

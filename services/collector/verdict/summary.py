@@ -111,12 +111,7 @@ def _judge(
     case: CheckInput, answers: dict[str, CheckAnswer], thresholds: Sequence[Threshold]
 ) -> tuple[Verdict, list[str]]:
     worst = _untrustworthy(case)
-    failed = [
-        reason
-        for name in checks.FAILING
-        if name in answers and answers[name].ok is False
-        for reason in answers[name].reasons
-    ]
+    failed = checks.failures(answers)
     # After the checks: a threshold is the headline only if no check failed.
     failed += [_broken(threshold) for threshold in thresholds if not threshold.ok]
     doubts = checks.doubts(answers)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import stat
 import threading
 import time
 from collections import deque
@@ -246,4 +247,6 @@ def _checked_time(at: str) -> str:
 
 def last_alive_us(folder: Path) -> int:
     """Return when a server last touched a ledger of this run, epoch microseconds; 0 without a ledger."""
-    return max((path.stat().st_mtime_ns // 1000 for path in folder.glob("*.jsonl")), default=0)
+    # As in `read_entries`, only regular files are ledgers: a link may lead elsewhere, or to itself.
+    states = (path.lstat() for path in folder.glob("*.jsonl"))
+    return max((state.st_mtime_ns // 1000 for state in states if stat.S_ISREG(state.st_mode)), default=0)

@@ -168,7 +168,9 @@ class RunLifecycle:
         grace_seconds = self.run.settings.grace_seconds
         segment, _ = recorded.schedule.segment_of(recorded.total)
         due_us = recorded.schedule.due_us(recorded.total)
-        if segment.rate and due_us is not None:
-            return "grace" if self.run.clock.now_us() - due_us > grace_seconds * 1_000_000 else None
-        # At rate 0 no record has a due time of its own: the grace period counts from the last progress.
-        return "grace" if now - self._progressed_at > grace_seconds else None
+        is_overdue = due_us is not None and self.run.clock.now_us() - due_us > grace_seconds * 1_000_000
+        if segment.rate:
+            return "grace" if is_overdue else None
+        # At rate 0 all records are due at once, when the rate begins: the grace period counts from the last progress
+        # after that. Before it, as in a pause or while clients were awaited, there was none to be expected.
+        return "grace" if is_overdue and now - self._progressed_at > grace_seconds else None

@@ -201,3 +201,16 @@ def test_a_skipped_line_is_checked_but_not_decoded(volumes: Path) -> None:
     assert (None, None) == (first.entry, first.error)
     assert first.sealed is not None
     assert isinstance(second.error, ChecksumMismatch)
+
+
+def test_each_file_of_an_unknown_version_is_named(volumes: Path) -> None:
+    """The lines of one such file have one cause, which is reported once; a second file is reported as well."""
+    for source in (FIRST, SECOND):
+        prev, lines = FIRST_PREV, []
+        for _ in range(3):
+            line, prev = seal(b'{"v":9,"kind":"later"}', prev)
+            lines.append(line)
+        (volumes / source.place).write_bytes(b"".join(lines))
+    _, passed = read(volumes, MessageFilter(clients=("client-1",)))
+
+    assert [(FIRST.path, 1), (SECOND.path, 1)] == [(line.file, line.line) for line in passed]

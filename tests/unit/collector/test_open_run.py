@@ -274,6 +274,23 @@ def test_a_rewritten_run_is_read_again(tmp_path: Path, loss: str) -> None:
     assert 80 == run.durations.transit.count
 
 
+@pytest.mark.parametrize("grown", [b"", b"x" * 10_000 + b"\n", b"x" * 10_000])
+def test_a_log_that_shrank_and_grew_between_two_polls_is_read_again(tmp_path: Path, grown: bytes) -> None:
+    """A rewritten file that is longer than before is not continued in the middle of a line: its beginning differs."""
+    source = log_source("client-1", 1, 2)
+    files = good_run()
+    run = opened(tmp_path, {**files, source: files[source][:2]})
+    rewritten = {**files, source: [b"?" * 100 + b"\n", *files[source], grown]}
+    write(rewritten, tmp_path)
+    run.read(1.0, lambda: False)
+    assert (True, True) == (run.recheck(lambda: False, restart=True), run.is_rereading)
+    while run.read(2.0, lambda: False) or run.is_behind:
+        pass
+    fresh = opened(tmp_path / "fresh", rewritten)
+
+    assert run.snapshot((), final=True) == fresh.snapshot((), final=True)
+
+
 def test_lines_and_bytes_are_counted(tmp_path: Path) -> None:
     """Lines and bytes count each time they are read."""
     lines = [line for lines in good_run().values() for line in lines]

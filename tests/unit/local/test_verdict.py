@@ -107,4 +107,6 @@ def test_exit_code_of_a_stopped_invocation(tmp_path: Path, found: list[str | Non
         closed(tmp_path, name, one)
 
     assert code == verdict.exit_code_when_stopped(tmp_path, runs_of(*names), count)
+    (tmp_path / "summary" / "20261122T080000Z").mkdir(parents=True)
+    (tmp_path / "summary" / "20261122T080000Z" / "summary.json").write_bytes(b'{"run":"\xff"}')
     assert 105 == verdict.exit_code_when_stopped(tmp_path, runs_of("20261122T080000Z"), 1)

@@ -209,6 +209,16 @@ def test_bounds(name: str, least: int, most: int) -> None:
     assert problems({name: str(most + 1)}, [name])
 
 
+@pytest.mark.parametrize("name", ["FEED_HELLO", "FEED_SEQ", "FEED_END", "SERVER_URL", "SCHEMA", "THRESHOLDS"])
+def test_a_text_has_to_be_utf8(name: str) -> None:
+    """A text that can neither be sent nor logged is refused; a path may consist of any bytes."""
+    text = "ws://\udcff" if name == "SERVER_URL" else "\udcff"
+
+    assert (f"{name}={text!r}: expected a text in UTF-8",) == problems({name: text}, [name])
+    for path in ("VOLUMES", "HEARTBEAT", "FEED_CA_FILE", "FEED_AUTHORIZATION_FILE"):
+        assert {path.lower(): "/\udcff"} == read({path: "/\udcff"}, [path])
+
+
 def test_all_problems_are_reported_together() -> None:
     """Every mistake is in the one report, so that the operator mends them in one go."""
     found = problems({"RATE": "fast", "SEED": "x", "FSYNC": "maybe", "BLOCK_SIZE": "10", "RECORDS": "5"})

@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from services.runtime.control import token
 from services.runtime.errors import PortInUse
 from services.server import app
 from services.server.app import ServerIntervals
+from services.server.connections.connection import FeedConnection
 from services.server.runs.other_servers import FolderSnapshot
 from services.server.runs.run import Run
 from tests.unit.server.fakes import feed, new_run, settings
@@ -95,6 +97,35 @@ async def test_serves_until_stopped(tmp_path: Path, port: int) -> None:
     assert wire.CLOSE_DRAINING == client.close_code
     (ledger,) = (tmp_path / "ledger").glob("*/*.jsonl")
     assert b'"kind":"leave"' in ledger.read_bytes().splitlines()[-1]
+
+
+class _HeaderValues(list[str]):
+    """The values of a header, which may be referenced weakly."""
+
+
+async def test_the_credentials_of_an_opening_request_are_released(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a connection lasts, nothing refers to the values by which its peer was authorised."""
+    given: list[weakref.ref[_HeaderValues]] = []
+
+    def values(connection: FeedConnection) -> _HeaderValues:
+        assert connection.request is not None
+        found = _HeaderValues(connection.request.headers.get_all("Authorization"))
+        assert ["Bearer secret"] == found
+        given.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(FeedConnection, "authorization_values", values)
+    stop = asyncio.Event()
+    task = await serving(stop, tmp_path, port)
+    async with connect(
+        f"ws://127.0.0.1:{port}", proxy=None, additional_headers={"Authorization": "Bearer secret"}
+    ) as client:
+        await client.recv()
+        assert [None] == [reference() for reference in given]
+    stop.set()
+    assert 0 == await task
 
 
 async def serving(

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from services.collector.formatting import displayable
 from services.collector.publish.files.csv_export import clients_csv
 from services.collector.publish.files.html_page import report
 from services.collector.publish.files.junit import junit
@@ -44,7 +45,7 @@ def summary_path(volumes: Path, run: str) -> Path:
 
 def places(volumes: Path, run: str) -> str:
     """Return a line that names the folders of a run's files."""
-    return f"files in {volumes}: logs/{run}/  summary/{run}/{REPORT}"
+    return f"files in {displayable(str(volumes))}: logs/{run}/  summary/{run}/{REPORT}"
 
 
 def dated(snapshot: Snapshot, at: str | None) -> Snapshot:

@@ -10,7 +10,7 @@ from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.run_evidence import RunEvidence
 from services.collector.evidence.saturation import SaturationEvidence
 from services.collector.evidence.timing import ClientTiming
-from services.collector.results.client_result import ClientResult, GapTimes
+from services.collector.results.client_result import ClientResult, GapTimes, LogConflicts
 from services.collector.results.run_result import LedgerFacts, RunDurations, ServerEnd
 from services.collector.results.sparse_histogram import EMPTY, SparseHistogram
 from services.contract.rangeset import RangeSet
@@ -43,12 +43,14 @@ def ledger_facts(ledger: LedgerEvidence) -> LedgerFacts:
         state=ledger.state,
         total=ledger.open.total if ledger.open else None,
         rate=ledger.rate,
+        is_scheduled=ledger.is_scheduled,
         wanted=ledger.wanted,
         wanted_source=expected.source if expected else None,
         late=tuple(ledger.late),
         is_opened=bool(ledger.opens),
         is_abandoned=any(end.reason == "abandoned" for end in ledger.ends.values()),
         ends=tuple(_server_ends(ledger)),
+        last=ledger.end.last if ledger.end else None,
         end_variants=len({(end.last, end.count, end.reason) for end in ledger.ends.values()}),
         feed_variants=len({(opened.feed, opened.total) for opened in ledger.opens.values()}),
         unmeasured_servers=tuple(server.open.instance for server in server_processes.unmeasured(servers)),
@@ -64,7 +66,7 @@ def log_facts(evidence: RunEvidence, log: LogEvidence) -> ClientResult:
         state="running",
         has_log=log.client in evidence.logs,
         blocks=log.blocks.count,
-        sessions=len({session for session, _ in (*log.opens, *log.ends)} | log.blocks.sessions),
+        sessions=len(log.begun),
         messages=log.messages,
         bytes=log.bytes,
         torn_bytes=sum(log.torn.values()),
@@ -74,6 +76,7 @@ def log_facts(evidence: RunEvidence, log: LogEvidence) -> ClientResult:
         transit=SparseHistogram.of(times.transit),
         block_duration=SparseHistogram.of(times.block_durations),
         saturation=log.saturation.total(),
+        conflicts=_conflicts(log),
     )
 
 
@@ -110,7 +113,14 @@ def by_first_cause(missing: RangeSet, known: Mapping[str, RangeSet], causes: Seq
 
 def scheduled(evidence: RunEvidence, histogram: SparseHistogram) -> SparseHistogram:
     """Return a histogram of durations since a due time; without a schedule nothing is due, so nothing is late."""
-    return EMPTY if evidence.ledger.rate == 0 else histogram
+    return histogram if evidence.ledger.is_scheduled else EMPTY
+
+
+def _conflicts(log: LogEvidence) -> LogConflicts:
+    lines = [("open", segment, len(versions)) for segment, versions in log.opens.items()]
+    lines += [("end", segment, len(reasons)) for segment, reasons in log.ends.items()]
+    several = sorted(line for line in lines if line[2] > 1)
+    return LogConflicts(blocks=tuple(sorted(log.blocks.again.items())), lines=tuple(several))
 
 
 def _server_ends(ledger: LedgerEvidence) -> Iterator[ServerEnd]:

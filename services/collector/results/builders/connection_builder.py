@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from services.collector.evidence.log_evidence import LogEvidence
 from services.collector.evidence.timestamps import moment
+from services.collector.formatting import displayable
 from services.collector.results.connection_history import EVENT_ORDER, ConnectionHistory, Disconnection
 from services.contract.blocklog import ConnectionLine
 from services.contract.summary import ClientState
@@ -137,12 +138,14 @@ class _Course:
 
 
 def _close(line: ConnectionLine) -> str:
-    code = "without a close code" if line.code is None else str(line.code)
-    return f"last close {code}" + (f" {line.reason}" if line.reason and line.reason != code else "")
+    code, reason = "without a close code" if line.code is None else str(line.code), displayable(line.reason)
+    return f"last close {code}" + (f" {reason}" if reason and reason != code else "")
 
 
 def _refusal(line: ConnectionLine) -> str:
-    if line.code is None or str(line.code) in line.reason:
-        return line.reason or "refused"
+    # This project's client writes printable reasons, but other writers' logs are read, too.
+    reason = displayable(line.reason)
+    if line.code is None or str(line.code) in reason:
+        return reason or "refused"
     code = f"HTTP {line.code}" if line.code in _HTTP else f"close code {line.code}"
-    return f"{code}: {line.reason}" if line.reason else code
+    return f"{code}: {reason}" if reason else code

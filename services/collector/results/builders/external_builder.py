@@ -44,7 +44,9 @@ from services.contract.summary import Causes, ClientState
 
 def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
     """Return the result of a run of an external feed. ``final`` says that nothing more will be logged."""
-    names = sorted((name for name, log in evidence.logs.items() if not log.is_empty), key=client_order)
+    # A client that only claimed a file took part: its disk may have refused its lines, or lost them.
+    taking_part = (name for name, log in evidence.logs.items() if log.claimed or not log.is_empty)
+    names = sorted(taking_part, key=client_order)
     groups = _groups(evidence, names)
     feed = _FeedEvidence(evidence, groups, _union(evidence, names, groups), final=final)
     clients = []
@@ -147,6 +149,8 @@ def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
             expected_clients=log.feed.clients if log.feed else None,
             silence_s=log.silence_s,
             until_us=log.until_us,
+            # A session is numbered one above the last one, so that all before it have a file.
+            lost_sessions=RangeSet([(1, max(log.begun, default=0))]) - RangeSet.from_numbers(log.sessions),
             connection=connection,
             rhythm=known_rhythm,
         ),
@@ -220,6 +224,10 @@ def _counts(lost: Iterable[Mapping[str, RangeSet]], before: Iterable[Sequence[Sp
 def _client_state(log: LogEvidence, *, final: bool) -> ClientState:
     """Return how a client of an external feed ended; one that has not sealed its log is lost once it is final."""
     reasons = log.last_reasons()
+    # The last process claimed a session, took part, and left no line: how it ended is not known. Without a ledger
+    # nothing else shows that it was there.
+    if max(log.claimed, default=0) > max(log.begun, default=0):
+        reasons = set()
     # With FEED_SECONDS=0 a run has no end of its own: the operator ends it by stopping its clients.
     if "finished" in reasons or ("shutdown" in reasons and log.until_us is None):
         return "finished"

@@ -185,8 +185,6 @@ def _consistency(
         sessions_without_file=tuple(sorted(subscribed - log.sessions)),
         fences_without_subscription=tuple(sorted(_unknown_fences(log, ledger))),
         fences_granted_twice=tuple(sorted(ledger.twice)),
-        conflicting_blocks=tuple(sorted(log.blocks.again.items())),
-        conflicting_lines=tuple(sorted(_conflicting_lines(log))),
         # Receipts are sent in the order of blocks: those after the last one may be on their way, a hole may not be.
         receipt_holes=(log.logged - ledger.receipted).within(1, ledger.receipted.last),
     )
@@ -216,9 +214,3 @@ def _unknown_fences(log: LogEvidence, ledger: ClientLedger) -> set[int]:
         return set()
     opened = {row.fence for versions in log.opens.values() for row in versions.values()}
     return (opened | ledger.receipt_fences | set(ledger.sent) | set(ledger.leaves)) - set(ledger.subscriptions)
-
-
-def _conflicting_lines(log: LogEvidence) -> Iterator[tuple[str, BlockKey, int]]:
-    lines = [("open", segment, len(versions)) for segment, versions in log.opens.items()]
-    lines += [("end", segment, len(reasons)) for segment, reasons in log.ends.items()]
-    return (line for line in lines if line[2] > 1)

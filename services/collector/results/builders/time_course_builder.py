@@ -23,7 +23,7 @@ def time_course(evidence: RunEvidence, result: RunResult) -> TimeCourse:
         result: made of the same lines.
     """
     ledger_lines, buckets = evidence.ledger, evidence.times.buckets
-    is_scheduled = ledger_lines.rate != 0
+    is_scheduled = ledger_lines.is_scheduled
     chosen = [client.client for client in _chosen(result.clients)]
     clients: dict[str, ClientCourse] = {}
     worst = buckets.worst(chosen, scheduled=is_scheduled)

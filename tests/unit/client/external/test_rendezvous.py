@@ -165,11 +165,12 @@ def test_a_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
     assert f"{RUN}-2" == join(tmp_path, URL, 60, START_US).run
 
 
-def test_a_folder_without_its_note_is_not_joined(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damaged", [b"{", b"\xff", b'{"x":' + b"[" * 60_000], ids=["cut", "bytes", "deep"])
+def test_a_folder_without_its_note_is_not_joined(tmp_path: Path, damaged: bytes) -> None:
     """A run of this project's server, and a note that is damaged, are ignored."""
     (tmp_path / "20261122T072959Z").mkdir()
     (tmp_path / "20261122T072958Z").mkdir()
-    (tmp_path / "20261122T072958Z" / NOTE).write_bytes(b"{")
+    (tmp_path / "20261122T072958Z" / NOTE).write_bytes(damaged)
 
     assert RUN == join(tmp_path, URL, 60, START_US, policy=QUICK._replace(looks=2)).run
 

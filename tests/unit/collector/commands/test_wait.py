@@ -62,6 +62,17 @@ async def test_the_verdict_is_the_exit_code(tmp_path: Path, verdict: Verdict, co
     assert waiting.printed[0].splitlines()[1].startswith(f"  {verdict}   ")
 
 
+async def test_a_link_to_itself_among_the_logs_does_not_end_the_wait(tmp_path: Path) -> None:
+    """A client may put anything into its folder: what cannot be measured is passed over."""
+    write(good_run(), tmp_path)
+    publish(tmp_path, MADE)
+    link = tmp_path / "logs" / RUN / "client-1" / "link.jsonl"
+    link.symlink_to(link)
+    (tmp_path / "ledger" / RUN / "link.jsonl").symlink_to(link)
+
+    assert 0 == await FakeWait(tmp_path).code()
+
+
 async def test_an_earlier_verdict_is_not_returned_for_a_newer_run(tmp_path: Path) -> None:
     """The verdict of a closed run is not returned while a newer run is open."""
     write(good_run(), tmp_path)

@@ -73,6 +73,21 @@ def test_repeated_receipts_count_once() -> None:
     assert (1, 1) == (len(client.receipts), client.receipts.count)
 
 
+@pytest.mark.parametrize(
+    ("rates", "is_scheduled"),
+    [([], True), ([(1, 10)], True), ([(1, 0)], False), ([(1, 10), (5, 0)], True), ([(1, 0), (9, None)], False),
+     ([(1, 10), (1, 0)], False), ([(1, None)], True)],
+)  # fmt: skip
+def test_one_rate_is_a_schedule(rates: list[tuple[int, int | None]], is_scheduled: bool) -> None:
+    """Records have due times if any rate is above 0; of lines with the same first record the last one counts."""
+    paces = [
+        ledger.PaceEntry(at=at(number), first=first, due_us=START_US, rate=rate)
+        for number, (first, rate) in enumerate(rates)
+    ]
+
+    assert is_scheduled is book(opening(20, 1), *paces).is_scheduled
+
+
 def test_an_observer_is_no_client() -> None:
     """An observer takes no part in the run, and records that were sent to it do not count."""
     client = book(

@@ -1,11 +1,16 @@
 """Tests of services/collector/evidence/log_evidence.py."""
 
 import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.collector.evidence.log_evidence import LogEvidence
+from services.collector.scan import Source
 from services.contract import block_text, blocklog
 from services.contract.rangeset import RangeSet
+from tests.builders import external_runs
 from tests.builders.runs import (
+    RUN,
     START_US,
     Files,
     Session,
@@ -157,6 +162,19 @@ def test_lines_out_of_place_are_told() -> None:
     later = log_files(Session("a", 2, 2, 30, [(31, 40)]))[log_source("a", 2)]
 
     assert {"misplaced"} == {kind for _, _, kind in kinds({log_source("a"): [*lines, *later]})} - {"line_missing"}
+
+
+@given(st.permutations([1, 2, 3, 4]))
+def test_sessions_that_describe_the_feed_differently_are_read_in_any_order(order: list[int]) -> None:
+    """The description of the last session counts, and of several open lines of one segment always the same one."""
+    files = {number: external_runs.log("a", session=number, until_us=START_US + number) for number in (1, 2, 3)}
+    (other,) = external_runs.log("a", session=3, until_us=None, seq="$.n").values()
+    files[4] = {Source(RUN, "a", "other.jsonl"): other}
+    first = external_runs.books(*files.values()).logs["a"]
+    log = external_runs.books(*(files[number] for number in order)).logs["a"]
+
+    assert (first.feed, first.until_us) == (log.feed, log.until_us)
+    assert log.until_us in (START_US + 3, None)
 
 
 def test_stamps_within_one_second_and_across_are_read_alike() -> None:

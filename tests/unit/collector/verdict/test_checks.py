@@ -5,7 +5,17 @@ from typing import Any
 import msgspec
 
 from services.collector.results.build import build_result
-from services.collector.verdict.checks import CHECKS, EXTERNAL_CHECKS, FAILING, INVALIDATING, ask, missing_sentence
+from services.collector.verdict.check_types import CheckAnswer
+from services.collector.verdict.checks import (
+    CHECKS,
+    EXTERNAL_CHECKS,
+    FAILING,
+    INVALIDATING,
+    ask,
+    doubts,
+    failures,
+    missing_sentence,
+)
 from services.collector.verdict.summary import reconcile
 from services.contract import block_text, blocklog, ledger
 from tests.builders.runs import (
@@ -31,6 +41,15 @@ def test_every_check_is_ranked() -> None:
     """Each question either fails the run or makes it invalid."""
     assert {*CHECKS, *EXTERNAL_CHECKS} == {*FAILING, *INVALIDATING}
     assert "present" == next(iter(CHECKS))
+
+
+def test_a_check_that_fails_is_never_silent() -> None:
+    """A check that was answered with no and names no reason keeps a run from passing all the same."""
+    answers = {"once": CheckAnswer(False, "2 duplicates"), "clocks": CheckAnswer(False, "one clock")}
+
+    assert (["once: 2 duplicates"], ["clocks: one clock"]) == (failures(answers), doubts(answers))
+    unknown = {"once": CheckAnswer(None, "no numbers"), "clocks": CheckAnswer(None, "not measured")}
+    assert ([], []) == (failures(unknown), doubts(unknown))
 
 
 def with_lines(*entries: ledger.Entry, clients: int = 2, sessions: list[Session] | None = None) -> Files:

@@ -178,6 +178,16 @@ def test_a_client_that_received_nothing_at_all_makes_the_run_invalid() -> None:
         )
 
 
+@pytest.mark.parametrize("reason", ["finished", "shutdown"])
+def test_a_client_without_records_and_without_a_known_end_is_no_pass(reason: Any) -> None:
+    """A log that says neither when its client ended nor that it received anything proves nothing of that client."""
+    made = told(
+        log("client-1", each(0, 7.9), until_us=None, reason=reason), log("client-2", until_us=None, reason=reason)
+    )
+
+    assert ("INVALID", "client-2 received no record at all, though client-1 did") == (made.verdict, made.headline)
+
+
 def test_a_named_end_is_no_absence() -> None:
     """A feed that ended as FEED_END says is judged for neither absence nor silence, with any rhythm."""
     end: Happened = ("ended", 2.0, 1000, "done")

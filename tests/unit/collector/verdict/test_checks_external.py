@@ -47,6 +47,15 @@ def test_keys_are_named() -> None:
     assert ("FAIL", "client-1: 1 message missing, BTC 3 (1 seen by no client)") == verdict(log("client-1", messages))
 
 
+def test_a_key_cannot_control_a_terminal() -> None:
+    """The server chooses keys: control characters in them are shown escaped."""
+    messages = [message(seq, place, key="a\x1b[2J") for place, seq in enumerate([1, 2, 4])]
+
+    assert ("FAIL", r"client-1: 1 message missing, a\x1b[2J 3 (1 seen by no client)") == verdict(
+        log("client-1", messages)
+    )
+
+
 def test_a_clock_that_is_ahead_makes_the_run_invalid() -> None:
     """A record that came before it was sent proves that the clocks differ: no latency is claimed."""
     messages = [message(seq, seq, late_ns=-3_000_000) for seq in range(1, 5)]

@@ -8,6 +8,7 @@ from services.collector.evidence.client_groups import Groups
 from services.collector.results.build import build_result
 from services.collector.results.run_result import FeedComparison
 from services.collector.verdict.checks_external import conflict_sentences, not_compared
+from services.contract.rangeset import RangeSet
 from tests.builders.external_runs import books
 from tests.builders.external_streams import client, plain, shared
 
@@ -56,3 +57,16 @@ def test_conflicts_are_counted_once_a_number() -> None:
             "a and b have different records under 1 number: 9",
         ),
     ) == conflict_sentences(build_result(made, final=True).comparison)
+
+
+def test_conflicts_of_several_sequences_have_a_fixed_order() -> None:
+    """Most numbers come first, then the keys in order, however the sequences were collected; keys are shown escaped."""
+    keys = ["b", "\x1b[2J", "a", "c"]
+    conflicts: dict[tuple[str | None, str, str], RangeSet] = {
+        (key, "one", "two"): RangeSet([(1, 2 if key == "c" else 1)]) for key in keys
+    }
+    _, sentences = conflict_sentences(FeedComparison(conflicts=conflicts))
+
+    assert ["2 numbers of c: 1–2", r"1 number of \x1b[2J: 1", "1 number of a: 1", "1 number of b: 1"] == [
+        sentence.removeprefix("one and two have different records under ") for sentence in sentences
+    ]

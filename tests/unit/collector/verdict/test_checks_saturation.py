@@ -29,6 +29,18 @@ def test_a_process_within_the_limits_is_fit(evidence: SaturationEvidence, ok: bo
     assert CheckAnswer(ok, detail) == judge_saturation([("client-1", evidence)], RUN_NS)
 
 
+def test_a_process_that_may_have_been_late_hides_behind_no_other() -> None:
+    """A late process that was measured too briefly leaves the check open, also beside one that was on time."""
+    brief = SaturationEvidence(None, 3 * S, 0)
+
+    assert [None, None] == [
+        judge_saturation(both, RUN_NS).ok for both in ([("a", FIT), ("b", brief)], [("b", brief), ("a", FIT)])
+    ]
+    assert judge_saturation(
+        [("a", FIT), ("b", SaturationEvidence(None, 20 * MS, 0)), ("c", SaturationEvidence())], RUN_NS
+    ).ok
+
+
 def test_a_late_loop_is_named() -> None:
     """The reasons name each process whose event loop was late, and by how much, the worst first."""
     found = judge_saturation(

@@ -6,6 +6,7 @@ from services.collector.verdict.consistency import fault_sentence
 from services.contract import ledger
 from services.contract.summary import Fault, Summary
 from tests.builders.runs import (
+    RUN,
     Files,
     Writer,
     end,
@@ -126,3 +127,15 @@ def test_a_fault_is_told_with_its_place(line: int, missing: tuple[int, int] | No
     fault = Fault(file="logs/r/a/f.jsonl", line=line, kind="k", client="a", missing=missing, detail="gone")
 
     assert text == fault_sentence(fault)
+
+
+def test_an_end_before_the_last_record_is_told() -> None:
+    """A run that ended before all records that it was opened for is no PASS, although all sent ones arrived."""
+    files, writer = good_run(), Writer(ledger.codec)
+    writer.put(opening(6000, 2))
+    for line in files[ledger_source()][1:]:
+        writer.put(ledger.codec.decode(line)[1])
+
+    assert [f"ledger/{RUN}: the run was opened for 6,000 records, and ended after 60"] == reasons(
+        {**files, ledger_source(): writer.lines}
+    )

@@ -18,6 +18,7 @@ from services.contract.summary import Quantiles, Silence, Summary
 from tests.builders.runs import (
     FIT,
     RUN,
+    START_US,
     Files,
     Session,
     at,
@@ -235,6 +236,23 @@ def test_without_a_schedule_there_is_no_latency() -> None:
     assert ("PASS", Quantiles()) == (made.verdict, made.latency_ns)
     assert made.transit_ns.p99 is not None
     assert "no schedule" == next(check.detail for check in made.checks if check.name == "generator on time")
+
+
+@pytest.mark.parametrize(("late_ns", "on_time"), [(1_000_000, True), (300_000_000, False), (None, None)])
+def test_a_run_that_ends_at_full_speed_had_a_schedule(late_ns: int | None, on_time: bool | None) -> None:
+    """Latency, catch-up and lateness of the records before a last rate of 0 are judged like any other."""
+    sessions = good_sessions()
+    writer = good_ledger(sessions)
+    writer.put(ledger.PaceEntry(at=at(59), first=60, due_us=START_US + 59_000, rate=0))
+    writer.put(end(60, late_p99_ns=late_ns, late_max_ns=late_ns))
+    files = {ledger_source(): writer.lines}
+    for session in sessions:
+        files.update(log_files(session))
+    made = judged(files, parse("latency.p99<1us"))
+
+    assert ("FAIL", [False]) == (made.verdict, [limit.ok for limit in made.thresholds])
+    assert (0, True) == (made.rate, (made.latency_ns.p99 or 0) > 1000)
+    assert [on_time] == [check.ok for check in made.checks if check.name == "generator on time"]
 
 
 @pytest.mark.parametrize(("late_ns", "verdict"), [(250_000_000, "PASS"), (250_000_001, "INVALID")])

@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 
 from services.collector.publish.files.run_files import render_files
+from services.collector.scan import Source
 from services.collector.verdict.snapshot import snapshot
 from services.collector.verdict.summary import reconcile
 from services.contract import summary
 from services.contract.scalars import MAX_INTEGER
 from services.contract.summary import Summary
 from tests.builders.external_runs import books, heard, log
+from tests.builders.runs import RUN, fold
 
 
 def made(*logs: Any) -> Summary:
@@ -91,6 +93,55 @@ def _integers(found: object) -> Iterator[int]:
         yield from (number for one in found for number in _integers(one))
     elif isinstance(found, int):
         yield found
+
+
+def claimed(client: str, session: int = 1) -> dict[Source, list[bytes]]:
+    """Return the file of a process that claimed a session and wrote no line."""
+    return {Source(RUN, client, f"{session:04d}-0001.jsonl"): []}
+
+
+def with_files(*logs: dict[Source, list[bytes]]) -> Summary:
+    """Return the summary of a run that is over, whose files may be empty."""
+    return reconcile(fold({source: lines for one in logs for source, lines in one.items()}), final=True)
+
+
+def test_a_client_that_left_no_line_is_lost() -> None:
+    """A claimed file is all that shows a client whose disk refused every line: it must not vanish from the run."""
+    good = log("client-1", heard(range(1, 11)))
+    last = log("client-2", heard(range(1, 11)), reason="shutdown", until_us=None)
+
+    assert "PASS" == with_files(good, last).verdict
+    for logs in ((good, claimed("client-2")), (good, last, claimed("client-2", 2))):
+        told = with_files(*logs)
+        assert ("FAIL", "lost without a word: client-2") == (told.verdict, told.headline)
+
+
+def test_an_empty_file_of_an_earlier_session_is_harmless() -> None:
+    """A process that claimed a session and ended at once was replaced by the next one."""
+    assert "PASS" == with_files(claimed("client-1"), log("client-1", heard(range(1, 11)), session=2)).verdict
+
+
+def test_the_file_of_an_earlier_session_that_is_gone_is_noticed() -> None:
+    """Sessions are numbered one after the other, so a missing number is a missing file."""
+    first = log("client-1", heard([None] * 5), reason="shutdown")
+    third = log("client-1", heard([None] * 5), session=3)
+    told = with_files(first, third)
+
+    assert ("INVALID", "client-1: its log has no file of session 2") == (told.verdict, told.headline)
+    assert "PASS" == with_files(first, claimed("client-1", 2), third).verdict
+
+
+def test_two_logs_of_one_session_contradict_each_other() -> None:
+    """Different lines in the place of one cannot both be right, also where no number shows it."""
+    one, other = (log("client-1", heard([None] * count), seq=None) for count in (5, 4))
+    (lines,) = other.values()
+    told = with_files(one, {Source(RUN, "client-1", "copy.jsonl"): lines})
+
+    assert "INVALID" == told.verdict
+    assert [
+        "client-1: session 1 block 1 stands in the log with 2 different contents",
+        "client-1: session 1, segment 1 has 2 different end lines",
+    ] == told.reasons
 
 
 def test_a_summary_survives_its_json() -> None:

@@ -220,6 +220,10 @@ def test_last_alive_is_the_newest_time(writer: LedgerWriter) -> None:
     """The newest modification time of a run's ledgers is when a server was last alive; without a ledger it is 0."""
     os.utime(writer.path, (1000, 1000))
     assert 1000_000_000 == last_alive_us(writer.path.parent)
+    link = writer.path.parent / "link.jsonl"
+    link.symlink_to(link)
+    (writer.path.parent / "other.jsonl").symlink_to("/")
+    assert 1000_000_000 == last_alive_us(writer.path.parent)
     writer.touch()
 
     assert last_alive_us(writer.path.parent) > 1000_000_000

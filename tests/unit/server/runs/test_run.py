@@ -31,6 +31,18 @@ def test_a_new_rate_begins_after_the_head(tmp_path: Path, clock: StoppedClock) -
     assert [10, 50] == rates
 
 
+def test_the_lateness_of_a_schedule_stays_known_at_full_speed(tmp_path: Path, clock: StoppedClock) -> None:
+    """A run that ends at rate 0 has the lateness of the records that were due by a schedule before."""
+    run = new_run(tmp_path, clock, rate=10)
+    run.set_rate(10)
+    run.add_lateness(1, clock.us + 7)
+    run.set_rate(0)
+    run.add_lateness(6000, clock.us + 9)
+    run.finish("grace")
+
+    assert "late_max_ns=7000" in repr(lines_of(run)[-1])
+
+
 def test_no_rate_is_recorded_after_the_last_record(tmp_path: Path, clock: StoppedClock) -> None:
     """A run whose records are all due cannot be paused."""
     run = new_run(tmp_path, clock, records=10, rate=10)
@@ -62,7 +74,8 @@ def test_the_end_entry_has_the_lateness(tmp_path: Path, clock: StoppedClock) -> 
     assert isinstance(end, ledger.EndEntry)
     assert (6000, 6000, "grace", 2000) == (end.last, end.count, end.reason, end.late_max_ns)
     flat_out = new_run(tmp_path, clock, rate=0)
-    flat_out.lateness.record([2000])
+    flat_out.set_rate(0)
+    flat_out.add_lateness(1, clock.us + 2)
     flat_out.finish("complete")
     assert "late_max_ns=None" in repr(lines_of(flat_out)[-1])
 

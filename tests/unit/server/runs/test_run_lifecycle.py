@@ -317,6 +317,32 @@ def test_at_rate_0_grace_counts_from_the_last_progress(tmp_path: Path, clock: St
     assert "grace" == end_reason(run)
 
 
+@pytest.mark.parametrize(("rate", "sent"), [(10, 10), (0, 0)], ids=["a pause", "the wait for clients"])
+def test_at_rate_0_time_without_a_rate_is_no_part_of_the_grace(
+    tmp_path: Path, clock: StoppedClock, rate: int, sent: int
+) -> None:
+    """A rate of 0 that begins after a long pause, or a long wait, does not end the run before more can be sent."""
+    run = new_run(tmp_path, clock, rate=rate, records=1000, grace_seconds=15)
+    join(run)
+    life = RunLifecycle(run, 0)
+    if rate:
+        run.set_rate(rate)
+        clock.pass_seconds(1)
+        life.step(1, {"client-1"}, sent)
+        run.set_rate(None)
+    clock.pass_seconds(60)
+    # Without a rate so far, this step starts the run.
+    life.step(61, {"client-1"}, sent)
+    run.set_rate(0)
+    clock.pass_seconds(0.1)
+    life.step(61.1, {"client-1"}, sent)
+    assert (None, 1000) == (end_reason(run), run.head())
+    clock.pass_seconds(15)
+    life.step(76.2, {"client-1"}, sent)
+
+    assert "grace" == end_reason(run)
+
+
 def test_a_plan_continues_after_a_stop(tmp_path: Path, clock: StoppedClock) -> None:
     """The rest of the plan is played after a restart, once the clients are back."""
     run = new_run(tmp_path, clock, rate="10:2s,100")

@@ -1,5 +1,6 @@
 """Tests of services/collector/publish/files/run_files.py."""
 
+import os
 from pathlib import Path
 
 from services.collector.publish.files import run_files
@@ -56,6 +57,13 @@ def test_a_closed_run_has_all_its_files(tmp_path: Path) -> None:
 
     assert render_files(MADE) == {path.name: path.read_bytes() for path in folder.iterdir()}
     assert "summary.json" == list(render_files(MADE))[-1]
+
+
+def test_a_folder_of_any_bytes_can_be_shown() -> None:
+    """The line that names the folders is text, also when the name of the volumes folder is none."""
+    line = run_files.places(Path(os.fsdecode(b"/data\xff")), RUN)
+
+    assert rf"files in /data\xff: logs/{RUN}/  summary/{RUN}/report.html" == line
 
 
 def test_an_open_run_has_its_summary_alone(tmp_path: Path) -> None:

@@ -113,3 +113,13 @@ def test_neither_copies_nor_the_order_of_files_matter(order: list[int], dice: ra
     dice.shuffle(read)
 
     assert of(books(*files)) == of(books(*read))
+
+
+def test_a_reason_cannot_control_a_terminal() -> None:
+    """Reasons are the server's words: of other writers' logs, control characters are shown escaped."""
+    refused: Happened = ("refused", 3.0, 503, "\x1b[2Jno")
+    course: list[Any] = [OPENED, RECORDS, ("closed", 2.0, 4000, "\x1b[2J"), refused, ("sealed", 9.0)]
+
+    assert r"last close 4000 \x1b[2J, then HTTP 503: \x1b[2Jno (1 failed attempt)" == (
+        of(books(log("client-1", course=course))).trouble
+    )

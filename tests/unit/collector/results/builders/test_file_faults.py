@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from services.collector.results.build import build_result
 from services.collector.results.run_result import NO_LEDGER
-from services.collector.scan import Source
-from tests.builders.runs import Files, Session, fold, good_run, ledger_source, log_files, log_source
+from services.collector.scan import FileTail, Source
+from tests.builders.runs import RUN, Files, Session, fold, good_run, ledger_source, log_files, log_source
 
 BLOCKS = [(1, 10), (11, 20), (21, 30)]
 
@@ -29,6 +29,19 @@ def test_a_copy_of_a_damaged_file_is_told_once() -> None:
     (made,) = build_result(fold({copy: files[log_source("a")], **files}), final=True).clients
 
     assert [log_source("a").path] == [fault.file for fault in made.faults]
+
+
+def test_each_file_that_cannot_be_read_is_named() -> None:
+    """Neither a file nor its copy can be told from another by its lines, so each is reported under its own name."""
+    files = log_files(Session("a", 1, 1, 0, BLOCKS))
+    names = ["0001-0001 (copy).jsonl", "0001-0002.jsonl"]
+    evidence = fold(files)
+    evidence.add_tails(FileTail(Source(RUN, "a", name), 0, "Permission denied") for name in names)
+    (made,) = build_result(evidence, final=True).clients
+
+    assert [(f"logs/{RUN}/a/{name}", "unreadable") for name in names] == [
+        (fault.file, fault.kind) for fault in made.faults
+    ]
 
 
 def test_a_copy_of_a_file_without_its_beginning_tells_its_faults_once() -> None:
