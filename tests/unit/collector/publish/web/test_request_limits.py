@@ -71,8 +71,9 @@ async def test_a_peer_that_does_not_read_is_cut() -> None:
             loop = asyncio.get_running_loop()
             await loop.sock_connect(idle_peer, ("127.0.0.1", port))
             await loop.sock_sendall(idle_peer, b"GET /report.html HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            # The page is made first, which takes time; the pause has to begin after its first byte.
+            received = bytearray(await asyncio.wait_for(loop.sock_recv(idle_peer, 1), 10))
             await asyncio.sleep(1.0)
-            received = bytearray()
             while piece := await asyncio.wait_for(loop.sock_recv(idle_peer, 65536), 2):
                 received += piece
         await events.readuntil(b"data: ")
