@@ -204,5 +204,5 @@ async def _wait_for_output(output: StdoutWriter, stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    standard_streams.settle()
+    standard_streams.make_usable()
     sys.exit(lifecycle.run(lambda: environment_of(dict(os.environ)), main))

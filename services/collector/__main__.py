@@ -30,7 +30,7 @@ EXITS = (
 def main(arguments: Sequence[str]) -> int:
     """Run what the command line asks for; return the exit code."""
     keep_freed()
-    standard_streams.settle()
+    standard_streams.make_usable()
     parser, commands = cli.parser(
         PROGRAM, "Reconciles the records that were sent with those that were logged.", EXITS, SOFTWARE, _serve
     )

@@ -7,7 +7,7 @@ import os
 import sys
 
 
-def settle() -> None:
+def make_usable() -> None:
     """Make the standard streams usable in every environment.
 
     A character that the locale cannot print is replaced by a question mark. A stream that is closed is connected to the

@@ -39,8 +39,8 @@ def judge(processes: Sequence[tuple[str, SaturationEvidence]], run_ns: int | Non
     # A run that is too short for a percentile has a maximum: if that is within the limit, the percentile would be too.
     lag_ns = worst.p99_ns if worst.p99_ns is not None else worst.max_ns
     # With a maximum beyond the limit and no percentile, the percentile may still be within it: there is no answer.
-    fit = None if lag_ns is None or lag_ns > LATE_NS else True
-    return CheckAnswer(False if reasons else fit, _detail(worst), reasons)
+    is_fit = None if lag_ns is None or lag_ns > LATE_NS else True
+    return CheckAnswer(False if reasons else is_fit, _detail(worst), reasons)
 
 
 def _worst(values: Iterable[tuple[int, str]], most: float, sentence: str) -> Iterator[str]:

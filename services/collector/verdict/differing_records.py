@@ -11,17 +11,17 @@ from services.contract.rangeset import RangeSet
 
 
 def not_compared(comparison: FeedComparison | None) -> str:
-    """Return in words which clients are not compared, empty when all are."""
+    """Return the clause about the clients that are not compared, empty if all are."""
     if comparison is None:
         return ""
     groups = comparison.groups
     divided = {key: groups.members(key) for key in groups.divided}
     if not divided:
         return ""
-    # Where many sequences are divided in the same way, one is shown for all.
+    # Many sequences may be divided in the same way, so one is shown for all.
     key = max(divided, key=lambda name: (len(divided[name]), name is None, name or ""))
     members = divided[key]
-    where = "" if len(divided) == len(groups.of) else f" in {len(divided):,} of {len(groups.of):,} sequences"
+    where = "" if len(divided) == len(groups.by_key) else f" in {len(divided):,} of {len(groups.by_key):,} sequences"
     alone = [group[0] for group in members if len(group) == 1]
     if len(alone) == len(members) and set(alone) <= groups.own:
         return f"numbers of {_names(alone)} are of their own connections: not compared{where}"

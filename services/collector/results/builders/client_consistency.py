@@ -24,7 +24,7 @@ def client_consistency(
         sessions_without_file=tuple(sorted(subscribed - log.sessions)),
         fences_without_subscription=tuple(sorted(_unknown_fences(log, ledger))),
         fences_granted_twice=tuple(sorted(ledger.twice)),
-        conflicting_blocks=tuple(sorted(log.blocks.again.items())),
+        conflicting_blocks=tuple(sorted(log.blocks.repeated.items())),
         conflicting_lines=tuple(sorted(_conflicting_lines(log))),
         # Receipts are sent in the order of blocks: those after the last one may be on their way, a hole may not be.
         receipt_holes=(log.logged - ledger.receipted).within(1, ledger.receipted.last),
@@ -32,7 +32,7 @@ def client_consistency(
 
 
 def _agrees(log: LogEvidence, ledger: ClientLedger, key: BlockKey) -> bool:
-    # The last field is no content: of a receipt it says whether the server found the block equal to its feed.
+    # The last field is not content: in the row of a receipt it is whether the server found the block equal to its feed.
     receipts, blocks = ledger.receipts.of(key), log.blocks.of(key)
     receipted, logged = {row[:-1] for row in receipts}, {row[:-1] for row in blocks}
     # A receipt without its block is no contradiction: the records are missing, with a cause of their own.
@@ -50,7 +50,7 @@ def _unsealed(evidence: RunEvidence, log: LogEvidence, ledger: ClientLedger, sta
 
 
 def _unknown_fences(log: LogEvidence, ledger: ClientLedger) -> set[int]:
-    # That the ledger has no subscription at all is a sentence of its own.
+    # A ledger without any subscription of the client is reported by a sentence of its own.
     if not ledger.subscriptions:
         return set()
     opened = {row.fence for versions in log.opens.values() for row in versions.values()}

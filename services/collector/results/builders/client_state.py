@@ -32,7 +32,7 @@ def external_client_state(log: LogEvidence, *, final: bool) -> ClientState:
 
 
 def is_ledger_client_awaited(evidence: RunEvidence, name: str) -> bool:
-    """Tell whether a client of our own feed is still to seal its log: it is connected, or received the last record."""
+    """Return whether a client of our own feed still has to seal its log: it is connected, or has the last record."""
     log = evidence.logs.get(name) or LogEvidence(name, evidence.times)
     ledger = evidence.ledger.clients.get(name) or ClientLedger()
     # An observer never writes a log.
@@ -44,13 +44,13 @@ def is_ledger_client_awaited(evidence: RunEvidence, name: str) -> bool:
 
 
 def is_external_client_awaited(evidence: RunEvidence, name: str) -> bool:
-    """Tell whether a client of an external feed is still to seal its log: it stayed until the end of its run."""
+    """Return whether a client of an external feed still has to seal its log: it stayed until the end of its run."""
     log = evidence.logs.get(name) or LogEvidence(name, evidence.times)
     return not log.is_empty and external_client_state(log, final=False) == "finished"
 
 
 def _sealed_to_leave(log: LogEvidence, ledger: ClientLedger) -> bool:
-    """Tell whether a client whose connection broke had sealed its log to leave: then only its goodbye was lost."""
+    """Return whether a client that lost its connection had sealed its log to leave: then only its goodbye was lost."""
     fence = max(ledger.subscriptions, default=0)
     if fence not in ledger.leaves:
         return False

@@ -1,4 +1,4 @@
-"""Builds the result of a run of an external feed from its block logs: no ledger says which records were sent.
+"""Builds the result of a run of an external feed from its block logs: no ledger records what was sent.
 
 The clients are judged by each other: a record that any client of a group received was sent.
 """
@@ -44,7 +44,7 @@ from services.contract.summary import Causes, ClientState
 
 
 def external_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
-    """Return the result of a run of an external feed. ``final`` says that nothing more will be logged."""
+    """Return the result of a run of an external feed. ``final`` is whether nothing more will be logged."""
     names = sorted((name for name, log in evidence.logs.items() if not log.is_empty), key=client_order)
     groups = _groups(evidence, names)
     feed = _FeedEvidence(evidence, groups, _union(evidence, names, groups), final=final)
@@ -126,7 +126,7 @@ def _client_result(feed: _FeedEvidence, name: str) -> ClientResult:
     log = feed.evidence.logs[name]
     state = external_client_state(log, final=feed.final)
     connection = connection_history(log, state, log.external.productive())
-    # It takes a pass over all blocks, and is asked for only where the end is known.
+    # The rhythm takes a pass over all blocks, and is needed only if the end is known.
     known_rhythm = rhythm(log.external.rows()) if connection.end_us is not None else None
     facts = replace(
         log_facts(feed.evidence, log),
@@ -216,7 +216,7 @@ def _silence(
     log: LogEvidence, state: ClientState, connection: ConnectionHistory, *, final: bool
 ) -> LongestSilence | None:
     end_us = connection.end_us if connection.end_us is not None else log.until_us if final else None
-    # A client that stayed to its end received nothing after its last message; in state "lost" that time counts.
+    # A client that stayed to its end received nothing after its last message; in the state "lost" that time counts.
     judged: ClientState = "running" if state == "left" and connection.end_us is None else "lost"
     return longest(log.times.silences, ClientLedger(), judged, None, end_us)
 
@@ -228,7 +228,10 @@ def _until(
     connection: ConnectionHistory,
     known_rhythm: FeedRhythm | None,
 ) -> int | None:
-    """Return up to when a client answers for what others received; None where only its own numbers count."""
+    """Return until when a client should have received what others received, epoch microseconds.
+
+    None if only its own numbers count.
+    """
     if connection.end_us is None:
         return log.until_us if state in ("finished", "lost") else None
     is_open = connection.is_connected is not False and not connection.is_ended
@@ -244,7 +247,7 @@ def _until(
 def _end(
     feed: _FeedEvidence, log: LogEvidence, key: SequenceName, numbers: SequenceTracker, until_us: int | None
 ) -> int:
-    """Return up to which number of a sequence a client answers, None as ``until_us`` for its own last one."""
+    """Return the last number of a sequence that a client should have; its own last one if ``until_us`` is None."""
     if until_us is None:
         return numbers.held.last
     # A number of a client that received a sequence of its own is not expected here (ADR 45).

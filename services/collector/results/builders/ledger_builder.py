@@ -37,12 +37,12 @@ CAUSES = (
     "receipted_not_logged",
     "sent_not_logged",
 )
-"""In the order in which they are asked for: each takes what the ones before it leave."""
+"""In the order in which they are tried: each explains those records that no earlier cause explains."""
 DAMAGED = frozenset({"corrupt_block", "unreadable"})
 
 
 def ledger_run_result(evidence: RunEvidence, *, final: bool) -> RunResult:
-    """Return the result of a run of our own feed. ``final`` says that nothing more will be logged."""
+    """Return the result of a run of our own feed. ``final`` is whether nothing more will be logged."""
     # An observer, and a client that only claimed a file, take no part in the run.
     sent_by = {name for name, client in evidence.ledger.clients.items() if client.is_client}
     logging = {name for name, log in evidence.logs.items() if not log.is_empty}
@@ -91,7 +91,7 @@ def _client_result(evidence: RunEvidence, name: str, *, final: bool) -> ClientRe
         duplicates=log.duplicates + log.messages - log.logged.count,
         reordered=log.reordered,
         corrupt=log.corrupt.count,
-        # Counted from the ledger alone, so that the sum cannot come out right by accident.
+        # `never_sent` comes from the ledger alone: derived from the missing records, the residual would always be 0.
         residual=expected - received - explained,
         logged_not_receipted=(log.logged - ledger.receipted).count,
         missing_seqs=missing,
@@ -112,7 +112,7 @@ def _client_result(evidence: RunEvidence, name: str, *, final: bool) -> ClientRe
 def _expected(log: LogEvidence, ledger: ClientLedger, state: ClientState, end: EndEntry | None) -> tuple[int, int]:
     """Return the last record that a client should have logged, and the last one that was sent to it."""
     if state == "left":
-        # It sealed its log before it left, so nothing after its last receipt was to be logged.
+        # It sealed its log before it left, so no record after its last receipt is expected.
         return ledger.receipted.last, ledger.through
     if end is not None:
         return end.last, ledger.through
@@ -125,7 +125,7 @@ def _lost(
 ) -> dict[str, RangeSet]:
     """Return the missing records by cause; without a contradiction they are all of them, each once."""
     if not missing:
-        # Most clients miss nothing, and a run with many of them is summed up again and again.
+        # Most clients miss nothing, and the result of a run with many of them is built again and again.
         return {cause: RangeSet() for cause in CAUSES}
     gaps = damaged_gaps(log, expected)
     known = {

@@ -32,9 +32,9 @@ def test_resumption_may_name_the_number_that_is_wanted() -> None:
 
 def test_resumption_is_sent_for_every_key() -> None:
     """A template with {key} is sent once for each key, with the last seq of that key."""
-    said = resumption(Template.of("{key}:{seq}"), "client-1", [("a", 4), ("b", 9)])
+    messages = resumption(Template.of("{key}:{seq}"), "client-1", [("a", 4), ("b", 9)])
 
-    assert ["a:4", "b:9"] == said
+    assert ["a:4", "b:9"] == messages
 
 
 def test_resumption_without_numbers_names_none() -> None:

@@ -7,7 +7,7 @@ from services.contract.timeline import TimelineEvent
 
 
 def test_events_are_sorted_by_time_then_kind_then_client() -> None:
-    """Events of the same microsecond have an order that does not depend on the order of reading."""
+    """Events are sorted by time, kind and client, in any order of reading."""
     later, first, second, start = (
         TimelineEvent(at_us=2, kind="pause"),
         TimelineEvent(at_us=2, kind="join", client="client-1"),

@@ -264,7 +264,7 @@ async def test_observers_are_not_recorded(stream: Stream, admission: Admission) 
 
 
 async def test_a_run_has_a_limit_of_names(stream: Stream) -> None:
-    """Beyond the limit of names a new one is told to come later; known names are admitted."""
+    """Beyond the limit of names a new one is refused, to try again later; known names are admitted."""
     admission = Admission(stream, AdmissionLimits(max_names=4))
     for number in range(4):
         await ask(admission, f"client-{number}")

@@ -16,7 +16,7 @@ def consistency(files: Files, client: int = 0) -> ClientConsistency:
 
 
 def test_a_good_client_has_nothing_that_contradicts() -> None:
-    """Every block has a receipt, every session is sealed and known on both sides."""
+    """A good client has a receipt for every block, and every session is sealed and known to both sides."""
     assert consistency(good_run()) == ClientConsistency(
         receipts=6, differing_receipts=(), is_subscribed=True, unsealed_sessions=(), sessions_without_file=(),
         fences_without_subscription=(), fences_granted_twice=(), conflicting_blocks=(), conflicting_lines=(),
@@ -25,7 +25,7 @@ def test_a_good_client_has_nothing_that_contradicts() -> None:
 
 
 def test_a_session_without_file_and_seal_is_found() -> None:
-    """The ledger names a session that the log does not have, so the client's last session is not sealed either."""
+    """A session that is in the ledger alone has no file, and the client's last session is not sealed."""
     files = good_run()
     del files[log_source("client-2", 2)]
     found = consistency(files, 1)
@@ -34,5 +34,5 @@ def test_a_session_without_file_and_seal_is_found() -> None:
 
 
 def test_nothing_is_compared_while_the_run_goes_on() -> None:
-    """It takes a pass over all blocks, and receipts may be on their way."""
+    """Nothing is compared while the run is open."""
     assert {None} == {client.consistency for client in build_result(fold(good_run()), final=False).clients}

@@ -6,7 +6,7 @@ import pytest
 
 from services.collector.results.build import awaits_a_seal
 from services.contract import ledger
-from tests.builders.external_runs import books, heard, log
+from tests.builders.external_runs import evidence_of, log, numbered_messages
 from tests.builders.runs import (
     Files,
     Session,
@@ -22,7 +22,7 @@ from tests.builders.runs import (
 
 
 def test_a_run_waits_for_clients_that_are_connected_or_finished() -> None:
-    """A client that received the last record, or has not left, is still to seal its log."""
+    """A run waits for clients that are connected, or have the last record, to seal their logs."""
     sealed = good_run()
     open_log = good_run()
     del open_log[log_source("client-1", 1, 2)][-1]
@@ -32,7 +32,7 @@ def test_a_run_waits_for_clients_that_are_connected_or_finished() -> None:
 
 @pytest.mark.parametrize(("observe", "expected"), [(True, False), (False, True)])
 def test_a_run_does_not_wait_for_observers(observe: bool, expected: bool) -> None:
-    """An observer has no log; a client that is connected has not written its own yet."""
+    """A run waits for a connected client without a log, and not for an observer."""
     writer = Writer(ledger.codec)
     writer.put(opening(30, 1))
     writer.put(subscription(Session("a", 1, 1, 0, []), observe=observe))
@@ -42,7 +42,7 @@ def test_a_run_does_not_wait_for_observers(observe: bool, expected: bool) -> Non
 
 
 def test_a_client_of_an_external_feed_that_goes_on_is_not_waited_for() -> None:
-    """Its run has no end yet, by its own log."""
-    assert not awaits_a_seal(books(log("client-1", heard([1]), reason=None)))
-    assert not awaits_a_seal(books(log("client-1", heard([1]))))
+    """A run does not wait for a client of an external feed whose log is open."""
+    assert not awaits_a_seal(evidence_of(log("client-1", numbered_messages([1]), reason=None)))
+    assert not awaits_a_seal(evidence_of(log("client-1", numbered_messages([1]))))
     assert not awaits_a_seal(fold(log_files(Session("a", 1, 1, 0, [(1, 10)]))))
